@@ -1,1 +1,3 @@
-//! Skeleton.
+//! The control plane of xdplb.
+
+pub mod model;

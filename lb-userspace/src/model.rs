@@ -1,0 +1,143 @@
+//! What an operator wants: services, their backends and how those are checked. No aya, no I/O.
+
+use std::{fmt, net::SocketAddr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+/// Transport protocol of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    Tcp,
+}
+
+/// Where clients connect to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Vip {
+    pub address: SocketAddr,
+    pub protocol: Protocol,
+}
+
+impl fmt::Display for Vip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)
+    }
+}
+
+/// How packets reach a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// Full NAT: source and destination are rewritten, replies come back through the balancer.
+    #[default]
+    Nat,
+}
+
+/// How a new connection's backend is picked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scheduler {
+    #[default]
+    RoundRobin,
+}
+
+/// What the operator has ordered for a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Admin {
+    #[default]
+    Enabled,
+    /// No new connections; known ones go on; still checked.
+    Draining,
+    /// No new connections; known ones go on; not checked.
+    Disabled,
+}
+
+/// What the health check says of a backend.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Health {
+    /// No check has ended yet.
+    #[default]
+    Unknown,
+    Up,
+    Down,
+}
+
+/// What a probe does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Probe {
+    /// A TCP connection that is accepted.
+    #[default]
+    Tcp,
+    /// No probe: the backend counts as up.
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    pub probe: Probe,
+    pub interval: Duration,
+    pub timeout: Duration,
+    /// Successes in a row that bring a backend that was down up again.
+    pub rise: u32,
+    /// Failures in a row that take a backend that was up down.
+    pub fall: u32,
+}
+
+impl Default for HealthCheck {
+    fn default() -> Self {
+        Self {
+            probe: Probe::Tcp,
+            interval: Duration::from_secs(2),
+            timeout: Duration::from_secs(1),
+            rise: 2,
+            fall: 3,
+        }
+    }
+}
+
+/// How long an idle connection is remembered, by its TCP state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    pub half_open: Duration,
+    pub established: Duration,
+    pub closing: Duration,
+    pub closed: Duration,
+}
+
+impl Default for Timeouts {
+    /// `established` outlasts the two hours after which TCP keepalive sends its first probe
+    /// (RFC 9293, section 3.8.4); `closed` is Linux's TIME_WAIT.
+    fn default() -> Self {
+        Self {
+            half_open: Duration::from_secs(10),
+            established: Duration::from_secs(3 * 60 * 60),
+            closing: Duration::from_secs(120),
+            closed: Duration::from_secs(60),
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backend {
+    pub address: SocketAddr,
+    /// 1 to 65,535.
+    pub weight: u16,
+    /// Takes traffic only when no other backend of the service can.
+    pub backup: bool,
+    pub admin: Admin,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    pub name: String,
+    pub vip: Vip,
+    pub mode: Mode,
+    pub scheduler: Scheduler,
+    pub health: HealthCheck,
+    pub timeouts: Timeouts,
+    /// In configured order.
+    pub backends: Vec<Backend>,
+}
