@@ -1,15 +1,58 @@
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+//! The XDP program of xdplb: entry, and what each verdict means to XDP.
 
-#[cfg(not(target_arch = "bpf"))]
-fn main() {}
+#![no_std]
+#![no_main]
+#![expect(
+    internal_features,
+    reason = "core offers no atomics for BPF but the intrinsics"
+)]
+#![feature(core_intrinsics)]
 
-#[cfg(target_arch = "bpf")]
+mod balance;
+mod egress;
+mod flow;
+mod outcome;
+mod parse;
+mod raw;
+mod rewrite;
+mod select;
+mod service;
+mod snat;
+mod stats;
+
+use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
+use lb_common::reason::{Reason, Verdict};
+
+use crate::{outcome::Outcome, raw::Packet};
+
+#[xdp(frags)]
+fn xdplb(ctx: XdpContext) -> u32 {
+    let mut packet = Packet { ctx };
+    let bytes = packet.length();
+    let outcome = balance::decide(&mut packet).unwrap_or_else(Outcome::from);
+    let (reason, action) = act(outcome);
+    stats::verdict(reason, bytes);
+    action
+}
+
+#[inline(always)]
+fn act(Outcome { reason, egress }: Outcome) -> (Reason, u32) {
+    match reason.verdict() {
+        Verdict::Pass => (reason, xdp_action::XDP_PASS),
+        Verdict::Drop => (reason, xdp_action::XDP_DROP),
+        Verdict::Tx => match egress.transmit() {
+            Ok(action) => (reason, action),
+            Err(reason) => (reason, xdp_action::XDP_DROP),
+        },
+    }
+}
+
 #[panic_handler]
-fn panic(_info: &core::panic::PanicInfo) -> ! {
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
 
-#[aya_ebpf::macros::xdp(frags)]
-pub fn pass(_ctx: aya_ebpf::programs::XdpContext) -> u32 {
-    2
-}
+#[expect(unsafe_code, reason = "the kernel finds the licence by its section")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,14 @@
+//! How much the maps hold.
+
+pub const SERVICES: u32 = 4_096;
+/// Backends of all services together, and those that are gone but still have connections.
+/// Id 0 is never given out: a ring slot of 0 means "nobody".
+pub const BACKENDS: u32 = 16_384;
+/// Ring slots of all services together, and freed regions that wait for their grace time.
+pub const RING_SLOTS: u32 = 1 << 20;
+/// Source addresses of all backends' egress interfaces.
+pub const SNAT_SOURCES: u32 = 4_096;
+/// Interfaces that packets may leave by.
+pub const TX_PORTS: u32 = 256;
+/// Connections, if the configuration does not say; each takes two entries of the flow table.
+pub const DEFAULT_FLOWS: u32 = 1_000_000;

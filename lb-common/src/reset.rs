@@ -1,0 +1,48 @@
+//! The reset that answers a segment nobody expects.
+
+use core::mem::swap;
+
+use bytemuck::must_cast;
+
+use crate::{
+    checksum::{of_words, tcp_pseudo_header},
+    tcp::reset_for,
+    wire::{Headers, Ipv4, Tcp},
+};
+
+const TTL: u8 = 64;
+const DONT_FRAGMENT: [u8; 2] = [0x40, 0];
+const IP_LENGTH: u16 = (size_of::<Ipv4>() + size_of::<Tcp>()) as u16;
+const TCP_LENGTH: u16 = size_of::<Tcp>() as u16;
+const DATA_OFFSET: u8 = 5 << 4;
+
+/// Makes the headers of a segment those of the reset that answers it, back the way it came. They
+/// are the whole frame then: what follows them is to be cut off.
+pub fn answer(headers: &mut Headers) {
+    let Headers { ethernet, ip, tcp } = headers;
+    let taken = size_of::<Ipv4>() as u16 + tcp.header_length();
+    let payload = u16::from_be_bytes(ip.total_length).saturating_sub(taken);
+    let (sequence, acknowledgement, flags) = reset_for(tcp, payload);
+
+    swap(&mut ethernet.dst, &mut ethernet.src);
+
+    swap(&mut ip.src, &mut ip.dst);
+    ip.tos = 0;
+    ip.total_length = IP_LENGTH.to_be_bytes();
+    ip.identification = [0; 2];
+    ip.fragment = DONT_FRAGMENT;
+    ip.ttl = TTL;
+    ip.checksum = [0; 2];
+    ip.checksum = of_words::<10>(&must_cast(*ip), 0);
+
+    swap(&mut tcp.src_port, &mut tcp.dst_port);
+    tcp.sequence = sequence;
+    tcp.acknowledgement = acknowledgement;
+    tcp.data_offset = DATA_OFFSET;
+    tcp.flags = flags;
+    tcp.window = [0; 2];
+    tcp.urgent = [0; 2];
+    tcp.checksum = [0; 2];
+    let pseudo = tcp_pseudo_header(ip.src, ip.dst, TCP_LENGTH);
+    tcp.checksum = of_words::<10>(&must_cast(*tcp), pseudo);
+}

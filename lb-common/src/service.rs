@@ -1,0 +1,39 @@
+//! Services: what clients connect to.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::{ring::Ring, wire::PROTO_TCP};
+
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+pub struct ServiceKey {
+    /// IPv4 as IPv4-mapped.
+    pub address: [u8; 16],
+    pub port: [u8; 2],
+    pub reserved: [u8; 2],
+    /// As wide as the gap that would follow it.
+    pub protocol: u32,
+}
+
+impl ServiceKey {
+    #[must_use]
+    pub const fn tcp(address: [u8; 16], port: [u8; 2]) -> Self {
+        Self {
+            address,
+            port,
+            reserved: [0; 2],
+            protocol: PROTO_TCP as u32,
+        }
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Service {
+    pub ring: Ring,
+    pub id: u32,
+    pub reserved: u32,
+}
+
+const _: () = assert!(size_of::<ServiceKey>() == 24);
+const _: () = assert!(size_of::<Service>() == 16);

@@ -1,0 +1,31 @@
+//! Lets aya read and write the map types.
+
+#![expect(
+    unsafe_code,
+    reason = "aya::Pod is an unsafe trait, and aya offers no bytemuck bridge"
+)]
+
+use crate::{
+    backend::Backend,
+    flow::{Flow, FlowKey},
+    service::{Service, ServiceKey},
+    snat::Source,
+    stats::{Count, Traffic},
+};
+
+macro_rules! pod {
+    ($($type:ty),+ $(,)?) => {
+        $(
+            const _: fn() = || {
+                const fn is_plain_data<T: bytemuck::Pod>() {}
+                is_plain_data::<$type>();
+            };
+            // SAFETY: it is `bytemuck::Pod`, checked above, which asks for more.
+            unsafe impl aya::Pod for $type {}
+        )+
+    };
+}
+
+pod!(
+    Backend, Count, Flow, FlowKey, Service, ServiceKey, Source, Traffic
+);

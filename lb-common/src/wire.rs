@@ -1,0 +1,84 @@
+//! Headers as they stand on the wire: byte arrays only, so any offset is aligned.
+
+use bytemuck::{Pod, Zeroable};
+
+pub const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
+/// IEEE 802.1Q.
+pub const ETHERTYPE_VLAN: [u8; 2] = [0x81, 0x00];
+/// IEEE 802.1ad.
+pub const ETHERTYPE_QINQ: [u8; 2] = [0x88, 0xa8];
+
+pub const PROTO_TCP: u8 = 6;
+
+/// Version 4, five 32-bit words: no options.
+pub const IPV4_WITHOUT_OPTIONS: u8 = 0x45;
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Ethernet {
+    pub dst: [u8; 6],
+    pub src: [u8; 6],
+    pub ethertype: [u8; 2],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Ipv4 {
+    pub version_ihl: u8,
+    pub tos: u8,
+    pub total_length: [u8; 2],
+    pub identification: [u8; 2],
+    /// Three flag bits, thirteen bits of offset.
+    pub fragment: [u8; 2],
+    pub ttl: u8,
+    pub protocol: u8,
+    pub checksum: [u8; 2],
+    pub src: [u8; 4],
+    pub dst: [u8; 4],
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Tcp {
+    pub src_port: [u8; 2],
+    pub dst_port: [u8; 2],
+    pub sequence: [u8; 4],
+    pub acknowledgement: [u8; 4],
+    /// Header length in 32-bit words, in the upper four bits.
+    pub data_offset: u8,
+    pub flags: u8,
+    pub window: [u8; 2],
+    pub checksum: [u8; 2],
+    pub urgent: [u8; 2],
+}
+
+/// An IPv4 TCP frame without VLAN tag and IP options: what the fast path takes.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Headers {
+    pub ethernet: Ethernet,
+    pub ip: Ipv4,
+    pub tcp: Tcp,
+}
+
+const _: () = assert!(size_of::<Ethernet>() == 14);
+const _: () = assert!(size_of::<Ipv4>() == 20);
+const _: () = assert!(size_of::<Tcp>() == 20);
+const _: () = assert!(size_of::<Headers>() == 54);
+
+impl Ipv4 {
+    /// Whether this is a piece of a datagram: its offset is not zero, or more pieces follow.
+    /// "Don't fragment" is not a fragment.
+    #[must_use]
+    pub const fn is_fragment(&self) -> bool {
+        self.fragment[0] & 0x3f != 0 || self.fragment[1] != 0
+    }
+}
+
+impl Tcp {
+    /// Bytes, options included.
+    #[must_use]
+    pub const fn header_length(&self) -> u16 {
+        (self.data_offset >> 4) as u16 * 4
+    }
+}

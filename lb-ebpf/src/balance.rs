@@ -1,0 +1,96 @@
+//! A packet's way through the balancer.
+
+use lb_common::{
+    backend::Hop,
+    flow::{Direction, FlowKey, marks},
+    reason::Reason,
+    tcp,
+    wire::Headers,
+};
+
+use crate::{
+    egress::Egress,
+    flow,
+    outcome::Outcome,
+    parse,
+    raw::{Entry, Packet},
+    rewrite::{nat, reset},
+    select, service, stats,
+};
+
+#[inline(always)]
+pub(crate) fn decide(packet: &mut Packet) -> Result<Outcome, Reason> {
+    let ingress = packet.ingress();
+    let headers = parse::headers(packet)?;
+    let key = FlowKey::of(headers);
+    if let Some(entry) = flow::lookup(&key) {
+        if !(tcp::opens(headers.tcp.flags) && flow::make_way(&key, entry)?) {
+            return known(headers, entry, ingress);
+        }
+    }
+    unknown(packet, &key, ingress)
+}
+
+/// A packet of a known connection, in either direction.
+#[inline(always)]
+fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, Reason> {
+    if headers.ip.ttl <= 1 {
+        return Err(Reason::TtlExpired);
+    }
+    let length = headers.ip.total_length;
+    match entry.direction() {
+        Direction::ToBackend => {
+            flow::touch(entry, headers.tcp.flags);
+            flow::learn(entry, way_back(headers, ingress));
+            let backend = select::backend(entry.backend).ok_or(Reason::Unreachable)?;
+            stats::inbound(entry.backend, length);
+            nat::apply(headers, &entry.rewrite, &backend.hop);
+            let egress = Egress::between(ingress, backend.hop.ifindex);
+            Ok(Outcome {
+                reason: Reason::Forwarded,
+                egress,
+            })
+        }
+        Direction::ToClient => {
+            if entry.marks & marks::QUARANTINED != 0 {
+                return Err(Reason::Quarantined);
+            }
+            flow::touch(entry, headers.tcp.flags);
+            stats::outbound(entry.backend, length);
+            nat::apply(headers, &entry.rewrite, &entry.client);
+            let egress = Egress::between(ingress, entry.client.ifindex);
+            Ok(Outcome {
+                reason: Reason::Replied,
+                egress,
+            })
+        }
+    }
+}
+
+/// A packet of no known connection: to a service, or to somebody else.
+#[inline(always)]
+fn unknown(packet: &mut Packet, key: &FlowKey, ingress: u32) -> Result<Outcome, Reason> {
+    let service = service::lookup(key).ok_or(Reason::NotOurs)?;
+    let headers = parse::headers(packet)?;
+    let flags = headers.tcp.flags;
+    if flags & tcp::RST != 0 {
+        return Err(Reason::StrayReset);
+    }
+    if !tcp::opens(flags) {
+        reset::answer(packet)?;
+        return Ok(Outcome::from(Reason::ResetUnknownFlow));
+    }
+    let Some(backend) = select::next(&service) else {
+        reset::answer(packet)?;
+        return Ok(Outcome::from(Reason::ResetNoBackend));
+    };
+    let entry = flow::open(key, backend, way_back(headers, ingress))?;
+    stats::connection(backend);
+    known(headers, entry, ingress)
+}
+
+/// How frames reach the sender of this one.
+#[inline(always)]
+fn way_back(headers: &Headers, ingress: u32) -> Hop {
+    Hop::new(headers.ethernet.src, headers.ethernet.dst, ingress)
+}

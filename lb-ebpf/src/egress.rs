@@ -1,0 +1,36 @@
+//! The way out.
+
+use aya_ebpf::{bindings::xdp_action, btf_maps::DevMapHash, macros::btf_map};
+use lb_common::{limits, reason::Reason};
+
+/// Interfaces that frames may leave by, by their own index.
+#[btf_map]
+static TX_PORTS: DevMapHash<{ limits::TX_PORTS as usize }> = DevMapHash::new();
+
+#[derive(Clone, Copy)]
+pub(crate) enum Egress {
+    /// Out of the interface that the frame came in by.
+    Back,
+    /// Out of the interface with this index.
+    Other(u32),
+}
+
+impl Egress {
+    #[inline(always)]
+    pub(crate) fn between(ingress: u32, egress: u32) -> Self {
+        if ingress == egress {
+            Self::Back
+        } else {
+            Self::Other(egress)
+        }
+    }
+
+    /// The XDP action that sends the frame.
+    #[inline(always)]
+    pub(crate) fn transmit(self) -> Result<u32, Reason> {
+        match self {
+            Self::Back => Ok(xdp_action::XDP_TX),
+            Self::Other(ifindex) => TX_PORTS.redirect(ifindex, 0).map_err(|_| Reason::NoEgress),
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The table of known connections: always pairs, one entry for each direction.
+
+use aya_ebpf::{
+    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
+    btf_maps::HashMap,
+    macros::btf_map,
+};
+use lb_common::{
+    backend::Hop,
+    flow::{Direction, Flow, FlowKey, Rewrite, State, marks, ticks},
+    limits,
+    reason::Reason,
+    stats::Incident,
+};
+
+use crate::{
+    raw::{self, Entry},
+    select, snat, stats,
+};
+
+const ENTRIES: usize = 2 * limits::DEFAULT_FLOWS as usize;
+
+/// Without preallocation, memory is taken as connections come.
+#[btf_map]
+static FLOWS: HashMap<FlowKey, Flow, ENTRIES, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+
+/// How many source ports are tried for a connection.
+const PORT_TRIES: usize = 8;
+
+const EEXIST: i32 = -17;
+
+#[inline(always)]
+pub(crate) fn lookup(key: &FlowKey) -> Option<Entry> {
+    Entry::new(FLOWS.get_ptr_mut(key)?)
+}
+
+/// Notes that a packet with these TCP flags went by.
+#[inline(always)]
+pub(crate) fn touch(entry: Entry, flags: u8) {
+    entry.set_seen(now());
+    let old = entry.marks;
+    let new = marks::after(old, flags);
+    if new != old {
+        entry.mark(new & !old);
+        entry.unmark(old & !new);
+    }
+}
+
+/// Has replies follow the client, when its frames begin to come another way.
+#[inline(always)]
+pub(crate) fn learn(entry: Entry, client: Hop) {
+    if entry.client != client {
+        relearn(entry, client);
+    }
+}
+
+#[inline(never)]
+fn relearn(entry: Entry, client: Hop) {
+    entry.set_client(client);
+    if let Some(partner) = lookup(&entry.partner()) {
+        partner.set_client(client);
+    }
+}
+
+/// Whether a connection attempt on this known tuple is a new connection's, because the old one has
+/// ended. If so the old pair is gone afterwards, and its source port rests.
+#[inline(never)]
+pub(crate) fn make_way(key: &FlowKey, entry: Entry) -> Result<bool, Reason> {
+    let partner = partner(key, entry);
+    if state(entry, partner) != State::Closed {
+        return Ok(false);
+    }
+    if !claim(entry) {
+        return Err(Reason::Contended);
+    }
+    if let Some(partner) = partner {
+        partner.set_seen(now());
+        partner.mark(marks::QUARANTINED);
+    }
+    FLOWS.remove(key).map_err(|_| Reason::Contended)?;
+    Ok(true)
+}
+
+/// Makes the pair of a new connection and returns its entry towards the backend.
+#[inline(never)]
+pub(crate) fn open(key: &FlowKey, id: u32, client: Hop) -> Result<Entry, Reason> {
+    let backend = select::backend(id).ok_or(Reason::Unreachable)?;
+    if backend.hop.ifindex == 0 {
+        return Err(Reason::Unreachable);
+    }
+    let now = now();
+    let flow = |rewrite, marks| Flow {
+        rewrite,
+        client,
+        backend: id,
+        born: now,
+        seen: now,
+        marks,
+    };
+    let mut resting = None;
+    for _ in 0..PORT_TRIES {
+        let outside = snat::next(id, backend).ok_or(Reason::Unreachable)?;
+        match insert_pair(key, &outside, flow) {
+            Err(Refused::PortTaken) => {}
+            Err(Refused::Because(reason)) => return Err(reason),
+            Ok(entry) => return Ok(entry),
+        }
+        stats::incident(Incident::PortClash);
+        if resting.is_none() && is_resting(&outside.turned()) {
+            resting = Some(outside);
+        }
+    }
+    let outside = resting.ok_or(Reason::PortsExhausted)?;
+    cut_rest_short(&outside.turned())?;
+    stats::incident(Incident::EarlyPortReuse);
+    insert_pair(key, &outside, flow).map_err(|refused| match refused {
+        Refused::PortTaken => Reason::PortsExhausted,
+        Refused::Because(reason) => reason,
+    })
+}
+
+enum Refused {
+    PortTaken,
+    Because(Reason),
+}
+
+/// Inserts both directions of the connection whose packets are `key` on the client's side and
+/// `outside` on the backend's. The reply's entry is first: it is what claims the source port.
+#[inline(always)]
+fn insert_pair(
+    key: &FlowKey,
+    outside: &FlowKey,
+    flow: impl Fn(Rewrite, u32) -> Flow,
+) -> Result<Entry, Refused> {
+    let reply = outside.turned();
+    let to_client = flow(reply.rewrite_to(&key.turned()), marks::TO_CLIENT);
+    FLOWS
+        .insert(&reply, &to_client, BPF_NOEXIST.into())
+        .map_err(|error| match error {
+            EEXIST => Refused::PortTaken,
+            _ => Refused::Because(Reason::TableFull),
+        })?;
+    let to_backend = flow(key.rewrite_to(outside), 0);
+    if let Err(error) = FLOWS.insert(key, &to_backend, BPF_NOEXIST.into()) {
+        let _ = FLOWS.remove(&reply);
+        let reason = if error == EEXIST {
+            Reason::Contended
+        } else {
+            Reason::TableFull
+        };
+        return Err(Refused::Because(reason));
+    }
+    lookup(key).ok_or(Refused::Because(Reason::Contended))
+}
+
+/// Whether the entry at a backend's tuple is of a connection that has ended.
+#[inline(always)]
+fn is_resting(reply: &FlowKey) -> bool {
+    lookup(reply).is_some_and(|entry| state(entry, partner(reply, entry)) == State::Closed)
+}
+
+/// Removes the ended connection at a backend's tuple.
+#[inline(always)]
+fn cut_rest_short(reply: &FlowKey) -> Result<(), Reason> {
+    let entry = lookup(reply).ok_or(Reason::Contended)?;
+    if !claim(entry) {
+        return Err(Reason::Contended);
+    }
+    if partner(reply, entry).is_some() {
+        let _ = FLOWS.remove(&entry.partner());
+    }
+    FLOWS.remove(reply).map_err(|_| Reason::Contended)
+}
+
+/// The other entry of the pair, unless that tuple has gone to another connection.
+#[inline(always)]
+fn partner(key: &FlowKey, entry: Entry) -> Option<Entry> {
+    lookup(&entry.partner()).filter(|partner| partner.partner() == *key)
+}
+
+/// Half a pair is as good as closed.
+#[inline(always)]
+fn state(entry: Entry, partner: Option<Entry>) -> State {
+    let Some(partner) = partner else {
+        return State::Closed;
+    };
+    match entry.direction() {
+        Direction::ToBackend => State::of(entry.marks, partner.marks),
+        Direction::ToClient => State::of(partner.marks, entry.marks),
+    }
+}
+
+/// Whether this CPU, and no other, may replace the entry.
+#[inline(always)]
+fn claim(entry: Entry) -> bool {
+    entry.mark(marks::CLAIMED) & marks::CLAIMED == 0
+}
+
+#[inline(always)]
+fn now() -> u32 {
+    ticks::from_nanos(raw::now())
+}

@@ -1,0 +1,71 @@
+//! Bytes to headers: what the fast path takes, and a name for everything else.
+
+use lb_common::{
+    reason::Reason,
+    wire::{
+        ETHERTYPE_IPV4, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Ethernet, Headers, IPV4_WITHOUT_OPTIONS,
+        Ipv4, PROTO_TCP, Tcp,
+    },
+};
+
+use crate::raw::Packet;
+
+const MINIMAL_IP_LENGTH: u16 = (size_of::<Ipv4>() + size_of::<Tcp>()) as u16;
+
+/// The headers of an IPv4 TCP frame without VLAN tag, options or fragmentation.
+#[inline(always)]
+pub(crate) fn headers(packet: &mut Packet) -> Result<&mut Headers, Reason> {
+    if packet.length() < size_of::<Headers>() {
+        return Err(short(packet));
+    }
+    let headers: &mut Headers = packet.at(0).ok_or(Reason::Truncated)?;
+    ethernet(&headers.ethernet)?;
+    ipv4(&headers.ip)?;
+    let ip_length = u16::from_be_bytes(headers.ip.total_length);
+    let claimed = headers.tcp.header_length();
+    if claimed < size_of::<Tcp>() as u16 || ip_length < MINIMAL_IP_LENGTH {
+        return Err(Reason::Truncated);
+    }
+    Ok(headers)
+}
+
+/// Why a frame that cannot hold all the headers is not for the fast path.
+#[inline(always)]
+fn short(packet: &mut Packet) -> Reason {
+    let Some(header) = packet.at(0) else {
+        return Reason::Truncated;
+    };
+    if let Err(reason) = ethernet(header) {
+        return reason;
+    }
+    let Some(header) = packet.at(size_of::<Ethernet>()) else {
+        return Reason::Truncated;
+    };
+    match ipv4(header) {
+        Err(reason) => reason,
+        Ok(()) => Reason::Truncated,
+    }
+}
+
+#[inline(always)]
+fn ethernet(header: &Ethernet) -> Result<(), Reason> {
+    match header.ethertype {
+        ETHERTYPE_IPV4 => Ok(()),
+        ETHERTYPE_VLAN | ETHERTYPE_QINQ => Err(Reason::Vlan),
+        _ => Err(Reason::NotIpv4),
+    }
+}
+
+#[inline(always)]
+fn ipv4(header: &Ipv4) -> Result<(), Reason> {
+    if header.protocol != PROTO_TCP {
+        return Err(Reason::NotTcp);
+    }
+    if header.version_ihl != IPV4_WITHOUT_OPTIONS {
+        return Err(Reason::IpOptions);
+    }
+    if header.is_fragment() {
+        return Err(Reason::Fragment);
+    }
+    Ok(())
+}

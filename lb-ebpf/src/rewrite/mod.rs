@@ -1,0 +1,4 @@
+//! Forwarding modes: one file each.
+
+pub(crate) mod nat;
+pub(crate) mod reset;

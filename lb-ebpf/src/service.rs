@@ -1,0 +1,19 @@
+//! Which service a packet is for.
+
+use aya_ebpf::{btf_maps::HashMap, macros::btf_map};
+use lb_common::{
+    flow::FlowKey,
+    limits, mapped,
+    service::{Service, ServiceKey},
+};
+
+use crate::raw::copied;
+
+#[btf_map]
+static SERVICES: HashMap<ServiceKey, Service, { limits::SERVICES as usize }> = HashMap::new();
+
+#[inline(always)]
+pub(crate) fn lookup(packet: &FlowKey) -> Option<Service> {
+    let key = ServiceKey::tcp(mapped(packet.dst), packet.dst_port);
+    SERVICES.get_ptr(&key).map(copied)
+}

@@ -1,0 +1,42 @@
+//! Which source address and port a connection gets.
+
+use aya_ebpf::{btf_maps::Array, macros::btf_map};
+use lb_common::{
+    backend::Backend,
+    flow::FlowKey,
+    limits,
+    snat::{Source, draw},
+    unmapped,
+};
+
+use crate::raw::ticket;
+
+/// The sources of all backends; each backend names a region.
+#[btf_map]
+static SNAT_SOURCES: Array<Source, { limits::SNAT_SOURCES as usize }> = Array::new();
+
+/// Source ports drawn so far, by backend id.
+#[btf_map]
+static SNAT_TURNS: Array<u64, { limits::BACKENDS as usize }> = Array::new();
+
+/// The tuple that a new connection could have on the backend's side.
+#[inline(always)]
+pub(crate) fn next(id: u32, backend: &Backend) -> Option<FlowKey> {
+    if backend.source_count == 0 {
+        return None;
+    }
+    let first = SNAT_SOURCES.get(backend.sources)?;
+    if first.ports == 0 {
+        return None;
+    }
+    let turn = ticket(SNAT_TURNS.get_ptr_mut(id)?);
+    let (index, port) = draw(turn, backend.source_count, first.ports);
+    let source = SNAT_SOURCES.get(backend.sources + index)?;
+    let port = source.first_port.wrapping_add(port);
+    Some(FlowKey::tcp(
+        unmapped(source.address),
+        port.to_be_bytes(),
+        unmapped(backend.address),
+        backend.port,
+    ))
+}

@@ -1,0 +1,68 @@
+//! Counters.
+
+use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
+use lb_common::{
+    limits,
+    reason::{REASONS, Reason},
+    stats::{Count, INCIDENTS, Incident, Traffic},
+};
+
+use crate::raw::of_this_cpu;
+
+/// Frames by [`Reason`]; bytes from the Ethernet header on.
+#[btf_map]
+static VERDICTS: PerCpuArray<Count, { REASONS as usize }> = PerCpuArray::new();
+
+/// IP packets by backend id.
+#[btf_map]
+static TRAFFIC: PerCpuArray<Traffic, { limits::BACKENDS as usize }> = PerCpuArray::new();
+
+#[btf_map]
+static INCIDENTS_SEEN: PerCpuArray<u64, { INCIDENTS as usize }> = PerCpuArray::new();
+
+#[inline(always)]
+pub(crate) fn verdict(reason: Reason, bytes: usize) {
+    if let Some(value) = VERDICTS.get_ptr_mut(reason as u32) {
+        add(of_this_cpu(value), bytes as u64);
+    }
+}
+
+#[inline(always)]
+pub(crate) fn connection(backend: u32) {
+    if let Some(value) = TRAFFIC.get_ptr_mut(backend) {
+        of_this_cpu(value).connections += 1;
+    }
+}
+
+#[inline(always)]
+pub(crate) fn inbound(backend: u32, bytes: [u8; 2]) {
+    if let Some(value) = TRAFFIC.get_ptr_mut(backend) {
+        add(
+            &mut of_this_cpu(value).inbound,
+            u16::from_be_bytes(bytes).into(),
+        );
+    }
+}
+
+#[inline(always)]
+pub(crate) fn outbound(backend: u32, bytes: [u8; 2]) {
+    if let Some(value) = TRAFFIC.get_ptr_mut(backend) {
+        add(
+            &mut of_this_cpu(value).outbound,
+            u16::from_be_bytes(bytes).into(),
+        );
+    }
+}
+
+#[inline(always)]
+pub(crate) fn incident(incident: Incident) {
+    if let Some(value) = INCIDENTS_SEEN.get_ptr_mut(incident as u32) {
+        *of_this_cpu(value) += 1;
+    }
+}
+
+#[inline(always)]
+fn add(count: &mut Count, bytes: u64) {
+    count.packets += 1;
+    count.bytes += bytes;
+}
