@@ -127,39 +127,54 @@ impl Flow {
     }
 }
 
-/// What a flow's direction has seen, and what has been decided of it: bits of [`Flow::marks`].
+/// What has been seen of a connection, and decided of it: bits of [`Flow::marks`]. Both entries of
+/// a pair carry the same, but for [`TO_CLIENT`](marks::TO_CLIENT) and what follows it.
 pub mod marks {
+    use super::Direction;
     use crate::tcp;
 
-    pub const SYN: u32 = 1 << 0;
-    /// A segment that acknowledges and does not open.
-    pub const ACK: u32 = 1 << 1;
-    pub const FIN: u32 = 1 << 2;
-    /// The last segment was a reset.
-    pub const RST: u32 = 1 << 3;
+    pub const CLIENT_SYN: u32 = 1 << 0;
+    /// A segment of the client's that acknowledges and does not open.
+    pub const CLIENT_ACK: u32 = 1 << 1;
+    pub const CLIENT_FIN: u32 = 1 << 2;
+    /// The client's last segment was a reset.
+    pub const CLIENT_RST: u32 = 1 << 3;
+
+    pub const BACKEND_SYN: u32 = CLIENT_SYN << BACKEND;
+    pub const BACKEND_FIN: u32 = CLIENT_FIN << BACKEND;
+    pub const BACKEND_RST: u32 = CLIENT_RST << BACKEND;
+
     /// This entry matches the backend's packets.
-    pub const TO_CLIENT: u32 = 1 << 4;
+    pub const TO_CLIENT: u32 = 1 << 8;
     /// Its connection was replaced; the tuple rests until it may be used again.
-    pub const QUARANTINED: u32 = 1 << 5;
+    pub const QUARANTINED: u32 = 1 << 9;
     /// A CPU has taken it, to replace its connection.
-    pub const CLAIMED: u32 = 1 << 6;
+    pub const CLAIMED: u32 = 1 << 10;
+
+    /// From the client's marks to the backend's.
+    const BACKEND: u32 = 4;
 
     /// The marks after a segment with these TCP flags.
     #[must_use]
-    pub const fn after(marks: u32, flags: u8) -> u32 {
-        let mut next = marks & !RST;
+    #[inline]
+    pub const fn after(marks: u32, direction: Direction, flags: u8) -> u32 {
+        let side = match direction {
+            Direction::ToBackend => 0,
+            Direction::ToClient => BACKEND,
+        };
+        let mut seen = 0;
         if flags & tcp::SYN != 0 {
-            next |= SYN;
+            seen |= CLIENT_SYN;
         } else if flags & tcp::ACK != 0 {
-            next |= ACK;
+            seen |= CLIENT_ACK;
         }
         if flags & tcp::FIN != 0 {
-            next |= FIN;
+            seen |= CLIENT_FIN;
         }
         if flags & tcp::RST != 0 {
-            next |= RST;
+            seen |= CLIENT_RST;
         }
-        next
+        marks & !(CLIENT_RST << side) | seen << side
     }
 }
 
@@ -176,22 +191,24 @@ pub enum State {
 }
 
 impl State {
-    /// The state of a connection, from the marks of its entry towards the backend and of its entry
-    /// towards the client.
+    /// The state of the connection whose entries carry these marks.
     #[must_use]
-    pub const fn of(to_backend: u32, to_client: u32) -> Self {
-        let either = to_backend | to_client;
-        let both = to_backend & to_client;
-        if either & (marks::RST | marks::QUARANTINED) != 0 || both & marks::FIN != 0 {
+    #[inline]
+    pub const fn of(marks: u32) -> Self {
+        const ENDED: u32 = marks::CLIENT_RST | marks::BACKEND_RST | marks::QUARANTINED;
+        const FINS: u32 = marks::CLIENT_FIN | marks::BACKEND_FIN;
+        const SHAKEN: u32 = marks::CLIENT_ACK | marks::BACKEND_SYN;
+        if marks & ENDED != 0 || marks & FINS == FINS {
             return Self::Closed;
         }
-        if either & marks::FIN != 0 {
+        if marks & FINS != 0 {
             return Self::Closing;
         }
-        if to_backend & marks::ACK != 0 && to_client & marks::SYN != 0 {
-            return Self::Established;
+        if marks & SHAKEN == SHAKEN {
+            Self::Established
+        } else {
+            Self::HalfOpen
         }
-        Self::HalfOpen
     }
 }
 

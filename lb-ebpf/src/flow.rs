@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use lb_common::{
     backend::Hop,
-    flow::{Direction, Flow, FlowKey, Rewrite, State, marks, ticks},
+    flow::{Flow, FlowKey, Rewrite, State, marks, ticks},
     limits,
     reason::Reason,
     stats::Incident,
@@ -39,10 +39,20 @@ pub(crate) fn lookup(key: &FlowKey) -> Option<Entry> {
 pub(crate) fn touch(entry: Entry, flags: u8) {
     entry.set_seen(now());
     let old = entry.marks;
-    let new = marks::after(old, flags);
+    let new = marks::after(old, entry.direction(), flags);
     if new != old {
-        entry.mark(new & !old);
-        entry.unmark(old & !new);
+        remark(entry, new & !old, old & !new);
+    }
+}
+
+/// Changes the marks of both entries of a pair.
+#[inline(never)]
+fn remark(entry: Entry, set: u32, cleared: u32) {
+    entry.mark(set);
+    entry.unmark(cleared);
+    if let Some(partner) = lookup(&entry.partner()) {
+        partner.mark(set);
+        partner.unmark(cleared);
     }
 }
 
@@ -63,11 +73,11 @@ fn relearn(entry: Entry, client: Hop) {
 }
 
 /// Whether a connection attempt on this known tuple is a new connection's, because the old one has
-/// ended. If so the old pair is gone afterwards, and its source port rests.
+/// ended, or only half of it is left. If so the old pair is gone afterwards, and its source port rests.
 #[inline(never)]
 pub(crate) fn make_way(key: &FlowKey, entry: Entry) -> Result<bool, Reason> {
     let partner = partner(key, entry);
-    if state(entry, partner) != State::Closed {
+    if partner.is_some() && State::of(entry.marks) != State::Closed {
         return Ok(false);
     }
     if !claim(entry) {
@@ -156,7 +166,9 @@ fn insert_pair(
 /// Whether the entry at a backend's tuple is of a connection that has ended.
 #[inline(always)]
 fn is_resting(reply: &FlowKey) -> bool {
-    lookup(reply).is_some_and(|entry| state(entry, partner(reply, entry)) == State::Closed)
+    lookup(reply).is_some_and(|entry| {
+        State::of(entry.marks) == State::Closed || partner(reply, entry).is_none()
+    })
 }
 
 /// Removes the ended connection at a backend's tuple.
@@ -176,18 +188,6 @@ fn cut_rest_short(reply: &FlowKey) -> Result<(), Reason> {
 #[inline(always)]
 fn partner(key: &FlowKey, entry: Entry) -> Option<Entry> {
     lookup(&entry.partner()).filter(|partner| partner.partner() == *key)
-}
-
-/// Half a pair is as good as closed.
-#[inline(always)]
-fn state(entry: Entry, partner: Option<Entry>) -> State {
-    let Some(partner) = partner else {
-        return State::Closed;
-    };
-    match entry.direction() {
-        Direction::ToBackend => State::of(entry.marks, partner.marks),
-        Direction::ToClient => State::of(partner.marks, entry.marks),
-    }
 }
 
 /// Whether this CPU, and no other, may replace the entry.
