@@ -31,14 +31,16 @@ impl Hop {
 
 impl Mac {
     #[must_use]
-    pub const fn new([a, b, c, d, e, f]: [u8; 6]) -> Self {
-        Self(u64::from_ne_bytes([a, b, c, d, e, f, 0, 0]))
+    pub const fn new(mac: [u8; 6]) -> Self {
+        Self(u64::from_ne_bytes([
+            mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], 0, 0,
+        ]))
     }
 
     #[must_use]
     pub const fn bytes(self) -> [u8; 6] {
-        let [a, b, c, d, e, f, ..] = self.0.to_ne_bytes();
-        [a, b, c, d, e, f]
+        let mac = self.0.to_ne_bytes();
+        [mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]]
     }
 }
 

@@ -7,20 +7,18 @@ use bytemuck::must_cast;
 use crate::{
     checksum::{of_words, tcp_pseudo_header},
     tcp::reset_for,
-    wire::{Headers, Ipv4, Tcp},
+    wire::{Headers, IPV4_LENGTH, TCP_LENGTH},
 };
 
 const TTL: u8 = 64;
 const DONT_FRAGMENT: [u8; 2] = [0x40, 0];
-const IP_LENGTH: u16 = (size_of::<Ipv4>() + size_of::<Tcp>()) as u16;
-const TCP_LENGTH: u16 = size_of::<Tcp>() as u16;
 const DATA_OFFSET: u8 = 5 << 4;
 
 /// Makes the headers of a segment those of the reset that answers it, back the way it came. They
 /// are the whole frame then: what follows them is to be cut off.
 pub fn answer(headers: &mut Headers) {
     let Headers { ethernet, ip, tcp } = headers;
-    let taken = size_of::<Ipv4>() as u16 + tcp.header_length();
+    let taken = IPV4_LENGTH + tcp.header_length();
     let payload = u16::from_be_bytes(ip.total_length).saturating_sub(taken);
     let (sequence, acknowledgement, flags) = reset_for(tcp, payload);
 
@@ -28,7 +26,7 @@ pub fn answer(headers: &mut Headers) {
 
     swap(&mut ip.src, &mut ip.dst);
     ip.tos = 0;
-    ip.total_length = IP_LENGTH.to_be_bytes();
+    ip.total_length = (IPV4_LENGTH + TCP_LENGTH).to_be_bytes();
     ip.identification = [0; 2];
     ip.fragment = DONT_FRAGMENT;
     ip.ttl = TTL;

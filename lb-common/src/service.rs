@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::{ring::Ring, wire::PROTO_TCP};
 
 #[repr(C, align(8))]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Pod, Zeroable)]
 pub struct ServiceKey {
     /// IPv4 as IPv4-mapped.
     pub address: [u8; 16],

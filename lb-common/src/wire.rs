@@ -13,6 +13,11 @@ pub const PROTO_TCP: u8 = 6;
 /// Version 4, five 32-bit words: no options.
 pub const IPV4_WITHOUT_OPTIONS: u8 = 0x45;
 
+/// Bytes of an IPv4 header without options.
+pub const IPV4_LENGTH: u16 = 20;
+/// Bytes of a TCP header without options.
+pub const TCP_LENGTH: u16 = 20;
+
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Ethernet {
@@ -62,8 +67,8 @@ pub struct Headers {
 }
 
 const _: () = assert!(size_of::<Ethernet>() == 14);
-const _: () = assert!(size_of::<Ipv4>() == 20);
-const _: () = assert!(size_of::<Tcp>() == 20);
+const _: () = assert!(size_of::<Ipv4>() == IPV4_LENGTH as usize);
+const _: () = assert!(size_of::<Tcp>() == TCP_LENGTH as usize);
 const _: () = assert!(size_of::<Headers>() == 54);
 
 impl Ipv4 {

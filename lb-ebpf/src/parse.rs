@@ -3,14 +3,12 @@
 use lb_common::{
     reason::Reason,
     wire::{
-        ETHERTYPE_IPV4, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Ethernet, Headers, IPV4_WITHOUT_OPTIONS,
-        Ipv4, PROTO_TCP, Tcp,
+        ETHERTYPE_IPV4, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Ethernet, Headers, IPV4_LENGTH,
+        IPV4_WITHOUT_OPTIONS, Ipv4, PROTO_TCP, TCP_LENGTH,
     },
 };
 
 use crate::raw::Packet;
-
-const MINIMAL_IP_LENGTH: u16 = (size_of::<Ipv4>() + size_of::<Tcp>()) as u16;
 
 /// The headers of an IPv4 TCP frame without VLAN tag, options or fragmentation.
 #[inline(always)]
@@ -23,7 +21,7 @@ pub(crate) fn headers(packet: &mut Packet) -> Result<&mut Headers, Reason> {
     ipv4(&headers.ip)?;
     let ip_length = u16::from_be_bytes(headers.ip.total_length);
     let claimed = headers.tcp.header_length();
-    if claimed < size_of::<Tcp>() as u16 || ip_length < MINIMAL_IP_LENGTH {
+    if claimed < TCP_LENGTH || ip_length < IPV4_LENGTH + TCP_LENGTH {
         return Err(Reason::Truncated);
     }
     Ok(headers)
