@@ -1,0 +1,139 @@
+//! The interfaces that packets of services come in by.
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use aya::programs::{ProgramInfo, XdpMode as Kernel, loaded_programs};
+
+use crate::{
+    config::{Loaded, XdpMode},
+    control::{InterfaceMode, InterfaceView},
+    dataplane::Dataplane,
+    neighbours::{self, Link},
+};
+
+#[derive(Clone, Debug)]
+pub struct Interface {
+    pub name: String,
+    pub ifindex: u32,
+    pub mode: InterfaceMode,
+    /// Why it is not native although it may be.
+    fallback: Option<String>,
+}
+
+/// The links of the configured interfaces. All must exist, and none may have a foreign program.
+pub async fn find(loaded: &Loaded) -> Result<Vec<Link>> {
+    let links = neighbours::links().await?;
+    let mut found = Vec::new();
+    for (place, name) in loaded.config.interfaces.iter().enumerate() {
+        let Some(link) = links.iter().find(|link| link.name == *name) else {
+            let known: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
+            return Err(loaded.interface_error(
+                place,
+                &format!("there is no interface {name}"),
+                &format!("name one of: {}", known.join(", ")),
+            ));
+        };
+        found.push(link.clone());
+    }
+    Ok(found)
+}
+
+/// Puts the program on all of them, and takes it off all others.
+pub async fn attach(
+    dataplane: &mut Dataplane,
+    links: Vec<Link>,
+    wanted: XdpMode,
+) -> Result<Vec<Interface>> {
+    let own = dataplane.program_id()?;
+    let mut attached = Vec::new();
+    for link in &links {
+        dataplane.open_egress(link.ifindex)?;
+        let fallback = if dataplane.take_over(link.ifindex)? {
+            None
+        } else {
+            refuse_foreign(link, own)?;
+            attach_one(dataplane, link, wanted)?
+        };
+        attached.push((link.name.clone(), link.ifindex, fallback));
+    }
+    let kept: Vec<u32> = links.iter().map(|link| link.ifindex).collect();
+    dataplane.detach_others(&kept)?;
+    let now = neighbours::links().await?;
+    Ok(attached.into_iter().map(|(name, ifindex, fallback)| {
+        let link = now.iter().find(|link| link.ifindex == ifindex);
+        let mode = link.map_or(InterfaceMode::Detached, |link| mode_of(link, own));
+        Interface { name, ifindex, mode, fallback }
+    }).collect())
+}
+
+/// Returns why native mode was not to be had, if it was wanted but not insisted on.
+fn attach_one(dataplane: &mut Dataplane, link: &Link, wanted: XdpMode) -> Result<Option<String>> {
+    let Link { name, ifindex, .. } = link;
+    if wanted == XdpMode::Generic {
+        dataplane.attach(*ifindex, Kernel::Skb).with_context(|| refused(name, "generic"))?;
+        return Ok(None);
+    }
+    let native = dataplane.attach(*ifindex, Kernel::Driver);
+    let Err(error) = native else { return Ok(None) };
+    if wanted == XdpMode::Native {
+        return Err(error.context(refused(name, "native")));
+    }
+    let reason = format!("{error:#}");
+    log::warn!("{name}: no native XDP ({reason}): falling back to generic mode, which is slow");
+    dataplane.attach(*ifindex, Kernel::Skb).with_context(|| refused(name, "generic"))?;
+    Ok(Some(reason))
+}
+
+fn refused(name: &str, mode: &str) -> String {
+    format!("cannot attach to {name} in {mode} mode")
+}
+
+fn refuse_foreign(link: &Link, own: u32) -> Result<()> {
+    let Some(attached) = link.xdp.filter(|attached| attached.program_id != own) else {
+        return Ok(());
+    };
+    let id = attached.program_id;
+    let name = program_name(id).unwrap_or_else(|| "unnamed".to_owned());
+    let link = &link.name;
+    bail!(
+        "{link} has another XDP program attached (id {id}, {name}): take it off with \
+         `ip link set dev {link} xdp off`, or stop what put it there"
+    )
+}
+
+fn program_name(id: u32) -> Option<String> {
+    let mut programs = loaded_programs().filter_map(Result::ok);
+    let program: ProgramInfo = programs.find(|program| program.id() == id)?;
+    program.name_as_str().map(ToOwned::to_owned)
+}
+
+fn mode_of(link: &Link, own: u32) -> InterfaceMode {
+    match link.xdp {
+        Some(attached) if attached.program_id == own => {
+            if attached.native { InterfaceMode::Native } else { InterfaceMode::Generic }
+        }
+        _ => InterfaceMode::Detached,
+    }
+}
+
+impl Interface {
+    pub fn warning(&self) -> Option<String> {
+        let Self { name, fallback, .. } = self;
+        match (self.mode, fallback) {
+            (InterfaceMode::Native, _) => None,
+            (InterfaceMode::Generic, Some(reason)) => {
+                Some(format!("{name} runs in generic mode, which is slow: {reason}"))
+            }
+            (InterfaceMode::Generic, None) => {
+                Some(format!("{name} runs in generic mode, which is slow"))
+            }
+            (InterfaceMode::Detached, _) => Some(format!("{name} has no program attached")),
+        }
+    }
+}
+
+impl From<&Interface> for InterfaceView {
+    fn from(interface: &Interface) -> Self {
+        let Interface { name, ifindex, mode, .. } = interface;
+        Self { name: name.clone(), ifindex: *ifindex, mode: *mode }
+    }
+}

@@ -1,0 +1,3 @@
+//! The only raw system calls of the control plane.
+
+pub mod bpf;
