@@ -1,3 +1,4 @@
 //! The control plane of xdplb.
 
+pub mod health;
 pub mod model;
