@@ -1,0 +1,3 @@
+//! System calls that no library wraps: the only unsafe code of the control plane.
+
+pub(crate) mod ethtool;
