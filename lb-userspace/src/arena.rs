@@ -20,11 +20,7 @@ pub struct Arena {
 impl Arena {
     #[must_use]
     pub fn new(size: u32) -> Self {
-        Self {
-            size,
-            taken: Vec::new(),
-            resting: Vec::new(),
-        }
+        Self { size, taken: Vec::new(), resting: Vec::new() }
     }
 
     /// Marks a region as taken that was given out before this process began.
@@ -32,9 +28,7 @@ impl Arena {
         if ring.length == 0 {
             return;
         }
-        let place = self
-            .taken
-            .partition_point(|other| other.offset < ring.offset);
+        let place = self.taken.partition_point(|other| other.offset < ring.offset);
         self.taken.insert(place, ring);
     }
 
@@ -99,32 +93,11 @@ mod tests {
     fn gaps_are_filled_and_regions_never_overlap() {
         let now = Instant::now();
         let mut arena = Arena::new(100);
-        arena.claim(Ring {
-            offset: 10,
-            length: 5,
-        });
-        assert_eq!(
-            arena.allocate(10, now).unwrap(),
-            Ring {
-                offset: 0,
-                length: 10
-            }
-        );
-        assert_eq!(
-            arena.allocate(10, now).unwrap(),
-            Ring {
-                offset: 15,
-                length: 10
-            }
-        );
+        arena.claim(Ring { offset: 10, length: 5 });
+        assert_eq!(arena.allocate(10, now).unwrap(), Ring { offset: 0, length: 10 });
+        assert_eq!(arena.allocate(10, now).unwrap(), Ring { offset: 15, length: 10 });
         assert!(arena.allocate(76, now).is_err());
-        assert_eq!(
-            arena.allocate(75, now).unwrap(),
-            Ring {
-                offset: 25,
-                length: 75
-            }
-        );
+        assert_eq!(arena.allocate(75, now).unwrap(), Ring { offset: 25, length: 75 });
     }
 
     #[test]

@@ -77,9 +77,9 @@ impl Handle {
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refusal> {
         let (sender, receiver) = oneshot::channel();
-        let stopping = |_| Refusal::Failed("the daemon is stopping".to_owned());
-        self.0.send(request(sender)).await.map_err(|_| stopping(()))?;
-        receiver.await.map_err(|_| stopping(()))?
+        let stopping = || Refusal::Failed("the daemon is stopping".to_owned());
+        self.0.send(request(sender)).await.map_err(|_| stopping())?;
+        receiver.await.map_err(|_| stopping())?
     }
 }
 

@@ -64,16 +64,10 @@ pub fn plan(
 ) -> Result<(Vec<Op>, Image)> {
     let mut ops = Vec::new();
     for (place, source) in changed(&current.sources, &sources) {
-        ops.push(Op::SetSource {
-            place: *place,
-            source: *source,
-        });
+        ops.push(Op::SetSource { place: *place, source: *source });
     }
     for (id, backend) in changed(&current.backends, &backends) {
-        ops.push(Op::SetBackend {
-            id: *id,
-            backend: *backend,
-        });
+        ops.push(Op::SetBackend { id: *id, backend: *backend });
     }
     let services = place_rings(current, services, arena, now, &mut ops)?;
     for (key, old) in &current.services {
@@ -82,21 +76,10 @@ pub fn plan(
             arena.free(old.ring, now);
         }
     }
-    for id in current
-        .backends
-        .keys()
-        .filter(|id| !backends.contains_key(id))
-    {
+    for id in current.backends.keys().filter(|id| !backends.contains_key(id)) {
         ops.push(Op::ClearBackend { id: *id });
     }
-    Ok((
-        ops,
-        Image {
-            services,
-            backends,
-            sources,
-        },
-    ))
+    Ok((ops, Image { services, backends, sources }))
 }
 
 /// Gives each service a ring: its old one if the slots are the same, else one in a free region.
@@ -126,19 +109,9 @@ fn place_rings(
         };
         left.push((ring, old.map(|old| old.ring)));
         if length > 0 {
-            ops.push(Op::WriteSlots {
-                offset: ring.offset,
-                slots: slots.clone(),
-            });
+            ops.push(Op::WriteSlots { offset: ring.offset, slots: slots.clone() });
         }
-        ops.push(Op::SetService {
-            key,
-            service: Service {
-                ring,
-                id,
-                reserved: 0,
-            },
-        });
+        ops.push(Op::SetService { key, service: Service { ring, id, reserved: 0 } });
         placed.insert(key, ServiceImage { id, ring, slots });
     }
     for old in left.into_iter().filter_map(|(_, old)| old) {
@@ -157,7 +130,5 @@ fn changed<'a, K: Ord, V: PartialEq>(
     current: &'a BTreeMap<K, V>,
     wanted: &'a BTreeMap<K, V>,
 ) -> impl Iterator<Item = (&'a K, &'a V)> {
-    wanted
-        .iter()
-        .filter(|(key, value)| current.get(key) != Some(value))
+    wanted.iter().filter(|(key, value)| current.get(key) != Some(value))
 }

@@ -18,9 +18,7 @@ pub fn round_robin(members: &[(u32, u16)]) -> Vec<u32> {
     due.sort_by(|(a, of_a, first), (b, of_b, second)| {
         (a * of_b).cmp(&(b * of_a)).then(first.cmp(second))
     });
-    due.into_iter()
-        .map(|(_, _, place)| members[place].0)
-        .collect()
+    due.into_iter().map(|(_, _, place)| members[place].0).collect()
 }
 
 /// How often each member stands in the ring.
@@ -32,9 +30,7 @@ fn turns(members: &[(u32, u16)]) -> Vec<u64> {
         return weights().map(|weight| weight / divisor).collect();
     }
     let total = length * divisor;
-    weights()
-        .map(|weight| ((weight * LONGEST + total / 2) / total).max(1))
-        .collect()
+    weights().map(|weight| ((weight * LONGEST + total / 2) / total).max(1)).collect()
 }
 
 fn gcd(a: u64, b: u64) -> u64 {
@@ -63,10 +59,7 @@ mod tests {
 
     #[test]
     fn the_heavy_one_is_spread_out() {
-        assert_eq!(
-            round_robin(&[(1, 5), (2, 1), (3, 1)]),
-            [1, 1, 2, 1, 3, 1, 1]
-        );
+        assert_eq!(round_robin(&[(1, 5), (2, 1), (3, 1)]), [1, 1, 2, 1, 3, 1, 1]);
     }
 
     proptest! {

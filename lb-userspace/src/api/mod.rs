@@ -43,15 +43,19 @@ pub async fn listen(path: &Path) -> Result<Listener> {
         fs::create_dir_all(directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
     }
-    let socket = UnixListener::bind(path)
-        .with_context(|| format!("cannot listen at {}", path.display()))?;
+    let socket =
+        UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))?;
     fs::set_permissions(path, fs::Permissions::from_mode(PERMISSIONS))
         .with_context(|| format!("cannot set the permissions of {}", path.display()))?;
     Ok(Listener { socket, path: path.to_owned() })
 }
 
 /// Serves until the other end of `stopped` is dropped.
-pub async fn serve(listener: Listener, handle: Handle, mut stopped: watch::Receiver<()>) -> Result<()> {
+pub async fn serve(
+    listener: Listener,
+    handle: Handle,
+    mut stopped: watch::Receiver<()>,
+) -> Result<()> {
     let Listener { socket, path } = listener;
     let server = axum::serve(socket, routes::router(handle));
     tokio::select! {

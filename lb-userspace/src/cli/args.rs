@@ -82,9 +82,7 @@ pub(super) enum Verb {
         output: Output,
     },
     /// Print completions for a shell.
-    Completions {
-        shell: Shell,
-    },
+    Completions { shell: Shell },
     /// Print the manual page.
     Man,
 }

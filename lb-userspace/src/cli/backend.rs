@@ -93,7 +93,9 @@ async fn wait_until_idle(
         }
         if deadline.is_some_and(|deadline| begin.elapsed() >= deadline) {
             let address = place.address;
-            return Err(anyhow!("{address} still has {left} connections; it goes on draining").into());
+            return Err(
+                anyhow!("{address} still has {left} connections; it goes on draining").into()
+            );
         }
     }
 }

@@ -82,11 +82,13 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, Failure> {
-        let stream = UnixStream::connect(&self.socket).await.map_err(|error| self.absent(&error))?;
+        let stream =
+            UnixStream::connect(&self.socket).await.map_err(|error| self.absent(&error))?;
         let (status, answer) = exchange(stream, method, path, body).await?;
         if status.is_success() {
             let parsed = serde_json::from_slice(&answer);
-            return Ok(parsed.context("the daemon's answer is not understood: is it of another version?")?);
+            return Ok(parsed
+                .context("the daemon's answer is not understood: is it of another version?")?);
         }
         let problem: Problem = serde_json::from_slice(&answer)
             .with_context(|| format!("the daemon answers {status}"))?;

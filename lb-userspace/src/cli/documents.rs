@@ -1,6 +1,9 @@
 //! What is generated from the arguments' definition.
 
-use std::{io, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 use clap::CommandFactory as _;
 use clap_complete::{Shell, generate};
@@ -9,7 +12,9 @@ use clap_mangen::Man;
 use super::{args::Cli, exit::Failure};
 
 pub(super) fn completions(shell: Shell) -> Result<ExitCode, Failure> {
-    generate(shell, &mut Cli::command(), "xdplb", &mut io::stdout());
+    let mut script = Vec::new();
+    generate(shell, &mut Cli::command(), "xdplb", &mut script);
+    io::stdout().write_all(&script)?;
     Ok(ExitCode::SUCCESS)
 }
 

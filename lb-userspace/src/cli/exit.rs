@@ -37,7 +37,9 @@ impl Failure {
 
     /// Whether the reader of the output has had enough, as in `| head`.
     fn is_closed_pipe(&self) -> bool {
-        let Self::Operation(error) = self else { return false };
+        let Self::Operation(error) = self else {
+            return false;
+        };
         let error = error.downcast_ref::<io::Error>();
         error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     }
@@ -45,7 +47,11 @@ impl Failure {
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        if error.is::<crate::config::Diagnostics>() { Self::Config(error) } else { Self::Operation(error) }
+        if error.is::<crate::config::Diagnostics>() {
+            Self::Config(error)
+        } else {
+            Self::Operation(error)
+        }
     }
 }
 

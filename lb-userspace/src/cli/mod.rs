@@ -58,7 +58,7 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
             backend::list(&client, service.as_deref(), output).await
         }
         Verb::Backend { verb } => backend::change(&client, verb).await,
-        Verb::Demo { keep, output } => Ok(crate::demo::run(keep, output.is_json()).await?),
+        Verb::Demo { .. } => unreachable!(),
         Verb::Completions { shell } => documents::completions(shell),
         Verb::Man => documents::man(),
     }

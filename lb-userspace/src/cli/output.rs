@@ -8,7 +8,7 @@ use serde::Serialize;
 /// A table without lines, with these headings.
 pub(super) fn table(headings: &[&str]) -> Table {
     let mut table = Table::new();
-    table.load_preset(NOTHING).set_header(headings.iter().copied());
+    table.load_style(NOTHING).set_header(headings.iter().copied());
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }

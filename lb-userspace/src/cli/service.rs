@@ -20,11 +20,7 @@ pub(super) async fn list(client: &Client, output: Output) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn show(
-    client: &Client,
-    name: &str,
-    output: Output,
-) -> Result<ExitCode, Failure> {
+pub(super) async fn show(client: &Client, name: &str, output: Output) -> Result<ExitCode, Failure> {
     let service = client.service(name).await?;
     if output.is_json() {
         print_json(&service)?;

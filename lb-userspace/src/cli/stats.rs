@@ -92,7 +92,8 @@ impl Stats {
                 }
             }
         }
-        self.port_clashes_total = self.port_clashes_total.saturating_sub(earlier.port_clashes_total);
+        self.port_clashes_total =
+            self.port_clashes_total.saturating_sub(earlier.port_clashes_total);
         self.early_port_reuses_total =
             self.early_port_reuses_total.saturating_sub(earlier.early_port_reuses_total);
         self

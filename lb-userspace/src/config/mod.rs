@@ -15,8 +15,8 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 
-pub use self::diagnostics::Diagnostics;
 use self::diagnostics::Diagnostic;
+pub use self::diagnostics::Diagnostics;
 use crate::model::Service;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,7 +81,8 @@ struct Spans {
 
 /// Reads a configuration file. The error of an invalid one shows all that is wrong with it.
 pub fn load(path: &Path) -> Result<Loaded> {
-    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     parse::parse(Source { path: path.display().to_string(), text })
 }
 

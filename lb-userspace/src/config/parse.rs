@@ -21,6 +21,7 @@ pub(super) fn parse(source: Source) -> Result<Loaded> {
     let mut findings = Findings::default();
     let spans = spans(&file);
     let config = assemble(file, &mut findings);
+    findings.sort_by_key(|finding| finding.span.start);
     let (errors, warnings): (Vec<_>, Vec<_>) =
         findings.into_iter().partition(|finding| finding.is_error);
     if !errors.is_empty() {
@@ -46,9 +47,10 @@ fn assemble(file: File, findings: &mut Findings) -> Config {
 }
 
 fn spans(file: &File) -> Spans {
-    let backends = file.service.iter().map(|service| {
-        service.backend.iter().map(|backend| backend.address.span()).collect()
-    });
+    let backends = file
+        .service
+        .iter()
+        .map(|service| service.backend.iter().map(|backend| backend.address.span()).collect());
     Spans {
         interfaces: file.interfaces.get_ref().iter().map(serde_spanned::Spanned::span).collect(),
         backends: backends.collect(),

@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashMap},
     net::{IpAddr, SocketAddr},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::Result;
@@ -65,7 +65,8 @@ impl Backends {
         let is_same = |known: &Backend| {
             (known.service, known.address, known.port) == (new.service, new.address, new.port)
         };
-        let back = self.departed.keys().copied().find(|id| self.entries.get(id).is_some_and(is_same));
+        let back =
+            self.departed.keys().copied().find(|id| self.entries.get(id).is_some_and(is_same));
         if let Some(id) = back {
             self.departed.remove(&id);
             let hop = self.entries.get(&id).map(|known| known.hop);

@@ -12,7 +12,7 @@ impl Daemon {
     pub(super) async fn answer(&mut self, request: Request) {
         // A client that has hung up meanwhile wants no answer.
         match request {
-            Request::Status(reply) => drop(reply.send(self.status())),
+            Request::Status(reply) => drop(reply.send(Ok(self.status()))),
             Request::Services(reply) => drop(reply.send(self.service_views())),
             Request::Stats(reply) => drop(reply.send(self.stats())),
             Request::Change(change, reply) => drop(reply.send(self.change(change).await)),
@@ -39,9 +39,10 @@ impl Daemon {
             return Err(Refusal::Failed(format!("{error:#}")));
         }
         log::info!("{change}");
-        let service = self.state.service(&name).ok_or_else(|| {
-            Refusal::Failed(format!("service {name} has vanished"))
-        })?;
+        let service = self
+            .state
+            .service(&name)
+            .ok_or_else(|| Refusal::Failed(format!("service {name} has vanished")))?;
         self.service_view(service)
     }
 

@@ -1,6 +1,6 @@
 //! The interfaces that packets of services come in by.
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
 use aya::programs::{ProgramInfo, XdpMode as Kernel, loaded_programs};
 
 use crate::{
@@ -46,23 +46,34 @@ pub async fn attach(
     let own = dataplane.program_id()?;
     let mut attached = Vec::new();
     for link in &links {
-        dataplane.open_egress(link.ifindex)?;
-        let fallback = if dataplane.take_over(link.ifindex)? {
-            None
-        } else {
+        let Link { name, ifindex, .. } = link;
+        dataplane.open_egress(*ifindex)?;
+        let mut fallback = None;
+        if !dataplane.take_over(*ifindex)? {
             refuse_foreign(link, own)?;
-            attach_one(dataplane, link, wanted)?
-        };
-        attached.push((link.name.clone(), link.ifindex, fallback));
+            fallback = attach_one(dataplane, link, wanted)?;
+        }
+        let mode = InterfaceMode::Detached;
+        attached.push(Interface { name: name.clone(), ifindex: *ifindex, mode, fallback });
     }
     let kept: Vec<u32> = links.iter().map(|link| link.ifindex).collect();
     dataplane.detach_others(&kept)?;
-    let now = neighbours::links().await?;
-    Ok(attached.into_iter().map(|(name, ifindex, fallback)| {
-        let link = now.iter().find(|link| link.ifindex == ifindex);
+    look(&mut attached, own).await?;
+    Ok(attached)
+}
+
+/// Asks the kernel in which mode the program with the id `own` really runs.
+pub async fn look(interfaces: &mut [Interface], own: u32) -> Result<()> {
+    let links = neighbours::links().await?;
+    for interface in interfaces {
+        let link = links.iter().find(|link| link.ifindex == interface.ifindex);
         let mode = link.map_or(InterfaceMode::Detached, |link| mode_of(link, own));
-        Interface { name, ifindex, mode, fallback }
-    }).collect())
+        if mode == InterfaceMode::Detached && interface.mode != mode {
+            log::error!("{} has lost the program", interface.name);
+        }
+        interface.mode = mode;
+    }
+    Ok(())
 }
 
 /// Returns why native mode was not to be had, if it was wanted but not insisted on.
@@ -109,7 +120,11 @@ fn program_name(id: u32) -> Option<String> {
 fn mode_of(link: &Link, own: u32) -> InterfaceMode {
     match link.xdp {
         Some(attached) if attached.program_id == own => {
-            if attached.native { InterfaceMode::Native } else { InterfaceMode::Generic }
+            if attached.native {
+                InterfaceMode::Native
+            } else {
+                InterfaceMode::Generic
+            }
         }
         _ => InterfaceMode::Detached,
     }

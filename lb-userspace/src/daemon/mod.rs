@@ -196,8 +196,10 @@ impl Daemon {
     }
 
     fn on_health(&mut self, event: HealthEvent) {
-        let HealthEvent { service, address, health, detail } = event;
-        let Some(backend) = self.state.backend_mut(&service, address) else { return };
+        let HealthEvent { service, address, health, detail, .. } = event;
+        let Some(backend) = self.state.backend_mut(&service, address) else {
+            return;
+        };
         log::info!("{service}: {address} is {health:?}: {detail}");
         backend.set_health(health, detail);
         self.follow();
@@ -207,7 +209,9 @@ impl Daemon {
         let path = self.file.clone();
         match self.try_reload().await {
             Ok(()) => log::info!("{} reloaded", path.display()),
-            Err(error) => log::error!("{} not reloaded, nothing changed: {error:#}", path.display()),
+            Err(error) => {
+                log::error!("{} not reloaded, nothing changed: {error:#}", path.display());
+            }
         }
     }
 
@@ -226,8 +230,7 @@ impl Daemon {
             self.state = before;
             return Err(error);
         }
-        self.interfaces =
-            interfaces::attach(&mut self.dataplane, found, config.xdp_mode).await?;
+        self.interfaces = interfaces::attach(&mut self.dataplane, found, config.xdp_mode).await?;
         self.config = config;
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::Result;
 use lb_common::{backend::Hop, snat::Source};
 
-use super::{Daemon, backends::wire_address};
+use super::{Daemon, backends::wire_address, interfaces};
 use crate::{
     config::Loaded,
     neighbours::{self, NetworkEvent, NextHop, Resolution},
@@ -20,11 +20,16 @@ impl Daemon {
                 }
                 self.follow();
             }
-            NetworkEvent::Link(name) => {
-                if self.interfaces.iter().any(|interface| interface.name == name) {
-                    self.reattach().await;
-                }
-            }
+            NetworkEvent::Link(_) => self.look_at_interfaces().await,
+        }
+    }
+
+    /// Follows what has become of the program on its interfaces.
+    async fn look_at_interfaces(&mut self) {
+        let own = self.dataplane.program_id();
+        let looked = async { interfaces::look(&mut self.interfaces, own?).await };
+        if let Err(error) = looked.await {
+            log::error!("cannot look at the interfaces: {error:#}");
         }
     }
 

@@ -17,7 +17,8 @@ pub struct Sources {
 impl Sources {
     /// Takes over a region that backends already name.
     pub fn adopt(&mut self, (first, count): Region, places: &BTreeMap<u32, Source>) {
-        let list: Vec<_> = (first..first + count).filter_map(|at| places.get(&at)).copied().collect();
+        let list: Vec<_> =
+            (first..first + count).filter_map(|at| places.get(&at)).copied().collect();
         self.end = self.end.max(first + count);
         if self.find(&list).is_none() {
             self.regions.push((list, first));
@@ -43,9 +44,8 @@ impl Sources {
     /// All sources by place.
     #[must_use]
     pub fn places(&self) -> BTreeMap<u32, Source> {
-        let region = |(list, first): &(Vec<Source>, u32)| {
-            (*first..).zip(list.clone()).collect::<Vec<_>>()
-        };
+        let region =
+            |(list, first): &(Vec<Source>, u32)| (*first..).zip(list.clone()).collect::<Vec<_>>();
         self.regions.iter().flat_map(region).collect()
     }
 

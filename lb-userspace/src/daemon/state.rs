@@ -107,7 +107,12 @@ impl State {
 
     /// A backend that is new to this daemon. One that a former daemon had in the ring counts as up
     /// until a check says otherwise.
-    fn meet(&mut self, service: &model::Service, id: u32, spec: &model::Backend) -> Result<Backend> {
+    fn meet(
+        &mut self,
+        service: &model::Service,
+        id: u32,
+        spec: &model::Backend,
+    ) -> Result<Backend> {
         let (id, hop) = self.kernel.take_id(id, spec.address)?;
         let served = self.left.get(&key(service)).is_some_and(|left| left.slots.contains(&id));
         let (health, detail) = if served {
@@ -137,6 +142,11 @@ impl State {
         self.services.iter().find(|service| service.spec.name == name)
     }
 
+    pub fn backend_mut(&mut self, service: &str, address: SocketAddr) -> Option<&mut Backend> {
+        let service = self.services.iter_mut().find(|known| known.spec.name == service)?;
+        service.backends.iter_mut().find(|backend| backend.spec.address == address)
+    }
+
     pub fn backends(&self) -> impl Iterator<Item = &Backend> {
         self.services.iter().flat_map(|service| &service.backends)
     }
@@ -163,20 +173,19 @@ impl Service {
         let first = tier(false);
         if first.is_empty() { tier(true) } else { first }
     }
-
-    #[must_use]
-    pub fn backend(&self, address: SocketAddr) -> Option<&Backend> {
-        self.backends.iter().find(|backend| backend.spec.address == address)
-    }
 }
 
 impl Backend {
     /// Whether it can take new connections.
     #[must_use]
     pub fn is_able(&self) -> bool {
-        self.spec.admin == Admin::Enabled
-            && self.health == Health::Up
-            && self.way.is_ok()
+        self.spec.admin == Admin::Enabled && self.health == Health::Up && self.way.is_ok()
+    }
+
+    /// Whether its health is watched.
+    #[must_use]
+    pub fn is_checked(&self) -> bool {
+        self.spec.admin != Admin::Disabled
     }
 
     pub fn set_health(&mut self, health: Health, detail: String) {

@@ -17,10 +17,10 @@ use crate::{
 };
 
 impl Daemon {
-    pub(super) fn status(&mut self) -> Result<Status, Refusal> {
+    pub(super) fn status(&self) -> Status {
         let up = |backend: &&Backend| backend.health == Health::Up;
         let states = self.census.states;
-        Ok(Status {
+        Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
             started: self.started,
@@ -38,7 +38,7 @@ impl Daemon {
             backends_up: self.state.backends().filter(up).count(),
             backends_total: self.state.backends().count(),
             warnings: self.warnings(),
-        })
+        }
     }
 
     pub(super) fn service_views(&self) -> Result<Vec<ServiceView>, Refusal> {
@@ -142,6 +142,7 @@ fn backend_stats(backend: &Backend, traffic: &BTreeMap<u32, Traffic>) -> Backend
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
 fn failed(error: anyhow::Error) -> Refusal {
     Refusal::Failed(format!("{error:#}"))
 }

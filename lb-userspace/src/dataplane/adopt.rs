@@ -23,11 +23,7 @@ impl Dataplane {
         let services = self.adopt_services()?;
         let backends = self.adopt_backends()?;
         let sources = self.adopt_sources(&backends)?;
-        Ok(Image {
-            services,
-            backends,
-            sources,
-        })
+        Ok(Image { services, backends, sources })
     }
 
     fn adopt_services(&self) -> Result<BTreeMap<ServiceKey, ServiceImage>> {
@@ -37,9 +33,7 @@ impl Dataplane {
         for entry in &services {
             let (key, Service { ring, id, .. }) = entry.context("cannot read the services")?;
             let places = ring.offset..ring.offset + ring.length;
-            let slots = places
-                .map(|place| rings.get(&place, 0))
-                .collect::<Result<_, _>>();
+            let slots = places.map(|place| rings.get(&place, 0)).collect::<Result<_, _>>();
             let slots = slots.context("cannot read a ring")?;
             adopted.insert(key, ServiceImage { id, ring, slots });
         }
@@ -66,12 +60,7 @@ impl Dataplane {
             .collect();
         named
             .into_iter()
-            .map(|place| {
-                Ok((
-                    place,
-                    sources.get(&place, 0).context("cannot read the sources")?,
-                ))
-            })
+            .map(|place| Ok((place, sources.get(&place, 0).context("cannot read the sources")?)))
             .collect()
     }
 }

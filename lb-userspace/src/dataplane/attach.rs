@@ -19,8 +19,7 @@ pub fn attach(program: &mut Xdp, ifindex: u32, mode: XdpMode, pin: &Path) -> Res
     let Ok(link) = link else {
         bail!("this kernel cannot attach XDP programs by links: Linux 5.9 is the oldest that can")
     };
-    link.pin(pin)
-        .with_context(|| format!("cannot pin the link at {}", pin.display()))?;
+    link.pin(pin).with_context(|| format!("cannot pin the link at {}", pin.display()))?;
     Ok(())
 }
 

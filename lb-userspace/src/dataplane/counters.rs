@@ -1,9 +1,13 @@
 //! What the program has counted, summed over CPUs.
 
-use std::{collections::BTreeMap, ops::AddAssign};
+use std::{borrow::Borrow, collections::BTreeMap, ops::AddAssign};
 
 use anyhow::{Context as _, Result};
-use aya::{Pod, maps::PerCpuArray};
+use aya::{
+    Pod,
+    maps::{MapData, PerCpuArray, PerCpuValues},
+    util::nr_cpus,
+};
 use lb_common::{
     reason::Reason,
     stats::{Count, Incident, Traffic},
@@ -23,16 +27,21 @@ pub struct Incidents {
 impl Dataplane {
     pub fn verdicts(&self) -> Result<Verdicts> {
         let counts: PerCpuArray<_, Count> = self.map(VERDICTS)?.try_into()?;
-        Reason::ALL
-            .iter()
-            .map(|reason| Ok((*reason, total(&counts, *reason as u32)?)))
-            .collect()
+        Reason::ALL.iter().map(|reason| Ok((*reason, total(&counts, *reason as u32)?))).collect()
     }
 
     /// What has gone through these backends.
     pub fn traffic(&self, ids: impl Iterator<Item = u32>) -> Result<BTreeMap<u32, Traffic>> {
         let traffic: PerCpuArray<_, Traffic> = self.map(TRAFFIC)?.try_into()?;
         ids.map(|id| Ok((id, total(&traffic, id)?))).collect()
+    }
+
+    /// Has a backend's counters begin anew.
+    pub(super) fn forget_traffic(&mut self, id: u32) -> Result<()> {
+        let mut traffic: PerCpuArray<_, Traffic> = self.map_mut(TRAFFIC)?.try_into()?;
+        let cpus = nr_cpus().map_err(|(_, error)| error)?;
+        let nothing = PerCpuValues::try_from(vec![Traffic::default(); cpus])?;
+        traffic.set(id, nothing, 0).context("cannot clear a counter")
     }
 
     pub fn incidents(&self) -> Result<Incidents> {
@@ -45,12 +54,10 @@ impl Dataplane {
 }
 
 fn total<V: Pod + Default + AddAssign>(
-    map: &PerCpuArray<impl std::borrow::Borrow<aya::maps::MapData>, V>,
+    map: &PerCpuArray<impl Borrow<MapData>, V>,
     index: u32,
 ) -> Result<V> {
-    let values = map
-        .get(&index, 0)
-        .with_context(|| format!("cannot read counter {index}"))?;
+    let values = map.get(&index, 0).with_context(|| format!("cannot read counter {index}"))?;
     let mut sum = V::default();
     for value in values.iter() {
         sum += *value;

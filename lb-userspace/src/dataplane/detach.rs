@@ -15,10 +15,7 @@ use super::{
 pub fn detach(bpffs: &Path, interfaces: &[String]) -> Result<Vec<String>> {
     let directory = directory(bpffs);
     if !directory.exists() {
-        bail!(
-            "nothing is attached: {} does not exist",
-            directory.display()
-        );
+        bail!("nothing is attached: {} does not exist", directory.display());
     }
     let pins = Pins::open(bpffs)?;
     let attached = pins.links()?;

@@ -10,7 +10,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::{Dataplane, FLOWS};
 use crate::{
     model::Timeouts,
-    sys::bpf::{Cursor, lookup_batch},
+    sys::bpf::{Batch, Cursor, lookup_batch},
 };
 
 type Table<'a> = maps::HashMap<&'a mut MapData, FlowKey, Flow>;
@@ -63,7 +63,7 @@ impl Dataplane {
         let mut cursor = None;
         let now = now()?;
         loop {
-            let (entries, next) = self.read_batch(cursor)?;
+            let Batch { entries, next } = self.read_batch(cursor)?;
             for (key, flow) in entries {
                 census.entries += 1;
                 if is_overdue(&flow, now, expiry) {
@@ -84,10 +84,8 @@ impl Dataplane {
         Ok(census)
     }
 
-    fn read_batch(&self, cursor: Option<Cursor>) -> Result<(Vec<(FlowKey, Flow)>, Option<Cursor>)> {
-        let Map::HashMap(table) = self.map(FLOWS)? else {
-            bail!("{FLOWS} is not a hash map")
-        };
+    fn read_batch(&self, cursor: Option<Cursor>) -> Result<Batch<FlowKey, Flow>> {
+        let Map::HashMap(table) = self.map(FLOWS)? else { bail!("{FLOWS} is not a hash map") };
         lookup_batch(table.fd().as_fd(), cursor, BATCH).context("cannot read the flow table")
     }
 }

@@ -34,13 +34,9 @@ pub fn load(pins: &Pins, connections: u32) -> Result<Ebpf> {
         loader.map_pin_path(name, pins.map(name));
     }
     let mut ebpf = loader.load(OBJECT).context("cannot load the eBPF object")?;
-    let program: &mut Xdp = ebpf
-        .program_mut(PROGRAM)
-        .context("the object has no program")?
-        .try_into()?;
-    program
-        .load()
-        .context("the kernel refuses the XDP program")?;
+    let program: &mut Xdp =
+        ebpf.program_mut(PROGRAM).context("the object has no program")?.try_into()?;
+    program.load().context("the kernel refuses the XDP program")?;
     Ok(ebpf)
 }
 
@@ -51,11 +47,7 @@ fn shapes(flow_entries: u32) -> Result<Vec<(String, Shape)>> {
         .maps
         .iter()
         .map(|(name, map)| {
-            let max_entries = if name == FLOWS {
-                flow_entries
-            } else {
-                map.max_entries()
-            };
+            let max_entries = if name == FLOWS { flow_entries } else { map.max_entries() };
             let shape = Shape {
                 map_type: map.map_type(),
                 key_size: map.key_size(),

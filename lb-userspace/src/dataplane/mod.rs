@@ -58,9 +58,7 @@ impl Dataplane {
 
     /// The id of the loaded program.
     pub fn program_id(&self) -> Result<u32> {
-        let Some(program) = self.ebpf.program(PROGRAM) else {
-            unreachable!("checked when loaded")
-        };
+        let Some(program) = self.ebpf.program(PROGRAM) else { unreachable!("checked when loaded") };
         Ok(program.info()?.id())
     }
 
@@ -103,7 +101,10 @@ impl Dataplane {
         match op {
             Op::SetSource { place, source } => self.set::<Source>(SNAT_SOURCES, *place, source),
             Op::SetBackend { id, backend } => self.set::<Backend>(BACKENDS, *id, backend),
-            Op::ClearBackend { id } => self.set(BACKENDS, *id, &Backend::default()),
+            Op::ClearBackend { id } => {
+                self.set(BACKENDS, *id, &Backend::default())?;
+                self.forget_traffic(*id)
+            }
             Op::WriteSlots { offset, slots } => {
                 let mut rings: Array<_, u32> = self.map_mut(RINGS)?.try_into()?;
                 for (place, id) in (*offset..).zip(slots) {
@@ -114,9 +115,7 @@ impl Dataplane {
             Op::SetService { key, service } => {
                 let mut services: HashMap<_, ServiceKey, Service> =
                     self.map_mut(SERVICES)?.try_into()?;
-                services
-                    .insert(key, service, 0)
-                    .context("cannot write a service")
+                services.insert(key, service, 0).context("cannot write a service")
             }
             Op::RemoveService { key } => {
                 let mut services: HashMap<_, ServiceKey, Service> =
@@ -128,28 +127,19 @@ impl Dataplane {
 
     fn set<V: Pod>(&mut self, map: &str, place: u32, value: &V) -> Result<()> {
         let mut array: Array<_, V> = self.map_mut(map)?.try_into()?;
-        array
-            .set(place, value, 0)
-            .with_context(|| format!("cannot write to {map} at {place}"))
+        array.set(place, value, 0).with_context(|| format!("cannot write to {map} at {place}"))
     }
 
     fn program(&mut self) -> Result<&mut Xdp> {
-        let program = self
-            .ebpf
-            .program_mut(PROGRAM)
-            .context("the object has no program")?;
+        let program = self.ebpf.program_mut(PROGRAM).context("the object has no program")?;
         Ok(program.try_into()?)
     }
 
     fn map(&self, name: &str) -> Result<&Map> {
-        self.ebpf
-            .map(name)
-            .with_context(|| format!("the object has no map {name}"))
+        self.ebpf.map(name).with_context(|| format!("the object has no map {name}"))
     }
 
     fn map_mut(&mut self, name: &str) -> Result<&mut Map> {
-        self.ebpf
-            .map_mut(name)
-            .with_context(|| format!("the object has no map {name}"))
+        self.ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))
     }
 }

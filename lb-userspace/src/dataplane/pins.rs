@@ -41,10 +41,7 @@ impl Pins {
         let handle = fs::File::open(&directory)
             .with_context(|| format!("cannot open the pin directory {}", directory.display()))?;
         match Flock::lock(handle, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Self {
-                directory,
-                _lock: lock,
-            }),
+            Ok(lock) => Ok(Self { directory, _lock: lock }),
             Err((_, nix::Error::EWOULDBLOCK)) => bail!(
                 "another xdplb daemon holds {}: stop it first, or give this one another `bpffs`",
                 directory.display()
@@ -88,10 +85,7 @@ impl Pins {
             return Ok(());
         }
         if name == super::FLOWS
-            && (Shape {
-                max_entries: expected.max_entries,
-                ..found
-            }) == expected
+            && (Shape { max_entries: expected.max_entries, ..found }) == expected
         {
             bail!(
                 "the running flow table has room for {} connections, `limits.flows` asks for {}: \
@@ -130,9 +124,8 @@ pub fn links(directory: &Path) -> Result<Vec<u32>> {
     let mut links = Vec::new();
     for entry in entries {
         let name = entry?.file_name();
-        let ifindex: Option<u32> = name
-            .to_str()
-            .and_then(|name| name.strip_prefix("link_")?.parse().ok());
+        let ifindex: Option<u32> =
+            name.to_str().and_then(|name| name.strip_prefix("link_")?.parse().ok());
         links.extend(ifindex);
     }
     Ok(links)
@@ -144,19 +137,9 @@ fn mount_if_missing(bpffs: &Path) -> Result<()> {
     }
     fs::create_dir_all(bpffs)
         .with_context(|| format!("cannot make {} to mount a BPF file system", bpffs.display()))?;
-    mount(
-        Some("bpf"),
-        bpffs,
-        Some("bpf"),
-        MsFlags::empty(),
-        Some("mode=0700"),
-    )
-    .with_context(|| {
-        format!(
-            "{} is not a BPF file system and none can be mounted there",
-            bpffs.display()
-        )
-    })?;
+    mount(Some("bpf"), bpffs, Some("bpf"), MsFlags::empty(), Some("mode=0700")).with_context(
+        || format!("{} is not a BPF file system and none can be mounted there", bpffs.display()),
+    )?;
     log::info!("mounted a BPF file system at {}", bpffs.display());
     Ok(())
 }

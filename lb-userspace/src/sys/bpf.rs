@@ -14,8 +14,14 @@ use bytemuck::{Pod, Zeroable};
 #[derive(Clone, Copy, Debug)]
 pub struct Cursor(u32);
 
-/// Up to `limit` entries of a hash map from `cursor` on, or from its beginning, in no order, and
-/// where to go on unless that was the last. Entries that come or go meanwhile may be missed.
+/// Some entries of a map, and where to go on, unless these were the last.
+pub struct Batch<K, V> {
+    pub entries: Vec<(K, V)>,
+    pub next: Option<Cursor>,
+}
+
+/// Up to `limit` entries of a hash map from `cursor` on, or from its beginning, in no order.
+/// Entries that come or go meanwhile may be missed.
 ///
 /// # Errors
 ///
@@ -24,15 +30,13 @@ pub fn lookup_batch<K: Pod, V: Pod>(
     map: BorrowedFd<'_>,
     cursor: Option<Cursor>,
     limit: u32,
-) -> io::Result<(Vec<(K, V)>, Option<Cursor>)> {
+) -> io::Result<Batch<K, V>> {
     let mut keys: Vec<K> = vec![Zeroable::zeroed(); limit as usize];
     let mut values: Vec<V> = vec![Zeroable::zeroed(); limit as usize];
     let mut next = 0_u32;
     let mut attr = bpf_attr {
         batch: bpf_attr__bindgen_ty_3 {
-            in_batch: cursor
-                .as_ref()
-                .map_or(0, |cursor| (&raw const cursor.0) as u64),
+            in_batch: cursor.as_ref().map_or(0, |cursor| (&raw const cursor.0) as u64),
             out_batch: (&raw mut next) as u64,
             keys: keys.as_mut_ptr() as u64,
             values: values.as_mut_ptr() as u64,
@@ -48,14 +52,12 @@ pub fn lookup_batch<K: Pod, V: Pod>(
     // than `count` keys and values, whose sizes the caller's types have.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut attr, size) };
     let error = (result < 0).then(io::Error::last_os_error);
-    let ended = error
-        .as_ref()
-        .is_some_and(|error| error.raw_os_error() == Some(libc::ENOENT));
+    let ended = error.as_ref().is_some_and(|error| error.raw_os_error() == Some(libc::ENOENT));
     if let Some(error) = error.filter(|_| !ended) {
         return Err(error);
     }
     // SAFETY: the call has filled in the same variant.
     let count = unsafe { attr.batch.count };
     let entries = keys.into_iter().zip(values).take(count as usize).collect();
-    Ok((entries, (!ended).then_some(Cursor(next))))
+    Ok(Batch { entries, next: (!ended).then_some(Cursor(next)) })
 }

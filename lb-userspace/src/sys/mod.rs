@@ -1,3 +1,4 @@
-//! The only raw system calls of the control plane.
+//! System calls that no library wraps: the only unsafe code of the control plane.
 
-pub mod bpf;
+pub(crate) mod bpf;
+pub(crate) mod ethtool;

@@ -64,7 +64,9 @@ pub(super) fn snat_ports(
     range: Option<&Spanned<String>>,
     findings: &mut Findings,
 ) -> RangeInclusive<u16> {
-    let Some(range) = range else { return SNAT_PORTS };
+    let Some(range) = range else {
+        return SNAT_PORTS;
+    };
     let parsed = range.get_ref().split_once('-').and_then(|(first, last)| {
         let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
         (0 < first && first <= last).then_some(first..=last)
@@ -98,16 +100,16 @@ pub(super) fn snat_addresses(
 }
 
 pub(super) fn flows(flows: Option<&Spanned<u64>>, findings: &mut Findings) -> u32 {
-    let Some(flows) = flows else { return limits::DEFAULT_FLOWS };
-    match u32::try_from(*flows.get_ref()) {
-        Ok(count @ 1..=MOST_FLOWS) => count,
-        _ => {
-            findings.push(Diagnostic::error(
-                flows.span(),
-                format!("{} connections are out of range", flows.get_ref()),
-                format!("limits.flows is 1 to {MOST_FLOWS}"),
-            ));
-            limits::DEFAULT_FLOWS
-        }
+    let Some(flows) = flows else {
+        return limits::DEFAULT_FLOWS;
+    };
+    if let Ok(count @ 1..=MOST_FLOWS) = u32::try_from(*flows.get_ref()) {
+        return count;
     }
+    findings.push(Diagnostic::error(
+        flows.span(),
+        format!("{} connections are out of range", flows.get_ref()),
+        format!("limits.flows is 1 to {MOST_FLOWS}"),
+    ));
+    limits::DEFAULT_FLOWS
 }

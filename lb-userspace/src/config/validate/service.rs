@@ -15,7 +15,9 @@ use crate::{
         diagnostics::Diagnostic,
         schema::{self, Defaults, Idle, Period},
     },
-    model::{Admin, Backend, HealthCheck, Mode, Probe, Protocol, Scheduler, Service, Timeouts, Vip},
+    model::{
+        Admin, Backend, HealthCheck, Mode, Probe, Protocol, Scheduler, Service, Timeouts, Vip,
+    },
 };
 
 const LONGEST_NAME: usize = 63;
@@ -179,11 +181,7 @@ fn weight(weight: Option<&Spanned<i64>>, findings: &mut Findings) -> u16 {
     }
 }
 
-fn address_and_port(
-    text: &str,
-    span: Range<usize>,
-    findings: &mut Findings,
-) -> Option<SocketAddr> {
+fn address_and_port(text: &str, span: Range<usize>, findings: &mut Findings) -> Option<SocketAddr> {
     let mut refuse = |message: String, mend: &str| {
         findings.push(Diagnostic::error(span.clone(), message, mend));
         None
@@ -192,7 +190,10 @@ fn address_and_port(
         return refuse("IPv6 is not supported yet".to_owned(), "give an IPv4 address and port");
     }
     let Some((address, port)) = text.rsplit_once(':') else {
-        return refuse("the port is missing".to_owned(), "give address and port, as in 10.0.0.1:80");
+        return refuse(
+            "the port is missing".to_owned(),
+            "give address and port, as in 10.0.0.1:80",
+        );
     };
     let Ok(address) = Ipv4Addr::from_str(address) else {
         return refuse(format!("{address} is not an IPv4 address"), "names are not looked up");
