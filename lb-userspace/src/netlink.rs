@@ -1,27 +1,30 @@
 //! Requests to the kernel's rtnetlink.
 
-use std::io;
+use std::{io, pin::pin};
 
 use futures_util::{Stream, TryStreamExt as _};
 use rtnetlink::{Error, Handle, packet_route::link::LinkMessage};
 
-/// Opens a socket for requests, in the calling thread's network namespace. To be called within a
-/// tokio runtime.
+/// Opens a socket for requests, in the calling thread's network namespace, which is closed with the
+/// last copy of its handle. To be called within a tokio runtime.
 pub(crate) fn connect() -> io::Result<Handle> {
     let (connection, handle, _) = rtnetlink::new_connection()?;
     tokio::spawn(connection);
     Ok(handle)
 }
 
-/// The first message of an answer; none if the kernel knows nothing of what was asked for.
+/// The first message of an answer; none if that is one of the given errors, by which the kernel
+/// says that it knows nothing of what was asked for.
 pub(crate) async fn first<T>(
     answer: impl Stream<Item = Result<T, Error>>,
     unknown: &[i32],
 ) -> io::Result<Option<T>> {
-    let mut answer = std::pin::pin!(answer);
+    let mut answer = pin!(answer);
     match answer.try_next().await.map_err(os_error) {
-        Err(error) if error.raw_os_error().is_some_and(|code| unknown.contains(&code)) => Ok(None),
-        answer => answer,
+        Ok(Some(message)) => Ok(Some(message)),
+        Ok(None) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Err(error) if unknown.contains(&error.raw_os_error().unwrap_or(0)) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -32,7 +35,7 @@ pub(crate) async fn link(netlink: &Handle, name: &str) -> io::Result<Option<Link
 }
 
 /// What the kernel has refused, without the bytes of the request.
-pub(crate) fn os_error(error: Error) -> io::Error {
+fn os_error(error: Error) -> io::Error {
     match error {
         Error::NetlinkError(message) => message.to_io(),
         other => io::Error::other(other),

@@ -125,6 +125,12 @@ impl Bed {
         self.client_lan.address(VIP)
     }
 
+    /// The namespace of the LANs. The balancer's cables end in its ports `balancer-<interface>`.
+    #[must_use]
+    pub fn switch(&self) -> &Namespace {
+        self.switch.namespace()
+    }
+
     #[must_use]
     pub fn clients(&self) -> &[Host] {
         &self.clients
@@ -164,7 +170,7 @@ impl Bed {
         let hosts = self.clients.iter().chain(&self.backends);
         hosts
             .map(|host| &host.namespace)
-            .chain([&self.balancer, self.switch.namespace()])
+            .chain([&self.balancer, self.switch()])
             .try_for_each(|namespace| namespace.set_mtu(mtu))
     }
 

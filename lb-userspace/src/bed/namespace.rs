@@ -146,7 +146,7 @@ impl Namespace {
     }
 
     /// Does some rtnetlink requests within the namespace.
-    pub(super) fn configure<T: Send>(
+    pub(crate) fn configure<T: Send>(
         &self,
         work: impl AsyncFnOnce(Handle) -> Result<T> + Send,
     ) -> Result<T> {

@@ -7,7 +7,7 @@ use crate::{
     config::{Loaded, XdpMode},
     control::{InterfaceMode, InterfaceView},
     dataplane::Dataplane,
-    neighbours::{self, Link},
+    neighbours::{self, Interface as Link, XdpAttached},
 };
 
 #[derive(Clone, Debug)]
@@ -19,25 +19,23 @@ pub struct Interface {
     fallback: Option<String>,
 }
 
-/// The links of the configured interfaces. All must exist, and none may have a foreign program.
+/// The configured interfaces, all of which must exist.
 pub async fn find(loaded: &Loaded) -> Result<Vec<Link>> {
-    let links = neighbours::links().await?;
     let mut found = Vec::new();
     for (place, name) in loaded.config.interfaces.iter().enumerate() {
-        let Some(link) = links.iter().find(|link| link.name == *name) else {
-            let known: Vec<_> = links.iter().map(|link| link.name.as_str()).collect();
+        let Some(link) = neighbours::interface(name).await? else {
             return Err(loaded.interface_error(
                 place,
                 &format!("there is no interface {name}"),
-                &format!("name one of: {}", known.join(", ")),
+                "`ip link` shows those that there are",
             ));
         };
-        found.push(link.clone());
+        found.push(link);
     }
     Ok(found)
 }
 
-/// Puts the program on all of them, and takes it off all others.
+/// Puts the program on all of them, and takes it off all others. None may have a foreign program.
 pub async fn attach(
     dataplane: &mut Dataplane,
     links: Vec<Link>,
@@ -50,7 +48,7 @@ pub async fn attach(
         dataplane.open_egress(*ifindex)?;
         let mut fallback = None;
         if !dataplane.take_over(*ifindex)? {
-            refuse_foreign(link, own)?;
+            refuse_foreign(link).await?;
             fallback = attach_one(dataplane, link, wanted)?;
         }
         let mode = InterfaceMode::Detached;
@@ -64,10 +62,13 @@ pub async fn attach(
 
 /// Asks the kernel in which mode the program with the id `own` really runs.
 pub async fn look(interfaces: &mut [Interface], own: u32) -> Result<()> {
-    let links = neighbours::links().await?;
     for interface in interfaces {
-        let link = links.iter().find(|link| link.ifindex == interface.ifindex);
-        let mode = link.map_or(InterfaceMode::Detached, |link| mode_of(link, own));
+        let attached = neighbours::xdp_attached(interface.ifindex).await?;
+        let mode = match attached.filter(|attached| attached.program_id == own) {
+            None => InterfaceMode::Detached,
+            Some(XdpAttached { mode: neighbours::XdpMode::Generic, .. }) => InterfaceMode::Generic,
+            Some(_) => InterfaceMode::Native,
+        };
         if mode == InterfaceMode::Detached && interface.mode != mode {
             log::error!("{} has lost the program", interface.name);
         }
@@ -98,10 +99,8 @@ fn refused(name: &str, mode: &str) -> String {
     format!("cannot attach to {name} in {mode} mode")
 }
 
-fn refuse_foreign(link: &Link, own: u32) -> Result<()> {
-    let Some(attached) = link.xdp.filter(|attached| attached.program_id != own) else {
-        return Ok(());
-    };
+async fn refuse_foreign(link: &Link) -> Result<()> {
+    let Some(attached) = neighbours::xdp_attached(link.ifindex).await? else { return Ok(()) };
     let id = attached.program_id;
     let name = program_name(id).unwrap_or_else(|| "unnamed".to_owned());
     let link = &link.name;
@@ -115,19 +114,6 @@ fn program_name(id: u32) -> Option<String> {
     let mut programs = loaded_programs().filter_map(Result::ok);
     let program: ProgramInfo = programs.find(|program| program.id() == id)?;
     program.name_as_str().map(ToOwned::to_owned)
-}
-
-fn mode_of(link: &Link, own: u32) -> InterfaceMode {
-    match link.xdp {
-        Some(attached) if attached.program_id == own => {
-            if attached.native {
-                InterfaceMode::Native
-            } else {
-                InterfaceMode::Generic
-            }
-        }
-        _ => InterfaceMode::Detached,
-    }
 }
 
 impl Interface {

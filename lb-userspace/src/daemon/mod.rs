@@ -83,7 +83,7 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     };
     let listener = api::listen(&loaded.config.api.socket).await?;
     let checker = Checker::new(health_events);
-    let neighbours = Neighbours::start(network_events).await?;
+    let neighbours = Neighbours::start(network_events)?;
     let mut daemon = Daemon::start(loaded, file, checker, neighbours).await?;
     let (stopping, stopped) = watch::channel(());
     let server = tokio::spawn(api::serve(listener, handle, stopped));

@@ -20,7 +20,7 @@ impl Daemon {
                 }
                 self.follow();
             }
-            NetworkEvent::Link(_) => self.look_at_interfaces().await,
+            NetworkEvent::Link(_) | NetworkEvent::LinkGone(_) => self.look_at_interfaces().await,
         }
     }
 
@@ -72,7 +72,7 @@ impl Daemon {
     /// The configured source addresses that are on the next hop's interface, or else the kernel's
     /// own choice.
     async fn sources(&self, hop: &NextHop) -> Result<Vec<Source>> {
-        let on_interface = neighbours::addresses().await?;
+        let on_interface = neighbours::local_addresses().await?;
         let mut chosen: Vec<IpAddr> = self.config.snat_addresses.clone();
         chosen.retain(|address| on_interface.contains(&(hop.ifindex, *address)));
         if chosen.is_empty() {
@@ -90,13 +90,13 @@ impl Daemon {
 
 /// Whether an address is one of the balancer's own.
 pub async fn is_local(address: IpAddr) -> Result<bool> {
-    Ok(neighbours::addresses().await?.iter().any(|(_, own)| *own == address))
+    Ok(neighbours::local_addresses().await?.iter().any(|(_, own)| *own == address))
 }
 
 /// Refuses a configuration with a backend on the balancer itself: its packets would never pass an
 /// interface.
 pub async fn refuse_local_backends(loaded: &Loaded) -> Result<()> {
-    let own = neighbours::addresses().await?;
+    let own = neighbours::local_addresses().await?;
     let is_own = |address: SocketAddr| {
         address.ip().is_loopback() || own.iter().any(|(_, own)| *own == address.ip())
     };
