@@ -1,19 +1,18 @@
-//! `cargo xtask ci`: all that a change must pass.
+//! `cargo xtask ci`: all that a change must pass before its tests are worth running.
 
 use anyhow::Result;
 use lb_object::Objects;
 
-use crate::{build, exec, setup::toolchain, test, workspace};
+use crate::{build, exec, setup::toolchain, workspace};
 
 type Step = fn() -> Result<()>;
 
-const STEPS: [(&str, Step); 6] = [
+const STEPS: [(&str, Step); 5] = [
     ("eBPF objects", build::check_objects),
     ("format", format),
     ("lints", lints),
     ("lints of the eBPF programs", ebpf_lints),
     ("dependencies", dependencies),
-    ("tests", test::run),
 ];
 
 pub(crate) fn run() -> Result<()> {
@@ -21,7 +20,7 @@ pub(crate) fn run() -> Result<()> {
         println!("== {name}");
         step()?;
     }
-    println!("== all passed");
+    println!("== passed; `cargo xtask test` comes next");
     Ok(())
 }
 

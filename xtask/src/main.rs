@@ -22,8 +22,10 @@ enum Verb {
     Setup(setup::Arguments),
     Build(build::Arguments),
     Demo(demo::Arguments),
+    /// Run every test that this user may run
     Test,
     Bench(bench::Arguments),
+    /// Compare the eBPF objects with their sources, check format, lints and dependencies
     Ci,
 }
 
