@@ -1,1 +1,95 @@
-//! Skeleton.
+//! Where the committed eBPF objects of xdplb live, and whether they were built from the sources
+//! beside them.
+//!
+//! The objects are committed so that stable Rust alone builds xdplb. `FINGERPRINT` says which
+//! sources they came from, so that nobody runs an object older than its sources without knowing.
+
+mod fingerprint;
+mod lock;
+mod manifest;
+
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+/// Names a directory of objects to embed instead of the committed ones, for whoever builds them
+/// elsewhere.
+pub const OVERRIDE: &str = "XDPLB_EBPF_OBJECT_DIR";
+
+/// The committed objects of one workspace: `<program>.bpf.o` for each binary of `lb-ebpf`.
+pub struct Objects {
+    root: PathBuf,
+}
+
+impl Objects {
+    /// `root` is the directory of the workspace's `Cargo.toml`.
+    #[must_use]
+    pub fn new(root: &Path) -> Self {
+        Self {
+            root: root.to_owned(),
+        }
+    }
+
+    #[must_use]
+    pub fn directory(&self) -> PathBuf {
+        self.root.join("lb-ebpf/object")
+    }
+
+    /// The binaries of `lb-ebpf`, in the order of its manifest.
+    pub fn programs(&self) -> Result<Vec<String>> {
+        manifest::binaries(&read(&self.root.join("lb-ebpf/Cargo.toml"))?)
+    }
+
+    /// What the objects are built from: files and directories, under the workspace's root.
+    #[must_use]
+    pub fn sources(&self) -> Vec<PathBuf> {
+        fingerprint::SOURCES
+            .iter()
+            .map(|source| self.root.join(source))
+            .collect()
+    }
+
+    /// The sources' SHA-256, in lower-case hexadecimal.
+    pub fn fingerprint(&self) -> Result<String> {
+        fingerprint::of_sources(&self.root)
+    }
+
+    /// Whether the committed objects were built from the sources as they are now.
+    pub fn are_current(&self) -> Result<bool> {
+        Ok(self.recorded()?.as_deref() == Some(self.fingerprint()?.as_str()))
+    }
+
+    /// Notes that the committed objects were built from the sources as they are now.
+    pub fn record(&self) -> Result<()> {
+        let path = self.record_path();
+        fs::write(&path, self.fingerprint()? + "\n")
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    fn recorded(&self) -> Result<Option<String>> {
+        let path = self.record_path();
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(Some(text.trim().to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+
+    fn record_path(&self) -> PathBuf {
+        self.directory().join("FINGERPRINT")
+    }
+}
+
+/// The file name of a program's object.
+#[must_use]
+pub fn file_name(program: &str) -> String {
+    format!("{program}.bpf.o")
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))
+}

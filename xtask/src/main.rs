@@ -1,1 +1,51 @@
-fn main() {}
+//! The developer's verbs of xdplb: `cargo xtask <verb>`.
+
+mod bench;
+mod build;
+mod ci;
+mod demo;
+mod exec;
+mod objects;
+mod setup;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+/// The developer's verbs of xdplb.
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask")]
+enum Verb {
+    Setup(setup::Arguments),
+    Build(build::Arguments),
+    Demo(demo::Arguments),
+    /// Run every test that this user may run
+    Test,
+    Bench(bench::Arguments),
+    /// Compare the eBPF objects with their sources, check format, lints and dependencies
+    Ci,
+}
+
+fn main() -> ExitCode {
+    match run(Verb::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<()> {
+    match verb {
+        Verb::Setup(arguments) => setup::run(&arguments),
+        Verb::Build(arguments) => build::run(&arguments),
+        Verb::Demo(arguments) => demo::run(&arguments),
+        Verb::Test => test::run(),
+        Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::Ci => ci::run(),
+    }
+}

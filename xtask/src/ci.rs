@@ -1,0 +1,56 @@
+//! `cargo xtask ci`: all that a change must pass before its tests are worth running.
+
+use anyhow::Result;
+use lb_object::Objects;
+
+use crate::{build, exec, setup::toolchain, workspace};
+
+type Step = fn() -> Result<()>;
+
+const STEPS: [(&str, Step); 5] = [
+    ("eBPF objects", build::check_objects),
+    ("format", format),
+    ("lints", lints),
+    ("lints of the eBPF programs", ebpf_lints),
+    ("dependencies", dependencies),
+];
+
+pub(crate) fn run() -> Result<()> {
+    for (name, step) in STEPS {
+        println!("== {name}");
+        step()?;
+    }
+    println!("== passed; `cargo xtask test` comes next");
+    Ok(())
+}
+
+fn format() -> Result<()> {
+    exec::run(workspace::cargo().args(["fmt", "--all", "--check"]))
+}
+
+fn lints() -> Result<()> {
+    exec::run(workspace::cargo().args([
+        "clippy",
+        "--locked",
+        "--all-targets",
+        "--",
+        "--deny",
+        "warnings",
+    ]))
+}
+
+fn ebpf_lints() -> Result<()> {
+    let programs = Objects::new(workspace::root()).programs()?;
+    let target = workspace::target()?.join("bpf");
+    let mut clippy = toolchain::pinned()?.cargo("clippy", &programs, &target)?;
+    exec::run(clippy.args(["--", "--deny", "warnings"]))
+}
+
+fn dependencies() -> Result<()> {
+    exec::run(workspace::cargo().args(["deny", "check", "bans", "licenses", "sources"]))?;
+    if exec::run(workspace::cargo().args(["deny", "fetch", "db"])).is_err() {
+        println!("SKIPPED, for its database cannot be fetched from github.com: advisories");
+        return Ok(());
+    }
+    exec::run(workspace::cargo().args(["deny", "check", "--disable-fetch", "advisories"]))
+}

@@ -1,0 +1,86 @@
+//! bpf-linker, built against the LLVM of Debian's rustc.
+
+use std::{
+    env, fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{exec, workspace};
+
+const VERSION: &str = "0.13.0";
+/// The LLVM that the linker is built against: at least that of rustc, or it cannot read rustc's
+/// bitcode.
+pub(super) const LLVM: u32 = 22;
+
+pub(super) fn is_installed() -> Result<bool> {
+    let Ok(version) = exec::output(Command::new(binary()?).arg("--version")) else {
+        return Ok(false);
+    };
+    Ok(version.trim() == format!("bpf-linker {VERSION}"))
+}
+
+/// Builds the linker, after saying so.
+pub(super) fn install() -> Result<()> {
+    let prefix = prefix()?;
+    println!("Building bpf-linker {VERSION} in {}", prefix.display());
+    let llvm = llvm_prefix(&prefix)?;
+    exec::run(
+        workspace::cargo()
+            .args(["install", "bpf-linker", "--version", VERSION, "--locked"])
+            .args(["--no-default-features", "--features"])
+            .arg(format!("llvm-{LLVM}"))
+            .arg("--root")
+            .arg(&prefix)
+            .env("LLVM_PREFIX", llvm)
+            .env("CARGO_PROFILE_RELEASE_DEBUG", "0"),
+    )
+}
+
+/// The directory of the linker's binary.
+pub(super) fn directory() -> Result<PathBuf> {
+    Ok(prefix()?.join("bin"))
+}
+
+fn binary() -> Result<PathBuf> {
+    Ok(directory()?.join("bpf-linker"))
+}
+
+/// A place that outlasts the workspace: the linker loads LLVM by a path below it.
+fn prefix() -> Result<PathBuf> {
+    let cache = match env::var_os("XDG_CACHE_HOME") {
+        Some(cache) => PathBuf::from(cache),
+        None => env::home_dir()
+            .context("no home directory: set HOME")?
+            .join(".cache"),
+    };
+    Ok(cache.join("xdplb"))
+}
+
+/// Makes what the linker's build takes for LLVM's own prefix, so that Debian's development
+/// package of LLVM (a quarter of a gigabyte installed) is not needed.
+fn llvm_prefix(prefix: &Path) -> Result<PathBuf> {
+    let llvm = prefix.join(format!("llvm-{LLVM}"));
+    let link = llvm.join("lib/libLLVM.so");
+    fs::create_dir_all(llvm.join("lib"))
+        .with_context(|| format!("cannot create {}", llvm.display()))?;
+    if fs::symlink_metadata(&link).is_ok() {
+        fs::remove_file(&link).with_context(|| format!("cannot replace {}", link.display()))?;
+    }
+    symlink(library()?, &link).with_context(|| format!("cannot create {}", link.display()))?;
+    Ok(llvm)
+}
+
+/// The shared library of Debian's `libllvm` package.
+fn library() -> Result<PathBuf> {
+    let package = format!("libllvm{LLVM}");
+    let files = exec::output(Command::new("dpkg-query").args(["--listfiles", &package]))?;
+    let name = format!("/libLLVM.so.{LLVM}.");
+    let Some(library) = files.lines().find(|file| file.contains(&name)) else {
+        bail!("the package {package} holds no libLLVM.so.{LLVM}");
+    };
+    Ok(PathBuf::from(library))
+}

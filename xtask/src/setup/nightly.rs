@@ -1,0 +1,26 @@
+//! The eBPF toolchain of any other system: rustup's nightly.
+
+use std::{path::Path, process::Command};
+
+use crate::exec;
+
+/// What of it is missing, each as the command that brings it.
+pub(super) fn missing() -> Vec<String> {
+    let mut commands = Vec::new();
+    if !has_sources() {
+        commands.push("rustup toolchain install nightly --component rust-src".to_owned());
+    }
+    if exec::find("bpf-linker").is_none() {
+        commands.push("cargo install bpf-linker".to_owned());
+    }
+    commands
+}
+
+fn has_sources() -> bool {
+    let sysroot = ["run", "nightly", "rustc", "--print", "sysroot"];
+    exec::output(Command::new("rustup").args(sysroot)).is_ok_and(|sysroot| {
+        Path::new(sysroot.trim())
+            .join("lib/rustlib/src/rust/library/core")
+            .is_dir()
+    })
+}

@@ -1,0 +1,71 @@
+//! The programs that the end-to-end tests and the benchmark run.
+
+use anyhow::{Result, bail};
+
+use super::apt;
+use crate::exec;
+
+struct Program {
+    name: &'static str,
+    package: &'static str,
+    /// Its package starts it as a service, which the tests have no use for.
+    is_service: bool,
+}
+
+const fn tool(name: &'static str, package: &'static str) -> Program {
+    Program {
+        name,
+        package,
+        is_service: false,
+    }
+}
+
+const fn server(name: &'static str) -> Program {
+    Program {
+        name,
+        package: name,
+        is_service: true,
+    }
+}
+
+const PROGRAMS: [Program; 8] = [
+    tool("curl", "curl"),
+    tool("ethtool", "ethtool"),
+    server("haproxy"),
+    tool("ip", "iproute2"),
+    tool("iperf3", "iperf3"),
+    server("nginx"),
+    tool("nft", "nftables"),
+    tool("wrk", "wrk"),
+];
+
+/// The names of the programs that are not there.
+pub(super) fn missing() -> Vec<String> {
+    absent().map(|program| program.name.to_owned()).collect()
+}
+
+/// Installs the programs that are not there.
+pub(super) fn ensure() -> Result<()> {
+    let absent: Vec<_> = absent().collect();
+    if absent.is_empty() {
+        return Ok(());
+    }
+    let packages: Vec<_> = absent.iter().map(|program| program.package).collect();
+    if !apt::is_debian_12() {
+        bail!(
+            "the tests need programs that are not installed; on Debian their packages are: {}",
+            packages.join(" ")
+        );
+    }
+    apt::install(&packages)?;
+    absent
+        .iter()
+        .filter(|program| program.is_service)
+        .try_for_each(|program| apt::disable(program.name))
+}
+
+fn absent() -> impl Iterator<Item = &'static Program> {
+    PROGRAMS
+        .iter()
+        .filter(|program| exec::find(program.name).is_none())
+}

@@ -1,0 +1,195 @@
+//! The toolchains that can build `lb-ebpf`.
+
+use std::{
+    env,
+    ffi::OsString,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{apt, linker, nightly};
+use crate::{exec, workspace};
+
+pub(crate) const TARGET: &str = "bpfel-unknown-none";
+
+/// Debian's rustc comes with a prebuilt `core` for BPF, so it needs no nightly.
+const PACKAGES: [&str; 5] = [
+    "cargo-web",
+    "libllvm22",
+    "libstd-rust-web-dev-bpf",
+    "rust-web-clippy",
+    "rustc-web",
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Toolchain {
+    /// That of Debian 12, which makes the committed objects.
+    Pinned,
+    /// rustup's nightly, whose objects work but differ in their bytes.
+    Nightly,
+}
+
+/// The pinned toolchain, installed if it is missing.
+pub(crate) fn pinned() -> Result<Toolchain> {
+    if !apt::is_debian_12() {
+        bail!("only Debian 12 has the toolchain that makes the committed eBPF objects");
+    }
+    let packages = apt::missing(&PACKAGES);
+    if !packages.is_empty() {
+        apt::install(&packages)?;
+    }
+    check_llvm()?;
+    if !linker::is_installed()? {
+        linker::install()?;
+    }
+    Ok(Toolchain::Pinned)
+}
+
+/// The pinned toolchain where there can be one, else rustup's nightly.
+pub(crate) fn any() -> Result<Toolchain> {
+    if apt::is_debian_12() {
+        return pinned();
+    }
+    let commands = nightly::missing();
+    if !commands.is_empty() {
+        bail!(
+            "building the eBPF objects needs a toolchain that only Debian 12 gets by itself; \
+             elsewhere (a way that CI does not test) run: {}",
+            commands.join(" && ")
+        );
+    }
+    Ok(Toolchain::Nightly)
+}
+
+/// Names of what is missing.
+pub(super) fn missing() -> Result<Vec<String>> {
+    if !apt::is_debian_12() {
+        return Ok(nightly::missing());
+    }
+    let mut missing: Vec<_> = apt::missing(&PACKAGES)
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    if !linker::is_installed()? {
+        missing.push("bpf-linker".to_owned());
+    }
+    Ok(missing)
+}
+
+impl Toolchain {
+    /// A cargo command on the programs of `lb-ebpf`, with the profile and flags of their objects.
+    pub(crate) fn cargo(self, verb: &str, programs: &[String], target: &Path) -> Result<Command> {
+        let mut command = match self {
+            Self::Pinned => pinned_cargo(verb, programs)?,
+            Self::Nightly => nightly_cargo(verb),
+        };
+        command
+            .args(["--locked", "--release", "--package", "lb-ebpf", "--bins"])
+            .args(["--target", TARGET, "--target-dir"])
+            .arg(target)
+            .env("CARGO_ENCODED_RUSTFLAGS", flags()?)
+            .env_remove("LD_LIBRARY_PATH")
+            .current_dir(workspace::root());
+        Ok(command)
+    }
+}
+
+fn pinned_cargo(verb: &str, programs: &[String]) -> Result<Command> {
+    let unstable = programs.iter().map(String::as_str);
+    let unstable: Vec<_> = std::iter::once("aya_ebpf").chain(unstable).collect();
+    let mut command = Command::new("/usr/bin/cargo");
+    command
+        .arg(verb)
+        .env(
+            "PATH",
+            exec::path_after(&[Path::new("/usr/bin"), &linker::directory()?])?,
+        )
+        .env("RUSTC", "/usr/bin/rustc")
+        // The crates whose unstable features a stable rustc lets pass. "1" would also make them
+        // ask for the sources of `core`.
+        .env("RUSTC_BOOTSTRAP", unstable.join(","));
+    Ok(command)
+}
+
+fn nightly_cargo(verb: &str) -> Command {
+    let mut command = Command::new("rustup");
+    command.args(["run", "nightly", "cargo", verb, "-Zbuild-std=core"]);
+    command
+}
+
+/// rustc's flags, in the form of `CARGO_ENCODED_RUSTFLAGS`.
+///
+/// The architecture only picks the register layouts of traced programs, which XDP never sees: one
+/// object serves every little-endian machine. Version 3 of the instruction set has the atomics
+/// that return the old value. Paths are remapped, so that the bytes do not tell where they were
+/// built.
+fn flags() -> Result<OsString> {
+    let mut flags: Vec<OsString> = [
+        r#"--cfg=bpf_target_arch="x86_64""#,
+        "-Cdebuginfo=2",
+        "-Ctarget-cpu=v3",
+        "-Ctarget-feature=+allows-misaligned-mem-access",
+        "-Clink-arg=--btf",
+    ]
+    .map(OsString::from)
+    .into();
+    for (from, to) in [(workspace::root(), "/xdplb"), (&cargo_home()?, "/cargo")] {
+        let mut flag = OsString::from("--remap-path-prefix=");
+        flag.push(from);
+        flag.push("=");
+        flag.push(to);
+        flags.push(flag);
+    }
+    Ok(flags.join("\x1f".as_ref()))
+}
+
+fn cargo_home() -> Result<PathBuf> {
+    match env::var_os("CARGO_HOME") {
+        Some(home) => Ok(PathBuf::from(home)),
+        None => Ok(env::home_dir()
+            .context("no home directory: set HOME")?
+            .join(".cargo")),
+    }
+}
+
+/// Debian's rustc must not have moved past the linker's LLVM.
+fn check_llvm() -> Result<()> {
+    let rustc = exec::output(
+        Command::new("/usr/bin/rustc")
+            .arg("--version")
+            .arg("--verbose"),
+    )?;
+    let llvm = llvm_major(&rustc).context("`/usr/bin/rustc -vV` names no LLVM version")?;
+    if llvm != linker::LLVM {
+        bail!(
+            "Debian's rustc now comes with LLVM {llvm}, but bpf-linker is built against LLVM {}: \
+             change LLVM in xtask/src/setup/linker.rs and libllvm in xtask/src/setup/toolchain.rs",
+            linker::LLVM
+        );
+    }
+    Ok(())
+}
+
+/// The major version of LLVM by `rustc -vV`.
+fn llvm_major(rustc: &str) -> Option<u32> {
+    let version = rustc
+        .lines()
+        .find_map(|line| line.strip_prefix("LLVM version: "))?;
+    version.split('.').next()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::llvm_major;
+
+    #[test]
+    fn llvm_is_read_from_rustc() {
+        assert_eq!(
+            llvm_major("release: 1.96.0\nLLVM version: 22.1.8\n"),
+            Some(22)
+        );
+        assert_eq!(llvm_major("release: 1.96.0\n"), None);
+    }
+}

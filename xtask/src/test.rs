@@ -1,0 +1,27 @@
+//! `cargo xtask test`: every layer of tests that this user may run.
+
+use anyhow::Result;
+
+use crate::{
+    build, exec,
+    setup::{self, Group},
+    workspace,
+};
+
+pub(crate) fn run() -> Result<()> {
+    let root = workspace::is_root();
+    if root {
+        setup::ensure(Group::Tests)?;
+    }
+    build::xdplb()?;
+    exec::run(workspace::cargo().args(["test", "--quiet"]))?;
+    if !root {
+        println!("SKIPPED, for they need root: packet tables, end to end, faults");
+        return Ok(());
+    }
+    exec::run(
+        workspace::cargo()
+            .args(["test", "--package", "lb-tests", "--"])
+            .args(["--ignored", "--test-threads=1"]),
+    )
+}
