@@ -64,10 +64,7 @@ fn check(groups: &[Group]) -> Result<()> {
         missing.extend(group.missing()?);
     }
     if !missing.is_empty() {
-        bail!(
-            "missing: {}; `cargo xtask setup` installs them",
-            missing.join(", ")
-        );
+        bail!("missing: {}; `cargo xtask setup` installs them", missing.join(", "));
     }
     println!("Nothing is missing.");
     Ok(())
