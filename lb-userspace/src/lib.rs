@@ -8,7 +8,7 @@ pub mod config;
 pub mod control;
 pub mod daemon;
 pub mod dataplane;
-pub mod demo;
+mod demo;
 pub mod health;
 pub mod model;
 pub mod neighbours;

@@ -59,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_heavy_one_is_spread_out() {
-        assert_eq!(round_robin(&[(1, 5), (2, 1), (3, 1)]), [1, 1, 2, 1, 3, 1, 1]);
+        assert_eq!(round_robin(&[(1, 5), (2, 1), (3, 2)]), [1, 3, 1, 1, 2, 1, 3, 1]);
     }
 
     proptest! {

@@ -1,5 +1,6 @@
 //! The API: JSON over HTTP on a unix socket.
 
+mod client;
 mod problem;
 mod routes;
 
@@ -15,7 +16,11 @@ use tokio::{
     sync::watch,
 };
 
-pub use self::{problem::Problem, routes::NewBackend};
+pub use self::{
+    client::{Client, ClientError},
+    problem::Problem,
+    routes::NewBackend,
+};
 use crate::control::Handle;
 
 /// Read and write for root and the socket's group.

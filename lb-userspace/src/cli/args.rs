@@ -81,6 +81,9 @@ pub(super) enum Verb {
         #[command(flatten)]
         output: Output,
     },
+    /// Answer HTTP requests, as a server of the demo.
+    #[command(hide = true)]
+    Respond { name: String, address: SocketAddr },
     /// Print completions for a shell.
     Completions { shell: Shell },
     /// Print the manual page.

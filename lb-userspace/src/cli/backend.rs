@@ -11,13 +11,12 @@ use tokio::time::sleep;
 
 use super::{
     args::{BackendVerb, Output, Place},
-    client::Client,
     exit::Failure,
     output::print_json,
     service,
 };
 use crate::{
-    api::NewBackend,
+    api::{Client, NewBackend},
     control::{ServiceView, Settings},
     model::Admin,
 };

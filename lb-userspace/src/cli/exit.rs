@@ -1,6 +1,8 @@
 //! How a verb ends.
 
-use std::{fmt, io, process::ExitCode};
+use std::{io, process::ExitCode};
+
+use crate::api::ClientError;
 
 /// `check` found problems.
 pub(super) const PROBLEMS: u8 = 4;
@@ -11,7 +13,7 @@ pub(super) enum Failure {
     Operation(anyhow::Error),
     /// The configuration is invalid; the text is complete.
     Config(anyhow::Error),
-    NoDaemon(String),
+    Daemon(ClientError),
 }
 
 impl Failure {
@@ -22,16 +24,16 @@ impl Failure {
         match self {
             Self::Operation(error) => eprintln!("xdplb: {error:#}"),
             Self::Config(error) => eprintln!("{error:#}"),
-            Self::NoDaemon(message) => eprintln!("xdplb: {message}"),
+            Self::Daemon(error) => eprintln!("xdplb: {error}"),
         }
         self.code()
     }
 
     fn code(&self) -> ExitCode {
         match self {
-            Self::Operation(_) => ExitCode::FAILURE,
             Self::Config(_) => ExitCode::from(2),
-            Self::NoDaemon(_) => ExitCode::from(3),
+            Self::Daemon(ClientError::Absent { .. }) => ExitCode::from(3),
+            Self::Operation(_) | Self::Daemon(_) => ExitCode::FAILURE,
         }
     }
 
@@ -61,11 +63,8 @@ impl From<io::Error> for Failure {
     }
 }
 
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Operation(error) | Self::Config(error) => write!(f, "{error:#}"),
-            Self::NoDaemon(message) => f.write_str(message),
-        }
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::Daemon(error)
     }
 }

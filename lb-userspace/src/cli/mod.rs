@@ -3,7 +3,6 @@
 mod args;
 mod backend;
 mod check;
-mod client;
 mod detach;
 mod documents;
 mod exit;
@@ -21,9 +20,9 @@ use tokio::runtime;
 pub use self::args::Cli;
 use self::{
     args::{BackendVerb, ServiceVerb, Verb},
-    client::Client,
     exit::Failure,
 };
+use crate::{api::Client, demo};
 
 /// Parses the arguments, carries the verb out and says by the exit code how it went.
 #[must_use]
@@ -58,7 +57,11 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
             backend::list(&client, service.as_deref(), output).await
         }
         Verb::Backend { verb } => backend::change(&client, verb).await,
-        Verb::Demo { .. } => unreachable!(),
+        Verb::Demo { keep, output } => Ok(demo::run(keep, output.is_json()).await?),
+        Verb::Respond { name, address } => {
+            demo::respond(&name, address).await?;
+            Ok(ExitCode::SUCCESS)
+        }
         Verb::Completions { shell } => documents::completions(shell),
         Verb::Man => documents::man(),
     }

@@ -4,11 +4,13 @@ use std::process::ExitCode;
 
 use super::{
     args::{Format, Output},
-    client::Client,
     exit::Failure,
     output::{align_numbers, print_json, print_table, table, word},
 };
-use crate::control::{BackendView, ServiceView};
+use crate::{
+    api::Client,
+    control::{BackendView, ServiceView},
+};
 
 pub(super) async fn list(client: &Client, output: Output) -> Result<ExitCode, Failure> {
     let services = client.services().await?;

@@ -6,11 +6,13 @@ use tokio::time::sleep;
 
 use super::{
     args::{Format, Output},
-    client::Client,
     exit::Failure,
     output::{align_numbers, print_json, print_line, print_table, table},
 };
-use crate::control::{BackendStats, Stats, VerdictView};
+use crate::{
+    api::Client,
+    control::{BackendStats, Stats, VerdictView},
+};
 
 const PERIOD: Duration = Duration::from_secs(1);
 

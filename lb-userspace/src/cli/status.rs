@@ -4,11 +4,10 @@ use std::process::ExitCode;
 
 use super::{
     args::Output,
-    client::Client,
     exit::Failure,
     output::{print_json, print_line, print_table, table, word},
 };
-use crate::control::Status;
+use crate::{api::Client, control::Status};
 
 pub(super) async fn status(client: &Client, output: Output) -> Result<ExitCode, Failure> {
     let status = client.status().await?;

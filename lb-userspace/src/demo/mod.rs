@@ -1,3 +1,54 @@
-//! The demo: a whole load balancer in network namespaces.
+//! The demo: a whole load balancer in network namespaces, under traffic, with a server that fails
+//! and comes back.
 
-pub mod responder;
+mod balancer;
+mod report;
+mod responder;
+mod stage;
+mod traffic;
+
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::Result;
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::spawn_blocking,
+};
+
+pub use self::responder::serve as respond;
+use self::stage::Stage;
+
+/// Runs the demo and removes all that it made, unless it is to be kept.
+pub async fn run(keep: bool, json: bool) -> Result<ExitCode> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let (mut signal, interrupted) = (signal(kind)?, Arc::clone(&interrupted));
+        tokio::spawn(async move {
+            signal.recv().await;
+            interrupted.store(true, Ordering::Relaxed);
+        });
+    }
+    spawn_blocking(move || play(keep, json, &interrupted)).await??;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn play(keep: bool, json: bool, interrupted: &AtomicBool) -> Result<()> {
+    let stage = Stage::set_up(interrupted)?;
+    let mut servers = stage.start_servers()?;
+    let report = stage.play(&mut servers)?;
+    if json {
+        report.print_json()?;
+    } else {
+        report.print()?;
+    }
+    if keep {
+        stage.keep()?;
+    }
+    Ok(())
+}

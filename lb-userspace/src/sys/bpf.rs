@@ -47,8 +47,8 @@ pub fn lookup_batch<K: Pod, V: Pod>(
         },
     };
     let command = BPF_MAP_LOOKUP_BATCH as libc::c_long;
-    let size = size_of::<bpf_attr>();
-    // SAFETY: the attribute is whole, its pointers outlive the call, and the kernel writes no more
+    let size = size_of::<bpf_attr__bindgen_ty_3>();
+    // SAFETY: all that `size` covers of the attribute is set, its pointers outlive the call, and the kernel writes no more
     // than `count` keys and values, whose sizes the caller's types have.
     let result = unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut attr, size) };
     let error = (result < 0).then(io::Error::last_os_error);

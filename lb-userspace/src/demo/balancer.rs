@@ -1,0 +1,119 @@
+//! The demo's balancer: the real daemon with a real configuration.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    os::fd::OwnedFd,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    programs::{ProgramInfo, loaded_programs},
+    sys::{Stats, enable_stats},
+};
+use tokio::runtime::{self, Runtime};
+
+use super::stage::PORT;
+use crate::{
+    api::{Client, ClientError},
+    bed::Bed,
+    control::{ServiceView, Status},
+    neighbours::xdp_attached,
+};
+
+pub(super) struct Balancer {
+    client: Client,
+    runtime: Runtime,
+    pub(super) socket: PathBuf,
+    log: PathBuf,
+}
+
+impl Balancer {
+    pub(super) fn start(bed: &Bed) -> Result<Self> {
+        let socket = bed.directory().join("xdplb.sock");
+        let file = bed.directory().join("xdplb.toml");
+        let log = bed.directory().join("xdplb.log");
+        fs::write(&file, configuration(bed, &socket))?;
+        let mut daemon = Command::new(std::env::current_exe()?);
+        daemon.args(["run", "--config"]).arg(&file);
+        let output = fs::File::create(&log)?;
+        bed.balancer().spawn(daemon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output))?;
+        let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+        Ok(Self { client: Client::new(socket.clone()), runtime, socket, log })
+    }
+
+    pub(super) fn services(&self) -> Result<Vec<ServiceView>, ClientError> {
+        self.runtime.block_on(self.client.services())
+    }
+
+    pub(super) fn status(&self) -> Result<Status, ClientError> {
+        self.runtime.block_on(self.client.status())
+    }
+
+    pub(super) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Has the kernel measure the program from now on.
+    pub(super) fn meter(&self, bed: &Bed) -> Result<Meter> {
+        let status = self.status()?;
+        let interface = status.interfaces.first().context("the balancer has no interface")?;
+        let ifindex = interface.ifindex;
+        let attached = bed.balancer().run_async(async || xdp_attached(ifindex).await)??;
+        let program = attached.context("no program is attached")?.program_id;
+        let enabled =
+            enable_stats(Stats::RunTime).context("the kernel does not measure programs")?;
+        Ok(Meter { program, before: Reading::of(program)?, _enabled: enabled })
+    }
+}
+
+/// The kernel's own measurement of the program.
+pub(super) struct Meter {
+    program: u32,
+    before: Reading,
+    _enabled: OwnedFd,
+}
+
+#[derive(Clone, Copy)]
+struct Reading {
+    nanoseconds: u128,
+    packets: u64,
+}
+
+impl Meter {
+    /// None if no packet has come by.
+    pub(super) fn nanoseconds_per_packet(&self) -> Result<Option<u64>> {
+        let now = Reading::of(self.program)?;
+        let packets = u128::from(now.packets - self.before.packets);
+        let nanoseconds = now.nanoseconds - self.before.nanoseconds;
+        Ok(nanoseconds.checked_div(packets).and_then(|mean| mean.try_into().ok()))
+    }
+}
+
+impl Reading {
+    fn of(program: u32) -> Result<Self> {
+        let mut programs = loaded_programs().filter_map(Result::ok);
+        let info: ProgramInfo =
+            programs.find(|info| info.id() == program).context("the program is gone")?;
+        Ok(Self { nanoseconds: info.run_time().as_nanos(), packets: info.run_count() })
+    }
+}
+
+fn configuration(bed: &Bed, socket: &Path) -> String {
+    let vip = SocketAddr::from((bed.vip(), PORT));
+    let mut text = format!(
+        "interfaces = {:?}\nbpffs = {:?}\n\n[api]\nsocket = {socket:?}\n\n\
+         [[service]]\nname = \"web\"\nvip = \"{vip}\"\n\n\
+         [service.health]\ntype = \"tcp\"\ninterval = \"100ms\"\ntimeout = \"100ms\"\n\
+         rise = 2\nfall = 2\n",
+        bed.interfaces(),
+        bed.bpffs(),
+    );
+    for host in bed.backends() {
+        let address = SocketAddr::from((host.address, PORT));
+        text += &format!("\n[[service.backend]]\naddress = \"{address}\"\n");
+    }
+    text
+}

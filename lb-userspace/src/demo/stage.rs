@@ -1,0 +1,130 @@
+//! The demo's hosts, and what happens to them.
+
+use std::{
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use super::{
+    balancer::Balancer,
+    report::{Report, print_keepsake},
+    traffic::{self, Tally},
+};
+use crate::{bed::Bed, model::Health};
+
+const PREFIX: &str = "demo";
+const BACKENDS: usize = 3;
+pub(super) const PORT: u16 = 80;
+
+/// The backend that fails and comes back.
+const VICTIM: usize = 1;
+
+/// How long traffic runs in each phase.
+const PHASE: Duration = Duration::from_secs(3);
+
+/// How long the balancer and its checks may take to follow what happens.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+const POLL: Duration = Duration::from_millis(50);
+
+pub(super) struct Stage<'a> {
+    bed: Bed,
+    balancer: Balancer,
+    interrupted: &'a AtomicBool,
+}
+
+impl<'a> Stage<'a> {
+    pub(super) fn set_up(interrupted: &'a AtomicBool) -> Result<Self> {
+        Bed::remove(PREFIX).context("the demo needs root")?;
+        let bed = Bed::two_arm(PREFIX, BACKENDS).context("the demo needs root")?;
+        let balancer = Balancer::start(&bed)?;
+        Ok(Self { bed, balancer, interrupted })
+    }
+
+    /// Starts the backends' servers, and returns when the balancer has found them up.
+    pub(super) fn start_servers(&self) -> Result<Vec<Child>> {
+        let started = (0..BACKENDS).map(|nth| respond(&self.bed, nth)).collect::<Result<_>>()?;
+        self.wait_until_up(BACKENDS)?;
+        Ok(started)
+    }
+
+    /// Sends requests before, during and after the failure of a backend.
+    pub(super) fn play(&self, responders: &mut [Child]) -> Result<Report> {
+        let tally = Tally::default();
+        let vip = SocketAddr::from((self.bed.vip(), PORT));
+        let meter = self.balancer.meter(&self.bed)?;
+        thread::scope(|scope| {
+            let client = &self.bed.clients()[0].namespace;
+            let sender = scope.spawn(|| traffic::send(client, vip, &tally));
+            let played = self.act(responders, &tally);
+            tally.stop();
+            let sent = sender.join().map_err(|_| anyhow!("the demo's client has panicked"))?;
+            played.and(sent)
+        })?;
+        let cost = meter.nanoseconds_per_packet()?;
+        Ok(Report::new(&self.bed, self.balancer.status()?, tally.into_phases(), cost))
+    }
+
+    fn act(&self, responders: &mut [Child], tally: &Tally) -> Result<()> {
+        self.wait(PHASE)?;
+        tally.next_phase(format!("backend{} killed", VICTIM + 1));
+        let victim = &mut responders[VICTIM];
+        victim.kill().context("cannot stop a backend")?;
+        victim.wait()?;
+        self.wait(PHASE)?;
+        self.wait_until_up(BACKENDS - 1)?;
+        responders[VICTIM] = respond(&self.bed, VICTIM)?;
+        self.wait_until_up(BACKENDS)?;
+        tally.next_phase(format!("backend{} back", VICTIM + 1));
+        self.wait(PHASE)
+    }
+
+    /// Leaves everything running, and says what to do with it.
+    pub(super) fn keep(self) -> Result<()> {
+        print_keepsake(&self.bed, &self.balancer)?;
+        self.bed.keep();
+        Ok(())
+    }
+
+    fn wait_until_up(&self, wanted: usize) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.wait(POLL)?;
+            let services = self.balancer.services();
+            let up = services.iter().flatten().flat_map(|service| &service.backends);
+            let up = up.filter(|backend| backend.health == Health::Up && backend.in_ring).count();
+            if up == wanted {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                services?;
+                bail!("{up} backends are up, not {wanted}; see {}", self.balancer.log().display());
+            }
+        }
+    }
+
+    fn wait(&self, duration: Duration) -> Result<()> {
+        let end = Instant::now() + duration;
+        while Instant::now() < end {
+            if self.interrupted.load(Ordering::Relaxed) {
+                bail!("interrupted; everything is removed");
+            }
+            thread::sleep(POLL.min(duration));
+        }
+        Ok(())
+    }
+}
+
+/// Starts the web server of a backend.
+fn respond(bed: &Bed, nth: usize) -> Result<Child> {
+    let host = &bed.backends()[nth];
+    let address = SocketAddr::from((host.address, PORT));
+    let mut command = Command::new(std::env::current_exe()?);
+    command.arg("respond").arg(format!("backend{}", nth + 1)).arg(address.to_string());
+    host.namespace.spawn(command.stdin(Stdio::null()).stdout(Stdio::null()))
+}
