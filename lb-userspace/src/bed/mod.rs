@@ -2,29 +2,29 @@
 //! network namespaces, joined by the bridges of a switch.
 //!
 //! ```text
-//! two-arm   client1 ─┐                                   ┌─ backend1 10.0.0.11
-//!           client2 ─┴─ clients ── eth0 balancer eth1 ── servers ─┴─ backend2 10.0.0.12
-//!           203.0.113.0/24        .1, VIP .10    .1      10.0.0.0/24
+//! two-arm   client1 ─┐                                     ┌─ backend1 10.0.0.11
+//!           client2 ─┴─ clients ── eth0 balancer eth1 ── servers ── backend2 10.0.0.12
+//!         203.0.113.0/24        .1, VIP .10    .1       10.0.0.0/24
 //!
-//! one-arm   client1 … ── lan ── eth0 balancer; the backends are on that LAN too
-//!                      10.0.0.0/24   .1, VIP .10
+//! one-arm   client1 and backend1 ── servers ── eth0 balancer
+//!                               10.0.0.0/24   .1, VIP .10
 //! ```
 
 mod bpffs;
+mod directory;
 mod namespace;
 mod pass;
 mod switch;
 
-use std::{
-    fs,
-    net::Ipv4Addr,
-    path::{Path, PathBuf},
-};
+use std::{net::Ipv4Addr, path::Path};
 
 use anyhow::{Context as _, Result};
 
-use self::switch::{Cable, Switch};
 pub use self::{bpffs::BpfFs, namespace::Namespace};
+use self::{
+    directory::Directory,
+    switch::{Cable, Switch},
+};
 
 const PREFIX_LENGTH: u8 = 24;
 
@@ -98,9 +98,8 @@ impl Bed {
                 namespace::remove(&name)?;
             }
         }
-        let directory = directory(prefix);
-        bpffs::unmount(&bpffs_path(&directory))?;
-        remove_directory(&directory)
+        bpffs::unmount(&directory::bpffs(prefix))?;
+        directory::remove(prefix)
     }
 
     /// Leaves the bed up.
@@ -150,7 +149,7 @@ impl Bed {
     /// A directory for the bed's sockets and configurations, removed with the bed.
     #[must_use]
     pub fn directory(&self) -> &Path {
-        &self.directory.0
+        self.directory.path()
     }
 
     pub fn add_client(&mut self) -> Result<&Host> {
@@ -177,8 +176,8 @@ impl Bed {
     fn empty(prefix: &str, client_lan: Lan, server_lan: Lan) -> Result<Self> {
         // First of all, as it fails if there is such a bed, whose directory must stay.
         let switch = Switch::create(&format!("{prefix}-switch"))?;
-        let directory = Directory::create(directory(prefix))?;
-        let bpffs = BpfFs::mount(&bpffs_path(&directory.0))?;
+        let directory = Directory::create(prefix)?;
+        let bpffs = BpfFs::mount(&directory::bpffs(prefix))?;
         switch.add_lan(server_lan.bridge)?;
         if client_lan != server_lan {
             switch.add_lan(client_lan.bridge)?;
@@ -236,41 +235,6 @@ impl Bed {
         })?;
         namespace.add_address("eth0", address, PREFIX_LENGTH)?;
         Ok(Host { namespace, address })
-    }
-}
-
-#[derive(Debug)]
-struct Directory(PathBuf);
-
-impl Directory {
-    fn create(path: PathBuf) -> Result<Self> {
-        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        if let Err(error) = remove_directory(&self.0) {
-            log::warn!("{error:#}");
-        }
-    }
-}
-
-fn directory(prefix: &str) -> PathBuf {
-    Path::new("/run/xdplb/beds").join(prefix)
-}
-
-fn bpffs_path(directory: &Path) -> PathBuf {
-    directory.join("bpf")
-}
-
-fn remove_directory(path: &Path) -> Result<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", path.display()))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -66,7 +66,8 @@ impl Namespace {
 
     /// Opens the namespace itself.
     pub(super) fn open(&self) -> Result<File> {
-        open(&self.name)
+        let path = path(&self.name);
+        File::open(&path).with_context(|| format!("cannot open {}", path.display()))
     }
 
     /// Does some work in a thread within the namespace and waits for it. A panic goes on here.
@@ -214,10 +215,6 @@ fn own_pid() -> i32 {
 
 fn path(name: &str) -> PathBuf {
     Path::new(DIRECTORY).join(name)
-}
-
-fn open(name: &str) -> Result<File> {
-    File::open(path(name)).with_context(|| format!("there is no network namespace {name}"))
 }
 
 fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {

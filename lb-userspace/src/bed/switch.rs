@@ -1,15 +1,19 @@
 //! The switch of a bed: a namespace whose bridges are the LANs.
 
-use std::os::fd::AsRawFd as _;
+use std::{os::fd::AsRawFd as _, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use rtnetlink::{
     Handle, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth,
-    packet_route::link::{InfoData, InfoKind, InfoVeth},
+    packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, State},
 };
+use tokio::time;
 
 use super::{namespace::Namespace, pass};
 use crate::{netlink, sys::ethtool};
+
+const CARRIER_INTERVAL: Duration = Duration::from_millis(5);
+const CARRIER_ATTEMPTS: usize = 1000;
 
 /// A veth pair from a LAN to a host.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +53,24 @@ impl Switch {
         self.namespace
             .configure(async |netlink| add_veth(&netlink, cable).await)
             .and_then(|()| cable.host.set_up(cable.interface))
+            .and_then(|()| self.await_carrier(cable.port))
             .with_context(|| format!("cannot plug {} into {}", cable.host.name(), cable.lan))
+    }
+
+    /// The bridge drops what arrives at a port until the kernel's link watcher has been there, so
+    /// that a first ARP request would be lost.
+    fn await_carrier(&self, port: &str) -> Result<()> {
+        self.namespace.configure(async |netlink| {
+            let up = LinkAttribute::OperState(State::Up);
+            for _ in 0..CARRIER_ATTEMPTS {
+                let link = netlink::link(&netlink, port).await?;
+                if link.is_some_and(|link| link.attributes.contains(&up)) {
+                    return Ok(());
+                }
+                time::sleep(CARRIER_INTERVAL).await;
+            }
+            bail!("{port} has no carrier")
+        })
     }
 
     /// Readies a port for a host that sends by XDP: veth drops such frames unless the end where

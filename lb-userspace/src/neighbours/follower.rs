@@ -24,7 +24,7 @@ use super::{
     feed::Feed,
     route,
     table::{Table, link_events},
-    watched::{PATIENCE, Watched},
+    watched::{ASK_AGAIN, Watched},
 };
 use crate::netlink;
 
@@ -80,7 +80,7 @@ impl Follower {
         let before = std::mem::replace(&mut self.table, known);
         tell(&self.events, link_events(before.links(), self.table.links())).await;
         self.look_up_routes().await;
-        let mut ticks = time::interval(PATIENCE / 2);
+        let mut ticks = time::interval(ASK_AGAIN / 2);
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
             self.resolve().await;

@@ -79,8 +79,8 @@ impl Neighbours {
         Ok(Self { watched, task })
     }
 
-    /// Watches these addresses and no others. One that takes more than a second to resolve is told
-    /// to be unresolved, and tried again every second.
+    /// Watches these addresses and no others. One whose neighbour the kernel has asked for in vain,
+    /// which takes three seconds, is told to be unresolved and asked for again every second.
     pub fn watch(&self, addresses: HashSet<IpAddr>) {
         self.watched.send_replace(addresses);
     }

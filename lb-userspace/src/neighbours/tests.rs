@@ -62,7 +62,7 @@ fn root_a_neighbour_that_comes_late_is_found() {
         set_up(&backend.namespace, "eth0", true);
         let appeared = Instant::now();
         hop(network.next_resolution().await.1);
-        assert!(appeared.elapsed() < Duration::from_secs(2));
+        assert!(appeared.elapsed() < Duration::from_secs(3));
     });
 }
 
@@ -175,8 +175,9 @@ fn root_questions_are_answered() {
         })
         .unwrap();
     for own in [bed.vip(), [203, 0, 113, 1].into(), [10, 0, 0, 1].into()] {
-        assert!(addresses.contains(&IpAddr::V4(own)), "{addresses:?}");
+        assert!(addresses.iter().any(|(_, address)| *address == own), "{addresses:?}");
     }
+    assert!(addresses.contains(&(eth1.ifindex, [10, 0, 0, 1].into())), "{addresses:?}");
     assert_eq!((eth1.mtu, eth1.up), (1500, true));
     assert_eq!(missing, None);
     assert_eq!(attached(bed.balancer(), "eth1"), None);

@@ -13,9 +13,13 @@ use super::{
     table::{Mac, Table},
 };
 
-/// How long a neighbour may take to answer before its address is told to be unresolved, and when
-/// it is asked for again.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// When a neighbour that is not resolved is asked for again.
+pub(super) const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a neighbour may take to answer before its address is told to be unresolved. The kernel
+/// asks three times, a second apart, and fails the neighbour then; this is for when it does not
+/// even ask.
+const PATIENCE: Duration = Duration::from_secs(4);
 
 #[derive(Debug)]
 pub(super) struct Watched {
@@ -47,7 +51,7 @@ impl Watched {
             self.asked_at = None;
             return None;
         }
-        if self.asked_at.is_some_and(|asked_at| now < asked_at + PATIENCE) {
+        if self.asked_at.is_some_and(|asked_at| now < asked_at + ASK_AGAIN) {
             return None;
         }
         self.asked_at = Some(now);
@@ -171,13 +175,15 @@ mod tests {
         let failed = table(NeighbourState::Failed);
         let mut watched = watched();
         assert!(watched.question(&failed, now).is_some());
-        assert!(watched.question(&failed, now + PATIENCE / 2).is_none());
-        assert!(watched.question(&failed, now + PATIENCE).is_some());
-        assert!(watched.question(&table(NeighbourState::Incomplete), now + 2 * PATIENCE).is_none());
+        assert!(watched.question(&failed, now + ASK_AGAIN / 2).is_none());
+        assert!(watched.question(&failed, now + ASK_AGAIN).is_some());
+        assert!(
+            watched.question(&table(NeighbourState::Incomplete), now + 2 * ASK_AGAIN).is_none()
+        );
     }
 
     #[test]
-    fn a_neighbour_has_a_second_to_answer() {
+    fn a_neighbour_may_take_its_time_to_answer() {
         let now = Instant::now();
         let incomplete = table(NeighbourState::Incomplete);
         let mut watched = watched();
