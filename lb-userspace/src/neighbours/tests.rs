@@ -175,8 +175,9 @@ fn root_questions_are_answered() {
         })
         .unwrap();
     for own in [bed.vip(), [203, 0, 113, 1].into(), [10, 0, 0, 1].into()] {
-        assert!(addresses.contains(&IpAddr::V4(own)), "{addresses:?}");
+        assert!(addresses.iter().any(|(_, address)| *address == own), "{addresses:?}");
     }
+    assert!(addresses.contains(&(eth1.ifindex, [10, 0, 0, 1].into())), "{addresses:?}");
     assert_eq!((eth1.mtu, eth1.up), (1500, true));
     assert_eq!(missing, None);
     assert_eq!(attached(bed.balancer(), "eth1"), None);
