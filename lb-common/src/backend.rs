@@ -20,21 +20,14 @@ pub struct Mac(u64);
 impl Hop {
     #[must_use]
     pub const fn new(dst_mac: [u8; 6], src_mac: [u8; 6], ifindex: u32) -> Self {
-        Self {
-            dst_mac: Mac::new(dst_mac),
-            src_mac: Mac::new(src_mac),
-            ifindex,
-            reserved: 0,
-        }
+        Self { dst_mac: Mac::new(dst_mac), src_mac: Mac::new(src_mac), ifindex, reserved: 0 }
     }
 }
 
 impl Mac {
     #[must_use]
     pub const fn new(mac: [u8; 6]) -> Self {
-        Self(u64::from_ne_bytes([
-            mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], 0, 0,
-        ]))
+        Self(u64::from_ne_bytes([mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], 0, 0]))
     }
 
     #[must_use]

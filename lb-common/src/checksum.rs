@@ -26,8 +26,7 @@ impl Delta {
 
     #[must_use]
     pub const fn address(self, old: [u8; 4], new: [u8; 4]) -> Self {
-        self.port([old[0], old[1]], [new[0], new[1]])
-            .port([old[2], old[3]], [new[2], new[3]])
+        self.port([old[0], old[1]], [new[0], new[1]]).port([old[2], old[3]], [new[2], new[3]])
     }
 
     #[must_use]
@@ -76,10 +75,7 @@ pub const fn tcp_pseudo_header(src: [u8; 4], dst: [u8; 4], tcp_length: u16) -> u
 const fn fold(sum: u32) -> u16 {
     let once = (sum & 0xffff) + (sum >> 16);
     let twice = (once & 0xffff) + (once >> 16);
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "two rounds leave sixteen bits"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "two rounds leave sixteen bits")]
     let folded = twice as u16;
     folded
 }

@@ -28,23 +28,12 @@ pub struct FlowKey {
 impl FlowKey {
     #[must_use]
     pub const fn tcp(src: [u8; 4], src_port: [u8; 2], dst: [u8; 4], dst_port: [u8; 2]) -> Self {
-        Self {
-            src,
-            dst,
-            src_port,
-            dst_port,
-            protocol: PROTO_TCP as u32,
-        }
+        Self { src, dst, src_port, dst_port, protocol: PROTO_TCP as u32 }
     }
 
     #[must_use]
     pub const fn of(headers: &Headers) -> Self {
-        Self::tcp(
-            headers.ip.src,
-            headers.tcp.src_port,
-            headers.ip.dst,
-            headers.tcp.dst_port,
-        )
+        Self::tcp(headers.ip.src, headers.tcp.src_port, headers.ip.dst, headers.tcp.dst_port)
     }
 
     /// The tuple of the packets that answer this one.
@@ -56,18 +45,9 @@ impl FlowKey {
     /// The rule that makes this tuple into `to`.
     #[must_use]
     pub const fn rewrite_to(&self, to: &Self) -> Rewrite {
-        let ip = Delta::NONE
-            .address(self.src, to.src)
-            .address(self.dst, to.dst);
-        let tcp = ip
-            .port(self.src_port, to.src_port)
-            .port(self.dst_port, to.dst_port);
-        Rewrite {
-            to: *to,
-            ip_delta: ip.folded(),
-            tcp_delta: tcp.folded(),
-            reserved: 0,
-        }
+        let ip = Delta::NONE.address(self.src, to.src).address(self.dst, to.dst);
+        let tcp = ip.port(self.src_port, to.src_port).port(self.dst_port, to.dst_port);
+        Rewrite { to: *to, ip_delta: ip.folded(), tcp_delta: tcp.folded(), reserved: 0 }
     }
 }
 
@@ -119,11 +99,7 @@ impl Flow {
 
     #[must_use]
     pub const fn direction(&self) -> Direction {
-        if self.marks & marks::TO_CLIENT == 0 {
-            Direction::ToBackend
-        } else {
-            Direction::ToClient
-        }
+        if self.marks & marks::TO_CLIENT == 0 { Direction::ToBackend } else { Direction::ToClient }
     }
 }
 
@@ -204,11 +180,7 @@ impl State {
         if marks & FINS != 0 {
             return Self::Closing;
         }
-        if marks & SHAKEN == SHAKEN {
-            Self::Established
-        } else {
-            Self::HalfOpen
-        }
+        if marks & SHAKEN == SHAKEN { Self::Established } else { Self::HalfOpen }
     }
 }
 
@@ -225,10 +197,6 @@ pub mod ticks {
     #[must_use]
     pub const fn nanos_between(earlier: u32, later: u32) -> u64 {
         let elapsed = later.wrapping_sub(earlier);
-        if elapsed > u32::MAX / 2 {
-            0
-        } else {
-            (elapsed as u64) << 20
-        }
+        if elapsed > u32::MAX / 2 { 0 } else { (elapsed as u64) << 20 }
     }
 }

@@ -18,10 +18,7 @@ impl Ring {
         if self.length == 0 {
             return None;
         }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "less than a u32 by the modulo"
-        )]
+        #[expect(clippy::cast_possible_truncation, reason = "less than a u32 by the modulo")]
         let index = (turn % self.length as u64) as u32;
         Some(self.offset + index)
     }

@@ -18,12 +18,7 @@ pub struct ServiceKey {
 impl ServiceKey {
     #[must_use]
     pub const fn tcp(address: [u8; 16], port: [u8; 2]) -> Self {
-        Self {
-            address,
-            port,
-            reserved: [0; 2],
-            protocol: PROTO_TCP as u32,
-        }
+        Self { address, port, reserved: [0; 2], protocol: PROTO_TCP as u32 }
     }
 }
 

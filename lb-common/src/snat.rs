@@ -20,10 +20,7 @@ const _: () = assert!(size_of::<Source>() == 20);
 ///
 /// `source_count` and `ports` must not be 0.
 #[must_use]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "each is less than its modulus"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "each is less than its modulus")]
 pub const fn draw(turn: u64, source_count: u32, ports: u16) -> (u32, u16) {
     let source = turn % source_count as u64;
     let port = (turn / source_count as u64) % ports as u64;

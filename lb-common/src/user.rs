@@ -1,9 +1,6 @@
 //! Lets aya read and write the map types.
 
-#![expect(
-    unsafe_code,
-    reason = "aya::Pod is an unsafe trait, and aya offers no bytemuck bridge"
-)]
+#![expect(unsafe_code, reason = "aya::Pod is an unsafe trait, and aya offers no bytemuck bridge")]
 
 use crate::{
     backend::Backend,
@@ -26,6 +23,4 @@ macro_rules! pod {
     };
 }
 
-pod!(
-    Backend, Count, Flow, FlowKey, Service, ServiceKey, Source, Traffic
-);
+pod!(Backend, Count, Flow, FlowKey, Service, ServiceKey, Source, Traffic);

@@ -46,10 +46,7 @@ fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, R
             stats::inbound(entry.backend, length);
             nat::apply(headers, &entry.rewrite, &backend.hop);
             let egress = Egress::between(ingress, backend.hop.ifindex);
-            Ok(Outcome {
-                reason: Reason::Forwarded,
-                egress,
-            })
+            Ok(Outcome { reason: Reason::Forwarded, egress })
         }
         Direction::ToClient => {
             if entry.marks & marks::QUARANTINED != 0 {
@@ -59,10 +56,7 @@ fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, R
             stats::outbound(entry.backend, length);
             nat::apply(headers, &entry.rewrite, &entry.client);
             let egress = Egress::between(ingress, entry.client.ifindex);
-            Ok(Outcome {
-                reason: Reason::Replied,
-                egress,
-            })
+            Ok(Outcome { reason: Reason::Replied, egress })
         }
     }
 }

@@ -18,11 +18,7 @@ pub(crate) enum Egress {
 impl Egress {
     #[inline(always)]
     pub(crate) fn between(ingress: u32, egress: u32) -> Self {
-        if ingress == egress {
-            Self::Back
-        } else {
-            Self::Other(egress)
-        }
+        if ingress == egress { Self::Back } else { Self::Other(egress) }
     }
 
     /// The XDP action that sends the frame.

@@ -99,14 +99,7 @@ pub(crate) fn open(key: &FlowKey, id: u32, client: Hop) -> Result<Entry, Reason>
         return Err(Reason::Unreachable);
     }
     let now = now();
-    let flow = |rewrite, marks| Flow {
-        rewrite,
-        client,
-        backend: id,
-        born: now,
-        seen: now,
-        marks,
-    };
+    let flow = |rewrite, marks| Flow { rewrite, client, backend: id, born: now, seen: now, marks };
     let mut resting = None;
     for _ in 0..PORT_TRIES {
         let outside = snat::next(id, backend).ok_or(Reason::Unreachable)?;
@@ -144,20 +137,14 @@ fn insert_pair(
 ) -> Result<Entry, Refused> {
     let reply = outside.turned();
     let to_client = flow(reply.rewrite_to(&key.turned()), marks::TO_CLIENT);
-    FLOWS
-        .insert(&reply, &to_client, BPF_NOEXIST.into())
-        .map_err(|error| match error {
-            EEXIST => Refused::PortTaken,
-            _ => Refused::Because(Reason::TableFull),
-        })?;
+    FLOWS.insert(&reply, &to_client, BPF_NOEXIST.into()).map_err(|error| match error {
+        EEXIST => Refused::PortTaken,
+        _ => Refused::Because(Reason::TableFull),
+    })?;
     let to_backend = flow(key.rewrite_to(outside), 0);
     if let Err(error) = FLOWS.insert(key, &to_backend, BPF_NOEXIST.into()) {
         let _ = FLOWS.remove(&reply);
-        let reason = if error == EEXIST {
-            Reason::Contended
-        } else {
-            Reason::TableFull
-        };
+        let reason = if error == EEXIST { Reason::Contended } else { Reason::TableFull };
         return Err(Refused::Because(reason));
     }
     lookup(key).ok_or(Refused::Because(Reason::Contended))

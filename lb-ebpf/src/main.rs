@@ -2,10 +2,7 @@
 
 #![no_std]
 #![no_main]
-#![expect(
-    internal_features,
-    reason = "core offers no atomics for BPF but the intrinsics"
-)]
+#![expect(internal_features, reason = "core offers no atomics for BPF but the intrinsics")]
 #![feature(core_intrinsics)]
 
 mod balance;

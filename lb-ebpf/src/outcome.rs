@@ -13,9 +13,6 @@ pub(crate) struct Outcome {
 
 impl From<Reason> for Outcome {
     fn from(reason: Reason) -> Self {
-        Self {
-            reason,
-            egress: Egress::Back,
-        }
+        Self { reason, egress: Egress::Back }
     }
 }

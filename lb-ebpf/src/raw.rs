@@ -1,9 +1,6 @@
 //! The only raw pointers and helper calls of this crate.
 
-#![expect(
-    unsafe_code,
-    reason = "frames, map values and helpers are pointers to the verifier"
-)]
+#![expect(unsafe_code, reason = "frames, map values and helpers are pointers to the verifier")]
 
 use core::{
     intrinsics::{AtomicOrdering, atomic_and, atomic_or, atomic_xadd},
@@ -20,7 +17,8 @@ use aya_ebpf::{
 use bytemuck::Pod;
 use lb_common::{backend::Hop, flow::Flow};
 
-const RELAXED: AtomicOrdering = AtomicOrdering::Relaxed;
+/// Not relaxed: of a relaxed operation LLVM's BPF target loses the old value.
+const ORDER: AtomicOrdering = AtomicOrdering::AcqRel;
 
 /// A received frame.
 pub(crate) struct Packet {
@@ -84,7 +82,7 @@ pub(crate) fn copied<T: Pod>(value: *const T) -> T {
 pub(crate) fn ticket(counter: *mut u64) -> u64 {
     // SAFETY: the pointer comes from a map lookup that succeeded, and counters are only ever
     // changed atomically.
-    unsafe { atomic_xadd::<_, _, RELAXED>(counter, 1_u64) }
+    unsafe { atomic_xadd::<_, _, ORDER>(counter, 1_u64) }
 }
 
 /// This CPU's own value of a per-CPU map.
@@ -119,13 +117,13 @@ impl Entry {
     #[inline(always)]
     pub(crate) fn mark(&self, marks: u32) -> u32 {
         // SAFETY: as in `set_seen`; marks are only ever changed atomically.
-        unsafe { atomic_or::<_, _, RELAXED>(&raw mut (*self.0.as_ptr()).marks, marks) }
+        unsafe { atomic_or::<_, _, ORDER>(&raw mut (*self.0.as_ptr()).marks, marks) }
     }
 
     #[inline(always)]
     pub(crate) fn unmark(&self, marks: u32) {
         // SAFETY: as in `mark`.
-        unsafe { atomic_and::<_, _, RELAXED>(&raw mut (*self.0.as_ptr()).marks, !marks) };
+        unsafe { atomic_and::<_, _, ORDER>(&raw mut (*self.0.as_ptr()).marks, !marks) };
     }
 
     #[inline(always)]

@@ -37,20 +37,14 @@ pub(crate) fn connection(backend: u32) {
 #[inline(always)]
 pub(crate) fn inbound(backend: u32, bytes: [u8; 2]) {
     if let Some(value) = TRAFFIC.get_ptr_mut(backend) {
-        add(
-            &mut of_this_cpu(value).inbound,
-            u16::from_be_bytes(bytes).into(),
-        );
+        add(&mut of_this_cpu(value).inbound, u16::from_be_bytes(bytes).into());
     }
 }
 
 #[inline(always)]
 pub(crate) fn outbound(backend: u32, bytes: [u8; 2]) {
     if let Some(value) = TRAFFIC.get_ptr_mut(backend) {
-        add(
-            &mut of_this_cpu(value).outbound,
-            u16::from_be_bytes(bytes).into(),
-        );
+        add(&mut of_this_cpu(value).outbound, u16::from_be_bytes(bytes).into());
     }
 }
 

@@ -12,13 +12,8 @@ use crate::{lock, read};
 
 /// Files and directories under the workspace's root that the objects are built from. Of
 /// `Cargo.lock`, only the crates of `lb-ebpf` count.
-pub(crate) const SOURCES: [&str; 5] = [
-    "Cargo.lock",
-    "lb-common/Cargo.toml",
-    "lb-common/src",
-    "lb-ebpf/Cargo.toml",
-    "lb-ebpf/src",
-];
+pub(crate) const SOURCES: [&str; 5] =
+    ["Cargo.lock", "lb-common/Cargo.toml", "lb-common/src", "lb-ebpf/Cargo.toml", "lb-ebpf/src"];
 
 /// The fingerprint of the sources under the workspace's root.
 pub(crate) fn of_sources(root: &Path) -> Result<String> {
@@ -47,12 +42,10 @@ fn of_entries(entries: &BTreeMap<String, Vec<u8>>) -> String {
             hash.update(part);
         }
     }
-    hash.finalize()
-        .iter()
-        .fold(String::with_capacity(64), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("a String takes any text");
-            hex
-        })
+    hash.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+        write!(hex, "{byte:02x}").expect("a String takes any text");
+        hex
+    })
 }
 
 /// The file itself, or every file below the directory.

@@ -29,9 +29,7 @@ impl Objects {
     /// `root` is the directory of the workspace's `Cargo.toml`.
     #[must_use]
     pub fn new(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-        }
+        Self { root: root.to_owned() }
     }
 
     #[must_use]
@@ -47,10 +45,7 @@ impl Objects {
     /// What the objects are built from: files and directories, under the workspace's root.
     #[must_use]
     pub fn sources(&self) -> Vec<PathBuf> {
-        fingerprint::SOURCES
-            .iter()
-            .map(|source| self.root.join(source))
-            .collect()
+        fingerprint::SOURCES.iter().map(|source| self.root.join(source)).collect()
     }
 
     /// The sources' SHA-256, in lower-case hexadecimal.

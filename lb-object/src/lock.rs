@@ -106,12 +106,8 @@ mod tests {
     #[test]
     fn crates_are_followed_through_the_registry_but_not_through_members() {
         let crates = registry_crates(LOCK, "program").unwrap();
-        let expected = [
-            "maps 1.2.3 aa",
-            "maps-macros 1.0.0 bb",
-            "twice 1.0.0 cc",
-            "twice 2.0.0 dd",
-        ];
+        let expected =
+            ["maps 1.2.3 aa", "maps-macros 1.0.0 bb", "twice 1.0.0 cc", "twice 2.0.0 dd"];
         assert!(crates.iter().eq(&expected), "{crates:?}");
     }
 

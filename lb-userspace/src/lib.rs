@@ -1,3 +1,21 @@
 //! The control plane of xdplb.
 
+pub mod api;
+pub mod arena;
+pub mod bed;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod dataplane;
+pub mod demo;
+pub mod health;
 pub mod model;
+pub mod neighbours;
+mod netlink;
+pub mod plan;
+pub mod ring;
+mod sys;
+
+/// Where the daemon listens if nothing else is said.
+pub const DEFAULT_SOCKET: &str = "/run/xdplb/xdplb.sock";

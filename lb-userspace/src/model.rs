@@ -109,13 +109,13 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     /// `established` outlasts the two hours after which TCP keepalive sends its first probe
-    /// (RFC 9293, section 3.8.4); `closed` is Linux's TIME_WAIT.
+    /// (RFC 9293, section 3.8.4); `closed` is Linux's `TIME_WAIT`.
     fn default() -> Self {
         Self {
             half_open: Duration::from_secs(10),
-            established: Duration::from_secs(3 * 60 * 60),
-            closing: Duration::from_secs(120),
-            closed: Duration::from_secs(60),
+            established: Duration::from_hours(3),
+            closing: Duration::from_mins(2),
+            closed: Duration::from_mins(1),
         }
     }
 }

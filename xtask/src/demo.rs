@@ -17,9 +17,6 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     build::xdplb()?;
     let binary = workspace::xdplb()?;
-    let error = Command::new(&binary)
-        .arg("demo")
-        .args(&arguments.arguments)
-        .exec();
+    let error = Command::new(&binary).arg("demo").args(&arguments.arguments).exec();
     Err(error).with_context(|| format!("cannot run {}", binary.display()))
 }

@@ -11,9 +11,7 @@ use anyhow::{Context as _, Result, bail};
 
 /// Runs a command to its end; it writes to our terminal.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run `{}`", line(command)))?;
+    let status = command.status().with_context(|| format!("cannot run `{}`", line(command)))?;
     if !status.success() {
         bail!("`{}` failed ({status})", line(command));
     }
@@ -22,9 +20,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 
 /// What a command writes to its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .output()
-        .with_context(|| format!("cannot run `{}`", line(command)))?;
+    let output = command.output().with_context(|| format!("cannot run `{}`", line(command)))?;
     if !output.status.success() {
         let complaint = String::from_utf8_lossy(&output.stderr);
         bail!(

@@ -36,10 +36,7 @@ pub(crate) fn compile(toolchain: Toolchain) -> Result<Vec<Object>> {
                 fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let content =
                 strip(&linked).with_context(|| format!("cannot strip {}", path.display()))?;
-            Ok(Object {
-                file: file_name(program),
-                content,
-            })
+            Ok(Object { file: file_name(program), content })
         })
         .collect()
 }

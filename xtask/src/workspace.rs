@@ -9,9 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("xtask lies in its workspace")
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in its workspace")
 }
 
 /// The target directory, by where cargo put this very program: `<target>/debug/xtask`.

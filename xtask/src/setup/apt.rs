@@ -15,11 +15,7 @@ pub(crate) fn is_debian_12() -> bool {
 
 /// Those of the packages that are not installed.
 pub(crate) fn missing<'a>(packages: &[&'a str]) -> Vec<&'a str> {
-    packages
-        .iter()
-        .filter(|package| !is_installed(package))
-        .copied()
-        .collect()
+    packages.iter().filter(|package| !is_installed(package)).copied().collect()
 }
 
 /// `dpkg-query` fails for a package that dpkg has never heard of: that one is missing too.

@@ -53,9 +53,7 @@ fn binary() -> Result<PathBuf> {
 fn prefix() -> Result<PathBuf> {
     let cache = match env::var_os("XDG_CACHE_HOME") {
         Some(cache) => PathBuf::from(cache),
-        None => env::home_dir()
-            .context("no home directory: set HOME")?
-            .join(".cache"),
+        None => env::home_dir().context("no home directory: set HOME")?.join(".cache"),
     };
     Ok(cache.join("xdplb"))
 }

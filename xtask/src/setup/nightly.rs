@@ -19,8 +19,6 @@ pub(super) fn missing() -> Vec<String> {
 fn has_sources() -> bool {
     let sysroot = ["run", "nightly", "rustc", "--print", "sysroot"];
     exec::output(Command::new("rustup").args(sysroot)).is_ok_and(|sysroot| {
-        Path::new(sysroot.trim())
-            .join("lib/rustlib/src/rust/library/core")
-            .is_dir()
+        Path::new(sysroot.trim()).join("lib/rustlib/src/rust/library/core").is_dir()
     })
 }

@@ -13,19 +13,11 @@ struct Program {
 }
 
 const fn tool(name: &'static str, package: &'static str) -> Program {
-    Program {
-        name,
-        package,
-        is_service: false,
-    }
+    Program { name, package, is_service: false }
 }
 
 const fn server(name: &'static str) -> Program {
-    Program {
-        name,
-        package: name,
-        is_service: true,
-    }
+    Program { name, package: name, is_service: true }
 }
 
 const PROGRAMS: [Program; 8] = [
@@ -65,7 +57,5 @@ pub(super) fn ensure() -> Result<()> {
 }
 
 fn absent() -> impl Iterator<Item = &'static Program> {
-    PROGRAMS
-        .iter()
-        .filter(|program| exec::find(program.name).is_none())
+    PROGRAMS.iter().filter(|program| exec::find(program.name).is_none())
 }

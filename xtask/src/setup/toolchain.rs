@@ -15,13 +15,8 @@ use crate::{exec, workspace};
 pub(crate) const TARGET: &str = "bpfel-unknown-none";
 
 /// Debian's rustc comes with a prebuilt `core` for BPF, so it needs no nightly.
-const PACKAGES: [&str; 5] = [
-    "cargo-web",
-    "libllvm22",
-    "libstd-rust-web-dev-bpf",
-    "rust-web-clippy",
-    "rustc-web",
-];
+const PACKAGES: [&str; 5] =
+    ["cargo-web", "libllvm22", "libstd-rust-web-dev-bpf", "rust-web-clippy", "rustc-web"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Toolchain {
@@ -68,10 +63,7 @@ pub(super) fn missing() -> Result<Vec<String>> {
     if !apt::is_debian_12() {
         return Ok(nightly::missing());
     }
-    let mut missing: Vec<_> = apt::missing(&PACKAGES)
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+    let mut missing: Vec<_> = apt::missing(&PACKAGES).into_iter().map(str::to_owned).collect();
     if !linker::is_installed()? {
         missing.push("bpf-linker".to_owned());
     }
@@ -102,10 +94,7 @@ fn pinned_cargo(verb: &str, programs: &[String]) -> Result<Command> {
     let mut command = Command::new("/usr/bin/cargo");
     command
         .arg(verb)
-        .env(
-            "PATH",
-            exec::path_after(&[Path::new("/usr/bin"), &linker::directory()?])?,
-        )
+        .env("PATH", exec::path_after(&[Path::new("/usr/bin"), &linker::directory()?])?)
         .env("RUSTC", "/usr/bin/rustc")
         // The crates whose unstable features a stable rustc lets pass. "1" would also make them
         // ask for the sources of `core`.
@@ -148,19 +137,13 @@ fn flags() -> Result<OsString> {
 fn cargo_home() -> Result<PathBuf> {
     match env::var_os("CARGO_HOME") {
         Some(home) => Ok(PathBuf::from(home)),
-        None => Ok(env::home_dir()
-            .context("no home directory: set HOME")?
-            .join(".cargo")),
+        None => Ok(env::home_dir().context("no home directory: set HOME")?.join(".cargo")),
     }
 }
 
 /// Debian's rustc must not have moved past the linker's LLVM.
 fn check_llvm() -> Result<()> {
-    let rustc = exec::output(
-        Command::new("/usr/bin/rustc")
-            .arg("--version")
-            .arg("--verbose"),
-    )?;
+    let rustc = exec::output(Command::new("/usr/bin/rustc").arg("--version").arg("--verbose"))?;
     let llvm = llvm_major(&rustc).context("`/usr/bin/rustc -vV` names no LLVM version")?;
     if llvm != linker::LLVM {
         bail!(
@@ -174,9 +157,7 @@ fn check_llvm() -> Result<()> {
 
 /// The major version of LLVM by `rustc -vV`.
 fn llvm_major(rustc: &str) -> Option<u32> {
-    let version = rustc
-        .lines()
-        .find_map(|line| line.strip_prefix("LLVM version: "))?;
+    let version = rustc.lines().find_map(|line| line.strip_prefix("LLVM version: "))?;
     version.split('.').next()?.parse().ok()
 }
 
@@ -186,10 +167,7 @@ mod tests {
 
     #[test]
     fn llvm_is_read_from_rustc() {
-        assert_eq!(
-            llvm_major("release: 1.96.0\nLLVM version: 22.1.8\n"),
-            Some(22)
-        );
+        assert_eq!(llvm_major("release: 1.96.0\nLLVM version: 22.1.8\n"), Some(22));
         assert_eq!(llvm_major("release: 1.96.0\n"), None);
     }
 }

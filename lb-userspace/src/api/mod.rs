@@ -1,0 +1,66 @@
+//! The API: JSON over HTTP on a unix socket.
+
+mod problem;
+mod routes;
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::{
+    net::{UnixListener, UnixStream},
+    sync::watch,
+};
+
+pub use self::{problem::Problem, routes::NewBackend};
+use crate::control::Handle;
+
+/// Read and write for root and the socket's group.
+const PERMISSIONS: u32 = 0o660;
+
+/// A socket that is gone from the file system when this is dropped.
+#[derive(Debug)]
+pub struct Listener {
+    socket: UnixListener,
+    path: PathBuf,
+}
+
+/// Listens at a path, in the place of a socket that nobody answers at any more.
+pub async fn listen(path: &Path) -> Result<Listener> {
+    if UnixStream::connect(path).await.is_ok() {
+        bail!("another daemon answers at {}: stop it first", path.display());
+    }
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot replace {}", path.display()));
+        }
+        _ => {}
+    }
+    if let Some(directory) = path.parent() {
+        fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+    }
+    let socket =
+        UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(PERMISSIONS))
+        .with_context(|| format!("cannot set the permissions of {}", path.display()))?;
+    Ok(Listener { socket, path: path.to_owned() })
+}
+
+/// Serves until the other end of `stopped` is dropped.
+pub async fn serve(
+    listener: Listener,
+    handle: Handle,
+    mut stopped: watch::Receiver<()>,
+) -> Result<()> {
+    let Listener { socket, path } = listener;
+    let server = axum::serve(socket, routes::router(handle));
+    tokio::select! {
+        result = server => result.context("the API server has failed")?,
+        _ = stopped.changed() => {}
+    }
+    fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
+}

@@ -1,0 +1,109 @@
+//! Regions of the arena of ring slots, given out and taken back.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use lb_common::ring::Ring;
+
+/// How long a freed region rests: far longer than any packet that has just read its whereabouts
+/// can still be on its way to its slots.
+pub const GRACE: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub struct Arena {
+    size: u32,
+    /// In order of offsets, never overlapping.
+    taken: Vec<Ring>,
+    resting: Vec<(Instant, Ring)>,
+}
+
+impl Arena {
+    #[must_use]
+    pub fn new(size: u32) -> Self {
+        Self { size, taken: Vec::new(), resting: Vec::new() }
+    }
+
+    /// Marks a region as taken that was given out before this process began.
+    pub fn claim(&mut self, ring: Ring) {
+        if ring.length == 0 {
+            return;
+        }
+        let place = self.taken.partition_point(|other| other.offset < ring.offset);
+        self.taken.insert(place, ring);
+    }
+
+    /// The first gap of `length` slots.
+    pub fn allocate(&mut self, length: u32, now: Instant) -> Result<Ring> {
+        if length == 0 {
+            return Ok(Ring::default());
+        }
+        self.reclaim(now);
+        let mut offset = 0;
+        for ring in &self.taken {
+            if ring.offset - offset >= length {
+                break;
+            }
+            offset = ring.offset + ring.length;
+        }
+        if self.size - offset < length {
+            bail!(
+                "no room for a ring of {length} slots: all rings together may have {}; \
+                 use smaller weights with a common divisor, or fewer backends",
+                self.size
+            );
+        }
+        let ring = Ring { offset, length };
+        self.claim(ring);
+        Ok(ring)
+    }
+
+    pub fn free(&mut self, ring: Ring, now: Instant) {
+        if ring.length > 0 {
+            self.resting.push((now, ring));
+        }
+    }
+
+    fn reclaim(&mut self, now: Instant) {
+        let taken = &mut self.taken;
+        self.resting.retain(|(freed, ring)| {
+            let rested = now.duration_since(*freed) >= GRACE;
+            if rested {
+                taken.retain(|other| other.offset != ring.offset);
+            }
+            !rested
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_freed_region_rests_before_it_is_given_out_again() {
+        let start = Instant::now();
+        let mut arena = Arena::new(10);
+        let first = arena.allocate(6, start).unwrap();
+        arena.free(first, start);
+        assert!(arena.allocate(6, start).is_err());
+        assert_eq!(arena.allocate(6, start + GRACE).unwrap(), first);
+    }
+
+    #[test]
+    fn gaps_are_filled_and_regions_never_overlap() {
+        let now = Instant::now();
+        let mut arena = Arena::new(100);
+        arena.claim(Ring { offset: 10, length: 5 });
+        assert_eq!(arena.allocate(10, now).unwrap(), Ring { offset: 0, length: 10 });
+        assert_eq!(arena.allocate(10, now).unwrap(), Ring { offset: 15, length: 10 });
+        assert!(arena.allocate(76, now).is_err());
+        assert_eq!(arena.allocate(75, now).unwrap(), Ring { offset: 25, length: 75 });
+    }
+
+    #[test]
+    fn an_empty_ring_takes_no_room() {
+        let mut arena = Arena::new(1);
+        assert_eq!(arena.allocate(0, Instant::now()).unwrap(), Ring::default());
+        assert!(arena.allocate(1, Instant::now()).is_ok());
+    }
+}

@@ -1,0 +1,57 @@
+//! Where a bed keeps its files.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+const BEDS: &str = "/run/xdplb/beds";
+
+/// A bed's directory, which is removed with all in it when this is dropped.
+#[derive(Debug)]
+pub(super) struct Directory {
+    prefix: String,
+    path: PathBuf,
+}
+
+impl Directory {
+    pub(super) fn create(prefix: &str) -> Result<Self> {
+        let path = path(prefix);
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(Self { prefix: prefix.to_owned(), path })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.prefix) {
+            log::warn!("{error:#}");
+        }
+    }
+}
+
+/// The mount point of a bed's BPF file system.
+pub(super) fn bpffs(prefix: &str) -> PathBuf {
+    path(prefix).join("bpf")
+}
+
+/// Removes a bed's directory, if there is one.
+pub(super) fn remove(prefix: &str) -> Result<()> {
+    let path = path(prefix);
+    match fs::remove_dir_all(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn path(prefix: &str) -> PathBuf {
+    Path::new(BEDS).join(prefix)
+}

@@ -1,0 +1,242 @@
+//! Network beds for the demo, the tests and the benchmark: a balancer, clients and backends in
+//! network namespaces, joined by the bridges of a switch.
+//!
+//! ```text
+//! two-arm   client1 ─┐                                     ┌─ backend1 10.0.0.11
+//!           client2 ─┴─ clients ── eth0 balancer eth1 ── servers ── backend2 10.0.0.12
+//!         203.0.113.0/24        .1, VIP .10    .1       10.0.0.0/24
+//!
+//! one-arm   client1 and backend1 ── servers ── eth0 balancer
+//!                               10.0.0.0/24   .1, VIP .10
+//! ```
+
+mod bpffs;
+mod directory;
+mod namespace;
+mod pass;
+mod switch;
+
+use std::{net::Ipv4Addr, path::Path};
+
+use anyhow::{Context as _, Result};
+
+pub use self::{bpffs::BpfFs, namespace::Namespace};
+use self::{
+    directory::Directory,
+    switch::{Cable, Switch},
+};
+
+const PREFIX_LENGTH: u8 = 24;
+
+/// The last bytes of addresses on a LAN.
+const BALANCER: u8 = 1;
+const VIP: u8 = 10;
+const FIRST_BACKEND: u8 = 11;
+const FIRST_CLIENT: u8 = 100;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Lan {
+    bridge: &'static str,
+    network: [u8; 3],
+}
+
+impl Lan {
+    const CLIENTS: Self = Self { bridge: "clients", network: [203, 0, 113] };
+    const SERVERS: Self = Self { bridge: "servers", network: [10, 0, 0] };
+
+    fn address(self, last_byte: u8) -> Ipv4Addr {
+        let [a, b, c] = self.network;
+        Ipv4Addr::new(a, b, c, last_byte)
+    }
+}
+
+/// A client or a backend, with one interface `eth0`.
+#[derive(Debug)]
+pub struct Host {
+    pub namespace: Namespace,
+    pub address: Ipv4Addr,
+}
+
+/// A bed, which is removed with all processes in it when this is dropped.
+///
+/// Its namespaces are `<prefix>-balancer`, `-switch`, `-client1`, `-backend1` and so on.
+#[derive(Debug)]
+pub struct Bed {
+    prefix: String,
+    client_lan: Lan,
+    server_lan: Lan,
+    clients: Vec<Host>,
+    backends: Vec<Host>,
+    balancer: Namespace,
+    switch: Switch,
+    bpffs: BpfFs,
+    directory: Directory,
+}
+
+impl Bed {
+    /// A balancer between a LAN with one client and a LAN with some backends.
+    pub fn two_arm(prefix: &str, backends: usize) -> Result<Self> {
+        let mut bed = Self::empty(prefix, Lan::CLIENTS, Lan::SERVERS)?;
+        bed.plug_balancer("eth0", Lan::CLIENTS)?;
+        bed.plug_balancer("eth1", Lan::SERVERS)?;
+        bed.populate(backends)?;
+        Ok(bed)
+    }
+
+    /// A balancer, one client and some backends on one LAN.
+    pub fn one_arm(prefix: &str, backends: usize) -> Result<Self> {
+        let mut bed = Self::empty(prefix, Lan::SERVERS, Lan::SERVERS)?;
+        bed.plug_balancer("eth0", Lan::SERVERS)?;
+        bed.populate(backends)?;
+        Ok(bed)
+    }
+
+    /// Removes what an earlier bed of that prefix has left, be it all or nothing.
+    pub fn remove(prefix: &str) -> Result<()> {
+        for name in namespace::names()? {
+            if name.rsplit_once('-').is_some_and(|(its, _)| its == prefix) {
+                namespace::remove(&name)?;
+            }
+        }
+        bpffs::unmount(&directory::bpffs(prefix))?;
+        directory::remove(prefix)
+    }
+
+    /// Leaves the bed up.
+    pub fn keep(self) {
+        std::mem::forget(self);
+    }
+
+    #[must_use]
+    pub fn balancer(&self) -> &Namespace {
+        &self.balancer
+    }
+
+    /// The balancer's interfaces: client side, then backend side if that is another one.
+    #[must_use]
+    pub fn interfaces(&self) -> &'static [&'static str] {
+        if self.client_lan == self.server_lan { &["eth0"] } else { &["eth0", "eth1"] }
+    }
+
+    /// An address of the balancer's client side that is there to be served.
+    #[must_use]
+    pub fn vip(&self) -> Ipv4Addr {
+        self.client_lan.address(VIP)
+    }
+
+    /// The namespace of the LANs. The balancer's cables end in its ports `balancer-<interface>`.
+    #[must_use]
+    pub fn switch(&self) -> &Namespace {
+        self.switch.namespace()
+    }
+
+    #[must_use]
+    pub fn clients(&self) -> &[Host] {
+        &self.clients
+    }
+
+    #[must_use]
+    pub fn backends(&self) -> &[Host] {
+        &self.backends
+    }
+
+    /// The mount point of the bed's BPF file system.
+    #[must_use]
+    pub fn bpffs(&self) -> &Path {
+        self.bpffs.path()
+    }
+
+    /// A directory for the bed's sockets and configurations, removed with the bed.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn add_client(&mut self) -> Result<&Host> {
+        let nth = self.clients.len();
+        let host = self.host("client", nth, self.client_lan, FIRST_CLIENT)?;
+        Ok(self.clients.push_mut(host))
+    }
+
+    pub fn add_backend(&mut self) -> Result<&Host> {
+        let nth = self.backends.len();
+        let host = self.host("backend", nth, self.server_lan, FIRST_BACKEND)?;
+        Ok(self.backends.push_mut(host))
+    }
+
+    /// Sets the MTU, in bytes, of every interface.
+    pub fn set_mtu(&self, mtu: u32) -> Result<()> {
+        let hosts = self.clients.iter().chain(&self.backends);
+        hosts
+            .map(|host| &host.namespace)
+            .chain([&self.balancer, self.switch()])
+            .try_for_each(|namespace| namespace.set_mtu(mtu))
+    }
+
+    fn empty(prefix: &str, client_lan: Lan, server_lan: Lan) -> Result<Self> {
+        // First of all, as it fails if there is such a bed, whose directory must stay.
+        let switch = Switch::create(&format!("{prefix}-switch"))?;
+        let directory = Directory::create(prefix)?;
+        let bpffs = BpfFs::mount(&directory::bpffs(prefix))?;
+        switch.add_lan(server_lan.bridge)?;
+        if client_lan != server_lan {
+            switch.add_lan(client_lan.bridge)?;
+        }
+        Ok(Self {
+            prefix: prefix.to_owned(),
+            client_lan,
+            server_lan,
+            clients: Vec::new(),
+            backends: Vec::new(),
+            balancer: Namespace::create(&format!("{prefix}-balancer"))?,
+            switch,
+            bpffs,
+            directory,
+        })
+    }
+
+    fn plug_balancer(&self, interface: &str, lan: Lan) -> Result<()> {
+        let port = format!("balancer-{interface}");
+        self.switch.plug(Cable {
+            lan: lan.bridge,
+            port: &port,
+            host: &self.balancer,
+            interface,
+        })?;
+        self.switch.serve_xdp(&port)?;
+        self.balancer.add_address(interface, lan.address(BALANCER), PREFIX_LENGTH)?;
+        if lan == self.client_lan {
+            self.balancer.add_address(interface, self.vip(), 32)?;
+        }
+        Ok(())
+    }
+
+    fn populate(&mut self, backends: usize) -> Result<()> {
+        self.add_client()?;
+        for _ in 0..backends {
+            self.add_backend()?;
+        }
+        Ok(())
+    }
+
+    fn host(&self, role: &str, nth: usize, lan: Lan, first: u8) -> Result<Host> {
+        let name = format!("{role}{}", nth + 1);
+        let last_byte = u8::try_from(nth)
+            .ok()
+            .and_then(|nth| first.checked_add(nth))
+            .with_context(|| format!("there is no address left for {name}"))?;
+        let address = lan.address(last_byte);
+        let namespace = Namespace::create(&format!("{}-{name}", self.prefix))?;
+        self.switch.plug(Cable {
+            lan: lan.bridge,
+            port: &name,
+            host: &namespace,
+            interface: "eth0",
+        })?;
+        namespace.add_address("eth0", address, PREFIX_LENGTH)?;
+        Ok(Host { namespace, address })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,223 @@
+//! A network namespace, as `ip netns` knows it.
+
+use std::{
+    fs::{self, File},
+    io,
+    net::Ipv4Addr,
+    os::{fd::AsFd as _, unix::fs::MetadataExt as _},
+    panic,
+    path::{Path, PathBuf},
+    process::{Child, Command},
+    thread,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use futures_util::TryStreamExt as _;
+use nix::{
+    mount::{MntFlags, MsFlags, mount, umount2},
+    sched::{CloneFlags, setns, unshare},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder, packet_route::link::LinkFlags};
+use tokio::runtime;
+
+use crate::netlink;
+
+const DIRECTORY: &str = "/run/netns";
+
+/// A network namespace, which is removed with the processes in it when this is dropped.
+#[derive(Debug)]
+pub struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    /// Makes a namespace whose loopback interface is up.
+    pub fn create(name: &str) -> Result<Self> {
+        let path = path(name);
+        fs::create_dir_all(DIRECTORY).with_context(|| format!("cannot make {DIRECTORY}"))?;
+        File::create_new(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => anyhow!(
+                "the network namespace {name} exists already: `ip netns delete {name}` removes it"
+            ),
+            _ => anyhow!("cannot make {}: {error}", path.display()),
+        })?;
+        let namespace = Self { name: name.to_owned() };
+        in_thread(|| {
+            unshare(CloneFlags::CLONE_NEWNET)?;
+            mount(
+                Some("/proc/thread-self/ns/net"),
+                &path,
+                None::<&str>,
+                MsFlags::MS_BIND,
+                None::<&str>,
+            )
+        })
+        .with_context(|| format!("cannot make the network namespace {name}: are you root?"))?;
+        namespace.set_up("lo")?;
+        Ok(namespace)
+    }
+
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Opens the namespace itself.
+    pub(super) fn open(&self) -> Result<File> {
+        let path = path(&self.name);
+        File::open(&path).with_context(|| format!("cannot open {}", path.display()))
+    }
+
+    /// Does some work in a thread within the namespace and waits for it. A panic goes on here.
+    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        let namespace = self.open()?;
+        in_thread(move || -> nix::Result<T> {
+            setns(namespace.as_fd(), CloneFlags::CLONE_NEWNET)?;
+            Ok(work())
+        })
+        .with_context(|| format!("cannot enter the network namespace {}", self.name))
+    }
+
+    /// As [`run`](Self::run), in a tokio runtime of its own.
+    pub fn run_async<T: Send>(&self, work: impl AsyncFnOnce() -> T + Send) -> Result<T> {
+        self.run(|| {
+            let runtime = runtime::Builder::new_current_thread().enable_all().build();
+            Ok(runtime?.block_on(work()))
+        })?
+    }
+
+    /// Starts a process in the namespace. It sees the ordinary mounts: /sys is the host's.
+    pub fn spawn(&self, command: &mut Command) -> Result<Child> {
+        let program = command.get_program().display().to_string();
+        self.run(|| command.spawn())?.with_context(|| format!("cannot start {program}"))
+    }
+
+    /// Sets a setting of the namespace, like `net.ipv4.ip_forward`.
+    pub fn set_sysctl(&self, key: &str, value: &str) -> Result<()> {
+        let path = Path::new("/proc/sys").join(key.replace('.', "/"));
+        self.run(|| fs::write(path, value))?
+            .with_context(|| format!("cannot set {key} to {value} in {}", self.name))
+    }
+
+    pub(super) fn set_up(&self, interface: &str) -> Result<()> {
+        self.configure(async |netlink| {
+            let change = LinkUnspec::new_with_name(interface).up().build();
+            Ok(netlink.link().change(change).execute().await?)
+        })
+        .with_context(|| format!("cannot set {interface} up"))
+    }
+
+    /// Gives an interface an IPv4 address.
+    pub fn add_address(&self, interface: &str, address: Ipv4Addr, prefix_length: u8) -> Result<()> {
+        self.configure(async |netlink| {
+            let link = netlink::link(&netlink, interface)
+                .await?
+                .with_context(|| format!("there is no interface {interface}"))?;
+            let add = netlink.address().add(link.header.index, address.into(), prefix_length);
+            Ok(add.execute().await?)
+        })
+        .with_context(|| format!("cannot give {interface} the address {address}/{prefix_length}"))
+    }
+
+    /// Adds a route over a gateway.
+    pub fn add_route(&self, to: Ipv4Addr, prefix_length: u8, gateway: Ipv4Addr) -> Result<()> {
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(to, prefix_length)
+            .gateway(gateway)
+            .build();
+        self.configure(async |netlink| Ok(netlink.route().add(route).execute().await?))
+            .with_context(|| format!("cannot add a route to {to}/{prefix_length} over {gateway}"))
+    }
+
+    /// Sets the MTU, in bytes, of all interfaces but the loopback.
+    pub fn set_mtu(&self, mtu: u32) -> Result<()> {
+        self.configure(async |netlink| {
+            let mut links = netlink.link().get().execute();
+            while let Some(link) = links.try_next().await? {
+                if !link.header.flags.contains(LinkFlags::Loopback) {
+                    let change = LinkUnspec::new_with_index(link.header.index).mtu(mtu);
+                    netlink.link().change(change.build()).execute().await?;
+                }
+            }
+            Ok(())
+        })
+        .with_context(|| format!("cannot set the MTU of {} to {mtu}", self.name))
+    }
+
+    /// Does some rtnetlink requests within the namespace.
+    pub(crate) fn configure<T: Send>(
+        &self,
+        work: impl AsyncFnOnce(Handle) -> Result<T> + Send,
+    ) -> Result<T> {
+        self.run_async(async || work(netlink::connect()?).await)?
+            .with_context(|| format!("cannot configure the network namespace {}", self.name))
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.name) {
+            log::warn!("{error:#}");
+        }
+    }
+}
+
+/// The names of all namespaces that are kept by name.
+pub(super) fn names() -> Result<Vec<String>> {
+    let entries = match fs::read_dir(DIRECTORY) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {DIRECTORY}")),
+    };
+    entries
+        .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
+        .collect::<io::Result<_>>()
+        .with_context(|| format!("cannot read {DIRECTORY}"))
+}
+
+/// Removes a namespace and ends the processes in it.
+pub(super) fn remove(name: &str) -> Result<()> {
+    let path = path(name);
+    kill_processes(&path).with_context(|| format!("cannot end the processes in {name}"))?;
+    // A namespace that could not be made is a plain file.
+    match umount2(&path, MntFlags::MNT_DETACH) {
+        Ok(()) | Err(nix::Error::EINVAL) => {}
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot unmount {}", path.display()));
+        }
+    }
+    fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
+}
+
+fn kill_processes(namespace: &Path) -> io::Result<()> {
+    let namespace = fs::metadata(namespace)?;
+    for entry in fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        // A process may be gone by now.
+        let Ok(its) = fs::metadata(entry.path().join("ns/net")) else {
+            continue;
+        };
+        if (its.dev(), its.ino()) == (namespace.dev(), namespace.ino()) && pid != own_pid() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+    Ok(())
+}
+
+fn own_pid() -> i32 {
+    Pid::this().as_raw()
+}
+
+fn path(name: &str) -> PathBuf {
+    Path::new(DIRECTORY).join(name)
+}
+
+fn in_thread<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|panic| panic::resume_unwind(panic))
+}

@@ -1,0 +1,91 @@
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::Command,
+    time::Duration,
+};
+
+use super::*;
+
+#[test]
+#[ignore = "needs root"]
+fn root_hosts_of_a_lan_reach_each_other() {
+    let bed = Bed::two_arm("t-reach", 2).unwrap();
+    let [client] = bed.clients() else { panic!("one client") };
+    assert!(greets(&bed.balancer, bed.vip(), &client.namespace));
+    for backend in bed.backends() {
+        assert!(greets(&backend.namespace, backend.address, &bed.balancer));
+        let unrouted = SocketAddr::from((backend.address, 80));
+        let refused =
+            client.namespace.run(|| TcpStream::connect_timeout(&unrouted, Duration::from_secs(1)));
+        assert!(refused.unwrap().is_err(), "the balancer must not route");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_one_arm_puts_all_on_one_lan() {
+    let mut bed = Bed::one_arm("t-onearm", 1).unwrap();
+    bed.add_client().unwrap();
+    bed.set_mtu(9000).unwrap();
+    assert_eq!(bed.interfaces(), ["eth0"]);
+    let [first, second] = bed.clients() else { panic!("two clients") };
+    assert!(greets(&bed.balancer, bed.vip(), &second.namespace));
+    assert!(greets(&first.namespace, first.address, &bed.backends()[0].namespace));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_a_dropped_bed_leaves_nothing() {
+    let bed = Bed::two_arm("t-drop", 1).unwrap();
+    let directory = bed.directory().to_owned();
+    let mut sleeper = bed.balancer().spawn(Command::new("sleep").arg("600")).unwrap();
+    let second = Bed::two_arm("t-drop", 1).unwrap_err();
+    assert!(format!("{second:#}").contains("exists already"), "{second:#}");
+    assert!(bed.bpffs().is_dir());
+
+    drop(bed);
+    assert!(!sleeper.wait().unwrap().success());
+    assert!(!directory.exists());
+    assert_eq!(namespaces_of("t-drop"), 0);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_a_kept_bed_is_removed_by_name() {
+    let longer = Bed::two_arm("t-keep-longer", 1).unwrap();
+    Bed::two_arm("t-keep", 1).unwrap().keep();
+    assert_eq!(namespaces_of("t-keep"), 4);
+
+    Bed::remove("t-keep").unwrap();
+    Bed::remove("t-keep").unwrap();
+    assert_eq!(namespaces_of("t-keep"), 0);
+    assert!(longer.bpffs().is_dir());
+    assert_eq!(namespaces_of("t-keep-longer"), 4);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_settings_stay_in_their_namespace() {
+    let bed = Bed::one_arm("t-sysctl", 0).unwrap();
+    bed.balancer.set_sysctl("net.ipv4.ip_forward", "1").unwrap();
+    let read = || fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
+    assert_eq!(bed.balancer.run(read).unwrap().trim(), "1");
+    assert_eq!(bed.clients()[0].namespace.run(read).unwrap().trim(), "0");
+}
+
+fn namespaces_of(prefix: &str) -> usize {
+    let names = namespace::names().unwrap();
+    names.iter().filter(|name| name.rsplit_once('-').is_some_and(|(its, _)| its == prefix)).count()
+}
+
+/// Whether what a server says at an address arrives at a client.
+fn greets(server: &Namespace, address: Ipv4Addr, client: &Namespace) -> bool {
+    let listener = server.run(|| TcpListener::bind((address, 80))).unwrap();
+    let stream = client.run(|| TcpStream::connect((address, 80))).unwrap();
+    listener.unwrap().accept().unwrap().0.write_all(b"hello").unwrap();
+    let mut said = String::new();
+    stream.unwrap().read_to_string(&mut said).unwrap();
+    said == "hello"
+}

@@ -1,0 +1,225 @@
+//! The arguments.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap_complete::Shell;
+
+/// A Layer-4 TCP load balancer in XDP.
+#[derive(Debug, Parser)]
+#[command(name = "xdplb", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// The daemon's socket.
+    #[arg(long, global = true, env = "XDPLB_SOCKET", default_value = crate::DEFAULT_SOCKET)]
+    pub(super) socket: PathBuf,
+    /// Log more; twice, even more.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) verbose: u8,
+    /// Log less; twice, only errors.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) quiet: u8,
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Run the daemon in the foreground. SIGHUP reloads the file; SIGTERM stops the daemon and
+    /// leaves packets flowing.
+    Run {
+        /// The configuration file.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// Only check the configuration, as `check` does.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Check a configuration file: 0 if it is good, 2 if it is invalid, 4 if there are warnings.
+    Check {
+        /// The configuration file.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Take the program off interfaces, or off all: the only way packets stop. Stop the daemon
+    /// first.
+    Detach {
+        /// The interfaces; without any, all of them, and the maps too, which ends all connections.
+        #[arg(value_name = "IFACE")]
+        interfaces: Vec<String>,
+        /// Where the BPF file system is, if the configuration says so.
+        #[arg(long, default_value = "/sys/fs/bpf", value_name = "DIR")]
+        bpffs: PathBuf,
+    },
+    /// Show the daemon, its interfaces and their real XDP mode, table fill and warnings.
+    Status {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show services.
+    Service {
+        #[command(subcommand)]
+        verb: ServiceVerb,
+    },
+    /// Show and change backends. Changes hold until the file is loaded again.
+    Backend {
+        #[command(subcommand)]
+        verb: BackendVerb,
+    },
+    /// Show packets by verdict and reason, and traffic by backend.
+    Stats {
+        #[command(flatten)]
+        output: Output,
+        /// Show what happens in one second, in place of totals.
+        #[arg(long)]
+        rate: bool,
+    },
+    /// Show all of it working: namespaces, a balancer, three servers and traffic, in 20 seconds.
+    Demo {
+        /// Leave everything running afterwards, to play with.
+        #[arg(long)]
+        keep: bool,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Print completions for a shell.
+    Completions { shell: Shell },
+    /// Print the manual page.
+    Man,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ServiceVerb {
+    /// List all services with their backends.
+    List {
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show one service.
+    Show {
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[command(flatten)]
+        output: Output,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BackendVerb {
+    /// List backends, of one service or of all.
+    List {
+        service: Option<String>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Add a backend. It takes connections after its first successful check.
+    Add {
+        #[command(flatten)]
+        place: Place,
+        /// Its share of new connections beside the others' weights.
+        #[arg(long, default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
+        weight: u16,
+        /// Take connections only when no other backend can.
+        #[arg(long)]
+        backup: bool,
+    },
+    /// Remove a backend. Its connections go on.
+    Remove {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Change a backend's settings.
+    #[command(arg_required_else_help = true)]
+    Set {
+        #[command(flatten)]
+        place: Place,
+        /// Its share of new connections beside the others' weights.
+        #[arg(long, value_parser = value_parser!(u16).range(1..), required_unless_present = "backup")]
+        weight: Option<u16>,
+        /// Whether to take connections only when no other backend can.
+        #[arg(long)]
+        backup: Option<bool>,
+    },
+    /// Give a backend no new connections; its connections go on.
+    Drain {
+        #[command(flatten)]
+        place: Place,
+        /// Wait until its last connection has closed.
+        #[arg(long)]
+        wait: bool,
+        /// Wait no longer than this, and fail then.
+        #[arg(long, requires = "wait", value_name = "DURATION", value_parser = duration)]
+        deadline: Option<Duration>,
+    },
+    /// Give a backend connections again.
+    Enable {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Give a backend no new connections, and do not check it; its connections go on.
+    Disable {
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Which backend.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    pub(super) service: String,
+    #[arg(value_name = "ADDR:PORT")]
+    pub(super) address: SocketAddr,
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Output {
+    /// How to print.
+    #[arg(short, long = "output", value_enum, default_value_t = Format::Table)]
+    pub(super) format: Format,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Table,
+    /// A table with more columns.
+    Wide,
+    Json,
+}
+
+impl Output {
+    pub(super) fn is_json(self) -> bool {
+        self.format == Format::Json
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    text.parse::<humantime_serde::re::humantime::Duration>()
+        .map(Into::into)
+        .map_err(|error| format!("{error}: write it as 30s, 5m or 1h"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_definition_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn weights_out_of_range_are_refused() {
+        for weight in ["0", "65536", "70000", "-1", "x"] {
+            let arguments = ["xdplb", "backend", "add", "web", "10.0.0.1:80", "--weight", weight];
+            assert!(Cli::try_parse_from(arguments).is_err(), "{weight}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_is_nothing_without_waiting() {
+        let drain = ["xdplb", "backend", "drain", "web", "10.0.0.1:80", "--deadline", "5m"];
+        assert!(Cli::try_parse_from(drain).is_err());
+        assert!(Cli::try_parse_from(drain.into_iter().chain(["--wait"])).is_ok());
+    }
+}

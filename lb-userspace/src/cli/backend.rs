@@ -1,0 +1,107 @@
+//! `backend`: where connections go.
+
+use std::{
+    net::SocketAddr,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
+
+use anyhow::anyhow;
+use tokio::time::sleep;
+
+use super::{
+    args::{BackendVerb, Output, Place},
+    client::Client,
+    exit::Failure,
+    output::print_json,
+    service,
+};
+use crate::{
+    api::NewBackend,
+    control::{ServiceView, Settings},
+    model::Admin,
+};
+
+const POLL: Duration = Duration::from_millis(500);
+
+pub(super) async fn list(
+    client: &Client,
+    service: Option<&str>,
+    output: Output,
+) -> Result<ExitCode, Failure> {
+    let services = match service {
+        Some(name) => vec![client.service(name).await?],
+        None => client.services().await?,
+    };
+    if output.is_json() {
+        let backends: Vec<_> = services.iter().flat_map(|service| &service.backends).collect();
+        print_json(&backends)?;
+    } else {
+        service::print(&services, output.format)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn change(client: &Client, verb: BackendVerb) -> Result<ExitCode, Failure> {
+    match verb {
+        BackendVerb::List { service, output } => {
+            return list(client, service.as_deref(), output).await;
+        }
+        BackendVerb::Add { place: Place { service, address }, weight, backup } => {
+            client.add(&service, &NewBackend { address, weight, backup }).await?;
+        }
+        BackendVerb::Remove { place: Place { service, address } } => {
+            client.remove(&service, address).await?;
+        }
+        BackendVerb::Set { place, weight, backup } => {
+            set(client, &place, Settings { weight, backup, admin: None }).await?;
+        }
+        BackendVerb::Enable { place } => order(client, &place, Admin::Enabled).await?,
+        BackendVerb::Disable { place } => order(client, &place, Admin::Disabled).await?,
+        BackendVerb::Drain { place, wait, deadline } => {
+            order(client, &place, Admin::Draining).await?;
+            if wait {
+                wait_until_idle(client, &place, deadline).await?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn order(client: &Client, place: &Place, admin: Admin) -> Result<(), Failure> {
+    set(client, place, Settings { admin: Some(admin), ..Settings::default() }).await
+}
+
+async fn set(client: &Client, place: &Place, settings: Settings) -> Result<(), Failure> {
+    client.set(&place.service, place.address, &settings).await?;
+    Ok(())
+}
+
+async fn wait_until_idle(
+    client: &Client,
+    place: &Place,
+    deadline: Option<Duration>,
+) -> Result<(), Failure> {
+    let begin = Instant::now();
+    loop {
+        // The daemon counts connections now and then: what it knows may be one count old.
+        sleep(POLL).await;
+        let service = client.service(&place.service).await?;
+        let left = active(&service, place.address)?;
+        if left == 0 && begin.elapsed() > 3 * POLL {
+            return Ok(());
+        }
+        if deadline.is_some_and(|deadline| begin.elapsed() >= deadline) {
+            let address = place.address;
+            return Err(
+                anyhow!("{address} still has {left} connections; it goes on draining").into()
+            );
+        }
+    }
+}
+
+fn active(service: &ServiceView, address: SocketAddr) -> Result<u64, Failure> {
+    let backend = service.backends.iter().find(|backend| backend.address == address);
+    let backend = backend.ok_or_else(|| anyhow!("{address} was removed meanwhile"))?;
+    Ok(backend.active_connections)
+}

@@ -1,0 +1,21 @@
+//! `check`: is this configuration good?
+
+use std::{path::Path, process::ExitCode};
+
+use super::{
+    exit::{Failure, PROBLEMS},
+    output::print_line,
+};
+use crate::config;
+
+pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
+    let loaded = config::load(file)?;
+    for warning in &loaded.warnings {
+        eprintln!("{warning}");
+    }
+    let services = &loaded.config.services;
+    let backends: usize = services.iter().map(|service| service.backends.len()).sum();
+    let file = file.display();
+    print_line(&format!("{file}: {} services, {backends} backends", services.len()))?;
+    Ok(if loaded.warnings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+}

@@ -1,0 +1,78 @@
+//! The command line: arguments, and what each verb does with them.
+
+mod args;
+mod backend;
+mod check;
+mod client;
+mod detach;
+mod documents;
+mod exit;
+mod output;
+mod run;
+mod service;
+mod stats;
+mod status;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use tokio::runtime;
+
+pub use self::args::Cli;
+use self::{
+    args::{BackendVerb, ServiceVerb, Verb},
+    client::Client,
+    exit::Failure,
+};
+
+/// Parses the arguments, carries the verb out and says by the exit code how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    init_log(&cli);
+    let runtime = match runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::from(anyhow::Error::from(error)).report(),
+    };
+    match runtime.block_on(carry_out(cli)) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
+    let client = Client::new(cli.socket);
+    match cli.verb {
+        Verb::Run { config, check: false } => run::run(config).await,
+        Verb::Run { config, check: true } | Verb::Check { config } => check::check(&config),
+        Verb::Detach { interfaces, bpffs } => detach::detach(&bpffs, &interfaces),
+        Verb::Status { output } => status::status(&client, output).await,
+        Verb::Stats { output, rate } => stats::stats(&client, output, rate).await,
+        Verb::Service { verb: ServiceVerb::List { output } } => {
+            service::list(&client, output).await
+        }
+        Verb::Service { verb: ServiceVerb::Show { name, output } } => {
+            service::show(&client, &name, output).await
+        }
+        Verb::Backend { verb: BackendVerb::List { service, output } } => {
+            backend::list(&client, service.as_deref(), output).await
+        }
+        Verb::Backend { verb } => backend::change(&client, verb).await,
+        Verb::Demo { .. } => unreachable!(),
+        Verb::Completions { shell } => documents::completions(shell),
+        Verb::Man => documents::man(),
+    }
+}
+
+/// `RUST_LOG` has the last word.
+fn init_log(cli: &Cli) {
+    let level = match i16::from(cli.verbose) - i16::from(cli.quiet) {
+        ..=-2 => "error",
+        -1 => "warn",
+        0 => "info",
+        1 => "debug",
+        2.. => "trace",
+    };
+    let environment = env_logger::Env::default().default_filter_or(level);
+    env_logger::Builder::from_env(environment).format_target(false).init();
+}

@@ -1,0 +1,15 @@
+//! `run`: the daemon.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use super::exit::Failure;
+use crate::{config, daemon};
+
+pub(super) async fn run(file: PathBuf) -> Result<ExitCode, Failure> {
+    let loaded = config::load(&file)?;
+    for warning in &loaded.warnings {
+        eprintln!("{warning}");
+    }
+    daemon::run(loaded, file).await?;
+    Ok(ExitCode::SUCCESS)
+}

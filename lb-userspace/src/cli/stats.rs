@@ -1,0 +1,111 @@
+//! `stats`: what has gone by.
+
+use std::{process::ExitCode, time::Duration};
+
+use tokio::time::sleep;
+
+use super::{
+    args::{Format, Output},
+    client::Client,
+    exit::Failure,
+    output::{align_numbers, print_json, print_line, print_table, table},
+};
+use crate::control::{BackendStats, Stats, VerdictView};
+
+const PERIOD: Duration = Duration::from_secs(1);
+
+pub(super) async fn stats(
+    client: &Client,
+    output: Output,
+    rate: bool,
+) -> Result<ExitCode, Failure> {
+    let mut stats = client.stats().await?;
+    if rate {
+        sleep(PERIOD).await;
+        stats = client.stats().await?.since(&stats);
+    }
+    if output.is_json() {
+        print_json(&stats)?;
+    } else {
+        print(&stats, output.format)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(stats: &Stats, format: Format) -> Result<(), Failure> {
+    let mut verdicts = table(&["VERDICT", "REASON", "PACKETS", "BYTES"]);
+    let shown = |view: &&VerdictView| format == Format::Wide || view.packets > 0;
+    for view in stats.packets.iter().filter(shown) {
+        let VerdictView { verdict, reason, packets, bytes } = view;
+        verdicts.add_row([verdict, reason, &packets.to_string(), &bytes.to_string()]);
+    }
+    align_numbers(&mut verdicts, &[2, 3]);
+    print_table(&verdicts)?;
+    print_line("")?;
+    let headings = ["SERVICE", "BACKEND", "CONNS", "PKTS IN", "PKTS OUT", "BYTES IN", "BYTES OUT"];
+    let mut backends = table(&headings);
+    for service in &stats.services {
+        for backend in &service.backends {
+            backends.add_row(row(&service.name, backend));
+        }
+    }
+    align_numbers(&mut backends, &[2, 3, 4, 5, 6]);
+    print_table(&backends)?;
+    if stats.port_clashes_total + stats.early_port_reuses_total > 0 {
+        print_line(&format!(
+            "\nsource ports: {} clashes, {} reused before their rest was over",
+            stats.port_clashes_total, stats.early_port_reuses_total
+        ))?;
+    }
+    Ok(())
+}
+
+fn row(service: &str, backend: &BackendStats) -> [String; 7] {
+    [
+        service.to_owned(),
+        backend.address.to_string(),
+        backend.connections.to_string(),
+        backend.packets_in.to_string(),
+        backend.packets_out.to_string(),
+        backend.bytes_in.to_string(),
+        backend.bytes_out.to_string(),
+    ]
+}
+
+impl Stats {
+    /// What has been counted since an earlier reading. Counters that have begun anew meanwhile
+    /// count from nothing.
+    fn since(mut self, earlier: &Self) -> Self {
+        for view in &mut self.packets {
+            let before = earlier.packets.iter().find(|before| before.reason == view.reason);
+            let Some(before) = before else { continue };
+            view.packets = view.packets.saturating_sub(before.packets);
+            view.bytes = view.bytes.saturating_sub(before.bytes);
+        }
+        for service in &mut self.services {
+            let before = earlier.services.iter().find(|before| before.name == service.name);
+            let Some(before) = before else { continue };
+            for backend in &mut service.backends {
+                let before = before.backends.iter().find(|b| b.address == backend.address);
+                if let Some(before) = before {
+                    backend.subtract(before);
+                }
+            }
+        }
+        self.port_clashes_total =
+            self.port_clashes_total.saturating_sub(earlier.port_clashes_total);
+        self.early_port_reuses_total =
+            self.early_port_reuses_total.saturating_sub(earlier.early_port_reuses_total);
+        self
+    }
+}
+
+impl BackendStats {
+    fn subtract(&mut self, before: &Self) {
+        self.connections = self.connections.saturating_sub(before.connections);
+        self.packets_in = self.packets_in.saturating_sub(before.packets_in);
+        self.packets_out = self.packets_out.saturating_sub(before.packets_out);
+        self.bytes_in = self.bytes_in.saturating_sub(before.bytes_in);
+        self.bytes_out = self.bytes_out.saturating_sub(before.bytes_out);
+    }
+}

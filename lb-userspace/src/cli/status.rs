@@ -1,0 +1,48 @@
+//! `status`: how the daemon is.
+
+use std::process::ExitCode;
+
+use super::{
+    args::Output,
+    client::Client,
+    exit::Failure,
+    output::{print_json, print_line, print_table, table, word},
+};
+use crate::control::Status;
+
+pub(super) async fn status(client: &Client, output: Output) -> Result<ExitCode, Failure> {
+    let status = client.status().await?;
+    if output.is_json() {
+        print_json(&status)?;
+    } else {
+        print(&status)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(status: &Status) -> Result<(), Failure> {
+    let Status { version, pid, started, config, flows, .. } = status;
+    let started = started.strftime("%F %T %Z");
+    print_line(&format!("xdplb {version}, pid {pid}, since {started}, {config}"))?;
+    let mut interfaces = table(&["INTERFACE", "INDEX", "XDP"]);
+    for interface in &status.interfaces {
+        let index = interface.ifindex.to_string();
+        interfaces.add_row([interface.name.clone(), index, word(&interface.mode)]);
+    }
+    print_table(&interfaces)?;
+    let Status { services, backends_up, backends_total, .. } = status;
+    print_line(&format!("services {services}, backends {backends_up} of {backends_total} up"))?;
+    print_line(&format!(
+        "connections {} of {}: {} established, {} half-open, {} closing, {} closed",
+        flows.entries,
+        flows.capacity,
+        flows.established,
+        flows.half_open,
+        flows.closing,
+        flows.closed,
+    ))?;
+    for warning in &status.warnings {
+        print_line(&format!("warning: {warning}"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,164 @@
+//! The file's keys. Each stands here once, with what it means.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::Deserialize;
+use serde_spanned::Spanned;
+
+use super::XdpMode;
+use crate::model::{HealthCheck, Probe, Timeouts};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    /// Interfaces that packets of services come in by, from clients and from backends.
+    pub(super) interfaces: Spanned<Vec<Spanned<String>>>,
+    /// `auto`, `native` or `generic`.
+    #[serde(default)]
+    pub(super) xdp_mode: XdpMode,
+    /// Where the BPF file system is, or is to be mounted.
+    #[serde(default = "default_bpffs")]
+    pub(super) bpffs: PathBuf,
+    /// Source ports of full NAT, first and last. By default below what Linux gives to its own
+    /// connections (`net.ipv4.ip_local_port_range`).
+    pub(super) snat_ports: Option<Spanned<String>>,
+    /// Source addresses of full NAT; each serves the interface that it is on.
+    #[serde(default)]
+    pub(super) snat_addresses: Vec<Spanned<String>>,
+    /// Not used by this version.
+    pub(super) state_dir: Option<Spanned<PathBuf>>,
+    #[serde(default)]
+    pub(super) api: Api,
+    #[serde(default)]
+    pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) defaults: Defaults,
+    #[serde(default)]
+    pub(super) service: Vec<Service>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Api {
+    /// The unix socket that `xdplb` talks to the daemon by.
+    #[serde(default = "default_socket")]
+    pub(super) socket: PathBuf,
+    /// Not used by this version.
+    pub(super) http: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Limits {
+    /// Connections that the flow table has room for.
+    pub(super) flows: Option<Spanned<u64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Defaults {
+    #[serde(default)]
+    pub(super) health: Health,
+    #[serde(default)]
+    pub(super) timeouts: Idle,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Service {
+    pub(super) name: Spanned<String>,
+    /// Where clients connect to: `ADDRESS:PORT`.
+    pub(super) vip: Spanned<String>,
+    /// `nat`.
+    pub(super) mode: Option<Spanned<String>>,
+    /// `round-robin`.
+    pub(super) scheduler: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) health: Health,
+    #[serde(default)]
+    pub(super) timeouts: Idle,
+    #[serde(default)]
+    pub(super) backend: Vec<Backend>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Backend {
+    /// `ADDRESS:PORT`.
+    pub(super) address: Spanned<String>,
+    /// Its share of new connections, beside the others' weights: 1 to 65535.
+    pub(super) weight: Option<Spanned<i64>>,
+    /// Whether it takes connections only when no other backend can.
+    #[serde(default)]
+    pub(super) backup: bool,
+}
+
+/// Health checks.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Health {
+    /// `tcp`: a connection that is accepted; `none`: always up.
+    pub(super) r#type: Option<Spanned<String>>,
+    /// From the beginning of one check to that of the next.
+    pub(super) interval: Option<Period>,
+    pub(super) timeout: Option<Period>,
+    /// Successes in a row that bring a backend back.
+    pub(super) rise: Option<Spanned<u32>>,
+    /// Failures in a row that take a backend out.
+    pub(super) fall: Option<Spanned<u32>>,
+}
+
+/// How long an idle connection is remembered, by its state.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Idle {
+    pub(super) half_open: Option<Period>,
+    pub(super) established: Option<Period>,
+    pub(super) closing: Option<Period>,
+    pub(super) closed: Option<Period>,
+}
+
+/// A duration as people write it: `500ms`, `2s`, `1h 30m`.
+pub(super) type Period = Spanned<humantime_serde::Serde<Duration>>;
+
+impl Default for Api {
+    fn default() -> Self {
+        Self { socket: default_socket(), http: None }
+    }
+}
+
+impl Health {
+    /// What this says, and `base` where it says nothing.
+    pub(super) fn over(&self, base: HealthCheck, probe: Option<Probe>) -> HealthCheck {
+        HealthCheck {
+            probe: probe.unwrap_or(base.probe),
+            interval: or(self.interval.as_ref(), base.interval),
+            timeout: or(self.timeout.as_ref(), base.timeout),
+            rise: self.rise.as_ref().map_or(base.rise, |rise| *rise.get_ref()),
+            fall: self.fall.as_ref().map_or(base.fall, |fall| *fall.get_ref()),
+        }
+    }
+}
+
+impl Idle {
+    pub(super) fn over(&self, base: Timeouts) -> Timeouts {
+        Timeouts {
+            half_open: or(self.half_open.as_ref(), base.half_open),
+            established: or(self.established.as_ref(), base.established),
+            closing: or(self.closing.as_ref(), base.closing),
+            closed: or(self.closed.as_ref(), base.closed),
+        }
+    }
+}
+
+fn or(period: Option<&Period>, base: Duration) -> Duration {
+    period.map_or(base, |period| **period.get_ref())
+}
+
+fn default_bpffs() -> PathBuf {
+    "/sys/fs/bpf".into()
+}
+
+fn default_socket() -> PathBuf {
+    crate::DEFAULT_SOCKET.into()
+}

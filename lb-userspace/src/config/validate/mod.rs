@@ -1,0 +1,115 @@
+//! What the file means, and everything that is wrong with it.
+
+mod service;
+
+use std::{
+    collections::HashSet,
+    net::{IpAddr, Ipv4Addr},
+    ops::RangeInclusive,
+};
+
+use lb_common::limits;
+use serde_spanned::Spanned;
+
+pub(super) use self::service::services;
+use super::{diagnostics::Diagnostic, schema::File};
+
+pub(super) type Findings = Vec<Diagnostic>;
+
+/// Below the ports that Linux gives to its own connections.
+const SNAT_PORTS: RangeInclusive<u16> = 1_024..=32_767;
+
+const MOST_FLOWS: u32 = 16_000_000;
+
+/// Warns of keys that other versions heed.
+pub(super) fn unused(file: &File, findings: &mut Findings) {
+    if let Some(key) = &file.state_dir {
+        findings.push(Diagnostic::warning(
+            key.span(),
+            "`state_dir` is not used by this version",
+            "nothing is kept there yet",
+        ));
+    }
+    if let Some(key) = &file.api.http {
+        findings.push(Diagnostic::warning(
+            key.span(),
+            "`api.http` is not served by this version",
+            "use the unix socket",
+        ));
+    }
+}
+
+pub(super) fn interfaces(
+    names: &Spanned<Vec<Spanned<String>>>,
+    findings: &mut Findings,
+) -> Vec<String> {
+    if names.get_ref().is_empty() {
+        findings.push(Diagnostic::error(
+            names.span(),
+            "no interface is named",
+            "name those that clients and backends are reached by, as in interfaces = [\"eth0\"]",
+        ));
+    }
+    let mut seen = HashSet::new();
+    for name in names.get_ref() {
+        if !seen.insert(name.get_ref()) {
+            let message = format!("interface {} is named twice", name.get_ref());
+            findings.push(Diagnostic::error(name.span(), message, "remove one"));
+        }
+    }
+    names.get_ref().iter().map(|name| name.get_ref().clone()).collect()
+}
+
+pub(super) fn snat_ports(
+    range: Option<&Spanned<String>>,
+    findings: &mut Findings,
+) -> RangeInclusive<u16> {
+    let Some(range) = range else {
+        return SNAT_PORTS;
+    };
+    let parsed = range.get_ref().split_once('-').and_then(|(first, last)| {
+        let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
+        (0 < first && first <= last).then_some(first..=last)
+    });
+    parsed.unwrap_or_else(|| {
+        findings.push(Diagnostic::error(
+            range.span(),
+            "this is not a range of ports",
+            "give the first and the last, as in snat_ports = \"1024-32767\"",
+        ));
+        SNAT_PORTS
+    })
+}
+
+pub(super) fn snat_addresses(
+    addresses: &[Spanned<String>],
+    findings: &mut Findings,
+) -> Vec<IpAddr> {
+    let mut parsed = Vec::new();
+    for address in addresses {
+        match address.get_ref().parse::<Ipv4Addr>() {
+            Ok(v4) => parsed.push(v4.into()),
+            Err(_) => findings.push(Diagnostic::error(
+                address.span(),
+                "this is not an IPv4 address",
+                "give one of this host's addresses, as in snat_addresses = [\"10.0.0.2\"]",
+            )),
+        }
+    }
+    parsed
+}
+
+pub(super) fn flows(flows: Option<&Spanned<u64>>, findings: &mut Findings) -> u32 {
+    let Some(flows) = flows else {
+        return limits::DEFAULT_FLOWS;
+    };
+    if let Ok(count @ 1..=MOST_FLOWS) = u32::try_from(*flows.get_ref()) {
+        return count;
+    }
+    findings.push(Diagnostic::error(
+        flows.span(),
+        format!("{} connections are out of range", flows.get_ref()),
+        format!("limits.flows is 1 to {MOST_FLOWS}"),
+    ));
+    limits::DEFAULT_FLOWS
+}

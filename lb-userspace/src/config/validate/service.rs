@@ -1,0 +1,245 @@
+//! Services and their backends.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::{Ipv4Addr, SocketAddr},
+    ops::Range,
+    str::FromStr,
+};
+
+use serde_spanned::Spanned;
+
+use super::Findings;
+use crate::{
+    config::{
+        diagnostics::Diagnostic,
+        schema::{self, Defaults, Idle, Period},
+    },
+    model::{
+        Admin, Backend, HealthCheck, Mode, Probe, Protocol, Scheduler, Service, Timeouts, Vip,
+    },
+};
+
+const LONGEST_NAME: usize = 63;
+
+pub(in crate::config) fn services(
+    defaults: &Defaults,
+    services: &[schema::Service],
+    findings: &mut Findings,
+) -> Vec<Service> {
+    let base = health(&defaults.health, HealthCheck::default(), findings);
+    let timeouts = idle(&defaults.timeouts, Timeouts::default(), findings);
+    let vips: Vec<_> = services.iter().map(|service| vip(&service.vip, findings)).collect();
+    refuse_twins(services, &vips, findings);
+    let parsed = services.iter().zip(&vips).filter_map(|(service, vip)| {
+        let parsed = Service {
+            name: name(&service.name, findings),
+            vip: (*vip)?,
+            mode: mode(service.mode.as_ref(), findings),
+            scheduler: scheduler(service.scheduler.as_ref(), findings),
+            health: health(&service.health, base, findings),
+            timeouts: idle(&service.timeouts, timeouts, findings),
+            backends: backends(&service.backend, findings),
+        };
+        Some(parsed)
+    });
+    let parsed: Vec<_> = parsed.collect();
+    refuse_vips_as_backends(services, &parsed, findings);
+    parsed
+}
+
+fn name(name: &Spanned<String>, findings: &mut Findings) -> String {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let text = name.get_ref();
+    if text.is_empty() || text.len() > LONGEST_NAME || !text.chars().all(allowed) {
+        findings.push(Diagnostic::error(
+            name.span(),
+            "this cannot be a service's name",
+            format!("use up to {LONGEST_NAME} letters, digits, dots, underscores and hyphens"),
+        ));
+    }
+    text.clone()
+}
+
+fn vip(vip: &Spanned<String>, findings: &mut Findings) -> Option<Vip> {
+    let text = vip.get_ref();
+    let address = match text.split_once('/') {
+        None | Some((_, "tcp")) => text.trim_end_matches("/tcp"),
+        Some((_, protocol)) => {
+            findings.push(Diagnostic::error(
+                vip.span(),
+                format!("protocol {protocol} is not supported yet"),
+                "services are TCP",
+            ));
+            return None;
+        }
+    };
+    let address = address_and_port(address, vip.span(), findings)?;
+    Some(Vip { address, protocol: Protocol::Tcp })
+}
+
+fn mode(mode: Option<&Spanned<String>>, findings: &mut Findings) -> Mode {
+    if let Some(mode) = mode.filter(|mode| mode.get_ref() != "nat") {
+        let message = format!("mode {} is not supported", mode.get_ref());
+        findings.push(Diagnostic::error(mode.span(), message, "the mode is \"nat\""));
+    }
+    Mode::Nat
+}
+
+fn scheduler(scheduler: Option<&Spanned<String>>, findings: &mut Findings) -> Scheduler {
+    if let Some(other) = scheduler.filter(|scheduler| scheduler.get_ref() != "round-robin") {
+        let message = format!("scheduler {} is not supported", other.get_ref());
+        findings.push(Diagnostic::error(
+            other.span(),
+            message,
+            "the scheduler is \"round-robin\", which heeds weights",
+        ));
+    }
+    Scheduler::RoundRobin
+}
+
+fn health(health: &schema::Health, base: HealthCheck, findings: &mut Findings) -> HealthCheck {
+    let probe = health.r#type.as_ref().and_then(|kind| match kind.get_ref().as_str() {
+        "tcp" => Some(Probe::Tcp),
+        "none" => Some(Probe::None),
+        other => {
+            findings.push(Diagnostic::error(
+                kind.span(),
+                format!("health check {other} is not supported"),
+                "the types are \"tcp\" and \"none\"",
+            ));
+            None
+        }
+    });
+    for count in [&health.rise, &health.fall].into_iter().flatten() {
+        if *count.get_ref() == 0 {
+            let message = "a count of checks is at least 1";
+            findings.push(Diagnostic::error(count.span(), message, "1 acts on the first check"));
+        }
+    }
+    refuse_zero([&health.interval, &health.timeout], findings);
+    health.over(base, probe)
+}
+
+fn idle(idle: &Idle, base: Timeouts, findings: &mut Findings) -> Timeouts {
+    refuse_zero([&idle.half_open, &idle.established, &idle.closing, &idle.closed], findings);
+    idle.over(base)
+}
+
+fn refuse_zero<const N: usize>(periods: [&Option<Period>; N], findings: &mut Findings) {
+    for period in periods.into_iter().flatten() {
+        if period.get_ref().is_zero() {
+            let message = "this must be longer than nothing";
+            findings.push(Diagnostic::error(period.span(), message, "as in \"2s\" or \"500ms\""));
+        }
+    }
+}
+
+fn backends(backends: &[schema::Backend], findings: &mut Findings) -> Vec<Backend> {
+    let mut seen = HashSet::new();
+    let mut parsed = Vec::new();
+    for backend in backends {
+        let span = backend.address.span();
+        let weight = weight(backend.weight.as_ref(), findings);
+        let Some(address) = address_and_port(backend.address.get_ref(), span.clone(), findings)
+        else {
+            continue;
+        };
+        if !seen.insert(address) {
+            findings.push(Diagnostic::error(
+                span,
+                format!("backend {address} is given twice"),
+                "give it once, with a larger weight if it is to have a larger share",
+            ));
+            continue;
+        }
+        parsed.push(Backend { address, weight, backup: backend.backup, admin: Admin::Enabled });
+    }
+    parsed
+}
+
+fn weight(weight: Option<&Spanned<i64>>, findings: &mut Findings) -> u16 {
+    let Some(weight) = weight else { return 1 };
+    match u16::try_from(*weight.get_ref()) {
+        Ok(valid) if valid > 0 => valid,
+        Ok(_) => {
+            findings.push(Diagnostic::error(
+                weight.span(),
+                "a weight of 0 gives no share",
+                "remove the backend, or drain it with `xdplb backend drain`",
+            ));
+            1
+        }
+        Err(_) => {
+            findings.push(Diagnostic::error(
+                weight.span(),
+                format!("weight {} is out of range", weight.get_ref()),
+                "a weight is 1 to 65535",
+            ));
+            1
+        }
+    }
+}
+
+fn address_and_port(text: &str, span: Range<usize>, findings: &mut Findings) -> Option<SocketAddr> {
+    let mut refuse = |message: String, mend: &str| {
+        findings.push(Diagnostic::error(span.clone(), message, mend));
+        None
+    };
+    if text.starts_with('[') {
+        return refuse("IPv6 is not supported yet".to_owned(), "give an IPv4 address and port");
+    }
+    let Some((address, port)) = text.rsplit_once(':') else {
+        return refuse(
+            "the port is missing".to_owned(),
+            "give address and port, as in 10.0.0.1:80",
+        );
+    };
+    let Ok(address) = Ipv4Addr::from_str(address) else {
+        return refuse(format!("{address} is not an IPv4 address"), "names are not looked up");
+    };
+    match u16::from_str(port) {
+        Ok(port) if port > 0 => Some((address, port).into()),
+        _ => refuse(format!("port {port} is out of range"), "a port is 1 to 65535"),
+    }
+}
+
+/// No two services may have one name or one VIP.
+fn refuse_twins(services: &[schema::Service], vips: &[Option<Vip>], findings: &mut Findings) {
+    let mut names = HashSet::new();
+    let mut owners = HashMap::new();
+    for (service, vip) in services.iter().zip(vips) {
+        let name = service.name.get_ref();
+        if !names.insert(name) {
+            let message = format!("two services are named {name}");
+            findings.push(Diagnostic::error(service.name.span(), message, "rename one"));
+        }
+        let Some(vip) = vip else { continue };
+        if let Some(other) = owners.insert(*vip, name) {
+            findings.push(Diagnostic::error(
+                service.vip.span(),
+                format!("VIP {vip} is that of service {other} already"),
+                "give each service its own address or port",
+            ));
+        }
+    }
+}
+
+/// A backend that is a VIP would send packets round in circles.
+fn refuse_vips_as_backends(
+    services: &[schema::Service],
+    parsed: &[Service],
+    findings: &mut Findings,
+) {
+    for backend in services.iter().flat_map(|service| &service.backend) {
+        let address = backend.address.get_ref();
+        let owner = parsed.iter().find(|service| service.vip.to_string() == *address);
+        if let Some(owner) = owner {
+            findings.push(Diagnostic::error(
+                backend.address.span(),
+                format!("{address} is the VIP of service {}", owner.name),
+                "a backend must be a server behind it",
+            ));
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What the API asks of the daemon's loop, and what it gets to see.
+
+use std::{fmt, net::SocketAddr};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::model::{Admin, Backend, Health, Mode, Protocol, Scheduler};
+
+/// Something to do, and where the answer goes.
+#[derive(Debug)]
+pub enum Request {
+    Status(Reply<Status>),
+    Services(Reply<Vec<ServiceView>>),
+    Stats(Reply<Stats>),
+    Change(Change, Reply<ServiceView>),
+}
+
+pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+#[derive(Clone, Debug)]
+pub enum Change {
+    AddBackend { service: String, backend: Backend },
+    SetBackend { service: String, address: SocketAddr, settings: Settings },
+    RemoveBackend { service: String, address: SocketAddr },
+}
+
+/// What of a backend to set; the rest stays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u16>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backup: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub admin: Option<Admin>,
+}
+
+/// Why a request was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    NotFound(String),
+    Conflict(String),
+    Invalid(String),
+    Failed(String),
+}
+
+/// A way to ask the loop.
+#[derive(Clone, Debug)]
+pub struct Handle(mpsc::Sender<Request>);
+
+#[must_use]
+pub fn channel(backlog: usize) -> (Handle, mpsc::Receiver<Request>) {
+    let (sender, receiver) = mpsc::channel(backlog);
+    (Handle(sender), receiver)
+}
+
+impl Handle {
+    pub async fn status(&self) -> Result<Status, Refusal> {
+        self.ask(Request::Status).await
+    }
+
+    pub async fn services(&self) -> Result<Vec<ServiceView>, Refusal> {
+        self.ask(Request::Services).await
+    }
+
+    pub async fn stats(&self) -> Result<Stats, Refusal> {
+        self.ask(Request::Stats).await
+    }
+
+    /// The service as it is after the change.
+    pub async fn change(&self, change: Change) -> Result<ServiceView, Refusal> {
+        self.ask(|reply| Request::Change(change, reply)).await
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refusal> {
+        let (sender, receiver) = oneshot::channel();
+        let stopping = || Refusal::Failed("the daemon is stopping".to_owned());
+        self.0.send(request(sender)).await.map_err(|_| stopping())?;
+        receiver.await.map_err(|_| stopping())?
+    }
+}
+
+impl Change {
+    #[must_use]
+    pub fn service(&self) -> &str {
+        match self {
+            Self::AddBackend { service, .. }
+            | Self::SetBackend { service, .. }
+            | Self::RemoveBackend { service, .. } => service,
+        }
+    }
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AddBackend { service, backend } => {
+                write!(f, "{service}: {} added with weight {}", backend.address, backend.weight)
+            }
+            Self::RemoveBackend { service, address } => write!(f, "{service}: {address} removed"),
+            Self::SetBackend { service, address, settings } => {
+                write!(f, "{service}: {address} set to {settings:?}")
+            }
+        }
+    }
+}
+
+impl Refusal {
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        match self {
+            Self::NotFound(detail)
+            | Self::Conflict(detail)
+            | Self::Invalid(detail)
+            | Self::Failed(detail) => detail,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceView {
+    pub name: String,
+    pub vip: SocketAddr,
+    pub protocol: Protocol,
+    pub mode: Mode,
+    pub scheduler: Scheduler,
+    /// In configured order.
+    pub backends: Vec<BackendView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BackendView {
+    pub address: SocketAddr,
+    pub weight: u16,
+    pub backup: bool,
+    pub admin: Admin,
+    pub health: Health,
+    /// When its health last changed.
+    pub since: Timestamp,
+    /// What the check said then, or why packets cannot reach it.
+    pub detail: String,
+    /// Whether it takes new connections now.
+    pub in_ring: bool,
+    /// Connections that are not closed.
+    pub active_connections: u64,
+    pub connections_total: u64,
+    /// IP packets and bytes in both directions.
+    pub packets_total: u64,
+    pub bytes_total: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    pub version: String,
+    pub pid: u32,
+    pub started: Timestamp,
+    pub config: String,
+    pub interfaces: Vec<InterfaceView>,
+    pub flows: FlowsView,
+    pub services: usize,
+    pub backends_up: usize,
+    pub backends_total: usize,
+    pub warnings: Vec<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct InterfaceView {
+    pub name: String,
+    pub ifindex: u32,
+    pub mode: InterfaceMode,
+}
+
+/// How the program really runs on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum InterfaceMode {
+    Native,
+    Generic,
+    /// Nothing of ours is attached.
+    Detached,
+}
+
+/// The flow table, in connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowsView {
+    pub capacity: u64,
+    pub entries: u64,
+    pub half_open: u64,
+    pub established: u64,
+    pub closing: u64,
+    pub closed: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Stats {
+    /// When these were read.
+    pub at: Timestamp,
+    pub packets: Vec<VerdictView>,
+    pub services: Vec<ServiceStats>,
+    pub port_clashes_total: u64,
+    pub early_port_reuses_total: u64,
+}
+
+/// Frames that met one end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictView {
+    pub verdict: String,
+    pub reason: String,
+    pub packets: u64,
+    pub bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceStats {
+    pub name: String,
+    pub vip: SocketAddr,
+    pub backends: Vec<BackendStats>,
+}
+
+/// "In" is from clients, "out" is to clients; bytes are IP bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackendStats {
+    pub address: SocketAddr,
+    pub connections: u64,
+    pub packets_in: u64,
+    pub packets_out: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}

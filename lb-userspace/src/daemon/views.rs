@@ -1,0 +1,148 @@
+//! The state as clients of the API see it.
+
+use std::collections::BTreeMap;
+
+use lb_common::stats::Traffic;
+
+use super::{
+    Daemon,
+    state::{Backend, Service},
+};
+use crate::{
+    control::{
+        BackendStats, BackendView, FlowsView, Refusal, ServiceStats, ServiceView, Stats, Status,
+        VerdictView,
+    },
+    model::Health,
+};
+
+impl Daemon {
+    pub(super) fn status(&self) -> Status {
+        let up = |backend: &&Backend| backend.health == Health::Up;
+        let states = self.census.states;
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: self.started,
+            config: self.file.display().to_string(),
+            interfaces: self.interfaces.iter().map(Into::into).collect(),
+            flows: FlowsView {
+                capacity: self.config.limits.flows.into(),
+                entries: self.census.entries.div_ceil(2),
+                half_open: states.half_open,
+                established: states.established,
+                closing: states.closing,
+                closed: states.closed,
+            },
+            services: self.state.services.len(),
+            backends_up: self.state.backends().filter(up).count(),
+            backends_total: self.state.backends().count(),
+            warnings: self.warnings(),
+        }
+    }
+
+    pub(super) fn service_views(&self) -> Result<Vec<ServiceView>, Refusal> {
+        let traffic = self.traffic()?;
+        Ok(self.state.services.iter().map(|service| self.view(service, &traffic)).collect())
+    }
+
+    pub(super) fn service_view(&self, service: &Service) -> Result<ServiceView, Refusal> {
+        Ok(self.view(service, &self.traffic()?))
+    }
+
+    pub(super) fn stats(&self) -> Result<Stats, Refusal> {
+        let traffic = self.traffic()?;
+        let incidents = self.dataplane.incidents().map_err(failed)?;
+        let verdicts = self.dataplane.verdicts().map_err(failed)?;
+        let packets = verdicts.into_iter().map(|(reason, count)| VerdictView {
+            verdict: reason.verdict().as_str().to_owned(),
+            reason: reason.as_str().to_owned(),
+            packets: count.packets,
+            bytes: count.bytes,
+        });
+        let services = self.state.services.iter().map(|service| ServiceStats {
+            name: service.spec.name.clone(),
+            vip: service.spec.vip.address,
+            backends: service.backends.iter().map(|b| backend_stats(b, &traffic)).collect(),
+        });
+        Ok(Stats {
+            at: jiff::Timestamp::now(),
+            packets: packets.collect(),
+            services: services.collect(),
+            port_clashes_total: incidents.port_clashes,
+            early_port_reuses_total: incidents.early_port_reuses,
+        })
+    }
+
+    fn traffic(&self) -> Result<BTreeMap<u32, Traffic>, Refusal> {
+        self.dataplane.traffic(self.state.backends().map(|b| b.id)).map_err(failed)
+    }
+
+    fn view(&self, service: &Service, traffic: &BTreeMap<u32, Traffic>) -> ServiceView {
+        let members = service.members();
+        let backends = service.backends.iter().map(|backend| {
+            let through = traffic.get(&backend.id).copied().unwrap_or_default();
+            BackendView {
+                address: backend.spec.address,
+                weight: backend.spec.weight,
+                backup: backend.spec.backup,
+                admin: backend.spec.admin,
+                health: backend.health,
+                since: backend.since,
+                detail: backend.way.as_ref().err().unwrap_or(&backend.detail).clone(),
+                in_ring: members.iter().any(|(id, _)| *id == backend.id),
+                active_connections: self.census.active.get(&backend.id).copied().unwrap_or(0),
+                connections_total: through.connections,
+                packets_total: through.inbound.packets + through.outbound.packets,
+                bytes_total: through.inbound.bytes + through.outbound.bytes,
+            }
+        });
+        ServiceView {
+            name: service.spec.name.clone(),
+            vip: service.spec.vip.address,
+            protocol: service.spec.vip.protocol,
+            mode: service.spec.mode,
+            scheduler: service.spec.scheduler,
+            backends: backends.collect(),
+        }
+    }
+
+    /// All that an operator should know and that no command has asked for.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings: Vec<_> =
+            self.interfaces.iter().filter_map(super::interfaces::Interface::warning).collect();
+        for service in &self.state.services {
+            let name = &service.spec.name;
+            for backend in &service.backends {
+                if let Err(reason) = &backend.way {
+                    warnings.push(format!("{name}: {}: {reason}", backend.spec.address));
+                }
+            }
+            if service.members().is_empty() {
+                warnings.push(format!("{name}: no backend takes connections: clients are reset"));
+            }
+        }
+        let capacity = u64::from(self.config.limits.flows) * 2;
+        if self.census.entries > capacity / 10 * 9 {
+            warnings.push("the flow table is more than 90 % full: raise limits.flows".to_owned());
+        }
+        warnings
+    }
+}
+
+fn backend_stats(backend: &Backend, traffic: &BTreeMap<u32, Traffic>) -> BackendStats {
+    let through = traffic.get(&backend.id).copied().unwrap_or_default();
+    BackendStats {
+        address: backend.spec.address,
+        connections: through.connections,
+        packets_in: through.inbound.packets,
+        packets_out: through.outbound.packets,
+        bytes_in: through.inbound.bytes,
+        bytes_out: through.outbound.bytes,
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn failed(error: anyhow::Error) -> Refusal {
+    Refusal::Failed(format!("{error:#}"))
+}

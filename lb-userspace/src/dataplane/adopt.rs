@@ -1,0 +1,66 @@
+//! What a former daemon has left in the maps.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context as _, Result};
+use aya::maps::{Array, HashMap};
+use lb_common::{
+    backend::Backend,
+    limits,
+    service::{Service, ServiceKey},
+    snat::Source,
+};
+
+use super::{BACKENDS, Dataplane, RINGS, SERVICES, SNAT_SOURCES};
+use crate::plan::{Image, ServiceImage};
+
+/// The maps as they were found.
+pub type Adopted = Image;
+
+impl Dataplane {
+    /// Reads the maps back: empty, unless a former daemon has left them pinned.
+    pub fn adopt(&self) -> Result<Adopted> {
+        let services = self.adopt_services()?;
+        let backends = self.adopt_backends()?;
+        let sources = self.adopt_sources(&backends)?;
+        Ok(Image { services, backends, sources })
+    }
+
+    fn adopt_services(&self) -> Result<BTreeMap<ServiceKey, ServiceImage>> {
+        let services: HashMap<_, ServiceKey, Service> = self.map(SERVICES)?.try_into()?;
+        let rings: Array<_, u32> = self.map(RINGS)?.try_into()?;
+        let mut adopted = BTreeMap::new();
+        for entry in &services {
+            let (key, Service { ring, id, .. }) = entry.context("cannot read the services")?;
+            let places = ring.offset..ring.offset + ring.length;
+            let slots = places.map(|place| rings.get(&place, 0)).collect::<Result<_, _>>();
+            let slots = slots.context("cannot read a ring")?;
+            adopted.insert(key, ServiceImage { id, ring, slots });
+        }
+        Ok(adopted)
+    }
+
+    fn adopt_backends(&self) -> Result<BTreeMap<u32, Backend>> {
+        let backends: Array<_, Backend> = self.map(BACKENDS)?.try_into()?;
+        let mut adopted = BTreeMap::new();
+        for id in 1..limits::BACKENDS {
+            let backend = backends.get(&id, 0).context("cannot read the backends")?;
+            if backend != Backend::default() {
+                adopted.insert(id, backend);
+            }
+        }
+        Ok(adopted)
+    }
+
+    fn adopt_sources(&self, backends: &BTreeMap<u32, Backend>) -> Result<BTreeMap<u32, Source>> {
+        let sources: Array<_, Source> = self.map(SNAT_SOURCES)?.try_into()?;
+        let named: BTreeSet<u32> = backends
+            .values()
+            .flat_map(|backend| backend.sources..backend.sources + backend.source_count)
+            .collect();
+        named
+            .into_iter()
+            .map(|place| Ok((place, sources.get(&place, 0).context("cannot read the sources")?)))
+            .collect()
+    }
+}

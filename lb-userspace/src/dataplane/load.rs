@@ -1,0 +1,62 @@
+//! The object, from bytes to a program that the kernel has verified.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use aya::{Ebpf, EbpfLoader, programs::Xdp};
+use aya_obj::Object;
+
+use super::{
+    FLOWS,
+    pins::{Pins, Shape},
+};
+
+/// The name of the XDP program in its object.
+pub const PROGRAM: &str = "xdplb";
+
+const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lb.bpf.o"));
+
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+
+pub fn load(pins: &Pins, connections: u32) -> Result<Ebpf> {
+    anyhow::ensure!(
+        Path::new(BTF).exists(),
+        "this kernel has no BTF ({BTF} is missing): it must be built with CONFIG_DEBUG_INFO_BTF=y"
+    );
+    let entries = connections * 2;
+    let shapes = shapes(entries)?;
+    for (name, shape) in &shapes {
+        pins.check(name, *shape)?;
+    }
+    let mut loader = EbpfLoader::new();
+    loader.map_max_entries(FLOWS, entries);
+    for (name, _) in &shapes {
+        loader.map_pin_path(name, pins.map(name));
+    }
+    let mut ebpf = loader.load(OBJECT).context("cannot load the eBPF object")?;
+    let program: &mut Xdp =
+        ebpf.program_mut(PROGRAM).context("the object has no program")?.try_into()?;
+    program.load().context("the kernel refuses the XDP program")?;
+    Ok(ebpf)
+}
+
+/// The maps that outlive the daemon, and what they must be.
+fn shapes(flow_entries: u32) -> Result<Vec<(String, Shape)>> {
+    let object = Object::parse(OBJECT).context("the embedded eBPF object is damaged")?;
+    let mut shapes: Vec<_> = object
+        .maps
+        .iter()
+        .map(|(name, map)| {
+            let max_entries = if name == FLOWS { flow_entries } else { map.max_entries() };
+            let shape = Shape {
+                map_type: map.map_type(),
+                key_size: map.key_size(),
+                value_size: map.value_size(),
+                max_entries,
+            };
+            (name.clone(), shape)
+        })
+        .collect();
+    shapes.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(shapes)
+}

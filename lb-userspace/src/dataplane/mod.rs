@@ -1,0 +1,145 @@
+//! The kernel side: the only owner of aya.
+
+mod adopt;
+mod attach;
+mod counters;
+mod detach;
+mod flows;
+mod load;
+mod pins;
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf, Pod,
+    maps::{Array, HashMap, Map, xdp::DevMapHash},
+    programs::{Xdp, XdpMode},
+};
+use lb_common::{
+    backend::Backend,
+    service::{Service, ServiceKey},
+    snat::Source,
+};
+
+pub use self::{
+    adopt::Adopted,
+    counters::{Incidents, Verdicts},
+    detach::detach,
+    flows::{Census, Expiry, States},
+};
+use self::{load::PROGRAM, pins::Pins};
+use crate::plan::Op;
+
+const BACKENDS: &str = "BACKENDS";
+const FLOWS: &str = "FLOWS";
+const INCIDENTS_SEEN: &str = "INCIDENTS_SEEN";
+const RINGS: &str = "RINGS";
+const SERVICES: &str = "SERVICES";
+const SNAT_SOURCES: &str = "SNAT_SOURCES";
+const TRAFFIC: &str = "TRAFFIC";
+const TX_PORTS: &str = "TX_PORTS";
+const VERDICTS: &str = "VERDICTS";
+
+/// The loaded program and its maps.
+pub struct Dataplane {
+    ebpf: Ebpf,
+    pins: Pins,
+}
+
+impl Dataplane {
+    /// Loads the program, on the maps that a former daemon has left pinned if there are any.
+    /// Nothing is attached yet: packets go on by the former program.
+    pub fn load(bpffs: &Path, connections: u32) -> Result<Self> {
+        let pins = Pins::open(bpffs)?;
+        let ebpf = load::load(&pins, connections)?;
+        Ok(Self { ebpf, pins })
+    }
+
+    /// The id of the loaded program.
+    pub fn program_id(&self) -> Result<u32> {
+        let Some(program) = self.ebpf.program(PROGRAM) else { unreachable!("checked when loaded") };
+        Ok(program.info()?.id())
+    }
+
+    /// Whether the program took over an interface from a former daemon's.
+    pub fn take_over(&mut self, ifindex: u32) -> Result<bool> {
+        let pin = self.pins.link(ifindex);
+        attach::replace(self.program()?, &pin)
+    }
+
+    pub fn attach(&mut self, ifindex: u32, mode: XdpMode) -> Result<()> {
+        let pin = self.pins.link(ifindex);
+        attach::attach(self.program()?, ifindex, mode, &pin)
+    }
+
+    /// Takes the program off every interface that is not one of these.
+    pub fn detach_others(&mut self, kept: &[u32]) -> Result<()> {
+        for ifindex in self.pins.links()? {
+            if !kept.contains(&ifindex) {
+                attach::remove(&self.pins.link(ifindex))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets packets leave by an interface.
+    pub fn open_egress(&mut self, ifindex: u32) -> Result<()> {
+        let map = self.map_mut(TX_PORTS)?;
+        let mut ports: DevMapHash<_> = map.try_into()?;
+        ports.insert(ifindex, ifindex, None, 0).with_context(|| {
+            format!("cannot open interface {ifindex} for packets that leave by it")
+        })
+    }
+
+    /// Carries operations out, in their order.
+    pub fn apply(&mut self, ops: &[Op]) -> Result<()> {
+        ops.iter().try_for_each(|op| self.apply_one(op))
+    }
+
+    fn apply_one(&mut self, op: &Op) -> Result<()> {
+        match op {
+            Op::SetSource { place, source } => self.set::<Source>(SNAT_SOURCES, *place, source),
+            Op::SetBackend { id, backend } => self.set::<Backend>(BACKENDS, *id, backend),
+            Op::ClearBackend { id } => {
+                self.set(BACKENDS, *id, &Backend::default())?;
+                self.forget_traffic(*id)
+            }
+            Op::WriteSlots { offset, slots } => {
+                let mut rings: Array<_, u32> = self.map_mut(RINGS)?.try_into()?;
+                for (place, id) in (*offset..).zip(slots) {
+                    rings.set(place, id, 0).context("cannot write a ring")?;
+                }
+                Ok(())
+            }
+            Op::SetService { key, service } => {
+                let mut services: HashMap<_, ServiceKey, Service> =
+                    self.map_mut(SERVICES)?.try_into()?;
+                services.insert(key, service, 0).context("cannot write a service")
+            }
+            Op::RemoveService { key } => {
+                let mut services: HashMap<_, ServiceKey, Service> =
+                    self.map_mut(SERVICES)?.try_into()?;
+                services.remove(key).context("cannot remove a service")
+            }
+        }
+    }
+
+    fn set<V: Pod>(&mut self, map: &str, place: u32, value: &V) -> Result<()> {
+        let mut array: Array<_, V> = self.map_mut(map)?.try_into()?;
+        array.set(place, value, 0).with_context(|| format!("cannot write to {map} at {place}"))
+    }
+
+    fn program(&mut self) -> Result<&mut Xdp> {
+        let program = self.ebpf.program_mut(PROGRAM).context("the object has no program")?;
+        Ok(program.try_into()?)
+    }
+
+    fn map(&self, name: &str) -> Result<&Map> {
+        self.ebpf.map(name).with_context(|| format!("the object has no map {name}"))
+    }
+
+    fn map_mut(&mut self, name: &str) -> Result<&mut Map> {
+        self.ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))
+    }
+}

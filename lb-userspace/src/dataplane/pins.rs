@@ -1,0 +1,149 @@
+//! Where maps and links outlive the daemon: a directory of a BPF file system.
+
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use aya::maps::MapInfo;
+use lb_common::LAYOUT;
+use nix::{
+    fcntl::{Flock, FlockArg},
+    mount::{MsFlags, mount},
+    sys::statfs::{BPF_FS_MAGIC, statfs},
+};
+
+/// The directory of this layout's pins, locked against a second daemon as long as this lives.
+#[derive(Debug)]
+pub struct Pins {
+    directory: PathBuf,
+    _lock: Flock<fs::File>,
+}
+
+/// What a map must be for a program to use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub map_type: u32,
+    pub key_size: u32,
+    pub value_size: u32,
+    pub max_entries: u32,
+}
+
+impl Pins {
+    /// Opens the pins on the BPF file system at `bpffs`, which is mounted there if it is missing.
+    pub fn open(bpffs: &Path) -> Result<Self> {
+        mount_if_missing(bpffs)?;
+        let directory = directory(bpffs);
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("cannot make the pin directory {}", directory.display()))?;
+        let handle = fs::File::open(&directory)
+            .with_context(|| format!("cannot open the pin directory {}", directory.display()))?;
+        match Flock::lock(handle, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Self { directory, _lock: lock }),
+            Err((_, nix::Error::EWOULDBLOCK)) => bail!(
+                "another xdplb daemon holds {}: stop it first, or give this one another `bpffs`",
+                directory.display()
+            ),
+            Err((_, error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", directory.display()))
+            }
+        }
+    }
+
+    #[must_use]
+    pub fn map(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    #[must_use]
+    pub fn link(&self, ifindex: u32) -> PathBuf {
+        self.directory.join(link_name(ifindex))
+    }
+
+    /// Interfaces, by index, whose links are pinned.
+    pub fn links(&self) -> Result<Vec<u32>> {
+        links(&self.directory)
+    }
+
+    /// Refuses a pinned map that is not what the program needs: the kernel would not.
+    pub fn check(&self, name: &str, expected: Shape) -> Result<()> {
+        let path = self.map(name);
+        if !path.exists() {
+            return Ok(());
+        }
+        let info = MapInfo::from_pin(&path)
+            .with_context(|| format!("cannot open the pinned map {}", path.display()))?;
+        let found = Shape {
+            map_type: info.map_type().map_or(0, |map_type| map_type as u32),
+            key_size: info.key_size(),
+            value_size: info.value_size(),
+            max_entries: info.max_entries(),
+        };
+        if found == expected {
+            return Ok(());
+        }
+        if name == super::FLOWS
+            && (Shape { max_entries: expected.max_entries, ..found }) == expected
+        {
+            bail!(
+                "the running flow table has room for {} connections, `limits.flows` asks for {}: \
+                 keep limits.flows = {}, or run `xdplb detach` first, which ends all connections",
+                found.max_entries / 2,
+                expected.max_entries / 2,
+                found.max_entries / 2,
+            );
+        }
+        bail!(
+            "the pinned map {} is of another build ({found:?}, this build needs {expected:?}): \
+             run `xdplb detach` first, which ends all connections",
+            path.display()
+        );
+    }
+}
+
+#[must_use]
+pub fn directory(bpffs: &Path) -> PathBuf {
+    bpffs.join("xdplb").join(format!("v{LAYOUT}"))
+}
+
+fn link_name(ifindex: u32) -> String {
+    format!("link_{ifindex}")
+}
+
+/// Interfaces, by index, whose links are pinned in a directory; none if it does not exist.
+pub fn links(directory: &Path) -> Result<Vec<u32>> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => {
+            return Err(error).with_context(|| format!("cannot read {}", directory.display()));
+        }
+    };
+    let mut links = Vec::new();
+    for entry in entries {
+        let name = entry?.file_name();
+        let ifindex: Option<u32> =
+            name.to_str().and_then(|name| name.strip_prefix("link_")?.parse().ok());
+        links.extend(ifindex);
+    }
+    Ok(links)
+}
+
+fn mount_if_missing(bpffs: &Path) -> Result<()> {
+    if is_bpffs(bpffs) {
+        return Ok(());
+    }
+    fs::create_dir_all(bpffs)
+        .with_context(|| format!("cannot make {} to mount a BPF file system", bpffs.display()))?;
+    mount(Some("bpf"), bpffs, Some("bpf"), MsFlags::empty(), Some("mode=0700")).with_context(
+        || format!("{} is not a BPF file system and none can be mounted there", bpffs.display()),
+    )?;
+    log::info!("mounted a BPF file system at {}", bpffs.display());
+    Ok(())
+}
+
+fn is_bpffs(path: &Path) -> bool {
+    statfs(path).is_ok_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC)
+}

@@ -1,0 +1,3 @@
+//! The demo: a whole load balancer in network namespaces.
+
+pub mod responder;

@@ -1,0 +1,87 @@
+use std::time::Duration;
+
+use tokio::{net::TcpListener, time};
+
+use super::*;
+use crate::model::Probe;
+
+const CHECK: HealthCheck = HealthCheck {
+    probe: Probe::Tcp,
+    interval: Duration::from_millis(20),
+    timeout: Duration::from_millis(200),
+    rise: 2,
+    fall: 3,
+};
+
+#[tokio::test]
+async fn only_the_first_result_and_transitions_are_told() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let (mut checker, mut events) = checker();
+    checker.set_targets(vec![target(address, CHECK)]);
+
+    assert_eq!(next(&mut events).await, (Health::Up, address));
+    assert!(is_quiet(&mut events).await);
+    drop(server);
+    assert_eq!(next(&mut events).await, (Health::Down, address));
+    let _server = TcpListener::bind(address).await.unwrap();
+    assert_eq!(next(&mut events).await, (Health::Up, address));
+}
+
+#[tokio::test]
+async fn new_settings_keep_what_is_known() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let (mut checker, mut events) = checker();
+    checker.set_targets(vec![target(address, CHECK)]);
+    next(&mut events).await;
+
+    let slower = HealthCheck { interval: Duration::from_millis(30), ..CHECK };
+    checker.set_targets(vec![target(address, slower)]);
+    assert!(is_quiet(&mut events).await);
+}
+
+#[tokio::test]
+async fn a_target_that_is_gone_is_checked_no_more() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let (mut checker, mut events) = checker();
+    checker.set_targets(vec![target(address, CHECK)]);
+    next(&mut events).await;
+
+    checker.set_targets(Vec::new());
+    drop(server);
+    assert!(is_quiet(&mut events).await);
+}
+
+#[tokio::test]
+async fn a_backend_without_a_probe_is_up() {
+    let address = "192.0.2.1:80".parse().unwrap();
+    let unprobed = HealthCheck { probe: Probe::None, ..CHECK };
+    let down = Target { initial: Health::Down, ..target(address, unprobed) };
+    let (mut checker, mut events) = checker();
+    checker.set_targets(vec![down]);
+
+    assert_eq!(next(&mut events).await, (Health::Up, address));
+}
+
+fn checker() -> (Checker, mpsc::Receiver<HealthEvent>) {
+    let (sender, events) = mpsc::channel(8);
+    (Checker::new(sender), events)
+}
+
+fn target(address: SocketAddr, check: HealthCheck) -> Target {
+    Target { service: "web".to_owned(), address, check, initial: Health::Unknown }
+}
+
+async fn next(events: &mut mpsc::Receiver<HealthEvent>) -> (Health, SocketAddr) {
+    let event = time::timeout(Duration::from_secs(5), events.recv())
+        .await
+        .expect("no event")
+        .expect("the checker is gone");
+    (event.health, event.address)
+}
+
+async fn is_quiet(events: &mut mpsc::Receiver<HealthEvent>) -> bool {
+    time::timeout(Duration::from_millis(150), events.recv()).await.is_err()
+}

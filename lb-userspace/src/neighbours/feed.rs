@@ -1,0 +1,88 @@
+//! What the kernel tells of its network, as it changes.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result, bail};
+use futures_util::{StreamExt as _, stream::BoxStream};
+use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
+use rtnetlink::{
+    MulticastGroup,
+    packet_core::{NetlinkMessage, NetlinkPayload},
+    packet_route::RouteNetlinkMessage,
+    sys::AsyncSocket as _,
+};
+
+/// Room for some thousands of messages, in bytes.
+const BUFFER: usize = 1 << 20;
+const LARGEST_BUFFER: usize = 1 << 26;
+
+/// Messages that are handled together.
+const BATCH: usize = 1024;
+
+const GROUPS: [MulticastGroup; 8] = [
+    MulticastGroup::Link,
+    MulticastGroup::Neigh,
+    MulticastGroup::Ipv4Ifaddr,
+    MulticastGroup::Ipv4Route,
+    MulticastGroup::Ipv4Rule,
+    MulticastGroup::Ipv6Ifaddr,
+    MulticastGroup::Ipv6Route,
+    MulticastGroup::Ipv6Rule,
+];
+
+/// A socket for events only, as a burst of them could push the answer to a request out.
+pub(super) struct Feed {
+    batches: BoxStream<'static, Vec<NetlinkMessage<RouteNetlinkMessage>>>,
+    /// The size of its receive buffer, in bytes.
+    buffer: usize,
+}
+
+impl Feed {
+    /// Subscribes to all changes in the calling thread's network namespace.
+    pub(super) fn open() -> Result<Self> {
+        Self::with_buffer(BUFFER)
+    }
+
+    /// Subscribes anew after a loss, with a larger buffer.
+    pub(super) fn reopen(&self) -> Result<Self> {
+        Self::with_buffer((self.buffer * 2).min(LARGEST_BUFFER))
+    }
+
+    fn with_buffer(buffer: usize) -> Result<Self> {
+        let (mut connection, _, messages) = rtnetlink::new_multicast_connection(&GROUPS)
+            .context("cannot follow the kernel's network")?;
+        setsockopt(connection.socket_mut().socket_mut(), RcvBufForce, &buffer)
+            .context("cannot enlarge a netlink buffer: CAP_NET_ADMIN is needed")?;
+        tokio::spawn(connection);
+        let messages = messages.map(|(message, _)| message);
+        Ok(Self { batches: messages.ready_chunks(BATCH).boxed(), buffer })
+    }
+
+    /// The next changes.
+    ///
+    /// # Errors
+    ///
+    /// Some changes are lost, so that what is known may be out of date.
+    pub(super) async fn next(&mut self) -> Result<Vec<RouteNetlinkMessage>> {
+        let Some(batch) = self.batches.next().await else {
+            bail!("the kernel's network events have ended");
+        };
+        let mut changes = Vec::with_capacity(batch.len());
+        for message in batch {
+            match message.payload {
+                NetlinkPayload::InnerMessage(change) => changes.push(change),
+                NetlinkPayload::Overrun(_) => {
+                    bail!("more network events than a buffer of {} bytes holds", self.buffer)
+                }
+                _ => {}
+            }
+        }
+        Ok(changes)
+    }
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed").field("buffer", &self.buffer).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,88 @@
+//! Questions to the kernel about the network as it is now.
+
+use std::{collections::HashSet, net::IpAddr};
+
+use anyhow::{Context as _, Result};
+use futures_util::TryStreamExt as _;
+use rtnetlink::packet_route::{
+    address::{AddressAttribute, AddressMessage},
+    link::{LinkAttribute, LinkXdp},
+};
+
+use super::{Interface, table};
+use crate::netlink;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum XdpMode {
+    /// In the driver.
+    Native,
+    /// In the kernel's network stack.
+    Generic,
+    /// In the network card.
+    Offloaded,
+}
+
+/// An XDP program on an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct XdpAttached {
+    pub mode: XdpMode,
+    pub program_id: u32,
+}
+
+/// This host's own addresses, each with the index of the interface that it is on.
+pub async fn local_addresses() -> Result<HashSet<(u32, IpAddr)>> {
+    let netlink = netlink::connect()?;
+    let addresses = netlink.address().get().execute();
+    addresses
+        .try_filter_map(async |message| Ok(local(&message)))
+        .try_collect()
+        .await
+        .context("cannot read this host's addresses")
+}
+
+/// The interface of that name, if there is one.
+pub async fn interface(name: &str) -> Result<Option<Interface>> {
+    let link = netlink::link(&netlink::connect()?, name)
+        .await
+        .with_context(|| format!("cannot read the interface {name}"))?;
+    Ok(link.as_ref().and_then(table::interface))
+}
+
+/// The XDP program on an interface, if there are both.
+pub async fn xdp_attached(ifindex: u32) -> Result<Option<XdpAttached>> {
+    let netlink = netlink::connect()?;
+    let answer = netlink.link().get().match_index(ifindex).execute();
+    let link = netlink::first(answer, &[libc::ENODEV])
+        .await
+        .with_context(|| format!("cannot read the interface {ifindex}"))?;
+    let attributes = link.map(|link| link.attributes).unwrap_or_default();
+    Ok(attributes.iter().find_map(xdp))
+}
+
+/// A point-to-point link has its peer's address as the other one.
+fn local(message: &AddressMessage) -> Option<(u32, IpAddr)> {
+    let mut address = None;
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(local) => return Some((message.header.index, *local)),
+            AddressAttribute::Address(other) => address = Some(*other),
+            _ => {}
+        }
+    }
+    Some((message.header.index, address?))
+}
+
+fn xdp(attribute: &LinkAttribute) -> Option<XdpAttached> {
+    let LinkAttribute::Xdp(attributes) = attribute else {
+        return None;
+    };
+    attributes.iter().find_map(|attribute| {
+        let (mode, program_id) = match attribute {
+            LinkXdp::DrvProgId(id) => (XdpMode::Native, *id),
+            LinkXdp::SkbProgId(id) => (XdpMode::Generic, *id),
+            LinkXdp::HwProgId(id) => (XdpMode::Offloaded, *id),
+            _ => return None,
+        };
+        Some(XdpAttached { mode, program_id })
+    })
+}

@@ -1,0 +1,77 @@
+//! What the kernel would route an address over.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use rtnetlink::{
+    Handle, RouteMessageBuilder,
+    packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia},
+};
+
+use crate::netlink;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) ifindex: u32,
+    /// Whom to send frames to: the gateway, or the address itself.
+    pub(super) neighbour: IpAddr,
+    /// The source address that the kernel would take.
+    pub(super) source: IpAddr,
+}
+
+/// Asks the kernel, so that its rules, tables and preferences all count.
+///
+/// # Errors
+///
+/// Why there is no way to the address, for people.
+pub(super) async fn look_up(netlink: &Handle, address: IpAddr) -> Result<Route, String> {
+    let answer = netlink.route().get(question(address)).execute();
+    match netlink::first(answer, &[libc::ENETUNREACH, libc::EHOSTUNREACH]).await {
+        Ok(Some(route)) => read(&route, address),
+        Ok(None) => Err(format!("no route to {address}")),
+        Err(error) => Err(format!("no route to {address}: {error}")),
+    }
+}
+
+fn question(address: IpAddr) -> RouteMessage {
+    match address {
+        IpAddr::V4(address) => {
+            RouteMessageBuilder::<Ipv4Addr>::new().destination_prefix(address, 32).build()
+        }
+        IpAddr::V6(address) => {
+            RouteMessageBuilder::<Ipv6Addr>::new().destination_prefix(address, 128).build()
+        }
+    }
+}
+
+fn read(route: &RouteMessage, address: IpAddr) -> Result<Route, String> {
+    match route.header.kind {
+        RouteType::Unicast => {}
+        RouteType::Local => return Err(format!("{address} is an address of this host")),
+        _ => return Err(format!("no route to {address}")),
+    }
+    let mut ifindex = None;
+    let mut neighbour = address;
+    let mut source = None;
+    for attribute in &route.attributes {
+        match attribute {
+            RouteAttribute::Oif(index) => ifindex = Some(*index),
+            RouteAttribute::Gateway(gateway) => neighbour = ip(gateway).unwrap_or(neighbour),
+            RouteAttribute::Via(RouteVia::Inet6(gateway)) => neighbour = (*gateway).into(),
+            RouteAttribute::PrefSource(address) => source = ip(address),
+            _ => {}
+        }
+    }
+    Ok(Route {
+        ifindex: ifindex.ok_or_else(|| format!("the route to {address} has no interface"))?,
+        neighbour,
+        source: source.ok_or_else(|| format!("no source address to reach {address} from"))?,
+    })
+}
+
+fn ip(address: &RouteAddress) -> Option<IpAddr> {
+    match address {
+        RouteAddress::Inet(address) => Some((*address).into()),
+        RouteAddress::Inet6(address) => Some((*address).into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,43 @@
+//! Requests to the kernel's rtnetlink.
+
+use std::{io, pin::pin};
+
+use futures_util::{Stream, TryStreamExt as _};
+use rtnetlink::{Error, Handle, packet_route::link::LinkMessage};
+
+/// Opens a socket for requests, in the calling thread's network namespace, which is closed with the
+/// last copy of its handle. To be called within a tokio runtime.
+pub(crate) fn connect() -> io::Result<Handle> {
+    let (connection, handle, _) = rtnetlink::new_connection()?;
+    tokio::spawn(connection);
+    Ok(handle)
+}
+
+/// The first message of an answer; none if that is one of the given errors, by which the kernel
+/// says that it knows nothing of what was asked for.
+pub(crate) async fn first<T>(
+    answer: impl Stream<Item = Result<T, Error>>,
+    unknown: &[i32],
+) -> io::Result<Option<T>> {
+    let mut answer = pin!(answer);
+    match answer.try_next().await.map_err(os_error) {
+        Ok(Some(message)) => Ok(Some(message)),
+        Ok(None) => Err(io::ErrorKind::UnexpectedEof.into()),
+        Err(error) if unknown.contains(&error.raw_os_error().unwrap_or(0)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// An interface by its name.
+pub(crate) async fn link(netlink: &Handle, name: &str) -> io::Result<Option<LinkMessage>> {
+    let answer = netlink.link().get().match_name(name).execute();
+    first(answer, &[libc::ENODEV]).await
+}
+
+/// What the kernel has refused, without the bytes of the request.
+fn os_error(error: Error) -> io::Error {
+    match error {
+        Error::NetlinkError(message) => message.to_io(),
+        other => io::Error::other(other),
+    }
+}

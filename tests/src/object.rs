@@ -1,0 +1,199 @@
+//! The shipped object in the kernel, fed with frames by `BPF_PROG_TEST_RUN`.
+
+use std::{
+    collections::HashMap as Counts,
+    net::{Ipv4Addr, SocketAddrV4},
+};
+
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::{Array, HashMap, PerCpuArray, xdp::DevMapHash},
+    programs::{TestRun as _, TestRunOptions, Xdp},
+};
+use lb_common::{
+    backend::{Backend, Hop},
+    flow::{Flow, FlowKey},
+    mapped,
+    reason::Reason,
+    ring::Ring,
+    service::{Service, ServiceKey},
+    snat::Source,
+    stats::{Count, Incident, Traffic},
+};
+use nix::sched::{CloneFlags, unshare};
+
+use crate::frame::{BACKEND_MAC, BALANCER_MAC};
+
+pub const OBJECT: &[u8] =
+    aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../lb-ebpf/object/lb.bpf.o"));
+
+/// The loopback interface of the namespace: where frames of a test run come in.
+pub const INGRESS: u32 = 1;
+
+/// Longer than any frame of these tests.
+const FRAME_ROOM: usize = 4_096;
+
+/// What XDP does with a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    Aborted,
+    Drop,
+    Pass,
+    Tx,
+    Redirect,
+}
+
+/// How a frame left the program, and what the program said of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    pub action: Action,
+    pub frame: Vec<u8>,
+    pub reason: Reason,
+}
+
+/// The loaded program and its maps, in a network namespace of the thread's own.
+pub struct Object {
+    ebpf: Ebpf,
+}
+
+impl Object {
+    /// Loads the object with room for this many flow entries, two a connection.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel refuses; root is needed.
+    #[must_use]
+    pub fn load(flow_entries: u32) -> Self {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; are you root?");
+        let mut ebpf =
+            EbpfLoader::new().map_max_entries("FLOWS", flow_entries).load(OBJECT).expect("loads");
+        let program: &mut Xdp = ebpf.program_mut("xdplb").expect("named").try_into().expect("XDP");
+        program.load().expect("verifies");
+        Self { ebpf }
+    }
+
+    /// A service whose ring holds these backend ids.
+    pub fn serve(&mut self, vip: SocketAddrV4, ring: &[u32]) {
+        for (slot, id) in (0..).zip(ring) {
+            self.set("RINGS", slot, id);
+        }
+        let length = u32::try_from(ring.len()).expect("a short ring");
+        let service = Service { ring: Ring { offset: 0, length }, id: 0, reserved: 0 };
+        let key = ServiceKey::tcp(mapped(vip.ip().octets()), vip.port().to_be_bytes());
+        let map = self.ebpf.map_mut("SERVICES").expect("named");
+        let mut services: HashMap<_, ServiceKey, Service> = map.try_into().expect("typed");
+        services.insert(key, service, 0).expect("room");
+    }
+
+    /// A backend that is reached by an interface and draws from `count` sources from `sources` on.
+    pub fn backend(&mut self, id: u32, address: SocketAddrV4, ifindex: u32, sources: (u32, u32)) {
+        let backend = Backend {
+            hop: Hop::new(BACKEND_MAC, BALANCER_MAC, ifindex),
+            address: mapped(address.ip().octets()),
+            port: address.port().to_be_bytes(),
+            sources: sources.0,
+            source_count: sources.1,
+            ..Backend::default()
+        };
+        self.set("BACKENDS", id, &backend);
+    }
+
+    pub fn source(&mut self, place: u32, address: Ipv4Addr, first_port: u16, ports: u16) {
+        let source = Source { address: mapped(address.octets()), first_port, ports };
+        self.set("SNAT_SOURCES", place, &source);
+    }
+
+    pub fn open_egress(&mut self, ifindex: u32) {
+        let map = self.ebpf.map_mut("TX_PORTS").expect("named");
+        let mut ports: DevMapHash<_> = map.try_into().expect("typed");
+        ports.insert(ifindex, ifindex, None, 0).expect("an interface that can send");
+    }
+
+    /// Sends a frame through the program.
+    ///
+    /// # Panics
+    ///
+    /// If not exactly one reason was counted for it.
+    pub fn run(&mut self, frame: &[u8]) -> Run {
+        let before = self.reasons();
+        let (action, frame) = self.run_uncounted(frame);
+        let after = self.reasons();
+        let mut counted =
+            Reason::ALL.iter().filter(|reason| after[reason.as_str()] != before[reason.as_str()]);
+        let reason = *counted.next().expect("a reason is counted");
+        assert!(counted.next().is_none(), "one reason is counted, not two");
+        assert_eq!(after[reason.as_str()], before[reason.as_str()] + 1);
+        Run { action, frame, reason }
+    }
+
+    /// As [`Self::run`], for frames that others are sent beside.
+    pub fn run_uncounted(&self, frame: &[u8]) -> (Action, Vec<u8>) {
+        let program: &Xdp = self.ebpf.program("xdplb").expect("named").try_into().expect("XDP");
+        let mut out = vec![0; FRAME_ROOM];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ..TestRunOptions::default()
+        };
+        let result = program.test_run(options).expect("the kernel runs it");
+        out.truncate(result.data_size_out as usize);
+        let action = match result.return_value {
+            0 => Action::Aborted,
+            1 => Action::Drop,
+            2 => Action::Pass,
+            3 => Action::Tx,
+            4 => Action::Redirect,
+            other => panic!("no XDP action: {other}"),
+        };
+        (action, out)
+    }
+
+    /// Frames by the name of their reason.
+    #[must_use]
+    pub fn reasons(&self) -> Counts<&'static str, u64> {
+        let counts: PerCpuArray<_, Count> =
+            self.ebpf.map("VERDICTS").expect("named").try_into().expect("typed");
+        let total = |reason: &Reason| {
+            let values = counts.get(&(*reason as u32), 0).expect("in range");
+            values.iter().map(|count| count.packets).sum()
+        };
+        Reason::ALL.iter().map(|reason| (reason.as_str(), total(reason))).collect()
+    }
+
+    #[must_use]
+    pub fn incidents(&self, incident: Incident) -> u64 {
+        let counts: PerCpuArray<_, u64> =
+            self.ebpf.map("INCIDENTS_SEEN").expect("named").try_into().expect("typed");
+        counts.get(&(incident as u32), 0).expect("in range").iter().sum()
+    }
+
+    #[must_use]
+    pub fn traffic(&self, backend: u32) -> Traffic {
+        let counts: PerCpuArray<_, Traffic> =
+            self.ebpf.map("TRAFFIC").expect("named").try_into().expect("typed");
+        let mut total = Traffic::default();
+        for value in counts.get(&backend, 0).expect("in range").iter() {
+            total += *value;
+        }
+        total
+    }
+
+    #[must_use]
+    pub fn flows(&self) -> Counts<FlowKey, Flow> {
+        let flows: HashMap<_, FlowKey, Flow> =
+            self.ebpf.map("FLOWS").expect("named").try_into().expect("typed");
+        flows.iter().map(|entry| entry.expect("readable")).collect()
+    }
+
+    pub fn remove_flow(&mut self, key: &FlowKey) {
+        let map = self.ebpf.map_mut("FLOWS").expect("named");
+        let mut flows: HashMap<_, FlowKey, Flow> = map.try_into().expect("typed");
+        flows.remove(key).expect("known");
+    }
+
+    fn set<V: Pod>(&mut self, map: &str, index: u32, value: &V) {
+        let map = self.ebpf.map_mut(map).expect("named");
+        let mut array: Array<_, V> = map.try_into().expect("typed");
+        array.set(index, value, 0).expect("in range");
+    }
+}

@@ -1,0 +1,64 @@
+//! One service with three backends, and addresses for everybody.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use lb_common::reason::Reason;
+use lb_tests::{
+    frame::{Flags, Segment},
+    object::{Action, INGRESS, Object, Run},
+};
+
+pub const VIP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 80);
+pub const SOURCE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+pub const FIRST_PORT: u16 = 1_024;
+pub const PORTS: u16 = 100;
+
+pub fn client(port: u16) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(198, 51, 100, 7), port)
+}
+
+pub fn backend(id: u8) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 10 + id), 8080)
+}
+
+/// Three backends of one service, all on the interface that frames come in by.
+pub fn balancer() -> Object {
+    balancer_with(1_000, PORTS)
+}
+
+pub fn balancer_with(flow_entries: u32, ports: u16) -> Object {
+    let mut object = Object::load(flow_entries);
+    object.source(0, SOURCE, FIRST_PORT, ports);
+    for id in 1..=3 {
+        object.backend(id.into(), backend(id), INGRESS, (0, 1));
+    }
+    object.serve(VIP, &[1, 2, 3]);
+    object
+}
+
+pub fn syn(port: u16) -> Segment {
+    Segment::new(client(port), VIP, Flags::SYN)
+}
+
+/// Sends a segment that must be sent on, and returns what it has become.
+pub fn forward(object: &mut Object, segment: &Segment) -> Segment {
+    sent(object.run(&segment.frame()), Reason::Forwarded)
+}
+
+/// Sends a backend's segment that must be sent on to the client.
+pub fn reply(object: &mut Object, segment: &Segment) -> Segment {
+    sent(object.run(&segment.frame()), Reason::Replied)
+}
+
+pub fn sent(run: Run, reason: Reason) -> Segment {
+    assert_eq!((run.action, run.reason), (Action::Tx, reason));
+    Segment::read(&run.frame)
+}
+
+/// Opens a connection with all three segments of the handshake; returns the last one as the
+/// backend got it.
+pub fn connect(object: &mut Object, port: u16) -> Segment {
+    let opened = forward(object, &syn(port));
+    reply(object, &opened.answer(Flags::SYN_ACK));
+    forward(object, &Segment::new(client(port), VIP, Flags::ACK))
+}

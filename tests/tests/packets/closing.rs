@@ -1,0 +1,88 @@
+//! Connections that end, and tuples that are used again.
+
+use lb_common::{
+    flow::{State, marks},
+    reason::Reason,
+};
+use lb_tests::{
+    frame::{Flags, Segment},
+    object::{Action, Object},
+};
+
+use crate::bed::{VIP, backend, balancer, client, connect, forward, reply, syn};
+
+fn states(object: &Object) -> Vec<State> {
+    object.flows().values().map(|flow| State::of(flow.marks)).collect()
+}
+
+fn close_by_fins(object: &mut Object, opened: &Segment) {
+    reply(object, &opened.answer(Flags::FIN));
+    forward(object, &Segment::new(client(40_000), VIP, Flags::FIN));
+    reply(object, &opened.answer(Flags::ACK));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn both_entries_follow_the_connection() {
+    let mut object = balancer();
+    let opened = forward(&mut object, &syn(40_000));
+    assert_eq!(states(&object), [State::HalfOpen; 2]);
+    reply(&mut object, &opened.answer(Flags::SYN_ACK));
+    assert_eq!(states(&object), [State::HalfOpen; 2]);
+    forward(&mut object, &Segment::new(client(40_000), VIP, Flags::ACK));
+    assert_eq!(states(&object), [State::Established; 2]);
+    reply(&mut object, &opened.answer(Flags::FIN));
+    assert_eq!(states(&object), [State::Closing; 2]);
+    forward(&mut object, &Segment::new(client(40_000), VIP, Flags::FIN));
+    assert_eq!(states(&object), [State::Closed; 2]);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_reset_of_either_side_closes() {
+    for by_client in [true, false] {
+        let mut object = balancer();
+        let opened = connect(&mut object, 40_000);
+        if by_client {
+            forward(&mut object, &Segment::new(client(40_000), VIP, Flags::RST));
+        } else {
+            reply(&mut object, &opened.answer(Flags::RST));
+        }
+        assert_eq!(states(&object), [State::Closed; 2]);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_reset_that_nobody_heeds_does_not_close_for_good() {
+    let mut object = balancer();
+    connect(&mut object, 40_000);
+    forward(&mut object, &Segment::new(client(40_000), VIP, Flags::RST));
+    forward(&mut object, &Segment::new(client(40_000), VIP, Flags::ACK));
+    assert_eq!(states(&object), [State::Established; 2]);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_syn_on_a_closed_tuple_is_a_new_connection_on_another_port() {
+    let mut object = balancer();
+    let old = connect(&mut object, 40_000);
+    close_by_fins(&mut object, &old);
+    let new = forward(&mut object, &syn(40_000));
+    assert_eq!(new.dst, backend(2));
+    let late = object.run(&old.answer(Flags::ACK).frame());
+    assert_eq!((late.action, late.reason), (Action::Drop, Reason::Quarantined));
+    let quarantined =
+        object.flows().values().filter(|flow| flow.marks & marks::QUARANTINED != 0).count();
+    assert_eq!(quarantined, 1);
+    reply(&mut object, &new.answer(Flags::SYN_ACK));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_syn_on_a_living_tuple_is_not() {
+    let mut object = balancer();
+    let opened = connect(&mut object, 40_000);
+    let again = forward(&mut object, &syn(40_000));
+    assert_eq!((again.src, again.dst), (opened.src, opened.dst));
+}

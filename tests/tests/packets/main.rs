@@ -1,0 +1,12 @@
+//! Packets through the shipped object: what goes in, what comes out, and what was said of it.
+
+mod bed;
+mod closing;
+mod concurrency;
+mod egress;
+mod known;
+mod opening;
+mod ports;
+mod refused;
+mod resets;
+mod round_trip;

@@ -1,0 +1,152 @@
+//! Frames that are not for the fast path: each has a name, and the host gets it.
+
+use etherparse::{
+    ArpHardwareId, ArpOperation, ArpPacket, EtherType, IpFragOffset, PacketBuilder, VlanId,
+};
+use lb_common::reason::Reason;
+use lb_tests::{
+    frame::{BALANCER_MAC, CLIENT_MAC, Flags, Segment},
+    object::{Action, Object},
+};
+
+use crate::bed::{VIP, balancer, client, connect, syn};
+
+const FRAGMENT: usize = 14 + 6;
+const TOTAL_LENGTH: usize = 14 + 2;
+const DATA_OFFSET: usize = 14 + 20 + 12;
+
+fn assert_passed(object: &mut Object, frame: &[u8], reason: Reason) {
+    let run = object.run(frame);
+    assert_eq!((run.action, run.reason), (Action::Pass, reason));
+    assert_eq!(run.frame, frame, "a frame that is passed is not changed");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn what_is_not_for_a_service_is_not_ours() {
+    let mut object = balancer();
+    let mut segment = syn(40_000);
+    segment.dst.set_port(22);
+    assert_passed(&mut object, &segment.frame(), Reason::NotOurs);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn every_cut_of_a_frame_is_survived() {
+    let mut object = balancer();
+    let frame = syn(40_000).frame();
+    for length in 14..frame.len() {
+        assert_passed(&mut object, &frame[..length], Reason::Truncated);
+    }
+    assert_eq!(object.run(&frame).reason, Reason::Forwarded);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn headers_that_claim_less_than_there_must_be_are_truncated() {
+    let mut object = balancer();
+    for (at, value) in [(DATA_OFFSET, 4 << 4), (DATA_OFFSET, 0), (TOTAL_LENGTH + 1, 39)] {
+        let mut frame = syn(40_000).frame();
+        frame[at] = value;
+        assert_passed(&mut object, &frame, Reason::Truncated);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn fragments_are_passed_but_not_what_must_not_be_fragmented() {
+    let mut object = balancer();
+    for (high, low) in [(0x20, 0), (0, 1), (0x1f, 0xff), (0x20, 8)] {
+        let mut frame = syn(40_000).frame();
+        (frame[FRAGMENT], frame[FRAGMENT + 1]) = (high, low);
+        assert_passed(&mut object, &frame, Reason::Fragment);
+    }
+    let whole = syn(40_000).frame();
+    assert_eq!(whole[FRAGMENT], 0x40, "this one carries the flag");
+    assert_eq!(object.run(&whole).reason, Reason::Forwarded);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn ip_options_are_passed() {
+    let mut object = balancer();
+    let mut frame = Vec::new();
+    let mut header = etherparse::Ipv4Header::new(
+        0,
+        64,
+        etherparse::IpNumber::TCP,
+        client(1).ip().octets(),
+        VIP.ip().octets(),
+    )
+    .expect("fits");
+    header.options = [1_u8, 1, 1, 0].as_slice().try_into().expect("fits");
+    header.fragment_offset = IpFragOffset::ZERO;
+    PacketBuilder::ethernet2(CLIENT_MAC, BALANCER_MAC)
+        .ip(etherparse::IpHeaders::Ipv4(header, etherparse::Ipv4Extensions::default()))
+        .tcp(40_000, 80, 1, 64_000)
+        .syn()
+        .write(&mut frame, &[])
+        .expect("builds");
+    assert_passed(&mut object, &frame, Reason::IpOptions);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn tagged_frames_are_passed() {
+    let mut object = balancer();
+    let mut frame = Vec::new();
+    PacketBuilder::ethernet2(CLIENT_MAC, BALANCER_MAC)
+        .single_vlan(VlanId::try_new(7).expect("fits"))
+        .ipv4(client(1).ip().octets(), VIP.ip().octets(), 64)
+        .tcp(40_000, 80, 1, 64_000)
+        .syn()
+        .write(&mut frame, &[])
+        .expect("builds");
+    assert_passed(&mut object, &frame, Reason::Vlan);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn other_protocols_are_passed() {
+    let mut object = balancer();
+    let mut udp = Vec::new();
+    PacketBuilder::ethernet2(CLIENT_MAC, BALANCER_MAC)
+        .ipv4(client(1).ip().octets(), VIP.ip().octets(), 64)
+        .udp(40_000, 80)
+        .write(&mut udp, b"a datagram")
+        .expect("builds");
+    assert_passed(&mut object, &udp, Reason::NotTcp);
+
+    let mut ipv6 = Vec::new();
+    PacketBuilder::ethernet2(CLIENT_MAC, BALANCER_MAC)
+        .ipv6([1; 16], [2; 16], 64)
+        .tcp(40_000, 80, 1, 64_000)
+        .write(&mut ipv6, &[])
+        .expect("builds");
+    assert_passed(&mut object, &ipv6, Reason::NotIpv4);
+
+    let mut arp = Vec::new();
+    let question = ArpPacket::new(
+        ArpHardwareId::ETHERNET,
+        EtherType::IPV4,
+        ArpOperation::REQUEST,
+        &CLIENT_MAC,
+        &client(1).ip().octets(),
+        &[0; 6],
+        &VIP.ip().octets(),
+    )
+    .expect("fits");
+    PacketBuilder::ethernet2(CLIENT_MAC, [0xff; 6]).arp(question).write(&mut arp).expect("builds");
+    assert_passed(&mut object, &arp, Reason::NotIpv4);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_known_connection_whose_time_to_live_ends_is_the_hosts() {
+    let mut object = balancer();
+    connect(&mut object, 40_000);
+    for ttl in [0, 1] {
+        let last = Segment { ttl, ..Segment::new(client(40_000), VIP, Flags::ACK) };
+        assert_passed(&mut object, &last.frame(), Reason::TtlExpired);
+    }
+}

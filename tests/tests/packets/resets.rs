@@ -1,0 +1,63 @@
+//! Resets made in XDP.
+
+use lb_common::reason::Reason;
+use lb_tests::{
+    frame::{BALANCER_MAC, CLIENT_MAC, Flags, Segment},
+    object::{Action, INGRESS, Object},
+};
+
+use crate::bed::{VIP, backend, balancer, client, sent, syn};
+
+fn reset(flags: Flags, sequence: u32, acknowledgement: u32) -> Segment {
+    Segment {
+        src_mac: BALANCER_MAC,
+        dst_mac: CLIENT_MAC,
+        ttl: 64,
+        sequence,
+        acknowledgement,
+        ..Segment::new(VIP, client(40_000), flags)
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_service_without_backends_refuses_connections() {
+    for ring in [&[][..], &[0]] {
+        let mut object = Object::load(100);
+        object.backend(1, backend(1), INGRESS, (0, 1));
+        object.serve(VIP, ring);
+        let run = object.run(&syn(40_000).with_payload(b"fast open").frame());
+        assert_eq!(run.frame.len(), 54);
+        assert_eq!(sent(run, Reason::ResetNoBackend), reset(Flags::RST_ACK, 0, 1_000 + 1 + 9));
+        assert!(object.flows().is_empty());
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_segment_of_no_known_connection_is_reset() {
+    let mut object = balancer();
+    let segment = Segment::new(client(40_000), VIP, Flags::ACK).with_payload(&[1; 1_300]);
+    let run = object.run(&segment.frame());
+    assert_eq!(run.frame.len(), 54);
+    assert_eq!(sent(run, Reason::ResetUnknownFlow), reset(Flags::RST, 2_000, 0));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_segment_that_acknowledges_nothing_is_told_what_was_received() {
+    let mut object = balancer();
+    let bare = Segment::new(client(40_000), VIP, Flags::default()).with_payload(b"five!");
+    let run = object.run(&bare.frame());
+    assert_eq!(sent(run, Reason::ResetUnknownFlow), reset(Flags::RST_ACK, 0, 1_005));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_reset_is_never_answered() {
+    let mut object = balancer();
+    for flags in [Flags::RST, Flags::RST_ACK] {
+        let run = object.run(&Segment::new(client(40_000), VIP, flags).frame());
+        assert_eq!((run.action, run.reason), (Action::Drop, Reason::StrayReset));
+    }
+}
