@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -44,7 +44,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
 }
 
 /// `PATH` with other directories before it.
-pub(crate) fn path_after(directories: &[&Path]) -> Result<std::ffi::OsString> {
+pub(crate) fn path_after(directories: &[&Path]) -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     let own = directories.iter().map(|directory| directory.to_path_buf());
     env::join_paths(own.chain(env::split_paths(&path)))

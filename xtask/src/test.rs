@@ -14,7 +14,7 @@ pub(crate) fn run() -> Result<()> {
         setup::ensure(Group::Tests)?;
     }
     build::xdplb()?;
-    exec::run(workspace::cargo().args(["test", "--quiet"]))?;
+    exec::run(workspace::cargo().args(["test"]))?;
     if !root {
         println!("SKIPPED, for they need root: packet tables, end to end, faults");
         return Ok(());

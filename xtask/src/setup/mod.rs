@@ -14,7 +14,7 @@ use clap::ValueEnum;
 pub(crate) struct Arguments {
     /// What to install; all of it if not said
     groups: Vec<Group>,
-    /// Only say what is missing, and fail if anything is
+    /// Only say what is missing; fail if anything is
     #[arg(long)]
     check: bool,
 }
@@ -64,7 +64,7 @@ fn check(groups: &[Group]) -> Result<()> {
         missing.extend(group.missing()?);
     }
     if !missing.is_empty() {
-        bail!("missing: {}; `cargo xtask setup` installs them", missing.join(", "));
+        bail!("missing: {}; run `cargo xtask setup`", missing.join(", "));
     }
     println!("Nothing is missing.");
     Ok(())

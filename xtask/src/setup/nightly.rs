@@ -11,7 +11,7 @@ pub(super) fn missing() -> Vec<String> {
         commands.push("rustup toolchain install nightly --component rust-src".to_owned());
     }
     if exec::find("bpf-linker").is_none() {
-        commands.push("cargo install bpf-linker".to_owned());
+        commands.push("cargo binstall bpf-linker".to_owned());
     }
     commands
 }
