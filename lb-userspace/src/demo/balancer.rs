@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     os::fd::OwnedFd,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -102,18 +102,31 @@ impl Reading {
 }
 
 fn configuration(bed: &Bed, socket: &Path) -> String {
+    let (interfaces, bpffs, socket) = (bed.interfaces(), bed.bpffs().display(), socket.display());
     let vip = SocketAddr::from((bed.vip(), PORT));
-    let mut text = format!(
-        "interfaces = {:?}\nbpffs = {:?}\n\n[api]\nsocket = {socket:?}\n\n\
-         [[service]]\nname = \"web\"\nvip = \"{vip}\"\n\n\
-         [service.health]\ntype = \"tcp\"\ninterval = \"100ms\"\ntimeout = \"100ms\"\n\
-         rise = 2\nfall = 2\n",
-        bed.interfaces(),
-        bed.bpffs(),
-    );
-    for host in bed.backends() {
-        let address = SocketAddr::from((host.address, PORT));
-        text += &format!("\n[[service.backend]]\naddress = \"{address}\"\n");
-    }
-    text
+    let backends: Vec<_> = bed.backends().iter().map(|host| backend(host.address)).collect();
+    let backends = backends.concat();
+    format!(
+        r#"interfaces = {interfaces:?}
+bpffs = "{bpffs}"
+
+[api]
+socket = "{socket}"
+
+[[service]]
+name = "web"
+vip = "{vip}"
+
+[service.health]
+type = "tcp"
+interval = "100ms"
+timeout = "100ms"
+rise = 2
+fall = 2
+{backends}"#
+    )
+}
+
+fn backend(ip: Ipv4Addr) -> String {
+    format!("\n[[service.backend]]\naddress = \"{}\"\n", SocketAddr::from((ip, PORT)))
 }

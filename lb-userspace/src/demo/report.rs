@@ -37,7 +37,7 @@ struct PhaseReport {
 }
 
 impl Report {
-    pub(super) fn new(bed: &Bed, status: Status, phases: Vec<Phase>, cost: Option<u64>) -> Self {
+    pub(super) fn new(bed: &Bed, status: &Status, phases: Vec<Phase>, cost: Option<u64>) -> Self {
         let nobody = bed.backends().iter().map(|host| (address(host.address), 0));
         let nobody: BTreeMap<_, _> = nobody.collect();
         let phases: Vec<_> = phases
@@ -103,12 +103,9 @@ impl Report {
         )?;
         writeln!(out, "until its checks have: here every 100 ms, twice)")?;
         let mode = format!("{:?}", self.xdp_mode).to_lowercase();
-        match self.ns_per_packet {
-            Some(cost) => {
-                writeln!(out, "XDP mode {mode}, {cost} ns a packet by the kernel's count")?
-            }
-            None => writeln!(out, "XDP mode {mode}")?,
-        }
+        let cost =
+            self.ns_per_packet.map(|cost| format!(", {cost} ns a packet by the kernel's count"));
+        writeln!(out, "XDP mode {mode}{}", cost.unwrap_or_default())?;
         Ok(())
     }
 }

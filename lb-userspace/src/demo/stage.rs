@@ -67,7 +67,7 @@ impl<'a> Stage<'a> {
             played.and(sent)
         })?;
         let cost = meter.nanoseconds_per_packet()?;
-        Ok(Report::new(&self.bed, self.balancer.status()?, tally.into_phases(), cost))
+        Ok(Report::new(&self.bed, &self.balancer.status()?, tally.into_phases(), cost))
     }
 
     fn act(&self, responders: &mut [Child], tally: &Tally) -> Result<()> {
