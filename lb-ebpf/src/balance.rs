@@ -23,10 +23,10 @@ pub(crate) fn decide(packet: &mut Packet) -> Result<Outcome, Reason> {
     let ingress = packet.ingress();
     let headers = parse::headers(packet)?;
     let key = FlowKey::of(headers);
-    if let Some(entry) = flow::lookup(&key) {
-        if !(tcp::opens(headers.tcp.flags) && flow::make_way(&key, entry)?) {
-            return known(headers, entry, ingress);
-        }
+    if let Some(entry) = flow::lookup(&key)
+        && !(tcp::opens(headers.tcp.flags) && flow::make_way(&key, entry)?)
+    {
+        return known(headers, entry, ingress);
     }
     unknown(packet, &key, ingress)
 }

@@ -4,6 +4,7 @@
 
 use core::{
     intrinsics::{AtomicOrdering, atomic_and, atomic_or, atomic_xadd},
+    mem::offset_of,
     ops::Deref,
     ptr::NonNull,
 };
@@ -110,27 +111,33 @@ impl Entry {
             return;
         }
         // SAFETY: the entry stays writable for the program's run, and the store is one word.
-        unsafe { (&raw mut (*self.0.as_ptr()).seen).write_volatile(ticks) }
+        unsafe { self.field::<u32>(offset_of!(Flow, seen)).write_volatile(ticks) }
     }
 
     /// Sets marks, and returns those from before.
     #[inline(always)]
     pub(crate) fn mark(&self, marks: u32) -> u32 {
         // SAFETY: as in `set_seen`; marks are only ever changed atomically.
-        unsafe { atomic_or::<_, _, ORDER>(&raw mut (*self.0.as_ptr()).marks, marks) }
+        unsafe { atomic_or::<_, _, ORDER>(self.field::<u32>(offset_of!(Flow, marks)), marks) }
     }
 
     #[inline(always)]
     pub(crate) fn unmark(&self, marks: u32) {
         // SAFETY: as in `mark`.
-        unsafe { atomic_and::<_, _, ORDER>(&raw mut (*self.0.as_ptr()).marks, !marks) };
+        unsafe { atomic_and::<_, _, ORDER>(self.field::<u32>(offset_of!(Flow, marks)), !marks) };
     }
 
     #[inline(always)]
     pub(crate) fn set_client(&self, hop: Hop) {
         // SAFETY: the entry stays readable for the program's run. A reader on another CPU may see
         // half of the old and half of the new hop for one packet, which TCP mends.
-        unsafe { (&raw mut (*self.0.as_ptr()).client).write_volatile(hop) }
+        unsafe { self.field::<Hop>(offset_of!(Flow, client)).write_volatile(hop) }
+    }
+
+    /// Where a field lies; the offset is one of the flow's own.
+    #[inline(always)]
+    const fn field<T>(self, offset: usize) -> *mut T {
+        self.0.as_ptr().wrapping_byte_add(offset).cast()
     }
 }
 

@@ -25,6 +25,7 @@ pub struct Segment {
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "that is what TCP's flags are")]
 pub struct Flags {
     pub syn: bool,
     pub ack: bool,

@@ -1,5 +1,8 @@
-//! The harness of the privileged tests: frames to send, and the shipped object to send them
-//! through.
+//! The harness of the privileged tests: frames for the shipped object, and beds with real servers
+//! and clients for the whole of it.
 
+pub mod balancer;
 pub mod frame;
 pub mod object;
+pub mod requests;
+pub mod servers;

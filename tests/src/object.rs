@@ -127,6 +127,7 @@ impl Object {
     }
 
     /// As [`Self::run`], for frames that others are sent beside.
+    #[must_use]
     pub fn run_uncounted(&self, frame: &[u8]) -> (Action, Vec<u8>) {
         let program: &Xdp = self.ebpf.program("xdplb").expect("named").try_into().expect("XDP");
         let mut out = vec![0; FRAME_ROOM];

@@ -26,11 +26,23 @@ use crate::control::Handle;
 /// Read and write for root and the socket's group.
 const PERMISSIONS: u32 = 0o660;
 
-/// A socket that is gone from the file system when this is dropped.
+/// A socket to be served.
 #[derive(Debug)]
 pub struct Listener {
     socket: UnixListener,
-    path: PathBuf,
+    file: SocketFile,
+}
+
+/// A socket's name in the file system, gone when this is dropped.
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            log::warn!("cannot remove {}: {error}", self.0.display());
+        }
+    }
 }
 
 /// Listens at a path, in the place of a socket that nobody answers at any more.
@@ -50,9 +62,10 @@ pub async fn listen(path: &Path) -> Result<Listener> {
     }
     let socket =
         UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))?;
+    let file = SocketFile(path.to_owned());
     fs::set_permissions(path, fs::Permissions::from_mode(PERMISSIONS))
         .with_context(|| format!("cannot set the permissions of {}", path.display()))?;
-    Ok(Listener { socket, path: path.to_owned() })
+    Ok(Listener { socket, file })
 }
 
 /// Serves until the other end of `stopped` is dropped.
@@ -61,11 +74,10 @@ pub async fn serve(
     handle: Handle,
     mut stopped: watch::Receiver<()>,
 ) -> Result<()> {
-    let Listener { socket, path } = listener;
+    let Listener { socket, file: _file } = listener;
     let server = axum::serve(socket, routes::router(handle));
     tokio::select! {
-        result = server => result.context("the API server has failed")?,
-        _ = stopped.changed() => {}
+        result = server => result.context("the API server has failed"),
+        _ = stopped.changed() => Ok(()),
     }
-    fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))
 }

@@ -176,7 +176,7 @@ pub(super) struct Place {
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Output {
     /// How to print.
-    #[arg(short, long = "output", value_enum, default_value_t = Format::Table)]
+    #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Table)]
     pub(super) format: Format,
 }
 

@@ -6,7 +6,7 @@ use aya::programs::{ProgramInfo, XdpMode as Kernel, loaded_programs};
 use crate::{
     config::{Loaded, XdpMode},
     control::{InterfaceMode, InterfaceView},
-    dataplane::Dataplane,
+    dataplane::{self, Dataplane},
     neighbours::{self, Interface as Link, XdpAttached},
 };
 
@@ -19,7 +19,7 @@ pub struct Interface {
     fallback: Option<String>,
 }
 
-/// The configured interfaces, all of which must exist.
+/// The configured interfaces: all of them must exist, and none may have a foreign program.
 pub async fn find(loaded: &Loaded) -> Result<Vec<Link>> {
     let mut found = Vec::new();
     for (place, name) in loaded.config.interfaces.iter().enumerate() {
@@ -30,12 +30,15 @@ pub async fn find(loaded: &Loaded) -> Result<Vec<Link>> {
                 "`ip link` shows those that there are",
             ));
         };
+        if !dataplane::is_attached(&loaded.config.bpffs, link.ifindex) {
+            refuse_foreign(&link).await?;
+        }
         found.push(link);
     }
     Ok(found)
 }
 
-/// Puts the program on all of them, and takes it off all others. None may have a foreign program.
+/// Puts the program on all of them, and takes it off all others.
 pub async fn attach(
     dataplane: &mut Dataplane,
     links: Vec<Link>,
@@ -48,7 +51,6 @@ pub async fn attach(
         dataplane.open_egress(*ifindex)?;
         let mut fallback = None;
         if !dataplane.take_over(*ifindex)? {
-            refuse_foreign(link).await?;
             fallback = attach_one(dataplane, link, wanted)?;
         }
         let mode = InterfaceMode::Detached;

@@ -29,9 +29,9 @@ use crate::{
     arena::Arena,
     config::{self, Config, Loaded},
     control::{self, Request},
-    dataplane::{Census, Dataplane, Expiry},
+    dataplane::{self, Census, Dataplane, Expiry},
     health::{Checker, HealthEvent, Target},
-    neighbours::{Neighbours, NetworkEvent},
+    neighbours::{self, Neighbours, NetworkEvent},
     plan::{self, Image, Wanted},
     ring,
 };
@@ -108,6 +108,23 @@ impl Daemon {
         let found = interfaces::find(&loaded).await?;
         network::refuse_local_backends(&loaded).await?;
         let config = loaded.config;
+        let bpffs = config.bpffs.clone();
+        let fresh = !dataplane::exists(&bpffs);
+        let taken_up = Self::take_up(config, file, found, checker, neighbours).await;
+        if taken_up.is_err() && fresh {
+            dataplane::detach(&bpffs, &[]).ok();
+        }
+        taken_up
+    }
+
+    /// Loads the program, adopts what is there and attaches to the interfaces.
+    async fn take_up(
+        config: Config,
+        file: PathBuf,
+        found: Vec<neighbours::Interface>,
+        checker: Checker,
+        neighbours: Neighbours,
+    ) -> Result<Self> {
         let mut dataplane = Dataplane::load(&config.bpffs, config.limits.flows)?;
         let image = dataplane.adopt()?;
         let mut arena = Arena::new(lb_common::limits::RING_SLOTS);

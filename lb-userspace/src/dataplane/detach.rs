@@ -52,7 +52,10 @@ fn remove_all(directory: &Path) -> Result<()> {
         fs::remove_file(&path).with_context(|| format!("cannot unpin {}", path.display()))?;
     }
     fs::remove_dir(directory)
-        .with_context(|| format!("cannot remove the pin directory {}", directory.display()))
+        .with_context(|| format!("cannot remove the pin directory {}", directory.display()))?;
+    // Another layout's pins may stay beside these.
+    directory.parent().map(fs::remove_dir);
+    Ok(())
 }
 
 /// An interface that is gone has only its index left.

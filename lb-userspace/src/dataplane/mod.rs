@@ -27,6 +27,7 @@ pub use self::{
     counters::{Incidents, Verdicts},
     detach::detach,
     flows::{Census, Expiry, States},
+    pins::{exists, is_attached},
 };
 use self::{load::PROGRAM, pins::Pins};
 use crate::plan::Op;

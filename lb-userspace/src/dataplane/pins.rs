@@ -103,6 +103,18 @@ impl Pins {
     }
 }
 
+/// Whether a daemon has left anything pinned.
+#[must_use]
+pub fn exists(bpffs: &Path) -> bool {
+    directory(bpffs).exists()
+}
+
+/// Whether a link of ours is pinned for an interface.
+#[must_use]
+pub fn is_attached(bpffs: &Path, ifindex: u32) -> bool {
+    directory(bpffs).join(link_name(ifindex)).exists()
+}
+
 #[must_use]
 pub fn directory(bpffs: &Path) -> PathBuf {
     bpffs.join("xdplb").join(format!("v{LAYOUT}"))

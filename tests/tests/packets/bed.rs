@@ -42,15 +42,15 @@ pub fn syn(port: u16) -> Segment {
 
 /// Sends a segment that must be sent on, and returns what it has become.
 pub fn forward(object: &mut Object, segment: &Segment) -> Segment {
-    sent(object.run(&segment.frame()), Reason::Forwarded)
+    sent(&object.run(&segment.frame()), Reason::Forwarded)
 }
 
 /// Sends a backend's segment that must be sent on to the client.
 pub fn reply(object: &mut Object, segment: &Segment) -> Segment {
-    sent(object.run(&segment.frame()), Reason::Replied)
+    sent(&object.run(&segment.frame()), Reason::Replied)
 }
 
-pub fn sent(run: Run, reason: Reason) -> Segment {
+pub fn sent(run: &Run, reason: Reason) -> Segment {
     assert_eq!((run.action, run.reason), (Action::Tx, reason));
     Segment::read(&run.frame)
 }

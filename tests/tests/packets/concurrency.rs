@@ -18,9 +18,9 @@ fn round_robin_is_exact_across_cpus() {
     let object = balancer_with(40_000, 30_000);
     let cpus = thread::available_parallelism().expect("known").get().min(4);
     let open = |cpu: usize| {
-        let mut set = CpuSet::new();
-        set.set(cpu).expect("a CPU");
-        sched_setaffinity(Pid::from_raw(0), &set).expect("allowed");
+        let mut affinity = CpuSet::new();
+        affinity.set(cpu).expect("a CPU");
+        sched_setaffinity(Pid::from_raw(0), &affinity).expect("allowed");
         let first = 10_000 + u16::try_from(cpu).expect("few") * EACH;
         let ports = first..first + EACH;
         ports

@@ -28,7 +28,7 @@ fn a_service_without_backends_refuses_connections() {
         object.serve(VIP, ring);
         let run = object.run(&syn(40_000).with_payload(b"fast open").frame());
         assert_eq!(run.frame.len(), 54);
-        assert_eq!(sent(run, Reason::ResetNoBackend), reset(Flags::RST_ACK, 0, 1_000 + 1 + 9));
+        assert_eq!(sent(&run, Reason::ResetNoBackend), reset(Flags::RST_ACK, 0, 1_000 + 1 + 9));
         assert!(object.flows().is_empty());
     }
 }
@@ -40,7 +40,7 @@ fn a_segment_of_no_known_connection_is_reset() {
     let segment = Segment::new(client(40_000), VIP, Flags::ACK).with_payload(&[1; 1_300]);
     let run = object.run(&segment.frame());
     assert_eq!(run.frame.len(), 54);
-    assert_eq!(sent(run, Reason::ResetUnknownFlow), reset(Flags::RST, 2_000, 0));
+    assert_eq!(sent(&run, Reason::ResetUnknownFlow), reset(Flags::RST, 2_000, 0));
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_segment_that_acknowledges_nothing_is_told_what_was_received() {
     let mut object = balancer();
     let bare = Segment::new(client(40_000), VIP, Flags::default()).with_payload(b"five!");
     let run = object.run(&bare.frame());
-    assert_eq!(sent(run, Reason::ResetUnknownFlow), reset(Flags::RST_ACK, 0, 1_005));
+    assert_eq!(sent(&run, Reason::ResetUnknownFlow), reset(Flags::RST_ACK, 0, 1_005));
 }
 
 #[test]

@@ -1,0 +1,171 @@
+//! The real daemon in a bed.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use lb_userspace::{
+    bed::Bed,
+    control::{ServiceView, Status},
+    model::Health,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// The binary under test: what `cargo xtask build` has made.
+const BINARY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/xdplb");
+
+const PATIENCE: Duration = Duration::from_secs(15);
+const POLL: Duration = Duration::from_millis(50);
+
+/// The text of a configuration for a bed's balancer: the interfaces and paths, and what follows.
+#[must_use]
+pub fn configuration(bed: &Bed, rest: &str) -> String {
+    format!(
+        "interfaces = {:?}\nbpffs = \"{}\"\n{rest}\n[api]\nsocket = \"{}\"\n",
+        bed.interfaces(),
+        bed.bpffs().display(),
+        socket(bed).display()
+    )
+}
+
+/// The text of a service with a fast TCP check and these backends and weights.
+#[must_use]
+pub fn service(name: &str, vip: SocketAddr, backends: &[(SocketAddr, u16)]) -> String {
+    let mut text = format!(
+        "[[service]]\nname = \"{name}\"\nvip = \"{vip}\"\n[service.health]\ninterval = \"200ms\"\n\
+         timeout = \"200ms\"\nrise = 2\nfall = 2\n"
+    );
+    for (address, weight) in backends {
+        let backend = format_args!("address = \"{address}\"\nweight = {weight}\n");
+        write!(text, "[[service.backend]]\n{backend}").expect("a string takes anything");
+    }
+    text
+}
+
+/// A running daemon.
+pub struct Balancer {
+    process: Child,
+    file: PathBuf,
+    socket: PathBuf,
+}
+
+impl Balancer {
+    /// Starts the daemon and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    #[must_use]
+    pub fn start(bed: &Bed, text: &str) -> Self {
+        let file = bed.directory().join("xdplb.toml");
+        fs::write(&file, text).expect("written");
+        let log = fs::File::options().create(true).append(true).open(bed.directory().join("log"));
+        let mut command = Command::new(BINARY);
+        command.arg("run").arg("-c").arg(&file).stdin(Stdio::null()).stderr(log.expect("a log"));
+        let process = bed.balancer().spawn(&mut command).expect("started");
+        let balancer = Self { process, file, socket: socket(bed) };
+        balancer.wait_for("an answer", || balancer.xdplb(&["status"]).status.success());
+        balancer
+    }
+
+    /// Runs the daemon with a configuration that it must refuse.
+    #[must_use]
+    pub fn refused(bed: &Bed, text: &str) -> Output {
+        let file = bed.directory().join("refused.toml");
+        fs::write(&file, text).expect("written");
+        let mut command = Command::new(BINARY);
+        command.arg("run").arg("-c").arg(&file).stdin(Stdio::null());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        bed.balancer().spawn(&mut command).expect("started").wait_with_output().expect("ended")
+    }
+
+    /// Carries out a verb of the command line.
+    #[must_use]
+    pub fn xdplb(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(BINARY);
+        command.arg("--socket").arg(&self.socket).args(arguments);
+        command.output().expect("the binary runs")
+    }
+
+    /// Carries out a verb that must succeed, and returns what it printed.
+    ///
+    /// # Panics
+    ///
+    /// If it fails.
+    #[must_use]
+    pub fn done(&self, arguments: &[&str]) -> String {
+        let output = self.xdplb(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    #[must_use]
+    pub fn services(&self) -> Vec<ServiceView> {
+        serde_json::from_str(&self.done(&["service", "list", "-o", "json"])).expect("the shape")
+    }
+
+    #[must_use]
+    pub fn status(&self) -> Status {
+        serde_json::from_str(&self.done(&["status", "-o", "json"])).expect("the shape")
+    }
+
+    /// Waits until this many backends of all services take connections.
+    pub fn wait_for_ring_of(&self, wanted: usize) {
+        self.wait_for("backends in rings", || {
+            let services = self.services();
+            let backends = services.iter().flat_map(|service| &service.backends);
+            backends.filter(|one| one.in_ring && one.health == Health::Up).count() == wanted
+        });
+    }
+
+    /// # Panics
+    ///
+    /// If it does not come true soon.
+    pub fn wait_for(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < deadline, "{what} must come soon");
+            sleep(POLL);
+        }
+    }
+
+    /// Replaces the configuration file and has the daemon read it.
+    pub fn reload(&self, text: &str) {
+        fs::write(&self.file, text).expect("written");
+        self.signal(Signal::SIGHUP);
+    }
+
+    /// Stops the daemon by a signal and waits until it has ended.
+    pub fn stop(mut self, signal: Signal) {
+        self.signal(signal);
+        self.process.wait().expect("ended");
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.process.id().cast_signed());
+        kill(pid, signal).expect("a living process");
+    }
+}
+
+fn socket(bed: &Bed) -> PathBuf {
+    bed.directory().join("xdplb.sock")
+}
+
+/// Carries out `xdplb detach` for a bed.
+#[must_use]
+pub fn detach(bed: &Bed) -> Output {
+    let mut command = Command::new(BINARY);
+    command.args(["detach", "--bpffs"]).arg(bed.bpffs());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    bed.balancer().spawn(&mut command).expect("started").wait_with_output().expect("ended")
+}

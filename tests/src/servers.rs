@@ -1,0 +1,112 @@
+//! Real servers and clients, from Debian's packages.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread::sleep,
+    time::Duration,
+};
+
+use lb_userspace::bed::{Bed, Host, Namespace};
+
+/// Where nginx of every backend listens.
+pub const PORT: u16 = 80;
+
+/// Until a server that was started listens.
+const SETTLING: Duration = Duration::from_millis(200);
+
+/// A web server in each backend, each of which answers with its own name.
+///
+/// # Panics
+///
+/// If nginx cannot be started.
+#[must_use]
+pub fn nginx_everywhere(bed: &Bed) -> Vec<Server> {
+    (0..bed.backends().len()).map(|nth| nginx(bed, nth)).collect()
+}
+
+/// A server, killed when this is dropped, as a crash would.
+pub struct Server(Child);
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.0.kill().expect("a process of our own");
+        self.0.wait().expect("it ends");
+    }
+}
+
+/// Starts a server in a namespace.
+///
+/// # Panics
+///
+/// If it cannot be started.
+#[must_use]
+pub fn start(namespace: &Namespace, program: &str, arguments: &[&str]) -> Server {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    let server = Server(namespace.spawn(&mut command).expect("installed"));
+    sleep(SETTLING);
+    server
+}
+
+/// Starts nginx in a backend. It serves what lies in [`root`] under `/files/`.
+///
+/// # Panics
+///
+/// If it cannot be started.
+#[must_use]
+pub fn nginx(bed: &Bed, nth: usize) -> Server {
+    let directory = bed.directory().join(format!("nginx{nth}"));
+    fs::create_dir_all(&directory).expect("a directory");
+    let file = directory.join("nginx.conf");
+    fs::write(&file, configuration(nth, &directory, &root(bed))).expect("written");
+    start(&bed.backends()[nth].namespace, "nginx", &["-c", &file.display().to_string()])
+}
+
+/// The directory whose files every nginx serves.
+#[must_use]
+pub fn root(bed: &Bed) -> PathBuf {
+    bed.directory().join("files")
+}
+
+fn configuration(nth: usize, directory: &Path, root: &Path) -> String {
+    let (directory, root) = (directory.display(), root.display());
+    format!(
+        "daemon off;\nmaster_process off;\npid {directory}/pid;\nerror_log {directory}/error.log;\n\
+         events {{ worker_connections 4096; }}\n\
+         http {{ access_log off; client_body_temp_path {directory}/body; \
+         proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi; \
+         uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;\n\
+         server {{ listen {PORT} backlog=4096; location / {{ return 200 'backend{nth}'; }}\n\
+         location /files/ {{ alias {root}/; }} }} }}\n"
+    )
+}
+
+/// Runs a client to its end.
+///
+/// # Panics
+///
+/// If it cannot be started or fails.
+#[must_use]
+pub fn client(host: &Host, program: &str, arguments: &[&str]) -> String {
+    let output = attempt(&host.namespace, program, arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{program} {arguments:?}: {said}{printed}");
+    printed
+}
+
+/// Runs a program in a namespace to its end.
+///
+/// # Panics
+///
+/// If it cannot be started.
+#[must_use]
+pub fn attempt(namespace: &Namespace, program: &str, arguments: &[&str]) -> Output {
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let child = namespace.spawn(&mut command).expect("installed");
+    child.wait_with_output().expect("ended")
+}

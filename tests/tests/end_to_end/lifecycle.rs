@@ -1,0 +1,82 @@
+//! The daemon stops, starts, reloads; packets go on.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use lb_tests::{
+    balancer::{Balancer, detach},
+    requests,
+};
+use nix::sys::signal::Signal;
+
+use crate::bed::{Arms, Site, site, text, vip};
+
+#[test]
+#[ignore = "needs root"]
+fn packets_go_on_without_the_daemon_until_they_are_detached() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    balancer.stop(Signal::SIGTERM);
+    let answers = requests::send(&bed.clients()[0], vip(&bed), 90);
+    assert_eq!(answers.get(""), None, "{answers:?}");
+    assert_eq!(answers.len(), 3);
+    let output = detach(&bed);
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2);
+    let answers = requests::send(&bed.clients()[0], vip(&bed), 3);
+    assert_eq!(answers[""], 3, "nobody answers any more");
+    assert!(!detach(&bed).status.success(), "there is nothing left to detach");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_restart_loses_no_request() {
+    let Site { mut balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let goes_on = AtomicBool::new(true);
+    let (answers, balancer) = thread::scope(|scope| {
+        let client = &bed.clients()[0];
+        let to = vip(&bed);
+        let going = || goes_on.load(Ordering::Relaxed);
+        let sender = scope.spawn(move || requests::send_while(client, to, going));
+        for signal in [Signal::SIGTERM, Signal::SIGKILL] {
+            balancer.stop(signal);
+            thread::sleep(Duration::from_millis(300));
+            balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
+            thread::sleep(Duration::from_millis(500));
+        }
+        goes_on.store(false, Ordering::Relaxed);
+        (sender.join().expect("no panic"), balancer)
+    });
+    assert!(answers.values().sum::<u64>() > 500, "{answers:?}");
+    assert_eq!(answers.get(""), None, "{answers:?}");
+    balancer.wait_for_ring_of(3);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_reload_follows_the_file_and_a_bad_file_changes_nothing() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    balancer.reload(&text(&bed, &[1, 3]));
+    balancer.wait_for_ring_of(2);
+    let answers = requests::send(&bed.clients()[0], vip(&bed), 40);
+    assert_eq!((answers["backend0"], answers["backend1"]), (10, 30));
+    balancer.reload("interfaces = [");
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(balancer.services()[0].backends.len(), 2);
+    let answers = requests::send(&bed.clients()[0], vip(&bed), 40);
+    assert_eq!((answers["backend0"], answers["backend1"]), (10, 30));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn closed_connections_are_forgotten_in_time() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let short = text(&bed, &[1; 3]) + "[service.timeouts]\nclosed = \"500ms\"\n";
+    balancer.reload(&short);
+    let answers = requests::send(&bed.clients()[0], vip(&bed), 300);
+    assert_eq!(answers.get(""), None);
+    balancer.wait_for("an empty flow table", || balancer.status().flows.entries == 0);
+    assert_eq!(balancer.services()[0].backends[0].connections_total, 100);
+}

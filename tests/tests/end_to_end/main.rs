@@ -1,0 +1,11 @@
+//! The whole of it in network namespaces: the real daemon on native XDP, real servers, real
+//! clients.
+
+mod bed;
+mod bulk;
+mod command_line;
+mod health;
+mod host;
+mod lifecycle;
+mod refusals;
+mod sharing;

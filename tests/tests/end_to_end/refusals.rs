@@ -1,0 +1,61 @@
+//! Daemons that must not start, and must change nothing.
+
+use lb_tests::{balancer::Balancer, servers::attempt};
+
+use crate::bed::{Arms, Site, empty_bed, site, text};
+
+#[test]
+#[ignore = "needs root"]
+fn a_daemon_that_cannot_start_says_why_and_leaves_nothing() {
+    let bed = empty_bed(Arms::Two);
+    let good = text(&bed, &[1; 3]);
+    let cases = [
+        (good.replace("\"eth1\"", "\"eth9\""), 2, "there is no interface eth9"),
+        (good.replace("10.0.0.11:80", "10.0.0.1:80"), 2, "balancer itself"),
+        (good.replace("10.0.0.11:80", "203.0.113.10:80"), 2, "is the VIP of service web"),
+        (good.replace("10.0.0.11:80", "10.0.0.11:99999"), 2, "out of range"),
+        (good.replace("weight = 1", "weight = 0"), 2, "weight of 0"),
+    ];
+    for (text, code, word) in cases {
+        let output = Balancer::refused(&bed, &text);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.contains(word), "{said}");
+        assert!(said.contains("refused.toml:"), "{said}");
+        assert!(!bed.bpffs().join("xdplb").exists(), "{word}: something is left");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_foreign_program_is_not_replaced() {
+    let bed = empty_bed(Arms::Two);
+    let object = concat!(env!("CARGO_MANIFEST_DIR"), "/../lb-ebpf/object/bed.bpf.o");
+    let arguments = ["link", "set", "dev", "eth1", "xdpdrv", "obj", object, "sec", "xdp.frags"];
+    let attached = attempt(bed.balancer(), "ip", &arguments);
+    assert!(attached.status.success(), "{}", String::from_utf8_lossy(&attached.stderr));
+    let output = Balancer::refused(&bed, &text(&bed, &[1; 3]));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("eth1 has another XDP program attached"), "{said}");
+    assert!(!bed.bpffs().join("xdplb").exists(), "something is left");
+    let shown = attempt(bed.balancer(), "ip", &["-details", "link", "show"]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert_eq!(shown.matches("prog/xdp").count(), 1, "{shown}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_second_daemon_is_kept_out() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let same = text(&bed, &[1; 3]);
+    let output = Balancer::refused(&bed, &same);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("another daemon answers"), "{said}");
+    let other_socket = same.replace("xdplb.sock", "other.sock");
+    let said = Balancer::refused(&bed, &other_socket).stderr;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains("another xdplb daemon holds"), "{said}");
+    balancer.wait_for_ring_of(3);
+}

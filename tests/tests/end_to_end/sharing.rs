@@ -1,0 +1,45 @@
+//! Who gets how much.
+
+use lb_tests::requests;
+use lb_userspace::control::InterfaceMode;
+
+use crate::bed::{Arms, site, vip};
+
+const REQUESTS: u64 = 10_000;
+
+fn assert_exact_round_robin(arms: Arms) {
+    let site = site(arms, [1; 3]);
+    let modes: Vec<_> = site.balancer.status().interfaces.iter().map(|one| one.mode).collect();
+    assert!(modes.iter().all(|mode| *mode == InterfaceMode::Native), "{modes:?}");
+    let answers = requests::send(&site.bed.clients()[0], vip(&site.bed), REQUESTS);
+    assert_eq!(answers.values().sum::<u64>(), REQUESTS);
+    for name in ["backend0", "backend1", "backend2"] {
+        let share = answers[name];
+        assert!(share.abs_diff(REQUESTS / 3) <= 1, "{answers:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn ten_thousand_requests_are_shared_exactly_on_two_arms() {
+    assert_exact_round_robin(Arms::Two);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn ten_thousand_requests_are_shared_exactly_on_one_arm() {
+    assert_exact_round_robin(Arms::One);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn weights_give_their_shares() {
+    let weights = [1, 2, 5];
+    let site = site(Arms::Two, weights);
+    let answers = requests::send(&site.bed.clients()[0], vip(&site.bed), 8_000);
+    for (nth, weight) in weights.into_iter().enumerate() {
+        let wanted = 1_000 * u64::from(weight);
+        let got = answers[&format!("backend{nth}")];
+        assert!(got.abs_diff(wanted) * 100 <= wanted, "{answers:?}");
+    }
+}
