@@ -16,12 +16,8 @@ pub(crate) fn run() -> Result<()> {
     build::xdplb()?;
     exec::run(workspace::cargo().args(["test"]))?;
     if !root {
-        println!("SKIPPED, for they need root: packet tables, end to end, faults");
+        println!("SKIPPED: every test above that is \"ignored, needs root\"");
         return Ok(());
     }
-    exec::run(
-        workspace::cargo()
-            .args(["test", "--package", "lb-tests", "--"])
-            .args(["--ignored", "--test-threads=1"]),
-    )
+    exec::run(workspace::cargo().args(["test", "--", "--ignored", "--test-threads=1"]))
 }
