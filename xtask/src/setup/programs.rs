@@ -8,19 +8,19 @@ use crate::exec;
 struct Program {
     name: &'static str,
     package: &'static str,
-    /// Its package starts it as a service, which the tests have no use for.
-    is_service: bool,
+    /// What its package starts as a service, which the tests have no use for.
+    service: Option<&'static str>,
 }
 
 const fn tool(name: &'static str, package: &'static str) -> Program {
-    Program { name, package, is_service: false }
+    Program { name, package, service: None }
 }
 
 const fn server(name: &'static str) -> Program {
-    Program { name, package: name, is_service: true }
+    Program { name, package: name, service: Some(name) }
 }
 
-const PROGRAMS: [Program; 8] = [
+const PROGRAMS: [Program; 10] = [
     tool("curl", "curl"),
     tool("ethtool", "ethtool"),
     server("haproxy"),
@@ -28,6 +28,8 @@ const PROGRAMS: [Program; 8] = [
     tool("iperf3", "iperf3"),
     server("nginx"),
     tool("nft", "nftables"),
+    tool("ping", "iputils-ping"),
+    Program { name: "sshd", package: "openssh-server", service: Some("ssh") },
     tool("wrk", "wrk"),
 ];
 
@@ -50,10 +52,7 @@ pub(super) fn ensure() -> Result<()> {
         );
     }
     apt::install(&packages)?;
-    absent
-        .iter()
-        .filter(|program| program.is_service)
-        .try_for_each(|program| apt::disable(program.name))
+    absent.iter().filter_map(|program| program.service).try_for_each(apt::disable)
 }
 
 fn absent() -> impl Iterator<Item = &'static Program> {
