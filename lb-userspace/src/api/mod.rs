@@ -81,3 +81,6 @@ pub async fn serve(
         _ = stopped.changed() => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

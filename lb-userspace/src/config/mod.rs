@@ -125,3 +125,6 @@ impl Loaded {
         Diagnostics::new(&self.source, &[diagnostic]).into()
     }
 }
+
+#[cfg(test)]
+mod tests;
