@@ -1,10 +1,6 @@
 //! The table of known connections: always pairs, one entry for each direction.
 
-use aya_ebpf::{
-    bindings::{BPF_F_NO_PREALLOC, BPF_NOEXIST},
-    btf_maps::HashMap,
-    macros::btf_map,
-};
+use aya_ebpf::{bindings::BPF_NOEXIST, btf_maps::HashMap, macros::btf_map};
 use lb_common::{
     backend::Hop,
     flow::{Flow, FlowKey, Rewrite, State, marks, ticks},
@@ -20,9 +16,8 @@ use crate::{
 
 const ENTRIES: usize = 2 * limits::DEFAULT_FLOWS as usize;
 
-/// Without preallocation, memory is taken as connections come.
 #[btf_map]
-static FLOWS: HashMap<FlowKey, Flow, ENTRIES, { BPF_F_NO_PREALLOC as usize }> = HashMap::new();
+static FLOWS: HashMap<FlowKey, Flow, ENTRIES> = HashMap::new();
 
 /// How many source ports are tried for a connection.
 const PORT_TRIES: usize = 8;

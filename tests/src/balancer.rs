@@ -30,7 +30,7 @@ const POLL: Duration = Duration::from_millis(50);
 #[must_use]
 pub fn configuration(bed: &Bed, rest: &str) -> String {
     format!(
-        "interfaces = {:?}\nbpffs = \"{}\"\n{rest}\n[api]\nsocket = \"{}\"\n",
+        "interfaces = {:?}\nbpffs = \"{}\"\n{rest}\nlimits.flows = 100_000\n[api]\nsocket = \"{}\"\n",
         bed.interfaces(),
         bed.bpffs().display(),
         socket(bed).display()

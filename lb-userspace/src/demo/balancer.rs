@@ -113,6 +113,9 @@ bpffs = "{bpffs}"
 [api]
 socket = "{socket}"
 
+[limits]
+flows = 100_000
+
 [[service]]
 name = "web"
 vip = "{vip}"
