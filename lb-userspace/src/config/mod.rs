@@ -3,6 +3,8 @@
 mod diagnostics;
 mod parse;
 mod schema;
+#[cfg(test)]
+mod tests;
 mod validate;
 
 use std::{

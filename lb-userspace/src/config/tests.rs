@@ -1,0 +1,241 @@
+use std::{net::SocketAddr, time::Duration};
+
+use proptest::prelude::*;
+
+use super::{Loaded, Source, XdpMode, parse};
+use crate::model::{HealthCheck, Probe, Timeouts};
+
+const SERVICE: &str = "[[service]]\nname = \"web\"\nvip = \"203.0.113.10:80\"\n";
+
+fn read(text: &str) -> Result<Loaded, String> {
+    let source = Source { path: "lb.toml".to_owned(), text: text.to_owned() };
+    parse::parse(source).map_err(|error| error.to_string())
+}
+
+/// The errors in one service whose further lines, from line 5 of the file on, are these.
+fn errors_in_service(lines: &str) -> String {
+    read(&format!("interfaces = [\"eth0\"]\n{SERVICE}{lines}")).expect_err(lines)
+}
+
+fn assert_shows(shown: &str, place: &str, message: &str, mend: &str) {
+    for part in [format!("lb.toml:{place}\n"), message.to_owned(), mend.to_owned()] {
+        assert!(shown.contains(&part), "{part:?} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn what_is_not_said_has_a_default() {
+    let loaded = read(&format!(
+        "interfaces = [\"eth0\"]\n{SERVICE}[[service.backend]]\naddress = \"10.0.0.11:80\"\n"
+    ));
+    let loaded = loaded.expect("valid");
+    assert_eq!(loaded.warnings, []);
+    let config = loaded.config;
+    assert_eq!(config.xdp_mode, XdpMode::Auto);
+    assert_eq!(config.snat_ports, 1_024..=32_767);
+    assert_eq!(config.limits.flows, 1_000_000);
+    assert_eq!(config.api.socket.to_str(), Some(crate::DEFAULT_SOCKET));
+    let service = &config.services[0];
+    assert_eq!(service.health, HealthCheck::default());
+    assert_eq!(service.timeouts, Timeouts::default());
+    let backend = &service.backends[0];
+    assert_eq!(backend.address, SocketAddr::from(([10, 0, 0, 11], 80)));
+    assert_eq!((backend.weight, backend.backup), (1, false));
+}
+
+#[test]
+fn a_service_overrides_the_defaults_key_by_key() {
+    let loaded = read(&format!(
+        "interfaces = [\"eth0\"]\n\
+         [defaults.health]\ninterval = \"5s\"\nfall = 7\n\
+         [defaults.timeouts]\nclosing = \"30s\"\n\
+         {SERVICE}health = {{ type = \"none\", interval = \"500ms\" }}\n\
+         timeouts = {{ established = \"1h 30m\" }}\n"
+    ));
+    let service = loaded.expect("valid").config.services.remove(0);
+    let expected = HealthCheck {
+        probe: Probe::None,
+        interval: Duration::from_millis(500),
+        fall: 7,
+        ..HealthCheck::default()
+    };
+    assert_eq!(service.health, expected);
+    let expected = Timeouts {
+        established: Duration::from_secs(90 * 60),
+        closing: Duration::from_secs(30),
+        ..Timeouts::default()
+    };
+    assert_eq!(service.timeouts, expected);
+}
+
+#[test]
+fn an_invalid_file_is_shown_with_place_and_mend() {
+    let cases = [
+        ("interfaces = []", "1:14", "no interface is named", "interfaces = [\"eth0\"]"),
+        ("interfaces = [\"a\", \"a\"]", "1:20", "interface a is named twice", "remove one"),
+        ("interfaces = [\"a\"]\nweigth = 1", "2:1", "unknown field `weigth`", "`xdp_mode`"),
+        ("interfaces = [\"a\"]\nxdp_mode = \"fast\"", "2:12", "unknown variant `fast`", "`native`"),
+        ("interfaces = [\"a\"", "1:18", "unclosed array", "expected `]`"),
+        ("xdp_mode = \"auto\"", "1:1", "missing field `interfaces`", ""),
+        (
+            "interfaces = [\"a\"]\nsnat_ports = \"9-1\"",
+            "2:14",
+            "not a range of ports",
+            "\"1024-32767\"",
+        ),
+        (
+            "interfaces = [\"a\"]\nsnat_addresses = [\"10.0.0.2\", \"10.0.0.2\"]",
+            "2:31",
+            "address 10.0.0.2 is given twice",
+            "remove one",
+        ),
+        (
+            "interfaces = [\"a\"]\nlimits.flows = 16_000_001",
+            "2:16",
+            "16000001 connections are out of range",
+            "1 to 16000000",
+        ),
+    ];
+    for (text, place, message, mend) in cases {
+        assert_shows(&read(text).expect_err(text), place, message, mend);
+    }
+}
+
+#[test]
+fn an_invalid_service_is_shown_with_place_and_mend() {
+    let cases = [
+        ("mode = \"dsr\"", "5:8", "mode dsr is not supported", "\"nat\""),
+        ("scheduler = \"maglev\"", "5:13", "scheduler maglev is not supported", "\"round-robin\""),
+        ("health.type = \"http\"", "5:15", "health check http is not supported", "\"tcp\""),
+        ("health.rise = 0", "5:15", "at least 1", "first check"),
+        ("health.interval = \"0s\"", "5:19", "this time is out of range", "\"500ms\""),
+        ("health.timeout = \"2\"", "5:18", "expected a duration", ""),
+        ("timeouts.established = \"26d\"", "5:24", "this time is out of range", "7d"),
+    ];
+    for (line, place, message, mend) in cases {
+        assert_shows(&errors_in_service(line), place, message, mend);
+    }
+}
+
+#[test]
+fn an_invalid_backend_is_shown_with_place_and_mend() {
+    let cases = [
+        ("address = \"10.0.0.1:80\", weight = 0", "5:48", "a weight of 0", "`xdplb backend drain`"),
+        ("address = \"10.0.0.1:80\", weight = 70000", "5:48", "weight 70000", "1 to 65535"),
+        ("address = \"10.0.0.1:80\", weight = -1", "5:48", "weight -1", "1 to 65535"),
+        ("address = \"10.0.0.1:99999\"", "5:24", "port 99999 is out of range", "1 to 65535"),
+        ("address = \"10.0.0.1:0\"", "5:24", "port 0 is out of range", "1 to 65535"),
+        ("address = \"10.0.0.1\"", "5:24", "the port is missing", "10.0.0.1:80"),
+        ("address = \"db1:5432\"", "5:24", "db1 is not an IPv4 address", "not looked up"),
+        ("address = \"[fd00::1]:80\"", "5:24", "IPv6 is not supported yet", "IPv4"),
+        ("address = \"203.0.113.10:80\"", "5:24", "is the VIP of service web", "behind it"),
+        ("address = \"203.0.113.10:080\"", "5:24", "is the VIP of service web", "behind it"),
+        (
+            "address = \"10.0.0.1:80\" }, { address = \"10.0.0.1:80\"",
+            "5:53",
+            "backend 10.0.0.1:80 is given twice",
+            "larger weight",
+        ),
+    ];
+    for (backend, place, message, mend) in cases {
+        let shown = errors_in_service(&format!("backend = [{{ {backend} }}]"));
+        assert_shows(&shown, place, message, mend);
+    }
+}
+
+#[test]
+fn services_must_differ_and_be_ipv4_tcp() {
+    let cases = [
+        ("web", "203.0.113.11:80", "6:8", "two services are named web", "rename one"),
+        ("b", "203.0.113.10:80/tcp", "7:7", "is that of service web already", "own address"),
+        ("b", "203.0.113.11:53/udp", "7:7", "protocol udp is not supported yet", "TCP"),
+        ("b", "[2001:db8::1]:80", "7:7", "IPv6 is not supported yet", "IPv4"),
+        ("b c", "203.0.113.11:80", "6:8", "this cannot be a service's name", "letters, digits"),
+    ];
+    for (name, vip, place, message, mend) in cases {
+        let second = format!("[[service]]\nname = \"{name}\"\nvip = \"{vip}\"");
+        assert_shows(&errors_in_service(&second), place, message, mend);
+    }
+}
+
+#[test]
+fn all_errors_are_shown_at_once_in_the_files_order() {
+    let shown = errors_in_service(
+        "mode = \"gue\"\nscheduler = \"random\"\nbackend = [{ address = \"x\", weight = 0 }]",
+    );
+    let places: Vec<_> = shown.lines().filter(|line| line.contains("--> lb.toml:")).collect();
+    assert_eq!(places.len(), 4, "{shown}");
+    let marked: Vec<_> = ["5:8", "6:13", "7:24", "7:38"].map(|place| shown.find(place)).into();
+    assert!(marked.is_sorted() && marked[0].is_some(), "{shown}");
+}
+
+#[test]
+fn unused_keys_are_warned_of() {
+    let text = "interfaces = [\"a\"]\nstate_dir = \"/var/lib/xdplb\"\napi.http = \"[::1]:9370\"\n";
+    let warnings = read(text).expect("valid").warnings;
+    assert_eq!(warnings.len(), 2);
+    assert_shows(&warnings[0].to_string(), "2:13", "`state_dir` is not used", "");
+    assert_shows(&warnings[1].to_string(), "3:12", "`api.http` is not served", "unix socket");
+}
+
+#[test]
+fn the_live_systems_errors_have_a_place_too() {
+    let text = format!(
+        "interfaces = [\"a\", \"b\"]\n{SERVICE}backend = [{{ address = \"10.0.0.1:80\" }}]\n"
+    );
+    let loaded = read(&text).expect("valid");
+    let shown = loaded.interface_error(1, "there is none", "make it").to_string();
+    assert_shows(&shown, "1:20", "there is none", "make it");
+    let shown = loaded.backend_error(0, 0, "this is here", "go there").to_string();
+    assert_shows(&shown, "5:24", "this is here", "go there");
+}
+
+#[test]
+fn only_what_a_running_daemon_cannot_change_is_refused() {
+    let before = read("interfaces = [\"a\"]").expect("valid").config;
+    let other = |line: &str| read(&format!("interfaces = [\"b\"]\n{line}")).expect("valid").config;
+    before.refuse_restart_only(&other("xdp_mode = \"native\"")).expect("may change");
+    let refused = before.refuse_restart_only(&other("limits.flows = 5")).expect_err("fixed");
+    assert!(refused.to_string().contains("`limits.flows` has changed: restart"), "{refused}");
+}
+
+/// Words of the file's language, so that some of the texts come far.
+fn fragments() -> impl Strategy<Value = String> {
+    let words = [
+        "interfaces = ",
+        "[\"eth0\"]",
+        "\n",
+        SERVICE,
+        "[[service.backend]]\n",
+        "address = ",
+        "\"10.0.0.1:80\"",
+        "weight = ",
+        "-1",
+        "70000",
+        "[defaults.health]\n",
+        "interval = ",
+        "\"9y\"",
+        "{",
+        "}",
+        "[",
+        "]",
+        "\"",
+        "é",
+        "\u{1f4a5}",
+        "\r",
+        "\0",
+        "/udp",
+        "snat_ports = ",
+    ];
+    prop::collection::vec(prop::sample::select(words.to_vec()), 0..30)
+        .prop_map(|words| words.concat())
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(text in prop_oneof![any::<String>(), fragments()]) {
+        if let Err(shown) = read(&text) {
+            prop_assert!(shown.contains("lb.toml:"), "{}", shown);
+        }
+    }
+}
