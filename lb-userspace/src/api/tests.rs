@@ -1,0 +1,218 @@
+use std::{fs, io, os::unix::fs::PermissionsExt as _, path::PathBuf};
+
+use http_body_util::{BodyExt as _, Full};
+use hyper::{Method, Request, Response, body::Bytes, client::conn::http1::handshake};
+use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use tempfile::TempDir;
+use tokio::{
+    net::UnixStream,
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+
+use super::{Client, ClientError, NewBackend, Problem, listen, serve};
+use crate::{
+    control::{self, BackendView, Change, Refusal, Reply, ServiceView, Settings, Stats},
+    model::{Admin, Health, Mode, Protocol, Scheduler},
+};
+
+/// An API with a daemon's loop behind it that has one service, `web`, and tells what is asked.
+struct Bed {
+    directory: TempDir,
+    changes: mpsc::Receiver<Change>,
+    server: JoinHandle<anyhow::Result<()>>,
+    stopping: watch::Sender<()>,
+}
+
+impl Bed {
+    async fn new() -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let listener = listen(&directory.path().join("socket")).await.expect("listens");
+        let (handle, requests) = control::channel(8);
+        let (told, changes) = mpsc::channel(8);
+        let (stopping, stopped) = watch::channel(());
+        let server = tokio::spawn(serve(listener, handle, stopped));
+        tokio::spawn(answer(requests, told));
+        Self { directory, changes, server, stopping }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("socket")
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.socket())
+    }
+
+    async fn send(&self, method: Method, path: &str, body: &'static str) -> Response<Bytes> {
+        let stream = UnixStream::connect(self.socket()).await.expect("connects");
+        let (mut sender, connection) = handshake(TokioIo::new(stream)).await.expect("speaks HTTP");
+        tokio::spawn(connection);
+        let request = Request::builder().method(method).uri(path).header("host", "xdplb");
+        let request = request.header("content-type", "application/json");
+        let request = request.body(Full::new(Bytes::from(body))).expect("a request");
+        let answer = sender.send_request(request).await.expect("answers");
+        let (parts, body) = answer.into_parts();
+        Response::from_parts(parts, body.collect().await.expect("a body").to_bytes())
+    }
+}
+
+async fn answer(mut requests: mpsc::Receiver<control::Request>, told: mpsc::Sender<Change>) {
+    while let Some(request) = requests.recv().await {
+        match request {
+            control::Request::Services(reply) => give(reply, Ok(vec![web()])),
+            control::Request::Change(change, reply) => {
+                let known = change.service() == "web";
+                let refusal = Refusal::NotFound(format!("no service {}", change.service()));
+                told.send(change).await.expect("the test listens");
+                give(reply, if known { Ok(web()) } else { Err(refusal) });
+            }
+            control::Request::Stats(reply) => give(reply, Err(Refusal::Failed("broken".into()))),
+            control::Request::Status(_) => {}
+        }
+    }
+}
+
+fn give<T>(reply: Reply<T>, answer: Result<T, Refusal>) {
+    reply.send(answer).ok();
+}
+
+fn web() -> ServiceView {
+    let backend = BackendView {
+        address: "10.0.0.11:80".parse().expect("an address"),
+        weight: 5,
+        backup: false,
+        admin: Admin::Draining,
+        health: Health::Up,
+        since: Timestamp::UNIX_EPOCH,
+        detail: "L4OK".to_owned(),
+        in_ring: false,
+        active_connections: 1,
+        connections_total: 2,
+        packets_total: 3,
+        bytes_total: 4,
+    };
+    ServiceView {
+        name: "web".to_owned(),
+        vip: "203.0.113.10:80".parse().expect("an address"),
+        protocol: Protocol::Tcp,
+        mode: Mode::Nat,
+        scheduler: Scheduler::RoundRobin,
+        backends: vec![backend],
+    }
+}
+
+#[tokio::test]
+async fn a_service_has_the_shape_of_the_contract() {
+    let answer = Bed::new().await.send(Method::GET, "/v1/services/web", "").await;
+    assert_eq!(answer.headers()["content-type"], "application/json");
+    let shown: serde_json::Value = serde_json::from_slice(answer.body()).expect("JSON");
+    let expected = serde_json::json!({
+        "name": "web", "vip": "203.0.113.10:80", "protocol": "tcp", "mode": "nat",
+        "scheduler": "round-robin",
+        "backends": [{
+            "address": "10.0.0.11:80", "weight": 5, "backup": false, "admin": "draining",
+            "health": "up", "since": "1970-01-01T00:00:00Z", "detail": "L4OK", "in_ring": false,
+            "active_connections": 1, "connections_total": 2, "packets_total": 3, "bytes_total": 4,
+        }],
+    });
+    assert_eq!(shown, expected);
+}
+
+#[tokio::test]
+async fn what_the_client_orders_reaches_the_daemon() {
+    let mut bed = Bed::new().await;
+    let client = bed.client();
+    assert_eq!(client.services().await.expect("listed"), [web()]);
+    let address = "10.0.0.12:80".parse().expect("an address");
+    let new = NewBackend { address, weight: 3, backup: true };
+    client.add("web", &new).await.expect("added");
+    let settings = Settings { admin: Some(Admin::Draining), ..Settings::default() };
+    client.set("web", address, &settings).await.expect("set");
+    client.remove("web", "[2001:db8::1]:80".parse().expect("an address")).await.expect("removed");
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.push(bed.changes.recv().await.expect("a change").to_string());
+    }
+    assert_eq!(told[0], "web: 10.0.0.12:80 added with weight 3");
+    assert!(told[1].contains("Draining"), "{told:?}");
+    assert_eq!(told[2], "web: [2001:db8::1]:80 removed");
+}
+
+#[tokio::test]
+async fn names_are_not_part_of_the_path() {
+    let bed = Bed::new().await;
+    for name in ["web?", "web#", "ä b", "..", "web/backends"] {
+        let error = bed.client().service(name).await.expect_err(name);
+        assert_eq!(error.to_string(), format!("there is no service {name}"));
+    }
+}
+
+#[tokio::test]
+async fn every_error_is_a_problem_document() {
+    let bed = Bed::new().await;
+    let backends = "/v1/services/web/backends";
+    let backend = "/v1/services/web/backends/10.0.0.11:80";
+    let cases = [
+        (Method::GET, "/v1/nothing", "", 404, "nothing at this path"),
+        (Method::DELETE, "/v1/status", "", 405, "does not take this method"),
+        (Method::GET, "/v1/services/nope", "", 404, "no service nope"),
+        (Method::GET, "/v1/services/%ff", "", 400, "UTF-8"),
+        (Method::POST, backends, "{", 400, "EOF"),
+        (Method::POST, backends, "{}", 422, "address"),
+        (Method::POST, backends, r#"{"address":"10.0.0.1:80","wieght":1}"#, 422, "wieght"),
+        (Method::POST, backends, r#"{"address":"10.0.0.1:80","weight":70000}"#, 422, "70000"),
+        (Method::POST, "/v1/services/%ff/backends", "{}", 400, "UTF-8"),
+        (Method::PATCH, backend, r#"{"admin":"asleep"}"#, 422, "asleep"),
+        (Method::PATCH, "/v1/services/web/backends/here", "{}", 400, "here"),
+        (Method::DELETE, "/v1/services/nope/backends/10.0.0.1:80", "", 404, "no service nope"),
+        (Method::GET, "/v1/stats", "", 500, "broken"),
+        (Method::GET, "/v1/status", "", 500, "stopping"),
+    ];
+    for (method, path, body, status, word) in cases {
+        let answer = bed.send(method, path, body).await;
+        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json", "{path}");
+        let problem: Problem = serde_json::from_slice(answer.body()).expect(path);
+        assert_eq!(problem.status, status, "{path}");
+        assert!(problem.detail.contains(word), "{path}: {}", problem.detail);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_the_client() {
+    let refused: Result<Stats, _> = Bed::new().await.client().stats().await;
+    let Err(ClientError::Refused(problem)) = refused else { panic!("{refused:?}") };
+    assert_eq!((problem.status, problem.detail.as_str()), (500, "broken"));
+}
+
+#[tokio::test]
+async fn the_socket_is_for_root_and_its_group_and_gone_at_the_end() {
+    let bed = Bed::new().await;
+    let socket = bed.socket();
+    let mode = fs::metadata(&socket).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+    let second = listen(&socket).await.expect_err("one answers");
+    assert!(second.to_string().contains("another daemon answers"), "{second}");
+    drop(bed.stopping);
+    bed.server.await.expect("no panic").expect("stopped");
+    let gone = fs::symlink_metadata(&socket).expect_err("gone");
+    assert_eq!(gone.kind(), io::ErrorKind::NotFound);
+    let error = Client::new(socket).services().await.expect_err("nobody");
+    assert!(matches!(error, ClientError::Absent { .. }), "{error}");
+    assert!(error.to_string().contains("xdplb run -c FILE"), "{error}");
+}
+
+#[tokio::test]
+async fn only_a_socket_that_nobody_answers_at_is_replaced() {
+    let directory = TempDir::new().expect("a directory");
+    let stale = directory.path().join("stale");
+    drop(std::os::unix::net::UnixListener::bind(&stale).expect("binds"));
+    listen(&stale).await.expect("replaced");
+    let file = directory.path().join("file");
+    fs::write(&file, "precious").expect("written");
+    let error = listen(&file).await.expect_err("not a socket");
+    assert!(format!("{error:#}").contains("it is not a socket"), "{error:#}");
+    assert_eq!(fs::read_to_string(&file).expect("still there"), "precious");
+}
