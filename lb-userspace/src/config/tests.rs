@@ -61,7 +61,7 @@ fn a_service_overrides_the_defaults_key_by_key() {
     };
     assert_eq!(service.health, expected);
     let expected = Timeouts {
-        established: Duration::from_secs(90 * 60),
+        established: Duration::from_mins(90),
         closing: Duration::from_secs(30),
         ..Timeouts::default()
     };

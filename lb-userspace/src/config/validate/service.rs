@@ -24,8 +24,7 @@ use crate::{
 const LONGEST_NAME: usize = 63;
 
 /// The longest is well within the 26 days that the flow table's clock can tell apart.
-const PERIODS: RangeInclusive<Duration> =
-    Duration::from_millis(1)..=Duration::from_secs(7 * 24 * 60 * 60);
+const PERIODS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(7 * 24);
 
 /// The services' names, by their VIPs.
 type Owners<'a> = HashMap<SocketAddr, &'a str>;
