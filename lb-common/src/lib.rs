@@ -17,6 +17,7 @@ pub mod service;
 pub mod snat;
 pub mod stats;
 pub mod tcp;
+pub mod template;
 #[cfg(feature = "user")]
 mod user;
 pub mod wire;

@@ -8,6 +8,7 @@ use crate::{
     service::{Service, ServiceKey},
     snat::Source,
     stats::{Count, Traffic},
+    template::Template,
 };
 
 macro_rules! pod {
@@ -23,4 +24,4 @@ macro_rules! pod {
     };
 }
 
-pod!(Backend, Count, Flow, FlowKey, Service, ServiceKey, Source, Traffic);
+pod!(Backend, Count, Flow, FlowKey, Service, ServiceKey, Source, Template, Traffic);

@@ -15,7 +15,7 @@ use crate::{
     parse,
     raw::{Entry, Packet},
     rewrite::{nat, reset},
-    select, service, stats,
+    select, service, stats, trace,
 };
 
 #[inline(always)]
@@ -65,6 +65,7 @@ fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, R
 #[inline(always)]
 fn unknown(packet: &mut Packet, key: &FlowKey, ingress: u32) -> Result<Outcome, Reason> {
     let service = service::lookup(key).ok_or(Reason::NotOurs)?;
+    let context = packet.context();
     let headers = parse::headers(packet)?;
     let flags = headers.tcp.flags;
     if flags & tcp::RST != 0 {
@@ -80,6 +81,7 @@ fn unknown(packet: &mut Packet, key: &FlowKey, ingress: u32) -> Result<Outcome, 
     };
     let entry = flow::open(key, backend, way_back(headers, ingress))?;
     stats::connection(backend);
+    trace::opened(&context, key, &entry.rewrite.to);
     known(headers, entry, ingress)
 }
 

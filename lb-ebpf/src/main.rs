@@ -18,6 +18,7 @@ mod select;
 mod service;
 mod snat;
 mod stats;
+mod trace;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use lb_common::reason::{Reason, Verdict};

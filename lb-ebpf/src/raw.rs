@@ -27,6 +27,12 @@ pub(crate) struct Packet {
 }
 
 impl Packet {
+    /// A handle on the context alone, for those who only hand it on.
+    #[inline(always)]
+    pub(crate) fn context(&self) -> XdpContext {
+        XdpContext::new(self.ctx.ctx)
+    }
+
     /// Bytes from the Ethernet header on, without those in further buffers.
     #[inline(always)]
     pub(crate) fn length(&self) -> usize {

@@ -109,6 +109,11 @@ impl Object {
         ports.insert(ifindex, ifindex, None, 0).expect("an interface that can send");
     }
 
+    #[must_use]
+    pub fn program(&self) -> &Xdp {
+        self.ebpf.program("xdplb").expect("named").try_into().expect("XDP")
+    }
+
     /// Sends a frame through the program.
     ///
     /// # Panics
@@ -129,14 +134,13 @@ impl Object {
     /// As [`Self::run`], for frames that others are sent beside.
     #[must_use]
     pub fn run_uncounted(&self, frame: &[u8]) -> (Action, Vec<u8>) {
-        let program: &Xdp = self.ebpf.program("xdplb").expect("named").try_into().expect("XDP");
         let mut out = vec![0; FRAME_ROOM];
         let options = TestRunOptions {
             data_in: Some(frame),
             data_out: Some(&mut out),
             ..TestRunOptions::default()
         };
-        let result = program.test_run(options).expect("the kernel runs it");
+        let result = self.program().test_run(options).expect("the kernel runs it");
         out.truncate(result.data_size_out as usize);
         let action = match result.return_value {
             0 => Action::Aborted,
@@ -184,6 +188,15 @@ impl Object {
         let flows: HashMap<_, FlowKey, Flow> =
             self.ebpf.map("FLOWS").expect("named").try_into().expect("typed");
         flows.iter().map(|entry| entry.expect("readable")).collect()
+    }
+
+    /// Removes both entries of the connection whose client sends packets of this tuple.
+    pub fn remove_connection(&mut self, key: &FlowKey) {
+        let map = self.ebpf.map_mut("FLOWS").expect("named");
+        let mut flows: HashMap<_, FlowKey, Flow> = map.try_into().expect("typed");
+        let flow = flows.get(key, 0).expect("known");
+        flows.remove(&flow.partner()).expect("a pair");
+        flows.remove(key).expect("known");
     }
 
     pub fn remove_flow(&mut self, key: &FlowKey) {

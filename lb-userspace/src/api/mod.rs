@@ -3,8 +3,6 @@
 mod client;
 mod problem;
 mod routes;
-#[cfg(test)]
-mod tests;
 
 use std::{
     fs, io,
@@ -89,3 +87,6 @@ pub async fn serve(
         _ = stopped.changed() => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

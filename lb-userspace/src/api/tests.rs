@@ -141,6 +141,17 @@ async fn what_the_client_orders_reaches_the_daemon() {
 }
 
 #[tokio::test]
+async fn what_a_new_backend_does_not_say_has_a_default() {
+    let mut bed = Bed::new().await;
+    let body = r#"{"address":"10.0.0.12:80"}"#;
+    let answer = bed.send(Method::POST, "/v1/services/web/backends", body).await;
+    assert_eq!(answer.status(), 201);
+    let change = bed.changes.recv().await;
+    let Some(Change::AddBackend { backend, .. }) = change else { panic!("{change:?}") };
+    assert_eq!((backend.weight, backend.backup, backend.admin), (1, false, Admin::Enabled));
+}
+
+#[tokio::test]
 async fn names_are_not_part_of_the_path() {
     let bed = Bed::new().await;
     for name in ["web?", "web#", "ä b", "..", "web/backends"] {

@@ -69,7 +69,7 @@ fn backend_row(backend: &BackendView, wide: bool) -> Vec<String> {
     if wide {
         row.push(backend.packets_total.to_string());
         row.push(backend.bytes_total.to_string());
-        row.push(backend.since.strftime("%F %T %Z").to_string());
+        row.push(backend.since.strftime("%F %T UTC").to_string());
     }
     row.push(backend.detail.clone());
     row

@@ -21,7 +21,7 @@ pub(super) async fn status(client: &Client, output: Output) -> Result<ExitCode, 
 
 fn print(status: &Status) -> Result<(), Failure> {
     let Status { version, pid, started, config, flows, .. } = status;
-    let started = started.strftime("%F %T %Z");
+    let started = started.strftime("%F %T UTC");
     print_line(&format!("xdplb {version}, pid {pid}, since {started}, {config}"))?;
     let mut interfaces = table(&["INTERFACE", "INDEX", "XDP"]);
     for interface in &status.interfaces {

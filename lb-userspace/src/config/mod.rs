@@ -3,8 +3,6 @@
 mod diagnostics;
 mod parse;
 mod schema;
-#[cfg(test)]
-mod tests;
 mod validate;
 
 use std::{
@@ -127,3 +125,6 @@ impl Loaded {
         Diagnostics::new(&self.source, &[diagnostic]).into()
     }
 }
+
+#[cfg(test)]
+mod tests;

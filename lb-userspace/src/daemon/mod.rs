@@ -126,6 +126,7 @@ impl Daemon {
         neighbours: Neighbours,
     ) -> Result<Self> {
         let mut dataplane = Dataplane::load(&config.bpffs, config.limits.flows)?;
+        dataplane.follow_messages()?;
         let image = dataplane.adopt()?;
         let mut arena = Arena::new(lb_common::limits::RING_SLOTS);
         for service in image.services.values() {

@@ -16,6 +16,9 @@ pub const PROGRAM: &str = "xdplb";
 
 const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lb.bpf.o"));
 
+/// Where the program's messages go, by aya-log.
+const MESSAGES: &str = "AYA_LOGS";
+
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 pub fn load(pins: &Pins, connections: u32) -> Result<Ebpf> {
@@ -28,7 +31,9 @@ pub fn load(pins: &Pins, connections: u32) -> Result<Ebpf> {
     for (name, shape) in &shapes {
         pins.check(name, *shape)?;
     }
+    let level = log::max_level() as u8;
     let mut loader = EbpfLoader::new();
+    loader.override_global(aya_log::LEVEL, &level, true);
     loader.map_max_entries(FLOWS, entries);
     for (name, _) in &shapes {
         loader.map_pin_path(name, pins.map(name));
@@ -46,6 +51,7 @@ fn shapes(flow_entries: u32) -> Result<Vec<(String, Shape)>> {
     let mut shapes: Vec<_> = object
         .maps
         .iter()
+        .filter(|(name, _)| !is_of_the_build(name))
         .map(|(name, map)| {
             let max_entries = if name == FLOWS { flow_entries } else { map.max_entries() };
             let shape = Shape {
@@ -59,4 +65,9 @@ fn shapes(flow_entries: u32) -> Result<Vec<(String, Shape)>> {
         .collect();
     shapes.sort_by(|(a, _), (b, _)| a.cmp(b));
     Ok(shapes)
+}
+
+/// Whether a map belongs to one loaded program alone: its constants, and its messages.
+fn is_of_the_build(map: &str) -> bool {
+    map.starts_with('.') || map == MESSAGES
 }

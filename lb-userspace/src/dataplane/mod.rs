@@ -6,6 +6,7 @@ mod counters;
 mod detach;
 mod flows;
 mod load;
+mod messages;
 mod pins;
 
 use std::path::Path;

@@ -1,0 +1,72 @@
+//! What the benchmark's harness sends through the program that it measures.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Bytes of a benchmark's frame.
+pub const FRAME_LENGTH: usize = 64;
+
+/// An IPv4 TCP frame, and the clients that it comes from in turn.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Template {
+    /// As it stands on the wire, in words, so that a copy is eight loads and stores.
+    frame: [u64; FRAME_LENGTH / 8],
+    /// How many clients there are, less one.
+    last_client: u64,
+    sent: u64,
+}
+
+impl Template {
+    /// A frame from 2^`doublings` clients in turn, 2^32 at most, beginning with the `sent`th.
+    #[must_use]
+    pub fn new(frame: [u8; FRAME_LENGTH], doublings: u32, sent: u64) -> Self {
+        let last_client = (1 << doublings) - 1;
+        Self { frame: bytemuck::must_cast(frame), last_client, sent }
+    }
+
+    /// The frame of the next client. Neighbours in time are not neighbours in any table.
+    #[inline(always)]
+    pub fn next_frame(&mut self) -> [u64; FRAME_LENGTH / 8] {
+        /// Odd, so that its multiples meet every client before any of them twice.
+        const STRIDE: u64 = 0x9e37_79b9;
+        let client = self.sent.wrapping_mul(STRIDE) & self.last_client;
+        self.sent = self.sent.wrapping_add(1);
+        let mut frame = self.frame;
+        // The lower half of the source address, from byte 28 on, and the source port, from 34 on.
+        frame[3] ^= (client >> 16) << 32;
+        frame[4] ^= (client & 0xffff) << 16;
+        frame
+    }
+}
+
+const _: () = assert!(cfg!(target_endian = "little"));
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::{collections::HashSet, vec::Vec};
+
+    use super::{FRAME_LENGTH, Template};
+
+    fn frames(template: &mut Template, count: usize) -> Vec<[u8; FRAME_LENGTH]> {
+        (0..count).map(|_| bytemuck::must_cast(template.next_frame())).collect()
+    }
+
+    #[test]
+    fn one_client_sends_the_frame_itself() {
+        let frame = [7; FRAME_LENGTH];
+        assert_eq!(frames(&mut Template::new(frame, 0, 7), 3), [frame; 3]);
+    }
+
+    #[test]
+    fn clients_differ_in_address_and_port_only() {
+        let frame = [7; FRAME_LENGTH];
+        let sent = frames(&mut Template::new(frame, 18, 0), 1 << 18);
+        for other in &sent {
+            let changed = (0..FRAME_LENGTH).filter(|index| other[*index] != frame[*index]);
+            assert!(changed.into_iter().all(|index| matches!(index, 28 | 29 | 34 | 35)));
+        }
+        assert_eq!(sent.into_iter().collect::<HashSet<_>>().len(), 1 << 18);
+    }
+}

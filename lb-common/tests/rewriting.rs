@@ -1,0 +1,102 @@
+//! Rewrites and resets, judged by etherparse.
+
+use bytemuck::{bytes_of, from_bytes};
+use etherparse::{Ipv4HeaderSlice, PacketBuilder, TcpSlice};
+use lb_common::{
+    checksum::Delta,
+    flow::{Flow, FlowKey},
+    reset,
+    tcp::{ACK, FIN, RST, SYN},
+    wire::Headers,
+};
+use proptest::prelude::*;
+
+const HEADERS: usize = size_of::<Headers>();
+
+prop_compose! {
+    fn tuple()(src: [u8; 4], dst: [u8; 4], src_port: [u8; 2], dst_port: [u8; 2]) -> FlowKey {
+        FlowKey::tcp(src, src_port, dst, dst_port)
+    }
+}
+
+fn frame(tuple: &FlowKey, ttl: u8, sequence: u32, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    let [src_port, dst_port] = [tuple.src_port, tuple.dst_port].map(u16::from_be_bytes);
+    PacketBuilder::ethernet2([1; 6], [2; 6])
+        .ipv4(tuple.src, tuple.dst, ttl)
+        .tcp(src_port, dst_port, sequence, 512)
+        .write(&mut frame, payload)
+        .expect("builds");
+    frame
+}
+
+fn headers(frame: &[u8]) -> Headers {
+    *from_bytes(&frame[..HEADERS])
+}
+
+fn assert_checksums(headers: &Headers, payload: &[u8]) {
+    let bytes = bytes_of(headers);
+    let ip = Ipv4HeaderSlice::from_slice(&bytes[14..34]).expect("IPv4").to_header();
+    assert_eq!(ip.header_checksum, ip.calc_header_checksum());
+    let segment = [&bytes[34..], payload].concat();
+    let tcp = TcpSlice::from_slice(&segment).expect("TCP");
+    let sum = tcp.calc_checksum_ipv4(ip.source, ip.destination).expect("short");
+    assert_eq!(tcp.checksum(), sum);
+}
+
+proptest! {
+    #[test]
+    fn a_rewrite_keeps_both_checksums_right(
+        from in tuple(), to in tuple(), ttl in 2_u8.., sequence: u32,
+        payload in prop::collection::vec(any::<u8>(), 0..64),
+    ) {
+        let mut headers = headers(&frame(&from, ttl, sequence, &payload));
+        let rewrite = from.rewrite_to(&to);
+        headers.ip.src = to.src;
+        headers.ip.dst = to.dst;
+        headers.ip.ttl -= 1;
+        headers.tcp.src_port = to.src_port;
+        headers.tcp.dst_port = to.dst_port;
+        let ip = Delta::stored(rewrite.ip_delta).plus(Delta::TTL_DECREMENT);
+        headers.ip.checksum = ip.apply(headers.ip.checksum);
+        headers.tcp.checksum = Delta::stored(rewrite.tcp_delta).apply(headers.tcp.checksum);
+        prop_assert_eq!(FlowKey::of(&headers), to);
+        assert_checksums(&headers, &payload);
+    }
+
+    #[test]
+    fn each_entry_of_a_pair_leads_to_the_other(inside in tuple(), outside in tuple()) {
+        let there = Flow { rewrite: inside.rewrite_to(&outside), ..Flow::default() };
+        let back = Flow {
+            rewrite: outside.turned().rewrite_to(&inside.turned()),
+            ..Flow::default()
+        };
+        prop_assert_eq!(there.partner(), outside.turned());
+        prop_assert_eq!(back.partner(), inside);
+    }
+
+    #[test]
+    fn a_reset_is_a_whole_packet_that_the_sender_accepts(
+        tuple in tuple(), sequence: u32, acknowledgement: u32, flags in 0_u8..64,
+        payload in prop::collection::vec(any::<u8>(), 0..64),
+    ) {
+        let mut segment = headers(&frame(&tuple, 64, sequence, &payload));
+        segment.tcp.acknowledgement = acknowledgement.to_be_bytes();
+        segment.tcp.flags = flags;
+        let mut answer = segment;
+        reset::answer(&mut answer);
+        assert_checksums(&answer, &[]);
+        prop_assert_eq!(FlowKey::of(&answer), tuple.turned());
+        prop_assert_eq!(answer.ethernet.dst, segment.ethernet.src);
+        let [answered, acknowledged] =
+            [answer.tcp.sequence, answer.tcp.acknowledgement].map(u32::from_be_bytes);
+        if flags & ACK != 0 {
+            prop_assert_eq!((answer.tcp.flags, answered), (RST, acknowledgement));
+        } else {
+            let control = u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
+            let length = u32::try_from(payload.len()).expect("short") + control;
+            prop_assert_eq!(answer.tcp.flags, RST | ACK);
+            prop_assert_eq!((answered, acknowledged), (0, sequence.wrapping_add(length)));
+        }
+    }
+}

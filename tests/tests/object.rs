@@ -1,0 +1,62 @@
+//! What the shipped object says of itself, and what the verifier says of it.
+
+use std::collections::BTreeMap;
+
+use aya::{Ebpf, programs::Xdp};
+use aya_obj::{Object, ProgramSection};
+use lb_common::{
+    backend::Backend,
+    flow::{Flow, FlowKey},
+    service::{Service, ServiceKey},
+    snat::Source,
+    stats::{Count, Traffic},
+};
+use lb_tests::object::OBJECT;
+
+/// Far above what the program needs now, far below what the kernel allows (a million).
+const VERIFIER_BUDGET: u32 = 100_000;
+
+#[test]
+fn maps_have_the_shapes_of_the_shared_types() {
+    let object = Object::parse(OBJECT).expect("parses");
+    let shapes: BTreeMap<&str, (usize, usize)> = object
+        .maps
+        .iter()
+        .map(|(name, map)| (name.as_str(), (map.key_size() as usize, map.value_size() as usize)))
+        .collect();
+    let expected = [
+        ("BACKENDS", 4, size_of::<Backend>()),
+        ("FLOWS", size_of::<FlowKey>(), size_of::<Flow>()),
+        ("INCIDENTS_SEEN", 4, 8),
+        ("RINGS", 4, 4),
+        ("RING_TURNS", 4, 8),
+        ("SERVICES", size_of::<ServiceKey>(), size_of::<Service>()),
+        ("SNAT_SOURCES", 4, size_of::<Source>()),
+        ("SNAT_TURNS", 4, 8),
+        ("TRAFFIC", 4, size_of::<Traffic>()),
+        ("VERDICTS", 4, size_of::<Count>()),
+    ];
+    for (name, key, value) in expected {
+        assert_eq!(shapes.get(name), Some(&(key, value)), "{name}");
+    }
+    assert!(shapes.keys().all(|name| name.len() <= 15), "the kernel keeps 15 characters");
+}
+
+#[test]
+fn the_program_takes_jumbo_frames_and_has_a_licence() {
+    let object = Object::parse(OBJECT).expect("parses");
+    assert_eq!(object.license.to_bytes(), b"Dual MIT/GPL");
+    let program = object.programs.get("xdplb").expect("named");
+    assert!(matches!(program.section, ProgramSection::Xdp { frags: true, .. }));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_verifier_is_not_strained() {
+    let mut ebpf = Ebpf::load(OBJECT).expect("loads");
+    let program: &mut Xdp = ebpf.program_mut("xdplb").expect("named").try_into().expect("XDP");
+    program.load().expect("verifies");
+    let count = program.info().expect("known").verified_instruction_count().expect("counted");
+    println!("{count} instructions verified");
+    assert!(count < VERIFIER_BUDGET, "{count}");
+}
