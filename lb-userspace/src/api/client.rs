@@ -2,7 +2,7 @@
 
 use std::{fmt, io, net::SocketAddr, path::PathBuf};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Method, Request,
@@ -11,6 +11,7 @@ use hyper::{
     header::{CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
@@ -73,7 +74,7 @@ impl Client {
     }
 
     pub async fn service(&self, name: &str) -> Result<ServiceView, ClientError> {
-        self.get(&format!("/v1/services/{name}")).await
+        self.get(&service_path(name)).await
     }
 
     pub async fn add(
@@ -81,7 +82,8 @@ impl Client {
         service: &str,
         backend: &NewBackend,
     ) -> Result<ServiceView, ClientError> {
-        self.send(Method::POST, &format!("/v1/services/{service}/backends"), backend).await
+        let path = format!("{}/backends", service_path(service));
+        self.send(Method::POST, &path, backend).await
     }
 
     pub async fn set(
@@ -90,8 +92,7 @@ impl Client {
         address: SocketAddr,
         settings: &Settings,
     ) -> Result<ServiceView, ClientError> {
-        let path = format!("/v1/services/{service}/backends/{address}");
-        self.send(Method::PATCH, &path, settings).await
+        self.send(Method::PATCH, &backend_path(service, address), settings).await
     }
 
     pub async fn remove(
@@ -99,8 +100,7 @@ impl Client {
         service: &str,
         address: SocketAddr,
     ) -> Result<ServiceView, ClientError> {
-        let path = format!("/v1/services/{service}/backends/{address}");
-        self.send(Method::DELETE, &path, &()).await
+        self.send(Method::DELETE, &backend_path(service, address), &()).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
@@ -114,10 +114,28 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
         let stream = UnixStream::connect(&self.socket).await;
-        let stream =
-            stream.map_err(|error| ClientError::Absent { socket: self.socket.clone(), error })?;
+        let stream = stream.map_err(|error| self.unreachable(error))?;
         exchange(stream, method, path, body).await.map_err(ClientError::Broken)?
     }
+
+    fn unreachable(&self, error: io::Error) -> ClientError {
+        let socket = self.socket.clone();
+        if error.kind() != io::ErrorKind::PermissionDenied {
+            return ClientError::Absent { socket, error };
+        }
+        let socket = socket.display();
+        ClientError::Broken(anyhow!("{socket} is only for root and the socket's group ({error})"))
+    }
+}
+
+fn service_path(name: &str) -> String {
+    format!("/v1/services/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
+}
+
+fn backend_path(service: &str, address: SocketAddr) -> String {
+    let address = address.to_string();
+    let address = utf8_percent_encode(&address, NON_ALPHANUMERIC);
+    format!("{}/backends/{address}", service_path(service))
 }
 
 /// Sends one request and reads the answer: what was asked for, or a problem.
@@ -134,8 +152,7 @@ async fn exchange<T: DeserializeOwned>(
         .uri(path)
         .header(HOST, "xdplb")
         .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(serde_json::to_vec(body)?)))
-        .context("this name cannot stand in a request")?;
+        .body(Full::new(Bytes::from(serde_json::to_vec(body)?)))?;
     let answer = sender.send_request(request).await.context("the daemon does not answer")?;
     let status = answer.status();
     let body = answer.into_body().collect().await.context("the daemon's answer broke off")?;

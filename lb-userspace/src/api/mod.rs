@@ -6,11 +6,11 @@ mod routes;
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::watch,
@@ -50,12 +50,7 @@ pub async fn listen(path: &Path) -> Result<Listener> {
     if UnixStream::connect(path).await.is_ok() {
         bail!("another daemon answers at {}: stop it first", path.display());
     }
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot replace {}", path.display()));
-        }
-        _ => {}
-    }
+    remove_stale(path).with_context(|| format!("cannot replace {}", path.display()))?;
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)
             .with_context(|| format!("cannot make {}", directory.display()))?;
@@ -66,6 +61,17 @@ pub async fn listen(path: &Path) -> Result<Listener> {
     fs::set_permissions(path, fs::Permissions::from_mode(PERMISSIONS))
         .with_context(|| format!("cannot set the permissions of {}", path.display()))?;
     Ok(Listener { socket, file })
+}
+
+fn remove_stale(path: &Path) -> Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => ensure!(
+            found?.file_type().is_socket(),
+            "it is not a socket: remove it, or set `api.socket` to another path"
+        ),
+    }
+    Ok(fs::remove_file(path)?)
 }
 
 /// Serves until the other end of `stopped` is dropped.

@@ -4,7 +4,10 @@ use std::net::SocketAddr;
 
 use axum::{
     Json, Router,
-    extract::{FromRequest, FromRequestParts, Path, Request, State, rejection::JsonRejection},
+    extract::{
+        self, FromRequest, FromRequestParts, Request, State,
+        rejection::{JsonRejection, PathRejection},
+    },
     http::{StatusCode, request::Parts},
     routing::{get, post},
 };
@@ -77,7 +80,7 @@ async fn add(
 
 async fn set(
     State(handle): State<Handle>,
-    Place { service, address }: Place,
+    Path((service, address)): Path<(String, SocketAddr)>,
     Body(settings): Body<Settings>,
 ) -> Result<Json<ServiceView>, Problem> {
     Ok(Json(handle.change(Change::SetBackend { service, address, settings }).await?))
@@ -85,7 +88,7 @@ async fn set(
 
 async fn remove(
     State(handle): State<Handle>,
-    Place { service, address }: Place,
+    Path((service, address)): Path<(String, SocketAddr)>,
 ) -> Result<Json<ServiceView>, Problem> {
     Ok(Json(handle.change(Change::RemoveBackend { service, address }).await?))
 }
@@ -108,19 +111,20 @@ where
     }
 }
 
-/// A backend's place in the path.
-struct Place {
-    service: String,
-    address: SocketAddr,
-}
+/// What the path names; a path that does not name that is answered by a problem document.
+struct Path<T>(T);
 
-impl<S: Send + Sync> FromRequestParts<S> for Place {
+impl<T, S> FromRequestParts<S> for Path<T>
+where
+    extract::Path<T>: FromRequestParts<S, Rejection = PathRejection>,
+    S: Send + Sync,
+{
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match Path::from_request_parts(parts, state).await {
-            Ok(Path((service, address))) => Ok(Self { service, address }),
-            Err(rejection) => Err(Problem::new(StatusCode::BAD_REQUEST, rejection.body_text())),
+        match extract::Path::from_request_parts(parts, state).await {
+            Ok(extract::Path(named)) => Ok(Self(named)),
+            Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
         }
     }
 }

@@ -1,156 +1,229 @@
-use std::net::SocketAddr;
+use std::{fs, io, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Request as HttpRequest, StatusCode, body::Bytes, client::conn::http1::handshake};
+use hyper::{Method, Request, Response, body::Bytes, client::conn::http1::handshake};
 use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
-use tokio::{net::UnixStream, sync::watch, task::JoinHandle};
-
-use super::*;
-use crate::{
-    control::{self, Change, Refusal, Request, ServiceView},
-    model::{Admin, Mode, Protocol, Scheduler},
+use jiff::Timestamp;
+use tempfile::TempDir;
+use tokio::{
+    net::UnixStream,
+    sync::{mpsc, watch},
+    task::JoinHandle,
 };
 
-/// A server with a loop behind it that knows the service `web` and refuses to change others.
-struct Served {
-    path: PathBuf,
-    _stop: watch::Sender<()>,
-    server: JoinHandle<Result<()>>,
-    seen: tokio::sync::mpsc::UnboundedReceiver<Change>,
+use super::{Client, ClientError, NewBackend, Problem, listen, serve};
+use crate::{
+    control::{self, BackendView, Change, Refusal, Reply, ServiceView, Settings, Stats},
+    model::{Admin, Health, Mode, Protocol, Scheduler},
+};
+
+/// An API with a daemon's loop behind it that has one service, `web`, and tells what is asked.
+struct Bed {
+    directory: TempDir,
+    changes: mpsc::Receiver<Change>,
+    server: JoinHandle<anyhow::Result<()>>,
+    stopping: watch::Sender<()>,
 }
 
-async fn serve_fake(name: &str) -> Served {
-    let path = std::env::temp_dir().join(format!("xdplb-api-{name}-{}", std::process::id()));
-    let (handle, mut requests) = control::channel(1);
-    let (seen_by, seen) = tokio::sync::mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Some(request) = requests.recv().await {
-            match request {
-                Request::Services(reply) => drop(reply.send(Ok(vec![web()]))),
-                Request::Change(change, reply) if change.service() == "web" => {
-                    seen_by.send(change).unwrap();
-                    drop(reply.send(Ok(web())));
-                }
-                Request::Change(change, reply) => {
-                    let service = change.service();
-                    let refusal = Refusal::NotFound(format!("there is no service {service}"));
-                    drop(reply.send(Err(refusal)));
-                }
-                Request::Status(reply) => {
-                    drop(reply.send(Err(Refusal::Failed("broken".to_owned()))));
-                }
-                Request::Stats(reply) => {
-                    drop(reply.send(Err(Refusal::Conflict("busy".to_owned()))));
-                }
+impl Bed {
+    async fn new() -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let listener = listen(&directory.path().join("socket")).await.expect("listens");
+        let (handle, requests) = control::channel(8);
+        let (told, changes) = mpsc::channel(8);
+        let (stopping, stopped) = watch::channel(());
+        let server = tokio::spawn(serve(listener, handle, stopped));
+        tokio::spawn(answer(requests, told));
+        Self { directory, changes, server, stopping }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("socket")
+    }
+
+    fn client(&self) -> Client {
+        Client::new(self.socket())
+    }
+
+    async fn send(&self, method: Method, path: &str, body: &'static str) -> Response<Bytes> {
+        let stream = UnixStream::connect(self.socket()).await.expect("connects");
+        let (mut sender, connection) = handshake(TokioIo::new(stream)).await.expect("speaks HTTP");
+        tokio::spawn(connection);
+        let request = Request::builder().method(method).uri(path).header("host", "xdplb");
+        let request = request.header("content-type", "application/json");
+        let request = request.body(Full::new(Bytes::from(body))).expect("a request");
+        let answer = sender.send_request(request).await.expect("answers");
+        let (parts, body) = answer.into_parts();
+        Response::from_parts(parts, body.collect().await.expect("a body").to_bytes())
+    }
+}
+
+async fn answer(mut requests: mpsc::Receiver<control::Request>, told: mpsc::Sender<Change>) {
+    while let Some(request) = requests.recv().await {
+        match request {
+            control::Request::Services(reply) => give(reply, Ok(vec![web()])),
+            control::Request::Change(change, reply) => {
+                let known = change.service() == "web";
+                let refusal = Refusal::NotFound(format!("no service {}", change.service()));
+                told.send(change).await.expect("the test listens");
+                give(reply, if known { Ok(web()) } else { Err(refusal) });
             }
+            control::Request::Stats(reply) => give(reply, Err(Refusal::Failed("broken".into()))),
+            control::Request::Status(_) => {}
         }
-    });
-    let listener = listen(&path).await.unwrap();
-    let (stop, stopped) = watch::channel(());
-    let server = tokio::spawn(serve(listener, handle, stopped));
-    Served { path, _stop: stop, server, seen }
+    }
+}
+
+fn give<T>(reply: Reply<T>, answer: Result<T, Refusal>) {
+    reply.send(answer).ok();
 }
 
 fn web() -> ServiceView {
+    let backend = BackendView {
+        address: "10.0.0.11:80".parse().expect("an address"),
+        weight: 5,
+        backup: false,
+        admin: Admin::Draining,
+        health: Health::Up,
+        since: Timestamp::UNIX_EPOCH,
+        detail: "L4OK".to_owned(),
+        in_ring: false,
+        active_connections: 1,
+        connections_total: 2,
+        packets_total: 3,
+        bytes_total: 4,
+    };
     ServiceView {
         name: "web".to_owned(),
-        vip: "203.0.113.10:80".parse().unwrap(),
+        vip: "203.0.113.10:80".parse().expect("an address"),
         protocol: Protocol::Tcp,
         mode: Mode::Nat,
         scheduler: Scheduler::RoundRobin,
-        backends: Vec::new(),
+        backends: vec![backend],
     }
 }
 
-async fn ask(served: &Served, method: &str, path: &str, body: &str) -> (StatusCode, String, Value) {
-    let stream = UnixStream::connect(&served.path).await.unwrap();
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
-    let request = HttpRequest::builder()
-        .method(method)
-        .uri(path)
-        .header("host", "x")
-        .header("content-type", "application/json")
-        .body(Full::new(Bytes::from(body.to_owned())))
-        .unwrap();
-    let answer = sender.send_request(request).await.unwrap();
-    let (status, kind) = (answer.status(), answer.headers()["content-type"].clone());
-    let body = answer.into_body().collect().await.unwrap().to_bytes();
-    (status, kind.to_str().unwrap().to_owned(), serde_json::from_slice(&body).unwrap())
-}
-
 #[tokio::test]
-async fn services_have_the_shape_of_the_contract() {
-    let served = serve_fake("shape").await;
-    let (status, _, body) = ask(&served, "GET", "/v1/services", "").await;
-    assert_eq!(status, StatusCode::OK);
-    let expected = json!({
+async fn a_service_has_the_shape_of_the_contract() {
+    let answer = Bed::new().await.send(Method::GET, "/v1/services/web", "").await;
+    assert_eq!(answer.headers()["content-type"], "application/json");
+    let shown: serde_json::Value = serde_json::from_slice(answer.body()).expect("JSON");
+    let expected = serde_json::json!({
         "name": "web", "vip": "203.0.113.10:80", "protocol": "tcp", "mode": "nat",
-        "scheduler": "round-robin", "backends": []
+        "scheduler": "round-robin",
+        "backends": [{
+            "address": "10.0.0.11:80", "weight": 5, "backup": false, "admin": "draining",
+            "health": "up", "since": "1970-01-01T00:00:00Z", "detail": "L4OK", "in_ring": false,
+            "active_connections": 1, "connections_total": 2, "packets_total": 3, "bytes_total": 4,
+        }],
     });
-    assert_eq!(body, json!([expected]));
-    assert_eq!(ask(&served, "GET", "/v1/services/web", "").await.2, expected);
+    assert_eq!(shown, expected);
 }
 
 #[tokio::test]
-async fn changes_reach_the_loop() {
-    let mut served = serve_fake("changes").await;
-    let path = "/v1/services/web/backends";
-    let (status, ..) = ask(&served, "POST", path, r#"{"address":"10.0.0.1:80"}"#).await;
-    assert_eq!(status, StatusCode::CREATED);
-    let Some(Change::AddBackend { backend, .. }) = served.seen.recv().await else { panic!() };
+async fn what_the_client_orders_reaches_the_daemon() {
+    let mut bed = Bed::new().await;
+    let client = bed.client();
+    assert_eq!(client.services().await.expect("listed"), [web()]);
+    let address = "10.0.0.12:80".parse().expect("an address");
+    let new = NewBackend { address, weight: 3, backup: true };
+    client.add("web", &new).await.expect("added");
+    let settings = Settings { admin: Some(Admin::Draining), ..Settings::default() };
+    client.set("web", address, &settings).await.expect("set");
+    client.remove("web", "[2001:db8::1]:80".parse().expect("an address")).await.expect("removed");
+    let mut told = Vec::new();
+    for _ in 0..3 {
+        told.push(bed.changes.recv().await.expect("a change").to_string());
+    }
+    assert_eq!(told[0], "web: 10.0.0.12:80 added with weight 3");
+    assert!(told[1].contains("Draining"), "{told:?}");
+    assert_eq!(told[2], "web: [2001:db8::1]:80 removed");
+}
+
+#[tokio::test]
+async fn what_a_new_backend_does_not_say_has_a_default() {
+    let mut bed = Bed::new().await;
+    let body = r#"{"address":"10.0.0.12:80"}"#;
+    let answer = bed.send(Method::POST, "/v1/services/web/backends", body).await;
+    assert_eq!(answer.status(), 201);
+    let change = bed.changes.recv().await;
+    let Some(Change::AddBackend { backend, .. }) = change else { panic!("{change:?}") };
     assert_eq!((backend.weight, backend.backup, backend.admin), (1, false, Admin::Enabled));
-
-    let one = format!("{path}/10.0.0.1:80");
-    let (status, ..) = ask(&served, "PATCH", &one, r#"{"admin":"draining","weight":3}"#).await;
-    assert_eq!(status, StatusCode::OK);
-    let Some(Change::SetBackend { settings, .. }) = served.seen.recv().await else { panic!() };
-    assert_eq!((settings.weight, settings.admin), (Some(3), Some(Admin::Draining)));
-
-    let (status, ..) = ask(&served, "DELETE", &one, "").await;
-    assert_eq!(status, StatusCode::OK);
-    let Some(Change::RemoveBackend { address, .. }) = served.seen.recv().await else { panic!() };
-    assert_eq!(address, "10.0.0.1:80".parse::<SocketAddr>().unwrap());
 }
 
 #[tokio::test]
-async fn errors_are_problem_documents() {
-    let served = serve_fake("problems").await;
-    let backends = "/v1/services/web/backends";
-    let cases = [
-        ("GET", "/v1/nothing", "", 404),
-        ("GET", "/v1/services/nope", "", 404),
-        ("GET", "/v1/status", "", 500),
-        ("GET", "/v1/stats", "", 409),
-        ("PUT", "/v1/services", "", 405),
-        ("POST", "/v1/services/nope/backends", r#"{"address":"10.0.0.1:80"}"#, 404),
-        ("POST", backends, "{", 400),
-        ("POST", backends, r#"{"address":"10.0.0.1"}"#, 422),
-        ("POST", backends, r#"{"address":"10.0.0.1:80","wieght":1}"#, 422),
-        ("POST", backends, r#"{"address":"10.0.0.1:80","weight":70000}"#, 422),
-        ("PATCH", "/v1/services/web/backends/nowhere", "{}", 400),
-    ];
-    for (method, path, body, code) in cases {
-        let (status, kind, problem) = ask(&served, method, path, body).await;
-        assert_eq!(status.as_u16(), code, "{method} {path} {body}: {problem}");
-        assert_eq!(kind, "application/problem+json", "{method} {path}");
-        assert_eq!(problem["status"], code);
-        assert!(!problem["detail"].as_str().unwrap().is_empty());
+async fn names_are_not_part_of_the_path() {
+    let bed = Bed::new().await;
+    for name in ["web?", "web#", "ä b", "..", "web/backends"] {
+        let error = bed.client().service(name).await.expect_err(name);
+        assert_eq!(error.to_string(), format!("there is no service {name}"));
     }
 }
 
 #[tokio::test]
-async fn a_socket_is_taken_over_only_from_the_dead_and_removed_at_the_end() {
-    let served = serve_fake("socket").await;
-    let path = served.path.clone();
-    let said = format!("{:#}", listen(&path).await.unwrap_err());
-    assert!(said.contains("another daemon answers"), "{said}");
-    served.server.abort();
-    assert!(served.server.await.unwrap_err().is_cancelled());
-    assert!(!path.exists());
-    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-    let listener = listen(&path).await.unwrap();
-    drop(listener);
-    assert!(!path.exists());
+async fn every_error_is_a_problem_document() {
+    let bed = Bed::new().await;
+    let backends = "/v1/services/web/backends";
+    let backend = "/v1/services/web/backends/10.0.0.11:80";
+    let cases = [
+        (Method::GET, "/v1/nothing", "", 404, "nothing at this path"),
+        (Method::DELETE, "/v1/status", "", 405, "does not take this method"),
+        (Method::GET, "/v1/services/nope", "", 404, "no service nope"),
+        (Method::GET, "/v1/services/%ff", "", 400, "UTF-8"),
+        (Method::POST, backends, "{", 400, "EOF"),
+        (Method::POST, backends, "{}", 422, "address"),
+        (Method::POST, backends, r#"{"address":"10.0.0.1:80","wieght":1}"#, 422, "wieght"),
+        (Method::POST, backends, r#"{"address":"10.0.0.1:80","weight":70000}"#, 422, "70000"),
+        (Method::POST, "/v1/services/%ff/backends", "{}", 400, "UTF-8"),
+        (Method::PATCH, backend, r#"{"admin":"asleep"}"#, 422, "asleep"),
+        (Method::PATCH, "/v1/services/web/backends/here", "{}", 400, "here"),
+        (Method::DELETE, "/v1/services/nope/backends/10.0.0.1:80", "", 404, "no service nope"),
+        (Method::GET, "/v1/stats", "", 500, "broken"),
+        (Method::GET, "/v1/status", "", 500, "stopping"),
+    ];
+    for (method, path, body, status, word) in cases {
+        let answer = bed.send(method, path, body).await;
+        assert_eq!(answer.status(), status, "{path}");
+        assert_eq!(answer.headers()["content-type"], "application/problem+json", "{path}");
+        let problem: Problem = serde_json::from_slice(answer.body()).expect(path);
+        assert_eq!(problem.status, status, "{path}");
+        assert!(problem.detail.contains(word), "{path}: {}", problem.detail);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_reaches_the_client() {
+    let refused: Result<Stats, _> = Bed::new().await.client().stats().await;
+    let Err(ClientError::Refused(problem)) = refused else { panic!("{refused:?}") };
+    assert_eq!((problem.status, problem.detail.as_str()), (500, "broken"));
+}
+
+#[tokio::test]
+async fn the_socket_is_for_root_and_its_group_and_gone_at_the_end() {
+    let bed = Bed::new().await;
+    let socket = bed.socket();
+    let mode = fs::metadata(&socket).expect("there").permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+    let second = listen(&socket).await.expect_err("one answers");
+    assert!(second.to_string().contains("another daemon answers"), "{second}");
+    drop(bed.stopping);
+    bed.server.await.expect("no panic").expect("stopped");
+    let gone = fs::symlink_metadata(&socket).expect_err("gone");
+    assert_eq!(gone.kind(), io::ErrorKind::NotFound);
+    let error = Client::new(socket).services().await.expect_err("nobody");
+    assert!(matches!(error, ClientError::Absent { .. }), "{error}");
+    assert!(error.to_string().contains("xdplb run -c FILE"), "{error}");
+}
+
+#[tokio::test]
+async fn only_a_socket_that_nobody_answers_at_is_replaced() {
+    let directory = TempDir::new().expect("a directory");
+    let stale = directory.path().join("stale");
+    drop(std::os::unix::net::UnixListener::bind(&stale).expect("binds"));
+    listen(&stale).await.expect("replaced");
+    let file = directory.path().join("file");
+    fs::write(&file, "precious").expect("written");
+    let error = listen(&file).await.expect_err("not a socket");
+    assert!(format!("{error:#}").contains("it is not a socket"), "{error:#}");
+    assert_eq!(fs::read_to_string(&file).expect("still there"), "precious");
 }

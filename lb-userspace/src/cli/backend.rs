@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::anyhow;
+use serde::Serialize;
 use tokio::time::sleep;
 
 use super::{
@@ -17,11 +18,22 @@ use super::{
 };
 use crate::{
     api::{Client, NewBackend},
-    control::{ServiceView, Settings},
+    control::{BackendView, ServiceView, Settings},
     model::Admin,
 };
 
 const POLL: Duration = Duration::from_millis(500);
+
+/// The daemon counts connections every second: until then, it may not know the last ones.
+const SETTLED: Duration = Duration::from_millis(1_500);
+
+/// A backend in a list that may be of all services.
+#[derive(Serialize)]
+struct Listed<'a> {
+    service: &'a str,
+    #[serde(flatten)]
+    backend: &'a BackendView,
+}
 
 pub(super) async fn list(
     client: &Client,
@@ -33,12 +45,16 @@ pub(super) async fn list(
         None => client.services().await?,
     };
     if output.is_json() {
-        let backends: Vec<_> = services.iter().flat_map(|service| &service.backends).collect();
+        let backends: Vec<_> = services.iter().flat_map(listed).collect();
         print_json(&backends)?;
     } else {
         service::print(&services, output.format)?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn listed(service: &ServiceView) -> impl Iterator<Item = Listed<'_>> {
+    service.backends.iter().map(|backend| Listed { service: &service.name, backend })
 }
 
 pub(super) async fn change(client: &Client, verb: BackendVerb) -> Result<ExitCode, Failure> {
@@ -82,12 +98,11 @@ async fn wait_until_idle(
     deadline: Option<Duration>,
 ) -> Result<(), Failure> {
     let begin = Instant::now();
+    sleep(SETTLED).await;
     loop {
-        // The daemon counts connections now and then: what it knows may be one count old.
-        sleep(POLL).await;
         let service = client.service(&place.service).await?;
         let left = active(&service, place.address)?;
-        if left == 0 && begin.elapsed() > 3 * POLL {
+        if left == 0 {
             return Ok(());
         }
         if deadline.is_some_and(|deadline| begin.elapsed() >= deadline) {
@@ -96,6 +111,7 @@ async fn wait_until_idle(
                 anyhow!("{address} still has {left} connections; it goes on draining").into()
             );
         }
+        sleep(POLL).await;
     }
 }
 

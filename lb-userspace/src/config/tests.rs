@@ -1,153 +1,228 @@
+use std::{net::SocketAddr, time::Duration};
+
 use proptest::prelude::*;
 
-use super::*;
-use crate::model::Probe;
+use super::{Loaded, Source, XdpMode, parse};
+use crate::model::{HealthCheck, Probe, Timeouts};
 
-const GOOD: &str = r#"interfaces = ["eth0"]
-[[service]]
-name = "web"
-vip = "203.0.113.10:80"
-[[service.backend]]
-address = "10.0.0.11:80"
-weight = 2
-[[service.backend]]
-address = "10.0.0.12:80"
-backup = true
-"#;
+const SERVICE: &str = "[[service]]\nname = \"web\"\nvip = \"203.0.113.10:80\"\n";
 
-fn parse(text: &str) -> Result<Loaded> {
-    parse::parse(Source { path: "xdplb.toml".to_owned(), text: text.to_owned() })
+const VALID: &str = "interfaces = [\"eth0\"]\nsnat_ports = \"2000-3000\"\n\
+    [defaults.health]\ninterval = \"5s\"\n\
+    [[service]]\nname = \"web\"\nvip = \"203.0.113.10:80/tcp\"\n\
+    [[service.backend]]\naddress = \"10.0.0.11:80\"\nweight = 2\nbackup = true\n";
+
+fn read(text: &str) -> Result<Loaded, String> {
+    let source = Source { path: "lb.toml".to_owned(), text: text.to_owned() };
+    parse::parse(source).map_err(|error| error.to_string())
 }
 
-/// What is said of the good configuration with one thing replaced.
-fn said_of(old: &str, new: &str) -> String {
-    assert!(GOOD.contains(old), "{old}");
-    let error = parse(&GOOD.replace(old, new)).expect_err("invalid");
-    assert!(error.is::<Diagnostics>());
-    error.to_string()
+/// The errors in one service whose further lines, from line 5 of the file on, are these.
+fn errors_in_service(lines: &str) -> String {
+    read(&format!("interfaces = [\"eth0\"]\n{SERVICE}{lines}")).expect_err(lines)
 }
 
-#[test]
-fn a_good_file_means_what_it_says() {
-    let loaded = parse(GOOD).unwrap();
-    assert!(loaded.warnings.is_empty());
-    let config = loaded.config;
-    assert_eq!(config.interfaces, ["eth0"]);
-    assert_eq!((config.xdp_mode, config.snat_ports), (XdpMode::Auto, 1_024..=32_767));
-    let service = &config.services[0];
-    assert_eq!(service.vip.to_string(), "203.0.113.10:80");
-    assert_eq!(service.health, crate::model::HealthCheck::default());
-    let backends: Vec<_> = service.backends.iter().map(|one| (one.weight, one.backup)).collect();
-    assert_eq!(backends, [(2, false), (1, true)]);
-}
-
-#[test]
-fn services_take_what_they_do_not_say_from_the_defaults() {
-    let text = GOOD.replace(
-        "[[service]]",
-        "[defaults.health]\ninterval = \"5s\"\nfall = 7\n[defaults.timeouts]\nclosed = \"9s\"\n\
-         [[service]]\nhealth = { type = \"none\", fall = 2 }",
-    );
-    let service = parse(&text).unwrap().config.services.remove(0);
-    assert_eq!(service.health.probe, Probe::None);
-    assert_eq!((service.health.interval.as_secs(), service.health.fall), (5, 2));
-    assert_eq!(service.timeouts.closed.as_secs(), 9);
-}
-
-#[test]
-fn what_is_wrong_is_said_where_it_stands_and_with_the_mend() {
-    let cases = [
-        ("\"eth0\"]", "\"eth0\", \"eth0\"]", "xdplb.toml:1:23", "remove one"),
-        ("[\"eth0\"]", "[]", "xdplb.toml:1:14", "interfaces = [\"eth0\"]"),
-        ("weight = 2", "weight = 0", "xdplb.toml:7:10", "drain it"),
-        ("weight = 2", "weight = 70000", "xdplb.toml:7:10", "1 to 65535"),
-        ("10.0.0.12:80", "10.0.0.11:80", "xdplb.toml:9:11", "larger weight"),
-        ("10.0.0.12:80", "10.0.0.12:0", "xdplb.toml:9:11", "a port is 1 to 65535"),
-        ("10.0.0.12:80", "10.0.0.12:70000", "xdplb.toml:9:11", "a port is 1 to 65535"),
-        ("10.0.0.12:80", "10.0.0.12", "xdplb.toml:9:11", "as in 10.0.0.1:80"),
-        ("10.0.0.12:80", "web2:80", "xdplb.toml:9:11", "names are not looked up"),
-        ("10.0.0.12:80", "203.0.113.10:80", "xdplb.toml:9:11", "a server behind it"),
-        ("10.0.0.12:80", "[fd00::1]:80", "xdplb.toml:9:11", "IPv6 is not supported yet"),
-        ("113.10:80\"", "113.10:80/udp\"", "xdplb.toml:4:7", "services are TCP"),
-        ("name = \"web\"", "name = \"w b\"", "xdplb.toml:3:8", "letters, digits"),
-        ("backup = true", "backup = 1", "xdplb.toml:10:10", "expected a boolean"),
-        ("backup = true", "bakcup = true", "xdplb.toml:10:1", "expected one of"),
-        ("name = \"web\"", "mode = \"dsr\"\nname = \"web\"", "xdplb.toml:3:8", "\"nat\""),
-        (
-            "name = \"web\"",
-            "scheduler = \"maglev\"\nname = \"web\"",
-            "xdplb.toml:3:13",
-            "round-robin",
-        ),
-        (
-            "[[service]]",
-            "snat_ports = \"9-1\"\n[[service]]",
-            "xdplb.toml:2:14",
-            "the first and the last",
-        ),
-        (
-            "[[service]]",
-            "limits.flows = 17_000_000\n[[service]]",
-            "xdplb.toml:2:16",
-            "1 to 16000000",
-        ),
-    ];
-    for (old, new, place, mend) in cases {
-        let said = said_of(old, new);
-        assert!(said.contains(place), "{new}: {said}");
-        assert!(said.contains(mend), "{new}: {said}");
+fn assert_shows(shown: &str, place: &str, message: &str, mend: &str) {
+    for part in [format!("lb.toml:{place}\n"), message.to_owned(), mend.to_owned()] {
+        assert!(shown.contains(&part), "{part:?} is not in\n{shown}");
     }
 }
 
 #[test]
-fn a_vip_is_one_services_only() {
-    let twin = "[[service]]\nname = \"other\"\nvip = \"203.0.113.10:80\"\n";
-    let said = parse(&(GOOD.to_owned() + twin)).expect_err("invalid").to_string();
-    assert!(said.contains("xdplb.toml:13:7"), "{said}");
-    assert!(said.contains("is that of service web already"), "{said}");
+fn what_is_not_said_has_a_default() {
+    let loaded = read(&format!(
+        "interfaces = [\"eth0\"]\n{SERVICE}[[service.backend]]\naddress = \"10.0.0.11:80\"\n"
+    ));
+    let loaded = loaded.expect("valid");
+    assert_eq!(loaded.warnings, []);
+    let config = loaded.config;
+    assert_eq!(config.xdp_mode, XdpMode::Auto);
+    assert_eq!(config.snat_ports, 1_024..=32_767);
+    assert_eq!(config.limits.flows, 1_000_000);
+    assert_eq!(config.api.socket.to_str(), Some(crate::DEFAULT_SOCKET));
+    let service = &config.services[0];
+    assert_eq!(service.health, HealthCheck::default());
+    assert_eq!(service.timeouts, Timeouts::default());
+    let backend = &service.backends[0];
+    assert_eq!(backend.address, SocketAddr::from(([10, 0, 0, 11], 80)));
+    assert_eq!((backend.weight, backend.backup), (1, false));
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_at_once_in_the_files_order() {
-    let text = GOOD.replace("weight = 2", "weight = 0").replace("10.0.0.12", "nowhere");
-    let said = parse(&text).expect_err("invalid").to_string();
-    let (weight, address) = (said.find("weight of 0"), said.find("nowhere is not"));
-    assert!(weight.is_some() && weight < address, "{said}");
+fn a_service_overrides_the_defaults_key_by_key() {
+    let loaded = read(&format!(
+        "interfaces = [\"eth0\"]\n\
+         [defaults.health]\ninterval = \"5s\"\nfall = 7\n\
+         [defaults.timeouts]\nclosing = \"30s\"\n\
+         {SERVICE}health = {{ type = \"none\", interval = \"500ms\" }}\n\
+         timeouts = {{ established = \"1h 30m\" }}\n"
+    ));
+    let service = loaded.expect("valid").config.services.remove(0);
+    let expected = HealthCheck {
+        probe: Probe::None,
+        interval: Duration::from_millis(500),
+        fall: 7,
+        ..HealthCheck::default()
+    };
+    assert_eq!(service.health, expected);
+    let expected = Timeouts {
+        established: Duration::from_mins(90),
+        closing: Duration::from_secs(30),
+        ..Timeouts::default()
+    };
+    assert_eq!(service.timeouts, expected);
 }
 
 #[test]
-fn keys_of_other_versions_are_warned_of() {
-    let text = format!("state_dir = \"/var/lib/xdplb\"\n{GOOD}[api]\nhttp = \"127.0.0.1:9370\"\n");
-    let warnings = parse(&text).unwrap().warnings;
+fn an_invalid_file_is_shown_with_place_and_mend() {
+    let cases = [
+        ("interfaces = []", "1:14", "no interface is named", "interfaces = [\"eth0\"]"),
+        ("interfaces = [\"a\", \"a\"]", "1:20", "interface a is named twice", "remove one"),
+        ("interfaces = [\"a\"]\nweigth = 1", "2:1", "unknown field `weigth`", "`xdp_mode`"),
+        ("interfaces = [\"a\"]\nxdp_mode = \"fast\"", "2:12", "unknown variant `fast`", "`native`"),
+        ("interfaces = [\"a\"", "1:18", "unclosed array", "expected `]`"),
+        ("xdp_mode = \"auto\"", "1:1", "missing field `interfaces`", ""),
+        (
+            "interfaces = [\"a\"]\nsnat_ports = \"9-1\"",
+            "2:14",
+            "not a range of ports",
+            "\"1024-32767\"",
+        ),
+        (
+            "interfaces = [\"a\"]\nsnat_addresses = [\"10.0.0.2\", \"10.0.0.2\"]",
+            "2:31",
+            "address 10.0.0.2 is given twice",
+            "remove one",
+        ),
+        (
+            "interfaces = [\"a\"]\nlimits.flows = 16_000_001",
+            "2:16",
+            "16000001 connections are out of range",
+            "1 to 16000000",
+        ),
+    ];
+    for (text, place, message, mend) in cases {
+        assert_shows(&read(text).expect_err(text), place, message, mend);
+    }
+}
+
+#[test]
+fn an_invalid_service_is_shown_with_place_and_mend() {
+    let cases = [
+        ("mode = \"dsr\"", "5:8", "mode dsr is not supported", "\"nat\""),
+        ("scheduler = \"maglev\"", "5:13", "scheduler maglev is not supported", "\"round-robin\""),
+        ("health.type = \"http\"", "5:15", "health check http is not supported", "\"tcp\""),
+        ("health.rise = 0", "5:15", "at least 1", "first check"),
+        ("health.interval = \"0s\"", "5:19", "this time is out of range", "\"500ms\""),
+        ("health.timeout = \"2\"", "5:18", "expected a duration", ""),
+        ("timeouts.established = \"26d\"", "5:24", "this time is out of range", "7d"),
+    ];
+    for (line, place, message, mend) in cases {
+        assert_shows(&errors_in_service(line), place, message, mend);
+    }
+}
+
+#[test]
+fn an_invalid_backend_is_shown_with_place_and_mend() {
+    let cases = [
+        ("address = \"10.0.0.1:80\", weight = 0", "5:48", "a weight of 0", "`xdplb backend drain`"),
+        ("address = \"10.0.0.1:80\", weight = 70000", "5:48", "weight 70000", "1 to 65535"),
+        ("address = \"10.0.0.1:80\", weight = -1", "5:48", "weight -1", "1 to 65535"),
+        ("address = \"10.0.0.1:80\", backup = 1", "5:48", "invalid type", "expected a boolean"),
+        ("address = \"10.0.0.1:99999\"", "5:24", "port 99999 is out of range", "1 to 65535"),
+        ("address = \"10.0.0.1:0\"", "5:24", "port 0 is out of range", "1 to 65535"),
+        ("address = \"10.0.0.1\"", "5:24", "the port is missing", "10.0.0.1:80"),
+        ("address = \"db1:5432\"", "5:24", "db1 is not an IPv4 address", "not looked up"),
+        ("address = \"[fd00::1]:80\"", "5:24", "IPv6 is not supported yet", "IPv4"),
+        ("address = \"203.0.113.10:80\"", "5:24", "is the VIP of service web", "behind it"),
+        ("address = \"203.0.113.10:080\"", "5:24", "is the VIP of service web", "behind it"),
+        (
+            "address = \"10.0.0.1:80\" }, { address = \"10.0.0.1:80\"",
+            "5:53",
+            "backend 10.0.0.1:80 is given twice",
+            "larger weight",
+        ),
+    ];
+    for (backend, place, message, mend) in cases {
+        let shown = errors_in_service(&format!("backend = [{{ {backend} }}]"));
+        assert_shows(&shown, place, message, mend);
+    }
+}
+
+#[test]
+fn services_must_differ_and_be_ipv4_tcp() {
+    let cases = [
+        ("web", "203.0.113.11:80", "6:8", "two services are named web", "rename one"),
+        ("b", "203.0.113.10:80/tcp", "7:7", "is that of service web already", "own address"),
+        ("b", "203.0.113.11:53/udp", "7:7", "protocol udp is not supported yet", "TCP"),
+        ("b", "[2001:db8::1]:80", "7:7", "IPv6 is not supported yet", "IPv4"),
+        ("b c", "203.0.113.11:80", "6:8", "this cannot be a service's name", "letters, digits"),
+    ];
+    for (name, vip, place, message, mend) in cases {
+        let second = format!("[[service]]\nname = \"{name}\"\nvip = \"{vip}\"");
+        assert_shows(&errors_in_service(&second), place, message, mend);
+    }
+}
+
+#[test]
+fn all_errors_are_shown_at_once_in_the_files_order() {
+    let shown = errors_in_service(
+        "mode = \"gue\"\nscheduler = \"random\"\nbackend = [{ address = \"x\", weight = 0 }]",
+    );
+    let places: Vec<_> = shown.lines().filter(|line| line.contains("--> lb.toml:")).collect();
+    assert_eq!(places.len(), 4, "{shown}");
+    let marked: Vec<_> = ["5:8", "6:13", "7:24", "7:38"].map(|place| shown.find(place)).into();
+    assert!(marked.is_sorted() && marked[0].is_some(), "{shown}");
+}
+
+#[test]
+fn unused_keys_are_warned_of() {
+    let text = "interfaces = [\"a\"]\nstate_dir = \"/var/lib/xdplb\"\napi.http = \"[::1]:9370\"\n";
+    let warnings = read(text).expect("valid").warnings;
     assert_eq!(warnings.len(), 2);
-    assert!(warnings[0].to_string().contains("`state_dir` is not used"));
+    assert_shows(&warnings[0].to_string(), "2:13", "`state_dir` is not used", "");
+    assert_shows(&warnings[1].to_string(), "3:12", "`api.http` is not served", "unix socket");
 }
 
 #[test]
-fn a_file_that_cannot_be_read_is_named() {
-    let said = format!("{:#}", load(Path::new("/nonexistent/xdplb.toml")).expect_err("missing"));
-    assert!(said.starts_with("cannot read /nonexistent/xdplb.toml: No such file"), "{said}");
+fn the_live_systems_errors_have_a_place_too() {
+    let text = format!(
+        "interfaces = [\"a\", \"b\"]\n{SERVICE}backend = [{{ address = \"10.0.0.1:80\" }}]\n"
+    );
+    let loaded = read(&text).expect("valid");
+    let shown = loaded.interface_error(1, "there is none", "make it").to_string();
+    assert_shows(&shown, "1:20", "there is none", "make it");
+    let shown = loaded.backend_error(0, 0, "this is here", "go there").to_string();
+    assert_shows(&shown, "5:24", "this is here", "go there");
 }
 
 #[test]
-fn what_needs_a_restart_is_refused_by_a_reload() {
-    let old = parse(GOOD).unwrap().config;
-    let new = Config { limits: Limits { flows: 5 }, ..old.clone() };
-    assert!(old.refuse_restart_only(&old).is_ok());
-    let said = old.refuse_restart_only(&new).expect_err("changed").to_string();
-    assert!(said.contains("limits.flows") && said.contains("restart"), "{said}");
+fn only_what_a_running_daemon_cannot_change_is_refused() {
+    let before = read("interfaces = [\"a\"]").expect("valid").config;
+    let other = |line: &str| read(&format!("interfaces = [\"b\"]\n{line}")).expect("valid").config;
+    before.refuse_restart_only(&other("xdp_mode = \"native\"")).expect("may change");
+    let refused = before.refuse_restart_only(&other("limits.flows = 5")).expect_err("fixed");
+    assert!(refused.to_string().contains("`limits.flows` has changed: restart"), "{refused}");
 }
 
 proptest! {
     #[test]
-    fn no_text_makes_it_panic(text: String) {
-        let _ = parse(&text);
+    fn no_text_panics(text: String) {
+        if let Err(shown) = read(&text) {
+            prop_assert!(shown.contains("lb.toml:"), "{}", shown);
+        }
     }
 
     #[test]
-    fn no_change_of_a_good_file_makes_it_panic(at in 0..GOOD.len(), insert in "[\\PC\n]{0,8}", cut in 0_usize..20) {
-        let end = (at + cut).min(GOOD.len());
-        let text = format!("{}{insert}{}", &GOOD[..at], &GOOD[end..]);
-        let _ = parse(&text);
+    fn no_change_of_a_valid_text_panics(
+        at in 0..VALID.len(),
+        cut in 0_usize..20,
+        insert in "[\\PC\n]{0,8}",
+    ) {
+        let end = (at + cut).min(VALID.len());
+        let text = format!("{}{insert}{}", &VALID[..at], &VALID[end..]);
+        if let Err(shown) = read(&text) {
+            prop_assert!(shown.contains("lb.toml:"), "{}", shown);
+        }
     }
 }

@@ -88,6 +88,11 @@ pub(super) fn snat_addresses(
     let mut parsed = Vec::new();
     for address in addresses {
         match address.get_ref().parse::<Ipv4Addr>() {
+            Ok(v4) if parsed.contains(&v4.into()) => findings.push(Diagnostic::error(
+                address.span(),
+                format!("address {v4} is given twice"),
+                "remove one",
+            )),
             Ok(v4) => parsed.push(v4.into()),
             Err(_) => findings.push(Diagnostic::error(
                 address.span(),

@@ -3,8 +3,9 @@
 use std::{
     collections::{HashMap, HashSet},
     net::{Ipv4Addr, SocketAddr},
-    ops::Range,
+    ops::{Range, RangeInclusive},
     str::FromStr,
+    time::Duration,
 };
 
 use serde_spanned::Spanned;
@@ -22,6 +23,12 @@ use crate::{
 
 const LONGEST_NAME: usize = 63;
 
+/// The longest is well within the 26 days that the flow table's clock can tell apart.
+const PERIODS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(7 * 24);
+
+/// The services' names, by their VIPs.
+type Owners<'a> = HashMap<SocketAddr, &'a str>;
+
 pub(in crate::config) fn services(
     defaults: &Defaults,
     services: &[schema::Service],
@@ -30,7 +37,7 @@ pub(in crate::config) fn services(
     let base = health(&defaults.health, HealthCheck::default(), findings);
     let timeouts = idle(&defaults.timeouts, Timeouts::default(), findings);
     let vips: Vec<_> = services.iter().map(|service| vip(&service.vip, findings)).collect();
-    refuse_twins(services, &vips, findings);
+    let owners = owners(services, &vips, findings);
     let parsed = services.iter().zip(&vips).filter_map(|(service, vip)| {
         let parsed = Service {
             name: name(&service.name, findings),
@@ -39,13 +46,11 @@ pub(in crate::config) fn services(
             scheduler: scheduler(service.scheduler.as_ref(), findings),
             health: health(&service.health, base, findings),
             timeouts: idle(&service.timeouts, timeouts, findings),
-            backends: backends(&service.backend, findings),
+            backends: backends(&service.backend, &owners, findings),
         };
         Some(parsed)
     });
-    let parsed: Vec<_> = parsed.collect();
-    refuse_vips_as_backends(services, &parsed, findings);
-    parsed
+    parsed.collect()
 }
 
 fn name(name: &Spanned<String>, findings: &mut Findings) -> String {
@@ -117,25 +122,32 @@ fn health(health: &schema::Health, base: HealthCheck, findings: &mut Findings) -
             findings.push(Diagnostic::error(count.span(), message, "1 acts on the first check"));
         }
     }
-    refuse_zero([&health.interval, &health.timeout], findings);
+    check_periods([&health.interval, &health.timeout], findings);
     health.over(base, probe)
 }
 
 fn idle(idle: &Idle, base: Timeouts, findings: &mut Findings) -> Timeouts {
-    refuse_zero([&idle.half_open, &idle.established, &idle.closing, &idle.closed], findings);
+    check_periods([&idle.half_open, &idle.established, &idle.closing, &idle.closed], findings);
     idle.over(base)
 }
 
-fn refuse_zero<const N: usize>(periods: [&Option<Period>; N], findings: &mut Findings) {
+fn check_periods<const N: usize>(periods: [&Option<Period>; N], findings: &mut Findings) {
     for period in periods.into_iter().flatten() {
-        if period.get_ref().is_zero() {
-            let message = "this must be longer than nothing";
-            findings.push(Diagnostic::error(period.span(), message, "as in \"2s\" or \"500ms\""));
+        if !PERIODS.contains(&**period.get_ref()) {
+            findings.push(Diagnostic::error(
+                period.span(),
+                "this time is out of range",
+                "give 1ms to 7d, as in \"500ms\", \"2s\" or \"3h\"",
+            ));
         }
     }
 }
 
-fn backends(backends: &[schema::Backend], findings: &mut Findings) -> Vec<Backend> {
+fn backends(
+    backends: &[schema::Backend],
+    owners: &Owners<'_>,
+    findings: &mut Findings,
+) -> Vec<Backend> {
     let mut seen = HashSet::new();
     let mut parsed = Vec::new();
     for backend in backends {
@@ -145,6 +157,12 @@ fn backends(backends: &[schema::Backend], findings: &mut Findings) -> Vec<Backen
         else {
             continue;
         };
+        // Packets to it would go round in circles.
+        if let Some(owner) = owners.get(&address) {
+            let message = format!("{address} is the VIP of service {owner}");
+            findings.push(Diagnostic::error(span, message, "a backend must be a server behind it"));
+            continue;
+        }
         if !seen.insert(address) {
             findings.push(Diagnostic::error(
                 span,
@@ -204,18 +222,22 @@ fn address_and_port(text: &str, span: Range<usize>, findings: &mut Findings) -> 
     }
 }
 
-/// No two services may have one name or one VIP.
-fn refuse_twins(services: &[schema::Service], vips: &[Option<Vip>], findings: &mut Findings) {
+/// Who has which VIP. No two services may have one name or one VIP.
+fn owners<'a>(
+    services: &'a [schema::Service],
+    vips: &[Option<Vip>],
+    findings: &mut Findings,
+) -> Owners<'a> {
     let mut names = HashSet::new();
-    let mut owners = HashMap::new();
+    let mut owners = Owners::new();
     for (service, vip) in services.iter().zip(vips) {
-        let name = service.name.get_ref();
+        let name = service.name.get_ref().as_str();
         if !names.insert(name) {
             let message = format!("two services are named {name}");
             findings.push(Diagnostic::error(service.name.span(), message, "rename one"));
         }
         let Some(vip) = vip else { continue };
-        if let Some(other) = owners.insert(*vip, name) {
+        if let Some(other) = owners.insert(vip.address, name) {
             findings.push(Diagnostic::error(
                 service.vip.span(),
                 format!("VIP {vip} is that of service {other} already"),
@@ -223,23 +245,5 @@ fn refuse_twins(services: &[schema::Service], vips: &[Option<Vip>], findings: &m
             ));
         }
     }
-}
-
-/// A backend that is a VIP would send packets round in circles.
-fn refuse_vips_as_backends(
-    services: &[schema::Service],
-    parsed: &[Service],
-    findings: &mut Findings,
-) {
-    for backend in services.iter().flat_map(|service| &service.backend) {
-        let address = backend.address.get_ref();
-        let owner = parsed.iter().find(|service| service.vip.to_string() == *address);
-        if let Some(owner) = owner {
-            findings.push(Diagnostic::error(
-                backend.address.span(),
-                format!("{address} is the VIP of service {}", owner.name),
-                "a backend must be a server behind it",
-            ));
-        }
-    }
+    owners
 }

@@ -1,0 +1,212 @@
+//! The binary's exit codes and what it prints, with a daemon that only pretends.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Output, Stdio},
+};
+
+use lb_userspace::{
+    api,
+    control::{self, BackendView, Change, Refusal, Reply, Request, ServiceView},
+    model::{Admin, Health, Mode, Protocol, Scheduler},
+};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{
+    runtime::Runtime,
+    sync::{mpsc, watch},
+};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_xdplb");
+
+/// A daemon that has one service and counts `active` connections less at every look.
+struct Pretender {
+    directory: TempDir,
+    _runtime: Runtime,
+    _stopping: watch::Sender<()>,
+}
+
+impl Pretender {
+    fn with_connections(active: u64) -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let runtime = Runtime::new().expect("a runtime");
+        let (stopping, stopped) = watch::channel(());
+        let (handle, requests) = control::channel(8);
+        let listener = runtime.block_on(api::listen(&directory.path().join("socket")));
+        runtime.spawn(api::serve(listener.expect("listens"), handle, stopped));
+        runtime.spawn(answer(requests, active));
+        Self { directory, _runtime: runtime, _stopping: stopping }
+    }
+
+    fn xdplb(&self, arguments: &[&str]) -> Ended {
+        xdplb(&[&["--socket", &self.socket()], arguments].concat())
+    }
+
+    fn socket(&self) -> String {
+        self.directory.path().join("socket").display().to_string()
+    }
+}
+
+async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u64) {
+    while let Some(request) = requests.recv().await {
+        match request {
+            Request::Services(reply) => {
+                give(reply, Ok(vec![web(active)]));
+                active = active.saturating_sub(1);
+            }
+            Request::Change(Change::AddBackend { .. }, reply) => {
+                give(reply, Err(Refusal::Conflict("it is there already".to_owned())));
+            }
+            Request::Change(_, reply) => give(reply, Ok(web(active))),
+            Request::Status(_) | Request::Stats(_) => {}
+        }
+    }
+}
+
+fn give<T>(reply: Reply<T>, answer: Result<T, Refusal>) {
+    reply.send(answer).ok();
+}
+
+fn web(active_connections: u64) -> ServiceView {
+    let backend = BackendView {
+        address: "10.0.0.11:80".parse().expect("an address"),
+        weight: 5,
+        backup: true,
+        admin: Admin::Draining,
+        health: Health::Up,
+        since: "2026-01-02T03:04:05Z".parse().expect("a time"),
+        detail: "L4OK".to_owned(),
+        in_ring: false,
+        active_connections,
+        connections_total: 17,
+        packets_total: 1_234,
+        bytes_total: 56_789,
+    };
+    ServiceView {
+        name: "web".to_owned(),
+        vip: "203.0.113.10:80".parse().expect("an address"),
+        protocol: Protocol::Tcp,
+        mode: Mode::Nat,
+        scheduler: Scheduler::RoundRobin,
+        backends: vec![backend],
+    }
+}
+
+#[derive(Debug)]
+struct Ended {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn xdplb(arguments: &[&str]) -> Ended {
+    let ended = Command::new(BINARY).args(arguments).env_remove("RUST_LOG").output();
+    let Output { status, stdout, stderr } = ended.expect("runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+    Ended { code: status.code(), out: text(stdout), err: text(stderr) }
+}
+
+fn file(directory: &TempDir, text: &str) -> PathBuf {
+    let path = directory.path().join("lb.toml");
+    fs::write(&path, text).expect("written");
+    path
+}
+
+#[test]
+fn check_says_by_its_exit_code_what_it_found() {
+    let directory = TempDir::new().expect("a directory");
+    let cases = [
+        ("interfaces = [\"eth0\"]", 0, ""),
+        ("interfaces = []", 2, "lb.toml:1:14"),
+        ("interfaces = [\"eth0\"]\nstate_dir = \"/x\"", 4, "warning: `state_dir`"),
+    ];
+    for (text, code, word) in cases {
+        let path = file(&directory, text).display().to_string();
+        for verb in [&["check", "-c", &path][..], &["run", "--check", "-c", &path]] {
+            let ended = xdplb(verb);
+            assert_eq!(ended.code, Some(code), "{ended:?}");
+            assert!(ended.err.contains(word), "{ended:?}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_one_line() {
+    let ended = xdplb(&["check", "-c", "/nowhere/lb.toml"]);
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.err.starts_with("xdplb: cannot read /nowhere/lb.toml: No such"), "{ended:?}");
+    assert_eq!(ended.err.lines().count(), 1, "{ended:?}");
+}
+
+#[test]
+fn without_a_daemon_one_line_says_how_to_start_it() {
+    for verb in [&["status"][..], &["service", "list"], &["backend", "list"], &["stats"]] {
+        let ended = xdplb(&[verb, &["--socket", "/nowhere/socket"]].concat());
+        assert_eq!(ended.code, Some(3), "{ended:?}");
+        assert!(ended.err.contains("xdplb run -c FILE"), "{ended:?}");
+        assert_eq!(ended.err.lines().count(), 1, "{ended:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_2() {
+    for wrong in [&["frobnicate"][..], &["run"], &["status", "-o", "yaml"], &[]] {
+        assert_eq!(xdplb(wrong).code, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn what_the_daemon_refuses_is_1_and_one_line() {
+    let daemon = Pretender::with_connections(0);
+    let ended = daemon.xdplb(&["backend", "add", "web", "10.0.0.11:80"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(1), "xdplb: it is there already\n"));
+    let ended = daemon.xdplb(&["service", "show", "web?"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(1), "xdplb: there is no service web?\n"));
+}
+
+#[test]
+fn services_and_backends_are_printed_three_ways() {
+    let daemon = Pretender::with_connections(0);
+    let table = daemon.xdplb(&["service", "list"]).out;
+    let lines: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[1], ["web", "203.0.113.10:80/tcp", "nat", "round-robin"], "{table}");
+    let row = ["->", "10.0.0.11:80", "5", "backup", "draining", "up", "0", "17", "L4OK"];
+    assert_eq!(lines[2], row, "{table}");
+    let wide = daemon.xdplb(&["service", "show", "web", "-o", "wide"]).out;
+    assert!(wide.contains("56789") && wide.contains("2026-01-02 03:04:05"), "{wide}");
+    let json = daemon.xdplb(&["service", "list", "-o", "json"]).out;
+    let services: Vec<ServiceView> = serde_json::from_str(&json).expect("the shape");
+    assert_eq!(services, [web(0)]);
+    let json = daemon.xdplb(&["backend", "list", "-o", "json"]).out;
+    let backends: Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(backends[0]["service"], "web");
+    assert_eq!(backends[0]["address"], "10.0.0.11:80");
+}
+
+#[test]
+fn draining_waits_for_the_last_connection_but_not_for_ever() {
+    let drain = ["backend", "drain", "web", "10.0.0.11:80", "--wait", "--deadline"];
+    let idle = Pretender::with_connections(0).xdplb(&[&drain[..], &["1s"]].concat());
+    assert_eq!(idle.code, Some(0), "{idle:?}");
+    let ending = Pretender::with_connections(2).xdplb(&[&drain[..], &["20s"]].concat());
+    assert_eq!(ending.code, Some(0), "{ending:?}");
+    let busy = Pretender::with_connections(1_000).xdplb(&[&drain[..], &["1s"]].concat());
+    assert_eq!(busy.code, Some(1), "{busy:?}");
+    assert!(busy.err.contains("10.0.0.11:80 still has 1000 connections"), "{busy:?}");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let daemon = Pretender::with_connections(0);
+    let socket = daemon.socket();
+    let list = ["--socket", &socket, "service", "list", "-o", "json"];
+    for verb in [&["man"][..], &["completions", "bash"], &list] {
+        let command =
+            Command::new(BINARY).args(verb).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = command.expect("runs");
+        drop(child.stdout.take());
+        let ended = child.wait_with_output().expect("ends");
+        assert!(ended.status.success() && ended.stderr.is_empty(), "{verb:?}: {ended:?}");
+    }
+}
