@@ -79,6 +79,7 @@ fn configuration(nth: usize, directory: &Path, root: &Path) -> String {
          proxy_temp_path {directory}/proxy; fastcgi_temp_path {directory}/fastcgi; \
          uwsgi_temp_path {directory}/uwsgi; scgi_temp_path {directory}/scgi;\n\
          server {{ listen {PORT} backlog=4096; location / {{ return 200 'backend{nth}'; }}\n\
+         location /who {{ return 200 $remote_addr; }}\n\
          location /files/ {{ alias {root}/; }} }} }}\n"
     )
 }

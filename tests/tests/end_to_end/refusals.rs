@@ -1,6 +1,7 @@
 //! Daemons that must not start, and must change nothing.
 
 use lb_tests::{balancer::Balancer, servers::attempt};
+use lb_userspace::control::InterfaceMode;
 
 use crate::bed::{Arms, Site, empty_bed, site, text};
 
@@ -58,4 +59,23 @@ fn a_second_daemon_is_kept_out() {
     let said = String::from_utf8_lossy(&said).into_owned();
     assert!(said.contains("another xdplb daemon holds"), "{said}");
     balancer.wait_for_ring_of(3);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_driver_without_xdp_is_never_passed_over_in_silence() {
+    let bed = empty_bed(Arms::Two);
+    let with_loopback = text(&bed, &[1; 3]).replace("\"eth1\"]", "\"eth1\", \"lo\"]");
+    let native = format!("xdp_mode = \"native\"\n{with_loopback}");
+    let output = Balancer::refused(&bed, &native);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot attach to lo in native mode"), "{said}");
+    assert!(!bed.bpffs().join("xdplb").exists(), "something is left");
+    let balancer = Balancer::start(&bed, &with_loopback);
+    let status = balancer.status();
+    let modes: Vec<_> = status.interfaces.iter().map(|one| one.mode).collect();
+    let expected = [InterfaceMode::Native, InterfaceMode::Native, InterfaceMode::Generic];
+    assert_eq!(modes, expected);
+    assert!(status.warnings.iter().any(|said| said.contains("lo runs in generic mode")));
 }

@@ -1,9 +1,15 @@
 //! Who gets how much.
 
-use lb_tests::requests;
+use std::collections::HashSet;
+
+use lb_tests::{
+    balancer::Balancer,
+    requests,
+    servers::{client, nginx_everywhere},
+};
 use lb_userspace::control::InterfaceMode;
 
-use crate::bed::{Arms, site, vip};
+use crate::bed::{Arms, empty_bed, site, text, vip};
 
 const REQUESTS: u64 = 10_000;
 
@@ -42,4 +48,22 @@ fn weights_give_their_shares() {
         let got = answers[&format!("backend{nth}")];
         assert!(got.abs_diff(wanted) * 100 <= wanted, "{answers:?}");
     }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn several_source_addresses_take_turns() {
+    let bed = empty_bed(Arms::Two);
+    let _servers = nginx_everywhere(&bed);
+    let own = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+    for address in &own[1..] {
+        bed.balancer().add_address("eth1", address.parse().expect("IPv4"), 24).expect("added");
+    }
+    let sources = format!("snat_addresses = {own:?}\n");
+    let balancer = Balancer::start(&bed, &(sources + &text(&bed, &[1; 3])));
+    balancer.wait_for_ring_of(3);
+    let url = format!("http://{}/who", vip(&bed));
+    let seen: HashSet<_> =
+        (0..9).map(|_| client(&bed.clients()[0], "curl", &["-sSf", "-m", "5", &url])).collect();
+    assert_eq!(seen, own.map(str::to_owned).into());
 }
