@@ -1,6 +1,7 @@
 //! The benchmark: what a packet costs, and how xdplb does beside its peers.
 
 mod packets;
+mod peers;
 mod report;
 mod statistics;
 
@@ -8,6 +9,7 @@ use std::{
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -18,7 +20,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use self::report::Report;
+use self::{peers::Durations, report::Report};
 
 /// Measure xdplb: nanoseconds a packet, and requests beside its peers
 #[derive(Parser)]
@@ -42,11 +44,29 @@ struct Plan {
     packet_rounds: u32,
     /// Sizes of the flow table: 2^these connections, ascending.
     flow_doublings: &'static [u32],
+    peer_rounds: u32,
+    durations: Durations,
 }
 
 impl Plan {
-    const FULL: Self = Self { packet_rounds: 30, flow_doublings: &[0, 10, 17, 20] };
-    const QUICK: Self = Self { packet_rounds: 10, flow_doublings: &[0, 10, 17] };
+    const FULL: Self = Self {
+        packet_rounds: 30,
+        flow_doublings: &[0, 10, 17, 20],
+        peer_rounds: 5,
+        durations: Durations {
+            fixed_rate: Duration::from_secs(4),
+            throughput: Duration::from_secs(4),
+        },
+    };
+    const QUICK: Self = Self {
+        packet_rounds: 10,
+        flow_doublings: &[0, 10, 17],
+        peer_rounds: 1,
+        durations: Durations {
+            fixed_rate: Duration::from_secs(2),
+            throughput: Duration::from_secs(2),
+        },
+    };
 
     /// Fails once the user has asked to stop.
     fn check(&self) -> Result<()> {
@@ -75,10 +95,13 @@ fn run(arguments: &Arguments) -> Result<()> {
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.spawn(heed_signals());
     let plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
+    eprintln!("Measuring packets");
     // A thread of its own, as it leaves the network namespace and all CPUs but one.
     let packets = thread::scope(|scope| scope.spawn(|| packets::measure(&plan)).join());
     let packets = packets.map_err(|_| anyhow::anyhow!("measuring packets panicked"))?;
-    let report = Report::new(&packets.context("cannot measure packets")?);
+    let packets = packets.context("cannot measure packets")?;
+    let peers = peers::measure(&plan).context("cannot measure the peers")?;
+    let report = Report::new(&packets, &peers);
     match arguments.output {
         Output::Table => report.print(),
         Output::Json => report.print_json(),

@@ -6,11 +6,16 @@ use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde::Serialize;
 
-use crate::packets::Cost;
+use crate::{
+    packets::Cost,
+    peers::{Candidate, Load, Outcome},
+    statistics::Sample,
+};
 
 #[derive(Serialize)]
 pub struct Report {
     ns_per_packet: Vec<PacketRow>,
+    end_to_end: Vec<PeerRow>,
 }
 
 /// Nanoseconds of CPU time.
@@ -49,10 +54,49 @@ impl From<&Cost> for PacketRow {
     }
 }
 
+/// Medians, and the range of all rounds where it says how noisy they are.
+#[derive(Serialize)]
+struct PeerRow {
+    candidate: Candidate,
+    load: Load,
+    requests_per_s: f64,
+    requests_per_s_range: [f64; 2],
+    p50_us: f64,
+    p99_us: f64,
+    cpu_us_per_request: f64,
+    marginal_cpu_us_per_request: f64,
+    marginal_cpu_us_per_request_range: [f64; 2],
+    rounds: usize,
+}
+
+impl From<&Outcome> for PeerRow {
+    fn from(outcome: &Outcome) -> Self {
+        Self {
+            candidate: outcome.candidate,
+            load: outcome.load,
+            requests_per_s: outcome.requests_per_s.median(),
+            requests_per_s_range: range(&outcome.requests_per_s),
+            p50_us: outcome.p50_us.median(),
+            p99_us: outcome.p99_us.median(),
+            cpu_us_per_request: outcome.cpu_us_per_request.median(),
+            marginal_cpu_us_per_request: outcome.marginal_cpu_us_per_request.median(),
+            marginal_cpu_us_per_request_range: range(&outcome.marginal_cpu_us_per_request),
+            rounds: outcome.requests_per_s.rounds(),
+        }
+    }
+}
+
+fn range(sample: &Sample) -> [f64; 2] {
+    [sample.min(), sample.max()]
+}
+
 impl Report {
     #[must_use]
-    pub fn new(packets: &[Cost]) -> Self {
-        Self { ns_per_packet: packets.iter().map(PacketRow::from).collect() }
+    pub fn new(packets: &[Cost], peers: &[Outcome]) -> Self {
+        Self {
+            ns_per_packet: packets.iter().map(PacketRow::from).collect(),
+            end_to_end: peers.iter().map(PeerRow::from).collect(),
+        }
     }
 
     pub fn print_json(&self) -> Result<()> {
@@ -66,6 +110,12 @@ impl Report {
         let mut out = io::stdout().lock();
         writeln!(out, "Nanoseconds a packet; net of a program that only sends it back")?;
         writeln!(out, "{}\n", self.packets())?;
+        for load in Load::ALL {
+            let (name, rate) = (load.name(), load.fixed_rate());
+            writeln!(out, "Load {name}; CPU of the whole machine at {rate} requests/s,")?;
+            writeln!(out, "marginal: less that of plain routing. Medians, and all rounds' range")?;
+            writeln!(out, "{}\n", self.peers(load))?;
+        }
         Ok(())
     }
 
@@ -87,6 +137,37 @@ impl Report {
                 format!("{:.1}", row.net_median),
                 format!("{:.1}..{:.1}", row.total_min, row.total_max),
                 format!("{:.1}", row.null_min),
+                row.rounds.to_string(),
+            ]);
+        }
+        align(&mut table);
+        table
+    }
+
+    fn peers(&self, load: Load) -> Table {
+        let mut table = table(&[
+            "candidate",
+            "requests/s",
+            "min..max",
+            "p50 us",
+            "p99 us",
+            "CPU us/request",
+            "marginal",
+            "min..max",
+            "rounds",
+        ]);
+        for row in self.end_to_end.iter().filter(|row| row.load == load) {
+            let [slowest, fastest] = row.requests_per_s_range;
+            let [least, most] = row.marginal_cpu_us_per_request_range;
+            table.add_row([
+                row.candidate.name().to_owned(),
+                format!("{:.0}", row.requests_per_s),
+                format!("{slowest:.0}..{fastest:.0}"),
+                format!("{:.0}", row.p50_us),
+                format!("{:.0}", row.p99_us),
+                format!("{:.1}", row.cpu_us_per_request),
+                format!("{:.1}", row.marginal_cpu_us_per_request),
+                format!("{least:.1}..{most:.1}"),
                 row.rounds.to_string(),
             ]);
         }

@@ -55,8 +55,8 @@ struct Path {
 /// Frames a round of packets that change nothing.
 const FRAMES: u32 = 100_000;
 
-/// Few enough that the entries they make fit the cache, as those of a calm balancer do.
-const NEW_FLOWS: u32 = 1_000;
+/// Connections that are opened in a round.
+const NEW_FLOWS: u32 = 10_000;
 
 /// Measures each path with a few sizes of the flow table.
 pub fn measure(plan: &Plan) -> Result<Vec<Cost>> {
@@ -92,7 +92,8 @@ fn paths(balancer: &Balancer, doublings: u32) -> Result<Vec<Path>> {
     Ok(vec![known, new, reply, not_ours])
 }
 
-/// Measures the paths and the floor in turn.
+/// Measures the paths in turn, each beside the floor: what a run costs before its first frame
+/// shows in short runs.
 fn measure_paths(
     plan: &Plan,
     balancer: &mut Balancer,
@@ -100,28 +101,20 @@ fn measure_paths(
     flows: u64,
 ) -> Result<Vec<Cost>> {
     let mut nothing = Harness::of_nothing()?;
-    let mut floor = Vec::new();
-    let mut totals = vec![Vec::new(); paths.len()];
+    let mut pairs = vec![Vec::new(); paths.len()];
     for round in 0..=plan.packet_rounds {
-        plan.check()?;
-        let template = Template::new(balancer::known(), 0, 0);
-        let idle = nothing.run(&template, FRAMES)?;
-        let mut costs = Vec::new();
-        for path in paths {
-            costs.push(path.measure(balancer, round)?);
-        }
-        // The first round warms up.
-        if round > 0 {
-            floor.push(idle);
-            totals.iter_mut().zip(costs).for_each(|(total, cost)| total.push(cost));
+        for (path, pairs) in paths.iter().zip(&mut pairs) {
+            plan.check()?;
+            let template = Template::new(path.frame, path.doublings, 0);
+            let floor = nothing.run(&template, path.frames)?;
+            pairs.push((path.measure(balancer, round)?, floor));
         }
     }
-    let floor = Sample::new(floor);
-    let costs = paths.iter().zip(totals).map(|(path, total)| Cost {
-        path: path.name,
-        flows,
-        total: Sample::new(total),
-        floor: floor.clone(),
+    let costs = paths.iter().zip(pairs).map(|(path, mut pairs)| {
+        // The first round warms up.
+        pairs.remove(0);
+        let (total, floor): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        Cost { path: path.name, flows, total: Sample::new(total), floor: Sample::new(floor) }
     });
     Ok(costs.collect())
 }

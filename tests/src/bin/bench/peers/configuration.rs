@@ -1,0 +1,140 @@
+//! The configurations of the servers and balancers.
+
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    path::Path,
+};
+
+use lb_userspace::bed::{Bed, Host};
+
+use super::candidate::PORT;
+
+/// The balancer's address on the backends' side.
+pub(super) const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+
+/// The balancer's address on the client's side.
+pub(super) fn gateway(bed: &Bed) -> Ipv4Addr {
+    let [a, b, c, _] = bed.vip().octets();
+    Ipv4Addr::new(a, b, c, 1)
+}
+
+/// A web server's, with an answer as small as they come.
+pub(super) fn web_server(pid_file: &Path) -> String {
+    let pid_file = pid_file.display();
+    format!(
+        r#"daemon off;
+worker_processes 1;
+worker_rlimit_nofile 16384;
+pid {pid_file};
+error_log stderr;
+events {{ worker_connections 8192; }}
+http {{
+    access_log off;
+    keepalive_requests 100000000;
+    server {{
+        listen {PORT} backlog=4096;
+        location / {{ return 200 "hello\n"; }}
+    }}
+}}
+"#
+    )
+}
+
+pub(super) fn nginx_stream(bed: &Bed) -> String {
+    let pid_file = bed.directory().join("balancer.pid");
+    let pid_file = pid_file.display();
+    let vip = vip(bed);
+    let servers = each(bed, |address| format!("        server {address} max_fails=0;\n"));
+    format!(
+        r"load_module /usr/lib/nginx/modules/ngx_stream_module.so;
+daemon off;
+worker_processes auto;
+worker_rlimit_nofile 16384;
+pid {pid_file};
+error_log stderr;
+events {{ worker_connections 8192; }}
+stream {{
+    upstream backends {{
+{servers}    }}
+    server {{
+        listen {vip} backlog=4096;
+        proxy_pass backends;
+    }}
+}}
+"
+    )
+}
+
+/// With one thread: the better of one and two on two CPUs that clients and servers share.
+pub(super) fn haproxy(bed: &Bed) -> String {
+    let vip = vip(bed);
+    let servers = each(bed, |address| format!("    server {address} {address}\n"));
+    format!(
+        r"global
+    maxconn 8000
+    nbthread 1
+defaults
+    mode tcp
+    timeout connect 5s
+    timeout client 60s
+    timeout server 60s
+listen balancer
+    bind {vip} backlog 4096
+    balance roundrobin
+{servers}"
+    )
+}
+
+pub(super) fn nftables(bed: &Bed) -> String {
+    let vip = bed.vip();
+    let count = bed.backends().len();
+    let backends: Vec<_> = bed.backends().iter().map(|host| host.address.to_string()).collect();
+    let map: Vec<_> =
+        backends.iter().enumerate().map(|(nth, address)| format!("{nth} : {address}")).collect();
+    let map = map.join(", ");
+    format!(
+        r"table ip balancer {{
+    chain prerouting {{
+        type nat hook prerouting priority dstnat
+        ip daddr {vip} tcp dport {PORT} dnat to numgen inc mod {count} map {{ {map} }}
+    }}
+}}
+"
+    )
+}
+
+pub(super) fn xdplb(bed: &Bed, sources: &[Ipv4Addr]) -> String {
+    let interfaces = bed.interfaces();
+    let bpffs = bed.bpffs().display();
+    let socket = bed.directory().join("xdplb.sock");
+    let socket = socket.display();
+    let sources: Vec<_> = [&INSIDE].into_iter().chain(sources).map(Ipv4Addr::to_string).collect();
+    let vip = vip(bed);
+    let backends = each(bed, |address| format!("\n[[service.backend]]\naddress = \"{address}\"\n"));
+    format!(
+        r#"interfaces = {interfaces:?}
+xdp_mode = "native"
+bpffs = "{bpffs}"
+snat_addresses = {sources:?}
+
+[api]
+socket = "{socket}"
+
+[[service]]
+name = "web"
+vip = "{vip}"
+
+[service.health]
+type = "tcp"
+{backends}"#
+    )
+}
+
+fn vip(bed: &Bed) -> SocketAddrV4 {
+    SocketAddrV4::new(bed.vip(), PORT)
+}
+
+fn each(bed: &Bed, line: impl Fn(SocketAddrV4) -> String) -> String {
+    let address = |host: &Host| SocketAddrV4::new(host.address, PORT);
+    bed.backends().iter().map(address).map(line).collect()
+}

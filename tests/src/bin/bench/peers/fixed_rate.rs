@@ -1,0 +1,117 @@
+//! As many requests as were asked for, so that what they cost can be compared.
+
+use std::{
+    net::SocketAddrV4,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use lb_userspace::bed::Namespace;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    sync::Semaphore,
+    task::JoinSet,
+    time::{interval, timeout},
+};
+
+use super::{Load, cpu::Usage};
+
+/// Requests under way at once, at most: the candidate is too slow for the rate if it needs more.
+const UNDER_WAY: usize = 256;
+/// Connections of the keep-alive load.
+const CONNECTIONS: u32 = 32;
+const PATIENCE: Duration = Duration::from_secs(5);
+const BUFFER: usize = 4_096;
+
+/// Whole-machine CPU microseconds that a request took at this many requests a second.
+pub(super) fn cpu_us_per_request(
+    client: &Namespace,
+    target: SocketAddrV4,
+    load: Load,
+    duration: Duration,
+) -> Result<f64> {
+    client.run_async(async || {
+        let before = Usage::now()?;
+        let done = match load {
+            Load::NewConnections => new_connections(target, load.fixed_rate(), duration).await?,
+            Load::KeepAlive => keep_alive(target, load.fixed_rate(), duration).await?,
+        };
+        let busy = before.busy_until(Usage::now()?);
+        let expected = f64::from(load.fixed_rate()) * duration.as_secs_f64();
+        ensure!(f64::from(done) > 0.9 * expected, "only {done} of {expected} requests were done");
+        Ok(busy.as_secs_f64() * 1e6 / f64::from(done))
+    })?
+}
+
+/// Opens connections at a rate, with one request each; returns how many were done.
+async fn new_connections(target: SocketAddrV4, rate: u32, duration: Duration) -> Result<u32> {
+    let slots = Arc::new(Semaphore::new(UNDER_WAY));
+    let mut requests = JoinSet::new();
+    let mut clock = interval(Duration::from_secs(1) / rate);
+    let mut done = 0;
+    let end = Instant::now() + duration;
+    while Instant::now() < end {
+        clock.tick().await;
+        let slot = Arc::clone(&slots).acquire_owned().await?;
+        requests.spawn(async move {
+            let result = timeout(PATIENCE, fetch_once(target)).await;
+            drop(slot);
+            result.context("no answer in time")?
+        });
+        while let Some(request) = requests.try_join_next() {
+            request??;
+            done += 1;
+        }
+    }
+    while let Some(request) = requests.join_next().await {
+        request??;
+        done += 1;
+    }
+    Ok(done)
+}
+
+async fn fetch_once(target: SocketAddrV4) -> Result<()> {
+    let mut stream = TcpStream::connect(target).await?;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").await?;
+    let mut answer = Vec::with_capacity(BUFFER);
+    stream.read_to_end(&mut answer).await?;
+    ensure!(answer.starts_with(b"HTTP/1.1 200"), "an answer is not 200 OK");
+    Ok(())
+}
+
+/// Makes requests at a rate over connections that stay; returns how many were done.
+async fn keep_alive(target: SocketAddrV4, rate: u32, duration: Duration) -> Result<u32> {
+    let mut connections = JoinSet::new();
+    for _ in 0..CONNECTIONS {
+        connections.spawn(fetch_often(
+            target,
+            Duration::from_secs(1) * CONNECTIONS / rate,
+            duration,
+        ));
+    }
+    let mut done = 0;
+    while let Some(count) = connections.join_next().await {
+        done += count??;
+    }
+    Ok(done)
+}
+
+async fn fetch_often(target: SocketAddrV4, period: Duration, duration: Duration) -> Result<u32> {
+    let mut stream = TcpStream::connect(target).await?;
+    stream.set_nodelay(true)?;
+    let mut clock = interval(period);
+    let mut answer = [0; BUFFER];
+    let mut done = 0;
+    let end = Instant::now() + duration;
+    while Instant::now() < end {
+        clock.tick().await;
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n").await?;
+        // The answer is one segment.
+        let length = timeout(PATIENCE, stream.read(&mut answer)).await??;
+        ensure!(answer[..length].starts_with(b"HTTP/1.1 200"), "an answer is not 200 OK");
+        done += 1;
+    }
+    Ok(done)
+}

@@ -1,0 +1,106 @@
+//! A candidate in a bed, with servers behind it.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::{SocketAddrV4, TcpStream},
+    process::{Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use lb_userspace::bed::Bed;
+
+use super::{
+    Durations, Load, Round,
+    candidate::{self, Candidate},
+    configuration, fixed_rate,
+    wrk::Wrk,
+};
+
+const BACKENDS: usize = 3;
+const START: Duration = Duration::from_secs(10);
+const START_INTERVAL: Duration = Duration::from_millis(50);
+/// For what the last run left to do.
+const REST: Duration = Duration::from_millis(300);
+
+pub(super) struct Stage {
+    pub(super) candidate: Candidate,
+    bed: Bed,
+    wrk: Wrk,
+}
+
+impl Stage {
+    pub(super) fn set_up(candidate: Candidate) -> Result<Self> {
+        let prefix = format!("bench-{}", candidate.name());
+        Bed::remove(&prefix)?;
+        let bed = Bed::two_arm(&prefix, BACKENDS)?;
+        start_servers(&bed)?;
+        candidate.start(&bed)?;
+        let wrk = Wrk::new(bed.directory())?;
+        let stage = Self { candidate, bed, wrk };
+        stage.await_answer()?;
+        Ok(stage)
+    }
+
+    pub(super) fn play(&self, load: Load, durations: &Durations) -> Result<Round> {
+        let client = &self.bed.clients()[0].namespace;
+        let target = self.candidate.target(&self.bed);
+        self.forget_closed_connections()?;
+        let cpu_us = fixed_rate::cpu_us_per_request(client, target, load, durations.fixed_rate)?;
+        let throughput = self.wrk.run(client, target, load, durations.throughput)?;
+        Ok(Round { throughput, cpu_us })
+    }
+
+    /// So that no round meets the connections of an earlier one.
+    fn forget_closed_connections(&self) -> Result<()> {
+        let hosts = self.bed.backends().iter().map(|host| &host.namespace);
+        for namespace in hosts.chain([self.bed.balancer()]) {
+            let mut ss = Command::new("ss");
+            ss.args(["--kill", "--tcp", "state", "time-wait"]).stdout(Stdio::null());
+            candidate::finish(namespace, &mut ss)?;
+        }
+        sleep(REST);
+        Ok(())
+    }
+
+    fn await_answer(&self) -> Result<()> {
+        let target = self.candidate.target(&self.bed);
+        let client = &self.bed.clients()[0].namespace;
+        let end = Instant::now() + START;
+        loop {
+            let answer = client.run(|| ask(target))?;
+            match answer {
+                Ok(()) => return Ok(()),
+                Err(_) if Instant::now() < end => sleep(START_INTERVAL),
+                Err(error) => {
+                    let log = fs::read_to_string(candidate::log(&self.bed)).unwrap_or_default();
+                    bail!("{target} does not answer: {error:#}\n{log}");
+                }
+            }
+        }
+    }
+}
+
+/// One nginx in each backend.
+fn start_servers(bed: &Bed) -> Result<()> {
+    for (nth, host) in bed.backends().iter().enumerate() {
+        let file = |extension| bed.directory().join(format!("backend{nth}.{extension}"));
+        fs::write(file("conf"), configuration::web_server(&file("pid")))?;
+        let mut nginx = Command::new("nginx");
+        nginx.arg("-c").arg(file("conf"));
+        candidate::spawn(&host.namespace, &mut nginx, &file("log"))?;
+    }
+    Ok(())
+}
+
+fn ask(target: SocketAddrV4) -> Result<()> {
+    let mut stream = TcpStream::connect_timeout(&target.into(), START_INTERVAL)?;
+    stream.set_read_timeout(Some(START))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).context("no answer")?;
+    ensure!(answer.starts_with("HTTP/1.1 200"), "the answer is not 200 OK");
+    Ok(())
+}

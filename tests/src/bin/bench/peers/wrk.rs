@@ -1,0 +1,83 @@
+//! As many requests as will go, by wrk.
+
+use std::{
+    fs,
+    net::SocketAddrV4,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use lb_userspace::bed::Namespace;
+use serde::Deserialize;
+
+use super::Load;
+
+const CONNECTIONS: u32 = 64;
+
+/// Has wrk say in JSON what it says in prose.
+const SCRIPT: &str = r#"
+done = function(summary, latency)
+    local errors = summary.errors
+    io.write(string.format(
+        '\n{"requests":%d,"duration_us":%d,"p50_us":%d,"p99_us":%d,"errors":%d}\n',
+        summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+        errors.connect + errors.read + errors.write + errors.status + errors.timeout))
+end
+"#;
+
+/// The script, in a file that wrk can read.
+pub(super) struct Wrk {
+    script: PathBuf,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(super) struct Throughput {
+    requests: u64,
+    duration_us: u64,
+    errors: u64,
+    pub(super) p50_us: f64,
+    pub(super) p99_us: f64,
+}
+
+impl Throughput {
+    pub(super) fn requests_per_s(&self) -> f64 {
+        self.requests as f64 / Duration::from_micros(self.duration_us).as_secs_f64()
+    }
+}
+
+impl Wrk {
+    pub(super) fn new(directory: &Path) -> Result<Self> {
+        let script = directory.join("wrk.lua");
+        fs::write(&script, SCRIPT)?;
+        Ok(Self { script })
+    }
+
+    pub(super) fn run(
+        &self,
+        client: &Namespace,
+        target: SocketAddrV4,
+        load: Load,
+        duration: Duration,
+    ) -> Result<Throughput> {
+        let mut wrk = Command::new("wrk");
+        wrk.args(["--threads", "1", "--connections", &CONNECTIONS.to_string()])
+            .args(["--duration", &format!("{}s", duration.as_secs())])
+            .arg("--script")
+            .arg(&self.script);
+        if load == Load::NewConnections {
+            wrk.args(["--header", "Connection: close"]);
+        }
+        wrk.arg(format!("http://{target}/")).stdin(Stdio::null()).stdout(Stdio::piped());
+        let output = client.spawn(&mut wrk)?.wait_with_output()?;
+        ensure!(output.status.success(), "wrk failed: {}", output.status);
+        let prose = String::from_utf8_lossy(&output.stdout);
+        let last = prose.lines().last().context("wrk says nothing")?;
+        let throughput: Throughput =
+            serde_json::from_str(last).with_context(|| format!("wrk says: {prose}"))?;
+        let Throughput { requests, errors, .. } = throughput;
+        ensure!(errors * 1_000 <= requests, "{errors} of {requests} requests failed");
+        Ok(throughput)
+    }
+}
