@@ -68,7 +68,8 @@ fn relearn(entry: Entry, client: Hop) {
 }
 
 /// Whether a connection attempt on this known tuple is a new connection's, because the old one has
-/// ended, or only half of it is left. If so the old pair is gone afterwards, and its source port rests.
+/// ended, or only half of it is left. If so the old pair is gone afterwards, and its source port
+/// rests.
 #[inline(never)]
 pub(crate) fn make_way(key: &FlowKey, entry: Entry) -> Result<bool, Reason> {
     let partner = partner(key, entry);
