@@ -69,7 +69,7 @@ impl Plan {
     };
 
     /// Fails once the user has asked to stop.
-    fn check(&self) -> Result<()> {
+    fn check() -> Result<()> {
         ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
         Ok(())
     }

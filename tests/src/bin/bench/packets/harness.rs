@@ -65,7 +65,7 @@ impl Harness {
             TestRunOptions { data_in: Some(&room), repeat: frames, ..TestRunOptions::default() };
         let before = cpu_time()?;
         program.test_run(options).context("the kernel does not run the harness")?;
-        let spent = cpu_time()? - before;
+        let spent = cpu_time()?.saturating_sub(before);
         Ok(spent.as_secs_f64() * 1e9 / f64::from(frames))
     }
 }
