@@ -31,10 +31,11 @@ impl Template {
         const STRIDE: u64 = 0x9e37_79b9;
         let client = self.sent.wrapping_mul(STRIDE) & self.last_client;
         self.sent = self.sent.wrapping_add(1);
-        *frame = self.frame;
         // The lower half of the source address, from byte 28 on, and the source port, from 34 on.
-        frame[3] ^= (client >> 16) << 32;
-        frame[4] ^= (client & 0xffff) << 16;
+        let difference = [0, 0, 0, (client >> 16) << 32, (client & 0xffff) << 16, 0, 0, 0];
+        for ((to, from), difference) in frame.iter_mut().zip(self.frame).zip(difference) {
+            *to = from ^ difference;
+        }
     }
 
     /// As [`Self::write_next`].

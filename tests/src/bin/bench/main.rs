@@ -81,6 +81,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
+        // Ctrl-C ends peers too, whose failure is not what happened.
+        Err(_) if INTERRUPTED.load(Ordering::Relaxed) => {
+            eprintln!("error: interrupted; all namespaces are removed");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
