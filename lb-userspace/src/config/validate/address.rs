@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::Findings;
-use crate::config::diagnostics::Diagnostic;
+use crate::{config::diagnostics::Diagnostic, model::is_of_a_host};
 
 /// An IPv4 address that a host on the network can have, and a port.
 pub(super) fn address_and_port(
@@ -32,7 +32,7 @@ pub(super) fn address_and_port(
     let Ok(address) = Ipv4Addr::from_str(address) else {
         return refuse(format!("{address} is not an IPv4 address"), "names are not looked up");
     };
-    if !is_of_a_host(address) {
+    if !is_of_a_host(address.into()) {
         return refuse(
             format!("no host on a network has the address {address}"),
             "give the one address that packets are sent to",
@@ -42,11 +42,4 @@ pub(super) fn address_and_port(
         Ok(port) if port > 0 => Some((address, port).into()),
         _ => refuse(format!("port {port} is out of range"), "a port is 1 to 65535"),
     }
-}
-
-fn is_of_a_host(address: Ipv4Addr) -> bool {
-    !(address.is_unspecified()
-        || address.is_loopback()
-        || address.is_multicast()
-        || address.is_broadcast())
 }
