@@ -20,12 +20,8 @@ const fn server(name: &'static str) -> Program {
     Program { name, package: name, service: Some(name) }
 }
 
-<<<<<<< HEAD
-const PROGRAMS: [Program; 10] = [
-=======
 /// An absolute path is found where it is, in whatever directories the search goes on.
-const PROGRAMS: [Program; 9] = [
->>>>>>> bench
+const PROGRAMS: [Program; 11] = [
     tool("curl", "curl"),
     tool("ethtool", "ethtool"),
     server("haproxy"),
