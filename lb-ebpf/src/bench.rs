@@ -4,6 +4,7 @@
 #![no_std]
 #![no_main]
 #![expect(unsafe_code, reason = "frames and map values are pointers to the verifier")]
+#![expect(clippy::needless_pass_by_value, reason = "the kernel hands the context over")]
 
 use aya_ebpf::{
     bindings::xdp_action,
