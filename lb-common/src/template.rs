@@ -24,18 +24,26 @@ impl Template {
         Self { frame: bytemuck::must_cast(frame), last_client, sent }
     }
 
-    /// The frame of the next client. Neighbours in time are not neighbours in any table.
+    /// Writes the frame of the next client. Neighbours in time are not neighbours in any table.
     #[inline(always)]
-    pub fn next_frame(&mut self) -> [u64; FRAME_LENGTH / 8] {
+    pub fn write_next(&mut self, frame: &mut [u64; FRAME_LENGTH / 8]) {
         /// Odd, so that its multiples meet every client before any of them twice.
         const STRIDE: u64 = 0x9e37_79b9;
         let client = self.sent.wrapping_mul(STRIDE) & self.last_client;
         self.sent = self.sent.wrapping_add(1);
-        let mut frame = self.frame;
         // The lower half of the source address, from byte 28 on, and the source port, from 34 on.
-        frame[3] ^= (client >> 16) << 32;
-        frame[4] ^= (client & 0xffff) << 16;
-        frame
+        let difference = [0, 0, 0, (client >> 16) << 32, (client & 0xffff) << 16, 0, 0, 0];
+        for ((to, from), difference) in frame.iter_mut().zip(self.frame).zip(difference) {
+            *to = from ^ difference;
+        }
+    }
+
+    /// As [`Self::write_next`].
+    #[must_use]
+    pub fn next_frame(&mut self) -> [u8; FRAME_LENGTH] {
+        let mut frame = [0; FRAME_LENGTH / 8];
+        self.write_next(&mut frame);
+        bytemuck::must_cast(frame)
     }
 }
 
@@ -50,7 +58,7 @@ mod tests {
     use super::{FRAME_LENGTH, Template};
 
     fn frames(template: &mut Template, count: usize) -> Vec<[u8; FRAME_LENGTH]> {
-        (0..count).map(|_| bytemuck::must_cast(template.next_frame())).collect()
+        (0..count).map(|_| template.next_frame()).collect()
     }
 
     #[test]

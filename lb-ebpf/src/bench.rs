@@ -37,10 +37,11 @@ fn harness(ctx: XdpContext) -> u32 {
         return xdp_action::XDP_ABORTED;
     }
     let frame = ctx.data() as *mut [u64; FRAME_LENGTH / 8];
-    // SAFETY: the map's value is valid, and nothing else refers to it.
-    let next = unsafe { (*template).next_frame() };
     // SAFETY: the bytes lie in the frame, which starts 256 bytes into a page in a test run.
-    unsafe { frame.write(next) };
+    let frame = unsafe { &mut *frame };
+    // SAFETY: the map's value is valid, and nothing else refers to it.
+    let template = unsafe { &mut *template };
+    template.write_next(frame);
     // SAFETY: nothing here needs to be dropped.
     unsafe { TARGET.tail_call(&ctx, 0) };
     xdp_action::XDP_ABORTED

@@ -102,9 +102,20 @@ impl fmt::Display for Change {
             }
             Self::RemoveBackend { service, address } => write!(f, "{service}: {address} removed"),
             Self::SetBackend { service, address, settings } => {
-                write!(f, "{service}: {address} set to {settings:?}")
+                write!(f, "{service}: {address} set to {settings}")
             }
         }
+    }
+}
+
+impl fmt::Display for Settings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words = [
+            self.weight.map(|weight| format!("weight {weight}")),
+            self.backup.map(|backup| if backup { "backup" } else { "no backup" }.to_owned()),
+            self.admin.as_ref().map(Admin::to_string),
+        ];
+        f.write_str(&words.into_iter().flatten().collect::<Vec<_>>().join(", "))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The binary's exit codes and what it prints, with a daemon that only pretends.
 
 use std::{
-    fs,
+    fs, io,
     path::PathBuf,
     process::{Command, Output, Stdio},
 };
@@ -208,5 +208,17 @@ fn a_reader_that_leaves_early_is_no_failure() {
         drop(child.stdout.take());
         let ended = child.wait_with_output().expect("ends");
         assert!(ended.status.success() && ended.stderr.is_empty(), "{verb:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn the_exit_code_is_the_same_when_nobody_reads_the_errors() {
+    let directory = TempDir::new().expect("a directory");
+    let invalid = file(&directory, "interfaces = []").display().to_string();
+    for (verb, code) in [(&["check", "-c", &invalid][..], 2), (&["check", "-c", "/nowhere"], 1)] {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        drop(reader);
+        let ended = Command::new(BINARY).args(verb).stderr(writer).status().expect("runs");
+        assert_eq!(ended.code(), Some(code), "{verb:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, value_parser};
+use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 
 /// A Layer-4 TCP load balancer in XDP.
@@ -131,12 +131,15 @@ pub(super) enum BackendVerb {
         place: Place,
     },
     /// Change a backend's settings.
-    #[command(arg_required_else_help = true)]
+    #[command(
+        arg_required_else_help = true,
+        group = ArgGroup::new("settings").args(["weight", "backup"]).required(true).multiple(true)
+    )]
     Set {
         #[command(flatten)]
         place: Place,
         /// Its share of new connections beside the others' weights.
-        #[arg(long, value_parser = value_parser!(u16).range(1..), required_unless_present = "backup")]
+        #[arg(long, value_parser = value_parser!(u16).range(1..))]
         weight: Option<u16>,
         /// Whether to take connections only when no other backend can.
         #[arg(long)]
@@ -216,6 +219,16 @@ mod tests {
         for weight in ["0", "65536", "70000", "-1", "x"] {
             let arguments = ["xdplb", "backend", "add", "web", "10.0.0.1:80", "--weight", weight];
             assert!(Cli::try_parse_from(arguments).is_err(), "{weight}");
+        }
+    }
+
+    #[test]
+    fn at_least_one_setting_is_to_be_set() {
+        let set = ["xdplb", "backend", "set", "web", "10.0.0.1:80"];
+        let missing = Cli::try_parse_from(set).expect_err("nothing to set").to_string();
+        assert!(missing.contains("--weight") && missing.contains("--backup"), "{missing}");
+        for setting in ["--weight=5", "--backup=false"] {
+            assert!(Cli::try_parse_from(set.into_iter().chain([setting])).is_ok(), "{setting}");
         }
     }
 

@@ -4,14 +4,14 @@ use std::{path::Path, process::ExitCode};
 
 use super::{
     exit::{Failure, PROBLEMS},
-    output::print_line,
+    output::{print_error, print_line},
 };
 use crate::config;
 
 pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
     let loaded = config::load(file)?;
     for warning in &loaded.warnings {
-        eprintln!("{warning}");
+        print_error(warning);
     }
     let services = &loaded.config.services;
     let backends: usize = services.iter().map(|service| service.backends.len()).sum();

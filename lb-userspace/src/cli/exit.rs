@@ -2,6 +2,7 @@
 
 use std::{io, process::ExitCode};
 
+use super::output::print_error;
 use crate::api::ClientError;
 
 /// `check` found problems.
@@ -22,9 +23,9 @@ impl Failure {
             return ExitCode::SUCCESS;
         }
         match self {
-            Self::Operation(error) => eprintln!("xdplb: {error:#}"),
-            Self::Config(error) => eprintln!("{error:#}"),
-            Self::Daemon(error) => eprintln!("xdplb: {error}"),
+            Self::Operation(error) => print_error(format_args!("xdplb: {error:#}")),
+            Self::Config(error) => print_error(format_args!("{error:#}")),
+            Self::Daemon(error) => print_error(format_args!("xdplb: {error}")),
         }
         self.code()
     }

@@ -1,6 +1,9 @@
 //! Printing.
 
-use std::io::{self, Write as _};
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+};
 
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde::Serialize;
@@ -40,6 +43,11 @@ pub(super) fn print_json(value: &impl Serialize) -> io::Result<()> {
 
 pub(super) fn print_line(line: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{line}")
+}
+
+/// A line of standard error. Whoever has stopped reading it is owed the exit code all the same.
+pub(super) fn print_error(line: impl Display) {
+    writeln!(io::stderr().lock(), "{line}").ok();
 }
 
 /// The word that a value has in JSON.

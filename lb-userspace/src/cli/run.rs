@@ -2,13 +2,13 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use super::exit::Failure;
+use super::{exit::Failure, output::print_error};
 use crate::{config, daemon};
 
 pub(super) async fn run(file: PathBuf) -> Result<ExitCode, Failure> {
     let loaded = config::load(&file)?;
     for warning in &loaded.warnings {
-        eprintln!("{warning}");
+        print_error(warning);
     }
     daemon::run(loaded, file).await?;
     Ok(ExitCode::SUCCESS)

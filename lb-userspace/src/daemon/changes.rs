@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{Daemon, network, state::Service};
 use crate::{
     control::{Change, Refusal, Request, ServiceView},
-    model::Backend,
+    model::{Backend, is_of_a_host},
 };
 
 impl Daemon {
@@ -49,6 +49,11 @@ impl Daemon {
     async fn refuse_address(&self, address: SocketAddr) -> Result<(), Refusal> {
         if !address.is_ipv4() {
             return Err(Refusal::Invalid(format!("{address} is IPv6, which is not supported yet")));
+        }
+        if address.port() == 0 || !is_of_a_host(address.ip()) {
+            return Err(Refusal::Invalid(format!(
+                "{address} is no address of a server: give a host's address and a port from 1 on"
+            )));
         }
         let is_vip = |service: &&Service| service.spec.vip.address == address;
         if let Some(service) = self.state.services.iter().find(is_vip) {

@@ -218,7 +218,7 @@ impl Daemon {
         let Some(backend) = self.state.backend_mut(&service, address) else {
             return;
         };
-        log::info!("{service}: {address} is {health:?}: {detail}");
+        log::info!("{service}: {address} is {health}: {detail}");
         backend.set_health(health, detail);
         self.follow();
     }

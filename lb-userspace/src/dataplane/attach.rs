@@ -17,7 +17,9 @@ pub fn attach(program: &mut Xdp, ifindex: u32, mode: XdpMode, pin: &Path) -> Res
     let id = program.attach_to_if_index(ifindex, mode).map_err(explain)?;
     let link: Result<FdLink, _> = program.take_link(id)?.try_into();
     let Ok(link) = link else {
-        bail!("this kernel cannot attach XDP programs by links: Linux 5.18 is the oldest that it runs on")
+        bail!(
+            "this kernel cannot attach XDP programs by links: Linux 5.18 is the oldest that it runs on"
+        )
     };
     link.pin(pin).with_context(|| format!("cannot pin the link at {}", pin.display()))?;
     Ok(())

@@ -20,13 +20,15 @@ const fn server(name: &'static str) -> Program {
     Program { name, package: name, service: Some(name) }
 }
 
-const PROGRAMS: [Program; 10] = [
+/// An absolute path is found where it is, in whatever directories the search goes on.
+const PROGRAMS: [Program; 11] = [
     tool("curl", "curl"),
     tool("ethtool", "ethtool"),
     server("haproxy"),
     tool("ip", "iproute2"),
     tool("iperf3", "iperf3"),
     server("nginx"),
+    tool("/usr/lib/nginx/modules/ngx_stream_module.so", "libnginx-mod-stream"),
     tool("nft", "nftables"),
     tool("ping", "iputils-ping"),
     Program { name: "sshd", package: "openssh-server", service: Some("ssh") },

@@ -1,5 +1,6 @@
 //! What the file means, and everything that is wrong with it.
 
+mod address;
 mod service;
 
 use std::{

@@ -2,15 +2,14 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    net::{Ipv4Addr, SocketAddr},
-    ops::{Range, RangeInclusive},
-    str::FromStr,
+    net::SocketAddr,
+    ops::RangeInclusive,
     time::Duration,
 };
 
 use serde_spanned::Spanned;
 
-use super::Findings;
+use super::{Findings, address::address_and_port};
 use crate::{
     config::{
         diagnostics::Diagnostic,
@@ -196,29 +195,6 @@ fn weight(weight: Option<&Spanned<i64>>, findings: &mut Findings) -> u16 {
             ));
             1
         }
-    }
-}
-
-fn address_and_port(text: &str, span: Range<usize>, findings: &mut Findings) -> Option<SocketAddr> {
-    let mut refuse = |message: String, mend: &str| {
-        findings.push(Diagnostic::error(span.clone(), message, mend));
-        None
-    };
-    if text.starts_with('[') {
-        return refuse("IPv6 is not supported yet".to_owned(), "give an IPv4 address and port");
-    }
-    let Some((address, port)) = text.rsplit_once(':') else {
-        return refuse(
-            "the port is missing".to_owned(),
-            "give address and port, as in 10.0.0.1:80",
-        );
-    };
-    let Ok(address) = Ipv4Addr::from_str(address) else {
-        return refuse(format!("{address} is not an IPv4 address"), "names are not looked up");
-    };
-    match u16::from_str(port) {
-        Ok(port) if port > 0 => Some((address, port).into()),
-        _ => refuse(format!("port {port} is out of range"), "a port is 1 to 65535"),
     }
 }
 

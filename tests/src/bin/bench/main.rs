@@ -69,7 +69,7 @@ impl Plan {
     };
 
     /// Fails once the user has asked to stop.
-    fn check(&self) -> Result<()> {
+    fn check() -> Result<()> {
         ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
         Ok(())
     }
@@ -81,6 +81,11 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
+        // Ctrl-C ends peers too, whose failure is not what happened.
+        Err(_) if INTERRUPTED.load(Ordering::Relaxed) => {
+            eprintln!("error: interrupted; all namespaces are removed");
+            ExitCode::FAILURE
+        }
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE

@@ -81,8 +81,8 @@ impl Balancer {
     /// Removes the connections that these frames have opened.
     pub(super) fn forget(&mut self, mut template: Template, frames: u32) {
         for _ in 0..frames {
-            let bytes: [u8; FRAME_LENGTH] = bytemuck::must_cast(template.next_frame());
-            let headers: &Headers = bytemuck::from_bytes(&bytes[..size_of::<Headers>()]);
+            let frame = template.next_frame();
+            let headers: &Headers = bytemuck::from_bytes(&frame[..size_of::<Headers>()]);
             self.object.remove_connection(&FlowKey::of(headers));
         }
     }

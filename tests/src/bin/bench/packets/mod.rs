@@ -104,7 +104,7 @@ fn measure_paths(
     let mut pairs = vec![Vec::new(); paths.len()];
     for round in 0..=plan.packet_rounds {
         for (path, pairs) in paths.iter().zip(&mut pairs) {
-            plan.check()?;
+            Plan::check()?;
             let template = Template::new(path.frame, path.doublings, 0);
             let floor = nothing.run(&template, path.frames)?;
             pairs.push((path.measure(balancer, round)?, floor));

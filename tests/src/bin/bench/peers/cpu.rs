@@ -2,15 +2,20 @@
 
 use std::{
     fs,
+    thread::sleep,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
 use nix::unistd::{SysconfVar, sysconf};
 
+const CALM_INTERVAL: Duration = Duration::from_millis(300);
+const CALM_ATTEMPTS: u32 = 7;
+
 /// How long all CPUs together have been idle, at a moment.
 ///
 /// The kernel measures idle time, whereas it samples what a busy CPU is busy with.
+#[derive(Clone, Copy)]
 pub(super) struct Usage {
     at: Instant,
     cpus: u32,
@@ -24,20 +29,35 @@ impl Usage {
         let ticks = idle_ticks(&stat).context("/proc/stat has no line of all CPUs")?;
         let cpus = stat.lines().filter(|line| line.starts_with("cpu")).count() - 1;
         let per_second = sysconf(SysconfVar::CLK_TCK)?.context("the clock has no rate")?;
-        let idle = Duration::from_secs_f64(ticks as f64 / per_second as f64);
-        Ok(Self { at, cpus: u32::try_from(cpus)?, idle })
+        let tick = Duration::from_secs(1) / u32::try_from(per_second)?;
+        Ok(Self { at, cpus: u32::try_from(cpus)?, idle: tick * ticks })
     }
 
-    /// CPU time used by everything until a later moment.
-    pub(super) fn busy_until(&self, later: Self) -> Duration {
-        ((later.at - self.at) * self.cpus).saturating_sub(later.idle - self.idle)
+    /// CPU time used by everything since.
+    pub(super) fn busy_since(self) -> Result<Duration> {
+        let now = Self::now()?;
+        let elapsed = (now.at - self.at) * self.cpus;
+        Ok(elapsed.saturating_sub(now.idle.saturating_sub(self.idle)))
     }
 }
 
+/// Waits until the machine has nothing else to do, or says that it goes on having.
+pub(super) fn await_calm() -> Result<()> {
+    for _ in 0..CALM_ATTEMPTS {
+        let before = Usage::now()?;
+        sleep(CALM_INTERVAL);
+        if before.busy_since()? < CALM_INTERVAL / 10 {
+            return Ok(());
+        }
+    }
+    eprintln!("warning: something else keeps this machine busy: the figures will be noisy");
+    Ok(())
+}
+
 /// Idle, waiting for a disk, and stolen by the hypervisor: `proc_stat(5)`, fields 4, 5 and 8.
-fn idle_ticks(stat: &str) -> Option<u64> {
+fn idle_ticks(stat: &str) -> Option<u32> {
     let all = stat.lines().find(|line| line.starts_with("cpu "))?;
-    let fields: Vec<u64> = all.split_whitespace().skip(1).flat_map(str::parse).collect();
+    let fields: Vec<u32> = all.split_whitespace().skip(1).flat_map(str::parse).collect();
     Some(fields.get(3)? + fields.get(4)? + fields.get(7)?)
 }
 

@@ -25,7 +25,23 @@ const CONNECTIONS: u32 = 32;
 const PATIENCE: Duration = Duration::from_secs(5);
 const BUFFER: usize = 4_096;
 
-/// Whole-machine CPU microseconds that a request took at this many requests a second.
+/// How requests ended.
+#[derive(Default)]
+struct Count {
+    done: u32,
+    failed: u32,
+}
+
+impl Count {
+    fn add(&mut self, request: &Result<()>) {
+        match request {
+            Ok(()) => self.done += 1,
+            Err(_) => self.failed += 1,
+        }
+    }
+}
+
+/// Whole-machine CPU microseconds that a request took at the load's fixed rate.
 pub(super) fn cpu_us_per_request(
     client: &Namespace,
     target: SocketAddrV4,
@@ -34,23 +50,24 @@ pub(super) fn cpu_us_per_request(
 ) -> Result<f64> {
     client.run_async(async || {
         let before = Usage::now()?;
-        let done = match load {
+        let Count { done, failed } = match load {
             Load::NewConnections => new_connections(target, load.fixed_rate(), duration).await?,
             Load::KeepAlive => keep_alive(target, load.fixed_rate(), duration).await?,
         };
-        let busy = before.busy_until(Usage::now()?);
+        let busy = before.busy_since()?;
         let expected = f64::from(load.fixed_rate()) * duration.as_secs_f64();
         ensure!(f64::from(done) > 0.9 * expected, "only {done} of {expected} requests were done");
+        ensure!(failed * 1_000 <= done, "{failed} of {expected} requests failed");
         Ok(busy.as_secs_f64() * 1e6 / f64::from(done))
     })?
 }
 
-/// Opens connections at a rate, with one request each; returns how many were done.
-async fn new_connections(target: SocketAddrV4, rate: u32, duration: Duration) -> Result<u32> {
+/// Opens connections at a rate, with one request each.
+async fn new_connections(target: SocketAddrV4, rate: u32, duration: Duration) -> Result<Count> {
     let slots = Arc::new(Semaphore::new(UNDER_WAY));
     let mut requests = JoinSet::new();
     let mut clock = interval(Duration::from_secs(1) / rate);
-    let mut done = 0;
+    let mut count = Count::default();
     let end = Instant::now() + duration;
     while Instant::now() < end {
         clock.tick().await;
@@ -61,15 +78,13 @@ async fn new_connections(target: SocketAddrV4, rate: u32, duration: Duration) ->
             result.context("no answer in time")?
         });
         while let Some(request) = requests.try_join_next() {
-            request??;
-            done += 1;
+            count.add(&request?);
         }
     }
     while let Some(request) = requests.join_next().await {
-        request??;
-        done += 1;
+        count.add(&request?);
     }
-    Ok(done)
+    Ok(count)
 }
 
 async fn fetch_once(target: SocketAddrV4) -> Result<()> {
@@ -81,21 +96,18 @@ async fn fetch_once(target: SocketAddrV4) -> Result<()> {
     Ok(())
 }
 
-/// Makes requests at a rate over connections that stay; returns how many were done.
-async fn keep_alive(target: SocketAddrV4, rate: u32, duration: Duration) -> Result<u32> {
+/// Makes requests at a rate over connections that stay.
+async fn keep_alive(target: SocketAddrV4, rate: u32, duration: Duration) -> Result<Count> {
+    let period = Duration::from_secs(1) * CONNECTIONS / rate;
     let mut connections = JoinSet::new();
     for _ in 0..CONNECTIONS {
-        connections.spawn(fetch_often(
-            target,
-            Duration::from_secs(1) * CONNECTIONS / rate,
-            duration,
-        ));
+        connections.spawn(fetch_often(target, period, duration));
     }
     let mut done = 0;
-    while let Some(count) = connections.join_next().await {
-        done += count??;
+    while let Some(requests) = connections.join_next().await {
+        done += requests??;
     }
-    Ok(done)
+    Ok(Count { done, failed: 0 })
 }
 
 async fn fetch_often(target: SocketAddrV4, period: Duration, duration: Duration) -> Result<u32> {

@@ -75,7 +75,7 @@ pub fn measure(plan: &Plan) -> Result<Vec<Outcome>> {
     eprintln!("Setting {} beds up", Candidate::ALL.len());
     let mut stages = Vec::new();
     for candidate in Candidate::ALL {
-        plan.check()?;
+        Plan::check()?;
         let stage = Stage::set_up(candidate);
         stages.push(stage.with_context(|| format!("cannot set {} up", candidate.name()))?);
     }
@@ -85,7 +85,7 @@ pub fn measure(plan: &Plan) -> Result<Vec<Outcome>> {
         for round in 1..=plan.peer_rounds {
             eprintln!("Measuring {}, round {round} of {}", load.name(), plan.peer_rounds);
             for (stage, rounds) in stages.iter().zip(&mut rounds) {
-                plan.check()?;
+                Plan::check()?;
                 let name = stage.candidate.name();
                 let round = stage.play(load, &plan.durations);
                 rounds.push(round.with_context(|| format!("{name} failed under load"))?);

@@ -15,15 +15,13 @@ use lb_userspace::bed::Bed;
 use super::{
     Durations, Load, Round,
     candidate::{self, Candidate},
-    configuration, fixed_rate,
+    configuration, cpu, fixed_rate,
     wrk::Wrk,
 };
 
 const BACKENDS: usize = 3;
 const START: Duration = Duration::from_secs(10);
 const START_INTERVAL: Duration = Duration::from_millis(50);
-/// For what the last run left to do.
-const REST: Duration = Duration::from_millis(300);
 
 pub(super) struct Stage {
     pub(super) candidate: Candidate,
@@ -48,6 +46,7 @@ impl Stage {
         let client = &self.bed.clients()[0].namespace;
         let target = self.candidate.target(&self.bed);
         self.forget_closed_connections()?;
+        cpu::await_calm()?;
         let cpu_us = fixed_rate::cpu_us_per_request(client, target, load, durations.fixed_rate)?;
         let throughput = self.wrk.run(client, target, load, durations.throughput)?;
         Ok(Round { throughput, cpu_us })
@@ -61,7 +60,6 @@ impl Stage {
             ss.args(["--kill", "--tcp", "state", "time-wait"]).stdout(Stdio::null());
             candidate::finish(namespace, &mut ss)?;
         }
-        sleep(REST);
         Ok(())
     }
 

@@ -34,16 +34,16 @@ pub(super) struct Wrk {
 
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(super) struct Throughput {
-    requests: u64,
+    requests: u32,
     duration_us: u64,
-    errors: u64,
+    errors: u32,
     pub(super) p50_us: f64,
     pub(super) p99_us: f64,
 }
 
 impl Throughput {
     pub(super) fn requests_per_s(&self) -> f64 {
-        self.requests as f64 / Duration::from_micros(self.duration_us).as_secs_f64()
+        f64::from(self.requests) / Duration::from_micros(self.duration_us).as_secs_f64()
     }
 }
 

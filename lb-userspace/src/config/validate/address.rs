@@ -1,0 +1,45 @@
+//! Addresses of services and backends.
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::Range,
+    str::FromStr,
+};
+
+use super::Findings;
+use crate::{config::diagnostics::Diagnostic, model::is_of_a_host};
+
+/// An IPv4 address that a host on the network can have, and a port.
+pub(super) fn address_and_port(
+    text: &str,
+    span: Range<usize>,
+    findings: &mut Findings,
+) -> Option<SocketAddr> {
+    let mut refuse = |message: String, mend: &str| {
+        findings.push(Diagnostic::error(span.clone(), message, mend));
+        None
+    };
+    // Without brackets, an IPv6 address takes what was meant as the port for its last group.
+    if text.starts_with('[') || Ipv6Addr::from_str(text).is_ok() {
+        return refuse("IPv6 is not supported yet".to_owned(), "give an IPv4 address and port");
+    }
+    let Some((address, port)) = text.rsplit_once(':').filter(|(_, port)| !port.is_empty()) else {
+        return refuse(
+            "the port is missing".to_owned(),
+            "give address and port, as in 10.0.0.1:80",
+        );
+    };
+    let Ok(address) = Ipv4Addr::from_str(address) else {
+        return refuse(format!("{address} is not an IPv4 address"), "names are not looked up");
+    };
+    if !is_of_a_host(address.into()) {
+        return refuse(
+            format!("no host on a network has the address {address}"),
+            "give the one address that packets are sent to",
+        );
+    }
+    match u16::from_str(port) {
+        Ok(port) if port > 0 => Some((address, port).into()),
+        _ => refuse(format!("port {port} is out of range"), "a port is 1 to 65535"),
+    }
+}
