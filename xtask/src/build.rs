@@ -64,9 +64,9 @@ pub(crate) fn check_objects() -> Result<()> {
     let differing = objects::differing(&built)?;
     if !differing.is_empty() {
         bail!(
-            "lb-ebpf/object/{} is not what its sources make: run `cargo xtask build --ebpf-only`, \
-             then commit it",
-            differing.join(", lb-ebpf/object/")
+            "not what the sources make, in lb-ebpf/object: {}; run `cargo xtask build --ebpf-only`, \
+             then commit them",
+            differing.join(", ")
         );
     }
     println!("The committed eBPF objects are what their sources make, byte for byte.");

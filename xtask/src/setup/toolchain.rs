@@ -113,7 +113,8 @@ fn nightly_cargo(verb: &str) -> Command {
 /// The architecture only picks the register layouts of traced programs, which XDP never sees: one
 /// object serves every little-endian machine. Version 3 of the instruction set has the atomics
 /// that return the old value. Paths are remapped, so that the bytes do not tell where they were
-/// built.
+/// built: to paths below a file, which cannot exist, for LLVM copies the source lines that it finds
+/// into BTF.
 fn flags() -> Result<OsString> {
     let mut flags: Vec<OsString> = [
         r#"--cfg=bpf_target_arch="x86_64""#,
@@ -124,7 +125,8 @@ fn flags() -> Result<OsString> {
     ]
     .map(OsString::from)
     .into();
-    for (from, to) in [(workspace::root(), "/xdplb"), (&cargo_home()?, "/cargo")] {
+    let remapped = [(workspace::root(), "/dev/null/xdplb"), (&cargo_home()?, "/dev/null/cargo")];
+    for (from, to) in remapped {
         let mut flag = OsString::from("--remap-path-prefix=");
         flag.push(from);
         flag.push("=");
