@@ -67,6 +67,7 @@ struct PeerRow {
     marginal_cpu_us_per_request: f64,
     marginal_cpu_us_per_request_range: [f64; 2],
     rounds: usize,
+    disturbed_rounds: usize,
 }
 
 impl From<&Outcome> for PeerRow {
@@ -82,6 +83,7 @@ impl From<&Outcome> for PeerRow {
             marginal_cpu_us_per_request: outcome.marginal_cpu_us_per_request.median(),
             marginal_cpu_us_per_request_range: range(&outcome.marginal_cpu_us_per_request),
             rounds: outcome.requests_per_s.rounds(),
+            disturbed_rounds: outcome.disturbed,
         }
     }
 }
@@ -113,7 +115,8 @@ impl Report {
         for load in Load::ALL {
             let (name, rate) = (load.name(), load.fixed_rate());
             writeln!(out, "Load {name}; CPU of the whole machine at {rate} requests/s,")?;
-            writeln!(out, "marginal: less that of plain routing. Medians, and all rounds' range")?;
+            writeln!(out, "marginal: less that of plain routing. Medians, and all rounds' range;")?;
+            writeln!(out, "disturbed: rounds in which something else kept the machine busy")?;
             writeln!(out, "{}\n", self.peers(load))?;
         }
         Ok(())
@@ -155,6 +158,7 @@ impl Report {
             "marginal",
             "min..max",
             "rounds",
+            "disturbed",
         ]);
         for row in self.end_to_end.iter().filter(|row| row.load == load) {
             let [slowest, fastest] = row.requests_per_s_range;
@@ -169,6 +173,7 @@ impl Report {
                 format!("{:.1}", row.marginal_cpu_us_per_request),
                 format!("{least:.1}..{most:.1}"),
                 row.rounds.to_string(),
+                row.disturbed_rounds.to_string(),
             ]);
         }
         align(&mut table);

@@ -41,17 +41,16 @@ impl Usage {
     }
 }
 
-/// Waits until the machine has nothing else to do, or says that it goes on having.
-pub(super) fn await_calm() -> Result<()> {
+/// Waits until the machine has nothing else to do, for two seconds at most; says whether it has.
+pub(super) fn await_calm() -> Result<bool> {
     for _ in 0..CALM_ATTEMPTS {
         let before = Usage::now()?;
         sleep(CALM_INTERVAL);
         if before.busy_since()? < CALM_INTERVAL / 10 {
-            return Ok(());
+            return Ok(true);
         }
     }
-    eprintln!("warning: something else keeps this machine busy: the figures will be noisy");
-    Ok(())
+    Ok(false)
 }
 
 /// Idle, waiting for a disk, and stolen by the hypervisor: `proc_stat(5)`, fields 4, 5 and 8.

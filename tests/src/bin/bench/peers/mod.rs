@@ -56,12 +56,15 @@ pub struct Outcome {
     pub cpu_us_per_request: Sample,
     /// Less what plain routing took in the same round.
     pub marginal_cpu_us_per_request: Sample,
+    /// Rounds in which something else kept the machine busy.
+    pub disturbed: usize,
 }
 
 /// One round of one candidate under one load.
 struct Round {
     throughput: Throughput,
     cpu_us: f64,
+    calm: bool,
 }
 
 /// How long each measurement takes.
@@ -111,6 +114,7 @@ fn outcomes_of(load: Load, stages: &[Stage], rounds: &[Vec<Round>]) -> Vec<Outco
             p99_us: sample(|round| round.throughput.p99_us),
             cpu_us_per_request: sample(|round| round.cpu_us),
             marginal_cpu_us_per_request: Sample::new(marginal.collect()),
+            disturbed: rounds.iter().filter(|round| !round.calm).count(),
         }
     };
     stages.iter().zip(rounds).map(outcome).collect()

@@ -46,10 +46,10 @@ impl Stage {
         let client = &self.bed.clients()[0].namespace;
         let target = self.candidate.target(&self.bed);
         self.forget_closed_connections()?;
-        cpu::await_calm()?;
+        let calm = cpu::await_calm()?;
         let cpu_us = fixed_rate::cpu_us_per_request(client, target, load, durations.fixed_rate)?;
         let throughput = self.wrk.run(client, target, load, durations.throughput)?;
-        Ok(Round { throughput, cpu_us })
+        Ok(Round { throughput, cpu_us, calm })
     }
 
     /// So that no round meets the connections of an earlier one.
