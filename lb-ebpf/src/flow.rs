@@ -3,7 +3,7 @@
 use aya_ebpf::{bindings::BPF_NOEXIST, btf_maps::HashMap, macros::btf_map};
 use lb_common::{
     backend::Hop,
-    flow::{Flow, FlowKey, Rewrite, State, marks, ticks},
+    flow::{Direction, Flow, FlowKey, Rewrite, State, marks, ticks},
     limits,
     reason::Reason,
     stats::Incident,
@@ -67,11 +67,14 @@ fn relearn(entry: Entry, client: Hop) {
     }
 }
 
-/// Whether a connection attempt on this known tuple is a new connection's, because the old one has
-/// ended, or only half of it is left. If so the old pair is gone afterwards, and its source port
-/// rests.
+/// Whether a client's connection attempt on this known tuple is a new connection's, because the old
+/// one has ended, or only half of it is left. If so the old pair is gone afterwards, and its source
+/// port rests.
 #[inline(never)]
 pub(crate) fn make_way(key: &FlowKey, entry: Entry) -> Result<bool, Reason> {
+    if entry.direction() == Direction::ToClient {
+        return Ok(false);
+    }
     let partner = partner(key, entry);
     if partner.is_some() && State::of(entry.marks) != State::Closed {
         return Ok(false);
