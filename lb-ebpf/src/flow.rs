@@ -6,6 +6,7 @@ use lb_common::{
     flow::{Direction, Flow, FlowKey, Rewrite, State, marks, ticks},
     limits,
     reason::Reason,
+    snat::STRIDE,
     stats::Incident,
 };
 
@@ -99,9 +100,10 @@ pub(crate) fn open(key: &FlowKey, id: u32, client: Hop) -> Result<Entry, Reason>
     }
     let now = now();
     let flow = |rewrite, marks| Flow { rewrite, client, backend: id, born: now, seen: now, marks };
+    let mut turn = snat::turn(id).ok_or(Reason::Unreachable)?;
     let mut resting = None;
     for _ in 0..PORT_TRIES {
-        let outside = snat::next(id, backend).ok_or(Reason::Unreachable)?;
+        let outside = snat::drawn(turn, backend).ok_or(Reason::Unreachable)?;
         match insert_pair(key, &outside, flow) {
             Err(Refused::PortTaken) => {}
             Err(Refused::Because(reason)) => return Err(reason),
@@ -109,10 +111,12 @@ pub(crate) fn open(key: &FlowKey, id: u32, client: Hop) -> Result<Entry, Reason>
         }
         stats::incident(Incident::PortClash);
         if resting.is_none() && is_resting(&outside.turned()) {
-            resting = Some(outside);
+            resting = Some(turn);
         }
+        turn = turn.wrapping_add(STRIDE);
     }
-    let outside = resting.ok_or(Reason::PortsExhausted)?;
+    let turn = resting.ok_or(Reason::PortsExhausted)?;
+    let outside = snat::drawn(turn, backend).ok_or(Reason::Unreachable)?;
     cut_rest_short(&outside.turned())?;
     stats::incident(Incident::EarlyPortReuse);
     insert_pair(key, &outside, flow).map_err(|refused| match refused {
