@@ -26,3 +26,7 @@ pub const fn draw(turn: u64, source_count: u32, ports: u16) -> (u32, u16) {
     let port = (turn / source_count as u64) % ports as u64;
     (source as u32, port as u16)
 }
+
+/// From one try to find a free source port to the next: a prime above any number of pairs, so that
+/// tries meet different pairs, and far apart, as ports that are taken tend to lie in runs.
+pub const STRIDE: u64 = 2_654_435_761;

@@ -7,7 +7,7 @@ use lb_common::{
     mapped,
     reason::Reason,
     ring::Ring,
-    snat::draw,
+    snat::{STRIDE, draw},
     tcp::{ACK, FIN, RST, SYN},
     unmapped,
 };
@@ -74,6 +74,16 @@ proptest! {
         for (source, port) in drawn {
             prop_assert!(source < sources && port < ports);
         }
+    }
+
+    #[test]
+    fn tries_meet_different_sources_and_ports(
+        sources in 1_u32..5, ports in 1_u16..=u16::MAX, start in 0_u64..1_000_000,
+    ) {
+        let tries = 8.min(u64::from(sources) * u64::from(ports));
+        let tried: HashSet<_> =
+            (0..tries).map(|attempt| draw(start + attempt * STRIDE, sources, ports)).collect();
+        prop_assert_eq!(tried.len() as u64, tries);
     }
 
     #[test]

@@ -34,9 +34,7 @@ pub(crate) fn decide(packet: &mut Packet) -> Result<Outcome, Reason> {
 /// A packet of a known connection, in either direction.
 #[inline(always)]
 fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, Reason> {
-    if headers.ip.ttl <= 1 {
-        return Err(Reason::TtlExpired);
-    }
+    outlives_us(headers)?;
     let length = headers.ip.total_length;
     match entry.direction() {
         Direction::ToBackend => {
@@ -75,6 +73,7 @@ fn unknown(packet: &mut Packet, key: &FlowKey, ingress: u32) -> Result<Outcome, 
         reset::answer(packet)?;
         return Ok(Outcome::from(Reason::ResetUnknownFlow));
     }
+    outlives_us(headers)?;
     let Some(backend) = select::next(&service) else {
         reset::answer(packet)?;
         return Ok(Outcome::from(Reason::ResetNoBackend));
@@ -83,6 +82,15 @@ fn unknown(packet: &mut Packet, key: &FlowKey, ingress: u32) -> Result<Outcome, 
     stats::connection(backend);
     trace::opened(&context, key, &entry.rewrite.to);
     known(headers, entry, ingress)
+}
+
+/// Whether a packet may be sent on.
+#[inline(always)]
+fn outlives_us(headers: &Headers) -> Result<(), Reason> {
+    if headers.ip.ttl <= 1 {
+        return Err(Reason::TtlExpired);
+    }
+    Ok(())
 }
 
 /// How frames reach the sender of this one.

@@ -3,9 +3,10 @@
 use aya_ebpf::{bindings::BPF_NOEXIST, btf_maps::HashMap, macros::btf_map};
 use lb_common::{
     backend::Hop,
-    flow::{Flow, FlowKey, Rewrite, State, marks, ticks},
+    flow::{Direction, Flow, FlowKey, Rewrite, State, marks, ticks},
     limits,
     reason::Reason,
+    snat::STRIDE,
     stats::Incident,
 };
 
@@ -67,13 +68,18 @@ fn relearn(entry: Entry, client: Hop) {
     }
 }
 
-/// Whether a connection attempt on this known tuple is a new connection's, because the old one has
-/// ended, or only half of it is left. If so the old pair is gone afterwards, and its source port
-/// rests.
+/// Whether a client's connection attempt on this known tuple is a new connection's, because the old
+/// one has ended, or only half of it is left. If so the old pair is gone afterwards, and its source
+/// port rests.
 #[inline(never)]
 pub(crate) fn make_way(key: &FlowKey, entry: Entry) -> Result<bool, Reason> {
+    if entry.direction() == Direction::ToClient {
+        return Ok(false);
+    }
     let partner = partner(key, entry);
-    if partner.is_some() && State::of(entry.marks) != State::Closed {
+    if partner.is_none() {
+        entry.mark(marks::QUARANTINED);
+    } else if State::of(entry.marks) != State::Closed {
         return Ok(false);
     }
     if !claim(entry) {
@@ -96,20 +102,23 @@ pub(crate) fn open(key: &FlowKey, id: u32, client: Hop) -> Result<Entry, Reason>
     }
     let now = now();
     let flow = |rewrite, marks| Flow { rewrite, client, backend: id, born: now, seen: now, marks };
-    let mut resting = None;
+    let mut turn = snat::turn(id).ok_or(Reason::Unreachable)?;
+    let mut rested = None;
     for _ in 0..PORT_TRIES {
-        let outside = snat::next(id, backend).ok_or(Reason::Unreachable)?;
+        let outside = snat::drawn(turn, backend).ok_or(Reason::Unreachable)?;
         match insert_pair(key, &outside, flow) {
             Err(Refused::PortTaken) => {}
             Err(Refused::Because(reason)) => return Err(reason),
             Ok(entry) => return Ok(entry),
         }
         stats::incident(Incident::PortClash);
-        if resting.is_none() && is_resting(&outside.turned()) {
-            resting = Some(outside);
+        if rested.is_none() && resting(&outside.turned()).is_some() {
+            rested = Some(turn);
         }
+        turn = turn.wrapping_add(STRIDE);
     }
-    let outside = resting.ok_or(Reason::PortsExhausted)?;
+    let turn = rested.ok_or(Reason::PortsExhausted)?;
+    let outside = snat::drawn(turn, backend).ok_or(Reason::Unreachable)?;
     cut_rest_short(&outside.turned())?;
     stats::incident(Incident::EarlyPortReuse);
     insert_pair(key, &outside, flow).map_err(|refused| match refused {
@@ -146,23 +155,26 @@ fn insert_pair(
     lookup(key).ok_or(Refused::Because(Reason::Contended))
 }
 
-/// Whether the entry at a backend's tuple is of a connection that has ended.
+/// The entry at a backend's tuple, if its connection has ended. Half a pair is not: another CPU may
+/// just be making the other half.
 #[inline(always)]
-fn is_resting(reply: &FlowKey) -> bool {
-    lookup(reply).is_some_and(|entry| {
-        State::of(entry.marks) == State::Closed || partner(reply, entry).is_none()
-    })
+fn resting(reply: &FlowKey) -> Option<Entry> {
+    lookup(reply).filter(|entry| State::of(entry.marks) == State::Closed)
 }
 
-/// Removes the ended connection at a backend's tuple.
+/// Removes the ended connection at a backend's tuple. Its client's entry is claimed first, as it is
+/// the one that a new connection of the same client claims.
 #[inline(always)]
 fn cut_rest_short(reply: &FlowKey) -> Result<(), Reason> {
-    let entry = lookup(reply).ok_or(Reason::Contended)?;
+    let entry = resting(reply).ok_or(Reason::Contended)?;
+    if let Some(partner) = partner(reply, entry) {
+        if !claim(partner) {
+            return Err(Reason::Contended);
+        }
+        let _ = FLOWS.remove(&entry.partner());
+    }
     if !claim(entry) {
         return Err(Reason::Contended);
-    }
-    if partner(reply, entry).is_some() {
-        let _ = FLOWS.remove(&entry.partner());
     }
     FLOWS.remove(reply).map_err(|_| Reason::Contended)
 }
@@ -173,10 +185,19 @@ fn partner(key: &FlowKey, entry: Entry) -> Option<Entry> {
     lookup(&entry.partner()).filter(|partner| partner.partner() == *key)
 }
 
-/// Whether this CPU, and no other, may replace the entry.
+/// Whether this CPU, and no other, may replace the ended connection of this entry. It may have been
+/// replaced since it was looked up, and the entry be a living connection's.
 #[inline(always)]
 fn claim(entry: Entry) -> bool {
-    entry.mark(marks::CLAIMED) & marks::CLAIMED == 0
+    let marks = entry.mark(marks::CLAIMED);
+    if marks & marks::CLAIMED != 0 {
+        return false;
+    }
+    let ended = State::of(marks) == State::Closed;
+    if !ended {
+        entry.unmark(marks::CLAIMED);
+    }
+    ended
 }
 
 #[inline(always)]

@@ -16,15 +16,24 @@ pub(crate) fn headers(packet: &mut Packet) -> Result<&mut Headers, Reason> {
     if packet.length() < size_of::<Headers>() {
         return Err(short(packet));
     }
-    let headers: &mut Headers = packet.at(0).ok_or(Reason::Truncated)?;
+    let claimed = claimed_length(packet.at(0).ok_or(Reason::Truncated)?)?;
+    if !packet.holds(claimed) {
+        return Err(Reason::Truncated);
+    }
+    packet.at(0).ok_or(Reason::Truncated)
+}
+
+/// Bytes that the frame must have, by its own headers.
+#[inline(always)]
+fn claimed_length(headers: &Headers) -> Result<usize, Reason> {
     ethernet(&headers.ethernet)?;
     ipv4(&headers.ip)?;
     let ip_length = u16::from_be_bytes(headers.ip.total_length);
-    let claimed = headers.tcp.header_length();
-    if claimed < TCP_LENGTH || ip_length < IPV4_LENGTH + TCP_LENGTH {
+    let tcp_header = headers.tcp.header_length();
+    if tcp_header < TCP_LENGTH || ip_length < IPV4_LENGTH + tcp_header {
         return Err(Reason::Truncated);
     }
-    Ok(headers)
+    Ok(size_of::<Ethernet>() + usize::from(ip_length))
 }
 
 /// Why a frame that cannot hold all the headers is not for the fast path.

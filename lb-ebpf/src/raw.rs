@@ -12,7 +12,7 @@ use core::{
 use aya_ebpf::{
     EbpfContext as _,
     bindings::xdp_md,
-    helpers::generated::{bpf_ktime_get_coarse_ns, bpf_xdp_adjust_tail},
+    helpers::generated::{bpf_ktime_get_coarse_ns, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
     programs::XdpContext,
 };
 use bytemuck::Pod;
@@ -59,10 +59,24 @@ impl Packet {
         Some(unsafe { &mut *(start as *mut T) })
     }
 
-    /// Cuts the frame's tail off, so that `length` bytes of its first buffer remain.
+    /// Whether the frame has this many bytes, in all of its buffers.
+    #[inline(always)]
+    pub(crate) fn holds(&self, length: usize) -> bool {
+        length <= self.length() || length <= self.whole_length()
+    }
+
+    /// Bytes from the Ethernet header on, in all of its buffers. A helper call.
+    #[inline(always)]
+    fn whole_length(&self) -> usize {
+        // SAFETY: the context is valid.
+        let length = unsafe { bpf_xdp_get_buff_len(self.ctx.ctx) };
+        length as usize
+    }
+
+    /// Cuts the frame's tail off, so that `length` bytes remain.
     #[inline(always)]
     pub(crate) fn truncate(&mut self, length: usize) -> Option<()> {
-        let excess = self.length().checked_sub(length)?;
+        let excess = self.whole_length().checked_sub(length)?;
         let delta = -i32::try_from(excess).ok()?;
         // SAFETY: the context is valid, and no reference into the frame outlives `&mut self`.
         let failed = unsafe { bpf_xdp_adjust_tail(self.ctx.ctx, delta) };

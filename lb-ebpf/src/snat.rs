@@ -15,13 +15,19 @@ use crate::raw::ticket;
 #[btf_map]
 static SNAT_SOURCES: Array<Source, { limits::SNAT_SOURCES as usize }> = Array::new();
 
-/// Source ports drawn so far, by backend id.
+/// Connections that each backend has been given a source port for, by backend id.
 #[btf_map]
 static SNAT_TURNS: Array<u64, { limits::BACKENDS as usize }> = Array::new();
 
-/// The tuple that a new connection could have on the backend's side.
+/// The number of a backend's next draw.
 #[inline(always)]
-pub(crate) fn next(id: u32, backend: &Backend) -> Option<FlowKey> {
+pub(crate) fn turn(id: u32) -> Option<u64> {
+    SNAT_TURNS.get_ptr_mut(id).map(ticket)
+}
+
+/// The tuple that a new connection gets on the backend's side by this draw.
+#[inline(always)]
+pub(crate) fn drawn(turn: u64, backend: &Backend) -> Option<FlowKey> {
     if backend.source_count == 0 {
         return None;
     }
@@ -29,7 +35,6 @@ pub(crate) fn next(id: u32, backend: &Backend) -> Option<FlowKey> {
     if first.ports == 0 {
         return None;
     }
-    let turn = ticket(SNAT_TURNS.get_ptr_mut(id)?);
     let (index, port) = draw(turn, backend.source_count, first.ports);
     let source = SNAT_SOURCES.get(backend.sources + index)?;
     let port = source.first_port.wrapping_add(port);

@@ -31,7 +31,7 @@ pub const OBJECT: &[u8] =
 pub const INGRESS: u32 = 1;
 
 /// Longer than any frame of these tests.
-const FRAME_ROOM: usize = 4_096;
+const FRAME_ROOM: usize = 10_000;
 
 /// What XDP does with a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

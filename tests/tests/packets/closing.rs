@@ -86,3 +86,14 @@ fn a_syn_on_a_living_tuple_is_not() {
     let again = forward(&mut object, &syn(40_000));
     assert_eq!((again.src, again.dst), (opened.src, opened.dst));
 }
+
+#[test]
+#[ignore = "needs root"]
+fn a_syn_from_a_backend_leaves_the_pair_whole() {
+    let mut object = balancer();
+    let opened = connect(&mut object, 40_000);
+    close_by_fins(&mut object, &opened);
+    let run = object.run(&opened.answer(Flags::SYN).frame());
+    assert_eq!(run.reason, Reason::Replied);
+    assert_eq!(states(&object), [State::Closed; 2]);
+}

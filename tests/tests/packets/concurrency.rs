@@ -2,25 +2,36 @@
 
 use std::{collections::HashSet, thread};
 
-use lb_tests::{frame::Segment, object::Action};
+use lb_common::{flow::marks, stats::Incident};
+use lb_tests::{
+    frame::{Flags, Segment},
+    object::Action,
+};
 use nix::{
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
 };
 
-use crate::bed::{backend, balancer_with, syn};
+use crate::bed::{VIP, backend, balancer_with, client, syn};
 
 const EACH: u16 = 3_000;
+
+fn cpus() -> usize {
+    thread::available_parallelism().expect("known").get().min(4)
+}
+
+fn stay_on(cpu: usize) {
+    let mut affinity = CpuSet::new();
+    affinity.set(cpu).expect("a CPU");
+    sched_setaffinity(Pid::from_raw(0), &affinity).expect("allowed");
+}
 
 #[test]
 #[ignore = "needs root"]
 fn round_robin_is_exact_across_cpus() {
     let object = balancer_with(40_000, 30_000);
-    let cpus = thread::available_parallelism().expect("known").get().min(4);
     let open = |cpu: usize| {
-        let mut affinity = CpuSet::new();
-        affinity.set(cpu).expect("a CPU");
-        sched_setaffinity(Pid::from_raw(0), &affinity).expect("allowed");
+        stay_on(cpu);
         let first = 10_000 + u16::try_from(cpu).expect("few") * EACH;
         let ports = first..first + EACH;
         ports
@@ -33,7 +44,7 @@ fn round_robin_is_exact_across_cpus() {
             .collect::<Vec<_>>()
     };
     let opened: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..cpus).map(|cpu| scope.spawn(move || open(cpu))).collect();
+        let threads: Vec<_> = (0..cpus()).map(|cpu| scope.spawn(move || open(cpu))).collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
     });
     for id in 1..=3 {
@@ -42,4 +53,38 @@ fn round_robin_is_exact_across_cpus() {
     }
     let tuples: HashSet<_> = opened.iter().collect();
     assert_eq!(tuples.len(), opened.len(), "no two connections share a source port");
+}
+
+/// One port a backend, so that each new connection takes over the port of a resting one.
+#[test]
+#[ignore = "needs root"]
+fn a_living_connection_keeps_its_port_when_ports_are_fought_for() {
+    let object = balancer_with(1_000, 1);
+    let fight = |cpu: usize| {
+        stay_on(cpu);
+        let first = 10_000 + u16::try_from(cpu).expect("few") * EACH;
+        for port in (first..first + EACH).cycle().take(100_000) {
+            let (action, frame) = object.run_uncounted(&syn(port).frame());
+            if action != Action::Tx {
+                continue;
+            }
+            let opened = Segment::read(&frame);
+            let next = Segment::new(client(port), VIP, Flags::ACK);
+            let (_, frame) = object.run_uncounted(&next.frame());
+            let sent = Segment::read(&frame);
+            assert_eq!((sent.src, sent.dst), (opened.src, opened.dst));
+            let _ = object.run_uncounted(&Segment::new(client(port), VIP, Flags::RST).frame());
+        }
+    };
+    thread::scope(|scope| {
+        for cpu in 0..cpus() {
+            scope.spawn(move || fight(cpu));
+        }
+    });
+    assert!(object.incidents(Incident::EarlyPortReuse) > 0);
+    let flows = object.flows();
+    for (key, flow) in flows.iter().filter(|(_, flow)| flow.marks & marks::QUARANTINED == 0) {
+        let partner = flows.get(&flow.partner()).expect("a partner");
+        assert_eq!(partner.partner(), *key);
+    }
 }

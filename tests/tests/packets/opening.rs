@@ -101,3 +101,13 @@ fn half_a_pair_is_made_whole_by_a_syn() {
     assert_eq!(again.dst, backend(2));
     reply(&mut object, &again.answer(Flags::SYN_ACK));
 }
+
+#[test]
+#[ignore = "needs root"]
+fn a_syn_whose_time_to_live_ends_opens_nothing() {
+    let mut object = balancer();
+    let run = object.run(&Segment { ttl: 1, ..syn(40_000) }.frame());
+    assert_eq!((run.action, run.reason), (Action::Pass, Reason::TtlExpired));
+    assert!(object.flows().is_empty());
+    assert_eq!(object.traffic(1).connections, 0);
+}

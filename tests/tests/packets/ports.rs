@@ -89,3 +89,17 @@ fn a_backend_without_sources_is_unreachable() {
     let run = object.run(&syn(40_000).frame());
     assert_eq!((run.action, run.reason), (Action::Drop, Reason::Unreachable));
 }
+
+#[test]
+#[ignore = "needs root"]
+fn a_run_of_taken_ports_holds_nobody_up() {
+    let mut object = one_backend(100);
+    for i in 0..60 {
+        connect(&mut object, 40_000 + i);
+    }
+    object.backend(2, backend(1), INGRESS, (0, 1));
+    object.serve(VIP, &[2]);
+    for i in 0..30 {
+        forward(&mut object, &syn(41_000 + i));
+    }
+}

@@ -54,6 +54,27 @@ fn headers_that_claim_less_than_there_must_be_are_truncated() {
 
 #[test]
 #[ignore = "needs root"]
+fn headers_that_claim_more_than_there_is_are_truncated() {
+    let mut object = balancer();
+    let segment = syn(40_000).with_payload(&[7; 100]);
+    for length in 54..segment.frame().len() {
+        assert_passed(&mut object, &segment.frame()[..length], Reason::Truncated);
+    }
+    let mut options_beyond_the_packet = syn(40_000).frame();
+    options_beyond_the_packet[DATA_OFFSET] = 6 << 4;
+    assert_passed(&mut object, &options_beyond_the_packet, Reason::Truncated);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn padding_behind_a_packet_is_no_claim() {
+    let mut object = balancer();
+    let padded = [syn(40_000).frame(), vec![0; 6]].concat();
+    assert_eq!(object.run(&padded).reason, Reason::Forwarded);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn fragments_are_passed_but_not_what_must_not_be_fragmented() {
     let mut object = balancer();
     for (high, low) in [(0x20, 0), (0, 1), (0x1f, 0xff), (0x20, 8)] {
