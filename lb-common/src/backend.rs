@@ -2,38 +2,55 @@
 
 use bytemuck::{Pod, Zeroable};
 
-/// A way out: the interface and the Ethernet header's addresses.
+/// A way out: the interface and the Ethernet header's addresses, in two words that are compared and
+/// copied at once.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Hop {
-    pub dst_mac: Mac,
-    pub src_mac: Mac,
-    pub ifindex: u32,
-    reserved: u32,
+    /// The first eight bytes of the Ethernet header.
+    first: u64,
+    /// The next four, and the interface.
+    rest: u64,
 }
-
-/// An Ethernet address and two zero bytes, in one word: compared and copied at once.
-#[repr(transparent)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Mac(u64);
 
 impl Hop {
     #[must_use]
+    #[inline(always)]
     pub const fn new(dst_mac: [u8; 6], src_mac: [u8; 6], ifindex: u32) -> Self {
-        Self { dst_mac: Mac::new(dst_mac), src_mac: Mac::new(src_mac), ifindex, reserved: 0 }
-    }
-}
-
-impl Mac {
-    #[must_use]
-    pub const fn new(mac: [u8; 6]) -> Self {
-        Self(u64::from_ne_bytes([mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], 0, 0]))
+        let [d0, d1, d2, d3, d4, d5] = dst_mac;
+        let [s0, s1, s2, s3, s4, s5] = src_mac;
+        let rest = u32::from_le_bytes([s2, s3, s4, s5]) as u64 | (ifindex as u64) << 32;
+        Self { first: u64::from_le_bytes([d0, d1, d2, d3, d4, d5, s0, s1]), rest }
     }
 
+    /// The words that it is made of.
     #[must_use]
-    pub const fn bytes(self) -> [u8; 6] {
-        let mac = self.0.to_ne_bytes();
-        [mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]]
+    #[inline(always)]
+    pub const fn words(self) -> [u64; 2] {
+        [self.first, self.rest]
+    }
+
+    /// Of the words that it is made of.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of_words([first, rest]: [u64; 2]) -> Self {
+        Self { first, rest }
+    }
+
+    /// 0: no way.
+    #[must_use]
+    #[inline(always)]
+    pub const fn ifindex(&self) -> u32 {
+        (self.rest >> 32) as u32
+    }
+
+    /// Destination, then source, as they stand in an Ethernet header.
+    #[must_use]
+    #[inline(always)]
+    pub const fn macs(&self) -> [u8; 12] {
+        let [d0, d1, d2, d3, d4, d5, s0, s1] = self.first.to_le_bytes();
+        let [s2, s3, s4, s5, ..] = self.rest.to_le_bytes();
+        [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5]
     }
 }
 
@@ -54,5 +71,5 @@ pub struct Backend {
     pub source_count: u32,
 }
 
-const _: () = assert!(size_of::<Hop>() == 24);
-const _: () = assert!(size_of::<Backend>() == 56);
+const _: () = assert!(size_of::<Hop>() == 16);
+const _: () = assert!(size_of::<Backend>() == 48);

@@ -5,6 +5,10 @@
 //! else is a native integer. No aya-ebpf, no I/O: all of it is tested on the host.
 
 #![no_std]
+#![expect(
+    clippy::inline_always,
+    reason = "in the kernel a call costs a spill of what is known of the frame"
+)]
 
 pub mod backend;
 pub mod checksum;
@@ -16,6 +20,7 @@ pub mod ring;
 pub mod service;
 pub mod snat;
 pub mod stats;
+pub mod table;
 pub mod tcp;
 pub mod template;
 #[cfg(feature = "user")]
@@ -24,7 +29,7 @@ pub mod wire;
 
 /// Version of the map layouts. Pins live in a directory of this version, so that a program never
 /// meets maps it would misread: raise it with every change of a map's type, key, value or meaning.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
 
 /// An IPv4 address as IPv4-mapped IPv6 (RFC 4291, section 2.5.5.2).
 #[must_use]

@@ -2,6 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::flow::State;
+
 /// Packets and their bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -18,9 +20,27 @@ pub enum Incident {
     PortClash,
     /// A source port was used again before its rest was over, as all that were tried were taken.
     EarlyPortReuse,
+    /// A connection in this state made room for a new one.
+    EvictedClosed,
+    EvictedClosing,
+    EvictedHalfOpen,
+    EvictedEstablished,
 }
 
-pub const INCIDENTS: u32 = Incident::EarlyPortReuse as u32 + 1;
+pub const INCIDENTS: u32 = Incident::EvictedEstablished as u32 + 1;
+
+impl Incident {
+    #[must_use]
+    #[inline(always)]
+    pub const fn evicted(state: State) -> Self {
+        match state {
+            State::Closed => Self::EvictedClosed,
+            State::Closing => Self::EvictedClosing,
+            State::HalfOpen => Self::EvictedHalfOpen,
+            State::Established => Self::EvictedEstablished,
+        }
+    }
+}
 
 /// What went through one backend. "In" is from clients, "out" is to clients; bytes are IP bytes.
 #[repr(C)]

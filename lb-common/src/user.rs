@@ -4,10 +4,11 @@
 
 use crate::{
     backend::Backend,
-    flow::{Flow, FlowKey},
+    flow::FlowKey,
     service::{Service, ServiceKey},
     snat::Source,
     stats::{Count, Traffic},
+    table::PlainBucket,
     template::Template,
 };
 
@@ -24,4 +25,4 @@ macro_rules! pod {
     };
 }
 
-pod!(Backend, Count, Flow, FlowKey, Service, ServiceKey, Source, Template, Traffic);
+pod!(Backend, Count, FlowKey, PlainBucket, Service, ServiceKey, Source, Template, Traffic);

@@ -71,6 +71,16 @@ const _: () = assert!(size_of::<Ipv4>() == IPV4_LENGTH as usize);
 const _: () = assert!(size_of::<Tcp>() == TCP_LENGTH as usize);
 const _: () = assert!(size_of::<Headers>() == 54);
 
+impl Ethernet {
+    /// Destination, then source.
+    #[inline(always)]
+    pub const fn set_macs(&mut self, macs: [u8; 12]) {
+        let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = macs;
+        self.dst = [d0, d1, d2, d3, d4, d5];
+        self.src = [s0, s1, s2, s3, s4, s5];
+    }
+}
+
 impl Ipv4 {
     /// Whether this is a piece of a datagram: its offset is not zero, or more pieces follow.
     /// "Don't fragment" is not a fragment.

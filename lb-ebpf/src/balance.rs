@@ -4,6 +4,7 @@ use lb_common::{
     backend::Hop,
     flow::{Direction, FlowKey, marks},
     reason::Reason,
+    table::Line as _,
     tcp,
     wire::Headers,
 };
@@ -11,9 +12,10 @@ use lb_common::{
 use crate::{
     egress::Egress,
     flow,
+    flow::Entry,
     outcome::Outcome,
     parse,
-    raw::{Entry, Packet},
+    raw::Packet,
     rewrite::{nat, reset},
     select, service, stats, trace,
 };
@@ -23,8 +25,8 @@ pub(crate) fn decide(packet: &mut Packet) -> Result<Outcome, Reason> {
     let ingress = packet.ingress();
     let headers = parse::headers(packet)?;
     let key = FlowKey::of(headers);
-    if let Some(entry) = flow::lookup(&key)
-        && !(tcp::opens(headers.tcp.flags) && flow::make_way(&key, entry)?)
+    if let Some(entry) = flow::lookup(&key)?
+        && !(tcp::opens(headers.tcp.flags) && flow::make_way(entry)?)
     {
         return known(headers, entry, ingress);
     }
@@ -36,27 +38,31 @@ pub(crate) fn decide(packet: &mut Packet) -> Result<Outcome, Reason> {
 fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, Reason> {
     outlives_us(headers)?;
     let length = headers.ip.total_length;
-    match entry.direction() {
+    let backend = entry.line.backend();
+    let outcome = match entry.direction() {
         Direction::ToBackend => {
+            let hop = &select::backend(backend).ok_or(Reason::Unreachable)?.hop;
+            let entry = flow::learn(entry, way_back(headers, ingress));
             flow::touch(entry, headers.tcp.flags);
-            flow::learn(entry, way_back(headers, ingress));
-            let backend = select::backend(entry.backend).ok_or(Reason::Unreachable)?;
-            stats::inbound(entry.backend, length);
-            nat::apply(headers, &entry.rewrite, &backend.hop);
-            let egress = Egress::between(ingress, backend.hop.ifindex);
-            Ok(Outcome { reason: Reason::Forwarded, egress })
+            stats::inbound(backend, length);
+            nat::apply(headers, &entry.line.rewrite(), hop);
+            let egress = Egress::between(ingress, hop.ifindex());
+            (entry, Outcome { reason: Reason::Forwarded, egress })
         }
         Direction::ToClient => {
-            if entry.marks & marks::QUARANTINED != 0 {
+            if entry.tag.marks() & marks::QUARANTINED != 0 {
                 return Err(Reason::Quarantined);
             }
             flow::touch(entry, headers.tcp.flags);
-            stats::outbound(entry.backend, length);
-            nat::apply(headers, &entry.rewrite, &entry.client);
-            let egress = Egress::between(ingress, entry.client.ifindex);
-            Ok(Outcome { reason: Reason::Replied, egress })
+            stats::outbound(backend, length);
+            let hop = entry.line.client();
+            nat::apply(headers, &entry.line.rewrite(), &hop);
+            let egress = Egress::between(ingress, hop.ifindex());
+            (entry, Outcome { reason: Reason::Replied, egress })
         }
-    }
+    };
+    let (entry, outcome) = outcome;
+    if entry.holds() { Ok(outcome) } else { Err(Reason::Contended) }
 }
 
 /// A packet of no known connection: to a service, or to somebody else.
@@ -80,7 +86,7 @@ fn unknown(packet: &mut Packet, key: &FlowKey, ingress: u32) -> Result<Outcome, 
     };
     let entry = flow::open(key, backend, way_back(headers, ingress))?;
     stats::connection(backend);
-    trace::opened(&context, key, &entry.rewrite.to);
+    trace::opened(&context, key, &entry.line.rewrite().to());
     known(headers, entry, ingress)
 }
 

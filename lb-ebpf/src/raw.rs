@@ -3,23 +3,27 @@
 #![expect(unsafe_code, reason = "frames, map values and helpers are pointers to the verifier")]
 
 use core::{
-    intrinsics::{AtomicOrdering, atomic_and, atomic_or, atomic_xadd},
+    intrinsics::{AtomicOrdering, atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg},
     mem::offset_of,
-    ops::Deref,
     ptr::NonNull,
 };
 
 use aya_ebpf::{
-    EbpfContext as _,
+    EbpfContext as _, Global,
     bindings::xdp_md,
     helpers::generated::{bpf_ktime_get_coarse_ns, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
     programs::XdpContext,
 };
 use bytemuck::Pod;
-use lb_common::{backend::Hop, flow::Flow};
+use lb_common::{
+    backend::Hop,
+    flow::{Flow, FlowKey, Rewrite},
+    table::{self, PlainBucket, PlainLine, Seed, Tag, WAYS},
+};
 
 /// Not relaxed: of a relaxed operation LLVM's BPF target loses the old value.
 const ORDER: AtomicOrdering = AtomicOrdering::AcqRel;
+const LOAD_ORDER: AtomicOrdering = AtomicOrdering::Acquire;
 
 /// A received frame.
 pub(crate) struct Packet {
@@ -114,60 +118,195 @@ pub(crate) fn of_this_cpu<T>(value: *mut T) -> &'static mut T {
     unsafe { &mut *value }
 }
 
-/// A flow in its table, where other CPUs see it and change its clock, marks and way back.
+/// A number that the compiler knows nothing of. To the verifier a global function may return any
+/// number; the compiler looks into it and leaves out the checks that the verifier then misses.
+#[inline(always)]
+pub(crate) fn opaque(number: u32) -> u32 {
+    // SAFETY: the pointer comes from a reference.
+    unsafe { (&raw const number).read_volatile() }
+}
+
+/// What makes the flow table's hash its own.
+#[inline(always)]
+pub(crate) fn flow_seed() -> Seed {
+    Seed([FLOW_SEED[0].load(), FLOW_SEED[1].load(), FLOW_SEED[2].load(), FLOW_SEED[3].load()])
+}
+
+/// How many buckets the flow table has.
+#[inline(always)]
+pub(crate) fn flow_buckets() -> u32 {
+    FLOW_BUCKETS.load()
+}
+
+/// Set by the loader.
+#[unsafe(no_mangle)]
+static FLOW_SEED: [Global<u64>; 4] = [const { Global::new(0) }; 4];
+
+/// Set by the loader.
+#[unsafe(no_mangle)]
+static FLOW_BUCKETS: Global<u32> = Global::new(0);
+
+/// Whether this machine's loads and stores may overtake each other. Set by the loader.
+#[unsafe(no_mangle)]
+static WEAKLY_ORDERED: Global<u8> = Global::new(0);
+
+/// A bucket of the flow table.
 #[derive(Clone, Copy)]
-pub(crate) struct Entry(NonNull<Flow>);
+pub(crate) struct Bucket(NonNull<PlainLine>);
 
-impl Entry {
+impl Bucket {
     #[inline(always)]
-    pub(crate) fn new(value: *mut Flow) -> Option<Self> {
-        NonNull::new(value).map(Self)
-    }
-
-    /// Notes when its last packet went by.
-    #[inline(always)]
-    pub(crate) fn set_seen(&self, ticks: u32) {
-        if self.seen == ticks {
-            return;
-        }
-        // SAFETY: the entry stays writable for the program's run, and the store is one word.
-        unsafe { self.field::<u32>(offset_of!(Flow, seen)).write_volatile(ticks) }
-    }
-
-    /// Sets marks, and returns those from before.
-    #[inline(always)]
-    pub(crate) fn mark(&self, marks: u32) -> u32 {
-        // SAFETY: as in `set_seen`; marks are only ever changed atomically.
-        unsafe { atomic_or::<_, _, ORDER>(self.field::<u32>(offset_of!(Flow, marks)), marks) }
-    }
-
-    #[inline(always)]
-    pub(crate) fn unmark(&self, marks: u32) {
-        // SAFETY: as in `mark`.
-        unsafe { atomic_and::<_, _, ORDER>(self.field::<u32>(offset_of!(Flow, marks)), !marks) };
-    }
-
-    #[inline(always)]
-    pub(crate) fn set_client(&self, hop: Hop) {
-        // SAFETY: the entry stays readable for the program's run. A reader on another CPU may see
-        // half of the old and half of the new hop for one packet, which TCP mends.
-        unsafe { self.field::<Hop>(offset_of!(Flow, client)).write_volatile(hop) }
-    }
-
-    /// Where a field lies; the offset is one of the flow's own.
-    #[inline(always)]
-    const fn field<T>(self, offset: usize) -> *mut T {
-        self.0.as_ptr().wrapping_byte_add(offset).cast()
+    pub(crate) fn new(value: *mut PlainBucket) -> Option<Self> {
+        NonNull::new(value.cast()).map(Self)
     }
 }
 
-impl Deref for Entry {
-    type Target = Flow;
+impl table::Bucket for Bucket {
+    type Line = Line;
 
     #[inline(always)]
-    fn deref(&self) -> &Flow {
-        // SAFETY: the kernel keeps the element's memory while the program runs; that it may be
-        // recycled for another flow is why callers check keys and claims.
-        unsafe { self.0.as_ref() }
+    fn line(self, way: u32) -> Line {
+        let way = way as usize % WAYS as usize;
+        // SAFETY: the bucket has that many lines.
+        Line(unsafe { self.0.add(way) })
+    }
+}
+
+/// A line of the flow table, where other CPUs and the control plane write, too.
+#[derive(Clone, Copy)]
+pub(crate) struct Line(NonNull<PlainLine>);
+
+/// Where a word of a line lies.
+macro_rules! word {
+    ($line:expr, $offset:expr) => {
+        $line.0.as_ptr().wrapping_byte_add($offset).cast()
+    };
+}
+
+impl Line {
+    #[inline(always)]
+    pub(crate) fn rewrite(self) -> Rewrite {
+        Rewrite::from_words(self.two_words(FLOW + offset_of!(Flow, rewrite)))
+    }
+
+    #[inline(always)]
+    fn load<T>(self, offset: usize) -> T {
+        let word: *const T = word!(self, offset);
+        // SAFETY: the offset is of a word of the line, which stays readable for the program's run.
+        unsafe { word.read_volatile() }
+    }
+
+    #[inline(always)]
+    fn store<T>(self, offset: usize, value: T) {
+        let word: *mut T = word!(self, offset);
+        // SAFETY: the offset is of a word of the line, which stays writable for the program's run.
+        unsafe { word.write_volatile(value) }
+    }
+
+    #[inline(always)]
+    fn two_words(self, offset: usize) -> [u64; 2] {
+        [self.load(offset), self.load(offset + size_of::<u64>())]
+    }
+
+    #[inline(always)]
+    fn store_two_words(self, offset: usize, words: [u64; 2]) {
+        self.store(offset, words[0]);
+        self.store(offset + size_of::<u64>(), words[1]);
+    }
+
+    /// The tag, with a full barrier.
+    #[inline(always)]
+    fn ordered_tag(self) -> Tag {
+        // SAFETY: the tag stays writable for the program's run, and is only ever changed atomically.
+        Tag::from_word(unsafe { atomic_or::<u64, u64, ORDER>(word!(self, 0), 0) })
+    }
+}
+
+/// Where the flow is in its line.
+const FLOW: usize = offset_of!(PlainLine, flow);
+
+impl table::Line for Line {
+    #[inline(always)]
+    fn tag(self) -> Tag {
+        if WEAKLY_ORDERED.load() != 0 { self.ordered_tag() } else { self.load(0) }
+    }
+
+    #[inline(always)]
+    fn exchange(self, from: Tag, to: Tag) -> Tag {
+        let (from, to) = (from.word(), to.word());
+        // SAFETY: as in `ordered_tag`.
+        let (found, _) =
+            unsafe { atomic_cxchg::<u64, ORDER, LOAD_ORDER>(word!(self, 0), from, to) };
+        Tag::from_word(found)
+    }
+
+    #[inline(always)]
+    fn publish(self, tag: Tag) {
+        if WEAKLY_ORDERED.load() == 0 {
+            return self.store(0, tag);
+        }
+        // SAFETY: as in `ordered_tag`.
+        unsafe { atomic_xchg::<u64, ORDER>(word!(self, 0), tag.word()) };
+    }
+
+    #[inline(always)]
+    fn tag_afterwards(self) -> Tag {
+        self.tag()
+    }
+
+    #[inline(always)]
+    fn key(self) -> FlowKey {
+        let ports = self.load(FLOW + offset_of!(Flow, seen) - size_of::<u32>());
+        FlowKey::of_words(self.load(FLOW), ports)
+    }
+
+    #[inline(always)]
+    fn partner(self) -> FlowKey {
+        self.rewrite().to().turned()
+    }
+
+    #[inline(always)]
+    fn backend(self) -> u32 {
+        self.load(FLOW + offset_of!(Flow, backend))
+    }
+
+    #[inline(always)]
+    fn client(self) -> Hop {
+        Hop::of_words(self.two_words(FLOW + offset_of!(Flow, client)))
+    }
+
+    #[inline(always)]
+    fn seen(self) -> u32 {
+        self.load(FLOW + offset_of!(Flow, seen))
+    }
+
+    #[inline(always)]
+    fn born(self) -> u32 {
+        self.load(FLOW + offset_of!(Flow, born))
+    }
+
+    #[inline(always)]
+    fn set_seen(self, ticks: u32) {
+        if self.seen() != ticks {
+            self.store(FLOW + offset_of!(Flow, seen), ticks);
+        }
+    }
+
+    #[inline(always)]
+    fn set_client(self, client: Hop) {
+        self.store_two_words(FLOW + offset_of!(Flow, client), client.words());
+    }
+
+    #[inline(always)]
+    fn write(self, flow: &Flow) {
+        // Word by word from registers: a whole flow on the stack would be too much for it.
+        let (addresses, ports) = flow.key().as_words();
+        self.store(FLOW, addresses);
+        self.store(FLOW + size_of::<u64>(), ports);
+        self.store(FLOW + offset_of!(Flow, seen), flow.seen);
+        self.store_two_words(FLOW + offset_of!(Flow, rewrite), flow.rewrite.words());
+        self.set_client(flow.client);
+        self.store(FLOW + offset_of!(Flow, backend), flow.backend);
+        self.store(FLOW + offset_of!(Flow, born), flow.born);
     }
 }

@@ -14,6 +14,6 @@ static SERVICES: HashMap<ServiceKey, Service, { limits::SERVICES as usize }> = H
 
 #[inline(always)]
 pub(crate) fn lookup(packet: &FlowKey) -> Option<Service> {
-    let key = ServiceKey::tcp(mapped(packet.dst), packet.dst_port);
+    let key = ServiceKey::tcp(mapped(packet.dst()), packet.dst_port());
     SERVICES.get_ptr(&key).map(copied)
 }

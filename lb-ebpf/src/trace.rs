@@ -14,13 +14,13 @@ pub(crate) fn opened(context: &XdpContext, inside: &FlowKey, outside: &FlowKey) 
     debug!(
         context,
         "opened {:i}:{} -> {:i}:{} as {:i}:{} -> {:i}:{}",
-        Ipv4Addr::from(inside.src),
-        u16::from_be_bytes(inside.src_port),
-        Ipv4Addr::from(inside.dst),
-        u16::from_be_bytes(inside.dst_port),
-        Ipv4Addr::from(outside.src),
-        u16::from_be_bytes(outside.src_port),
-        Ipv4Addr::from(outside.dst),
-        u16::from_be_bytes(outside.dst_port)
+        Ipv4Addr::from(inside.src()),
+        u16::from_be_bytes(inside.src_port()),
+        Ipv4Addr::from(inside.dst()),
+        u16::from_be_bytes(inside.dst_port()),
+        Ipv4Addr::from(outside.src()),
+        u16::from_be_bytes(outside.src_port()),
+        Ipv4Addr::from(outside.dst()),
+        u16::from_be_bytes(outside.dst_port())
     );
 }

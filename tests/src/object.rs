@@ -12,14 +12,16 @@ use aya::{
 };
 use lb_common::{
     backend::{Backend, Hop},
-    flow::{Flow, FlowKey},
+    flow::{Flow, FlowKey, marks},
     mapped,
     reason::Reason,
     ring::Ring,
     service::{Service, ServiceKey},
     snat::Source,
     stats::{Count, Incident, Traffic},
+    table::{Line as _, Tag, peek, remove},
 };
+use lb_userspace::dataplane::{FLOWS, FlowTable, Plan};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::frame::{BACKEND_MAC, BALANCER_MAC};
@@ -54,22 +56,26 @@ pub struct Run {
 /// The loaded program and its maps, in a network namespace of the thread's own.
 pub struct Object {
     ebpf: Ebpf,
+    flows: FlowTable,
 }
 
 impl Object {
-    /// Loads the object with room for this many flow entries, two a connection.
+    /// Loads the object with a flow table for so many connections.
     ///
     /// # Panics
     ///
     /// If the kernel refuses; root is needed.
     #[must_use]
-    pub fn load(flow_entries: u32) -> Self {
+    pub fn load(connections: u32) -> Self {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; are you root?");
-        let mut ebpf =
-            EbpfLoader::new().map_max_entries("FLOWS", flow_entries).load(OBJECT).expect("loads");
+        let plan = Plan::new(connections).expect("a seed");
+        let mut loader = EbpfLoader::new();
+        plan.prepare(&mut loader);
+        let mut ebpf = loader.load(OBJECT).expect("loads");
         let program: &mut Xdp = ebpf.program_mut("xdplb").expect("named").try_into().expect("XDP");
         program.load().expect("verifies");
-        Self { ebpf }
+        let flows = plan.open(ebpf.map_mut(FLOWS).expect("named")).expect("maps");
+        Self { ebpf, flows }
     }
 
     /// A service whose ring holds these backend ids.
@@ -184,25 +190,39 @@ impl Object {
     }
 
     #[must_use]
-    pub fn flows(&self) -> Counts<FlowKey, Flow> {
-        let flows: HashMap<_, FlowKey, Flow> =
-            self.ebpf.map("FLOWS").expect("named").try_into().expect("typed");
-        flows.iter().map(|entry| entry.expect("readable")).collect()
+    pub fn flows(&self) -> Counts<FlowKey, (Tag, Flow)> {
+        let entries = self.flows.table().flows();
+        entries
+            .filter_map(|hit| Some((hit.tag, hit.snapshot()?)))
+            .map(|entry| (entry.1.key(), entry))
+            .collect()
+    }
+
+    /// The flow that packets of this tuple belong to.
+    #[must_use]
+    pub fn flow(&self, key: &FlowKey) -> Option<Flow> {
+        peek(self.flows.table(), key)?.snapshot()
     }
 
     /// Removes both entries of the connection whose client sends packets of this tuple.
     pub fn remove_connection(&mut self, key: &FlowKey) {
-        let map = self.ebpf.map_mut("FLOWS").expect("named");
-        let mut flows: HashMap<_, FlowKey, Flow> = map.try_into().expect("typed");
-        let flow = flows.get(key, 0).expect("known");
-        flows.remove(&flow.partner()).expect("a pair");
-        flows.remove(key).expect("known");
+        let table = self.flows.table();
+        let hit = peek(table, key).expect("known");
+        assert!(remove(table, hit.place, hit.tag, hit.tag.freed(), 0), "nobody else is there");
     }
 
+    /// Has every connection's handshake end.
+    pub fn establish_all(&mut self) {
+        for hit in self.flows.table().flows() {
+            let marks = hit.tag.marks() | marks::CLIENT_ACK | marks::BACKEND_SYN;
+            assert_eq!(hit.line.exchange(hit.tag, hit.tag.with_marks(marks)), hit.tag);
+        }
+    }
+
+    /// Removes one entry, and leaves the other one alone.
     pub fn remove_flow(&mut self, key: &FlowKey) {
-        let map = self.ebpf.map_mut("FLOWS").expect("named");
-        let mut flows: HashMap<_, FlowKey, Flow> = map.try_into().expect("typed");
-        flows.remove(key).expect("known");
+        let hit = peek(self.flows.table(), key).expect("known");
+        assert_eq!(hit.line.exchange(hit.tag, hit.tag.freed()), hit.tag);
     }
 
     fn set<V: Pod>(&mut self, map: &str, index: u32, value: &V) {

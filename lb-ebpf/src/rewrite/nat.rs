@@ -5,18 +5,18 @@ use lb_common::{backend::Hop, checksum::Delta, flow::Rewrite, wire::Headers};
 /// Makes the frame what `rewrite` says and addresses it to `hop`. The time to live must not be 0.
 #[inline(always)]
 pub(crate) fn apply(headers: &mut Headers, rewrite: &Rewrite, hop: &Hop) {
-    headers.ethernet.dst = hop.dst_mac.bytes();
-    headers.ethernet.src = hop.src_mac.bytes();
+    headers.ethernet.set_macs(hop.macs());
 
     let ip = &mut headers.ip;
-    ip.src = rewrite.to.src;
-    ip.dst = rewrite.to.dst;
+    let to = rewrite.to();
+    ip.src = to.src();
+    ip.dst = to.dst();
     ip.ttl -= 1;
     let delta = Delta::stored(rewrite.ip_delta).plus(Delta::TTL_DECREMENT);
     ip.checksum = delta.apply(ip.checksum);
 
     let tcp = &mut headers.tcp;
-    tcp.src_port = rewrite.to.src_port;
-    tcp.dst_port = rewrite.to.dst_port;
+    tcp.src_port = to.src_port();
+    tcp.dst_port = to.dst_port();
     tcp.checksum = Delta::stored(rewrite.tcp_delta).apply(tcp.checksum);
 }

@@ -70,7 +70,7 @@ impl Backends {
         if let Some(id) = back {
             self.departed.remove(&id);
             let hop = self.entries.get(&id).map(|known| known.hop);
-            return Ok((id, hop.filter(|hop| hop.ifindex != 0)));
+            return Ok((id, hop.filter(|hop| hop.ifindex() != 0)));
         }
         let id = self.ids.allocate()?;
         self.entries.insert(id, new);
@@ -91,14 +91,15 @@ impl Backends {
         Ok(())
     }
 
-    /// Lets those go that departed long ago and that no connection names, given how many
-    /// connections name each.
-    pub fn release(&mut self, known: &HashMap<u32, u64>, now: Instant) -> bool {
+    /// Lets those go that no connection names, given how many connections name each by a walk
+    /// through the flow table that began at `begun`, long after their departure.
+    pub fn release(&mut self, known: &HashMap<u32, u64>, begun: Instant) -> bool {
         let gone: Vec<u32> = self
             .departed
             .iter()
             .filter(|(id, left)| {
-                now.duration_since(left.since) > 2 * arena::GRACE && !known.contains_key(id)
+                begun.saturating_duration_since(left.since) > 2 * arena::GRACE
+                    && !known.contains_key(id)
             })
             .map(|(id, _)| *id)
             .collect();

@@ -9,35 +9,33 @@ mod privileges;
 mod sources;
 mod state;
 mod views;
+mod walks;
 
-use std::{
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
-    time::{MissedTickBehavior, interval},
 };
 
-use self::{interfaces::Interface, state::State};
+use self::{
+    interfaces::Interface,
+    state::State,
+    walks::{Walk, Walks},
+};
 use crate::{
     api,
     arena::Arena,
     config::{self, Config, Loaded},
     control::{self, Request},
-    dataplane::{self, Census, Dataplane, Expiry},
+    dataplane::{self, Census, Dataplane, Expiry, Sweeper},
     health::{Checker, HealthEvent, Target},
     neighbours::{self, Neighbours, NetworkEvent},
     plan::{self, Image, Wanted},
     ring,
 };
-
-/// How often the flow table is walked through.
-const SWEEP: Duration = Duration::from_secs(1);
 
 /// Events that may wait for the loop.
 const BACKLOG: usize = 1_024;
@@ -53,6 +51,7 @@ struct Daemon {
     /// What the maps hold.
     image: Image,
     census: Census,
+    walks: Walks,
     checker: Checker,
     neighbours: Neighbours,
 }
@@ -62,6 +61,7 @@ struct Inputs {
     requests: mpsc::Receiver<Request>,
     health: mpsc::Receiver<HealthEvent>,
     network: mpsc::Receiver<NetworkEvent>,
+    walked: mpsc::Receiver<Walk>,
     reload: Signal,
     stop: Signal,
     interrupt: Signal,
@@ -73,8 +73,10 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     let (handle, requests) = control::channel(BACKLOG);
     let (health_events, health) = mpsc::channel(BACKLOG);
     let (network_events, network) = mpsc::channel(BACKLOG);
+    let (walks, walked) = mpsc::channel(1);
     let mut inputs = Inputs {
         requests,
+        walked,
         health,
         network,
         reload: signal(SignalKind::hangup())?,
@@ -84,7 +86,7 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     let listener = api::listen(&loaded.config.api.socket).await?;
     let checker = Checker::new(health_events);
     let neighbours = Neighbours::start(network_events)?;
-    let mut daemon = Daemon::start(loaded, file, checker, neighbours).await?;
+    let mut daemon = Daemon::start(loaded, file, checker, neighbours, walks).await?;
     let (stopping, stopped) = watch::channel(());
     let server = tokio::spawn(api::serve(listener, handle, stopped));
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
@@ -104,13 +106,14 @@ impl Daemon {
         file: PathBuf,
         checker: Checker,
         neighbours: Neighbours,
+        walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
         let found = interfaces::find(&loaded).await?;
         network::refuse_local_backends(&loaded).await?;
         let config = loaded.config;
         let bpffs = config.bpffs.clone();
         let fresh = !dataplane::exists(&bpffs);
-        let taken_up = Self::take_up(config, file, found, checker, neighbours).await;
+        let taken_up = Self::take_up(config, file, found, checker, neighbours, walks).await;
         if taken_up.is_err() && fresh {
             dataplane::detach(&bpffs, &[]).ok();
         }
@@ -124,6 +127,7 @@ impl Daemon {
         found: Vec<neighbours::Interface>,
         checker: Checker,
         neighbours: Neighbours,
+        walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
         let mut dataplane = Dataplane::load(&config.bpffs, config.limits.flows)?;
         dataplane.follow_messages()?;
@@ -133,6 +137,7 @@ impl Daemon {
             arena.claim(service.ring);
         }
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
+        let flows = dataplane.flows();
         let mut daemon = Self {
             file,
             started: Timestamp::now(),
@@ -142,6 +147,7 @@ impl Daemon {
             arena,
             image,
             census: Census::default(),
+            walks: Walks::new(Sweeper::new(flows), walks),
             checker,
             neighbours,
             config,
@@ -153,8 +159,6 @@ impl Daemon {
     }
 
     async fn serve(&mut self, inputs: &mut Inputs) {
-        let mut sweep = interval(SWEEP);
-        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
@@ -164,7 +168,8 @@ impl Daemon {
                 Some(event) = inputs.network.recv() => self.on_network(event).await,
                 Some(event) = inputs.health.recv() => self.on_health(event),
                 Some(request) = inputs.requests.recv() => self.answer(request).await,
-                _ = sweep.tick() => self.sweep(),
+                Some(walk) = inputs.walked.recv() => self.on_walked(walk),
+                () = self.walks.due() => self.walk(),
             }
         }
     }
@@ -251,19 +256,6 @@ impl Daemon {
         self.interfaces = interfaces::attach(&mut self.dataplane, found, config.xdp_mode).await?;
         self.config = config;
         Ok(())
-    }
-
-    fn sweep(&mut self) {
-        match self.dataplane.sweep(&self.expiry()) {
-            Ok(census) => self.census = census,
-            Err(error) => {
-                log::error!("{error:#}");
-                return;
-            }
-        }
-        if self.state.kernel.release(&self.census.known, Instant::now()) {
-            self.follow();
-        }
     }
 
     fn expiry(&self) -> Expiry {

@@ -7,7 +7,7 @@ use aya::{Ebpf, EbpfLoader, programs::Xdp};
 use aya_obj::Object;
 
 use super::{
-    FLOWS,
+    flows::{FLOWS, FlowTable, Plan},
     pins::{Pins, Shape},
 };
 
@@ -21,20 +21,22 @@ const MESSAGES: &str = "AYA_LOGS";
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
-pub fn load(pins: &Pins, connections: u32) -> Result<Ebpf> {
+/// Loads the program with a flow table for so many connections.
+pub fn load(pins: &Pins, connections: u32) -> Result<(Ebpf, FlowTable)> {
     anyhow::ensure!(
         Path::new(BTF).exists(),
         "this kernel has no BTF ({BTF} is missing): it must be built with CONFIG_DEBUG_INFO_BTF=y"
     );
-    let entries = connections * 2;
-    let shapes = shapes(entries)?;
+    let plan = Plan::new(connections)?;
+    let shapes = shapes(plan.max_entries())?;
     for (name, shape) in &shapes {
         pins.check(name, *shape)?;
     }
+    let plan = plan.or_of_pin(&pins.map(FLOWS))?;
     let level = log::max_level() as u8;
     let mut loader = EbpfLoader::new();
     loader.override_global(aya_log::LEVEL, &level, true);
-    loader.map_max_entries(FLOWS, entries);
+    plan.prepare(&mut loader);
     for (name, _) in &shapes {
         loader.map_pin_path(name, pins.map(name));
     }
@@ -42,18 +44,19 @@ pub fn load(pins: &Pins, connections: u32) -> Result<Ebpf> {
     let program: &mut Xdp =
         ebpf.program_mut(PROGRAM).context("the object has no program")?.try_into()?;
     program.load().context("the kernel refuses the XDP program")?;
-    Ok(ebpf)
+    let table = plan.open(ebpf.map_mut(FLOWS).context("the object has no flow table")?)?;
+    Ok((ebpf, table))
 }
 
 /// The maps that outlive the daemon, and what they must be.
-fn shapes(flow_entries: u32) -> Result<Vec<(String, Shape)>> {
+fn shapes(flow_values: u32) -> Result<Vec<(String, Shape)>> {
     let object = Object::parse(OBJECT).context("the embedded eBPF object is damaged")?;
     let mut shapes: Vec<_> = object
         .maps
         .iter()
         .filter(|(name, _)| !is_of_the_build(name))
         .map(|(name, map)| {
-            let max_entries = if name == FLOWS { flow_entries } else { map.max_entries() };
+            let max_entries = if name == FLOWS { flow_values } else { map.max_entries() };
             let shape = Shape {
                 map_type: map.map_type(),
                 key_size: map.key_size(),

@@ -9,7 +9,7 @@ mod load;
 mod messages;
 mod pins;
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -27,14 +27,13 @@ pub use self::{
     adopt::Adopted,
     counters::{Incidents, Verdicts},
     detach::detach,
-    flows::{Census, Expiry, States},
+    flows::{Census, Expiry, FLOWS, FlowTable, Plan, States, Sweeper, now},
     pins::{exists, is_attached},
 };
 use self::{load::PROGRAM, pins::Pins};
 use crate::plan::Op;
 
 const BACKENDS: &str = "BACKENDS";
-const FLOWS: &str = "FLOWS";
 const INCIDENTS_SEEN: &str = "INCIDENTS_SEEN";
 const RINGS: &str = "RINGS";
 const SERVICES: &str = "SERVICES";
@@ -47,6 +46,7 @@ const VERDICTS: &str = "VERDICTS";
 pub struct Dataplane {
     ebpf: Ebpf,
     pins: Pins,
+    flows: Arc<FlowTable>,
 }
 
 impl Dataplane {
@@ -54,8 +54,13 @@ impl Dataplane {
     /// Nothing is attached yet: packets go on by the former program.
     pub fn load(bpffs: &Path, connections: u32) -> Result<Self> {
         let pins = Pins::open(bpffs)?;
-        let ebpf = load::load(&pins, connections)?;
-        Ok(Self { ebpf, pins })
+        let (ebpf, flows) = load::load(&pins, connections)?;
+        Ok(Self { ebpf, pins, flows: Arc::new(flows) })
+    }
+
+    #[must_use]
+    pub fn flows(&self) -> Arc<FlowTable> {
+        Arc::clone(&self.flows)
     }
 
     /// The id of the loaded program.

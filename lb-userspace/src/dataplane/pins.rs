@@ -8,7 +8,10 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use aya::maps::MapInfo;
-use lb_common::LAYOUT;
+use lb_common::{
+    LAYOUT,
+    table::{LINES_PER_CONNECTION, WAYS},
+};
 use nix::{
     fcntl::{Flock, FlockArg},
     mount::{MsFlags, mount},
@@ -90,9 +93,9 @@ impl Pins {
             bail!(
                 "the running flow table has room for {} connections, `limits.flows` asks for {}: \
                  keep limits.flows = {}, or run `xdplb detach` first, which ends all connections",
-                found.max_entries / 2,
-                expected.max_entries / 2,
-                found.max_entries / 2,
+                connections_of(found.max_entries),
+                connections_of(expected.max_entries),
+                connections_of(found.max_entries),
             );
         }
         bail!(
@@ -101,6 +104,11 @@ impl Pins {
             path.display()
         );
     }
+}
+
+/// How many connections a flow table with so many values is made for.
+fn connections_of(values: u32) -> u32 {
+    (values - 1) * (WAYS / LINES_PER_CONNECTION)
 }
 
 /// Whether a daemon has left anything pinned.

@@ -12,7 +12,7 @@ use lb_tests::{
 use crate::bed::{VIP, backend, balancer, client, connect, forward, reply, syn};
 
 fn states(object: &Object) -> Vec<State> {
-    object.flows().values().map(|flow| State::of(flow.marks)).collect()
+    object.flows().values().map(|(tag, _)| tag.state()).collect()
 }
 
 fn close_by_fins(object: &mut Object, opened: &Segment) {
@@ -73,7 +73,7 @@ fn a_syn_on_a_closed_tuple_is_a_new_connection_on_another_port() {
     let late = object.run(&old.answer(Flags::ACK).frame());
     assert_eq!((late.action, late.reason), (Action::Drop, Reason::Quarantined));
     let quarantined =
-        object.flows().values().filter(|flow| flow.marks & marks::QUARANTINED != 0).count();
+        object.flows().values().filter(|(tag, _)| tag.marks() & marks::QUARANTINED != 0).count();
     assert_eq!(quarantined, 1);
     reply(&mut object, &new.answer(Flags::SYN_ACK));
 }

@@ -69,8 +69,16 @@ fn a_living_connection_keeps_its_port_when_ports_are_fought_for() {
                 continue;
             }
             let opened = Segment::read(&frame);
-            let next = Segment::new(client(port), VIP, Flags::ACK);
-            let (_, frame) = object.run_uncounted(&next.frame());
+            let _ = object.run_uncounted(&opened.answer(Flags::SYN_ACK).frame());
+            let next = Segment::new(client(port), VIP, Flags::ACK).frame();
+            let (_, frame) = object.run_uncounted(&next);
+            let established = Segment::read(&frame);
+            if established.flags.rst {
+                // Somebody else took the port before the handshake ended.
+                continue;
+            }
+            assert_eq!((established.src, established.dst), (opened.src, opened.dst));
+            let (_, frame) = object.run_uncounted(&next);
             let sent = Segment::read(&frame);
             assert_eq!((sent.src, sent.dst), (opened.src, opened.dst));
             let _ = object.run_uncounted(&Segment::new(client(port), VIP, Flags::RST).frame());
@@ -83,8 +91,10 @@ fn a_living_connection_keeps_its_port_when_ports_are_fought_for() {
     });
     assert!(object.incidents(Incident::EarlyPortReuse) > 0);
     let flows = object.flows();
-    for (key, flow) in flows.iter().filter(|(_, flow)| flow.marks & marks::QUARANTINED == 0) {
-        let partner = flows.get(&flow.partner()).expect("a partner");
+    for (key, (_, flow)) in
+        flows.iter().filter(|(_, (tag, _))| tag.marks() & marks::QUARANTINED == 0)
+    {
+        let partner = flows.get(&flow.partner()).expect("a partner").1;
         assert_eq!(partner.partner(), *key);
     }
 }

@@ -23,6 +23,9 @@ const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 0), 0);
 /// The first of those who come and go.
 const GUEST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 19, 0, 0), 0);
 
+/// Connections that are half-open at a time.
+const HALF_OPEN: u32 = 8_192;
+
 const BACKENDS: u8 = 3;
 /// So many that no source port is drawn twice.
 const SOURCES: u8 = 100;
@@ -37,7 +40,7 @@ pub(super) struct Balancer {
 impl Balancer {
     /// With room for so many connections that stay, and so many that come and go.
     pub(super) fn new(staying: u32, passing: u32) -> Result<Self> {
-        let mut object = Object::load(2 * (staying + passing));
+        let mut object = Object::load(staying + passing);
         for place in 0..SOURCES {
             let address = Ipv4Addr::new(10, 0, 0, 100 + place);
             object.source(place.into(), address, FIRST_PORT, PORTS);
@@ -56,9 +59,16 @@ impl Balancer {
     pub(super) fn open_connections(&mut self, doublings: u32) -> Result<()> {
         let before = self.counted(Reason::Forwarded);
         let clients = 1 << doublings;
-        for frame in [frame(CLIENT, VIP, Flags::SYN), known()] {
-            self.harness.run(&Template::new(frame, doublings, 0), clients)?;
+        let mut opened = 0;
+        while opened < clients {
+            // Few at once, as half-open connections displace each other.
+            let some = HALF_OPEN.min(clients - opened);
+            let opening = Template::new(frame(CLIENT, VIP, Flags::SYN), doublings, opened.into());
+            self.harness.run(&opening, some)?;
+            self.object.establish_all();
+            opened += some;
         }
+        self.harness.run(&Template::new(known(), doublings, 0), clients)?;
         let forwarded = self.counted(Reason::Forwarded) - before;
         ensure!(
             forwarded == 2 * u64::from(clients),
@@ -70,11 +80,11 @@ impl Balancer {
     /// The frame that answers the first client.
     pub(super) fn reply(&self) -> Result<[u8; FRAME_LENGTH]> {
         let key = key(CLIENT, VIP);
-        let flow = self.object.flows().get(&key).copied().context("the first client is gone")?;
+        let flow = self.object.flow(&key).context("the first client is gone")?;
         let reply = flow.partner();
         let end =
             |address: [u8; 4], port| SocketAddrV4::new(address.into(), u16::from_be_bytes(port));
-        let (src, dst) = (end(reply.src, reply.src_port), end(reply.dst, reply.dst_port));
+        let (src, dst) = (end(reply.src(), reply.src_port()), end(reply.dst(), reply.dst_port()));
         Ok(frame(src, dst, Flags::ACK))
     }
 

@@ -56,7 +56,7 @@ struct Path {
 const FRAMES: u32 = 100_000;
 
 /// Connections that are opened in a round.
-const NEW_FLOWS: u32 = 10_000;
+const NEW_FLOWS: u32 = 1_000;
 
 /// Measures each path with a few sizes of the flow table.
 pub fn measure(plan: &Plan) -> Result<Vec<Cost>> {

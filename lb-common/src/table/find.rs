@@ -1,0 +1,114 @@
+//! Looking a flow up.
+
+use super::{Bucket, Hash, Line, Place, Table, Tag, WAYS};
+use crate::flow::{Direction, FlowKey, State};
+
+/// A flow that was found: its line, and the tag that it had.
+#[derive(Clone, Copy, Debug)]
+pub struct Hit<L> {
+    pub line: L,
+    pub place: Place,
+    pub tag: Tag,
+}
+
+/// What a table's searches find.
+pub type Found<T> = Hit<<<T as Table>::Bucket as Bucket>::Line>;
+
+/// The line is just being written: ask again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+impl<L: Line> Hit<L> {
+    #[must_use]
+    #[inline(always)]
+    pub fn direction(&self) -> Direction {
+        self.tag.direction()
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub fn state(&self) -> State {
+        self.tag.state()
+    }
+
+    /// Whether all that was read of the line since it was found was this flow's.
+    #[must_use]
+    #[inline(always)]
+    pub fn holds(&self) -> bool {
+        self.tag.is_same_flow(self.line.tag_afterwards())
+    }
+}
+
+/// The flow that packets of this key belong to. A condemned one lives again.
+#[inline(always)]
+pub fn find<T: Table>(table: T, key: &FlowKey) -> Result<Option<Found<T>>, Busy> {
+    let hash = table.seed().hash(key);
+    let index = hash.bucket(table.buckets());
+    let Some(bucket) = table.bucket(index) else { return Ok(None) };
+    let line = bucket.line(hash.home());
+    let tag = line.tag();
+    if tag.is_live(hash.fingerprint()) && line.key() == *key {
+        return Ok(Some(Hit { line, place: Place::new(index, hash.home()), tag }));
+    }
+    let Some(hit) = elsewhere(table, hash, key)? else { return Ok(None) };
+    if hit.tag.is_condemned() && !table.revive(hit.place, hit.tag) {
+        return Ok(None);
+    }
+    Ok(Some(hit))
+}
+
+/// As [`find`], for those who only want to know: a condemned flow stays condemned, and one that is
+/// just being written does not count.
+#[must_use]
+#[inline(always)]
+pub fn peek<T: Table>(table: T, key: &FlowKey) -> Option<Found<T>> {
+    elsewhere(table, table.seed().hash(key), key).unwrap_or(None)
+}
+
+/// What is at a place. It may be anything.
+#[must_use]
+#[inline(always)]
+pub fn at<T: Table>(table: T, place: Place) -> Option<Found<T>> {
+    let line = table.bucket(place.bucket())?.line(place.way());
+    Some(Hit { line, place, tag: line.tag() })
+}
+
+#[inline(always)]
+fn elsewhere<T: Table>(table: T, hash: Hash, key: &FlowKey) -> Result<Option<Found<T>>, Busy> {
+    let index = hash.bucket(table.buckets());
+    let way = table.search(index, hash.fingerprint(), key);
+    if way == BUSY {
+        return Err(Busy);
+    }
+    if way >= WAYS {
+        return Ok(None);
+    }
+    let Some(hit) = at(table, Place::new(index, way)) else { return Ok(None) };
+    let Hit { line, tag, .. } = hit;
+    let is_ours = tag.is_held() && tag.belongs_to(hash.fingerprint()) && line.key() == *key;
+    Ok(is_ours.then_some(hit))
+}
+
+/// What [`search`] says instead of a way.
+const MISSING: u32 = WAYS;
+const BUSY: u32 = WAYS + 1;
+
+/// Looks through a whole bucket.
+#[inline(always)]
+pub fn search<T: Table>(table: T, bucket: u32, fingerprint: u32, key: &FlowKey) -> u32 {
+    let Some(bucket) = table.bucket(bucket) else { return MISSING };
+    let mut otherwise = MISSING;
+    for way in 0..WAYS {
+        let line = bucket.line(way);
+        let tag = line.tag();
+        if !tag.belongs_to(fingerprint) {
+            continue;
+        }
+        if tag.is_claimed() {
+            otherwise = BUSY;
+        } else if line.key() == *key {
+            return way;
+        }
+    }
+    otherwise
+}

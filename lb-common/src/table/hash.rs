@@ -1,0 +1,58 @@
+use bytemuck::{Pod, Zeroable};
+
+use super::WAYS;
+use crate::flow::FlowKey;
+
+/// What makes a table's hash its own: random, so that nobody outside can aim at a bucket.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Seed(pub [u64; 4]);
+
+/// Sixty-four bits: the upper half chooses the bucket, the lower half is the fingerprint, and its
+/// lowest bits choose the line that is looked at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hash(pub u64);
+
+impl Seed {
+    /// A sum of products with random factors, which no two keys share but by a chance that nobody
+    /// can raise without the seed (M. Dietzfelbinger, "Universal hashing and k-wise independent
+    /// random variables via integer arithmetic without primes", STACS 1996), mixed by the
+    /// finalizer of splitmix64 (S. Vigna's variant 13 of D. Stafford's mixers), so that keys in a
+    /// row fall as random ones do.
+    #[must_use]
+    #[inline(always)]
+    pub const fn hash(&self, key: &FlowKey) -> Hash {
+        let words = key.words();
+        let sum = (words[0] as u64)
+            .wrapping_mul(self.0[0])
+            .wrapping_add((words[1] as u64).wrapping_mul(self.0[1]))
+            .wrapping_add((words[2] as u64).wrapping_mul(self.0[2]))
+            .wrapping_add((words[3] as u64).wrapping_mul(self.0[3]));
+        let sum = (sum ^ sum >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let sum = (sum ^ sum >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Hash(sum ^ sum >> 31)
+    }
+}
+
+impl Hash {
+    /// Which of so many buckets.
+    #[must_use]
+    #[inline(always)]
+    pub const fn bucket(self, buckets: u32) -> u32 {
+        (((self.0 >> 32) * buckets as u64) >> 32) as u32
+    }
+
+    #[must_use]
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+    pub const fn fingerprint(self) -> u32 {
+        self.0 as u32
+    }
+
+    /// The line of the bucket that is looked at first.
+    #[must_use]
+    #[inline(always)]
+    pub const fn home(self) -> u32 {
+        self.fingerprint() % WAYS
+    }
+}

@@ -1,0 +1,223 @@
+//! Connections: two flows that are made, changed and removed together.
+//!
+//! The entry towards the client is published first and freed last, so that an entry towards the
+//! backend never stands alone; what becomes of a connection is decided by a swap of the tag of its
+//! entry towards the backend. An entry towards the client stands alone for a moment while its
+//! connection comes or goes, and on purpose while its source port rests.
+
+use super::{
+    Busy, Found, Hit, Line, Place, Refused, Table, Tag, at, claim::claim, peek, storage::swap,
+};
+use crate::{
+    backend::Hop,
+    flow::{Direction, Flow, FlowKey, State, marks, ticks},
+    reason::Reason,
+};
+
+/// How often a swap is tried again that others' marks have made fail.
+const TRIES: u32 = 4;
+
+/// An entry towards the client that has been alone for this long, a second, is not just being made.
+const SETTLED: u32 = ticks::from_nanos(1_000_000_000);
+
+/// What a new connection is.
+#[derive(Clone, Copy, Debug)]
+pub struct Opening<'a> {
+    /// Its packets on the client's side.
+    pub inside: &'a FlowKey,
+    pub client: Hop,
+    pub backend: u32,
+    pub marks: u16,
+    pub now: u32,
+}
+
+/// Why a connection was not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unopened {
+    /// Another connection has this source port.
+    PortTaken,
+    /// Another CPU is just opening the same connection.
+    Busy,
+    Full,
+}
+
+impl From<Unopened> for Reason {
+    fn from(unopened: Unopened) -> Self {
+        match unopened {
+            Unopened::PortTaken => Self::PortsExhausted,
+            Unopened::Busy => Self::Contended,
+            Unopened::Full => Self::TableFull,
+        }
+    }
+}
+
+/// Makes both entries of a connection, whose packets are `outside` on the backend's side, and
+/// returns the one towards the backend.
+#[inline(always)]
+pub fn open<T: Table>(
+    table: T,
+    opening: &Opening<'_>,
+    outside: &FlowKey,
+) -> Result<Found<T>, Unopened> {
+    let Opening { inside, client, backend, marks, now } = *opening;
+    let reply = outside.turned();
+    let to_client = claim(table, &reply, now).map_err(|refused| match refused {
+        Refused::Full => Unopened::Full,
+        Refused::Known | Refused::Busy => Unopened::PortTaken,
+    })?;
+    let to_backend = match claim(table, inside, now) {
+        Ok(claim) => claim,
+        Err(refused) => {
+            to_client.release();
+            return Err(match refused {
+                Refused::Full => Unopened::Full,
+                Refused::Known | Refused::Busy => Unopened::Busy,
+            });
+        }
+    };
+    to_client.line.write(&Flow::new(&reply, &inside.turned(), client, backend, now));
+    to_backend.line.write(&Flow::new(inside, outside, client, backend, now));
+    to_client.publish(marks | marks::TO_CLIENT);
+    let tag = to_backend.publish(marks);
+    Ok(Hit { line: to_backend.line, place: to_backend.place, tag })
+}
+
+/// The other entry of the pair, unless that tuple has gone to another connection.
+#[inline(always)]
+pub fn partner<T: Table>(table: T, flow: Found<T>) -> Option<Found<T>> {
+    let key = flow.line.key();
+    peek(table, &flow.line.partner()).filter(|partner| partner.line.partner() == key)
+}
+
+/// Changes the marks of both entries of a pair.
+#[inline(always)]
+pub fn remark<T: Table>(table: T, flow: Found<T>, set: u16, cleared: u16) {
+    mark(flow.line, flow.tag, set, cleared);
+    if let Some(partner) = partner(table, flow) {
+        mark(partner.line, partner.tag, set, cleared);
+    }
+}
+
+/// Changes the marks of a flow, as long as it is the one that had this tag.
+#[inline(always)]
+fn mark(line: impl Line, tag: Tag, set: u16, cleared: u16) {
+    change(line, tag, |tag| tag.with_marks(tag.marks() & !cleared | set));
+}
+
+/// Swaps a flow's tag, as long as it is the flow that had this tag.
+#[inline(always)]
+fn change(line: impl Line, tag: Tag, to: impl Fn(Tag) -> Tag) -> bool {
+    let mut from = tag;
+    for _ in 0..TRIES {
+        let found = line.exchange(from, to(from));
+        if found == from {
+            return true;
+        }
+        if !found.is_same_flow(tag) {
+            return false;
+        }
+        from = found;
+    }
+    false
+}
+
+/// Has replies follow the client to another way. Returns the entry's new tag, or the old one if
+/// others were at it.
+#[inline(always)]
+pub fn relearn<T: Table>(table: T, flow: Found<T>, client: Hop) -> Tag {
+    if let Some(partner) = partner(table, flow) {
+        set_client(partner.line, partner.tag, client);
+    }
+    set_client(flow.line, flow.tag, client)
+}
+
+#[inline(always)]
+fn set_client(line: impl Line, tag: Tag, client: Hop) -> Tag {
+    let claimed = tag.claimed_to_change();
+    if !swap(line, tag, claimed) {
+        return tag;
+    }
+    line.set_client(client);
+    let changed = claimed.published(tag.marks());
+    line.publish(changed);
+    changed
+}
+
+/// Whether a client's connection attempt on this known tuple is a new connection's, because the old
+/// one has ended, or only half of it is left. If so the old one's entry is gone afterwards, and its
+/// source port rests.
+#[inline(always)]
+pub fn make_way<T: Table>(table: T, flow: Found<T>, now: u32) -> Result<bool, Busy> {
+    if matches!(flow.direction(), Direction::ToClient) {
+        return Ok(false);
+    }
+    let partner = partner(table, flow);
+    if partner.is_some() && !matches!(flow.state(), State::Closed) {
+        return Ok(false);
+    }
+    if !swap(flow.line, flow.tag, flow.tag.freed()) {
+        return Err(Busy);
+    }
+    if let Some(partner) = partner {
+        partner.line.set_seen(now);
+        mark(partner.line, partner.tag, marks::QUARANTINED, 0);
+    }
+    Ok(true)
+}
+
+/// Takes the connection of the flow that has this tag at this place out of the table. The tag
+/// becomes `to`, which is free or claimed; the partner's line is freed. False, and nothing is done,
+/// if somebody else was faster.
+#[inline(always)]
+pub fn remove<T: Table>(table: T, place: Place, tag: Tag, to: Tag, now: u32) -> bool {
+    let Some(Hit { line, .. }) = at(table, place) else { return false };
+    let flow = Hit { line, place, tag };
+    let partner = partner(table, flow);
+    let idle = ticks::between(line.seen(), now);
+    if !flow.holds() {
+        return false;
+    }
+    let rests = tag.marks() & marks::QUARANTINED != 0;
+    match (tag.direction(), partner) {
+        (Direction::ToBackend, partner) => {
+            if !swap(line, tag, to) {
+                return false;
+            }
+            if let Some(partner) = partner {
+                change(partner.line, partner.tag, Tag::freed);
+            }
+            true
+        }
+        (Direction::ToClient, Some(partner)) if !rests => {
+            // If its marks are others by now, the connection is not what the caller thinks it is.
+            partner.tag.marks() | marks::TO_CLIENT == tag.marks()
+                && swap(partner.line, partner.tag, partner.tag.freed())
+                && change(line, tag, |_| to)
+        }
+        (Direction::ToClient, _) => (rests || idle > SETTLED) && swap(line, tag, to),
+    }
+}
+
+/// Ends the sentence of the condemned flow that has this tag at this place, and of its partner.
+/// False if their connection is gone.
+#[inline(always)]
+pub fn revive<T: Table>(table: T, place: Place, tag: Tag) -> bool {
+    let Some(Hit { line, .. }) = at(table, place) else { return false };
+    if tag.marks() & marks::QUARANTINED != 0 {
+        return change(line, tag, Tag::revived);
+    }
+    let flow = Hit { line, place, tag };
+    let Some(partner) = partner(table, flow) else { return false };
+    let (first, last) = match tag.direction() {
+        Direction::ToBackend => (flow, partner),
+        Direction::ToClient => (partner, flow),
+    };
+    change(first.line, first.tag, Tag::revived) && change(last.line, last.tag, Tag::revived)
+}
+
+/// Says that a flow's time is up. It is removed a while later, unless a packet revives it, and at
+/// the earliest when every packet that found it before this call has done with it.
+pub fn condemn<L: Line>(flow: Hit<L>) -> Option<Tag> {
+    let condemned = flow.tag.condemned();
+    swap(flow.line, flow.tag, condemned).then_some(condemned)
+}

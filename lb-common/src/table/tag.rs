@@ -1,0 +1,201 @@
+use bytemuck::{Pod, Zeroable};
+
+use crate::flow::{Direction, State, marks};
+
+/// The first word of a line: whose it is, what has been seen of its connection, and how often the
+/// line was given away. Only ever changed by compare-and-swap, or by who has claimed it.
+///
+/// From the lowest bit on: 32 bits of fingerprint, 16 of marks, 2 for the kind of key (0: TCP over
+/// IPv4), 3 of the line's state, 11 of generation.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Tag(u64);
+
+const FINGERPRINT: u64 = 0xffff_ffff;
+const MARKS: u64 = 0xffff << MARKS_SHIFT;
+const KIND: u64 = 3 << 48;
+/// A flow stands in the line.
+const LIVE: u64 = 1 << 50;
+/// Somebody writes the line: only its fingerprint may be read.
+const CLAIMED: u64 = 1 << 51;
+/// A flow stands in the line whose time is up. The next packet revives it.
+const CONDEMNED: u64 = 1 << 52;
+const STATE: u64 = LIVE | CLAIMED | CONDEMNED;
+const GENERATION: u64 = !(FINGERPRINT | MARKS | KIND | STATE);
+const ONE_GENERATION: u64 = 1 << 53;
+
+const MARKS_SHIFT: u32 = 32;
+
+impl Tag {
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_free(self) -> bool {
+        self.0 & STATE == 0
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_claimed(self) -> bool {
+        self.0 & CLAIMED != 0
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_condemned(self) -> bool {
+        self.0 & CONDEMNED != 0
+    }
+
+    /// Whether a flow stands in the line, condemned or not.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_held(self) -> bool {
+        self.0 & (LIVE | CLAIMED) == LIVE
+    }
+
+    /// Whether a flow of this fingerprint stands in the line, and is not condemned.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_live(self, fingerprint: u32) -> bool {
+        self.0 & (FINGERPRINT | KIND | STATE) == LIVE | fingerprint as u64
+    }
+
+    /// Whether the line is this fingerprint's: held, or claimed for it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn belongs_to(self, fingerprint: u32) -> bool {
+        self.0 & (FINGERPRINT | KIND) == fingerprint as u64 && !self.is_free()
+    }
+
+    #[must_use]
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+    pub const fn fingerprint(self) -> u32 {
+        self.0 as u32
+    }
+
+    #[must_use]
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "sixteen bits are what is wanted")]
+    pub const fn marks(self) -> u16 {
+        (self.0 >> MARKS_SHIFT) as u16
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn direction(self) -> Direction {
+        marks::direction(self.marks())
+    }
+
+    /// How far the connection has come.
+    #[must_use]
+    #[inline(always)]
+    pub const fn state(self) -> State {
+        State::of(self.marks())
+    }
+
+    /// 1 if the line [is free](Self::is_free).
+    #[must_use]
+    #[inline(always)]
+    pub(super) const fn free_bit(self) -> u32 {
+        let held = self.0 >> 50 | self.0 >> 51 | self.0 >> 52;
+        !(held as u32) & 1
+    }
+
+    /// 1 if the line is not free and its connection is [half-open](State::HalfOpen), as it is in a
+    /// line that was just claimed.
+    #[must_use]
+    #[inline(always)]
+    pub(super) const fn half_open_bit(self) -> u32 {
+        let marks = self.marks() as u32;
+        let ended = marks >> 3 | marks >> 7 | marks >> 9;
+        let closing = marks >> 2 | marks >> 6;
+        let shaken = marks >> 1 & marks >> 4;
+        !(ended | closing | shaken | self.free_bit()) & 1
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_marks(self, marks: u16) -> Self {
+        Self(self.0 & !MARKS | (marks as u64) << MARKS_SHIFT)
+    }
+
+    /// Whether the same flow has stood in the line at both moments, without a break.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_same_flow(self, other: Self) -> bool {
+        (self.0 ^ other.0) & (FINGERPRINT | GENERATION | KIND | LIVE | CLAIMED) == 0
+    }
+
+    /// The line in the hands of who writes a flow of this fingerprint into it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn claimed(self, fingerprint: u32) -> Self {
+        Self(self.next_generation() | CLAIMED | fingerprint as u64)
+    }
+
+    /// The line in the hands of who changes its flow.
+    #[must_use]
+    #[inline(always)]
+    pub const fn claimed_to_change(self) -> Self {
+        Self(self.next_generation() | CLAIMED | self.0 & (FINGERPRINT | MARKS | KIND))
+    }
+
+    /// The claimed line with a flow in it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn published(self, marks: u16) -> Self {
+        Self(self.0 & !STATE | LIVE).with_marks(marks)
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn freed(self) -> Self {
+        Self(self.next_generation())
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn condemned(self) -> Self {
+        Self(self.0 | CONDEMNED)
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn revived(self) -> Self {
+        Self(self.0 & !CONDEMNED)
+    }
+
+    const fn next_generation(self) -> u64 {
+        (self.0 & GENERATION).wrapping_add(ONE_GENERATION)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CLAIMED, CONDEMNED, LIVE, Tag};
+    use crate::flow::State;
+
+    #[test]
+    fn bits_say_what_the_words_say() {
+        for state in [0, LIVE, CLAIMED, LIVE | CONDEMNED] {
+            for marks in 0..=u16::MAX {
+                let tag = Tag(state).with_marks(marks);
+                assert_eq!(tag.free_bit() == 1, tag.is_free());
+                let half_open = !tag.is_free() && tag.state() == State::HalfOpen;
+                assert_eq!(tag.half_open_bit() == 1, half_open, "{tag:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The table's map, as the algorithm sees it.
+
+use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
+use lb_common::{
+    flow::{FlowKey, State},
+    limits,
+    stats::Incident,
+    table::{Hash, Place, PlainBucket, Seed, Table, Tag, buckets_for},
+};
+
+use super::steps;
+use crate::{
+    raw::{self, Bucket},
+    stats,
+};
+
+const BUCKETS: usize = buckets_for(limits::DEFAULT_FLOWS) as usize;
+
+#[btf_map]
+static FLOWS: Array<PlainBucket, BUCKETS, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+#[derive(Clone, Copy)]
+pub(super) struct Flows;
+
+impl Table for Flows {
+    type Bucket = Bucket;
+
+    #[inline(always)]
+    fn seed(self) -> Seed {
+        raw::flow_seed()
+    }
+
+    #[inline(always)]
+    fn buckets(self) -> u32 {
+        raw::flow_buckets()
+    }
+
+    #[inline(always)]
+    fn bucket(self, index: u32) -> Option<Bucket> {
+        Bucket::new(FLOWS.get_ptr_mut(index)?)
+    }
+
+    #[inline(always)]
+    fn evicted(self, state: State) {
+        stats::incident(Incident::evicted(state));
+    }
+
+    #[inline(always)]
+    fn search(self, bucket: u32, fingerprint: u32, key: &FlowKey) -> u32 {
+        steps::search(bucket, fingerprint, key)
+    }
+
+    #[inline(always)]
+    fn choose(self, hash: Hash, key: &FlowKey, now: u32) -> u32 {
+        steps::choose(hash, key, now)
+    }
+
+    #[inline(always)]
+    fn has_twin(self, place: Place, hash: Hash, key: &FlowKey) -> bool {
+        steps::has_twin(place, hash, key)
+    }
+
+    #[inline(always)]
+    fn victim(self, bucket: u32, now: u32, half_open_only: bool) -> u32 {
+        steps::victim(bucket, now, half_open_only)
+    }
+
+    #[inline(always)]
+    fn remove(self, place: Place, tag: Tag, to: Tag, now: u32) -> bool {
+        steps::remove(place, tag, to, now)
+    }
+
+    #[inline(always)]
+    fn revive(self, place: Place, tag: Tag) -> bool {
+        steps::revive(place, tag)
+    }
+}

@@ -1,0 +1,133 @@
+//! Steps of the table's algorithm as global functions, whose arguments are plain numbers: the
+//! verifier looks at each of them once, whatever it is called with, instead of once a call.
+
+#![expect(unsafe_code, reason = "the verifier knows global functions by their names")]
+
+use lb_common::{
+    backend::Hop,
+    flow::FlowKey,
+    table::{self, Busy, Hash, Hit, Place, Tag},
+};
+
+use super::{Entry, map::Flows};
+use crate::raw::opaque;
+
+#[inline(always)]
+pub(super) fn search(bucket: u32, fingerprint: u32, key: &FlowKey) -> u32 {
+    let (addresses, ports) = key.as_words();
+    opaque(flow_search(bucket, fingerprint, addresses, ports))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flow_search(bucket: u32, fingerprint: u32, addresses: u64, ports: u32) -> u32 {
+    table::search(Flows, bucket, fingerprint, &FlowKey::of_words(addresses, ports))
+}
+
+#[inline(always)]
+pub(super) fn choose(hash: Hash, key: &FlowKey, now: u32) -> u32 {
+    let (addresses, ports) = key.as_words();
+    opaque(flow_choose(hash.0, addresses, ports, now))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flow_choose(hash: u64, addresses: u64, ports: u32, now: u32) -> u32 {
+    table::choose(Flows, Hash(hash), &FlowKey::of_words(addresses, ports), now)
+}
+
+#[inline(always)]
+pub(super) fn has_twin(place: Place, hash: Hash, key: &FlowKey) -> bool {
+    let (addresses, ports) = key.as_words();
+    flow_has_twin(place.0, hash.0, addresses, ports) != 0
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flow_has_twin(place: u32, hash: u64, addresses: u64, ports: u32) -> u32 {
+    table::has_twin(Flows, Place(place), Hash(hash), &FlowKey::of_words(addresses, ports)).into()
+}
+
+#[inline(always)]
+pub(super) fn victim(bucket: u32, now: u32, half_open_only: bool) -> u32 {
+    opaque(flow_victim(bucket, now, half_open_only.into()))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flow_victim(bucket: u32, now: u32, half_open_only: u32) -> u32 {
+    table::victim(Flows, bucket, now, half_open_only != 0)
+}
+
+#[inline(always)]
+pub(super) fn remove(place: Place, tag: Tag, to: Tag, now: u32) -> bool {
+    flow_remove(place.0, tag.word(), to.word(), now) != 0
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flow_remove(place: u32, tag: u64, to: u64, now: u32) -> u32 {
+    table::remove(Flows, Place(place), Tag::from_word(tag), Tag::from_word(to), now).into()
+}
+
+#[inline(always)]
+pub(super) fn revive(place: Place, tag: Tag) -> bool {
+    flow_revive(place.0, tag.word()) != 0
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flow_revive(place: u32, tag: u64) -> u32 {
+    table::revive(Flows, Place(place), Tag::from_word(tag)).into()
+}
+
+#[inline(always)]
+pub(super) fn remark(entry: Entry, set: u16, cleared: u16) {
+    flow_remark(entry.place.0, entry.tag.word(), set.into(), cleared.into());
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flow_remark(place: u32, tag: u64, set: u32, cleared: u32) -> u32 {
+    if let Some(entry) = entry(place, tag) {
+        table::remark(Flows, entry, set as u16, cleared as u16);
+    }
+    0
+}
+
+#[inline(always)]
+pub(super) fn relearn(entry: Entry, client: Hop) -> Tag {
+    let [first, rest] = client.words();
+    Tag::from_word(flow_relearn(entry.place.0, entry.tag.word(), first, rest))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flow_relearn(place: u32, tag: u64, first: u64, rest: u64) -> u64 {
+    let client = Hop::of_words([first, rest]);
+    entry(place, tag).map_or(tag, |entry| table::relearn(Flows, entry, client).word())
+}
+
+#[inline(always)]
+pub(super) fn make_way(entry: Entry, now: u32) -> Result<bool, Busy> {
+    match flow_make_way(entry.place.0, entry.tag.word(), now) {
+        BUSY => Err(Busy),
+        way => Ok(way != 0),
+    }
+}
+
+const BUSY: u32 = 2;
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flow_make_way(place: u32, tag: u64, now: u32) -> u32 {
+    let Some(entry) = entry(place, tag) else { return BUSY };
+    table::make_way(Flows, entry, now).map_or(BUSY, u32::from)
+}
+
+/// The flow that was found with this tag at this place.
+#[inline(always)]
+fn entry(place: u32, tag: u64) -> Option<Entry> {
+    let found = table::at(Flows, Place(place))?;
+    Some(Hit { tag: Tag::from_word(tag), ..found })
+}

@@ -1,0 +1,9 @@
+//! The flow table, seen from userspace: mapped, counted, listed, and cleared of what has ended.
+
+mod sweep;
+mod table;
+
+pub use self::{
+    sweep::{Census, Expiry, States, Sweeper},
+    table::{FLOWS, FlowTable, Plan, now},
+};

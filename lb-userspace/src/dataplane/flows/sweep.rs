@@ -1,0 +1,224 @@
+use std::{collections::HashMap, sync::Arc};
+
+use lb_common::{
+    flow::{Direction, State, marks, ticks},
+    limits,
+    table::{
+        Hit, Line as _, Place, SharedLine, SharedTable, Tag, at, condemn, partner, remove, revive,
+    },
+};
+
+use super::table::FlowTable;
+use crate::model::Timeouts;
+
+/// Connections by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct States {
+    pub half_open: u64,
+    pub established: u64,
+    pub closing: u64,
+    pub closed: u64,
+}
+
+/// What a walk through the table has found.
+#[derive(Clone, Debug, Default)]
+pub struct Census {
+    /// Entries of the table, two a connection.
+    pub entries: u64,
+    pub states: States,
+    /// Connections that are not closed, by backend id.
+    pub active: HashMap<u32, u64>,
+    /// Connections in any state, by backend id.
+    pub known: HashMap<u32, u64>,
+    /// Connections whose time was up, removed by this walk.
+    pub expired: u64,
+}
+
+/// How long the connections of each backend, by id, may be idle; those of others are removed.
+pub type Expiry = HashMap<u32, Timeouts>;
+
+/// Walks through the table again and again.
+///
+/// A connection whose time is up is condemned by one walk and removed by the next, if no packet has
+/// come meanwhile. Between two walks there must be far more time than a packet takes, so that one
+/// that had found its flow before it was condemned has also noted the time.
+#[derive(Debug)]
+pub struct Sweeper {
+    table: Arc<FlowTable>,
+    sentences: Vec<Sentence>,
+}
+
+/// Where a condemned flow is, and the tag that it has if nothing has happened to it.
+#[derive(Debug)]
+struct Sentence {
+    place: Place,
+    tag: Tag,
+}
+
+type Entry<'a> = Hit<&'a SharedLine>;
+
+/// A walk.
+struct Walk<'a> {
+    table: SharedTable<'a>,
+    now: u32,
+    /// By backend id: idle ticks by state, or nothing if its connections are to be removed.
+    limits: Vec<Option<Limits>>,
+    tallies: Vec<Tally>,
+    census: Census,
+}
+
+/// Idle ticks that connections may have, by state.
+#[derive(Clone, Copy)]
+struct Limits([u32; 4]);
+
+/// A backend's connections.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    active: u64,
+    known: u64,
+}
+
+impl Sweeper {
+    #[must_use]
+    pub fn new(table: Arc<FlowTable>) -> Self {
+        Self { table, sentences: Vec::new() }
+    }
+
+    /// Walks through the whole table once. `now` is when `expiry` held; connections that were made
+    /// later are not judged by it.
+    pub fn sweep(&mut self, now: u32, expiry: &Expiry) -> Census {
+        let table = self.table.table();
+        let mut walk = Walk::new(table, now, expiry);
+        for sentence in self.sentences.drain(..) {
+            walk.execute(&sentence);
+        }
+        for flow in table.flows() {
+            let condemned = walk.judge(flow);
+            self.sentences.extend(condemned.map(|tag| Sentence { place: flow.place, tag }));
+        }
+        walk.finish()
+    }
+}
+
+impl<'a> Walk<'a> {
+    fn new(table: SharedTable<'a>, now: u32, expiry: &Expiry) -> Self {
+        let ids = limits::BACKENDS as usize;
+        let mut limits = vec![None; ids];
+        for (id, timeouts) in expiry {
+            if let Some(place) = limits.get_mut(*id as usize) {
+                *place = Some(Limits::of(timeouts));
+            }
+        }
+        let tallies = vec![Tally::default(); ids];
+        Self { table, now, limits, tallies, census: Census::default() }
+    }
+
+    /// Removes a condemned connection, or revives it if a packet has come.
+    fn execute(&mut self, Sentence { place, tag }: &Sentence) {
+        let Some(flow) = at(self.table, *place).filter(|found| found.tag == *tag) else { return };
+        if !self.is_overdue(flow) {
+            revive(self.table, flow.place, flow.tag);
+        } else if self.remove(flow) {
+            self.census.expired += 1;
+        }
+    }
+
+    /// Looks at a flow. If its connection is condemned, returns the tag it then has.
+    fn judge(&mut self, flow: Entry<'a>) -> Option<Tag> {
+        if self.limits(flow).is_none() {
+            // Nobody is there to send its packets to, so none shall revive it.
+            let is_known_to_us = ticks::between(flow.line.born(), self.now) > 0;
+            self.census.expired += u64::from(is_known_to_us && self.remove(flow));
+            return None;
+        }
+        self.count(flow);
+        if !self.is_overdue(flow) {
+            return None;
+        }
+        let partner = self.partner(flow);
+        if partner.is_some() && flow.direction() == Direction::ToClient {
+            // The other entry is judged for both.
+            return None;
+        }
+        if let Some(partner) = partner.filter(|partner| !partner.tag.is_condemned()) {
+            condemn(partner)?;
+        }
+        if flow.tag.is_condemned() { Some(flow.tag) } else { condemn(flow) }
+    }
+
+    /// Whether neither entry of a connection has seen a packet for too long.
+    fn is_overdue(&self, flow: Entry<'a>) -> bool {
+        let Some(limits) = self.limits(flow) else { return true };
+        let limit = limits.of_state(flow.state());
+        let is_idle = |flow: Entry<'_>| ticks::between(flow.line.seen(), self.now) > limit;
+        is_idle(flow) && self.partner(flow).is_none_or(is_idle)
+    }
+
+    /// The other entry, unless this one stands alone on purpose.
+    fn partner(&self, flow: Entry<'a>) -> Option<Entry<'a>> {
+        if flow.tag.marks() & marks::QUARANTINED != 0 {
+            return None;
+        }
+        partner(self.table, flow)
+    }
+
+    fn remove(&self, flow: Entry<'a>) -> bool {
+        remove(self.table, flow.place, flow.tag, flow.tag.freed(), self.now)
+    }
+
+    fn limits(&self, flow: Entry<'_>) -> Option<Limits> {
+        self.limits.get(flow.line.backend() as usize).copied().flatten()
+    }
+
+    /// Each connection once, by its entry towards the backend.
+    fn count(&mut self, flow: Entry<'_>) {
+        self.census.entries += 1;
+        if flow.direction() == Direction::ToClient {
+            return;
+        }
+        let state = flow.state();
+        self.census.states.count(state);
+        let Some(tally) = self.tallies.get_mut(flow.line.backend() as usize) else { return };
+        tally.known += 1;
+        tally.active += u64::from(state != State::Closed);
+    }
+
+    fn finish(self) -> Census {
+        let by_id = |count: fn(&Tally) -> u64| {
+            let counts = (0..).zip(self.tallies.iter().map(count));
+            counts.filter(|(_, count)| *count > 0).collect()
+        };
+        let (active, known) = (by_id(|tally| tally.active), by_id(|tally| tally.known));
+        Census { active, known, ..self.census }
+    }
+}
+
+impl Limits {
+    fn of(timeouts: &Timeouts) -> Self {
+        let Timeouts { half_open, established, closing, closed } = *timeouts;
+        Self([half_open, established, closing, closed].map(|limit| {
+            let nanos = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+            u32::try_from(nanos >> 20).unwrap_or(u32::MAX)
+        }))
+    }
+
+    const fn of_state(self, state: State) -> u32 {
+        self.0[match state {
+            State::HalfOpen => 0,
+            State::Established => 1,
+            State::Closing => 2,
+            State::Closed => 3,
+        }]
+    }
+}
+
+impl States {
+    pub fn count(&mut self, state: State) {
+        match state {
+            State::HalfOpen => self.half_open += 1,
+            State::Established => self.established += 1,
+            State::Closing => self.closing += 1,
+            State::Closed => self.closed += 1,
+        }
+    }
+}

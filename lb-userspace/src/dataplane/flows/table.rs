@@ -1,0 +1,109 @@
+use std::{os::fd::AsFd as _, path::Path, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use aya::{
+    EbpfLoader,
+    maps::{Array, Map, MapData},
+};
+use lb_common::{
+    flow::ticks,
+    table::{Label, PlainBucket, Seed, SharedTable, buckets_for},
+};
+use nix::time::{ClockId, clock_gettime};
+
+use crate::sys::mapping::Mapping;
+
+/// The name of the table's map.
+pub const FLOWS: &str = "FLOWS";
+
+/// What a program must know of its table when it is loaded.
+///
+/// Behind the table's last bucket its map has one value more, for the [`Label`]: so a later daemon
+/// finds the flows again.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    buckets: u32,
+    seed: Seed,
+    /// Whether loads and stores may overtake each other.
+    weakly_ordered: u8,
+}
+
+impl Plan {
+    /// A new table for so many connections.
+    pub fn new(connections: u32) -> Result<Self> {
+        let mut seed = [0; 4];
+        getrandom::fill(bytemuck::must_cast_slice_mut(&mut seed))
+            .context("the kernel has no random numbers")?;
+        Ok(Self {
+            buckets: buckets_for(connections),
+            seed: Seed(seed),
+            weakly_ordered: u8::from(!cfg!(target_arch = "x86_64")),
+        })
+    }
+
+    /// The plan of the table that a former daemon has left pinned at `pin`, which is as large; this
+    /// one, if there is none.
+    pub fn or_of_pin(self, pin: &Path) -> Result<Self> {
+        if !pin.exists() {
+            return Ok(self);
+        }
+        let map = MapData::from_pin(pin)
+            .with_context(|| format!("cannot open the pinned map {}", pin.display()))?;
+        let array: Array<_, PlainBucket> = Map::Array(map).try_into()?;
+        let label = array.get(&self.buckets, 0).context("cannot read the flow table's label")?;
+        let seed = Label::of(&label).seed;
+        // A daemon that was killed before it wrote the label has had no packets either.
+        Ok(if seed == Seed::default() { self } else { Self { seed, ..self } })
+    }
+
+    /// Values that the map must have.
+    #[must_use]
+    pub fn max_entries(&self) -> u32 {
+        self.buckets + 1
+    }
+
+    pub fn prepare<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
+        loader.map_max_entries(FLOWS, self.max_entries());
+        loader.override_global("FLOW_BUCKETS", &self.buckets, true);
+        loader.override_global("FLOW_SEED", &self.seed.0[..], true);
+        loader.override_global("WEAKLY_ORDERED", &self.weakly_ordered, true);
+    }
+
+    /// Maps the table of a program that was loaded as planned.
+    pub fn open(&self, map: &mut Map) -> Result<FlowTable> {
+        let mut array: Array<_, PlainBucket> = (&mut *map).try_into()?;
+        array
+            .set(self.buckets, Label::new(self.seed).into_bucket(), 0)
+            .context("cannot label the flow table")?;
+        let Map::Array(data) = map else { bail!("the flow table is not an array") };
+        let mapping =
+            Mapping::new(data.fd().as_fd(), self.buckets).context("cannot map the flow table")?;
+        Ok(FlowTable { mapping, seed: self.seed })
+    }
+}
+
+/// The kernel's table, mapped.
+#[derive(Debug)]
+pub struct FlowTable {
+    mapping: Mapping,
+    seed: Seed,
+}
+
+impl FlowTable {
+    #[must_use]
+    pub fn table(&self) -> SharedTable<'_> {
+        SharedTable { buckets: self.mapping.buckets(), seed: self.seed }
+    }
+}
+
+/// The clock that the program reads, in [`ticks`].
+///
+/// # Panics
+///
+/// On a kernel without it: one from before 2009.
+#[must_use]
+pub fn now() -> u32 {
+    let time = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).expect("Linux has this clock");
+    let nanos = Duration::from(time).as_nanos();
+    ticks::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
