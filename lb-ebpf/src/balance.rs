@@ -1,5 +1,6 @@
 //! A packet's way through the balancer.
 
+use aya_ebpf::programs::XdpContext;
 use lb_common::{
     backend::Hop,
     flow::{Direction, FlowKey, marks},
@@ -22,15 +23,25 @@ use crate::{
 
 #[inline(always)]
 pub(crate) fn decide(packet: &mut Packet) -> Result<Outcome, Reason> {
-    let ingress = packet.ingress();
+    match forward(packet) {
+        Err(reason @ (Reason::ResetNoBackend | Reason::ResetUnknownFlow)) => {
+            reset::answer(packet)?;
+            Ok(Outcome::from(reason))
+        }
+        decided => decided,
+    }
+}
+
+#[inline(always)]
+fn forward(packet: &mut Packet) -> Result<Outcome, Reason> {
+    let (context, ingress) = (packet.context(), packet.ingress());
     let headers = parse::headers(packet)?;
     let key = FlowKey::of(headers);
-    if let Some(entry) = flow::lookup(&key)?
-        && !(tcp::opens(headers.tcp.flags) && flow::make_way(entry)?)
-    {
-        return known(headers, entry, ingress);
-    }
-    unknown(packet, &key, ingress)
+    let entry = match flow::lookup(&key)? {
+        Some(entry) if !(tcp::opens(headers.tcp.flags) && flow::make_way(entry)?) => entry,
+        _ => admit(&context, headers, &key, ingress)?,
+    };
+    known(headers, entry, ingress)
 }
 
 /// A packet of a known connection, in either direction.
@@ -65,29 +76,28 @@ fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, R
     if entry.holds() { Ok(outcome) } else { Err(Reason::Contended) }
 }
 
-/// A packet of no known connection: to a service, or to somebody else.
+/// A packet of no known connection: opens one, if it is to a service and asks for it.
 #[inline(always)]
-fn unknown(packet: &mut Packet, key: &FlowKey, ingress: u32) -> Result<Outcome, Reason> {
+fn admit(
+    context: &XdpContext,
+    headers: &Headers,
+    key: &FlowKey,
+    ingress: u32,
+) -> Result<Entry, Reason> {
     let service = service::lookup(key).ok_or(Reason::NotOurs)?;
-    let context = packet.context();
-    let headers = parse::headers(packet)?;
     let flags = headers.tcp.flags;
     if flags & tcp::RST != 0 {
         return Err(Reason::StrayReset);
     }
     if !tcp::opens(flags) {
-        reset::answer(packet)?;
-        return Ok(Outcome::from(Reason::ResetUnknownFlow));
+        return Err(Reason::ResetUnknownFlow);
     }
     outlives_us(headers)?;
-    let Some(backend) = select::next(&service) else {
-        reset::answer(packet)?;
-        return Ok(Outcome::from(Reason::ResetNoBackend));
-    };
+    let backend = select::next(&service).ok_or(Reason::ResetNoBackend)?;
     let entry = flow::open(key, backend, way_back(headers, ingress))?;
     stats::connection(backend);
-    trace::opened(&context, key, &entry.line.rewrite().to());
-    known(headers, entry, ingress)
+    trace::opened(context, key, &entry.line.rewrite().to());
+    Ok(entry)
 }
 
 /// Whether a packet may be sent on.

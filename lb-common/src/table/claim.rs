@@ -1,6 +1,6 @@
 //! Room for a new flow: a free line of its bucket, or that of a connection which has to go.
 
-use super::{Bucket, Found, Hash, Hit, Line, Place, Table, Tag, WAYS, at, storage::swap};
+use super::{Bucket, Found, Hash, Line, Place, Table, Tag, WAYS, at, storage::swap};
 use crate::flow::{FlowKey, State, ticks};
 
 /// How many lines of a bucket half-open connections may take: a flood of them displaces itself.
@@ -9,8 +9,9 @@ pub const HALF_OPEN_WAYS: u32 = WAYS / 4;
 /// An established connection makes room for a new one only after this long a silence: a minute.
 const SILENCE: u32 = ticks::from_nanos(60 * 1_000_000_000);
 
-/// How often another line is looked for when another CPU has taken the chosen one.
-const TRIES: u32 = 3;
+/// How often another line is looked for when another CPU has taken the chosen one, or the first
+/// bucket has none.
+const TRIES: u32 = 4;
 
 /// Why a flow got no line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,56 +24,47 @@ pub enum Refused {
     Full,
 }
 
-/// A line in the caller's hands.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Claim<L> {
-    pub(super) line: L,
-    pub(super) place: Place,
-    tag: Tag,
-}
-
-impl<L: Line> Claim<L> {
-    #[inline(always)]
-    pub(super) fn publish(self, marks: u16) -> Tag {
-        let tag = self.tag.published(marks);
-        self.line.publish(tag);
-        tag
-    }
-
-    #[inline(always)]
-    pub(super) fn release(self) {
-        self.line.publish(self.tag.freed());
-    }
-}
-
-/// A line for a flow of this key, which does not exist yet.
+/// A line in the caller's hands, for a flow of this key, which does not exist yet.
 #[inline(always)]
-pub(super) fn claim<T: Table>(
-    table: T,
-    key: &FlowKey,
-    now: u32,
-) -> Result<Claim<<T::Bucket as Bucket>::Line>, Refused> {
+pub(super) fn obtain<T: Table>(table: T, key: &FlowKey, now: u32) -> Result<Found<T>, Refused> {
+    match table.claim(key, now) {
+        KNOWN => Err(Refused::Known),
+        BUSY => Err(Refused::Busy),
+        place => at(table, place).ok_or(Refused::Full),
+    }
+}
+
+/// What is said instead of a place. No table is so large.
+const FULL: Place = Place(u32::MAX);
+const KNOWN: Place = Place(u32::MAX - 1);
+const BUSY: Place = Place(u32::MAX - 2);
+
+/// What [`victim`] says instead of a way.
+const NOBODY: u32 = WAYS;
+
+/// Claims a line for a flow of this key.
+#[inline(always)]
+pub fn claim<T: Table>(table: T, key: &FlowKey, now: u32) -> Place {
     let hash = table.seed().hash(key);
+    let mut is_second = false;
     for _ in 0..TRIES {
-        let way = match table.choose(hash, key, now) {
-            KNOWN => return Err(Refused::Known),
-            BUSY => return Err(Refused::Busy),
-            NONE => return Err(Refused::Full),
-            way => way,
-        };
-        let place = Place::new(hash.bucket(table.buckets()), way);
-        let Hit { line, tag: former, .. } = at(table, place).ok_or(Refused::Full)?;
-        let tag = former.claimed(hash.fingerprint());
-        if !take(table, Hit { line, place, tag: former }, tag, now) {
+        let place = table.choose(hash, key, now, is_second);
+        if place == FULL && !is_second {
+            is_second = true;
+            continue;
+        }
+        let Some(former) = at(table, place) else { return place };
+        let tag = former.tag.claimed(hash.fingerprint());
+        if !take(table, former, tag, now) {
             continue;
         }
         if table.has_twin(place, hash, key) {
-            line.publish(tag.freed());
-            return Err(Refused::Busy);
+            former.line.publish(tag.freed());
+            return BUSY;
         }
-        return Ok(Claim { line, place, tag });
+        return place;
     }
-    Err(Refused::Busy)
+    BUSY
 }
 
 #[inline(always)]
@@ -87,16 +79,13 @@ fn take<T: Table>(table: T, former: Found<T>, tag: Tag, now: u32) -> bool {
     true
 }
 
-/// What [`choose`] and [`victim`] say instead of a way.
-const NONE: u32 = WAYS;
-const KNOWN: u32 = WAYS + 1;
-const BUSY: u32 = WAYS + 2;
-
-/// Which line of its bucket a new flow should get.
+/// Which line of its first or second bucket a new flow should get. If the first one has none, says
+/// so to those who will look for the flow.
 #[inline(always)]
-pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32) -> u32 {
-    let index = hash.bucket(table.buckets());
-    let Some(bucket) = table.bucket(index) else { return NONE };
+pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32, is_second: bool) -> Place {
+    let buckets = table.buckets();
+    let index = if is_second { hash.second_bucket(buckets) } else { hash.bucket(buckets) };
+    let Some(bucket) = table.bucket(index) else { return FULL };
     // Bits and sums without a branch: the verifier would look at every way through a loop of them.
     let mut free = 0;
     let mut half_open = 0;
@@ -116,20 +105,35 @@ pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32) -> u32 {
             }
         }
     }
-    let free = if free == 0 { NONE } else { hash.home() ^ free.trailing_zeros() };
     if half_open >= HALF_OPEN_WAYS {
         let oldest = table.victim(index, now, true);
-        return if oldest == NONE { free } else { oldest };
+        if oldest < WAYS {
+            return Place::new(index, oldest);
+        }
     }
-    if free == NONE { table.victim(index, now, false) } else { free }
+    if free != 0 {
+        return Place::new(index, hash.home() ^ free.trailing_zeros());
+    }
+    let victim = table.victim(index, now, false);
+    if victim < WAYS {
+        return Place::new(index, victim);
+    }
+    let first = bucket.line(0);
+    for _ in 0..TRIES {
+        let tag = first.tag();
+        if is_second || swap(first, tag, tag.overflowed()) {
+            return FULL;
+        }
+    }
+    BUSY
 }
 
 /// The line whose connection should go first: the one that has been silent for the longest time,
 /// among those of the least worthy state that there is.
 #[inline(always)]
 pub fn victim<T: Table>(table: T, bucket: u32, now: u32, half_open_only: bool) -> u32 {
-    let Some(bucket) = table.bucket(bucket) else { return NONE };
-    let mut chosen = NONE;
+    let Some(bucket) = table.bucket(bucket) else { return NOBODY };
+    let mut chosen = NOBODY;
     let mut least = u64::MAX;
     for way in 0..WAYS {
         let line = bucket.line(way);
@@ -168,12 +172,22 @@ const fn worth(state: State) -> u64 {
 /// line and then looks for twins sees the other one, if both claim at once.
 #[inline(always)]
 pub fn has_twin<T: Table>(table: T, place: Place, hash: Hash, key: &FlowKey) -> bool {
-    let Some(bucket) = table.bucket(place.bucket()) else { return false };
-    (0..WAYS).any(|way| {
-        let line = bucket.line(way);
-        let tag = line.tag();
-        way != place.way()
-            && tag.belongs_to(hash.fingerprint())
-            && (tag.is_claimed() || line.key() == *key)
-    })
+    let buckets = table.buckets();
+    for index in [hash.bucket(buckets), hash.second_bucket(buckets)] {
+        let Some(bucket) = table.bucket(index) else { return false };
+        for way in 0..WAYS {
+            let line = bucket.line(way);
+            let tag = line.tag();
+            if tag.belongs_to(hash.fingerprint())
+                && (tag.is_claimed() || line.key() == *key)
+                && Place::new(index, way) != place
+            {
+                return true;
+            }
+        }
+        if !bucket.line(0).tag().is_overflowed() {
+            return false;
+        }
+    }
+    false
 }

@@ -75,40 +75,43 @@ pub fn at<T: Table>(table: T, place: Place) -> Option<Found<T>> {
 
 #[inline(always)]
 fn elsewhere<T: Table>(table: T, hash: Hash, key: &FlowKey) -> Result<Option<Found<T>>, Busy> {
-    let index = hash.bucket(table.buckets());
-    let way = table.search(index, hash.fingerprint(), key);
-    if way == BUSY {
+    let place = table.search(hash, key);
+    if place == BUSY {
         return Err(Busy);
     }
-    if way >= WAYS {
-        return Ok(None);
-    }
-    let Some(hit) = at(table, Place::new(index, way)) else { return Ok(None) };
+    let Some(hit) = at(table, place) else { return Ok(None) };
     let Hit { line, tag, .. } = hit;
     let is_ours = tag.is_held() && tag.belongs_to(hash.fingerprint()) && line.key() == *key;
     Ok(is_ours.then_some(hit))
 }
 
-/// What [`search`] says instead of a way.
-const MISSING: u32 = WAYS;
-const BUSY: u32 = WAYS + 1;
+/// What [`search`] says instead of a place. No table is so large.
+const MISSING: Place = Place(u32::MAX);
+const BUSY: Place = Place(u32::MAX - 1);
 
-/// Looks through a whole bucket.
+/// Looks through a whole bucket, and then through the second one if the first has ever been full.
 #[inline(always)]
-pub fn search<T: Table>(table: T, bucket: u32, fingerprint: u32, key: &FlowKey) -> u32 {
-    let Some(bucket) = table.bucket(bucket) else { return MISSING };
-    let mut otherwise = MISSING;
-    for way in 0..WAYS {
-        let line = bucket.line(way);
-        let tag = line.tag();
-        if !tag.belongs_to(fingerprint) {
-            continue;
+pub fn search<T: Table>(table: T, hash: Hash, key: &FlowKey) -> Place {
+    let mut index = hash.bucket(table.buckets());
+    for _ in 0..2 {
+        let Some(bucket) = table.bucket(index) else { return MISSING };
+        for way in 0..WAYS {
+            let line = bucket.line(way);
+            let tag = line.tag();
+            if !tag.belongs_to(hash.fingerprint()) {
+                continue;
+            }
+            if tag.is_claimed() {
+                return BUSY;
+            }
+            if line.key() == *key {
+                return Place::new(index, way);
+            }
         }
-        if tag.is_claimed() {
-            otherwise = BUSY;
-        } else if line.key() == *key {
-            return way;
+        if !bucket.line(0).tag().is_overflowed() {
+            return MISSING;
         }
+        index = hash.second_bucket(table.buckets());
     }
-    otherwise
+    MISSING
 }

@@ -42,6 +42,13 @@ impl Hash {
         (((self.0 >> 32) * buckets as u64) >> 32) as u32
     }
 
+    /// The bucket for what the first one has no room for.
+    #[must_use]
+    #[inline(always)]
+    pub const fn second_bucket(self, buckets: u32) -> u32 {
+        Self(self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)).bucket(buckets)
+    }
+
     #[must_use]
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]

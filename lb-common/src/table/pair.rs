@@ -6,7 +6,7 @@
 //! connection comes or goes, and on purpose while its source port rests.
 
 use super::{
-    Busy, Found, Hit, Line, Place, Refused, Table, Tag, at, claim::claim, peek, storage::swap,
+    Busy, Found, Hit, Line, Place, Refused, Table, Tag, at, claim::obtain, peek, storage::swap,
 };
 use crate::{
     backend::Hop,
@@ -61,14 +61,14 @@ pub fn open<T: Table>(
 ) -> Result<Found<T>, Unopened> {
     let Opening { inside, client, backend, marks, now } = *opening;
     let reply = outside.turned();
-    let to_client = claim(table, &reply, now).map_err(|refused| match refused {
+    let to_client = obtain(table, &reply, now).map_err(|refused| match refused {
         Refused::Full => Unopened::Full,
         Refused::Known | Refused::Busy => Unopened::PortTaken,
     })?;
-    let to_backend = match claim(table, inside, now) {
+    let to_backend = match obtain(table, inside, now) {
         Ok(claim) => claim,
         Err(refused) => {
-            to_client.release();
+            to_client.line.publish(to_client.tag.freed());
             return Err(match refused {
                 Refused::Full => Unopened::Full,
                 Refused::Known | Refused::Busy => Unopened::Busy,
@@ -77,9 +77,10 @@ pub fn open<T: Table>(
     };
     to_client.line.write(&Flow::new(&reply, &inside.turned(), client, backend, now));
     to_backend.line.write(&Flow::new(inside, outside, client, backend, now));
-    to_client.publish(marks | marks::TO_CLIENT);
-    let tag = to_backend.publish(marks);
-    Ok(Hit { line: to_backend.line, place: to_backend.place, tag })
+    to_client.line.publish(to_client.tag.published(marks | marks::TO_CLIENT));
+    let tag = to_backend.tag.published(marks);
+    to_backend.line.publish(tag);
+    Ok(Hit { tag, ..to_backend })
 }
 
 /// The other entry of the pair, unless that tuple has gone to another connection.

@@ -2,7 +2,7 @@
 
 use super::{
     Hash, Seed, Tag, WAYS,
-    claim::{choose, has_twin, victim},
+    claim::{choose, claim, has_twin, victim},
     find::search,
     pair::{remove, revive},
 };
@@ -29,13 +29,18 @@ pub trait Table: Copy {
     fn evicted(self, state: State);
 
     #[inline(always)]
-    fn search(self, bucket: u32, fingerprint: u32, key: &FlowKey) -> u32 {
-        search(self, bucket, fingerprint, key)
+    fn search(self, hash: Hash, key: &FlowKey) -> Place {
+        search(self, hash, key)
     }
 
     #[inline(always)]
-    fn choose(self, hash: Hash, key: &FlowKey, now: u32) -> u32 {
-        choose(self, hash, key, now)
+    fn claim(self, key: &FlowKey, now: u32) -> Place {
+        claim(self, key, now)
+    }
+
+    #[inline(always)]
+    fn choose(self, hash: Hash, key: &FlowKey, now: u32, is_second: bool) -> Place {
+        choose(self, hash, key, now, is_second)
     }
 
     #[inline(always)]

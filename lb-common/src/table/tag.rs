@@ -6,7 +6,7 @@ use crate::flow::{Direction, State, marks};
 /// line was given away. Only ever changed by compare-and-swap, or by who has claimed it.
 ///
 /// From the lowest bit on: 32 bits of fingerprint, 16 of marks, 2 for the kind of key (0: TCP over
-/// IPv4), 3 of the line's state, 11 of generation.
+/// IPv4), 3 of the line's state, 1 of the bucket's, 10 of generation.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Tag(u64);
@@ -20,9 +20,11 @@ const LIVE: u64 = 1 << 50;
 const CLAIMED: u64 = 1 << 51;
 /// A flow stands in the line whose time is up. The next packet revives it.
 const CONDEMNED: u64 = 1 << 52;
+/// In a bucket's first line: some of its flows are in their second bucket, or were.
+const OVERFLOWED: u64 = 1 << 53;
 const STATE: u64 = LIVE | CLAIMED | CONDEMNED;
-const GENERATION: u64 = !(FINGERPRINT | MARKS | KIND | STATE);
-const ONE_GENERATION: u64 = 1 << 53;
+const GENERATION: u64 = !(FINGERPRINT | MARKS | KIND | STATE | OVERFLOWED);
+const ONE_GENERATION: u64 = 1 << 54;
 
 const MARKS_SHIFT: u32 = 32;
 
@@ -177,8 +179,22 @@ impl Tag {
         Self(self.0 & !CONDEMNED)
     }
 
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_overflowed(self) -> bool {
+        self.0 & OVERFLOWED != 0
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn overflowed(self) -> Self {
+        Self(self.0 | OVERFLOWED)
+    }
+
+    /// The next generation, and what outlives a generation.
+    #[inline(always)]
     const fn next_generation(self) -> u64 {
-        (self.0 & GENERATION).wrapping_add(ONE_GENERATION)
+        (self.0 & GENERATION).wrapping_add(ONE_GENERATION) | self.0 & OVERFLOWED
     }
 }
 

@@ -46,13 +46,18 @@ impl Table for Flows {
     }
 
     #[inline(always)]
-    fn search(self, bucket: u32, fingerprint: u32, key: &FlowKey) -> u32 {
-        steps::search(bucket, fingerprint, key)
+    fn search(self, hash: Hash, key: &FlowKey) -> Place {
+        steps::search(hash, key)
     }
 
     #[inline(always)]
-    fn choose(self, hash: Hash, key: &FlowKey, now: u32) -> u32 {
-        steps::choose(hash, key, now)
+    fn claim(self, key: &FlowKey, now: u32) -> Place {
+        steps::claim(key, now)
+    }
+
+    #[inline(always)]
+    fn choose(self, hash: Hash, key: &FlowKey, now: u32, is_second: bool) -> Place {
+        steps::choose(hash, key, now, is_second)
     }
 
     #[inline(always)]

@@ -70,9 +70,12 @@ fn open_pair(key: &FlowKey, id: u32, client: Hop) -> Result<Place, Reason> {
 /// Draws whose ports are taken, but could be taken back.
 #[derive(Default)]
 struct Spare {
-    half_open: Option<u64>,
-    rested: Option<u64>,
-    half_open_seen: u32,
+    /// The last draw, if there were any.
+    half_open: u64,
+    half_opens: u32,
+    /// As `half_open`.
+    rested: u64,
+    resteds: u32,
 }
 
 impl Spare {
@@ -80,10 +83,13 @@ impl Spare {
     fn note(&mut self, turn: u64, holder: Option<State>) {
         match holder {
             Some(State::HalfOpen) => {
-                self.half_open_seen += 1;
-                self.half_open = Some(turn);
+                self.half_open = turn;
+                self.half_opens += 1;
             }
-            Some(State::Closed) => self.rested = Some(turn),
+            Some(State::Closed) => {
+                self.rested = turn;
+                self.resteds += 1;
+            }
             _ => {}
         }
     }
@@ -91,12 +97,15 @@ impl Spare {
     /// Whether there are so many half-open connections that a look for a free port is in vain.
     #[inline(always)]
     fn is_enough(&self) -> bool {
-        self.half_open_seen >= HALF_OPEN_PASSED
+        self.half_opens >= HALF_OPEN_PASSED
     }
 
     #[inline(always)]
     fn turn(&self) -> Option<u64> {
-        self.half_open.or(self.rested)
+        if self.half_opens > 0 {
+            return Some(self.half_open);
+        }
+        (self.resteds > 0).then_some(self.rested)
     }
 }
 

@@ -13,27 +13,40 @@ use super::{Entry, map::Flows};
 use crate::raw::opaque;
 
 #[inline(always)]
-pub(super) fn search(bucket: u32, fingerprint: u32, key: &FlowKey) -> u32 {
+pub(super) fn search(hash: Hash, key: &FlowKey) -> Place {
     let (addresses, ports) = key.as_words();
-    opaque(flow_search(bucket, fingerprint, addresses, ports))
+    Place(opaque(flow_search(hash.0, addresses, ports)))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn flow_search(bucket: u32, fingerprint: u32, addresses: u64, ports: u32) -> u32 {
-    table::search(Flows, bucket, fingerprint, &FlowKey::of_words(addresses, ports))
+extern "C" fn flow_search(hash: u64, addresses: u64, ports: u32) -> u32 {
+    table::search(Flows, Hash(hash), &FlowKey::of_words(addresses, ports)).0
 }
 
 #[inline(always)]
-pub(super) fn choose(hash: Hash, key: &FlowKey, now: u32) -> u32 {
+pub(super) fn claim(key: &FlowKey, now: u32) -> Place {
     let (addresses, ports) = key.as_words();
-    opaque(flow_choose(hash.0, addresses, ports, now))
+    Place(opaque(flow_claim(addresses, ports, now)))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn flow_choose(hash: u64, addresses: u64, ports: u32, now: u32) -> u32 {
-    table::choose(Flows, Hash(hash), &FlowKey::of_words(addresses, ports), now)
+extern "C" fn flow_claim(addresses: u64, ports: u32, now: u32) -> u32 {
+    table::claim(Flows, &FlowKey::of_words(addresses, ports), now).0
+}
+
+#[inline(always)]
+pub(super) fn choose(hash: Hash, key: &FlowKey, now: u32, is_second: bool) -> Place {
+    let (addresses, ports) = key.as_words();
+    Place(opaque(flow_choose(hash.0, addresses, ports, now, is_second.into())))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flow_choose(hash: u64, addresses: u64, ports: u32, now: u32, is_second: u32) -> u32 {
+    let key = FlowKey::of_words(addresses, ports);
+    table::choose(Flows, Hash(hash), &key, now, is_second != 0).0
 }
 
 #[inline(always)]
