@@ -1,6 +1,6 @@
 //! Room for a new flow: a free line of its bucket, or that of a connection which has to go.
 
-use super::{Bucket, Found, Hash, Line, Place, Table, Tag, WAYS, at, storage::swap};
+use super::{Bucket, CHOICES, Found, Hash, Line, Place, Table, Tag, WAYS, at, storage::swap};
 use crate::flow::{FlowKey, State, ticks};
 
 /// How many lines of a bucket half-open connections may take: a flood of them displaces itself.
@@ -9,9 +9,9 @@ pub const HALF_OPEN_WAYS: u32 = WAYS / 4;
 /// An established connection makes room for a new one only after this long a silence: a minute.
 const SILENCE: u32 = ticks::from_nanos(60 * 1_000_000_000);
 
-/// How often another line is looked for when another CPU has taken the chosen one, or the first
-/// bucket has none.
-const TRIES: u32 = 4;
+/// How often another line is looked for when another CPU has taken the chosen one, or a bucket has
+/// none.
+const TRIES: u32 = CHOICES + 2;
 
 /// Why a flow got no line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,11 +46,11 @@ const NOBODY: u32 = WAYS;
 #[inline(always)]
 pub fn claim<T: Table>(table: T, key: &FlowKey, now: u32) -> Place {
     let hash = table.seed().hash(key);
-    let mut is_second = false;
+    let mut choice = 0;
     for _ in 0..TRIES {
-        let place = table.choose(hash, key, now, is_second);
-        if place == FULL && !is_second {
-            is_second = true;
+        let place = table.choose(hash, key, now, choice);
+        if place == FULL && choice + 1 < CHOICES {
+            choice += 1;
             continue;
         }
         let Some(former) = at(table, place) else { return place };
@@ -79,12 +79,11 @@ fn take<T: Table>(table: T, former: Found<T>, tag: Tag, now: u32) -> bool {
     true
 }
 
-/// Which line of its first or second bucket a new flow should get. If the first one has none, says
-/// so to those who will look for the flow.
+/// Which line of its bucket of this choice a new flow should get. If the bucket has none, it says so
+/// to those who will look for the flow.
 #[inline(always)]
-pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32, is_second: bool) -> Place {
-    let buckets = table.buckets();
-    let index = if is_second { hash.second_bucket(buckets) } else { hash.bucket(buckets) };
+pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Place {
+    let index = hash.bucket(choice, table.buckets());
     let Some(bucket) = table.bucket(index) else { return FULL };
     // Bits and sums without a branch: the verifier would look at every way through a loop of them.
     let mut free = 0;
@@ -106,7 +105,7 @@ pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32, is_second
         }
     }
     if half_open >= HALF_OPEN_WAYS {
-        let oldest = table.victim(index, now, true);
+        let oldest = table.victim(index, now, Victims::HalfOpen);
         if oldest < WAYS {
             return Place::new(index, oldest);
         }
@@ -114,24 +113,56 @@ pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32, is_second
     if free != 0 {
         return Place::new(index, hash.home() ^ free.trailing_zeros());
     }
-    let victim = table.victim(index, now, false);
+    let victims = if choice + 1 < CHOICES { Victims::Closed } else { Victims::All };
+    let victim = table.victim(index, now, victims);
     if victim < WAYS {
         return Place::new(index, victim);
     }
     let first = bucket.line(0);
     for _ in 0..TRIES {
         let tag = first.tag();
-        if is_second || swap(first, tag, tag.overflowed()) {
+        if swap(first, tag, tag.overflowed()) {
             return FULL;
         }
     }
     BUSY
 }
 
+/// Whose line a new flow may get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Victims {
+    /// Of those that have ended: there are other buckets to look in before anybody else goes.
+    Closed,
+    HalfOpen,
+    All,
+}
+
+impl Victims {
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_number(number: u32) -> Self {
+        match number {
+            0 => Self::Closed,
+            1 => Self::HalfOpen,
+            _ => Self::All,
+        }
+    }
+
+    #[inline(always)]
+    const fn include(self, state: State) -> bool {
+        match self {
+            Self::Closed => matches!(state, State::Closed),
+            Self::HalfOpen => matches!(state, State::HalfOpen),
+            Self::All => true,
+        }
+    }
+}
+
 /// The line whose connection should go first: the one that has been silent for the longest time,
 /// among those of the least worthy state that there is.
 #[inline(always)]
-pub fn victim<T: Table>(table: T, bucket: u32, now: u32, half_open_only: bool) -> u32 {
+pub fn victim<T: Table>(table: T, bucket: u32, now: u32, victims: Victims) -> u32 {
     let Some(bucket) = table.bucket(bucket) else { return NOBODY };
     let mut chosen = NOBODY;
     let mut least = u64::MAX;
@@ -142,7 +173,7 @@ pub fn victim<T: Table>(table: T, bucket: u32, now: u32, half_open_only: bool) -
             continue;
         }
         let state = tag.state();
-        if half_open_only && !matches!(state, State::HalfOpen) {
+        if !victims.include(state) {
             continue;
         }
         let idle = ticks::between(line.seen(), now);
@@ -172,8 +203,8 @@ const fn worth(state: State) -> u64 {
 /// line and then looks for twins sees the other one, if both claim at once.
 #[inline(always)]
 pub fn has_twin<T: Table>(table: T, place: Place, hash: Hash, key: &FlowKey) -> bool {
-    let buckets = table.buckets();
-    for index in [hash.bucket(buckets), hash.second_bucket(buckets)] {
+    for choice in 0..CHOICES {
+        let index = hash.bucket(choice, table.buckets());
         let Some(bucket) = table.bucket(index) else { return false };
         for way in 0..WAYS {
             let line = bucket.line(way);

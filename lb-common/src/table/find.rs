@@ -1,6 +1,6 @@
 //! Looking a flow up.
 
-use super::{Bucket, Hash, Line, Place, Table, Tag, WAYS};
+use super::{Bucket, CHOICES, Hash, Line, Place, Table, Tag, WAYS};
 use crate::flow::{Direction, FlowKey, State};
 
 /// A flow that was found: its line, and the tag that it had.
@@ -43,7 +43,7 @@ impl<L: Line> Hit<L> {
 #[inline(always)]
 pub fn find<T: Table>(table: T, key: &FlowKey) -> Result<Option<Found<T>>, Busy> {
     let hash = table.seed().hash(key);
-    let index = hash.bucket(table.buckets());
+    let index = hash.bucket(0, table.buckets());
     let Some(bucket) = table.bucket(index) else { return Ok(None) };
     let line = bucket.line(hash.home());
     let tag = line.tag();
@@ -89,11 +89,11 @@ fn elsewhere<T: Table>(table: T, hash: Hash, key: &FlowKey) -> Result<Option<Fou
 const MISSING: Place = Place(u32::MAX);
 const BUSY: Place = Place(u32::MAX - 1);
 
-/// Looks through a whole bucket, and then through the second one if the first has ever been full.
+/// Looks through a whole bucket, and then through the next choice if this one has ever been full.
 #[inline(always)]
 pub fn search<T: Table>(table: T, hash: Hash, key: &FlowKey) -> Place {
-    let mut index = hash.bucket(table.buckets());
-    for _ in 0..2 {
+    for choice in 0..CHOICES {
+        let index = hash.bucket(choice, table.buckets());
         let Some(bucket) = table.bucket(index) else { return MISSING };
         for way in 0..WAYS {
             let line = bucket.line(way);
@@ -111,7 +111,6 @@ pub fn search<T: Table>(table: T, hash: Hash, key: &FlowKey) -> Place {
         if !bucket.line(0).tag().is_overflowed() {
             return MISSING;
         }
-        index = hash.second_bucket(table.buckets());
     }
     MISSING
 }

@@ -35,18 +35,14 @@ impl Seed {
 }
 
 impl Hash {
-    /// Which of so many buckets.
+    /// Which of so many buckets; and, for later choices, which one next, when those before are full.
     #[must_use]
     #[inline(always)]
-    pub const fn bucket(self, buckets: u32) -> u32 {
-        (((self.0 >> 32) * buckets as u64) >> 32) as u32
-    }
-
-    /// The bucket for what the first one has no room for.
-    #[must_use]
-    #[inline(always)]
-    pub const fn second_bucket(self, buckets: u32) -> u32 {
-        Self(self.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)).bucket(buckets)
+    pub const fn bucket(self, choice: u32, buckets: u32) -> u32 {
+        /// Even, so that it makes odd factors, which lose nothing.
+        const SPREAD: u64 = 0x9e37_79b9_7f4a_7c14;
+        let chosen = self.0.wrapping_mul((choice as u64).wrapping_mul(SPREAD) + 1);
+        (((chosen >> 32) * buckets as u64) >> 32) as u32
     }
 
     #[must_use]

@@ -26,7 +26,7 @@ use bytemuck::{Pod, Zeroable};
 #[cfg(target_has_atomic = "64")]
 pub use self::shared::{SharedBucket, SharedLine, SharedTable};
 pub use self::{
-    claim::{HALF_OPEN_WAYS, Refused, choose, claim, has_twin, victim},
+    claim::{HALF_OPEN_WAYS, Refused, Victims, choose, claim, has_twin, victim},
     find::{Busy, Found, Hit, at, find, peek, search},
     hash::{Hash, Seed},
     pair::{Opening, Unopened, condemn, make_way, open, partner, relearn, remark, remove, revive},
@@ -38,6 +38,9 @@ use crate::flow::Flow;
 /// Lines of a bucket: so many that a bucket hardly ever overflows before the table is full, and so
 /// few that a look through all of them costs about as much as a look at one.
 pub const WAYS: u32 = 16;
+
+/// Buckets that a flow may be in: the next one only if those before have been full.
+pub const CHOICES: u32 = 3;
 
 /// A line as it lies in memory.
 #[repr(C, align(64))]

@@ -2,7 +2,7 @@
 
 use super::{
     Hash, Seed, Tag, WAYS,
-    claim::{choose, claim, has_twin, victim},
+    claim::{Victims, choose, claim, has_twin, victim},
     find::search,
     pair::{remove, revive},
 };
@@ -39,8 +39,8 @@ pub trait Table: Copy {
     }
 
     #[inline(always)]
-    fn choose(self, hash: Hash, key: &FlowKey, now: u32, is_second: bool) -> Place {
-        choose(self, hash, key, now, is_second)
+    fn choose(self, hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Place {
+        choose(self, hash, key, now, choice)
     }
 
     #[inline(always)]
@@ -49,8 +49,8 @@ pub trait Table: Copy {
     }
 
     #[inline(always)]
-    fn victim(self, bucket: u32, now: u32, half_open_only: bool) -> u32 {
-        victim(self, bucket, now, half_open_only)
+    fn victim(self, bucket: u32, now: u32, victims: Victims) -> u32 {
+        victim(self, bucket, now, victims)
     }
 
     #[inline(always)]

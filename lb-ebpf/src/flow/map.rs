@@ -5,7 +5,7 @@ use lb_common::{
     flow::{FlowKey, State},
     limits,
     stats::Incident,
-    table::{Hash, Place, PlainBucket, Seed, Table, Tag, buckets_for},
+    table::{Hash, Place, PlainBucket, Seed, Table, Tag, Victims, buckets_for},
 };
 
 use super::steps;
@@ -56,8 +56,8 @@ impl Table for Flows {
     }
 
     #[inline(always)]
-    fn choose(self, hash: Hash, key: &FlowKey, now: u32, is_second: bool) -> Place {
-        steps::choose(hash, key, now, is_second)
+    fn choose(self, hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Place {
+        steps::choose(hash, key, now, choice)
     }
 
     #[inline(always)]
@@ -66,8 +66,8 @@ impl Table for Flows {
     }
 
     #[inline(always)]
-    fn victim(self, bucket: u32, now: u32, half_open_only: bool) -> u32 {
-        steps::victim(bucket, now, half_open_only)
+    fn victim(self, bucket: u32, now: u32, victims: Victims) -> u32 {
+        steps::victim(bucket, now, victims)
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@
 use lb_common::{
     backend::Hop,
     flow::FlowKey,
-    table::{self, Busy, Hash, Hit, Place, Tag},
+    table::{self, Busy, Hash, Hit, Place, Tag, Victims},
 };
 
 use super::{Entry, map::Flows};
@@ -37,16 +37,16 @@ extern "C" fn flow_claim(addresses: u64, ports: u32, now: u32) -> u32 {
 }
 
 #[inline(always)]
-pub(super) fn choose(hash: Hash, key: &FlowKey, now: u32, is_second: bool) -> Place {
+pub(super) fn choose(hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Place {
     let (addresses, ports) = key.as_words();
-    Place(opaque(flow_choose(hash.0, addresses, ports, now, is_second.into())))
+    Place(opaque(flow_choose(hash.0, addresses, ports, now, choice)))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn flow_choose(hash: u64, addresses: u64, ports: u32, now: u32, is_second: u32) -> u32 {
+extern "C" fn flow_choose(hash: u64, addresses: u64, ports: u32, now: u32, choice: u32) -> u32 {
     let key = FlowKey::of_words(addresses, ports);
-    table::choose(Flows, Hash(hash), &key, now, is_second != 0).0
+    table::choose(Flows, Hash(hash), &key, now, choice).0
 }
 
 #[inline(always)]
@@ -62,14 +62,14 @@ extern "C" fn flow_has_twin(place: u32, hash: u64, addresses: u64, ports: u32) -
 }
 
 #[inline(always)]
-pub(super) fn victim(bucket: u32, now: u32, half_open_only: bool) -> u32 {
-    opaque(flow_victim(bucket, now, half_open_only.into()))
+pub(super) fn victim(bucket: u32, now: u32, victims: Victims) -> u32 {
+    opaque(flow_victim(bucket, now, victims as u32))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn flow_victim(bucket: u32, now: u32, half_open_only: u32) -> u32 {
-    table::victim(Flows, bucket, now, half_open_only != 0)
+extern "C" fn flow_victim(bucket: u32, now: u32, victims: u32) -> u32 {
+    table::victim(Flows, bucket, now, Victims::from_number(victims))
 }
 
 #[inline(always)]

@@ -24,7 +24,7 @@ const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 0), 0);
 const GUEST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 19, 0, 0), 0);
 
 /// Connections that are half-open at a time.
-const HALF_OPEN: u32 = 8_192;
+const HALF_OPEN: u32 = 1_024;
 
 const BACKENDS: u8 = 3;
 /// So many that no source port is drawn twice.
