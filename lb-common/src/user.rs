@@ -9,6 +9,7 @@ use crate::{
     snat::Source,
     stats::{Count, Traffic},
     template::Template,
+    volley::Volley,
 };
 
 macro_rules! pod {
@@ -24,4 +25,4 @@ macro_rules! pod {
     };
 }
 
-pod!(Backend, Count, Flow, FlowKey, Service, ServiceKey, Source, Template, Traffic);
+pod!(Backend, Count, Flow, FlowKey, Service, ServiceKey, Source, Template, Traffic, Volley);

@@ -1,7 +1,10 @@
 //! The benchmark: what a packet costs, and how xdplb does beside its peers.
 
+mod generator;
+mod live;
 mod packets;
 mod peers;
+mod programs;
 mod report;
 mod statistics;
 
@@ -12,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, anyhow, bail, ensure};
 use clap::{Parser, ValueEnum};
 use nix::unistd::Uid;
 use tokio::{
@@ -29,8 +32,21 @@ struct Arguments {
     /// Measure less, in two minutes at most
     #[arg(long)]
     quick: bool,
+    /// Measure these parts only
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Nanoseconds a packet
+    Packets,
+    /// Packets a second through a veth
+    Live,
+    /// Requests and bytes beside the peers
+    Peers,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -44,6 +60,7 @@ struct Plan {
     packet_rounds: u32,
     /// Sizes of the flow table: 2^these connections, ascending.
     flow_doublings: &'static [u32],
+    live: live::Extent,
     peer_rounds: u32,
     durations: Durations,
 }
@@ -52,6 +69,7 @@ impl Plan {
     const FULL: Self = Self {
         packet_rounds: 30,
         flow_doublings: &[0, 10, 17, 20],
+        live: live::Extent { rounds: 20, duration: Duration::from_millis(200) },
         peer_rounds: 5,
         durations: Durations {
             fixed_rate: Duration::from_secs(4),
@@ -61,6 +79,7 @@ impl Plan {
     const QUICK: Self = Self {
         packet_rounds: 10,
         flow_doublings: &[0, 10, 17],
+        live: live::Extent { rounds: 5, duration: Duration::from_millis(100) },
         peer_rounds: 1,
         durations: Durations {
             fixed_rate: Duration::from_secs(2),
@@ -100,17 +119,36 @@ fn run(arguments: &Arguments) -> Result<()> {
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.spawn(heed_signals());
     let plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
-    eprintln!("Measuring packets");
-    // A thread of its own, as it leaves the network namespace and all CPUs but one.
-    let packets = thread::scope(|scope| scope.spawn(|| packets::measure(&plan)).join());
-    let packets = packets.map_err(|_| anyhow::anyhow!("measuring packets panicked"))?;
-    let packets = packets.context("cannot measure packets")?;
-    let peers = peers::measure(&plan).context("cannot measure the peers")?;
-    let report = Report::new(&packets, &peers);
-    match arguments.output {
-        Output::Table => report.print(),
-        Output::Json => report.print_json(),
+    let mut report = Report::default();
+    for part in [Part::Packets, Part::Live, Part::Peers] {
+        if !arguments.only.is_empty() && !arguments.only.contains(&part) {
+            continue;
+        }
+        // One that fails takes nothing away from the others.
+        if let Err(error) = measure(part, &plan, &mut report) {
+            Plan::check()?;
+            report.fail(format!("{part:?}: {error:#}"));
+        }
     }
+    match arguments.output {
+        Output::Table => report.print()?,
+        Output::Json => report.print_json()?,
+    }
+    report.verdict()
+}
+
+fn measure(part: Part, plan: &Plan, report: &mut Report) -> Result<()> {
+    match part {
+        Part::Packets => {
+            eprintln!("Measuring packets");
+            // A thread of its own, as it leaves the network namespace and all CPUs but one.
+            let packets = thread::scope(|scope| scope.spawn(|| packets::measure(plan)).join());
+            report.add_packets(&packets.map_err(|_| anyhow!("measuring packets panicked"))??);
+        }
+        Part::Live => report.live_frames = live::measure(&plan.live)?,
+        Part::Peers => report.add_peers(&peers::measure(plan)?),
+    }
+    Ok(())
 }
 
 async fn heed_signals() -> Result<()> {

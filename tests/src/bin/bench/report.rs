@@ -2,20 +2,24 @@
 
 use std::io::{self, Write as _};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde::Serialize;
 
 use crate::{
+    live,
     packets::Cost,
     peers::{Candidate, Load, Outcome},
     statistics::Sample,
 };
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub struct Report {
     ns_per_packet: Vec<PacketRow>,
+    pub live_frames: Vec<live::Row>,
     end_to_end: Vec<PeerRow>,
+    /// What could not be measured, and why.
+    failures: Vec<String>,
 }
 
 /// Nanoseconds of CPU time.
@@ -93,12 +97,24 @@ fn range(sample: &Sample) -> [f64; 2] {
 }
 
 impl Report {
-    #[must_use]
-    pub fn new(packets: &[Cost], peers: &[Outcome]) -> Self {
-        Self {
-            ns_per_packet: packets.iter().map(PacketRow::from).collect(),
-            end_to_end: peers.iter().map(PeerRow::from).collect(),
-        }
+    pub fn add_packets(&mut self, costs: &[Cost]) {
+        self.ns_per_packet.extend(costs.iter().map(PacketRow::from));
+    }
+
+    pub fn add_peers(&mut self, outcomes: &[Outcome]) {
+        self.end_to_end.extend(outcomes.iter().map(PeerRow::from));
+    }
+
+    /// Notes what could not be measured, and says so at once.
+    pub fn fail(&mut self, what: String) {
+        eprintln!("error: {what}");
+        self.failures.push(what);
+    }
+
+    /// Whether all was measured.
+    pub fn verdict(&self) -> Result<()> {
+        ensure!(self.failures.is_empty(), "not measured: {}", self.failures.join("; "));
+        Ok(())
     }
 
     pub fn print_json(&self) -> Result<()> {
@@ -112,6 +128,8 @@ impl Report {
         let mut out = io::stdout().lock();
         writeln!(out, "Nanoseconds a packet; net of a program that only sends it back")?;
         writeln!(out, "{}\n", self.packets())?;
+        writeln!(out, "Packets a second that one CPU takes from a veth, handles and sends back")?;
+        writeln!(out, "{}\n", self.live_frames())?;
         for load in Load::ALL {
             let (name, rate) = (load.name(), load.fixed_rate());
             writeln!(out, "Load {name}; CPU of the whole machine at {rate} requests/s,")?;
@@ -140,6 +158,20 @@ impl Report {
                 format!("{:.1}", row.net_median),
                 format!("{:.1}..{:.1}", row.total_min, row.total_max),
                 format!("{:.1}", row.null_min),
+                row.rounds.to_string(),
+            ]);
+        }
+        align(&mut table);
+        table
+    }
+
+    fn live_frames(&self) -> Table {
+        let mut table = table(&["program", "packets/s", "min..max", "rounds"]);
+        for row in &self.live_frames {
+            table.add_row([
+                row.program.name().to_owned(),
+                format!("{:.0}", row.pps_median),
+                format!("{:.0}..{:.0}", row.pps_min, row.pps_max),
                 row.rounds.to_string(),
             ]);
         }

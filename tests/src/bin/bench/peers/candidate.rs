@@ -82,10 +82,15 @@ fn start_xdplb(bed: &Bed) -> Result<()> {
     for address in EXTRA_SOURCES {
         bed.balancer().add_address("eth1", address, 24)?;
     }
-    // Cargo puts all binaries of a profile into one directory.
+    let binary = xdplb_binary()?;
+    start(bed, Command::new(binary).args(["run", "-c"]), configuration::xdplb(bed, &EXTRA_SOURCES))
+}
+
+/// The balancer that is measured. Cargo puts all binaries of a profile into one directory.
+pub fn xdplb_binary() -> Result<PathBuf> {
     let binary = env::current_exe()?.with_file_name("xdplb");
     ensure!(binary.exists(), "{} is missing: run `cargo xtask build`", binary.display());
-    start(bed, Command::new(binary).args(["run", "-c"]), configuration::xdplb(bed, &EXTRA_SOURCES))
+    Ok(binary)
 }
 
 /// Starts a balancer whose last argument is its configuration.

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-pub use self::candidate::Candidate;
+pub use self::candidate::{Candidate, xdplb_binary};
 use self::{stage::Stage, wrk::Throughput};
 use crate::{Plan, statistics::Sample};
 
