@@ -1,6 +1,7 @@
 //! Frames made in the kernel, as fast as it can or at a rate.
 
 use std::{
+    fmt::{self, Display, Formatter},
     fs,
     net::SocketAddrV4,
     thread::sleep,
@@ -34,6 +35,15 @@ const PERIOD: Duration = Duration::from_millis(2);
 pub enum Pace {
     PerSecond(u32),
     FullTilt,
+}
+
+impl Display for Pace {
+    fn fmt(&self, out: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::PerSecond(rate) => write!(out, "{rate} SYNs/s"),
+            Self::FullTilt => out.write_str("full tilt"),
+        }
+    }
 }
 
 /// Sends a frame from many sources in turn. Works only in the namespace of the interface that the

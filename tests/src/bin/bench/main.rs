@@ -1,5 +1,6 @@
 //! The benchmark: what a packet costs, and how xdplb does beside its peers.
 
+mod flood;
 mod generator;
 mod live;
 mod packets;
@@ -23,7 +24,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use self::{peers::Durations, report::Report};
+use self::{generator::Pace, peers::Durations, report::Report};
 
 /// Measure xdplb: nanoseconds a packet, and requests beside its peers
 #[derive(Parser)]
@@ -47,6 +48,8 @@ enum Part {
     Live,
     /// Requests and bytes beside the peers
     Peers,
+    /// What a SYN flood does to others
+    Flood,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -63,6 +66,7 @@ struct Plan {
     live: live::Extent,
     peer_rounds: u32,
     durations: Durations,
+    flood: flood::Extent,
 }
 
 impl Plan {
@@ -75,6 +79,12 @@ impl Plan {
             fixed_rate: Duration::from_secs(4),
             throughput: Duration::from_secs(4),
         },
+        flood: flood::Extent {
+            rounds: 1,
+            paces: &[Pace::PerSecond(10_000), Pace::PerSecond(100_000), Pace::FullTilt],
+            lead: Duration::from_secs(5),
+            duration: Duration::from_secs(5),
+        },
     };
     const QUICK: Self = Self {
         packet_rounds: 10,
@@ -84,6 +94,12 @@ impl Plan {
         durations: Durations {
             fixed_rate: Duration::from_secs(2),
             throughput: Duration::from_secs(2),
+        },
+        flood: flood::Extent {
+            rounds: 1,
+            paces: &[Pace::FullTilt],
+            lead: Duration::from_secs(1),
+            duration: Duration::from_secs(2),
         },
     };
 
@@ -120,21 +136,21 @@ fn run(arguments: &Arguments) -> Result<()> {
     runtime.spawn(heed_signals());
     let plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
     let mut report = Report::default();
-    for part in [Part::Packets, Part::Live, Part::Peers] {
+    for part in [Part::Packets, Part::Live, Part::Peers, Part::Flood] {
         if !arguments.only.is_empty() && !arguments.only.contains(&part) {
             continue;
         }
         // One that fails takes nothing away from the others.
         if let Err(error) = measure(part, &plan, &mut report) {
             Plan::check()?;
-            report.fail(format!("{part:?}: {error:#}"));
+            report.failures.add(&error.context(format!("{part:?}")));
         }
     }
     match arguments.output {
         Output::Table => report.print()?,
         Output::Json => report.print_json()?,
     }
-    report.verdict()
+    report.failures.verdict()
 }
 
 fn measure(part: Part, plan: &Plan, report: &mut Report) -> Result<()> {
@@ -146,6 +162,7 @@ fn measure(part: Part, plan: &Plan, report: &mut Report) -> Result<()> {
             report.add_packets(&packets.map_err(|_| anyhow!("measuring packets panicked"))??);
         }
         Part::Live => report.live_frames = live::measure(&plan.live)?,
+        Part::Flood => report.flood = flood::measure(&plan.flood, &mut report.failures)?,
         Part::Peers => report.add_peers(&peers::measure(plan)?),
     }
     Ok(())

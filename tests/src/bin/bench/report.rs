@@ -7,7 +7,7 @@ use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde::Serialize;
 
 use crate::{
-    live,
+    flood, live,
     packets::Cost,
     peers::{Candidate, Load, Outcome},
     statistics::Sample,
@@ -18,8 +18,27 @@ pub struct Report {
     ns_per_packet: Vec<PacketRow>,
     pub live_frames: Vec<live::Row>,
     end_to_end: Vec<PeerRow>,
-    /// What could not be measured, and why.
-    failures: Vec<String>,
+    pub flood: Vec<flood::Row>,
+    pub failures: Failures,
+}
+
+/// What could not be measured, and why.
+#[derive(Default, Serialize)]
+pub struct Failures(Vec<String>);
+
+impl Failures {
+    /// Notes one, and says so at once.
+    pub fn add(&mut self, error: &anyhow::Error) {
+        let what = format!("{error:#}");
+        eprintln!("error: {what}");
+        self.0.push(what);
+    }
+
+    /// Whether all was measured.
+    pub fn verdict(&self) -> Result<()> {
+        ensure!(self.0.is_empty(), "not measured: {}", self.0.join("; "));
+        Ok(())
+    }
 }
 
 /// Nanoseconds of CPU time.
@@ -105,18 +124,6 @@ impl Report {
         self.end_to_end.extend(outcomes.iter().map(PeerRow::from));
     }
 
-    /// Notes what could not be measured, and says so at once.
-    pub fn fail(&mut self, what: String) {
-        eprintln!("error: {what}");
-        self.failures.push(what);
-    }
-
-    /// Whether all was measured.
-    pub fn verdict(&self) -> Result<()> {
-        ensure!(self.failures.is_empty(), "not measured: {}", self.failures.join("; "));
-        Ok(())
-    }
-
     pub fn print_json(&self) -> Result<()> {
         let mut out = io::stdout().lock();
         serde_json::to_writer_pretty(&mut out, self)?;
@@ -137,6 +144,12 @@ impl Report {
             writeln!(out, "disturbed: rounds in which something else kept the machine busy")?;
             writeln!(out, "{}\n", self.peers(load))?;
         }
+        writeln!(out, "A SYN flood to the served port: what came a second, requests of a canary")?;
+        writeln!(
+            out,
+            "that opens a connection for each, and of connections that were there before"
+        )?;
+        writeln!(out, "{}\n", self.flood())?;
         Ok(())
     }
 
@@ -179,6 +192,24 @@ impl Report {
         table
     }
 
+    fn flood(&self) -> Table {
+        let mut table =
+            table(&["candidate", "SYN/s", "canary lost", "p50 us", "p99 us", "established lost"]);
+        for row in &self.flood {
+            let latency = |us: Option<f64>| us.map_or("-".to_owned(), |us| format!("{us:.0}"));
+            table.add_row([
+                row.candidate.name().to_owned(),
+                format!("{:.0}", row.syn_per_s),
+                lost(row.canary_lost, row.canary_requests),
+                latency(row.canary_p50_us),
+                latency(row.canary_p99_us),
+                lost(row.established_lost, row.established_requests),
+            ]);
+        }
+        align(&mut table);
+        table
+    }
+
     fn peers(&self, load: Load) -> Table {
         let mut table = table(&[
             "candidate",
@@ -211,6 +242,11 @@ impl Report {
         align(&mut table);
         table
     }
+}
+
+/// A count and how many of it were lost.
+fn lost(lost: usize, of: usize) -> String {
+    format!("{lost} of {of}")
 }
 
 fn table(headings: &[&str]) -> Table {

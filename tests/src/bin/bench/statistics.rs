@@ -37,6 +37,17 @@ impl Sample {
     pub fn median(&self) -> f64 {
         self.sorted[self.sorted.len() / 2]
     }
+
+    /// The smallest that this share of all does not exceed.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "no sample has 2^52 measurements")]
+        let rank = (share * self.sorted.len() as f64).ceil();
+        #[expect(clippy::cast_possible_truncation, reason = "at most the length")]
+        #[expect(clippy::cast_sign_loss, reason = "a share is not negative")]
+        let rank = rank as usize;
+        self.sorted[rank.clamp(1, self.sorted.len()) - 1]
+    }
 }
 
 #[cfg(test)]

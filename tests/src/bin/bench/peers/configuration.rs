@@ -10,7 +10,7 @@ use lb_userspace::bed::{Bed, Host};
 use super::candidate::PORT;
 
 /// The balancer's address on the backends' side.
-pub(super) const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+pub const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 
 /// The balancer's address on the client's side.
 pub(super) fn gateway(bed: &Bed) -> Ipv4Addr {

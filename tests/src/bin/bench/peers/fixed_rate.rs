@@ -9,21 +9,23 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use lb_userspace::bed::Namespace;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     sync::Semaphore,
     task::JoinSet,
     time::{interval, timeout},
 };
 
-use super::{Load, cpu::Usage};
+use super::{
+    Load,
+    cpu::Usage,
+    http::{fetch, fetch_once},
+};
 
 /// Requests under way at once, at most: the candidate is too slow for the rate if it needs more.
 const UNDER_WAY: usize = 256;
 /// Connections of the keep-alive load.
 const CONNECTIONS: u32 = 32;
 const PATIENCE: Duration = Duration::from_secs(5);
-const BUFFER: usize = 4_096;
 
 /// How requests ended.
 #[derive(Default)]
@@ -87,15 +89,6 @@ async fn new_connections(target: SocketAddrV4, rate: u32, duration: Duration) ->
     Ok(count)
 }
 
-async fn fetch_once(target: SocketAddrV4) -> Result<()> {
-    let mut stream = TcpStream::connect(target).await?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").await?;
-    let mut answer = Vec::with_capacity(BUFFER);
-    stream.read_to_end(&mut answer).await?;
-    ensure!(answer.starts_with(b"HTTP/1.1 200"), "an answer is not 200 OK");
-    Ok(())
-}
-
 /// Makes requests at a rate over connections that stay.
 async fn keep_alive(target: SocketAddrV4, rate: u32, duration: Duration) -> Result<Count> {
     let period = Duration::from_secs(1) * CONNECTIONS / rate;
@@ -114,15 +107,11 @@ async fn fetch_often(target: SocketAddrV4, period: Duration, duration: Duration)
     let mut stream = TcpStream::connect(target).await?;
     stream.set_nodelay(true)?;
     let mut clock = interval(period);
-    let mut answer = [0; BUFFER];
     let mut done = 0;
     let end = Instant::now() + duration;
     while Instant::now() < end {
         clock.tick().await;
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n").await?;
-        // The answer is one segment.
-        let length = timeout(PATIENCE, stream.read(&mut answer)).await??;
-        ensure!(answer[..length].starts_with(b"HTTP/1.1 200"), "an answer is not 200 OK");
+        timeout(PATIENCE, fetch(&mut stream)).await??;
         done += 1;
     }
     Ok(done)

@@ -4,6 +4,7 @@ mod candidate;
 mod configuration;
 mod cpu;
 mod fixed_rate;
+pub mod http;
 mod stage;
 mod wrk;
 
@@ -12,8 +13,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-pub use self::candidate::{Candidate, xdplb_binary};
-use self::{stage::Stage, wrk::Throughput};
+use self::wrk::Throughput;
+pub use self::{
+    candidate::{Candidate, xdplb_binary},
+    configuration::INSIDE,
+    stage::Stage,
+};
 use crate::{Plan, statistics::Sample};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -79,7 +84,7 @@ pub fn measure(plan: &Plan) -> Result<Vec<Outcome>> {
     let mut stages = Vec::new();
     for candidate in Candidate::ALL {
         Plan::check()?;
-        let stage = Stage::set_up(candidate);
+        let stage = Stage::set_up(candidate, "bench");
         stages.push(stage.with_context(|| format!("cannot set {} up", candidate.name()))?);
     }
     let mut outcomes = Vec::new();

@@ -23,15 +23,16 @@ const BACKENDS: usize = 3;
 const START: Duration = Duration::from_secs(10);
 const START_INTERVAL: Duration = Duration::from_millis(50);
 
-pub(super) struct Stage {
+pub struct Stage {
     pub(super) candidate: Candidate,
-    bed: Bed,
+    pub bed: Bed,
     wrk: Wrk,
 }
 
 impl Stage {
-    pub(super) fn set_up(candidate: Candidate) -> Result<Self> {
-        let prefix = format!("bench-{}", candidate.name());
+    /// In a bed of this prefix and the candidate's name.
+    pub fn set_up(candidate: Candidate, prefix: &str) -> Result<Self> {
+        let prefix = format!("{prefix}-{}", candidate.name());
         Bed::remove(&prefix)?;
         let bed = Bed::two_arm(&prefix, BACKENDS)?;
         start_servers(&bed)?;
@@ -42,9 +43,26 @@ impl Stage {
         Ok(stage)
     }
 
+    /// Where clients connect to.
+    #[must_use]
+    pub fn target(&self) -> SocketAddrV4 {
+        self.candidate.target(&self.bed)
+    }
+
+    /// Has the balancer take frames that XDP sends it from the other end of its cable: without a
+    /// program of its own its interface does so only with GRO.
+    pub fn take_frames_of_xdp(&self) -> Result<()> {
+        if self.candidate == Candidate::Xdplb {
+            return Ok(());
+        }
+        let mut ethtool = Command::new("ethtool");
+        ethtool.args(["-K", "eth0", "gro", "on"]);
+        candidate::finish(self.bed.balancer(), &mut ethtool)
+    }
+
     pub(super) fn play(&self, load: Load, durations: &Durations) -> Result<Round> {
         let client = &self.bed.clients()[0].namespace;
-        let target = self.candidate.target(&self.bed);
+        let target = self.target();
         self.forget_closed_connections()?;
         let calm = cpu::await_calm()?;
         let cpu_us = fixed_rate::cpu_us_per_request(client, target, load, durations.fixed_rate)?;
@@ -64,7 +82,7 @@ impl Stage {
     }
 
     fn await_answer(&self) -> Result<()> {
-        let target = self.candidate.target(&self.bed);
+        let target = self.target();
         let client = &self.bed.clients()[0].namespace;
         let end = Instant::now() + START;
         loop {
