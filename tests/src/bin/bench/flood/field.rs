@@ -17,7 +17,7 @@ use super::{Extent, Round, clients};
 use crate::{
     generator::{self, Generator, Pace, frame, mac},
     packets::pin_to_one_cpu,
-    peers::{Candidate, INSIDE, Stage},
+    peers::{Candidate, INSIDE, SERVERS, Stage},
     programs::Attached,
 };
 
@@ -40,7 +40,9 @@ pub(super) struct Field {
 
 impl Field {
     pub(super) fn set_up(candidate: Candidate) -> Result<Self> {
-        let mut stage = Stage::set_up(candidate, "flood")?;
+        // Routing stands for a server of its own, whose kernel has SYN cookies.
+        let servers = if candidate == Candidate::Routing { 1 } else { SERVERS };
+        let mut stage = Stage::set_up(candidate, "flood", servers)?;
         stage.take_frames_of_xdp()?;
         let target = stage.target();
         let attacker = stage.bed.add_client()?.address;

@@ -21,6 +21,8 @@ pub use self::{
 };
 use crate::{Plan, statistics::Sample};
 
+pub const SERVERS: usize = 3;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Load {
@@ -84,7 +86,7 @@ pub fn measure(plan: &Plan) -> Result<Vec<Outcome>> {
     let mut stages = Vec::new();
     for candidate in Candidate::ALL {
         Plan::check()?;
-        let stage = Stage::set_up(candidate, "bench");
+        let stage = Stage::set_up(candidate, "bench", SERVERS);
         stages.push(stage.with_context(|| format!("cannot set {} up", candidate.name()))?);
     }
     let mut outcomes = Vec::new();

@@ -19,7 +19,6 @@ use super::{
     wrk::Wrk,
 };
 
-const BACKENDS: usize = 3;
 const START: Duration = Duration::from_secs(10);
 const START_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -30,11 +29,11 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// In a bed of this prefix and the candidate's name.
-    pub fn set_up(candidate: Candidate, prefix: &str) -> Result<Self> {
+    /// In a bed of this prefix and the candidate's name, with some servers.
+    pub fn set_up(candidate: Candidate, prefix: &str, servers: usize) -> Result<Self> {
         let prefix = format!("{prefix}-{}", candidate.name());
         Bed::remove(&prefix)?;
-        let bed = Bed::two_arm(&prefix, BACKENDS)?;
+        let bed = Bed::two_arm(&prefix, servers)?;
         start_servers(&bed)?;
         candidate.start(&bed)?;
         let wrk = Wrk::new(bed.directory())?;
