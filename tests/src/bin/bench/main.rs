@@ -24,7 +24,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use self::{generator::Pace, peers::Durations, report::Report};
+use self::{generator::Pace, report::Report};
 
 /// Measure xdplb: nanoseconds a packet, and requests beside its peers
 #[derive(Parser)]
@@ -64,8 +64,7 @@ struct Plan {
     /// Sizes of the flow table: 2^these connections, ascending.
     flow_doublings: &'static [u32],
     live: live::Extent,
-    peer_rounds: u32,
-    durations: Durations,
+    peers: peers::Extent,
     flood: flood::Extent,
 }
 
@@ -74,10 +73,12 @@ impl Plan {
         packet_rounds: 30,
         flow_doublings: &[0, 10, 17, 20],
         live: live::Extent { rounds: 20, duration: Duration::from_millis(200) },
-        peer_rounds: 5,
-        durations: Durations {
-            fixed_rate: Duration::from_secs(4),
-            throughput: Duration::from_secs(4),
+        peers: peers::Extent {
+            cpu_rounds: 7,
+            cpu_duration: Duration::from_secs(1),
+            throughput_rounds: 3,
+            throughput_duration: Duration::from_secs(2),
+            patience: Duration::from_secs(60),
         },
         flood: flood::Extent {
             rounds: 1,
@@ -90,10 +91,12 @@ impl Plan {
         packet_rounds: 10,
         flow_doublings: &[0, 10, 17],
         live: live::Extent { rounds: 5, duration: Duration::from_millis(100) },
-        peer_rounds: 1,
-        durations: Durations {
-            fixed_rate: Duration::from_secs(2),
-            throughput: Duration::from_secs(2),
+        peers: peers::Extent {
+            cpu_rounds: 1,
+            cpu_duration: Duration::from_secs(1),
+            throughput_rounds: 1,
+            throughput_duration: Duration::from_secs(1),
+            patience: Duration::from_secs(5),
         },
         flood: flood::Extent {
             rounds: 1,
@@ -163,7 +166,10 @@ fn measure(part: Part, plan: &Plan, report: &mut Report) -> Result<()> {
         }
         Part::Live => report.live_frames = live::measure(&plan.live)?,
         Part::Flood => report.flood = flood::measure(&plan.flood, &mut report.failures)?,
-        Part::Peers => report.add_peers(&peers::measure(plan)?),
+        Part::Peers => {
+            let outcomes = peers::measure(&plan.peers, &mut report.failures)?;
+            report.add_peers(&outcomes);
+        }
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     flood, live,
     packets::Cost,
-    peers::{Candidate, Load, Outcome},
+    peers::{Candidate, Latency, Load, Outcome},
     statistics::Sample,
 };
 
@@ -77,35 +77,59 @@ impl From<&Cost> for PacketRow {
     }
 }
 
-/// Medians, and the range of all rounds where it says how noisy they are.
+/// Medians, with the range of all rounds, or where the median lies by 95 %. CPU is that of the
+/// whole machine at a fixed rate; marginal: less that of plain routing.
 #[derive(Serialize)]
 struct PeerRow {
     candidate: Candidate,
     load: Load,
-    requests_per_s: f64,
-    requests_per_s_range: [f64; 2],
-    p50_us: f64,
-    p99_us: f64,
-    cpu_us_per_request: f64,
-    marginal_cpu_us_per_request: f64,
-    marginal_cpu_us_per_request_range: [f64; 2],
-    rounds: usize,
+    requests_per_s: Option<f64>,
+    requests_per_s_range: Option<[f64; 2]>,
+    bits_per_s: Option<f64>,
+    bits_per_s_range: Option<[f64; 2]>,
+    p50_us: Option<f64>,
+    p99_us: Option<f64>,
+    p999_us: Option<f64>,
+    cpu_us_per_request: Option<f64>,
+    marginal_cpu_us_per_request: Option<f64>,
+    marginal_cpu_us_per_request_interval: Option<[f64; 2]>,
+    cpu_us_per_megabyte: Option<f64>,
+    marginal_cpu_us_per_megabyte: Option<f64>,
+    marginal_cpu_us_per_megabyte_interval: Option<[f64; 2]>,
+    throughput_rounds: usize,
+    cpu_rounds: usize,
     disturbed_rounds: usize,
 }
 
 impl From<&Outcome> for PeerRow {
     fn from(outcome: &Outcome) -> Self {
+        let Outcome { throughput, cpu_us, .. } = outcome;
+        let (requests, bytes) = match outcome.load {
+            Load::NewConnections | Load::KeepAlive => (Some(()), None),
+            Load::Bulk => (None, Some(())),
+        };
+        let latency =
+            |of: fn(&Latency) -> &Sample| outcome.latency.as_ref().map(of).map(Sample::median);
+        let marginal = outcome.marginal_cpu_us.as_ref().map(Sample::median);
+        let interval = outcome.marginal_cpu_us.as_ref().map(Sample::median_interval);
         Self {
             candidate: outcome.candidate,
             load: outcome.load,
-            requests_per_s: outcome.requests_per_s.median(),
-            requests_per_s_range: range(&outcome.requests_per_s),
-            p50_us: outcome.p50_us.median(),
-            p99_us: outcome.p99_us.median(),
-            cpu_us_per_request: outcome.cpu_us_per_request.median(),
-            marginal_cpu_us_per_request: outcome.marginal_cpu_us_per_request.median(),
-            marginal_cpu_us_per_request_range: range(&outcome.marginal_cpu_us_per_request),
-            rounds: outcome.requests_per_s.rounds(),
+            requests_per_s: requests.map(|()| throughput.median()),
+            requests_per_s_range: requests.map(|()| range(throughput)),
+            bits_per_s: bytes.map(|()| throughput.median()),
+            bits_per_s_range: bytes.map(|()| range(throughput)),
+            p50_us: latency(|latency| &latency.p50),
+            p99_us: latency(|latency| &latency.p99),
+            p999_us: latency(|latency| &latency.p999),
+            cpu_us_per_request: requests.map(|()| cpu_us.median()),
+            marginal_cpu_us_per_request: requests.and(marginal),
+            marginal_cpu_us_per_request_interval: requests.and(interval),
+            cpu_us_per_megabyte: bytes.map(|()| cpu_us.median()),
+            marginal_cpu_us_per_megabyte: bytes.and(marginal),
+            marginal_cpu_us_per_megabyte_interval: bytes.and(interval),
+            throughput_rounds: throughput.rounds(),
+            cpu_rounds: cpu_us.rounds(),
             disturbed_rounds: outcome.disturbed,
         }
     }
@@ -138,10 +162,14 @@ impl Report {
         writeln!(out, "Packets a second that one CPU takes from a veth, handles and sends back")?;
         writeln!(out, "{}\n", self.live_frames())?;
         for load in Load::ALL {
-            let (name, rate) = (load.name(), load.fixed_rate());
-            writeln!(out, "Load {name}; CPU of the whole machine at {rate} requests/s,")?;
-            writeln!(out, "marginal: less that of plain routing. Medians, and all rounds' range;")?;
-            writeln!(out, "disturbed: rounds in which something else kept the machine busy")?;
+            let (name, rate, unit) = (load.name(), load.fixed_rate(), load.unit());
+            writeln!(out, "Load {name}; CPU of the whole machine at {rate} {unit}/s,")?;
+            writeln!(out, "marginal: less that of plain routing in the same round, and where its")?;
+            writeln!(
+                out,
+                "median lies by 95 %. Rounds at full tilt, rounds for CPU, and of these"
+            )?;
+            writeln!(out, "those in which something else kept the machine busy")?;
             writeln!(out, "{}\n", self.peers(load))?;
         }
         writeln!(out, "A SYN flood to the served port: what came a second, requests of a canary")?;
@@ -196,13 +224,12 @@ impl Report {
         let mut table =
             table(&["candidate", "SYN/s", "canary lost", "p50 us", "p99 us", "established lost"]);
         for row in &self.flood {
-            let latency = |us: Option<f64>| us.map_or("-".to_owned(), |us| format!("{us:.0}"));
             table.add_row([
                 row.candidate.name().to_owned(),
                 format!("{:.0}", row.syn_per_s),
                 lost(row.canary_lost, row.canary_requests),
-                latency(row.canary_p50_us),
-                latency(row.canary_p99_us),
+                whole(row.canary_p50_us),
+                whole(row.canary_p99_us),
                 lost(row.established_lost, row.established_requests),
             ]);
         }
@@ -213,35 +240,53 @@ impl Report {
     fn peers(&self, load: Load) -> Table {
         let mut table = table(&[
             "candidate",
-            "requests/s",
+            &format!("{}/s", load.unit()),
             "min..max",
             "p50 us",
             "p99 us",
-            "CPU us/request",
+            "p99.9 us",
+            &format!("CPU us/{}", load.piece()),
             "marginal",
-            "min..max",
+            "95 %",
             "rounds",
             "disturbed",
         ]);
         for row in self.end_to_end.iter().filter(|row| row.load == load) {
-            let [slowest, fastest] = row.requests_per_s_range;
-            let [least, most] = row.marginal_cpu_us_per_request_range;
+            let interval = row
+                .marginal_cpu_us_per_request_interval
+                .or(row.marginal_cpu_us_per_megabyte_interval);
+            let marginal = row.marginal_cpu_us_per_request.or(row.marginal_cpu_us_per_megabyte);
             table.add_row([
                 row.candidate.name().to_owned(),
-                format!("{:.0}", row.requests_per_s),
-                format!("{slowest:.0}..{fastest:.0}"),
-                format!("{:.0}", row.p50_us),
-                format!("{:.0}", row.p99_us),
-                format!("{:.1}", row.cpu_us_per_request),
-                format!("{:.1}", row.marginal_cpu_us_per_request),
-                format!("{least:.1}..{most:.1}"),
-                row.rounds.to_string(),
+                whole(row.requests_per_s.or(row.bits_per_s)),
+                row.requests_per_s_range
+                    .or(row.bits_per_s_range)
+                    .map_or_else(nothing, |[least, most]| format!("{least:.0}..{most:.0}")),
+                whole(row.p50_us),
+                whole(row.p99_us),
+                whole(row.p999_us),
+                tenths(row.cpu_us_per_request.or(row.cpu_us_per_megabyte)),
+                tenths(marginal),
+                interval.map_or_else(nothing, |[low, high]| format!("{low:.1}..{high:.1}")),
+                format!("{}, {}", row.throughput_rounds, row.cpu_rounds),
                 row.disturbed_rounds.to_string(),
             ]);
         }
         align(&mut table);
         table
     }
+}
+
+fn nothing() -> String {
+    "-".to_owned()
+}
+
+fn whole(number: Option<f64>) -> String {
+    number.map_or_else(nothing, |number| format!("{number:.0}"))
+}
+
+fn tenths(number: Option<f64>) -> String {
+    number.map_or_else(nothing, |number| format!("{number:.1}"))
 }
 
 /// A count and how many of it were lost.

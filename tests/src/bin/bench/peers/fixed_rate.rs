@@ -16,9 +16,9 @@ use tokio::{
 };
 
 use super::{
-    Load,
     cpu::Usage,
     http::{fetch, fetch_once},
+    iperf::{self, Transfer},
 };
 
 /// Requests under way at once, at most: the candidate is too slow for the rate if it needs more.
@@ -43,25 +43,40 @@ impl Count {
     }
 }
 
-/// Whole-machine CPU microseconds that a request took at the load's fixed rate.
+/// Whole-machine CPU microseconds that a request took at a rate.
 pub(super) fn cpu_us_per_request(
     client: &Namespace,
     target: SocketAddrV4,
-    load: Load,
+    (rate, keep_alive): (u32, bool),
     duration: Duration,
 ) -> Result<f64> {
     client.run_async(async || {
         let before = Usage::now()?;
-        let Count { done, failed } = match load {
-            Load::NewConnections => new_connections(target, load.fixed_rate(), duration).await?,
-            Load::KeepAlive => keep_alive(target, load.fixed_rate(), duration).await?,
+        let Count { done, failed } = if keep_alive {
+            over_connections(target, rate, duration).await?
+        } else {
+            new_connections(target, rate, duration).await?
         };
         let busy = before.busy_since()?;
-        let expected = f64::from(load.fixed_rate()) * duration.as_secs_f64();
+        let expected = f64::from(rate) * duration.as_secs_f64();
         ensure!(f64::from(done) > 0.9 * expected, "only {done} of {expected} requests were done");
         ensure!(failed * 1_000 <= done, "{failed} of {expected} requests failed");
         Ok(busy.as_secs_f64() * 1e6 / f64::from(done))
     })?
+}
+
+/// Whole-machine CPU microseconds that a megabyte took at a rate in bits a second.
+pub(super) fn cpu_us_per_megabyte(
+    client: &Namespace,
+    target: SocketAddrV4,
+    rate: u32,
+    duration: Duration,
+) -> Result<f64> {
+    let before = Usage::now()?;
+    let Transfer { bytes, bits_per_second } = iperf::send(client, target, duration, Some(rate))?;
+    let busy = before.busy_since()?;
+    ensure!(bits_per_second > 0.9 * f64::from(rate), "only {bits_per_second:.0} bits/s arrived");
+    Ok(busy.as_secs_f64() * 1e12 / bytes)
 }
 
 /// Opens connections at a rate, with one request each.
@@ -90,7 +105,7 @@ async fn new_connections(target: SocketAddrV4, rate: u32, duration: Duration) ->
 }
 
 /// Makes requests at a rate over connections that stay.
-async fn keep_alive(target: SocketAddrV4, rate: u32, duration: Duration) -> Result<Count> {
+async fn over_connections(target: SocketAddrV4, rate: u32, duration: Duration) -> Result<Count> {
     let period = Duration::from_secs(1) * CONNECTIONS / rate;
     let mut connections = JoinSet::new();
     for _ in 0..CONNECTIONS {
