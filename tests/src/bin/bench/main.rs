@@ -78,7 +78,7 @@ impl Plan {
             cpu_duration: Duration::from_secs(1),
             throughput_rounds: 3,
             throughput_duration: Duration::from_secs(2),
-            patience: Duration::from_secs(60),
+            patience: Duration::from_secs(45),
         },
         flood: flood::Extent {
             rounds: 1,
