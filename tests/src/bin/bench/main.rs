@@ -83,8 +83,8 @@ impl Plan {
         flood: flood::Extent {
             rounds: 1,
             paces: &[Pace::PerSecond(10_000), Pace::PerSecond(100_000), Pace::FullTilt],
-            lead: Duration::from_secs(5),
-            duration: Duration::from_secs(5),
+            lead: Duration::from_secs(4),
+            duration: Duration::from_secs(4),
         },
     };
     const QUICK: Self = Self {
@@ -93,16 +93,16 @@ impl Plan {
         live: live::Extent { rounds: 5, duration: Duration::from_millis(100) },
         peers: peers::Extent {
             cpu_rounds: 1,
-            cpu_duration: Duration::from_secs(1),
+            cpu_duration: Duration::from_millis(500),
             throughput_rounds: 1,
             throughput_duration: Duration::from_secs(1),
-            patience: Duration::from_secs(5),
+            patience: Duration::from_secs(3),
         },
         flood: flood::Extent {
             rounds: 1,
             paces: &[Pace::FullTilt],
             lead: Duration::from_secs(1),
-            duration: Duration::from_secs(2),
+            duration: Duration::from_secs(1),
         },
     };
 

@@ -98,6 +98,8 @@ struct PeerRow {
     marginal_cpu_us_per_megabyte_interval: Option<[f64; 2]>,
     throughput_rounds: usize,
     cpu_rounds: usize,
+    /// Pairs with plain routing.
+    marginal_rounds: usize,
     disturbed_rounds: usize,
 }
 
@@ -130,6 +132,7 @@ impl From<&Outcome> for PeerRow {
             marginal_cpu_us_per_megabyte_interval: bytes.and(interval),
             throughput_rounds: throughput.rounds(),
             cpu_rounds: cpu_us.rounds(),
+            marginal_rounds: outcome.marginal_cpu_us.as_ref().map_or(0, Sample::rounds),
             disturbed_rounds: outcome.disturbed,
         }
     }
@@ -167,9 +170,9 @@ impl Report {
             writeln!(out, "marginal: less that of plain routing in the same round, and where its")?;
             writeln!(
                 out,
-                "median lies by 95 %. Rounds at full tilt, rounds for CPU, and of these"
+                "median lies by 95 %. Rounds at full tilt, and pairs of rounds for CPU;"
             )?;
-            writeln!(out, "those in which something else kept the machine busy")?;
+            writeln!(out, "disturbed ones, with the machine busy otherwise, only if all were")?;
             writeln!(out, "{}\n", self.peers(load))?;
         }
         writeln!(out, "A SYN flood to the served port: what came a second, requests of a canary")?;
@@ -268,7 +271,7 @@ impl Report {
                 tenths(row.cpu_us_per_request.or(row.cpu_us_per_megabyte)),
                 tenths(marginal),
                 interval.map_or_else(nothing, |[low, high]| format!("{low:.1}..{high:.1}")),
-                format!("{}, {}", row.throughput_rounds, row.cpu_rounds),
+                format!("{}, {}", row.throughput_rounds, row.marginal_rounds),
                 row.disturbed_rounds.to_string(),
             ]);
         }

@@ -13,7 +13,9 @@ use tokio::{
     time::{interval, timeout},
 };
 
+use super::Extent;
 use crate::{
+    Plan,
     peers::http::{fetch, fetch_once},
     statistics::Sample,
 };
@@ -59,12 +61,16 @@ impl Fates {
 }
 
 /// Starts a request at every tick, whether those before are answered or not.
-pub(super) async fn canary(target: SocketAddrV4, duration: Duration) -> Result<Fates> {
+pub(super) async fn canary(target: SocketAddrV4, extent: &Extent) -> Result<Fates> {
     let mut requests = JoinSet::new();
     let mut clock = interval(CANARY_PERIOD);
     let start = Instant::now();
-    while start.elapsed() < duration {
+    while start.elapsed() < extent.whole() {
         clock.tick().await;
+        Plan::check()?;
+        if start.elapsed() < extent.lead {
+            continue;
+        }
         requests.spawn(async move {
             let start = Instant::now();
             let answer = timeout(PATIENCE, fetch_once(target)).await;
@@ -79,11 +85,11 @@ pub(super) async fn canary(target: SocketAddrV4, duration: Duration) -> Result<F
 }
 
 /// Makes requests over connections that stay.
-pub(super) async fn established(streams: Vec<TcpStream>, duration: Duration) -> Result<Fates> {
+pub(super) async fn established(streams: Vec<TcpStream>, extent: &Extent) -> Result<Fates> {
     let mut connections = JoinSet::new();
     for stream in streams {
         stream.set_nonblocking(true)?;
-        connections.spawn(talk(net::TcpStream::from_std(stream)?, duration));
+        connections.spawn(talk(net::TcpStream::from_std(stream)?, extent.whole()));
     }
     let each: Vec<_> = connections.join_all().await;
     Ok(Fates::all(each.iter()))

@@ -11,7 +11,6 @@ use anyhow::{Context as _, Result, anyhow};
 use lb_common::template::FRAME_LENGTH;
 use lb_tests::frame::Flags;
 use lb_userspace::bed::Bed;
-use tokio::time::sleep;
 
 use super::{Extent, Round, clients};
 use crate::{
@@ -67,11 +66,8 @@ impl Field {
         thread::scope(|scope| {
             let flood = scope.spawn(|| self.flood(pace, &over));
             let clients = client.run_async(async || {
-                let canary = async {
-                    sleep(extent.lead).await;
-                    clients::canary(target, extent.duration).await
-                };
-                let established = clients::established(streams, extent.lead + extent.duration);
+                let canary = clients::canary(target, extent);
+                let established = clients::established(streams, extent);
                 tokio::try_join!(canary, established)
             });
             over.store(true, Ordering::Relaxed);

@@ -24,6 +24,12 @@ pub struct Extent {
     pub duration: Duration,
 }
 
+impl Extent {
+    fn whole(&self) -> Duration {
+        self.lead + self.duration
+    }
+}
+
 /// What became of requests under a flood.
 #[derive(Serialize)]
 pub struct Row {

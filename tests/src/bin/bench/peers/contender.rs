@@ -21,9 +21,15 @@ pub(super) struct Contender {
 #[derive(Default)]
 pub(super) struct Score {
     throughput: Vec<Throughput>,
-    /// By rounds.
-    pub(super) cpu_us: Vec<f64>,
-    disturbed: usize,
+    pub(super) cpu: Vec<CpuRound>,
+}
+
+/// What a request or a megabyte took of the whole machine at the fixed rate.
+#[derive(Clone, Copy)]
+pub(super) struct CpuRound {
+    us: f64,
+    /// Nothing else kept the machine busy.
+    calm: bool,
 }
 
 impl Contender {
@@ -48,9 +54,7 @@ impl Contender {
     ) -> Result<()> {
         self.stage.forget_closed_connections()?;
         if round <= extent.cpu_rounds {
-            let (cpu_us, calm) = self.cpu_us(load, extent, patience)?;
-            self.score.cpu_us.push(cpu_us);
-            self.score.disturbed += usize::from(!calm);
+            self.score.cpu.push(self.cpu(load, extent, patience)?);
         }
         if round <= extent.throughput_rounds {
             let throughput = self.stage.throughput(load, extent.throughput_duration)?;
@@ -59,23 +63,26 @@ impl Contender {
         Ok(())
     }
 
-    /// CPU at the fixed rate, and whether nothing disturbed it: the machine was calm before and
-    /// after. What was disturbed is measured again, as long as patience lasts.
-    fn cpu_us(&self, load: Load, extent: &Extent, patience: &mut Patience) -> Result<(f64, bool)> {
+    /// The machine is to be calm before and after. What was disturbed is measured again, as long as
+    /// patience lasts.
+    fn cpu(&self, load: Load, extent: &Extent, patience: &mut Patience) -> Result<CpuRound> {
         loop {
             let calm = patience.await_calm()?;
-            let cpu_us = self.stage.cpu_us(load, extent.cpu_duration)?;
+            let us = self.stage.cpu_us(load, extent.cpu_duration)?;
             let calm = calm && cpu::is_calm()?;
             if calm || !patience.spend(extent.cpu_duration) {
-                return Ok((cpu_us, calm));
+                return Ok(CpuRound { us, calm });
             }
         }
     }
 
     /// What it did under a load, if it got so far, and makes room for the next one's score.
-    pub(super) fn take_outcome(&mut self, load: Load, baseline: &[f64]) -> Option<Outcome> {
-        let Score { throughput, cpu_us, disturbed } = mem::take(&mut self.score);
-        let marginal = cpu_us.iter().zip(baseline).map(|(own, routing)| own - routing);
+    pub(super) fn take_outcome(&mut self, load: Load, baseline: &[CpuRound]) -> Option<Outcome> {
+        let Score { throughput, cpu } = mem::take(&mut self.score);
+        let marginal = cpu.iter().zip(baseline).map(|(own, routing)| CpuRound {
+            us: own.us - routing.us,
+            calm: own.calm && routing.calm,
+        });
         let latency = |of: fn(&Throughput) -> Option<f64>| {
             Sample::of(throughput.iter().filter_map(of).collect())
         };
@@ -87,9 +94,17 @@ impl Contender {
                 .zip(latency(|one| one.p999_us))
                 .map(|((p50, p99), p999)| Latency { p50, p99, p999 }),
             throughput: Sample::of(throughput.iter().map(|one| one.per_second).collect())?,
-            marginal_cpu_us: Sample::of(marginal.collect()),
-            cpu_us: Sample::of(cpu_us)?,
-            disturbed,
+            marginal_cpu_us: calm_ones(&marginal.collect::<Vec<_>>()),
+            cpu_us: calm_ones(&cpu)?,
+            disturbed: cpu.iter().filter(|round| !round.calm).count(),
         })
     }
+}
+
+/// Rounds that nothing disturbed, or all if there are none.
+fn calm_ones(rounds: &[CpuRound]) -> Option<Sample> {
+    let of = |calm: fn(&CpuRound) -> bool| {
+        Sample::of(rounds.iter().filter(|round| calm(round)).map(|round| round.us).collect())
+    };
+    of(|round| round.calm).or_else(|| of(|_| true))
 }

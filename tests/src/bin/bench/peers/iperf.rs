@@ -38,13 +38,15 @@ pub(super) fn server() -> Command {
     iperf
 }
 
-/// Sends for some whole seconds, at a rate of bits a second in all if one is given.
+/// Sends for some whole seconds, one at least, at a rate of bits a second in all if one is given.
 pub(super) fn send(
     client: &Namespace,
     target: SocketAddrV4,
     duration: Duration,
     rate: Option<u32>,
 ) -> Result<Transfer> {
+    // None would be without end.
+    let seconds = duration.as_secs().max(1);
     let mut iperf = Command::new("iperf3");
     iperf
         .args([
@@ -54,7 +56,7 @@ pub(super) fn send(
             "--port",
             &target.port().to_string(),
         ])
-        .args(["--time", &duration.as_secs().to_string(), "--parallel", &STREAMS.to_string()])
+        .args(["--time", &seconds.to_string(), "--parallel", &STREAMS.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped());
     if let Some(rate) = rate {

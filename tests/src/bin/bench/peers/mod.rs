@@ -46,9 +46,10 @@ pub struct Outcome {
     pub throughput: Sample,
     /// Of requests.
     pub latency: Option<Latency>,
-    /// Microseconds of the whole machine at the fixed rate, for a request or a megabyte.
+    /// Microseconds of the whole machine at the fixed rate, for a request or a megabyte, of rounds
+    /// that nothing disturbed, if there are any.
     pub cpu_us: Sample,
-    /// Less what plain routing took in the same round.
+    /// Less what plain routing took in the same round, if nothing disturbed either.
     pub marginal_cpu_us: Option<Sample>,
     /// Rounds of CPU in which something else kept the machine busy.
     pub disturbed: usize,
@@ -103,6 +104,6 @@ fn set_up(failures: &mut Failures) -> Result<Vec<Contender>> {
 
 fn outcomes_of(load: Load, contenders: &mut [Contender]) -> Vec<Outcome> {
     let baseline = contenders.iter().find(|one| one.candidate() == Candidate::Routing);
-    let baseline = baseline.map_or_else(Vec::new, |routing| routing.score.cpu_us.clone());
+    let baseline = baseline.map_or_else(Vec::new, |routing| routing.score.cpu.clone());
     contenders.iter_mut().filter_map(|one| one.take_outcome(load, &baseline)).collect()
 }
