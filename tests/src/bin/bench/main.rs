@@ -165,11 +165,8 @@ fn measure(part: Part, plan: &Plan, report: &mut Report) -> Result<()> {
             report.add_packets(&packets.map_err(|_| anyhow!("measuring packets panicked"))??);
         }
         Part::Live => report.live_frames = live::measure(&plan.live)?,
+        Part::Peers => report.end_to_end = peers::measure(&plan.peers, &mut report.failures)?,
         Part::Flood => report.flood = flood::measure(&plan.flood, &mut report.failures)?,
-        Part::Peers => {
-            let outcomes = peers::measure(&plan.peers, &mut report.failures)?;
-            report.add_peers(&outcomes);
-        }
     }
     Ok(())
 }

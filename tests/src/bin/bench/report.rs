@@ -9,15 +9,14 @@ use serde::Serialize;
 use crate::{
     flood, live,
     packets::Cost,
-    peers::{Candidate, Latency, Load, Outcome},
-    statistics::Sample,
+    peers::{self, Load},
 };
 
 #[derive(Default, Serialize)]
 pub struct Report {
     ns_per_packet: Vec<PacketRow>,
     pub live_frames: Vec<live::Row>,
-    end_to_end: Vec<PeerRow>,
+    pub end_to_end: Vec<peers::Row>,
     pub flood: Vec<flood::Row>,
     pub failures: Failures,
 }
@@ -77,78 +76,9 @@ impl From<&Cost> for PacketRow {
     }
 }
 
-/// Medians, with the range of all rounds, or where the median lies by 95 %. CPU is that of the
-/// whole machine at a fixed rate; marginal: less that of plain routing.
-#[derive(Serialize)]
-struct PeerRow {
-    candidate: Candidate,
-    load: Load,
-    requests_per_s: Option<f64>,
-    requests_per_s_range: Option<[f64; 2]>,
-    bits_per_s: Option<f64>,
-    bits_per_s_range: Option<[f64; 2]>,
-    p50_us: Option<f64>,
-    p99_us: Option<f64>,
-    p999_us: Option<f64>,
-    cpu_us_per_request: Option<f64>,
-    marginal_cpu_us_per_request: Option<f64>,
-    marginal_cpu_us_per_request_interval: Option<[f64; 2]>,
-    cpu_us_per_megabyte: Option<f64>,
-    marginal_cpu_us_per_megabyte: Option<f64>,
-    marginal_cpu_us_per_megabyte_interval: Option<[f64; 2]>,
-    throughput_rounds: usize,
-    cpu_rounds: usize,
-    /// Pairs with plain routing.
-    marginal_rounds: usize,
-    disturbed_rounds: usize,
-}
-
-impl From<&Outcome> for PeerRow {
-    fn from(outcome: &Outcome) -> Self {
-        let Outcome { throughput, cpu_us, .. } = outcome;
-        let (requests, bytes) = match outcome.load {
-            Load::NewConnections | Load::KeepAlive => (Some(()), None),
-            Load::Bulk => (None, Some(())),
-        };
-        let latency =
-            |of: fn(&Latency) -> &Sample| outcome.latency.as_ref().map(of).map(Sample::median);
-        let marginal = outcome.marginal_cpu_us.as_ref().map(Sample::median);
-        let interval = outcome.marginal_cpu_us.as_ref().map(Sample::median_interval);
-        Self {
-            candidate: outcome.candidate,
-            load: outcome.load,
-            requests_per_s: requests.map(|()| throughput.median()),
-            requests_per_s_range: requests.map(|()| range(throughput)),
-            bits_per_s: bytes.map(|()| throughput.median()),
-            bits_per_s_range: bytes.map(|()| range(throughput)),
-            p50_us: latency(|latency| &latency.p50),
-            p99_us: latency(|latency| &latency.p99),
-            p999_us: latency(|latency| &latency.p999),
-            cpu_us_per_request: requests.map(|()| cpu_us.median()),
-            marginal_cpu_us_per_request: requests.and(marginal),
-            marginal_cpu_us_per_request_interval: requests.and(interval),
-            cpu_us_per_megabyte: bytes.map(|()| cpu_us.median()),
-            marginal_cpu_us_per_megabyte: bytes.and(marginal),
-            marginal_cpu_us_per_megabyte_interval: bytes.and(interval),
-            throughput_rounds: throughput.rounds(),
-            cpu_rounds: cpu_us.rounds(),
-            marginal_rounds: outcome.marginal_cpu_us.as_ref().map_or(0, Sample::rounds),
-            disturbed_rounds: outcome.disturbed,
-        }
-    }
-}
-
-fn range(sample: &Sample) -> [f64; 2] {
-    [sample.min(), sample.max()]
-}
-
 impl Report {
     pub fn add_packets(&mut self, costs: &[Cost]) {
         self.ns_per_packet.extend(costs.iter().map(PacketRow::from));
-    }
-
-    pub fn add_peers(&mut self, outcomes: &[Outcome]) {
-        self.end_to_end.extend(outcomes.iter().map(PeerRow::from));
     }
 
     pub fn print_json(&self) -> Result<()> {
@@ -158,30 +88,28 @@ impl Report {
         Ok(())
     }
 
+    /// Prints tables of what was measured.
     pub fn print(&self) -> Result<()> {
-        let mut out = io::stdout().lock();
-        writeln!(out, "Nanoseconds a packet; net of a program that only sends it back")?;
-        writeln!(out, "{}\n", self.packets())?;
-        writeln!(out, "Packets a second that one CPU takes from a veth, handles and sends back")?;
-        writeln!(out, "{}\n", self.live_frames())?;
+        section("Nanoseconds a packet; net of a program that only sends it back", &self.packets())?;
+        section(
+            "Packets a second that one CPU takes from a veth, handles and sends back",
+            &self.live_frames(),
+        )?;
         for load in Load::ALL {
             let (name, rate, unit) = (load.name(), load.fixed_rate(), load.unit());
-            writeln!(out, "Load {name}; CPU of the whole machine at {rate} {unit}/s,")?;
-            writeln!(out, "marginal: less that of plain routing in the same round, and where its")?;
-            writeln!(
-                out,
-                "median lies by 95 %. Rounds at full tilt, and pairs of rounds for CPU;"
-            )?;
-            writeln!(out, "disturbed ones, with the machine busy otherwise, only if all were")?;
-            writeln!(out, "{}\n", self.peers(load))?;
+            let headline = format!(
+                "Load {name}; CPU of the whole machine at {rate} {unit}/s,\n\
+                 marginal: less that of plain routing in the same round, and where its median\n\
+                 lies by 95 %. Rounds at full tilt, and pairs of rounds for CPU; disturbed ones,\n\
+                 in which something else kept the machine busy, count only if all were"
+            );
+            section(&headline, &self.peers(load))?;
         }
-        writeln!(out, "A SYN flood to the served port: what came a second, requests of a canary")?;
-        writeln!(
-            out,
-            "that opens a connection for each, and of connections that were there before"
-        )?;
-        writeln!(out, "{}\n", self.flood())?;
-        Ok(())
+        section(
+            "A SYN flood to the served port: what came a second, requests of a canary that\n\
+             opens a connection for each, and of connections that were there before",
+            &self.flood(),
+        )
     }
 
     fn packets(&self) -> Table {
@@ -278,6 +206,14 @@ impl Report {
         align(&mut table);
         table
     }
+}
+
+/// Prints a table, if it has any rows.
+fn section(headline: &str, table: &Table) -> Result<()> {
+    if table.row_count() > 0 {
+        writeln!(io::stdout().lock(), "{headline}\n{table}\n")?;
+    }
+    Ok(())
 }
 
 fn nothing() -> String {

@@ -8,6 +8,7 @@ mod fixed_rate;
 pub mod http;
 mod iperf;
 mod load;
+mod row;
 mod stage;
 mod wrk;
 
@@ -19,6 +20,7 @@ pub use self::{
     candidate::{Candidate, xdplb_binary},
     configuration::INSIDE,
     load::Load,
+    row::Row,
     stage::Stage,
 };
 use self::{contender::Contender, cpu::Patience};
@@ -39,35 +41,35 @@ pub struct Extent {
 }
 
 /// What one candidate did under one load.
-pub struct Outcome {
-    pub candidate: Candidate,
-    pub load: Load,
+struct Outcome {
+    candidate: Candidate,
+    load: Load,
     /// Requests a second, or bits.
-    pub throughput: Sample,
+    throughput: Sample,
     /// Of requests.
-    pub latency: Option<Latency>,
+    latency: Option<Latency>,
     /// Microseconds of the whole machine at the fixed rate, for a request or a megabyte, of rounds
     /// that nothing disturbed, if there are any.
-    pub cpu_us: Sample,
+    cpu_us: Sample,
     /// Less what plain routing took in the same round, if nothing disturbed either.
-    pub marginal_cpu_us: Option<Sample>,
+    marginal_cpu_us: Option<Sample>,
     /// Rounds of CPU in which something else kept the machine busy.
-    pub disturbed: usize,
+    disturbed: usize,
 }
 
 /// Microseconds.
-pub struct Latency {
-    pub p50: Sample,
-    pub p99: Sample,
-    pub p999: Sample,
+struct Latency {
+    p50: Sample,
+    p99: Sample,
+    p999: Sample,
 }
 
 /// Measures all candidates in turn, several times. One that cannot be measured leaves a word in
 /// `failures`, and what it did before that counts.
-pub fn measure(extent: &Extent, failures: &mut Failures) -> Result<Vec<Outcome>> {
+pub fn measure(extent: &Extent, failures: &mut Failures) -> Result<Vec<Row>> {
     let mut contenders = set_up(failures)?;
     let mut patience = Patience::new(extent.patience);
-    let mut outcomes = Vec::new();
+    let mut rows = Vec::new();
     for load in Load::ALL {
         let rounds = extent.cpu_rounds.max(extent.throughput_rounds);
         for round in 1..=rounds {
@@ -81,9 +83,9 @@ pub fn measure(extent: &Extent, failures: &mut Failures) -> Result<Vec<Outcome>>
                 }
             }
         }
-        outcomes.extend(outcomes_of(load, &mut contenders));
+        rows.extend(outcomes_of(load, &mut contenders).iter().map(Row::from));
     }
-    Ok(outcomes)
+    Ok(rows)
 }
 
 fn set_up(failures: &mut Failures) -> Result<Vec<Contender>> {
