@@ -10,13 +10,15 @@ mod report;
 mod statistics;
 
 use std::{
+    fs::{self, File},
+    path::Path,
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
 };
 
-use anyhow::{Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use clap::{Parser, ValueEnum};
 use nix::unistd::Uid;
 use tokio::{
@@ -135,6 +137,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     if !Uid::effective().is_root() {
         bail!("the benchmark loads programs and makes network namespaces: run it as root");
     }
+    let _alone = lock()?;
     let runtime = runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     runtime.spawn(heed_signals());
     let plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
@@ -154,6 +157,15 @@ fn run(arguments: &Arguments) -> Result<()> {
         Output::Json => report.print_json()?,
     }
     report.failures.verdict()
+}
+
+/// Two at once would take each other's beds away.
+fn lock() -> Result<File> {
+    const DIRECTORY: &str = "/run/xdplb";
+    fs::create_dir_all(DIRECTORY)?;
+    let file = File::create(Path::new(DIRECTORY).join("bench.lock"))?;
+    file.try_lock().context("another benchmark is running")?;
+    Ok(file)
 }
 
 fn measure(part: Part, plan: &Plan, report: &mut Report) -> Result<()> {
