@@ -25,6 +25,7 @@ pub mod tcp;
 pub mod template;
 #[cfg(feature = "user")]
 mod user;
+pub mod volley;
 pub mod wire;
 
 /// Version of the map layouts. Pins live in a directory of this version, so that a program never

@@ -10,6 +10,7 @@ use crate::{
     stats::{Count, Traffic},
     table::PlainBucket,
     template::Template,
+    volley::Volley,
 };
 
 macro_rules! pod {
@@ -25,4 +26,4 @@ macro_rules! pod {
     };
 }
 
-pod!(Backend, Count, FlowKey, PlainBucket, Service, ServiceKey, Source, Template, Traffic);
+pod!(Backend, Count, FlowKey, PlainBucket, Service, ServiceKey, Source, Template, Traffic, Volley);

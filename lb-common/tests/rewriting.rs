@@ -3,8 +3,9 @@
 use bytemuck::{bytes_of, from_bytes};
 use etherparse::{Ipv4HeaderSlice, PacketBuilder, TcpSlice};
 use lb_common::{
+    backend::Hop,
     checksum::Delta,
-    flow::{Flow, FlowKey},
+    flow::{Flow, FlowKey, Rewrite},
     reset,
     tcp::{ACK, FIN, RST, SYN},
     wire::Headers,
@@ -21,9 +22,9 @@ prop_compose! {
 
 fn frame(tuple: &FlowKey, ttl: u8, sequence: u32, payload: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
-    let [src_port, dst_port] = [tuple.src_port, tuple.dst_port].map(u16::from_be_bytes);
+    let [src_port, dst_port] = [tuple.src_port(), tuple.dst_port()].map(u16::from_be_bytes);
     PacketBuilder::ethernet2([1; 6], [2; 6])
-        .ipv4(tuple.src, tuple.dst, ttl)
+        .ipv4(tuple.src(), tuple.dst(), ttl)
         .tcp(src_port, dst_port, sequence, 512)
         .write(&mut frame, payload)
         .expect("builds");
@@ -51,12 +52,12 @@ proptest! {
         payload in prop::collection::vec(any::<u8>(), 0..64),
     ) {
         let mut headers = headers(&frame(&from, ttl, sequence, &payload));
-        let rewrite = from.rewrite_to(&to);
-        headers.ip.src = to.src;
-        headers.ip.dst = to.dst;
+        let rewrite = Rewrite::new(&from, &to);
+        headers.ip.src = to.src();
+        headers.ip.dst = to.dst();
         headers.ip.ttl -= 1;
-        headers.tcp.src_port = to.src_port;
-        headers.tcp.dst_port = to.dst_port;
+        headers.tcp.src_port = to.src_port();
+        headers.tcp.dst_port = to.dst_port();
         let ip = Delta::stored(rewrite.ip_delta).plus(Delta::TTL_DECREMENT);
         headers.ip.checksum = ip.apply(headers.ip.checksum);
         headers.tcp.checksum = Delta::stored(rewrite.tcp_delta).apply(headers.tcp.checksum);
@@ -66,11 +67,9 @@ proptest! {
 
     #[test]
     fn each_entry_of_a_pair_leads_to_the_other(inside in tuple(), outside in tuple()) {
-        let there = Flow { rewrite: inside.rewrite_to(&outside), ..Flow::default() };
-        let back = Flow {
-            rewrite: outside.turned().rewrite_to(&inside.turned()),
-            ..Flow::default()
-        };
+        let client = Hop::default();
+        let there = Flow::new(&inside, &outside, client, 1, 0);
+        let back = Flow::new(&outside.turned(), &inside.turned(), client, 1, 0);
         prop_assert_eq!(there.partner(), outside.turned());
         prop_assert_eq!(back.partner(), inside);
     }

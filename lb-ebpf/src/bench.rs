@@ -1,5 +1,5 @@
-//! Programs of the benchmark: a floor to compare with, and a harness that sends a program the same
-//! frame each time, although the program rewrites it.
+//! Programs of the benchmark: a floor to compare with, a harness that sends a program the same
+//! frame each time, although the program rewrites it, and a generator of live frames.
 
 #![no_std]
 #![no_main]
@@ -9,10 +9,15 @@
 use aya_ebpf::{
     bindings::xdp_action,
     btf_maps::{Array, ProgramArray},
+    helpers::bpf_redirect,
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
-use lb_common::template::{FRAME_LENGTH, Template};
+use lb_common::{
+    template::{FRAME_LENGTH, Template},
+    volley::Volley,
+    wire::{ETHERTYPE_IPV4, Ethernet},
+};
 
 #[btf_map]
 static TEMPLATE: Array<Template, 1> = Array::new();
@@ -20,6 +25,9 @@ static TEMPLATE: Array<Template, 1> = Array::new();
 /// The program that is measured.
 #[btf_map]
 static TARGET: ProgramArray<1> = ProgramArray::new();
+
+#[btf_map]
+static VOLLEY: Array<Volley, 1> = Array::new();
 
 /// What any balancer costs at least.
 #[xdp(frags)]
@@ -31,21 +39,58 @@ fn xdp_tx(_ctx: XdpContext) -> u32 {
 /// at a time.
 #[xdp(frags)]
 fn harness(ctx: XdpContext) -> u32 {
-    let Some(template) = TEMPLATE.get_ptr_mut(0) else {
+    let (Some(template), Some(frame)) = (TEMPLATE.get_ptr_mut(0), room(&ctx)) else {
         return xdp_action::XDP_ABORTED;
     };
-    if ctx.data() + FRAME_LENGTH > ctx.data_end() {
-        return xdp_action::XDP_ABORTED;
-    }
-    let frame = ctx.data() as *mut [u64; FRAME_LENGTH / 8];
-    // SAFETY: the bytes lie in the frame, which starts 256 bytes into a page in a test run.
-    let frame = unsafe { &mut *frame };
     // SAFETY: the map's value is valid, and nothing else refers to it.
     let template = unsafe { &mut *template };
     template.write_next(frame);
     // SAFETY: nothing here needs to be dropped.
     unsafe { TARGET.tail_call(&ctx, 0) };
     xdp_action::XDP_ABORTED
+}
+
+/// Writes the next frame over the one that is there and sends it. Runs on one CPU at a time.
+#[xdp]
+fn generate(ctx: XdpContext) -> u32 {
+    let (Some(volley), Some(frame)) = (VOLLEY.get_ptr_mut(0), room(&ctx)) else {
+        return xdp_action::XDP_ABORTED;
+    };
+    // SAFETY: the map's value is valid, and nothing else refers to it.
+    let volley = unsafe { &mut *volley };
+    volley.write_next(frame);
+    // SAFETY: takes no pointers. Without flags it only notes the interface.
+    unsafe { bpf_redirect(volley.ifindex, 0) };
+    xdp_action::XDP_REDIRECT
+}
+
+/// Where the generator's frames end. ARP goes on.
+#[xdp(frags)]
+fn sink(ctx: XdpContext) -> u32 {
+    let start = ctx.data();
+    if start + size_of::<Ethernet>() > ctx.data_end() {
+        return xdp_action::XDP_DROP;
+    }
+    // SAFETY: the header lies in the frame, and any address is aligned for it.
+    let header = unsafe { &*(start as *const Ethernet) };
+    if header.ethertype == ETHERTYPE_IPV4 { xdp_action::XDP_DROP } else { xdp_action::XDP_PASS }
+}
+
+/// What any program costs that leaves a packet to the host.
+#[xdp(frags)]
+fn xdp_pass(_ctx: XdpContext) -> u32 {
+    xdp_action::XDP_PASS
+}
+
+/// The frame of a test run.
+#[inline(always)]
+fn room(ctx: &XdpContext) -> Option<&mut [u64; FRAME_LENGTH / 8]> {
+    if ctx.data() + FRAME_LENGTH > ctx.data_end() {
+        return None;
+    }
+    let frame = ctx.data() as *mut [u64; FRAME_LENGTH / 8];
+    // SAFETY: the bytes lie in the frame, which starts 256 bytes into a page in a test run.
+    Some(unsafe { &mut *frame })
 }
 
 #[panic_handler]

@@ -110,6 +110,7 @@ impl Tag {
     /// 1 if the line [is free](Self::is_free).
     #[must_use]
     #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the lowest bit is what is wanted")]
     pub(super) const fn free_bit(self) -> u32 {
         let held = self.0 >> 50 | self.0 >> 51 | self.0 >> 52;
         !(held as u32) & 1

@@ -2,20 +2,42 @@
 
 use std::io::{self, Write as _};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde::Serialize;
 
 use crate::{
+    flood, live,
     packets::Cost,
-    peers::{Candidate, Load, Outcome},
-    statistics::Sample,
+    peers::{self, Load},
 };
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 pub struct Report {
     ns_per_packet: Vec<PacketRow>,
-    end_to_end: Vec<PeerRow>,
+    pub live_frames: Vec<live::Row>,
+    pub end_to_end: Vec<peers::Row>,
+    pub flood: Vec<flood::Row>,
+    pub failures: Failures,
+}
+
+/// What could not be measured, and why.
+#[derive(Default, Serialize)]
+pub struct Failures(Vec<String>);
+
+impl Failures {
+    /// Notes one, and says so at once.
+    pub fn add(&mut self, error: &anyhow::Error) {
+        let what = format!("{error:#}");
+        eprintln!("error: {what}");
+        self.0.push(what);
+    }
+
+    /// Whether all was measured.
+    pub fn verdict(&self) -> Result<()> {
+        ensure!(self.0.is_empty(), "not measured: {}", self.0.join("; "));
+        Ok(())
+    }
 }
 
 /// Nanoseconds of CPU time.
@@ -54,51 +76,9 @@ impl From<&Cost> for PacketRow {
     }
 }
 
-/// Medians, and the range of all rounds where it says how noisy they are.
-#[derive(Serialize)]
-struct PeerRow {
-    candidate: Candidate,
-    load: Load,
-    requests_per_s: f64,
-    requests_per_s_range: [f64; 2],
-    p50_us: f64,
-    p99_us: f64,
-    cpu_us_per_request: f64,
-    marginal_cpu_us_per_request: f64,
-    marginal_cpu_us_per_request_range: [f64; 2],
-    rounds: usize,
-    disturbed_rounds: usize,
-}
-
-impl From<&Outcome> for PeerRow {
-    fn from(outcome: &Outcome) -> Self {
-        Self {
-            candidate: outcome.candidate,
-            load: outcome.load,
-            requests_per_s: outcome.requests_per_s.median(),
-            requests_per_s_range: range(&outcome.requests_per_s),
-            p50_us: outcome.p50_us.median(),
-            p99_us: outcome.p99_us.median(),
-            cpu_us_per_request: outcome.cpu_us_per_request.median(),
-            marginal_cpu_us_per_request: outcome.marginal_cpu_us_per_request.median(),
-            marginal_cpu_us_per_request_range: range(&outcome.marginal_cpu_us_per_request),
-            rounds: outcome.requests_per_s.rounds(),
-            disturbed_rounds: outcome.disturbed,
-        }
-    }
-}
-
-fn range(sample: &Sample) -> [f64; 2] {
-    [sample.min(), sample.max()]
-}
-
 impl Report {
-    #[must_use]
-    pub fn new(packets: &[Cost], peers: &[Outcome]) -> Self {
-        Self {
-            ns_per_packet: packets.iter().map(PacketRow::from).collect(),
-            end_to_end: peers.iter().map(PeerRow::from).collect(),
-        }
+    pub fn add_packets(&mut self, costs: &[Cost]) {
+        self.ns_per_packet.extend(costs.iter().map(PacketRow::from));
     }
 
     pub fn print_json(&self) -> Result<()> {
@@ -108,18 +88,28 @@ impl Report {
         Ok(())
     }
 
+    /// Prints tables of what was measured.
     pub fn print(&self) -> Result<()> {
-        let mut out = io::stdout().lock();
-        writeln!(out, "Nanoseconds a packet; net of a program that only sends it back")?;
-        writeln!(out, "{}\n", self.packets())?;
+        section("Nanoseconds a packet; net of a program that only sends it back", &self.packets())?;
+        section(
+            "Packets a second that one CPU takes from a veth, handles and sends back",
+            &self.live_frames(),
+        )?;
         for load in Load::ALL {
-            let (name, rate) = (load.name(), load.fixed_rate());
-            writeln!(out, "Load {name}; CPU of the whole machine at {rate} requests/s,")?;
-            writeln!(out, "marginal: less that of plain routing. Medians, and all rounds' range;")?;
-            writeln!(out, "disturbed: rounds in which something else kept the machine busy")?;
-            writeln!(out, "{}\n", self.peers(load))?;
+            let (name, rate, unit) = (load.name(), load.fixed_rate(), load.unit());
+            let headline = format!(
+                "Load {name}; CPU of the whole machine at {rate} {unit}/s,\n\
+                 marginal: less that of plain routing in the same round, and where its median\n\
+                 lies by 95 %. Rounds at full tilt, and pairs of rounds for CPU; disturbed ones,\n\
+                 in which something else kept the machine busy, count only if all were"
+            );
+            section(&headline, &self.peers(load))?;
         }
-        Ok(())
+        section(
+            "A SYN flood to the served port: what came a second, requests of a canary that\n\
+             opens a connection for each, and of connections that were there before",
+            &self.flood(),
+        )
     }
 
     fn packets(&self) -> Table {
@@ -147,38 +137,100 @@ impl Report {
         table
     }
 
+    fn live_frames(&self) -> Table {
+        let mut table = table(&["program", "packets/s", "min..max", "rounds"]);
+        for row in &self.live_frames {
+            table.add_row([
+                row.program.name().to_owned(),
+                format!("{:.0}", row.pps_median),
+                format!("{:.0}..{:.0}", row.pps_min, row.pps_max),
+                row.rounds.to_string(),
+            ]);
+        }
+        align(&mut table);
+        table
+    }
+
+    fn flood(&self) -> Table {
+        let mut table =
+            table(&["candidate", "SYN/s", "canary lost", "p50 us", "p99 us", "established lost"]);
+        for row in &self.flood {
+            table.add_row([
+                row.candidate.name().to_owned(),
+                format!("{:.0}", row.syn_per_s),
+                lost(row.canary_lost, row.canary_requests),
+                whole(row.canary_p50_us),
+                whole(row.canary_p99_us),
+                lost(row.established_lost, row.established_requests),
+            ]);
+        }
+        align(&mut table);
+        table
+    }
+
     fn peers(&self, load: Load) -> Table {
         let mut table = table(&[
             "candidate",
-            "requests/s",
+            &format!("{}/s", load.unit()),
             "min..max",
             "p50 us",
             "p99 us",
-            "CPU us/request",
+            "p99.9 us",
+            &format!("CPU us/{}", load.piece()),
             "marginal",
-            "min..max",
+            "95 %",
             "rounds",
             "disturbed",
         ]);
         for row in self.end_to_end.iter().filter(|row| row.load == load) {
-            let [slowest, fastest] = row.requests_per_s_range;
-            let [least, most] = row.marginal_cpu_us_per_request_range;
+            let interval = row
+                .marginal_cpu_us_per_request_interval
+                .or(row.marginal_cpu_us_per_megabyte_interval);
+            let marginal = row.marginal_cpu_us_per_request.or(row.marginal_cpu_us_per_megabyte);
             table.add_row([
                 row.candidate.name().to_owned(),
-                format!("{:.0}", row.requests_per_s),
-                format!("{slowest:.0}..{fastest:.0}"),
-                format!("{:.0}", row.p50_us),
-                format!("{:.0}", row.p99_us),
-                format!("{:.1}", row.cpu_us_per_request),
-                format!("{:.1}", row.marginal_cpu_us_per_request),
-                format!("{least:.1}..{most:.1}"),
-                row.rounds.to_string(),
+                whole(row.requests_per_s.or(row.bits_per_s)),
+                row.requests_per_s_range
+                    .or(row.bits_per_s_range)
+                    .map_or_else(nothing, |[least, most]| format!("{least:.0}..{most:.0}")),
+                whole(row.p50_us),
+                whole(row.p99_us),
+                whole(row.p999_us),
+                tenths(row.cpu_us_per_request.or(row.cpu_us_per_megabyte)),
+                tenths(marginal),
+                interval.map_or_else(nothing, |[low, high]| format!("{low:.1}..{high:.1}")),
+                format!("{}, {}", row.throughput_rounds, row.marginal_rounds),
                 row.disturbed_rounds.to_string(),
             ]);
         }
         align(&mut table);
         table
     }
+}
+
+/// Prints a table, if it has any rows.
+fn section(headline: &str, table: &Table) -> Result<()> {
+    if table.row_count() > 0 {
+        writeln!(io::stdout().lock(), "{headline}\n{table}\n")?;
+    }
+    Ok(())
+}
+
+fn nothing() -> String {
+    "-".to_owned()
+}
+
+fn whole(number: Option<f64>) -> String {
+    number.map_or_else(nothing, |number| format!("{number:.0}"))
+}
+
+fn tenths(number: Option<f64>) -> String {
+    number.map_or_else(nothing, |number| format!("{number:.1}"))
+}
+
+/// A count and how many of it were lost.
+fn lost(lost: usize, of: usize) -> String {
+    format!("{lost} of {of}")
 }
 
 fn table(headings: &[&str]) -> Table {

@@ -17,6 +17,12 @@ impl Sample {
         Self { sorted: measured }
     }
 
+    /// Nothing if nothing was measured.
+    #[must_use]
+    pub fn of(measured: Vec<f64>) -> Option<Self> {
+        (!measured.is_empty()).then(|| Self::new(measured))
+    }
+
     #[must_use]
     pub fn rounds(&self) -> usize {
         self.sorted.len()
@@ -37,11 +43,70 @@ impl Sample {
     pub fn median(&self) -> f64 {
         self.sorted[self.sorted.len() / 2]
     }
+
+    /// Where the median of endless rounds would lie, by 95 %: between two measurements, so that
+    /// nothing is said of how they are distributed. Fewer than six tell no more than their range.
+    #[must_use]
+    pub fn median_interval(&self) -> [f64; 2] {
+        let rounds = self.sorted.len();
+        // How likely it is that so many rounds, of all, lie below the median.
+        let mut likelihood = 0.5_f64.powi(i32::try_from(rounds).unwrap_or(i32::MAX));
+        let (mut cumulated, mut left_out) = (likelihood, 0);
+        while left_out + 1 < rounds {
+            #[expect(clippy::cast_precision_loss, reason = "no sample has 2^52 measurements")]
+            let next = likelihood * (rounds - left_out) as f64 / (left_out + 1) as f64;
+            if cumulated + next > 0.025 {
+                break;
+            }
+            likelihood = next;
+            cumulated += next;
+            left_out += 1;
+        }
+        [self.sorted[left_out], self.sorted[rounds - 1 - left_out]]
+    }
+
+    /// The smallest that this share of all does not exceed.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "no sample has 2^52 measurements")]
+        let rank = (share * self.sorted.len() as f64).ceil();
+        #[expect(clippy::cast_possible_truncation, reason = "at most the length")]
+        #[expect(clippy::cast_sign_loss, reason = "a share is not negative")]
+        let rank = rank as usize;
+        self.sorted[rank.clamp(1, self.sorted.len()) - 1]
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::Sample;
+
+    fn ascending(rounds: u32) -> Sample {
+        Sample::new((0..rounds).map(f64::from).collect())
+    }
+
+    /// Coverages from tables: 6 rounds' range has 96.9 %; of 9 rounds the second to the eighth
+    /// have 96.1 %; of 20 the sixth to the fifteenth have 95.9 %.
+    #[test]
+    fn a_median_lies_between_the_rounds_of_the_tables() {
+        for (rounds, interval) in
+            [(1, [0.0, 0.0]), (5, [0.0, 4.0]), (6, [0.0, 5.0]), (9, [1.0, 7.0]), (20, [5.0, 14.0])]
+        {
+            let found = ascending(rounds).median_interval();
+            assert!(
+                found.iter().zip(interval).all(|(a, b)| (a - b).abs() < 1e-9),
+                "{rounds} {found:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_quantile_is_a_measurement() {
+        let sample = ascending(200);
+        assert!((sample.quantile(0.99) - 197.0).abs() < 1e-9);
+        assert!((sample.quantile(0.5) - 99.0).abs() < 1e-9);
+        assert!((ascending(1).quantile(0.99)).abs() < 1e-9);
+    }
 
     #[test]
     fn a_sample_is_ordered() {

@@ -141,7 +141,7 @@ impl Path {
 }
 
 /// Keeps this thread on the last CPU that it may use: the first one serves most interrupts.
-fn pin_to_one_cpu() -> Result<()> {
+pub fn pin_to_one_cpu() -> Result<()> {
     let this = Pid::from_raw(0);
     let allowed = sched_getaffinity(this)?;
     let mut last = CpuSet::new();

@@ -12,7 +12,8 @@ use anyhow::{Context as _, Result, ensure};
 use lb_userspace::bed::{Bed, Namespace};
 use serde::Serialize;
 
-use super::configuration;
+use super::{configuration, iperf};
+use crate::programs::{self, Attached};
 
 pub(super) const PORT: u16 = 8080;
 
@@ -28,11 +29,16 @@ const EXTRA_SOURCES: [Ipv4Addr; 4] = [
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum Candidate {
     /// The kernel forwards, and spreads connections over equal routes; nothing is rewritten.
     Routing,
+    /// The same, with XDP programs on the interfaces that only pass frames on: what native XDP
+    /// costs on veth, where it forbids segmentation offload and copies frames.
+    RoutingXdp,
     Xdplb,
+    /// In the kernel's generic hook, which takes frames as the kernel has them.
+    XdplbGeneric,
     Haproxy,
     Nginx,
     /// Destination NAT; backends route back through the balancer.
@@ -40,52 +46,109 @@ pub enum Candidate {
 }
 
 impl Candidate {
-    pub const ALL: [Self; 5] =
-        [Self::Routing, Self::Xdplb, Self::Haproxy, Self::Nginx, Self::Nftables];
+    pub const ALL: [Self; 7] = [
+        Self::Routing,
+        Self::RoutingXdp,
+        Self::Xdplb,
+        Self::XdplbGeneric,
+        Self::Haproxy,
+        Self::Nginx,
+        Self::Nftables,
+    ];
 
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Routing => "routing",
+            Self::RoutingXdp => "routing_xdp",
             Self::Xdplb => "xdplb",
+            Self::XdplbGeneric => "xdplb_generic",
             Self::Haproxy => "haproxy",
             Self::Nginx => "nginx",
             Self::Nftables => "nftables",
         }
     }
 
+    /// Whether frames meet native XDP at the balancer's interfaces.
+    pub(super) fn uses_xdp(self) -> bool {
+        matches!(self, Self::Xdplb | Self::RoutingXdp)
+    }
+
     /// Where clients connect to.
     pub(super) fn target(self, bed: &Bed) -> SocketAddrV4 {
         match self {
-            Self::Routing => SocketAddrV4::new(SHARED, PORT),
+            Self::Routing | Self::RoutingXdp => SocketAddrV4::new(SHARED, PORT),
             _ => SocketAddrV4::new(bed.vip(), PORT),
         }
     }
 
-    /// Starts it in a bed whose backends are up.
-    pub(super) fn start(self, bed: &Bed) -> Result<()> {
+    /// Where bytes are sent to, of which one server alone takes all connections.
+    pub(super) fn bulk_target(self, bed: &Bed) -> SocketAddrV4 {
         match self {
-            Self::Routing => route(bed),
-            Self::Xdplb => start_xdplb(bed),
+            Self::Routing | Self::RoutingXdp => {
+                SocketAddrV4::new(bed.backends()[0].address, iperf::PORT)
+            }
+            _ => SocketAddrV4::new(bed.vip(), iperf::PORT),
+        }
+    }
+
+    /// Starts it in a bed whose backends are up. Programs that it returns are to be kept.
+    pub(super) fn start(self, bed: &Bed) -> Result<Option<Attached>> {
+        match self {
+            Self::Routing => {
+                plain_cables(bed)?;
+                route(bed)?;
+            }
+            Self::RoutingXdp => {
+                route(bed)?;
+                return Attached::new("xdp_pass", bed.balancer(), bed.interfaces()).map(Some);
+            }
+            Self::Xdplb => start_xdplb(bed, "native")?,
+            Self::XdplbGeneric => start_xdplb(bed, "generic")?,
             Self::Haproxy => {
-                start(bed, Command::new("haproxy").arg("-f"), configuration::haproxy(bed))
+                plain_cables(bed)?;
+                start(bed, Command::new("haproxy").arg("-f"), configuration::haproxy(bed))?;
             }
             Self::Nginx => {
-                start(bed, Command::new("nginx").arg("-c"), configuration::nginx_stream(bed))
+                plain_cables(bed)?;
+                start(bed, Command::new("nginx").arg("-c"), configuration::nginx_stream(bed))?;
             }
-            Self::Nftables => translate(bed),
+            Self::Nftables => {
+                plain_cables(bed)?;
+                translate(bed)?;
+            }
         }
+        Ok(None)
     }
 }
 
-fn start_xdplb(bed: &Bed) -> Result<()> {
+/// Undoes what a bed does for those who send by XDP, and others only suffer from: programs at the
+/// far ends of the balancer's cables, and checksums that are computed there.
+fn plain_cables(bed: &Bed) -> Result<()> {
+    for interface in bed.interfaces() {
+        let port = format!("balancer-{interface}");
+        programs::detach(bed.switch(), &port)?;
+        let mut ethtool = Command::new("ethtool");
+        ethtool.args(["-K", &port, "tx", "on"]).stdout(Stdio::null());
+        finish(bed.switch(), &mut ethtool)?;
+    }
+    Ok(())
+}
+
+fn start_xdplb(bed: &Bed, mode: &str) -> Result<()> {
     for address in EXTRA_SOURCES {
         bed.balancer().add_address("eth1", address, 24)?;
     }
-    // Cargo puts all binaries of a profile into one directory.
+    let binary = xdplb_binary()?;
+    let configuration = configuration::xdplb(bed, mode, &EXTRA_SOURCES);
+    start(bed, Command::new(binary).args(["run", "-c"]), configuration)
+}
+
+/// The balancer that is measured. Cargo puts all binaries of a profile into one directory.
+pub fn xdplb_binary() -> Result<PathBuf> {
     let binary = env::current_exe()?.with_file_name("xdplb");
     ensure!(binary.exists(), "{} is missing: run `cargo xtask build`", binary.display());
-    start(bed, Command::new(binary).args(["run", "-c"]), configuration::xdplb(bed, &EXTRA_SOURCES))
+    Ok(binary)
 }
 
 /// Starts a balancer whose last argument is its configuration.
@@ -114,7 +177,10 @@ fn route(bed: &Bed) -> Result<()> {
     }
     finish(balancer, &mut add)?;
     let gateway = configuration::gateway(bed);
-    bed.clients()[0].namespace.add_route(SHARED, 32, gateway)
+    let client = &bed.clients()[0].namespace;
+    client.add_route(SHARED, 32, gateway)?;
+    // For bytes, which are sent to one server.
+    client.add_route(bed.backends()[0].address, 32, gateway)
 }
 
 /// Has the balancer's kernel forward, and backends answer through it.

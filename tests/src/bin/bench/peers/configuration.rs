@@ -7,10 +7,10 @@ use std::{
 
 use lb_userspace::bed::{Bed, Host};
 
-use super::candidate::PORT;
+use super::{candidate::PORT, iperf};
 
 /// The balancer's address on the backends' side.
-pub(super) const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+pub const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 
 /// The balancer's address on the client's side.
 pub(super) fn gateway(bed: &Bed) -> Ipv4Addr {
@@ -40,11 +40,14 @@ http {{
     )
 }
 
+/// Each worker has a socket of its own, so that none wakes for another's connection, and a buffer
+/// that takes bulk data with few system calls.
 pub(super) fn nginx_stream(bed: &Bed) -> String {
     let pid_file = bed.directory().join("balancer.pid");
     let pid_file = pid_file.display();
-    let vip = vip(bed);
+    let (vip, bulk) = (vip(bed), bulk(bed.vip()));
     let servers = each(bed, |address| format!("        server {address} max_fails=0;\n"));
+    let bulk_server = bulk_server(bed);
     format!(
         r"load_module /usr/lib/nginx/modules/ngx_stream_module.so;
 daemon off;
@@ -54,37 +57,50 @@ pid {pid_file};
 error_log stderr;
 events {{ worker_connections 8192; }}
 stream {{
+    proxy_buffer_size 64k;
     upstream backends {{
 {servers}    }}
     server {{
-        listen {vip} backlog=4096;
+        listen {vip} reuseport backlog=4096;
         proxy_pass backends;
+    }}
+    server {{
+        listen {bulk};
+        proxy_pass {bulk_server};
     }}
 }}
 "
     )
 }
 
-/// With one thread: the better of one and two on two CPUs that clients and servers share.
+/// With one thread: the better of one and two on two CPUs that clients and servers share. Data
+/// that only passes is spliced, without a copy, once there is much of it.
 pub(super) fn haproxy(bed: &Bed) -> String {
-    let vip = vip(bed);
+    let (vip, bulk) = (vip(bed), bulk(bed.vip()));
     let servers = each(bed, |address| format!("    server {address} {address}\n"));
+    let bulk_server = bulk_server(bed);
     format!(
         r"global
-    maxconn 8000
+    maxconn 6000
     nbthread 1
 defaults
     mode tcp
+    option splice-auto
     timeout connect 5s
     timeout client 60s
     timeout server 60s
 listen balancer
     bind {vip} backlog 4096
     balance roundrobin
-{servers}"
+{servers}listen bulk
+    bind {bulk}
+    server {bulk_server} {bulk_server}
+"
     )
 }
 
+/// Translation needs conntrack, so that nothing can be left untracked. A flowtable would spare
+/// established connections the hooks, but kernels without `CONFIG_NF_FLOW_TABLE` refuse it.
 pub(super) fn nftables(bed: &Bed) -> String {
     let vip = bed.vip();
     let count = bed.backends().len();
@@ -92,28 +108,31 @@ pub(super) fn nftables(bed: &Bed) -> String {
     let map: Vec<_> =
         backends.iter().enumerate().map(|(nth, address)| format!("{nth} : {address}")).collect();
     let map = map.join(", ");
+    let (bulk_port, bulk_server) = (iperf::PORT, bed.backends()[0].address);
     format!(
         r"table ip balancer {{
     chain prerouting {{
         type nat hook prerouting priority dstnat
         ip daddr {vip} tcp dport {PORT} dnat to numgen inc mod {count} map {{ {map} }}
+        ip daddr {vip} tcp dport {bulk_port} dnat to {bulk_server}
     }}
 }}
 "
     )
 }
 
-pub(super) fn xdplb(bed: &Bed, sources: &[Ipv4Addr]) -> String {
+pub(super) fn xdplb(bed: &Bed, mode: &str, sources: &[Ipv4Addr]) -> String {
     let interfaces = bed.interfaces();
     let bpffs = bed.bpffs().display();
     let socket = bed.directory().join("xdplb.sock");
     let socket = socket.display();
     let sources: Vec<_> = [&INSIDE].into_iter().chain(sources).map(Ipv4Addr::to_string).collect();
-    let vip = vip(bed);
+    let (vip, bulk) = (vip(bed), bulk(bed.vip()));
     let backends = each(bed, |address| format!("\n[[service.backend]]\naddress = \"{address}\"\n"));
+    let bulk_server = bulk_server(bed);
     format!(
         r#"interfaces = {interfaces:?}
-xdp_mode = "native"
+xdp_mode = "{mode}"
 bpffs = "{bpffs}"
 snat_addresses = {sources:?}
 
@@ -126,12 +145,31 @@ vip = "{vip}"
 
 [service.health]
 type = "tcp"
-{backends}"#
+{backends}
+[[service]]
+name = "bulk"
+vip = "{bulk}"
+
+# iperf3 takes a check for a client.
+[service.health]
+type = "none"
+
+[[service.backend]]
+address = "{bulk_server}"
+"#
     )
 }
 
 fn vip(bed: &Bed) -> SocketAddrV4 {
     SocketAddrV4::new(bed.vip(), PORT)
+}
+
+fn bulk(address: Ipv4Addr) -> SocketAddrV4 {
+    SocketAddrV4::new(address, iperf::PORT)
+}
+
+fn bulk_server(bed: &Bed) -> SocketAddrV4 {
+    bulk(bed.backends()[0].address)
 }
 
 fn each(bed: &Bed, line: impl Fn(SocketAddrV4) -> String) -> String {

@@ -9,8 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use nix::unistd::{SysconfVar, sysconf};
 
-const CALM_INTERVAL: Duration = Duration::from_millis(300);
-const CALM_ATTEMPTS: u32 = 7;
+const CALM_INTERVAL: Duration = Duration::from_millis(150);
 
 /// How long all CPUs together have been idle, at a moment.
 ///
@@ -41,16 +40,39 @@ impl Usage {
     }
 }
 
-/// Waits until the machine has nothing else to do, for two seconds at most; says whether it has.
-pub(super) fn await_calm() -> Result<bool> {
-    for _ in 0..CALM_ATTEMPTS {
-        let before = Usage::now()?;
-        sleep(CALM_INTERVAL);
-        if before.busy_since()? < CALM_INTERVAL / 10 {
-            return Ok(true);
-        }
+/// How long a benchmark lets others get in its way.
+pub(super) struct Patience {
+    left: Duration,
+}
+
+impl Patience {
+    pub(super) fn new(left: Duration) -> Self {
+        Self { left }
     }
-    Ok(false)
+
+    /// Whether there is so much of it, which is then gone.
+    pub(super) fn spend(&mut self, duration: Duration) -> bool {
+        let left = self.left.checked_sub(duration);
+        self.left = left.unwrap_or(self.left);
+        left.is_some()
+    }
+
+    /// Waits until the machine has nothing else to do; says whether it has.
+    pub(super) fn await_calm(&mut self) -> Result<bool> {
+        while !is_calm()? {
+            if !self.spend(CALM_INTERVAL) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Whether the machine has nothing to do for a moment.
+pub(super) fn is_calm() -> Result<bool> {
+    let before = Usage::now()?;
+    sleep(CALM_INTERVAL);
+    Ok(before.busy_since()? < CALM_INTERVAL / 5)
 }
 
 /// Idle, waiting for a disk, and stolen by the hypervisor: `proc_stat(5)`, fields 4, 5 and 8.

@@ -9,21 +9,23 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use lb_userspace::bed::Namespace;
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
     sync::Semaphore,
     task::JoinSet,
     time::{interval, timeout},
 };
 
-use super::{Load, cpu::Usage};
+use super::{
+    cpu::Usage,
+    http::{fetch, fetch_once},
+    iperf::{self, Transfer},
+};
 
 /// Requests under way at once, at most: the candidate is too slow for the rate if it needs more.
 const UNDER_WAY: usize = 256;
 /// Connections of the keep-alive load.
 const CONNECTIONS: u32 = 32;
 const PATIENCE: Duration = Duration::from_secs(5);
-const BUFFER: usize = 4_096;
 
 /// How requests ended.
 #[derive(Default)]
@@ -41,25 +43,40 @@ impl Count {
     }
 }
 
-/// Whole-machine CPU microseconds that a request took at the load's fixed rate.
+/// Whole-machine CPU microseconds that a request took at a rate.
 pub(super) fn cpu_us_per_request(
     client: &Namespace,
     target: SocketAddrV4,
-    load: Load,
+    (rate, keep_alive): (u32, bool),
     duration: Duration,
 ) -> Result<f64> {
     client.run_async(async || {
         let before = Usage::now()?;
-        let Count { done, failed } = match load {
-            Load::NewConnections => new_connections(target, load.fixed_rate(), duration).await?,
-            Load::KeepAlive => keep_alive(target, load.fixed_rate(), duration).await?,
+        let Count { done, failed } = if keep_alive {
+            over_connections(target, rate, duration).await?
+        } else {
+            new_connections(target, rate, duration).await?
         };
         let busy = before.busy_since()?;
-        let expected = f64::from(load.fixed_rate()) * duration.as_secs_f64();
+        let expected = f64::from(rate) * duration.as_secs_f64();
         ensure!(f64::from(done) > 0.9 * expected, "only {done} of {expected} requests were done");
         ensure!(failed * 1_000 <= done, "{failed} of {expected} requests failed");
         Ok(busy.as_secs_f64() * 1e6 / f64::from(done))
     })?
+}
+
+/// Whole-machine CPU microseconds that a megabyte took at a rate in bits a second.
+pub(super) fn cpu_us_per_megabyte(
+    client: &Namespace,
+    target: SocketAddrV4,
+    rate: u32,
+    duration: Duration,
+) -> Result<f64> {
+    let before = Usage::now()?;
+    let Transfer { bytes, bits_per_second } = iperf::send(client, target, duration, Some(rate))?;
+    let busy = before.busy_since()?;
+    ensure!(bits_per_second > 0.9 * f64::from(rate), "only {bits_per_second:.0} bits/s arrived");
+    Ok(busy.as_secs_f64() * 1e12 / bytes)
 }
 
 /// Opens connections at a rate, with one request each.
@@ -87,17 +104,8 @@ async fn new_connections(target: SocketAddrV4, rate: u32, duration: Duration) ->
     Ok(count)
 }
 
-async fn fetch_once(target: SocketAddrV4) -> Result<()> {
-    let mut stream = TcpStream::connect(target).await?;
-    stream.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").await?;
-    let mut answer = Vec::with_capacity(BUFFER);
-    stream.read_to_end(&mut answer).await?;
-    ensure!(answer.starts_with(b"HTTP/1.1 200"), "an answer is not 200 OK");
-    Ok(())
-}
-
 /// Makes requests at a rate over connections that stay.
-async fn keep_alive(target: SocketAddrV4, rate: u32, duration: Duration) -> Result<Count> {
+async fn over_connections(target: SocketAddrV4, rate: u32, duration: Duration) -> Result<Count> {
     let period = Duration::from_secs(1) * CONNECTIONS / rate;
     let mut connections = JoinSet::new();
     for _ in 0..CONNECTIONS {
@@ -114,15 +122,11 @@ async fn fetch_often(target: SocketAddrV4, period: Duration, duration: Duration)
     let mut stream = TcpStream::connect(target).await?;
     stream.set_nodelay(true)?;
     let mut clock = interval(period);
-    let mut answer = [0; BUFFER];
     let mut done = 0;
     let end = Instant::now() + duration;
     while Instant::now() < end {
         clock.tick().await;
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n").await?;
-        // The answer is one segment.
-        let length = timeout(PATIENCE, stream.read(&mut answer)).await??;
-        ensure!(answer[..length].starts_with(b"HTTP/1.1 200"), "an answer is not 200 OK");
+        timeout(PATIENCE, fetch(&mut stream)).await??;
         done += 1;
     }
     Ok(done)

@@ -2,120 +2,110 @@
 
 mod candidate;
 mod configuration;
+mod contender;
 mod cpu;
 mod fixed_rate;
+pub mod http;
+mod iperf;
+mod load;
+mod row;
 mod stage;
 mod wrk;
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use serde::Serialize;
+use anyhow::Result;
 
-pub use self::candidate::Candidate;
-use self::{stage::Stage, wrk::Throughput};
-use crate::{Plan, statistics::Sample};
+pub use self::{
+    candidate::{Candidate, xdplb_binary},
+    configuration::INSIDE,
+    load::Load,
+    row::Row,
+    stage::Stage,
+};
+use self::{contender::Contender, cpu::Patience};
+use crate::{Plan, report::Failures, statistics::Sample};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Load {
-    /// One for each request.
-    NewConnections,
-    KeepAlive,
-}
+pub const SERVERS: usize = 3;
 
-impl Load {
-    pub const ALL: [Self; 2] = [Self::NewConnections, Self::KeepAlive];
-
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NewConnections => "new_connections",
-            Self::KeepAlive => "keep_alive",
-        }
-    }
-
-    /// Requests a second that every candidate can do, at which CPU is compared.
-    #[must_use]
-    pub fn fixed_rate(self) -> u32 {
-        match self {
-            Self::NewConnections => 2_400,
-            Self::KeepAlive => 10_000,
-        }
-    }
+/// How much is measured.
+pub struct Extent {
+    /// At a fixed rate, for CPU.
+    pub cpu_rounds: u32,
+    pub cpu_duration: Duration,
+    /// As much as goes.
+    pub throughput_rounds: u32,
+    pub throughput_duration: Duration,
+    /// To wait for others who keep the machine busy, and to repeat rounds that they disturbed.
+    pub patience: Duration,
 }
 
 /// What one candidate did under one load.
-pub struct Outcome {
-    pub candidate: Candidate,
-    pub load: Load,
-    pub requests_per_s: Sample,
-    pub p50_us: Sample,
-    pub p99_us: Sample,
-    /// Of the whole machine, at the fixed rate.
-    pub cpu_us_per_request: Sample,
-    /// Less what plain routing took in the same round.
-    pub marginal_cpu_us_per_request: Sample,
-    /// Rounds in which something else kept the machine busy.
-    pub disturbed: usize,
+struct Outcome {
+    candidate: Candidate,
+    load: Load,
+    /// Requests a second, or bits.
+    throughput: Sample,
+    /// Of requests.
+    latency: Option<Latency>,
+    /// Microseconds of the whole machine at the fixed rate, for a request or a megabyte, of rounds
+    /// that nothing disturbed, if there are any.
+    cpu_us: Sample,
+    /// Less what plain routing took in the same round, if nothing disturbed either.
+    marginal_cpu_us: Option<Sample>,
+    /// Rounds of CPU in which something else kept the machine busy.
+    disturbed: usize,
 }
 
-/// One round of one candidate under one load.
-struct Round {
-    throughput: Throughput,
-    cpu_us: f64,
-    calm: bool,
+/// Microseconds.
+struct Latency {
+    p50: Sample,
+    p99: Sample,
+    p999: Sample,
 }
 
-/// How long each measurement takes.
-pub struct Durations {
-    pub throughput: Duration,
-    pub fixed_rate: Duration,
-}
-
-/// Measures all candidates in turn, several times.
-pub fn measure(plan: &Plan) -> Result<Vec<Outcome>> {
-    eprintln!("Setting {} beds up", Candidate::ALL.len());
-    let mut stages = Vec::new();
-    for candidate in Candidate::ALL {
-        Plan::check()?;
-        let stage = Stage::set_up(candidate);
-        stages.push(stage.with_context(|| format!("cannot set {} up", candidate.name()))?);
-    }
-    let mut outcomes = Vec::new();
+/// Measures all candidates in turn, several times. One that cannot be measured leaves a word in
+/// `failures`, and what it did before that counts.
+pub fn measure(extent: &Extent, failures: &mut Failures) -> Result<Vec<Row>> {
+    let mut contenders = set_up(failures)?;
+    let mut patience = Patience::new(extent.patience);
+    let mut rows = Vec::new();
     for load in Load::ALL {
-        let mut rounds: Vec<Vec<Round>> = stages.iter().map(|_| Vec::new()).collect();
-        for round in 1..=plan.peer_rounds {
-            eprintln!("Measuring {}, round {round} of {}", load.name(), plan.peer_rounds);
-            for (stage, rounds) in stages.iter().zip(&mut rounds) {
+        let rounds = extent.cpu_rounds.max(extent.throughput_rounds);
+        for round in 1..=rounds {
+            eprintln!("Measuring {}, round {round} of {rounds}", load.name());
+            for contender in contenders.iter_mut().filter(|one| one.stands) {
                 Plan::check()?;
-                let name = stage.candidate.name();
-                let round = stage.play(load, &plan.durations);
-                rounds.push(round.with_context(|| format!("{name} failed under load"))?);
+                if let Err(error) = contender.play(load, round, extent, &mut patience) {
+                    Plan::check()?;
+                    contender.stands = false;
+                    failures.add(&error.context(contender.failure(load)));
+                }
             }
         }
-        outcomes.extend(outcomes_of(load, &stages, &rounds));
+        rows.extend(outcomes_of(load, &mut contenders).iter().map(Row::from));
     }
-    Ok(outcomes)
+    Ok(rows)
 }
 
-fn outcomes_of(load: Load, stages: &[Stage], rounds: &[Vec<Round>]) -> Vec<Outcome> {
-    let baseline = stages.iter().position(|stage| stage.candidate == Candidate::Routing);
-    let baseline = &rounds[baseline.expect("routing is a candidate")];
-    let outcome = |(stage, rounds): (&Stage, &Vec<Round>)| {
-        let sample = |value: fn(&Round) -> f64| Sample::new(rounds.iter().map(value).collect());
-        let marginal =
-            rounds.iter().zip(baseline).map(|(own, routing)| own.cpu_us - routing.cpu_us);
-        Outcome {
-            candidate: stage.candidate,
-            load,
-            requests_per_s: sample(|round| round.throughput.requests_per_s()),
-            p50_us: sample(|round| round.throughput.p50_us),
-            p99_us: sample(|round| round.throughput.p99_us),
-            cpu_us_per_request: sample(|round| round.cpu_us),
-            marginal_cpu_us_per_request: Sample::new(marginal.collect()),
-            disturbed: rounds.iter().filter(|round| !round.calm).count(),
+fn set_up(failures: &mut Failures) -> Result<Vec<Contender>> {
+    eprintln!("Setting {} beds up", Candidate::ALL.len());
+    let mut contenders = Vec::new();
+    for candidate in Candidate::ALL {
+        Plan::check()?;
+        match Stage::set_up(candidate, "bench", SERVERS) {
+            Ok(stage) => contenders.push(Contender::new(stage)),
+            Err(error) => {
+                Plan::check()?;
+                failures.add(&error.context(format!("cannot set {} up", candidate.name())));
+            }
         }
-    };
-    stages.iter().zip(rounds).map(outcome).collect()
+    }
+    Ok(contenders)
+}
+
+fn outcomes_of(load: Load, contenders: &mut [Contender]) -> Vec<Outcome> {
+    let baseline = contenders.iter().find(|one| one.candidate() == Candidate::Routing);
+    let baseline = baseline.map_or_else(Vec::new, |routing| routing.score.cpu.clone());
+    contenders.iter_mut().filter_map(|one| one.take_outcome(load, &baseline)).collect()
 }

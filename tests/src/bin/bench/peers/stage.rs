@@ -13,47 +13,91 @@ use anyhow::{Context as _, Result, bail, ensure};
 use lb_userspace::bed::Bed;
 
 use super::{
-    Durations, Load, Round,
+    Load,
     candidate::{self, Candidate},
-    configuration, cpu, fixed_rate,
-    wrk::Wrk,
+    configuration, fixed_rate, iperf,
+    wrk::{Throughput, Wrk},
 };
+use crate::programs::Attached;
 
-const BACKENDS: usize = 3;
 const START: Duration = Duration::from_secs(10);
 const START_INTERVAL: Duration = Duration::from_millis(50);
 
-pub(super) struct Stage {
+pub struct Stage {
     pub(super) candidate: Candidate,
-    bed: Bed,
+    _programs: Option<Attached>,
     wrk: Wrk,
+    pub bed: Bed,
 }
 
 impl Stage {
-    pub(super) fn set_up(candidate: Candidate) -> Result<Self> {
-        let prefix = format!("bench-{}", candidate.name());
+    /// In a bed of this prefix and the candidate's name, with some servers.
+    pub fn set_up(candidate: Candidate, prefix: &str, servers: usize) -> Result<Self> {
+        let prefix = format!("{prefix}-{}", candidate.name());
         Bed::remove(&prefix)?;
-        let bed = Bed::two_arm(&prefix, BACKENDS)?;
+        let bed = Bed::two_arm(&prefix, servers)?;
         start_servers(&bed)?;
-        candidate.start(&bed)?;
+        let programs = candidate.start(&bed)?;
         let wrk = Wrk::new(bed.directory())?;
-        let stage = Self { candidate, bed, wrk };
+        let stage = Self { candidate, _programs: programs, wrk, bed };
         stage.await_answer()?;
         Ok(stage)
     }
 
-    pub(super) fn play(&self, load: Load, durations: &Durations) -> Result<Round> {
+    /// Where clients connect to.
+    #[must_use]
+    pub fn target(&self) -> SocketAddrV4 {
+        self.candidate.target(&self.bed)
+    }
+
+    /// Has the balancer take frames that XDP sends it from the other end of its cable: without a
+    /// program of its own its interface does so only with GRO.
+    pub fn take_frames_of_xdp(&self) -> Result<()> {
+        if self.candidate.uses_xdp() {
+            return Ok(());
+        }
+        let mut ethtool = Command::new("ethtool");
+        ethtool.args(["-K", "eth0", "gro", "on"]);
+        candidate::finish(self.bed.balancer(), &mut ethtool)
+    }
+
+    /// Whole-machine CPU microseconds for a request or a megabyte at the load's fixed rate.
+    pub(super) fn cpu_us(&self, load: Load, duration: Duration) -> Result<f64> {
         let client = &self.bed.clients()[0].namespace;
-        let target = self.candidate.target(&self.bed);
-        self.forget_closed_connections()?;
-        let calm = cpu::await_calm()?;
-        let cpu_us = fixed_rate::cpu_us_per_request(client, target, load, durations.fixed_rate)?;
-        let throughput = self.wrk.run(client, target, load, durations.throughput)?;
-        Ok(Round { throughput, cpu_us, calm })
+        let rate = load.fixed_rate();
+        let requests = |keep_alive| {
+            let load = (rate, keep_alive);
+            fixed_rate::cpu_us_per_request(client, self.target(), load, duration)
+        };
+        match load {
+            Load::NewConnections => requests(false),
+            Load::KeepAlive => requests(true),
+            Load::Bulk => {
+                fixed_rate::cpu_us_per_megabyte(client, self.bulk_target(), rate, duration)
+            }
+        }
+    }
+
+    /// As much as goes.
+    pub(super) fn throughput(&self, load: Load, duration: Duration) -> Result<Throughput> {
+        let client = &self.bed.clients()[0].namespace;
+        match load {
+            Load::NewConnections => self.wrk.run(client, self.target(), false, duration),
+            Load::KeepAlive => self.wrk.run(client, self.target(), true, duration),
+            Load::Bulk => {
+                let transfer = iperf::send(client, self.bulk_target(), duration, None)?;
+                let per_second = transfer.bits_per_second;
+                Ok(Throughput { per_second, p50_us: None, p99_us: None, p999_us: None })
+            }
+        }
+    }
+
+    fn bulk_target(&self) -> SocketAddrV4 {
+        self.candidate.bulk_target(&self.bed)
     }
 
     /// So that no round meets the connections of an earlier one.
-    fn forget_closed_connections(&self) -> Result<()> {
+    pub(super) fn forget_closed_connections(&self) -> Result<()> {
         let hosts = self.bed.backends().iter().map(|host| &host.namespace);
         for namespace in hosts.chain([self.bed.balancer()]) {
             let mut ss = Command::new("ss");
@@ -64,7 +108,7 @@ impl Stage {
     }
 
     fn await_answer(&self) -> Result<()> {
-        let target = self.candidate.target(&self.bed);
+        let target = self.target();
         let client = &self.bed.clients()[0].namespace;
         let end = Instant::now() + START;
         loop {
@@ -81,7 +125,7 @@ impl Stage {
     }
 }
 
-/// One nginx in each backend.
+/// One nginx in each backend, and iperf3 in the first.
 fn start_servers(bed: &Bed) -> Result<()> {
     for (nth, host) in bed.backends().iter().enumerate() {
         let file = |extension| bed.directory().join(format!("backend{nth}.{extension}"));
@@ -90,7 +134,9 @@ fn start_servers(bed: &Bed) -> Result<()> {
         nginx.arg("-c").arg(file("conf"));
         candidate::spawn(&host.namespace, &mut nginx, &file("log"))?;
     }
-    Ok(())
+    // One, as all connections of a run are to meet the same.
+    let log = bed.directory().join("iperf.log");
+    candidate::spawn(&bed.backends()[0].namespace, &mut iperf::server(), &log)
 }
 
 fn ask(target: SocketAddrV4) -> Result<()> {

@@ -12,8 +12,6 @@ use anyhow::{Context as _, Result, ensure};
 use lb_userspace::bed::Namespace;
 use serde::Deserialize;
 
-use super::Load;
-
 const CONNECTIONS: u32 = 64;
 
 /// Has wrk say in JSON what it says in prose.
@@ -21,8 +19,9 @@ const SCRIPT: &str = r#"
 done = function(summary, latency)
     local errors = summary.errors
     io.write(string.format(
-        '\n{"requests":%d,"duration_us":%d,"p50_us":%d,"p99_us":%d,"errors":%d}\n',
+        '\n{"requests":%d,"duration_us":%d,"p50_us":%d,"p99_us":%d,"p999_us":%d,"errors":%d}\n',
         summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+        latency:percentile(99.9),
         errors.connect + errors.read + errors.write + errors.status + errors.timeout))
 end
 "#;
@@ -33,18 +32,24 @@ pub(super) struct Wrk {
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
-pub(super) struct Throughput {
+struct Report {
     requests: u32,
     duration_us: u64,
     errors: u32,
-    pub(super) p50_us: f64,
-    pub(super) p99_us: f64,
+    p50_us: f64,
+    p99_us: f64,
+    p999_us: f64,
 }
 
-impl Throughput {
-    pub(super) fn requests_per_s(&self) -> f64 {
-        f64::from(self.requests) / Duration::from_micros(self.duration_us).as_secs_f64()
-    }
+/// What went at full tilt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Throughput {
+    /// Requests or bits.
+    pub(super) per_second: f64,
+    /// How long requests took.
+    pub(super) p50_us: Option<f64>,
+    pub(super) p99_us: Option<f64>,
+    pub(super) p999_us: Option<f64>,
 }
 
 impl Wrk {
@@ -58,7 +63,7 @@ impl Wrk {
         &self,
         client: &Namespace,
         target: SocketAddrV4,
-        load: Load,
+        keep_alive: bool,
         duration: Duration,
     ) -> Result<Throughput> {
         let mut wrk = Command::new("wrk");
@@ -66,7 +71,7 @@ impl Wrk {
             .args(["--duration", &format!("{}s", duration.as_secs())])
             .arg("--script")
             .arg(&self.script);
-        if load == Load::NewConnections {
+        if !keep_alive {
             wrk.args(["--header", "Connection: close"]);
         }
         wrk.arg(format!("http://{target}/")).stdin(Stdio::null()).stdout(Stdio::piped());
@@ -74,10 +79,16 @@ impl Wrk {
         ensure!(output.status.success(), "wrk failed: {}", output.status);
         let prose = String::from_utf8_lossy(&output.stdout);
         let last = prose.lines().last().context("wrk says nothing")?;
-        let throughput: Throughput =
+        let report: Report =
             serde_json::from_str(last).with_context(|| format!("wrk says: {prose}"))?;
-        let Throughput { requests, errors, .. } = throughput;
+        let Report { requests, errors, .. } = report;
         ensure!(errors * 1_000 <= requests, "{errors} of {requests} requests failed");
-        Ok(throughput)
+        let duration = Duration::from_micros(report.duration_us);
+        Ok(Throughput {
+            per_second: f64::from(requests) / duration.as_secs_f64(),
+            p50_us: Some(report.p50_us),
+            p99_us: Some(report.p99_us),
+            p999_us: Some(report.p999_us),
+        })
     }
 }

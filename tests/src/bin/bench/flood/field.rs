@@ -1,0 +1,107 @@
+//! A candidate, its clients, and an attacker whose sources are not his own.
+
+use std::{
+    net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket},
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Instant,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use lb_common::template::FRAME_LENGTH;
+use lb_tests::frame::Flags;
+use lb_userspace::bed::Bed;
+
+use super::{Extent, Round, clients};
+use crate::{
+    generator::{self, Generator, Pace, frame, mac},
+    packets::pin_to_one_cpu,
+    peers::{Candidate, INSIDE, SERVERS, Stage},
+    programs::Attached,
+};
+
+/// The first source of the flood, and those of its /16 are the others.
+const SOURCE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 0), 0);
+const SOURCE_PREFIX: u8 = 16;
+const SOURCE_DOUBLINGS: u32 = u32::BITS;
+
+const CONNECTIONS: usize = 16;
+
+/// The balancer's interface towards clients, and the other end of its cable.
+const NEAR: &str = "eth0";
+const FAR: &str = "balancer-eth0";
+
+pub(super) struct Field {
+    stage: Stage,
+    syn: [u8; FRAME_LENGTH],
+    _sink: Attached,
+}
+
+impl Field {
+    pub(super) fn set_up(candidate: Candidate) -> Result<Self> {
+        // Routing stands for a server of its own, whose kernel has SYN cookies.
+        let servers = if candidate == Candidate::Routing { 1 } else { SERVERS };
+        let mut stage = Stage::set_up(candidate, "flood", servers)?;
+        stage.take_frames_of_xdp()?;
+        let target = stage.target();
+        let attacker = stage.bed.add_client()?.address;
+        let bed = &stage.bed;
+        let host = bed.clients().last().context("the attacker is gone")?;
+        // Answers to the flood go to the attacker, who is silent.
+        let sink = Attached::new("sink", &host.namespace, &["eth0"])?;
+        route_back(bed, attacker)?;
+        host.namespace.run(|| make_known(bed.vip()))??;
+        let macs = (mac(&host.namespace, "eth0")?, mac(bed.balancer(), NEAR)?);
+        let syn = frame(SOURCE, target, Flags::SYN, macs);
+        Ok(Self { stage, syn, _sink: sink })
+    }
+
+    /// Floods while clients go on.
+    pub(super) fn fight(&self, pace: Pace, extent: &Extent) -> Result<Round> {
+        let client = &self.stage.bed.clients()[0].namespace;
+        let target = self.stage.target();
+        let connect = || (0..CONNECTIONS).map(|_| TcpStream::connect(target)).collect();
+        let streams: Vec<TcpStream> = client.run::<std::io::Result<_>>(connect)??;
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let flood = scope.spawn(|| self.flood(pace, &over));
+            let clients = client.run_async(async || {
+                let canary = clients::canary(target, extent);
+                let established = clients::established(streams, extent);
+                tokio::try_join!(canary, established)
+            });
+            over.store(true, Ordering::Relaxed);
+            let flood = flood.join().map_err(|_| anyhow!("the generator panicked"))?;
+            let (canary, established) = clients??;
+            Ok(Round { syn_per_s: flood?, canary, established })
+        })
+    }
+
+    /// Sends until it is over; returns how many frames a second came to the balancer.
+    fn flood(&self, pace: Pace, over: &AtomicBool) -> Result<f64> {
+        let bed = &self.stage.bed;
+        let before = generator::received(bed.balancer(), NEAR)?;
+        let start = Instant::now();
+        bed.switch().run(|| {
+            pin_to_one_cpu()?;
+            let generator = Generator::new(self.syn, SOURCE_DOUBLINGS, FAR)?;
+            generator.send_while(pace, || !over.load(Ordering::Relaxed))
+        })??;
+        let arrived = generator::received(bed.balancer(), NEAR)? - before;
+        #[expect(clippy::cast_precision_loss, reason = "no flood has 2^52 frames")]
+        Ok(arrived as f64 / start.elapsed().as_secs_f64())
+    }
+}
+
+fn route_back(bed: &Bed, attacker: Ipv4Addr) -> Result<()> {
+    bed.balancer().add_route(*SOURCE.ip(), SOURCE_PREFIX, attacker)?;
+    let mut backends = bed.backends().iter();
+    backends.try_for_each(|host| host.namespace.add_route(*SOURCE.ip(), SOURCE_PREFIX, INSIDE))
+}
+
+/// Sends something, so that neighbours and bridges learn where this host is.
+fn make_known(to: Ipv4Addr) -> Result<()> {
+    const DISCARD: u16 = 9;
+    UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?.send_to(&[], (to, DISCARD))?;
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! A SYN flood to the very port that is served, and what becomes of those who mean it.
+
+mod clients;
+mod field;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use self::{clients::Fates, field::Field};
+use crate::{Plan, generator::Pace, peers::Candidate, report::Failures, statistics::Sample};
+
+const CANDIDATES: [Candidate; 4] =
+    [Candidate::Routing, Candidate::Xdplb, Candidate::Nftables, Candidate::Haproxy];
+
+/// How much is measured.
+pub struct Extent {
+    pub rounds: u32,
+    pub paces: &'static [Pace],
+    /// Of the flood alone, so that tables fill.
+    pub lead: Duration,
+    /// Of canary requests.
+    pub duration: Duration,
+}
+
+impl Extent {
+    fn whole(&self) -> Duration {
+        self.lead + self.duration
+    }
+}
+
+/// What became of requests under a flood.
+#[derive(Serialize)]
+pub struct Row {
+    pub candidate: Candidate,
+    /// What was to be sent; nothing for as much as would go.
+    pub asked_syn_per_s: Option<u32>,
+    /// What came to the candidate.
+    pub syn_per_s: f64,
+    pub rounds: usize,
+    pub canary_requests: usize,
+    pub canary_lost: usize,
+    /// Of those that were answered.
+    pub canary_p50_us: Option<f64>,
+    pub canary_p99_us: Option<f64>,
+    pub established_requests: usize,
+    pub established_lost: usize,
+}
+
+/// One round of one candidate.
+struct Round {
+    syn_per_s: f64,
+    canary: Fates,
+    established: Fates,
+}
+
+impl Row {
+    fn new(candidate: Candidate, pace: Pace, rounds: &[Round]) -> Self {
+        let canary = Fates::all(rounds.iter().map(|round| &round.canary));
+        let established = Fates::all(rounds.iter().map(|round| &round.established));
+        let latency = canary.latencies_us();
+        Self {
+            candidate,
+            asked_syn_per_s: match pace {
+                Pace::PerSecond(rate) => Some(rate),
+                Pace::FullTilt => None,
+            },
+            syn_per_s: Sample::new(rounds.iter().map(|round| round.syn_per_s).collect()).median(),
+            rounds: rounds.len(),
+            canary_requests: canary.requests(),
+            canary_lost: canary.lost,
+            canary_p50_us: latency.as_ref().map(|sample| sample.quantile(0.5)),
+            canary_p99_us: latency.as_ref().map(|sample| sample.quantile(0.99)),
+            established_requests: established.requests(),
+            established_lost: established.lost,
+        }
+    }
+}
+
+/// Floods each candidate at each pace, in a new bed each time: no flood finds what the one before
+/// has left. A candidate that cannot be measured leaves a word in `failures`.
+pub fn measure(extent: &Extent, failures: &mut Failures) -> Result<Vec<Row>> {
+    let mut rows = Vec::new();
+    for pace in extent.paces {
+        for candidate in CANDIDATES {
+            let rounds = (1..=extent.rounds).map(|round| {
+                Plan::check()?;
+                let name = candidate.name();
+                eprintln!("Flooding {name}, {pace}, round {round} of {}", extent.rounds);
+                Field::set_up(candidate)?.fight(*pace, extent)
+            });
+            match rounds.collect::<Result<Vec<_>>>() {
+                Ok(rounds) => rows.push(Row::new(candidate, *pace, &rounds)),
+                Err(error) => {
+                    Plan::check()?;
+                    failures.add(&error.context(format!("{} under a flood", candidate.name())));
+                }
+            }
+        }
+    }
+    Ok(rows)
+}

@@ -1,0 +1,86 @@
+//! Packets a second through a veth: frames come in, are handled, and go out again, all on one CPU.
+
+mod stand;
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use self::stand::Stand;
+use crate::{Plan, statistics::Sample};
+
+/// What handles the frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Handler {
+    /// They end here: what the generator and one veth cost.
+    Drop,
+    /// They go back as they are.
+    Null,
+    /// xdplb knows their connection, and sends them on to its backend.
+    Known,
+}
+
+impl Handler {
+    const ALL: [Self; 3] = [Self::Drop, Self::Null, Self::Known];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Null => "null",
+            Self::Known => "known",
+        }
+    }
+}
+
+/// Packets a second that one program has handled.
+#[derive(Serialize)]
+pub struct Row {
+    pub program: Handler,
+    pub pps_min: f64,
+    pub pps_median: f64,
+    pub pps_max: f64,
+    pub rounds: usize,
+}
+
+impl Row {
+    fn new(program: Handler, pps: Vec<f64>) -> Self {
+        let pps = Sample::new(pps);
+        Self {
+            program,
+            pps_min: pps.min(),
+            pps_median: pps.median(),
+            pps_max: pps.max(),
+            rounds: pps.rounds(),
+        }
+    }
+}
+
+/// How much is measured.
+pub struct Extent {
+    pub rounds: u32,
+    pub duration: Duration,
+}
+
+/// Measures all programs in turn, several times.
+pub fn measure(extent: &Extent) -> Result<Vec<Row>> {
+    eprintln!("Measuring live frames");
+    let mut stands = Vec::new();
+    for handler in Handler::ALL {
+        Plan::check()?;
+        let stand = Stand::set_up(handler);
+        stands.push(stand.with_context(|| format!("cannot set {} up", handler.name()))?);
+    }
+    let mut pps = vec![Vec::new(); stands.len()];
+    // The first round warms up.
+    for round in 0..=extent.rounds {
+        for (stand, pps) in stands.iter().zip(&mut pps) {
+            Plan::check()?;
+            let measured = stand.packets_per_second(extent.duration)?;
+            pps.extend((round > 0).then_some(measured));
+        }
+    }
+    Ok(Handler::ALL.into_iter().zip(pps).map(|(handler, pps)| Row::new(handler, pps)).collect())
+}
