@@ -38,8 +38,8 @@ fn xdp_tx(_ctx: XdpContext) -> u32 {
 /// Writes the next frame over the one that is there and hands it to the program. Runs on one CPU
 /// at a time.
 #[xdp(frags)]
-fn harness(ctx: XdpContext) -> u32 {
-    let (Some(template), Some(frame)) = (TEMPLATE.get_ptr_mut(0), room(&ctx)) else {
+fn harness(mut ctx: XdpContext) -> u32 {
+    let (Some(template), Some(frame)) = (TEMPLATE.get_ptr_mut(0), room(&mut ctx)) else {
         return xdp_action::XDP_ABORTED;
     };
     // SAFETY: the map's value is valid, and nothing else refers to it.
@@ -52,8 +52,8 @@ fn harness(ctx: XdpContext) -> u32 {
 
 /// Writes the next frame over the one that is there and sends it. Runs on one CPU at a time.
 #[xdp]
-fn generate(ctx: XdpContext) -> u32 {
-    let (Some(volley), Some(frame)) = (VOLLEY.get_ptr_mut(0), room(&ctx)) else {
+fn generate(mut ctx: XdpContext) -> u32 {
+    let (Some(volley), Some(frame)) = (VOLLEY.get_ptr_mut(0), room(&mut ctx)) else {
         return xdp_action::XDP_ABORTED;
     };
     // SAFETY: the map's value is valid, and nothing else refers to it.
@@ -83,8 +83,8 @@ fn xdp_pass(_ctx: XdpContext) -> u32 {
 }
 
 /// The frame of a test run.
-#[inline(always)]
-fn room(ctx: &XdpContext) -> Option<&mut [u64; FRAME_LENGTH / 8]> {
+#[inline]
+fn room(ctx: &mut XdpContext) -> Option<&mut [u64; FRAME_LENGTH / 8]> {
     if ctx.data() + FRAME_LENGTH > ctx.data_end() {
         return None;
     }

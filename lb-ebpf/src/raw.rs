@@ -66,21 +66,20 @@ impl Packet {
     /// Whether the frame has this many bytes, in all of its buffers.
     #[inline(always)]
     pub(crate) fn holds(&self, length: usize) -> bool {
-        length <= self.length() || length <= self.whole_length()
+        length <= self.length() || length as u64 <= self.whole_length()
     }
 
     /// Bytes from the Ethernet header on, in all of its buffers. A helper call.
     #[inline(always)]
-    fn whole_length(&self) -> usize {
+    fn whole_length(&self) -> u64 {
         // SAFETY: the context is valid.
-        let length = unsafe { bpf_xdp_get_buff_len(self.ctx.ctx) };
-        length as usize
+        unsafe { bpf_xdp_get_buff_len(self.ctx.ctx) }
     }
 
     /// Cuts the frame's tail off, so that `length` bytes remain.
     #[inline(always)]
     pub(crate) fn truncate(&mut self, length: usize) -> Option<()> {
-        let excess = self.whole_length().checked_sub(length)?;
+        let excess = self.whole_length().checked_sub(length as u64)?;
         let delta = -i32::try_from(excess).ok()?;
         // SAFETY: the context is valid, and no reference into the frame outlives `&mut self`.
         let failed = unsafe { bpf_xdp_adjust_tail(self.ctx.ctx, delta) };

@@ -32,7 +32,7 @@ pub(crate) fn open(key: &FlowKey, backend: u32, client: Hop) -> Result<Entry, Re
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn flow_open(addresses: u64, ports: u32, backend: u32, first: u64, rest: u64) -> u64 {
+extern "C" fn flow_open(addresses: u64, ports: u32, backend: u32, first: u64, rest: u64) -> u32 {
     let key = FlowKey::of_words(addresses, ports);
     pack(open_pair(&key, backend, Hop::of_words([first, rest])))
 }
@@ -131,22 +131,23 @@ fn take_port(outside: &FlowKey, now: u32) -> Result<(), Reason> {
     Ok(())
 }
 
-const REFUSED: u64 = 1 << 32;
+/// More than any [`Place`].
+const REFUSED: u32 = 1 << 31;
 
 #[inline(always)]
-fn pack(opened: Result<Place, Reason>) -> u64 {
+fn pack(opened: Result<Place, Reason>) -> u32 {
     match opened {
-        Ok(Place(place)) => place.into(),
-        Err(reason) => REFUSED | reason as u64,
+        Ok(Place(place)) => place,
+        Err(reason) => REFUSED | reason as u32,
     }
 }
 
 #[inline(always)]
-fn unpack(opened: u64) -> Result<Place, Reason> {
+fn unpack(opened: u32) -> Result<Place, Reason> {
     if opened & REFUSED == 0 {
-        return Ok(Place(opened as u32));
+        return Ok(Place(opened));
     }
-    Err(match opened as u32 {
+    Err(match opened & !REFUSED {
         code if code == Reason::Unreachable as u32 => Reason::Unreachable,
         code if code == Reason::PortsExhausted as u32 => Reason::PortsExhausted,
         code if code == Reason::TableFull as u32 => Reason::TableFull,

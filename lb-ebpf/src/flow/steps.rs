@@ -96,14 +96,14 @@ extern "C" fn flow_revive(place: u32, tag: u64) -> u32 {
 
 #[inline(always)]
 pub(super) fn remark(entry: Entry, set: u16, cleared: u16) {
-    flow_remark(entry.place.0, entry.tag.word(), set.into(), cleared.into());
+    flow_remark(entry.place.0, entry.tag.word(), set, cleared);
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn flow_remark(place: u32, tag: u64, set: u32, cleared: u32) -> u32 {
+extern "C" fn flow_remark(place: u32, tag: u64, set: u16, cleared: u16) -> u32 {
     if let Some(entry) = entry(place, tag) {
-        table::remark(Flows, entry, set as u16, cleared as u16);
+        table::remark(Flows, entry, set, cleared);
     }
     0
 }
