@@ -36,10 +36,9 @@ impl Volley {
 
     /// Writes the frame of the next client, with checksums that a server takes.
     #[inline]
-    pub fn write_next(&mut self, frame: &mut [u64; FRAME_LENGTH / 8]) {
+    pub fn write_next(&mut self, frame: &mut [u8; FRAME_LENGTH]) {
         self.template.write_next(frame);
-        let bytes: &mut [u8; FRAME_LENGTH] = bytemuck::must_cast_mut(frame);
-        let headers: &mut Headers = bytemuck::from_bytes_mut(&mut bytes[..size_of::<Headers>()]);
+        let headers: &mut Headers = bytemuck::from_bytes_mut(&mut frame[..size_of::<Headers>()]);
         let address = Delta::NONE.address(self.src, headers.ip.src);
         let port = Delta::NONE.port(self.src_port, headers.tcp.src_port);
         headers.ip.checksum = address.apply(headers.ip.checksum);

@@ -84,12 +84,12 @@ fn xdp_pass(_ctx: XdpContext) -> u32 {
 
 /// The frame of a test run.
 #[inline]
-fn room(ctx: &mut XdpContext) -> Option<&mut [u64; FRAME_LENGTH / 8]> {
+fn room(ctx: &mut XdpContext) -> Option<&mut [u8; FRAME_LENGTH]> {
     if ctx.data() + FRAME_LENGTH > ctx.data_end() {
         return None;
     }
-    let frame = ctx.data() as *mut [u64; FRAME_LENGTH / 8];
-    // SAFETY: the bytes lie in the frame, which starts 256 bytes into a page in a test run.
+    let frame = ctx.data() as *mut [u8; FRAME_LENGTH];
+    // SAFETY: the bytes lie in the frame, and any address is aligned for them.
     Some(unsafe { &mut *frame })
 }
 
