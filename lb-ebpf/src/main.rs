@@ -5,7 +5,7 @@
 #![expect(internal_features, reason = "core offers no atomics for BPF but the intrinsics")]
 #![expect(clippy::inline_always, reason = "a call costs a spill of all that is known of the frame")]
 #![expect(clippy::needless_borrows_for_generic_args, reason = "keys by value cost instructions")]
-#![feature(core_intrinsics)]
+#![feature(asm_experimental_arch, core_intrinsics)]
 
 mod balance;
 mod egress;

@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "frames, map values and helpers are pointers to the verifier")]
 
 use core::{
+    arch::asm,
     intrinsics::{AtomicOrdering, atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg},
     mem::offset_of,
     ptr::NonNull,
@@ -117,12 +118,17 @@ pub(crate) fn of_this_cpu<T>(value: *mut T) -> &'static mut T {
     unsafe { &mut *value }
 }
 
-/// A number that the compiler knows nothing of. To the verifier a global function may return any
-/// number; the compiler looks into it and leaves out the checks that the verifier then misses.
+/// The way, which is less than [`WAYS`], in a form that the verifier sees it in. A mask in Rust is
+/// left out where the compiler knows of the bound from elsewhere.
 #[inline(always)]
-pub(crate) fn opaque(number: u32) -> u32 {
-    // SAFETY: the pointer comes from a reference.
-    unsafe { (&raw const number).read_volatile() }
+fn masked(way: u32) -> usize {
+    let mut way = way as usize;
+    // SAFETY: touches nothing but the register.
+    unsafe {
+        asm!("{way} &= {last}", way = inout(reg) way, last = const WAYS - 1,
+            options(pure, nomem, nostack));
+    }
+    way
 }
 
 /// What makes the flow table's hash its own.
@@ -165,9 +171,8 @@ impl table::Bucket for Bucket {
 
     #[inline(always)]
     fn line(self, way: u32) -> Line {
-        let way = way as usize % WAYS as usize;
         // SAFETY: the bucket has that many lines.
-        Line(unsafe { self.0.add(way) })
+        Line(unsafe { self.0.add(masked(way)) })
     }
 }
 

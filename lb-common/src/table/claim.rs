@@ -3,8 +3,15 @@
 use super::{Bucket, CHOICES, Found, Hash, Line, Place, Table, Tag, WAYS, at, storage::swap};
 use crate::flow::{FlowKey, State, ticks};
 
-/// How many lines of a bucket half-open connections may take: a flood of them displaces itself.
+/// How many lines of a bucket half-open connections may keep: a flood of them displaces itself.
 pub const HALF_OPEN_WAYS: u32 = WAYS / 4;
+
+/// Beyond that a half-open connection makes room for a new one after this long a silence: a quarter
+/// of a second, in which most handshakes end.
+const HANDSHAKE: u32 = ticks::from_nanos(1_000_000_000 / 4);
+
+/// How many half-open lines a full bucket has in a flood: the oldest of them makes room at once.
+const FLOODED_WAYS: u32 = WAYS / 2;
 
 /// An established connection makes room for a new one only after this long a silence: a minute.
 const SILENCE: u32 = ticks::from_nanos(60 * 1_000_000_000);
@@ -105,7 +112,9 @@ pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32, choice: u
         }
     }
     if half_open >= HALF_OPEN_WAYS {
-        let oldest = table.victim(index, now, Victims::HalfOpen);
+        let is_flooded = free == 0 && half_open >= FLOODED_WAYS;
+        let victims = if is_flooded { Victims::HalfOpen } else { Victims::Stalled };
+        let oldest = table.victim(index, now, victims);
         if oldest < WAYS {
             return Place::new(index, oldest);
         }
@@ -134,6 +143,8 @@ pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32, choice: u
 pub enum Victims {
     /// Of those that have ended: there are other buckets to look in before anybody else goes.
     Closed,
+    /// Of half-open ones that nobody seems to go on with.
+    Stalled,
     HalfOpen,
     All,
 }
@@ -144,17 +155,19 @@ impl Victims {
     pub const fn from_number(number: u32) -> Self {
         match number {
             0 => Self::Closed,
-            1 => Self::HalfOpen,
+            1 => Self::Stalled,
+            2 => Self::HalfOpen,
             _ => Self::All,
         }
     }
 
     #[inline(always)]
-    const fn include(self, state: State) -> bool {
+    const fn include(self, state: State, idle: u32) -> bool {
         match self {
             Self::Closed => matches!(state, State::Closed),
+            Self::Stalled => matches!(state, State::HalfOpen) && idle >= HANDSHAKE,
             Self::HalfOpen => matches!(state, State::HalfOpen),
-            Self::All => true,
+            Self::All => !matches!(state, State::Established) || idle >= SILENCE,
         }
     }
 }
@@ -173,11 +186,8 @@ pub fn victim<T: Table>(table: T, bucket: u32, now: u32, victims: Victims) -> u3
             continue;
         }
         let state = tag.state();
-        if !victims.include(state) {
-            continue;
-        }
         let idle = ticks::between(line.seen(), now);
-        if matches!(state, State::Established) && idle < SILENCE {
+        if !victims.include(state, idle) {
             continue;
         }
         let worth = worth(state) << 32 | u64::from(u32::MAX - idle);

@@ -75,7 +75,12 @@ pub fn at<T: Table>(table: T, place: Place) -> Option<Found<T>> {
 
 #[inline(always)]
 fn elsewhere<T: Table>(table: T, hash: Hash, key: &FlowKey) -> Result<Option<Found<T>>, Busy> {
-    let place = table.search(hash, key);
+    let mut place = OVERFLOWED;
+    for choice in 0..CHOICES {
+        if place == OVERFLOWED {
+            place = table.search(hash, key, choice);
+        }
+    }
     if place == BUSY {
         return Err(Busy);
     }
@@ -88,29 +93,27 @@ fn elsewhere<T: Table>(table: T, hash: Hash, key: &FlowKey) -> Result<Option<Fou
 /// What [`search`] says instead of a place. No table is so large.
 const MISSING: Place = Place(u32::MAX);
 const BUSY: Place = Place(u32::MAX - 1);
+const OVERFLOWED: Place = Place(u32::MAX - 2);
 
-/// Looks through a whole bucket, and then through the next choice if this one has ever been full.
+/// Looks through the bucket of this choice. The next choice matters only if it has ever been full.
 #[inline(always)]
-pub fn search<T: Table>(table: T, hash: Hash, key: &FlowKey) -> Place {
-    for choice in 0..CHOICES {
-        let index = hash.bucket(choice, table.buckets());
-        let Some(bucket) = table.bucket(index) else { return MISSING };
-        for way in 0..WAYS {
-            let line = bucket.line(way);
-            let tag = line.tag();
-            if !tag.belongs_to(hash.fingerprint()) {
-                continue;
-            }
-            if tag.is_claimed() {
-                return BUSY;
-            }
-            if line.key() == *key {
-                return Place::new(index, way);
-            }
+pub fn search<T: Table>(table: T, hash: Hash, key: &FlowKey, choice: u32) -> Place {
+    let index = hash.bucket(choice, table.buckets());
+    let Some(bucket) = table.bucket(index) else { return MISSING };
+    for step in 0..WAYS {
+        // In the order in which they are given away, as most are where they should be or next to it.
+        let way = hash.home() ^ step;
+        let line = bucket.line(way);
+        let tag = line.tag();
+        if !tag.belongs_to(hash.fingerprint()) {
+            continue;
         }
-        if !bucket.line(0).tag().is_overflowed() {
-            return MISSING;
+        if tag.is_claimed() {
+            return BUSY;
+        }
+        if line.key() == *key {
+            return Place::new(index, way);
         }
     }
-    MISSING
+    if bucket.line(0).tag().is_overflowed() { OVERFLOWED } else { MISSING }
 }

@@ -37,7 +37,7 @@ use crate::flow::Flow;
 
 /// Lines of a bucket: so many that a bucket hardly ever overflows before the table is full, and so
 /// few that a look through all of them costs about as much as a look at one.
-pub const WAYS: u32 = 16;
+pub const WAYS: u32 = 8;
 
 /// Buckets that a flow may be in: the next one only if those before have been full.
 pub const CHOICES: u32 = 3;

@@ -29,8 +29,8 @@ pub trait Table: Copy {
     fn evicted(self, state: State);
 
     #[inline(always)]
-    fn search(self, hash: Hash, key: &FlowKey) -> Place {
-        search(self, hash, key)
+    fn search(self, hash: Hash, key: &FlowKey, choice: u32) -> Place {
+        search(self, hash, key, choice)
     }
 
     #[inline(always)]

@@ -46,8 +46,8 @@ impl Table for Flows {
     }
 
     #[inline(always)]
-    fn search(self, hash: Hash, key: &FlowKey) -> Place {
-        steps::search(hash, key)
+    fn search(self, hash: Hash, key: &FlowKey, choice: u32) -> Place {
+        steps::search(hash, key, choice)
     }
 
     #[inline(always)]

@@ -10,24 +10,23 @@ use lb_common::{
 };
 
 use super::{Entry, map::Flows};
-use crate::raw::opaque;
 
 #[inline(always)]
-pub(super) fn search(hash: Hash, key: &FlowKey) -> Place {
+pub(super) fn search(hash: Hash, key: &FlowKey, choice: u32) -> Place {
     let (addresses, ports) = key.as_words();
-    Place(opaque(flow_search(hash.0, addresses, ports)))
+    Place(flow_search(hash.0, addresses, ports, choice))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn flow_search(hash: u64, addresses: u64, ports: u32) -> u32 {
-    table::search(Flows, Hash(hash), &FlowKey::of_words(addresses, ports)).0
+extern "C" fn flow_search(hash: u64, addresses: u64, ports: u32, choice: u32) -> u32 {
+    table::search(Flows, Hash(hash), &FlowKey::of_words(addresses, ports), choice).0
 }
 
 #[inline(always)]
 pub(super) fn claim(key: &FlowKey, now: u32) -> Place {
     let (addresses, ports) = key.as_words();
-    Place(opaque(flow_claim(addresses, ports, now)))
+    Place(flow_claim(addresses, ports, now))
 }
 
 #[unsafe(no_mangle)]
@@ -39,7 +38,7 @@ extern "C" fn flow_claim(addresses: u64, ports: u32, now: u32) -> u32 {
 #[inline(always)]
 pub(super) fn choose(hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Place {
     let (addresses, ports) = key.as_words();
-    Place(opaque(flow_choose(hash.0, addresses, ports, now, choice)))
+    Place(flow_choose(hash.0, addresses, ports, now, choice))
 }
 
 #[unsafe(no_mangle)]
@@ -63,7 +62,7 @@ extern "C" fn flow_has_twin(place: u32, hash: u64, addresses: u64, ports: u32) -
 
 #[inline(always)]
 pub(super) fn victim(bucket: u32, now: u32, victims: Victims) -> u32 {
-    opaque(flow_victim(bucket, now, victims as u32))
+    flow_victim(bucket, now, victims as u32)
 }
 
 #[unsafe(no_mangle)]

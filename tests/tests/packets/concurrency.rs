@@ -71,14 +71,15 @@ fn a_living_connection_keeps_its_port_when_ports_are_fought_for() {
             let opened = Segment::read(&frame);
             let _ = object.run_uncounted(&opened.answer(Flags::SYN_ACK).frame());
             let next = Segment::new(client(port), VIP, Flags::ACK).frame();
-            let (_, frame) = object.run_uncounted(&next);
+            let (action, frame) = object.run_uncounted(&next);
             let established = Segment::read(&frame);
-            if established.flags.rst {
+            if action != Action::Tx || established.flags.rst {
                 // Somebody else took the port before the handshake ended.
                 continue;
             }
             assert_eq!((established.src, established.dst), (opened.src, opened.dst));
-            let (_, frame) = object.run_uncounted(&next);
+            let (action, frame) = object.run_uncounted(&next);
+            assert_eq!(action, Action::Tx);
             let sent = Segment::read(&frame);
             assert_eq!((sent.src, sent.dst), (opened.src, opened.dst));
             let _ = object.run_uncounted(&Segment::new(client(port), VIP, Flags::RST).frame());
