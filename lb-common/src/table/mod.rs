@@ -40,7 +40,7 @@ use crate::flow::Flow;
 pub const WAYS: u32 = 8;
 
 /// Buckets that a flow may be in: the next one only if those before have been full.
-pub const CHOICES: u32 = 3;
+pub const CHOICES: u32 = 6;
 
 /// A line as it lies in memory.
 #[repr(C, align(64))]
