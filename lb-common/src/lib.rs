@@ -10,6 +10,7 @@
     reason = "in the kernel a call costs a spill of what is known of the frame"
 )]
 
+pub mod addresses;
 pub mod backend;
 pub mod checksum;
 pub mod flow;

@@ -11,6 +11,7 @@ use lb_common::{
 };
 
 use crate::{
+    addresses,
     egress::Egress,
     flow,
     flow::Entry,
@@ -36,6 +37,9 @@ pub(crate) fn decide(packet: &mut Packet) -> Result<Outcome, Reason> {
 fn forward(packet: &mut Packet) -> Result<Outcome, Reason> {
     let (context, ingress) = (packet.context(), packet.ingress());
     let headers = parse::headers(packet)?;
+    if !addresses::may_be_ours(headers.ip.dst) {
+        return Err(Reason::NotOurs);
+    }
     let key = FlowKey::of(headers);
     let entry = match flow::lookup(&key)? {
         Some(entry) if !(tcp::opens(headers.tcp.flags) && flow::make_way(entry)?) => entry,

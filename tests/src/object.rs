@@ -11,6 +11,7 @@ use aya::{
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
 use lb_common::{
+    addresses,
     backend::{Backend, Hop},
     flow::{Flow, FlowKey, marks},
     mapped,
@@ -85,6 +86,7 @@ impl Object {
         }
         let length = u32::try_from(ring.len()).expect("a short ring");
         let service = Service { ring: Ring { offset: 0, length }, id: 0, reserved: 0 };
+        self.expect_packets_for(*vip.ip());
         let key = ServiceKey::tcp(mapped(vip.ip().octets()), vip.port().to_be_bytes());
         let map = self.ebpf.map_mut("SERVICES").expect("named");
         let mut services: HashMap<_, ServiceKey, Service> = map.try_into().expect("typed");
@@ -105,8 +107,17 @@ impl Object {
     }
 
     pub fn source(&mut self, place: u32, address: Ipv4Addr, first_port: u16, ports: u16) {
+        self.expect_packets_for(address);
         let source = Source { address: mapped(address.octets()), first_port, ports };
         self.set("SNAT_SOURCES", place, &source);
+    }
+
+    fn expect_packets_for(&mut self, address: Ipv4Addr) {
+        let (word, bit) = addresses::bit_of(address.octets());
+        let map = self.ebpf.map_mut("ADDRESSES").expect("named");
+        let words: Array<_, u64> = map.try_into().expect("typed");
+        let bits = words.get(&word, 0).expect("in range");
+        self.set("ADDRESSES", word, &(bits | bit));
     }
 
     pub fn open_egress(&mut self, ifindex: u32) {

@@ -18,6 +18,7 @@ use aya::{
     programs::{Xdp, XdpMode},
 };
 use lb_common::{
+    addresses,
     backend::Backend,
     service::{Service, ServiceKey},
     snat::Source,
@@ -33,6 +34,7 @@ pub use self::{
 use self::{load::PROGRAM, pins::Pins};
 use crate::plan::Op;
 
+const ADDRESSES: &str = "ADDRESSES";
 const BACKENDS: &str = "BACKENDS";
 const INCIDENTS_SEEN: &str = "INCIDENTS_SEEN";
 const RINGS: &str = "RINGS";
@@ -106,7 +108,10 @@ impl Dataplane {
 
     fn apply_one(&mut self, op: &Op) -> Result<()> {
         match op {
-            Op::SetSource { place, source } => self.set::<Source>(SNAT_SOURCES, *place, source),
+            Op::SetSource { place, source } => {
+                self.expect_packets_for(source.address)?;
+                self.set::<Source>(SNAT_SOURCES, *place, source)
+            }
             Op::SetBackend { id, backend } => self.set::<Backend>(BACKENDS, *id, backend),
             Op::ClearBackend { id } => {
                 self.set(BACKENDS, *id, &Backend::default())?;
@@ -120,6 +125,7 @@ impl Dataplane {
                 Ok(())
             }
             Op::SetService { key, service } => {
+                self.expect_packets_for(key.address)?;
                 let mut services: HashMap<_, ServiceKey, Service> =
                     self.map_mut(SERVICES)?.try_into()?;
                 services.insert(key, service, 0).context("cannot write a service")
@@ -130,6 +136,14 @@ impl Dataplane {
                 services.remove(key).context("cannot remove a service")
             }
         }
+    }
+
+    /// Has the program look closer at packets to this address.
+    fn expect_packets_for(&mut self, address: [u8; 16]) -> Result<()> {
+        let (word, bit) = addresses::bit_of_mapped(address);
+        let mut words: Array<_, u64> = self.map_mut(ADDRESSES)?.try_into()?;
+        let bits = words.get(&word, 0).context("cannot read the addresses")?;
+        words.set(word, bits | bit, 0).context("cannot write an address")
     }
 
     fn set<V: Pod>(&mut self, map: &str, place: u32, value: &V) -> Result<()> {
