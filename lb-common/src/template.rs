@@ -5,37 +5,109 @@ use bytemuck::{Pod, Zeroable};
 /// Bytes of a benchmark's frame.
 pub const FRAME_LENGTH: usize = 64;
 
-/// An IPv4 TCP frame, and the clients that it comes from in turn.
+/// An IPv4 TCP frame, and the connections that it belongs to in turn.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Template {
     /// As it stands on the wire, in words, so that a copy is eight loads and stores.
     frame: [u64; FRAME_LENGTH / 8],
-    /// How many clients there are, less one.
-    last_client: u64,
+    /// How many connections there are, less one.
+    last: u64,
     sent: u64,
+    /// From one number to the next.
+    stride: u64,
+    spread: Spread,
+}
+
+/// Where in a frame the bits of its connection's number stand.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Spread {
+    /// In bytes 24 to 31: the source address, and half of the destination.
+    third: [Field; 2],
+    /// In bytes 32 to 39: the other half, and the ports.
+    fourth: [Field; 2],
+}
+
+/// Bits that stand next to each other.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Field {
+    mask: u64,
+    from: u32,
+    to: u32,
+}
+
+impl Field {
+    pub const NONE: Self = Self { mask: 0, from: 0, to: 0 };
+
+    /// So many bits of the number, from this one on, in the frame from this byte on.
+    #[must_use]
+    pub const fn new(from: u32, bits: u32, byte: u32) -> Self {
+        Self { mask: (1 << bits) - 1, from, to: byte % 8 * 8 }
+    }
+
+    #[inline(always)]
+    const fn of(self, number: u64) -> u64 {
+        (number >> self.from & self.mask) << self.to
+    }
+}
+
+impl Spread {
+    /// Over the lower half of the source address, and the source port.
+    pub const CLIENTS: Self = Self::new(
+        [Field::new(16, 16, byte::SOURCE + 2), Field::NONE],
+        [Field::new(0, 16, byte::SOURCE_PORT), Field::NONE],
+    );
+
+    #[must_use]
+    pub const fn new(third: [Field; 2], fourth: [Field; 2]) -> Self {
+        Self { third, fourth }
+    }
+
+    /// And over 2^`bits` services, by the lower half of the destination.
+    #[must_use]
+    pub const fn and_services(self, bits: u32) -> Self {
+        let [clients, _] = self.fourth;
+        Self { fourth: [clients, Field::new(0, bits, byte::DESTINATION + 2)], ..self }
+    }
+}
+
+/// Where in the frame they begin.
+pub mod byte {
+    pub const SOURCE: u32 = 26;
+    pub const DESTINATION: u32 = 30;
+    pub const SOURCE_PORT: u32 = 34;
+    pub const DESTINATION_PORT: u32 = 36;
 }
 
 impl Template {
-    /// A frame from 2^`doublings` clients in turn, 2^32 at most, beginning with the `sent`th.
+    /// A frame of 2^`doublings` connections in turn, 2^32 at most, beginning with the `sent`th.
     #[must_use]
-    pub fn new(frame: [u8; FRAME_LENGTH], doublings: u32, sent: u64) -> Self {
-        let last_client = (1 << doublings) - 1;
-        Self { frame: bytemuck::must_cast(frame), last_client, sent }
+    pub fn new(frame: [u8; FRAME_LENGTH], spread: Spread, doublings: u32, sent: u64) -> Self {
+        /// Odd, so that its multiples meet every connection before any of them twice.
+        const STRIDE: u64 = 0x9e37_79b9;
+        let (frame, last) = (bytemuck::must_cast(frame), (1 << doublings) - 1);
+        Self { frame, last, sent, stride: STRIDE, spread }
     }
 
-    /// Writes the frame of the next client. Neighbours in time are not neighbours in any table.
+    /// The connections by their numbers, instead of so that neighbours in time are not neighbours
+    /// in any table.
+    #[must_use]
+    pub const fn in_order(self) -> Self {
+        Self { stride: 1, ..self }
+    }
+
+    /// Writes the frame of the next connection.
     #[inline(always)]
     pub fn write_next(&mut self, frame: &mut [u64; FRAME_LENGTH / 8]) {
-        /// Odd, so that its multiples meet every client before any of them twice.
-        const STRIDE: u64 = 0x9e37_79b9;
-        let client = self.sent.wrapping_mul(STRIDE) & self.last_client;
+        let number = self.sent.wrapping_mul(self.stride) & self.last;
         self.sent = self.sent.wrapping_add(1);
-        // The lower half of the source address, from byte 28 on, and the source port, from 34 on.
-        let difference = [0, 0, 0, (client >> 16) << 32, (client & 0xffff) << 16, 0, 0, 0];
-        for ((to, from), difference) in frame.iter_mut().zip(self.frame).zip(difference) {
-            *to = from ^ difference;
-        }
+        let differences = [self.spread.third, self.spread.fourth]
+            .map(|[one, other]| one.of(number) ^ other.of(number));
+        *frame = self.frame;
+        frame[3] ^= differences[0];
+        frame[4] ^= differences[1];
     }
 
     /// As [`Self::write_next`].
@@ -55,7 +127,7 @@ mod tests {
 
     use std::{collections::HashSet, vec::Vec};
 
-    use super::{FRAME_LENGTH, Template};
+    use super::{FRAME_LENGTH, Spread, Template};
 
     fn frames(template: &mut Template, count: usize) -> Vec<[u8; FRAME_LENGTH]> {
         (0..count).map(|_| template.next_frame()).collect()
@@ -64,17 +136,28 @@ mod tests {
     #[test]
     fn one_client_sends_the_frame_itself() {
         let frame = [7; FRAME_LENGTH];
-        assert_eq!(frames(&mut Template::new(frame, 0, 7), 3), [frame; 3]);
+        assert_eq!(frames(&mut Template::new(frame, Spread::CLIENTS, 0, 7), 3), [frame; 3]);
     }
 
     #[test]
     fn clients_differ_in_address_and_port_only() {
         let frame = [7; FRAME_LENGTH];
-        let sent = frames(&mut Template::new(frame, 18, 0), 1 << 18);
+        let mut template = Template::new(frame, Spread::CLIENTS, 18, 0);
+        let sent = frames(&mut template, 1 << 18);
         for other in &sent {
             let changed = (0..FRAME_LENGTH).filter(|index| other[*index] != frame[*index]);
             assert!(changed.into_iter().all(|index| matches!(index, 28 | 29 | 34 | 35)));
         }
+        assert_eq!(sent.into_iter().collect::<HashSet<_>>().len(), 1 << 18);
+    }
+
+    #[test]
+    fn clients_want_all_services() {
+        let frame = [7; FRAME_LENGTH];
+        let mut template = Template::new(frame, Spread::CLIENTS.and_services(12), 18, 0);
+        let sent = frames(&mut template, 1 << 18);
+        let services: HashSet<_> = sent.iter().map(|frame| [frame[32], frame[33]]).collect();
+        assert_eq!(services.len(), 1 << 12);
         assert_eq!(sent.into_iter().collect::<HashSet<_>>().len(), 1 << 18);
     }
 }

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::{
     checksum::Delta,
-    template::{FRAME_LENGTH, Template},
+    template::{FRAME_LENGTH, Spread, Template},
     wire::Headers,
 };
 
@@ -26,7 +26,7 @@ impl Volley {
     pub fn new(frame: [u8; FRAME_LENGTH], doublings: u32, ifindex: u32) -> Self {
         let headers: &Headers = bytemuck::from_bytes(&frame[..size_of::<Headers>()]);
         Self {
-            template: Template::new(frame, doublings, 0),
+            template: Template::new(frame, Spread::CLIENTS, doublings, 0),
             src: headers.ip.src,
             src_port: headers.tcp.src_port,
             ifindex,

@@ -7,16 +7,19 @@
 #![expect(clippy::needless_pass_by_value, reason = "the kernel hands the context over")]
 
 use aya_ebpf::{
-    bindings::xdp_action,
+    EbpfContext as _,
+    bindings::{BPF_F_MMAPABLE, xdp_action},
     btf_maps::{Array, ProgramArray},
-    helpers::bpf_redirect,
+    helpers::{bpf_redirect, bpf_xdp_adjust_tail},
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
 use lb_common::{
+    flow::FlowKey,
+    table::{PlainBucket, Seed},
     template::{FRAME_LENGTH, Template},
     volley::Volley,
-    wire::{ETHERTYPE_IPV4, Ethernet},
+    wire::{ETHERTYPE_IPV4, Ethernet, Headers, IPV4_WITHOUT_OPTIONS, PROTO_TCP},
 };
 
 #[btf_map]
@@ -29,16 +32,71 @@ static TARGET: ProgramArray<1> = ProgramArray::new();
 #[btf_map]
 static VOLLEY: Array<Volley, 1> = Array::new();
 
+/// As many buckets as the flow table has that is measured beside them, and nothing in them.
+#[btf_map]
+static LINES: Array<PlainBucket, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// How many they are. Set by the loader.
+#[unsafe(no_mangle)]
+static LINE_BUCKETS: u32 = 1;
+
 /// What any balancer costs at least.
 #[xdp(frags)]
 fn xdp_tx(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_TX
 }
 
+/// What a balancer costs at least that keeps its flows in memory: reads the headers, and one line
+/// of a table by their hash.
+#[xdp(frags)]
+fn one_line(ctx: XdpContext) -> u32 {
+    if read_line(&ctx).is_some_and(|tag| tag == 0) {
+        xdp_action::XDP_TX
+    } else {
+        xdp_action::XDP_ABORTED
+    }
+}
+
+#[inline(always)]
+fn read_line(ctx: &XdpContext) -> Option<u64> {
+    const SEED: Seed = Seed([
+        0x9e37_79b9_7f4a_7c15,
+        0xbf58_476d_1ce4_e5b9,
+        0x94d0_49bb_1331_11eb,
+        0xd6e8_feb8_6659_fd93,
+    ]);
+    let start = ctx.data();
+    if start + size_of::<Headers>() > ctx.data_end() {
+        return None;
+    }
+    // SAFETY: the headers lie in the frame, and any address is aligned for them.
+    let headers = unsafe { &*(start as *const Headers) };
+    if headers.ethernet.ethertype != ETHERTYPE_IPV4
+        || headers.ip.protocol != PROTO_TCP
+        || headers.ip.version_ihl != IPV4_WITHOUT_OPTIONS
+        || headers.ip.is_fragment()
+    {
+        return None;
+    }
+    // SAFETY: the pointer comes from a reference.
+    let buckets = unsafe { (&raw const LINE_BUCKETS).read_volatile() };
+    let hash = SEED.hash(&FlowKey::of(headers));
+    let bucket = LINES.get(hash.bucket(0, buckets))?;
+    let line = &bucket.lines[hash.home() as usize];
+    // SAFETY: the pointer comes from a reference.
+    Some(unsafe { (&raw const line.tag).read_volatile() }.word())
+}
+
 /// Writes the next frame over the one that is there and hands it to the program. Runs on one CPU
 /// at a time.
 #[xdp(frags)]
 fn harness(ctx: XdpContext) -> u32 {
+    // The program may have cut the frame before.
+    let length = ctx.data_end() - ctx.data();
+    if length < FRAME_LENGTH {
+        // SAFETY: the context is the one that the kernel has handed over.
+        unsafe { bpf_xdp_adjust_tail(ctx.as_ptr().cast(), (FRAME_LENGTH - length) as i32) };
+    }
     let (Some(template), Some(frame)) = (TEMPLATE.get_ptr_mut(0), room(&ctx)) else {
         return xdp_action::XDP_ABORTED;
     };
