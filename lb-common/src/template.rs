@@ -5,6 +5,9 @@ use bytemuck::{Pod, Zeroable};
 /// Bytes of a benchmark's frame.
 pub const FRAME_LENGTH: usize = 64;
 
+/// Frames that lie behind each other, at most.
+pub const BURST: u32 = 32;
+
 /// An IPv4 TCP frame, and the connections that it belongs to in turn.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -17,6 +20,14 @@ pub struct Template {
     /// From one number to the next.
     stride: u64,
     spread: Spread,
+    /// How many frames are written at once, so that they lie in memory like a network card's
+    /// when their turn comes: a CPU waits long for what it has only just stored in other pieces.
+    pub burst: u32,
+    /// The present frame's place among them.
+    pub place: u32,
+    /// How many lie behind it.
+    pub left: u32,
+    reserved: u32,
 }
 
 /// Where in a frame the bits of its connection's number stand.
@@ -88,7 +99,14 @@ impl Template {
         /// Odd, so that its multiples meet every connection before any of them twice.
         const STRIDE: u64 = 0x9e37_79b9;
         let (frame, last) = (bytemuck::must_cast(frame), (1 << doublings) - 1);
-        Self { frame, last, sent, stride: STRIDE, spread }
+        let stride = STRIDE;
+        Self { frame, last, sent, stride, spread, burst: BURST, place: 0, left: 0, reserved: 0 }
+    }
+
+    /// Written one at a time, for programs that cut them.
+    #[must_use]
+    pub const fn one_by_one(self) -> Self {
+        Self { burst: 1, ..self }
     }
 
     /// The connections by their numbers, instead of so that neighbours in time are not neighbours
@@ -103,11 +121,13 @@ impl Template {
     pub fn write_next(&mut self, frame: &mut [u64; FRAME_LENGTH / 8]) {
         let number = self.sent.wrapping_mul(self.stride) & self.last;
         self.sent = self.sent.wrapping_add(1);
-        let differences = [self.spread.third, self.spread.fourth]
+        let [third, fourth] = [self.spread.third, self.spread.fourth]
             .map(|[one, other]| one.of(number) ^ other.of(number));
-        *frame = self.frame;
-        frame[3] ^= differences[0];
-        frame[4] ^= differences[1];
+        // Word by word: of a copy LLVM makes a loop over bytes, which stalls whoever reads words.
+        let differences = [0, 0, 0, third, fourth, 0, 0, 0];
+        for ((to, from), difference) in frame.iter_mut().zip(self.frame).zip(differences) {
+            *to = from ^ difference;
+        }
     }
 
     /// As [`Self::write_next`].

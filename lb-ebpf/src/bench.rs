@@ -10,14 +10,14 @@ use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_F_MMAPABLE, xdp_action},
     btf_maps::{Array, ProgramArray},
-    helpers::{bpf_redirect, bpf_xdp_adjust_tail},
+    helpers::{bpf_redirect, bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
 use lb_common::{
     flow::FlowKey,
     table::{PlainBucket, Seed},
-    template::{FRAME_LENGTH, Template},
+    template::{BURST, FRAME_LENGTH, Template},
     volley::Volley,
     wire::{ETHERTYPE_IPV4, Ethernet, Headers, IPV4_WITHOUT_OPTIONS, PROTO_TCP},
 };
@@ -87,31 +87,58 @@ fn read_line(ctx: &XdpContext) -> Option<u64> {
     Some(unsafe { (&raw const line.tag).read_volatile() }.word())
 }
 
-/// Writes the next frame over the one that is there and hands it to the program. Runs on one CPU
-/// at a time.
+/// Hands the next frame to the program. Runs on one CPU at a time.
 #[xdp(frags)]
 fn harness(ctx: XdpContext) -> u32 {
-    // The program may have cut the frame before.
+    if advance(&ctx).is_some() {
+        // SAFETY: nothing here needs to be dropped.
+        unsafe { TARGET.tail_call(&ctx, 0) };
+    }
+    xdp_action::XDP_ABORTED
+}
+
+/// Goes on to the next frame of the burst; writes the next burst over the one that is through.
+#[inline(always)]
+fn advance(ctx: &XdpContext) -> Option<()> {
+    let template = TEMPLATE.get_ptr_mut(0)?;
+    // SAFETY: the map's value is valid, and nothing else refers to it.
+    let template = unsafe { &mut *template };
+    if template.left > 0 {
+        template.left -= 1;
+        template.place += 1;
+        return move_head(ctx, FRAME_LENGTH as i32);
+    }
+    if template.place > 0 {
+        move_head(ctx, -((template.place * FRAME_LENGTH as u32) as i32))?;
+        template.place = 0;
+    }
+    // The program may have cut the frame.
     let length = ctx.data_end() - ctx.data();
     if length < FRAME_LENGTH {
         // SAFETY: the context is the one that the kernel has handed over.
         unsafe { bpf_xdp_adjust_tail(ctx.as_ptr().cast(), (FRAME_LENGTH - length) as i32) };
     }
-    let (Some(template), Some(frame)) = (TEMPLATE.get_ptr_mut(0), room(&ctx)) else {
-        return xdp_action::XDP_ABORTED;
-    };
-    // SAFETY: the map's value is valid, and nothing else refers to it.
-    let template = unsafe { &mut *template };
-    template.write_next(frame);
-    // SAFETY: nothing here needs to be dropped.
-    unsafe { TARGET.tail_call(&ctx, 0) };
-    xdp_action::XDP_ABORTED
+    for place in 0..BURST as usize {
+        if place >= template.burst as usize {
+            break;
+        }
+        template.write_next(room(ctx, place)?);
+    }
+    template.left = template.burst - 1;
+    Some(())
+}
+
+#[inline(always)]
+fn move_head(ctx: &XdpContext, bytes: i32) -> Option<()> {
+    // SAFETY: the context is the one that the kernel has handed over.
+    let moved = unsafe { bpf_xdp_adjust_head(ctx.as_ptr().cast(), bytes) };
+    (moved == 0).then_some(())
 }
 
 /// Writes the next frame over the one that is there and sends it. Runs on one CPU at a time.
 #[xdp]
 fn generate(ctx: XdpContext) -> u32 {
-    let (Some(volley), Some(frame)) = (VOLLEY.get_ptr_mut(0), room(&ctx)) else {
+    let (Some(volley), Some(frame)) = (VOLLEY.get_ptr_mut(0), room(&ctx, 0)) else {
         return xdp_action::XDP_ABORTED;
     };
     // SAFETY: the map's value is valid, and nothing else refers to it.
@@ -140,13 +167,14 @@ fn xdp_pass(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
-/// The frame of a test run.
+/// A frame of a test run.
 #[inline(always)]
-fn room(ctx: &XdpContext) -> Option<&mut [u64; FRAME_LENGTH / 8]> {
-    if ctx.data() + FRAME_LENGTH > ctx.data_end() {
+fn room(ctx: &XdpContext, place: usize) -> Option<&mut [u64; FRAME_LENGTH / 8]> {
+    let start = ctx.data() + place * FRAME_LENGTH;
+    if start + FRAME_LENGTH > ctx.data_end() {
         return None;
     }
-    let frame = ctx.data() as *mut [u64; FRAME_LENGTH / 8];
+    let frame = start as *mut [u64; FRAME_LENGTH / 8];
     // SAFETY: the bytes lie in the frame, which starts 256 bytes into a page in a test run.
     Some(unsafe { &mut *frame })
 }

@@ -8,7 +8,7 @@ use aya::{
     maps::{Array, ProgramArray},
     programs::{ProgramFd, TestRun as _, TestRunOptions, Xdp, XdpMode},
 };
-use lb_common::template::{FRAME_LENGTH, Template};
+use lb_common::template::{BURST, FRAME_LENGTH, Template};
 use nix::{
     sched::{CloneFlags, unshare},
     time::{ClockId, clock_gettime},
@@ -59,7 +59,7 @@ impl Harness {
         Array::<_, Template>::try_from(map)?.set(0, template, 0)?;
         let program: &Xdp =
             self.ebpf.program("harness").context("the object has no harness")?.try_into()?;
-        let room = [0; FRAME_LENGTH];
+        let room = [0; FRAME_LENGTH * BURST as usize];
         let options =
             TestRunOptions { data_in: Some(&room), repeat: frames, ..TestRunOptions::default() };
         let before = cpu_time()?;

@@ -77,6 +77,12 @@ impl Path {
     const fn of_all(self, senders: Senders) -> Self {
         Self { senders, at_all_sizes: true, ..self }
     }
+
+    /// Whether the program cuts the frames.
+    pub(super) fn is_cut(&self) -> bool {
+        use Reason::{ResetNoBackend, ResetUnknownFlow};
+        matches!(self.handler, Handler::Xdplb(ResetNoBackend | ResetUnknownFlow))
+    }
 }
 
 pub(super) const KNOWN: Path =

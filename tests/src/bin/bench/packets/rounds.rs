@@ -92,6 +92,7 @@ impl Rounds {
             path.senders.doublings(self.topology),
             u64::from(round) * u64::from(frames),
         );
+        let template = if path.is_cut() { template.one_by_one() } else { template };
         let floor = self.nothing.run(&template, frames)?;
         let total = match path.handler {
             Handler::Xdplb(reason) => self.balancer.send(&template, frames, reason)?,
