@@ -6,6 +6,7 @@ mod live;
 mod packets;
 mod peers;
 mod plan;
+mod plots;
 mod programs;
 mod report;
 mod statistics;
@@ -107,6 +108,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     }
     let directory = directory(arguments)?;
     report.save(&directory)?;
+    plots::draw(&report, &directory)?;
     eprintln!("Results are in {}", directory.display());
     match arguments.output {
         Output::Table => report.print()?,
@@ -137,12 +139,16 @@ fn lock() -> Result<File> {
 fn measure(part: Part, plan: &Plan, report: &mut Report) -> Result<()> {
     match part {
         Part::Packets => {
-            let costs = aside(|| packets::measure(&plan.packets))?;
+            let mut costs = Vec::new();
+            let measured = aside(|| packets::measure(&plan.packets, &mut costs));
             report.add_packets(&costs);
+            measured?;
         }
         Part::Scaling => {
-            let scalings = aside(|| packets::measure_scaling(&plan.packets))?;
+            let mut scalings = Vec::new();
+            let measured = aside(|| packets::measure_scaling(&plan.packets, &mut scalings));
             report.add_scaling(&scalings);
+            measured?;
         }
         Part::Live => report.live_frames = live::measure(&plan.live)?,
         Part::Peers => report.end_to_end = peers::measure(&plan.peers, &mut report.failures)?,
@@ -152,7 +158,7 @@ fn measure(part: Part, plan: &Plan, report: &mut Report) -> Result<()> {
 }
 
 /// On a thread of its own, as it leaves the network namespace and all CPUs but one.
-fn aside<T: Send>(measure: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+fn aside(measure: impl FnOnce() -> Result<()> + Send) -> Result<()> {
     let measured = thread::scope(|scope| scope.spawn(measure).join());
     measured.map_err(|_| anyhow!("measuring packets panicked"))?
 }

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use lb_common::{template::FRAME_LENGTH, wire::Headers};
+use lb_common::{reason::Reason, template::FRAME_LENGTH, wire::Headers};
 use lb_tests::frame::{Flags, Segment};
 
 pub(super) type Frame = [u8; FRAME_LENGTH];
@@ -21,11 +21,20 @@ pub(super) const BACKEND: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 
 /// Where the first backend sends its first reply.
 pub(super) const SOURCE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(100, 0, 0, 1), 0x8000);
 
+/// A connection's first packets, and what the program says of them. After these its state is not
+/// changed by others like the last two.
+pub(super) const HANDSHAKE: [(fn() -> Frame, Reason); 4] = [
+    (opening, Reason::Forwarded),
+    (accepting, Reason::Replied),
+    (known, Reason::Forwarded),
+    (reply, Reason::Replied),
+];
+
 pub(super) fn opening() -> Frame {
     tcp(CLIENT, VIP, Flags::SYN)
 }
 
-pub(super) fn accepting() -> Frame {
+fn accepting() -> Frame {
     tcp(BACKEND, SOURCE, Flags::SYN_ACK)
 }
 
