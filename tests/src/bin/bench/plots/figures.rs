@@ -21,8 +21,8 @@ fn flows(report: &Report) -> Figure {
         file: "flows.svg",
         title: "What a packet costs, by open connections",
         subtitle: "CPU time of a packet of a random connection, net of a program that only sends it \
-                   back; dots: median, strokes: down to the\nminimum. one_line: a program that only \
-                   reads one line of a table of the same size, to show what memory costs.",
+                   back; dots: median, strokes: down to the minimum;\none_line: a program that only \
+                   reads one line of a table of the same size, to show what memory costs",
         content: vec![
             vec![lines(report, "flows", open, |path| path != "new")],
             vec![lines(report, "flows", open, |path| path == "new")],
@@ -37,7 +37,7 @@ fn scaling(report: &Report) -> Figure {
         file: "scaling.svg",
         title: "What a packet costs, by services and backends",
         subtitle: "CPU time of a packet with 16,384 open connections, net of a program that only \
-                   sends it back; dots: median, strokes: down to the\nminimum.",
+                   sends it back;\ndots: median, strokes: down to the minimum",
         content: vec![[services, backends].into_iter().filter(|one| !one.is_empty()).collect()],
     }
 }
@@ -99,8 +99,8 @@ fn peers(report: &Report) -> Figure {
         file: "peers.svg",
         title: "Beside its peers",
         subtitle: "Left: at full tilt. Right: CPU of the whole machine at one fixed rate, less plain \
-                   routing's; strokes: where the median\nlies by 95 %; disturbed: something else kept \
-                   the machine busy in every round",
+                   routing's. Strokes: least and most,\nor where the median lies by 95 %. disturbed: \
+                   something else kept the machine busy in every round",
         content: content.collect(),
     }
 }

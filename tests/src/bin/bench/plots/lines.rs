@@ -16,26 +16,31 @@ pub(super) struct Point {
     pub(super) min: f64,
 }
 
+impl Line {
+    pub(super) fn top(&self) -> f64 {
+        self.points.iter().map(|point| point.median).fold(0.0, f64::max)
+    }
+}
+
 /// Pixels from one name to the next, at least.
 const LINE_HEIGHT: i32 = 18;
 /// Pixels that a name may take.
 const NAME_WIDTH: i32 = 90;
 
-/// Draws them, from 0 on upwards; the axes say what they are told.
-pub(super) fn draw(canvas: &Canvas<'_>, [x, y]: [&str; 2], lines: &[Line]) -> Result<()> {
-    let points = || lines.iter().flat_map(|line| &line.points);
-    let mut sizes: Vec<f64> = points().map(|point| point.size).collect();
+/// Draws them, from 0 to the top; the axes say what they are told.
+pub(super) fn draw(canvas: &Canvas<'_>, [x, y]: [&str; 2], lines: &[Line], top: f64) -> Result<()> {
+    let points = lines.iter().flat_map(|line| &line.points);
+    let mut sizes: Vec<f64> = points.map(|point| point.size).collect();
     sizes.sort_by(f64::total_cmp);
     sizes.dedup();
     let (Some(first), Some(last)) = (sizes.first(), sizes.last()) else { return Ok(()) };
-    let top = points().map(|point| point.median).fold(0.0, f64::max) * 1.08;
     let width = (first.log2() - 0.3)..(last.log2() + 0.3);
     let mut chart = ChartBuilder::on(canvas)
         .set_label_area_size(LabelAreaPosition::Left, 64)
         .set_label_area_size(LabelAreaPosition::Bottom, 46)
         .margin_right(NAME_WIDTH)
         .margin_bottom(18)
-        .build_cartesian_2d(width, 0.0..top)?;
+        .build_cartesian_2d(width, 0.0..top * 1.08)?;
     chart
         .configure_mesh()
         .disable_x_mesh()

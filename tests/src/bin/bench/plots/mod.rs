@@ -57,8 +57,9 @@ impl Figure {
         let mut rest = style::headed(&paper, self.title, self.subtitle)?;
         for row in rows {
             let (canvas, below) = rest.split_vertically(height(row));
+            let top = row.iter().map(Content::top).fold(0.0, f64::max);
             for (content, part) in row.iter().zip(canvas.split_evenly((1, row.len()))) {
-                content.draw(&part.margin(0, 0, 0, GAP))?;
+                content.draw(&part.margin(0, 0, 0, GAP), top)?;
             }
             rest = below;
         }
@@ -90,10 +91,18 @@ impl Content {
         }
     }
 
-    fn draw(&self, canvas: &style::Canvas<'_>) -> Result<()> {
+    /// The highest point of lines, whose scale is the same in a whole row.
+    fn top(&self) -> f64 {
+        match self {
+            Self::Bars(_) => 0.0,
+            Self::Lines { lines, .. } => lines.iter().map(Line::top).fold(0.0, f64::max),
+        }
+    }
+
+    fn draw(&self, canvas: &style::Canvas<'_>, top: f64) -> Result<()> {
         match self {
             Self::Bars(panel) => panel.draw(canvas),
-            Self::Lines { axes, lines } => lines::draw(canvas, *axes, lines),
+            Self::Lines { axes, lines } => lines::draw(canvas, *axes, lines, top),
         }
     }
 }
