@@ -3,7 +3,10 @@
 use bytemuck::{Pod, Zeroable};
 
 /// Bytes of a benchmark's frame.
-pub const FRAME_LENGTH: usize = 64;
+pub const FRAME_LENGTH: usize = STEP.unsigned_abs() as usize;
+
+/// From one frame to the next that lies behind it.
+pub const STEP: i32 = 64;
 
 /// Frames that lie behind each other, at most.
 pub const BURST: u32 = 32;
@@ -24,7 +27,7 @@ pub struct Template {
     /// when their turn comes: a CPU waits long for what it has only just stored in other pieces.
     pub burst: u32,
     /// The present frame's place among them.
-    pub place: u32,
+    pub place: i32,
     /// How many lie behind it.
     pub left: u32,
     reserved: u32,

@@ -1,9 +1,10 @@
-//! Programs of the benchmark: a floor to compare with, a harness that sends a program the same
-//! frame each time, although the program rewrites it, and a generator of live frames.
+//! Programs of the benchmark: a floor to compare with, a harness that sends a program whole
+//! frames each time, although the program rewrites them, and a generator of live frames.
 
 #![no_std]
 #![no_main]
 #![expect(unsafe_code, reason = "frames and map values are pointers to the verifier")]
+#![expect(clippy::inline_always, reason = "a call costs a spill of what is known of the frame")]
 #![expect(clippy::needless_pass_by_value, reason = "the kernel hands the context over")]
 
 use aya_ebpf::{
@@ -17,7 +18,7 @@ use aya_ebpf::{
 use lb_common::{
     flow::FlowKey,
     table::{PlainBucket, Seed},
-    template::{BURST, FRAME_LENGTH, Template},
+    template::{BURST, FRAME_LENGTH, STEP, Template},
     volley::Volley,
     wire::{ETHERTYPE_IPV4, Ethernet, Headers, IPV4_WITHOUT_OPTIONS, PROTO_TCP},
 };
@@ -106,17 +107,18 @@ fn advance(ctx: &XdpContext) -> Option<()> {
     if template.left > 0 {
         template.left -= 1;
         template.place += 1;
-        return move_head(ctx, FRAME_LENGTH as i32);
+        return move_head(ctx, STEP);
     }
     if template.place > 0 {
-        move_head(ctx, -((template.place * FRAME_LENGTH as u32) as i32))?;
+        move_head(ctx, -(template.place * STEP))?;
         template.place = 0;
     }
     // The program may have cut the frame.
     let length = ctx.data_end() - ctx.data();
     if length < FRAME_LENGTH {
+        let missing = i32::try_from(FRAME_LENGTH - length).ok()?;
         // SAFETY: the context is the one that the kernel has handed over.
-        unsafe { bpf_xdp_adjust_tail(ctx.as_ptr().cast(), (FRAME_LENGTH - length) as i32) };
+        unsafe { bpf_xdp_adjust_tail(ctx.as_ptr().cast(), missing) };
     }
     for place in 0..BURST as usize {
         if place >= template.burst as usize {
@@ -169,13 +171,14 @@ fn xdp_pass(_ctx: XdpContext) -> u32 {
 
 /// A frame of a test run.
 #[inline(always)]
-fn room(ctx: &XdpContext, place: usize) -> Option<&mut [u64; FRAME_LENGTH / 8]> {
+fn room(ctx: &XdpContext, place: usize) -> Option<&'static mut [u64; FRAME_LENGTH / 8]> {
     let start = ctx.data() + place * FRAME_LENGTH;
     if start + FRAME_LENGTH > ctx.data_end() {
         return None;
     }
     let frame = start as *mut [u64; FRAME_LENGTH / 8];
-    // SAFETY: the bytes lie in the frame, which starts 256 bytes into a page in a test run.
+    // SAFETY: the bytes lie in the frame, which starts 256 bytes into a page in a test run, and no
+    // caller holds two of one place.
     Some(unsafe { &mut *frame })
 }
 
