@@ -8,6 +8,8 @@ use super::style::{self, Canvas, INK, MUTED};
 pub(super) struct Panel {
     pub(super) title: String,
     pub(super) bars: Vec<Bar>,
+    /// What the scale shows at least: the whole, of shares.
+    pub(super) whole: f64,
 }
 
 pub(super) struct Bar {
@@ -45,7 +47,7 @@ impl Panel {
     /// Where a value lies.
     fn scale(&self, width: u32) -> impl Fn(f64) -> i32 {
         let ends = || self.bars.iter().flat_map(Bar::ends);
-        let (least, most) = (ends().fold(0.0, f64::min), ends().fold(0.0, f64::max));
+        let (least, most) = (ends().fold(0.0, f64::min), ends().fold(self.whole, f64::max));
         let room = f64::from(width) - f64::from(NAME + NUMBER);
         let per_unit = if most > least { room / (most - least) } else { 0.0 };
         #[expect(clippy::cast_possible_truncation, reason = "a pixel on the paper")]
@@ -67,7 +69,8 @@ impl Bar {
         let corners = [(start.min(end), top), (start.max(end), top + BAR)];
         canvas.draw(&Rectangle::new(corners, style::colour(self.name).filled()))?;
         let mut rightmost = start.max(end);
-        if let Some([low, high]) = self.range {
+        // A single round has none.
+        if let Some([low, high]) = self.range.filter(|[low, high]| low < high) {
             let (low, high) = (scale(low), scale(high));
             for stroke in [
                 [(low, middle), (high, middle)],

@@ -130,8 +130,8 @@ fn flood(report: &Report) -> Figure {
         };
         let rows = || report.flood.iter().filter(move |row| row.asked_syn_per_s == pace);
         vec![
-            panel(&format!("{pace_name}: new connections, % lost"), rows().map(canary)),
-            panel(&format!("{pace_name}: old connections, % lost"), rows().map(established)),
+            percentages(&format!("{pace_name}: new connections, % lost"), rows().map(canary)),
+            percentages(&format!("{pace_name}: old connections, % lost"), rows().map(established)),
         ]
     });
     Figure {
@@ -157,5 +157,9 @@ fn share(name: &'static str, lost: usize, of: usize) -> Bar {
 }
 
 fn panel(title: &str, bars: impl Iterator<Item = Bar>) -> Content {
-    Content::Bars(Panel { title: title.to_owned(), bars: bars.collect() })
+    Content::Bars(Panel { title: title.to_owned(), bars: bars.collect(), whole: 0.0 })
+}
+
+fn percentages(title: &str, bars: impl Iterator<Item = Bar>) -> Content {
+    Content::Bars(Panel { title: title.to_owned(), bars: bars.collect(), whole: 100.0 })
 }
