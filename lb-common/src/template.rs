@@ -3,67 +3,142 @@
 use bytemuck::{Pod, Zeroable};
 
 /// Bytes of a benchmark's frame.
-pub const FRAME_LENGTH: usize = 64;
+pub const FRAME_LENGTH: usize = STEP.unsigned_abs() as usize;
 
-/// Where the words of a frame begin: with the Ethernet header's 14 bytes no field of any header then
-/// lies in two of them. A load of bytes that two stores have written waits until both have left the
-/// store buffer, and with them all that came before: the memory's latency would show in full, as it
-/// does not where a card has written the frame.
-const START: usize = 2;
+/// From one frame to the next that lies behind it.
+pub const STEP: i32 = 64;
 
-const WORDS: usize = (FRAME_LENGTH - START) / 8;
-const END: usize = FRAME_LENGTH - START - WORDS * 8;
+/// Frames that lie behind each other, at most.
+pub const BURST: u32 = 32;
 
-/// An IPv4 TCP frame, and the clients that it comes from in turn.
+/// An IPv4 TCP frame, and the connections that it belongs to in turn.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Template {
-    /// As they stand on the wire, so that a copy is a few loads and stores.
-    words: [[u8; 8]; WORDS],
-    start: [u8; START],
-    end: [u8; END],
-    /// How many clients there are, less one.
-    last_client: u64,
+    /// As it stands on the wire, in words, so that a copy is eight loads and stores.
+    frame: [u64; FRAME_LENGTH / 8],
+    /// How many connections there are, less one.
+    last: u64,
     sent: u64,
+    /// From one number to the next.
+    stride: u64,
+    spread: Spread,
+    /// How many frames are written at once, so that they lie in memory like a network card's
+    /// when their turn comes: a CPU waits long for what it has only just stored in other pieces.
+    pub burst: u32,
+    /// The present frame's place among them.
+    pub place: i32,
+    /// How many lie behind it.
+    pub left: u32,
+    reserved: u32,
+}
+
+/// Where in a frame the bits of its connection's number stand.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Spread {
+    /// In bytes 24 to 31: the source address, and half of the destination.
+    third: [Field; 2],
+    /// In bytes 32 to 39: the other half, and the ports.
+    fourth: [Field; 2],
+}
+
+/// Bits that stand next to each other.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Field {
+    mask: u64,
+    from: u32,
+    to: u32,
+}
+
+impl Field {
+    pub const NONE: Self = Self { mask: 0, from: 0, to: 0 };
+
+    /// So many bits of the number, from this one on, in the frame from this byte on.
+    #[must_use]
+    pub const fn new(from: u32, bits: u32, byte: u32) -> Self {
+        Self { mask: (1 << bits) - 1, from, to: byte % 8 * 8 }
+    }
+
+    #[inline(always)]
+    const fn of(self, number: u64) -> u64 {
+        (number >> self.from & self.mask) << self.to
+    }
+}
+
+impl Spread {
+    /// Over the lower half of the source address, and the source port.
+    pub const CLIENTS: Self = Self::new(
+        [Field::new(16, 16, byte::SOURCE + 2), Field::NONE],
+        [Field::new(0, 16, byte::SOURCE_PORT), Field::NONE],
+    );
+
+    #[must_use]
+    pub const fn new(third: [Field; 2], fourth: [Field; 2]) -> Self {
+        Self { third, fourth }
+    }
+
+    /// And over 2^`bits` services, by the lower half of the destination.
+    #[must_use]
+    pub const fn and_services(self, bits: u32) -> Self {
+        let [clients, _] = self.fourth;
+        Self { fourth: [clients, Field::new(0, bits, byte::DESTINATION + 2)], ..self }
+    }
+}
+
+/// Where in the frame they begin.
+pub mod byte {
+    pub const SOURCE: u32 = 26;
+    pub const DESTINATION: u32 = 30;
+    pub const SOURCE_PORT: u32 = 34;
+    pub const DESTINATION_PORT: u32 = 36;
 }
 
 impl Template {
-    /// A frame from 2^`doublings` clients in turn, 2^32 at most, beginning with the `sent`th.
+    /// A frame of 2^`doublings` connections in turn, 2^32 at most, beginning with the `sent`th.
     #[must_use]
-    pub fn new(frame: [u8; FRAME_LENGTH], doublings: u32, sent: u64) -> Self {
-        let mut template = Self { last_client: (1 << doublings) - 1, sent, ..Self::zeroed() };
-        let (start, rest) = frame.split_at(START);
-        let (words, end) = rest.as_chunks();
-        template.start.copy_from_slice(start);
-        template.words.copy_from_slice(words);
-        template.end.copy_from_slice(end);
-        template
+    pub fn new(frame: [u8; FRAME_LENGTH], spread: Spread, doublings: u32, sent: u64) -> Self {
+        /// Odd, so that its multiples meet every connection before any of them twice.
+        const STRIDE: u64 = 0x9e37_79b9;
+        let (frame, last) = (bytemuck::must_cast(frame), (1 << doublings) - 1);
+        let stride = STRIDE;
+        Self { frame, last, sent, stride, spread, burst: BURST, place: 0, left: 0, reserved: 0 }
     }
 
-    /// Writes the frame of the next client. Neighbours in time are not neighbours in any table.
+    /// Written one at a time, for programs that cut them.
+    #[must_use]
+    pub const fn one_by_one(self) -> Self {
+        Self { burst: 1, ..self }
+    }
+
+    /// The connections by their numbers, instead of so that neighbours in time are not neighbours
+    /// in any table.
+    #[must_use]
+    pub const fn in_order(self) -> Self {
+        Self { stride: 1, ..self }
+    }
+
+    /// Writes the frame of the next connection.
     #[inline(always)]
-    pub fn write_next(&mut self, frame: &mut [u8; FRAME_LENGTH]) {
-        /// Odd, so that its multiples meet every client before any of them twice.
-        const STRIDE: u64 = 0x9e37_79b9;
-        let client = self.sent.wrapping_mul(STRIDE) & self.last_client;
+    pub fn write_next(&mut self, frame: &mut [u64; FRAME_LENGTH / 8]) {
+        let number = self.sent.wrapping_mul(self.stride) & self.last;
         self.sent = self.sent.wrapping_add(1);
-        // The lower half of the source address, from byte 28 on, and the source port, from 34 on.
-        let difference = [0, 0, 0, (client >> 16) << 16, client & 0xffff, 0, 0];
-        let (start, rest) = frame.split_at_mut(START);
-        let (words, end) = rest.as_chunks_mut();
-        start.copy_from_slice(&self.start);
-        end.copy_from_slice(&self.end);
-        for ((to, from), difference) in words.iter_mut().zip(self.words).zip(difference) {
-            *to = (u64::from_ne_bytes(from) ^ difference).to_ne_bytes();
+        let [third, fourth] = [self.spread.third, self.spread.fourth]
+            .map(|[one, other]| one.of(number) ^ other.of(number));
+        // Word by word: of a copy LLVM makes a loop over bytes, which stalls whoever reads words.
+        let differences = [0, 0, 0, third, fourth, 0, 0, 0];
+        for ((to, from), difference) in frame.iter_mut().zip(self.frame).zip(differences) {
+            *to = from ^ difference;
         }
     }
 
     /// As [`Self::write_next`].
     #[must_use]
     pub fn next_frame(&mut self) -> [u8; FRAME_LENGTH] {
-        let mut frame = [0; FRAME_LENGTH];
+        let mut frame = [0; FRAME_LENGTH / 8];
         self.write_next(&mut frame);
-        frame
+        bytemuck::must_cast(frame)
     }
 }
 
@@ -75,7 +150,7 @@ mod tests {
 
     use std::{collections::HashSet, vec::Vec};
 
-    use super::{FRAME_LENGTH, Template};
+    use super::{FRAME_LENGTH, Spread, Template};
 
     fn frames(template: &mut Template, count: usize) -> Vec<[u8; FRAME_LENGTH]> {
         (0..count).map(|_| template.next_frame()).collect()
@@ -84,17 +159,28 @@ mod tests {
     #[test]
     fn one_client_sends_the_frame_itself() {
         let frame = [7; FRAME_LENGTH];
-        assert_eq!(frames(&mut Template::new(frame, 0, 7), 3), [frame; 3]);
+        assert_eq!(frames(&mut Template::new(frame, Spread::CLIENTS, 0, 7), 3), [frame; 3]);
     }
 
     #[test]
     fn clients_differ_in_address_and_port_only() {
         let frame = [7; FRAME_LENGTH];
-        let sent = frames(&mut Template::new(frame, 18, 0), 1 << 18);
+        let mut template = Template::new(frame, Spread::CLIENTS, 18, 0);
+        let sent = frames(&mut template, 1 << 18);
         for other in &sent {
             let changed = (0..FRAME_LENGTH).filter(|index| other[*index] != frame[*index]);
             assert!(changed.into_iter().all(|index| matches!(index, 28 | 29 | 34 | 35)));
         }
+        assert_eq!(sent.into_iter().collect::<HashSet<_>>().len(), 1 << 18);
+    }
+
+    #[test]
+    fn clients_want_all_services() {
+        let frame = [7; FRAME_LENGTH];
+        let mut template = Template::new(frame, Spread::CLIENTS.and_services(12), 18, 0);
+        let sent = frames(&mut template, 1 << 18);
+        let services: HashSet<_> = sent.iter().map(|frame| [frame[32], frame[33]]).collect();
+        assert_eq!(services.len(), 1 << 12);
         assert_eq!(sent.into_iter().collect::<HashSet<_>>().len(), 1 << 18);
     }
 }

@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::{
     checksum::Delta,
-    template::{FRAME_LENGTH, Template},
+    template::{FRAME_LENGTH, Spread, Template},
     wire::Headers,
 };
 
@@ -26,7 +26,7 @@ impl Volley {
     pub fn new(frame: [u8; FRAME_LENGTH], doublings: u32, ifindex: u32) -> Self {
         let headers: &Headers = bytemuck::from_bytes(&frame[..size_of::<Headers>()]);
         Self {
-            template: Template::new(frame, doublings, 0),
+            template: Template::new(frame, Spread::CLIENTS, doublings, 0),
             src: headers.ip.src,
             src_port: headers.tcp.src_port,
             ifindex,
@@ -36,9 +36,10 @@ impl Volley {
 
     /// Writes the frame of the next client, with checksums that a server takes.
     #[inline]
-    pub fn write_next(&mut self, frame: &mut [u8; FRAME_LENGTH]) {
+    pub fn write_next(&mut self, frame: &mut [u64; FRAME_LENGTH / 8]) {
         self.template.write_next(frame);
-        let headers: &mut Headers = bytemuck::from_bytes_mut(&mut frame[..size_of::<Headers>()]);
+        let bytes: &mut [u8; FRAME_LENGTH] = bytemuck::must_cast_mut(frame);
+        let headers: &mut Headers = bytemuck::from_bytes_mut(&mut bytes[..size_of::<Headers>()]);
         let address = Delta::NONE.address(self.src, headers.ip.src);
         let port = Delta::NONE.port(self.src_port, headers.tcp.src_port);
         headers.ip.checksum = address.apply(headers.ip.checksum);

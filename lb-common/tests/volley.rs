@@ -15,8 +15,9 @@ fn every_source_has_whole_checksums() {
     let mut volley = Volley::new(bytes.try_into().unwrap(), 32, 3);
     let mut sources = std::collections::HashSet::new();
     for _ in 0..10_000 {
-        let mut frame = [0; FRAME_LENGTH];
+        let mut frame = [0; FRAME_LENGTH / 8];
         volley.write_next(&mut frame);
+        let frame: [u8; FRAME_LENGTH] = bytemuck::must_cast(frame);
         let sliced = SlicedPacket::from_ethernet(&frame).unwrap();
         let ip = sliced.net.as_ref().and_then(|net| net.ipv4_ref()).unwrap().header().to_header();
         let Some(TransportSlice::Tcp(tcp)) = &sliced.transport else { panic!("not TCP") };

@@ -1,22 +1,26 @@
-//! Programs of the benchmark: a floor to compare with, a harness that sends a program the same
-//! frame each time, although the program rewrites it, and a generator of live frames.
+//! Programs of the benchmark: a floor to compare with, a harness that sends a program whole
+//! frames each time, although the program rewrites them, and a generator of live frames.
 
 #![no_std]
 #![no_main]
 #![expect(unsafe_code, reason = "frames and map values are pointers to the verifier")]
+#![expect(clippy::inline_always, reason = "a call costs a spill of what is known of the frame")]
 #![expect(clippy::needless_pass_by_value, reason = "the kernel hands the context over")]
 
 use aya_ebpf::{
-    bindings::xdp_action,
+    EbpfContext as _,
+    bindings::{BPF_F_MMAPABLE, xdp_action},
     btf_maps::{Array, ProgramArray},
-    helpers::bpf_redirect,
+    helpers::{bpf_redirect, bpf_xdp_adjust_head, bpf_xdp_adjust_tail},
     macros::{btf_map, xdp},
     programs::XdpContext,
 };
 use lb_common::{
-    template::{FRAME_LENGTH, Template},
+    flow::FlowKey,
+    table::{PlainBucket, Seed},
+    template::{BURST, FRAME_LENGTH, STEP, Template},
     volley::Volley,
-    wire::{ETHERTYPE_IPV4, Ethernet},
+    wire::{ETHERTYPE_IPV4, Ethernet, Headers, IPV4_WITHOUT_OPTIONS, PROTO_TCP},
 };
 
 #[btf_map]
@@ -29,31 +33,114 @@ static TARGET: ProgramArray<1> = ProgramArray::new();
 #[btf_map]
 static VOLLEY: Array<Volley, 1> = Array::new();
 
+/// As many buckets as the flow table has that is measured beside them, and nothing in them.
+#[btf_map]
+static LINES: Array<PlainBucket, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
+
+/// How many they are. Set by the loader.
+#[unsafe(no_mangle)]
+static LINE_BUCKETS: u32 = 1;
+
 /// What any balancer costs at least.
 #[xdp(frags)]
 fn xdp_tx(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_TX
 }
 
-/// Writes the next frame over the one that is there and hands it to the program. Runs on one CPU
-/// at a time.
+/// What a balancer costs at least that keeps its flows in memory: reads the headers, and one line
+/// of a table by their hash.
 #[xdp(frags)]
-fn harness(mut ctx: XdpContext) -> u32 {
-    let (Some(template), Some(frame)) = (TEMPLATE.get_ptr_mut(0), room(&mut ctx)) else {
-        return xdp_action::XDP_ABORTED;
-    };
+fn one_line(ctx: XdpContext) -> u32 {
+    if read_line(&ctx).is_some_and(|tag| tag == 0) {
+        xdp_action::XDP_TX
+    } else {
+        xdp_action::XDP_ABORTED
+    }
+}
+
+#[inline(always)]
+fn read_line(ctx: &XdpContext) -> Option<u64> {
+    const SEED: Seed = Seed([
+        0x9e37_79b9_7f4a_7c15,
+        0xbf58_476d_1ce4_e5b9,
+        0x94d0_49bb_1331_11eb,
+        0xd6e8_feb8_6659_fd93,
+    ]);
+    let start = ctx.data();
+    if start + size_of::<Headers>() > ctx.data_end() {
+        return None;
+    }
+    // SAFETY: the headers lie in the frame, and any address is aligned for them.
+    let headers = unsafe { &*(start as *const Headers) };
+    if headers.ethernet.ethertype != ETHERTYPE_IPV4
+        || headers.ip.protocol != PROTO_TCP
+        || headers.ip.version_ihl != IPV4_WITHOUT_OPTIONS
+        || headers.ip.is_fragment()
+    {
+        return None;
+    }
+    // SAFETY: the pointer comes from a reference.
+    let buckets = unsafe { (&raw const LINE_BUCKETS).read_volatile() };
+    let hash = SEED.hash(&FlowKey::of(headers));
+    let bucket = LINES.get(hash.bucket(0, buckets))?;
+    let line = &bucket.lines[hash.home() as usize];
+    // SAFETY: the pointer comes from a reference.
+    Some(unsafe { (&raw const line.tag).read_volatile() }.word())
+}
+
+/// Hands the next frame to the program. Runs on one CPU at a time.
+#[xdp(frags)]
+fn harness(ctx: XdpContext) -> u32 {
+    if advance(&ctx).is_some() {
+        // SAFETY: nothing here needs to be dropped.
+        unsafe { TARGET.tail_call(&ctx, 0) };
+    }
+    xdp_action::XDP_ABORTED
+}
+
+/// Goes on to the next frame of the burst; writes the next burst over the one that is through.
+#[inline(always)]
+fn advance(ctx: &XdpContext) -> Option<()> {
+    let template = TEMPLATE.get_ptr_mut(0)?;
     // SAFETY: the map's value is valid, and nothing else refers to it.
     let template = unsafe { &mut *template };
-    template.write_next(frame);
-    // SAFETY: nothing here needs to be dropped.
-    unsafe { TARGET.tail_call(&ctx, 0) };
-    xdp_action::XDP_ABORTED
+    if template.left > 0 {
+        template.left -= 1;
+        template.place += 1;
+        return move_head(ctx, STEP);
+    }
+    if template.place > 0 {
+        move_head(ctx, -(template.place * STEP))?;
+        template.place = 0;
+    }
+    // The program may have cut the frame.
+    let length = ctx.data_end() - ctx.data();
+    if length < FRAME_LENGTH {
+        let missing = i32::try_from(FRAME_LENGTH - length).ok()?;
+        // SAFETY: the context is the one that the kernel has handed over.
+        unsafe { bpf_xdp_adjust_tail(ctx.as_ptr().cast(), missing) };
+    }
+    for place in 0..BURST as usize {
+        if place >= template.burst as usize {
+            break;
+        }
+        template.write_next(room(ctx, place)?);
+    }
+    template.left = template.burst - 1;
+    Some(())
+}
+
+#[inline(always)]
+fn move_head(ctx: &XdpContext, bytes: i32) -> Option<()> {
+    // SAFETY: the context is the one that the kernel has handed over.
+    let moved = unsafe { bpf_xdp_adjust_head(ctx.as_ptr().cast(), bytes) };
+    (moved == 0).then_some(())
 }
 
 /// Writes the next frame over the one that is there and sends it. Runs on one CPU at a time.
 #[xdp]
-fn generate(mut ctx: XdpContext) -> u32 {
-    let (Some(volley), Some(frame)) = (VOLLEY.get_ptr_mut(0), room(&mut ctx)) else {
+fn generate(ctx: XdpContext) -> u32 {
+    let (Some(volley), Some(frame)) = (VOLLEY.get_ptr_mut(0), room(&ctx, 0)) else {
         return xdp_action::XDP_ABORTED;
     };
     // SAFETY: the map's value is valid, and nothing else refers to it.
@@ -82,14 +169,16 @@ fn xdp_pass(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
-/// The frame of a test run.
-#[inline]
-fn room(ctx: &mut XdpContext) -> Option<&mut [u8; FRAME_LENGTH]> {
-    if ctx.data() + FRAME_LENGTH > ctx.data_end() {
+/// A frame of a test run.
+#[inline(always)]
+fn room(ctx: &XdpContext, place: usize) -> Option<&'static mut [u64; FRAME_LENGTH / 8]> {
+    let start = ctx.data() + place * FRAME_LENGTH;
+    if start + FRAME_LENGTH > ctx.data_end() {
         return None;
     }
-    let frame = ctx.data() as *mut [u8; FRAME_LENGTH];
-    // SAFETY: the bytes lie in the frame, and any address is aligned for them.
+    let frame = start as *mut [u64; FRAME_LENGTH / 8];
+    // SAFETY: the bytes lie in the frame, which starts 256 bytes into a page in a test run, and no
+    // caller holds two of one place.
     Some(unsafe { &mut *frame })
 }
 

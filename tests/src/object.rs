@@ -85,7 +85,12 @@ impl Object {
             self.set("RINGS", slot, id);
         }
         let length = u32::try_from(ring.len()).expect("a short ring");
-        let service = Service { ring: Ring { offset: 0, length }, id: 0, reserved: 0 };
+        self.service(0, vip, Ring { offset: 0, length });
+    }
+
+    /// A service of this id, whose ring may be another's too.
+    pub fn service(&mut self, id: u32, vip: SocketAddrV4, ring: Ring) {
+        let service = Service { ring, id, reserved: 0 };
         self.expect_packets_for(*vip.ip());
         let key = ServiceKey::tcp(mapped(vip.ip().octets()), vip.port().to_be_bytes());
         let map = self.ebpf.map_mut("SERVICES").expect("named");

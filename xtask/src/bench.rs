@@ -13,7 +13,7 @@ use crate::{
 /// Measure the packet path and the peers beside it (needs root)
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Passed on to the benchmark: `--quick`, `-o json`
+    /// Passed on to the benchmark: `--quick`, `--only PARTS`, `-o json`, `--out DIR`
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     arguments: Vec<OsString>,
 }

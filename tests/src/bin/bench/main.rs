@@ -5,28 +5,34 @@ mod generator;
 mod live;
 mod packets;
 mod peers;
+mod plan;
+mod plots;
 mod programs;
 mod report;
 mod statistics;
 
 use std::{
+    env,
     fs::{self, File},
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::Ordering,
     thread,
-    time::Duration,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Parser, ValueEnum};
+use jiff::Timestamp;
 use nix::unistd::Uid;
 use tokio::{
     runtime,
     signal::unix::{SignalKind, signal},
 };
 
-use self::{generator::Pace, report::Report};
+use self::{
+    plan::{INTERRUPTED, Plan},
+    report::Report,
+};
 
 /// Measure xdplb: nanoseconds a packet, and requests beside its peers
 #[derive(Parser)]
@@ -40,12 +46,17 @@ struct Arguments {
     only: Vec<Part>,
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
+    /// Where results and plots are kept [default: bench/ and the time, in cargo's target directory]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
     /// Nanoseconds a packet
     Packets,
+    /// How nanoseconds a packet grow with services and backends
+    Scaling,
     /// Packets a second through a veth
     Live,
     /// Requests and bytes beside the peers
@@ -59,63 +70,6 @@ enum Output {
     Table,
     Json,
 }
-
-/// How much is measured.
-struct Plan {
-    packet_rounds: u32,
-    /// Sizes of the flow table: 2^these connections, ascending.
-    flow_doublings: &'static [u32],
-    live: live::Extent,
-    peers: peers::Extent,
-    flood: flood::Extent,
-}
-
-impl Plan {
-    const FULL: Self = Self {
-        packet_rounds: 30,
-        flow_doublings: &[0, 10, 17, 20],
-        live: live::Extent { rounds: 20, duration: Duration::from_millis(200) },
-        peers: peers::Extent {
-            cpu_rounds: 7,
-            cpu_duration: Duration::from_secs(1),
-            throughput_rounds: 3,
-            throughput_duration: Duration::from_secs(2),
-            patience: Duration::from_secs(45),
-        },
-        flood: flood::Extent {
-            rounds: 1,
-            paces: &[Pace::PerSecond(10_000), Pace::PerSecond(100_000), Pace::FullTilt],
-            lead: Duration::from_secs(4),
-            duration: Duration::from_secs(4),
-        },
-    };
-    const QUICK: Self = Self {
-        packet_rounds: 10,
-        flow_doublings: &[0, 10, 17],
-        live: live::Extent { rounds: 5, duration: Duration::from_millis(100) },
-        peers: peers::Extent {
-            cpu_rounds: 1,
-            cpu_duration: Duration::from_millis(500),
-            throughput_rounds: 1,
-            throughput_duration: Duration::from_secs(1),
-            patience: Duration::from_secs(3),
-        },
-        flood: flood::Extent {
-            rounds: 1,
-            paces: &[Pace::FullTilt],
-            lead: Duration::from_secs(1),
-            duration: Duration::from_secs(1),
-        },
-    };
-
-    /// Fails once the user has asked to stop.
-    fn check() -> Result<()> {
-        ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
-        Ok(())
-    }
-}
-
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -142,7 +96,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     runtime.spawn(heed_signals());
     let plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
     let mut report = Report::default();
-    for part in [Part::Packets, Part::Live, Part::Peers, Part::Flood] {
+    for part in [Part::Packets, Part::Scaling, Part::Live, Part::Peers, Part::Flood] {
         if !arguments.only.is_empty() && !arguments.only.contains(&part) {
             continue;
         }
@@ -152,11 +106,25 @@ fn run(arguments: &Arguments) -> Result<()> {
             report.failures.add(&error.context(format!("{part:?}")));
         }
     }
+    let directory = directory(arguments)?;
+    report.save(&directory)?;
+    plots::draw(&report, &directory)?;
+    eprintln!("Results are in {}", directory.display());
     match arguments.output {
         Output::Table => report.print()?,
         Output::Json => report.print_json()?,
     }
     report.failures.verdict()
+}
+
+/// Where results are kept.
+fn directory(arguments: &Arguments) -> Result<PathBuf> {
+    if let Some(directory) = &arguments.out {
+        return Ok(directory.clone());
+    }
+    let own = env::current_exe().context("cannot tell where the benchmark was built")?;
+    let target = own.ancestors().nth(2).context("the benchmark was not built by cargo")?;
+    Ok(target.join("bench").join(Timestamp::now().strftime("%Y-%m-%dT%H%M%SZ").to_string()))
 }
 
 /// Two at once would take each other's beds away.
@@ -171,16 +139,28 @@ fn lock() -> Result<File> {
 fn measure(part: Part, plan: &Plan, report: &mut Report) -> Result<()> {
     match part {
         Part::Packets => {
-            eprintln!("Measuring packets");
-            // A thread of its own, as it leaves the network namespace and all CPUs but one.
-            let packets = thread::scope(|scope| scope.spawn(|| packets::measure(plan)).join());
-            report.add_packets(&packets.map_err(|_| anyhow!("measuring packets panicked"))??);
+            let mut costs = Vec::new();
+            let measured = aside(|| packets::measure(&plan.packets, &mut costs));
+            report.add_packets(&costs);
+            measured?;
+        }
+        Part::Scaling => {
+            let mut scalings = Vec::new();
+            let measured = aside(|| packets::measure_scaling(&plan.packets, &mut scalings));
+            report.add_scaling(&scalings);
+            measured?;
         }
         Part::Live => report.live_frames = live::measure(&plan.live)?,
         Part::Peers => report.end_to_end = peers::measure(&plan.peers, &mut report.failures)?,
         Part::Flood => report.flood = flood::measure(&plan.flood, &mut report.failures)?,
     }
     Ok(())
+}
+
+/// On a thread of its own, as it leaves the network namespace and all CPUs but one.
+fn aside(measure: impl FnOnce() -> Result<()> + Send) -> Result<()> {
+    let measured = thread::scope(|scope| scope.spawn(measure).join());
+    measured.map_err(|_| anyhow!("measuring packets panicked"))?
 }
 
 async fn heed_signals() -> Result<()> {

@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use self::{clients::Fates, field::Field};
-use crate::{Plan, generator::Pace, peers::Candidate, report::Failures, statistics::Sample};
+use crate::{generator::Pace, peers::Candidate, plan::Plan, report::Failures, statistics::Sample};
 
 const CANDIDATES: [Candidate; 4] =
     [Candidate::Routing, Candidate::Xdplb, Candidate::Nftables, Candidate::Haproxy];

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use self::stand::Stand;
-use crate::{Plan, statistics::Sample};
+use crate::{plan::Plan, statistics::Sample};
 
 /// What handles the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -1,91 +1,95 @@
-//! The shipped program with one service, and the frames that come to it.
+//! The shipped program with its services, and the connections that it knows.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{
+    collections::HashMap,
+    net::{Ipv4Addr, SocketAddrV4},
+};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use lb_common::{
     flow::FlowKey,
     reason::Reason,
-    template::{FRAME_LENGTH, Template},
+    ring::Ring,
+    template::{Field, Spread, Template, byte},
     wire::Headers,
 };
-use lb_tests::{
-    frame::{Flags, Segment},
-    object::{INGRESS, Object},
+use lb_tests::object::{INGRESS, Object};
+
+use super::{
+    frames::{self, BACKEND, EMPTY, SOURCE, VIP},
+    harness::Harness,
 };
 
-use super::harness::Harness;
+/// How many there are: two to the power of these.
+#[derive(Clone, Copy)]
+pub(super) struct Topology {
+    pub(super) services: u32,
+    pub(super) backends: u32,
+    /// Connections that are open.
+    pub(super) flows: u32,
+}
 
-const VIP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 80);
-const ELSEWHERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 99), 80);
-/// The first of those whose connections stay.
-const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 0), 0);
-/// The first of those who come and go.
-const GUEST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 19, 0, 0), 0);
+/// Source addresses: two to the power of this.
+const SOURCES: u32 = 8;
+/// Of each source address. No port is drawn twice.
+const PORTS: u16 = 1 << 15;
 
-/// Connections that are half-open at a time.
-const HALF_OPEN: u32 = 1_024;
-
-const BACKENDS: u8 = 3;
-/// So many that no source port is drawn twice.
-const SOURCES: u8 = 100;
-const FIRST_PORT: u16 = 1_024;
-const PORTS: u16 = 60_000;
+/// A table is for so many connections at least, so that a few half-open ones have room.
+const LEAST_ROOM: u32 = 4_096;
 
 pub(super) struct Balancer {
     object: Object,
-    pub(super) harness: Harness,
+    topology: Topology,
+    harness: Harness,
 }
 
 impl Balancer {
-    /// With room for so many connections that stay, and so many that come and go.
-    pub(super) fn new(staying: u32, passing: u32) -> Result<Self> {
-        let mut object = Object::load(staying + passing);
-        for place in 0..SOURCES {
-            let address = Ipv4Addr::new(10, 0, 0, 100 + place);
-            object.source(place.into(), address, FIRST_PORT, PORTS);
-        }
-        let ids: Vec<u32> = (1..=BACKENDS).map(u32::from).collect();
-        for id in 1..=BACKENDS {
-            let address = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, id), 8080);
-            object.backend(id.into(), address, INGRESS, (0, SOURCES.into()));
-        }
-        object.serve(VIP, &ids);
+    /// With all connections open.
+    pub(super) fn new(topology: Topology) -> Result<Self> {
+        let mut object = Object::load(topology.room());
+        topology.configure(&mut object);
         let harness = Harness::of(object.program())?;
-        Ok(Self { object, harness })
+        let mut balancer = Self { object, topology, harness };
+        balancer.open_connections()?;
+        Ok(balancer)
     }
 
-    /// Opens the connections of 2^`doublings` clients, and sends a packet of each.
-    pub(super) fn open_connections(&mut self, doublings: u32) -> Result<()> {
-        let before = self.counted(Reason::Forwarded);
-        let clients = 1 << doublings;
-        let mut opened = 0;
-        while opened < clients {
-            // Few at once, as half-open connections displace each other.
-            let some = HALF_OPEN.min(clients - opened);
-            let opening = Template::new(frame(CLIENT, VIP, Flags::SYN), doublings, opened.into());
-            self.harness.run(&opening, some)?;
-            self.object.establish_all();
-            opened += some;
+    /// Opens them by handshakes. Few at once, as half-open connections displace each other.
+    fn open_connections(&mut self) -> Result<()> {
+        let Topology { flows, .. } = self.topology;
+        let group = self.topology.room() / 256;
+        let replies = self.topology.replies();
+        for first in (0..1 << flows).step_by(group as usize) {
+            let some = group.min((1 << flows) - first);
+            for (frame, reason) in frames::HANDSHAKE {
+                let template = if reason == Reason::Replied {
+                    Template::new(frame(), replies, flows, first.into()).in_order()
+                } else {
+                    Template::new(frame(), Spread::CLIENTS, flows, first.into())
+                };
+                self.send(&template, some, reason)?;
+            }
         }
-        self.harness.run(&Template::new(known(), doublings, 0), clients)?;
-        let forwarded = self.counted(Reason::Forwarded) - before;
-        ensure!(
-            forwarded == 2 * u64::from(clients),
-            "the flow table has not taken {clients} connections"
-        );
-        Ok(())
+        // That none has displaced another.
+        let all = Template::new(frames::known(), Spread::CLIENTS, flows, 0);
+        self.send(&all, 1 << flows, Reason::Forwarded).map(drop)
     }
 
-    /// The frame that answers the first client.
-    pub(super) fn reply(&self) -> Result<[u8; FRAME_LENGTH]> {
-        let key = key(CLIENT, VIP);
-        let flow = self.object.flow(&key).context("the first client is gone")?;
-        let reply = flow.partner();
-        let end =
-            |address: [u8; 4], port| SocketAddrV4::new(address.into(), u16::from_be_bytes(port));
-        let (src, dst) = (end(reply.src(), reply.src_port()), end(reply.dst(), reply.dst_port()));
-        Ok(frame(src, dst, Flags::ACK))
+    /// Sends frames, of each of which the program must say this; returns what one cost.
+    pub(super) fn send(&mut self, template: &Template, frames: u32, reason: Reason) -> Result<f64> {
+        let before = self.object.reasons();
+        let cost = self.harness.run(template, frames)?;
+        let mut counts = self.object.reasons();
+        for (name, count) in &mut counts {
+            *count -= before[name];
+        }
+        counts.retain(|_, count| *count > 0);
+        ensure!(
+            counts == HashMap::from([(reason.as_str(), frames.into())]),
+            "{frames} packets should be {}, and are {counts:?}",
+            reason.as_str()
+        );
+        Ok(cost)
     }
 
     /// Removes the connections that these frames have opened.
@@ -93,42 +97,61 @@ impl Balancer {
         for _ in 0..frames {
             let frame = template.next_frame();
             let headers: &Headers = bytemuck::from_bytes(&frame[..size_of::<Headers>()]);
-            self.object.remove_connection(&FlowKey::of(headers));
+            let key = FlowKey::of(headers);
+            // In a small table, one may have displaced another.
+            if self.object.flow(&key).is_some() {
+                self.object.remove_connection(&key);
+            }
         }
     }
+}
 
-    /// How many packets were said to be this.
-    pub(super) fn counted(&self, reason: Reason) -> u64 {
-        self.object.reasons()[reason.as_str()]
+impl Topology {
+    /// Connections that the flow table is made for: a quarter more than are open, as it refuses one
+    /// in a million when it is as full as can be.
+    pub(super) fn room(self) -> u32 {
+        LEAST_ROOM.max((1 << self.flows) / 4 * 5)
+    }
+
+    /// How the numbers of connections, in the order in which they were opened, stand in replies:
+    /// each comes from the next backend, to the next source address of that, to the next port.
+    pub(super) fn replies(self) -> Spread {
+        let (sources, ports) = (self.backends, self.backends + SOURCES);
+        Spread::new(
+            [
+                Field::new(0, self.backends, byte::SOURCE + 2),
+                Field::new(sources, SOURCES, byte::DESTINATION + 1),
+            ],
+            [
+                Field::new(ports, 8, byte::DESTINATION_PORT + 1),
+                Field::new(ports + 8, PORTS.ilog2() - 8, byte::DESTINATION_PORT),
+            ],
+        )
+    }
+
+    fn configure(self, object: &mut Object) {
+        for place in 0..1 << SOURCES {
+            let [first, _, third, fourth] = SOURCE.ip().octets();
+            #[expect(clippy::cast_possible_truncation, reason = "there are 256")]
+            let address = Ipv4Addr::new(first, place as u8, third, fourth);
+            object.source(place, address, SOURCE.port(), PORTS);
+        }
+        let backends = 1 << self.backends;
+        for number in 0..backends {
+            object.backend(number + 1, numbered(BACKEND, number), INGRESS, (0, 1 << SOURCES));
+        }
+        object.serve(VIP, &(1..=backends).collect::<Vec<_>>());
+        for number in 1..1 << self.services {
+            let ring = Ring { offset: 0, length: backends };
+            object.service(number, numbered(VIP, number), ring);
+        }
+        object.service(0, EMPTY, Ring::default());
     }
 }
 
-/// A packet of a connection that is known.
-pub(super) fn known() -> [u8; FRAME_LENGTH] {
-    frame(CLIENT, VIP, Flags::ACK)
-}
-
-/// A packet that opens a connection.
-pub(super) fn new() -> [u8; FRAME_LENGTH] {
-    frame(GUEST, VIP, Flags::SYN)
-}
-
-/// A packet to no service.
-pub(super) fn not_ours() -> [u8; FRAME_LENGTH] {
-    frame(CLIENT, ELSEWHERE, Flags::ACK)
-}
-
-fn frame(src: SocketAddrV4, dst: SocketAddrV4, flags: Flags) -> [u8; FRAME_LENGTH] {
-    const PAYLOAD: [u8; FRAME_LENGTH - size_of::<Headers>()] = [7; _];
-    let segment = Segment::new(src, dst, flags).with_payload(&PAYLOAD);
-    segment.frame().try_into().expect("headers and payload are as long as the frame")
-}
-
-fn key(src: SocketAddrV4, dst: SocketAddrV4) -> FlowKey {
-    FlowKey::tcp(
-        src.ip().octets(),
-        src.port().to_be_bytes(),
-        dst.ip().octets(),
-        dst.port().to_be_bytes(),
-    )
+/// The address whose lower half has this number, as [`Field`]s count.
+fn numbered(first: SocketAddrV4, number: u32) -> SocketAddrV4 {
+    let [a, b, ..] = first.ip().octets();
+    let [low, high, ..] = number.to_le_bytes();
+    SocketAddrV4::new(Ipv4Addr::new(a, b, low, high), first.port())
 }

@@ -24,7 +24,7 @@ pub use self::{
     stage::Stage,
 };
 use self::{contender::Contender, cpu::Patience};
-use crate::{Plan, report::Failures, statistics::Sample};
+use crate::{plan::Plan, report::Failures, statistics::Sample};
 
 pub const SERVERS: usize = 3;
 

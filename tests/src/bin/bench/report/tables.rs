@@ -1,96 +1,18 @@
-//! What the benchmark prints.
+//! The report as tables.
 
 use std::io::{self, Write as _};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
-use serde::Serialize;
 
-use crate::{
-    flood, live,
-    packets::Cost,
-    peers::{self, Load},
-};
-
-#[derive(Default, Serialize)]
-pub struct Report {
-    ns_per_packet: Vec<PacketRow>,
-    pub live_frames: Vec<live::Row>,
-    pub end_to_end: Vec<peers::Row>,
-    pub flood: Vec<flood::Row>,
-    pub failures: Failures,
-}
-
-/// What could not be measured, and why.
-#[derive(Default, Serialize)]
-pub struct Failures(Vec<String>);
-
-impl Failures {
-    /// Notes one, and says so at once.
-    pub fn add(&mut self, error: &anyhow::Error) {
-        let what = format!("{error:#}");
-        eprintln!("error: {what}");
-        self.0.push(what);
-    }
-
-    /// Whether all was measured.
-    pub fn verdict(&self) -> Result<()> {
-        ensure!(self.0.is_empty(), "not measured: {}", self.0.join("; "));
-        Ok(())
-    }
-}
-
-/// Nanoseconds of CPU time.
-#[derive(Serialize)]
-struct PacketRow {
-    path: &'static str,
-    family: &'static str,
-    mode: &'static str,
-    flows: u64,
-    net_min: f64,
-    net_median: f64,
-    total_min: f64,
-    total_median: f64,
-    total_max: f64,
-    null_min: f64,
-    null_median: f64,
-    rounds: usize,
-}
-
-impl From<&Cost> for PacketRow {
-    fn from(cost: &Cost) -> Self {
-        Self {
-            path: cost.path,
-            family: "v4",
-            mode: "nat",
-            flows: cost.flows,
-            net_min: cost.net_min(),
-            net_median: cost.net_median(),
-            total_min: cost.total.min(),
-            total_median: cost.total.median(),
-            total_max: cost.total.max(),
-            null_min: cost.floor.min(),
-            null_median: cost.floor.median(),
-            rounds: cost.total.rounds(),
-        }
-    }
-}
+use super::Report;
+use crate::peers::Load;
 
 impl Report {
-    pub fn add_packets(&mut self, costs: &[Cost]) {
-        self.ns_per_packet.extend(costs.iter().map(PacketRow::from));
-    }
-
-    pub fn print_json(&self) -> Result<()> {
-        let mut out = io::stdout().lock();
-        serde_json::to_writer_pretty(&mut out, self)?;
-        writeln!(out)?;
-        Ok(())
-    }
-
     /// Prints tables of what was measured.
     pub fn print(&self) -> Result<()> {
         section("Nanoseconds a packet; net of a program that only sends it back", &self.packets())?;
+        section("How they grow with what is configured, with 16,384 connections", &self.scaling())?;
         section(
             "Packets a second that one CPU takes from a veth, handles and sends back",
             &self.live_frames(),
@@ -130,6 +52,22 @@ impl Report {
                 format!("{:.1}", row.net_median),
                 format!("{:.1}..{:.1}", row.total_min, row.total_max),
                 format!("{:.1}", row.null_min),
+                row.rounds.to_string(),
+            ]);
+        }
+        align(&mut table);
+        table
+    }
+
+    fn scaling(&self) -> Table {
+        let mut table = table(&["path", "with", "net min", "net median", "rounds"]);
+        // Growth with flows is in the table of packets.
+        for row in self.scaling.iter().filter(|row| row.what != "flows") {
+            table.add_row([
+                row.path.to_owned(),
+                format!("{} {}", row.size, row.what),
+                format!("{:.1}", row.net_min),
+                format!("{:.1}", row.net_median),
                 row.rounds.to_string(),
             ]);
         }

@@ -1,0 +1,95 @@
+//! The first frame of each kind. Those of other connections differ from it in addresses and ports.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use lb_common::{reason::Reason, template::FRAME_LENGTH, wire::Headers};
+use lb_tests::frame::{Flags, Segment};
+
+pub(super) type Frame = [u8; FRAME_LENGTH];
+
+/// The first service's.
+pub(super) const VIP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 0, 0), 80);
+/// Of a service without backends.
+pub(super) const EMPTY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 1, 0, 0), 80);
+const ELSEWHERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 2, 0, 0), 80);
+/// The first of those whose connections stay.
+const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 0), 0);
+/// The first of those who come and go.
+const GUEST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 19, 0, 0), 0);
+/// The first one.
+pub(super) const BACKEND: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 0), 8080);
+/// Where the first backend sends its first reply.
+pub(super) const SOURCE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(100, 0, 0, 1), 0x8000);
+
+/// A connection's first packets, and what the program says of them. After these its state is not
+/// changed by others like the last two.
+pub(super) const HANDSHAKE: [(fn() -> Frame, Reason); 4] = [
+    (opening, Reason::Forwarded),
+    (accepting, Reason::Replied),
+    (known, Reason::Forwarded),
+    (reply, Reason::Replied),
+];
+
+pub(super) fn opening() -> Frame {
+    tcp(CLIENT, VIP, Flags::SYN)
+}
+
+fn accepting() -> Frame {
+    tcp(BACKEND, SOURCE, Flags::SYN_ACK)
+}
+
+pub(super) fn known() -> Frame {
+    tcp(CLIENT, VIP, Flags::ACK)
+}
+
+pub(super) fn reply() -> Frame {
+    tcp(BACKEND, SOURCE, Flags::ACK)
+}
+
+pub(super) fn new() -> Frame {
+    tcp(GUEST, VIP, Flags::SYN)
+}
+
+pub(super) fn new_to_empty() -> Frame {
+    tcp(GUEST, EMPTY, Flags::SYN)
+}
+
+pub(super) fn unknown() -> Frame {
+    tcp(GUEST, VIP, Flags::ACK)
+}
+
+pub(super) fn stray_reset() -> Frame {
+    tcp(GUEST, VIP, Flags::RST)
+}
+
+pub(super) fn elsewhere() -> Frame {
+    tcp(CLIENT, ELSEWHERE, Flags::ACK)
+}
+
+pub(super) fn ttl_one() -> Frame {
+    changed(|headers| headers.ip.ttl = 1)
+}
+
+pub(super) fn ipv6() -> Frame {
+    changed(|headers| headers.ethernet.ethertype = [0x86, 0xdd])
+}
+
+pub(super) fn udp() -> Frame {
+    changed(|headers| headers.ip.protocol = 17)
+}
+
+pub(super) fn fragment() -> Frame {
+    changed(|headers| headers.ip.fragment = [0x20, 0])
+}
+
+fn changed(change: impl FnOnce(&mut Headers)) -> Frame {
+    let mut frame = known();
+    change(bytemuck::from_bytes_mut(&mut frame[..size_of::<Headers>()]));
+    frame
+}
+
+fn tcp(src: SocketAddrV4, dst: SocketAddrV4, flags: Flags) -> Frame {
+    const PAYLOAD: [u8; FRAME_LENGTH - size_of::<Headers>()] = [7; _];
+    let segment = Segment::new(src, dst, flags).with_payload(&PAYLOAD);
+    segment.frame().try_into().expect("headers and payload are as long as the frame")
+}

@@ -1,0 +1,112 @@
+//! The paths through the program: a row each.
+
+use lb_common::{reason::Reason, template::Spread};
+
+use super::{
+    balancer::Topology,
+    frames::{self, Frame},
+};
+
+/// A kind of packet. Another family or mode is another row, if need be with another frame.
+pub struct Path {
+    pub name: &'static str,
+    pub family: &'static str,
+    pub mode: &'static str,
+    pub(super) frame: fn() -> Frame,
+    pub(super) senders: Senders,
+    pub(super) handler: Handler,
+    /// Whether it is measured with large flow tables too.
+    pub(super) at_all_sizes: bool,
+}
+
+/// Whose packets come in turn.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Senders {
+    /// All clients with an open connection.
+    Clients,
+    /// The backends, on all open connections.
+    Backends,
+    /// Everyone a new one. What they open is to be gone after the round.
+    Strangers,
+    /// Always the same one.
+    One,
+}
+
+impl Senders {
+    pub(super) fn spread(self, topology: Topology) -> Spread {
+        match self {
+            Self::Clients | Self::One => Spread::CLIENTS,
+            Self::Backends => topology.replies(),
+            Self::Strangers => Spread::CLIENTS.and_services(topology.services),
+        }
+    }
+
+    /// How many: two to the power of this.
+    pub(super) fn doublings(self, topology: Topology) -> u32 {
+        match self {
+            Self::Clients | Self::Backends => topology.flows,
+            Self::Strangers => u32::BITS,
+            Self::One => 0,
+        }
+    }
+}
+
+/// What the packets meet.
+#[derive(Clone, Copy)]
+pub(super) enum Handler {
+    /// xdplb, which must say this of every one.
+    Xdplb(Reason),
+    /// A program that reads one line of a table of the same size.
+    OneLine,
+}
+
+impl Path {
+    const fn new(name: &'static str, frame: fn() -> Frame, reason: Reason) -> Self {
+        Self {
+            name,
+            family: "v4",
+            mode: "nat",
+            frame,
+            senders: Senders::One,
+            handler: Handler::Xdplb(reason),
+            at_all_sizes: false,
+        }
+    }
+
+    /// Measured with flow tables of all sizes.
+    const fn of_all(self, senders: Senders) -> Self {
+        Self { senders, at_all_sizes: true, ..self }
+    }
+
+    /// Whether the program cuts the frames.
+    pub(super) fn is_cut(&self) -> bool {
+        use Reason::{ResetNoBackend, ResetUnknownFlow};
+        matches!(self.handler, Handler::Xdplb(ResetNoBackend | ResetUnknownFlow))
+    }
+}
+
+pub(super) const KNOWN: Path =
+    Path::new("known", frames::known, Reason::Forwarded).of_all(Senders::Clients);
+pub(super) const NEW: Path =
+    Path::new("new", frames::new, Reason::Forwarded).of_all(Senders::Strangers);
+pub(super) const NOT_OURS: Path =
+    Path::new("not_ours", frames::elsewhere, Reason::NotOurs).of_all(Senders::Clients);
+
+pub(super) const ALL: &[Path] = &[
+    Path { handler: Handler::OneLine, name: "one_line", ..KNOWN },
+    KNOWN,
+    Path::new("reply", frames::reply, Reason::Replied).of_all(Senders::Backends),
+    NEW,
+    NOT_OURS,
+    Path::new("retransmitted_syn", frames::opening, Reason::Forwarded),
+    Path::new("reset_unknown_flow", frames::unknown, Reason::ResetUnknownFlow),
+    Path::new("reset_no_backend", frames::new_to_empty, Reason::ResetNoBackend),
+    Path::new("stray_reset", frames::stray_reset, Reason::StrayReset),
+    Path::new("ttl_expired", frames::ttl_one, Reason::TtlExpired),
+    Path::new("not_ipv4", frames::ipv6, Reason::NotIpv4),
+    Path::new("not_tcp", frames::udp, Reason::NotTcp),
+    Path::new("fragment", frames::fragment, Reason::Fragment),
+];
+
+/// Paths that more services or backends could make slower.
+pub(super) const SCALING: &[Path] = &[KNOWN, NEW, NOT_OURS];

@@ -1,0 +1,64 @@
+//! How much is measured.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Result, ensure};
+
+use crate::{flood, generator::Pace, live, packets, peers};
+
+/// Set when the user has asked to stop.
+pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// How much, of each part.
+pub struct Plan {
+    pub packets: packets::Extent,
+    pub live: live::Extent,
+    pub peers: peers::Extent,
+    pub flood: flood::Extent,
+}
+
+impl Plan {
+    pub const FULL: Self = Self {
+        packets: packets::Extent { rounds: 30, frames: 1 << 18, flows: &[0, 10, 17, 20, 23] },
+        live: live::Extent { rounds: 20, duration: Duration::from_millis(200) },
+        peers: peers::Extent {
+            cpu_rounds: 7,
+            cpu_duration: Duration::from_secs(1),
+            throughput_rounds: 3,
+            throughput_duration: Duration::from_secs(2),
+            patience: Duration::from_secs(45),
+        },
+        flood: flood::Extent {
+            rounds: 1,
+            paces: &[Pace::PerSecond(10_000), Pace::PerSecond(100_000), Pace::FullTilt],
+            lead: Duration::from_secs(4),
+            duration: Duration::from_secs(4),
+        },
+    };
+    pub const QUICK: Self = Self {
+        packets: packets::Extent { rounds: 10, frames: 1 << 17, flows: &[0, 10, 17] },
+        live: live::Extent { rounds: 5, duration: Duration::from_millis(100) },
+        peers: peers::Extent {
+            cpu_rounds: 1,
+            cpu_duration: Duration::from_millis(500),
+            throughput_rounds: 1,
+            throughput_duration: Duration::from_secs(1),
+            patience: Duration::from_secs(3),
+        },
+        flood: flood::Extent {
+            rounds: 1,
+            paces: &[Pace::FullTilt],
+            lead: Duration::from_secs(1),
+            duration: Duration::from_secs(1),
+        },
+    };
+
+    /// Fails once the user has asked to stop.
+    pub fn check() -> Result<()> {
+        ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
+        Ok(())
+    }
+}
