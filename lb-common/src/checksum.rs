@@ -3,6 +3,8 @@
 //! Sums are over 16-bit words in the machine's own byte order; RFC 1071, section 2(B), shows that
 //! the result is the same.
 
+use bytemuck::{Pod, Zeroable};
+
 /// What to add to a checksum when some of the words under it change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delta(u32);
@@ -12,12 +14,6 @@ impl Delta {
 
     /// A time to live that is one less: the word {ttl, protocol} falls by {1, 0}.
     pub const TTL_DECREMENT: Self = Self(!u16::from_ne_bytes([1, 0]) as u32);
-
-    /// A delta as it was stored by [`Delta::folded`].
-    #[must_use]
-    pub const fn stored(folded: u16) -> Self {
-        Self(folded as u32)
-    }
 
     #[must_use]
     pub const fn port(self, old: [u8; 2], new: [u8; 2]) -> Self {
@@ -34,10 +30,10 @@ impl Delta {
         Self(self.0 + other.0)
     }
 
-    /// Sixteen bits that stand for the same change.
+    /// The same change, in sixteen bits.
     #[must_use]
-    pub const fn folded(self) -> u16 {
-        fold(self.0)
+    pub const fn folded(self) -> Folded {
+        Folded(fold(self.0))
     }
 
     /// The checksum field after the change.
@@ -45,6 +41,22 @@ impl Delta {
     pub const fn apply(self, checksum: [u8; 2]) -> [u8; 2] {
         let sum = !u16::from_ne_bytes(checksum) as u32 + self.0;
         (!fold(sum)).to_ne_bytes()
+    }
+}
+
+/// A [`Delta`] to keep.
+#[repr(transparent)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Folded(u16);
+
+impl Folded {
+    /// The checksum field after the change.
+    #[must_use]
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the carry of two such words is one bit")]
+    pub const fn apply(self, checksum: [u8; 2]) -> [u8; 2] {
+        let sum = !u16::from_ne_bytes(checksum) as u32 + self.0 as u32;
+        (!(sum + (sum >> 16)) as u16).to_ne_bytes()
     }
 }
 

@@ -58,7 +58,7 @@ fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, R
         Direction::ToBackend => {
             let hop = &select::backend(backend).ok_or(Reason::Unreachable)?.hop;
             let entry = flow::learn(entry, way_back(headers, ingress));
-            flow::touch(entry, headers.tcp.flags);
+            flow::touch(entry, Direction::ToBackend, headers.tcp.flags);
             stats::inbound(backend, length);
             nat::apply(headers, &entry.line.rewrite(), hop);
             let egress = Egress::between(ingress, hop.ifindex());
@@ -68,7 +68,7 @@ fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, R
             if entry.tag.marks() & marks::QUARANTINED != 0 {
                 return Err(Reason::Quarantined);
             }
-            flow::touch(entry, headers.tcp.flags);
+            flow::touch(entry, Direction::ToClient, headers.tcp.flags);
             stats::outbound(backend, length);
             let hop = entry.line.client();
             nat::apply(headers, &entry.line.rewrite(), &hop);

@@ -29,14 +29,30 @@ pub const fn direction(marks: u16) -> Direction {
     if marks & TO_CLIENT == 0 { Direction::ToBackend } else { Direction::ToClient }
 }
 
+/// Whether a segment with these TCP flags changes no marks, as most do not: it opens, ends and
+/// resets nothing, and acknowledges like one before it.
+#[must_use]
+#[inline(always)]
+pub const fn is_usual(marks: u16, direction: Direction, flags: u8) -> bool {
+    const SPECIAL: u8 = tcp::SYN | tcp::FIN | tcp::RST;
+    let side = side(direction);
+    let known = marks & (CLIENT_ACK | CLIENT_RST) << side == CLIENT_ACK << side;
+    known && flags & (SPECIAL | tcp::ACK) == tcp::ACK
+}
+
+#[inline(always)]
+const fn side(direction: Direction) -> u16 {
+    match direction {
+        Direction::ToBackend => 0,
+        Direction::ToClient => BACKEND,
+    }
+}
+
 /// The marks after a segment with these TCP flags.
 #[must_use]
 #[inline(always)]
 pub const fn after(marks: u16, direction: Direction, flags: u8) -> u16 {
-    let side = match direction {
-        Direction::ToBackend => 0,
-        Direction::ToClient => BACKEND,
-    };
+    let side = side(direction);
     let mut seen = 0;
     if flags & tcp::SYN != 0 {
         seen |= CLIENT_SYN;

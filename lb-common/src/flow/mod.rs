@@ -12,7 +12,10 @@ pub mod ticks;
 use bytemuck::{Pod, Zeroable};
 
 pub use self::{key::FlowKey, state::State};
-use crate::{backend::Hop, checksum::Delta};
+use crate::{
+    backend::Hop,
+    checksum::{Delta, Folded},
+};
 
 /// The tuple that a packet gets, and what that changes in its checksums.
 #[repr(C)]
@@ -22,9 +25,9 @@ pub struct Rewrite {
     addresses: u64,
     /// As in [`FlowKey`].
     ports: u32,
-    /// See [`Delta::stored`].
-    pub ip_delta: u16,
-    pub tcp_delta: u16,
+    /// With the time to live, which is one less afterwards.
+    pub ip_delta: Folded,
+    pub tcp_delta: Folded,
 }
 
 impl Rewrite {
@@ -32,8 +35,9 @@ impl Rewrite {
     #[must_use]
     #[inline(always)]
     pub const fn new(from: &FlowKey, to: &FlowKey) -> Self {
-        let ip = Delta::NONE.address(from.src(), to.src()).address(from.dst(), to.dst());
-        let tcp = ip.port(from.src_port(), to.src_port()).port(from.dst_port(), to.dst_port());
+        let both = Delta::NONE.address(from.src(), to.src()).address(from.dst(), to.dst());
+        let ip = both.plus(Delta::TTL_DECREMENT);
+        let tcp = both.port(from.src_port(), to.src_port()).port(from.dst_port(), to.dst_port());
         let (addresses, ports) = (to.addresses, to.ports);
         Self { addresses, ports, ip_delta: ip.folded(), tcp_delta: tcp.folded() }
     }

@@ -6,7 +6,7 @@ mod steps;
 
 use lb_common::{
     backend::Hop,
-    flow::{FlowKey, marks, ticks},
+    flow::{Direction, FlowKey, marks, ticks},
     reason::Reason,
     table::{self, Hit, Line as _},
 };
@@ -23,12 +23,15 @@ pub(crate) fn lookup(key: &FlowKey) -> Result<Option<Entry>, Reason> {
     table::find(Flows, key).map_err(|_| Reason::Contended)
 }
 
-/// Notes that a packet with these TCP flags went by.
+/// Notes that a packet with these TCP flags went by in this direction, which is the entry's.
 #[inline(always)]
-pub(crate) fn touch(entry: Entry, flags: u8) {
+pub(crate) fn touch(entry: Entry, direction: Direction, flags: u8) {
     entry.line.set_seen(now());
     let old = entry.tag.marks();
-    let new = marks::after(old, entry.direction(), flags);
+    if marks::is_usual(old, direction, flags) {
+        return;
+    }
+    let new = marks::after(old, direction, flags);
     if new != old {
         steps::remark(entry, new & !old, old & !new);
     }

@@ -1,6 +1,6 @@
 //! Full NAT: both addresses and both ports are rewritten, on the way there and on the way back.
 
-use lb_common::{backend::Hop, checksum::Delta, flow::Rewrite, wire::Headers};
+use lb_common::{backend::Hop, flow::Rewrite, wire::Headers};
 
 /// Makes the frame what `rewrite` says and addresses it to `hop`. The time to live must not be 0.
 #[inline(always)]
@@ -12,11 +12,10 @@ pub(crate) fn apply(headers: &mut Headers, rewrite: &Rewrite, hop: &Hop) {
     ip.src = to.src();
     ip.dst = to.dst();
     ip.ttl -= 1;
-    let delta = Delta::stored(rewrite.ip_delta).plus(Delta::TTL_DECREMENT);
-    ip.checksum = delta.apply(ip.checksum);
+    ip.checksum = rewrite.ip_delta.apply(ip.checksum);
 
     let tcp = &mut headers.tcp;
     tcp.src_port = to.src_port();
     tcp.dst_port = to.dst_port();
-    tcp.checksum = Delta::stored(rewrite.tcp_delta).apply(tcp.checksum);
+    tcp.checksum = rewrite.tcp_delta.apply(tcp.checksum);
 }
