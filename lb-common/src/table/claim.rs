@@ -130,7 +130,11 @@ pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32, choice: u
     let first = bucket.line(0);
     for _ in 0..TRIES {
         let tag = first.tag();
-        if swap(first, tag, tag.overflowed()) {
+        if tag.is_overflowed() && !tag.is_fading() {
+            return FULL;
+        }
+        // Whoever has claimed the line would overwrite the mark.
+        if !tag.is_claimed() && swap(first, tag, tag.overflowed()) {
             return FULL;
         }
     }

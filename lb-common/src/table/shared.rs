@@ -1,9 +1,12 @@
 //! A table in memory that others write to at the same time: the kernel's, mapped.
 
-use core::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release, SeqCst},
-    fence,
+use core::{
+    hint::spin_loop,
+    sync::atomic::{
+        AtomicU32, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release, SeqCst},
+        fence,
+    },
 };
 
 use super::{Bucket, Hit, Line, Place, PlainLine, Seed, Table, Tag, WAYS};
@@ -47,9 +50,26 @@ impl<'a> SharedTable<'a> {
     pub fn flows(self) -> impl Iterator<Item = Hit<&'a SharedLine>> {
         let lines = self.buckets.iter().flat_map(|bucket| &bucket.lines);
         (0..).zip(lines).filter_map(|(place, line)| {
-            let tag = line.tag();
+            let tag = line.settled_tag();
             tag.is_held().then_some(Hit { line, place: Place(place), tag })
         })
+    }
+}
+
+impl SharedLine {
+    /// The tag, once nobody writes the line.
+    fn settled_tag(&self) -> Tag {
+        /// Longer than anybody writes, but for one who was stopped.
+        const PATIENCE: u32 = 1 << 20;
+        let line = self;
+        for _ in 0..PATIENCE {
+            let tag = line.tag();
+            if !tag.is_claimed() {
+                return tag;
+            }
+            spin_loop();
+        }
+        line.tag()
     }
 }
 

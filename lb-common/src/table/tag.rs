@@ -6,7 +6,7 @@ use crate::flow::{Direction, State, marks};
 /// line was given away. Only ever changed by compare-and-swap, or by who has claimed it.
 ///
 /// From the lowest bit on: 32 bits of fingerprint, 16 of marks, 2 for the kind of key (0: TCP over
-/// IPv4), 3 of the line's state, 1 of the bucket's, 10 of generation.
+/// IPv4), 3 of the line's state, 2 of the bucket's, 9 of generation.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Tag(u64);
@@ -20,11 +20,14 @@ const LIVE: u64 = 1 << 50;
 const CLAIMED: u64 = 1 << 51;
 /// A flow stands in the line whose time is up. The next packet revives it.
 const CONDEMNED: u64 = 1 << 52;
-/// In a bucket's first line: some of its flows are in their second bucket, or were.
+/// In a bucket's first line: flows that should be in the bucket are in their next choice, or were.
 const OVERFLOWED: u64 = 1 << 53;
+/// Beside it: none may be any more. Who lets another flow go on takes this mark away.
+const FADING: u64 = 1 << 54;
+const BUCKET: u64 = OVERFLOWED | FADING;
 const STATE: u64 = LIVE | CLAIMED | CONDEMNED;
-const GENERATION: u64 = !(FINGERPRINT | MARKS | KIND | STATE | OVERFLOWED);
-const ONE_GENERATION: u64 = 1 << 54;
+const GENERATION: u64 = !(FINGERPRINT | MARKS | KIND | STATE | BUCKET);
+const ONE_GENERATION: u64 = 1 << 55;
 
 const MARKS_SHIFT: u32 = 32;
 
@@ -188,14 +191,33 @@ impl Tag {
 
     #[must_use]
     #[inline(always)]
+    pub const fn is_fading(self) -> bool {
+        self.0 & FADING != 0
+    }
+
+    #[must_use]
+    #[inline(always)]
     pub const fn overflowed(self) -> Self {
-        Self(self.0 | OVERFLOWED)
+        Self(self.0 & !FADING | OVERFLOWED)
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn fading(self) -> Self {
+        Self(self.0 | FADING)
+    }
+
+    /// Of a bucket that no flow has had to leave.
+    #[must_use]
+    #[inline(always)]
+    pub const fn recovered(self) -> Self {
+        Self(self.0 & !BUCKET)
     }
 
     /// The next generation, and what outlives a generation.
     #[inline(always)]
     const fn next_generation(self) -> u64 {
-        (self.0 & GENERATION).wrapping_add(ONE_GENERATION) | self.0 & OVERFLOWED
+        (self.0 & GENERATION).wrapping_add(ONE_GENERATION) | self.0 & BUCKET
     }
 }
 

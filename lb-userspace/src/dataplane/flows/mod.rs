@@ -1,5 +1,6 @@
 //! The flow table, seen from userspace: mapped, counted, listed, and cleared of what has ended.
 
+mod overflow;
 mod sweep;
 mod table;
 

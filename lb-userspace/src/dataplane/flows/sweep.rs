@@ -8,7 +8,7 @@ use lb_common::{
     },
 };
 
-use super::table::FlowTable;
+use super::{overflow::Recovering, table::FlowTable};
 use crate::model::Timeouts;
 
 /// Connections by state.
@@ -92,10 +92,13 @@ impl Sweeper {
         for sentence in self.sentences.drain(..) {
             walk.execute(&sentence);
         }
+        let mut recovering = Recovering::begin(table);
         for flow in table.flows() {
+            recovering.see(flow);
             let condemned = walk.judge(flow);
             self.sentences.extend(condemned.map(|tag| Sentence { place: flow.place, tag }));
         }
+        recovering.finish();
         walk.finish()
     }
 }
