@@ -6,7 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::model::{Admin, Backend, Health, Mode, Protocol, Scheduler};
+use crate::{
+    connections::Listing,
+    model::{Admin, Backend, Health, Mode, Protocol, Scheduler},
+};
 
 /// Something to do, and where the answer goes.
 #[derive(Debug)]
@@ -14,6 +17,7 @@ pub enum Request {
     Status(Reply<Status>),
     Services(Reply<Vec<ServiceView>>),
     Stats(Reply<Stats>),
+    Connections(Reply<Listing>),
     Change(Change, Reply<ServiceView>),
 }
 
@@ -68,6 +72,11 @@ impl Handle {
 
     pub async fn stats(&self) -> Result<Stats, Refusal> {
         self.ask(Request::Stats).await
+    }
+
+    /// All connections, to be looked through without the loop.
+    pub async fn connections(&self) -> Result<Listing, Refusal> {
+        self.ask(Request::Connections).await
     }
 
     /// The service as it is after the change.
@@ -198,6 +207,8 @@ pub enum InterfaceMode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowsView {
     pub capacity: u64,
+    /// Bytes of memory that the table takes, however many connections there are.
+    pub bytes: u64,
     pub entries: u64,
     pub half_open: u64,
     pub established: u64,

@@ -5,6 +5,7 @@ pub mod arena;
 pub mod bed;
 pub mod cli;
 pub mod config;
+pub mod connections;
 pub mod control;
 pub mod daemon;
 pub mod dataplane;

@@ -59,7 +59,7 @@ async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u64) {
                 give(reply, Err(Refusal::Conflict("it is there already".to_owned())));
             }
             Request::Change(_, reply) => give(reply, Ok(web(active))),
-            Request::Status(_) | Request::Stats(_) => {}
+            Request::Status(_) | Request::Stats(_) | Request::Connections(_) => {}
         }
     }
 }

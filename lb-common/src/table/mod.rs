@@ -92,8 +92,11 @@ impl Label {
 /// buckets would overflow.
 pub const LINES_PER_CONNECTION: u32 = 4;
 
-/// Bytes of table for each connection that it is made for.
-pub const BYTES_PER_CONNECTION: u64 = LINES_PER_CONNECTION as u64 * size_of::<PlainLine>() as u64;
+/// Bytes of a table that is made for so many connections.
+#[must_use]
+pub const fn table_bytes(connections: u32) -> u64 {
+    (buckets_for(connections) as u64 + 1) * size_of::<PlainBucket>() as u64
+}
 
 /// Buckets of a table that is made for so many connections.
 #[must_use]

@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
     Method, Request,
-    body::Bytes,
+    body::{Bytes, Incoming},
     client::conn::http1::handshake,
     header::{CONTENT_TYPE, HOST},
 };
@@ -16,7 +16,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
 use super::{NewBackend, Problem};
-use crate::control::{ServiceView, Settings, Stats, Status};
+use crate::{
+    connections::{Counts, Filter},
+    control::{ServiceView, Settings, Stats, Status},
+};
 
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -69,6 +72,20 @@ impl Client {
         self.get("/v1/stats").await
     }
 
+    /// Connections, a line each.
+    pub async fn connections(&self, filter: &Filter) -> Result<Lines, ClientError> {
+        let path = with_query("/v1/connections", filter)?;
+        let stream = self.connect().await?;
+        match ask(stream, Method::GET, &path, &()).await.map_err(ClientError::Broken)? {
+            Ok(body) => Ok(Lines { body, rest: Vec::new() }),
+            Err(problem) => Err(ClientError::Refused(problem)),
+        }
+    }
+
+    pub async fn count_connections(&self, filter: &Filter) -> Result<Counts, ClientError> {
+        self.get(&with_query("/v1/connections/count", filter)?).await
+    }
+
     pub async fn services(&self) -> Result<Vec<ServiceView>, ClientError> {
         self.get("/v1/services").await
     }
@@ -113,9 +130,12 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let stream = UnixStream::connect(&self.socket).await;
-        let stream = stream.map_err(|error| self.unreachable(error))?;
+        let stream = self.connect().await?;
         exchange(stream, method, path, body).await.map_err(ClientError::Broken)?
+    }
+
+    async fn connect(&self) -> Result<UnixStream, ClientError> {
+        UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(error))
     }
 
     fn unreachable(&self, error: io::Error) -> ClientError {
@@ -132,6 +152,12 @@ fn service_path(name: &str) -> String {
     format!("/v1/services/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
 }
 
+fn with_query(path: &str, filter: &Filter) -> Result<String, ClientError> {
+    let query = serde_urlencoded::to_string(filter);
+    let query = query.context("the filter cannot be sent").map_err(ClientError::Broken)?;
+    Ok(format!("{path}?{query}"))
+}
+
 fn backend_path(service: &str, address: SocketAddr) -> String {
     let address = address.to_string();
     let address = utf8_percent_encode(&address, NON_ALPHANUMERIC);
@@ -145,8 +171,25 @@ async fn exchange<T: DeserializeOwned>(
     path: &str,
     body: &impl Serialize,
 ) -> anyhow::Result<Result<T, ClientError>> {
+    let body = match ask(stream, method, path, body).await? {
+        Ok(body) => body.collect().await.context(BROKEN_OFF)?.to_bytes(),
+        Err(problem) => return Ok(Err(ClientError::Refused(problem))),
+    };
+    let parsed = serde_json::from_slice(&body);
+    Ok(Ok(parsed.context("the daemon's answer is not understood: is it of another version?")?))
+}
+
+const BROKEN_OFF: &str = "the daemon's answer broke off";
+
+/// Sends one request; the answer is yet to be read, if it is not a problem.
+async fn ask(
+    stream: UnixStream,
+    method: Method,
+    path: &str,
+    body: &impl Serialize,
+) -> anyhow::Result<Result<Incoming, Problem>> {
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
+    tokio::spawn(connection);
     let request = Request::builder()
         .method(method)
         .uri(path)
@@ -155,13 +198,33 @@ async fn exchange<T: DeserializeOwned>(
         .body(Full::new(Bytes::from(serde_json::to_vec(body)?)))?;
     let answer = sender.send_request(request).await.context("the daemon does not answer")?;
     let status = answer.status();
-    let body = answer.into_body().collect().await.context("the daemon's answer broke off")?;
-    connection.abort();
-    if !status.is_success() {
-        let problem = serde_json::from_slice(&body.to_bytes());
-        let problem = problem.with_context(|| format!("the daemon answers {status}"))?;
-        return Ok(Err(ClientError::Refused(problem)));
+    if status.is_success() {
+        return Ok(Ok(answer.into_body()));
     }
-    let parsed = serde_json::from_slice(&body.to_bytes());
-    Ok(Ok(parsed.context("the daemon's answer is not understood: is it of another version?")?))
+    let body = answer.into_body().collect().await.context(BROKEN_OFF)?;
+    let problem = serde_json::from_slice(&body.to_bytes());
+    Ok(Err(problem.with_context(|| format!("the daemon answers {status}"))?))
+}
+
+/// An answer of one JSON object a line, as it comes.
+#[derive(Debug)]
+pub struct Lines {
+    body: Incoming,
+    /// The beginning of a line.
+    rest: Vec<u8>,
+}
+
+impl Lines {
+    /// Some whole lines; nothing after the last one.
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
+        while let Some(frame) = self.body.frame().await {
+            let frame = frame.context(BROKEN_OFF).map_err(ClientError::Broken)?;
+            self.rest.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
+            if let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') {
+                let rest = self.rest.split_off(end + 1);
+                return Ok(Some(std::mem::replace(&mut self.rest, rest)));
+            }
+        }
+        Ok(None)
+    }
 }

@@ -1,6 +1,7 @@
 //! The API: JSON over HTTP on a unix socket.
 
 mod client;
+mod connections;
 mod problem;
 mod routes;
 
@@ -17,7 +18,7 @@ use tokio::{
 };
 
 pub use self::{
-    client::{Client, ClientError},
+    client::{Client, ClientError, Lines},
     problem::Problem,
     routes::NewBackend,
 };

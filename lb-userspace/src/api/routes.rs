@@ -6,14 +6,14 @@ use axum::{
     Json, Router,
     extract::{
         self, FromRequest, FromRequestParts, Request, State,
-        rejection::{JsonRejection, PathRejection},
+        rejection::{JsonRejection, PathRejection, QueryRejection},
     },
     http::{StatusCode, request::Parts},
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
 
-use super::Problem;
+use super::{Problem, connections};
 use crate::{
     control::{Change, Handle, ServiceView, Settings, Stats, Status},
     model::{Admin, Backend},
@@ -34,6 +34,8 @@ pub(super) fn router(handle: Handle) -> Router {
     Router::new()
         .route("/v1/status", get(status))
         .route("/v1/stats", get(stats))
+        .route("/v1/connections", get(connections::list))
+        .route("/v1/connections/count", get(connections::count))
         .route("/v1/services", get(services))
         .route("/v1/services/{name}", get(service))
         .route("/v1/services/{name}/backends", post(add))
@@ -124,6 +126,24 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         match extract::Path::from_request_parts(parts, state).await {
             Ok(extract::Path(named)) => Ok(Self(named)),
+            Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
+        }
+    }
+}
+
+/// What the query asks for; a query that is not understood is answered by a problem document.
+pub(super) struct Query<T>(pub(super) T);
+
+impl<T, S> FromRequestParts<S> for Query<T>
+where
+    extract::Query<T>: FromRequestParts<S, Rejection = QueryRejection>,
+    S: Send + Sync,
+{
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match extract::Query::from_request_parts(parts, state).await {
+            Ok(extract::Query(asked)) => Ok(Self(asked)),
             Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
         }
     }

@@ -69,6 +69,9 @@ async fn answer(mut requests: mpsc::Receiver<control::Request>, told: mpsc::Send
                 give(reply, if known { Ok(web()) } else { Err(refusal) });
             }
             control::Request::Stats(reply) => give(reply, Err(Refusal::Failed("broken".into()))),
+            control::Request::Connections(reply) => {
+                give(reply, Err(Refusal::Failed("no flow table".into())));
+            }
             control::Request::Status(_) => {}
         }
     }
@@ -168,6 +171,8 @@ async fn every_error_is_a_problem_document() {
     let cases = [
         (Method::GET, "/v1/nothing", "", 404, "nothing at this path"),
         (Method::DELETE, "/v1/status", "", 405, "does not take this method"),
+        (Method::GET, "/v1/connections?state=open", "", 400, "`open` is no state"),
+        (Method::GET, "/v1/connections/count?clint=::1", "", 400, "clint"),
         (Method::GET, "/v1/services/nope", "", 404, "no service nope"),
         (Method::GET, "/v1/services/%ff", "", 400, "UTF-8"),
         (Method::POST, backends, "{", 400, "EOF"),

@@ -5,6 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 
+use crate::connections::{ClientFilter, ConnectionState};
+
 /// A Layer-4 TCP load balancer in XDP.
 #[derive(Debug, Parser)]
 #[command(name = "xdplb", version, propagate_version = true, arg_required_else_help = true)]
@@ -73,6 +75,8 @@ pub(super) enum Verb {
         #[arg(long)]
         rate: bool,
     },
+    /// List connections, or count them, as they come: `| head` and a million of them are both fine.
+    Conns(Conns),
     /// Show all of it working: namespaces, a balancer, three servers and traffic, in 20 seconds.
     Demo {
         /// Leave everything running afterwards, to play with.
@@ -166,6 +170,35 @@ pub(super) enum BackendVerb {
         #[command(flatten)]
         place: Place,
     },
+}
+
+/// Which connections, and how to tell of them. Filters are joined by "and".
+#[derive(Debug, Args)]
+pub(super) struct Conns {
+    /// Of this service.
+    #[arg(long, value_name = "NAME")]
+    pub(super) service: Option<String>,
+    /// To this backend.
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(super) backend: Option<SocketAddr>,
+    /// From this client: ADDR, ADDR:PORT or NETWORK/LENGTH.
+    #[arg(long, value_name = "CLIENT")]
+    pub(super) client: Option<ClientFilter>,
+    /// In this state, or in any of these.
+    #[arg(long, value_name = "STATE", value_enum, value_delimiter = ',')]
+    pub(super) state: Vec<ConnectionState>,
+    /// Without a packet for longer than this.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(super) idle_over: Option<Duration>,
+    /// No more than so many.
+    #[arg(long, value_name = "N")]
+    pub(super) limit: Option<u64>,
+    /// Only say how many there are, by state.
+    #[arg(long)]
+    pub(super) count: bool,
+    /// How to print; json: one object a line.
+    #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Table)]
+    pub(super) format: Format,
 }
 
 /// Which backend.

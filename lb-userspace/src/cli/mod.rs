@@ -3,6 +3,7 @@
 mod args;
 mod backend;
 mod check;
+mod conns;
 mod detach;
 mod documents;
 mod exit;
@@ -47,6 +48,7 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Detach { interfaces, bpffs } => detach::detach(&bpffs, &interfaces),
         Verb::Status { output } => status::status(&client, output).await,
         Verb::Stats { output, rate } => stats::stats(&client, output, rate).await,
+        Verb::Conns(conns) => conns::conns(&client, conns).await,
         Verb::Service { verb: ServiceVerb::List { output } } => {
             service::list(&client, output).await
         }

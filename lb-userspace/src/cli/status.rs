@@ -32,9 +32,10 @@ fn print(status: &Status) -> Result<(), Failure> {
     let Status { services, backends_up, backends_total, .. } = status;
     print_line(&format!("services {services}, backends {backends_up} of {backends_total} up"))?;
     print_line(&format!(
-        "connections {} of {}: {} established, {} half-open, {} closing, {} closed",
+        "connections {} of {} ({} MB): {} established, {} half-open, {} closing, {} closed",
         flows.entries,
         flows.capacity,
+        flows.bytes.div_ceil(1_000_000),
         flows.established,
         flows.half_open,
         flows.closing,

@@ -15,6 +15,7 @@ impl Daemon {
             Request::Status(reply) => drop(reply.send(Ok(self.status()))),
             Request::Services(reply) => drop(reply.send(self.service_views())),
             Request::Stats(reply) => drop(reply.send(self.stats())),
+            Request::Connections(reply) => drop(reply.send(Ok(self.listing()))),
             Request::Change(change, reply) => drop(reply.send(self.change(change).await)),
         }
     }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use lb_common::stats::Traffic;
+use lb_common::{stats::Traffic, table::table_bytes};
 
 use super::{
     Daemon,
     state::{Backend, Service},
 };
 use crate::{
+    connections::{Directory, Listing},
     control::{
         BackendStats, BackendView, FlowsView, Refusal, ServiceStats, ServiceView, Stats, Status,
         VerdictView,
@@ -28,6 +29,7 @@ impl Daemon {
             interfaces: self.interfaces.iter().map(Into::into).collect(),
             flows: FlowsView {
                 capacity: self.config.limits.flows.into(),
+                bytes: table_bytes(self.config.limits.flows),
                 entries: self.census.entries.div_ceil(2),
                 half_open: states.half_open,
                 established: states.established,
@@ -39,6 +41,15 @@ impl Daemon {
             backends_total: self.state.backends().count(),
             warnings: self.warnings(),
         }
+    }
+
+    pub(super) fn listing(&self) -> Listing {
+        let mut directory = Directory::new();
+        for service in &self.state.services {
+            let name = &service.spec.name;
+            directory.extend(service.backends.iter().map(|b| (b.id, name.clone())));
+        }
+        Listing::new(self.dataplane.flows(), directory)
     }
 
     pub(super) fn service_views(&self) -> Result<Vec<ServiceView>, Refusal> {

@@ -1,0 +1,122 @@
+//! `conns`: who is connected to whom.
+
+use std::{
+    io::{self, BufWriter, Write},
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+
+use super::{
+    args::{Conns, Format},
+    exit::Failure,
+    output::{print_json, print_line, word},
+};
+use crate::{
+    api::Client,
+    connections::{Connection, Counts, Filter},
+};
+
+pub(super) async fn conns(client: &Client, conns: Conns) -> Result<ExitCode, Failure> {
+    let Conns { service, backend, client: from, state, idle_over, limit, count, format } = conns;
+    let filter = Filter { service, backend, client: from, state, idle_over, limit };
+    if count {
+        print_counts(client.count_connections(&filter).await?, format)?;
+    } else {
+        list(client, &filter, format).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Line by line, so that neither the daemon nor this program ever has all of them in memory.
+async fn list(client: &Client, filter: &Filter, format: Format) -> Result<(), Failure> {
+    let mut lines = client.connections(filter).await?;
+    let mut out = BufWriter::new(io::stdout());
+    if format != Format::Json {
+        write_row(&mut out, format, &HEADINGS)?;
+    }
+    while let Some(some) = lines.next().await? {
+        if format == Format::Json {
+            out.write_all(&some)?;
+            continue;
+        }
+        for line in some.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let connection = serde_json::from_slice(line)
+                .context("the daemon's answer is not understood: is it of another version?")?;
+            write_connection(&mut out, format, &connection)?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+/// Those after the sixth only in a wide table.
+type Row<'a> = [&'a str; 8];
+
+const HEADINGS: Row<'_> = ["SERVICE", "CLIENT", "BACKEND", "STATE", "AGE", "IDLE", "VIP", "SOURCE"];
+
+fn write_connection(
+    out: &mut impl Write,
+    format: Format,
+    connection: &Connection,
+) -> io::Result<()> {
+    let Connection { service, client, vip, source, backend, state, age_seconds, idle_seconds } =
+        connection;
+    let row = [
+        service.as_deref().unwrap_or("-"),
+        &client.to_string(),
+        &backend.to_string(),
+        &word(state),
+        &span(*age_seconds),
+        &span(*idle_seconds),
+        &vip.to_string(),
+        &source.to_string(),
+    ];
+    write_row(out, format, &row)
+}
+
+fn write_row(out: &mut impl Write, format: Format, row: &Row<'_>) -> io::Result<()> {
+    let [service, client, backend, state, age, idle, vip, source] = row;
+    write!(out, "{service:<15} {client:<21} {backend:<21} {state:<11} {age:>8} {idle:>8}")?;
+    if format == Format::Wide {
+        write!(out, "  {vip:<21} {source}")?;
+    }
+    writeln!(out)
+}
+
+/// As short as it can be told: the two largest units.
+fn span(seconds: f64) -> String {
+    if seconds < 60.0 {
+        return format!("{seconds:.1}s");
+    }
+    let whole = Duration::from_secs_f64(seconds).as_secs();
+    let (days, hours) = (whole / 86_400, whole / 3_600 % 24);
+    let (minutes, seconds) = (whole / 60 % 60, whole % 60);
+    match (days, hours) {
+        (0, 0) => format!("{minutes}m{seconds:02}s"),
+        (0, _) => format!("{hours}h{minutes:02}m"),
+        _ => format!("{days}d{hours:02}h"),
+    }
+}
+
+fn print_counts(counts: Counts, format: Format) -> Result<(), Failure> {
+    if format == Format::Json {
+        return Ok(print_json(&counts)?);
+    }
+    let Counts { total, half_open, established, closing, closed } = counts;
+    Ok(print_line(&format!(
+        "{total} connections: {established} established, {half_open} half-open, {closing} closing, \
+         {closed} closed"
+    ))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::span;
+
+    #[test]
+    fn spans_are_short() {
+        let told = [0.0, 59.94, 61.0, 3_599.0, 7_260.0, 90_000.0].map(span);
+        assert_eq!(told, ["0.0s", "59.9s", "1m01s", "59m59s", "2h01m", "1d01h"]);
+    }
+}

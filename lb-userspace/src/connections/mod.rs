@@ -1,0 +1,82 @@
+//! Connections, as the flow table has them: found in the mapping, named, filtered, told one by one.
+
+mod filter;
+mod listing;
+
+use std::net::SocketAddr;
+
+use clap::ValueEnum;
+use lb_common::flow::State;
+use serde::{Deserialize, Serialize};
+
+pub use self::{
+    filter::{ClientFilter, Filter},
+    listing::{Directory, Listing},
+};
+
+/// A connection of the flow table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Connection {
+    /// Nothing if no service has the backend any more.
+    pub service: Option<String>,
+    pub client: SocketAddr,
+    /// Where the client has connected to.
+    pub vip: SocketAddr,
+    /// Where the backend sees the connection come from.
+    pub source: SocketAddr,
+    pub backend: SocketAddr,
+    pub state: ConnectionState,
+    /// Since it was opened.
+    pub age_seconds: f64,
+    /// Since the last packet of either side.
+    pub idle_seconds: f64,
+}
+
+/// How far a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConnectionState {
+    /// The handshake has not ended.
+    HalfOpen,
+    Established,
+    /// One side has said that it sends no more.
+    Closing,
+    /// Both sides have, or one has reset.
+    Closed,
+}
+
+impl From<State> for ConnectionState {
+    fn from(state: State) -> Self {
+        match state {
+            State::HalfOpen => Self::HalfOpen,
+            State::Established => Self::Established,
+            State::Closing => Self::Closing,
+            State::Closed => Self::Closed,
+        }
+    }
+}
+
+/// How many connections there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counts {
+    pub total: u64,
+    pub half_open: u64,
+    pub established: u64,
+    pub closing: u64,
+    pub closed: u64,
+}
+
+impl Counts {
+    pub fn count(&mut self, state: ConnectionState) {
+        self.total += 1;
+        match state {
+            ConnectionState::HalfOpen => self.half_open += 1,
+            ConnectionState::Established => self.established += 1,
+            ConnectionState::Closing => self.closing += 1,
+            ConnectionState::Closed => self.closed += 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,123 @@
+use std::{collections::HashMap, ops::ControlFlow};
+
+use lb_common::{
+    backend::Hop,
+    flow::{FlowKey, marks, ticks},
+    table::{Opening, Seed, SharedBucket, SharedTable, buckets_for, open},
+};
+
+use super::{Connection, ConnectionState, Filter, listing};
+
+const OPENED: u32 = ticks::from_nanos(10_000_000_000);
+const NOW: u32 = ticks::from_nanos(70_000_000_000);
+const HALF_OPEN: u16 = marks::CLIENT_SYN;
+const ESTABLISHED: u16 = HALF_OPEN | marks::BACKEND_SYN | marks::CLIENT_ACK;
+
+/// Connections to backends 1 (of the service `web`) and 2 (of none) in turn.
+fn table(connections: u16) -> Vec<SharedBucket> {
+    let buckets: Vec<_> =
+        (0..buckets_for(connections.into())).map(|_| SharedBucket::default()).collect();
+    let table = seeded(&buckets);
+    for number in 0..connections {
+        let [client, backend] = [number % 4, number % 2 + 1].map(|n| n.to_be_bytes()[1]);
+        let port = (1_024 + number).to_be_bytes();
+        let inside = &FlowKey::tcp([192, 0, 2, client], port, [203, 0, 113, 10], [0, 80]);
+        let outside = FlowKey::tcp([10, 0, 0, 1], port, [10, 0, 0, 10 + backend], [31, 144]);
+        let marks = if number % 10 == 0 { HALF_OPEN } else { ESTABLISHED };
+        let opening =
+            Opening { inside, client: Hop::default(), backend: backend.into(), marks, now: OPENED };
+        open(table, &opening, &outside).expect("room");
+    }
+    buckets
+}
+
+fn seeded(buckets: &[SharedBucket]) -> SharedTable<'_> {
+    SharedTable { buckets, seed: Seed([0x9e37_79b9_7f4a_7c15, 5, 7, 11]) }
+}
+
+fn listed(buckets: &[SharedBucket], filter: &Filter) -> Vec<Connection> {
+    let mut found = Vec::new();
+    let directory = HashMap::from([(1, "web".to_owned())]);
+    let told = listing::for_each(seeded(buckets), &directory, NOW, filter, |connection| {
+        assert!(filter.admits(&connection), "{connection:?}");
+        found.push(connection);
+        ControlFlow::Continue(())
+    });
+    assert!(told.is_continue());
+    found
+}
+
+#[test]
+fn each_connection_is_told_once_and_whole() {
+    let buckets = table(100);
+    let found = listed(&buckets, &Filter::default());
+    assert_eq!(found.len(), 100);
+    let first = found.iter().find(|c| c.client.port() == 1_025).expect("told");
+    let expected = Connection {
+        service: None,
+        client: "192.0.2.1:1025".parse().unwrap(),
+        vip: "203.0.113.10:80".parse().unwrap(),
+        source: "10.0.0.1:1025".parse().unwrap(),
+        backend: "10.0.0.12:8080".parse().unwrap(),
+        state: ConnectionState::Established,
+        age_seconds: 60.0,
+        idle_seconds: 60.0,
+    };
+    let about = |seconds: f64| seconds.round();
+    assert_eq!((about(first.age_seconds), about(first.idle_seconds)), (60.0, 60.0));
+    assert_eq!(
+        *first,
+        Connection { age_seconds: first.age_seconds, idle_seconds: first.idle_seconds, ..expected }
+    );
+}
+
+#[test]
+fn filters_are_joined_by_and() {
+    let buckets = table(100);
+    let count = |query: &str| {
+        let filter: Filter = serde_urlencoded::from_str(query).expect(query);
+        assert_eq!(
+            serde_urlencoded::from_str(&serde_urlencoded::to_string(&filter).unwrap()),
+            Ok(filter.clone())
+        );
+        listed(&buckets, &filter).len()
+    };
+    assert_eq!(count(""), 100);
+    assert_eq!(count("service=web"), 50);
+    assert_eq!(count("service=none"), 0);
+    assert_eq!(count("backend=10.0.0.12:8080"), 50);
+    assert_eq!(count("client=192.0.2.1"), 25);
+    assert_eq!(count("client=192.0.2.0/31"), 50);
+    assert_eq!(count("client=192.0.2.1:1025"), 1);
+    assert_eq!(count("state=half-open"), 10);
+    assert_eq!(count("state=half-open,established"), 100);
+    assert_eq!(count("state=closed"), 0);
+    assert_eq!(count("idle_over=59s"), 100);
+    assert_eq!(count("idle_over=61s"), 0);
+    assert_eq!(count("limit=7"), 7);
+    assert_eq!(count("service=web&client=192.0.2.0&state=established&limit=1000"), 20);
+}
+
+#[test]
+fn what_is_not_understood_is_named() {
+    let error = |query: &str| {
+        let parsed = serde_urlencoded::from_str::<Filter>(query);
+        parsed.expect_err(query).to_string()
+    };
+    assert!(error("client=nobody").contains("`nobody` is no client: write ADDRESS"));
+    assert!(error("state=open").contains("`open` is no state: write half-open"));
+    assert!(error("servise=web").contains("unknown field `servise`"));
+}
+
+#[test]
+fn a_listener_may_stop() {
+    let buckets = table(100);
+    let mut told = 0;
+    let directory = HashMap::new();
+    let flow = listing::for_each(seeded(&buckets), &directory, NOW, &Filter::default(), |_| {
+        told += 1;
+        if told == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(flow.is_break());
+    assert_eq!(told, 3);
+}
