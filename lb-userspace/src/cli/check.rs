@@ -2,6 +2,8 @@
 
 use std::{path::Path, process::ExitCode};
 
+use lb_common::table::table_bytes;
+
 use super::{
     exit::{Failure, PROBLEMS},
     output::{print_error, print_line},
@@ -17,5 +19,8 @@ pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
     let backends: usize = services.iter().map(|service| service.backends.len()).sum();
     let file = file.display();
     print_line(&format!("{file}: {} services, {backends} backends", services.len()))?;
+    let flows = loaded.config.limits.flows;
+    let megabytes = table_bytes(flows).div_ceil(1_000_000);
+    print_line(&format!("flow table: {flows} connections, {megabytes} MB"))?;
     Ok(if loaded.warnings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
 }

@@ -1,21 +1,23 @@
 //! `conns`: who is connected to whom.
 
 use std::{
+    borrow::Cow,
     io::{self, BufWriter, Write},
     process::ExitCode,
     time::Duration,
 };
 
 use anyhow::Context as _;
+use serde::Deserialize;
 
 use super::{
     args::{Conns, Format},
     exit::Failure,
-    output::{print_json, print_line, word},
+    output::{print_json, print_line},
 };
 use crate::{
     api::Client,
-    connections::{Connection, Counts, Filter},
+    connections::{Counts, Filter},
 };
 
 pub(super) async fn conns(client: &Client, conns: Conns) -> Result<ExitCode, Failure> {
@@ -55,24 +57,25 @@ type Row<'a> = [&'a str; 8];
 
 const HEADINGS: Row<'_> = ["SERVICE", "CLIENT", "BACKEND", "STATE", "AGE", "IDLE", "VIP", "SOURCE"];
 
-fn write_connection(
-    out: &mut impl Write,
-    format: Format,
-    connection: &Connection,
-) -> io::Result<()> {
-    let Connection { service, client, vip, source, backend, state, age_seconds, idle_seconds } =
-        connection;
-    let row = [
-        service.as_deref().unwrap_or("-"),
-        &client.to_string(),
-        &backend.to_string(),
-        &word(state),
-        &span(*age_seconds),
-        &span(*idle_seconds),
-        &vip.to_string(),
-        &source.to_string(),
-    ];
-    write_row(out, format, &row)
+/// [`Connection`](crate::connections::Connection), read without a look into its texts.
+#[derive(Deserialize)]
+struct Told<'a> {
+    #[serde(borrow)]
+    service: Option<Cow<'a, str>>,
+    client: &'a str,
+    vip: &'a str,
+    source: &'a str,
+    backend: &'a str,
+    state: &'a str,
+    age_seconds: f64,
+    idle_seconds: f64,
+}
+
+fn write_connection(out: &mut impl Write, format: Format, told: &Told<'_>) -> io::Result<()> {
+    let Told { client, vip, source, backend, state, .. } = *told;
+    let service = told.service.as_deref().unwrap_or("-");
+    let (age, idle) = (span(told.age_seconds), span(told.idle_seconds));
+    write_row(out, format, &[service, client, backend, state, &age, &idle, vip, source])
 }
 
 fn write_row(out: &mut impl Write, format: Format, row: &Row<'_>) -> io::Result<()> {

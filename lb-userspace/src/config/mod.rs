@@ -89,14 +89,15 @@ pub fn load(path: &Path) -> Result<Loaded> {
 impl Config {
     /// Refuses a new configuration that a running daemon cannot take on.
     pub fn refuse_restart_only(&self, new: &Self) -> Result<()> {
-        let pairs = [
-            ("bpffs", self.bpffs == new.bpffs),
-            ("api.socket", self.api == new.api),
-            ("limits.flows", self.limits == new.limits),
-        ];
+        let pairs = [("bpffs", self.bpffs == new.bpffs), ("api.socket", self.api == new.api)];
         for (key, same) in pairs {
             ensure!(same, "`{key}` has changed: restart the daemon for that");
         }
+        ensure!(
+            self.limits == new.limits,
+            "`limits.flows` has changed, and the running flow table keeps its size: stop the daemon \
+             and run `xdplb detach` first, which ends all connections"
+        );
         Ok(())
     }
 }

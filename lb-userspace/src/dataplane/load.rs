@@ -1,10 +1,11 @@
 //! The object, from bytes to a program that the kernel has verified.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use anyhow::{Context as _, Result};
-use aya::{Ebpf, EbpfLoader, programs::Xdp};
+use aya::{Ebpf, EbpfError, EbpfLoader, maps::MapError, programs::Xdp};
 use aya_obj::Object;
+use lb_common::table::table_bytes;
 
 use super::{
     flows::{FLOWS, FlowTable, Plan},
@@ -40,12 +41,29 @@ pub fn load(pins: &Pins, connections: u32) -> Result<(Ebpf, FlowTable)> {
     for (name, _) in &shapes {
         loader.map_pin_path(name, pins.map(name));
     }
-    let mut ebpf = loader.load(OBJECT).context("cannot load the eBPF object")?;
+    let mut ebpf = loader.load(OBJECT).map_err(|error| explained(error, connections))?;
     let program: &mut Xdp =
         ebpf.program_mut(PROGRAM).context("the object has no program")?.try_into()?;
     program.load().context("the kernel refuses the XDP program")?;
     let table = plan.open(ebpf.map_mut(FLOWS).context("the object has no flow table")?)?;
     Ok((ebpf, table))
+}
+
+/// Names what an operator can change about it.
+fn explained(error: EbpfError, connections: u32) -> anyhow::Error {
+    let is_flows = matches!(
+        &error,
+        EbpfError::MapError(MapError::CreateError { name, io_error })
+            if name == FLOWS && io_error.kind() == io::ErrorKind::OutOfMemory
+    );
+    if !is_flows {
+        return anyhow::Error::from(error).context("cannot load the eBPF object");
+    }
+    let megabytes = table_bytes(connections).div_ceil(1_000_000);
+    anyhow::anyhow!(
+        "the kernel has no {megabytes} MB for the flow table: `limits.flows` = {connections} is too \
+         much for this machine"
+    )
 }
 
 /// The maps that outlive the daemon, and what they must be.

@@ -92,7 +92,8 @@ impl Pins {
         {
             bail!(
                 "the running flow table has room for {} connections, `limits.flows` asks for {}: \
-                 keep limits.flows = {}, or run `xdplb detach` first, which ends all connections",
+                 set `limits.flows` = {} again, and packets go on; or run `xdplb detach` first, which \
+                 ends all connections",
                 connections_of(found.max_entries),
                 connections_of(expected.max_entries),
                 connections_of(found.max_entries),

@@ -80,3 +80,26 @@ fn closed_connections_are_forgotten_in_time() {
     balancer.wait_for("an empty flow table", || balancer.status().flows.entries == 0);
     assert_eq!(balancer.services()[0].backends[0].connections_total, 100);
 }
+
+#[test]
+#[ignore = "needs root"]
+fn a_running_flow_table_keeps_its_size() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let larger = text(&bed, &[1, 3]).replace("flows = 100_000", "flows = 200_000");
+    balancer.reload(&larger);
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(balancer.services()[0].backends.len(), 3, "nothing has changed");
+    assert_eq!(balancer.status().flows.capacity, 100_000);
+    balancer.stop(Signal::SIGTERM);
+    let refused = Balancer::refused(&bed, &larger);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(
+        said.contains("has room for 100000 connections, `limits.flows` asks for 200000"),
+        "{said}"
+    );
+    assert!(said.contains("set `limits.flows` = 100000 again"), "{said}");
+    let answers = requests::send(&bed.clients()[0], vip(&bed), 30);
+    assert_eq!(answers.get(""), None, "packets go on: {answers:?}");
+    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
+    balancer.wait_for_ring_of(3);
+}

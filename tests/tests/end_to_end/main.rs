@@ -4,6 +4,7 @@
 mod bed;
 mod bulk;
 mod command_line;
+mod conns;
 mod health;
 mod host;
 mod lifecycle;
