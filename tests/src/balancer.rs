@@ -4,7 +4,7 @@ use std::{
     fmt::Write as _,
     fs,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread::sleep,
     time::{Duration, Instant},
@@ -91,9 +91,21 @@ impl Balancer {
     /// Carries out a verb of the command line.
     #[must_use]
     pub fn xdplb(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().expect("the binary runs")
+    }
+
+    /// A verb of the command line, to be carried out.
+    #[must_use]
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
         command.arg("--socket").arg(&self.socket).args(arguments);
-        command.output().expect("the binary runs")
+        command
+    }
+
+    /// Where the daemon's API is.
+    #[must_use]
+    pub fn socket(&self) -> &Path {
+        &self.socket
     }
 
     /// Carries out a verb that must succeed, and returns what it printed.

@@ -3,11 +3,14 @@
 use std::{
     collections::HashSet,
     fs,
+    io::{Read as _, Write as _},
     net::TcpStream,
+    os::unix::net::UnixStream,
     path::PathBuf,
+    process::Stdio,
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use aya::maps::{Map, MapData};
@@ -22,6 +25,7 @@ use lb_userspace::{
     connections::{Connection, ConnectionState, Counts},
     dataplane::{FLOWS, FlowTable, Plan, now},
 };
+use nix::sys::signal::Signal;
 
 use crate::bed::{Arms, Site, backend, empty_bed, site, text, vip};
 
@@ -29,12 +33,7 @@ use crate::bed::{Arms, Site, backend, empty_bed, site, text, vip};
 #[ignore = "needs root"]
 fn open_connections_are_listed_with_both_ends() {
     let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let client = &bed.clients()[0];
-    let connect = || TcpStream::connect(vip(&bed)).expect("accepted");
-    let streams: Vec<_> = (0..6).map(|_| client.namespace.run(connect).expect("runs")).collect();
-    balancer.wait_for("six handshakes", || {
-        balancer.done(&["conns", "--state", "established", "--count"]).starts_with("6 ")
-    });
+    let streams = connect(&balancer, &bed);
     let listed = listed(&balancer, &["--state", "established"]);
     let ends = listed.iter().map(|connection| connection.client);
     let expected = streams.iter().map(|stream| stream.local_addr().expect("bound"));
@@ -54,6 +53,58 @@ fn open_connections_are_listed_with_both_ends() {
     assert_eq!(self::listed(&balancer, &["--limit", "4"]).len(), 4);
 }
 
+#[test]
+#[ignore = "needs root"]
+fn connections_go_on_when_a_killed_daemon_is_followed_by_another() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let streams = connect(&balancer, &bed);
+    let ends = |balancer: &Balancer| -> HashSet<_> {
+        let listed = listed(balancer, &["--state", "established"]).into_iter();
+        listed
+            .map(|connection| (connection.client, connection.source, connection.backend))
+            .collect()
+    };
+    let before = ends(&balancer);
+    balancer.stop(Signal::SIGKILL);
+    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
+    assert_eq!(ends(&balancer), before);
+    for mut stream in streams {
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").expect("sent");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("answered");
+        assert!(answer.contains("backend"), "{answer}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn readers_that_leave_or_linger_hold_nobody_up() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    fill(&pinned(&bed, 100_000), 80_000);
+    let mut lingering = UnixStream::connect(balancer.socket()).expect("listens");
+    lingering.write_all(b"GET /v1/connections HTTP/1.1\r\nhost: xdplb\r\n\r\n").expect("sent");
+    let mut head = [0; 512];
+    lingering.read_exact(&mut head).expect("answered");
+    let head = String::from_utf8_lossy(&head);
+    assert!(head.contains("content-type: application/x-ndjson"), "{head}");
+
+    for format in ["table", "json"] {
+        let mut command = balancer.command(&["conns", "-o", format]);
+        let mut leaving =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("runs");
+        let mut first = [0; 100];
+        leaving.stdout.take().expect("piped").read_exact(&mut first).expect("printed");
+        let ended = leaving.wait_with_output().expect("ends");
+        assert!(ended.status.success() && ended.stderr.is_empty(), "{format}: {ended:?}");
+    }
+    let count = ["conns", "--client", HELD, "--count", "-o", "json"];
+    let counts: Counts = serde_json::from_str(&balancer.done(&count)).expect("JSON");
+    assert_eq!(counts.total, 80_000);
+    let begun = Instant::now();
+    balancer.stop(Signal::SIGTERM);
+    assert!(begun.elapsed() < Duration::from_secs(5), "it waits for nobody");
+}
+
 /// Through the real daemon, while clients go on.
 #[test]
 #[ignore = "needs root"]
@@ -68,11 +119,11 @@ fn a_million_connections_are_listed_under_traffic() {
     fill(&pinned(&bed, ROOM), MANY);
 
     let goes_on = AtomicBool::new(true);
-    thread::scope(|scope| {
+    let lines = thread::scope(|scope| {
         let (client, to) = (&bed.clients()[0], vip(&bed));
         let going = || goes_on.load(Ordering::Relaxed);
         let sender = scope.spawn(move || requests::send_while(client, to, going));
-        let held = ["conns", "--client", "198.18.0.0/15", "-o", "json"];
+        let held = ["conns", "--client", HELD, "-o", "json"];
         let begun = Instant::now();
         let counts: Counts =
             serde_json::from_str(&balancer.done(&[&held[..], &["--count"]].concat()))
@@ -91,7 +142,26 @@ fn a_million_connections_are_listed_under_traffic() {
         let answers = sender.join().expect("no panic");
         assert!(answers.values().sum::<u64>() > 0);
         assert_eq!(answers.get(""), None, "{answers:?}");
+        lines
     });
+    let mut clients = HashSet::new();
+    for line in lines.lines() {
+        let connection: Connection = serde_json::from_str(line).expect("a connection");
+        assert_eq!(connection.service.as_deref(), Some("web"), "{line}");
+        assert_eq!((connection.vip, connection.backend), (vip(&bed), backend(&bed, 0)), "{line}");
+        assert!(clients.insert(connection.client), "told twice: {line}");
+    }
+}
+
+/// Opens six connections, which nothing is sent on.
+fn connect(balancer: &Balancer, bed: &Bed) -> Vec<TcpStream> {
+    let connect = || TcpStream::connect(vip(bed)).expect("accepted");
+    let client = &bed.clients()[0].namespace;
+    let streams = (0..6).map(|_| client.run(connect).expect("runs")).collect();
+    balancer.wait_for("six handshakes", || {
+        balancer.done(&["conns", "--state", "established", "--count"]).starts_with("6 ")
+    });
+    streams
 }
 
 fn listed(balancer: &Balancer, filter: &[&str]) -> Vec<Connection> {
@@ -107,6 +177,9 @@ fn pinned(bed: &Bed, connections: u32) -> FlowTable {
     let mut map = Map::Array(MapData::from_pin(&pin).expect("pinned"));
     plan.open(&mut map).expect("maps")
 }
+
+/// Where the clients are of the connections that [`fill`] opens.
+const HELD: &str = "198.18.0.0/15";
 
 /// Opens connections that nobody uses.
 fn fill(flows: &FlowTable, connections: u32) {
