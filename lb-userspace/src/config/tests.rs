@@ -207,8 +207,17 @@ fn only_what_a_running_daemon_cannot_change_is_refused() {
     let before = read("interfaces = [\"a\"]").expect("valid").config;
     let other = |line: &str| read(&format!("interfaces = [\"b\"]\n{line}")).expect("valid").config;
     before.refuse_restart_only(&other("xdp_mode = \"native\"")).expect("may change");
-    let refused = before.refuse_restart_only(&other("limits.flows = 5")).expect_err("fixed");
-    assert!(refused.to_string().contains("`limits.flows` has changed: restart"), "{refused}");
+    for (line, word) in [
+        ("bpffs = \"/bpf\"", "`bpffs` has changed: restart"),
+        ("api.socket = \"/socket\"", "`api.socket` has changed: restart"),
+        (
+            "limits.flows = 5",
+            "`limits.flows` has changed, and the running flow table keeps its size",
+        ),
+    ] {
+        let refused = before.refuse_restart_only(&other(line)).expect_err(line).to_string();
+        assert!(refused.contains(word), "{refused}");
+    }
 }
 
 proptest! {
