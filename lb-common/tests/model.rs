@@ -65,25 +65,25 @@ enum Op {
     Wait { seconds: u32 },
 }
 
-fn op(clients: u16) -> impl Strategy<Value = Op> {
-    let client = || 0..clients;
-    let some_marks = prop_oneof![
-        Just(marks::CLIENT_SYN),
-        Just(ESTABLISHED),
-        Just(ESTABLISHED | marks::CLIENT_FIN),
-        Just(ESTABLISHED | marks::CLIENT_RST),
+/// What comes next, to one of so many clients.
+fn op(random: &mut fastrand::Rng, clients: u16) -> Op {
+    const MARKS: [u16; 4] = [
+        marks::CLIENT_SYN,
+        ESTABLISHED,
+        ESTABLISHED | marks::CLIENT_FIN,
+        ESTABLISHED | marks::CLIENT_RST,
     ];
-    prop_oneof![
-        8 => (client(), client(), some_marks.clone())
-            .prop_map(|(client, port, marks)| Op::Open { client, port, marks }),
-        4 => client().prop_map(|client| Op::Find { client }),
-        2 => (client(), some_marks).prop_map(|(client, set)| Op::Mark { client, set }),
-        1 => client().prop_map(|client| Op::MakeWay { client }),
-        1 => client().prop_map(|client| Op::Remove { client }),
-        1 => (client(), any::<bool>())
-            .prop_map(|(client, is_revived)| Op::Condemn { client, is_revived }),
-        1 => (0..90_u32).prop_map(|seconds| Op::Wait { seconds }),
-    ]
+    let [client, port] = [(); 2].map(|()| random.u16(..clients));
+    let marks = MARKS[random.usize(..MARKS.len())];
+    match random.u8(..18) {
+        0..8 => Op::Open { client, port, marks },
+        8..12 => Op::Find { client },
+        12..14 => Op::Mark { client, set: marks },
+        14 => Op::MakeWay { client },
+        15 => Op::Remove { client },
+        16 => Op::Condemn { client, is_revived: random.bool() },
+        _ => Op::Wait { seconds: random.u32(..90) },
+    }
 }
 
 /// A connection that the model knows.
@@ -231,14 +231,18 @@ impl Both<'_> {
     }
 }
 
-fn run(buckets: u32, seed: [u64; 4], is_crowded: bool, ops: &[Op]) {
+/// Operations in a run.
+const OPS: u32 = 10_000;
+
+fn run(buckets: u32, clients: u16, is_crowded: bool, seed: u64) {
     let buckets: Vec<_> = (0..buckets).map(|_| SharedBucket::default()).collect();
     let evicted = Cell::default();
-    let table = SharedTable { buckets: &buckets, seed: Seed(seed) };
+    let table = SharedTable { buckets: &buckets, seed: random_seed(seed) };
     let table = Counting { table, evicted: &evicted };
     let mut both = Both { table, known: HashMap::new(), now: 10 * MINUTE, is_crowded };
-    for (step, op) in ops.iter().enumerate() {
-        both.carry_out(op);
+    let mut random = fastrand::Rng::with_seed(seed);
+    for step in 0..OPS {
+        both.carry_out(&op(&mut random, clients));
         if step % 64 == 0 {
             both.check();
         }
@@ -247,20 +251,14 @@ fn run(buckets: u32, seed: [u64; 4], is_crowded: bool, ops: &[Op]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
-
     #[test]
-    fn a_crowded_table_does_what_the_model_does(
-        seed: [u64; 4], ops in prop::collection::vec(op(60), 5_000..6_000),
-    ) {
-        run(8, seed, true, &ops);
+    fn a_crowded_table_does_what_the_model_does(seed: u64) {
+        run(8, 60, true, seed);
     }
 
     #[test]
-    fn a_roomy_table_does_what_the_model_does(
-        seed: [u64; 4], ops in prop::collection::vec(op(500), 5_000..6_000),
-    ) {
-        run(buckets_for(500), seed, false, &ops);
+    fn a_roomy_table_does_what_the_model_does(seed: u64) {
+        run(buckets_for(500), 500, false, seed);
     }
 }
 
