@@ -1,12 +1,12 @@
 //! Connections, told while they are found: a million of them are never in memory at once.
 
-use std::{convert::Infallible, ops::ControlFlow};
+use std::{convert::Infallible, mem, ops::ControlFlow};
 
 use axum::{
     Json,
     body::{Body, Bytes},
     extract::State,
-    http::header::CONTENT_TYPE,
+    http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
@@ -43,7 +43,8 @@ pub(super) async fn list(
 
 /// Sends until all is told, or nobody listens any more.
 fn send(listing: &Listing, filter: &Filter, sender: &mpsc::Sender<Bytes>) {
-    let mut chunk = Vec::with_capacity(CHUNK + CHUNK / 8);
+    let room = || Vec::with_capacity(CHUNK + CHUNK / 8);
+    let mut chunk = room();
     let told = listing.for_each(filter, |connection| {
         if serde_json::to_writer(&mut chunk, &connection).is_err() {
             unreachable!("a connection has no map with keys that are no texts");
@@ -52,8 +53,7 @@ fn send(listing: &Listing, filter: &Filter, sender: &mpsc::Sender<Bytes>) {
         if chunk.len() < CHUNK {
             return ControlFlow::Continue(());
         }
-        let full = Bytes::copy_from_slice(&chunk);
-        chunk.clear();
+        let full = mem::replace(&mut chunk, room()).into();
         match sender.blocking_send(full) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
@@ -70,14 +70,7 @@ pub(super) async fn count(
     Query(filter): Query<Filter>,
 ) -> Result<Json<Counts>, Problem> {
     let listing = handle.connections().await?;
-    let counting = spawn_blocking(move || {
-        let mut counts = Counts::default();
-        let _ = listing.for_each(&filter, |connection| {
-            counts.count(connection.state);
-            ControlFlow::Continue(())
-        });
-        counts
-    });
-    let failed = |_| Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "counting failed");
-    Ok(Json(counting.await.map_err(failed)?))
+    let counting = spawn_blocking(move || listing.count(&filter)).await;
+    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "counting failed");
+    Ok(Json(counting.map_err(failed)?))
 }

@@ -43,14 +43,15 @@ async fn list(client: &Client, filter: &Filter, format: Format) -> Result<(), Fa
             out.write_all(&some)?;
             continue;
         }
-        for line in some.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let connection = serde_json::from_slice(line)
-                .context("the daemon's answer is not understood: is it of another version?")?;
-            write_connection(&mut out, format, &connection)?;
+        let some = str::from_utf8(&some).context(STRANGE)?;
+        for told in serde_json::Deserializer::from_str(some).into_iter() {
+            write_connection(&mut out, format, &told.context(STRANGE)?)?;
         }
     }
     Ok(out.flush()?)
 }
+
+const STRANGE: &str = "the daemon's answer is not understood: is it of another version?";
 
 /// Those after the sixth only in a wide table.
 type Row<'a> = [&'a str; 8];

@@ -8,7 +8,7 @@ use std::{
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Connection, ConnectionState};
+use super::ConnectionState;
 
 /// Which connections are wanted: those that everything here holds for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,14 +59,6 @@ impl Filter {
     #[must_use]
     pub fn admits_idle(&self, idle: Duration) -> bool {
         self.idle_over.is_none_or(|limit| idle > limit)
-    }
-
-    #[must_use]
-    pub fn admits(&self, connection: &Connection) -> bool {
-        self.admits_owner(connection.service.as_deref(), connection.backend)
-            && self.admits_client(connection.client)
-            && self.admits_state(connection.state)
-            && self.admits_idle(Duration::from_secs_f64(connection.idle_seconds))
     }
 }
 

@@ -6,7 +6,7 @@ use lb_common::{
     table::{Opening, Seed, SharedBucket, SharedTable, buckets_for, open},
 };
 
-use super::{Connection, ConnectionState, Filter, listing};
+use super::{Connection, ConnectionState, Counts, Directory, Filter, listing::Search};
 
 const OPENED: u32 = ticks::from_nanos(10_000_000_000);
 const NOW: u32 = ticks::from_nanos(70_000_000_000);
@@ -35,11 +35,21 @@ fn seeded(buckets: &[SharedBucket]) -> SharedTable<'_> {
     SharedTable { buckets, seed: Seed([0x9e37_79b9_7f4a_7c15, 5, 7, 11]) }
 }
 
+fn search<'a>(
+    buckets: &'a [SharedBucket],
+    directory: &'a Directory,
+    filter: &'a Filter,
+) -> Search<'a> {
+    Search { table: seeded(buckets), directory, now: NOW, filter }
+}
+
+fn directory() -> Directory {
+    HashMap::from([(1, "web".to_owned())])
+}
+
 fn listed(buckets: &[SharedBucket], filter: &Filter) -> Vec<Connection> {
     let mut found = Vec::new();
-    let directory = HashMap::from([(1, "web".to_owned())]);
-    let told = listing::for_each(seeded(buckets), &directory, NOW, filter, |connection| {
-        assert!(filter.admits(&connection), "{connection:?}");
+    let told = search(buckets, &directory(), filter).for_each(|connection| {
         found.push(connection);
         ControlFlow::Continue(())
     });
@@ -80,7 +90,13 @@ fn filters_are_joined_by_and() {
             serde_urlencoded::from_str(&serde_urlencoded::to_string(&filter).unwrap()),
             Ok(filter.clone())
         );
-        listed(&buckets, &filter).len()
+        let found = listed(&buckets, &filter);
+        let mut expected = Counts::default();
+        for connection in &found {
+            expected.count(connection.state);
+        }
+        assert_eq!(search(&buckets, &directory(), &filter).count(), expected, "{query}");
+        found.len()
     };
     assert_eq!(count(""), 100);
     assert_eq!(count("service=web"), 50);
@@ -113,8 +129,7 @@ fn what_is_not_understood_is_named() {
 fn a_listener_may_stop() {
     let buckets = table(100);
     let mut told = 0;
-    let directory = HashMap::new();
-    let flow = listing::for_each(seeded(&buckets), &directory, NOW, &Filter::default(), |_| {
+    let flow = search(&buckets, &directory(), &Filter::default()).for_each(|_| {
         told += 1;
         if told == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
