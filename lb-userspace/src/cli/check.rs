@@ -8,7 +8,7 @@ use super::{
     exit::{Failure, PROBLEMS},
     output::{print_error, print_line},
 };
-use crate::config;
+use crate::{config, dataplane::megabytes};
 
 pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
     let loaded = config::load(file)?;
@@ -20,7 +20,7 @@ pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
     let file = file.display();
     print_line(&format!("{file}: {} services, {backends} backends", services.len()))?;
     let flows = loaded.config.limits.flows;
-    let megabytes = table_bytes(flows).div_ceil(1_000_000);
+    let megabytes = megabytes(table_bytes(flows));
     print_line(&format!("flow table: {flows} connections, {megabytes} MB"))?;
     Ok(if loaded.warnings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
 }

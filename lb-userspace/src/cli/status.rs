@@ -7,7 +7,7 @@ use super::{
     exit::Failure,
     output::{print_json, print_line, print_table, table, word},
 };
-use crate::{api::Client, control::Status};
+use crate::{api::Client, control::Status, dataplane::megabytes};
 
 pub(super) async fn status(client: &Client, output: Output) -> Result<ExitCode, Failure> {
     let status = client.status().await?;
@@ -35,7 +35,7 @@ fn print(status: &Status) -> Result<(), Failure> {
         "connections {} of {} ({} MB): {} established, {} half-open, {} closing, {} closed",
         flows.entries,
         flows.capacity,
-        flows.bytes.div_ceil(1_000_000),
+        megabytes(flows.bytes),
         flows.established,
         flows.half_open,
         flows.closing,

@@ -8,7 +8,7 @@ use aya_obj::Object;
 use lb_common::table::table_bytes;
 
 use super::{
-    flows::{FLOWS, FlowTable, Plan},
+    flows::{FLOWS, FlowTable, Plan, megabytes},
     pins::{Pins, Shape},
 };
 
@@ -59,7 +59,7 @@ fn explained(error: EbpfError, connections: u32) -> anyhow::Error {
     if !is_flows {
         return anyhow::Error::from(error).context("cannot load the eBPF object");
     }
-    let megabytes = table_bytes(connections).div_ceil(1_000_000);
+    let megabytes = megabytes(table_bytes(connections));
     anyhow::anyhow!(
         "the kernel has no {megabytes} MB for the flow table: `limits.flows` = {connections} is too \
          much for this machine"
@@ -91,4 +91,24 @@ fn shapes(flow_values: u32) -> Result<Vec<(String, Shape)>> {
 /// Whether a map belongs to one loaded program alone: its constants, and its messages.
 fn is_of_the_build(map: &str) -> bool {
     map.starts_with('.') || map == MESSAGES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flow_table_without_memory_is_blamed_on_its_setting() {
+        let refusal = |map: &str, code| {
+            let io_error = io::Error::from_raw_os_error(code);
+            let error = MapError::CreateError { name: map.to_owned(), io_error };
+            format!("{:#}", explained(error.into(), 16_000_000))
+        };
+        let expected = "the kernel has no 4096 MB for the flow table: `limits.flows` = 16000000 is \
+                        too much for this machine";
+        assert_eq!(refusal(FLOWS, libc::ENOMEM), expected);
+        for (map, code) in [(FLOWS, libc::EPERM), ("RINGS", libc::ENOMEM)] {
+            assert!(refusal(map, code).starts_with("cannot load the eBPF object"), "{map} {code}");
+        }
+    }
 }

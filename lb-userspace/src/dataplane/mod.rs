@@ -28,7 +28,7 @@ pub use self::{
     adopt::Adopted,
     counters::{Incidents, Verdicts},
     detach::detach,
-    flows::{Census, Expiry, FLOWS, FlowTable, Plan, States, Sweeper, now},
+    flows::{Census, Expiry, FLOWS, FlowTable, Plan, States, Sweeper, megabytes, now},
     pins::{exists, is_attached},
 };
 use self::{load::PROGRAM, pins::Pins};

@@ -6,5 +6,5 @@ mod table;
 
 pub use self::{
     sweep::{Census, Expiry, States, Sweeper},
-    table::{FLOWS, FlowTable, Plan, now},
+    table::{FLOWS, FlowTable, Plan, megabytes, now},
 };

@@ -96,6 +96,12 @@ impl FlowTable {
     }
 }
 
+/// A table's bytes, as people are told of them.
+#[must_use]
+pub fn megabytes(bytes: u64) -> u64 {
+    ((bytes + 500_000) / 1_000_000).max(1)
+}
+
 /// The clock that the program reads, in [`ticks`].
 ///
 /// # Panics
