@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap as Counts,
     net::{Ipv4Addr, SocketAddrV4},
+    sync::Arc,
 };
 
 use aya::{
@@ -22,7 +23,7 @@ use lb_common::{
     stats::{Count, Incident, Traffic},
     table::{Line as _, Tag, peek, remove},
 };
-use lb_userspace::dataplane::{FLOWS, FlowTable, Plan};
+use lb_userspace::dataplane::{FLOWS, FlowTable, Plan, Sweeper};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::frame::{BACKEND_MAC, BALANCER_MAC};
@@ -57,7 +58,7 @@ pub struct Run {
 /// The loaded program and its maps, in a network namespace of the thread's own.
 pub struct Object {
     ebpf: Ebpf,
-    flows: FlowTable,
+    flows: Arc<FlowTable>,
 }
 
 impl Object {
@@ -76,7 +77,7 @@ impl Object {
         let program: &mut Xdp = ebpf.program_mut("xdplb").expect("named").try_into().expect("XDP");
         program.load().expect("verifies");
         let flows = plan.open(ebpf.map_mut(FLOWS).expect("named")).expect("maps");
-        Self { ebpf, flows }
+        Self { ebpf, flows: Arc::new(flows) }
     }
 
     /// A service whose ring holds these backend ids.
@@ -212,6 +213,12 @@ impl Object {
             .filter_map(|hit| Some((hit.tag, hit.snapshot()?)))
             .map(|entry| (entry.1.key(), entry))
             .collect()
+    }
+
+    /// Who forgets what has been idle for too long.
+    #[must_use]
+    pub fn sweeper(&self) -> Sweeper {
+        Sweeper::new(Arc::clone(&self.flows))
     }
 
     /// The flow that packets of this tuple belong to.

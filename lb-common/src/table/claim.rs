@@ -46,8 +46,51 @@ const FULL: Place = Place(u32::MAX);
 const KNOWN: Place = Place(u32::MAX - 1);
 const BUSY: Place = Place(u32::MAX - 2);
 
-/// What [`victim`] says instead of a way.
-const NOBODY: u32 = WAYS;
+/// A line that a new flow may get, as long as its tag is what it was when the line was chosen: the
+/// place, and above it the tag's upper half.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chosen(u64);
+
+impl Chosen {
+    /// There is none, for this reason.
+    const fn none(reason: Place) -> Self {
+        Self(reason.0 as u64)
+    }
+
+    #[inline(always)]
+    const fn line(place: Place, tag: Tag) -> Self {
+        Self(tag.word() & !(u32::MAX as u64) | place.0 as u64)
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
+    const fn place(self) -> Place {
+        Place(self.0 as u32)
+    }
+
+    /// Whether this is still the tag that the line was chosen for.
+    #[inline(always)]
+    const fn is_for(self, tag: Tag) -> bool {
+        (self.0 ^ tag.word()) >> 32 == 0
+    }
+
+    #[inline(always)]
+    const fn is_some(self) -> bool {
+        self.place().0 < BUSY.0
+    }
+}
 
 /// Claims a line for a flow of this key.
 #[inline(always)]
@@ -55,14 +98,16 @@ pub fn claim<T: Table>(table: T, key: &FlowKey, now: u32) -> Place {
     let hash = table.seed().hash(key);
     let mut choice = 0;
     for _ in 0..TRIES {
-        let place = table.choose(hash, key, now, choice);
+        let chosen = table.choose(hash, key, now, choice);
+        let place = chosen.place();
         if place == FULL && choice + 1 < CHOICES {
             choice += 1;
             continue;
         }
         let Some(former) = at(table, place) else { return place };
         let tag = former.tag.claimed(hash.fingerprint());
-        if !take(table, former, tag, now) {
+        // Otherwise it has become another flow's, which was never weighed.
+        if !chosen.is_for(former.tag) || !take(table, former, tag, now) {
             continue;
         }
         if table.has_twin(place, hash, key) {
@@ -89,9 +134,9 @@ fn take<T: Table>(table: T, former: Found<T>, tag: Tag, now: u32) -> bool {
 /// Which line of its bucket of this choice a new flow should get. If the bucket has none, it says so
 /// to those who will look for the flow.
 #[inline(always)]
-pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Place {
+pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Chosen {
     let index = hash.bucket(choice, table.buckets());
-    let Some(bucket) = table.bucket(index) else { return FULL };
+    let Some(bucket) = table.bucket(index) else { return Chosen::none(FULL) };
     // Bits and sums without a branch: the verifier would look at every way through a loop of them.
     let mut free = 0;
     let mut half_open = 0;
@@ -104,10 +149,10 @@ pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32, choice: u
         half_open += tag.half_open_bit();
         if tag.belongs_to(hash.fingerprint()) {
             if tag.is_claimed() {
-                return BUSY;
+                return Chosen::none(BUSY);
             }
             if line.key() == *key {
-                return KNOWN;
+                return Chosen::none(KNOWN);
             }
         }
     }
@@ -115,30 +160,31 @@ pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32, choice: u
         let is_flooded = free == 0 && half_open >= FLOODED_WAYS;
         let victims = if is_flooded { Victims::HalfOpen } else { Victims::Stalled };
         let oldest = table.victim(index, now, victims);
-        if oldest < WAYS {
-            return Place::new(index, oldest);
+        if oldest.is_some() {
+            return oldest;
         }
     }
     if free != 0 {
-        return Place::new(index, hash.home() ^ free.trailing_zeros());
+        let way = hash.home() ^ free.trailing_zeros();
+        return Chosen::line(Place::new(index, way), bucket.line(way).tag().as_free());
     }
     let victims = if choice + 1 < CHOICES { Victims::Closed } else { Victims::All };
     let victim = table.victim(index, now, victims);
-    if victim < WAYS {
-        return Place::new(index, victim);
+    if victim.is_some() {
+        return victim;
     }
     let first = bucket.line(0);
     for _ in 0..TRIES {
         let tag = first.tag();
         if tag.is_overflowed() && !tag.is_fading() {
-            return FULL;
+            return Chosen::none(FULL);
         }
         // Whoever has claimed the line would overwrite the mark.
         if !tag.is_claimed() && swap(first, tag, tag.overflowed()) {
-            return FULL;
+            return Chosen::none(FULL);
         }
     }
-    BUSY
+    Chosen::none(BUSY)
 }
 
 /// Whose line a new flow may get.
@@ -179,9 +225,9 @@ impl Victims {
 /// The line whose connection should go first: the one that has been silent for the longest time,
 /// among those of the least worthy state that there is.
 #[inline(always)]
-pub fn victim<T: Table>(table: T, bucket: u32, now: u32, victims: Victims) -> u32 {
-    let Some(bucket) = table.bucket(bucket) else { return NOBODY };
-    let mut chosen = NOBODY;
+pub fn victim<T: Table>(table: T, index: u32, now: u32, victims: Victims) -> Chosen {
+    let Some(bucket) = table.bucket(index) else { return Chosen::none(FULL) };
+    let mut chosen = Chosen::none(FULL);
     let mut least = u64::MAX;
     for way in 0..WAYS {
         let line = bucket.line(way);
@@ -197,7 +243,7 @@ pub fn victim<T: Table>(table: T, bucket: u32, now: u32, victims: Victims) -> u3
         let worth = worth(state) << 32 | u64::from(u32::MAX - idle);
         if worth < least {
             least = worth;
-            chosen = way;
+            chosen = Chosen::line(Place::new(index, way), tag);
         }
     }
     chosen

@@ -125,6 +125,7 @@ impl Line for &SharedLine {
     fn exchange(self, from: Tag, to: Tag) -> Tag {
         let (Ok(found) | Err(found)) =
             self.tag.compare_exchange(from.word(), to.word(), SeqCst, SeqCst);
+        fence(SeqCst);
         Tag::from_word(found)
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Hash, Seed, Tag, WAYS,
-    claim::{Victims, choose, claim, has_twin, victim},
+    claim::{Chosen, Victims, choose, claim, has_twin, victim},
     find::search,
     pair::{remove, revive},
 };
@@ -39,7 +39,7 @@ pub trait Table: Copy {
     }
 
     #[inline(always)]
-    fn choose(self, hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Place {
+    fn choose(self, hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Chosen {
         choose(self, hash, key, now, choice)
     }
 
@@ -49,7 +49,7 @@ pub trait Table: Copy {
     }
 
     #[inline(always)]
-    fn victim(self, bucket: u32, now: u32, victims: Victims) -> u32 {
+    fn victim(self, bucket: u32, now: u32, victims: Victims) -> Chosen {
         victim(self, bucket, now, victims)
     }
 

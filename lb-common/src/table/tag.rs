@@ -165,6 +165,13 @@ impl Tag {
         Self(self.0 & !STATE | LIVE).with_marks(marks)
     }
 
+    /// What the tag is if the line is free.
+    #[must_use]
+    #[inline(always)]
+    pub(super) const fn as_free(self) -> Self {
+        Self(self.0 & !STATE)
+    }
+
     #[must_use]
     #[inline(always)]
     pub const fn freed(self) -> Self {

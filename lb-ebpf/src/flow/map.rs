@@ -5,7 +5,7 @@ use lb_common::{
     flow::{FlowKey, State},
     limits,
     stats::Incident,
-    table::{Hash, Place, PlainBucket, Seed, Table, Tag, Victims, buckets_for},
+    table::{Chosen, Hash, Place, PlainBucket, Seed, Table, Tag, Victims, buckets_for},
 };
 
 use super::steps;
@@ -56,7 +56,7 @@ impl Table for Flows {
     }
 
     #[inline(always)]
-    fn choose(self, hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Place {
+    fn choose(self, hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Chosen {
         steps::choose(hash, key, now, choice)
     }
 
@@ -66,7 +66,7 @@ impl Table for Flows {
     }
 
     #[inline(always)]
-    fn victim(self, bucket: u32, now: u32, victims: Victims) -> u32 {
+    fn victim(self, bucket: u32, now: u32, victims: Victims) -> Chosen {
         steps::victim(bucket, now, victims)
     }
 

@@ -6,7 +6,7 @@
 use lb_common::{
     backend::Hop,
     flow::FlowKey,
-    table::{self, Busy, Hash, Hit, Place, Tag, Victims},
+    table::{self, Busy, Chosen, Hash, Hit, Place, Tag, Victims},
 };
 
 use super::{Entry, map::Flows};
@@ -36,16 +36,16 @@ extern "C" fn flow_claim(addresses: u64, ports: u32, now: u32) -> u32 {
 }
 
 #[inline(always)]
-pub(super) fn choose(hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Place {
+pub(super) fn choose(hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Chosen {
     let (addresses, ports) = key.as_words();
-    Place(flow_choose(hash.0, addresses, ports, now, choice))
+    Chosen::from_word(flow_choose(hash.0, addresses, ports, now, choice))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn flow_choose(hash: u64, addresses: u64, ports: u32, now: u32, choice: u32) -> u32 {
+extern "C" fn flow_choose(hash: u64, addresses: u64, ports: u32, now: u32, choice: u32) -> u64 {
     let key = FlowKey::of_words(addresses, ports);
-    table::choose(Flows, Hash(hash), &key, now, choice).0
+    table::choose(Flows, Hash(hash), &key, now, choice).word()
 }
 
 #[inline(always)]
@@ -61,14 +61,14 @@ extern "C" fn flow_has_twin(place: u32, hash: u64, addresses: u64, ports: u32) -
 }
 
 #[inline(always)]
-pub(super) fn victim(bucket: u32, now: u32, victims: Victims) -> u32 {
-    flow_victim(bucket, now, victims as u32)
+pub(super) fn victim(bucket: u32, now: u32, victims: Victims) -> Chosen {
+    Chosen::from_word(flow_victim(bucket, now, victims as u32))
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn flow_victim(bucket: u32, now: u32, victims: u32) -> u32 {
-    table::victim(Flows, bucket, now, Victims::from_number(victims))
+extern "C" fn flow_victim(bucket: u32, now: u32, victims: u32) -> u64 {
+    table::victim(Flows, bucket, now, Victims::from_number(victims)).word()
 }
 
 #[inline(always)]

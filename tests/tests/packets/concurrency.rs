@@ -16,11 +16,11 @@ use crate::bed::{VIP, backend, balancer_with, client, syn};
 
 const EACH: u16 = 3_000;
 
-fn cpus() -> usize {
+pub fn cpus() -> usize {
     thread::available_parallelism().expect("known").get().min(4)
 }
 
-fn stay_on(cpu: usize) {
+pub fn stay_on(cpu: usize) {
     let mut affinity = CpuSet::new();
     affinity.set(cpu).expect("a CPU");
     sched_setaffinity(Pid::from_raw(0), &affinity).expect("allowed");

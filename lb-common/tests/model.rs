@@ -1,0 +1,345 @@
+//! The flow table beside a map that cannot be wrong.
+
+use std::{cell::Cell, collections::HashMap};
+
+use lb_common::{
+    backend::Hop,
+    flow::{Direction, FlowKey, State, marks, ticks},
+    table::{
+        CHOICES, Line as _, Opening, Seed, SharedBucket, SharedTable, Table, Unopened, WAYS,
+        buckets_for, condemn, find, make_way, open, peek, remark, remove,
+    },
+};
+use proptest::prelude::*;
+
+const ESTABLISHED: u16 = marks::CLIENT_SYN | marks::CLIENT_ACK | marks::BACKEND_SYN;
+const SECOND: u32 = ticks::from_nanos(1_000_000_000);
+const MINUTE: u32 = 60 * SECOND;
+
+/// A table that counts what it evicts.
+#[derive(Clone, Copy)]
+struct Counting<'a> {
+    table: SharedTable<'a>,
+    evicted: &'a Cell<[u32; 4]>,
+}
+
+impl<'a> Table for Counting<'a> {
+    type Bucket = &'a SharedBucket;
+
+    fn seed(self) -> Seed {
+        self.table.seed
+    }
+
+    fn buckets(self) -> u32 {
+        self.table.buckets()
+    }
+
+    fn bucket(self, index: u32) -> Option<Self::Bucket> {
+        self.table.bucket(index)
+    }
+
+    fn evicted(self, state: State) {
+        let mut counts = self.evicted.get();
+        counts[place(state)] += 1;
+        self.evicted.set(counts);
+    }
+}
+
+const fn place(state: State) -> usize {
+    match state {
+        State::HalfOpen => 0,
+        State::Established => 1,
+        State::Closing => 2,
+        State::Closed => 3,
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Op {
+    Open { client: u16, port: u16, marks: u16 },
+    Find { client: u16 },
+    Mark { client: u16, set: u16 },
+    MakeWay { client: u16 },
+    Remove { client: u16 },
+    Condemn { client: u16, is_revived: bool },
+    Wait { seconds: u32 },
+}
+
+/// What comes next, to one of so many clients.
+fn op(random: &mut fastrand::Rng, clients: u16) -> Op {
+    const MARKS: [u16; 4] = [
+        marks::CLIENT_SYN,
+        ESTABLISHED,
+        ESTABLISHED | marks::CLIENT_FIN,
+        ESTABLISHED | marks::CLIENT_RST,
+    ];
+    let [client, port] = [(); 2].map(|()| random.u16(..clients));
+    let marks = MARKS[random.usize(..MARKS.len())];
+    match random.u8(..18) {
+        0..8 => Op::Open { client, port, marks },
+        8..12 => Op::Find { client },
+        12..14 => Op::Mark { client, set: marks },
+        14 => Op::MakeWay { client },
+        15 => Op::Remove { client },
+        16 => Op::Condemn { client, is_revived: random.bool() },
+        _ => Op::Wait { seconds: random.u32(..90) },
+    }
+}
+
+/// A connection that the model knows.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    port: u16,
+    marks: u16,
+    seen: u32,
+}
+
+/// The table and its model.
+struct Both<'a> {
+    table: Counting<'a>,
+    /// By client.
+    known: HashMap<u16, Known>,
+    now: u32,
+    is_crowded: bool,
+}
+
+fn inside(client: u16) -> FlowKey {
+    FlowKey::tcp([192, 0, 2, 1], client.to_be_bytes(), [203, 0, 113, 10], [0, 80])
+}
+
+fn outside(port: u16) -> FlowKey {
+    FlowKey::tcp([10, 0, 0, 1], port.to_be_bytes(), [10, 0, 0, 11], [0, 80])
+}
+
+impl Both<'_> {
+    fn carry_out(&mut self, op: &Op) {
+        let table = self.table;
+        match *op {
+            Op::Open { client, port, marks } => self.open(client, port, marks),
+            Op::Find { client } => {
+                let found = find(table, &inside(client)).expect("nobody else is there");
+                assert_eq!(found.is_some(), self.known.contains_key(&client));
+            }
+            Op::Mark { client, set } => {
+                let Some(known) = self.known.get_mut(&client) else { return };
+                let hit = peek(table, &inside(client)).expect("known");
+                remark(table, hit, set, 0);
+                known.marks |= set;
+            }
+            Op::MakeWay { client } => {
+                let Some(known) = self.known.get(&client) else { return };
+                let hit = peek(table, &inside(client)).expect("known");
+                let is_closed = State::of(known.marks) == State::Closed;
+                assert_eq!(make_way(table, hit, self.now), Ok(is_closed));
+                if is_closed {
+                    self.known.remove(&client);
+                }
+            }
+            Op::Remove { client } => {
+                let Some(_) = self.known.remove(&client) else { return };
+                let hit = peek(table, &inside(client)).expect("known");
+                assert!(remove(table, hit.place, hit.tag, hit.tag.freed(), self.now));
+            }
+            Op::Condemn { client, is_revived } => self.condemn(client, is_revived),
+            Op::Wait { seconds } => self.now += seconds * SECOND,
+        }
+    }
+
+    fn open(&mut self, client: u16, port: u16, marks: u16) {
+        let before = self.table.evicted.get();
+        let inside = &inside(client);
+        let (hop, now) = (Hop::default(), self.now);
+        let opening = Opening { inside, client: hop, backend: 1, marks, now };
+        let held = peek(self.table, &outside(port).turned()).is_some();
+        let opened = open(self.table, &opening, &outside(port));
+        self.forget_evicted(&before, opened.is_ok().then_some(client));
+        match opened {
+            Ok(_) => {
+                assert!(!self.known.contains_key(&client));
+                self.known.insert(client, Known { port, marks, seen: now });
+            }
+            Err(Unopened::PortTaken) => assert!(held),
+            // A full bucket cannot be left while its first line is in this very opening's hands.
+            Err(Unopened::Busy) => {
+                assert!(self.is_crowded || self.known.contains_key(&client));
+            }
+            Err(Unopened::Full) => assert!(self.is_crowded),
+        }
+    }
+
+    /// Takes those out of the model that had to make room, and the former connection of a client who
+    /// has a new one. There are as many as were counted, and
+    /// nobody who was heard of within a minute and is established is among them.
+    fn forget_evicted(&mut self, before: &[u32; 4], newcomer: Option<u16>) {
+        if self.table.evicted.get() == *before {
+            return;
+        }
+        let stays =
+            |client| newcomer != Some(client) && peek(self.table, &inside(client)).is_some();
+        let gone: Vec<_> = self.known.keys().copied().filter(|client| !stays(*client)).collect();
+        let mut counts = *before;
+        for client in gone {
+            let known = self.known.remove(&client).expect("it was there");
+            let state = State::of(known.marks);
+            counts[place(state)] += 1;
+            let is_silent = self.now - known.seen >= MINUTE;
+            assert!(state != State::Established || is_silent, "{known:?} at {}", self.now);
+        }
+        let counted = self.table.evicted.get();
+        assert_eq!(counts[..3], counted[..3]);
+        // Source ports that rest are counted too, and not in the model.
+        assert!(counts[3] <= counted[3]);
+    }
+
+    fn condemn(&mut self, client: u16, is_revived: bool) {
+        if !self.known.contains_key(&client) {
+            return;
+        }
+        let table = self.table;
+        let hit = peek(table, &inside(client)).expect("known");
+        let partner = peek(table, &hit.line.partner()).expect("a pair");
+        condemn(partner).expect("nobody else is there");
+        let tag = condemn(hit).expect("nobody else is there");
+        if is_revived {
+            assert!(find(table, &inside(client)).expect("idle").is_some());
+        }
+        let removed = remove(table, hit.place, tag, tag.freed(), self.now);
+        assert_eq!(removed, !is_revived);
+        if removed {
+            self.known.remove(&client);
+        }
+    }
+
+    fn check(&self) {
+        let mut entries = 0;
+        for hit in self.table.table.flows() {
+            let flow = hit.snapshot().expect("nobody else is there");
+            if hit.tag.marks() & marks::QUARANTINED != 0 {
+                continue;
+            }
+            entries += 1;
+            let (inside, outside) = match hit.direction() {
+                Direction::ToBackend => (flow.key(), flow.rewrite.to()),
+                Direction::ToClient => (flow.partner(), flow.key().turned()),
+            };
+            let client = u16::from_be_bytes(inside.src_port());
+            let known = self.known.get(&client).expect("in the model");
+            assert_eq!(outside, self::outside(known.port));
+            assert_eq!(hit.tag.marks() & !marks::TO_CLIENT, known.marks);
+        }
+        assert_eq!(entries, 2 * self.known.len());
+    }
+}
+
+/// Operations in a run.
+const OPS: u32 = 10_000;
+
+fn run(buckets: u32, clients: u16, is_crowded: bool, seed: u64) {
+    let buckets: Vec<_> = (0..buckets).map(|_| SharedBucket::default()).collect();
+    let evicted = Cell::default();
+    let table = SharedTable { buckets: &buckets, seed: random_seed(seed) };
+    let table = Counting { table, evicted: &evicted };
+    let mut both = Both { table, known: HashMap::new(), now: 10 * MINUTE, is_crowded };
+    let mut random = fastrand::Rng::with_seed(seed);
+    for step in 0..OPS {
+        both.carry_out(&op(&mut random, clients));
+        if step % 64 == 0 {
+            both.check();
+        }
+    }
+    both.check();
+}
+
+proptest! {
+    #[test]
+    fn a_crowded_table_does_what_the_model_does(seed: u64) {
+        run(8, 60, true, seed);
+    }
+
+    #[test]
+    fn a_roomy_table_does_what_the_model_does(seed: u64) {
+        run(buckets_for(500), 500, false, seed);
+    }
+}
+
+fn random_seed(number: u64) -> Seed {
+    let mut state = number;
+    Seed([(); 4].map(|()| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state ^ state >> 29
+    }))
+}
+
+fn connect(table: impl Table, number: u32, marks: u16, now: u32) -> Result<(), Unopened> {
+    let [a, b, c, d] = number.to_be_bytes();
+    let inside = &FlowKey::tcp([198, 18 + a, b, 7], [c, d], [203, 0, 113, 10], [0, 80]);
+    let outside = FlowKey::tcp([10, 9, a, b], [c, d], [10, 0, 0, 11], [0, 80]);
+    let opening = Opening { inside, client: Hop::default(), backend: 1, marks, now };
+    open(table, &opening, &outside).map(|_| ())
+}
+
+#[test]
+fn a_table_takes_as_many_connections_as_it_is_made_for() {
+    const MANY: u32 = 100_000;
+    for number in 0..8 {
+        let buckets: Vec<_> = (0..buckets_for(MANY)).map(|_| SharedBucket::default()).collect();
+        let table = SharedTable { buckets: &buckets, seed: random_seed(number) };
+        for connection in 0..MANY {
+            connect(table, connection, ESTABLISHED, MINUTE).expect("room");
+        }
+        assert_eq!(table.flows().count(), 2 * MANY as usize);
+    }
+}
+
+#[test]
+fn a_flood_of_half_open_connections_displaces_itself_only() {
+    const MANY: u32 = 10_000;
+    let buckets: Vec<_> = (0..buckets_for(MANY)).map(|_| SharedBucket::default()).collect();
+    let evicted = Cell::default();
+    let table = SharedTable { buckets: &buckets, seed: random_seed(9) };
+    let table = Counting { table, evicted: &evicted };
+    for connection in 0..MANY {
+        connect(table, connection, ESTABLISHED, MINUTE).expect("room");
+    }
+    let mut refused = 0;
+    for attempt in 0..20 * MANY {
+        // Twenty times as many as the table is made for, within ten seconds.
+        let now = MINUTE + attempt / (2 * MANY) * SECOND;
+        let opened = connect(table, MANY + attempt, marks::CLIENT_SYN, now);
+        refused += u32::from(opened.is_err());
+    }
+    let [half_open, established, closing, closed] = evicted.get();
+    assert_eq!((established, closing, closed), (0, 0, 0));
+    assert!(half_open > 15 * MANY);
+    assert!(refused < 20 * MANY / 1_000, "{refused} attempts were refused");
+    let stay = table.table.flows().filter(|hit| hit.state() == State::Established);
+    assert_eq!(stay.count(), 2 * MANY as usize);
+}
+
+#[test]
+fn keys_in_a_row_fall_as_random_ones_do() {
+    const BUCKETS: u32 = 4_096;
+    const KEYS: u32 = 64 * BUCKETS;
+    for number in 0..8 {
+        let seed = random_seed(number);
+        let mut counts = vec![0_u32; BUCKETS as usize];
+        for key in 0..KEYS {
+            let [a, b, c, d] = key.to_be_bytes();
+            let key = FlowKey::tcp([198, 18 + a, b, 7], [c, d], [203, 0, 113, 10], [0, 80]);
+            counts[seed.hash(&key).bucket(0, BUCKETS) as usize] += 1;
+        }
+        let expected = f64::from(KEYS / BUCKETS);
+        let off = |count: &u32| (f64::from(*count) - expected).powi(2) / expected;
+        let chi_square: f64 = counts.iter().map(off).sum();
+        // Six standard deviations of as many degrees of freedom.
+        let spread = 6.0 * (2.0 * f64::from(BUCKETS)).sqrt();
+        assert!((chi_square - f64::from(BUCKETS)).abs() < spread, "{chi_square}");
+    }
+    let key = inside(1);
+    let [one, other] = [1, 2].map(|number| random_seed(number).hash(&key));
+    assert_ne!(one.bucket(0, u32::MAX), other.bucket(0, u32::MAX));
+    let choices = (0..CHOICES).map(|choice| one.bucket(choice, BUCKETS));
+    assert!(choices.collect::<std::collections::HashSet<_>>().len() > 1);
+    assert!(one.home() < WAYS);
+}

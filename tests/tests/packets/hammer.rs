@@ -1,0 +1,172 @@
+//! All CPUs, more connections than the table has room for, and the sweeper: no packet ever gets
+//! another connection's rewrite.
+
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    thread,
+    time::Duration,
+};
+
+use lb_common::{flow::marks, stats::Incident};
+use lb_tests::{
+    frame::{Flags, Segment},
+    object::{Action, Object},
+};
+use lb_userspace::{dataplane, model::Timeouts};
+
+use crate::{
+    bed::{VIP, balancer_with, client, syn},
+    concurrency::{cpus, stay_on},
+};
+
+/// Connections that each CPU opens, one after another.
+const ROUNDS: u32 = 20_000;
+
+/// Connections that each CPU has open at a time: on two CPUs, half of what the table is made for.
+const OPEN: u16 = 64;
+
+const PORTS: u16 = 400;
+
+/// How often a segment is sent again that was dropped.
+const TRIES: u32 = 20;
+
+/// What has been seen to go right.
+#[derive(Default)]
+struct Tally {
+    forwarded: AtomicU64,
+    replied: AtomicU64,
+}
+
+/// A connection whose handshake has ended.
+struct Open {
+    port: u16,
+    /// As its frames leave for the backend.
+    outside: Segment,
+}
+
+#[test]
+#[ignore = "needs root"]
+fn no_packet_gets_anothers_rewrite() {
+    let object = balancer_with(2 * u32::from(OPEN) * u32::try_from(cpus()).expect("few"), PORTS);
+    let (tally, goes_on) = (Tally::default(), AtomicBool::new(true));
+    thread::scope(|scope| {
+        let sweeper = scope.spawn(|| sweep(&object, &goes_on));
+        let hammers: Vec<_> = (0..cpus())
+            .map(|cpu| {
+                let (object, tally) = (&object, &tally);
+                scope.spawn(move || hammer(object, cpu, tally))
+            })
+            .collect();
+        for hammer in hammers {
+            hammer.join().expect("no panic");
+        }
+        goes_on.store(false, Ordering::Relaxed);
+        assert!(sweeper.join().expect("no panic") > 0, "nothing was swept");
+    });
+    let rounds = u64::from(ROUNDS) * cpus() as u64;
+    assert!(tally.forwarded.load(Ordering::Relaxed) > rounds, "hardly anything was forwarded");
+    assert!(tally.replied.load(Ordering::Relaxed) > rounds, "hardly anything was replied to");
+    assert!(object.incidents(Incident::EvictedClosed) > 0);
+    assert!(object.incidents(Incident::EvictedHalfOpen) > 0);
+    assert_eq!(object.incidents(Incident::EvictedEstablished), 0);
+    assert_no_half_pairs(&object);
+}
+
+/// Opens, uses and closes connections, a few at a time, and leaves attempts unfinished.
+fn hammer(object: &Object, cpu: usize, tally: &Tally) {
+    stay_on(cpu);
+    let first = 10_000 + u16::try_from(cpu).expect("few") * 20_000;
+    let mut open: HashMap<u16, Open> = HashMap::new();
+    for round in 0..ROUNDS {
+        let slot = u16::try_from(round % u32::from(OPEN)).expect("few");
+        if let Some(connection) = open.remove(&slot) {
+            close(object, &connection, tally, round);
+        }
+        // So that many clients come back with a port that they have used, and many do not.
+        let port = first + slot + u16::try_from(round % 7).expect("few") * OPEN;
+        if round.is_multiple_of(3) {
+            let _ = object.run_uncounted(&syn(port + 10 * OPEN).frame());
+        }
+        if let Some(connection) = connect(object, port) {
+            open.insert(slot, connection);
+        }
+        let other = u16::try_from(round.wrapping_mul(7) % u32::from(OPEN)).expect("few");
+        if let Some(connection) = open.get(&other) {
+            exchange(object, connection, tally);
+        }
+    }
+}
+
+/// Nothing if somebody else was in the way; a client would try again.
+fn connect(object: &Object, port: u16) -> Option<Open> {
+    let outside = sent(object, &syn(port))?;
+    sent(object, &outside.answer(Flags::SYN_ACK))?;
+    let established = sent(object, &Segment::new(client(port), VIP, Flags::ACK))?;
+    if established.flags.rst {
+        return None;
+    }
+    // From here on the connection is nobody else's to end.
+    assert_eq!((established.src, established.dst), (outside.src, outside.dst));
+    Some(Open { port, outside })
+}
+
+/// A segment of either side.
+fn exchange(object: &Object, connection: &Open, tally: &Tally) {
+    let Open { port, outside } = connection;
+    let there = sent(object, &Segment::new(client(*port), VIP, Flags::ACK)).expect("known");
+    assert_eq!((there.src, there.dst), (outside.src, outside.dst));
+    tally.forwarded.fetch_add(1, Ordering::Relaxed);
+    let back = sent(object, &outside.answer(Flags::ACK)).expect("known");
+    assert_eq!((back.src, back.dst), (VIP, client(*port)));
+    tally.replied.fetch_add(1, Ordering::Relaxed);
+}
+
+fn close(object: &Object, connection: &Open, tally: &Tally, round: u32) {
+    exchange(object, connection, tally);
+    let Open { port, outside } = connection;
+    if round.is_multiple_of(2) {
+        sent(object, &Segment::new(client(*port), VIP, Flags::RST)).expect("known");
+        return;
+    }
+    sent(object, &Segment::new(client(*port), VIP, Flags::FIN)).expect("known");
+    sent(object, &outside.answer(Flags::FIN)).expect("known");
+}
+
+/// What becomes of a segment, if it is sent on or answered.
+fn sent(object: &Object, segment: &Segment) -> Option<Segment> {
+    // A line may be in another CPU's hands at any moment; the sender would send again.
+    for _ in 0..TRIES {
+        match object.run_uncounted(&segment.frame()) {
+            (Action::Tx, frame) => return Some(Segment::read(&frame)),
+            (Action::Drop, _) => {}
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Forgets the closed at once; returns how many connections it has forgotten.
+fn sweep(object: &Object, goes_on: &AtomicBool) -> u64 {
+    let mut sweeper = object.sweeper();
+    let closed = Timeouts { closed: Duration::from_millis(1), ..Timeouts::default() };
+    let expiry = (1..=3).map(|id| (id, closed)).collect();
+    let mut expired = 0;
+    while goes_on.load(Ordering::Relaxed) {
+        expired += sweeper.sweep(dataplane::now(), &expiry).expired;
+        // Far longer than a packet takes.
+        thread::sleep(Duration::from_millis(20));
+    }
+    expired
+}
+
+fn assert_no_half_pairs(object: &Object) {
+    let flows = object.flows();
+    for (key, (tag, flow)) in &flows {
+        if tag.marks() & marks::QUARANTINED != 0 {
+            continue;
+        }
+        let partner = flows.get(&flow.partner()).expect("a partner").1;
+        assert_eq!(partner.partner(), *key);
+    }
+}
