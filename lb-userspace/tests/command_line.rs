@@ -141,7 +141,9 @@ fn a_file_that_cannot_be_read_is_one_line() {
 
 #[test]
 fn without_a_daemon_one_line_says_how_to_start_it() {
-    for verb in [&["status"][..], &["service", "list"], &["backend", "list"], &["stats"]] {
+    let verbs =
+        [&["status"][..], &["service", "list"], &["backend", "list"], &["stats"], &["conns"]];
+    for verb in verbs {
         let ended = xdplb(&[verb, &["--socket", "/nowhere/socket"]].concat());
         assert_eq!(ended.code, Some(3), "{ended:?}");
         assert!(ended.err.contains("xdplb run -c FILE"), "{ended:?}");
@@ -153,6 +155,22 @@ fn without_a_daemon_one_line_says_how_to_start_it() {
 fn wrong_usage_is_2() {
     for wrong in [&["frobnicate"][..], &["run"], &["status", "-o", "yaml"], &[]] {
         assert_eq!(xdplb(wrong).code, Some(2), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_filter_that_means_nothing_is_2_and_names_the_mend() {
+    let cases = [
+        ("--client", "web", "write ADDRESS, ADDRESS:PORT or NETWORK/LENGTH"),
+        ("--backend", "10.0.0.11", "invalid socket address"),
+        ("--state", "open", "half-open, established, closing, closed"),
+        ("--idle-over", "5", "write it as 30s, 5m or 1h"),
+        ("--limit", "few", "invalid digit"),
+    ];
+    for (filter, value, word) in cases {
+        let ended = xdplb(&["conns", filter, value]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.err.contains(filter) && ended.err.contains(word), "{ended:?}");
     }
 }
 
