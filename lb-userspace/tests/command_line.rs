@@ -132,6 +132,24 @@ fn check_says_by_its_exit_code_what_it_found() {
 }
 
 #[test]
+fn check_says_what_the_flow_table_takes_and_what_it_may() {
+    let directory = TempDir::new().expect("a directory");
+    let check = |limits: &str| {
+        let text = format!("interfaces = [\"eth0\"]\n{limits}");
+        xdplb(&["check", "-c", &file(&directory, &text).display().to_string()])
+    };
+    let ended = check("");
+    assert!(ended.out.ends_with("flow table: 1000000 connections, 256 MB\n"), "{ended:?}");
+    let ended = check("limits.flows = 16_000_000");
+    assert!(ended.out.ends_with("flow table: 16000000 connections, 4096 MB\n"), "{ended:?}");
+    for beyond in ["limits.flows = 0", "limits.flows = 16_000_001"] {
+        let ended = check(beyond);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.err.contains("limits.flows is 1 to 16000000"), "{ended:?}");
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_one_line() {
     let ended = xdplb(&["check", "-c", "/nowhere/lb.toml"]);
     assert_eq!(ended.code, Some(1), "{ended:?}");

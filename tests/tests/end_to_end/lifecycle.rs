@@ -1,6 +1,7 @@
 //! The daemon stops, starts, reloads; packets go on.
 
 use std::{
+    fs,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -88,6 +89,8 @@ fn a_running_flow_table_keeps_its_size() {
     let larger = text(&bed, &[1, 3]).replace("flows = 100_000", "flows = 200_000");
     balancer.reload(&larger);
     thread::sleep(Duration::from_millis(300));
+    let log = fs::read_to_string(bed.directory().join("log")).expect("a log");
+    assert!(log.contains("`limits.flows` has changed, and the running flow table"), "{log}");
     assert_eq!(balancer.services()[0].backends.len(), 3, "nothing has changed");
     assert_eq!(balancer.status().flows.capacity, 100_000);
     balancer.stop(Signal::SIGTERM);
