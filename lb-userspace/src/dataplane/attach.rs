@@ -12,6 +12,8 @@ use aya::{
     sys::SyscallError,
 };
 
+use crate::sys;
+
 /// Puts the program on an interface and pins its link at `pin`.
 pub fn attach(program: &mut Xdp, ifindex: u32, mode: XdpMode, pin: &Path) -> Result<()> {
     let id = program.attach_to_if_index(ifindex, mode).map_err(explain)?;
@@ -50,6 +52,7 @@ pub fn replace(program: &mut Xdp, pin: &Path) -> Result<bool> {
 
 /// Takes the program off the interface whose link is pinned at `pin`.
 pub fn remove(pin: &Path) -> Result<()> {
+    sys::bpf::detach_pinned(pin).with_context(|| format!("cannot detach {}", pin.display()))?;
     fs::remove_file(pin).with_context(|| format!("cannot unpin {}", pin.display()))
 }
 

@@ -1,4 +1,5 @@
 //! System calls that no library wraps: the only unsafe code of the control plane.
 
+pub(crate) mod bpf;
 pub(crate) mod ethtool;
 pub(crate) mod mapping;
