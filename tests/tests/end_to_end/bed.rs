@@ -1,6 +1,10 @@
 //! A bed with nginx in every backend and the daemon in front.
 
-use std::net::SocketAddr;
+use std::{
+    fs::{self, File},
+    net::SocketAddr,
+    sync::OnceLock,
+};
 
 use lb_tests::{
     balancer::{Balancer, configuration, service},
@@ -31,12 +35,24 @@ pub fn site(arms: Arms, weights: [u16; 3]) -> Site {
 
 pub fn empty_bed(arms: Arms) -> Bed {
     const PREFIX: &str = "e2e";
+    await_turn();
     Bed::remove(PREFIX).expect("root");
     let bed = match arms {
         Arms::One => Bed::one_arm(PREFIX, 3),
         Arms::Two => Bed::two_arm(PREFIX, 3),
     };
     bed.expect("a bed")
+}
+
+/// Waits until no other run of these tests is left, which would take this one's beds away.
+fn await_turn() {
+    static TURN: OnceLock<File> = OnceLock::new();
+    TURN.get_or_init(|| {
+        fs::create_dir_all("/run/xdplb").expect("root");
+        let file = File::create("/run/xdplb/e2e.lock").expect("root");
+        file.lock().expect("a lock");
+        file
+    });
 }
 
 /// The configuration of the service `web` with as many of the bed's backends as there are weights.

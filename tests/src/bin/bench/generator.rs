@@ -131,16 +131,28 @@ pub fn mac(namespace: &Namespace, interface: &str) -> Result<[u8; 6]> {
 
 /// How many packets an interface has received, those included that its XDP program dropped.
 pub fn received(namespace: &Namespace, interface: &str) -> Result<u64> {
-    // /proc/net is that of the process's first thread.
-    let table = namespace.run(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
-    packets_received(&table, interface).with_context(|| format!("{interface} counts nothing"))
+    counter(namespace, interface, RECEIVED)
 }
 
-/// The second number of the interface's line: `proc_pid_net(5)`.
-fn packets_received(table: &str, interface: &str) -> Option<u64> {
+/// How many packets an interface could not hand on to the other end of its cable.
+pub fn not_taken(namespace: &Namespace, interface: &str) -> Result<u64> {
+    counter(namespace, interface, NOT_SENT)
+}
+
+/// Places in an interface's line: `proc_pid_net(5)`.
+const RECEIVED: usize = 1;
+const NOT_SENT: usize = 11;
+
+fn counter(namespace: &Namespace, interface: &str, place: usize) -> Result<u64> {
+    // /proc/net is that of the process's first thread.
+    let table = namespace.run(|| fs::read_to_string("/proc/thread-self/net/dev"))??;
+    in_line(&table, interface, place).with_context(|| format!("{interface} counts nothing"))
+}
+
+fn in_line(table: &str, interface: &str, place: usize) -> Option<u64> {
     let lines = table.lines().filter_map(|line| line.split_once(':'));
     let (_, counters) = lines.into_iter().find(|(name, _)| name.trim() == interface)?;
-    counters.split_whitespace().nth(1)?.parse().ok()
+    counters.split_whitespace().nth(place)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -149,7 +161,7 @@ mod tests {
     fn an_interface_has_a_line() {
         let table =
             "Inter-|   Receive  \n face |bytes    packets\n  eth0: 70 2 3 4\neth01: 9 8 7\n";
-        assert_eq!(super::packets_received(table, "eth0"), Some(2));
-        assert_eq!(super::packets_received(table, "eth1"), None);
+        assert_eq!(super::in_line(table, "eth0", 1), Some(2));
+        assert_eq!(super::in_line(table, "eth1", 1), None);
     }
 }

@@ -33,7 +33,12 @@ impl Plan {
         },
         flood: flood::Extent {
             rounds: 1,
-            paces: &[Pace::PerSecond(10_000), Pace::PerSecond(100_000), Pace::FullTilt],
+            paces: &[
+                Pace::PerSecond(10_000),
+                Pace::PerSecond(100_000),
+                Pace::PerSecond(200_000),
+                Pace::FullTilt,
+            ],
             lead: Duration::from_secs(4),
             duration: Duration::from_secs(4),
         },

@@ -12,7 +12,7 @@ use lb_common::template::FRAME_LENGTH;
 use lb_tests::frame::Flags;
 use lb_userspace::bed::Bed;
 
-use super::{Extent, Round, clients};
+use super::{Extent, Flow, Round, clients};
 use crate::{
     generator::{self, Generator, Pace, frame, mac},
     packets::pin_to_one_cpu,
@@ -40,7 +40,8 @@ pub(super) struct Field {
 impl Field {
     pub(super) fn set_up(candidate: Candidate) -> Result<Self> {
         // Routing stands for a server of its own, whose kernel has SYN cookies.
-        let servers = if candidate == Candidate::Routing { 1 } else { SERVERS };
+        let is_routing = matches!(candidate, Candidate::Routing | Candidate::RoutingXdp);
+        let servers = if is_routing { 1 } else { SERVERS };
         let mut stage = Stage::set_up(candidate, "flood", servers)?;
         stage.take_frames_of_xdp()?;
         let target = stage.target();
@@ -73,23 +74,29 @@ impl Field {
             over.store(true, Ordering::Relaxed);
             let flood = flood.join().map_err(|_| anyhow!("the generator panicked"))?;
             let (canary, established) = clients??;
-            Ok(Round { syn_per_s: flood?, canary, established })
+            Ok(Round { flow: flood?, canary, established })
         })
     }
 
-    /// Sends until it is over; returns how many frames a second came to the balancer.
-    fn flood(&self, pace: Pace, over: &AtomicBool) -> Result<f64> {
+    /// Sends until it is over.
+    fn flood(&self, pace: Pace, over: &AtomicBool) -> Result<Flow> {
         let bed = &self.stage.bed;
-        let before = generator::received(bed.balancer(), NEAR)?;
+        let counters = || -> Result<[u64; 2]> {
+            let arrived = generator::received(bed.balancer(), NEAR)?;
+            Ok([arrived, generator::not_taken(bed.switch(), FAR)?])
+        };
+        let before = counters()?;
         let start = Instant::now();
         bed.switch().run(|| {
             pin_to_one_cpu()?;
             let generator = Generator::new(self.syn, SOURCE_DOUBLINGS, FAR)?;
             generator.send_while(pace, || !over.load(Ordering::Relaxed))
         })??;
-        let arrived = generator::received(bed.balancer(), NEAR)? - before;
+        let after = counters()?;
+        let seconds = start.elapsed().as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "no flood has 2^52 frames")]
-        Ok(arrived as f64 / start.elapsed().as_secs_f64())
+        let rate = |which: usize| (after[which] - before[which]) as f64 / seconds;
+        Ok(Flow { syn_per_s: rate(0), not_taken_per_s: rate(1) })
     }
 }
 

@@ -11,8 +11,14 @@ use serde::Serialize;
 use self::{clients::Fates, field::Field};
 use crate::{generator::Pace, peers::Candidate, plan::Plan, report::Failures, statistics::Sample};
 
-const CANDIDATES: [Candidate; 4] =
-    [Candidate::Routing, Candidate::Xdplb, Candidate::Nftables, Candidate::Haproxy];
+const CANDIDATES: [Candidate; 6] = [
+    Candidate::Routing,
+    Candidate::RoutingXdp,
+    Candidate::Xdplb,
+    Candidate::XdplbGeneric,
+    Candidate::Nftables,
+    Candidate::Haproxy,
+];
 
 /// How much is measured.
 pub struct Extent {
@@ -38,6 +44,8 @@ pub struct Row {
     pub asked_syn_per_s: Option<u32>,
     /// What came to the candidate.
     pub syn_per_s: f64,
+    /// What the cable's queue at the candidate had no room for, the clients' frames among it.
+    pub not_taken_per_s: f64,
     pub rounds: usize,
     pub canary_requests: usize,
     pub canary_lost: usize,
@@ -50,9 +58,15 @@ pub struct Row {
 
 /// One round of one candidate.
 struct Round {
-    syn_per_s: f64,
+    flow: Flow,
     canary: Fates,
     established: Fates,
+}
+
+/// A flood, in frames a second.
+struct Flow {
+    syn_per_s: f64,
+    not_taken_per_s: f64,
 }
 
 impl Row {
@@ -60,13 +74,17 @@ impl Row {
         let canary = Fates::all(rounds.iter().map(|round| &round.canary));
         let established = Fates::all(rounds.iter().map(|round| &round.established));
         let latency = canary.latencies_us();
+        let median = |of: fn(&Flow) -> f64| {
+            Sample::new(rounds.iter().map(|round| of(&round.flow)).collect()).median()
+        };
         Self {
             candidate,
             asked_syn_per_s: match pace {
                 Pace::PerSecond(rate) => Some(rate),
                 Pace::FullTilt => None,
             },
-            syn_per_s: Sample::new(rounds.iter().map(|round| round.syn_per_s).collect()).median(),
+            syn_per_s: median(|flow| flow.syn_per_s),
+            not_taken_per_s: median(|flow| flow.not_taken_per_s),
             rounds: rounds.len(),
             canary_requests: canary.requests(),
             canary_lost: canary.lost,

@@ -36,6 +36,7 @@ impl Stage {
         let prefix = format!("{prefix}-{}", candidate.name());
         Bed::remove(&prefix)?;
         let bed = Bed::two_arm(&prefix, servers)?;
+        widen_ports(&bed)?;
         start_servers(&bed)?;
         let programs = candidate.start(&bed)?;
         let wrk = Wrk::new(bed.directory())?;
@@ -98,8 +99,8 @@ impl Stage {
 
     /// So that no round meets the connections of an earlier one.
     pub(super) fn forget_closed_connections(&self) -> Result<()> {
-        let hosts = self.bed.backends().iter().map(|host| &host.namespace);
-        for namespace in hosts.chain([self.bed.balancer()]) {
+        let hosts = self.bed.backends().iter().chain(self.bed.clients());
+        for namespace in hosts.map(|host| &host.namespace).chain([self.bed.balancer()]) {
             let mut ss = Command::new("ss");
             ss.args(["--kill", "--tcp", "state", "time-wait"]).stdout(Stdio::null());
             candidate::finish(namespace, &mut ss)?;
@@ -123,6 +124,14 @@ impl Stage {
             }
         }
     }
+}
+
+/// Enough source ports for a round at full tilt: the kernel looks long for one among few.
+fn widen_ports(bed: &Bed) -> Result<()> {
+    let clients = bed.clients().iter().map(|host| &host.namespace);
+    clients.chain([bed.balancer()]).try_for_each(|namespace| {
+        namespace.set_sysctl("net.ipv4.ip_local_port_range", "1024 65535")
+    })
 }
 
 /// One nginx in each backend, and iperf3 in the first.

@@ -90,12 +90,20 @@ impl Report {
     }
 
     fn flood(&self) -> Table {
-        let mut table =
-            table(&["candidate", "SYN/s", "canary lost", "p50 us", "p99 us", "established lost"]);
+        let mut table = table(&[
+            "candidate",
+            "SYN/s",
+            "not taken/s",
+            "canary lost",
+            "p50 us",
+            "p99 us",
+            "established lost",
+        ]);
         for row in &self.flood {
             table.add_row([
                 row.candidate.name().to_owned(),
                 format!("{:.0}", row.syn_per_s),
+                format!("{:.0}", row.not_taken_per_s),
                 lost(row.canary_lost, row.canary_requests),
                 whole(row.canary_p50_us),
                 whole(row.canary_p99_us),
