@@ -119,7 +119,7 @@ impl Dataplane {
             }
             Op::WriteSlots { offset, slots } => {
                 let mut rings: Array<_, u32> = self.map_mut(RINGS)?.try_into()?;
-                for (place, id) in (*offset..).zip(slots) {
+                for (place, id) in (*offset..).zip(slots.iter()) {
                     rings.set(place, id, 0).context("cannot write a ring")?;
                 }
                 Ok(())
