@@ -138,7 +138,7 @@ impl Daemon {
     ) -> Result<Self> {
         let desired = Desired::open(&config.state_dir)?;
         let memory = Memory::new(&config.state_dir);
-        let mut dataplane = Dataplane::load(&config.bpffs, config.limits.flows)?;
+        let mut dataplane = Dataplane::load(&config.bpffs, &config.limits)?;
         dataplane.follow_messages()?;
         let image = dataplane.adopt()?;
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
@@ -149,7 +149,7 @@ impl Daemon {
             dataplane,
             interfaces,
             desired,
-            state: State::new(&image, memory.recall()),
+            state: State::new(&image, memory.recall(), &config.limits),
             memory,
             arena: Arena::of(&image),
             image,

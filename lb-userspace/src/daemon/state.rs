@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 use imbl::{OrdMap, OrdSet};
 use jiff::Timestamp;
-use lb_common::{backend::Hop, limits, service::ServiceKey, snat::Source};
+use lb_common::{backend::Hop, service::ServiceKey, snat::Source};
 
 use super::{
     backends::{Backends, wire_address},
@@ -19,6 +19,7 @@ use super::{
     service::{Backend, Service},
 };
 use crate::{
+    config::Limits,
     dataplane::Adopted,
     desired::Difference,
     model::{self, Health},
@@ -56,14 +57,14 @@ type Place = (IpAddr, String, SocketAddr);
 impl State {
     /// Starts from what a former daemon has left in the kernel.
     #[must_use]
-    pub fn new(adopted: &Adopted, memories: Memories) -> Self {
-        let mut service_ids = Ids::new("service", 0, limits::SERVICES);
+    pub fn new(adopted: &Adopted, memories: Memories, limits: &Limits) -> Self {
+        let mut service_ids = Ids::new("service", 0, limits.services);
         for service in adopted.services.values() {
             service_ids.claim(service.wanted.id);
         }
         Self {
             services: OrdMap::new(),
-            kernel: Backends::adopt(adopted, limits::BACKENDS),
+            kernel: Backends::adopt(adopted, limits.backends),
             service_ids,
             wanted: OrdMap::new(),
             by_address: OrdSet::new(),

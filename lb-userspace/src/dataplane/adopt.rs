@@ -44,7 +44,7 @@ impl Dataplane {
     fn adopt_backends(&self) -> Result<OrdMap<u32, Backend>> {
         let backends: Array<_, Backend> = self.map(BACKENDS)?.try_into()?;
         let mut adopted = OrdMap::new();
-        for id in 1..limits::BACKENDS {
+        for id in limits::FIRST_BACKEND..backends.len() {
             let backend = backends.get(&id, 0).context("cannot read the backends")?;
             if backend != Backend::default() {
                 adopted.insert(id, backend);

@@ -8,6 +8,7 @@ mod flows;
 mod load;
 mod messages;
 mod pins;
+mod sizes;
 
 use std::{path::Path, sync::Arc};
 
@@ -30,9 +31,10 @@ pub use self::{
     detach::detach,
     flows::{Census, Expiry, FLOWS, FlowTable, Plan, States, Sweeper, megabytes, now},
     pins::{exists, is_attached},
+    sizes::map_bytes,
 };
 use self::{load::PROGRAM, pins::Pins};
-use crate::plan::Op;
+use crate::{config::Limits, plan::Op};
 
 const ADDRESSES: &str = "ADDRESSES";
 const BACKENDS: &str = "BACKENDS";
@@ -54,9 +56,9 @@ pub struct Dataplane {
 impl Dataplane {
     /// Loads the program, on the maps that a former daemon has left pinned if there are any.
     /// Nothing is attached yet: packets go on by the former program.
-    pub fn load(bpffs: &Path, connections: u32) -> Result<Self> {
+    pub fn load(bpffs: &Path, limits: &Limits) -> Result<Self> {
         let pins = Pins::open(bpffs)?;
-        let (ebpf, flows) = load::load(&pins, connections)?;
+        let (ebpf, flows) = load::load(&pins, limits)?;
         Ok(Self { ebpf, pins, flows: Arc::new(flows) })
     }
 

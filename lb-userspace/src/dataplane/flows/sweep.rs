@@ -2,7 +2,6 @@ use std::{collections::HashMap, sync::Arc};
 
 use lb_common::{
     flow::{Direction, State, marks, ticks},
-    limits,
     table::{
         Hit, Line as _, Place, SharedLine, SharedTable, Tag, at, condemn, partner, remove, revive,
     },
@@ -105,7 +104,7 @@ impl Sweeper {
 
 impl<'a> Walk<'a> {
     fn new(table: SharedTable<'a>, now: u32, expiry: &Expiry) -> Self {
-        let ids = limits::BACKENDS as usize;
+        let ids = expiry.keys().max().map_or(0, |last| *last as usize + 1);
         let mut limits = vec![None; ids];
         for (id, timeouts) in expiry {
             if let Some(place) = limits.get_mut(*id as usize) {
