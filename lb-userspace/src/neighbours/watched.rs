@@ -1,224 +1,174 @@
-//! One watched address.
+//! The watched addresses.
 
 use std::{
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     net::IpAddr,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use rtnetlink::packet_route::neighbour::NeighbourState;
+use ipnet::IpNet;
 
 use super::{
-    NextHop, Resolution,
+    NetworkEvent, NextHop, Resolution,
+    hops::{Hops, Question},
     route::Route,
-    table::{Mac, Table},
+    table::{NeighbourId, Table},
 };
 
-/// When a neighbour that is not resolved is asked for again.
-pub(super) const ASK_AGAIN: Duration = Duration::from_secs(1);
-
-/// How long a neighbour may take to answer before its address is told to be unresolved. The kernel
-/// asks three times, a second apart, and fails the neighbour then; this is for when it does not
-/// even ask.
-const PATIENCE: Duration = Duration::from_secs(4);
-
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Watched {
-    /// Or why there is none.
-    pub(super) route: Result<Route, String>,
-    told: Option<Resolution>,
-    waiting_since: Option<Instant>,
-    asked_at: Option<Instant>,
+    addresses: BTreeMap<IpAddr, Address>,
+    hops: Hops,
+    /// Those whose resolution may be another than was told.
+    doubtful: BTreeSet<IpAddr>,
+    /// Those whose route may be another than is known.
+    outdated: BTreeSet<IpAddr>,
+    /// Those that have been outdated long enough.
+    settled: BTreeSet<IpAddr>,
 }
 
-/// Whom a route's frames go to.
-enum Finding {
-    Known(NextHop),
-    /// The neighbour has not answered yet.
-    Waiting(String),
-    Failed(String),
+#[derive(Debug)]
+struct Address {
+    /// Or why there is none.
+    route: Result<Route, String>,
+    told: Option<Resolution>,
 }
 
 impl Watched {
-    pub(super) fn new(route: Result<Route, String>) -> Self {
-        Self { route, told: None, waiting_since: None, asked_at: None }
+    pub(super) fn is_empty(&self) -> bool {
+        self.addresses.is_empty()
     }
 
-    /// The neighbour, on an interface, that the kernel should be made to resolve now.
-    pub(super) fn question(&mut self, table: &Table, now: Instant) -> Option<(u32, IpAddr)> {
-        let route = self.route.as_ref().ok()?;
-        let link = table.link(route.ifindex)?;
-        if !link.up || !needs_asking(table, route) {
-            self.asked_at = None;
-            return None;
-        }
-        if self.asked_at.is_some_and(|asked_at| now < asked_at + ASK_AGAIN) {
-            return None;
-        }
-        self.asked_at = Some(now);
-        Some((route.ifindex, route.neighbour))
+    pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.addresses.keys().copied()
     }
 
-    /// The resolution, if it is another than was told.
-    pub(super) fn news(&mut self, table: &Table, now: Instant) -> Option<Resolution> {
-        let resolution = self.resolution(table, now)?;
-        if self.told.as_ref() == Some(&resolution) {
-            return None;
-        }
-        self.told = Some(resolution.clone());
-        Some(resolution)
-    }
-
-    fn resolution(&mut self, table: &Table, now: Instant) -> Option<Resolution> {
-        match find(table, &self.route) {
-            Finding::Known(next_hop) => {
-                self.waiting_since = None;
-                Some(Resolution::Resolved(next_hop))
+    /// Has an address told as it is now, as soon as that is known. Returns whether it is new, and
+    /// its route to be looked up.
+    pub(super) fn watch(&mut self, address: IpAddr) -> bool {
+        match self.addresses.entry(address) {
+            Entry::Occupied(known) => {
+                known.into_mut().told = None;
+                self.doubtful.insert(address);
+                false
             }
-            Finding::Failed(reason) => Some(Resolution::Unresolved(reason)),
-            Finding::Waiting(reason) => {
-                let since = *self.waiting_since.get_or_insert(now);
-                (now >= since + PATIENCE).then_some(Resolution::Unresolved(reason))
+            Entry::Vacant(new) => {
+                let route = Err(format!("no route to {address} yet"));
+                new.insert(Address { route, told: None });
+                true
             }
         }
     }
+
+    pub(super) fn forget(&mut self, address: IpAddr) {
+        if let Some(Address { route: Ok(route), .. }) = self.addresses.remove(&address) {
+            self.hops.leave(route.next(), address);
+        }
+        for waiting in [&mut self.doubtful, &mut self.outdated, &mut self.settled] {
+            waiting.remove(&address);
+        }
+    }
+
+    pub(super) fn doubt_all(&mut self) {
+        self.doubtful.extend(self.addresses.keys());
+    }
+
+    pub(super) fn doubt_users_of(&mut self, neighbour: NeighbourId) {
+        self.doubtful.extend(self.hops.users(neighbour));
+    }
+
+    pub(super) fn outdate_all(&mut self) {
+        self.outdated.extend(self.addresses.keys());
+    }
+
+    pub(super) fn outdate_within(&mut self, net: IpNet) {
+        let within = self.addresses.range(net.network()..=net.broadcast());
+        self.outdated.extend(within.map(|(address, _)| *address));
+    }
+
+    /// Those whose routes are to be looked up now: those that were outdated at the last call
+    /// already, as the kernel tells of some changes before it lets the routes go that end with
+    /// them.
+    pub(super) fn take_outdated(&mut self) -> BTreeSet<IpAddr> {
+        std::mem::replace(&mut self.settled, std::mem::take(&mut self.outdated))
+    }
+
+    /// Takes in what a look-up has found.
+    pub(super) fn set_route(&mut self, address: IpAddr, route: Result<Route, String>) {
+        let Some(known) = self.addresses.get_mut(&address) else {
+            return;
+        };
+        let next = |route: &Result<Route, String>| route.as_ref().ok().map(Route::next);
+        let (before, now) = (next(&known.route), next(&route));
+        known.route = route;
+        self.doubtful.insert(address);
+        if before == now {
+            return;
+        }
+        if let Some(left) = before {
+            self.hops.leave(left, address);
+        }
+        if let Some(joined) = now {
+            self.hops.join(joined, address);
+        }
+    }
+
+    /// What to ask neighbours now.
+    pub(super) fn questions(
+        &mut self,
+        table: &Table,
+        now: Instant,
+    ) -> Vec<(NeighbourId, Question)> {
+        self.doubtful.extend(self.hops.listen(table, now));
+        self.hops.questions(table, now)
+    }
+
+    /// What is to be told.
+    pub(super) fn news(&mut self, table: &Table) -> Vec<NetworkEvent> {
+        let mut news = Vec::new();
+        for address in std::mem::take(&mut self.doubtful) {
+            let Some(known) = self.addresses.get_mut(&address) else {
+                continue;
+            };
+            let Some(resolution) = resolve(table, &self.hops, &known.route) else {
+                continue;
+            };
+            if known.told.as_ref() != Some(&resolution) {
+                known.told = Some(resolution.clone());
+                news.push(NetworkEvent::NextHop { address, resolution });
+            }
+        }
+        news
+    }
 }
 
-fn needs_asking(table: &Table, route: &Route) -> bool {
-    table.neighbour(route.ifindex, route.neighbour).is_none_or(|neighbour| {
-        matches!(
-            neighbour.state,
-            NeighbourState::None | NeighbourState::Failed | NeighbourState::Stale
-        )
-    })
-}
-
-fn find(table: &Table, route: &Result<Route, String>) -> Finding {
+/// None as long as the neighbour may still answer.
+fn resolve(table: &Table, hops: &Hops, route: &Result<Route, String>) -> Option<Resolution> {
+    let unresolved = |reason| Some(Resolution::Unresolved(reason));
     let route = match route {
         Ok(route) => route,
-        Err(reason) => return Finding::Failed(reason.clone()),
+        Err(reason) => return unresolved(reason.clone()),
     };
     let Some(link) = table.link(route.ifindex) else {
-        return Finding::Failed(format!("interface {} is gone", route.ifindex));
+        return unresolved(format!("interface {} is gone", route.ifindex));
     };
     if !link.up {
-        return Finding::Failed(format!("interface {} is down", link.name));
+        return unresolved(format!("interface {} is down", link.name));
     }
     let Some(src_mac) = link.mac else {
-        return Finding::Failed(format!("interface {} is not Ethernet", link.name));
+        return unresolved(format!("interface {} is not Ethernet", link.name));
     };
-    match neighbour_mac(table, route) {
-        Ok(dst_mac) => Finding::Known(NextHop {
-            ifindex: link.ifindex,
-            interface: link.name.clone(),
-            src_mac,
-            dst_mac,
-            source: route.source,
-        }),
-        Err(given_up) => {
-            let reason = format!(
-                "neighbour {} on {} does not answer {}",
-                route.neighbour,
-                link.name,
-                if route.neighbour.is_ipv4() { "ARP" } else { "neighbour discovery" },
-            );
-            if given_up { Finding::Failed(reason) } else { Finding::Waiting(reason) }
-        }
-    }
-}
-
-/// Its address, or else whether the kernel has given up asking for it.
-fn neighbour_mac(table: &Table, route: &Route) -> Result<Mac, bool> {
-    let Some(neighbour) = table.neighbour(route.ifindex, route.neighbour) else {
-        return Err(false);
+    let Some(dst_mac) = table.mac(route.next()) else {
+        let (neighbour, name) = (route.neighbour, &link.name);
+        let by = if neighbour.is_ipv4() { "ARP" } else { "neighbour discovery" };
+        let reason = format!("neighbour {neighbour} on {name} does not answer {by}");
+        return hops.is_given_up(route.next()).then_some(Resolution::Unresolved(reason));
     };
-    match neighbour.state {
-        NeighbourState::Failed => Err(true),
-        NeighbourState::None | NeighbourState::Incomplete => Err(false),
-        _ => neighbour.mac.ok_or(false),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use rtnetlink::{
-        LinkUnspec,
-        packet_route::{
-            RouteNetlinkMessage,
-            link::{LinkFlags, LinkLayerType},
-            neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage},
-        },
-    };
-
-    use super::*;
-
-    const ADDRESS: [u8; 4] = [10, 0, 0, 11];
-    const THEIRS: Mac = [2, 0, 0, 0, 0, 11];
-    const OURS: Mac = [2, 0, 0, 0, 0, 1];
-    const IFINDEX: u32 = 3;
-
-    #[test]
-    fn a_stale_neighbour_stays_resolved_but_is_asked_for() {
-        let now = Instant::now();
-        let mut watched = watched();
-        assert!(matches!(
-            watched.news(&table(NeighbourState::Reachable), now),
-            Some(Resolution::Resolved(NextHop { src_mac: OURS, dst_mac: THEIRS, .. }))
-        ));
-        let stale = table(NeighbourState::Stale);
-        assert_eq!(watched.question(&stale, now), Some((IFINDEX, ADDRESS.into())));
-        assert_eq!(watched.news(&stale, now), None);
-    }
-
-    #[test]
-    fn a_missing_neighbour_is_asked_for_every_second() {
-        let now = Instant::now();
-        let failed = table(NeighbourState::Failed);
-        let mut watched = watched();
-        assert!(watched.question(&failed, now).is_some());
-        assert!(watched.question(&failed, now + ASK_AGAIN / 2).is_none());
-        assert!(watched.question(&failed, now + ASK_AGAIN).is_some());
-        assert!(
-            watched.question(&table(NeighbourState::Incomplete), now + 2 * ASK_AGAIN).is_none()
-        );
-    }
-
-    #[test]
-    fn a_neighbour_may_take_its_time_to_answer() {
-        let now = Instant::now();
-        let incomplete = table(NeighbourState::Incomplete);
-        let mut watched = watched();
-        assert_eq!(watched.news(&incomplete, now), None);
-        assert_eq!(watched.news(&incomplete, now + PATIENCE / 2), None);
-        let silent = "neighbour 10.0.0.11 on eth1 does not answer ARP".to_owned();
-        assert_eq!(watched.news(&incomplete, now + PATIENCE), Some(Resolution::Unresolved(silent)));
-        let failed = table(NeighbourState::Failed);
-        assert_eq!(watched.news(&failed, now + PATIENCE), None);
-    }
-
-    fn watched() -> Watched {
-        Watched::new(Ok(Route {
-            ifindex: IFINDEX,
-            neighbour: ADDRESS.into(),
-            source: [10, 0, 0, 1].into(),
-        }))
-    }
-
-    /// One interface that is up, and one neighbour on it.
-    fn table(state: NeighbourState) -> Table {
-        let mut link =
-            LinkUnspec::new_with_name("eth1").index(IFINDEX).address(OURS.to_vec()).up().build();
-        link.header.link_layer_type = LinkLayerType::Ether;
-        link.header.flags |= LinkFlags::LowerUp;
-        let mut neighbour = NeighbourMessage::default();
-        neighbour.header.ifindex = IFINDEX;
-        neighbour.header.state = state;
-        neighbour.attributes = vec![
-            NeighbourAttribute::Destination(NeighbourAddress::Inet(ADDRESS.into())),
-            NeighbourAttribute::LinkLayerAddress(THEIRS.to_vec()),
-        ];
-        let mut table = Table::default();
-        table.apply(RouteNetlinkMessage::NewLink(link));
-        table.apply(RouteNetlinkMessage::NewNeighbour(neighbour));
-        table
-    }
+    Some(Resolution::Resolved(NextHop {
+        ifindex: link.ifindex,
+        interface: link.name.clone(),
+        src_mac,
+        dst_mac,
+        source: route.source,
+    }))
 }
