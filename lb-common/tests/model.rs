@@ -201,7 +201,8 @@ impl Both<'_> {
         condemn(partner).expect("nobody else is there");
         let tag = condemn(hit).expect("nobody else is there");
         if is_revived {
-            assert!(find(table, &inside(client)).expect("idle").is_some());
+            let found = find(table, &inside(client)).expect("idle").expect("known");
+            assert_eq!(found.tag, found.line.tag());
         }
         let removed = remove(table, hit.place, tag, tag.freed(), self.now);
         assert_eq!(removed, !is_revived);

@@ -1,11 +1,13 @@
 //! What an operator wants: services, their backends and how those are checked. No aya, no I/O.
 
 use std::{
+    collections::HashMap,
     fmt,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Transport protocol of a service.
@@ -16,7 +18,7 @@ pub enum Protocol {
 }
 
 /// Where clients connect to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Vip {
     pub address: SocketAddr,
     pub protocol: Protocol,
@@ -99,10 +101,13 @@ pub enum Probe {
     None,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCheck {
+    #[serde(rename = "type")]
     pub probe: Probe,
+    #[serde(with = "humantime_serde")]
     pub interval: Duration,
+    #[serde(with = "humantime_serde")]
     pub timeout: Duration,
     /// Successes in a row that bring a backend that was down up again.
     pub rise: u32,
@@ -123,11 +128,15 @@ impl Default for HealthCheck {
 }
 
 /// How long an idle connection is remembered, by its TCP state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
+    #[serde(with = "humantime_serde")]
     pub half_open: Duration,
+    #[serde(with = "humantime_serde")]
     pub established: Duration,
+    #[serde(with = "humantime_serde")]
     pub closing: Duration,
+    #[serde(with = "humantime_serde")]
     pub closed: Duration,
 }
 
@@ -144,26 +153,142 @@ impl Default for Timeouts {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backend {
     pub address: SocketAddr,
     /// 1 to 65,535.
     pub weight: u16,
-    /// Takes traffic only when no other backend of the service can.
+    /// Takes traffic only when the others are too few.
     pub backup: bool,
     pub admin: Admin,
+    /// When draining ends: what is left of its connections is reset then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_until: Option<Timestamp>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Service {
-    pub name: String,
-    pub vip: Vip,
+/// What of a service has a default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
     pub mode: Mode,
     pub scheduler: Scheduler,
     pub health: HealthCheck,
     pub timeouts: Timeouts,
+    #[serde(flatten)]
+    pub failover: Failover,
+}
+
+/// What happens when backends go down and come back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Failover {
+    /// Backups join, one after the other, while fewer backends than this take connections.
+    pub min_active: u32,
+    /// Backups join as well while those that take connections have less than this share of the
+    /// weight of all that are no backups.
+    pub min_capacity: Percent,
+    /// When less than this share of backends is up, the check is not believed, and all are used.
+    pub fail_open: Percent,
+    pub failback: Failback,
+    /// How long a backend that comes back takes to get its whole share.
+    #[serde(with = "humantime_serde")]
+    pub slow_start: Duration,
+    pub on_down: OnDown,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self {
+            min_active: 1,
+            min_capacity: Percent::default(),
+            fail_open: Percent::default(),
+            failback: Failback::default(),
+            slow_start: Duration::ZERO,
+            on_down: OnDown::default(),
+        }
+    }
+}
+
+/// When a backend that was down takes connections again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Failback {
+    /// When its check says that it is up.
+    #[default]
+    Auto,
+    /// When it is enabled by hand, if backups have taken its place.
+    Manual,
+}
+
+/// What becomes of a backend's connections when it goes down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDown {
+    /// They go on, as the check may be wrong.
+    #[default]
+    Keep,
+    /// The client's next packet is answered by a reset, so that it connects anew.
+    Reset,
+}
+
+/// 0 to 100, written as in `30%`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Percent(u8);
+
+impl Percent {
+    /// Whether a part of a whole is less than this.
+    #[must_use]
+    pub fn exceeds(self, part: u64, whole: u64) -> bool {
+        part * 100 < whole * u64::from(self.0)
+    }
+
+    #[must_use]
+    pub fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl TryFrom<String> for Percent {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let number = text.strip_suffix('%').map(str::trim_end).and_then(|text| text.parse().ok());
+        let valid = number.filter(|number| *number <= 100).map(Self);
+        valid.ok_or_else(|| format!("`{text}` is no share: write 0% to 100%, as in \"30%\""))
+    }
+}
+
+impl From<Percent> for String {
+    fn from(percent: Percent) -> Self {
+        format!("{}%", percent.0)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    pub name: String,
+    pub vip: Vip,
+    #[serde(flatten)]
+    pub policy: Policy,
     /// In configured order.
     pub backends: Vec<Backend>,
+}
+
+impl Service {
+    #[must_use]
+    pub fn backend(&self, address: SocketAddr) -> Option<&Backend> {
+        self.backends.iter().find(|backend| backend.address == address)
+    }
+
+    /// Gives its backends the orders that those of the other service have.
+    pub fn keep_orders_of(&mut self, other: &Self) {
+        let known: HashMap<_, _> = other.backends.iter().map(|one| (one.address, one)).collect();
+        for backend in &mut self.backends {
+            if let Some(known) = known.get(&backend.address) {
+                (backend.admin, backend.drain_until) = (known.admin, known.drain_until);
+            }
+        }
+    }
 }
 
 /// Whether a host on a network can have this address.

@@ -51,10 +51,11 @@ pub fn find<T: Table>(table: T, key: &FlowKey) -> Result<Option<Found<T>>, Busy>
         return Ok(Some(Hit { line, place: Place::new(index, hash.home()), tag }));
     }
     let Some(hit) = elsewhere(table, hash, key)? else { return Ok(None) };
-    if hit.tag.is_condemned() && !table.revive(hit.place, hit.tag) {
-        return Ok(None);
+    if !hit.tag.is_condemned() {
+        return Ok(Some(hit));
     }
-    Ok(Some(hit))
+    let revived = Hit { tag: hit.tag.revived(), ..hit };
+    Ok(table.revive(hit.place, hit.tag).then_some(revived))
 }
 
 /// As [`find`], for those who only want to know: a condemned flow stays condemned, and one that is

@@ -57,11 +57,15 @@ fn open_pair(key: &FlowKey, id: u32, client: Hop) -> Result<Place, Reason> {
             take_port(&outside, opening.now)?;
         }
         match table::open(Flows, &opening, &outside) {
-            Err(Unopened::PortTaken) if !is_last => {}
+            Err(Unopened::PortTaken) if !is_last => {
+                stats::incident(Incident::PortClash);
+                spare.note(turn, holder(&outside).map(|entry| entry.state()));
+            }
+            // It may have been in its own way: its other entry has claimed the line that its
+            // bucket's mark is in. Another port has another bucket.
+            Err(Unopened::Busy) if left == PORT_TRIES => {}
             result => return result.map(|entry| entry.place).map_err(Reason::from),
         }
-        stats::incident(Incident::PortClash);
-        spare.note(turn, holder(&outside).map(|entry| entry.state()));
         turn = turn.wrapping_add(STRIDE);
     }
     Err(Reason::PortsExhausted)

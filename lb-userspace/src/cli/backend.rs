@@ -6,7 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::sleep;
 
@@ -27,6 +28,9 @@ const POLL: Duration = Duration::from_millis(500);
 /// The daemon counts connections every second: until then, it may not know the last ones.
 const SETTLED: Duration = Duration::from_millis(1_500);
 
+/// How long the daemon takes, after a deadline, to end what is left.
+const CUT: Duration = Duration::from_secs(3);
+
 /// A backend in a list that may be of all services.
 #[derive(Serialize)]
 struct Listed<'a> {
@@ -35,11 +39,7 @@ struct Listed<'a> {
     backend: &'a BackendView,
 }
 
-pub(super) async fn list(
-    client: &Client,
-    service: Option<&str>,
-    output: Output,
-) -> Result<ExitCode, Failure> {
+async fn list(client: &Client, service: Option<&str>, output: Output) -> Result<ExitCode, Failure> {
     let services = match service {
         Some(name) => vec![client.service(name).await?],
         None => client.services().await?,
@@ -69,12 +69,15 @@ pub(super) async fn change(client: &Client, verb: BackendVerb) -> Result<ExitCod
             client.remove(&service, address).await?;
         }
         BackendVerb::Set { place, weight, backup } => {
-            set(client, &place, Settings { weight, backup, admin: None }).await?;
+            let settings = Settings { weight, backup, ..Settings::default() };
+            set(client, &place, settings).await?;
         }
         BackendVerb::Enable { place } => order(client, &place, Admin::Enabled).await?,
         BackendVerb::Disable { place } => order(client, &place, Admin::Disabled).await?,
         BackendVerb::Drain { place, wait, deadline } => {
-            order(client, &place, Admin::Draining).await?;
+            let until = deadline.map(after).transpose()?;
+            let admin = Some(Admin::Draining);
+            set(client, &place, Settings { admin, until, ..Settings::default() }).await?;
             if wait {
                 wait_until_idle(client, &place, deadline).await?;
             }
@@ -92,6 +95,11 @@ async fn set(client: &Client, place: &Place, settings: Settings) -> Result<(), F
     Ok(())
 }
 
+fn after(time: Duration) -> Result<Timestamp, Failure> {
+    let until = Timestamp::now().checked_add(time);
+    Ok(until.with_context(|| format!("{time:?} is too long a deadline"))?)
+}
+
 async fn wait_until_idle(
     client: &Client,
     place: &Place,
@@ -105,10 +113,10 @@ async fn wait_until_idle(
         if left == 0 {
             return Ok(());
         }
-        if deadline.is_some_and(|deadline| begin.elapsed() >= deadline) {
+        if deadline.is_some_and(|deadline| begin.elapsed() >= deadline + CUT) {
             let address = place.address;
             return Err(
-                anyhow!("{address} still has {left} connections; it goes on draining").into()
+                anyhow!("{address} still has {left} connections, after its deadline").into()
             );
         }
         sleep(POLL).await;

@@ -1,27 +1,33 @@
 //! The daemon: one loop that owns the state, and the tasks that tell it what happens.
 
 mod backends;
-mod changes;
+mod commit;
+mod failover;
 mod ids;
 mod interfaces;
+mod memory;
 mod network;
 mod privileges;
+mod requests;
+mod service;
 mod sources;
 mod state;
 mod views;
 mod walks;
 
-use std::{path::PathBuf, time::Instant};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
+    time::{Interval, MissedTickBehavior, interval},
 };
 
 use self::{
     interfaces::Interface,
+    memory::Memory,
     state::State,
     walks::{Walk, Walks},
 };
@@ -31,10 +37,10 @@ use crate::{
     config::{self, Config, Loaded},
     control::{self, Request},
     dataplane::{self, Census, Dataplane, Expiry, Sweeper},
-    health::{Checker, HealthEvent, Target},
-    neighbours::{self, Neighbours, NetworkEvent},
-    plan::{self, Image, Wanted},
-    ring,
+    desired::{Author, Desired, Document, Step},
+    health::{Checker, HealthEvent},
+    neighbours::{self, Neighbours, NetworkEvent, OwnAddresses},
+    plan::Image,
 };
 
 /// Events that may wait for the loop.
@@ -46,6 +52,10 @@ struct Daemon {
     started: Timestamp,
     dataplane: Dataplane,
     interfaces: Vec<Interface>,
+    /// The balancer's own.
+    addresses: OwnAddresses,
+    desired: Desired,
+    memory: Memory,
     state: State,
     arena: Arena,
     /// What the maps hold.
@@ -62,6 +72,8 @@ struct Inputs {
     health: mpsc::Receiver<HealthEvent>,
     network: mpsc::Receiver<NetworkEvent>,
     walked: mpsc::Receiver<Walk>,
+    /// When to look after the interfaces.
+    upkeep: Interval,
     reload: Signal,
     stop: Signal,
     interrupt: Signal,
@@ -74,8 +86,11 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     let (health_events, health) = mpsc::channel(BACKLOG);
     let (network_events, network) = mpsc::channel(BACKLOG);
     let (walks, walked) = mpsc::channel(1);
+    let mut upkeep = interval(interfaces::UPKEEP);
+    upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut inputs = Inputs {
         requests,
+        upkeep,
         walked,
         health,
         network,
@@ -94,6 +109,7 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     }
     log::info!("ready");
     daemon.serve(&mut inputs).await;
+    daemon.memory.close(&daemon.state);
     drop(stopping);
     server.await.context("the API server has failed")??;
     log::info!("stopped; packets go on: `xdplb detach` ends that");
@@ -108,12 +124,11 @@ impl Daemon {
         neighbours: Neighbours,
         walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
-        let found = interfaces::find(&loaded).await?;
-        network::refuse_local_backends(&loaded).await?;
-        let config = loaded.config;
-        let bpffs = config.bpffs.clone();
+        let found = interfaces::find(&loaded, &[]).await?;
+        network::refuse_local_backends(&loaded, &neighbours::local_addresses().await?)?;
+        let bpffs = loaded.config.bpffs.clone();
         let fresh = !dataplane::exists(&bpffs);
-        let taken_up = Self::take_up(config, file, found, checker, neighbours, walks).await;
+        let taken_up = Self::take_up(loaded, file, found, checker, neighbours, walks).await;
         if taken_up.is_err() && fresh {
             dataplane::detach(&bpffs, &[]).ok();
         }
@@ -122,29 +137,31 @@ impl Daemon {
 
     /// Loads the program, adopts what is there and attaches to the interfaces.
     async fn take_up(
-        config: Config,
+        Loaded { config, digest, .. }: Loaded,
         file: PathBuf,
-        found: Vec<neighbours::Interface>,
+        found: Vec<Interface>,
         checker: Checker,
         neighbours: Neighbours,
         walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
+        let desired = Desired::open(&config.state_dir)?;
+        let memory = Memory::new(&config.state_dir);
         let mut dataplane = Dataplane::load(&config.bpffs, config.limits.flows)?;
         dataplane.follow_messages()?;
         let image = dataplane.adopt()?;
-        let mut arena = Arena::new(lb_common::limits::RING_SLOTS);
-        for service in image.services.values() {
-            arena.claim(service.ring);
-        }
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
+        let addresses = neighbours::local_addresses().await?;
         let flows = dataplane.flows();
         let mut daemon = Self {
             file,
             started: Timestamp::now(),
             dataplane,
             interfaces,
-            state: State::new(image.clone()),
-            arena,
+            addresses,
+            desired,
+            state: State::new(&image, memory.recall()),
+            memory,
+            arena: Arena::of(&image),
             image,
             census: Census::default(),
             walks: Walks::new(Sweeper::new(flows), walks),
@@ -152,116 +169,131 @@ impl Daemon {
             neighbours,
             config,
         };
-        let services = daemon.config.services.clone();
-        daemon.state.configure(&services)?;
-        daemon.commit()?;
+        daemon.resume(&digest)?;
         Ok(daemon)
     }
 
+    /// Goes on with the document of the journal; unless the file has been changed since it was last
+    /// read, or there is no journal.
+    fn resume(&mut self, digest: &str) -> Result<()> {
+        let from_file = Document::of(self.config.services.clone());
+        let Some(kept) = self.desired.document().cloned() else {
+            return self.begin(from_file, "loaded", digest);
+        };
+        if self.desired.file() == Some(digest) {
+            return self.begin(kept, "unchanged", digest);
+        }
+        self.begin(from_file.with_orders_of(&kept), "has changed while no daemon ran", digest)
+    }
+
+    fn begin(&mut self, document: Document, what: &str, digest: &str) -> Result<()> {
+        let mut state = self.state.clone();
+        state.follow(&document.since(&Document::default()))?;
+        state.forget_left();
+        self.commit(state)?;
+        let is_known = self.desired.document() == Some(&document);
+        if is_known && self.desired.file() == Some(digest) {
+            return Ok(());
+        }
+        let author = Author {
+            by: "start".to_owned(),
+            what: format!("{} {what}", self.file.display()),
+            file: Some(digest.to_owned()),
+        };
+        self.desired.record(document, author)
+    }
+
     async fn serve(&mut self, inputs: &mut Inputs) {
+        let mut events = Vec::new();
         loop {
             tokio::select! {
                 biased;
                 _ = inputs.stop.recv() => return,
                 _ = inputs.interrupt.recv() => return,
                 _ = inputs.reload.recv() => self.reload().await,
-                Some(event) = inputs.network.recv() => self.on_network(event).await,
+                1.. = inputs.network.recv_many(&mut events, BACKLOG) => {
+                    self.on_network(events.drain(..)).await;
+                }
                 Some(event) = inputs.health.recv() => self.on_health(event),
                 Some(request) = inputs.requests.recv() => self.answer(request).await,
                 Some(walk) = inputs.walked.recv() => self.on_walked(walk),
                 () = self.walks.due() => self.walk(),
+                _ = inputs.upkeep.tick() => self.mend_interfaces().await,
+                () = self.memory.due() => self.memory.write(&self.state),
             }
         }
     }
 
-    /// Makes kernel, checker and neighbour watch follow the state. If the kernel's maps have no
-    /// room for it, nothing is changed.
-    fn commit(&mut self) -> Result<()> {
-        let services = self.state.services.iter();
-        let wanted = services.map(|service| {
-            let slots = ring::round_robin(&service.members());
-            (service.key(), Wanted { id: service.id, slots })
-        });
-        let (ops, image) = plan::plan(
-            &self.image,
-            wanted.collect(),
-            self.state.kernel.entries().clone(),
-            self.state.kernel.places(),
-            &mut self.arena,
-            Instant::now(),
-        )?;
-        self.dataplane.apply(&ops)?;
-        self.image = image;
-        self.checker.set_targets(self.targets());
-        self.neighbours.watch(self.state.backends().map(|b| b.spec.address.ip()).collect());
-        Ok(())
-    }
-
-    /// As [`Self::commit`], for events that nobody waits for an answer to.
-    fn follow(&mut self) {
-        if let Err(error) = self.commit() {
-            log::error!("the kernel could not be brought up to date: {error:#}");
-        }
-    }
-
-    fn targets(&self) -> Vec<Target> {
-        let mut targets = Vec::new();
-        for service in &self.state.services {
-            let checked = service.backends.iter().filter(|backend| backend.is_checked());
-            targets.extend(checked.map(|backend| Target {
-                service: service.spec.name.clone(),
-                address: backend.spec.address,
-                check: service.spec.health,
-                initial: backend.health,
-            }));
-        }
-        targets
-    }
-
     fn on_health(&mut self, event: HealthEvent) {
         let HealthEvent { service, address, health, detail, .. } = event;
-        let Some(backend) = self.state.backend_mut(&service, address) else {
-            return;
-        };
         log::info!("{service}: {address} is {health}: {detail}");
-        backend.set_health(health, detail);
-        self.follow();
+        let mut state = self.state.clone();
+        state.change_service(&service, |known| known.set_health(address, health, detail));
+        let failed_open = |state: &State| state.service(&service).is_some_and(failover::fails_open);
+        match (failed_open(&self.state), failed_open(&state)) {
+            (false, true) => log::error!(
+                "{service}: so many backends are down that the check is not believed: all are used"
+            ),
+            (true, false) => log::warn!("{service}: the check is believed again"),
+            _ => {}
+        }
+        self.follow(state);
+        self.memory.note();
     }
 
     async fn reload(&mut self) {
         let path = self.file.clone();
-        match self.try_reload().await {
-            Ok(()) => log::info!("{} reloaded", path.display()),
+        let loaded = config::load(&path);
+        let taken = match loaded {
+            Ok(loaded) => self.take_on(loaded, "SIGHUP".to_owned()).await,
+            Err(error) => Err(error),
+        };
+        match taken {
+            Ok(steps) => log::info!("{} reloaded, {} changes", path.display(), steps.len()),
             Err(error) => {
                 log::error!("{} not reloaded, nothing changed: {error:#}", path.display());
             }
         }
     }
 
-    async fn try_reload(&mut self) -> Result<()> {
-        let loaded = config::load(&self.file)?;
+    /// Makes the services those of a file, and the settings. Orders that backends have stay.
+    async fn take_on(&mut self, loaded: Loaded, by: String) -> Result<Vec<Step>> {
         for warning in &loaded.warnings {
             log::warn!("{warning}");
         }
-        network::refuse_local_backends(&loaded).await?;
-        let found = interfaces::find(&loaded).await?;
-        let config = loaded.config;
-        self.config.refuse_restart_only(&config)?;
-        let before = self.state.clone();
-        let committed = self.state.configure(&config.services).and_then(|()| self.commit());
-        if let Err(error) = committed {
-            self.state = before;
-            return Err(error);
+        network::refuse_local_backends(&loaded, &self.addresses)?;
+        let found = interfaces::find(&loaded, &self.interfaces).await?;
+        self.config.refuse_restart_only(&loaded.config)?;
+        let before = self.document().clone();
+        let what = format!("{} loaded", loaded.path());
+        let author = Author { by, what, file: Some(loaded.digest.clone()) };
+        let steps = self.adopt(self.read_from(&loaded), author)?;
+        let mode = loaded.config.xdp_mode;
+        match interfaces::attach(&mut self.dataplane, found, mode).await {
+            Ok(interfaces) => {
+                self.interfaces = interfaces;
+                self.neighbours.tell_again();
+            }
+            Err(error) => {
+                let (by, what) = ("start".to_owned(), format!("taken back: {error:#}"));
+                self.adopt(before, Author { by, what, file: None })?;
+                return Err(error);
+            }
         }
-        self.interfaces = interfaces::attach(&mut self.dataplane, found, config.xdp_mode).await?;
-        self.config = config;
-        Ok(())
+        self.config = loaded.config;
+        Ok(steps)
+    }
+
+    /// The document that a file makes of the present one.
+    fn read_from(&self, loaded: &Loaded) -> Document {
+        Document::of(loaded.config.services.clone()).with_orders_of(self.document())
     }
 
     fn expiry(&self) -> Expiry {
+        let now = Timestamp::now();
         let mut expiry = self.state.kernel.departed_expiry();
-        for service in &self.state.services {
-            expiry.extend(service.backends.iter().map(|b| (b.id, service.spec.timeouts)));
+        for service in self.state.services() {
+            expiry.extend(service.expiry(now));
         }
         expiry
     }

@@ -3,6 +3,7 @@
 
 use std::{future::pending, time::Duration};
 
+use jiff::Timestamp;
 use tokio::{
     sync::mpsc,
     task::spawn_blocking,
@@ -68,8 +69,10 @@ impl Daemon {
         let Walk { sweeper, begun, census } = walk;
         log::trace!("a walk through the flow table took {:?}", begun.elapsed());
         self.census = census;
-        if self.state.kernel.release(&self.census.known, begun.into_std()) {
-            self.follow();
+        let mut state = self.state.clone();
+        let is_warmer = state.warm(Timestamp::now());
+        if state.kernel.release(&self.census.known, begun.into_std()) || is_warmer {
+            self.follow(state);
         }
         self.walks.next = Instant::now() + PAUSE.max(begun.elapsed() * SHARE);
         self.walks.idle = Some(sweeper);

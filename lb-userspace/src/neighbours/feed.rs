@@ -10,9 +10,7 @@ use rtnetlink::{
     packet_core::NetlinkPayload,
     packet_route::RouteNetlinkMessage,
     proto::{NetlinkCodec, NetlinkFramed},
-    sys::{
-        AsyncSocket as _, AsyncSocketExt as _, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE,
-    },
+    sys::{AsyncSocket as _, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE},
 };
 
 /// Room for some thousands of messages, in bytes.
@@ -55,8 +53,8 @@ impl Feed {
     }
 
     fn with_buffer(buffer: usize) -> Result<Self> {
-        let mut socket = TokioSocket::new(NETLINK_ROUTE)
-            .context("cannot open a netlink socket for events")?;
+        let mut socket =
+            TokioSocket::new(NETLINK_ROUTE).context("cannot open a netlink socket for events")?;
         setsockopt(socket.socket_mut(), RcvBufForce, &buffer)
             .context("cannot enlarge a netlink buffer: CAP_NET_ADMIN is needed")?;
         let groups = GROUPS.iter().fold(0, |groups, group| groups | 1 << (*group as u32 - 1));

@@ -72,7 +72,8 @@ impl Follower {
         let mut ticks = time::interval(hops::TICK);
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
-            self.tell(self.watched.news(&self.table)).await;
+            let news = self.watched.news(&self.table);
+            self.tell(news).await;
             tokio::select! {
                 changes = self.feed.next() => self.apply(changes?).await,
                 wishes = self.wishes.taken() => self.fulfil(wishes).await,

@@ -20,11 +20,11 @@ use std::{
 use anyhow::Result;
 use tokio::{sync::mpsc, task::JoinHandle};
 
+pub use self::query::{XdpAttached, XdpMode, interface, local_addresses, xdp_attached};
 use self::{
     follower::Follower,
     wishes::{Wish, Wishes},
 };
-pub use self::query::{XdpAttached, XdpMode, interface, local_addresses, xdp_attached};
 
 /// How a frame reaches an address.
 #[derive(Clone, Debug, PartialEq, Eq)]

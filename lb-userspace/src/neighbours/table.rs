@@ -89,11 +89,10 @@ impl Table {
                     effect_on_neighbour(id, before, Some(now))
                 })
             }
-            RouteNetlinkMessage::DelNeighbour(message) => {
-                neighbour(&message).map_or(Effect::Nothing, |(id, _)| {
+            RouteNetlinkMessage::DelNeighbour(message) => neighbour(&message)
+                .map_or(Effect::Nothing, |(id, _)| {
                     effect_on_neighbour(id, self.neighbours.remove(&id), None)
-                })
-            }
+                }),
             RouteNetlinkMessage::NewAddress(message) => {
                 let is_new = own(&message).is_some_and(|address| self.own.insert(address));
                 if is_new { Effect::Own } else { Effect::Nothing }

@@ -172,3 +172,6 @@ fn resolve(table: &Table, hops: &Hops, route: &Result<Route, String>) -> Option<
         source: route.source,
     }))
 }
+
+#[cfg(test)]
+mod tests;

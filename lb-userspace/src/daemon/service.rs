@@ -1,0 +1,180 @@
+//! One service: as it is wanted, and how it is.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use jiff::Timestamp;
+use lb_common::backend::Hop;
+
+use super::{failover, memory::Remembered};
+use crate::{
+    health::Target,
+    model::{self, Admin, Failback, Health, HealthCheck, OnDown, Probe, Timeouts},
+    plan::Wanted,
+    ring,
+};
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    pub spec: Arc<model::Service>,
+    pub id: u32,
+    /// In configured order.
+    pub backends: Vec<Backend>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backend {
+    pub spec: model::Backend,
+    pub id: u32,
+    pub health: Health,
+    /// What the last check that changed anything has said.
+    pub detail: String,
+    /// When its health last changed.
+    pub since: Timestamp,
+    /// How frames reach it, or why they cannot.
+    pub way: Result<Hop, String>,
+    /// It was down, and stays out until somebody enables it.
+    pub held: bool,
+    /// It has come back, and gets its share little by little.
+    pub warming_since: Option<Timestamp>,
+}
+
+impl Service {
+    /// What the kernel should know of it.
+    #[must_use]
+    pub fn wanted(&self) -> Wanted {
+        Wanted { id: self.id, slots: ring::round_robin(&self.members()).into() }
+    }
+
+    /// Ids and weights of the backends that take new connections.
+    #[must_use]
+    pub fn members(&self) -> Vec<(u32, u16)> {
+        failover::members(self, Timestamp::now())
+    }
+
+    /// Notes what a check has found. Returns whether there is such a backend.
+    pub fn set_health(&mut self, address: SocketAddr, health: Health, detail: String) -> bool {
+        let has_backups = self.backends.iter().any(|backend| backend.spec.backup);
+        let is_manual = self.spec.policy.failover.failback == Failback::Manual && has_backups;
+        let Some(backend) = self.backend_mut(address) else { return false };
+        match (backend.health, health) {
+            (_, Health::Down) => {
+                backend.held |= is_manual && !backend.spec.backup;
+                backend.warming_since = None;
+            }
+            (Health::Down, Health::Up) => backend.warming_since = Some(Timestamp::now()),
+            _ => {}
+        }
+        backend.set_health(health, detail);
+        true
+    }
+
+    /// Whether some backend has not got its whole share yet.
+    #[must_use]
+    pub fn is_warming(&self) -> bool {
+        self.backends.iter().any(|backend| backend.warming_since.is_some())
+    }
+
+    /// Notes which backends have got their whole share by now.
+    pub fn warm(&mut self, now: Timestamp) {
+        let slow_start = self.spec.policy.failover.slow_start;
+        for backend in &mut self.backends {
+            backend.warming_since =
+                backend.warming_since.filter(|since| failover::age(*since, now) < slow_start);
+        }
+    }
+
+    /// What is to be checked.
+    #[must_use]
+    pub fn targets(&self) -> Vec<Target> {
+        let checked = self.backends.iter().filter(|backend| backend.is_checked());
+        let targets = checked.map(|backend| Target {
+            service: self.spec.name.clone(),
+            address: backend.spec.address,
+            check: self.spec.policy.health,
+            initial: backend.health,
+        });
+        targets.collect()
+    }
+
+    /// How long connections to its backends may be idle. Those to the others end at once.
+    pub fn expiry(&self, now: Timestamp) -> impl Iterator<Item = (u32, Timeouts)> {
+        let resets = self.spec.policy.failover.on_down == OnDown::Reset;
+        let ends = move |backend: &&Backend| {
+            let is_down = resets && backend.health == Health::Down;
+            is_down || backend.spec.drain_until.is_some_and(|until| until <= now)
+        };
+        let kept = self.backends.iter().filter(move |backend| !ends(backend));
+        kept.map(|backend| (backend.id, self.spec.policy.timeouts))
+    }
+
+    pub fn backend_mut(&mut self, address: SocketAddr) -> Option<&mut Backend> {
+        self.backends.iter_mut().find(|backend| backend.spec.address == address)
+    }
+}
+
+impl Backend {
+    /// One of which this is known from before, and its way.
+    #[must_use]
+    pub fn new(spec: model::Backend, id: u32, hop: Option<Hop>, known: Remembered) -> Self {
+        let Remembered { health, detail, since, held, warming_since } = known;
+        let way = hop.ok_or_else(|| "not resolved yet".to_owned());
+        Self { spec, id, health, detail, since, way, held, warming_since }
+    }
+
+    /// Without a probe a backend is up.
+    #[must_use]
+    pub fn with_probe(mut self, check: &HealthCheck) -> Self {
+        if check.probe == Probe::None && self.health != Health::Up {
+            self.set_health(Health::Up, "not checked".to_owned());
+        }
+        self
+    }
+
+    /// Whether it can take new connections.
+    #[must_use]
+    pub fn is_able(&self) -> bool {
+        self.is_usable() && self.health == Health::Up && !self.held
+    }
+
+    /// Whether it could take new connections, if it were up.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.spec.admin == Admin::Enabled && self.way.is_ok()
+    }
+
+    /// Whether its health is watched.
+    #[must_use]
+    pub fn is_checked(&self) -> bool {
+        self.spec.admin != Admin::Disabled
+    }
+
+    /// What is to be said of it.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match &self.way {
+            Err(reason) => reason.clone(),
+            Ok(_) if self.held && self.health == Health::Up => {
+                format!("{}; waits for `xdplb backend enable`", self.detail)
+            }
+            Ok(_) => self.detail.clone(),
+        }
+    }
+
+    pub fn reach(&mut self, way: &Result<Hop, String>) {
+        if self.way != *way {
+            match way {
+                Ok(_) => log::info!("{}: reachable", self.spec.address),
+                Err(reason) => log::warn!("{}: {reason}", self.spec.address),
+            }
+        }
+        self.way.clone_from(way);
+    }
+
+    pub fn set_health(&mut self, health: Health, detail: String) {
+        if self.health != health {
+            self.since = Timestamp::now();
+        }
+        self.health = health;
+        self.detail = detail;
+    }
+}
