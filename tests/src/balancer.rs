@@ -115,7 +115,7 @@ impl Balancer {
     /// # Panics
     ///
     /// If it fails.
-    #[must_use]
+    #[expect(clippy::must_use_candidate, reason = "most verbs have nothing to say")]
     pub fn done(&self, arguments: &[&str]) -> String {
         let output = self.xdplb(arguments);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -165,7 +165,10 @@ impl Balancer {
         self.process.wait().expect("ended");
     }
 
-    fn signal(&self, signal: Signal) {
+    /// # Panics
+    ///
+    /// If the daemon has ended.
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.process.id().cast_signed());
         kill(pid, signal).expect("a living process");
     }

@@ -8,7 +8,12 @@ use std::{
 use anyhow::Result;
 use lb_common::{backend::Hop, snat::Source};
 
-use super::{Daemon, backends::wire_address, interfaces, state::State};
+use super::{
+    Daemon,
+    backends::wire_address,
+    interfaces,
+    state::{State, Way},
+};
 use crate::{
     config::Loaded,
     neighbours::{NetworkEvent, NextHop, OwnAddresses, Resolution},
@@ -76,22 +81,12 @@ impl Daemon {
 
     /// Notes that an address is reached in another way, or not any more.
     fn resolve(&self, state: &mut State, address: IpAddr, resolution: &Resolution) -> Result<()> {
-        let way = self.way(resolution);
+        let hop = self.way(resolution);
         let sources = match resolution {
             Resolution::Resolved(hop) => self.sources(hop),
             Resolution::Unresolved(_) => Vec::new(),
         };
-        for (service, backend) in state.places_at(address) {
-            let mut id = 0;
-            state.change_backend(&service, backend, |backend| {
-                backend.reach(&way);
-                id = backend.id;
-            });
-            if let Ok(hop) = &way {
-                state.kernel.route(id, *hop, &sources)?;
-            }
-        }
-        Ok(())
+        state.resolve(address, &Way { hop, sources })
     }
 
     /// How frames leave for a next hop: by one of our interfaces, or replies would not come back

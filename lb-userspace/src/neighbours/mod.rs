@@ -64,7 +64,7 @@ pub type OwnAddresses = BTreeSet<(u32, IpAddr)>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetworkEvent {
-    /// A watched address has another resolution than was told, or was asked about.
+    /// A watched address has another resolution than was told, or is told again.
     NextHop { address: IpAddr, resolution: Resolution },
     /// An interface has appeared or has changed.
     Link(Interface),
@@ -93,12 +93,14 @@ impl Neighbours {
         Ok(Self { watched: HashMap::new(), wishes, task })
     }
 
-    /// Watches an address until it is forgotten as often as it was watched. Its resolution is told
-    /// each time. One whose neighbour has not answered for three seconds is told to be unresolved,
-    /// and asked for again every second.
+    /// Watches an address until it is forgotten as often as it was watched. One whose neighbour has
+    /// not answered for three seconds is told to be unresolved, and asked for again every second.
     pub fn watch(&mut self, address: IpAddr) {
-        *self.watched.entry(address).or_default() += 1;
-        self.wishes.make([(address, Wish::Watch)]);
+        let count = self.watched.entry(address).or_default();
+        *count += 1;
+        if *count == 1 {
+            self.wishes.make([(address, Wish::Watch)]);
+        }
     }
 
     pub fn forget(&mut self, address: IpAddr) {
