@@ -271,7 +271,19 @@ pub struct Status {
 pub struct InterfaceView {
     pub name: String,
     pub ifindex: u32,
+    pub link: LinkState,
     pub mode: InterfaceMode,
+}
+
+/// What has become of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkState {
+    Up,
+    /// Switched off, or without a carrier.
+    Down,
+    /// There is none of that name any more.
+    Gone,
 }
 
 /// How the program really runs on an interface.

@@ -165,7 +165,10 @@ impl Balancer {
         self.process.wait().expect("ended");
     }
 
-    fn signal(&self, signal: Signal) {
+    /// # Panics
+    ///
+    /// If the daemon has ended.
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.process.id().cast_signed());
         kill(pid, signal).expect("a living process");
     }

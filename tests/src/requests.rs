@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lb_userspace::bed::Host;
@@ -25,7 +25,7 @@ pub fn send(from: &Host, to: SocketAddr, count: u64) -> Answers {
     let send = || {
         let mut answers = Answers::new();
         for _ in 0..count {
-            *answers.entry(request(to).unwrap_or_default()).or_default() += 1;
+            *answers.entry(request(to, LONGEST).unwrap_or_default()).or_default() += 1;
         }
         answers
     };
@@ -46,17 +46,70 @@ pub fn send_while(
     let send = || {
         let mut answers = Answers::new();
         while goes_on() {
-            *answers.entry(request(to).unwrap_or_default()).or_default() += 1;
+            *answers.entry(request(to, LONGEST).unwrap_or_default()).or_default() += 1;
         }
         answers
     };
     from.namespace.run(send).expect("the namespace is there")
 }
 
+/// Sends requests, each of which may take no longer than `patience`, until told to stop. Returns the
+/// longest time that has gone by without an answer.
+///
+/// # Panics
+///
+/// If the host's namespace cannot be entered.
+#[must_use]
+pub fn longest_silence(
+    from: &Host,
+    to: SocketAddr,
+    patience: Duration,
+    goes_on: impl Fn() -> bool + Send + Sync,
+) -> Duration {
+    let send = || {
+        let mut longest = Duration::ZERO;
+        let mut last = Instant::now();
+        while goes_on() {
+            let is_answered = request(to, patience).is_ok();
+            longest = longest.max(last.elapsed());
+            if is_answered {
+                last = Instant::now();
+            }
+        }
+        longest
+    };
+    from.namespace.run(send).expect("the namespace is there")
+}
+
+/// Sends requests, each of which may take no longer than `patience`, until one is answered, and
+/// returns the answer; none if that takes longer than `longest`.
+///
+/// # Panics
+///
+/// If the host's namespace cannot be entered.
+#[must_use]
+pub fn first_answer(
+    from: &Host,
+    to: SocketAddr,
+    patience: Duration,
+    longest: Duration,
+) -> Option<String> {
+    let send = || {
+        let begin = Instant::now();
+        while begin.elapsed() < longest {
+            if let Ok(answer) = request(to, patience) {
+                return Some(answer);
+            }
+        }
+        None
+    };
+    from.namespace.run(send).expect("the namespace is there")
+}
+
 /// The body of the answer.
-fn request(to: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&to, LONGEST)?;
-    stream.set_read_timeout(Some(LONGEST))?;
+fn request(to: SocketAddr, patience: Duration) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&to, patience)?;
+    stream.set_read_timeout(Some(patience))?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;

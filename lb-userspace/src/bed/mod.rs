@@ -173,6 +173,20 @@ impl Bed {
             .try_for_each(|namespace| namespace.set_mtu(mtu))
     }
 
+    /// Takes an interface away from the balancer, with its addresses.
+    pub fn unplug_balancer(&self, interface: &str) -> Result<()> {
+        self.balancer.remove_link(interface)
+    }
+
+    /// Makes one of the balancer's interfaces anew.
+    pub fn replug_balancer(&self, interface: &str) -> Result<()> {
+        let is_client_side = Some(&interface) == self.interfaces().first();
+        self.plug_balancer(
+            interface,
+            if is_client_side { self.client_lan } else { self.server_lan },
+        )
+    }
+
     fn empty(prefix: &str, client_lan: Lan, server_lan: Lan) -> Result<Self> {
         // First of all, as it fails if there is such a bed, whose directory must stay.
         let switch = Switch::create(&format!("{prefix}-switch"))?;

@@ -101,6 +101,16 @@ impl Namespace {
             .with_context(|| format!("cannot set {key} to {value} in {}", self.name))
     }
 
+    pub(super) fn remove_link(&self, interface: &str) -> Result<()> {
+        self.configure(async |netlink| {
+            let link = netlink::link(&netlink, interface)
+                .await?
+                .with_context(|| format!("there is no interface {interface}"))?;
+            Ok(netlink.link().del(link.header.index).execute().await?)
+        })
+        .with_context(|| format!("cannot remove {interface}"))
+    }
+
     pub(super) fn set_up(&self, interface: &str) -> Result<()> {
         self.configure(async |netlink| {
             let change = LinkUnspec::new_with_name(interface).up().build();

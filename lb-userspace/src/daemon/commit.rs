@@ -1,6 +1,6 @@
 //! From what is wanted to what is: the kernel's maps, the checks and the neighbours.
 
-use std::time::Instant;
+use std::{collections::HashSet, net::SocketAddr, time::Instant};
 
 use anyhow::Result;
 
@@ -66,17 +66,14 @@ impl Daemon {
 
     /// Has checks and neighbours follow one service.
     fn watch(&mut self, former: Option<&Service>, name: &str) {
-        let Some(service) = self.state.service(name) else {
-            self.checker.remove_service(name);
-            former.into_iter().flat_map(addresses).for_each(|one| self.neighbours.forget(one));
-            return;
-        };
-        self.checker.set_service(name, service.targets());
-        if former.is_some_and(|former| former.spec == service.spec) {
-            return;
+        let service = self.state.service(name);
+        match service {
+            Some(service) => self.checker.set_service(name, service.targets()),
+            None => self.checker.remove_service(name),
         }
-        addresses(service).for_each(|one| self.neighbours.watch(one));
-        former.into_iter().flat_map(addresses).for_each(|one| self.neighbours.forget(one));
+        let (before, now) = (addresses(former), addresses(service));
+        now.difference(&before).for_each(|one| self.neighbours.watch(one.ip()));
+        before.difference(&now).for_each(|one| self.neighbours.forget(one.ip()));
     }
 
     /// After a write has failed: what the maps hold is read back, and made what it was.
@@ -96,6 +93,7 @@ impl Daemon {
     }
 }
 
-fn addresses(service: &Service) -> impl Iterator<Item = std::net::IpAddr> {
-    service.backends.iter().map(|backend| backend.spec.address.ip())
+fn addresses(service: Option<&Service>) -> HashSet<SocketAddr> {
+    let backends = service.into_iter().flat_map(|service| &service.backends);
+    backends.map(|backend| backend.spec.address).collect()
 }

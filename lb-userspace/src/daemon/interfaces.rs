@@ -1,87 +1,141 @@
 //! The interfaces that packets of services come in by.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail};
 use aya::programs::{ProgramInfo, XdpMode as Kernel, loaded_programs};
 
 use crate::{
     config::{Loaded, XdpMode},
-    control::{InterfaceMode, InterfaceView},
+    control::{InterfaceMode, InterfaceView, LinkState},
     dataplane::{self, Dataplane},
     neighbours::{self, Interface as Link, XdpAttached},
 };
 
-#[derive(Clone, Debug)]
+/// How often to look whether the program is still where it should be: the kernel does not tell of
+/// all that could take it off.
+pub const UPKEEP: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     pub name: String,
     pub ifindex: u32,
+    pub link: LinkState,
     pub mode: InterfaceMode,
     /// Why it is not native although it may be.
     fallback: Option<String>,
+    /// Why the program is not on it.
+    trouble: Option<String>,
 }
 
-/// The configured interfaces: all of them must exist, and none may have a foreign program.
-pub async fn find(loaded: &Loaded) -> Result<Vec<Link>> {
+/// The configured interfaces: all must exist, unless they are among the former ones, and none may
+/// have a foreign program.
+pub async fn find(loaded: &Loaded, former: &[Interface]) -> Result<Vec<Interface>> {
     let mut found = Vec::new();
     for (place, name) in loaded.config.interfaces.iter().enumerate() {
-        let Some(link) = neighbours::interface(name).await? else {
-            return Err(loaded.interface_error(
-                place,
-                &format!("there is no interface {name}"),
-                "`ip link` shows those that there are",
-            ));
-        };
-        if !dataplane::is_attached(&loaded.config.bpffs, link.ifindex) {
-            refuse_foreign(&link).await?;
+        let known = former.iter().find(|known| known.name == *name);
+        match (neighbours::interface(name).await?, known) {
+            (Some(link), _) => {
+                if !dataplane::is_attached(&loaded.config.bpffs, link.ifindex) {
+                    refuse_foreign(&link).await?;
+                }
+                found.push(Interface::new(&link));
+            }
+            (None, Some(known)) => found.push(known.clone()),
+            (None, None) => {
+                return Err(loaded.interface_error(
+                    place,
+                    &format!("there is no interface {name}"),
+                    "`ip link` shows those that there are",
+                ));
+            }
         }
-        found.push(link);
     }
     Ok(found)
 }
 
-/// Puts the program on all of them, and takes it off all others.
+/// Puts the program on all of them that there are, and takes it off all others.
 pub async fn attach(
     dataplane: &mut Dataplane,
-    links: Vec<Link>,
+    mut interfaces: Vec<Interface>,
     wanted: XdpMode,
 ) -> Result<Vec<Interface>> {
-    let own = dataplane.program_id()?;
-    let mut attached = Vec::new();
-    for link in &links {
-        let Link { name, ifindex, .. } = link;
-        dataplane.open_egress(*ifindex)?;
-        let mut fallback = None;
-        if !dataplane.take_over(*ifindex)? {
-            fallback = attach_one(dataplane, link, wanted)?;
-        }
-        let mode = InterfaceMode::Detached;
-        attached.push(Interface { name: name.clone(), ifindex: *ifindex, mode, fallback });
+    for interface in interfaces.iter_mut().filter(|one| one.link != LinkState::Gone) {
+        interface.fallback = put_on(dataplane, interface, wanted)?;
+        interface.mode = mode(interface.ifindex, dataplane.program_id()?).await?;
     }
-    let kept: Vec<u32> = links.iter().map(|link| link.ifindex).collect();
+    let kept: Vec<u32> = interfaces.iter().map(|interface| interface.ifindex).collect();
     dataplane.detach_others(&kept)?;
-    look(&mut attached, own).await?;
-    Ok(attached)
+    Ok(interfaces)
 }
 
-/// Asks the kernel in which mode the program with the id `own` really runs.
-pub async fn look(interfaces: &mut [Interface], own: u32) -> Result<()> {
-    for interface in interfaces {
-        let attached = neighbours::xdp_attached(interface.ifindex).await?;
-        let mode = match attached.filter(|attached| attached.program_id == own) {
-            None => InterfaceMode::Detached,
-            Some(XdpAttached { mode: neighbours::XdpMode::Generic, .. }) => InterfaceMode::Generic,
-            Some(_) => InterfaceMode::Native,
-        };
-        if mode == InterfaceMode::Detached && interface.mode != mode {
-            log::error!("{} has lost the program", interface.name);
+/// Follows what has become of the interfaces: puts the program on those that have been made anew or
+/// have lost it. Returns whether any has changed.
+pub async fn mend(
+    dataplane: &mut Dataplane,
+    interfaces: &mut [Interface],
+    wanted: XdpMode,
+) -> Result<bool> {
+    let mut has_changed = false;
+    for interface in interfaces.iter_mut() {
+        let now = mended(dataplane, interface, wanted).await?;
+        if now != *interface {
+            now.tell_change(interface);
+            *interface = now;
+            has_changed = true;
         }
-        interface.mode = mode;
     }
-    Ok(())
+    if has_changed {
+        let kept: Vec<u32> = interfaces.iter().filter_map(Interface::kept).collect();
+        dataplane.detach_others(&kept)?;
+    }
+    Ok(has_changed)
+}
+
+async fn mended(
+    dataplane: &mut Dataplane,
+    before: &Interface,
+    wanted: XdpMode,
+) -> Result<Interface> {
+    let own = dataplane.program_id()?;
+    let Some(link) = neighbours::interface(&before.name).await? else {
+        let mode = mode(before.ifindex, own).await?;
+        return Ok(Interface { link: LinkState::Gone, mode, trouble: None, ..before.clone() });
+    };
+    let mut now = Interface::new(&link);
+    now.mode = mode(link.ifindex, own).await?;
+    if now.mode != InterfaceMode::Detached {
+        now.fallback.clone_from(&before.fallback);
+        return Ok(now);
+    }
+    match put_on(dataplane, &now, wanted) {
+        Ok(fallback) => now.fallback = fallback,
+        Err(error) => now.trouble = Some(format!("{error:#}")),
+    }
+    now.mode = mode(link.ifindex, own).await?;
+    Ok(now)
+}
+
+/// In which mode the program with the id `own` really runs.
+async fn mode(ifindex: u32, own: u32) -> Result<InterfaceMode> {
+    let attached = neighbours::xdp_attached(ifindex).await?;
+    Ok(match attached.filter(|attached| attached.program_id == own) {
+        None => InterfaceMode::Detached,
+        Some(XdpAttached { mode: neighbours::XdpMode::Generic, .. }) => InterfaceMode::Generic,
+        Some(_) => InterfaceMode::Native,
+    })
 }
 
 /// Returns why native mode was not to be had, if it was wanted but not insisted on.
-fn attach_one(dataplane: &mut Dataplane, link: &Link, wanted: XdpMode) -> Result<Option<String>> {
-    let Link { name, ifindex, .. } = link;
+fn put_on(
+    dataplane: &mut Dataplane,
+    Interface { name, ifindex, .. }: &Interface,
+    wanted: XdpMode,
+) -> Result<Option<String>> {
+    dataplane.open_egress(*ifindex)?;
+    if dataplane.take_over(*ifindex)? {
+        return Ok(None);
+    }
     if wanted == XdpMode::Generic {
         dataplane.attach(*ifindex, Kernel::Skb).with_context(|| refused(name, "generic"))?;
         return Ok(None);
@@ -92,8 +146,8 @@ fn attach_one(dataplane: &mut Dataplane, link: &Link, wanted: XdpMode) -> Result
         return Err(error.context(refused(name, "native")));
     }
     let reason = format!("{error:#}");
-    log::warn!("{name}: no native XDP ({reason}): falling back to generic mode, which is slow");
     dataplane.attach(*ifindex, Kernel::Skb).with_context(|| refused(name, "generic"))?;
+    log::warn!("{name}: no native XDP ({reason}): falling back to generic mode, which is slow");
     Ok(Some(reason))
 }
 
@@ -119,24 +173,62 @@ fn program_name(id: u32) -> Option<String> {
 }
 
 impl Interface {
-    pub fn warning(&self) -> Option<String> {
-        let Self { name, fallback, .. } = self;
-        match (self.mode, fallback) {
-            (InterfaceMode::Native, _) => None,
-            (InterfaceMode::Generic, Some(reason)) => {
-                Some(format!("{name} runs in generic mode, which is slow: {reason}"))
-            }
-            (InterfaceMode::Generic, None) => {
-                Some(format!("{name} runs in generic mode, which is slow"))
-            }
-            (InterfaceMode::Detached, _) => Some(format!("{name} has no program attached")),
+    fn new(link: &Link) -> Self {
+        Self {
+            name: link.name.clone(),
+            ifindex: link.ifindex,
+            link: if link.up { LinkState::Up } else { LinkState::Down },
+            mode: InterfaceMode::Detached,
+            fallback: None,
+            trouble: None,
         }
+    }
+
+    /// Its index, unless there is nothing left of it.
+    fn kept(&self) -> Option<u32> {
+        let is_left = self.link != LinkState::Gone || self.mode != InterfaceMode::Detached;
+        is_left.then_some(self.ifindex)
+    }
+
+    fn tell_change(&self, before: &Self) {
+        let name = &self.name;
+        if self.ifindex != before.ifindex {
+            log::warn!("{name} has been made anew");
+        }
+        match self.warning() {
+            Some(warning) => log::warn!("{warning}"),
+            None => log::info!("{name} is up, with the program on it"),
+        }
+    }
+
+    /// What is not as it should be.
+    pub fn warning(&self) -> Option<String> {
+        let Self { name, fallback, trouble, .. } = self;
+        let said = match (self.link, self.mode) {
+            (LinkState::Gone, InterfaceMode::Detached) => {
+                "is gone: packets go by it again as soon as there is one of that name".to_owned()
+            }
+            (LinkState::Gone, _) => {
+                "has another name now: packets go on by it until it is gone".to_owned()
+            }
+            (_, InterfaceMode::Detached) => match trouble {
+                Some(trouble) => format!("has no program attached: {trouble}"),
+                None => "has no program attached".to_owned(),
+            },
+            (LinkState::Down, _) => "is down".to_owned(),
+            (LinkState::Up, InterfaceMode::Generic) => match fallback {
+                Some(reason) => format!("runs in generic mode, which is slow: {reason}"),
+                None => "runs in generic mode, which is slow".to_owned(),
+            },
+            (LinkState::Up, InterfaceMode::Native) => return None,
+        };
+        Some(format!("{name} {said}"))
     }
 }
 
 impl From<&Interface> for InterfaceView {
     fn from(interface: &Interface) -> Self {
-        let Interface { name, ifindex, mode, .. } = interface;
-        Self { name: name.clone(), ifindex: *ifindex, mode: *mode }
+        let Interface { name, ifindex, link, mode, .. } = interface;
+        Self { name: name.clone(), ifindex: *ifindex, link: *link, mode: *mode }
     }
 }

@@ -22,6 +22,7 @@ use jiff::Timestamp;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
+    time::{Interval, MissedTickBehavior, interval},
 };
 
 use self::{
@@ -38,7 +39,7 @@ use crate::{
     dataplane::{self, Census, Dataplane, Expiry, Sweeper},
     desired::{Author, Desired, Document, Step},
     health::{Checker, HealthEvent},
-    neighbours::{self, Neighbours, NetworkEvent},
+    neighbours::{self, Neighbours, NetworkEvent, OwnAddresses},
     plan::Image,
 };
 
@@ -51,6 +52,8 @@ struct Daemon {
     started: Timestamp,
     dataplane: Dataplane,
     interfaces: Vec<Interface>,
+    /// The balancer's own.
+    addresses: OwnAddresses,
     desired: Desired,
     memory: Memory,
     state: State,
@@ -69,6 +72,8 @@ struct Inputs {
     health: mpsc::Receiver<HealthEvent>,
     network: mpsc::Receiver<NetworkEvent>,
     walked: mpsc::Receiver<Walk>,
+    /// When to look after the interfaces.
+    upkeep: Interval,
     reload: Signal,
     stop: Signal,
     interrupt: Signal,
@@ -81,8 +86,11 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     let (health_events, health) = mpsc::channel(BACKLOG);
     let (network_events, network) = mpsc::channel(BACKLOG);
     let (walks, walked) = mpsc::channel(1);
+    let mut upkeep = interval(interfaces::UPKEEP);
+    upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut inputs = Inputs {
         requests,
+        upkeep,
         walked,
         health,
         network,
@@ -116,8 +124,8 @@ impl Daemon {
         neighbours: Neighbours,
         walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
-        let found = interfaces::find(&loaded).await?;
-        network::refuse_local_backends(&loaded).await?;
+        let found = interfaces::find(&loaded, &[]).await?;
+        network::refuse_local_backends(&loaded, &neighbours::local_addresses().await?)?;
         let bpffs = loaded.config.bpffs.clone();
         let fresh = !dataplane::exists(&bpffs);
         let taken_up = Self::take_up(loaded, file, found, checker, neighbours, walks).await;
@@ -131,7 +139,7 @@ impl Daemon {
     async fn take_up(
         Loaded { config, digest, .. }: Loaded,
         file: PathBuf,
-        found: Vec<neighbours::Interface>,
+        found: Vec<Interface>,
         checker: Checker,
         neighbours: Neighbours,
         walks: mpsc::Sender<Walk>,
@@ -142,12 +150,14 @@ impl Daemon {
         dataplane.follow_messages()?;
         let image = dataplane.adopt()?;
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
+        let addresses = neighbours::local_addresses().await?;
         let flows = dataplane.flows();
         let mut daemon = Self {
             file,
             started: Timestamp::now(),
             dataplane,
             interfaces,
+            addresses,
             desired,
             state: State::new(&image, memory.recall(), &config.limits),
             memory,
@@ -194,17 +204,21 @@ impl Daemon {
     }
 
     async fn serve(&mut self, inputs: &mut Inputs) {
+        let mut events = Vec::new();
         loop {
             tokio::select! {
                 biased;
                 _ = inputs.stop.recv() => return,
                 _ = inputs.interrupt.recv() => return,
                 _ = inputs.reload.recv() => self.reload().await,
-                Some(event) = inputs.network.recv() => self.on_network(event).await,
+                1.. = inputs.network.recv_many(&mut events, BACKLOG) => {
+                    self.on_network(events.drain(..)).await;
+                }
                 Some(event) = inputs.health.recv() => self.on_health(event),
                 Some(request) = inputs.requests.recv() => self.answer(request).await,
                 Some(walk) = inputs.walked.recv() => self.on_walked(walk),
                 () = self.walks.due() => self.walk(),
+                _ = inputs.upkeep.tick() => self.mend_interfaces().await,
                 () = self.memory.due() => self.memory.write(&self.state),
             }
         }
@@ -247,8 +261,8 @@ impl Daemon {
         for warning in &loaded.warnings {
             log::warn!("{warning}");
         }
-        network::refuse_local_backends(&loaded).await?;
-        let found = interfaces::find(&loaded).await?;
+        network::refuse_local_backends(&loaded, &self.addresses)?;
+        let found = interfaces::find(&loaded, &self.interfaces).await?;
         self.config.refuse_restart_only(&loaded.config)?;
         let before = self.document().clone();
         let what = format!("{} loaded", loaded.path());
@@ -256,7 +270,10 @@ impl Daemon {
         let steps = self.adopt(self.read_from(&loaded), author)?;
         let mode = loaded.config.xdp_mode;
         match interfaces::attach(&mut self.dataplane, found, mode).await {
-            Ok(interfaces) => self.interfaces = interfaces,
+            Ok(interfaces) => {
+                self.interfaces = interfaces;
+                self.neighbours.tell_again();
+            }
             Err(error) => {
                 let (by, what) = ("start".to_owned(), format!("taken back: {error:#}"));
                 self.adopt(before, Author { by, what, file: None })?;

@@ -1,6 +1,9 @@
 //! What happens around the balancer: ways to backends, and its own addresses.
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::HashSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use anyhow::Result;
 use lb_common::{backend::Hop, snat::Source};
@@ -13,41 +16,77 @@ use super::{
 };
 use crate::{
     config::Loaded,
-    neighbours::{self, NetworkEvent, NextHop, Resolution},
+    neighbours::{NetworkEvent, NextHop, OwnAddresses, Resolution},
 };
 
 impl Daemon {
-    pub(super) async fn on_network(&mut self, event: NetworkEvent) {
-        match event {
-            NetworkEvent::NextHop { address, resolution } => {
-                match self.resolve(address, &resolution).await {
-                    Ok(state) => self.follow(state),
-                    Err(error) => log::error!("{address}: {error:#}"),
+    /// Follows all that has happened at once.
+    pub(super) async fn on_network(&mut self, events: impl Iterator<Item = NetworkEvent>) {
+        let mut state = self.state.clone();
+        for event in events {
+            match event {
+                NetworkEvent::NextHop { address, resolution } => {
+                    if let Err(error) = self.resolve(&mut state, address, &resolution) {
+                        log::error!("{address}: {error:#}");
+                    }
+                }
+                NetworkEvent::Own(addresses) => self.set_addresses(addresses),
+                NetworkEvent::Link(link) | NetworkEvent::LinkGone(link) => {
+                    let is_ours = |one: &interfaces::Interface| {
+                        one.name == link.name || one.ifindex == link.ifindex
+                    };
+                    if self.interfaces.iter().any(is_ours) {
+                        self.mend_interfaces().await;
+                    }
                 }
             }
-            NetworkEvent::Link(_) | NetworkEvent::LinkGone(_) => self.look_at_interfaces().await,
+        }
+        self.follow(state);
+    }
+
+    /// Has the program where it should be, and ways lead where it is.
+    pub(super) async fn mend_interfaces(&mut self) {
+        let wanted = self.config.xdp_mode;
+        let mended = interfaces::mend(&mut self.dataplane, &mut self.interfaces, wanted).await;
+        match mended {
+            Ok(false) => {}
+            Ok(true) => self.neighbours.tell_again(),
+            Err(error) => log::error!("cannot look after the interfaces: {error:#}"),
         }
     }
 
-    /// Follows what has become of the program on its interfaces.
-    async fn look_at_interfaces(&mut self) {
-        let own = self.dataplane.program_id();
-        let looked = async { interfaces::look(&mut self.interfaces, own?).await };
-        if let Err(error) = looked.await {
-            log::error!("cannot look at the interfaces: {error:#}");
+    fn set_addresses(&mut self, addresses: OwnAddresses) {
+        let missing = self.missing_sources();
+        let sources = |own: &OwnAddresses| -> OwnAddresses {
+            let is_source = |address| self.config.snat_addresses.contains(address);
+            own.iter().filter(|(_, address)| is_source(address)).copied().collect()
+        };
+        let has_changed = sources(&self.addresses) != sources(&addresses);
+        self.addresses = addresses;
+        if !has_changed {
+            return;
         }
+        log::info!("the addresses of `snat_addresses` on the interfaces have changed");
+        let now = self.missing_sources();
+        now.iter().filter(|one| !missing.contains(one)).for_each(|one| log::warn!("{one}"));
+        self.neighbours.tell_again();
     }
 
-    /// The state after an address is reached in another way, or not any more.
-    async fn resolve(&self, address: IpAddr, resolution: &Resolution) -> Result<State> {
+    /// What is to be said of source addresses that are configured and not there.
+    pub(super) fn missing_sources(&self) -> Vec<String> {
+        let own = own(&self.addresses);
+        let missing = self.config.snat_addresses.iter().filter(|one| !own.contains(one));
+        missing.map(|one| format!("{one} of `snat_addresses` is on no interface")).collect()
+    }
+
+    /// Notes that an address is reached in another way, or not any more.
+    fn resolve(&self, state: &mut State, address: IpAddr, resolution: &Resolution) -> Result<()> {
         let hop = self.way(resolution);
         let sources = match resolution {
-            Resolution::Resolved(hop) => self.sources(hop).await?,
+            Resolution::Resolved(hop) => self.sources(hop),
             Resolution::Unresolved(_) => Vec::new(),
         };
-        let mut state = self.state.clone();
-        state.resolve(address, &Way { hop, sources })?;
-        Ok(state)
+        state.resolve(address, &Way { hop, sources })
     }
 
     /// How frames leave for a next hop: by one of our interfaces, or replies would not come back
@@ -66,10 +105,9 @@ impl Daemon {
 
     /// The configured source addresses that are on the next hop's interface, or else the kernel's
     /// own choice.
-    async fn sources(&self, hop: &NextHop) -> Result<Vec<Source>> {
-        let on_interface = neighbours::local_addresses().await?;
+    fn sources(&self, hop: &NextHop) -> Vec<Source> {
         let mut chosen: Vec<IpAddr> = self.config.snat_addresses.clone();
-        chosen.retain(|address| on_interface.contains(&(hop.ifindex, *address)));
+        chosen.retain(|address| self.addresses.contains(&(hop.ifindex, *address)));
         if chosen.is_empty() {
             chosen.push(hop.source);
         }
@@ -79,22 +117,20 @@ impl Daemon {
             first_port: *ports.start(),
             ports: ports.end() - ports.start() + 1,
         };
-        Ok(chosen.into_iter().map(source).collect())
+        chosen.into_iter().map(source).collect()
     }
 }
 
-/// Whether an address is one of the balancer's own.
-pub async fn is_local(address: IpAddr) -> Result<bool> {
-    Ok(neighbours::local_addresses().await?.iter().any(|(_, own)| *own == address))
+/// The addresses alone.
+pub fn own(addresses: &OwnAddresses) -> HashSet<IpAddr> {
+    addresses.iter().map(|(_, address)| *address).collect()
 }
 
 /// Refuses a configuration with a backend on the balancer itself: its packets would never pass an
 /// interface.
-pub async fn refuse_local_backends(loaded: &Loaded) -> Result<()> {
-    let own = neighbours::local_addresses().await?;
-    let is_own = |address: SocketAddr| {
-        address.ip().is_loopback() || own.iter().any(|(_, own)| *own == address.ip())
-    };
+pub fn refuse_local_backends(loaded: &Loaded, addresses: &OwnAddresses) -> Result<()> {
+    let own = own(addresses);
+    let is_own = |address: SocketAddr| address.ip().is_loopback() || own.contains(&address.ip());
     for (service, spec) in loaded.config.services.iter().enumerate() {
         for (backend, spec) in spec.backends.iter().enumerate() {
             if is_own(spec.address) {

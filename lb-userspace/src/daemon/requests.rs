@@ -18,8 +18,8 @@ impl Daemon {
             Request::Services(reply) => drop(reply.send(self.service_views())),
             Request::Stats(reply) => drop(reply.send(self.stats())),
             Request::Connections(reply) => drop(reply.send(Ok(self.listing()))),
-            Request::Change(change, by, reply) => drop(reply.send(self.change(change, by).await)),
-            Request::Plan(proposal, reply) => drop(reply.send(self.plan(proposal).await)),
+            Request::Change(change, by, reply) => drop(reply.send(self.change(&change, by))),
+            Request::Plan(proposal, reply) => drop(reply.send(self.plan(proposal))),
             Request::Apply(proposal, by, reply) => {
                 drop(reply.send(self.apply(proposal, by).await));
             }
@@ -31,12 +31,12 @@ impl Daemon {
 
     /// Carries a change out whole, or not at all. Returns the service as it is then, if it still
     /// is.
-    async fn change(&mut self, change: Change, by: String) -> Result<Option<ServiceView>, Refusal> {
-        let document = edited(self.document(), &change, &self.config.defaults)?;
-        self.refuse_local(&document).await?;
+    fn change(&mut self, change: &Change, by: String) -> Result<Option<ServiceView>, Refusal> {
+        let document = edited(self.document(), change, &self.config.defaults)?;
+        self.refuse_local(&document)?;
         let author = Author { by, what: change.to_string(), file: None };
         self.adopt(document, author).map_err(failed)?;
-        if let Change::SetBackend { service, address, settings } = &change
+        if let Change::SetBackend { service, address, settings } = change
             && settings.admin == Some(Admin::Enabled)
         {
             let mut state = self.state.clone();
@@ -49,15 +49,16 @@ impl Daemon {
     }
 
     /// Backends that a document brings, and that are the balancer itself.
-    async fn refuse_local(&self, document: &Document) -> Result<(), Refusal> {
+    fn refuse_local(&self, document: &Document) -> Result<(), Refusal> {
         let before = self.document();
+        let own = network::own(&self.addresses);
         for service in &document.since(before).set {
             let known = |address: SocketAddr| {
                 before.service(&service.name).is_some_and(|known| known.backend(address).is_some())
             };
             for backend in service.backends.iter().filter(|one| !known(one.address)) {
                 let address = backend.address;
-                if network::is_local(address.ip()).await.map_err(failed)? {
+                if own.contains(&address.ip()) {
                     return Err(Refusal::Invalid(format!(
                         "{address} is an address of the balancer itself: XDP only reaches servers \
                          on other hosts"
@@ -69,9 +70,9 @@ impl Daemon {
     }
 
     /// What a file would change.
-    async fn plan(&self, proposal: Proposal) -> Result<Plan, Refusal> {
+    fn plan(&self, proposal: Proposal) -> Result<Plan, Refusal> {
         let loaded = config::read(proposal.path, proposal.text).map_err(invalid)?;
-        network::refuse_local_backends(&loaded).await.map_err(invalid)?;
+        network::refuse_local_backends(&loaded, &self.addresses).map_err(invalid)?;
         let mut all = self.config.steps_to(&loaded.config);
         all.extend(steps(self.document(), &self.read_from(&loaded)));
         let refused = self.config.refuse_restart_only(&loaded.config).err();

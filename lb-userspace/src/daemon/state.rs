@@ -159,8 +159,12 @@ impl State {
 
     /// Has packets reach the backends at an address this way.
     pub fn resolve(&mut self, address: IpAddr, way: &Way) -> Result<()> {
+        let places = self.places_at(address);
+        if places.is_empty() {
+            return Ok(());
+        }
         self.ways.insert(address, way.clone());
-        for (name, backend) in self.places_at(address) {
+        for (name, backend) in places {
             let Some(service) = self.services.get(&name) else { continue };
             let mut service = Service::clone(service);
             if let Some(backend) = service.backend_mut(backend) {

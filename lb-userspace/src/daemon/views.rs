@@ -122,6 +122,7 @@ impl Daemon {
     fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<_> =
             self.interfaces.iter().filter_map(super::interfaces::Interface::warning).collect();
+        warnings.extend(self.missing_sources());
         for service in self.state.services() {
             let name = &service.spec.name;
             for backend in &service.backends {

@@ -10,12 +10,12 @@ mod messages;
 mod pins;
 mod sizes;
 
-use std::{path::Path, sync::Arc};
+use std::{io::ErrorKind, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, Map, xdp::DevMapHash},
+    maps::{Array, HashMap, Map, MapError, xdp::DevMapHash},
     programs::{Xdp, XdpMode},
 };
 use lb_common::{
@@ -84,11 +84,13 @@ impl Dataplane {
         attach::attach(self.program()?, ifindex, mode, &pin)
     }
 
-    /// Takes the program off every interface that is not one of these.
+    /// Takes the program off every interface that is not one of these, and lets no packets leave by
+    /// it any more.
     pub fn detach_others(&mut self, kept: &[u32]) -> Result<()> {
         for ifindex in self.pins.links()? {
             if !kept.contains(&ifindex) {
                 attach::remove(&self.pins.link(ifindex))?;
+                self.close_egress(ifindex)?;
             }
         }
         Ok(())
@@ -101,6 +103,18 @@ impl Dataplane {
         ports.insert(ifindex, ifindex, None, 0).with_context(|| {
             format!("cannot open interface {ifindex} for packets that leave by it")
         })
+    }
+
+    /// The kernel has closed that of an interface that is gone itself.
+    fn close_egress(&mut self, ifindex: u32) -> Result<()> {
+        let map = self.map_mut(TX_PORTS)?;
+        let mut ports: DevMapHash<_> = map.try_into()?;
+        match ports.remove(ifindex) {
+            Err(MapError::SyscallError(error)) if error.io_error.kind() == ErrorKind::NotFound => {
+                Ok(())
+            }
+            closed => closed.with_context(|| format!("cannot close interface {ifindex}")),
+        }
     }
 
     /// Carries operations out, in their order.

@@ -3,13 +3,14 @@
 use std::fmt;
 
 use anyhow::{Context as _, Result, bail};
-use futures_util::{StreamExt as _, stream::BoxStream};
+use futures_util::{StreamExt as _, stream::ReadyChunks};
 use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 use rtnetlink::{
     MulticastGroup,
-    packet_core::{NetlinkMessage, NetlinkPayload},
+    packet_core::NetlinkPayload,
     packet_route::RouteNetlinkMessage,
-    sys::AsyncSocket as _,
+    proto::{NetlinkCodec, NetlinkFramed},
+    sys::{AsyncSocket as _, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE},
 };
 
 /// Room for some thousands of messages, in bytes.
@@ -30,9 +31,12 @@ const GROUPS: [MulticastGroup; 8] = [
     MulticastGroup::Ipv6Rule,
 ];
 
-/// A socket for events only, as a burst of them could push the answer to a request out.
+type Messages = NetlinkFramed<RouteNetlinkMessage, TokioSocket, NetlinkCodec>;
+
+/// A socket for events only, as a burst of them could push the answer to a request out. What has
+/// not been read yet waits in the kernel's buffer and nowhere else, so that it cannot grow.
 pub(super) struct Feed {
-    batches: BoxStream<'static, Vec<NetlinkMessage<RouteNetlinkMessage>>>,
+    batches: ReadyChunks<Messages>,
     /// The size of its receive buffer, in bytes.
     buffer: usize,
 }
@@ -49,13 +53,16 @@ impl Feed {
     }
 
     fn with_buffer(buffer: usize) -> Result<Self> {
-        let (mut connection, _, messages) = rtnetlink::new_multicast_connection(&GROUPS)
-            .context("cannot follow the kernel's network")?;
-        setsockopt(connection.socket_mut().socket_mut(), RcvBufForce, &buffer)
+        let mut socket =
+            TokioSocket::new(NETLINK_ROUTE).context("cannot open a netlink socket for events")?;
+        setsockopt(socket.socket_mut(), RcvBufForce, &buffer)
             .context("cannot enlarge a netlink buffer: CAP_NET_ADMIN is needed")?;
-        tokio::spawn(connection);
-        let messages = messages.map(|(message, _)| message);
-        Ok(Self { batches: messages.ready_chunks(BATCH).boxed(), buffer })
+        let groups = GROUPS.iter().fold(0, |groups, group| groups | 1 << (*group as u32 - 1));
+        socket
+            .socket_mut()
+            .bind(&SocketAddr::new(0, groups))
+            .context("cannot follow the kernel's network")?;
+        Ok(Self { batches: Messages::new(socket).ready_chunks(BATCH), buffer })
     }
 
     /// The next changes.
@@ -68,7 +75,7 @@ impl Feed {
             bail!("the kernel's network events have ended");
         };
         let mut changes = Vec::with_capacity(batch.len());
-        for message in batch {
+        for (message, _) in batch {
             match message.payload {
                 NetlinkPayload::InnerMessage(change) => changes.push(change),
                 NetlinkPayload::Overrun(_) => {

@@ -1,58 +1,51 @@
 //! Keeps what is told of the watched addresses true.
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::Entry},
+    collections::{BTreeSet, HashMap},
     net::IpAddr,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
-use rtnetlink::{
-    Handle,
-    packet_route::{
-        RouteNetlinkMessage,
-        neighbour::{NeighbourFlags, NeighbourState},
-    },
-};
-use tokio::{
-    sync::{mpsc, watch},
-    time,
-};
+use futures_util::{StreamExt as _, stream};
+use rtnetlink::{Handle, packet_route::RouteNetlinkMessage};
+use tokio::{sync::mpsc, time};
 
 use super::{
-    NetworkEvent,
+    NetworkEvent, ask,
     feed::Feed,
-    route,
-    table::{Table, link_events},
-    watched::{ASK_AGAIN, Watched},
+    hops, route,
+    table::{Effect, Table, link_events},
+    watched::Watched,
+    wishes::{Wish, Wishes},
 };
 use crate::netlink;
 
 /// How long to wait before all is read anew.
 const RECOVERY: Duration = Duration::from_millis(100);
 
+/// Routes that are looked up at once.
+const LOOK_UPS: usize = 64;
+
 #[derive(Debug)]
 pub(super) struct Follower {
     feed: Feed,
-    wanted: watch::Receiver<HashSet<IpAddr>>,
+    wishes: Wishes,
     events: mpsc::Sender<NetworkEvent>,
     requests: Handle,
     table: Table,
-    watched: HashMap<IpAddr, Watched>,
+    watched: Watched,
 }
 
 impl Follower {
-    pub(super) fn start(
-        wanted: watch::Receiver<HashSet<IpAddr>>,
-        events: mpsc::Sender<NetworkEvent>,
-    ) -> Result<Self> {
+    pub(super) fn start(wishes: Wishes, events: mpsc::Sender<NetworkEvent>) -> Result<Self> {
         Ok(Self {
             feed: Feed::open()?,
-            wanted,
+            wishes,
             events,
             requests: connect()?,
             table: Table::default(),
-            watched: HashMap::new(),
+            watched: Watched::default(),
         })
     }
 
@@ -75,66 +68,102 @@ impl Follower {
     }
 
     async fn follow(&mut self) -> Result<()> {
-        let known =
-            Table::dump(&self.requests).await.context("cannot read the kernel's network")?;
-        let before = std::mem::replace(&mut self.table, known);
-        tell(&self.events, link_events(before.links(), self.table.links())).await;
-        self.look_up_routes().await;
-        let mut ticks = time::interval(ASK_AGAIN / 2);
+        self.read_all().await.context("cannot read the kernel's network")?;
+        let mut ticks = time::interval(hops::TICK);
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
-            self.resolve().await;
+            let news = self.watched.news(&self.table);
+            self.tell(news).await;
             tokio::select! {
                 changes = self.feed.next() => self.apply(changes?).await,
-                wanted = self.wanted.changed() => match wanted {
-                    Ok(()) => self.rewatch().await,
-                    Err(_) => return Ok(()),
-                },
+                wishes = self.wishes.taken() => self.fulfil(wishes).await,
+                _ = ticks.tick(), if !self.watched.is_empty() => self.tick().await,
                 () = self.events.closed() => return Ok(()),
-                _ = ticks.tick() => {}
             }
         }
+    }
+
+    async fn read_all(&mut self) -> Result<(), rtnetlink::Error> {
+        let now = Table::dump(&self.requests).await?;
+        let before = std::mem::replace(&mut self.table, now);
+        let mut news = link_events(before.links(), self.table.links());
+        if before.own() != self.table.own() {
+            news.push(NetworkEvent::Own(self.table.own().clone()));
+        }
+        self.tell(news).await;
+        self.look_up_routes(self.watched.addresses().collect()).await;
+        Ok(())
     }
 
     async fn apply(&mut self, changes: Vec<RouteNetlinkMessage>) {
-        let before = self.table.links().clone();
-        let mut rerouted = false;
+        let mut news = Vec::new();
+        let mut own = false;
         for change in changes {
-            rerouted |= self.table.apply(change);
-        }
-        if rerouted {
-            tell(&self.events, link_events(&before, self.table.links())).await;
-            self.look_up_routes().await;
-        }
-    }
-
-    async fn rewatch(&mut self) {
-        let wanted = self.wanted.borrow_and_update().clone();
-        self.watched.retain(|address, _| wanted.contains(address));
-        for address in wanted {
-            if let Entry::Vacant(entry) = self.watched.entry(address) {
-                let route = route::look_up(&self.requests, address).await;
-                entry.insert(Watched::new(route));
+            match self.table.apply(change) {
+                Effect::Nothing => {}
+                Effect::Neighbour(id) => self.watched.doubt_users_of(id),
+                Effect::Routes(net) => self.watched.outdate_within(net),
+                Effect::AllRoutes => self.watched.outdate_all(),
+                Effect::Own => {
+                    own = true;
+                    self.watched.outdate_all();
+                }
+                Effect::Link(event) => {
+                    news.push(event);
+                    self.watched.doubt_all();
+                    self.watched.outdate_all();
+                }
             }
         }
+        if own {
+            news.push(NetworkEvent::Own(self.table.own().clone()));
+        }
+        self.tell(news).await;
     }
 
-    async fn look_up_routes(&mut self) {
-        for (address, watched) in &mut self.watched {
-            watched.route = route::look_up(&self.requests, *address).await;
+    async fn fulfil(&mut self, wishes: HashMap<IpAddr, Wish>) {
+        let mut new = BTreeSet::new();
+        for (address, wish) in wishes {
+            match wish {
+                Wish::Forget => self.watched.forget(address),
+                Wish::Watch => {
+                    if self.watched.watch(address) {
+                        new.insert(address);
+                    }
+                }
+            }
+        }
+        self.look_up_routes(new).await;
+        self.ask().await;
+    }
+
+    async fn tick(&mut self) {
+        let outdated = self.watched.take_outdated();
+        self.look_up_routes(outdated).await;
+        self.ask().await;
+    }
+
+    async fn look_up_routes(&mut self, addresses: BTreeSet<IpAddr>) {
+        let requests = &self.requests;
+        let look_up = |address| {
+            let requests = requests.clone();
+            async move { (address, route::look_up(requests, address).await) }
+        };
+        let found = stream::iter(addresses).map(look_up).buffer_unordered(LOOK_UPS);
+        for (address, route) in found.collect::<Vec<_>>().await {
+            self.watched.set_route(address, route);
         }
     }
 
-    /// Has the kernel ask for the neighbours that are missing, and tells what is new.
-    async fn resolve(&mut self) {
-        let now = Instant::now();
-        for (&address, watched) in &mut self.watched {
-            if let Some((ifindex, neighbour)) = watched.question(&self.table, now) {
-                ask(&self.requests, ifindex, neighbour).await;
-            }
-            if let Some(resolution) = watched.news(&self.table, now) {
-                let event = NetworkEvent::NextHop { address, resolution };
-                tell(&self.events, [event]).await;
+    async fn ask(&mut self) {
+        let questions = self.watched.questions(&self.table, Instant::now());
+        ask::put(&self.requests, questions).await;
+    }
+
+    async fn tell(&self, news: Vec<NetworkEvent>) {
+        for event in news {
+            if self.events.send(event).await.is_err() {
+                return;
             }
         }
     }
@@ -142,29 +171,4 @@ impl Follower {
 
 fn connect() -> Result<Handle> {
     netlink::connect().context("cannot open a netlink socket")
-}
-
-/// Has the kernel resolve a neighbour, or check one that it has not heard of lately. To "use" an
-/// entry is what the kernel does itself when it sends a packet.
-async fn ask(netlink: &Handle, ifindex: u32, neighbour: IpAddr) {
-    let used = netlink
-        .neighbours()
-        .add(ifindex, neighbour)
-        .state(NeighbourState::None)
-        .flags(NeighbourFlags::Use)
-        .replace();
-    if let Err(error) = used.execute().await {
-        log::debug!("cannot have {neighbour} resolved: {error}");
-    }
-}
-
-async fn tell(
-    listener: &mpsc::Sender<NetworkEvent>,
-    news: impl IntoIterator<Item = NetworkEvent, IntoIter: Send>,
-) {
-    for event in news {
-        if listener.send(event).await.is_err() {
-            return;
-        }
-    }
 }

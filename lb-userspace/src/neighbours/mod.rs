@@ -1,26 +1,30 @@
 //! Where packets to an address go: follows the kernel's links, routes and neighbours by rtnetlink,
-//! and has the kernel resolve the neighbours that it does not know.
+//! has the kernel resolve the neighbours that it does not know, and keeps asking those that it
+//! knows, so that one whose MAC address changes without a word is found out.
 
+mod ask;
 mod feed;
 mod follower;
+mod hops;
 mod query;
 mod route;
 mod table;
 mod watched;
+mod wishes;
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     net::IpAddr,
 };
 
 use anyhow::Result;
-use tokio::{
-    sync::{mpsc, watch},
-    task::JoinHandle,
-};
+use tokio::{sync::mpsc, task::JoinHandle};
 
-use self::follower::Follower;
 pub use self::query::{XdpAttached, XdpMode, interface, local_addresses, xdp_attached};
+use self::{
+    follower::Follower,
+    wishes::{Wish, Wishes},
+};
 
 /// How a frame reaches an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,22 +59,27 @@ pub struct Interface {
     pub up: bool,
 }
 
+/// This host's own addresses, each with the index of the interface that it is on.
+pub type OwnAddresses = BTreeSet<(u32, IpAddr)>;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetworkEvent {
-    /// A watched address has another resolution than was told, or its first.
+    /// A watched address has another resolution than was told, or is told again.
     NextHop { address: IpAddr, resolution: Resolution },
     /// An interface has appeared or has changed.
     Link(Interface),
     /// An interface is gone; this is what it last was.
     LinkGone(Interface),
+    /// All addresses of this host, as they are now.
+    Own(OwnAddresses),
 }
 
 /// Follows the network until it is dropped.
 #[derive(Debug)]
 pub struct Neighbours {
-    /// How often each address is to be watched.
-    wanted: HashMap<IpAddr, usize>,
-    watched: watch::Sender<HashSet<IpAddr>>,
+    /// How often each address is watched.
+    watched: HashMap<IpAddr, usize>,
+    wishes: Wishes,
     task: JoinHandle<()>,
 }
 
@@ -78,30 +87,36 @@ impl Neighbours {
     /// Starts to follow the calling thread's network namespace. To be called within a tokio
     /// runtime.
     pub fn start(events: mpsc::Sender<NetworkEvent>) -> Result<Self> {
-        let (watched, receiver) = watch::channel(HashSet::new());
-        let follower = Follower::start(receiver, events)?;
+        let wishes = Wishes::default();
+        let follower = Follower::start(wishes.clone(), events)?;
         let task = tokio::spawn(follower.run());
-        Ok(Self { wanted: HashMap::new(), watched, task })
+        Ok(Self { watched: HashMap::new(), wishes, task })
     }
 
-    /// Watches an address, once more. One whose neighbour the kernel has asked for in vain, which
-    /// takes three seconds, is told to be unresolved and asked for again every second.
+    /// Watches an address until it is forgotten as often as it was watched. One whose neighbour has
+    /// not answered for three seconds is told to be unresolved, and asked for again every second.
     pub fn watch(&mut self, address: IpAddr) {
-        let wanted = self.wanted.entry(address).or_default();
-        *wanted += 1;
-        if *wanted == 1 {
-            self.watched.send_if_modified(|watched| watched.insert(address));
+        let count = self.watched.entry(address).or_default();
+        *count += 1;
+        if *count == 1 {
+            self.wishes.make([(address, Wish::Watch)]);
         }
     }
 
-    /// Watches an address once less.
     pub fn forget(&mut self, address: IpAddr) {
-        let Some(wanted) = self.wanted.get_mut(&address) else { return };
-        *wanted -= 1;
-        if *wanted == 0 {
-            self.wanted.remove(&address);
-            self.watched.send_if_modified(|watched| watched.remove(&address));
+        let Entry::Occupied(mut count) = self.watched.entry(address) else {
+            return;
+        };
+        *count.get_mut() -= 1;
+        if *count.get() == 0 {
+            count.remove();
+            self.wishes.make([(address, Wish::Forget)]);
         }
+    }
+
+    /// Has the resolutions of all watched addresses told once more.
+    pub fn tell_again(&self) {
+        self.wishes.make(self.watched.keys().map(|address| (*address, Wish::Watch)));
     }
 }
 

@@ -1,15 +1,10 @@
 //! Questions to the kernel about the network as it is now.
 
-use std::{collections::HashSet, net::IpAddr};
-
 use anyhow::{Context as _, Result};
 use futures_util::TryStreamExt as _;
-use rtnetlink::packet_route::{
-    address::{AddressAttribute, AddressMessage},
-    link::{LinkAttribute, LinkXdp},
-};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp};
 
-use super::{Interface, table};
+use super::{Interface, OwnAddresses, table};
 use crate::netlink;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +24,12 @@ pub struct XdpAttached {
     pub program_id: u32,
 }
 
-/// This host's own addresses, each with the index of the interface that it is on.
-pub async fn local_addresses() -> Result<HashSet<(u32, IpAddr)>> {
+/// This host's own addresses.
+pub async fn local_addresses() -> Result<OwnAddresses> {
     let netlink = netlink::connect()?;
     let addresses = netlink.address().get().execute();
     addresses
-        .try_filter_map(async |message| Ok(local(&message)))
+        .try_filter_map(async |message| Ok(table::own(&message)))
         .try_collect()
         .await
         .context("cannot read this host's addresses")
@@ -57,19 +52,6 @@ pub async fn xdp_attached(ifindex: u32) -> Result<Option<XdpAttached>> {
         .with_context(|| format!("cannot read the interface {ifindex}"))?;
     let attributes = link.map(|link| link.attributes).unwrap_or_default();
     Ok(attributes.iter().find_map(xdp))
-}
-
-/// A point-to-point link has its peer's address as the other one.
-fn local(message: &AddressMessage) -> Option<(u32, IpAddr)> {
-    let mut address = None;
-    for attribute in &message.attributes {
-        match attribute {
-            AddressAttribute::Local(local) => return Some((message.header.index, *local)),
-            AddressAttribute::Address(other) => address = Some(*other),
-            _ => {}
-        }
-    }
-    Some((message.header.index, address?))
 }
 
 fn xdp(attribute: &LinkAttribute) -> Option<XdpAttached> {

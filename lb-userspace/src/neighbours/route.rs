@@ -7,6 +7,7 @@ use rtnetlink::{
     packet_route::route::{RouteAddress, RouteAttribute, RouteMessage, RouteType, RouteVia},
 };
 
+use super::table::NeighbourId;
 use crate::netlink;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +19,19 @@ pub(super) struct Route {
     pub(super) source: IpAddr,
 }
 
+impl Route {
+    /// Whose MAC address frames need.
+    pub(super) fn next(&self) -> NeighbourId {
+        (self.ifindex, self.neighbour)
+    }
+}
+
 /// Asks the kernel, so that its rules, tables and preferences all count.
 ///
 /// # Errors
 ///
 /// Why there is no way to the address, for people.
-pub(super) async fn look_up(netlink: &Handle, address: IpAddr) -> Result<Route, String> {
+pub(super) async fn look_up(netlink: Handle, address: IpAddr) -> Result<Route, String> {
     let answer = netlink.route().get(question(address)).execute();
     match netlink::first(answer, &[libc::ENETUNREACH, libc::EHOSTUNREACH]).await {
         Ok(Some(route)) => read(&route, address),

@@ -1,37 +1,63 @@
-//! The kernel's links and neighbours, as far as it has told of them.
+//! The kernel's links, neighbours and own addresses, as far as it has told of them.
 
 use std::{
     collections::{BTreeMap, HashMap},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use futures_util::TryStreamExt as _;
+use ipnet::IpNet;
 use rtnetlink::{
     Error, Handle,
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
+        address::{AddressAttribute, AddressMessage},
         link::{LinkAttribute, LinkFlags, LinkLayerType, LinkMessage},
-        neighbour::{NeighbourAddress, NeighbourAttribute, NeighbourMessage, NeighbourState},
+        neighbour::{
+            NeighbourAddress, NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState,
+        },
+        route::{RouteAddress, RouteAttribute, RouteMessage},
     },
 };
 
-use super::{Interface, NetworkEvent};
+use super::{Interface, NetworkEvent, OwnAddresses};
 
 pub(super) type Mac = [u8; 6];
 
 /// By index.
 pub(super) type Links = BTreeMap<u32, Interface>;
 
+/// Who a neighbour is: its address, and the index of the interface that it is behind.
+pub(super) type NeighbourId = (u32, IpAddr);
+
 #[derive(Debug, Default)]
 pub(super) struct Table {
     links: Links,
-    neighbours: HashMap<(u32, IpAddr), Neighbour>,
+    neighbours: HashMap<NeighbourId, Neighbour>,
+    own: OwnAddresses,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Neighbour {
     pub(super) state: NeighbourState,
-    pub(super) mac: Option<Mac>,
+    /// Whether somebody else than the kernel's own ARP says where it is.
+    pub(super) is_fixed: bool,
+    mac: Option<Mac>,
+}
+
+/// What may be otherwise after a change.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    Nothing,
+    /// The MAC address of a neighbour.
+    Neighbour(NeighbourId),
+    /// The routes to these addresses.
+    Routes(IpNet),
+    AllRoutes,
+    /// This host's own addresses, and all routes.
+    Own,
+    /// All routes, and what has become of an interface.
+    Link(NetworkEvent),
 }
 
 impl Table {
@@ -46,47 +72,99 @@ impl Table {
         while let Some(neighbour) = neighbours.try_next().await? {
             table.apply(RouteNetlinkMessage::NewNeighbour(neighbour));
         }
+        let mut addresses = netlink.address().get().execute();
+        while let Some(address) = addresses.try_next().await? {
+            table.apply(RouteNetlinkMessage::NewAddress(address));
+        }
         Ok(table)
     }
 
-    /// Takes a change in. Returns whether routes may be others after it.
-    pub(super) fn apply(&mut self, change: RouteNetlinkMessage) -> bool {
+    pub(super) fn apply(&mut self, change: RouteNetlinkMessage) -> Effect {
         match change {
-            RouteNetlinkMessage::NewLink(message) => {
-                let Some(link) = interface(&message) else {
-                    return false;
-                };
-                self.links.insert(link.ifindex, link);
-                true
-            }
-            RouteNetlinkMessage::DelLink(message) => {
-                is_whole(&message) && self.links.remove(&message.header.index).is_some()
-            }
+            RouteNetlinkMessage::NewLink(message) => self.link_is(&message),
+            RouteNetlinkMessage::DelLink(message) => self.link_is_gone(&message),
             RouteNetlinkMessage::NewNeighbour(message) => {
-                self.neighbours.extend(neighbour(&message));
-                false
+                neighbour(&message).map_or(Effect::Nothing, |(id, now)| {
+                    let before = self.neighbours.insert(id, now);
+                    effect_on_neighbour(id, before, Some(now))
+                })
             }
-            RouteNetlinkMessage::DelNeighbour(message) => {
-                if let Some((key, _)) = neighbour(&message) {
-                    self.neighbours.remove(&key);
-                }
-                false
+            RouteNetlinkMessage::DelNeighbour(message) => neighbour(&message)
+                .map_or(Effect::Nothing, |(id, _)| {
+                    effect_on_neighbour(id, self.neighbours.remove(&id), None)
+                }),
+            RouteNetlinkMessage::NewAddress(message) => {
+                let is_new = own(&message).is_some_and(|address| self.own.insert(address));
+                if is_new { Effect::Own } else { Effect::Nothing }
             }
-            _ => true,
+            RouteNetlinkMessage::DelAddress(message) => {
+                let was_there = own(&message).is_some_and(|address| self.own.remove(&address));
+                if was_there { Effect::Own } else { Effect::Nothing }
+            }
+            RouteNetlinkMessage::NewRoute(message) | RouteNetlinkMessage::DelRoute(message) => {
+                destination(&message).map_or(Effect::Nothing, Effect::Routes)
+            }
+            _ => Effect::AllRoutes,
         }
+    }
+
+    fn link_is(&mut self, message: &LinkMessage) -> Effect {
+        let Some(link) = interface(message) else {
+            return Effect::Nothing;
+        };
+        let before = self.links.insert(link.ifindex, link.clone());
+        if before.as_ref() == Some(&link) {
+            return Effect::Nothing;
+        }
+        Effect::Link(NetworkEvent::Link(link))
+    }
+
+    fn link_is_gone(&mut self, message: &LinkMessage) -> Effect {
+        if !is_whole(message) {
+            return Effect::Nothing;
+        }
+        let gone = self.links.remove(&message.header.index);
+        gone.map_or(Effect::Nothing, |link| Effect::Link(NetworkEvent::LinkGone(link)))
     }
 
     pub(super) fn link(&self, ifindex: u32) -> Option<&Interface> {
         self.links.get(&ifindex)
     }
 
-    pub(super) fn neighbour(&self, ifindex: u32, address: IpAddr) -> Option<Neighbour> {
-        self.neighbours.get(&(ifindex, address)).copied()
+    pub(super) fn neighbour(&self, id: NeighbourId) -> Option<Neighbour> {
+        self.neighbours.get(&id).copied()
+    }
+
+    /// Where frames to a neighbour go.
+    pub(super) fn mac(&self, id: NeighbourId) -> Option<Mac> {
+        self.neighbour(id)?.mac()
     }
 
     pub(super) fn links(&self) -> &Links {
         &self.links
     }
+
+    pub(super) fn own(&self) -> &OwnAddresses {
+        &self.own
+    }
+}
+
+impl Neighbour {
+    fn mac(self) -> Option<Mac> {
+        match self.state {
+            NeighbourState::None | NeighbourState::Incomplete | NeighbourState::Failed => None,
+            _ => self.mac,
+        }
+    }
+}
+
+fn effect_on_neighbour(
+    id: NeighbourId,
+    before: Option<Neighbour>,
+    now: Option<Neighbour>,
+) -> Effect {
+    let mac = |neighbour: Option<Neighbour>| neighbour.and_then(Neighbour::mac);
+    if mac(before) == mac(now) { Effect::Nothing } else { Effect::Neighbour(id) }
 }
 
 /// What has become of interfaces.
@@ -131,7 +209,25 @@ fn is_whole(message: &LinkMessage) -> bool {
     message.header.interface_family == AddressFamily::Unspec
 }
 
-fn neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Neighbour)> {
+/// One of this host's own addresses. A point-to-point link has its peer's as the other one.
+pub(super) fn own(message: &AddressMessage) -> Option<(u32, IpAddr)> {
+    let mut address = None;
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(local) => return Some((message.header.index, *local)),
+            AddressAttribute::Address(other) => address = Some(*other),
+            _ => {}
+        }
+    }
+    Some((message.header.index, address?))
+}
+
+fn neighbour(message: &NeighbourMessage) -> Option<(NeighbourId, Neighbour)> {
+    let header = &message.header;
+    // A bridge's own entries name the address of a tunnel's end.
+    if !matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6) {
+        return None;
+    }
     let mut address = None;
     let mut mac = None;
     for attribute in &message.attributes {
@@ -148,6 +244,21 @@ fn neighbour(message: &NeighbourMessage) -> Option<((u32, IpAddr), Neighbour)> {
             _ => {}
         }
     }
-    let state = message.header.state;
-    Some(((message.header.ifindex, address?), Neighbour { state, mac }))
+    let is_fixed = matches!(header.state, NeighbourState::Permanent | NeighbourState::Noarp)
+        || header.flags.contains(NeighbourFlags::ExtLearned);
+    Some(((header.ifindex, address?), Neighbour { state: header.state, is_fixed, mac }))
+}
+
+fn destination(message: &RouteMessage) -> Option<IpNet> {
+    let named = message.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Destination(RouteAddress::Inet(address)) => Some((*address).into()),
+        RouteAttribute::Destination(RouteAddress::Inet6(address)) => Some((*address).into()),
+        _ => None,
+    });
+    let address = match message.header.address_family {
+        AddressFamily::Inet => named.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
+        AddressFamily::Inet6 => named.unwrap_or(Ipv6Addr::UNSPECIFIED.into()),
+        _ => return None,
+    };
+    IpNet::new(address, message.header.destination_prefix_length).ok()
 }

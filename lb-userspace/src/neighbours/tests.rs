@@ -4,7 +4,7 @@ use std::{
 };
 
 use rtnetlink::{LinkUnspec, RouteMessageBuilder, packet_route::route::RouteMessage};
-use tokio::time;
+use tokio::{sync::mpsc, time};
 
 use super::*;
 use crate::bed::{Bed, Host, Namespace};
@@ -68,23 +68,44 @@ fn root_a_neighbour_that_comes_late_is_found() {
 
 #[test]
 #[ignore = "needs root"]
-fn root_a_new_mac_is_noticed() {
+fn root_a_new_mac_is_noticed_be_it_announced_or_not() {
     let bed = Bed::two_arm("t-mac", 1).unwrap();
     let Host { namespace, address } = &bed.backends()[0];
-    namespace.set_sysctl("net.ipv4.conf.eth0.arp_notify", "1").unwrap();
     follow(&bed, async |network| {
         network.watch(&[*address]);
         hop(network.next_resolution().await.1);
 
-        let new = [2, 0, 0, 0, 0, 0xab];
-        let change = LinkUnspec::new_with_name("eth0").address(new.to_vec());
-        namespace
-            .configure(async |netlink| Ok(netlink.link().change(change.build()).execute().await?))
-            .unwrap();
-        let changed = Instant::now();
-        let hop = hop(network.next_resolution().await.1);
-        assert_eq!(hop.dst_mac, new);
-        assert!(changed.elapsed() < Duration::from_secs(1));
+        for (last, announced) in [(1, "1"), (2, "0"), (3, "0"), (4, "1")] {
+            namespace.set_sysctl("net.ipv4.conf.eth0.arp_notify", announced).unwrap();
+            let new = [2, 0, 0, 0, 0xab, last];
+            let change = LinkUnspec::new_with_name("eth0").address(new.to_vec());
+            namespace
+                .configure(async |netlink| {
+                    Ok(netlink.link().change(change.build()).execute().await?)
+                })
+                .unwrap();
+            let changed = Instant::now();
+            let hop = hop(network.next_resolution().await.1);
+            assert_eq!(hop.dst_mac, new);
+            assert!(changed.elapsed() < Duration::from_secs(1), "{:?}", changed.elapsed());
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_own_addresses_are_followed() {
+    let bed = Bed::two_arm("t-own", 1).unwrap();
+    let more = Ipv4Addr::new(10, 0, 0, 2);
+    follow(&bed, async |network| {
+        bed.balancer().add_address("eth1", more, 24).unwrap();
+        loop {
+            if let NetworkEvent::Own(own) = network.next().await
+                && own.iter().any(|(_, address)| *address == more)
+            {
+                break;
+            }
+        }
     });
 }
 
@@ -143,7 +164,7 @@ fn root_a_burst_of_changes_loses_nothing() {
         network.watch(&[REMOTE]);
         hop(network.next_resolution().await.1);
 
-        // This blocks the follower, so that its buffer overflows and the last change is lost.
+        // This thread is the follower's, so that its buffer overflows and the last change is lost.
         balancer
             .configure(async |netlink| {
                 for n in 0..8192 {

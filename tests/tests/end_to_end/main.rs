@@ -11,4 +11,5 @@ mod health;
 mod host;
 mod lifecycle;
 mod refusals;
+mod resilience;
 mod sharing;
