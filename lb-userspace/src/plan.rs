@@ -6,6 +6,7 @@ use anyhow::Result;
 use lb_common::{
     backend::Backend,
     ring::Ring,
+    schedule::Scheduler,
     service::{Service, ServiceKey},
     snat::Source,
 };
@@ -26,6 +27,7 @@ pub struct Image {
 pub struct ServiceImage {
     pub id: u32,
     pub ring: Ring,
+    pub scheduler: Scheduler,
     /// What the ring's slots hold.
     pub slots: Vec<u32>,
 }
@@ -45,6 +47,7 @@ pub enum Op {
 #[derive(Clone, Debug)]
 pub struct Wanted {
     pub id: u32,
+    pub scheduler: Scheduler,
     pub slots: Vec<u32>,
 }
 
@@ -92,9 +95,11 @@ fn place_rings(
 ) -> Result<BTreeMap<ServiceKey, ServiceImage>> {
     let mut placed = BTreeMap::new();
     let mut left = Vec::new();
-    for (key, Wanted { id, slots }) in wanted {
+    for (key, Wanted { id, scheduler, slots }) in wanted {
         let old = current.services.get(&key);
-        if let Some(old) = old.filter(|old| old.id == id && old.slots == slots) {
+        if let Some(old) =
+            old.filter(|old| (old.id, old.scheduler) == (id, scheduler) && old.slots == slots)
+        {
             placed.insert(key, old.clone());
             continue;
         }
@@ -111,8 +116,11 @@ fn place_rings(
         if length > 0 {
             ops.push(Op::WriteSlots { offset: ring.offset, slots: slots.clone() });
         }
-        ops.push(Op::SetService { key, service: Service { ring, id, reserved: 0 } });
-        placed.insert(key, ServiceImage { id, ring, slots });
+        ops.push(Op::SetService {
+            key,
+            service: Service { ring, id, scheduler: scheduler.number() },
+        });
+        placed.insert(key, ServiceImage { id, ring, scheduler, slots });
     }
     for old in left.into_iter().filter_map(|(_, old)| old) {
         arena.free(old, now);

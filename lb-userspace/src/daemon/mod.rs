@@ -30,7 +30,7 @@ use crate::{
     arena::Arena,
     config::{self, Config, Loaded},
     control::{self, Request},
-    dataplane::{self, Census, Dataplane, Expiry, Sweeper},
+    dataplane::{self, Census, Dataplane, Expiry},
     health::{Checker, HealthEvent, Target},
     neighbours::{self, Neighbours, NetworkEvent},
     plan::{self, Image, Wanted},
@@ -137,7 +137,7 @@ impl Daemon {
             arena.claim(service.ring);
         }
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
-        let flows = dataplane.flows();
+        let sweeper = dataplane.sweeper()?;
         let mut daemon = Self {
             file,
             started: Timestamp::now(),
@@ -147,7 +147,7 @@ impl Daemon {
             arena,
             image,
             census: Census::default(),
-            walks: Walks::new(Sweeper::new(flows), walks),
+            walks: Walks::new(sweeper, walks),
             checker,
             neighbours,
             config,
@@ -179,8 +179,9 @@ impl Daemon {
     fn commit(&mut self) -> Result<()> {
         let services = self.state.services.iter();
         let wanted = services.map(|service| {
-            let slots = ring::round_robin(&service.members());
-            (service.key(), Wanted { id: service.id, slots })
+            let scheduler = service.spec.scheduler;
+            let slots = ring::build(scheduler, &service.members());
+            (service.key(), Wanted { id: service.id, scheduler: scheduler.into(), slots })
         });
         let (ops, image) = plan::plan(
             &self.image,

@@ -14,6 +14,7 @@ use crate::{
     dataplane::Adopted,
     model::{self, Admin, Health, Probe},
     plan::ServiceImage,
+    ring::Member,
 };
 
 #[derive(Clone, Debug)]
@@ -162,13 +163,13 @@ impl Service {
         key(&self.spec)
     }
 
-    /// Ids and weights of the backends that take new connections: backups only if nobody else can.
+    /// The backends that take new connections: backups only if nobody else can.
     #[must_use]
-    pub fn members(&self) -> Vec<(u32, u16)> {
+    pub fn members(&self) -> Vec<Member> {
         let tier = |backup| {
             let able = self.backends.iter().filter(|backend| backend.is_able());
             let tier = able.filter(move |backend| backend.spec.backup == backup);
-            tier.map(|backend| (backend.id, backend.spec.weight)).collect::<Vec<_>>()
+            tier.map(Backend::as_member).collect::<Vec<_>>()
         };
         let first = tier(false);
         if first.is_empty() { tier(true) } else { first }
@@ -180,6 +181,10 @@ impl Backend {
     #[must_use]
     pub fn is_able(&self) -> bool {
         self.spec.admin == Admin::Enabled && self.health == Health::Up && self.way.is_ok()
+    }
+
+    fn as_member(&self) -> Member {
+        Member { id: self.id, address: self.spec.address, weight: self.spec.weight }
     }
 
     /// Whether its health is watched.

@@ -7,11 +7,12 @@ use aya::maps::{Array, HashMap};
 use lb_common::{
     backend::Backend,
     limits,
+    schedule::Scheduler,
     service::{Service, ServiceKey},
     snat::Source,
 };
 
-use super::{BACKENDS, Dataplane, RINGS, SERVICES, SNAT_SOURCES};
+use super::{BACKENDS, Dataplane, SERVICES, SNAT_SOURCES};
 use crate::plan::{Image, ServiceImage};
 
 /// The maps as they were found.
@@ -28,14 +29,13 @@ impl Dataplane {
 
     fn adopt_services(&self) -> Result<BTreeMap<ServiceKey, ServiceImage>> {
         let services: HashMap<_, ServiceKey, Service> = self.map(SERVICES)?.try_into()?;
-        let rings: Array<_, u32> = self.map(RINGS)?.try_into()?;
         let mut adopted = BTreeMap::new();
         for entry in &services {
-            let (key, Service { ring, id, .. }) = entry.context("cannot read the services")?;
-            let places = ring.offset..ring.offset + ring.length;
-            let slots = places.map(|place| rings.get(&place, 0)).collect::<Result<_, _>>();
-            let slots = slots.context("cannot read a ring")?;
-            adopted.insert(key, ServiceImage { id, ring, slots });
+            let (key, service) = entry.context("cannot read the services")?;
+            let Service { ring, id, scheduler } = service;
+            let scheduler = Scheduler::from_number(scheduler);
+            let slots = self.rings.read(ring);
+            adopted.insert(key, ServiceImage { id, ring, scheduler, slots });
         }
         Ok(adopted)
     }
