@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use lb_common::ring::Ring;
+use lb_common::{limits, ring::Ring};
+
+use crate::plan::Image;
 
 /// How long a freed region rests: far longer than any packet that has just read its whereabouts
 /// can still be on its way to its slots.
@@ -21,6 +23,14 @@ impl Arena {
     #[must_use]
     pub fn new(size: u32) -> Self {
         Self { size, taken: Vec::new(), resting: Vec::new() }
+    }
+
+    /// With the regions taken that are in use.
+    #[must_use]
+    pub fn of(image: &Image) -> Self {
+        let mut arena = Self::new(limits::RING_SLOTS);
+        image.services.values().for_each(|service| arena.claim(service.ring));
+        arena
     }
 
     /// Marks a region as taken that was given out before this process began.
@@ -58,9 +68,12 @@ impl Arena {
     }
 
     pub fn free(&mut self, ring: Ring, now: Instant) {
-        if ring.length > 0 {
-            self.resting.push((now, ring));
-        }
+        self.free_all([ring], now);
+    }
+
+    pub fn free_all(&mut self, rings: impl IntoIterator<Item = Ring>, now: Instant) {
+        let rings = rings.into_iter().filter(|ring| ring.length > 0);
+        self.resting.extend(rings.map(|ring| (now, ring)));
     }
 
     fn reclaim(&mut self, now: Instant) {

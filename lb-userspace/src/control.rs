@@ -8,6 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     connections::Listing,
+    desired::Step,
     model::{Admin, Backend, Health, Mode, Protocol, Scheduler},
 };
 
@@ -18,13 +19,56 @@ pub enum Request {
     Services(Reply<Vec<ServiceView>>),
     Stats(Reply<Stats>),
     Connections(Reply<Listing>),
-    Change(Change, Reply<ServiceView>),
+    /// The changed service, if it still is; by whom it is changed.
+    Change(Change, String, Reply<Option<ServiceView>>),
+    Plan(Proposal, Reply<Plan>),
+    Apply(Proposal, String, Reply<Plan>),
+    History(Reply<Vec<VersionView>>),
+    /// What a version has changed.
+    Version(u64, Reply<Plan>),
+    /// To this version, or to the one before the present one.
+    Rollback(Option<u64>, String, Reply<Plan>),
+}
+
+/// The text of a configuration file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proposal {
+    /// For people: where the text is from.
+    pub path: String,
+    pub text: String,
+}
+
+/// What a change does, or would do.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// Of the document: the present one, or the one that the change has made.
+    pub version: u64,
+    pub steps: Vec<Step>,
+    /// Why the running daemon cannot do it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
+/// A version of the document.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionView {
+    pub version: u64,
+    pub at: Timestamp,
+    pub by: String,
+    pub what: String,
 }
 
 pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
+/// Keys of the file's `[[service]]`, with their values.
+pub type Keys = serde_json::Map<String, serde_json::Value>;
+
 #[derive(Clone, Debug)]
 pub enum Change {
+    AddService { name: String, keys: Keys },
+    SetService { name: String, keys: Keys },
+    RemoveService { name: String },
     AddBackend { service: String, backend: Backend },
     SetBackend { service: String, address: SocketAddr, settings: Settings },
     RemoveBackend { service: String, address: SocketAddr },
@@ -40,6 +84,9 @@ pub struct Settings {
     pub backup: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<Admin>,
+    /// When draining ends; only with `admin`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
 }
 
 /// Why a request was not carried out.
@@ -79,9 +126,33 @@ impl Handle {
         self.ask(Request::Connections).await
     }
 
-    /// The service as it is after the change.
-    pub async fn change(&self, change: Change) -> Result<ServiceView, Refusal> {
-        self.ask(|reply| Request::Change(change, reply)).await
+    /// The service as it is after the change, if it still is.
+    pub async fn change(&self, change: Change, by: String) -> Result<Option<ServiceView>, Refusal> {
+        self.ask(|reply| Request::Change(change, by, reply)).await
+    }
+
+    /// What a configuration file would change.
+    pub async fn plan(&self, proposal: Proposal) -> Result<Plan, Refusal> {
+        self.ask(|reply| Request::Plan(proposal, reply)).await
+    }
+
+    pub async fn apply(&self, proposal: Proposal, by: String) -> Result<Plan, Refusal> {
+        self.ask(|reply| Request::Apply(proposal, by, reply)).await
+    }
+
+    /// The newest version first.
+    pub async fn history(&self) -> Result<Vec<VersionView>, Refusal> {
+        self.ask(Request::History).await
+    }
+
+    /// What a version has changed.
+    pub async fn version(&self, number: u64) -> Result<Plan, Refusal> {
+        self.ask(|reply| Request::Version(number, reply)).await
+    }
+
+    /// To this version, or to the one before the present one.
+    pub async fn rollback(&self, to: Option<u64>, by: String) -> Result<Plan, Refusal> {
+        self.ask(|reply| Request::Rollback(to, by, reply)).await
     }
 
     async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refusal> {
@@ -96,7 +167,10 @@ impl Change {
     #[must_use]
     pub fn service(&self) -> &str {
         match self {
-            Self::AddBackend { service, .. }
+            Self::AddService { name: service, .. }
+            | Self::SetService { name: service, .. }
+            | Self::RemoveService { name: service }
+            | Self::AddBackend { service, .. }
             | Self::SetBackend { service, .. }
             | Self::RemoveBackend { service, .. } => service,
         }
@@ -106,6 +180,13 @@ impl Change {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::AddService { name, .. } => write!(f, "{name} added"),
+            Self::RemoveService { name } => write!(f, "{name} removed"),
+            Self::SetService { name, keys } => {
+                let keys: Vec<_> =
+                    keys.iter().map(|(key, value)| format!("{key} {value}")).collect();
+                write!(f, "{name} set to {}", keys.join(", "))
+            }
             Self::AddBackend { service, backend } => {
                 write!(f, "{service}: {} added with weight {}", backend.address, backend.weight)
             }

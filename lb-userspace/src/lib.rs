@@ -10,6 +10,7 @@ pub mod control;
 pub mod daemon;
 pub mod dataplane;
 mod demo;
+pub mod desired;
 pub mod health;
 pub mod model;
 pub mod neighbours;

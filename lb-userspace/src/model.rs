@@ -1,11 +1,13 @@
 //! What an operator wants: services, their backends and how those are checked. No aya, no I/O.
 
 use std::{
+    collections::HashMap,
     fmt,
     net::{IpAddr, SocketAddr},
     time::Duration,
 };
 
+use jiff::Timestamp;
 use lb_common::schedule;
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +19,7 @@ pub enum Protocol {
 }
 
 /// Where clients connect to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Vip {
     pub address: SocketAddr,
     pub protocol: Protocol,
@@ -121,10 +123,13 @@ pub enum Probe {
     None,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthCheck {
+    #[serde(rename = "type")]
     pub probe: Probe,
+    #[serde(with = "humantime_serde")]
     pub interval: Duration,
+    #[serde(with = "humantime_serde")]
     pub timeout: Duration,
     /// Successes in a row that bring a backend that was down up again.
     pub rise: u32,
@@ -145,11 +150,15 @@ impl Default for HealthCheck {
 }
 
 /// How long an idle connection is remembered, by its TCP state.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
+    #[serde(with = "humantime_serde")]
     pub half_open: Duration,
+    #[serde(with = "humantime_serde")]
     pub established: Duration,
+    #[serde(with = "humantime_serde")]
     pub closing: Duration,
+    #[serde(with = "humantime_serde")]
     pub closed: Duration,
 }
 
@@ -166,26 +175,53 @@ impl Default for Timeouts {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backend {
     pub address: SocketAddr,
     /// 1 to 65,535.
     pub weight: u16,
-    /// Takes traffic only when no other backend of the service can.
+    /// Takes traffic only when the others are too few.
     pub backup: bool,
     pub admin: Admin,
+    /// When draining ends: what is left of its connections is reset then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_until: Option<Timestamp>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Service {
-    pub name: String,
-    pub vip: Vip,
+/// What of a service has a default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
     pub mode: Mode,
     pub scheduler: Scheduler,
     pub health: HealthCheck,
     pub timeouts: Timeouts,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    pub name: String,
+    pub vip: Vip,
+    #[serde(flatten)]
+    pub policy: Policy,
     /// In configured order.
     pub backends: Vec<Backend>,
+}
+
+impl Service {
+    #[must_use]
+    pub fn backend(&self, address: SocketAddr) -> Option<&Backend> {
+        self.backends.iter().find(|backend| backend.address == address)
+    }
+
+    /// Gives its backends the orders that those of the other service have.
+    pub fn keep_orders_of(&mut self, other: &Self) {
+        let known: HashMap<_, _> = other.backends.iter().map(|one| (one.address, one)).collect();
+        for backend in &mut self.backends {
+            if let Some(known) = known.get(&backend.address) {
+                (backend.admin, backend.drain_until) = (known.admin, known.drain_until);
+            }
+        }
+    }
 }
 
 /// Whether a host on a network can have this address.

@@ -1,8 +1,9 @@
 //! What the kernel's maps should hold, and in which order to change them.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use anyhow::Result;
+use imbl::{OrdMap, ordmap::DiffItem};
 use lb_common::{
     backend::Backend,
     ring::Ring,
@@ -13,23 +14,37 @@ use lb_common::{
 
 use crate::arena::Arena;
 
-/// The content of the maps that the control plane writes.
+/// The content of the maps that the control plane writes. Copies share what they have in common.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Image {
-    pub services: BTreeMap<ServiceKey, ServiceImage>,
+    pub services: OrdMap<ServiceKey, ServiceImage>,
     /// By id. Backends stay as long as connections name them.
-    pub backends: BTreeMap<u32, Backend>,
+    pub backends: OrdMap<u32, Backend>,
     /// By place in the arena.
-    pub sources: BTreeMap<u32, Source>,
+    pub sources: OrdMap<u32, Source>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceImage {
-    pub id: u32,
     pub ring: Ring,
+    pub wanted: Wanted,
+}
+
+/// A service as it should be; where its ring goes is for the plan to find.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub id: u32,
     pub scheduler: Scheduler,
     /// What the ring's slots hold.
-    pub slots: Vec<u32>,
+    pub slots: Arc<[u32]>,
+}
+
+/// What the maps should hold, but for where the rings are.
+#[derive(Clone, Debug, Default)]
+pub struct Goal {
+    pub services: OrdMap<ServiceKey, Wanted>,
+    pub backends: OrdMap<u32, Backend>,
+    pub sources: OrdMap<u32, Source>,
 }
 
 /// One write to a map.
@@ -37,106 +52,140 @@ pub struct ServiceImage {
 pub enum Op {
     SetSource { place: u32, source: Source },
     SetBackend { id: u32, backend: Backend },
-    WriteSlots { offset: u32, slots: Vec<u32> },
+    WriteSlots { offset: u32, slots: Arc<[u32]> },
     SetService { key: ServiceKey, service: Service },
     RemoveService { key: ServiceKey },
     ClearBackend { id: u32 },
 }
 
-/// A service as it should be; where its ring goes is for the plan to find.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    pub id: u32,
-    pub scheduler: Scheduler,
-    pub slots: Vec<u32>,
-}
-
 /// What to change so that `current` becomes what is wanted, in an order in which no packet ever
 /// meets half a change: sources before the backends that name them, backends before the rings,
-/// rings in free regions before the services that point at them, removals last.
+/// rings before the services that point at them, removals last.
 ///
 /// Returns the operations and the image that they make. Regions are taken from the arena here;
 /// those that are no longer used begin their rest.
 pub fn plan(
     current: &Image,
-    services: BTreeMap<ServiceKey, Wanted>,
-    backends: BTreeMap<u32, Backend>,
-    sources: BTreeMap<u32, Source>,
+    goal: &Goal,
     arena: &mut Arena,
     now: Instant,
 ) -> Result<(Vec<Op>, Image)> {
     let mut ops = Vec::new();
-    for (place, source) in changed(&current.sources, &sources) {
+    for (place, source) in changed(&current.sources, &goal.sources) {
         ops.push(Op::SetSource { place: *place, source: *source });
     }
-    for (id, backend) in changed(&current.backends, &backends) {
+    for (id, backend) in changed(&current.backends, &goal.backends) {
         ops.push(Op::SetBackend { id: *id, backend: *backend });
     }
-    let services = place_rings(current, services, arena, now, &mut ops)?;
-    for (key, old) in &current.services {
-        if !services.contains_key(key) {
-            ops.push(Op::RemoveService { key: *key });
-            arena.free(old.ring, now);
-        }
-    }
-    for id in current.backends.keys().filter(|id| !backends.contains_key(id)) {
+    let services = place_rings(current, goal, arena, now, &mut ops)?;
+    for id in gone(&current.backends, &goal.backends) {
         ops.push(Op::ClearBackend { id: *id });
     }
+    let (backends, sources) = (goal.backends.clone(), goal.sources.clone());
     Ok((ops, Image { services, backends, sources }))
 }
 
-/// Gives each service a ring: its old one if the slots are the same, else one in a free region.
+/// Gives each service that changes a ring: its own if that is as long, or else one in a free region,
+/// and takes the former ones back.
 fn place_rings(
     current: &Image,
-    wanted: BTreeMap<ServiceKey, Wanted>,
+    goal: &Goal,
     arena: &mut Arena,
     now: Instant,
     ops: &mut Vec<Op>,
-) -> Result<BTreeMap<ServiceKey, ServiceImage>> {
-    let mut placed = BTreeMap::new();
-    let mut left = Vec::new();
-    for (key, Wanted { id, scheduler, slots }) in wanted {
-        let old = current.services.get(&key);
-        if let Some(old) =
-            old.filter(|old| (old.id, old.scheduler) == (id, scheduler) && old.slots == slots)
-        {
-            placed.insert(key, old.clone());
+) -> Result<OrdMap<ServiceKey, ServiceImage>> {
+    let mut placed = current.services.clone();
+    let (mut taken, mut left) = (Vec::new(), Vec::new());
+    for (key, wanted) in &goal.services {
+        let old = current.services.get(key);
+        if old.is_some_and(|old| old.wanted == *wanted) {
             continue;
         }
-        let length = u32::try_from(slots.len())?;
-        let allocated = arena.allocate(length, now);
-        let ring = match allocated {
+        let length = u32::try_from(wanted.slots.len())?;
+        // A packet looks at slots, not at a ring: in each it finds what was there, or what will be.
+        let stays = old.map(|old| old.ring).filter(|ring| ring.length == length);
+        let ring = match stays.map_or_else(|| arena.allocate(length, now), Ok) {
             Ok(ring) => ring,
             Err(error) => {
-                give_back(&left, arena, now);
+                arena.free_all(taken, now);
                 return Err(error);
             }
         };
-        left.push((ring, old.map(|old| old.ring)));
-        if length > 0 {
-            ops.push(Op::WriteSlots { offset: ring.offset, slots: slots.clone() });
+        if stays.is_none() {
+            taken.push(ring);
+            left.extend(old.map(|old| old.ring));
         }
-        ops.push(Op::SetService {
-            key,
-            service: Service { ring, id, scheduler: scheduler.number() },
-        });
-        placed.insert(key, ServiceImage { id, ring, scheduler, slots });
+        if length > 0 {
+            ops.push(Op::WriteSlots { offset: ring.offset, slots: Arc::clone(&wanted.slots) });
+        }
+        let service = Service { ring, id: wanted.id, scheduler: wanted.scheduler.number() };
+        ops.push(Op::SetService { key: *key, service });
+        placed.insert(*key, ServiceImage { ring, wanted: wanted.clone() });
     }
-    for old in left.into_iter().filter_map(|(_, old)| old) {
-        arena.free(old, now);
+    for (key, old) in &current.services {
+        if !goal.services.contains_key(key) {
+            ops.push(Op::RemoveService { key: *key });
+            placed.remove(key);
+            left.push(old.ring);
+        }
     }
+    arena.free_all(left, now);
     Ok(placed)
 }
 
-fn give_back(taken: &[(Ring, Option<Ring>)], arena: &mut Arena, now: Instant) {
-    for (ring, _) in taken {
-        arena.free(*ring, now);
-    }
+/// What is new or other than before.
+fn changed<'a, K: Ord + Clone, V: PartialEq + Clone>(
+    current: &'a OrdMap<K, V>,
+    wanted: &'a OrdMap<K, V>,
+) -> impl Iterator<Item = (&'a K, &'a V)> {
+    current.diff(wanted).filter_map(|item| match item {
+        DiffItem::Add(key, value) | DiffItem::Update { new: (key, value), .. } => {
+            Some((key, value))
+        }
+        DiffItem::Remove(..) => None,
+    })
 }
 
-fn changed<'a, K: Ord, V: PartialEq>(
-    current: &'a BTreeMap<K, V>,
-    wanted: &'a BTreeMap<K, V>,
-) -> impl Iterator<Item = (&'a K, &'a V)> {
-    wanted.iter().filter(|(key, value)| current.get(key) != Some(value))
+fn gone<'a, K: Ord + Clone, V: PartialEq + Clone>(
+    current: &'a OrdMap<K, V>,
+    wanted: &'a OrdMap<K, V>,
+) -> impl Iterator<Item = &'a K> {
+    current.diff(wanted).filter_map(|item| match item {
+        DiffItem::Remove(key, _) => Some(key),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: ServiceKey = ServiceKey::tcp([0; 16], [0, 80]);
+
+    /// Plans for one service with these slots, and returns where its ring is.
+    fn follow(image: &mut Image, arena: &mut Arena, slots: &[u32]) -> Result<u32> {
+        let wanted = Wanted { id: 0, scheduler: Scheduler::Maglev, slots: slots.into() };
+        let goal = Goal { services: [(KEY, wanted)].into_iter().collect(), ..Goal::default() };
+        let (ops, next) = plan(image, &goal, arena, Instant::now())?;
+        let ring = next.services[&KEY].ring;
+        let service = Service { ring, id: 0, scheduler: Scheduler::Maglev.number() };
+        let expected = [
+            Op::WriteSlots { offset: ring.offset, slots: slots.into() },
+            Op::SetService { key: KEY, service },
+        ];
+        assert_eq!(ops, expected);
+        *image = next;
+        Ok(ring.offset)
+    }
+
+    #[test]
+    fn a_ring_moves_only_when_its_length_changes() {
+        let (mut image, mut arena) = (Image::default(), Arena::new(7));
+        assert_eq!(follow(&mut image, &mut arena, &[1, 2, 3]).unwrap(), 0);
+        for last in 4..100 {
+            assert_eq!(follow(&mut image, &mut arena, &[1, 2, last]).unwrap(), 0);
+        }
+        assert_eq!(follow(&mut image, &mut arena, &[1, 2, 3, 4]).unwrap(), 3);
+        assert!(follow(&mut image, &mut arena, &[1]).is_err(), "the first one still rests");
+    }
 }

@@ -55,11 +55,11 @@ async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u64) {
                 give(reply, Ok(vec![web(active)]));
                 active = active.saturating_sub(1);
             }
-            Request::Change(Change::AddBackend { .. }, reply) => {
+            Request::Change(Change::AddBackend { .. }, _, reply) => {
                 give(reply, Err(Refusal::Conflict("it is there already".to_owned())));
             }
-            Request::Change(_, reply) => give(reply, Ok(web(active))),
-            Request::Status(_) | Request::Stats(_) | Request::Connections(_) => {}
+            Request::Change(_, _, reply) => give(reply, Ok(Some(web(active)))),
+            _ => {}
         }
     }
 }

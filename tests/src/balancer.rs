@@ -30,9 +30,11 @@ const POLL: Duration = Duration::from_millis(50);
 #[must_use]
 pub fn configuration(bed: &Bed, rest: &str) -> String {
     format!(
-        "interfaces = {:?}\nbpffs = \"{}\"\n{rest}\nlimits.flows = 100_000\n[api]\nsocket = \"{}\"\n",
+        "interfaces = {:?}\nbpffs = \"{}\"\nstate_dir = \"{}\"\n{rest}\nlimits.flows = 100_000\n\
+         [api]\nsocket = \"{}\"\n",
         bed.interfaces(),
         bed.bpffs().display(),
+        bed.directory().join("state").display(),
         socket(bed).display()
     )
 }

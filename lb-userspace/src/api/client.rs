@@ -15,10 +15,10 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 
-use super::{NewBackend, Problem};
+use super::{NewBackend, Problem, Target};
 use crate::{
     connections::{Counts, Filter},
-    control::{ServiceView, Settings, Stats, Status},
+    control::{Keys, Plan, Proposal, ServiceView, Settings, Stats, Status, VersionView},
 };
 
 #[derive(Clone, Debug)]
@@ -92,6 +92,42 @@ impl Client {
 
     pub async fn service(&self, name: &str) -> Result<ServiceView, ClientError> {
         self.get(&service_path(name)).await
+    }
+
+    /// The keys are those of a table `[[service]]` of the file.
+    pub async fn add_service(&self, keys: &Keys) -> Result<ServiceView, ClientError> {
+        self.send(Method::POST, "/v1/services", keys).await
+    }
+
+    pub async fn set_service(&self, name: &str, keys: &Keys) -> Result<ServiceView, ClientError> {
+        self.send(Method::PATCH, &service_path(name), keys).await
+    }
+
+    pub async fn remove_service(&self, name: &str) -> Result<(), ClientError> {
+        self.send(Method::DELETE, &service_path(name), &()).await
+    }
+
+    /// What a configuration file would change.
+    pub async fn plan(&self, proposal: &Proposal) -> Result<Plan, ClientError> {
+        self.send(Method::POST, "/v1/plan", proposal).await
+    }
+
+    pub async fn apply(&self, proposal: &Proposal) -> Result<Plan, ClientError> {
+        self.send(Method::POST, "/v1/apply", proposal).await
+    }
+
+    /// The newest version first.
+    pub async fn history(&self) -> Result<Vec<VersionView>, ClientError> {
+        self.get("/v1/history").await
+    }
+
+    /// What a version has changed.
+    pub async fn version(&self, number: u64) -> Result<Plan, ClientError> {
+        self.get(&format!("/v1/history/{number}")).await
+    }
+
+    pub async fn rollback(&self, target: Target) -> Result<Plan, ClientError> {
+        self.send(Method::POST, "/v1/rollback", &target).await
     }
 
     pub async fn add(
@@ -175,7 +211,7 @@ async fn exchange<T: DeserializeOwned>(
         Ok(body) => body.collect().await.context(BROKEN_OFF)?.to_bytes(),
         Err(problem) => return Ok(Err(ClientError::Refused(problem))),
     };
-    let parsed = serde_json::from_slice(&body);
+    let parsed = serde_json::from_slice(if body.is_empty() { b"null" } else { &body });
     Ok(Ok(parsed.context("the daemon's answer is not understood: is it of another version?")?))
 }
 

@@ -12,7 +12,7 @@ use axum::{
 use futures_util::stream;
 use tokio::{sync::mpsc, task::spawn_blocking};
 
-use super::{Problem, routes::Query};
+use super::{Problem, extract::Query};
 use crate::{
     connections::{Counts, Filter, Listing},
     control::Handle,

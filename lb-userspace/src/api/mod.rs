@@ -2,6 +2,9 @@
 
 mod client;
 mod connections;
+mod document;
+mod extract;
+mod peer;
 mod problem;
 mod routes;
 
@@ -19,6 +22,7 @@ use tokio::{
 
 pub use self::{
     client::{Client, ClientError, Lines},
+    document::Target,
     problem::Problem,
     routes::NewBackend,
 };
@@ -82,7 +86,8 @@ pub async fn serve(
     mut stopped: watch::Receiver<()>,
 ) -> Result<()> {
     let Listener { socket, file: _file } = listener;
-    let server = axum::serve(socket, routes::router(handle));
+    let service = routes::router(handle).into_make_service_with_connect_info::<peer::Peer>();
+    let server = axum::serve(socket, service);
     tokio::select! {
         result = server => result.context("the API server has failed"),
         _ = stopped.changed() => Ok(()),

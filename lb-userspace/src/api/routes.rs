@@ -4,20 +4,24 @@ use std::net::SocketAddr;
 
 use axum::{
     Json, Router,
-    extract::{
-        self, FromRequest, FromRequestParts, Request, State,
-        rejection::{JsonRejection, PathRejection, QueryRejection},
-    },
-    http::{StatusCode, request::Parts},
-    routing::{get, post},
+    extract::{ConnectInfo, DefaultBodyLimit, State},
+    http::StatusCode,
+    routing::{get, patch, post},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Problem, connections};
+use super::{
+    Problem, connections, document,
+    extract::{Body, Path},
+    peer::Peer,
+};
 use crate::{
-    control::{Change, Handle, ServiceView, Settings, Stats, Status},
+    control::{Change, Handle, Keys, ServiceView, Settings, Stats, Status},
     model::{Admin, Backend},
 };
+
+/// In bytes: more than a configuration file of a million backends has.
+const LARGEST_BODY: usize = 256 << 20;
 
 /// The body that adds a backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,10 +40,16 @@ pub(super) fn router(handle: Handle) -> Router {
         .route("/v1/stats", get(stats))
         .route("/v1/connections", get(connections::list))
         .route("/v1/connections/count", get(connections::count))
-        .route("/v1/services", get(services))
-        .route("/v1/services/{name}", get(service))
-        .route("/v1/services/{name}/backends", post(add))
-        .route("/v1/services/{name}/backends/{address}", axum::routing::patch(set).delete(remove))
+        .route("/v1/plan", post(document::plan))
+        .route("/v1/apply", post(document::apply))
+        .route("/v1/history", get(document::history))
+        .route("/v1/history/{version}", get(document::version))
+        .route("/v1/rollback", post(document::rollback))
+        .route("/v1/services", get(services).post(add_service))
+        .route("/v1/services/{name}", get(service).patch(set_service).delete(remove_service))
+        .route("/v1/services/{name}/backends", post(add_backend))
+        .route("/v1/services/{name}/backends/{address}", patch(set_backend).delete(remove_backend))
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
@@ -69,84 +79,67 @@ async fn service(
     Ok(Json(found.ok_or_else(missing)?))
 }
 
-async fn add(
+/// The body is a table `[[service]]` of the file, in JSON.
+async fn add_service(
     State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Body(mut keys): Body<Keys>,
+) -> Result<(StatusCode, Json<Option<ServiceView>>), Problem> {
+    let name = keys.remove("name").and_then(|name| name.as_str().map(ToOwned::to_owned));
+    let missing = || Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the service has no `name`");
+    let name = name.ok_or_else(missing)?;
+    let added = handle.change(Change::AddService { name, keys }, peer.to_string()).await?;
+    Ok((StatusCode::CREATED, Json(added)))
+}
+
+/// The body has the keys of a table `[[service]]` of the file that are to change, in JSON.
+async fn set_service(
+    State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(name): Path<String>,
+    Body(keys): Body<Keys>,
+) -> Result<Json<Option<ServiceView>>, Problem> {
+    Ok(Json(handle.change(Change::SetService { name, keys }, peer.to_string()).await?))
+}
+
+async fn remove_service(
+    State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Problem> {
+    handle.change(Change::RemoveService { name }, peer.to_string()).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+async fn add_backend(
+    State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     Path(service): Path<String>,
     Body(new): Body<NewBackend>,
-) -> Result<(StatusCode, Json<ServiceView>), Problem> {
+) -> Result<(StatusCode, Json<Option<ServiceView>>), Problem> {
     let NewBackend { address, weight, backup } = new;
-    let backend = Backend { address, weight, backup, admin: Admin::Enabled };
-    let view = handle.change(Change::AddBackend { service, backend }).await?;
-    Ok((StatusCode::CREATED, Json(view)))
+    let backend = Backend { address, weight, backup, admin: Admin::Enabled, drain_until: None };
+    let change = Change::AddBackend { service, backend };
+    Ok((StatusCode::CREATED, Json(handle.change(change, peer.to_string()).await?)))
 }
 
-async fn set(
+async fn set_backend(
     State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     Path((service, address)): Path<(String, SocketAddr)>,
     Body(settings): Body<Settings>,
-) -> Result<Json<ServiceView>, Problem> {
-    Ok(Json(handle.change(Change::SetBackend { service, address, settings }).await?))
+) -> Result<Json<Option<ServiceView>>, Problem> {
+    let change = Change::SetBackend { service, address, settings };
+    Ok(Json(handle.change(change, peer.to_string()).await?))
 }
 
-async fn remove(
+async fn remove_backend(
     State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     Path((service, address)): Path<(String, SocketAddr)>,
-) -> Result<Json<ServiceView>, Problem> {
-    Ok(Json(handle.change(Change::RemoveBackend { service, address }).await?))
-}
-
-/// A JSON body; one that is none, or not of this shape, is answered by a problem document.
-struct Body<T>(T);
-
-impl<T, S> FromRequest<S> for Body<T>
-where
-    Json<T>: FromRequest<S, Rejection = JsonRejection>,
-    S: Send + Sync,
-{
-    type Rejection = Problem;
-
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match Json::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
-            Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
-        }
-    }
-}
-
-/// What the path names; a path that does not name that is answered by a problem document.
-struct Path<T>(T);
-
-impl<T, S> FromRequestParts<S> for Path<T>
-where
-    extract::Path<T>: FromRequestParts<S, Rejection = PathRejection>,
-    S: Send + Sync,
-{
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match extract::Path::from_request_parts(parts, state).await {
-            Ok(extract::Path(named)) => Ok(Self(named)),
-            Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
-        }
-    }
-}
-
-/// What the query asks for; a query that is not understood is answered by a problem document.
-pub(super) struct Query<T>(pub(super) T);
-
-impl<T, S> FromRequestParts<S> for Query<T>
-where
-    extract::Query<T>: FromRequestParts<S, Rejection = QueryRejection>,
-    S: Send + Sync,
-{
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        match extract::Query::from_request_parts(parts, state).await {
-            Ok(extract::Query(asked)) => Ok(Self(asked)),
-            Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
-        }
-    }
+) -> Result<Json<Option<ServiceView>>, Problem> {
+    let change = Change::RemoveBackend { service, address };
+    Ok(Json(handle.change(change, peer.to_string()).await?))
 }
 
 fn one() -> u16 {

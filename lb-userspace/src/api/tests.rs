@@ -62,17 +62,19 @@ async fn answer(mut requests: mpsc::Receiver<control::Request>, told: mpsc::Send
     while let Some(request) = requests.recv().await {
         match request {
             control::Request::Services(reply) => give(reply, Ok(vec![web()])),
-            control::Request::Change(change, reply) => {
+            control::Request::Change(change, by, reply) => {
+                let own = std::process::id();
+                assert!(by.ends_with(&format!("pid {own})")), "{by}");
                 let known = change.service() == "web";
                 let refusal = Refusal::NotFound(format!("no service {}", change.service()));
                 told.send(change).await.expect("the test listens");
-                give(reply, if known { Ok(web()) } else { Err(refusal) });
+                give(reply, if known { Ok(Some(web())) } else { Err(refusal) });
             }
             control::Request::Stats(reply) => give(reply, Err(Refusal::Failed("broken".into()))),
             control::Request::Connections(reply) => {
                 give(reply, Err(Refusal::Failed("no flow table".into())));
             }
-            control::Request::Status(_) => {}
+            _ => {}
         }
     }
 }
@@ -131,7 +133,8 @@ async fn what_the_client_orders_reaches_the_daemon() {
     let address = "10.0.0.12:80".parse().expect("an address");
     let new = NewBackend { address, weight: 3, backup: true };
     client.add("web", &new).await.expect("added");
-    let settings = Settings { weight: Some(7), backup: None, admin: Some(Admin::Draining) };
+    let admin = Some(Admin::Draining);
+    let settings = Settings { weight: Some(7), admin, ..Settings::default() };
     client.set("web", address, &settings).await.expect("set");
     client.remove("web", "[2001:db8::1]:80".parse().expect("an address")).await.expect("removed");
     let mut told = Vec::new();
@@ -190,6 +193,11 @@ async fn every_error_is_a_problem_document() {
         (Method::DELETE, "/v1/services/nope/backends/10.0.0.1:80", "", 404, "no service nope"),
         (Method::GET, "/v1/stats", "", 500, "broken"),
         (Method::GET, "/v1/status", "", 500, "stopping"),
+        (Method::POST, "/v1/services", r#"{"vip":"10.0.0.1:80"}"#, 422, "no `name`"),
+        (Method::POST, "/v1/services", "[]", 422, "invalid type"),
+        (Method::POST, "/v1/plan", r#"{"text":""}"#, 422, "path"),
+        (Method::POST, "/v1/rollback", r#"{"version":-1}"#, 422, "-1"),
+        (Method::GET, "/v1/history/last", "", 400, "last"),
     ];
     for (method, path, body, status, word) in cases {
         let answer = bed.send(method, path, body).await;

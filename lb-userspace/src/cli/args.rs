@@ -4,8 +4,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
+use serde_json::Value;
 
-use crate::connections::{ClientFilter, ConnectionState};
+use crate::{
+    connections::{ClientFilter, ConnectionState},
+    control::Keys,
+};
 
 /// A Layer-4 TCP load balancer in XDP.
 #[derive(Debug, Parser)]
@@ -57,15 +61,48 @@ pub(super) enum Verb {
         #[command(flatten)]
         output: Output,
     },
-    /// Show services.
+    /// Show and change services.
     Service {
         #[command(subcommand)]
         verb: ServiceVerb,
     },
-    /// Show and change backends. Changes hold until the file is loaded again.
+    /// Show and change backends.
     Backend {
         #[command(subcommand)]
         verb: BackendVerb,
+    },
+    /// Show what a configuration file would change: 4 if it would change anything.
+    Diff {
+        /// The configuration file.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Make everything as a configuration file says. Changes by commands that the file does not
+    /// have are undone; orders (drain, disable) stay.
+    Apply {
+        /// The configuration file.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Show who changed what and when, or what one version changed.
+    History {
+        /// A version's number.
+        #[arg(value_name = "VERSION")]
+        number: Option<u64>,
+        #[command(flatten)]
+        output: Output,
+    },
+    /// Go back to a former version of all services, which makes a new one.
+    Rollback {
+        /// Its number, as `history` has it; without, that before the present one.
+        #[arg(value_name = "VERSION")]
+        number: Option<u64>,
+        #[command(flatten)]
+        output: Output,
     },
     /// Show packets by verdict and reason, and traffic by backend.
     Stats {
@@ -108,6 +145,60 @@ pub(super) enum ServiceVerb {
         #[command(flatten)]
         output: Output,
     },
+    /// Add a service, without backends yet.
+    Add {
+        name: String,
+        #[command(flatten)]
+        keys: ServiceKeys,
+    },
+    /// Change a service's settings; the others stay.
+    #[command(arg_required_else_help = true)]
+    Set {
+        name: String,
+        #[command(flatten)]
+        keys: ServiceKeys,
+    },
+    /// Remove a service. Its connections go on until they end.
+    Remove { name: String },
+}
+
+/// Settings of a service: the keys of the file's `[[service]]`.
+#[derive(Debug, Args)]
+pub(super) struct ServiceKeys {
+    /// Where clients connect to.
+    #[arg(long, value_name = "ADDR:PORT[/tcp]")]
+    pub(super) vip: Option<String>,
+    /// How packets reach backends.
+    #[arg(long)]
+    pub(super) mode: Option<String>,
+    /// How a new connection's backend is picked.
+    #[arg(long)]
+    pub(super) scheduler: Option<String>,
+    /// A key of `[service.health]`, as in type=tcp or interval=500ms. May be given often.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub(super) health: Vec<(String, Value)>,
+    /// A key of `[service.timeouts]`, as in established=1h. May be given often.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub(super) timeouts: Vec<(String, Value)>,
+    /// Any other key of `[[service]]`. May be given often.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    pub(super) set: Vec<(String, Value)>,
+}
+
+impl ServiceKeys {
+    /// As the API takes them.
+    pub(super) fn into_keys(self) -> Keys {
+        let texts = [("vip", self.vip), ("mode", self.mode), ("scheduler", self.scheduler)];
+        let texts =
+            texts.into_iter().filter_map(|(key, text)| Some((key.to_owned(), text?.into())));
+        let mut keys: Keys = texts.chain(self.set).collect();
+        for (key, table) in [("health", self.health), ("timeouts", self.timeouts)] {
+            if !table.is_empty() {
+                keys.insert(key.to_owned(), Value::Object(table.into_iter().collect()));
+            }
+        }
+        keys
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -156,8 +247,8 @@ pub(super) enum BackendVerb {
         /// Wait until its last connection has closed.
         #[arg(long)]
         wait: bool,
-        /// Wait no longer than this, and fail then.
-        #[arg(long, requires = "wait", value_name = "DURATION", value_parser = duration)]
+        /// After this long, reset what is left of its connections.
+        #[arg(long, value_name = "DURATION", value_parser = duration)]
         deadline: Option<Duration>,
     },
     /// Give a backend connections again.
@@ -230,6 +321,14 @@ impl Output {
     }
 }
 
+/// Numbers and truths as such, all else as text.
+fn key_and_value(text: &str) -> Result<(String, Value), String> {
+    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
+    let number = value.parse::<i64>().map(Value::from);
+    let value = number.or_else(|_| value.parse::<bool>().map(Value::from));
+    Ok((key.to_owned(), value.unwrap_or_else(|_| text[key.len() + 1..].into())))
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     text.parse::<humantime_serde::re::humantime::Duration>()
         .map(Into::into)
@@ -266,9 +365,12 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_is_nothing_without_waiting() {
-        let drain = ["xdplb", "backend", "drain", "web", "10.0.0.1:80", "--deadline", "5m"];
-        assert!(Cli::try_parse_from(drain).is_err());
-        assert!(Cli::try_parse_from(drain.into_iter().chain(["--wait"])).is_ok());
+    fn keys_have_types() {
+        let arguments =
+            ["xdplb", "service", "set", "web", "--health", "rise=3", "--health", "path=/a=b"];
+        let cli = Cli::try_parse_from(arguments).expect("valid");
+        let Verb::Service { verb: ServiceVerb::Set { keys, .. } } = cli.verb else { panic!() };
+        let expected = serde_json::json!({ "health": { "rise": 3, "path": "/a=b" } });
+        assert_eq!(Value::Object(keys.into_keys()), expected);
     }
 }

@@ -1,12 +1,9 @@
 //! `backend`: where connections go.
 
-use std::{
-    net::SocketAddr,
-    process::ExitCode,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::sleep;
 
@@ -35,11 +32,7 @@ struct Listed<'a> {
     backend: &'a BackendView,
 }
 
-pub(super) async fn list(
-    client: &Client,
-    service: Option<&str>,
-    output: Output,
-) -> Result<ExitCode, Failure> {
+async fn list(client: &Client, service: Option<&str>, output: Output) -> Result<ExitCode, Failure> {
     let services = match service {
         Some(name) => vec![client.service(name).await?],
         None => client.services().await?,
@@ -69,14 +62,17 @@ pub(super) async fn change(client: &Client, verb: BackendVerb) -> Result<ExitCod
             client.remove(&service, address).await?;
         }
         BackendVerb::Set { place, weight, backup } => {
-            set(client, &place, Settings { weight, backup, admin: None }).await?;
+            let settings = Settings { weight, backup, ..Settings::default() };
+            set(client, &place, settings).await?;
         }
         BackendVerb::Enable { place } => order(client, &place, Admin::Enabled).await?,
         BackendVerb::Disable { place } => order(client, &place, Admin::Disabled).await?,
         BackendVerb::Drain { place, wait, deadline } => {
-            order(client, &place, Admin::Draining).await?;
+            let until = deadline.map(after).transpose()?;
+            let admin = Some(Admin::Draining);
+            set(client, &place, Settings { admin, until, ..Settings::default() }).await?;
             if wait {
-                wait_until_idle(client, &place, deadline).await?;
+                wait_until_idle(client, &place).await?;
             }
         }
     }
@@ -92,24 +88,18 @@ async fn set(client: &Client, place: &Place, settings: Settings) -> Result<(), F
     Ok(())
 }
 
-async fn wait_until_idle(
-    client: &Client,
-    place: &Place,
-    deadline: Option<Duration>,
-) -> Result<(), Failure> {
-    let begin = Instant::now();
+fn after(time: Duration) -> Result<Timestamp, Failure> {
+    let until = Timestamp::now().checked_add(time);
+    Ok(until.with_context(|| format!("{time:?} is too long a deadline"))?)
+}
+
+async fn wait_until_idle(client: &Client, place: &Place) -> Result<(), Failure> {
     sleep(SETTLED).await;
     loop {
         let service = client.service(&place.service).await?;
         let left = active(&service, place.address)?;
         if left == 0 {
             return Ok(());
-        }
-        if deadline.is_some_and(|deadline| begin.elapsed() >= deadline) {
-            let address = place.address;
-            return Err(
-                anyhow!("{address} still has {left} connections; it goes on draining").into()
-            );
         }
         sleep(POLL).await;
     }

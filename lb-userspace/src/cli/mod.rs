@@ -4,6 +4,7 @@ mod args;
 mod backend;
 mod check;
 mod conns;
+mod desired;
 mod detach;
 mod documents;
 mod exit;
@@ -19,10 +20,7 @@ use clap::Parser as _;
 use tokio::runtime;
 
 pub use self::args::Cli;
-use self::{
-    args::{BackendVerb, ServiceVerb, Verb},
-    exit::Failure,
-};
+use self::{args::Verb, exit::Failure};
 use crate::{api::Client, demo};
 
 /// Parses the arguments, carries the verb out and says by the exit code how it went.
@@ -49,15 +47,11 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Status { output } => status::status(&client, output).await,
         Verb::Stats { output, rate } => stats::stats(&client, output, rate).await,
         Verb::Conns(conns) => conns::conns(&client, conns).await,
-        Verb::Service { verb: ServiceVerb::List { output } } => {
-            service::list(&client, output).await
-        }
-        Verb::Service { verb: ServiceVerb::Show { name, output } } => {
-            service::show(&client, &name, output).await
-        }
-        Verb::Backend { verb: BackendVerb::List { service, output } } => {
-            backend::list(&client, service.as_deref(), output).await
-        }
+        Verb::Service { verb } => service::change(&client, verb).await,
+        Verb::Diff { config, output } => desired::diff(&client, &config, output).await,
+        Verb::Apply { config, output } => desired::apply(&client, &config, output).await,
+        Verb::History { number, output } => desired::history(&client, number, output).await,
+        Verb::Rollback { number, output } => desired::rollback(&client, number, output).await,
         Verb::Backend { verb } => backend::change(&client, verb).await,
         Verb::Demo { keep, output } => Ok(demo::run(keep, output.is_json()).await?),
         Verb::Respond { name, address } => {

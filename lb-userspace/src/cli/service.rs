@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::{
-    args::{Format, Output},
+    args::{Format, Output, ServiceVerb},
     exit::Failure,
     output::{align_numbers, print_json, print_table, table, word},
 };
@@ -12,7 +12,24 @@ use crate::{
     control::{BackendView, ServiceView},
 };
 
-pub(super) async fn list(client: &Client, output: Output) -> Result<ExitCode, Failure> {
+pub(super) async fn change(client: &Client, verb: ServiceVerb) -> Result<ExitCode, Failure> {
+    match verb {
+        ServiceVerb::List { output } => return list(client, output).await,
+        ServiceVerb::Show { name, output } => return show(client, &name, output).await,
+        ServiceVerb::Add { name, keys } => {
+            let mut keys = keys.into_keys();
+            keys.insert("name".to_owned(), name.into());
+            client.add_service(&keys).await?;
+        }
+        ServiceVerb::Set { name, keys } => {
+            client.set_service(&name, &keys.into_keys()).await?;
+        }
+        ServiceVerb::Remove { name } => client.remove_service(&name).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn list(client: &Client, output: Output) -> Result<ExitCode, Failure> {
     let services = client.services().await?;
     if output.is_json() {
         print_json(&services)?;
@@ -22,7 +39,7 @@ pub(super) async fn list(client: &Client, output: Output) -> Result<ExitCode, Fa
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn show(client: &Client, name: &str, output: Output) -> Result<ExitCode, Failure> {
+async fn show(client: &Client, name: &str, output: Output) -> Result<ExitCode, Failure> {
     let service = client.service(name).await?;
     if output.is_json() {
         print_json(&service)?;

@@ -13,28 +13,45 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 use self::diagnostics::Diagnostic;
 pub use self::diagnostics::Diagnostics;
-use crate::model::Service;
+use crate::{
+    control::Keys,
+    desired::{self, Step},
+    model::{Policy, Service},
+};
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Config {
     pub interfaces: Vec<String>,
     pub xdp_mode: XdpMode,
     /// Where the BPF file system is, or is to be mounted.
     pub bpffs: PathBuf,
+    #[serde(serialize_with = "first_to_last")]
     pub snat_ports: RangeInclusive<u16>,
     pub snat_addresses: Vec<IpAddr>,
+    /// Where changes outlive the daemon.
+    pub state_dir: PathBuf,
     pub api: Api,
     pub limits: Limits,
+    /// What services get that say nothing of it.
+    pub defaults: Policy,
     /// In configured order.
+    #[serde(skip)]
     pub services: Vec<Service>,
 }
 
+fn first_to_last<S: Serializer>(
+    range: &RangeInclusive<u16>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{}-{}", range.start(), range.end()))
+}
+
 /// Which XDP the operator will have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum XdpMode {
     /// Native; if the driver has none, generic, with a warning.
@@ -44,12 +61,12 @@ pub enum XdpMode {
     Generic,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Api {
     pub socket: PathBuf,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// Connections that the flow table has room for.
     pub flows: u32,
@@ -60,6 +77,8 @@ pub struct Limits {
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Diagnostics>,
+    /// Tells this text from others.
+    pub digest: String,
     source: Source,
     spans: Spans,
 }
@@ -83,13 +102,47 @@ struct Spans {
 pub fn load(path: &Path) -> Result<Loaded> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    parse::parse(Source { path: path.display().to_string(), text })
+    read(path.display().to_string(), text)
+}
+
+/// Reads the text of a configuration file. As [`load`].
+pub fn read(path: String, text: String) -> Result<Loaded> {
+    parse::parse(Source { path, text })
+}
+
+/// A service that a command describes by the keys of a file's `[[service]]`, read as if they stood
+/// in one.
+pub fn service(name: &str, keys: &Keys, defaults: &Policy) -> Result<Service> {
+    parse::service(name, keys, defaults)
+}
+
+/// A service with other values for these keys of a file's `[[service]]`.
+pub fn changed_service(service: &Service, keys: &Keys) -> Result<Service> {
+    ensure!(
+        !keys.contains_key("backend"),
+        "backends are changed one by one: `xdplb backend add|set|remove`"
+    );
+    let mut keys = keys.clone();
+    keys.entry("vip").or_insert_with(|| service.vip.to_string().into());
+    let changed = parse::service(&service.name, &keys, &service.policy)?;
+    Ok(Service { backends: service.backends.clone(), ..changed })
 }
 
 impl Config {
+    /// What is other in a new configuration, but for its services.
+    #[must_use]
+    pub fn steps_to(&self, new: &Self) -> Vec<Step> {
+        let settings = |config| serde_json::to_value(config).unwrap_or_default();
+        desired::changes(&settings(self), &settings(new))
+    }
+
     /// Refuses a new configuration that a running daemon cannot take on.
     pub fn refuse_restart_only(&self, new: &Self) -> Result<()> {
-        let pairs = [("bpffs", self.bpffs == new.bpffs), ("api.socket", self.api == new.api)];
+        let pairs = [
+            ("bpffs", self.bpffs == new.bpffs),
+            ("state_dir", self.state_dir == new.state_dir),
+            ("api.socket", self.api == new.api),
+        ];
         for (key, same) in pairs {
             ensure!(same, "`{key}` has changed: restart the daemon for that");
         }
@@ -103,6 +156,12 @@ impl Config {
 }
 
 impl Loaded {
+    /// Where the text is from.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.source.path
+    }
+
     /// What is wrong with the interface at `place` of the list.
     #[must_use]
     pub fn interface_error(&self, place: usize, message: &str, mend: &str) -> anyhow::Error {

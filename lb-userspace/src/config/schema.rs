@@ -25,8 +25,9 @@ pub(super) struct File {
     /// Source addresses of full NAT; each serves the interface that it is on.
     #[serde(default)]
     pub(super) snat_addresses: Vec<Spanned<String>>,
-    /// Not used by this version.
-    pub(super) state_dir: Option<Spanned<PathBuf>>,
+    /// Where changes by commands, and what is known of backends, outlive the daemon.
+    #[serde(default = "default_state_dir")]
+    pub(super) state_dir: PathBuf,
     #[serde(default)]
     pub(super) api: Api,
     #[serde(default)]
@@ -157,6 +158,10 @@ fn or(period: Option<&Period>, base: Duration) -> Duration {
 
 fn default_bpffs() -> PathBuf {
     "/sys/fs/bpf".into()
+}
+
+fn default_state_dir() -> PathBuf {
+    "/var/lib/xdplb".into()
 }
 
 fn default_socket() -> PathBuf {

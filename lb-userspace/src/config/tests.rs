@@ -41,8 +41,8 @@ fn what_is_not_said_has_a_default() {
     assert_eq!(config.limits.flows, 1_000_000);
     assert_eq!(config.api.socket.to_str(), Some(crate::DEFAULT_SOCKET));
     let service = &config.services[0];
-    assert_eq!(service.health, HealthCheck::default());
-    assert_eq!(service.timeouts, Timeouts::default());
+    assert_eq!(service.policy.health, HealthCheck::default());
+    assert_eq!(service.policy.timeouts, Timeouts::default());
     let backend = &service.backends[0];
     assert_eq!(backend.address, SocketAddr::from(([10, 0, 0, 11], 80)));
     assert_eq!((backend.weight, backend.backup), (1, false));
@@ -64,13 +64,13 @@ fn a_service_overrides_the_defaults_key_by_key() {
         fall: 7,
         ..HealthCheck::default()
     };
-    assert_eq!(service.health, expected);
+    assert_eq!(service.policy.health, expected);
     let expected = Timeouts {
         established: Duration::from_mins(90),
         closing: Duration::from_secs(30),
         ..Timeouts::default()
     };
-    assert_eq!(service.timeouts, expected);
+    assert_eq!(service.policy.timeouts, expected);
 }
 
 #[test]
@@ -183,11 +183,10 @@ fn all_errors_are_shown_at_once_in_the_files_order() {
 
 #[test]
 fn unused_keys_are_warned_of() {
-    let text = "interfaces = [\"a\"]\nstate_dir = \"/var/lib/xdplb\"\napi.http = \"[::1]:9370\"\n";
+    let text = "interfaces = [\"a\"]\napi.http = \"[::1]:9370\"\n";
     let warnings = read(text).expect("valid").warnings;
-    assert_eq!(warnings.len(), 2);
-    assert_shows(&warnings[0].to_string(), "2:13", "`state_dir` is not used", "");
-    assert_shows(&warnings[1].to_string(), "3:12", "`api.http` is not served", "unix socket");
+    assert_eq!(warnings.len(), 1);
+    assert_shows(&warnings[0].to_string(), "2:12", "`api.http` is not served", "unix socket");
 }
 
 #[test]

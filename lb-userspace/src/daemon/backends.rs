@@ -1,15 +1,16 @@
 //! Backends as the kernel knows them: by ids that live as long as connections name them.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::HashMap,
     net::{IpAddr, SocketAddr},
     time::Instant,
 };
 
 use anyhow::Result;
+use imbl::OrdMap;
 use lb_common::{
     backend::{Backend, Hop},
-    limits, mapped,
+    mapped,
     snat::Source,
 };
 
@@ -20,37 +21,47 @@ use crate::{
     model::Timeouts,
 };
 
+/// Copies share what they have in common.
 #[derive(Clone, Debug)]
 pub struct Backends {
     ids: Ids,
     sources: Sources,
     /// What the map should hold, by id.
-    entries: BTreeMap<u32, Backend>,
+    entries: OrdMap<u32, Backend>,
     /// Those that no service has any more but connections may still name.
-    departed: BTreeMap<u32, Departed>,
+    departed: OrdMap<u32, Departed>,
+    /// Their ids.
+    by_address: OrdMap<Identity, u32>,
 }
 
-#[derive(Clone, Debug)]
+/// Service id, address and port.
+type Identity = (u32, [u8; 16], [u8; 2]);
+
+#[derive(Clone, Debug, PartialEq)]
 struct Departed {
     timeouts: Timeouts,
     since: Instant,
 }
 
 impl Backends {
-    /// Takes over what a former daemon has left; all of it counts as departed until a service
-    /// takes it back.
+    /// Takes over what a former daemon has left, with ids below `end`; all of it counts as departed
+    /// until a service takes it back.
     #[must_use]
-    pub fn adopt(adopted: &Adopted) -> Self {
-        let mut ids = Ids::new("backend", 1, limits::BACKENDS);
-        let mut sources = Sources::default();
-        let mut departed = BTreeMap::new();
+    pub fn adopt(adopted: &Adopted, end: u32) -> Self {
+        let mut backends = Self {
+            ids: Ids::new("backend", 1, end),
+            sources: Sources::default(),
+            entries: adopted.backends.clone(),
+            departed: OrdMap::new(),
+            by_address: OrdMap::new(),
+        };
         for (id, backend) in &adopted.backends {
-            ids.claim(*id);
-            sources.adopt((backend.sources, backend.source_count), &adopted.sources);
-            let left = Departed { timeouts: Timeouts::default(), since: Instant::now() };
-            departed.insert(*id, left);
+            backends.ids.claim(*id);
+            let region = (backend.sources, backend.source_count);
+            backends.sources.adopt(region, &adopted.sources);
+            backends.depart(*id, Timeouts::default(), Instant::now());
         }
-        Self { ids, sources, entries: adopted.backends.clone(), departed }
+        backends
     }
 
     /// The id for a backend of a service, and its way if it is known from before: one that is
@@ -62,12 +73,7 @@ impl Backends {
             service,
             ..Backend::default()
         };
-        let is_same = |known: &Backend| {
-            (known.service, known.address, known.port) == (new.service, new.address, new.port)
-        };
-        let back =
-            self.departed.keys().copied().find(|id| self.entries.get(id).is_some_and(is_same));
-        if let Some(id) = back {
+        if let Some(id) = self.by_address.remove(&identity(&new)) {
             self.departed.remove(&id);
             let hop = self.entries.get(&id).map(|known| known.hop);
             return Ok((id, hop.filter(|hop| hop.ifindex() != 0)));
@@ -79,34 +85,44 @@ impl Backends {
 
     /// Notes that no service has this backend any more.
     pub fn depart(&mut self, id: u32, timeouts: Timeouts, now: Instant) {
+        let Some(backend) = self.entries.get(&id) else { return };
+        self.by_address.insert(identity(backend), id);
         self.departed.insert(id, Departed { timeouts, since: now });
     }
 
     /// Gives a backend its way and the sources that its connections draw from.
     pub fn route(&mut self, id: u32, hop: Hop, list: &[Source]) -> Result<()> {
         let (sources, source_count) = self.sources.region(list)?;
-        if let Some(backend) = self.entries.get_mut(&id) {
-            *backend = Backend { hop, sources, source_count, ..*backend };
+        if let Some(backend) = self.entries.get(&id) {
+            let routed = Backend { hop, sources, source_count, ..*backend };
+            self.entries.insert(id, routed);
         }
         Ok(())
+    }
+
+    /// Says how much of the load is its share.
+    pub fn weigh(&mut self, id: u32, weight: u16) {
+        if let Some(backend) = self.entries.get(&id).filter(|backend| backend.weight != weight) {
+            let weighed = Backend { weight, ..*backend };
+            self.entries.insert(id, weighed);
+        }
     }
 
     /// Lets those go that no connection names, given how many connections name each by a walk
     /// through the flow table that began at `begun`, long after their departure.
     pub fn release(&mut self, known: &HashMap<u32, u64>, begun: Instant) -> bool {
-        let gone: Vec<u32> = self
-            .departed
-            .iter()
-            .filter(|(id, left)| {
-                begun.saturating_duration_since(left.since) > 2 * arena::GRACE
-                    && !known.contains_key(id)
-            })
-            .map(|(id, _)| *id)
-            .collect();
+        let is_gone = |(id, left): &(&u32, &Departed)| {
+            begun.saturating_duration_since(left.since) > 2 * arena::GRACE
+                && !known.contains_key(id)
+        };
+        let gone: Vec<u32> = self.departed.iter().filter(is_gone).map(|(id, _)| *id).collect();
         for id in &gone {
             self.departed.remove(id);
-            self.entries.remove(id);
             self.ids.free(*id);
+            let Some(backend) = self.entries.remove(id) else { continue };
+            if self.by_address.get(&identity(&backend)) == Some(id) {
+                self.by_address.remove(&identity(&backend));
+            }
         }
         !gone.is_empty()
     }
@@ -117,14 +133,18 @@ impl Backends {
     }
 
     #[must_use]
-    pub fn entries(&self) -> &BTreeMap<u32, Backend> {
+    pub fn entries(&self) -> &OrdMap<u32, Backend> {
         &self.entries
     }
 
     #[must_use]
-    pub fn places(&self) -> BTreeMap<u32, Source> {
+    pub fn places(&self) -> &OrdMap<u32, Source> {
         self.sources.places()
     }
+}
+
+fn identity(backend: &Backend) -> Identity {
+    (backend.service, backend.address, backend.port)
 }
 
 /// An address as maps hold it.

@@ -1,38 +1,49 @@
 //! Small numbers, given out and taken back: the indices of the kernel's arrays.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Result, bail};
+use imbl::OrdSet;
 
+/// Copies share what they have in common.
 #[derive(Clone, Debug)]
 pub struct Ids {
     what: &'static str,
     first: u32,
     end: u32,
-    taken: BTreeSet<u32>,
+    /// From here on, none was ever given out.
+    next: u32,
+    /// Those before `next` that are free.
+    free: OrdSet<u32>,
 }
 
 impl Ids {
     /// Ids from `first` up to, and without, `end`.
     #[must_use]
     pub fn new(what: &'static str, first: u32, end: u32) -> Self {
-        Self { what, first, end, taken: BTreeSet::new() }
+        Self { what, first, end, next: first, free: OrdSet::new() }
     }
 
     pub fn claim(&mut self, id: u32) {
-        self.taken.insert(id);
+        self.free.extend(self.next..id);
+        self.next = self.next.max(id + 1);
+        self.free.remove(&id);
     }
 
+    /// The smallest free id.
     pub fn allocate(&mut self) -> Result<u32> {
-        let Some(id) = (self.first..self.end).find(|id| !self.taken.contains(id)) else {
-            bail!("no room for another {}: there may be {}", self.what, self.end - self.first);
-        };
-        self.taken.insert(id);
-        Ok(id)
+        if let Some(id) = self.free.get_min().copied() {
+            self.free.remove(&id);
+            return Ok(id);
+        }
+        if self.next >= self.end {
+            let (what, most) = (self.what, self.end - self.first);
+            bail!("no room for another {what}: there may be {most}; raise `limits.{what}s`");
+        }
+        self.next += 1;
+        Ok(self.next - 1)
     }
 
     pub fn free(&mut self, id: u32) {
-        self.taken.remove(&id);
+        self.free.insert(id);
     }
 }
 

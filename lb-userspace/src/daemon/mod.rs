@@ -1,17 +1,19 @@
 //! The daemon: one loop that owns the state, and the tasks that tell it what happens.
 
 mod backends;
-mod changes;
+mod commit;
 mod ids;
 mod interfaces;
 mod network;
 mod privileges;
+mod requests;
+mod service;
 mod sources;
 mod state;
 mod views;
 mod walks;
 
-use std::{path::PathBuf, time::Instant};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -31,10 +33,10 @@ use crate::{
     config::{self, Config, Loaded},
     control::{self, Request},
     dataplane::{self, Census, Dataplane, Expiry},
-    health::{Checker, HealthEvent, Target},
+    desired::{Author, Desired, Document, Step},
+    health::{Checker, HealthEvent},
     neighbours::{self, Neighbours, NetworkEvent},
-    plan::{self, Image, Wanted},
-    ring,
+    plan::Image,
 };
 
 /// Events that may wait for the loop.
@@ -46,6 +48,7 @@ struct Daemon {
     started: Timestamp,
     dataplane: Dataplane,
     interfaces: Vec<Interface>,
+    desired: Desired,
     state: State,
     arena: Arena,
     /// What the maps hold.
@@ -110,10 +113,9 @@ impl Daemon {
     ) -> Result<Self> {
         let found = interfaces::find(&loaded).await?;
         network::refuse_local_backends(&loaded).await?;
-        let config = loaded.config;
-        let bpffs = config.bpffs.clone();
+        let bpffs = loaded.config.bpffs.clone();
         let fresh = !dataplane::exists(&bpffs);
-        let taken_up = Self::take_up(config, file, found, checker, neighbours, walks).await;
+        let taken_up = Self::take_up(loaded, file, found, checker, neighbours, walks).await;
         if taken_up.is_err() && fresh {
             dataplane::detach(&bpffs, &[]).ok();
         }
@@ -122,20 +124,17 @@ impl Daemon {
 
     /// Loads the program, adopts what is there and attaches to the interfaces.
     async fn take_up(
-        config: Config,
+        Loaded { config, digest, .. }: Loaded,
         file: PathBuf,
         found: Vec<neighbours::Interface>,
         checker: Checker,
         neighbours: Neighbours,
         walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
+        let desired = Desired::open(&config.state_dir)?;
         let mut dataplane = Dataplane::load(&config.bpffs, config.limits.flows)?;
         dataplane.follow_messages()?;
         let image = dataplane.adopt()?;
-        let mut arena = Arena::new(lb_common::limits::RING_SLOTS);
-        for service in image.services.values() {
-            arena.claim(service.ring);
-        }
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
         let sweeper = dataplane.sweeper()?;
         let mut daemon = Self {
@@ -143,8 +142,9 @@ impl Daemon {
             started: Timestamp::now(),
             dataplane,
             interfaces,
-            state: State::new(image.clone()),
-            arena,
+            desired,
+            state: State::new(&image),
+            arena: Arena::of(&image),
             image,
             census: Census::default(),
             walks: Walks::new(sweeper, walks),
@@ -152,10 +152,38 @@ impl Daemon {
             neighbours,
             config,
         };
-        let services = daemon.config.services.clone();
-        daemon.state.configure(&services)?;
-        daemon.commit()?;
+        daemon.resume(&digest)?;
         Ok(daemon)
+    }
+
+    /// Goes on with the document of the journal; unless the file has been changed since it was last
+    /// read, or there is no journal.
+    fn resume(&mut self, digest: &str) -> Result<()> {
+        let from_file = Document::of(self.config.services.clone());
+        let Some(kept) = self.desired.document().cloned() else {
+            return self.begin(from_file, "loaded", digest);
+        };
+        if self.desired.file() == Some(digest) {
+            return self.begin(kept, "unchanged", digest);
+        }
+        self.begin(from_file.with_orders_of(&kept), "has changed while no daemon ran", digest)
+    }
+
+    fn begin(&mut self, document: Document, what: &str, digest: &str) -> Result<()> {
+        let mut state = self.state.clone();
+        state.follow(&document.since(&Document::default()))?;
+        state.forget_left();
+        self.commit(state)?;
+        let is_known = self.desired.document() == Some(&document);
+        if is_known && self.desired.file() == Some(digest) {
+            return Ok(());
+        }
+        let author = Author {
+            by: "start".to_owned(),
+            what: format!("{} {what}", self.file.display()),
+            file: Some(digest.to_owned()),
+        };
+        self.desired.record(document, author)
     }
 
     async fn serve(&mut self, inputs: &mut Inputs) {
@@ -174,95 +202,66 @@ impl Daemon {
         }
     }
 
-    /// Makes kernel, checker and neighbour watch follow the state. If the kernel's maps have no
-    /// room for it, nothing is changed.
-    fn commit(&mut self) -> Result<()> {
-        let services = self.state.services.iter();
-        let wanted = services.map(|service| {
-            let scheduler = service.spec.scheduler;
-            let slots = ring::build(scheduler, &service.members());
-            (service.key(), Wanted { id: service.id, scheduler: scheduler.into(), slots })
-        });
-        let (ops, image) = plan::plan(
-            &self.image,
-            wanted.collect(),
-            self.state.kernel.entries().clone(),
-            self.state.kernel.places(),
-            &mut self.arena,
-            Instant::now(),
-        )?;
-        self.dataplane.apply(&ops)?;
-        self.image = image;
-        self.checker.set_targets(self.targets());
-        self.neighbours.watch(self.state.backends().map(|b| b.spec.address.ip()).collect());
-        Ok(())
-    }
-
-    /// As [`Self::commit`], for events that nobody waits for an answer to.
-    fn follow(&mut self) {
-        if let Err(error) = self.commit() {
-            log::error!("the kernel could not be brought up to date: {error:#}");
-        }
-    }
-
-    fn targets(&self) -> Vec<Target> {
-        let mut targets = Vec::new();
-        for service in &self.state.services {
-            let checked = service.backends.iter().filter(|backend| backend.is_checked());
-            targets.extend(checked.map(|backend| Target {
-                service: service.spec.name.clone(),
-                address: backend.spec.address,
-                check: service.spec.health,
-                initial: backend.health,
-            }));
-        }
-        targets
-    }
-
     fn on_health(&mut self, event: HealthEvent) {
         let HealthEvent { service, address, health, detail, .. } = event;
-        let Some(backend) = self.state.backend_mut(&service, address) else {
+        let mut state = self.state.clone();
+        let news = format!("{service}: {address} is {health}: {detail}");
+        if !state.change_backend(&service, address, |backend| backend.set_health(health, detail)) {
             return;
-        };
-        log::info!("{service}: {address} is {health}: {detail}");
-        backend.set_health(health, detail);
-        self.follow();
+        }
+        log::info!("{news}");
+        self.follow(state);
     }
 
     async fn reload(&mut self) {
         let path = self.file.clone();
-        match self.try_reload().await {
-            Ok(()) => log::info!("{} reloaded", path.display()),
+        let loaded = config::load(&path);
+        let taken = match loaded {
+            Ok(loaded) => self.take_on(loaded, "SIGHUP".to_owned()).await,
+            Err(error) => Err(error),
+        };
+        match taken {
+            Ok(steps) => log::info!("{} reloaded, {} changes", path.display(), steps.len()),
             Err(error) => {
                 log::error!("{} not reloaded, nothing changed: {error:#}", path.display());
             }
         }
     }
 
-    async fn try_reload(&mut self) -> Result<()> {
-        let loaded = config::load(&self.file)?;
+    /// Makes the services those of a file, and the settings. Orders that backends have stay.
+    async fn take_on(&mut self, loaded: Loaded, by: String) -> Result<Vec<Step>> {
         for warning in &loaded.warnings {
             log::warn!("{warning}");
         }
         network::refuse_local_backends(&loaded).await?;
         let found = interfaces::find(&loaded).await?;
-        let config = loaded.config;
-        self.config.refuse_restart_only(&config)?;
-        let before = self.state.clone();
-        let committed = self.state.configure(&config.services).and_then(|()| self.commit());
-        if let Err(error) = committed {
-            self.state = before;
-            return Err(error);
+        self.config.refuse_restart_only(&loaded.config)?;
+        let before = self.document().clone();
+        let what = format!("{} loaded", loaded.path());
+        let author = Author { by, what, file: Some(loaded.digest.clone()) };
+        let steps = self.adopt(self.read_from(&loaded), author)?;
+        let mode = loaded.config.xdp_mode;
+        match interfaces::attach(&mut self.dataplane, found, mode).await {
+            Ok(interfaces) => self.interfaces = interfaces,
+            Err(error) => {
+                let (by, what) = ("start".to_owned(), format!("taken back: {error:#}"));
+                self.adopt(before, Author { by, what, file: None })?;
+                return Err(error);
+            }
         }
-        self.interfaces = interfaces::attach(&mut self.dataplane, found, config.xdp_mode).await?;
-        self.config = config;
-        Ok(())
+        self.config = loaded.config;
+        Ok(steps)
+    }
+
+    /// The document that a file makes of the present one.
+    fn read_from(&self, loaded: &Loaded) -> Document {
+        Document::of(loaded.config.services.clone()).with_orders_of(self.document())
     }
 
     fn expiry(&self) -> Expiry {
         let mut expiry = self.state.kernel.departed_expiry();
-        for service in &self.state.services {
-            expiry.extend(service.backends.iter().map(|b| (b.id, service.spec.timeouts)));
+        for service in self.state.services() {
+            expiry.extend(service.expiry());
         }
         expiry
     }

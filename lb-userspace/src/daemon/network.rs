@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::Result;
 use lb_common::{backend::Hop, snat::Source};
 
-use super::{Daemon, backends::wire_address, interfaces};
+use super::{Daemon, backends::wire_address, interfaces, state::State};
 use crate::{
     config::Loaded,
     neighbours::{self, NetworkEvent, NextHop, Resolution},
@@ -15,10 +15,10 @@ impl Daemon {
     pub(super) async fn on_network(&mut self, event: NetworkEvent) {
         match event {
             NetworkEvent::NextHop { address, resolution } => {
-                if let Err(error) = self.resolve(address, &resolution).await {
-                    log::error!("{address}: {error:#}");
+                match self.resolve(address, &resolution).await {
+                    Ok(state) => self.follow(state),
+                    Err(error) => log::error!("{address}: {error:#}"),
                 }
-                self.follow();
             }
             NetworkEvent::Link(_) | NetworkEvent::LinkGone(_) => self.look_at_interfaces().await,
         }
@@ -33,26 +33,25 @@ impl Daemon {
         }
     }
 
-    async fn resolve(&mut self, address: IpAddr, resolution: &Resolution) -> Result<()> {
+    /// The state after an address is reached in another way, or not any more.
+    async fn resolve(&self, address: IpAddr, resolution: &Resolution) -> Result<State> {
         let way = self.way(resolution);
         let sources = match resolution {
             Resolution::Resolved(hop) => self.sources(hop).await?,
             Resolution::Unresolved(_) => Vec::new(),
         };
-        let affected = self.state.backends_mut().filter(|b| b.spec.address.ip() == address);
-        let mut ids = Vec::new();
-        for backend in affected {
-            if backend.way != way {
-                match &way {
-                    Ok(_) => log::info!("{}: reachable", backend.spec.address),
-                    Err(reason) => log::warn!("{}: {reason}", backend.spec.address),
-                }
+        let mut state = self.state.clone();
+        for (service, backend) in state.places_at(address) {
+            let mut id = 0;
+            state.change_backend(&service, backend, |backend| {
+                backend.reach(&way);
+                id = backend.id;
+            });
+            if let Ok(hop) = &way {
+                state.kernel.route(id, *hop, &sources)?;
             }
-            backend.way.clone_from(&way);
-            ids.push(backend.id);
         }
-        let Ok(hop) = way else { return Ok(()) };
-        ids.into_iter().try_for_each(|id| self.state.kernel.route(id, hop, &sources))
+        Ok(state)
     }
 
     /// How frames leave for a next hop: by one of our interfaces, or replies would not come back

@@ -1,109 +1,109 @@
 //! What the daemon knows: the services as the operator wants them, and how they are.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Instant};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
 
 use anyhow::Result;
-use jiff::Timestamp;
-use lb_common::{backend::Hop, limits, service::ServiceKey};
+use imbl::{OrdMap, OrdSet};
+use lb_common::{limits, service::ServiceKey};
 
 use super::{
     backends::{Backends, wire_address},
     ids::Ids,
+    service::{Backend, Service},
 };
 use crate::{
     dataplane::Adopted,
-    model::{self, Admin, Health, Probe},
-    plan::ServiceImage,
+    desired::Difference,
+    model,
+    plan::{Goal, ServiceImage, Wanted},
     ring::Member,
 };
 
+/// Copies share what they have in common, so that a change is made on a copy, and dropped if the
+/// kernel does not take it.
 #[derive(Clone, Debug)]
 pub struct State {
-    /// In configured order.
-    pub services: Vec<Service>,
+    services: OrdMap<String, Arc<Service>>,
     pub kernel: Backends,
     service_ids: Ids,
+    /// What the kernel should know of the services.
+    wanted: OrdMap<ServiceKey, Wanted>,
+    by_address: OrdSet<Place>,
     /// Services that a former daemon has left and that have not been configured yet.
-    left: BTreeMap<ServiceKey, ServiceImage>,
+    left: OrdMap<ServiceKey, ServiceImage>,
 }
 
-#[derive(Clone, Debug)]
-pub struct Service {
-    pub spec: model::Service,
-    pub id: u32,
-    pub backends: Vec<Backend>,
-}
-
-#[derive(Clone, Debug)]
-pub struct Backend {
-    pub spec: model::Backend,
-    pub id: u32,
-    pub health: Health,
-    /// What the last check that changed anything has said.
-    pub detail: String,
-    /// When its health last changed.
-    pub since: Timestamp,
-    /// How frames reach it, or why they cannot.
-    pub way: Result<Hop, String>,
-}
+/// Which backend of which service.
+type Place = (IpAddr, String, SocketAddr);
 
 impl State {
     /// Starts from what a former daemon has left in the kernel.
     #[must_use]
-    pub fn new(adopted: Adopted) -> Self {
+    pub fn new(adopted: &Adopted) -> Self {
         let mut service_ids = Ids::new("service", 0, limits::SERVICES);
         for service in adopted.services.values() {
-            service_ids.claim(service.id);
+            service_ids.claim(service.wanted.id);
         }
-        let kernel = Backends::adopt(&adopted);
-        Self { services: Vec::new(), kernel, service_ids, left: adopted.services }
+        Self {
+            services: OrdMap::new(),
+            kernel: Backends::adopt(adopted, limits::BACKENDS),
+            service_ids,
+            wanted: OrdMap::new(),
+            by_address: OrdSet::new(),
+            left: adopted.services.clone(),
+        }
     }
 
-    /// Makes the services those of a configuration. What is known of those that stay is kept.
-    pub fn configure(&mut self, specs: &[model::Service]) -> Result<()> {
-        let mut former = std::mem::take(&mut self.services);
-        for spec in specs {
-            let known = former.iter().position(|service| service.spec.name == spec.name);
-            let known = known.map(|place| former.remove(place));
-            let service = self.configure_service(spec, known)?;
-            self.services.push(service);
+    /// Follows a change of what is wanted. What is known of those that stay is kept.
+    pub fn follow(&mut self, difference: &Difference) -> Result<()> {
+        for name in &difference.removed {
+            self.remove(name);
         }
-        for service in former {
-            self.forget_service(&service);
-        }
-        for left in std::mem::take(&mut self.left).into_values() {
-            if !self.services.iter().any(|service| service.id == left.id) {
-                self.service_ids.free(left.id);
-            }
+        for spec in &difference.set {
+            let service = self.configured(spec)?;
+            self.put(service);
         }
         Ok(())
     }
 
-    fn configure_service(
-        &mut self,
-        spec: &model::Service,
-        known: Option<Service>,
-    ) -> Result<Service> {
-        let (id, mut former) = match known {
-            Some(service) => (service.id, service.backends),
+    /// Gives what a former daemon has left, and nobody has configured, up.
+    pub fn forget_left(&mut self) {
+        for (key, left) in std::mem::take(&mut self.left) {
+            if !self.wanted.contains_key(&key) {
+                self.service_ids.free(left.wanted.id);
+            }
+        }
+    }
+
+    fn configured(&mut self, spec: &Arc<model::Service>) -> Result<Service> {
+        let known = self.services.get(&spec.name).cloned();
+        let id = match &known {
+            Some(service) => service.id,
             None => match self.left.get(&key(spec)) {
-                Some(left) => (left.id, Vec::new()),
-                None => (self.service_ids.allocate()?, Vec::new()),
+                Some(left) => left.wanted.id,
+                None => self.service_ids.allocate()?,
             },
         };
+        let former = known.iter().flat_map(|service| &service.backends);
+        let mut former: HashMap<_, _> = former.map(|one| (one.spec.address, one)).collect();
         let mut backends = Vec::new();
         for backend in &spec.backends {
-            let known = former.iter().position(|known| known.spec.address == backend.address);
-            let backend = match known.map(|place| former.remove(place)) {
+            let known = former.remove(&backend.address).cloned();
+            let backend = match known {
                 Some(known) => Backend { spec: backend.clone(), ..known },
                 None => self.meet(spec, id, backend)?,
             };
-            backends.push(with_probe(backend, spec.health.probe));
+            backends.push(backend.with_probe(&spec.policy.health));
         }
-        for backend in former {
-            self.kernel.depart(backend.id, spec.timeouts, Instant::now());
+        for backend in former.into_values() {
+            self.kernel.depart(backend.id, spec.policy.timeouts, Instant::now());
         }
-        Ok(Service { spec: spec.clone(), id, backends })
+        Ok(Service { spec: Arc::clone(spec), id, backends })
     }
 
     /// A backend that is new to this daemon. One that a former daemon had in the ring counts as up
@@ -115,102 +115,116 @@ impl State {
         spec: &model::Backend,
     ) -> Result<Backend> {
         let (id, hop) = self.kernel.take_id(id, spec.address)?;
-        let served = self.left.get(&key(service)).is_some_and(|left| left.slots.contains(&id));
-        let (health, detail) = if served {
-            (Health::Up, "in use before the daemon started")
-        } else {
-            (Health::Unknown, "not checked yet")
-        };
-        Ok(Backend {
-            spec: spec.clone(),
-            id,
-            health,
-            detail: detail.to_owned(),
-            since: Timestamp::now(),
-            way: hop.ok_or_else(|| "not resolved yet".to_owned()),
-        })
+        let served =
+            self.left.get(&key(service)).is_some_and(|left| left.wanted.slots.contains(&id));
+        Ok(Backend::new(spec.clone(), id, hop, served))
     }
 
-    fn forget_service(&mut self, service: &Service) {
+    /// Takes a service in, in the place of the former one of its name.
+    pub fn put(&mut self, service: Service) {
+        let name = service.spec.name.clone();
+        if let Some(former) = self.services.get(&name).cloned() {
+            self.forget(&former);
+        }
+        let addresses = service.backends.iter().map(|one| one.spec.address);
+        self.by_address.extend(addresses.map(|one| (one.ip(), name.clone(), one)));
+        self.want(&service);
+        self.services.insert(name, Arc::new(service));
+    }
+
+    fn remove(&mut self, name: &str) {
+        let Some(service) = self.services.remove(name) else { return };
+        self.forget(&service);
         for backend in &service.backends {
-            self.kernel.depart(backend.id, service.spec.timeouts, Instant::now());
+            self.kernel.depart(backend.id, service.spec.policy.timeouts, Instant::now());
         }
         self.service_ids.free(service.id);
     }
 
-    #[must_use]
-    pub fn service(&self, name: &str) -> Option<&Service> {
-        self.services.iter().find(|service| service.spec.name == name)
+    fn forget(&mut self, service: &Service) {
+        self.wanted.remove(&key(&service.spec));
+        for backend in &service.backends {
+            let address = backend.spec.address;
+            self.by_address.remove(&(address.ip(), service.spec.name.clone(), address));
+        }
     }
 
-    pub fn backend_mut(&mut self, service: &str, address: SocketAddr) -> Option<&mut Backend> {
-        let service = self.services.iter_mut().find(|known| known.spec.name == service)?;
-        service.backends.iter_mut().find(|backend| backend.spec.address == address)
+    /// Changes what is known of a backend. Returns whether there is one.
+    pub fn change_backend(
+        &mut self,
+        service: &str,
+        address: SocketAddr,
+        change: impl FnOnce(&mut Backend),
+    ) -> bool {
+        let Some(service) = self.services.get(service) else { return false };
+        let mut service = Service::clone(service);
+        let Some(backend) = service.backend_mut(address) else { return false };
+        change(backend);
+        self.want(&service);
+        self.services.insert(service.spec.name.clone(), Arc::new(service));
+        true
+    }
+
+    /// Has the kernel know of a service as it is.
+    fn want(&mut self, service: &Service) {
+        self.wanted.insert(key(&service.spec), service.wanted());
+        for Member { id, weight, .. } in service.members() {
+            self.kernel.weigh(id, weight);
+        }
+    }
+
+    /// The kernel's maps as they should be.
+    #[must_use]
+    pub fn goal(&self) -> Goal {
+        Goal {
+            services: self.wanted.clone(),
+            backends: self.kernel.entries().clone(),
+            sources: self.kernel.places().clone(),
+        }
+    }
+
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<&Service> {
+        self.services.get(name).map(Arc::as_ref)
+    }
+
+    /// In the order of their names.
+    pub fn services(&self) -> impl Iterator<Item = &Service> {
+        self.services.values().map(Arc::as_ref)
+    }
+
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.services.len()
     }
 
     pub fn backends(&self) -> impl Iterator<Item = &Backend> {
-        self.services.iter().flat_map(|service| &service.backends)
+        self.services().flat_map(|service| &service.backends)
     }
 
-    pub fn backends_mut(&mut self) -> impl Iterator<Item = &mut Backend> {
-        self.services.iter_mut().flat_map(|service| &mut service.backends)
+    /// The backends at an address, by service.
+    #[must_use]
+    pub fn places_at(&self, address: IpAddr) -> Vec<(String, SocketAddr)> {
+        let places = self.by_address.range((address, String::new(), ([0; 4], 0).into())..);
+        places
+            .take_while(|(its, _, _)| *its == address)
+            .map(|(_, service, backend)| (service.clone(), *backend))
+            .collect()
+    }
+
+    /// Names of services that this and the other state know different things of, or only one.
+    #[must_use]
+    pub fn touched_since(&self, other: &Self) -> Vec<String> {
+        let touched = other.services.diff(&self.services).map(|item| match item {
+            imbl::ordmap::DiffItem::Add(name, _)
+            | imbl::ordmap::DiffItem::Remove(name, _)
+            | imbl::ordmap::DiffItem::Update { new: (name, _), .. } => name.clone(),
+        });
+        touched.collect()
     }
 }
 
-impl Service {
-    #[must_use]
-    pub fn key(&self) -> ServiceKey {
-        key(&self.spec)
-    }
-
-    /// The backends that take new connections: backups only if nobody else can.
-    #[must_use]
-    pub fn members(&self) -> Vec<Member> {
-        let tier = |backup| {
-            let able = self.backends.iter().filter(|backend| backend.is_able());
-            let tier = able.filter(move |backend| backend.spec.backup == backup);
-            tier.map(Backend::as_member).collect::<Vec<_>>()
-        };
-        let first = tier(false);
-        if first.is_empty() { tier(true) } else { first }
-    }
-}
-
-impl Backend {
-    /// Whether it can take new connections.
-    #[must_use]
-    pub fn is_able(&self) -> bool {
-        self.spec.admin == Admin::Enabled && self.health == Health::Up && self.way.is_ok()
-    }
-
-    fn as_member(&self) -> Member {
-        Member { id: self.id, address: self.spec.address, weight: self.spec.weight }
-    }
-
-    /// Whether its health is watched.
-    #[must_use]
-    pub fn is_checked(&self) -> bool {
-        self.spec.admin != Admin::Disabled
-    }
-
-    pub fn set_health(&mut self, health: Health, detail: String) {
-        if self.health != health {
-            self.since = Timestamp::now();
-        }
-        self.health = health;
-        self.detail = detail;
-    }
-}
-
-/// Without a probe a backend is up.
-fn with_probe(mut backend: Backend, probe: Probe) -> Backend {
-    if probe == Probe::None && backend.health != Health::Up {
-        backend.set_health(Health::Up, "not checked".to_owned());
-    }
-    backend
-}
-
-fn key(service: &model::Service) -> ServiceKey {
+pub(super) fn key(service: &model::Service) -> ServiceKey {
     let vip = service.vip.address;
     ServiceKey::tcp(wire_address(vip.ip()), vip.port().to_be_bytes())
 }

@@ -6,7 +6,7 @@ use lb_common::{stats::Traffic, table::table_bytes};
 
 use super::{
     Daemon,
-    state::{Backend, Service},
+    service::{Backend, Service},
 };
 use crate::{
     connections::{Directory, Listing},
@@ -36,7 +36,7 @@ impl Daemon {
                 closing: states.closing,
                 closed: states.closed,
             },
-            services: self.state.services.len(),
+            services: self.state.len(),
             backends_up: self.state.backends().filter(up).count(),
             backends_total: self.state.backends().count(),
             warnings: self.warnings(),
@@ -45,7 +45,7 @@ impl Daemon {
 
     pub(super) fn listing(&self) -> Listing {
         let mut directory = Directory::new();
-        for service in &self.state.services {
+        for service in self.state.services() {
             let name = &service.spec.name;
             directory.extend(service.backends.iter().map(|b| (b.id, name.clone())));
         }
@@ -54,7 +54,7 @@ impl Daemon {
 
     pub(super) fn service_views(&self) -> Result<Vec<ServiceView>, Refusal> {
         let traffic = self.traffic()?;
-        Ok(self.state.services.iter().map(|service| self.view(service, &traffic)).collect())
+        Ok(self.state.services().map(|service| self.view(service, &traffic)).collect())
     }
 
     pub(super) fn service_view(&self, service: &Service) -> Result<ServiceView, Refusal> {
@@ -71,7 +71,7 @@ impl Daemon {
             packets: count.packets,
             bytes: count.bytes,
         });
-        let services = self.state.services.iter().map(|service| ServiceStats {
+        let services = self.state.services().map(|service| ServiceStats {
             name: service.spec.name.clone(),
             vip: service.spec.vip.address,
             backends: service.backends.iter().map(|b| backend_stats(b, &traffic)).collect(),
@@ -112,8 +112,8 @@ impl Daemon {
             name: service.spec.name.clone(),
             vip: service.spec.vip.address,
             protocol: service.spec.vip.protocol,
-            mode: service.spec.mode,
-            scheduler: service.spec.scheduler,
+            mode: service.spec.policy.mode,
+            scheduler: service.spec.policy.scheduler,
             backends: backends.collect(),
         }
     }
@@ -122,7 +122,7 @@ impl Daemon {
     fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<_> =
             self.interfaces.iter().filter_map(super::interfaces::Interface::warning).collect();
-        for service in &self.state.services {
+        for service in self.state.services() {
             let name = &service.spec.name;
             for backend in &service.backends {
                 if let Err(reason) = &backend.way {

@@ -68,8 +68,9 @@ impl Daemon {
         let Walk { sweeper, begun, census } = walk;
         log::trace!("a walk through the flow table took {:?}", begun.elapsed());
         self.census = census;
-        if self.state.kernel.release(&self.census.known, begun.into_std()) {
-            self.follow();
+        let mut state = self.state.clone();
+        if state.kernel.release(&self.census.known, begun.into_std()) {
+            self.follow(state);
         }
         self.walks.next = Instant::now() + PAUSE.max(begun.elapsed() * SHARE);
         self.walks.idle = Some(sweeper);

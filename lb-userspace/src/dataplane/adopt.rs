@@ -1,9 +1,10 @@
 //! What a former daemon has left in the maps.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, HashMap};
+use imbl::OrdMap;
 use lb_common::{
     backend::Backend,
     limits,
@@ -13,7 +14,7 @@ use lb_common::{
 };
 
 use super::{BACKENDS, Dataplane, SERVICES, SNAT_SOURCES};
-use crate::plan::{Image, ServiceImage};
+use crate::plan::{Image, ServiceImage, Wanted};
 
 /// The maps as they were found.
 pub type Adopted = Image;
@@ -27,22 +28,22 @@ impl Dataplane {
         Ok(Image { services, backends, sources })
     }
 
-    fn adopt_services(&self) -> Result<BTreeMap<ServiceKey, ServiceImage>> {
+    fn adopt_services(&self) -> Result<OrdMap<ServiceKey, ServiceImage>> {
         let services: HashMap<_, ServiceKey, Service> = self.map(SERVICES)?.try_into()?;
-        let mut adopted = BTreeMap::new();
+        let mut adopted = OrdMap::new();
         for entry in &services {
             let (key, service) = entry.context("cannot read the services")?;
             let Service { ring, id, scheduler } = service;
             let scheduler = Scheduler::from_number(scheduler);
-            let slots = self.rings.read(ring);
-            adopted.insert(key, ServiceImage { id, ring, scheduler, slots });
+            let slots = self.rings.read(ring).into();
+            adopted.insert(key, ServiceImage { ring, wanted: Wanted { id, scheduler, slots } });
         }
         Ok(adopted)
     }
 
-    fn adopt_backends(&self) -> Result<BTreeMap<u32, Backend>> {
+    fn adopt_backends(&self) -> Result<OrdMap<u32, Backend>> {
         let backends: Array<_, Backend> = self.map(BACKENDS)?.try_into()?;
-        let mut adopted = BTreeMap::new();
+        let mut adopted = OrdMap::new();
         for id in 1..limits::BACKENDS {
             let backend = backends.get(&id, 0).context("cannot read the backends")?;
             if backend != Backend::default() {
@@ -52,7 +53,7 @@ impl Dataplane {
         Ok(adopted)
     }
 
-    fn adopt_sources(&self, backends: &BTreeMap<u32, Backend>) -> Result<BTreeMap<u32, Source>> {
+    fn adopt_sources(&self, backends: &OrdMap<u32, Backend>) -> Result<OrdMap<u32, Source>> {
         let sources: Array<_, Source> = self.map(SNAT_SOURCES)?.try_into()?;
         let named: BTreeSet<u32> = backends
             .values()

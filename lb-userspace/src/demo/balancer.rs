@@ -103,12 +103,15 @@ impl Reading {
 
 fn configuration(bed: &Bed, socket: &Path) -> String {
     let (interfaces, bpffs, socket) = (bed.interfaces(), bed.bpffs().display(), socket.display());
+    let state = bed.directory().join("state");
+    let state = state.display();
     let vip = SocketAddr::from((bed.vip(), PORT));
     let backends: Vec<_> = bed.backends().iter().map(|host| backend(host.address)).collect();
     let backends = backends.concat();
     format!(
         r#"interfaces = {interfaces:?}
 bpffs = "{bpffs}"
+state_dir = "{state}"
 
 [api]
 socket = "{socket}"

@@ -42,13 +42,12 @@ struct Outcome {
     detail: String,
 }
 
-type Key = (String, SocketAddr);
-
 /// Runs the checks, each target's in a task of its own, until it is dropped.
 #[derive(Debug)]
 pub struct Checker {
     events: mpsc::Sender<HealthEvent>,
-    running: HashMap<Key, Running>,
+    /// By service.
+    running: HashMap<String, HashMap<SocketAddr, Running>>,
 }
 
 impl Checker {
@@ -57,22 +56,29 @@ impl Checker {
         Self { events, running: HashMap::new() }
     }
 
-    /// Starts the checks of new targets, stops those of targets that are gone, and lets the others
-    /// go on from what they know, by their new settings. A target that is to be probed in another
-    /// way starts anew. To be called within a tokio runtime.
-    pub fn set_targets(&mut self, targets: Vec<Target>) {
-        let mut before = std::mem::take(&mut self.running);
+    /// Starts the checks of a service's new targets, stops those of targets that are gone, and lets
+    /// the others go on from what they know, by their new settings. A target that is to be probed
+    /// in another way starts anew. To be called within a tokio runtime.
+    pub fn set_service(&mut self, service: &str, targets: Vec<Target>) {
+        let mut before = self.running.remove(service).unwrap_or_default();
+        let mut running = HashMap::new();
         for target in targets {
-            let key = (target.service.clone(), target.address);
-            let running = before
-                .remove(&key)
+            let address = target.address;
+            let known = before
+                .remove(&address)
                 .filter(|running| running.check.borrow().probe == target.check.probe);
-            let running = match running {
-                Some(running) => running.adjusted(target.check),
+            let known = match known {
+                Some(known) => known.adjusted(target.check),
                 None => Running::start(target, self.events.clone()),
             };
-            self.running.insert(key, running);
+            running.insert(address, known);
         }
+        self.running.insert(service.to_owned(), running);
+    }
+
+    /// Stops the checks of a service.
+    pub fn remove_service(&mut self, service: &str) {
+        self.running.remove(service);
     }
 }
 

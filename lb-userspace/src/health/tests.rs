@@ -18,7 +18,7 @@ async fn only_the_first_result_and_transitions_are_told() {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
     let (mut checker, mut events) = checker();
-    checker.set_targets(vec![target(address, CHECK)]);
+    checker.set_service("web", vec![target(address, CHECK)]);
 
     assert_eq!(next(&mut events).await, (Health::Up, address));
     assert!(is_quiet(&mut events).await);
@@ -33,11 +33,11 @@ async fn new_settings_keep_what_is_known() {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
     let (mut checker, mut events) = checker();
-    checker.set_targets(vec![target(address, CHECK)]);
+    checker.set_service("web", vec![target(address, CHECK)]);
     next(&mut events).await;
 
     let slower = HealthCheck { interval: Duration::from_millis(30), ..CHECK };
-    checker.set_targets(vec![target(address, slower)]);
+    checker.set_service("web", vec![target(address, slower)]);
     assert!(is_quiet(&mut events).await);
 }
 
@@ -46,10 +46,10 @@ async fn a_target_that_is_gone_is_checked_no_more() {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
     let (mut checker, mut events) = checker();
-    checker.set_targets(vec![target(address, CHECK)]);
+    checker.set_service("web", vec![target(address, CHECK)]);
     next(&mut events).await;
 
-    checker.set_targets(Vec::new());
+    checker.set_service("web", Vec::new());
     drop(server);
     assert!(is_quiet(&mut events).await);
 }
@@ -60,7 +60,7 @@ async fn a_backend_without_a_probe_is_up() {
     let unprobed = HealthCheck { probe: Probe::None, ..CHECK };
     let down = Target { initial: Health::Down, ..target(address, unprobed) };
     let (mut checker, mut events) = checker();
-    checker.set_targets(vec![down]);
+    checker.set_service("web", vec![down]);
 
     assert_eq!(next(&mut events).await, (Health::Up, address));
 }

@@ -8,7 +8,10 @@ mod route;
 mod table;
 mod watched;
 
-use std::{collections::HashSet, net::IpAddr};
+use std::{
+    collections::{HashMap, HashSet},
+    net::IpAddr,
+};
 
 use anyhow::Result;
 use tokio::{
@@ -65,6 +68,8 @@ pub enum NetworkEvent {
 /// Follows the network until it is dropped.
 #[derive(Debug)]
 pub struct Neighbours {
+    /// How often each address is to be watched.
+    wanted: HashMap<IpAddr, usize>,
     watched: watch::Sender<HashSet<IpAddr>>,
     task: JoinHandle<()>,
 }
@@ -76,13 +81,27 @@ impl Neighbours {
         let (watched, receiver) = watch::channel(HashSet::new());
         let follower = Follower::start(receiver, events)?;
         let task = tokio::spawn(follower.run());
-        Ok(Self { watched, task })
+        Ok(Self { wanted: HashMap::new(), watched, task })
     }
 
-    /// Watches these addresses and no others. One whose neighbour the kernel has asked for in vain,
-    /// which takes three seconds, is told to be unresolved and asked for again every second.
-    pub fn watch(&self, addresses: HashSet<IpAddr>) {
-        self.watched.send_replace(addresses);
+    /// Watches an address, once more. One whose neighbour the kernel has asked for in vain, which
+    /// takes three seconds, is told to be unresolved and asked for again every second.
+    pub fn watch(&mut self, address: IpAddr) {
+        let wanted = self.wanted.entry(address).or_default();
+        *wanted += 1;
+        if *wanted == 1 {
+            self.watched.send_if_modified(|watched| watched.insert(address));
+        }
+    }
+
+    /// Watches an address once less.
+    pub fn forget(&mut self, address: IpAddr) {
+        let Some(wanted) = self.wanted.get_mut(&address) else { return };
+        *wanted -= 1;
+        if *wanted == 0 {
+            self.wanted.remove(&address);
+            self.watched.send_if_modified(|watched| watched.remove(&address));
+        }
     }
 }
 

@@ -193,9 +193,10 @@ struct Network {
 }
 
 impl Network {
-    fn watch(&self, addresses: &[Ipv4Addr]) {
-        let addresses = addresses.iter().copied().map(IpAddr::V4);
-        self.neighbours.watch(addresses.collect());
+    fn watch(&mut self, addresses: &[Ipv4Addr]) {
+        for address in addresses {
+            self.neighbours.watch(IpAddr::V4(*address));
+        }
     }
 
     async fn next(&mut self) -> NetworkEvent {

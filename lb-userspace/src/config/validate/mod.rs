@@ -12,7 +12,7 @@ use std::{
 use lb_common::limits;
 use serde_spanned::Spanned;
 
-pub(super) use self::service::services;
+pub(super) use self::service::{defaults, service, services};
 use super::{diagnostics::Diagnostic, schema::File};
 
 pub(super) type Findings = Vec<Diagnostic>;
@@ -24,13 +24,6 @@ const MOST_FLOWS: u32 = 16_000_000;
 
 /// Warns of keys that other versions heed.
 pub(super) fn unused(file: &File, findings: &mut Findings) {
-    if let Some(key) = &file.state_dir {
-        findings.push(Diagnostic::warning(
-            key.span(),
-            "`state_dir` is not used by this version",
-            "nothing is kept there yet",
-        ));
-    }
     if let Some(key) = &file.api.http {
         findings.push(Diagnostic::warning(
             key.span(),

@@ -16,7 +16,8 @@ use crate::{
         schema::{self, Defaults, Idle, Period},
     },
     model::{
-        Admin, Backend, HealthCheck, Mode, Probe, Protocol, Scheduler, Service, Timeouts, Vip,
+        Admin, Backend, HealthCheck, Mode, Policy, Probe, Protocol, Scheduler, Service, Timeouts,
+        Vip,
     },
 };
 
@@ -28,28 +29,44 @@ const PERIODS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::f
 /// The services' names, by their VIPs.
 type Owners<'a> = HashMap<SocketAddr, &'a str>;
 
+pub(in crate::config) fn defaults(defaults: &Defaults, findings: &mut Findings) -> Policy {
+    let base = Policy::default();
+    Policy {
+        health: health(&defaults.health, base.health, findings),
+        timeouts: idle(&defaults.timeouts, base.timeouts, findings),
+        ..base
+    }
+}
+
 pub(in crate::config) fn services(
-    defaults: &Defaults,
+    base: &Policy,
     services: &[schema::Service],
     findings: &mut Findings,
 ) -> Vec<Service> {
-    let base = health(&defaults.health, HealthCheck::default(), findings);
-    let timeouts = idle(&defaults.timeouts, Timeouts::default(), findings);
-    let vips: Vec<_> = services.iter().map(|service| vip(&service.vip, findings)).collect();
-    let owners = owners(services, &vips, findings);
-    let parsed = services.iter().zip(&vips).filter_map(|(service, vip)| {
-        let parsed = Service {
-            name: name(&service.name, findings),
-            vip: (*vip)?,
-            mode: mode(service.mode.as_ref(), findings),
-            scheduler: scheduler(service.scheduler.as_ref(), findings),
-            health: health(&service.health, base, findings),
-            timeouts: idle(&service.timeouts, timeouts, findings),
-            backends: backends(&service.backend, &owners, findings),
-        };
-        Some(parsed)
-    });
-    parsed.collect()
+    let parsed: Vec<_> = services.iter().map(|one| service(one, base, findings)).collect();
+    let owners = owners(services, &parsed, findings);
+    for (service, parsed) in services.iter().zip(&parsed) {
+        refuse_vips(&service.backend, parsed.as_ref(), &owners, findings);
+    }
+    parsed.into_iter().flatten().collect()
+}
+
+/// One service, with what it does not say from `base`. Nothing if it has no valid VIP.
+pub(in crate::config) fn service(
+    service: &schema::Service,
+    base: &Policy,
+    findings: &mut Findings,
+) -> Option<Service> {
+    let vip = vip(&service.vip, findings);
+    let name = name(&service.name, findings);
+    let policy = Policy {
+        mode: mode(service.mode.as_ref(), base.mode, findings),
+        scheduler: scheduler(service.scheduler.as_ref(), base.scheduler, findings),
+        health: health(&service.health, base.health, findings),
+        timeouts: idle(&service.timeouts, base.timeouts, findings),
+    };
+    let backends = backends(&service.backend, findings);
+    Some(Service { name, vip: vip?, policy, backends })
 }
 
 fn name(name: &Spanned<String>, findings: &mut Findings) -> String {
@@ -82,16 +99,20 @@ fn vip(vip: &Spanned<String>, findings: &mut Findings) -> Option<Vip> {
     Some(Vip { address, protocol: Protocol::Tcp })
 }
 
-fn mode(mode: Option<&Spanned<String>>, findings: &mut Findings) -> Mode {
+fn mode(mode: Option<&Spanned<String>>, base: Mode, findings: &mut Findings) -> Mode {
     if let Some(mode) = mode.filter(|mode| mode.get_ref() != "nat") {
         let message = format!("mode {} is not supported", mode.get_ref());
         findings.push(Diagnostic::error(mode.span(), message, "the mode is \"nat\""));
     }
-    Mode::Nat
+    base
 }
 
-fn scheduler(scheduler: Option<&Spanned<String>>, findings: &mut Findings) -> Scheduler {
-    let Some(scheduler) = scheduler else { return Scheduler::default() };
+fn scheduler(
+    scheduler: Option<&Spanned<String>>,
+    base: Scheduler,
+    findings: &mut Findings,
+) -> Scheduler {
+    let Some(scheduler) = scheduler else { return base };
     match scheduler.get_ref().as_str() {
         "round-robin" => Scheduler::RoundRobin,
         "least-connections" => Scheduler::LeastConnections,
@@ -105,7 +126,7 @@ fn scheduler(scheduler: Option<&Spanned<String>>, findings: &mut Findings) -> Sc
                 "use \"round-robin\", \"least-connections\", \"maglev\", \"source-hash\" or \
                  \"random\"",
             ));
-            Scheduler::default()
+            base
         }
     }
 }
@@ -150,11 +171,7 @@ fn check_periods<const N: usize>(periods: [&Option<Period>; N], findings: &mut F
     }
 }
 
-fn backends(
-    backends: &[schema::Backend],
-    owners: &Owners<'_>,
-    findings: &mut Findings,
-) -> Vec<Backend> {
+fn backends(backends: &[schema::Backend], findings: &mut Findings) -> Vec<Backend> {
     let mut seen = HashSet::new();
     let mut parsed = Vec::new();
     for backend in backends {
@@ -164,12 +181,6 @@ fn backends(
         else {
             continue;
         };
-        // Packets to it would go round in circles.
-        if let Some(owner) = owners.get(&address) {
-            let message = format!("{address} is the VIP of service {owner}");
-            findings.push(Diagnostic::error(span, message, "a backend must be a server behind it"));
-            continue;
-        }
         if !seen.insert(address) {
             findings.push(Diagnostic::error(
                 span,
@@ -178,9 +189,27 @@ fn backends(
             ));
             continue;
         }
-        parsed.push(Backend { address, weight, backup: backend.backup, admin: Admin::Enabled });
+        let (backup, admin) = (backend.backup, Admin::Enabled);
+        parsed.push(Backend { address, weight, backup, admin, drain_until: None });
     }
     parsed
+}
+
+/// Packets to a backend that is a VIP would go round in circles.
+fn refuse_vips(
+    backends: &[schema::Backend],
+    parsed: Option<&Service>,
+    owners: &Owners<'_>,
+    findings: &mut Findings,
+) {
+    for backend in parsed.iter().flat_map(|service| &service.backends) {
+        let address = backend.address;
+        let Some(owner) = owners.get(&address) else { continue };
+        let said = |one: &&schema::Backend| one.address.get_ref().parse() == Ok(address);
+        let span = backends.iter().find(said).map(|one| one.address.span()).unwrap_or_default();
+        let message = format!("{address} is the VIP of service {owner}");
+        findings.push(Diagnostic::error(span, message, "a backend must be a server behind it"));
+    }
 }
 
 fn weight(weight: Option<&Spanned<i64>>, findings: &mut Findings) -> u16 {
@@ -209,18 +238,18 @@ fn weight(weight: Option<&Spanned<i64>>, findings: &mut Findings) -> u16 {
 /// Who has which VIP. No two services may have one name or one VIP.
 fn owners<'a>(
     services: &'a [schema::Service],
-    vips: &[Option<Vip>],
+    parsed: &[Option<Service>],
     findings: &mut Findings,
 ) -> Owners<'a> {
     let mut names = HashSet::new();
     let mut owners = Owners::new();
-    for (service, vip) in services.iter().zip(vips) {
+    for (service, parsed) in services.iter().zip(parsed) {
         let name = service.name.get_ref().as_str();
         if !names.insert(name) {
             let message = format!("two services are named {name}");
             findings.push(Diagnostic::error(service.name.span(), message, "rename one"));
         }
-        let Some(vip) = vip else { continue };
+        let Some(vip) = parsed.as_ref().map(|service| service.vip) else { continue };
         if let Some(other) = owners.insert(vip.address, name) {
             findings.push(Diagnostic::error(
                 service.vip.span(),

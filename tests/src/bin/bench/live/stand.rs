@@ -116,14 +116,15 @@ fn try_to_connect(client: &Namespace, to: SocketAddrV4) -> Result<TcpStream> {
 fn configuration(bed: &Bed) -> String {
     let interfaces = bed.interfaces();
     let bpffs = bed.bpffs().display();
-    let socket = bed.directory().join("xdplb.sock");
-    let socket = socket.display();
+    let (socket, state) = (bed.directory().join("xdplb.sock"), bed.directory().join("state"));
+    let (socket, state) = (socket.display(), state.display());
     let vip = SocketAddrV4::new(bed.vip(), PORT);
     let backend = SocketAddrV4::new(bed.backends()[0].address, PORT);
     format!(
         r#"interfaces = {interfaces:?}
 xdp_mode = "native"
 bpffs = "{bpffs}"
+state_dir = "{state}"
 
 [api]
 socket = "{socket}"

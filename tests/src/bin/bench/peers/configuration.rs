@@ -124,8 +124,8 @@ pub(super) fn nftables(bed: &Bed) -> String {
 pub(super) fn xdplb(bed: &Bed, mode: &str, sources: &[Ipv4Addr]) -> String {
     let interfaces = bed.interfaces();
     let bpffs = bed.bpffs().display();
-    let socket = bed.directory().join("xdplb.sock");
-    let socket = socket.display();
+    let (socket, state) = (bed.directory().join("xdplb.sock"), bed.directory().join("state"));
+    let (socket, state) = (socket.display(), state.display());
     let sources: Vec<_> = [&INSIDE].into_iter().chain(sources).map(Ipv4Addr::to_string).collect();
     let (vip, bulk) = (vip(bed), bulk(bed.vip()));
     let backends = each(bed, |address| format!("\n[[service.backend]]\naddress = \"{address}\"\n"));
@@ -134,6 +134,7 @@ pub(super) fn xdplb(bed: &Bed, mode: &str, sources: &[Ipv4Addr]) -> String {
         r#"interfaces = {interfaces:?}
 xdp_mode = "{mode}"
 bpffs = "{bpffs}"
+state_dir = "{state}"
 snat_addresses = {sources:?}
 
 [api]

@@ -1,0 +1,59 @@
+//! The document as a whole: plans, versions, and the way back.
+
+use axum::{
+    Json,
+    extract::{ConnectInfo, State},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Problem,
+    extract::{Body, Path},
+    peer::Peer,
+};
+use crate::control::{Handle, Plan, Proposal, VersionView};
+
+/// The body of a rollback.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// The one before the present one if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u64>,
+}
+
+pub(super) async fn plan(
+    State(handle): State<Handle>,
+    Body(proposal): Body<Proposal>,
+) -> Result<Json<Plan>, Problem> {
+    Ok(Json(handle.plan(proposal).await?))
+}
+
+pub(super) async fn apply(
+    State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Body(proposal): Body<Proposal>,
+) -> Result<Json<Plan>, Problem> {
+    Ok(Json(handle.apply(proposal, peer.to_string()).await?))
+}
+
+pub(super) async fn history(
+    State(handle): State<Handle>,
+) -> Result<Json<Vec<VersionView>>, Problem> {
+    Ok(Json(handle.history().await?))
+}
+
+pub(super) async fn version(
+    State(handle): State<Handle>,
+    Path(number): Path<u64>,
+) -> Result<Json<Plan>, Problem> {
+    Ok(Json(handle.version(number).await?))
+}
+
+pub(super) async fn rollback(
+    State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Body(target): Body<Target>,
+) -> Result<Json<Plan>, Problem> {
+    Ok(Json(handle.rollback(target.version, peer.to_string()).await?))
+}

@@ -1,0 +1,92 @@
+//! `diff`, `apply`, `history` and `rollback`: the services as one document.
+
+use std::{fs, path::Path, process::ExitCode};
+
+use anyhow::Context as _;
+
+use super::{
+    args::Output,
+    exit::{Failure, PROBLEMS},
+    output::{align_numbers, print_error, print_json, print_line, print_table, table},
+};
+use crate::{
+    api::{Client, Target},
+    config,
+    control::{Plan, Proposal},
+};
+
+pub(super) async fn diff(
+    client: &Client,
+    file: &Path,
+    output: Output,
+) -> Result<ExitCode, Failure> {
+    let plan = client.plan(&proposal(file)?).await?;
+    print(&plan, output)?;
+    if let Some(refused) = &plan.refused {
+        print_error(format_args!("xdplb: `apply` would be refused: {refused}"));
+    }
+    Ok(if plan.steps.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+}
+
+pub(super) async fn apply(
+    client: &Client,
+    file: &Path,
+    output: Output,
+) -> Result<ExitCode, Failure> {
+    print(&client.apply(&proposal(file)?).await?, output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn history(
+    client: &Client,
+    version: Option<u64>,
+    output: Output,
+) -> Result<ExitCode, Failure> {
+    if let Some(version) = version {
+        print(&client.version(version).await?, output)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let versions = client.history().await?;
+    if output.is_json() {
+        print_json(&versions)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = table(&["VERSION", "AT", "BY", "WHAT"]);
+    for version in versions {
+        let at = version.at.strftime("%F %T UTC").to_string();
+        rows.add_row([version.version.to_string(), at, version.by, version.what]);
+    }
+    align_numbers(&mut rows, &[0]);
+    print_table(&rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn rollback(
+    client: &Client,
+    version: Option<u64>,
+    output: Output,
+) -> Result<ExitCode, Failure> {
+    print(&client.rollback(Target { version }).await?, output)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The file's text, if it is valid. The daemon judges it again, and what only it can judge.
+fn proposal(file: &Path) -> Result<Proposal, Failure> {
+    config::load(file)?;
+    let text = fs::read_to_string(file);
+    let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+    let path = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    Ok(Proposal { path: path.display().to_string(), text })
+}
+
+fn print(plan: &Plan, output: Output) -> Result<(), Failure> {
+    if output.is_json() {
+        print_json(plan)?;
+        return Ok(());
+    }
+    plan.steps.iter().try_for_each(|step| print_line(&step.to_string()))?;
+    if plan.steps.is_empty() {
+        print_line(&format!("nothing differs from version {}", plan.version))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! From what is wanted to what is: the kernel's maps, the checks and the neighbours.
+
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::{Daemon, service::Service, state::State};
+use crate::{
+    arena::Arena,
+    desired::{Author, Document, Step, steps},
+    plan::plan,
+};
+
+/// Steps of one change that are logged; the history has all.
+const LOGGED: usize = 20;
+
+impl Daemon {
+    pub(super) fn document(&self) -> &Document {
+        self.desired.document().unwrap_or_else(|| unreachable!("there is one from the start on"))
+    }
+
+    /// Makes a document the present one: in the kernel, then in the journal. All of it, or nothing.
+    pub(super) fn adopt(&mut self, document: Document, author: Author) -> Result<Vec<Step>> {
+        let before = self.document();
+        let difference = document.since(before);
+        let steps = steps(before, &document);
+        let is_read = author.file.is_none() || author.file.as_deref() == self.desired.file();
+        if difference.is_empty() && is_read {
+            return Ok(steps);
+        }
+        let former = self.state.clone();
+        let mut next = former.clone();
+        next.follow(&difference)?;
+        self.commit(next)?;
+        log::info!("{}: {}", author.by, author.what);
+        if let Err(error) = self.desired.record(document, author) {
+            self.follow(former);
+            return Err(error);
+        }
+        steps.iter().take(LOGGED).for_each(|step| log::info!("{step}"));
+        Ok(steps)
+    }
+
+    /// Makes kernel, checks and neighbours follow a state, which is the daemon's then. If the
+    /// kernel's maps have no room for it, nothing is changed.
+    pub(super) fn commit(&mut self, next: State) -> Result<()> {
+        let (ops, image) = plan(&self.image, &next.goal(), &mut self.arena, Instant::now())?;
+        if let Err(error) = self.dataplane.apply(&ops) {
+            self.restore();
+            return Err(error);
+        }
+        self.image = image;
+        let former = std::mem::replace(&mut self.state, next);
+        for name in self.state.touched_since(&former) {
+            self.watch(former.service(&name), &name);
+        }
+        Ok(())
+    }
+
+    /// As [`Self::commit`], for events that nobody waits for an answer to.
+    pub(super) fn follow(&mut self, next: State) {
+        if let Err(error) = self.commit(next) {
+            log::error!("the kernel could not be brought up to date: {error:#}");
+        }
+    }
+
+    /// Has checks and neighbours follow one service.
+    fn watch(&mut self, former: Option<&Service>, name: &str) {
+        let Some(service) = self.state.service(name) else {
+            self.checker.remove_service(name);
+            former.into_iter().flat_map(addresses).for_each(|one| self.neighbours.forget(one));
+            return;
+        };
+        self.checker.set_service(name, service.targets());
+        if former.is_some_and(|former| former.spec == service.spec) {
+            return;
+        }
+        addresses(service).for_each(|one| self.neighbours.watch(one));
+        former.into_iter().flat_map(addresses).for_each(|one| self.neighbours.forget(one));
+    }
+
+    /// After a write has failed: what the maps hold is read back, and made what it was.
+    fn restore(&mut self) {
+        let restored = self.dataplane.adopt().and_then(|found| {
+            self.arena = Arena::of(&found);
+            self.image = found;
+            let goal = self.state.goal();
+            let (ops, image) = plan(&self.image, &goal, &mut self.arena, Instant::now())?;
+            self.dataplane.apply(&ops)?;
+            self.image = image;
+            Ok(())
+        });
+        if let Err(error) = restored {
+            log::error!("the kernel could not be made what it was: {error:#}");
+        }
+    }
+}
+
+fn addresses(service: &Service) -> impl Iterator<Item = std::net::IpAddr> {
+    service.backends.iter().map(|backend| backend.spec.address.ip())
+}

@@ -1,0 +1,133 @@
+//! Requests of the API.
+
+use std::net::SocketAddr;
+
+use super::{Daemon, network};
+use crate::{
+    config,
+    control::{Change, Plan, Proposal, Refusal, Request, ServiceView, VersionView},
+    desired::{Author, Document, Step, edited, steps},
+};
+
+impl Daemon {
+    pub(super) async fn answer(&mut self, request: Request) {
+        // A client that has hung up meanwhile wants no answer.
+        match request {
+            Request::Status(reply) => drop(reply.send(Ok(self.status()))),
+            Request::Services(reply) => drop(reply.send(self.service_views())),
+            Request::Stats(reply) => drop(reply.send(self.stats())),
+            Request::Connections(reply) => drop(reply.send(Ok(self.listing()))),
+            Request::Change(change, by, reply) => drop(reply.send(self.change(change, by).await)),
+            Request::Plan(proposal, reply) => drop(reply.send(self.plan(proposal).await)),
+            Request::Apply(proposal, by, reply) => {
+                drop(reply.send(self.apply(proposal, by).await));
+            }
+            Request::History(reply) => drop(reply.send(Ok(self.history()))),
+            Request::Version(number, reply) => drop(reply.send(self.version(number))),
+            Request::Rollback(to, by, reply) => drop(reply.send(self.rollback(to, by))),
+        }
+    }
+
+    /// Carries a change out whole, or not at all. Returns the service as it is then, if it still
+    /// is.
+    async fn change(&mut self, change: Change, by: String) -> Result<Option<ServiceView>, Refusal> {
+        let document = edited(self.document(), &change, &self.config.defaults)?;
+        self.refuse_local(&document).await?;
+        let author = Author { by, what: change.to_string(), file: None };
+        self.adopt(document, author).map_err(failed)?;
+        let service = self.state.service(change.service());
+        service.map(|service| self.service_view(service)).transpose()
+    }
+
+    /// Backends that a document brings, and that are the balancer itself.
+    async fn refuse_local(&self, document: &Document) -> Result<(), Refusal> {
+        let before = self.document();
+        for service in &document.since(before).set {
+            let known = |address: SocketAddr| {
+                before.service(&service.name).is_some_and(|known| known.backend(address).is_some())
+            };
+            for backend in service.backends.iter().filter(|one| !known(one.address)) {
+                let address = backend.address;
+                if network::is_local(address.ip()).await.map_err(failed)? {
+                    return Err(Refusal::Invalid(format!(
+                        "{address} is an address of the balancer itself: XDP only reaches servers \
+                         on other hosts"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What a file would change.
+    async fn plan(&self, proposal: Proposal) -> Result<Plan, Refusal> {
+        let loaded = config::read(proposal.path, proposal.text).map_err(invalid)?;
+        network::refuse_local_backends(&loaded).await.map_err(invalid)?;
+        let mut all = self.config.steps_to(&loaded.config);
+        all.extend(steps(self.document(), &self.read_from(&loaded)));
+        let refused = self.config.refuse_restart_only(&loaded.config).err();
+        Ok(Plan {
+            version: self.desired.number(),
+            steps: all,
+            refused: refused.map(|error| format!("{error:#}")),
+        })
+    }
+
+    async fn apply(&mut self, proposal: Proposal, by: String) -> Result<Plan, Refusal> {
+        let loaded = config::read(proposal.path, proposal.text).map_err(invalid)?;
+        let mut all = self.config.steps_to(&loaded.config);
+        all.extend(self.take_on(loaded, by).await.map_err(invalid)?);
+        Ok(self.done(all))
+    }
+
+    fn history(&self) -> Vec<VersionView> {
+        let views = self.desired.versions().rev().map(|version| VersionView {
+            version: version.number,
+            at: version.at,
+            by: version.author.by.clone(),
+            what: version.author.what.clone(),
+        });
+        views.collect()
+    }
+
+    /// What a version has changed.
+    fn version(&self, number: u64) -> Result<Plan, Refusal> {
+        let version = self.desired.version(number).ok_or_else(|| no_version(number))?;
+        let former = self.desired.version(number.wrapping_sub(1));
+        let nothing = Document::default();
+        let before = former.map_or(&nothing, |former| &former.document);
+        Ok(Plan { version: number, steps: steps(before, &version.document), refused: None })
+    }
+
+    /// Makes the services those of a former version: of the last one, if none is named.
+    fn rollback(&mut self, to: Option<u64>, by: String) -> Result<Plan, Refusal> {
+        let former = match to {
+            Some(number) => self.desired.version(number).ok_or_else(|| no_version(number))?,
+            None => self.desired.former().ok_or_else(|| {
+                Refusal::Conflict("there is no version before the present one".to_owned())
+            })?,
+        };
+        let what = format!("rolled back to version {}", former.number);
+        let author = Author { by, what, file: None };
+        let steps = self.adopt(former.document.clone(), author).map_err(failed)?;
+        Ok(self.done(steps))
+    }
+
+    fn done(&self, steps: Vec<Step>) -> Plan {
+        Plan { version: self.desired.number(), steps, refused: None }
+    }
+}
+
+fn no_version(number: u64) -> Refusal {
+    Refusal::NotFound(format!("there is no version {number}: see `xdplb history`"))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn failed(error: anyhow::Error) -> Refusal {
+    Refusal::Failed(format!("{error:#}"))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn invalid(error: anyhow::Error) -> Refusal {
+    Refusal::Invalid(format!("{error:#}"))
+}

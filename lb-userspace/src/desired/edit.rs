@@ -1,0 +1,92 @@
+//! Commands, as edits of the document.
+
+use std::net::SocketAddr;
+
+use super::{Document, rules::violation};
+use crate::{
+    config,
+    control::{Change, Refusal, Settings},
+    model::{Admin, Backend, Policy, Service},
+};
+
+/// The document after a change, with the defaults of the configuration for what it leaves open.
+pub fn edited(
+    document: &Document,
+    change: &Change,
+    defaults: &Policy,
+) -> Result<Document, Refusal> {
+    let name = change.service();
+    let edited = match change {
+        Change::AddService { name, keys } => {
+            if document.service(name).is_some() {
+                return Err(Refusal::Conflict(format!(
+                    "there is a service {name} already: change it with \
+                     `xdplb service set {name} …`"
+                )));
+            }
+            document.with(config::service(name, keys, defaults).map_err(invalid)?)
+        }
+        Change::SetService { keys, .. } => {
+            let service = named(document, name)?;
+            document.with(config::changed_service(&service, keys).map_err(invalid)?)
+        }
+        Change::RemoveService { .. } => {
+            named(document, name)?;
+            return Ok(document.without(name));
+        }
+        Change::AddBackend { backend, .. } => {
+            let mut service = named(document, name)?;
+            if service.backend(backend.address).is_some() {
+                let address = backend.address;
+                return Err(Refusal::Conflict(format!(
+                    "{name} has the backend {address} already: change it with \
+                     `xdplb backend set {name} {address} …`"
+                )));
+            }
+            service.backends.push(backend.clone());
+            document.with(service)
+        }
+        Change::RemoveBackend { address, .. } => {
+            let mut service = named(document, name)?;
+            let place = place(&service, *address)?;
+            service.backends.remove(place);
+            document.with(service)
+        }
+        Change::SetBackend { address, settings, .. } => {
+            let mut service = named(document, name)?;
+            let place = place(&service, *address)?;
+            set(&mut service.backends[place], *settings);
+            document.with(service)
+        }
+    };
+    match edited.service(name).and_then(|service| violation(&edited, service)) {
+        Some(violation) => Err(Refusal::Invalid(violation)),
+        None => Ok(edited),
+    }
+}
+
+fn named(document: &Document, name: &str) -> Result<Service, Refusal> {
+    let service = document.service(name);
+    service
+        .map(|service| Service::clone(service))
+        .ok_or_else(|| Refusal::NotFound(format!("there is no service {name}")))
+}
+
+fn place(service: &Service, address: SocketAddr) -> Result<usize, Refusal> {
+    let place = service.backends.iter().position(|backend| backend.address == address);
+    place.ok_or_else(|| Refusal::NotFound(format!("{} has no backend {address}", service.name)))
+}
+
+fn set(backend: &mut Backend, settings: Settings) {
+    backend.weight = settings.weight.unwrap_or(backend.weight);
+    backend.backup = settings.backup.unwrap_or(backend.backup);
+    if let Some(admin) = settings.admin {
+        backend.admin = admin;
+        backend.drain_until = settings.until.filter(|_| admin == Admin::Draining);
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn invalid(error: anyhow::Error) -> Refusal {
+    Refusal::Invalid(format!("{error:#}"))
+}

@@ -1,0 +1,118 @@
+//! What the operator wants: one versioned document, which the file, the command line and the API
+//! edit alike. No aya, and no I/O but the journal's.
+
+mod edit;
+mod journal;
+mod rules;
+mod steps;
+mod versions;
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+
+pub use self::{
+    edit::edited,
+    rules::violation,
+    steps::{Kind, Step, changes, steps},
+    versions::{Author, Desired, Version},
+};
+use crate::model::Service;
+
+/// All services by name. Copies share what they have in common.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Document {
+    services: OrdMap<String, Arc<Service>>,
+}
+
+/// What makes one document of another.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Difference {
+    /// Services that are new or other than before.
+    pub set: Vec<Arc<Service>>,
+    /// Names of those that are gone.
+    pub removed: Vec<String>,
+}
+
+impl Document {
+    #[must_use]
+    pub fn of(services: impl IntoIterator<Item = Service>) -> Self {
+        let named = services.into_iter().map(|one| (one.name.clone(), Arc::new(one)));
+        Self { services: named.collect() }
+    }
+
+    /// In the order of their names.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.values()
+    }
+
+    #[must_use]
+    pub fn service(&self, name: &str) -> Option<&Arc<Service>> {
+        self.services.get(name)
+    }
+
+    #[must_use]
+    pub fn with(&self, service: Service) -> Self {
+        Self { services: self.services.update(service.name.clone(), Arc::new(service)) }
+    }
+
+    #[must_use]
+    pub fn without(&self, name: &str) -> Self {
+        Self { services: self.services.without(name) }
+    }
+
+    /// With the orders that were given here for backends that are in both: a file has no words for
+    /// "drain" and "disable", so that reading one does not take them back.
+    #[must_use]
+    pub fn with_orders_of(&self, other: &Self) -> Self {
+        let mut document = self.clone();
+        for (service, former) in
+            self.services().filter_map(|one| Some((one, other.service(&one.name)?)))
+        {
+            let mut ordered = Service::clone(service);
+            ordered.keep_orders_of(former);
+            if ordered != **service {
+                document = document.with(ordered);
+            }
+        }
+        document
+    }
+
+    /// What to do to the other document to make it this one.
+    #[must_use]
+    pub fn since(&self, other: &Self) -> Difference {
+        let mut difference = Difference::default();
+        for item in other.services.diff(&self.services) {
+            match item {
+                imbl::ordmap::DiffItem::Add(_, service)
+                | imbl::ordmap::DiffItem::Update { new: (_, service), .. } => {
+                    difference.set.push(Arc::clone(service));
+                }
+                imbl::ordmap::DiffItem::Remove(name, _) => difference.removed.push(name.clone()),
+            }
+        }
+        difference
+    }
+
+    #[must_use]
+    pub fn after(&self, difference: &Difference) -> Self {
+        let mut services = self.services.clone();
+        for name in &difference.removed {
+            services.remove(name);
+        }
+        for service in &difference.set {
+            services.insert(service.name.clone(), Arc::clone(service));
+        }
+        Self { services }
+    }
+}
+
+impl Difference {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.removed.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,53 @@
+//! What no document may say, whoever has written it.
+
+use super::Document;
+use crate::model::{Service, is_of_a_host};
+
+/// What is wrong with a service in its document, if anything is.
+#[must_use]
+pub fn violation(document: &Document, service: &Service) -> Option<String> {
+    let others = || document.services().filter(|other| other.name != service.name);
+    let vip = service.vip;
+    if let Some(other) = others().find(|other| other.vip == vip) {
+        return Some(format!(
+            "VIP {vip} is that of service {} already: give each service its own address or port",
+            other.name
+        ));
+    }
+    for backend in &service.backends {
+        let address = backend.address;
+        if !address.is_ipv4() {
+            return Some(format!("{address} is IPv6, which is not supported yet"));
+        }
+        if address.port() == 0 || !is_of_a_host(address.ip()) {
+            return Some(format!(
+                "{address} is no address of a server: give a host's address and a port from 1 on"
+            ));
+        }
+        if backend.weight == 0 {
+            return Some(
+                "a weight is 1 to 65535: to give a backend no new connections, drain it".to_owned(),
+            );
+        }
+        if vip.address == address {
+            return Some(is_vip(&service.name, address));
+        }
+    }
+    // Packets to it would go round in circles.
+    for other in others() {
+        if let Some(backend) = service.backend(other.vip.address) {
+            return Some(is_vip(&other.name, backend.address));
+        }
+        if let Some(backend) = other.backend(vip.address) {
+            return Some(format!(
+                "VIP {} is a backend of service {}: a backend must be a server behind it",
+                backend.address, other.name
+            ));
+        }
+    }
+    None
+}
+
+fn is_vip(service: &str, address: std::net::SocketAddr) -> String {
+    format!("{address} is the VIP of service {service}: a backend must be a server behind it")
+}

@@ -1,0 +1,193 @@
+//! Differences of documents as people read them.
+
+use std::{collections::HashMap, fmt, net::SocketAddr};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::Document;
+use crate::model::{Backend, Service};
+
+/// One difference.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    pub kind: Kind,
+    /// Nothing if it is a setting of the daemon's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backend: Option<SocketAddr>,
+    /// As in the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub from: Value,
+    #[serde(default, skip_serializing_if = "Value::is_null")]
+    pub to: Value,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Add,
+    Change,
+    Remove,
+}
+
+/// The steps from one document to another: services that go, then those that change or come.
+#[must_use]
+pub fn steps(from: &Document, to: &Document) -> Vec<Step> {
+    let difference = to.since(from);
+    let mut steps = Vec::new();
+    for name in &difference.removed {
+        if let Some(service) = from.service(name) {
+            steps.push(Step::of(Kind::Remove, name).from(service.vip.to_string()));
+        }
+    }
+    for service in &difference.set {
+        match from.service(&service.name) {
+            None => add(service, &mut steps),
+            Some(former) => change(former, service, &mut steps),
+        }
+    }
+    steps
+}
+
+fn add(service: &Service, steps: &mut Vec<Step>) {
+    steps.push(Step::of(Kind::Add, &service.name).to(service.vip.to_string()));
+    let added = service.backends.iter().map(|backend| added(service, backend));
+    steps.extend(added);
+}
+
+fn added(service: &Service, backend: &Backend) -> Step {
+    Step::of(Kind::Add, &service.name).at(backend.address).to(without(backend, &["address"]))
+}
+
+fn change(from: &Service, to: &Service, steps: &mut Vec<Step>) {
+    let name = &to.name;
+    let of_it = |step: Step| Step { service: Some(name.clone()), ..step };
+    let settings = |service| without(service, &["name", "backends"]);
+    steps.extend(changes(&settings(from), &settings(to)).into_iter().map(of_it));
+    let former: HashMap<_, _> = from.backends.iter().map(|one| (one.address, one)).collect();
+    let kept: HashMap<_, _> = to.backends.iter().map(|one| (one.address, one)).collect();
+    let gone = from.backends.iter().filter(|one| !kept.contains_key(&one.address));
+    steps.extend(gone.map(|one| Step::of(Kind::Remove, name).at(one.address)));
+    for backend in &to.backends {
+        let address = backend.address;
+        match former.get(&address) {
+            None => steps.push(added(to, backend)),
+            Some(former) => {
+                let changes = changes(&without(*former, &[]), &without(backend, &[]));
+                steps.extend(changes.into_iter().map(of_it).map(|step| step.at(address)));
+            }
+        }
+    }
+    if former.len() == kept.len() && is_reordered(from, to) {
+        steps.push(Step { key: Some("order of backends".into()), ..Step::of(Kind::Change, name) });
+    }
+}
+
+fn is_reordered(from: &Service, to: &Service) -> bool {
+    let mut pairs = from.backends.iter().zip(&to.backends);
+    let is_same_set = to.backends.iter().all(|one| from.backend(one.address).is_some());
+    is_same_set && pairs.any(|(from, to)| from.address != to.address)
+}
+
+/// The keys whose values differ, dotted as in the file.
+#[must_use]
+pub fn changes(from: &Value, to: &Value) -> Vec<Step> {
+    let mut steps = Vec::new();
+    compare(&mut Vec::new(), from, to, &mut steps);
+    steps
+}
+
+fn compare<'a>(path: &mut Vec<&'a str>, from: &'a Value, to: &'a Value, steps: &mut Vec<Step>) {
+    if from == to {
+        return;
+    }
+    let (Value::Object(old), Value::Object(new)) = (from, to) else {
+        steps.push(Step {
+            key: Some(path.join(".")),
+            from: from.clone(),
+            to: to.clone(),
+            ..Step::bare(Kind::Change)
+        });
+        return;
+    };
+    let fresh = new.keys().filter(|key| !old.contains_key(*key));
+    for key in old.keys().chain(fresh) {
+        path.push(key);
+        compare(path, of(old, key), of(new, key), steps);
+        path.pop();
+    }
+}
+
+fn of<'a>(object: &'a Map<String, Value>, key: &str) -> &'a Value {
+    object.get(key).unwrap_or(&Value::Null)
+}
+
+/// What JSON says of it, but for some keys.
+fn without(value: &impl Serialize, keys: &[&str]) -> Value {
+    let mut value = serde_json::to_value(value).unwrap_or_default();
+    if let Value::Object(object) = &mut value {
+        object.retain(|key, _| !keys.contains(&key.as_str()));
+    }
+    value
+}
+
+impl Step {
+    fn bare(kind: Kind) -> Self {
+        let nothing = Value::Null;
+        Self { kind, service: None, backend: None, key: None, from: nothing.clone(), to: nothing }
+    }
+
+    fn of(kind: Kind, service: &str) -> Self {
+        Self { service: Some(service.to_owned()), ..Self::bare(kind) }
+    }
+
+    fn at(self, backend: SocketAddr) -> Self {
+        Self { backend: Some(backend), ..self }
+    }
+
+    fn from(self, value: impl Into<Value>) -> Self {
+        Self { from: value.into(), ..self }
+    }
+
+    fn to(self, value: impl Into<Value>) -> Self {
+        Self { to: value.into(), ..self }
+    }
+}
+
+/// As in `+ web: 10.0.0.1:80`, or `~ web: scheduler: round-robin -> maglev`.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.kind {
+            Kind::Add => '+',
+            Kind::Change => '~',
+            Kind::Remove => '-',
+        };
+        let backend = self.backend.map(|backend| backend.to_string());
+        let names = [self.service.as_ref(), backend.as_ref(), self.key.as_ref()];
+        let names: Vec<_> = names.into_iter().flatten().map(String::as_str).collect();
+        write!(f, "{sign} {}", names.join(": "))?;
+        match (&self.from, &self.to) {
+            (Value::Null, Value::Null) => Ok(()),
+            (Value::Null, value) | (value, Value::Null) if self.kind != Kind::Change => {
+                write!(f, ": {}", shown(value))
+            }
+            (from, to) => write!(f, ": {} -> {}", shown(from), shown(to)),
+        }
+    }
+}
+
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "nothing".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Object(object) => {
+            let pairs = object.iter().map(|(key, value)| format!("{key} {}", shown(value)));
+            pairs.collect::<Vec<_>>().join(", ")
+        }
+        other => other.to_string(),
+    }
+}

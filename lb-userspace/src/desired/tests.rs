@@ -1,0 +1,231 @@
+use std::{fs, path::Path};
+
+use proptest::prelude::*;
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::*;
+use crate::{
+    control::{Change, Keys, Refusal, Settings},
+    model::{Admin, Policy},
+};
+
+fn keys(value: serde_json::Value) -> Keys {
+    let serde_json::Value::Object(keys) = value else { panic!("no object") };
+    keys
+}
+
+fn add_service(name: &str, vip: &str) -> Change {
+    Change::AddService { name: name.to_owned(), keys: keys(json!({ "vip": vip })) }
+}
+
+fn add_backend(service: &str, address: &str) -> Change {
+    let backend = crate::model::Backend {
+        address: address.parse().expect("an address"),
+        weight: 1,
+        backup: false,
+        admin: Admin::Enabled,
+        drain_until: None,
+    };
+    Change::AddBackend { service: service.to_owned(), backend }
+}
+
+fn set_backend(service: &str, address: &str, settings: Settings) -> Change {
+    let address = address.parse().expect("an address");
+    Change::SetBackend { service: service.to_owned(), address, settings }
+}
+
+fn after(changes: &[Change]) -> Document {
+    changes.iter().fold(Document::default(), |document, change| {
+        edited(&document, change, &Policy::default()).expect("valid")
+    })
+}
+
+fn web() -> Document {
+    after(&[
+        add_service("web", "203.0.113.10:80"),
+        add_backend("web", "10.0.0.11:80"),
+        add_backend("web", "10.0.0.12:80"),
+    ])
+}
+
+fn told(from: &Document, to: &Document) -> Vec<String> {
+    steps(from, to).iter().map(ToString::to_string).collect()
+}
+
+fn author(what: &str) -> Author {
+    Author { by: "test".to_owned(), what: what.to_owned(), file: None }
+}
+
+#[test]
+fn a_plan_says_what_comes_changes_and_goes() {
+    let document = web();
+    assert_eq!(
+        told(&Document::default(), &document),
+        [
+            "+ web: 203.0.113.10:80",
+            "+ web: 10.0.0.11:80: admin enabled, backup false, weight 1",
+            "+ web: 10.0.0.12:80: admin enabled, backup false, weight 1",
+        ]
+    );
+    let five = Settings { weight: Some(5), ..Settings::default() };
+    let changes = [
+        set_backend("web", "10.0.0.11:80", five),
+        Change::RemoveBackend {
+            service: "web".to_owned(),
+            address: "10.0.0.12:80".parse().expect("an address"),
+        },
+        Change::SetService {
+            name: "web".to_owned(),
+            keys: keys(json!({ "health": { "interval": "500ms" } })),
+        },
+        add_service("db", "203.0.113.11:5432"),
+    ];
+    let after = changes.iter().fold(document.clone(), |document, change| {
+        edited(&document, change, &Policy::default()).expect("valid")
+    });
+    assert_eq!(
+        told(&document, &after),
+        [
+            "+ db: 203.0.113.11:5432",
+            "~ web: health.interval: 2s -> 500ms",
+            "- web: 10.0.0.12:80",
+            "~ web: 10.0.0.11:80: weight: 1 -> 5",
+        ]
+    );
+    assert_eq!(told(&after, &after), [""; 0]);
+    assert_eq!(told(&document, &Document::default()), ["- web: 203.0.113.10:80"]);
+}
+
+#[test]
+fn orders_outlive_the_reading_of_a_file() {
+    let drained = Settings { admin: Some(Admin::Draining), ..Settings::default() };
+    let change = set_backend("web", "10.0.0.11:80", drained);
+    let ordered = edited(&web(), &change, &Policy::default()).expect("valid");
+    assert_eq!(web().with_orders_of(&ordered), ordered);
+}
+
+#[test]
+fn what_a_document_may_not_say_is_refused() {
+    let cases = [
+        (add_service("web", "203.0.113.11:80"), "there is a service web already"),
+        (add_service("other", "203.0.113.10:80"), "is that of service web already"),
+        (add_service("loop", "10.0.0.11:80"), "is a backend of service web"),
+        (add_service("a b", "203.0.113.12:80"), "cannot be a service's name"),
+        (add_service("v6", "[2001:db8::1]:80"), "IPv6 is not supported yet"),
+        (add_backend("web", "10.0.0.11:80"), "has the backend 10.0.0.11:80 already"),
+        (add_backend("web", "203.0.113.10:80"), "is the VIP of service web"),
+        (add_backend("web", "127.0.0.1:80"), "no address of a server"),
+        (add_backend("nope", "10.0.0.13:80"), "there is no service nope"),
+        (
+            set_backend("web", "10.0.0.99:80", Settings::default()),
+            "web has no backend 10.0.0.99:80",
+        ),
+        (
+            Change::SetService { name: "web".into(), keys: keys(json!({ "backend": [] })) },
+            "backends are changed one by one",
+        ),
+        (
+            Change::SetService { name: "web".into(), keys: keys(json!({ "shceduler": "x" })) },
+            "shceduler",
+        ),
+        (
+            Change::SetService {
+                name: "web".into(),
+                keys: keys(json!({ "health": { "rise": 0 } })),
+            },
+            "at least 1",
+        ),
+    ];
+    for (change, word) in cases {
+        let refusal = edited(&web(), &change, &Policy::default()).expect_err(word);
+        assert!(refusal.detail().contains(word), "{refusal:?}");
+        assert!(!matches!(refusal, Refusal::Failed(_)), "{refusal:?}");
+    }
+}
+
+#[test]
+fn versions_outlive_the_daemon() {
+    let directory = TempDir::new().expect("a directory");
+    let mut desired = Desired::open(directory.path()).expect("opens");
+    assert_eq!(desired.document(), None);
+    desired.record(web(), author("first")).expect("recorded");
+    let second = web().without("web");
+    desired.record(second.clone(), author("second")).expect("recorded");
+    let held = Desired::open(directory.path()).expect_err("held").to_string();
+    assert!(held.contains("another daemon keeps its state"), "{held}");
+    drop(desired);
+
+    let desired = Desired::open(directory.path()).expect("opens again");
+    assert_eq!((desired.number(), desired.document()), (2, Some(&second)));
+    assert_eq!(desired.former().map(|version| &version.document), Some(&web()));
+    assert_eq!(desired.version(1).map(|version| version.author.clone()), Some(author("first")));
+}
+
+#[test]
+fn a_record_that_was_cut_off_is_dropped_and_a_damaged_one_is_not() {
+    let directory = TempDir::new().expect("a directory");
+    record_two(directory.path());
+    let journal = directory.path().join("journal");
+    let whole = fs::read(&journal).expect("written");
+    let first = whole.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
+    for length in first..whole.len() {
+        fs::write(&journal, &whole[..length]).expect("written");
+        let desired = Desired::open(directory.path()).expect("survives");
+        assert_eq!((desired.number(), desired.document()), (1, Some(&web())), "{length}");
+        assert_eq!(fs::read(&journal).expect("there"), whole[..first], "{length}");
+    }
+    let mut damaged = whole.clone();
+    damaged[first / 2] ^= 1;
+    fs::write(&journal, &damaged).expect("written");
+    let error = Desired::open(directory.path()).expect_err("damaged").to_string();
+    assert!(error.contains("journal:1: this record is damaged"), "{error}");
+    assert_eq!(fs::read(&journal).expect("there"), damaged, "nothing is lost");
+}
+
+#[test]
+fn after_a_record_was_cut_off_others_follow() {
+    let directory = TempDir::new().expect("a directory");
+    record_two(directory.path());
+    let journal = directory.path().join("journal");
+    let whole = fs::read(&journal).expect("written");
+    fs::write(&journal, &whole[..whole.len() - 1]).expect("written");
+    let mut desired = Desired::open(directory.path()).expect("survives");
+    desired.record(Document::default(), author("third")).expect("recorded");
+    drop(desired);
+    let desired = Desired::open(directory.path()).expect("opens");
+    assert_eq!((desired.number(), desired.document()), (2, Some(&Document::default())));
+}
+
+fn record_two(directory: &Path) {
+    let mut desired = Desired::open(directory).expect("opens");
+    desired.record(web(), author("first")).expect("recorded");
+    desired.record(web().without("web"), author("second")).expect("recorded");
+}
+
+#[test]
+fn only_the_last_versions_are_kept() {
+    let directory = TempDir::new().expect("a directory");
+    let mut desired = Desired::open(directory.path()).expect("opens");
+    for _ in 0..150 {
+        desired.record(web(), author("there")).expect("recorded");
+        desired.record(Document::default(), author("not there")).expect("recorded");
+    }
+    assert!(desired.version(100).is_none());
+    assert!(desired.version(101).is_some());
+    drop(desired);
+    let desired = Desired::open(directory.path()).expect("opens");
+    assert_eq!((desired.number(), desired.versions().count()), (300, 200));
+}
+
+proptest! {
+    #[test]
+    fn no_journal_makes_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let directory = TempDir::new().expect("a directory");
+        let journal = directory.path().join("journal");
+        fs::write(&journal, &bytes).expect("written");
+        if Desired::open(directory.path()).is_err() {
+            prop_assert_eq!(fs::read(&journal).expect("there"), bytes);
+        }
+    }
+}

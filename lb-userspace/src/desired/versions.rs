@@ -1,0 +1,149 @@
+//! The versions of the document, in memory and in the journal.
+
+use std::{collections::VecDeque, path::Path};
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use super::{
+    Difference, Document,
+    journal::{Entry, Journal},
+};
+
+/// How many versions can be gone back to.
+const KEPT: usize = 200;
+
+/// A journal that is longer than this, in bytes, and this many times its shortest form, is written
+/// anew.
+const LONG: u64 = 16 << 20;
+const LONG_RATIO: u64 = 4;
+
+/// Who changed what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Author {
+    pub by: String,
+    pub what: String,
+    /// The digest of the file that the document was read from, if it was.
+    pub file: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Version {
+    pub number: u64,
+    pub at: Timestamp,
+    pub author: Author,
+    pub document: Document,
+}
+
+/// The document as it is, and as it was.
+#[derive(Debug)]
+pub struct Desired {
+    journal: Journal,
+    /// The present one last.
+    versions: VecDeque<Version>,
+    /// Bytes of the journal when it was last written anew.
+    shortest: u64,
+}
+
+impl Desired {
+    /// What a directory's journal holds. Nobody else may have it open.
+    pub fn open(directory: &Path) -> Result<Self> {
+        let (journal, entries) = Journal::open(directory)?;
+        let mut versions: VecDeque<Version> = VecDeque::new();
+        for entry in entries {
+            let base = match versions.back() {
+                Some(last) if !entry.whole => last.document.clone(),
+                _ => Document::default(),
+            };
+            let Entry { version: number, at, by, what, file, set, removed, .. } = entry;
+            let document = base.after(&Difference { set, removed });
+            let author = Author { by, what, file };
+            versions.push_back(Version { number, at, author, document });
+        }
+        let shortest = journal.length();
+        let mut desired = Self { journal, versions, shortest };
+        desired.forget();
+        Ok(desired)
+    }
+
+    /// The present document. Nothing if there never was one.
+    #[must_use]
+    pub fn document(&self) -> Option<&Document> {
+        self.versions.back().map(|version| &version.document)
+    }
+
+    /// The number of the present version; 0 if there is none.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.versions.back().map_or(0, |version| version.number)
+    }
+
+    /// The digest of the file that was read last.
+    #[must_use]
+    pub fn file(&self) -> Option<&str> {
+        self.versions.iter().rev().find_map(|version| version.author.file.as_deref())
+    }
+
+    /// The oldest first.
+    #[must_use]
+    pub fn versions(&self) -> impl DoubleEndedIterator<Item = &Version> {
+        self.versions.iter()
+    }
+
+    #[must_use]
+    pub fn version(&self, number: u64) -> Option<&Version> {
+        self.versions.iter().find(|version| version.number == number)
+    }
+
+    /// The version before the present one.
+    #[must_use]
+    pub fn former(&self) -> Option<&Version> {
+        self.versions.iter().nth_back(1)
+    }
+
+    /// Makes this the present document, for good once this returns. On an error nothing has changed.
+    pub fn record(&mut self, document: Document, author: Author) -> Result<()> {
+        let version = Version { number: self.number() + 1, at: Timestamp::now(), author, document };
+        let entry = match self.document() {
+            Some(former) => version.entry(Some(former)),
+            None => version.entry(None),
+        };
+        self.journal.append(&entry)?;
+        self.versions.push_back(version);
+        self.forget();
+        self.shorten();
+        Ok(())
+    }
+
+    fn forget(&mut self) {
+        let excess = self.versions.len().saturating_sub(KEPT);
+        self.versions.drain(..excess);
+    }
+
+    /// A journal that cannot be shortened is only long.
+    fn shorten(&mut self) {
+        if self.journal.length() <= LONG.max(self.shortest * LONG_RATIO) {
+            return;
+        }
+        let mut entries = Vec::new();
+        let mut former = None;
+        for version in &self.versions {
+            entries.push(version.entry(former));
+            former = Some(&version.document);
+        }
+        if let Err(error) = self.journal.rewrite(&entries) {
+            log::warn!("{error:#}");
+        }
+        self.shortest = self.journal.length();
+    }
+}
+
+impl Version {
+    fn entry(&self, former: Option<&Document>) -> Entry {
+        let Difference { set, removed } =
+            self.document.since(former.unwrap_or(&Document::default()));
+        let Author { by, what, file } = self.author.clone();
+        let whole = former.is_none();
+        Entry { version: self.number, at: self.at, by, what, file, whole, set, removed }
+    }
+}
