@@ -195,6 +195,95 @@ pub struct Policy {
     pub scheduler: Scheduler,
     pub health: HealthCheck,
     pub timeouts: Timeouts,
+    #[serde(flatten)]
+    pub failover: Failover,
+}
+
+/// What happens when backends go down and come back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Failover {
+    /// Backups join, one after the other, while fewer backends than this take connections.
+    pub min_active: u32,
+    /// Backups join as well while those that take connections have less than this share of the
+    /// weight of all that are no backups.
+    pub min_capacity: Percent,
+    /// When less than this share of backends is up, the check is not believed, and all are used.
+    pub fail_open: Percent,
+    pub failback: Failback,
+    /// How long a backend that comes back takes to get its whole share.
+    #[serde(with = "humantime_serde")]
+    pub slow_start: Duration,
+    pub on_down: OnDown,
+}
+
+impl Default for Failover {
+    fn default() -> Self {
+        Self {
+            min_active: 1,
+            min_capacity: Percent::default(),
+            fail_open: Percent::default(),
+            failback: Failback::default(),
+            slow_start: Duration::ZERO,
+            on_down: OnDown::default(),
+        }
+    }
+}
+
+/// When a backend that was down takes connections again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Failback {
+    /// When its check says that it is up.
+    #[default]
+    Auto,
+    /// When it is enabled by hand, if backups have taken its place.
+    Manual,
+}
+
+/// What becomes of a backend's connections when it goes down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDown {
+    /// They go on, as the check may be wrong.
+    #[default]
+    Keep,
+    /// The client's next packet is answered by a reset, so that it connects anew.
+    Reset,
+}
+
+/// 0 to 100, written as in `30%`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Percent(u8);
+
+impl Percent {
+    /// Whether a part of a whole is less than this.
+    #[must_use]
+    pub fn exceeds(self, part: u64, whole: u64) -> bool {
+        part * 100 < whole * u64::from(self.0)
+    }
+
+    #[must_use]
+    pub fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl TryFrom<String> for Percent {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let number = text.strip_suffix('%').map(str::trim_end).and_then(|text| text.parse().ok());
+        let valid = number.filter(|number| *number <= 100).map(Self);
+        valid.ok_or_else(|| format!("`{text}` is no share: write 0% to 100%, as in \"30%\""))
+    }
+}
+
+impl From<Percent> for String {
+    fn from(percent: Percent) -> Self {
+        format!("{}%", percent.0)
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,10 @@
 //! `backend`: where connections go.
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{
+    net::SocketAddr,
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
@@ -23,6 +27,9 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// The daemon counts connections every second: until then, it may not know the last ones.
 const SETTLED: Duration = Duration::from_millis(1_500);
+
+/// How long the daemon takes, after a deadline, to end what is left.
+const CUT: Duration = Duration::from_secs(3);
 
 /// A backend in a list that may be of all services.
 #[derive(Serialize)]
@@ -72,7 +79,7 @@ pub(super) async fn change(client: &Client, verb: BackendVerb) -> Result<ExitCod
             let admin = Some(Admin::Draining);
             set(client, &place, Settings { admin, until, ..Settings::default() }).await?;
             if wait {
-                wait_until_idle(client, &place).await?;
+                wait_until_idle(client, &place, deadline).await?;
             }
         }
     }
@@ -93,13 +100,24 @@ fn after(time: Duration) -> Result<Timestamp, Failure> {
     Ok(until.with_context(|| format!("{time:?} is too long a deadline"))?)
 }
 
-async fn wait_until_idle(client: &Client, place: &Place) -> Result<(), Failure> {
+async fn wait_until_idle(
+    client: &Client,
+    place: &Place,
+    deadline: Option<Duration>,
+) -> Result<(), Failure> {
+    let begin = Instant::now();
     sleep(SETTLED).await;
     loop {
         let service = client.service(&place.service).await?;
         let left = active(&service, place.address)?;
         if left == 0 {
             return Ok(());
+        }
+        if deadline.is_some_and(|deadline| begin.elapsed() >= deadline + CUT) {
+            let address = place.address;
+            return Err(
+                anyhow!("{address} still has {left} connections, after its deadline").into()
+            );
         }
         sleep(POLL).await;
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_spanned::Spanned;
 
 use super::XdpMode;
-use crate::model::{HealthCheck, Probe, Timeouts};
+use crate::model::{Failback, Failover, HealthCheck, OnDown, Percent, Probe, Timeouts};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -78,6 +78,22 @@ pub(super) struct Service {
     pub(super) health: Health,
     #[serde(default)]
     pub(super) timeouts: Idle,
+    /// Backups join, one after the other, while fewer backends than this take connections.
+    pub(super) min_active: Option<u32>,
+    /// Backups join as well while those that take connections have less than this share of the
+    /// weight of all that are no backups, as in "50%".
+    pub(super) min_capacity: Option<Percent>,
+    /// When less than this share of backends is up, as in "30%", the check is not believed, and
+    /// all are used.
+    pub(super) fail_open: Option<Percent>,
+    /// `auto`: a backend that was down takes connections again when it is up; `manual`: if backups
+    /// have taken its place, when `xdplb backend enable` says so.
+    pub(super) failback: Option<Failback>,
+    /// How long a backend that comes back takes to get its whole share.
+    pub(super) slow_start: Option<Period>,
+    /// What becomes of a backend's connections when it goes down. `keep`: they go on, as the check
+    /// may be wrong; `reset`: the client's next packet is answered by a reset.
+    pub(super) on_down: Option<OnDown>,
     #[serde(default)]
     pub(super) backend: Vec<Backend>,
 }
@@ -137,6 +153,20 @@ impl Health {
             timeout: or(self.timeout.as_ref(), base.timeout),
             rise: self.rise.as_ref().map_or(base.rise, |rise| *rise.get_ref()),
             fall: self.fall.as_ref().map_or(base.fall, |fall| *fall.get_ref()),
+        }
+    }
+}
+
+impl Service {
+    /// What this says of failing over, and `base` where it says nothing.
+    pub(super) fn failover_over(&self, base: &Failover) -> Failover {
+        Failover {
+            min_active: self.min_active.unwrap_or(base.min_active),
+            min_capacity: self.min_capacity.unwrap_or(base.min_capacity),
+            fail_open: self.fail_open.unwrap_or(base.fail_open),
+            failback: self.failback.unwrap_or(base.failback),
+            slow_start: or(self.slow_start.as_ref(), base.slow_start),
+            on_down: self.on_down.unwrap_or(base.on_down),
         }
     }
 }

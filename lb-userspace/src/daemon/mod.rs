@@ -2,8 +2,10 @@
 
 mod backends;
 mod commit;
+mod failover;
 mod ids;
 mod interfaces;
+mod memory;
 mod network;
 mod privileges;
 mod requests;
@@ -24,6 +26,7 @@ use tokio::{
 
 use self::{
     interfaces::Interface,
+    memory::Memory,
     state::State,
     walks::{Walk, Walks},
 };
@@ -49,6 +52,7 @@ struct Daemon {
     dataplane: Dataplane,
     interfaces: Vec<Interface>,
     desired: Desired,
+    memory: Memory,
     state: State,
     arena: Arena,
     /// What the maps hold.
@@ -97,6 +101,7 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     }
     log::info!("ready");
     daemon.serve(&mut inputs).await;
+    daemon.memory.close(&daemon.state);
     drop(stopping);
     server.await.context("the API server has failed")??;
     log::info!("stopped; packets go on: `xdplb detach` ends that");
@@ -132,6 +137,7 @@ impl Daemon {
         walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
         let desired = Desired::open(&config.state_dir)?;
+        let memory = Memory::new(&config.state_dir);
         let mut dataplane = Dataplane::load(&config.bpffs, config.limits.flows)?;
         dataplane.follow_messages()?;
         let image = dataplane.adopt()?;
@@ -143,7 +149,8 @@ impl Daemon {
             dataplane,
             interfaces,
             desired,
-            state: State::new(&image),
+            state: State::new(&image, memory.recall()),
+            memory,
             arena: Arena::of(&image),
             image,
             census: Census::default(),
@@ -198,19 +205,26 @@ impl Daemon {
                 Some(request) = inputs.requests.recv() => self.answer(request).await,
                 Some(walk) = inputs.walked.recv() => self.on_walked(walk),
                 () = self.walks.due() => self.walk(),
+                () = self.memory.due() => self.memory.write(&self.state),
             }
         }
     }
 
     fn on_health(&mut self, event: HealthEvent) {
         let HealthEvent { service, address, health, detail, .. } = event;
+        log::info!("{service}: {address} is {health}: {detail}");
         let mut state = self.state.clone();
-        let news = format!("{service}: {address} is {health}: {detail}");
-        if !state.change_backend(&service, address, |backend| backend.set_health(health, detail)) {
-            return;
+        state.change_service(&service, |known| known.set_health(address, health, detail));
+        let failed_open = |state: &State| state.service(&service).is_some_and(failover::fails_open);
+        match (failed_open(&self.state), failed_open(&state)) {
+            (false, true) => log::error!(
+                "{service}: so many backends are down that the check is not believed: all are used"
+            ),
+            (true, false) => log::warn!("{service}: the check is believed again"),
+            _ => {}
         }
-        log::info!("{news}");
         self.follow(state);
+        self.memory.note();
     }
 
     async fn reload(&mut self) {
@@ -259,9 +273,10 @@ impl Daemon {
     }
 
     fn expiry(&self) -> Expiry {
+        let now = Timestamp::now();
         let mut expiry = self.state.kernel.departed_expiry();
         for service in self.state.services() {
-            expiry.extend(service.expiry());
+            expiry.extend(service.expiry(now));
         }
         expiry
     }

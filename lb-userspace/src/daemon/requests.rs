@@ -7,6 +7,7 @@ use crate::{
     config,
     control::{Change, Plan, Proposal, Refusal, Request, ServiceView, VersionView},
     desired::{Author, Document, Step, edited, steps},
+    model::Admin,
 };
 
 impl Daemon {
@@ -35,6 +36,14 @@ impl Daemon {
         self.refuse_local(&document).await?;
         let author = Author { by, what: change.to_string(), file: None };
         self.adopt(document, author).map_err(failed)?;
+        if let Change::SetBackend { service, address, settings } = &change
+            && settings.admin == Some(Admin::Enabled)
+        {
+            let mut state = self.state.clone();
+            state.change_backend(service, *address, |backend| backend.held = false);
+            self.follow(state);
+            self.memory.note();
+        }
         let service = self.state.service(change.service());
         service.map(|service| self.service_view(service)).transpose()
     }

@@ -5,9 +5,10 @@ use std::{net::SocketAddr, sync::Arc};
 use jiff::Timestamp;
 use lb_common::backend::Hop;
 
+use super::{failover, memory::Remembered};
 use crate::{
     health::Target,
-    model::{self, Admin, Health, HealthCheck, Probe, Timeouts},
+    model::{self, Admin, Failback, Health, HealthCheck, OnDown, Probe, Timeouts},
     plan::Wanted,
     ring::{self, Member},
 };
@@ -31,27 +32,57 @@ pub struct Backend {
     pub since: Timestamp,
     /// How frames reach it, or why they cannot.
     pub way: Result<Hop, String>,
+    /// It was down, and stays out until somebody enables it.
+    pub held: bool,
+    /// It has come back, and gets its share little by little.
+    pub warming_since: Option<Timestamp>,
 }
 
 impl Service {
-    /// What the kernel should know of it.
+    /// What the kernel should know of it, while these backends take its new connections.
     #[must_use]
-    pub fn wanted(&self) -> Wanted {
+    pub fn wanted(&self, members: &[Member]) -> Wanted {
         let scheduler = self.spec.policy.scheduler;
-        let slots = ring::build(scheduler, &self.members()).into();
+        let slots = ring::build(scheduler, members).into();
         Wanted { id: self.id, scheduler: scheduler.into(), slots }
     }
 
-    /// The backends that take new connections: backups only if nobody else can.
+    /// The backends that take new connections.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
-        let tier = |backup| {
-            let able = self.backends.iter().filter(|backend| backend.is_able());
-            let tier = able.filter(move |backend| backend.spec.backup == backup);
-            tier.map(Backend::as_member).collect::<Vec<_>>()
-        };
-        let first = tier(false);
-        if first.is_empty() { tier(true) } else { first }
+        failover::members(self, Timestamp::now())
+    }
+
+    /// Notes what a check has found. Returns whether there is such a backend.
+    pub fn set_health(&mut self, address: SocketAddr, health: Health, detail: String) -> bool {
+        let has_backups = self.backends.iter().any(|backend| backend.spec.backup);
+        let is_manual = self.spec.policy.failover.failback == Failback::Manual && has_backups;
+        let Some(backend) = self.backend_mut(address) else { return false };
+        match (backend.health, health) {
+            (_, Health::Down) => {
+                backend.held |= is_manual && !backend.spec.backup;
+                backend.warming_since = None;
+            }
+            (Health::Down, Health::Up) => backend.warming_since = Some(Timestamp::now()),
+            _ => {}
+        }
+        backend.set_health(health, detail);
+        true
+    }
+
+    /// Whether some backend has not got its whole share yet.
+    #[must_use]
+    pub fn is_warming(&self) -> bool {
+        self.backends.iter().any(|backend| backend.warming_since.is_some())
+    }
+
+    /// Notes which backends have got their whole share by now.
+    pub fn warm(&mut self, now: Timestamp) {
+        let slow_start = self.spec.policy.failover.slow_start;
+        for backend in &mut self.backends {
+            backend.warming_since =
+                backend.warming_since.filter(|since| failover::age(*since, now) < slow_start);
+        }
     }
 
     /// What is to be checked.
@@ -67,9 +98,15 @@ impl Service {
         targets.collect()
     }
 
-    /// How long connections to its backends may be idle.
-    pub fn expiry(&self) -> impl Iterator<Item = (u32, Timeouts)> {
-        self.backends.iter().map(|backend| (backend.id, self.spec.policy.timeouts))
+    /// How long connections to its backends may be idle. Those to the others end at once.
+    pub fn expiry(&self, now: Timestamp) -> impl Iterator<Item = (u32, Timeouts)> {
+        let resets = self.spec.policy.failover.on_down == OnDown::Reset;
+        let ends = move |backend: &&Backend| {
+            let is_down = resets && backend.health == Health::Down;
+            is_down || backend.spec.drain_until.is_some_and(|until| until <= now)
+        };
+        let kept = self.backends.iter().filter(move |backend| !ends(backend));
+        kept.map(|backend| (backend.id, self.spec.policy.timeouts))
     }
 
     pub fn backend_mut(&mut self, address: SocketAddr) -> Option<&mut Backend> {
@@ -78,22 +115,12 @@ impl Service {
 }
 
 impl Backend {
-    /// One that is not known yet, but for its way and whether it is in use.
+    /// One of which this is known from before, and its way.
     #[must_use]
-    pub fn new(spec: model::Backend, id: u32, hop: Option<Hop>, served: bool) -> Self {
-        let (health, detail) = if served {
-            (Health::Up, "in use before the daemon started")
-        } else {
-            (Health::Unknown, "not checked yet")
-        };
-        Self {
-            spec,
-            id,
-            health,
-            detail: detail.to_owned(),
-            since: Timestamp::now(),
-            way: hop.ok_or_else(|| "not resolved yet".to_owned()),
-        }
+    pub fn new(spec: model::Backend, id: u32, hop: Option<Hop>, known: Remembered) -> Self {
+        let Remembered { health, detail, since, held, warming_since } = known;
+        let way = hop.ok_or_else(|| "not resolved yet".to_owned());
+        Self { spec, id, health, detail, since, way, held, warming_since }
     }
 
     /// Without a probe a backend is up.
@@ -108,17 +135,31 @@ impl Backend {
     /// Whether it can take new connections.
     #[must_use]
     pub fn is_able(&self) -> bool {
-        self.spec.admin == Admin::Enabled && self.health == Health::Up && self.way.is_ok()
+        self.is_usable() && self.health == Health::Up && !self.held
     }
 
-    fn as_member(&self) -> Member {
-        Member { id: self.id, address: self.spec.address, weight: self.spec.weight }
+    /// Whether it could take new connections, if it were up.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        self.spec.admin == Admin::Enabled && self.way.is_ok()
     }
 
     /// Whether its health is watched.
     #[must_use]
     pub fn is_checked(&self) -> bool {
         self.spec.admin != Admin::Disabled
+    }
+
+    /// What is to be said of it.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match &self.way {
+            Err(reason) => reason.clone(),
+            Ok(_) if self.held && self.health == Health::Up => {
+                format!("{}; waits for `xdplb backend enable`", self.detail)
+            }
+            Ok(_) => self.detail.clone(),
+        }
     }
 
     pub fn reach(&mut self, way: &Result<Hop, String>) {

@@ -9,17 +9,19 @@ use std::{
 
 use anyhow::Result;
 use imbl::{OrdMap, OrdSet};
+use jiff::Timestamp;
 use lb_common::{limits, service::ServiceKey};
 
 use super::{
     backends::{Backends, wire_address},
     ids::Ids,
+    memory::{Memories, Remembered},
     service::{Backend, Service},
 };
 use crate::{
     dataplane::Adopted,
     desired::Difference,
-    model,
+    model::{self, Health},
     plan::{Goal, ServiceImage, Wanted},
     ring::Member,
 };
@@ -36,6 +38,8 @@ pub struct State {
     by_address: OrdSet<Place>,
     /// Services that a former daemon has left and that have not been configured yet.
     left: OrdMap<ServiceKey, ServiceImage>,
+    /// What it knew of their backends.
+    memories: Memories,
 }
 
 /// Which backend of which service.
@@ -44,7 +48,7 @@ type Place = (IpAddr, String, SocketAddr);
 impl State {
     /// Starts from what a former daemon has left in the kernel.
     #[must_use]
-    pub fn new(adopted: &Adopted) -> Self {
+    pub fn new(adopted: &Adopted, memories: Memories) -> Self {
         let mut service_ids = Ids::new("service", 0, limits::SERVICES);
         for service in adopted.services.values() {
             service_ids.claim(service.wanted.id);
@@ -56,6 +60,7 @@ impl State {
             wanted: OrdMap::new(),
             by_address: OrdSet::new(),
             left: adopted.services.clone(),
+            memories,
         }
     }
 
@@ -73,6 +78,7 @@ impl State {
 
     /// Gives what a former daemon has left, and nobody has configured, up.
     pub fn forget_left(&mut self) {
+        self.memories.clear();
         for (key, left) in std::mem::take(&mut self.left) {
             if !self.wanted.contains_key(&key) {
                 self.service_ids.free(left.wanted.id);
@@ -106,8 +112,9 @@ impl State {
         Ok(Service { spec: Arc::clone(spec), id, backends })
     }
 
-    /// A backend that is new to this daemon. One that a former daemon had in the ring counts as up
-    /// until a check says otherwise.
+    /// A backend that is new to this daemon. What a former daemon knew of it is believed if its
+    /// service was never off the kernel; and one that is in the ring counts as up until a check
+    /// says otherwise.
     fn meet(
         &mut self,
         service: &model::Service,
@@ -115,9 +122,16 @@ impl State {
         spec: &model::Backend,
     ) -> Result<Backend> {
         let (id, hop) = self.kernel.take_id(id, spec.address)?;
-        let served =
-            self.left.get(&key(service)).is_some_and(|left| left.wanted.slots.contains(&id));
-        Ok(Backend::new(spec.clone(), id, hop, served))
+        let mut remembered =
+            self.memories.get_mut(&service.name).and_then(|known| known.remove(&spec.address));
+        let known = match self.left.get(&key(service)) {
+            Some(left) if left.wanted.slots.contains(&id) => Remembered::in_use(remembered),
+            Some(_) => remembered
+                .take_if(|known| known.health == Health::Down)
+                .unwrap_or_else(Remembered::nothing),
+            None => Remembered::nothing(),
+        };
+        Ok(Backend::new(spec.clone(), id, hop, known))
     }
 
     /// Takes a service in, in the place of the former one of its name.
@@ -149,28 +163,47 @@ impl State {
         }
     }
 
-    /// Changes what is known of a backend. Returns whether there is one.
+    /// Changes what is known of a service, if the change says so.
+    pub fn change_service(&mut self, name: &str, change: impl FnOnce(&mut Service) -> bool) {
+        let Some(service) = self.services.get(name) else { return };
+        let mut service = Service::clone(service);
+        if !change(&mut service) {
+            return;
+        }
+        self.want(&service);
+        self.services.insert(name.to_owned(), Arc::new(service));
+    }
+
+    /// Changes what is known of a backend, if there is one.
     pub fn change_backend(
         &mut self,
         service: &str,
         address: SocketAddr,
         change: impl FnOnce(&mut Backend),
-    ) -> bool {
-        let Some(service) = self.services.get(service) else { return false };
-        let mut service = Service::clone(service);
-        let Some(backend) = service.backend_mut(address) else { return false };
-        change(backend);
-        self.want(&service);
-        self.services.insert(service.spec.name.clone(), Arc::new(service));
-        true
+    ) {
+        self.change_service(service, |service| service.backend_mut(address).map(change).is_some());
+    }
+
+    /// Gives backends that have come back more of their share. Returns whether any has.
+    pub fn warm(&mut self, now: Timestamp) -> bool {
+        let warming = self.services().filter(|service| service.is_warming());
+        let warming: Vec<_> = warming.map(|service| service.spec.name.clone()).collect();
+        for name in &warming {
+            self.change_service(name, |service| {
+                service.warm(now);
+                true
+            });
+        }
+        !warming.is_empty()
     }
 
     /// Has the kernel know of a service as it is.
     fn want(&mut self, service: &Service) {
-        self.wanted.insert(key(&service.spec), service.wanted());
-        for Member { id, weight, .. } in service.members() {
-            self.kernel.weigh(id, weight);
+        let members = service.members();
+        for Member { id, weight, .. } in &members {
+            self.kernel.weigh(*id, *weight);
         }
+        self.wanted.insert(key(&service.spec), service.wanted(&members));
     }
 
     /// The kernel's maps as they should be.

@@ -100,7 +100,7 @@ impl Daemon {
                 admin: backend.spec.admin,
                 health: backend.health,
                 since: backend.since,
-                detail: backend.way.as_ref().err().unwrap_or(&backend.detail).clone(),
+                detail: backend.told(),
                 in_ring: members.iter().any(|member| member.id == backend.id),
                 active_connections: self.census.active.get(&backend.id).copied().unwrap_or(0),
                 connections_total: through.connections,
@@ -128,6 +128,11 @@ impl Daemon {
                 if let Err(reason) = &backend.way {
                     warnings.push(format!("{name}: {}: {reason}", backend.spec.address));
                 }
+            }
+            if super::failover::fails_open(service) {
+                warnings.push(format!(
+                    "{name}: so many backends are down that the check is not believed: all are used"
+                ));
             }
             if service.members().is_empty() {
                 warnings.push(format!("{name}: no backend takes connections: clients are reset"));

@@ -3,6 +3,7 @@
 
 use std::{future::pending, time::Duration};
 
+use jiff::Timestamp;
 use tokio::{
     sync::mpsc,
     task::spawn_blocking,
@@ -69,7 +70,8 @@ impl Daemon {
         log::trace!("a walk through the flow table took {:?}", begun.elapsed());
         self.census = census;
         let mut state = self.state.clone();
-        if state.kernel.release(&self.census.known, begun.into_std()) {
+        let is_warmer = state.warm(Timestamp::now());
+        if state.kernel.release(&self.census.known, begun.into_std()) || is_warmer {
             self.follow(state);
         }
         self.walks.next = Instant::now() + PAUSE.max(begun.elapsed() * SHARE);

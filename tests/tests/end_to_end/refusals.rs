@@ -55,9 +55,12 @@ fn a_second_daemon_is_kept_out() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("another daemon answers"), "{said}");
     let other_socket = same.replace("xdplb.sock", "other.sock");
-    let said = Balancer::refused(&bed, &other_socket).stderr;
-    let said = String::from_utf8_lossy(&said).into_owned();
-    assert!(said.contains("another xdplb daemon holds"), "{said}");
+    let other_state = other_socket.replace("/state\"", "/other\"");
+    for (text, word) in [(&other_socket, "keeps its state in"), (&other_state, "daemon holds")] {
+        let said = Balancer::refused(&bed, text).stderr;
+        let said = String::from_utf8_lossy(&said).into_owned();
+        assert!(said.contains(word), "{said}");
+    }
     balancer.wait_for_ring_of(3);
 }
 

@@ -16,8 +16,8 @@ use crate::{
         schema::{self, Defaults, Idle, Period},
     },
     model::{
-        Admin, Backend, HealthCheck, Mode, Policy, Probe, Protocol, Scheduler, Service, Timeouts,
-        Vip,
+        Admin, Backend, Failover, HealthCheck, Mode, Policy, Probe, Protocol, Scheduler, Service,
+        Timeouts, Vip,
     },
 };
 
@@ -64,6 +64,7 @@ pub(in crate::config) fn service(
         scheduler: scheduler(service.scheduler.as_ref(), base.scheduler, findings),
         health: health(&service.health, base.health, findings),
         timeouts: idle(&service.timeouts, base.timeouts, findings),
+        failover: failover(service, &base.failover, findings),
     };
     let backends = backends(&service.backend, findings);
     Some(Service { name, vip: vip?, policy, backends })
@@ -157,6 +158,11 @@ fn health(health: &schema::Health, base: HealthCheck, findings: &mut Findings) -
 fn idle(idle: &Idle, base: Timeouts, findings: &mut Findings) -> Timeouts {
     check_periods([&idle.half_open, &idle.established, &idle.closing, &idle.closed], findings);
     idle.over(base)
+}
+
+fn failover(service: &schema::Service, base: &Failover, findings: &mut Findings) -> Failover {
+    check_periods([&service.slow_start], findings);
+    service.failover_over(base)
 }
 
 fn check_periods<const N: usize>(periods: [&Option<Period>; N], findings: &mut Findings) {

@@ -1,0 +1,182 @@
+//! Who takes a service's new connections.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::service::{Backend, Service};
+use crate::{model::Health, ring::Member};
+
+/// Steps in which a backend that has come back gets its share.
+const STEPS: u32 = 10;
+
+/// The backends that take new connections now: those that are no backups and can; and backups, in
+/// their order, while these are too few. All, if so many are down that the check is not believed.
+pub(super) fn members(service: &Service, now: Timestamp) -> Vec<Member> {
+    let chosen: Vec<&Backend> = if fails_open(service) {
+        service.backends.iter().filter(|backend| backend.is_usable()).collect()
+    } else {
+        able(service)
+    };
+    let slow_start = service.spec.policy.failover.slow_start;
+    let weight = |backend: &Backend| steps(backend, slow_start, now);
+    let largest = chosen.iter().map(|backend| weight(backend)).max().unwrap_or(0);
+    let divisor = largest.div_ceil(u16::MAX.into()).max(1);
+    let shrunk = |weight: u32| u16::try_from((weight / divisor).max(1)).unwrap_or(u16::MAX);
+    let member = |backend: &Backend| Member {
+        id: backend.id,
+        address: backend.spec.address,
+        weight: shrunk(weight(backend)),
+    };
+    chosen.into_iter().map(member).collect()
+}
+
+/// Whether so many backends are down that the check is not believed.
+pub(super) fn fails_open(service: &Service) -> bool {
+    let fail_open = service.spec.policy.failover.fail_open;
+    let usable = || service.backends.iter().filter(|backend| backend.is_usable());
+    let count = |health| {
+        u64::try_from(usable().filter(|backend| backend.health == health).count()).unwrap_or(0)
+    };
+    let (up, down) = (count(Health::Up), count(Health::Down));
+    // Before its first check nobody knows.
+    count(Health::Unknown) == 0 && fail_open.exceeds(up, up + down)
+}
+
+fn able(service: &Service) -> Vec<&Backend> {
+    let failover = &service.spec.policy.failover;
+    let tier = |backup| service.backends.iter().filter(move |one| one.spec.backup == backup);
+    let weight = |backend: &Backend| u64::from(backend.spec.weight);
+    let whole: u64 = tier(false).map(weight).sum();
+    let mut chosen: Vec<_> = tier(false).filter(|backend| backend.is_able()).collect();
+    for backup in tier(true).filter(|backend| backend.is_able()) {
+        let share: u64 = chosen.iter().copied().map(weight).sum();
+        let are_enough =
+            u32::try_from(chosen.len()).is_ok_and(|count| count >= failover.min_active);
+        if are_enough && !failover.min_capacity.exceeds(share, whole) {
+            break;
+        }
+        chosen.push(backup);
+    }
+    chosen
+}
+
+/// A backend's weight, in [`STEPS`] of it.
+fn steps(backend: &Backend, slow_start: Duration, now: Timestamp) -> u32 {
+    let weight = u32::from(backend.spec.weight);
+    let Some(since) = backend.warming_since else { return weight * STEPS };
+    if slow_start.is_zero() {
+        return weight * STEPS;
+    }
+    let done = age(since, now).as_secs_f64() / slow_start.as_secs_f64();
+    let step = (1..=STEPS).find(|step| done < f64::from(*step) / f64::from(STEPS));
+    weight * step.unwrap_or(STEPS)
+}
+
+/// How long ago that was.
+pub(super) fn age(since: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        config,
+        control::Keys,
+        daemon::memory::Remembered,
+        model::{self, Admin, Policy},
+    };
+
+    /// A service with these settings, and backends `1`, `2`… that are `u`p or `d`own primaries, or
+    /// `U`p or `D`own backups.
+    fn service(settings: serde_json::Value, backends: &str) -> Service {
+        let serde_json::Value::Object(mut keys) = settings else { panic!("no object") };
+        keys.insert("vip".to_owned(), json!("203.0.113.10:80"));
+        let spec = config::service("web", &Keys::from(keys), &Policy::default()).expect("valid");
+        let backends = (1..).zip(backends.chars()).map(|(id, kind)| {
+            let spec = model::Backend {
+                address: ([10, 0, 0, u8::try_from(id).expect("few")], 80).into(),
+                weight: 1,
+                backup: kind.is_uppercase(),
+                admin: Admin::Enabled,
+                drain_until: None,
+            };
+            let health = if matches!(kind, 'u' | 'U') { Health::Up } else { Health::Down };
+            let known = Remembered { health, ..Remembered::nothing() };
+            Backend {
+                way: Ok(lb_common::backend::Hop::default()),
+                ..Backend::new(spec, id, None, known)
+            }
+        });
+        let backends = backends.collect();
+        Service { spec: Arc::new(spec), id: 0, backends }
+    }
+
+    fn ids(settings: serde_json::Value, backends: &str) -> Vec<u32> {
+        let members = members(&service(settings, backends), Timestamp::now());
+        members.into_iter().map(|member| member.id).collect()
+    }
+
+    #[test]
+    fn backups_join_one_after_the_other() {
+        for (settings, backends, expected) in [
+            (json!({}), "uuUU", vec![1, 2]),
+            (json!({}), "duUU", vec![2]),
+            (json!({}), "ddUU", vec![3]),
+            (json!({}), "ddDU", vec![4]),
+            (json!({ "min_active": 2 }), "duUU", vec![2, 3]),
+            (json!({ "min_active": 3 }), "uuUU", vec![1, 2, 3]),
+            (json!({ "min_active": 9 }), "uuUU", vec![1, 2, 3, 4]),
+            (json!({ "min_capacity": "50%" }), "udUU", vec![1]),
+            (json!({ "min_capacity": "51%" }), "udUU", vec![1, 3]),
+            (json!({ "min_capacity": "100%" }), "ddUU", vec![3, 4]),
+        ] {
+            assert_eq!(ids(settings.clone(), backends), expected, "{settings} {backends}");
+        }
+    }
+
+    #[test]
+    fn a_check_that_takes_too_many_down_is_not_believed() {
+        for (fail_open, backends, expected) in [
+            ("0%", "dddd", vec![]),
+            ("30%", "dddd", vec![1, 2, 3, 4]),
+            ("30%", "uddd", vec![1, 2, 3, 4]),
+            ("25%", "uddd", vec![1]),
+            ("30%", "uudd", vec![1, 2]),
+        ] {
+            assert_eq!(ids(json!({ "fail_open": fail_open }), backends), expected, "{backends}");
+        }
+    }
+
+    #[test]
+    fn who_comes_back_gets_its_share_little_by_little() {
+        let mut service = service(json!({ "slow_start": "10s" }), "du");
+        let address = service.backends[0].spec.address;
+        assert!(service.set_health(address, Health::Up, String::new()));
+        let since = service.backends[0].warming_since.expect("warming");
+        for (seconds, weights) in [(0, [1, 10]), (5, [6, 10]), (9, [10, 10]), (10, [10, 10])] {
+            let now = since + Duration::from_secs(seconds);
+            let members = members(&service, now);
+            assert_eq!(members.iter().map(|member| member.weight).collect::<Vec<_>>(), weights);
+        }
+        service.warm(since + Duration::from_secs(10));
+        assert!(!service.is_warming());
+    }
+
+    #[test]
+    fn who_was_replaced_waits_for_the_operator() {
+        let mut service = service(json!({ "failback": "manual" }), "uU");
+        let address = service.backends[0].spec.address;
+        for (health, expected) in [(Health::Down, 2), (Health::Up, 2)] {
+            service.set_health(address, health, String::new());
+            assert_eq!(service.members()[0].id, expected);
+        }
+        service.backends[0].held = false;
+        assert_eq!(service.members()[0].id, 1);
+    }
+}
