@@ -1,4 +1,7 @@
-use std::net::{Ipv4Addr, SocketAddr};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::{Duration, Instant},
+};
 
 use proptest::prelude::*;
 
@@ -83,6 +86,29 @@ fn one_of_a_hundred_leaves_or_joins_and_hardly_anybody_moves() {
             let moved = needlessly_moved(&full, &without, gone);
             assert!(moved <= full.len() / 100, "{moved} of {} slots moved", full.len());
         }
+    }
+}
+
+/// A change of one of a thousand backends must not hold the daemon up.
+#[test]
+#[ignore = "a measurement, to be made with --release"]
+fn a_table_for_a_thousand_takes_less_than_five_milliseconds() {
+    const RUNS: usize = 101;
+    let limit = Duration::from_millis(if cfg!(debug_assertions) { 100 } else { 5 });
+    let equal = vec![1; 1_000];
+    let various: Vec<_> = (1..=100).cycle().take(1_000).collect();
+    for weights in [equal, various] {
+        let members = members(&weights);
+        let mut times: Vec<_> = (0..RUNS)
+            .map(|_| {
+                let begun = Instant::now();
+                assert_eq!(build(Scheduler::Maglev, &members).len(), 65_537);
+                begun.elapsed()
+            })
+            .collect();
+        times.sort();
+        println!("{:?} (median), {:?} (most)", times[RUNS / 2], times[RUNS - 1]);
+        assert!(times[RUNS / 2] < limit);
     }
 }
 

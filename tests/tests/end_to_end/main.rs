@@ -9,4 +9,5 @@ mod health;
 mod host;
 mod lifecycle;
 mod refusals;
+mod scheduling;
 mod sharing;
