@@ -115,7 +115,7 @@ impl Balancer {
     /// # Panics
     ///
     /// If it fails.
-    #[must_use]
+    #[expect(clippy::must_use_candidate, reason = "most verbs have nothing to say")]
     pub fn done(&self, arguments: &[&str]) -> String {
         let output = self.xdplb(arguments);
         let said = String::from_utf8_lossy(&output.stderr);

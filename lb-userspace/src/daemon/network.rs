@@ -5,7 +5,12 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::Result;
 use lb_common::{backend::Hop, snat::Source};
 
-use super::{Daemon, backends::wire_address, interfaces, state::State};
+use super::{
+    Daemon,
+    backends::wire_address,
+    interfaces,
+    state::{State, Way},
+};
 use crate::{
     config::Loaded,
     neighbours::{self, NetworkEvent, NextHop, Resolution},
@@ -35,22 +40,13 @@ impl Daemon {
 
     /// The state after an address is reached in another way, or not any more.
     async fn resolve(&self, address: IpAddr, resolution: &Resolution) -> Result<State> {
-        let way = self.way(resolution);
+        let hop = self.way(resolution);
         let sources = match resolution {
             Resolution::Resolved(hop) => self.sources(hop).await?,
             Resolution::Unresolved(_) => Vec::new(),
         };
         let mut state = self.state.clone();
-        for (service, backend) in state.places_at(address) {
-            let mut id = 0;
-            state.change_backend(&service, backend, |backend| {
-                backend.reach(&way);
-                id = backend.id;
-            });
-            if let Ok(hop) = &way {
-                state.kernel.route(id, *hop, &sources)?;
-            }
-        }
+        state.resolve(address, &Way { hop, sources })?;
         Ok(state)
     }
 

@@ -1,7 +1,7 @@
 //! What the daemon knows: the services as the operator wants them, and how they are.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Instant,
@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 use imbl::{OrdMap, OrdSet};
 use jiff::Timestamp;
-use lb_common::{limits, service::ServiceKey};
+use lb_common::{backend::Hop, limits, service::ServiceKey, snat::Source};
 
 use super::{
     backends::{Backends, wire_address},
@@ -36,10 +36,19 @@ pub struct State {
     /// What the kernel should know of the services.
     wanted: OrdMap<ServiceKey, Wanted>,
     by_address: OrdSet<Place>,
+    /// How frames reach the addresses of backends, as far as that was told.
+    ways: OrdMap<IpAddr, Way>,
     /// Services that a former daemon has left and that have not been configured yet.
     left: OrdMap<ServiceKey, ServiceImage>,
     /// What it knew of their backends.
     memories: Memories,
+}
+
+/// How frames reach an address, or why they cannot, and from which sources.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Way {
+    pub hop: Result<Hop, String>,
+    pub sources: Vec<Source>,
 }
 
 /// Which backend of which service.
@@ -59,6 +68,7 @@ impl State {
             service_ids,
             wanted: OrdMap::new(),
             by_address: OrdSet::new(),
+            ways: OrdMap::new(),
             left: adopted.services.clone(),
             memories,
         }
@@ -127,39 +137,77 @@ impl State {
         let known = match self.left.get(&key(service)) {
             Some(left) if left.wanted.slots.contains(&id) => Remembered::in_use(remembered),
             Some(_) => remembered
-                .take_if(|known| known.health == Health::Down)
+                .take_if(|known| known.held || known.health == Health::Down)
                 .unwrap_or_else(Remembered::nothing),
             None => Remembered::nothing(),
         };
-        Ok(Backend::new(spec.clone(), id, hop, known))
+        let mut backend = Backend::new(spec.clone(), id, hop, known);
+        if let Some(way) = self.ways.get(&spec.address.ip()).cloned() {
+            self.lead(&mut backend, &way)?;
+        }
+        Ok(backend)
+    }
+
+    /// Has packets reach a backend this way.
+    fn lead(&mut self, backend: &mut Backend, way: &Way) -> Result<()> {
+        backend.reach(&way.hop);
+        match &way.hop {
+            Ok(hop) => self.kernel.route(backend.id, *hop, &way.sources),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Has packets reach the backends at an address this way.
+    pub fn resolve(&mut self, address: IpAddr, way: &Way) -> Result<()> {
+        self.ways.insert(address, way.clone());
+        for (name, backend) in self.places_at(address) {
+            let Some(service) = self.services.get(&name) else { continue };
+            let mut service = Service::clone(service);
+            if let Some(backend) = service.backend_mut(backend) {
+                self.lead(backend, way)?;
+            }
+            self.know(service);
+        }
+        Ok(())
     }
 
     /// Takes a service in, in the place of the former one of its name.
     pub fn put(&mut self, service: Service) {
-        let name = service.spec.name.clone();
-        if let Some(former) = self.services.get(&name).cloned() {
-            self.forget(&former);
+        let places: HashSet<_> = places(&service).collect();
+        self.by_address.extend(places.iter().cloned());
+        if let Some(former) = self.services.get(&service.spec.name).cloned() {
+            self.forget(&former, &places);
         }
-        let addresses = service.backends.iter().map(|one| one.spec.address);
-        self.by_address.extend(addresses.map(|one| (one.ip(), name.clone(), one)));
-        self.want(&service);
-        self.services.insert(name, Arc::new(service));
+        self.know(service);
+    }
+
+    /// Takes in what is known of a service, whose backends are the same as before.
+    fn know(&mut self, service: Service) {
+        let members = service.members();
+        for Member { id, weight, .. } in &members {
+            self.kernel.weigh(*id, *weight);
+        }
+        self.wanted.insert(key(&service.spec), service.wanted(&members));
+        self.services.insert(service.spec.name.clone(), Arc::new(service));
     }
 
     fn remove(&mut self, name: &str) {
         let Some(service) = self.services.remove(name) else { return };
-        self.forget(&service);
+        self.forget(&service, &HashSet::new());
         for backend in &service.backends {
             self.kernel.depart(backend.id, service.spec.policy.timeouts, Instant::now());
         }
         self.service_ids.free(service.id);
     }
 
-    fn forget(&mut self, service: &Service) {
+    /// Forgets where a service's backends were, but for these.
+    fn forget(&mut self, service: &Service, kept: &HashSet<Place>) {
         self.wanted.remove(&key(&service.spec));
-        for backend in &service.backends {
-            let address = backend.spec.address;
-            self.by_address.remove(&(address.ip(), service.spec.name.clone(), address));
+        for place in places(service).filter(|place| !kept.contains(place)) {
+            self.by_address.remove(&place);
+            if self.places_at(place.0).is_empty() {
+                self.ways.remove(&place.0);
+            }
         }
     }
 
@@ -167,11 +215,9 @@ impl State {
     pub fn change_service(&mut self, name: &str, change: impl FnOnce(&mut Service) -> bool) {
         let Some(service) = self.services.get(name) else { return };
         let mut service = Service::clone(service);
-        if !change(&mut service) {
-            return;
+        if change(&mut service) {
+            self.know(service);
         }
-        self.want(&service);
-        self.services.insert(name.to_owned(), Arc::new(service));
     }
 
     /// Changes what is known of a backend, if there is one.
@@ -195,15 +241,6 @@ impl State {
             });
         }
         !warming.is_empty()
-    }
-
-    /// Has the kernel know of a service as it is.
-    fn want(&mut self, service: &Service) {
-        let members = service.members();
-        for Member { id, weight, .. } in &members {
-            self.kernel.weigh(*id, *weight);
-        }
-        self.wanted.insert(key(&service.spec), service.wanted(&members));
     }
 
     /// The kernel's maps as they should be.
@@ -257,7 +294,12 @@ impl State {
     }
 }
 
-pub(super) fn key(service: &model::Service) -> ServiceKey {
+fn places(service: &Service) -> impl Iterator<Item = Place> {
+    let addresses = service.backends.iter().map(|backend| backend.spec.address);
+    addresses.map(|address| (address.ip(), service.spec.name.clone(), address))
+}
+
+fn key(service: &model::Service) -> ServiceKey {
     let vip = service.vip.address;
     ServiceKey::tcp(wire_address(vip.ip()), vip.port().to_be_bytes())
 }

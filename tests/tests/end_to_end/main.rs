@@ -5,6 +5,8 @@ mod bed;
 mod bulk;
 mod command_line;
 mod conns;
+mod document;
+mod failover;
 mod health;
 mod host;
 mod lifecycle;

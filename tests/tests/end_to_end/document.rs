@@ -1,0 +1,101 @@
+//! The services as one document: edited by commands, told apart from a file, kept, and gone back
+//! to.
+
+use std::{fs, process::Output};
+
+use lb_tests::{balancer::Balancer, requests};
+use nix::sys::signal::Signal;
+
+use crate::bed::{Arms, Site, backend, site, text, vip};
+
+fn weights(balancer: &Balancer) -> Vec<u16> {
+    balancer.services()[0].backends.iter().map(|backend| backend.weight).collect()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+#[test]
+#[ignore = "needs root"]
+fn changes_by_commands_outlive_the_daemon() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let first = backend(&bed, 0).to_string();
+    balancer.done(&["backend", "set", "web", &first, "--weight", "5"]);
+    balancer.done(&["backend", "drain", "web", &backend(&bed, 1).to_string()]);
+    balancer.stop(Signal::SIGKILL);
+    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
+    assert_eq!(weights(&balancer), [5, 1, 1]);
+    balancer.wait_for_ring_of(2);
+    let history = balancer.done(&["history"]);
+    let mut lines = history.lines().skip(1);
+    assert!(lines.next().is_some_and(|line| line.contains("set to draining")), "{history}");
+    let second = lines.next().unwrap_or_default();
+    assert!(second.contains("root (uid 0, pid") && second.contains("weight 5"), "{history}");
+    assert!(lines.next().is_some_and(|line| line.contains("loaded")), "{history}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_file_that_has_changed_wins_and_what_was_before_can_be_had_back() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let first = backend(&bed, 0).to_string();
+    balancer.done(&["backend", "set", "web", &first, "--weight", "5"]);
+    balancer.stop(Signal::SIGTERM);
+    let balancer = Balancer::start(&bed, &text(&bed, &[1, 1, 7]));
+    assert_eq!(weights(&balancer), [1, 1, 7]);
+    let steps = balancer.done(&["rollback"]);
+    assert!(steps.contains("~ web: 10.0.0.13:80: weight: 7 -> 1"), "{steps}");
+    assert_eq!(weights(&balancer), [5, 1, 1]);
+    balancer.done(&["rollback", "1"]);
+    assert_eq!(weights(&balancer), [1; 3]);
+    let unknown = balancer.xdplb(&["rollback", "99"]);
+    assert_eq!(unknown.status.code(), Some(1));
+    assert!(said(&unknown).contains("there is no version 99"), "{}", said(&unknown));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn drift_is_told_and_mended() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let file = bed.directory().join("xdplb.toml").display().to_string();
+    let diff = || balancer.xdplb(&["diff", "-c", &file]);
+    assert_eq!(diff().status.code(), Some(0), "{}", said(&diff()));
+    balancer.done(&["backend", "remove", "web", &backend(&bed, 2).to_string()]);
+    balancer.done(&["service", "set", "web", "--health", "fall=9"]);
+    let drift = diff();
+    assert_eq!(drift.status.code(), Some(4));
+    let expected = "~ web: health.fall: 9 -> 2\n\
+                    + web: 10.0.0.13:80: admin enabled, backup false, weight 1\n";
+    assert_eq!(said(&drift), expected);
+    let bad = bed.directory().join("bad.toml");
+    fs::write(&bad, text(&bed, &[1; 3]).replace("fall = 2", "fall = 0")).expect("written");
+    let refused = balancer.xdplb(&["apply", "-c", &bad.display().to_string()]);
+    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    assert_eq!(said(&diff()), expected, "a bad file changes nothing");
+    assert_eq!(balancer.done(&["apply", "-c", &file]), expected);
+    assert_eq!(diff().status.code(), Some(0), "{}", said(&diff()));
+    balancer.wait_for_ring_of(3);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn services_come_and_go_without_a_restart() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let other = std::net::SocketAddr::new(bed.vip().into(), 81);
+    let check = ["--health", "interval=200ms", "--health", "timeout=200ms"];
+    let vip_81 = other.to_string();
+    balancer.done(&[&["service", "add", "other", "--vip", &vip_81][..], &check].concat());
+    balancer.done(&["backend", "add", "other", &backend(&bed, 1).to_string()]);
+    balancer.wait_for_ring_of(4);
+    let answers = requests::send(&bed.clients()[0], other, 10);
+    assert_eq!(answers["backend1"], 10);
+    let again = balancer.xdplb(&["service", "add", "again", "--vip", &vip_81]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(said(&again).contains("is that of service other already"), "{}", said(&again));
+    balancer.done(&["service", "remove", "other"]);
+    let answers = requests::send(&bed.clients()[0], other, 1);
+    assert_eq!(answers[""], 1);
+    let answers = requests::send(&bed.clients()[0], vip(&bed), 30);
+    assert_eq!(answers.get(""), None);
+}

@@ -1,0 +1,140 @@
+//! Who takes over, who comes back, and what becomes of the connections.
+
+use std::{
+    io::{ErrorKind, Read as _, Write as _},
+    net::TcpStream,
+    process::Command,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use lb_tests::{balancer::Balancer, requests, servers::nginx};
+use lb_userspace::{bed::Bed, model::Health};
+
+use crate::bed::{Arms, Site, backend, site, text, vip};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The site's file with this line in its service, and the third backend as a backup.
+fn with_backup(bed: &Bed, line: &str) -> String {
+    let vip = format!("vip = \"{}\"\n", vip(bed));
+    let third = format!("address = \"{}\"\n", backend(bed, 2));
+    let text = text(bed, &[1; 3]).replace(&vip, &format!("{vip}{line}\n"));
+    text.replace(&third, &format!("{third}backup = true\n"))
+}
+
+fn in_ring(balancer: &Balancer) -> Vec<bool> {
+    balancer.services()[0].backends.iter().map(|backend| backend.in_ring).collect()
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_backup_joins_when_there_are_too_few_and_leaves_again() {
+    let Site { balancer, mut servers, bed } = site(Arms::Two, [1; 3]);
+    balancer.reload(&with_backup(&bed, "min_active = 2"));
+    balancer.wait_for("the backup at rest", || in_ring(&balancer) == [true, true, false]);
+    drop(servers.remove(0));
+    balancer.wait_for("the backup at work", || in_ring(&balancer) == [false, true, true]);
+    let answers = requests::send(&bed.clients()[0], vip(&bed), 20);
+    assert_eq!((answers["backend1"], answers["backend2"]), (10, 10));
+    servers.push(nginx(&bed, 0));
+    balancer.wait_for("the backup at rest", || in_ring(&balancer) == [true, true, false]);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_primary_that_was_replaced_waits_for_the_operator_even_over_a_restart() {
+    let Site { balancer, mut servers, bed } = site(Arms::Two, [1; 3]);
+    let text = with_backup(&bed, "failback = \"manual\"\nmin_active = 2");
+    balancer.reload(&text);
+    balancer.wait_for("the backup at rest", || in_ring(&balancer) == [true, true, false]);
+    drop(servers.remove(0));
+    balancer.wait_for("the backup at work", || in_ring(&balancer) == [false, true, true]);
+    servers.push(nginx(&bed, 0));
+    balancer.wait_for("the primary up", || balancer.services()[0].backends[0].health == Health::Up);
+    assert_eq!(in_ring(&balancer), [false, true, true]);
+    sleep(Duration::from_secs(1));
+    let since = balancer.services()[0].backends[0].since;
+    balancer.stop(nix::sys::signal::Signal::SIGKILL);
+    let balancer = Balancer::start(&bed, &text);
+    sleep(Duration::from_secs(1));
+    assert_eq!(in_ring(&balancer), [false, true, true]);
+    let view = &balancer.services()[0].backends[0];
+    assert!(view.detail.contains("xdplb backend enable"), "{view:?}");
+    let other = &balancer.services()[0].backends[1];
+    assert!(other.since < since, "health has kept its age");
+    balancer.done(&["backend", "enable", "web", &backend(&bed, 0).to_string()]);
+    assert_eq!(in_ring(&balancer), [true, true, false]);
+}
+
+/// A connection on which one request was answered, by this server.
+fn talk(bed: &Bed) -> (TcpStream, String) {
+    let to = vip(bed);
+    bed.clients()[0]
+        .namespace
+        .run(|| {
+            let mut stream = TcpStream::connect(to).expect("connects");
+            stream.set_read_timeout(Some(Duration::from_millis(300))).expect("set");
+            let answer = ask(&mut stream).expect("answered");
+            let body = answer.rsplit("\r\n\r\n").next().unwrap_or_default().trim().to_owned();
+            (stream, body)
+        })
+        .expect("the namespace is there")
+}
+
+fn ask(stream: &mut TcpStream) -> std::io::Result<String> {
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")?;
+    let mut buffer = [0; 4_096];
+    let length = stream.read(&mut buffer)?;
+    if length == 0 {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
+/// Asks until the connection is reset.
+fn wait_for_reset(stream: &mut TcpStream) {
+    let begin = Instant::now();
+    loop {
+        match ask(stream) {
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return,
+            _ => assert!(begin.elapsed() < PATIENCE, "nobody resets the connection"),
+        }
+        sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn clients_of_a_dead_backend_are_reset_if_the_service_says_so() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let vip_line = format!("vip = \"{}\"\n", vip(&bed));
+    let text = text(&bed, &[1; 3]).replace(&vip_line, &format!("{vip_line}on_down = \"reset\"\n"));
+    balancer.reload(&text);
+    balancer.wait_for_ring_of(3);
+    let (mut stream, server) = talk(&bed);
+    let nth: usize = server.trim_start_matches("backend").parse().expect("a number");
+    // A server without power says nothing.
+    let mut unplug = Command::new("ip");
+    unplug.args(["link", "set", "eth0", "down"]);
+    let mut unplug = bed.backends()[nth].namespace.spawn(&mut unplug).expect("ip is there");
+    assert!(unplug.wait().expect("it ends").success());
+    balancer.wait_for_ring_of(2);
+    wait_for_reset(&mut stream);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn what_is_left_at_a_drains_deadline_is_reset() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let (mut stream, server) = talk(&bed);
+    let nth: usize = server.trim_start_matches("backend").parse().expect("a number");
+    let address = backend(&bed, nth).to_string();
+    let drain = ["backend", "drain", "web", &address, "--wait", "--deadline"];
+    assert!(ask(&mut stream).is_ok());
+    balancer.done(&[&drain[..], &["2s"]].concat());
+    wait_for_reset(&mut stream);
+    let view = &balancer.services()[0].backends[nth];
+    assert_eq!((view.in_ring, view.active_connections), (false, 0));
+}
