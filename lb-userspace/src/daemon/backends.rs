@@ -101,6 +101,14 @@ impl Backends {
         Ok(())
     }
 
+    /// Says how much of the load is its share.
+    pub fn weigh(&mut self, id: u32, weight: u16) {
+        if let Some(backend) = self.entries.get(&id).filter(|backend| backend.weight != weight) {
+            let weighed = Backend { weight, ..*backend };
+            self.entries.insert(id, weighed);
+        }
+    }
+
     /// Lets those go that no connection names, given how many connections name each by a walk
     /// through the flow table that began at `begun`, long after their departure.
     pub fn release(&mut self, known: &HashMap<u32, u64>, begun: Instant) -> bool {

@@ -36,7 +36,7 @@ use crate::{
     arena::Arena,
     config::{self, Config, Loaded},
     control::{self, Request},
-    dataplane::{self, Census, Dataplane, Expiry, Sweeper},
+    dataplane::{self, Census, Dataplane, Expiry},
     desired::{Author, Desired, Document, Step},
     health::{Checker, HealthEvent},
     neighbours::{self, Neighbours, NetworkEvent, OwnAddresses},
@@ -151,7 +151,7 @@ impl Daemon {
         let image = dataplane.adopt()?;
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
         let addresses = neighbours::local_addresses().await?;
-        let flows = dataplane.flows();
+        let sweeper = dataplane.sweeper()?;
         let mut daemon = Self {
             file,
             started: Timestamp::now(),
@@ -164,7 +164,7 @@ impl Daemon {
             arena: Arena::of(&image),
             image,
             census: Census::default(),
-            walks: Walks::new(Sweeper::new(flows), walks),
+            walks: Walks::new(sweeper, walks),
             checker,
             neighbours,
             config,

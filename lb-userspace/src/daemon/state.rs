@@ -24,6 +24,7 @@ use crate::{
     desired::Difference,
     model::{self, Health},
     plan::{Goal, ServiceImage, Wanted},
+    ring::Member,
 };
 
 /// Copies share what they have in common, so that a change is made on a copy, and dropped if the
@@ -187,7 +188,11 @@ impl State {
 
     /// Takes in what is known of a service, whose backends are the same as before.
     fn know(&mut self, service: Service) {
-        self.wanted.insert(key(&service.spec), service.wanted());
+        let members = service.members();
+        for Member { id, weight, .. } in &members {
+            self.kernel.weigh(*id, *weight);
+        }
+        self.wanted.insert(key(&service.spec), service.wanted(&members));
         self.services.insert(service.spec.name.clone(), Arc::new(service));
     }
 

@@ -6,6 +6,7 @@ mod counters;
 mod detach;
 mod flows;
 mod load;
+mod mapped;
 mod messages;
 mod pins;
 mod sizes;
@@ -30,16 +31,16 @@ pub use self::{
     counters::{Incidents, Verdicts},
     detach::detach,
     flows::{Census, Expiry, FLOWS, FlowTable, Plan, States, Sweeper, megabytes, now},
+    mapped::Active,
     pins::{exists, is_attached},
     sizes::map_bytes,
 };
-use self::{load::PROGRAM, pins::Pins};
+use self::{load::PROGRAM, mapped::Rings, pins::Pins};
 use crate::{config::Limits, plan::Op};
 
 const ADDRESSES: &str = "ADDRESSES";
 const BACKENDS: &str = "BACKENDS";
 const INCIDENTS_SEEN: &str = "INCIDENTS_SEEN";
-const RINGS: &str = "RINGS";
 const SERVICES: &str = "SERVICES";
 const SNAT_SOURCES: &str = "SNAT_SOURCES";
 const TRAFFIC: &str = "TRAFFIC";
@@ -51,6 +52,7 @@ pub struct Dataplane {
     ebpf: Ebpf,
     pins: Pins,
     flows: Arc<FlowTable>,
+    rings: Rings,
 }
 
 impl Dataplane {
@@ -59,12 +61,18 @@ impl Dataplane {
     pub fn load(bpffs: &Path, limits: &Limits) -> Result<Self> {
         let pins = Pins::open(bpffs)?;
         let (ebpf, flows) = load::load(&pins, limits)?;
-        Ok(Self { ebpf, pins, flows: Arc::new(flows) })
+        let rings = Rings::open(&ebpf)?;
+        Ok(Self { ebpf, pins, flows: Arc::new(flows), rings })
     }
 
     #[must_use]
     pub fn flows(&self) -> Arc<FlowTable> {
         Arc::clone(&self.flows)
+    }
+
+    /// Who walks through the flow table.
+    pub fn sweeper(&self) -> Result<Sweeper> {
+        Ok(Sweeper::new(self.flows(), Active::open(&self.ebpf)?))
     }
 
     /// The id of the loaded program.
@@ -134,10 +142,7 @@ impl Dataplane {
                 self.forget_traffic(*id)
             }
             Op::WriteSlots { offset, slots } => {
-                let mut rings: Array<_, u32> = self.map_mut(RINGS)?.try_into()?;
-                for (place, id) in (*offset..).zip(slots.iter()) {
-                    rings.set(place, id, 0).context("cannot write a ring")?;
-                }
+                self.rings.write(*offset, slots);
                 Ok(())
             }
             Op::SetService { key, service } => {

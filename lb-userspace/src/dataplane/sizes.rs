@@ -5,6 +5,8 @@ use lb_common::limits;
 use super::{BACKENDS, SERVICES, TRAFFIC, pins::Shape};
 use crate::config::Limits;
 
+/// Connections of each backend that are not closed, by backend id.
+const ACTIVE: &str = "ACTIVE";
 /// Connections that each service has had, by service id.
 const RING_TURNS: &str = "RING_TURNS";
 /// Connections that each backend has been given a source port for, by backend id.
@@ -13,7 +15,7 @@ const SNAT_TURNS: &str = "SNAT_TURNS";
 /// The maps that grow with a limit: the limit's key, and the maps.
 const GROWING: [(&str, &[&str]); 2] = [
     ("limits.services", &[SERVICES, RING_TURNS]),
-    ("limits.backends", &[BACKENDS, SNAT_TURNS, TRAFFIC]),
+    ("limits.backends", &[ACTIVE, BACKENDS, SNAT_TURNS, TRAFFIC]),
 ];
 
 /// Names of maps and their sizes.
@@ -55,6 +57,6 @@ pub fn map_bytes(limits: &Limits, cpus: u64) -> u64 {
     let service =
         bytes(size_of::<ServiceKey>() + size_of::<Service>() + size_of::<u64>()) + ELEMENT;
     let backend =
-        bytes(size_of::<Backend>() + size_of::<u64>()) + bytes(size_of::<Traffic>()) * cpus;
+        bytes(size_of::<Backend>() + 2 * size_of::<u64>()) + bytes(size_of::<Traffic>()) * cpus;
     u64::from(limits.services) * service + u64::from(limits.backends) * backend
 }

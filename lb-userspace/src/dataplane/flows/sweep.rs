@@ -8,7 +8,7 @@ use lb_common::{
 };
 
 use super::{overflow::Recovering, table::FlowTable};
-use crate::model::Timeouts;
+use crate::{dataplane::mapped::Active, model::Timeouts};
 
 /// Connections by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -44,6 +44,7 @@ pub type Expiry = HashMap<u32, Timeouts>;
 #[derive(Debug)]
 pub struct Sweeper {
     table: Arc<FlowTable>,
+    active: Active,
     sentences: Vec<Sentence>,
 }
 
@@ -79,14 +80,15 @@ struct Tally {
 
 impl Sweeper {
     #[must_use]
-    pub fn new(table: Arc<FlowTable>) -> Self {
-        Self { table, sentences: Vec::new() }
+    pub fn new(table: Arc<FlowTable>, active: Active) -> Self {
+        Self { table, active, sentences: Vec::new() }
     }
 
-    /// Walks through the whole table once. `now` is when `expiry` held; connections that were made
+    /// Walks through the whole table once, and corrects what the program counts. `now` is when `expiry` held; connections that were made
     /// later are not judged by it.
     pub fn sweep(&mut self, now: u32, expiry: &Expiry) -> Census {
         let table = self.table.table();
+        let before = self.active.counts();
         let mut walk = Walk::new(table, now, expiry);
         for sentence in self.sentences.drain(..) {
             walk.execute(&sentence);
@@ -98,6 +100,7 @@ impl Sweeper {
             self.sentences.extend(condemned.map(|tag| Sentence { place: flow.place, tag }));
         }
         recovering.finish();
+        self.active.correct(&before, walk.tallies.iter().map(|tally| tally.active));
         walk.finish()
     }
 }
