@@ -95,8 +95,6 @@ impl Checker {
         }
         self.drop_all(service, before);
         self.wanted.insert(service.to_owned(), wanted);
-        let running = &self.running;
-        self.probers.retain(|check, _| running.keys().any(|(_, used)| used == check));
     }
 
     /// Stops the checks of a service.
@@ -144,6 +142,8 @@ impl Checker {
                 self.running.remove(&key);
             }
         }
+        // What nobody else has is carried out no more.
+        self.probers.retain(|_, prober| Arc::strong_count(prober) > 1);
     }
 }
 
