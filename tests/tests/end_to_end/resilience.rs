@@ -2,9 +2,10 @@
 
 use std::{
     fmt::Write as _,
-    fs,
-    net::{Ipv4Addr, SocketAddr},
-    sync::atomic::{AtomicBool, Ordering},
+    fs::{self, File},
+    io::{Read as _, Write as _},
+    net::{Ipv4Addr, SocketAddr, TcpStream},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread::{scope, sleep},
     time::{Duration, Instant},
 };
@@ -116,6 +117,36 @@ fn an_interface_that_is_made_anew_gets_the_program_again() {
     let log = log(bed);
     assert!(log.contains("eth1 has been made anew"), "{log}");
     assert!(log.contains("eth1 is up, with the program on it"), "{log}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_download_goes_on_over_interfaces_that_are_made_anew() {
+    let bed = empty_bed(Arms::Two);
+    let Site { bed, .. } = &unchecked_site(bed, "", |bed| {
+        fs::create_dir_all(servers::root(bed)).expect("root");
+        let file = File::create(servers::root(bed).join("endless")).expect("root");
+        file.set_len(1 << 40).expect("a sparse file");
+        vec![backend(bed, 0)]
+    });
+    let received = AtomicU64::new(0);
+    let so_far = || received.load(Ordering::Relaxed);
+    scope(|scope| {
+        let download = || download_until_silence(vip(bed), "/files/endless", &received);
+        let client = &bed.clients()[0].namespace;
+        let download = scope.spawn(move || client.run(download).expect("a namespace"));
+        sleep(SECOND / 2);
+        for name in ["eth0", "eth1", "eth0"] {
+            bed.unplug_balancer(name).expect("root");
+            sleep(SECOND);
+            bed.replug_balancer(name).expect("root");
+            let before = so_far();
+            sleep(3 * SECOND);
+            assert!(so_far() > before, "{name}: nothing more after {before} bytes");
+        }
+        bed.unplug_balancer("eth0").expect("root");
+        download.join().expect("no panic");
+    });
 }
 
 #[test]
@@ -285,6 +316,17 @@ fn silence_while(bed: &Bed, work: impl FnOnce()) -> Duration {
         goes_on.store(false, Ordering::Relaxed);
         sender.join().expect("no panic")
     })
+}
+
+/// Downloads what never ends, until nothing has come for five seconds.
+fn download_until_silence(from: SocketAddr, path: &str, received: &AtomicU64) {
+    let mut stream = TcpStream::connect(from).expect("connected");
+    stream.set_read_timeout(Some(5 * SECOND)).expect("set");
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("sent");
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
+        received.fetch_add(bytes.try_into().expect("few"), Ordering::Relaxed);
+    }
 }
 
 fn answer_within(bed: &Bed, longest: Duration) -> Option<String> {
