@@ -63,7 +63,8 @@ pub struct Backend {
     /// IPv4 as IPv4-mapped.
     pub address: [u8; 16],
     pub port: [u8; 2],
-    pub reserved: [u8; 2],
+    /// Its share beside the others': how many connections are how much of a load.
+    pub weight: u16,
     /// Id of the service it belongs to.
     pub service: u32,
     /// First of its sources in the arena.

@@ -15,9 +15,11 @@ pub mod backend;
 pub mod checksum;
 pub mod flow;
 pub mod limits;
+pub mod mix;
 pub mod reason;
 pub mod reset;
 pub mod ring;
+pub mod schedule;
 pub mod service;
 pub mod snat;
 pub mod stats;
@@ -31,7 +33,7 @@ pub mod wire;
 
 /// Version of the map layouts. Pins live in a directory of this version, so that a program never
 /// meets maps it would misread: raise it with every change of a map's type, key, value or meaning.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 
 /// An IPv4 address as IPv4-mapped IPv6 (RFC 4291, section 2.5.5.2).
 #[must_use]

@@ -1,11 +1,14 @@
 //! How much the maps hold.
 
+/// Services, if the configuration does not say.
 pub const SERVICES: u32 = 4_096;
-/// Backends of all services together, and those that are gone but still have connections.
-/// Id 0 is never given out: a ring slot of 0 means "nobody".
+/// Backends of all services together, and those that are gone but still have connections, if the
+/// configuration does not say.
 pub const BACKENDS: u32 = 16_384;
+/// The first backend id that is given out: a ring slot of 0 means "nobody".
+pub const FIRST_BACKEND: u32 = 1;
 /// Ring slots of all services together, and freed regions that wait for their grace time.
-pub const RING_SLOTS: u32 = 1 << 20;
+pub const RING_SLOTS: u32 = 1 << 22;
 /// Source addresses of all backends' egress interfaces.
 pub const SNAT_SOURCES: u32 = 4_096;
 /// Interfaces that packets may leave by.

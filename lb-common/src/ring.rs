@@ -1,6 +1,11 @@
-//! Rings: arrays of backend ids that say whose turn it is.
+//! Rings: arrays of backend ids, whose order and frequency say who gets how much.
 
 use bytemuck::{Pod, Zeroable};
+
+/// What a value of the arena holds. Values lie at least eight bytes apart, so two slots share one.
+pub type Slots = [u32; 2];
+
+pub const SLOTS: u32 = 2;
 
 /// A region of the arena of ring slots. Eight aligned bytes, so that it changes in one store.
 #[repr(C, align(8))]
@@ -22,4 +27,32 @@ impl Ring {
         let index = (turn % self.length as u64) as u32;
         Some(self.offset + index)
     }
+
+    /// The arena slot that lies `part` / 2^32 of the way round.
+    #[must_use]
+    #[inline(always)]
+    pub const fn slot_at(self, part: u32) -> Option<u32> {
+        if self.length == 0 {
+            return None;
+        }
+        Some(self.offset + scaled(part, self.length))
+    }
+
+    /// As [`Self::slot_at`], of the slots but this one, from it on.
+    #[must_use]
+    #[inline(always)]
+    pub const fn slot_beside(self, slot: u32, part: u32) -> Option<u32> {
+        if self.length < 2 {
+            return None;
+        }
+        let index = slot.wrapping_sub(self.offset) + 1 + scaled(part, self.length - 1);
+        let wrapped = if index < self.length { index } else { index - self.length };
+        Some(self.offset + wrapped)
+    }
+}
+
+/// `part` / 2^32 of `whole`.
+#[inline(always)]
+const fn scaled(part: u32, whole: u32) -> u32 {
+    ((part as u64 * whole as u64) >> 32) as u32
 }

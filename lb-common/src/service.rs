@@ -27,7 +27,8 @@ impl ServiceKey {
 pub struct Service {
     pub ring: Ring,
     pub id: u32,
-    pub reserved: u32,
+    /// A [`Scheduler`](crate::schedule::Scheduler), by its number.
+    pub scheduler: u32,
 }
 
 const _: () = assert!(size_of::<ServiceKey>() == 24);

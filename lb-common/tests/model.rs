@@ -16,11 +16,12 @@ const ESTABLISHED: u16 = marks::CLIENT_SYN | marks::CLIENT_ACK | marks::BACKEND_
 const SECOND: u32 = ticks::from_nanos(1_000_000_000);
 const MINUTE: u32 = 60 * SECOND;
 
-/// A table that counts what it evicts.
+/// A table that counts what it evicts, and what is active.
 #[derive(Clone, Copy)]
 struct Counting<'a> {
     table: SharedTable<'a>,
     evicted: &'a Cell<[u32; 4]>,
+    active: &'a Cell<i64>,
 }
 
 impl<'a> Table for Counting<'a> {
@@ -42,6 +43,10 @@ impl<'a> Table for Counting<'a> {
         let mut counts = self.evicted.get();
         counts[place(state)] += 1;
         self.evicted.set(counts);
+    }
+
+    fn add_active(self, _backend: u32, change: i64) {
+        self.active.set(self.active.get() + change);
     }
 }
 
@@ -229,6 +234,9 @@ impl Both<'_> {
             assert_eq!(hit.tag.marks() & !marks::TO_CLIENT, known.marks);
         }
         assert_eq!(entries, 2 * self.known.len());
+        let is_active = |known: &&Known| State::of(known.marks) != State::Closed;
+        let active = self.known.values().filter(is_active).count();
+        assert_eq!(usize::try_from(self.table.active.get()), Ok(active));
     }
 }
 
@@ -237,9 +245,9 @@ const OPS: u32 = 10_000;
 
 fn run(buckets: u32, clients: u16, is_crowded: bool, seed: u64) {
     let buckets: Vec<_> = (0..buckets).map(|_| SharedBucket::default()).collect();
-    let evicted = Cell::default();
+    let (evicted, active) = Default::default();
     let table = SharedTable { buckets: &buckets, seed: random_seed(seed) };
-    let table = Counting { table, evicted: &evicted };
+    let table = Counting { table, evicted: &evicted, active: &active };
     let mut both = Both { table, known: HashMap::new(), now: 10 * MINUTE, is_crowded };
     let mut random = fastrand::Rng::with_seed(seed);
     for step in 0..OPS {
@@ -297,9 +305,9 @@ fn a_table_takes_as_many_connections_as_it_is_made_for() {
 fn a_flood_of_half_open_connections_displaces_itself_only() {
     const MANY: u32 = 10_000;
     let buckets: Vec<_> = (0..buckets_for(MANY)).map(|_| SharedBucket::default()).collect();
-    let evicted = Cell::default();
+    let (evicted, active) = Default::default();
     let table = SharedTable { buckets: &buckets, seed: random_seed(9) };
-    let table = Counting { table, evicted: &evicted };
+    let table = Counting { table, evicted: &evicted, active: &active };
     for connection in 0..MANY {
         connect(table, connection, ESTABLISHED, MINUTE).expect("room");
     }

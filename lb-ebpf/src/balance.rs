@@ -97,7 +97,7 @@ fn admit(
         return Err(Reason::ResetUnknownFlow);
     }
     outlives_us(headers)?;
-    let backend = select::next(&service).ok_or(Reason::ResetNoBackend)?;
+    let backend = select::next(&service, key).ok_or(Reason::ResetNoBackend)?;
     let entry = flow::open(key, backend, way_back(headers, ingress))?;
     stats::connection(backend);
     trace::opened(context, key, &entry.line.rewrite().to());

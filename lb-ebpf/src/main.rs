@@ -11,6 +11,7 @@ mod addresses;
 mod balance;
 mod egress;
 mod flow;
+mod load;
 mod outcome;
 mod parse;
 mod raw;

@@ -12,7 +12,9 @@ use core::{
 use aya_ebpf::{
     EbpfContext as _, Global,
     bindings::xdp_md,
-    helpers::generated::{bpf_ktime_get_coarse_ns, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len},
+    helpers::generated::{
+        bpf_get_prandom_u32, bpf_ktime_get_coarse_ns, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
+    },
     programs::XdpContext,
 };
 use bytemuck::Pod;
@@ -108,6 +110,20 @@ pub(crate) fn ticket(counter: *mut u64) -> u64 {
     // SAFETY: the pointer comes from a map lookup that succeeded, and counters are only ever
     // changed atomically.
     unsafe { atomic_xadd::<_, _, ORDER>(counter, 1_u64) }
+}
+
+/// Adds to a counter that others add to, too.
+#[inline(always)]
+pub(crate) fn add(counter: *mut i64, change: i64) {
+    // SAFETY: as in `ticket`.
+    unsafe { atomic_xadd::<_, _, ORDER>(counter, change) };
+}
+
+/// A number drawn by lot.
+#[inline(always)]
+pub(crate) fn random() -> u32 {
+    // SAFETY: takes no arguments and has no preconditions.
+    unsafe { bpf_get_prandom_u32() }
 }
 
 /// This CPU's own value of a per-CPU map.

@@ -8,6 +8,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use lb_common::schedule;
 use serde::{Deserialize, Serialize};
 
 /// Transport protocol of a service.
@@ -43,8 +44,29 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scheduler {
+    /// In turn.
     #[default]
     RoundRobin,
+    /// The one with fewer connections of two drawn by lot.
+    LeastConnections,
+    /// By the client's address and port.
+    Maglev,
+    /// By the client's address.
+    SourceHash,
+    /// By lot.
+    Random,
+}
+
+impl From<Scheduler> for schedule::Scheduler {
+    fn from(scheduler: Scheduler) -> Self {
+        match scheduler {
+            Scheduler::RoundRobin => Self::RoundRobin,
+            Scheduler::LeastConnections => Self::LeastConnections,
+            Scheduler::Maglev => Self::Maglev,
+            Scheduler::SourceHash => Self::SourceHash,
+            Scheduler::Random => Self::Random,
+        }
+    }
 }
 
 /// What the operator has ordered for a backend.

@@ -7,6 +7,7 @@ use imbl::{OrdMap, ordmap::DiffItem};
 use lb_common::{
     backend::Backend,
     ring::Ring,
+    schedule::Scheduler,
     service::{Service, ServiceKey},
     snat::Source,
 };
@@ -33,6 +34,7 @@ pub struct ServiceImage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub id: u32,
+    pub scheduler: Scheduler,
     /// What the ring's slots hold.
     pub slots: Arc<[u32]>,
 }
@@ -58,7 +60,7 @@ pub enum Op {
 
 /// What to change so that `current` becomes what is wanted, in an order in which no packet ever
 /// meets half a change: sources before the backends that name them, backends before the rings,
-/// rings in free regions before the services that point at them, removals last.
+/// rings before the services that point at them, removals last.
 ///
 /// Returns the operations and the image that they make. Regions are taken from the arena here;
 /// those that are no longer used begin their rest.
@@ -83,7 +85,8 @@ pub fn plan(
     Ok((ops, Image { services, backends, sources }))
 }
 
-/// Gives each service that changes a ring in a free region, and takes the former ones back.
+/// Gives each service that changes a ring: its own if that is as long, or else one in a free region,
+/// and takes the former ones back.
 fn place_rings(
     current: &Image,
     goal: &Goal,
@@ -99,22 +102,24 @@ fn place_rings(
             continue;
         }
         let length = u32::try_from(wanted.slots.len())?;
-        let ring = match arena.allocate(length, now) {
+        // A packet looks at slots, not at a ring: in each it finds what was there, or what will be.
+        let stays = old.map(|old| old.ring).filter(|ring| ring.length == length);
+        let ring = match stays.map_or_else(|| arena.allocate(length, now), Ok) {
             Ok(ring) => ring,
             Err(error) => {
                 arena.free_all(taken, now);
                 return Err(error);
             }
         };
-        taken.push(ring);
-        left.extend(old.map(|old| old.ring));
+        if stays.is_none() {
+            taken.push(ring);
+            left.extend(old.map(|old| old.ring));
+        }
         if length > 0 {
             ops.push(Op::WriteSlots { offset: ring.offset, slots: Arc::clone(&wanted.slots) });
         }
-        ops.push(Op::SetService {
-            key: *key,
-            service: Service { ring, id: wanted.id, reserved: 0 },
-        });
+        let service = Service { ring, id: wanted.id, scheduler: wanted.scheduler.number() };
+        ops.push(Op::SetService { key: *key, service });
         placed.insert(*key, ServiceImage { ring, wanted: wanted.clone() });
     }
     for (key, old) in &current.services {
@@ -149,4 +154,38 @@ fn gone<'a, K: Ord + Clone, V: PartialEq + Clone>(
         DiffItem::Remove(key, _) => Some(key),
         _ => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: ServiceKey = ServiceKey::tcp([0; 16], [0, 80]);
+
+    /// Plans for one service with these slots, and returns where its ring is.
+    fn follow(image: &mut Image, arena: &mut Arena, slots: &[u32]) -> Result<u32> {
+        let wanted = Wanted { id: 0, scheduler: Scheduler::Maglev, slots: slots.into() };
+        let goal = Goal { services: [(KEY, wanted)].into_iter().collect(), ..Goal::default() };
+        let (ops, next) = plan(image, &goal, arena, Instant::now())?;
+        let ring = next.services[&KEY].ring;
+        let service = Service { ring, id: 0, scheduler: Scheduler::Maglev.number() };
+        let expected = [
+            Op::WriteSlots { offset: ring.offset, slots: slots.into() },
+            Op::SetService { key: KEY, service },
+        ];
+        assert_eq!(ops, expected);
+        *image = next;
+        Ok(ring.offset)
+    }
+
+    #[test]
+    fn a_ring_moves_only_when_its_length_changes() {
+        let (mut image, mut arena) = (Image::default(), Arena::new(7));
+        assert_eq!(follow(&mut image, &mut arena, &[1, 2, 3]).unwrap(), 0);
+        for last in 4..100 {
+            assert_eq!(follow(&mut image, &mut arena, &[1, 2, last]).unwrap(), 0);
+        }
+        assert_eq!(follow(&mut image, &mut arena, &[1, 2, 3, 4]).unwrap(), 3);
+        assert!(follow(&mut image, &mut arena, &[1]).is_err(), "the first one still rests");
+    }
 }

@@ -139,9 +139,11 @@ fn check_says_what_the_flow_table_takes_and_what_it_may() {
         xdplb(&["check", "-c", &file(&directory, &text).display().to_string()])
     };
     let ended = check("");
-    assert!(ended.out.ends_with("flow table: 1000000 connections, 256 MB\n"), "{ended:?}");
+    assert!(ended.out.contains("flow table: 1000000 connections, 256 MB\n"), "{ended:?}");
     let ended = check("limits.flows = 16_000_000");
-    assert!(ended.out.ends_with("flow table: 16000000 connections, 4096 MB\n"), "{ended:?}");
+    assert!(ended.out.contains("flow table: 16000000 connections, 4096 MB\n"), "{ended:?}");
+    let ended = check("limits.backends = 100_000");
+    assert!(ended.out.contains("maps: 4096 services, 100000 backends, "), "{ended:?}");
     for beyond in ["limits.flows = 0", "limits.flows = 16_000_001"] {
         let ended = check(beyond);
         assert_eq!(ended.code, Some(2), "{ended:?}");

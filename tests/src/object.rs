@@ -17,13 +17,14 @@ use lb_common::{
     flow::{Flow, FlowKey, marks},
     mapped,
     reason::Reason,
-    ring::Ring,
+    ring::{Ring, SLOTS, Slots},
+    schedule::Scheduler,
     service::{Service, ServiceKey},
     snat::Source,
     stats::{Count, Incident, Traffic},
     table::{Line as _, Tag, peek, remove},
 };
-use lb_userspace::dataplane::{FLOWS, FlowTable, Plan, Sweeper};
+use lb_userspace::dataplane::{Active, FLOWS, FlowTable, Plan, Sweeper};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::frame::{BACKEND_MAC, BALANCER_MAC};
@@ -82,16 +83,27 @@ impl Object {
 
     /// A service whose ring holds these backend ids.
     pub fn serve(&mut self, vip: SocketAddrV4, ring: &[u32]) {
-        for (slot, id) in (0..).zip(ring) {
-            self.set("RINGS", slot, id);
+        self.schedule(vip, Scheduler::RoundRobin, ring);
+    }
+
+    /// As [`Self::serve`], with a scheduler.
+    pub fn schedule(&mut self, vip: SocketAddrV4, scheduler: Scheduler, ring: &[u32]) {
+        for (place, ids) in (0..).zip(ring.chunks(SLOTS as usize)) {
+            let slots: Slots = std::array::from_fn(|nth| ids.get(nth).copied().unwrap_or(0));
+            self.set("RINGS", place, &slots);
         }
         let length = u32::try_from(ring.len()).expect("a short ring");
-        self.service(0, vip, Ring { offset: 0, length });
+        let ring = Ring { offset: 0, length };
+        self.set_service(vip, Service { ring, id: 0, scheduler: scheduler.number() });
     }
 
     /// A service of this id, whose ring may be another's too.
     pub fn service(&mut self, id: u32, vip: SocketAddrV4, ring: Ring) {
-        let service = Service { ring, id, reserved: 0 };
+        let scheduler = Scheduler::RoundRobin.number();
+        self.set_service(vip, Service { ring, id, scheduler });
+    }
+
+    fn set_service(&mut self, vip: SocketAddrV4, service: Service) {
         self.expect_packets_for(*vip.ip());
         let key = ServiceKey::tcp(mapped(vip.ip().octets()), vip.port().to_be_bytes());
         let map = self.ebpf.map_mut("SERVICES").expect("named");
@@ -105,11 +117,20 @@ impl Object {
             hop: Hop::new(BACKEND_MAC, BALANCER_MAC, ifindex),
             address: mapped(address.ip().octets()),
             port: address.port().to_be_bytes(),
+            weight: 1,
             sources: sources.0,
             source_count: sources.1,
             ..Backend::default()
         };
         self.set("BACKENDS", id, &backend);
+    }
+
+    /// Gives a backend another weight than 1.
+    pub fn weigh(&mut self, id: u32, weight: u16) {
+        let map = self.ebpf.map_mut("BACKENDS").expect("named");
+        let backends: Array<_, Backend> = map.try_into().expect("typed");
+        let backend = backends.get(&id, 0).expect("in range");
+        self.set("BACKENDS", id, &Backend { weight, ..backend });
     }
 
     pub fn source(&mut self, place: u32, address: Ipv4Addr, first_port: u16, ports: u16) {
@@ -206,6 +227,22 @@ impl Object {
         total
     }
 
+    /// What the program has counted of a backend's connections that are not closed.
+    #[must_use]
+    pub fn active(&self, backend: u32) -> i64 {
+        self.counters().counts()[backend as usize]
+    }
+
+    /// Spoils that count by so many.
+    pub fn miscount(&mut self, backend: u32, by: i64) {
+        let wrong = self.active(backend) + by;
+        self.set("ACTIVE", backend, &wrong);
+    }
+
+    fn counters(&self) -> Active {
+        Active::open(&self.ebpf).expect("maps")
+    }
+
     #[must_use]
     pub fn flows(&self) -> Counts<FlowKey, (Tag, Flow)> {
         let entries = self.flows.table().flows();
@@ -218,7 +255,7 @@ impl Object {
     /// Who forgets what has been idle for too long.
     #[must_use]
     pub fn sweeper(&self) -> Sweeper {
-        Sweeper::new(Arc::clone(&self.flows))
+        Sweeper::new(Arc::clone(&self.flows), self.counters())
     }
 
     /// The flow that packets of this tuple belong to.

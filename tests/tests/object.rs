@@ -6,6 +6,7 @@ use aya::{Ebpf, programs::Xdp};
 use aya_obj::{Object, ProgramSection};
 use lb_common::{
     backend::Backend,
+    ring::Slots,
     service::{Service, ServiceKey},
     snat::Source,
     stats::{Count, Traffic},
@@ -25,11 +26,12 @@ fn maps_have_the_shapes_of_the_shared_types() {
         .map(|(name, map)| (name.as_str(), (map.key_size() as usize, map.value_size() as usize)))
         .collect();
     let expected = [
+        ("ACTIVE", 4, 8),
         ("ADDRESSES", 4, 8),
         ("BACKENDS", 4, size_of::<Backend>()),
         ("FLOWS", 4, size_of::<PlainBucket>()),
         ("INCIDENTS_SEEN", 4, 8),
-        ("RINGS", 4, 4),
+        ("RINGS", 4, size_of::<Slots>()),
         ("RING_TURNS", 4, 8),
         ("SERVICES", size_of::<ServiceKey>(), size_of::<Service>()),
         ("SNAT_SOURCES", 4, size_of::<Source>()),

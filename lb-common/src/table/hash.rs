@@ -1,7 +1,7 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::WAYS;
-use crate::flow::FlowKey;
+use crate::{flow::FlowKey, mix::mix};
 
 /// What makes a table's hash its own: random, so that nobody outside can aim at a bucket.
 #[repr(C)]
@@ -16,9 +16,8 @@ pub struct Hash(pub u64);
 impl Seed {
     /// A sum of products with random factors, which no two keys share but by a chance that nobody
     /// can raise without the seed (M. Dietzfelbinger, "Universal hashing and k-wise independent
-    /// random variables via integer arithmetic without primes", STACS 1996), mixed by the
-    /// finalizer of splitmix64 (S. Vigna's variant 13 of D. Stafford's mixers), so that keys in a
-    /// row fall as random ones do.
+    /// random variables via integer arithmetic without primes", STACS 1996), mixed so that keys in
+    /// a row fall as random ones do.
     #[must_use]
     #[inline(always)]
     pub const fn hash(&self, key: &FlowKey) -> Hash {
@@ -28,9 +27,7 @@ impl Seed {
             .wrapping_add((words[1] as u64).wrapping_mul(self.0[1]))
             .wrapping_add((words[2] as u64).wrapping_mul(self.0[2]))
             .wrapping_add((words[3] as u64).wrapping_mul(self.0[3]));
-        let sum = (sum ^ sum >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let sum = (sum ^ sum >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        Hash(sum ^ sum >> 31)
+        Hash(mix(sum))
     }
 }
 

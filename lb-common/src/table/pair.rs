@@ -80,6 +80,7 @@ pub fn open<T: Table>(
     to_client.line.publish(to_client.tag.published(marks | marks::TO_CLIENT));
     let tag = to_backend.tag.published(marks);
     to_backend.line.publish(tag);
+    count(table, backend, to_backend.tag, tag);
     Ok(Hit { tag, ..to_backend })
 }
 
@@ -93,33 +94,45 @@ pub fn partner<T: Table>(table: T, flow: Found<T>) -> Option<Found<T>> {
 /// Changes the marks of both entries of a pair.
 #[inline(always)]
 pub fn remark<T: Table>(table: T, flow: Found<T>, set: u16, cleared: u16) {
-    mark(flow.line, flow.tag, set, cleared);
+    mark(table, flow, set, cleared);
     if let Some(partner) = partner(table, flow) {
-        mark(partner.line, partner.tag, set, cleared);
+        mark(table, partner, set, cleared);
     }
 }
 
 /// Changes the marks of a flow, as long as it is the one that had this tag.
 #[inline(always)]
-fn mark(line: impl Line, tag: Tag, set: u16, cleared: u16) {
-    change(line, tag, |tag| tag.with_marks(tag.marks() & !cleared | set));
+fn mark<T: Table>(table: T, flow: Found<T>, set: u16, cleared: u16) {
+    let marked = |tag: Tag| tag.with_marks(tag.marks() & !cleared | set);
+    let backend = flow.line.backend();
+    if let Some(former) = change(flow.line, flow.tag, marked) {
+        count(table, backend, former, marked(former));
+    }
 }
 
-/// Swaps a flow's tag, as long as it is the flow that had this tag.
+/// Swaps a flow's tag, as long as it is the flow that had this tag. Returns the tag that it had.
 #[inline(always)]
-fn change(line: impl Line, tag: Tag, to: impl Fn(Tag) -> Tag) -> bool {
+fn change(line: impl Line, tag: Tag, to: impl Fn(Tag) -> Tag) -> Option<Tag> {
     let mut from = tag;
     for _ in 0..TRIES {
         let found = line.exchange(from, to(from));
         if found == from {
-            return true;
+            return Some(from);
         }
         if !found.is_same_flow(tag) {
-            return false;
+            return None;
         }
         from = found;
     }
-    false
+    None
+}
+
+/// Counts what a swap has made of the backend's active connections.
+#[inline(always)]
+fn count<T: Table>(table: T, backend: u32, from: Tag, to: Tag) {
+    if from.is_active() != to.is_active() {
+        table.add_active(backend, if to.is_active() { 1 } else { -1 });
+    }
 }
 
 /// Has replies follow the client to another way. Returns the entry's new tag, or the old one if
@@ -156,12 +169,14 @@ pub fn make_way<T: Table>(table: T, flow: Found<T>, now: u32) -> Result<bool, Bu
     if partner.is_some() && !matches!(flow.state(), State::Closed) {
         return Ok(false);
     }
+    let backend = flow.line.backend();
     if !swap(flow.line, flow.tag, flow.tag.freed()) {
         return Err(Busy);
     }
+    count(table, backend, flow.tag, flow.tag.freed());
     if let Some(partner) = partner {
         partner.line.set_seen(now);
-        mark(partner.line, partner.tag, marks::QUARANTINED, 0);
+        mark(table, partner, marks::QUARANTINED, 0);
     }
     Ok(true)
 }
@@ -175,6 +190,7 @@ pub fn remove<T: Table>(table: T, place: Place, tag: Tag, to: Tag, now: u32) -> 
     let flow = Hit { line, place, tag };
     let partner = partner(table, flow);
     let idle = ticks::between(line.seen(), now);
+    let backend = line.backend();
     if !flow.holds() {
         return false;
     }
@@ -184,6 +200,7 @@ pub fn remove<T: Table>(table: T, place: Place, tag: Tag, to: Tag, now: u32) -> 
             if !swap(line, tag, to) {
                 return false;
             }
+            count(table, backend, tag, to);
             if let Some(partner) = partner {
                 change(partner.line, partner.tag, Tag::freed);
             }
@@ -191,9 +208,12 @@ pub fn remove<T: Table>(table: T, place: Place, tag: Tag, to: Tag, now: u32) -> 
         }
         (Direction::ToClient, Some(partner)) if !rests => {
             // If its marks are others by now, the connection is not what the caller thinks it is.
-            partner.tag.marks() | marks::TO_CLIENT == tag.marks()
-                && swap(partner.line, partner.tag, partner.tag.freed())
-                && change(line, tag, |_| to)
+            let is_as_thought = partner.tag.marks() | marks::TO_CLIENT == tag.marks();
+            if !is_as_thought || !swap(partner.line, partner.tag, partner.tag.freed()) {
+                return false;
+            }
+            count(table, backend, partner.tag, partner.tag.freed());
+            change(line, tag, |_| to).is_some()
         }
         (Direction::ToClient, _) => (rests || idle > SETTLED) && swap(line, tag, to),
     }
@@ -205,7 +225,7 @@ pub fn remove<T: Table>(table: T, place: Place, tag: Tag, to: Tag, now: u32) -> 
 pub fn revive<T: Table>(table: T, place: Place, tag: Tag) -> bool {
     let Some(Hit { line, .. }) = at(table, place) else { return false };
     if tag.marks() & marks::QUARANTINED != 0 {
-        return change(line, tag, Tag::revived);
+        return change(line, tag, Tag::revived).is_some();
     }
     let flow = Hit { line, place, tag };
     let Some(partner) = partner(table, flow) else { return false };
@@ -213,7 +233,8 @@ pub fn revive<T: Table>(table: T, place: Place, tag: Tag) -> bool {
         Direction::ToBackend => (flow, partner),
         Direction::ToClient => (partner, flow),
     };
-    change(first.line, first.tag, Tag::revived) && change(last.line, last.tag, Tag::revived)
+    let revived = |flow: Found<T>| change(flow.line, flow.tag, Tag::revived).is_some();
+    revived(first) && revived(last)
 }
 
 /// Says that a flow's time is up. It is removed a while later, unless a packet revives it, and at

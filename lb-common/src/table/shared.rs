@@ -89,6 +89,9 @@ impl<'a> Table for SharedTable<'a> {
     }
 
     fn evicted(self, _state: State) {}
+
+    /// Whoever walks through a table counts anew.
+    fn add_active(self, _backend: u32, _change: i64) {}
 }
 
 impl<'a> Bucket for &'a SharedBucket {

@@ -28,6 +28,9 @@ pub trait Table: Copy {
     /// Counts a connection that had to make room for another one.
     fn evicted(self, state: State);
 
+    /// Counts a backend's connections that [are active](Tag::is_active): so many more.
+    fn add_active(self, backend: u32, change: i64);
+
     #[inline(always)]
     fn search(self, hash: Hash, key: &FlowKey, choice: u32) -> Place {
         search(self, hash, key, choice)

@@ -103,6 +103,15 @@ impl Tag {
         marks::direction(self.marks())
     }
 
+    /// Whether this is the entry towards the backend of a connection that is not closed: what a
+    /// backend's active connections are counted by.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_active(self) -> bool {
+        let counts = matches!(self.direction(), Direction::ToBackend);
+        self.is_held() && counts && !matches!(self.state(), State::Closed)
+    }
+
     /// How far the connection has come.
     #[must_use]
     #[inline(always)]

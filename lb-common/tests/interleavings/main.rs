@@ -57,7 +57,8 @@ fn known(table: Shared<'_>, client: u8) -> Found<Shared<'_>> {
     peek(table, &inside(client)).expect("known")
 }
 
-/// Fails if half a pair stands in the table, but for a source port that rests.
+/// Fails if half a pair stands in the table, but for a source port that rests, or if active
+/// connections were miscounted.
 fn assert_pairs(table: Shared<'_>) {
     for hit in table.flows() {
         assert!(!hit.tag.is_claimed(), "{hit:?}");
@@ -65,6 +66,8 @@ fn assert_pairs(table: Shared<'_>) {
         let partner = peek(table, &hit.line.partner());
         assert!(rests || partner.is_some(), "half a pair: {hit:?}");
     }
+    let active = table.flows().iter().filter(|hit| hit.tag.is_active()).count();
+    assert_eq!(usize::try_from(table.active()), Ok(active));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! A table of one bucket in loom's atomics. Most of its lines are in the hands of connections that
 //! stay, so that there is less to explore.
 
+use std::sync::atomic::AtomicI64;
+
 use lb_common::{
     backend::Hop,
     flow::{Flow, FlowKey, Rewrite, State, ticks},
@@ -16,7 +18,11 @@ use loom::sync::atomic::{
 pub const NOW: u32 = ticks::from_nanos(3_600_000_000_000);
 
 #[derive(Debug)]
-pub struct Lines(Vec<Words>);
+pub struct Lines {
+    words: Vec<Words>,
+    /// Connections that are active. Nobody's decision hangs on it, so loom need not know of it.
+    active: AtomicI64,
+}
 
 #[derive(Debug)]
 pub struct Words {
@@ -42,7 +48,7 @@ impl Lines {
             backend: AtomicU32::new(0),
             born: AtomicU32::new(0),
         };
-        Self((0..free).map(|_| words()).collect())
+        Self { words: (0..free).map(|_| words()).collect(), active: AtomicI64::new(0) }
     }
 }
 
@@ -52,9 +58,14 @@ pub struct Shared<'a>(pub &'a Lines);
 impl<'a> Shared<'a> {
     /// What stands in the lines that are not in the hands of others.
     pub fn flows(self) -> Vec<Hit<Slot<'a>>> {
-        let lines = (0..).zip(&self.0.0).map(|(way, words)| (Place(way), Slot::Words(words)));
+        let lines = (0..).zip(&self.0.words).map(|(way, words)| (Place(way), Slot::Words(words)));
         let hits = lines.map(|(place, line)| Hit { line, place, tag: line.tag() });
         hits.filter(|hit| !hit.tag.is_free()).collect()
+    }
+
+    /// What was counted of active connections.
+    pub fn active(self) -> i64 {
+        self.0.active.load(Relaxed)
     }
 }
 
@@ -74,6 +85,10 @@ impl Table for Shared<'_> {
     }
 
     fn evicted(self, _state: State) {}
+
+    fn add_active(self, _backend: u32, change: i64) {
+        self.0.active.fetch_add(change, Relaxed);
+    }
 }
 
 impl<'a> Bucket for Shared<'a> {
@@ -81,7 +96,7 @@ impl<'a> Bucket for Shared<'a> {
 
     fn line(self, way: u32) -> Slot<'a> {
         assert!(way < WAYS);
-        self.0.0.get(way as usize).map_or(Slot::Taken, Slot::Words)
+        self.0.words.get(way as usize).map_or(Slot::Taken, Slot::Words)
     }
 }
 

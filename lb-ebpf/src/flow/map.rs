@@ -10,6 +10,7 @@ use lb_common::{
 
 use super::steps;
 use crate::{
+    load,
     raw::{self, Bucket},
     stats,
 };
@@ -43,6 +44,11 @@ impl Table for Flows {
     #[inline(always)]
     fn evicted(self, state: State) {
         stats::incident(Incident::evicted(state));
+    }
+
+    #[inline(always)]
+    fn add_active(self, backend: u32, change: i64) {
+        load::add(backend, change);
     }
 
     #[inline(always)]

@@ -8,7 +8,10 @@ use super::{
     exit::{Failure, PROBLEMS},
     output::{print_error, print_line},
 };
-use crate::{config, dataplane::megabytes};
+use crate::{
+    config,
+    dataplane::{map_bytes, megabytes},
+};
 
 pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
     let loaded = config::load(file)?;
@@ -20,7 +23,12 @@ pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
     let file = file.display();
     print_line(&format!("{file}: {} services, {backends} backends", services.len()))?;
     let flows = loaded.config.limits.flows;
-    let megabytes = megabytes(table_bytes(flows));
-    print_line(&format!("flow table: {flows} connections, {megabytes} MB"))?;
+    let size = megabytes(table_bytes(flows));
+    print_line(&format!("flow table: {flows} connections, {size} MB"))?;
+    let cpus = std::thread::available_parallelism()?.get() as u64;
+    let limits = &loaded.config.limits;
+    let size = megabytes(map_bytes(limits, cpus));
+    let (services, backends) = (limits.services, limits.backends);
+    print_line(&format!("maps: {services} services, {backends} backends, {size} MB"))?;
     Ok(if loaded.warnings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
 }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use lb_common::limits;
 use serde::{Deserialize, Serialize, Serializer};
 
 use self::diagnostics::Diagnostic;
@@ -70,6 +71,17 @@ pub struct Api {
 pub struct Limits {
     /// Connections that the flow table has room for.
     pub flows: u32,
+    pub services: u32,
+    /// Of all services together, and those that are gone but still have connections.
+    pub backends: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        let [flows, services, backends] =
+            [limits::DEFAULT_FLOWS, limits::SERVICES, limits::BACKENDS];
+        Self { flows, services, backends }
+    }
 }
 
 /// A valid configuration, and the text it came from.
@@ -146,11 +158,18 @@ impl Config {
         for (key, same) in pairs {
             ensure!(same, "`{key}` has changed: restart the daemon for that");
         }
-        ensure!(
-            self.limits == new.limits,
-            "`limits.flows` has changed, and the running flow table keeps its size: stop the daemon \
-             and run `xdplb detach` first, which ends all connections"
-        );
+        let limits = [
+            ("limits.flows", self.limits.flows == new.limits.flows),
+            ("limits.services", self.limits.services == new.limits.services),
+            ("limits.backends", self.limits.backends == new.limits.backends),
+        ];
+        for (key, same) in limits {
+            ensure!(
+                same,
+                "`{key}` has changed, and the running maps keep their size: stop the daemon and run \
+                 `xdplb detach` first, which ends all connections"
+            );
+        }
         Ok(())
     }
 }

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Api, Config, Diagnostics, Limits, Loaded, Source, Spans,
+    Api, Config, Diagnostics, Loaded, Source, Spans,
     diagnostics::Diagnostic,
     schema::{self, File},
     validate::{self, Findings},
@@ -68,7 +68,7 @@ fn assemble(file: File, findings: &mut Findings) -> Config {
         bpffs: file.bpffs,
         snat_ports: validate::snat_ports(file.snat_ports.as_ref(), findings),
         snat_addresses: validate::snat_addresses(&file.snat_addresses, findings),
-        limits: Limits { flows: validate::flows(file.limits.flows.as_ref(), findings) },
+        limits: validate::limits(&file.limits, findings),
         services: validate::services(&defaults, &file.service, findings),
         defaults,
         state_dir: file.state_dir,

@@ -53,6 +53,11 @@ pub(super) struct Api {
 pub(super) struct Limits {
     /// Connections that the flow table has room for.
     pub(super) flows: Option<Spanned<u64>>,
+    /// Services that the maps have room for.
+    pub(super) services: Option<Spanned<u64>>,
+    /// Backends of all services together that the maps have room for, and those that are gone but
+    /// still have connections.
+    pub(super) backends: Option<Spanned<u64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -110,7 +110,7 @@ fn an_invalid_file_is_shown_with_place_and_mend() {
 fn an_invalid_service_is_shown_with_place_and_mend() {
     let cases = [
         ("mode = \"dsr\"", "5:8", "mode dsr is not supported", "\"nat\""),
-        ("scheduler = \"maglev\"", "5:13", "scheduler maglev is not supported", "\"round-robin\""),
+        ("scheduler = \"fair\"", "5:13", "there is no scheduler fair", "\"least-connections\""),
         ("health.type = \"http\"", "5:15", "health check http is not supported", "\"tcp\""),
         ("health.rise = 0", "5:15", "at least 1", "first check"),
         ("health.interval = \"0s\"", "5:19", "this time is out of range", "\"500ms\""),
@@ -173,7 +173,7 @@ fn services_must_differ_and_be_ipv4_tcp() {
 #[test]
 fn all_errors_are_shown_at_once_in_the_files_order() {
     let shown = errors_in_service(
-        "mode = \"gue\"\nscheduler = \"random\"\nbackend = [{ address = \"x\", weight = 0 }]",
+        "mode = \"gue\"\nscheduler = \"best\"\nbackend = [{ address = \"x\", weight = 0 }]",
     );
     let places: Vec<_> = shown.lines().filter(|line| line.contains("--> lb.toml:")).collect();
     assert_eq!(places.len(), 4, "{shown}");

@@ -10,7 +10,7 @@ use anyhow::Result;
 use imbl::OrdMap;
 use lb_common::{
     backend::{Backend, Hop},
-    mapped,
+    limits, mapped,
     snat::Source,
 };
 
@@ -44,12 +44,13 @@ struct Departed {
 }
 
 impl Backends {
-    /// Takes over what a former daemon has left, with ids below `end`; all of it counts as departed
+    /// Takes over what a former daemon has left, of which there may be `most`; all of it counts as departed
     /// until a service takes it back.
     #[must_use]
-    pub fn adopt(adopted: &Adopted, end: u32) -> Self {
+    pub fn adopt(adopted: &Adopted, most: u32) -> Self {
+        let first = limits::FIRST_BACKEND;
         let mut backends = Self {
-            ids: Ids::new("backend", 1, end),
+            ids: Ids::new("backend", first, first + most),
             sources: Sources::default(),
             entries: adopted.backends.clone(),
             departed: OrdMap::new(),
@@ -98,6 +99,14 @@ impl Backends {
             self.entries.insert(id, routed);
         }
         Ok(())
+    }
+
+    /// Says how much of the load is its share.
+    pub fn weigh(&mut self, id: u32, weight: u16) {
+        if let Some(backend) = self.entries.get(&id).filter(|backend| backend.weight != weight) {
+            let weighed = Backend { weight, ..*backend };
+            self.entries.insert(id, weighed);
+        }
     }
 
     /// Lets those go that no connection names, given how many connections name each by a walk

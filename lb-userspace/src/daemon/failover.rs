@@ -5,27 +5,30 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::service::{Backend, Service};
-use crate::model::Health;
+use crate::{model::Health, ring::Member};
 
 /// Steps in which a backend that has come back gets its share.
 const STEPS: u32 = 10;
 
-/// Ids and weights of the backends that take new connections now: those that are no backups and can;
-/// and backups, in their order, while these are too few. All, if so many are down that the check
-/// is not believed.
-pub(super) fn members(service: &Service, now: Timestamp) -> Vec<(u32, u16)> {
+/// The backends that take new connections now: those that are no backups and can; and backups, in
+/// their order, while these are too few. All, if so many are down that the check is not believed.
+pub(super) fn members(service: &Service, now: Timestamp) -> Vec<Member> {
     let chosen: Vec<&Backend> = if fails_open(service) {
         service.backends.iter().filter(|backend| backend.is_usable()).collect()
     } else {
         able(service)
     };
     let slow_start = service.spec.policy.failover.slow_start;
-    let weighed = chosen.iter().map(|backend| (backend.id, steps(backend, slow_start, now)));
-    let weighed: Vec<(u32, u32)> = weighed.collect();
-    let largest = weighed.iter().map(|(_, weight)| *weight).max().unwrap_or(0);
+    let weight = |backend: &Backend| steps(backend, slow_start, now);
+    let largest = chosen.iter().map(|backend| weight(backend)).max().unwrap_or(0);
     let divisor = largest.div_ceil(u16::MAX.into()).max(1);
     let shrunk = |weight: u32| u16::try_from((weight / divisor).max(1)).unwrap_or(u16::MAX);
-    weighed.into_iter().map(|(id, weight)| (id, shrunk(weight))).collect()
+    let member = |backend: &Backend| Member {
+        id: backend.id,
+        address: backend.spec.address,
+        weight: shrunk(weight(backend)),
+    };
+    chosen.into_iter().map(member).collect()
 }
 
 /// Whether so many backends are down that the check is not believed.
@@ -116,7 +119,7 @@ mod tests {
 
     fn ids(settings: serde_json::Value, backends: &str) -> Vec<u32> {
         let members = members(&service(settings, backends), Timestamp::now());
-        members.into_iter().map(|(id, _)| id).collect()
+        members.into_iter().map(|member| member.id).collect()
     }
 
     #[test]
@@ -159,7 +162,7 @@ mod tests {
         for (seconds, weights) in [(0, [1, 10]), (5, [6, 10]), (9, [10, 10]), (10, [10, 10])] {
             let now = since + Duration::from_secs(seconds);
             let members = members(&service, now);
-            assert_eq!(members.iter().map(|(_, weight)| *weight).collect::<Vec<_>>(), weights);
+            assert_eq!(members.iter().map(|member| member.weight).collect::<Vec<_>>(), weights);
         }
         service.warm(since + Duration::from_secs(10));
         assert!(!service.is_warming());
@@ -171,9 +174,9 @@ mod tests {
         let address = service.backends[0].spec.address;
         for (health, expected) in [(Health::Down, 2), (Health::Up, 2)] {
             service.set_health(address, health, String::new());
-            assert_eq!(service.members()[0].0, expected);
+            assert_eq!(service.members()[0].id, expected);
         }
         service.backends[0].held = false;
-        assert_eq!(service.members()[0].0, 1);
+        assert_eq!(service.members()[0].id, 1);
     }
 }

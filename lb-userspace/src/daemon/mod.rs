@@ -36,7 +36,7 @@ use crate::{
     arena::Arena,
     config::{self, Config, Loaded},
     control::{self, Request},
-    dataplane::{self, Census, Dataplane, Expiry, Sweeper},
+    dataplane::{self, Census, Dataplane, Expiry},
     desired::{Author, Desired, Document, Step},
     health::{Checker, HealthEvent},
     neighbours::{self, Neighbours, NetworkEvent, OwnAddresses},
@@ -146,12 +146,12 @@ impl Daemon {
     ) -> Result<Self> {
         let desired = Desired::open(&config.state_dir)?;
         let memory = Memory::new(&config.state_dir);
-        let mut dataplane = Dataplane::load(&config.bpffs, config.limits.flows)?;
+        let mut dataplane = Dataplane::load(&config.bpffs, &config.limits)?;
         dataplane.follow_messages()?;
         let image = dataplane.adopt()?;
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
         let addresses = neighbours::local_addresses().await?;
-        let flows = dataplane.flows();
+        let sweeper = dataplane.sweeper()?;
         let mut daemon = Self {
             file,
             started: Timestamp::now(),
@@ -159,12 +159,12 @@ impl Daemon {
             interfaces,
             addresses,
             desired,
-            state: State::new(&image, memory.recall()),
+            state: State::new(&image, memory.recall(), &config.limits),
             memory,
             arena: Arena::of(&image),
             image,
             census: Census::default(),
-            walks: Walks::new(Sweeper::new(flows), walks),
+            walks: Walks::new(sweeper, walks),
             checker,
             neighbours,
             config,

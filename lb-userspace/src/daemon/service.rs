@@ -10,7 +10,7 @@ use crate::{
     health::Target,
     model::{self, Admin, Failback, Health, HealthCheck, OnDown, Probe, Timeouts},
     plan::Wanted,
-    ring,
+    ring::{self, Member},
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -39,15 +39,17 @@ pub struct Backend {
 }
 
 impl Service {
-    /// What the kernel should know of it.
+    /// What the kernel should know of it, while these backends take its new connections.
     #[must_use]
-    pub fn wanted(&self) -> Wanted {
-        Wanted { id: self.id, slots: ring::round_robin(&self.members()).into() }
+    pub fn wanted(&self, members: &[Member]) -> Wanted {
+        let scheduler = self.spec.policy.scheduler;
+        let slots = ring::build(scheduler, members).into();
+        Wanted { id: self.id, scheduler: scheduler.into(), slots }
     }
 
-    /// Ids and weights of the backends that take new connections.
+    /// The backends that take new connections.
     #[must_use]
-    pub fn members(&self) -> Vec<(u32, u16)> {
+    pub fn members(&self) -> Vec<Member> {
         failover::members(self, Timestamp::now())
     }
 

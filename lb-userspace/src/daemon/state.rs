@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 use imbl::{OrdMap, OrdSet};
 use jiff::Timestamp;
-use lb_common::{backend::Hop, limits, service::ServiceKey, snat::Source};
+use lb_common::{backend::Hop, service::ServiceKey, snat::Source};
 
 use super::{
     backends::{Backends, wire_address},
@@ -19,10 +19,12 @@ use super::{
     service::{Backend, Service},
 };
 use crate::{
+    config::Limits,
     dataplane::Adopted,
     desired::Difference,
     model::{self, Health},
     plan::{Goal, ServiceImage, Wanted},
+    ring::Member,
 };
 
 /// Copies share what they have in common, so that a change is made on a copy, and dropped if the
@@ -56,14 +58,14 @@ type Place = (IpAddr, String, SocketAddr);
 impl State {
     /// Starts from what a former daemon has left in the kernel.
     #[must_use]
-    pub fn new(adopted: &Adopted, memories: Memories) -> Self {
-        let mut service_ids = Ids::new("service", 0, limits::SERVICES);
+    pub fn new(adopted: &Adopted, memories: Memories, limits: &Limits) -> Self {
+        let mut service_ids = Ids::new("service", 0, limits.services);
         for service in adopted.services.values() {
             service_ids.claim(service.wanted.id);
         }
         Self {
             services: OrdMap::new(),
-            kernel: Backends::adopt(adopted, limits::BACKENDS),
+            kernel: Backends::adopt(adopted, limits.backends),
             service_ids,
             wanted: OrdMap::new(),
             by_address: OrdSet::new(),
@@ -186,7 +188,11 @@ impl State {
 
     /// Takes in what is known of a service, whose backends are the same as before.
     fn know(&mut self, service: Service) {
-        self.wanted.insert(key(&service.spec), service.wanted());
+        let members = service.members();
+        for Member { id, weight, .. } in &members {
+            self.kernel.weigh(*id, *weight);
+        }
+        self.wanted.insert(key(&service.spec), service.wanted(&members));
         self.services.insert(service.spec.name.clone(), Arc::new(service));
     }
 

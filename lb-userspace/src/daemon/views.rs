@@ -101,7 +101,7 @@ impl Daemon {
                 health: backend.health,
                 since: backend.since,
                 detail: backend.told(),
-                in_ring: members.iter().any(|(id, _)| *id == backend.id),
+                in_ring: members.iter().any(|member| member.id == backend.id),
                 active_connections: self.census.active.get(&backend.id).copied().unwrap_or(0),
                 connections_total: through.connections,
                 packets_total: through.inbound.packets + through.outbound.packets,

@@ -8,11 +8,12 @@ use imbl::OrdMap;
 use lb_common::{
     backend::Backend,
     limits,
+    schedule::Scheduler,
     service::{Service, ServiceKey},
     snat::Source,
 };
 
-use super::{BACKENDS, Dataplane, RINGS, SERVICES, SNAT_SOURCES};
+use super::{BACKENDS, Dataplane, SERVICES, SNAT_SOURCES};
 use crate::plan::{Image, ServiceImage, Wanted};
 
 /// The maps as they were found.
@@ -29,14 +30,13 @@ impl Dataplane {
 
     fn adopt_services(&self) -> Result<OrdMap<ServiceKey, ServiceImage>> {
         let services: HashMap<_, ServiceKey, Service> = self.map(SERVICES)?.try_into()?;
-        let rings: Array<_, u32> = self.map(RINGS)?.try_into()?;
         let mut adopted = OrdMap::new();
         for entry in &services {
-            let (key, Service { ring, id, .. }) = entry.context("cannot read the services")?;
-            let places = ring.offset..ring.offset + ring.length;
-            let slots = places.map(|place| rings.get(&place, 0)).collect::<Result<Vec<_>, _>>();
-            let slots = slots.context("cannot read a ring")?.into();
-            adopted.insert(key, ServiceImage { ring, wanted: Wanted { id, slots } });
+            let (key, service) = entry.context("cannot read the services")?;
+            let Service { ring, id, scheduler } = service;
+            let scheduler = Scheduler::from_number(scheduler);
+            let slots = self.rings.read(ring).into();
+            adopted.insert(key, ServiceImage { ring, wanted: Wanted { id, scheduler, slots } });
         }
         Ok(adopted)
     }
@@ -44,7 +44,7 @@ impl Dataplane {
     fn adopt_backends(&self) -> Result<OrdMap<u32, Backend>> {
         let backends: Array<_, Backend> = self.map(BACKENDS)?.try_into()?;
         let mut adopted = OrdMap::new();
-        for id in 1..limits::BACKENDS {
+        for id in limits::FIRST_BACKEND..backends.len() {
             let backend = backends.get(&id, 0).context("cannot read the backends")?;
             if backend != Backend::default() {
                 adopted.insert(id, backend);

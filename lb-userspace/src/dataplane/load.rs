@@ -1,6 +1,6 @@
 //! The object, from bytes to a program that the kernel has verified.
 
-use std::{io, path::Path};
+use std::{collections::HashMap, io, path::Path};
 
 use anyhow::{Context as _, Result};
 use aya::{Ebpf, EbpfError, EbpfLoader, maps::MapError, programs::Xdp};
@@ -10,7 +10,9 @@ use lb_common::table::table_bytes;
 use super::{
     flows::{FLOWS, FlowTable, Plan, megabytes},
     pins::{Pins, Shape},
+    sizes::sizes,
 };
+use crate::config::Limits;
 
 /// The name of the XDP program in its object.
 pub const PROGRAM: &str = "xdplb";
@@ -22,14 +24,15 @@ const MESSAGES: &str = "AYA_LOGS";
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
-/// Loads the program with a flow table for so many connections.
-pub fn load(pins: &Pins, connections: u32) -> Result<(Ebpf, FlowTable)> {
+/// Loads the program with maps of these sizes.
+pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
     anyhow::ensure!(
         Path::new(BTF).exists(),
         "this kernel has no BTF ({BTF} is missing): it must be built with CONFIG_DEBUG_INFO_BTF=y"
     );
-    let plan = Plan::new(connections)?;
-    let shapes = shapes(plan.max_entries())?;
+    let plan = Plan::new(limits.flows)?;
+    let sizes: HashMap<_, _> = sizes(limits).chain([(FLOWS, plan.max_entries())]).collect();
+    let shapes = shapes(&sizes)?;
     for (name, shape) in &shapes {
         pins.check(name, *shape)?;
     }
@@ -38,10 +41,13 @@ pub fn load(pins: &Pins, connections: u32) -> Result<(Ebpf, FlowTable)> {
     let mut loader = EbpfLoader::new();
     loader.override_global(aya_log::LEVEL, &level, true);
     plan.prepare(&mut loader);
+    for (name, entries) in &sizes {
+        loader.map_max_entries(name, *entries);
+    }
     for (name, _) in &shapes {
         loader.map_pin_path(name, pins.map(name));
     }
-    let mut ebpf = loader.load(OBJECT).map_err(|error| explained(error, connections))?;
+    let mut ebpf = loader.load(OBJECT).map_err(|error| explained(error, limits.flows))?;
     let program: &mut Xdp =
         ebpf.program_mut(PROGRAM).context("the object has no program")?.try_into()?;
     program.load().context("the kernel refuses the XDP program")?;
@@ -67,19 +73,19 @@ fn explained(error: EbpfError, connections: u32) -> anyhow::Error {
 }
 
 /// The maps that outlive the daemon, and what they must be.
-fn shapes(flow_values: u32) -> Result<Vec<(String, Shape)>> {
+fn shapes(sizes: &HashMap<&str, u32>) -> Result<Vec<(String, Shape)>> {
     let object = Object::parse(OBJECT).context("the embedded eBPF object is damaged")?;
     let mut shapes: Vec<_> = object
         .maps
         .iter()
         .filter(|(name, _)| !is_of_the_build(name))
         .map(|(name, map)| {
-            let max_entries = if name == FLOWS { flow_values } else { map.max_entries() };
+            let size = sizes.get(name.as_str()).copied();
             let shape = Shape {
                 map_type: map.map_type(),
                 key_size: map.key_size(),
                 value_size: map.value_size(),
-                max_entries,
+                max_entries: size.unwrap_or_else(|| map.max_entries()),
             };
             (name.clone(), shape)
         })

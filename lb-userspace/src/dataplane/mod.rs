@@ -6,8 +6,10 @@ mod counters;
 mod detach;
 mod flows;
 mod load;
+mod mapped;
 mod messages;
 mod pins;
+mod sizes;
 
 use std::{path::Path, sync::Arc};
 
@@ -29,15 +31,16 @@ pub use self::{
     counters::{Incidents, Verdicts},
     detach::detach,
     flows::{Census, Expiry, FLOWS, FlowTable, Plan, States, Sweeper, megabytes, now},
+    mapped::Active,
     pins::{exists, is_attached},
+    sizes::map_bytes,
 };
-use self::{load::PROGRAM, pins::Pins};
-use crate::plan::Op;
+use self::{load::PROGRAM, mapped::Rings, pins::Pins};
+use crate::{config::Limits, plan::Op};
 
 const ADDRESSES: &str = "ADDRESSES";
 const BACKENDS: &str = "BACKENDS";
 const INCIDENTS_SEEN: &str = "INCIDENTS_SEEN";
-const RINGS: &str = "RINGS";
 const SERVICES: &str = "SERVICES";
 const SNAT_SOURCES: &str = "SNAT_SOURCES";
 const TRAFFIC: &str = "TRAFFIC";
@@ -49,20 +52,27 @@ pub struct Dataplane {
     ebpf: Ebpf,
     pins: Pins,
     flows: Arc<FlowTable>,
+    rings: Rings,
 }
 
 impl Dataplane {
     /// Loads the program, on the maps that a former daemon has left pinned if there are any.
     /// Nothing is attached yet: packets go on by the former program.
-    pub fn load(bpffs: &Path, connections: u32) -> Result<Self> {
+    pub fn load(bpffs: &Path, limits: &Limits) -> Result<Self> {
         let pins = Pins::open(bpffs)?;
-        let (ebpf, flows) = load::load(&pins, connections)?;
-        Ok(Self { ebpf, pins, flows: Arc::new(flows) })
+        let (ebpf, flows) = load::load(&pins, limits)?;
+        let rings = Rings::open(&ebpf)?;
+        Ok(Self { ebpf, pins, flows: Arc::new(flows), rings })
     }
 
     #[must_use]
     pub fn flows(&self) -> Arc<FlowTable> {
         Arc::clone(&self.flows)
+    }
+
+    /// Who walks through the flow table.
+    pub fn sweeper(&self) -> Result<Sweeper> {
+        Ok(Sweeper::new(self.flows(), Active::open(&self.ebpf)?))
     }
 
     /// The id of the loaded program.
@@ -120,10 +130,7 @@ impl Dataplane {
                 self.forget_traffic(*id)
             }
             Op::WriteSlots { offset, slots } => {
-                let mut rings: Array<_, u32> = self.map_mut(RINGS)?.try_into()?;
-                for (place, id) in (*offset..).zip(slots.iter()) {
-                    rings.set(place, id, 0).context("cannot write a ring")?;
-                }
+                self.rings.write(*offset, slots);
                 Ok(())
             }
             Op::SetService { key, service } => {

@@ -18,6 +18,8 @@ use nix::{
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
+use super::sizes::mend;
+
 /// The directory of this layout's pins, locked against a second daemon as long as this lives.
 #[derive(Debug)]
 pub struct Pins {
@@ -86,6 +88,9 @@ impl Pins {
         };
         if found == expected {
             return Ok(());
+        }
+        if let Some(mend) = mend(name, found, expected) {
+            bail!(mend);
         }
         if name == super::FLOWS
             && (Shape { max_entries: expected.max_entries, ..found }) == expected

@@ -2,52 +2,76 @@
 
 #![expect(unsafe_code, reason = "mmap(2) hands out raw memory")]
 
-use std::{ffi::c_void, io, num::NonZeroUsize, os::fd::BorrowedFd, ptr::NonNull, slice};
+use std::{
+    ffi::c_void,
+    io,
+    marker::PhantomData,
+    num::NonZeroUsize,
+    os::fd::BorrowedFd,
+    ptr::NonNull,
+    slice,
+    sync::atomic::{AtomicI64, AtomicU32},
+};
 
 use lb_common::table::SharedBucket;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
 
-/// The buckets of a flow table.
+/// What may lie where others write at the same time.
+///
+/// # Safety
+///
+/// It consists of atomics, any bit pattern is one, and a page is aligned for it.
+pub unsafe trait Shared: Send + Sync {}
+
+// SAFETY: its lines consist of atomics.
+unsafe impl Shared for SharedBucket {}
+// SAFETY: it is an atomic.
+unsafe impl Shared for AtomicU32 {}
+// SAFETY: it is an atomic.
+unsafe impl Shared for AtomicI64 {}
+
+/// The values of an array.
 #[derive(Debug)]
-pub struct Mapping {
+pub struct Mapping<T> {
     start: NonNull<c_void>,
-    buckets: usize,
+    count: usize,
+    values: PhantomData<[T]>,
 }
 
-// SAFETY: the mapping is bound to no thread, and its words are only accessed as atomics.
-unsafe impl Send for Mapping {}
+// SAFETY: the mapping is bound to no thread, and its values are only accessed as atomics.
+unsafe impl<T: Shared> Send for Mapping<T> {}
 // SAFETY: as above.
-unsafe impl Sync for Mapping {}
+unsafe impl<T: Shared> Sync for Mapping<T> {}
 
-impl Mapping {
-    /// Maps the first `buckets` values of an array with `BPF_F_MMAPABLE`, which has as many.
+impl<T: Shared> Mapping<T> {
+    /// Maps the first `count` values of an array with `BPF_F_MMAPABLE`, which has as many.
     ///
     /// # Errors
     ///
     /// The kernel's, if the map is no such array.
-    pub fn new(map: BorrowedFd<'_>, buckets: u32) -> io::Result<Self> {
-        let buckets = buckets as usize;
-        let length = NonZeroUsize::new(buckets * size_of::<SharedBucket>())
-            .ok_or(io::ErrorKind::InvalidInput)?;
+    pub fn new(map: BorrowedFd<'_>, count: u32) -> io::Result<Self> {
+        let count = count as usize;
+        let length =
+            NonZeroUsize::new(count * size_of::<T>()).ok_or(io::ErrorKind::InvalidInput)?;
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice, of a file that cannot shrink.
         let start = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, map, 0) }?;
-        Ok(Self { start, buckets })
+        Ok(Self { start, count, values: PhantomData })
     }
 
-    pub fn buckets(&self) -> &[SharedBucket] {
-        // SAFETY: the mapping is that long and lives as long as `self`, it begins at a page, any
-        // bit pattern is a bucket, and a bucket consists of atomics.
-        unsafe { slice::from_raw_parts(self.start.as_ptr().cast(), self.buckets) }
+    pub fn values(&self) -> &[T] {
+        // SAFETY: the mapping is that long and lives as long as `self`, it begins at a page, and a
+        // `T` is shared.
+        unsafe { slice::from_raw_parts(self.start.as_ptr().cast(), self.count) }
     }
 }
 
-impl Drop for Mapping {
+impl<T> Drop for Mapping<T> {
     fn drop(&mut self) {
-        let length = self.buckets * size_of::<SharedBucket>();
+        let length = self.count * size_of::<T>();
         // SAFETY: this is what was mapped, and no reference to it outlives `self`.
         if let Err(error) = unsafe { munmap(self.start, length) } {
-            log::debug!("a flow table stays mapped: {error}");
+            log::debug!("a map stays mapped: {error}");
         }
     }
 }

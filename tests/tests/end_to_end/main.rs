@@ -12,4 +12,5 @@ mod host;
 mod lifecycle;
 mod refusals;
 mod resilience;
+mod scheduling;
 mod sharing;

@@ -12,3 +12,4 @@ mod ports;
 mod refused;
 mod resets;
 mod round_trip;
+mod scheduling;

@@ -9,11 +9,14 @@ use std::{
     ops::RangeInclusive,
 };
 
-use lb_common::limits;
 use serde_spanned::Spanned;
 
 pub(super) use self::service::{defaults, service, services};
-use super::{diagnostics::Diagnostic, schema::File};
+use super::{
+    Limits,
+    diagnostics::Diagnostic,
+    schema::{self, File},
+};
 
 pub(super) type Findings = Vec<Diagnostic>;
 
@@ -21,6 +24,8 @@ pub(super) type Findings = Vec<Diagnostic>;
 const SNAT_PORTS: RangeInclusive<u16> = 1_024..=32_767;
 
 const MOST_FLOWS: u32 = 16_000_000;
+const MOST_SERVICES: u32 = 100_000;
+const MOST_BACKENDS: u32 = 1_000_000;
 
 /// Warns of keys that other versions heed.
 pub(super) fn unused(file: &File, findings: &mut Findings) {
@@ -98,17 +103,23 @@ pub(super) fn snat_addresses(
     parsed
 }
 
-pub(super) fn flows(flows: Option<&Spanned<u64>>, findings: &mut Findings) -> u32 {
-    let Some(flows) = flows else {
-        return limits::DEFAULT_FLOWS;
+pub(super) fn limits(limits: &schema::Limits, findings: &mut Findings) -> Limits {
+    let default = Limits::default();
+    let mut limit = |key, given: &Option<Spanned<u64>>, most, default| {
+        let Some(given) = given else { return default };
+        match u32::try_from(*given.get_ref()) {
+            Ok(count) if (1..=most).contains(&count) => return count,
+            _ => findings.push(Diagnostic::error(
+                given.span(),
+                format!("{} is out of range", given.get_ref()),
+                format!("limits.{key} is 1 to {most}"),
+            )),
+        }
+        default
     };
-    if let Ok(count @ 1..=MOST_FLOWS) = u32::try_from(*flows.get_ref()) {
-        return count;
+    Limits {
+        flows: limit("flows", &limits.flows, MOST_FLOWS, default.flows),
+        services: limit("services", &limits.services, MOST_SERVICES, default.services),
+        backends: limit("backends", &limits.backends, MOST_BACKENDS, default.backends),
     }
-    findings.push(Diagnostic::error(
-        flows.span(),
-        format!("{} connections are out of range", flows.get_ref()),
-        format!("limits.flows is 1 to {MOST_FLOWS}"),
-    ));
-    limits::DEFAULT_FLOWS
 }

@@ -113,15 +113,23 @@ fn scheduler(
     base: Scheduler,
     findings: &mut Findings,
 ) -> Scheduler {
-    if let Some(other) = scheduler.filter(|scheduler| scheduler.get_ref() != "round-robin") {
-        let message = format!("scheduler {} is not supported", other.get_ref());
-        findings.push(Diagnostic::error(
-            other.span(),
-            message,
-            "the scheduler is \"round-robin\", which heeds weights",
-        ));
+    let Some(scheduler) = scheduler else { return base };
+    match scheduler.get_ref().as_str() {
+        "round-robin" => Scheduler::RoundRobin,
+        "least-connections" => Scheduler::LeastConnections,
+        "maglev" => Scheduler::Maglev,
+        "source-hash" => Scheduler::SourceHash,
+        "random" => Scheduler::Random,
+        other => {
+            findings.push(Diagnostic::error(
+                scheduler.span(),
+                format!("there is no scheduler {other}"),
+                "use \"round-robin\", \"least-connections\", \"maglev\", \"source-hash\" or \
+                 \"random\"",
+            ));
+            base
+        }
     }
-    base
 }
 
 fn health(health: &schema::Health, base: HealthCheck, findings: &mut Findings) -> HealthCheck {

@@ -2,14 +2,13 @@ use std::{collections::HashMap, sync::Arc};
 
 use lb_common::{
     flow::{Direction, State, marks, ticks},
-    limits,
     table::{
         Hit, Line as _, Place, SharedLine, SharedTable, Tag, at, condemn, partner, remove, revive,
     },
 };
 
 use super::{overflow::Recovering, table::FlowTable};
-use crate::model::Timeouts;
+use crate::{dataplane::mapped::Active, model::Timeouts};
 
 /// Connections by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +44,7 @@ pub type Expiry = HashMap<u32, Timeouts>;
 #[derive(Debug)]
 pub struct Sweeper {
     table: Arc<FlowTable>,
+    active: Active,
     sentences: Vec<Sentence>,
 }
 
@@ -80,14 +80,15 @@ struct Tally {
 
 impl Sweeper {
     #[must_use]
-    pub fn new(table: Arc<FlowTable>) -> Self {
-        Self { table, sentences: Vec::new() }
+    pub fn new(table: Arc<FlowTable>, active: Active) -> Self {
+        Self { table, active, sentences: Vec::new() }
     }
 
-    /// Walks through the whole table once. `now` is when `expiry` held; connections that were made
+    /// Walks through the whole table once, and corrects what the program counts. `now` is when `expiry` held; connections that were made
     /// later are not judged by it.
     pub fn sweep(&mut self, now: u32, expiry: &Expiry) -> Census {
         let table = self.table.table();
+        let before = self.active.counts();
         let mut walk = Walk::new(table, now, expiry);
         for sentence in self.sentences.drain(..) {
             walk.execute(&sentence);
@@ -99,13 +100,14 @@ impl Sweeper {
             self.sentences.extend(condemned.map(|tag| Sentence { place: flow.place, tag }));
         }
         recovering.finish();
+        self.active.correct(&before, walk.tallies.iter().map(|tally| tally.active));
         walk.finish()
     }
 }
 
 impl<'a> Walk<'a> {
     fn new(table: SharedTable<'a>, now: u32, expiry: &Expiry) -> Self {
-        let ids = limits::BACKENDS as usize;
+        let ids = expiry.keys().max().map_or(0, |last| *last as usize + 1);
         let mut limits = vec![None; ids];
         for (id, timeouts) in expiry {
             if let Some(place) = limits.get_mut(*id as usize) {

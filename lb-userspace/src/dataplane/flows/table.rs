@@ -7,7 +7,7 @@ use aya::{
 };
 use lb_common::{
     flow::ticks,
-    table::{Label, PlainBucket, Seed, SharedTable, buckets_for},
+    table::{Label, PlainBucket, Seed, SharedBucket, SharedTable, buckets_for},
 };
 use nix::time::{ClockId, clock_gettime};
 
@@ -85,14 +85,14 @@ impl Plan {
 /// The kernel's table, mapped.
 #[derive(Debug)]
 pub struct FlowTable {
-    mapping: Mapping,
+    mapping: Mapping<SharedBucket>,
     seed: Seed,
 }
 
 impl FlowTable {
     #[must_use]
     pub fn table(&self) -> SharedTable<'_> {
-        SharedTable { buckets: self.mapping.buckets(), seed: self.seed }
+        SharedTable { buckets: self.mapping.values(), seed: self.seed }
     }
 }
 

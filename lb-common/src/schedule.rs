@@ -1,0 +1,92 @@
+//! How a new connection's backend is picked from its service's ring.
+
+use crate::mix::mix;
+
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scheduler {
+    /// Slot after slot.
+    #[default]
+    RoundRobin,
+    /// The less loaded one of two that are drawn by lot (M. Mitzenmacher, "The power of two choices
+    /// in randomized load balancing", IEEE TPDS 12, 2001).
+    LeastConnections,
+    /// By the client's address and port.
+    Maglev,
+    /// By the client's address.
+    SourceHash,
+    /// By lot.
+    Random,
+}
+
+impl Scheduler {
+    #[must_use]
+    #[inline(always)]
+    pub const fn number(self) -> u32 {
+        self as u32
+    }
+
+    /// Of a number that is nobody's, the one that needs nothing but a ring.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_number(number: u32) -> Self {
+        match number {
+            1 => Self::LeastConnections,
+            2 => Self::Maglev,
+            3 => Self::SourceHash,
+            4 => Self::Random,
+            _ => Self::RoundRobin,
+        }
+    }
+}
+
+/// A client, as far as a scheduler looks at it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Client(u64);
+
+impl Client {
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(address: [u8; 4], port: [u8; 2]) -> Self {
+        let port = u16::from_ne_bytes(port) as u64;
+        Self(u32::from_ne_bytes(address) as u64 | port << 32)
+    }
+
+    /// The word that it is made of.
+    #[must_use]
+    #[inline(always)]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    /// Of the word that it is made of.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    /// The client whatever its port.
+    #[must_use]
+    #[inline(always)]
+    pub const fn without_port(self) -> Self {
+        Self(self.0 & 0xffff_ffff)
+    }
+
+    /// Where in a ring its connections fall. There is no secret in it, so that two balancers with
+    /// one ring agree.
+    #[must_use]
+    #[inline(always)]
+    pub const fn hash(self) -> u32 {
+        /// The golden ratio, as in splitmix64, so that the client of all zeros is mixed, too.
+        const OFFSET: u64 = 0x9e37_79b9_7f4a_7c15;
+        (mix(self.0.wrapping_add(OFFSET)) >> 32) as u32
+    }
+}
+
+/// Whether a backend with so many connections and this weight has more load than the other one.
+#[must_use]
+#[inline(always)]
+pub const fn is_busier(connections: u32, weight: u16, other: u32, other_weight: u16) -> bool {
+    connections as u64 * other_weight as u64 > other as u64 * weight as u64
+}

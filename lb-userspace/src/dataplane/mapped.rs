@@ -1,0 +1,95 @@
+//! Arrays that are read and written without a system call.
+
+use std::{
+    os::fd::AsFd as _,
+    sync::atomic::{
+        AtomicI64, AtomicU32,
+        Ordering::{Relaxed, Release},
+    },
+};
+
+use anyhow::{Context as _, Result, bail};
+use aya::{Ebpf, maps::Map};
+use lb_common::ring::Ring;
+
+use crate::sys::mapping::{Mapping, Shared};
+
+const ACTIVE: &str = "ACTIVE";
+const RINGS: &str = "RINGS";
+
+/// Maps a loaded object's array.
+fn map<T: Shared>(ebpf: &Ebpf, name: &str) -> Result<Mapping<T>> {
+    let Some(Map::Array(array)) = ebpf.map(name) else { bail!("the object has no array {name}") };
+    let count = array.info()?.max_entries();
+    Mapping::new(array.fd().as_fd(), count).with_context(|| format!("cannot map {name}"))
+}
+
+/// The arena of ring slots.
+#[derive(Debug)]
+pub struct Rings(Mapping<AtomicU32>);
+
+impl Rings {
+    pub fn open(ebpf: &Ebpf) -> Result<Self> {
+        map(ebpf, RINGS).map(Self)
+    }
+
+    /// What a ring's slots hold; nothing of those that lie outside of the arena.
+    #[must_use]
+    pub fn read(&self, ring: Ring) -> Vec<u32> {
+        let slots = self.0.values().iter().skip(ring.offset as usize);
+        slots.take(ring.length as usize).map(|slot| slot.load(Relaxed)).collect()
+    }
+
+    /// Writes slots from a place on. Whoever is told of them afterwards finds them written.
+    pub fn write(&self, offset: u32, ids: &[u32]) {
+        let slots = self.0.values().iter().skip(offset as usize);
+        slots.zip(ids).for_each(|(slot, id)| slot.store(*id, Release));
+    }
+}
+
+/// Each backend's connections that are not closed, as the program counts them.
+#[derive(Debug)]
+pub struct Active(Mapping<AtomicI64>);
+
+impl Active {
+    pub fn open(ebpf: &Ebpf) -> Result<Self> {
+        map(ebpf, ACTIVE).map(Self)
+    }
+
+    /// By backend id.
+    #[must_use]
+    pub fn counts(&self) -> Vec<i64> {
+        self.0.values().iter().map(|count| count.load(Relaxed)).collect()
+    }
+
+    /// Corrects counts by what a walk through the flow table has found, given what they were
+    /// before it. While it lasted connections came and went: only what lies outside of what was
+    /// counted before and after it has gone astray.
+    pub fn correct(&self, before: &[i64], found: impl Iterator<Item = u64>) {
+        for ((count, before), found) in self.0.values().iter().zip(before).zip(found) {
+            let drift = drift(*before, count.load(Relaxed), found);
+            if drift != 0 {
+                count.fetch_add(drift, Relaxed);
+            }
+        }
+    }
+}
+
+/// How much less than was found was counted.
+fn drift(before: i64, after: i64, found: u64) -> i64 {
+    let found = i64::try_from(found).unwrap_or(i64::MAX);
+    found - found.clamp(before.min(after), before.max(after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::drift;
+
+    #[test]
+    fn what_came_and_went_meanwhile_is_no_drift() {
+        assert_eq!([drift(5, 9, 5), drift(5, 9, 7), drift(9, 5, 9)], [0; 3]);
+        assert_eq!(drift(5, 9, 4), -1);
+        assert_eq!(drift(5, 9, 12), 3);
+        assert_eq!(drift(-2, -2, 0), 2);
+    }
+}

@@ -1,0 +1,62 @@
+//! How large the maps are whose size an operator chooses.
+
+use lb_common::limits;
+
+use super::{BACKENDS, SERVICES, TRAFFIC, pins::Shape};
+use crate::config::Limits;
+
+/// Connections of each backend that are not closed, by backend id.
+const ACTIVE: &str = "ACTIVE";
+/// Connections that each service has had, by service id.
+const RING_TURNS: &str = "RING_TURNS";
+/// Connections that each backend has been given a source port for, by backend id.
+const SNAT_TURNS: &str = "SNAT_TURNS";
+
+/// The maps that grow with a limit: the limit's key, and the maps.
+const GROWING: [(&str, &[&str]); 2] = [
+    ("limits.services", &[SERVICES, RING_TURNS]),
+    ("limits.backends", &[ACTIVE, BACKENDS, SNAT_TURNS, TRAFFIC]),
+];
+
+/// Names of maps and their sizes.
+pub(super) fn sizes(limits: &Limits) -> impl Iterator<Item = (&'static str, u32)> {
+    let entries = [limits.services, limits.backends + limits::FIRST_BACKEND];
+    let each = GROWING.iter().zip(entries);
+    each.flat_map(|((_, maps), entries)| maps.iter().map(move |map| (*map, entries)))
+}
+
+/// What an operator can do about a pinned map that is of another size, if that is all.
+pub(super) fn mend(map: &str, found: Shape, expected: Shape) -> Option<String> {
+    if (Shape { max_entries: expected.max_entries, ..found }) != expected {
+        return None;
+    }
+    let (key, maps) = GROWING.iter().find(|(_, maps)| maps.contains(&map))?;
+    let first = if maps.contains(&BACKENDS) { limits::FIRST_BACKEND } else { 0 };
+    let (found, expected) = (found.max_entries - first, expected.max_entries - first);
+    Some(format!(
+        "the running maps have room for `{key}` = {found}, and the configuration asks for \
+         {expected}: set it to {found} again, and packets go on; or run `xdplb detach` first, \
+         which ends all connections"
+    ))
+}
+
+/// Bytes of the maps that grow with these limits, but for the flow table.
+#[must_use]
+pub fn map_bytes(limits: &Limits, cpus: u64) -> u64 {
+    use std::mem::size_of;
+
+    use lb_common::{
+        backend::Backend,
+        service::{Service, ServiceKey},
+        stats::Traffic,
+    };
+
+    /// What the kernel adds to an element of a hash.
+    const ELEMENT: u64 = 64;
+    let bytes = |size: usize| size as u64;
+    let service =
+        bytes(size_of::<ServiceKey>() + size_of::<Service>() + size_of::<u64>()) + ELEMENT;
+    let backend =
+        bytes(size_of::<Backend>() + 2 * size_of::<u64>()) + bytes(size_of::<Traffic>()) * cpus;
+    u64::from(limits.services) * service + u64::from(limits.backends) * backend
+}

@@ -1,0 +1,37 @@
+//! Builds rings: who stands in them how often, and in which order.
+
+mod maglev;
+mod round_robin;
+mod spread;
+
+use std::net::SocketAddr;
+
+use crate::model::Scheduler;
+
+/// Slots of a Maglev table, a prime. Other rings that would be longer are scaled down to about as
+/// many, which keeps weights exact to well under 1 %.
+pub const LONGEST: u32 = 65_537;
+
+/// A backend that takes new connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    pub id: u32,
+    pub address: SocketAddr,
+    /// Not 0.
+    pub weight: u16,
+}
+
+/// The ring that a scheduler picks from. Where it takes turns, the members' order decides ties;
+/// where it hashes, only their addresses and weights say who stands where.
+#[must_use]
+pub fn build(scheduler: Scheduler, members: &[Member]) -> Vec<u32> {
+    match scheduler {
+        Scheduler::RoundRobin | Scheduler::LeastConnections | Scheduler::Random => {
+            round_robin::ring(members)
+        }
+        Scheduler::Maglev | Scheduler::SourceHash => maglev::ring(members),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,25 @@
+use super::{LONGEST, Member, spread::spread};
+
+/// The members' ids, each as often as its weight says, in the shortest ring that keeps the ratio.
+pub(super) fn ring(members: &[Member]) -> Vec<u32> {
+    spread(&turns(members)).map(|place| members[place].id).collect()
+}
+
+/// How often each member stands in the ring.
+fn turns(members: &[Member]) -> Vec<u32> {
+    let weights = || members.iter().map(|member| u64::from(member.weight));
+    let divisor = weights().fold(0, gcd).max(1);
+    let longest = u64::from(LONGEST);
+    let total: u64 = weights().sum();
+    let turns = |weight: u64| {
+        if total / divisor <= longest {
+            return weight / divisor;
+        }
+        ((weight * longest + total / 2) / total).max(1)
+    };
+    weights().map(|weight| u32::try_from(turns(weight)).unwrap_or(LONGEST)).collect()
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}

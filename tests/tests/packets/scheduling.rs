@@ -1,0 +1,169 @@
+//! Who gets a new connection, by the service's scheduler.
+
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, SocketAddrV4},
+};
+
+use lb_common::{reason::Reason, schedule::Scheduler};
+use lb_tests::{
+    frame::{Flags, Segment},
+    object::Object,
+};
+use lb_userspace::{dataplane::now, model::Timeouts};
+
+use crate::bed::{VIP, backend, balancer_with, client, connect, forward, reply, sent, syn};
+
+const PORTS: u16 = 60_000;
+
+/// As many connections by each backend's address.
+type Shares = BTreeMap<SocketAddrV4, u32>;
+
+fn scheduled(scheduler: Scheduler, ring: &[u32]) -> Object {
+    let mut object = balancer_with(10_000, PORTS);
+    object.schedule(VIP, scheduler, ring);
+    object
+}
+
+/// Where a client's connection goes.
+fn open(object: &mut Object, address: [u8; 4], port: u16) -> SocketAddrV4 {
+    let client = SocketAddrV4::new(Ipv4Addr::from(address), port);
+    let run = object.run(&Segment::new(client, VIP, Flags::SYN).frame());
+    sent(&run, Reason::Forwarded).dst
+}
+
+/// Where so many connections of one client go.
+fn shares(object: &mut Object, connections: u16) -> Shares {
+    shares_from(object, 10_000, connections)
+}
+
+/// As [`shares`], from this port of the client's on.
+fn shares_from(object: &mut Object, first: u16, connections: u16) -> Shares {
+    let mut shares = Shares::new();
+    for port in 0..connections {
+        *shares.entry(forward(object, &syn(first + port)).dst).or_default() += 1;
+    }
+    shares
+}
+
+#[test]
+#[ignore = "needs root"]
+fn chance_gives_each_slot_its_share() {
+    let shares = shares(&mut scheduled(Scheduler::Random, &[1, 2, 3, 3]), 4_000);
+    for (id, expected) in [(1, 1_000), (2, 1_000), (3, 2_000)] {
+        let share = shares[&backend(id)];
+        // Six standard deviations.
+        assert!(share.abs_diff(expected) < 200, "{shares:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_clients_address_stays_with_one_backend() {
+    let mut object = scheduled(Scheduler::SourceHash, &[1, 2, 3]);
+    let mut shares = Shares::new();
+    for host in 0..=255 {
+        let address = [198, 51, 100, host];
+        let chosen = open(&mut object, address, 40_000);
+        for port in [1_024, 40_001, 65_535] {
+            assert_eq!(open(&mut object, address, port), chosen);
+        }
+        *shares.entry(chosen).or_default() += 1;
+    }
+    assert!(shares.len() == 3 && shares.values().all(|share| *share > 50), "{shares:?}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn two_balancers_send_a_tuple_to_the_same_backend() {
+    let mut balancers = [(); 2].map(|()| scheduled(Scheduler::Maglev, &[1, 2, 3]));
+    let mut shares = Shares::new();
+    for port in 0..1_000 {
+        let [one, other] =
+            balancers.each_mut().map(|object| open(object, [198, 51, 100, 7], 10_000 + port));
+        assert_eq!(one, other);
+        *shares.entry(one).or_default() += 1;
+    }
+    assert!(shares.values().all(|share| share.abs_diff(333) < 100), "{shares:?}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_least_busy_backend_gets_a_new_connection() {
+    let mut object = scheduled(Scheduler::LeastConnections, &[1, 2, 3]);
+    let shares = shares(&mut object, 300);
+    for id in 1..=3 {
+        let share = shares[&backend(id)];
+        assert!(share.abs_diff(100) <= 2, "{shares:?}");
+        assert_eq!(object.active(id.into()), i64::from(share));
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn load_is_measured_by_weight() {
+    let mut object = scheduled(Scheduler::LeastConnections, &[2, 2, 2, 1]);
+    object.weigh(2, 3);
+    let shares = shares(&mut object, 400);
+    assert!(shares[&backend(2)].abs_diff(300) <= 6, "{shares:?}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_only_slot_is_drawn() {
+    for scheduler in [Scheduler::LeastConnections, Scheduler::Random, Scheduler::Maglev] {
+        let mut object = scheduled(scheduler, &[2]);
+        assert_eq!(forward(&mut object, &syn(40_000)).dst, backend(2));
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_empty_ring_has_nobody() {
+    for scheduler in [Scheduler::LeastConnections, Scheduler::Random, Scheduler::Maglev] {
+        let mut object = scheduled(scheduler, &[]);
+        assert_eq!(object.run(&syn(40_000).frame()).reason, Reason::ResetNoBackend);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_connection_is_active_until_it_has_closed() {
+    let mut object = scheduled(Scheduler::RoundRobin, &[1]);
+    let last = connect(&mut object, 40_000);
+    assert_eq!(object.active(1), 1);
+    let from_client = |flags| Segment::new(client(40_000), VIP, flags);
+    forward(&mut object, &from_client(Flags::FIN));
+    assert_eq!(object.active(1), 1, "it is only closing");
+    reply(&mut object, &last.answer(Flags::FIN));
+    assert_eq!(object.active(1), 0);
+    forward(&mut object, &syn(40_000));
+    assert_eq!(object.active(1), 1, "a new one took its place");
+    forward(&mut object, &from_client(Flags::RST));
+    assert_eq!(object.active(1), 0);
+    forward(&mut object, &from_client(Flags::ACK));
+    assert_eq!(object.active(1), 1, "the client goes on, so the reset was not its own");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_connection_that_makes_room_is_no_longer_active() {
+    let mut object = balancer_with(2, 1_000);
+    for port in 0..1_000 {
+        object.run(&syn(10_000 + port).frame());
+        let active: i64 = (1..=3).map(|id| object.active(id)).sum();
+        assert_eq!(usize::try_from(active), Ok(object.flows().len() / 2));
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_walk_corrects_what_was_miscounted() {
+    let mut object = scheduled(Scheduler::LeastConnections, &[1, 2]);
+    shares(&mut object, 20);
+    object.miscount(1, 1_000);
+    assert_eq!(shares_from(&mut object, 20_000, 20), [(backend(2), 20)].into());
+    let expiry = [(1, Timeouts::default()), (2, Timeouts::default())].into();
+    object.sweeper().sweep(now(), &expiry);
+    assert_eq!(shares_from(&mut object, 30_000, 20), [(backend(1), 20)].into());
+}
