@@ -1,9 +1,13 @@
 //! Requests to the kernel's rtnetlink.
 
-use std::{io, pin::pin};
+use std::{io, pin::pin, time::Duration};
 
 use futures_util::{Stream, TryStreamExt as _};
 use rtnetlink::{Error, Handle, packet_route::link::LinkMessage};
+use tokio::time;
+
+/// How long the kernel may take for an answer, which it gives at once unless it was lost.
+const LONGEST: Duration = Duration::from_secs(5);
 
 /// Opens a socket for requests, in the calling thread's network namespace, which is closed with the
 /// last copy of its handle. To be called within a tokio runtime.
@@ -20,7 +24,8 @@ pub(crate) async fn first<T>(
     unknown: &[i32],
 ) -> io::Result<Option<T>> {
     let mut answer = pin!(answer);
-    match answer.try_next().await.map_err(os_error) {
+    let message = time::timeout(LONGEST, answer.try_next()).await?;
+    match message.map_err(os_error) {
         Ok(Some(message)) => Ok(Some(message)),
         Ok(None) => Err(io::ErrorKind::UnexpectedEof.into()),
         Err(error) if unknown.contains(&error.raw_os_error().unwrap_or(0)) => Ok(None),

@@ -16,10 +16,15 @@ use crate::{
 /// all that could take it off.
 pub const UPKEEP: Duration = Duration::from_secs(1);
 
+/// Indexes of its past by which connections may know an interface.
+const FORMER: usize = 8;
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     pub name: String,
     pub ifindex: u32,
+    /// Those that it had before it was made anew, from the latest on.
+    former: Vec<u32>,
     pub link: LinkState,
     pub mode: InterfaceMode,
     /// Why it is not native although it may be.
@@ -35,11 +40,12 @@ pub async fn find(loaded: &Loaded, former: &[Interface]) -> Result<Vec<Interface
     for (place, name) in loaded.config.interfaces.iter().enumerate() {
         let known = former.iter().find(|known| known.name == *name);
         match (neighbours::interface(name).await?, known) {
-            (Some(link), _) => {
+            (Some(link), known) => {
                 if !dataplane::is_attached(&loaded.config.bpffs, link.ifindex) {
                     refuse_foreign(&link).await?;
                 }
-                found.push(Interface::new(&link));
+                let former = known.map(|known| known.former_of(link.ifindex)).unwrap_or_default();
+                found.push(Interface { former, ..Interface::new(&link) });
             }
             (None, Some(known)) => found.push(known.clone()),
             (None, None) => {
@@ -102,7 +108,7 @@ async fn mended(
         let mode = mode(before.ifindex, own).await?;
         return Ok(Interface { link: LinkState::Gone, mode, trouble: None, ..before.clone() });
     };
-    let mut now = Interface::new(&link);
+    let mut now = Interface { former: before.former_of(link.ifindex), ..Interface::new(&link) };
     now.mode = mode(link.ifindex, own).await?;
     if now.mode != InterfaceMode::Detached {
         now.fallback.clone_from(&before.fallback);
@@ -129,10 +135,10 @@ async fn mode(ifindex: u32, own: u32) -> Result<InterfaceMode> {
 /// Returns why native mode was not to be had, if it was wanted but not insisted on.
 fn put_on(
     dataplane: &mut Dataplane,
-    Interface { name, ifindex, .. }: &Interface,
+    Interface { name, ifindex, former, .. }: &Interface,
     wanted: XdpMode,
 ) -> Result<Option<String>> {
-    dataplane.open_egress(*ifindex)?;
+    dataplane.open_egress(*ifindex, former)?;
     if dataplane.take_over(*ifindex)? {
         return Ok(None);
     }
@@ -177,11 +183,18 @@ impl Interface {
         Self {
             name: link.name.clone(),
             ifindex: link.ifindex,
+            former: Vec::new(),
             link: if link.up { LinkState::Up } else { LinkState::Down },
             mode: InterfaceMode::Detached,
             fallback: None,
             trouble: None,
         }
+    }
+
+    /// The indexes of the past of what has this index now.
+    fn former_of(&self, ifindex: u32) -> Vec<u32> {
+        let present = (ifindex != self.ifindex).then_some(self.ifindex);
+        present.into_iter().chain(self.former.iter().copied()).take(FORMER).collect()
     }
 
     /// Its index, unless there is nothing left of it.

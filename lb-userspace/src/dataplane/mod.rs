@@ -11,12 +11,12 @@ mod messages;
 mod pins;
 mod sizes;
 
-use std::{io::ErrorKind, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, Map, MapError, xdp::DevMapHash},
+    maps::{Array, HashMap, Map, xdp::DevMapHash},
     programs::{Xdp, XdpMode},
 };
 use lb_common::{
@@ -92,37 +92,25 @@ impl Dataplane {
         attach::attach(self.program()?, ifindex, mode, &pin)
     }
 
-    /// Takes the program off every interface that is not one of these, and lets no packets leave by
-    /// it any more.
+    /// Takes the program off every interface that is not one of these.
     pub fn detach_others(&mut self, kept: &[u32]) -> Result<()> {
         for ifindex in self.pins.links()? {
             if !kept.contains(&ifindex) {
                 attach::remove(&self.pins.link(ifindex))?;
-                self.close_egress(ifindex)?;
             }
         }
         Ok(())
     }
 
-    /// Lets packets leave by an interface.
-    pub fn open_egress(&mut self, ifindex: u32) -> Result<()> {
+    /// Lets packets leave by an interface. Connections that know it by an index that it had before
+    /// go on by it too.
+    pub fn open_egress(&mut self, ifindex: u32, former: &[u32]) -> Result<()> {
         let map = self.map_mut(TX_PORTS)?;
         let mut ports: DevMapHash<_> = map.try_into()?;
-        ports.insert(ifindex, ifindex, None, 0).with_context(|| {
+        let mut known_as = former.iter().chain([&ifindex]);
+        known_as.try_for_each(|name| ports.insert(*name, ifindex, None, 0)).with_context(|| {
             format!("cannot open interface {ifindex} for packets that leave by it")
         })
-    }
-
-    /// The kernel has closed that of an interface that is gone itself.
-    fn close_egress(&mut self, ifindex: u32) -> Result<()> {
-        let map = self.map_mut(TX_PORTS)?;
-        let mut ports: DevMapHash<_> = map.try_into()?;
-        match ports.remove(ifindex) {
-            Err(MapError::SyscallError(error)) if error.io_error.kind() == ErrorKind::NotFound => {
-                Ok(())
-            }
-            closed => closed.with_context(|| format!("cannot close interface {ifindex}")),
-        }
     }
 
     /// Carries operations out, in their order.

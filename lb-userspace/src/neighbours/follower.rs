@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
+    future::Future,
     net::IpAddr,
     time::{Duration, Instant},
 };
@@ -23,6 +24,9 @@ use crate::netlink;
 
 /// How long to wait before all is read anew.
 const RECOVERY: Duration = Duration::from_millis(100);
+
+/// How long the kernel may take to answer all that is asked at once.
+const LONGEST: Duration = Duration::from_secs(3);
 
 /// Routes that are looked up at once.
 const LOOK_UPS: usize = 64;
@@ -68,7 +72,7 @@ impl Follower {
     }
 
     async fn follow(&mut self) -> Result<()> {
-        self.read_all().await.context("cannot read the kernel's network")?;
+        self.read_all().await?;
         let mut ticks = time::interval(hops::TICK);
         ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
         loop {
@@ -76,23 +80,23 @@ impl Follower {
             self.tell(news).await;
             tokio::select! {
                 changes = self.feed.next() => self.apply(changes?).await,
-                wishes = self.wishes.taken() => self.fulfil(wishes).await,
-                _ = ticks.tick(), if !self.watched.is_empty() => self.tick().await,
+                wishes = self.wishes.taken() => bounded(self.fulfil(wishes)).await?,
+                _ = ticks.tick(), if !self.watched.is_empty() => bounded(self.tick()).await?,
                 () = self.events.closed() => return Ok(()),
             }
         }
     }
 
-    async fn read_all(&mut self) -> Result<(), rtnetlink::Error> {
-        let now = Table::dump(&self.requests).await?;
+    async fn read_all(&mut self) -> Result<()> {
+        let dump = bounded(Table::dump(&self.requests)).await?;
+        let now = dump.context("cannot read the kernel's network")?;
         let before = std::mem::replace(&mut self.table, now);
         let mut news = link_events(before.links(), self.table.links());
         if before.own() != self.table.own() {
             news.push(NetworkEvent::Own(self.table.own().clone()));
         }
         self.tell(news).await;
-        self.look_up_routes(self.watched.addresses().collect()).await;
-        Ok(())
+        bounded(self.look_up_routes(self.watched.addresses().collect())).await
     }
 
     async fn apply(&mut self, changes: Vec<RouteNetlinkMessage>) {
@@ -167,6 +171,10 @@ impl Follower {
             }
         }
     }
+}
+
+async fn bounded<T>(work: impl Future<Output = T>) -> Result<T> {
+    time::timeout(LONGEST, work).await.context("the kernel does not answer")
 }
 
 fn connect() -> Result<Handle> {

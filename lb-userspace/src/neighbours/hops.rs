@@ -11,10 +11,10 @@ use rtnetlink::packet_route::neighbour::NeighbourState;
 use super::table::{NeighbourId, Table};
 
 /// How often a neighbour is asked whether it is still there, at the address where it was.
-pub(super) const CONFIRM_EVERY: Duration = Duration::from_millis(500);
+pub(super) const CONFIRM_EVERY: Duration = Duration::from_millis(400);
 
 /// How long it may take to say so before everybody is asked where it is.
-const ANSWER_WITHIN: Duration = Duration::from_millis(250);
+const ANSWER_WITHIN: Duration = Duration::from_millis(200);
 
 /// When a neighbour that nobody knows is asked for again.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(1);
@@ -27,7 +27,7 @@ pub(super) const TICK: Duration = Duration::from_millis(50);
 
 /// Questions put at once: enough for a thousand neighbours within `CONFIRM_EVERY`. More are asked
 /// in turn, each less often.
-const QUESTIONS: usize = 100;
+const QUESTIONS: usize = 150;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Question {

@@ -121,16 +121,41 @@ fn root_a_gateway_is_the_next_hop_of_what_is_behind_it() {
         let over_first = hop(network.next_resolution().await.1);
         assert_eq!(over_first.dst_mac, mac(&first.namespace, "eth0"));
 
-        let better = route(REMOTE, 32, second.address);
-        balancer
-            .configure(async |netlink| Ok(netlink.route().add(better).replace().execute().await?))
-            .unwrap();
+        replace_route(balancer, route(REMOTE, 32, second.address));
         let over_second = hop(network.next_resolution().await.1);
         assert_eq!(over_second.dst_mac, mac(&second.namespace, "eth0"));
 
         remove_route(balancer, route(REMOTE, 32, second.address));
         let (_, resolution) = network.next_resolution().await;
         assert_eq!(resolution, Resolution::Unresolved(format!("no route to {REMOTE}")));
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn root_thousands_of_addresses_are_told_at_once() {
+    let bed = Bed::two_arm("t-many", 2).unwrap();
+    let [first, second] = bed.backends() else { panic!("two backends") };
+    let many: Vec<_> = (0..5_000).map(|nth| Ipv4Addr::from_bits(0x0b00_0000 + nth)).collect();
+    bed.balancer().add_route(many[0], 16, first.address).unwrap();
+    follow(&bed, async |network| {
+        for (host, case) in [(first, "watched"), (second, "rerouted")] {
+            let begin = Instant::now();
+            if case == "watched" {
+                network.watch(&many);
+            } else {
+                replace_route(bed.balancer(), route(many[0], 16, host.address));
+            }
+            let to = mac(&host.namespace, "eth0");
+            for _ in &many {
+                assert_eq!(hop(network.next_resolution().await.1).dst_mac, to);
+            }
+            eprintln!("{} addresses {case}: {:?}", many.len(), begin.elapsed());
+            assert!(begin.elapsed() < Duration::from_secs(2));
+        }
+        for address in &many {
+            network.neighbours.forget((*address).into());
+        }
     });
 }
 
@@ -293,6 +318,12 @@ fn route(to: Ipv4Addr, prefix_length: u8, gateway: Ipv4Addr) -> RouteMessage {
         .destination_prefix(to, prefix_length)
         .gateway(gateway)
         .build()
+}
+
+fn replace_route(namespace: &Namespace, route: RouteMessage) {
+    namespace
+        .configure(async |netlink| Ok(netlink.route().add(route).replace().execute().await?))
+        .unwrap();
 }
 
 fn remove_route(namespace: &Namespace, route: RouteMessage) {

@@ -1,0 +1,140 @@
+//! Interfaces that go and come.
+
+use std::{
+    fs::{self, File},
+    io::{Read as _, Write as _},
+    net::{SocketAddr, TcpStream},
+    path::PathBuf,
+    sync::atomic::{AtomicU64, Ordering},
+    thread::{scope, sleep},
+    time::Instant,
+};
+
+use lb_tests::{
+    balancer::Balancer,
+    servers::{self, attempt},
+};
+use lb_userspace::{
+    bed::Bed,
+    control::{InterfaceMode, InterfaceView, LinkState},
+};
+
+use super::{SECOND, answer_within, ip, log, unchecked_site, warns};
+use crate::bed::{Arms, Site, backend, empty_bed, vip};
+
+#[test]
+#[ignore = "needs root"]
+fn an_interface_that_goes_down_is_said_to_be_and_used_again_when_it_is_up() {
+    let bed = empty_bed(Arms::Two);
+    let Site { balancer, bed, .. } = &unchecked_site(bed, "", |bed| vec![backend(bed, 0)]);
+    for name in ["eth1", "eth0"] {
+        ip(bed.balancer(), &["link", "set", name, "down"]);
+        balancer.wait_for("a link that is down", || {
+            interface(balancer, name).link == LinkState::Down
+                && warns(balancer, &format!("{name} is down"))
+        });
+        assert_eq!(answer_within(bed, SECOND / 2), None);
+        ip(bed.balancer(), &["link", "set", name, "up"]);
+        let begin = Instant::now();
+        assert_eq!(answer_within(bed, 3 * SECOND).as_deref(), Some("backend0"));
+        eprintln!("{name} up again: first answer after {:?}", begin.elapsed());
+        balancer.wait_for("a link that is up", || {
+            let InterfaceView { link, mode, .. } = interface(balancer, name);
+            (link, mode) == (LinkState::Up, InterfaceMode::Native)
+        });
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_interface_that_is_made_anew_gets_the_program_again() {
+    let bed = empty_bed(Arms::Two);
+    let Site { balancer, bed, .. } = &unchecked_site(bed, "", |bed| vec![backend(bed, 0)]);
+    for name in ["eth1", "eth0", "eth1"] {
+        let before = interface(balancer, name).ifindex;
+        bed.unplug_balancer(name).expect("root");
+        balancer.wait_for("a link that is gone", || {
+            interface(balancer, name).link == LinkState::Gone
+                && warns(balancer, &format!("{name} is gone"))
+        });
+        bed.replug_balancer(name).expect("root");
+        ip(&bed.clients()[0].namespace, &["neigh", "flush", "dev", "eth0"]);
+        let begin = Instant::now();
+        assert_eq!(answer_within(bed, 3 * SECOND).as_deref(), Some("backend0"));
+        eprintln!("{name} made anew: first answer after {:?}", begin.elapsed());
+        let now = interface(balancer, name);
+        assert_ne!(now.ifindex, before);
+        assert_eq!((now.link, now.mode), (LinkState::Up, InterfaceMode::Native));
+    }
+    let links = links(bed);
+    assert_eq!(links.len(), 2, "the dead ones are forgotten: {links:?}");
+    let log = log(bed);
+    assert!(log.contains("eth1 has been made anew"), "{log}");
+    assert!(log.contains("eth1 is up, with the program on it"), "{log}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_download_goes_on_over_interfaces_that_are_made_anew() {
+    let bed = empty_bed(Arms::Two);
+    let Site { bed, .. } = &unchecked_site(bed, "", |bed| {
+        fs::create_dir_all(servers::root(bed)).expect("root");
+        let file = File::create(servers::root(bed).join("endless")).expect("root");
+        file.set_len(1 << 40).expect("a sparse file");
+        vec![backend(bed, 0)]
+    });
+    let received = AtomicU64::new(0);
+    let so_far = || received.load(Ordering::Relaxed);
+    scope(|scope| {
+        let download = || download_until_silence(vip(bed), "/files/endless", &received);
+        let client = &bed.clients()[0].namespace;
+        let download = scope.spawn(move || client.run(download).expect("a namespace"));
+        sleep(SECOND / 2);
+        for name in ["eth0", "eth1", "eth0"] {
+            bed.unplug_balancer(name).expect("root");
+            sleep(SECOND);
+            bed.replug_balancer(name).expect("root");
+            let before = so_far();
+            sleep(3 * SECOND);
+            assert!(so_far() > before, "{name}: nothing more after {before} bytes");
+        }
+        bed.unplug_balancer("eth0").expect("root");
+        download.join().expect("no panic");
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_program_that_somebody_takes_off_is_put_on_again() {
+    let bed = empty_bed(Arms::Two);
+    let Site { bed, .. } = &unchecked_site(bed, "", |bed| vec![backend(bed, 0)]);
+    let link = links(bed)[0].display().to_string();
+    let detach = attempt(bed.balancer(), "bpftool", &["link", "detach", "pinned", &link]);
+    assert!(detach.status.success(), "{}", String::from_utf8_lossy(&detach.stderr));
+    sleep(SECOND);
+    assert_eq!(answer_within(bed, 2 * SECOND).as_deref(), Some("backend0"));
+}
+
+/// Downloads what never ends, until nothing has come for five seconds.
+fn download_until_silence(from: SocketAddr, path: &str, received: &AtomicU64) {
+    let mut stream = TcpStream::connect(from).expect("connected");
+    stream.set_read_timeout(Some(5 * SECOND)).expect("set");
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").expect("sent");
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(bytes @ 1..) = stream.read(&mut buffer) {
+        received.fetch_add(bytes.try_into().expect("few"), Ordering::Relaxed);
+    }
+}
+
+fn interface(balancer: &Balancer, name: &str) -> InterfaceView {
+    let interfaces = balancer.status().interfaces;
+    interfaces.into_iter().find(|interface| interface.name == name).expect("configured")
+}
+
+/// The pinned links of the program.
+fn links(bed: &Bed) -> Vec<PathBuf> {
+    let layouts = fs::read_dir(bed.bpffs().join("xdplb")).expect("pins");
+    let pins = layouts.flat_map(|layout| fs::read_dir(layout.expect("one").path()).expect("pins"));
+    let paths = pins.map(|pin| pin.expect("a pin").path());
+    paths.filter(|path| path.display().to_string().contains("link_")).collect()
+}

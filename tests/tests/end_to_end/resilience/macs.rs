@@ -1,0 +1,87 @@
+//! Backends whose frames have to go elsewhere.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use lb_tests::servers::PORT;
+
+use super::{SECOND, answer_within, ip, silence_while, unchecked_site};
+use crate::bed::{Arms, Site, backend, empty_bed};
+
+#[test]
+#[ignore = "needs root"]
+fn a_backend_whose_mac_changes_without_a_word_is_followed_within_a_second() {
+    let bed = empty_bed(Arms::Two);
+    let Site { bed, .. } = &unchecked_site(bed, "", |bed| vec![backend(bed, 0)]);
+    for (last, announced) in [(1, "0"), (2, "0"), (3, "1"), (4, "0")] {
+        let host = &bed.backends()[0].namespace;
+        host.set_sysctl("net.ipv4.conf.eth0.arp_notify", announced).expect("root");
+        let mac = format!("02:00:00:00:aa:{last:02}");
+        let silence = silence_while(bed, || ip(host, &["link", "set", "eth0", "address", &mac]));
+        eprintln!("another MAC, announced {announced}: no answer for {silence:?}");
+        assert!(silence < SECOND, "{silence:?}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_backend_that_another_host_takes_over_is_followed_within_a_second() {
+    let bed = empty_bed(Arms::Two);
+    let Site { bed, .. } = &unchecked_site(bed, "", |bed| vec![backend(bed, 0)]);
+    let address = format!("{}/24", bed.backends()[0].address);
+    for (former, next, name) in [(0, 1, "backend1"), (1, 2, "backend2")] {
+        let silence = silence_while(bed, || {
+            ip(&bed.backends()[former].namespace, &["addr", "del", &address, "dev", "eth0"]);
+            ip(&bed.backends()[next].namespace, &["addr", "add", &address, "dev", "eth0"]);
+        });
+        eprintln!("another host: no answer for {silence:?}");
+        assert!(silence < SECOND, "{silence:?}");
+        assert_eq!(answer_within(bed, SECOND).as_deref(), Some(name));
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_thousand_neighbours_cost_little_and_are_all_followed() {
+    let bed = empty_bed(Arms::Two);
+    let addresses: Vec<SocketAddr> = (1..=200u8)
+        .flat_map(|last| (0..5u8).map(move |net| ([10, 1, net, last], PORT).into()))
+        .collect();
+    let batch = bed.directory().join("batch");
+    let lines = addresses.iter().map(|one| format!("addr add {}/16 dev eth0\n", one.ip()));
+    fs::write(&batch, lines.collect::<String>()).expect("written");
+    let batch = batch.display().to_string();
+    let Site { balancer, bed, .. } = &unchecked_site(bed, "", |bed| {
+        ip(bed.balancer(), &["addr", "add", "10.1.255.1/16", "dev", "eth1"]);
+        ip(&bed.backends()[0].namespace, &["addr", "add", "10.1.255.2/16", "dev", "eth0"]);
+        ip(&bed.backends()[0].namespace, &["-batch", &batch]);
+        addresses
+    });
+    balancer.wait_for_ring_of(1000);
+    let pid = balancer.status().pid;
+    let (before, begin) = (cpu_time(pid), Instant::now());
+    sleep(5 * SECOND);
+    let share = cpu_time(pid).saturating_sub(before).as_secs_f64() / begin.elapsed().as_secs_f64();
+    eprintln!("a thousand neighbours: {:.1} % of a CPU", share * 100.0);
+    assert!(share < 0.2, "{share}");
+    let silence = silence_while(bed, || {
+        let host = &bed.backends()[0].namespace;
+        ip(host, &["link", "set", "eth0", "address", "02:00:00:00:cc:01"]);
+    });
+    eprintln!("a thousand neighbours with another MAC: no answer for {silence:?}");
+    assert!(silence < 3 * SECOND / 2, "{silence:?}");
+}
+
+/// How long a process has run on CPUs.
+fn cpu_time(pid: u32) -> Duration {
+    /// What the kernel counts in: `USER_HZ`.
+    const TICK: Duration = Duration::from_millis(10);
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
+    let after_name = stat.rsplit_once(')').expect("a name").1;
+    let ticks = after_name.split_whitespace().skip(11).take(2);
+    ticks.map(|ticks| TICK * ticks.parse::<u32>().expect("a number")).sum()
+}

@@ -1,0 +1,80 @@
+//! The network around the balancer changes, and traffic goes on.
+
+mod interfaces;
+mod macs;
+mod routes;
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::SocketAddr,
+    sync::atomic::{AtomicBool, Ordering},
+    thread::{scope, sleep},
+    time::Duration,
+};
+
+use lb_tests::{
+    balancer::{Balancer, configuration},
+    requests,
+    servers::{Server, attempt, nginx_everywhere},
+};
+use lb_userspace::bed::{Bed, Namespace};
+
+use crate::bed::{Site, vip};
+
+/// How long one request may take.
+const REQUEST: Duration = Duration::from_millis(100);
+
+/// What is promised of changes.
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A site whose only service has these backends, which nobody checks.
+fn unchecked_site(bed: Bed, settings: &str, prepare: impl FnOnce(&Bed) -> Vec<SocketAddr>) -> Site {
+    let backends = prepare(&bed);
+    let mut text = configuration(&bed, settings);
+    let vip = vip(&bed);
+    writeln!(text, "[[service]]\nname = \"web\"\nvip = \"{vip}\"\nhealth.type = \"none\"")
+        .expect("a string");
+    for address in &backends {
+        writeln!(text, "[[service.backend]]\naddress = \"{address}\"").expect("a string");
+    }
+    let servers: Vec<Server> = nginx_everywhere(&bed);
+    let balancer = Balancer::start(&bed, &text);
+    balancer.wait_for_ring_of(backends.len());
+    Site { balancer, servers, bed }
+}
+
+/// The longest time without an answer while something is done, and for two seconds after it.
+fn silence_while(bed: &Bed, work: impl FnOnce()) -> Duration {
+    let goes_on = AtomicBool::new(true);
+    scope(|scope| {
+        let send = || {
+            let going = || goes_on.load(Ordering::Relaxed);
+            requests::longest_silence(&bed.clients()[0], vip(bed), REQUEST, going)
+        };
+        let sender = scope.spawn(send);
+        sleep(SECOND / 2);
+        work();
+        sleep(2 * SECOND);
+        goes_on.store(false, Ordering::Relaxed);
+        sender.join().expect("no panic")
+    })
+}
+
+fn answer_within(bed: &Bed, longest: Duration) -> Option<String> {
+    requests::first_answer(&bed.clients()[0], vip(bed), REQUEST, longest)
+}
+
+fn warns(balancer: &Balancer, what: &str) -> bool {
+    balancer.status().warnings.iter().any(|warning| warning.contains(what))
+}
+
+fn log(bed: &Bed) -> String {
+    fs::read_to_string(bed.directory().join("log")).expect("a log")
+}
+
+fn ip(namespace: &Namespace, arguments: &[&str]) {
+    let output = attempt(namespace, "ip", arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ip {arguments:?}: {said}");
+}
