@@ -4,6 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     net::{IpAddr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -113,28 +114,91 @@ impl fmt::Display for Health {
 }
 
 /// What a probe does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Probe {
     /// A TCP connection that is accepted.
     #[default]
     Tcp,
+    /// A TLS handshake.
+    Tls,
+    /// A request, answered as expected.
+    Http,
+    /// The same over TLS.
+    Https,
+    /// Bytes that are sent, and bytes that must come.
+    SendExpect,
+    /// A program that ends with 0.
+    Exec,
     /// No probe: the backend counts as up.
     None,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How backends are checked. What a kind of probe has no use for is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HealthCheck {
     #[serde(rename = "type")]
     pub probe: Probe,
     #[serde(with = "humantime_serde")]
     pub interval: Duration,
+    /// Instead of `interval` while the health may be about to change.
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    pub fast_interval: Option<Duration>,
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
     /// Successes in a row that bring a backend that was down up again.
     pub rise: u32,
     /// Failures in a row that take a backend that was up down.
     pub fall: u32,
+    #[serde(flatten)]
+    pub request: CheckRequest,
+}
+
+/// What probes ask, whom, and what they expect.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CheckRequest {
+    /// Where to ask, if not at the backend's own address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// The port to ask at, if not the backend's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// HTTP: `GET` if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// HTTP: `/` if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// HTTP: the header `Host`, if not the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// HTTP: status codes and ranges, as in `200-299,401`; `200-399` if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+    /// HTTP: a regular expression that the body must match; send-expect: that the answer must.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expect: Option<String>,
+    /// send-expect: what to send, with escapes as in `PING\\r\\n`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub send: Option<String>,
+    /// TLS: whether the certificate must be valid; it must if this is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<bool>,
+    /// TLS: the name that the certificate is for, if not `host` or the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sni: Option<String>,
+    /// TLS: a file of certificates (PEM) to trust, instead of the system's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<PathBuf>,
+    /// TLS: files of our own certificate and key (PEM).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// exec: a program and its arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Vec<String>>,
 }
 
 impl Default for HealthCheck {
@@ -142,9 +206,11 @@ impl Default for HealthCheck {
         Self {
             probe: Probe::Tcp,
             interval: Duration::from_secs(2),
+            fast_interval: None,
             timeout: Duration::from_secs(1),
             rise: 2,
             fall: 3,
+            request: CheckRequest::default(),
         }
     }
 }

@@ -49,11 +49,3 @@ pub(super) fn print_line(line: &str) -> io::Result<()> {
 pub(super) fn print_error(line: impl Display) {
     writeln!(io::stderr().lock(), "{line}").ok();
 }
-
-/// The word that a value has in JSON.
-pub(super) fn word(value: &impl Serialize) -> String {
-    serde_json::to_value(value)
-        .ok()
-        .and_then(|value| value.as_str().map(ToOwned::to_owned))
-        .unwrap_or_default()
-}

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 use super::{
     args::{Format, Output, ServiceVerb},
     exit::Failure,
-    output::{align_numbers, print_json, print_table, table, word},
+    output::{align_numbers, print_json, print_table, table},
 };
 use crate::{
     api::Client,
+    config::word,
     control::{BackendView, ServiceView},
 };
 

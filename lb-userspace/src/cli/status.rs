@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use super::{
     args::Output,
     exit::Failure,
-    output::{print_json, print_line, print_table, table, word},
+    output::{print_json, print_line, print_table, table},
 };
-use crate::{api::Client, control::Status, dataplane::megabytes};
+use crate::{api::Client, config::word, control::Status, dataplane::megabytes};
 
 pub(super) async fn status(client: &Client, output: Output) -> Result<ExitCode, Failure> {
     let status = client.status().await?;

@@ -205,5 +205,11 @@ impl Loaded {
     }
 }
 
+/// The word that a value has in the file.
+pub(crate) fn word(value: &impl Serialize) -> String {
+    let value = serde_json::to_value(value).ok();
+    value.and_then(|value| value.as_str().map(ToOwned::to_owned)).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests;

@@ -1,12 +1,12 @@
 //! The file's keys. Each stands here once, with what it means.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use serde::Deserialize;
 use serde_spanned::Spanned;
 
 use super::XdpMode;
-use crate::model::{Failback, Failover, HealthCheck, OnDown, Percent, Probe, Timeouts};
+use crate::model::{Failback, Failover, OnDown, Percent, Probe, Timeouts};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -119,15 +119,47 @@ pub(super) struct Backend {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Health {
-    /// `tcp`: a connection that is accepted; `none`: always up.
-    pub(super) r#type: Option<Spanned<String>>,
+    /// `tcp`: a connection that is accepted; `tls`: a handshake as well; `http` and `https`: a
+    /// request; `send-expect`: bytes; `exec`: a program that ends with 0; `none`: always up.
+    pub(super) r#type: Option<Spanned<Probe>>,
     /// From the beginning of one check to that of the next.
     pub(super) interval: Option<Period>,
+    /// The same while the health may be about to change.
+    pub(super) fast_interval: Option<Period>,
     pub(super) timeout: Option<Period>,
     /// Successes in a row that bring a backend back.
     pub(super) rise: Option<Spanned<u32>>,
     /// Failures in a row that take a backend out.
     pub(super) fall: Option<Spanned<u32>>,
+    /// Where to ask, if not at the backend's own address.
+    pub(super) address: Option<Spanned<IpAddr>>,
+    /// The port to ask at, if not the backend's own.
+    pub(super) port: Option<Spanned<u16>>,
+    /// HTTP: the method; GET if it is left out.
+    pub(super) method: Option<Spanned<String>>,
+    /// HTTP: the path; / if it is left out.
+    pub(super) path: Option<Spanned<String>>,
+    /// HTTP: the header Host, if not the address.
+    pub(super) host: Option<Spanned<String>>,
+    /// HTTP: status codes and ranges, as in "200-299,401"; "200-399" if it is left out.
+    pub(super) status: Option<Spanned<String>>,
+    /// HTTP: a regular expression that the body must match; send-expect: that the answer must.
+    pub(super) expect: Option<Spanned<String>>,
+    /// send-expect: what to send, with escapes as in 'PING\\r\\n'.
+    pub(super) send: Option<Spanned<String>>,
+    /// TLS: whether the certificate must be valid; it must if this is left out.
+    pub(super) verify: Option<Spanned<bool>>,
+    /// TLS: the name that the certificate is for, if not the host or the address.
+    pub(super) sni: Option<Spanned<String>>,
+    /// TLS: a file of certificates (PEM) to trust, instead of the system's.
+    pub(super) ca: Option<Spanned<PathBuf>>,
+    /// TLS: a file of our own certificates (PEM), if servers ask for one.
+    pub(super) certificate: Option<Spanned<PathBuf>>,
+    /// TLS: a file of the key to that (PEM).
+    pub(super) key: Option<Spanned<PathBuf>>,
+    /// exec: a program and its arguments. It finds the backend's address and port in
+    /// `XDPLB_ADDRESS` and `XDPLB_PORT`.
+    pub(super) command: Option<Spanned<Vec<String>>>,
 }
 
 /// How long an idle connection is remembered, by its state.
@@ -146,19 +178,6 @@ pub(super) type Period = Spanned<humantime_serde::Serde<Duration>>;
 impl Default for Api {
     fn default() -> Self {
         Self { socket: default_socket(), http: None }
-    }
-}
-
-impl Health {
-    /// What this says, and `base` where it says nothing.
-    pub(super) fn over(&self, base: HealthCheck, probe: Option<Probe>) -> HealthCheck {
-        HealthCheck {
-            probe: probe.unwrap_or(base.probe),
-            interval: or(self.interval.as_ref(), base.interval),
-            timeout: or(self.timeout.as_ref(), base.timeout),
-            rise: self.rise.as_ref().map_or(base.rise, |rise| *rise.get_ref()),
-            fall: self.fall.as_ref().map_or(base.fall, |fall| *fall.get_ref()),
-        }
     }
 }
 
@@ -187,7 +206,7 @@ impl Idle {
     }
 }
 
-fn or(period: Option<&Period>, base: Duration) -> Duration {
+pub(super) fn or(period: Option<&Period>, base: Duration) -> Duration {
     period.map_or(base, |period| **period.get_ref())
 }
 

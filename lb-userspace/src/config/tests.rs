@@ -97,7 +97,7 @@ fn an_invalid_file_is_shown_with_place_and_mend() {
         (
             "interfaces = [\"a\"]\nlimits.flows = 16_000_001",
             "2:16",
-            "16000001 connections are out of range",
+            "16000001 is out of range",
             "1 to 16000000",
         ),
     ];
@@ -111,7 +111,16 @@ fn an_invalid_service_is_shown_with_place_and_mend() {
     let cases = [
         ("mode = \"dsr\"", "5:8", "mode dsr is not supported", "\"nat\""),
         ("scheduler = \"fair\"", "5:13", "there is no scheduler fair", "\"least-connections\""),
-        ("health.type = \"http\"", "5:15", "health check http is not supported", "\"tcp\""),
+        ("health.path = \"/\"", "5:15", "a check of type tcp has no use for `path`", "remove it"),
+        (
+            "health = { type = \"http\", expect = \"(\" }",
+            "5:36",
+            "`expect`: regex parse error",
+            "unclosed group",
+        ),
+        ("health.type = \"exec\"", "5:15", "`command`: a check of type exec needs it", ""),
+        ("health = { type = \"http\", status = \"2xx\" }", "5:36", "write codes and ranges", ""),
+        ("health = { type = \"tls\", ca = \"/nowhere\" }", "5:31", "cannot read /nowhere", ""),
         ("health.rise = 0", "5:15", "at least 1", "first check"),
         ("health.interval = \"0s\"", "5:19", "this time is out of range", "\"500ms\""),
         ("health.timeout = \"2\"", "5:18", "expected a duration", ""),
@@ -209,10 +218,7 @@ fn only_what_a_running_daemon_cannot_change_is_refused() {
     for (line, word) in [
         ("bpffs = \"/bpf\"", "`bpffs` has changed: restart"),
         ("api.socket = \"/socket\"", "`api.socket` has changed: restart"),
-        (
-            "limits.flows = 5",
-            "`limits.flows` has changed, and the running flow table keeps its size",
-        ),
+        ("limits.flows = 5", "`limits.flows` has changed, and the running maps keep their size"),
     ] {
         let refused = before.refuse_restart_only(&other(line)).expect_err(line).to_string();
         assert!(refused.contains(word), "{refused}");

@@ -67,6 +67,9 @@ impl Daemon {
     /// Has checks and neighbours follow one service.
     fn watch(&mut self, former: Option<&Service>, name: &str) {
         let service = self.state.service(name);
+        if former.map(|former| &former.spec) == service.map(|service| &service.spec) {
+            return;
+        }
         match service {
             Some(service) => self.checker.set_service(name, service.targets()),
             None => self.checker.remove_service(name),

@@ -92,7 +92,7 @@ impl Service {
         let targets = checked.map(|backend| Target {
             service: self.spec.name.clone(),
             address: backend.spec.address,
-            check: self.spec.policy.health,
+            check: self.spec.policy.health.clone(),
             initial: backend.health,
         });
         targets.collect()

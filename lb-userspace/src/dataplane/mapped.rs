@@ -8,19 +8,21 @@ use std::{
     },
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use aya::{Ebpf, maps::Map};
-use lb_common::ring::Ring;
+use lb_common::{limits, ring::Ring};
 
 use crate::sys::mapping::{Mapping, Shared};
 
 const ACTIVE: &str = "ACTIVE";
 const RINGS: &str = "RINGS";
 
-/// Maps a loaded object's array.
+/// Maps all of a loaded object's array, of whose values each may hold several `T`.
 fn map<T: Shared>(ebpf: &Ebpf, name: &str) -> Result<Mapping<T>> {
     let Some(Map::Array(array)) = ebpf.map(name) else { bail!("the object has no array {name}") };
-    let count = array.info()?.max_entries();
+    let info = array.info()?;
+    let bytes = u64::from(info.max_entries()) * u64::from(info.value_size());
+    let count = u32::try_from(bytes / size_of::<T>() as u64)?;
     Mapping::new(array.fd().as_fd(), count).with_context(|| format!("cannot map {name}"))
 }
 
@@ -30,7 +32,10 @@ pub struct Rings(Mapping<AtomicU32>);
 
 impl Rings {
     pub fn open(ebpf: &Ebpf) -> Result<Self> {
-        map(ebpf, RINGS).map(Self)
+        let slots: Mapping<AtomicU32> = map(ebpf, RINGS)?;
+        let (found, expected) = (slots.values().len(), limits::RING_SLOTS as usize);
+        ensure!(found == expected, "the arena has {found} slots, not {expected}");
+        Ok(Self(slots))
     }
 
     /// What a ring's slots hold; nothing of those that lie outside of the arena.

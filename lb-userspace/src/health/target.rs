@@ -1,6 +1,6 @@
-//! The checks of one target, one after another.
+//! The checks of one address, one after another.
 
-use std::time::Duration;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
@@ -8,63 +8,58 @@ use tokio::{
     time::{self, Instant},
 };
 
-use super::{HealthEvent, Outcome, Target, machine::Machine, tcp};
-use crate::model::{Health, HealthCheck, Probe};
+use super::{HealthEvent, Prober, Subscriber, machine::Machine};
+use crate::model::{Health, Probe};
 
-/// Checks a target until nobody wants to know of it any more.
+/// Checks an address until nobody wants to know of it any more.
 pub(super) async fn follow(
-    target: Target,
-    mut check: watch::Receiver<HealthCheck>,
+    at: SocketAddr,
+    prober: Arc<Prober>,
+    initial: Health,
+    mut subscribers: watch::Receiver<Vec<Subscriber>>,
     events: mpsc::Sender<HealthEvent>,
 ) {
-    let mut machine = Machine::new(match target.check.probe {
-        Probe::Tcp => target.initial,
-        Probe::None => Health::Unknown,
-    });
-    let mut first = true;
+    let check = prober.check();
+    let is_probed = check.probe != Probe::None;
+    let mut machine = Machine::new(if is_probed { initial } else { Health::Unknown });
+    let mut told: Vec<Subscriber> = Vec::new();
     loop {
-        let settings = *check.borrow_and_update();
-        let due = Instant::now() + jittered(settings.interval);
-        let outcome = probe(&target, &settings).await;
-        let observed = machine.observe(outcome.success, &settings);
-        let news = observed.or(first.then_some(machine.health()));
-        first = false;
-        if let Some(health) = news
-            && events.send(event(&target, health, outcome)).await.is_err()
-        {
+        let begun = Instant::now();
+        let outcome = prober.probe(at).await;
+        let changed = machine.observe(outcome.success, check, begun);
+        let detail = outcome.detail + &machine.warning(check, begun);
+        let listeners = subscribers.borrow_and_update().clone();
+        for listener in &listeners {
+            if changed.is_none() && told.contains(listener) {
+                continue;
+            }
+            let Subscriber { service, address } = listener.clone();
+            let (health, detail, at) = (machine.health(), detail.clone(), Timestamp::now());
+            let event = HealthEvent { service, address, health, detail, at };
+            if events.send(event).await.is_err() {
+                return;
+            }
+        }
+        told = listeners;
+        let fast = check.fast_interval.filter(|_| machine.is_in_doubt());
+        let due = begun + jittered(fast.unwrap_or(check.interval));
+        if !wait(is_probed.then_some(due), &mut subscribers, &told).await {
             return;
         }
-        if !wait(due, settings.probe, &mut check).await {
-            return;
-        }
     }
 }
 
-/// Waits for the next probe; false when there is to be none.
-async fn wait(due: Instant, probe: Probe, check: &mut watch::Receiver<HealthCheck>) -> bool {
-    match probe {
-        Probe::None => check.changed().await.is_ok(),
-        Probe::Tcp => tokio::select! {
-            () = time::sleep_until(due) => true,
-            changed = check.changed() => changed.is_ok(),
-        },
-    }
-}
-
-async fn probe(target: &Target, check: &HealthCheck) -> Outcome {
-    match check.probe {
-        Probe::Tcp => tcp::probe(target.address, check.timeout).await,
-        Probe::None => Outcome { success: true, detail: "not checked".to_owned() },
-    }
-}
-
-fn event(target: &Target, health: Health, outcome: Outcome) -> HealthEvent {
-    HealthEvent {
-        service: target.service.clone(),
-        address: target.address,
-        health,
-        detail: outcome.detail,
-        at: Timestamp::now(),
+/// Waits for the next probe, which somebody new wants at once; false when there is to be none.
+async fn wait(
+    due: Option<Instant>,
+    subscribers: &mut watch::Receiver<Vec<Subscriber>>,
+    told: &[Subscriber],
+) -> bool {
+    let is_new = |all: &Vec<Subscriber>| all.iter().any(|one| !told.contains(one));
+    let Some(due) = due else { return subscribers.wait_for(is_new).await.is_ok() };
+    tokio::select! {
+        () = time::sleep_until(due) => true,
+        changed = subscribers.wait_for(is_new) => changed.is_ok(),
     }
 }
 

@@ -5,20 +5,20 @@ use tokio::{net::TcpListener, time};
 use super::*;
 use crate::model::Probe;
 
-const CHECK: HealthCheck = HealthCheck {
-    probe: Probe::Tcp,
-    interval: Duration::from_millis(20),
-    timeout: Duration::from_millis(200),
-    rise: 2,
-    fall: 3,
-};
+fn check() -> HealthCheck {
+    HealthCheck {
+        interval: Duration::from_millis(20),
+        timeout: Duration::from_millis(200),
+        ..HealthCheck::default()
+    }
+}
 
 #[tokio::test]
 async fn only_the_first_result_and_transitions_are_told() {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
     let (mut checker, mut events) = checker();
-    checker.set_service("web", vec![target(address, CHECK)]);
+    checker.set_service("web", vec![target(address, check())]);
 
     assert_eq!(next(&mut events).await, (Health::Up, address));
     assert!(is_quiet(&mut events).await);
@@ -29,16 +29,21 @@ async fn only_the_first_result_and_transitions_are_told() {
 }
 
 #[tokio::test]
-async fn new_settings_keep_what_is_known() {
+async fn services_that_want_the_same_share_one_probe() {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
     let (mut checker, mut events) = checker();
-    checker.set_service("web", vec![target(address, CHECK)]);
-    next(&mut events).await;
-
-    let slower = HealthCheck { interval: Duration::from_millis(30), ..CHECK };
-    checker.set_service("web", vec![target(address, slower)]);
-    assert!(is_quiet(&mut events).await);
+    let slow = HealthCheck { interval: Duration::from_mins(1), ..check() };
+    for service in ["web", "again"] {
+        let target = Target { service: service.to_owned(), ..target(address, slow.clone()) };
+        checker.set_service(service, vec![target]);
+        assert_eq!(next(&mut events).await, (Health::Up, address));
+    }
+    assert_eq!(checker.running.len(), 1);
+    checker.remove_service("web");
+    assert_eq!(checker.running.len(), 1);
+    checker.remove_service("again");
+    assert_eq!(checker.running.len(), 0);
 }
 
 #[tokio::test]
@@ -46,7 +51,7 @@ async fn a_target_that_is_gone_is_checked_no_more() {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();
     let (mut checker, mut events) = checker();
-    checker.set_service("web", vec![target(address, CHECK)]);
+    checker.set_service("web", vec![target(address, check())]);
     next(&mut events).await;
 
     checker.set_service("web", Vec::new());
@@ -57,7 +62,7 @@ async fn a_target_that_is_gone_is_checked_no_more() {
 #[tokio::test]
 async fn a_backend_without_a_probe_is_up() {
     let address = "192.0.2.1:80".parse().unwrap();
-    let unprobed = HealthCheck { probe: Probe::None, ..CHECK };
+    let unprobed = HealthCheck { probe: Probe::None, ..check() };
     let down = Target { initial: Health::Down, ..target(address, unprobed) };
     let (mut checker, mut events) = checker();
     checker.set_service("web", vec![down]);

@@ -3,23 +3,23 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use lb_common::{limits, mix::mix};
+use lb_common::mix::mix;
 
 use super::{LONGEST, Member, spread::spread};
-
-const _: () = assert!(limits::BACKENDS < LONGEST, "each must get a slot");
 
 /// No backend has this id.
 const FREE: u32 = 0;
 
 /// A table that hardly changes when members come and go. Members take turns, by their weights; each
-/// takes the first free slot in an order of its own.
+/// takes the first free slot in an order of its own. Of more members than slots, those with the
+/// highest addresses get none.
 pub(super) fn ring(members: &[Member]) -> Vec<u32> {
     if members.is_empty() {
         return Vec::new();
     }
     let mut members = members.to_vec();
     members.sort_unstable_by_key(|member| member.address);
+    members.truncate(LONGEST as usize);
     let mut orders: Vec<_> = members.iter().map(|member| Order::of(member.address)).collect();
     let mut ring = vec![FREE; LONGEST as usize];
     for place in spread(&shares(&members)) {

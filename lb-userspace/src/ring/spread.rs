@@ -5,10 +5,10 @@
 /// A member's `k`-th of `n` turns falls due at `(2k + 1) / 2n` of the way round; sorting by that is
 /// smooth weighted round robin, with the given order deciding ties.
 pub(super) fn spread(counts: &[u32]) -> impl Iterator<Item = usize> {
-    /// More than there are places.
-    const PLACES: u32 = 17;
-    /// So fine that of counts below 2^18 any two moments differ.
-    const FRACTION: u32 = 40;
+    /// Bits for a place.
+    const PLACES: u32 = 24;
+    /// Bits for a moment: so fine that of counts below 2^18 any two moments differ.
+    const FRACTION: u32 = u64::BITS - PLACES;
     let mut due = Vec::new();
     for (place, count) in (0_u64..).zip(counts) {
         let count = u64::from(*count);

@@ -73,6 +73,14 @@ fn the_lightest_has_a_slot() {
 }
 
 #[test]
+fn more_members_than_slots_fill_a_ring() {
+    let members = members(&vec![1; 70_000]);
+    let table = build(Scheduler::Maglev, &members);
+    assert_eq!((table.len(), share(&table, 1)), (65_537, 1));
+    assert_eq!(build(Scheduler::RoundRobin, &members), (1..=70_000).collect::<Vec<_>>());
+}
+
+#[test]
 fn one_of_a_hundred_leaves_or_joins_and_hardly_anybody_moves() {
     let equal = vec![1; 100];
     let various: Vec<_> = (1..=10).cycle().take(100).collect();

@@ -9,7 +9,7 @@ use std::{
 use lb_tests::{requests, servers::nginx};
 use lb_userspace::model::Health;
 
-use crate::bed::{Arms, site, vip};
+use crate::bed::{Arms, site, text, vip};
 
 /// Two failed checks, 200 ms apart and each of 200 ms at most; a poll and its answer.
 const FALL_TIME: Duration = Duration::from_millis(2 * (200 + 200) + 400);
@@ -71,4 +71,24 @@ fn draining_loses_no_request() {
     });
     assert!(answers.values().sum::<u64>() > 100, "{answers:?}");
     assert_eq!(answers.get(""), None, "{answers:?}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_server_that_answers_with_the_wrong_status_is_down() {
+    let site = site(Arms::Two, [1; 3]);
+    let of_http = |path: &str| {
+        let check = format!("[service.health]\ntype = \"http\"\npath = \"{path}\"");
+        text(&site.bed, &[1; 3]).replace("[service.health]", &check)
+    };
+    site.balancer.reload(&of_http("/files/nothing"));
+    site.balancer.wait_for("servers down", || {
+        let services = site.balancer.services();
+        services[0].backends.iter().all(|backend| backend.detail.starts_with("L7STS/404"))
+    });
+    assert!(site.balancer.services()[0].backends.iter().all(|backend| !backend.in_ring));
+    site.balancer.reload(&of_http("/"));
+    site.balancer.wait_for_ring_of(3);
+    let detail = &site.balancer.services()[0].backends[0].detail;
+    assert!(detail.starts_with("L7OK/200 answered in "), "{detail}");
 }

@@ -90,7 +90,7 @@ fn a_running_flow_table_keeps_its_size() {
     balancer.reload(&larger);
     thread::sleep(Duration::from_millis(300));
     let log = fs::read_to_string(bed.directory().join("log")).expect("a log");
-    assert!(log.contains("`limits.flows` has changed, and the running flow table"), "{log}");
+    assert!(log.contains("`limits.flows` has changed, and the running maps"), "{log}");
     assert_eq!(balancer.services()[0].backends.len(), 3, "nothing has changed");
     assert_eq!(balancer.status().flows.capacity, 100_000);
     balancer.stop(Signal::SIGTERM);

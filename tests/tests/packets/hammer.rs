@@ -13,7 +13,10 @@ use lb_tests::{
     frame::{Flags, Segment},
     object::{Action, Object},
 };
-use lb_userspace::{dataplane, model::Timeouts};
+use lb_userspace::{
+    dataplane::{self, Expiry},
+    model::Timeouts,
+};
 
 use crate::{
     bed::{VIP, balancer_with, client, syn},
@@ -71,6 +74,7 @@ fn no_packet_gets_anothers_rewrite() {
     assert!(object.incidents(Incident::EvictedHalfOpen) > 0);
     assert_eq!(object.incidents(Incident::EvictedEstablished), 0);
     assert_no_half_pairs(&object);
+    assert_active_are_counted(&object);
 }
 
 /// Opens, uses and closes connections, a few at a time, and leaves attempts unfinished.
@@ -149,15 +153,34 @@ fn sent(object: &Object, segment: &Segment) -> Option<Segment> {
 /// Forgets the closed at once; returns how many connections it has forgotten.
 fn sweep(object: &Object, goes_on: &AtomicBool) -> u64 {
     let mut sweeper = object.sweeper();
-    let closed = Timeouts { closed: Duration::from_millis(1), ..Timeouts::default() };
-    let expiry = (1..=3).map(|id| (id, closed)).collect();
     let mut expired = 0;
     while goes_on.load(Ordering::Relaxed) {
-        expired += sweeper.sweep(dataplane::now(), &expiry).expired;
+        expired += sweeper.sweep(dataplane::now(), &expiry()).expired;
         // Far longer than a packet takes.
         thread::sleep(Duration::from_millis(20));
     }
     expired
+}
+
+fn expiry() -> Expiry {
+    let closed = Timeouts { closed: Duration::from_millis(1), ..Timeouts::default() };
+    (1..=3).map(|id| (id, closed)).collect()
+}
+
+/// A walk among packets may take one for another that came or went meanwhile, and no more.
+fn assert_active_are_counted(object: &Object) {
+    const CAME_AND_WENT: u64 = 10;
+    let flows = object.flows();
+    let active = |id| {
+        let its = flows.values().filter(|(tag, flow)| tag.is_active() && flow.backend == id);
+        i64::try_from(its.count()).expect("few")
+    };
+    for id in 1..=3 {
+        let (counted, active) = (object.active(id), active(id));
+        assert!(counted.abs_diff(active) <= CAME_AND_WENT, "{counted} of {active}");
+    }
+    object.sweeper().sweep(dataplane::now(), &expiry());
+    assert!((1..=3).all(|id| object.active(id) == active(id)));
 }
 
 fn assert_no_half_pairs(object: &Object) {

@@ -1,6 +1,7 @@
 //! What the file means, and everything that is wrong with it.
 
 mod address;
+mod health;
 mod service;
 
 use std::{

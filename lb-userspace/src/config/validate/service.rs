@@ -9,16 +9,13 @@ use std::{
 
 use serde_spanned::Spanned;
 
-use super::{Findings, address::address_and_port};
+use super::{Findings, address::address_and_port, health::health};
 use crate::{
     config::{
         diagnostics::Diagnostic,
         schema::{self, Defaults, Idle, Period},
     },
-    model::{
-        Admin, Backend, Failover, HealthCheck, Mode, Policy, Probe, Protocol, Scheduler, Service,
-        Timeouts, Vip,
-    },
+    model::{Admin, Backend, Failover, Mode, Policy, Protocol, Scheduler, Service, Timeouts, Vip},
 };
 
 const LONGEST_NAME: usize = 63;
@@ -32,7 +29,7 @@ type Owners<'a> = HashMap<SocketAddr, &'a str>;
 pub(in crate::config) fn defaults(defaults: &Defaults, findings: &mut Findings) -> Policy {
     let base = Policy::default();
     Policy {
-        health: health(&defaults.health, base.health, findings),
+        health: health(&defaults.health, &base.health, findings),
         timeouts: idle(&defaults.timeouts, base.timeouts, findings),
         ..base
     }
@@ -62,7 +59,7 @@ pub(in crate::config) fn service(
     let policy = Policy {
         mode: mode(service.mode.as_ref(), base.mode, findings),
         scheduler: scheduler(service.scheduler.as_ref(), base.scheduler, findings),
-        health: health(&service.health, base.health, findings),
+        health: health(&service.health, &base.health, findings),
         timeouts: idle(&service.timeouts, base.timeouts, findings),
         failover: failover(service, &base.failover, findings),
     };
@@ -132,29 +129,6 @@ fn scheduler(
     }
 }
 
-fn health(health: &schema::Health, base: HealthCheck, findings: &mut Findings) -> HealthCheck {
-    let probe = health.r#type.as_ref().and_then(|kind| match kind.get_ref().as_str() {
-        "tcp" => Some(Probe::Tcp),
-        "none" => Some(Probe::None),
-        other => {
-            findings.push(Diagnostic::error(
-                kind.span(),
-                format!("health check {other} is not supported"),
-                "the types are \"tcp\" and \"none\"",
-            ));
-            None
-        }
-    });
-    for count in [&health.rise, &health.fall].into_iter().flatten() {
-        if *count.get_ref() == 0 {
-            let message = "a count of checks is at least 1";
-            findings.push(Diagnostic::error(count.span(), message, "1 acts on the first check"));
-        }
-    }
-    check_periods([&health.interval, &health.timeout], findings);
-    health.over(base, probe)
-}
-
 fn idle(idle: &Idle, base: Timeouts, findings: &mut Findings) -> Timeouts {
     check_periods([&idle.half_open, &idle.established, &idle.closing, &idle.closed], findings);
     idle.over(base)
@@ -165,7 +139,10 @@ fn failover(service: &schema::Service, base: &Failover, findings: &mut Findings)
     service.failover_over(base)
 }
 
-fn check_periods<const N: usize>(periods: [&Option<Period>; N], findings: &mut Findings) {
+pub(super) fn check_periods<const N: usize>(
+    periods: [&Option<Period>; N],
+    findings: &mut Findings,
+) {
     for period in periods.into_iter().flatten() {
         if !PERIODS.contains(&**period.get_ref()) {
             findings.push(Diagnostic::error(

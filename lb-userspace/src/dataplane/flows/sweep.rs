@@ -1,4 +1,4 @@
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, iter, sync::Arc};
 
 use lb_common::{
     flow::{Direction, State, marks, ticks},
@@ -100,7 +100,8 @@ impl Sweeper {
             self.sentences.extend(condemned.map(|tag| Sentence { place: flow.place, tag }));
         }
         recovering.finish();
-        self.active.correct(&before, walk.tallies.iter().map(|tally| tally.active));
+        let found = walk.tallies.iter().map(|tally| tally.active);
+        self.active.correct(&before, found.chain(iter::repeat(0)));
         walk.finish()
     }
 }

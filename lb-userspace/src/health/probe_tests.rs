@@ -1,0 +1,166 @@
+//! Probes of servers that answer as they are told to.
+
+use std::{sync::Arc, time::Duration};
+
+use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rustls::{ServerConfig, pki_types::PrivateKeyDer};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpSocket, TcpStream},
+};
+use tokio_rustls::TlsAcceptor;
+
+use super::{Outcome, Prober};
+use crate::model::{CheckRequest, HealthCheck, Probe};
+
+fn prober(probe: Probe, request: CheckRequest) -> Prober {
+    let timeout = Duration::from_millis(300);
+    Prober::new(&HealthCheck { probe, timeout, request, ..HealthCheck::default() }).unwrap()
+}
+
+/// Where a server answers every connection's first bytes with these.
+async fn serving(answer: &'static [u8]) -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut request = [0; 1_024];
+                drop(stream.read(&mut request).await);
+                stream.write_all(answer).await.ok();
+            });
+        }
+    });
+    address
+}
+
+fn assert_tells(outcome: &Outcome, success: bool, word: &str) {
+    assert!(outcome.success == success && outcome.detail.starts_with(word), "{outcome:?}");
+}
+
+const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nhealthy";
+const BAD: &[u8] = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy";
+
+#[tokio::test]
+async fn tcp_tells_open_ports_from_closed_and_silent_ones() {
+    let tcp = || prober(Probe::Tcp, CheckRequest::default());
+    assert_tells(&tcp().probe(serving(b"").await).await, true, "L4OK connected in ");
+    let closed = TcpSocket::new_v4().unwrap();
+    closed.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let refused = tcp().probe(closed.local_addr().unwrap()).await;
+    assert_tells(&refused, false, "L4CON Connection refused");
+    let silent = TcpSocket::new_v4().unwrap();
+    silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let silent = silent.listen(1).unwrap();
+    let address = silent.local_addr().unwrap();
+    let _backlog =
+        [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
+    assert_tells(&tcp().probe(address).await, false, "L4TOUT no answer in 300ms");
+}
+
+#[tokio::test]
+async fn http_looks_at_status_and_body() {
+    let expecting = |status: Option<&str>, expect: Option<&str>| {
+        let (status, expect) = (status.map(str::to_owned), expect.map(str::to_owned));
+        prober(Probe::Http, CheckRequest { status, expect, ..CheckRequest::default() })
+    };
+    for (answer, status, expect, success, word) in [
+        (GOOD, None, None, true, "L7OK/200"),
+        (GOOD, Some("201-299"), None, false, "L7STS/200"),
+        (GOOD, None, Some("^heal(thy|ed)$"), true, "L7OK/200"),
+        (GOOD, None, Some("sick"), false, "L7RSP/200 the body does not match"),
+        (BAD, None, None, false, "L7STS/503"),
+        (BAD, Some("503"), Some("busy"), true, "L7OK/503"),
+        (b"SSH-2.0-OpenSSH\r\n", None, None, false, "L7RSP"),
+        (b"", None, None, false, "L7RSP"),
+    ] {
+        let outcome = expecting(status, expect).probe(serving(answer).await).await;
+        assert_tells(&outcome, success, word);
+    }
+    let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let outcome = expecting(None, None).probe(mute.local_addr().unwrap()).await;
+    assert_tells(&outcome, false, "L7TOUT");
+}
+
+#[tokio::test]
+async fn bytes_are_sent_and_expected() {
+    let request = |expect: &str| CheckRequest {
+        send: Some("PING\\r\\n".to_owned()),
+        expect: Some(expect.to_owned()),
+        ..CheckRequest::default()
+    };
+    let redis = serving(b"+PONG\r\n").await;
+    let good = prober(Probe::SendExpect, request("^\\+PONG")).probe(redis).await;
+    assert_tells(&good, true, "L7OK");
+    let bad = prober(Probe::SendExpect, request("QUEUED")).probe(redis).await;
+    assert_tells(&bad, false, "L7RSP the answer does not match QUEUED");
+}
+
+#[tokio::test]
+async fn programs_are_judged_by_how_they_end_and_killed_in_time() {
+    let run = |script: &str| {
+        let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
+        prober(Probe::Exec, CheckRequest { command: Some(command), ..CheckRequest::default() })
+    };
+    let at = "10.0.0.11:80".parse().unwrap();
+    let told = "test $XDPLB_ADDRESS:$XDPLB_PORT = 10.0.0.11:80";
+    assert_tells(&run(told).probe(at).await, true, "PROCOK");
+    assert_tells(&run("exit 3").probe(at).await, false, "PROCERR exit status: 3");
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("late");
+    let late = format!("(sleep 1; touch {}) & sleep 60", file.display());
+    assert_tells(&run(&late).probe(at).await, false, "PROCTOUT not done in 300ms");
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert!(!file.exists(), "a child of the program has outlived it");
+}
+
+#[tokio::test]
+async fn certificates_must_be_valid_unless_told_otherwise() {
+    let CertifiedKey { cert, signing_key } =
+        generate_simple_self_signed(["db.example".to_owned()]).unwrap();
+    let directory = TempDir::new().unwrap();
+    let ca = directory.path().join("ca.pem");
+    std::fs::write(&ca, cert.pem()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![cert.der().clone()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                drop(stream.read(&mut [0; 1_024]).await);
+                stream.write_all(GOOD).await.ok();
+                stream.shutdown().await.ok();
+            });
+        }
+    });
+    let named = |name: &str| CheckRequest {
+        sni: Some(name.to_owned()),
+        ca: Some(ca.clone()),
+        ..CheckRequest::default()
+    };
+    let careless = CheckRequest { verify: Some(false), ..CheckRequest::default() };
+    for (probe, request, success, word) in [
+        (Probe::Tls, named("db.example"), true, "L6OK handshake"),
+        (Probe::Tls, named("other.example"), false, "L6RSP"),
+        (Probe::Tls, CheckRequest { sni: None, ..named("") }, false, "L6RSP"),
+        (Probe::Tls, careless.clone(), true, "L6OK"),
+        (Probe::Https, named("db.example"), true, "L7OK/200"),
+        (Probe::Https, named("other.example"), false, "L6RSP"),
+        (Probe::Https, careless, true, "L7OK/200"),
+    ] {
+        assert_tells(&prober(probe, request).probe(at).await, success, word);
+    }
+    let plain = serving(BAD).await;
+    assert_tells(&prober(Probe::Tls, named("db.example")).probe(plain).await, false, "L6RSP");
+}
