@@ -19,6 +19,8 @@ use lb_userspace::{
     control::{InterfaceMode, InterfaceView, LinkState},
 };
 
+use nix::sys::signal::Signal;
+
 use super::{SECOND, answer_within, ip, log, unchecked_site, warns};
 use crate::bed::{Arms, Site, backend, empty_bed, vip};
 
@@ -57,6 +59,8 @@ fn an_interface_that_is_made_anew_gets_the_program_again() {
             interface(balancer, name).link == LinkState::Gone
                 && warns(balancer, &format!("{name} is gone"))
         });
+        balancer.signal(Signal::SIGHUP);
+        balancer.wait_for("a reload without it", || log(bed).contains("toml reloaded"));
         bed.replug_balancer(name).expect("root");
         ip(&bed.clients()[0].namespace, &["neigh", "flush", "dev", "eth0"]);
         let begin = Instant::now();
