@@ -89,6 +89,7 @@ mod tests {
         config,
         control::Keys,
         daemon::memory::Remembered,
+        health::HealthEvent,
         model::{self, Admin, Policy},
     };
 
@@ -115,6 +116,11 @@ mod tests {
         });
         let backends = backends.collect();
         Service { spec: Arc::new(spec), id: 0, backends }
+    }
+
+    fn event(address: std::net::SocketAddr, health: Health) -> HealthEvent {
+        let (service, detail, at) = ("web".to_owned(), String::new(), Timestamp::now());
+        HealthEvent { service, address, health, detail, at }
     }
 
     fn ids(settings: serde_json::Value, backends: &str) -> Vec<u32> {
@@ -157,7 +163,7 @@ mod tests {
     fn who_comes_back_gets_its_share_little_by_little() {
         let mut service = service(json!({ "slow_start": "10s" }), "du");
         let address = service.backends[0].spec.address;
-        assert!(service.set_health(address, Health::Up, String::new()));
+        assert!(service.hear(vec![event(address, Health::Up)]));
         let since = service.backends[0].warming_since.expect("warming");
         for (seconds, weights) in [(0, [1, 10]), (5, [6, 10]), (9, [10, 10]), (10, [10, 10])] {
             let now = since + Duration::from_secs(seconds);
@@ -173,7 +179,7 @@ mod tests {
         let mut service = service(json!({ "failback": "manual" }), "uU");
         let address = service.backends[0].spec.address;
         for (health, expected) in [(Health::Down, 2), (Health::Up, 2)] {
-            service.set_health(address, health, String::new());
+            service.hear(vec![event(address, health)]);
             assert_eq!(service.members()[0].id, expected);
         }
         service.backends[0].held = false;

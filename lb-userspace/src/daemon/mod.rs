@@ -15,7 +15,7 @@ mod state;
 mod views;
 mod walks;
 
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -204,6 +204,7 @@ impl Daemon {
     }
 
     async fn serve(&mut self, inputs: &mut Inputs) {
+        let mut news = Vec::new();
         let mut events = Vec::new();
         loop {
             tokio::select! {
@@ -214,7 +215,7 @@ impl Daemon {
                 1.. = inputs.network.recv_many(&mut events, BACKLOG) => {
                     self.on_network(events.drain(..)).await;
                 }
-                Some(event) = inputs.health.recv() => self.on_health(event),
+                _ = inputs.health.recv_many(&mut news, BACKLOG) => self.on_health(news.drain(..)),
                 Some(request) = inputs.requests.recv() => self.answer(request).await,
                 Some(walk) = inputs.walked.recv() => self.on_walked(walk),
                 () = self.walks.due() => self.walk(),
@@ -224,18 +225,22 @@ impl Daemon {
         }
     }
 
-    fn on_health(&mut self, event: HealthEvent) {
-        let HealthEvent { service, address, health, detail, .. } = event;
-        log::info!("{service}: {address} is {health}: {detail}");
+    fn on_health(&mut self, events: impl Iterator<Item = HealthEvent>) {
+        let mut by_service: BTreeMap<String, Vec<HealthEvent>> = BTreeMap::new();
+        for event in events {
+            by_service.entry(event.service.clone()).or_default().push(event);
+        }
         let mut state = self.state.clone();
-        state.change_service(&service, |known| known.set_health(address, health, detail));
-        let failed_open = |state: &State| state.service(&service).is_some_and(failover::fails_open);
-        match (failed_open(&self.state), failed_open(&state)) {
-            (false, true) => log::error!(
-                "{service}: so many backends are down that the check is not believed: all are used"
-            ),
-            (true, false) => log::warn!("{service}: the check is believed again"),
-            _ => {}
+        for (name, events) in by_service {
+            state.change_service(&name, |service| service.hear(events));
+            let fails_open = |state: &State| state.service(&name).is_some_and(failover::fails_open);
+            match (fails_open(&self.state), fails_open(&state)) {
+                (false, true) => log::error!(
+                    "{name}: so many backends are down that the check is not believed: all are used"
+                ),
+                (true, false) => log::warn!("{name}: the check is believed again"),
+                _ => {}
+            }
         }
         self.follow(state);
         self.memory.note();

@@ -8,12 +8,7 @@ use std::{
 use anyhow::Result;
 use lb_common::{backend::Hop, snat::Source};
 
-use super::{
-    Daemon,
-    backends::wire_address,
-    interfaces,
-    state::{State, Way},
-};
+use super::{Daemon, backends::wire_address, interfaces, state::Way};
 use crate::{
     config::Loaded,
     neighbours::{NetworkEvent, NextHop, OwnAddresses, Resolution},
@@ -22,13 +17,11 @@ use crate::{
 impl Daemon {
     /// Follows all that has happened at once.
     pub(super) async fn on_network(&mut self, events: impl Iterator<Item = NetworkEvent>) {
-        let mut state = self.state.clone();
+        let mut ways = Vec::new();
         for event in events {
             match event {
                 NetworkEvent::NextHop { address, resolution } => {
-                    if let Err(error) = self.resolve(&mut state, address, &resolution) {
-                        log::error!("{address}: {error:#}");
-                    }
+                    ways.push((address, self.judged(&resolution)));
                 }
                 NetworkEvent::Own(addresses) => self.set_addresses(addresses),
                 NetworkEvent::Link(link) | NetworkEvent::LinkGone(link) => {
@@ -41,7 +34,11 @@ impl Daemon {
                 }
             }
         }
-        self.follow(state);
+        let mut state = self.state.clone();
+        match state.resolve(ways) {
+            Ok(()) => self.follow(state),
+            Err(error) => log::error!("{error:#}"),
+        }
     }
 
     /// Has the program where it should be, and ways lead where it is.
@@ -79,14 +76,14 @@ impl Daemon {
         missing.map(|one| format!("{one} of `snat_addresses` is on no interface")).collect()
     }
 
-    /// Notes that an address is reached in another way, or not any more.
-    fn resolve(&self, state: &mut State, address: IpAddr, resolution: &Resolution) -> Result<()> {
+    /// How an address is reached, if it is.
+    fn judged(&self, resolution: &Resolution) -> Way {
         let hop = self.way(resolution);
         let sources = match resolution {
             Resolution::Resolved(hop) => self.sources(hop),
             Resolution::Unresolved(_) => Vec::new(),
         };
-        state.resolve(address, &Way { hop, sources })
+        Way { hop, sources }
     }
 
     /// How frames leave for a next hop: by one of our interfaces, or replies would not come back

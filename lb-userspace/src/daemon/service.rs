@@ -7,7 +7,7 @@ use lb_common::backend::Hop;
 
 use super::{failover, memory::Remembered};
 use crate::{
-    health::Target,
+    health::{HealthEvent, Target},
     model::{self, Admin, Failback, Health, HealthCheck, OnDown, Probe, Timeouts},
     plan::Wanted,
     ring::{self, Member},
@@ -53,8 +53,18 @@ impl Service {
         failover::members(self, Timestamp::now())
     }
 
+    /// Notes what checks have found. Returns whether any was of a backend that there is.
+    pub fn hear(&mut self, events: Vec<HealthEvent>) -> bool {
+        let mut is_news = false;
+        for HealthEvent { service, address, health, detail, .. } in events {
+            log::info!("{service}: {address} is {health}: {detail}");
+            is_news |= self.set_health(address, health, detail);
+        }
+        is_news
+    }
+
     /// Notes what a check has found. Returns whether there is such a backend.
-    pub fn set_health(&mut self, address: SocketAddr, health: Health, detail: String) -> bool {
+    fn set_health(&mut self, address: SocketAddr, health: Health, detail: String) -> bool {
         let has_backups = self.backends.iter().any(|backend| backend.spec.backup);
         let is_manual = self.spec.policy.failover.failback == Failback::Manual && has_backups;
         let Some(backend) = self.backend_mut(address) else { return false };
@@ -88,6 +98,9 @@ impl Service {
     /// What is to be checked.
     #[must_use]
     pub fn targets(&self) -> Vec<Target> {
+        if self.spec.policy.health.probe == Probe::None {
+            return Vec::new();
+        }
         let checked = self.backends.iter().filter(|backend| backend.is_checked());
         let targets = checked.map(|backend| Target {
             service: self.spec.name.clone(),

@@ -1,7 +1,7 @@
 //! What the daemon knows: the services as the operator wants them, and how they are.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Instant,
@@ -158,18 +158,26 @@ impl State {
         }
     }
 
-    /// Has packets reach the backends at an address this way.
-    pub fn resolve(&mut self, address: IpAddr, way: &Way) -> Result<()> {
-        let places = self.places_at(address);
-        if places.is_empty() {
-            return Ok(());
+    /// Has packets reach the backends at these addresses these ways.
+    pub fn resolve(&mut self, ways: Vec<(IpAddr, Way)>) -> Result<()> {
+        let mut by_service: BTreeMap<String, Vec<(SocketAddr, Way)>> = BTreeMap::new();
+        for (address, way) in ways {
+            let places = self.places_at(address);
+            if places.is_empty() {
+                continue;
+            }
+            for (service, backend) in places {
+                by_service.entry(service).or_default().push((backend, way.clone()));
+            }
+            self.ways.insert(address, way);
         }
-        self.ways.insert(address, way.clone());
-        for (name, backend) in places {
+        for (name, ways) in by_service {
             let Some(service) = self.services.get(&name) else { continue };
             let mut service = Service::clone(service);
-            if let Some(backend) = service.backend_mut(backend) {
-                self.lead(backend, way)?;
+            for (backend, way) in ways {
+                if let Some(backend) = service.backend_mut(backend) {
+                    self.lead(backend, &way)?;
+                }
             }
             self.know(service);
         }

@@ -58,7 +58,9 @@ impl Daemon {
     }
 
     pub(super) fn service_view(&self, service: &Service) -> Result<ServiceView, Refusal> {
-        Ok(self.view(service, &self.traffic()?))
+        let ids = service.backends.iter().map(|backend| backend.id);
+        let traffic = self.dataplane.traffic(ids).map_err(failed)?;
+        Ok(self.view(service, &traffic))
     }
 
     pub(super) fn stats(&self) -> Result<Stats, Refusal> {

@@ -84,9 +84,10 @@ fn a_server_that_answers_with_the_wrong_status_is_down() {
     site.balancer.reload(&of_http("/files/nothing"));
     site.balancer.wait_for("servers down", || {
         let services = site.balancer.services();
-        services[0].backends.iter().all(|backend| backend.detail.starts_with("L7STS/404"))
+        services[0].backends.iter().all(|backend| !backend.in_ring)
     });
-    assert!(site.balancer.services()[0].backends.iter().all(|backend| !backend.in_ring));
+    let detail = &site.balancer.services()[0].backends[0].detail;
+    assert!(detail.starts_with("L7STS/404"), "{detail}");
     site.balancer.reload(&of_http("/"));
     site.balancer.wait_for_ring_of(3);
     let detail = &site.balancer.services()[0].backends[0].detail;

@@ -28,6 +28,10 @@ const REQUEST: Duration = Duration::from_millis(100);
 /// What is promised of changes.
 const SECOND: Duration = Duration::from_secs(1);
 
+/// Of what is followed within a second, on a busy machine. A kernel that is left to itself takes
+/// half a minute.
+const FOLLOWED: Duration = Duration::from_secs(8);
+
 /// A site whose only service has these backends, which nobody checks.
 fn unchecked_site(bed: Bed, settings: &str, prepare: impl FnOnce(&Bed) -> Vec<SocketAddr>) -> Site {
     let backends = prepare(&bed);
