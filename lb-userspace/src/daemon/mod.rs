@@ -226,7 +226,9 @@ impl Daemon {
 
     fn on_health(&mut self, event: HealthEvent) {
         let HealthEvent { service, address, health, detail, .. } = event;
-        log::info!("{service}: {address} is {health}: {detail}");
+        let former = self.state.service(&service).and_then(|known| known.health_of(address));
+        let level = if former == Some(health) { log::Level::Debug } else { log::Level::Info };
+        log::log!(level, "{service}: {address} is {health}: {detail}");
         let mut state = self.state.clone();
         state.change_service(&service, |known| known.set_health(address, health, detail));
         let failed_open = |state: &State| state.service(&service).is_some_and(failover::fails_open);

@@ -109,6 +109,12 @@ impl Service {
         kept.map(|backend| (backend.id, self.spec.policy.timeouts))
     }
 
+    #[must_use]
+    pub fn health_of(&self, address: SocketAddr) -> Option<Health> {
+        let backend = self.backends.iter().find(|backend| backend.spec.address == address);
+        backend.map(|backend| backend.health)
+    }
+
     pub fn backend_mut(&mut self, address: SocketAddr) -> Option<&mut Backend> {
         self.backends.iter_mut().find(|backend| backend.spec.address == address)
     }
