@@ -111,15 +111,50 @@ fn an_invalid_service_is_shown_with_place_and_mend() {
     let cases = [
         ("mode = \"dsr\"", "5:8", "mode dsr is not supported", "\"nat\""),
         ("scheduler = \"fair\"", "5:13", "there is no scheduler fair", "\"least-connections\""),
-        ("health.path = \"/\"", "5:15", "a check of type tcp has no use for `path`", "remove it"),
+        (
+            "health.path = \"/\"",
+            "5:15",
+            "a check of type tcp has no use for `path`",
+            "remove it, or give a `type` that has one: http, https",
+        ),
         (
             "health = { type = \"http\", expect = \"(\" }",
             "5:36",
-            "`expect`: regex parse error",
-            "unclosed group",
+            "`expect`: this is no regular expression: unclosed group",
+            "a backslash",
         ),
-        ("health.type = \"exec\"", "5:15", "`command`: a check of type exec needs it", ""),
-        ("health = { type = \"http\", status = \"2xx\" }", "5:36", "write codes and ranges", ""),
+        (
+            "health.type = \"exec\"",
+            "5:15",
+            "`command`: a check of type exec needs it",
+            "command = [\"/usr/local/bin/check\"",
+        ),
+        (
+            "health = { interval = \"1s\", timeout = \"2s\" }",
+            "5:39",
+            "may not take longer than its interval of 1s",
+            "a longer `interval`",
+        ),
+        ("health.fast_interval = \"5s\"", "5:24", "slower than the interval of 2s", "less than 2s"),
+        ("health.port = 0", "5:15", "port 0 is out of range", "1 to 65535"),
+        (
+            "health.address = \"0.0.0.0\"",
+            "5:18",
+            "nobody has the address 0.0.0.0",
+            "the one address",
+        ),
+        (
+            "health = { type = \"none\", port = 81 }",
+            "5:34",
+            "type none has no use for `port`",
+            "tcp",
+        ),
+        (
+            "health = { type = \"http\", status = \"2xx\" }",
+            "5:36",
+            "2xx is no list",
+            "codes and ranges",
+        ),
         ("health = { type = \"tls\", ca = \"/nowhere\" }", "5:31", "cannot read /nowhere", ""),
         ("health.rise = 0", "5:15", "at least 1", "first check"),
         ("health.interval = \"0s\"", "5:19", "this time is out of range", "\"500ms\""),
@@ -129,6 +164,22 @@ fn an_invalid_service_is_shown_with_place_and_mend() {
     for (line, place, message, mend) in cases {
         assert_shows(&errors_in_service(line), place, message, mend);
     }
+}
+
+#[test]
+fn what_is_wrong_with_inherited_checks_is_said_once() {
+    let in_defaults = |keys: &str| {
+        let services =
+            SERVICE.to_owned() + &SERVICE.replace("web", "api").replace("10:80", "11:80");
+        format!("interfaces = [\"eth0\"]\n[defaults.health]\n{keys}\n{services}")
+    };
+    let shown = read(&in_defaults("type = \"http\"\nexpect = \"(\"")).expect_err("invalid");
+    assert_shows(&shown, "4:10", "unclosed group", "");
+    assert_eq!(shown.matches("error:").count(), 1, "{shown}");
+    let shown = read(&in_defaults("type = \"exec\"")).expect_err("invalid");
+    assert_shows(&shown, "5:8", "`command`: a check of type exec needs it", "");
+    assert_shows(&shown, "8:8", "`command`: a check of type exec needs it", "");
+    assert_eq!(shown.matches("error:").count(), 2, "{shown}");
 }
 
 #[test]

@@ -57,7 +57,11 @@ impl Service {
     pub fn hear(&mut self, events: Vec<HealthEvent>) -> bool {
         let mut is_news = false;
         for HealthEvent { service, address, health, detail, .. } in events {
-            log::info!("{service}: {address} is {health}: {detail}");
+            let level = match self.health_of(address) {
+                Some(former) if former == health => log::Level::Debug,
+                _ => log::Level::Info,
+            };
+            log::log!(level, "{service}: {address} is {health}: {detail}");
             is_news |= self.set_health(address, health, detail);
         }
         is_news
@@ -120,6 +124,11 @@ impl Service {
         };
         let kept = self.backends.iter().filter(move |backend| !ends(backend));
         kept.map(|backend| (backend.id, self.spec.policy.timeouts))
+    }
+
+    fn health_of(&self, address: SocketAddr) -> Option<Health> {
+        let backend = self.backends.iter().find(|backend| backend.spec.address == address);
+        backend.map(|backend| backend.health)
     }
 
     pub fn backend_mut(&mut self, address: SocketAddr) -> Option<&mut Backend> {

@@ -21,7 +21,7 @@ pub(super) struct Exchange {
 impl Exchange {
     pub(super) fn new(request: &CheckRequest) -> Result<Self, Fault> {
         let expect = super::pattern(request)?
-            .ok_or_else(|| Fault::new("expect", &"a check of type send-expect needs it"))?;
+            .ok_or_else(|| Fault::missing("expect", &"a check of type send-expect needs it"))?;
         Ok(Self { send: unescaped(request.send.as_deref().unwrap_or_default())?, expect })
     }
 
@@ -70,7 +70,8 @@ fn unescaped(text: &str) -> Result<Vec<u8>, Fault> {
 }
 
 fn unknown_escape() -> Fault {
-    Fault::new("send", &"escapes are \\r, \\n, \\t, \\\\ and \\x with two hexadecimal digits")
+    Fault::new("send", &"there is no such escape")
+        .mend("escapes are \\r, \\n, \\t, \\\\ and \\x with two hexadecimal digits")
 }
 
 #[cfg(test)]

@@ -6,9 +6,15 @@ use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
 };
-use tokio::{process::Command, time};
+use tokio::{
+    process::{Child, Command},
+    time,
+};
 
-use super::{Outcome, probe::Fault};
+use super::{
+    Outcome,
+    probe::{Failure, Fault},
+};
 use crate::model::CheckRequest;
 
 #[derive(Debug)]
@@ -21,10 +27,12 @@ impl Exec {
     pub(super) fn new(request: &CheckRequest) -> Result<Self, Fault> {
         let command = request.command.as_deref().unwrap_or_default();
         let Some((program, arguments)) = command.split_first() else {
-            return Err(Fault::new("command", &"a check of type exec needs it"));
+            return Err(Fault::missing("command", &"a check of type exec needs it")
+                .mend("write it as in command = [\"/usr/local/bin/check\", \"--quick\"]"));
         };
         if !program.starts_with('/') {
-            return Err(Fault::new("command", &format!("give {program} with its whole path")));
+            let message = format!("{program} is not a whole path");
+            return Err(Fault::new("command", &message).mend("give the path from / on"));
         }
         Ok(Self { program: program.clone(), arguments: arguments.to_vec() })
     }
@@ -39,30 +47,46 @@ impl Exec {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .process_group(0)
-            .kill_on_drop(true)
             .spawn();
         let mut child = match started {
             Ok(child) => child,
-            Err(error) => return failed(format!("PROCERR {}: {error}", self.program)),
+            Err(error) => return Failure::of("PROCERR", &error).about(&self.program),
         };
-        let group = child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw);
-        let ended = time::timeout(timeout, child.wait()).await;
+        let mut group = Group::of(&child);
+        let Ok(ended) = time::timeout(timeout, child.wait()).await else {
+            drop(group);
+            child.wait().await.ok();
+            return Outcome::failed(format!("PROCTOUT not done in {timeout:?}"));
+        };
+        group.has_ended();
         match ended {
-            Ok(Ok(status)) if status.success() => {
-                Outcome { success: true, detail: "PROCOK ended with 0".to_owned() }
-            }
-            Ok(Ok(status)) => failed(format!("PROCERR {status}")),
-            Ok(Err(error)) => failed(format!("PROCERR {error}")),
-            Err(_) => {
-                // It may have ended this very moment.
-                group.map(|group| killpg(group, Signal::SIGKILL).ok());
-                child.wait().await.ok();
-                failed(format!("PROCTOUT not done in {timeout:?}"))
-            }
+            Ok(status) if status.success() => Outcome::passed("PROCOK ended with 0".to_owned()),
+            Ok(status) => Outcome::failed(format!("PROCERR {status}")),
+            Err(error) => Outcome::failed(format!("PROCERR {error}")),
         }
     }
 }
 
-fn failed(detail: String) -> Outcome {
-    Outcome { success: false, detail }
+/// A program and its children. They are killed with it unless the program has ended: also when
+/// nobody wants to know of the check any more.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
+    }
+
+    /// From now on its number may be another's.
+    fn has_ended(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(leader) = self.0 {
+            // It may have ended this very moment.
+            killpg(leader, Signal::SIGKILL).ok();
+        }
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, ops::RangeInclusive};
 
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Empty};
 use hyper::{
     Method, Request, StatusCode, Uri,
     body::{Bytes, Incoming},
@@ -32,7 +32,8 @@ impl Http {
         let method = request.method.as_deref().unwrap_or("GET");
         let path = request.path.as_deref().unwrap_or("/");
         if !path.starts_with('/') {
-            return Err(Fault::new("path", &format!("{path} does not begin with /")));
+            return Err(Fault::new("path", &format!("{path} does not begin with /"))
+                .mend("a host belongs to `host`, a query after the path"));
         }
         let host = request.host.as_deref().map(HeaderValue::from_str).transpose();
         Ok(Self {
@@ -81,8 +82,7 @@ impl Http {
             return Err(Failure::new(format!("L7STS/{code}"), &"another status is expected"));
         }
         if let Some(expect) = &self.expect {
-            let body = Limited::new(body, LONGEST).collect().await;
-            let body = body.map_err(|error| Failure::new("L7RSP", &error))?.to_bytes();
+            let body = beginning(body).await.map_err(|error| Failure::new("L7RSP", &error))?;
             if !expect.is_match(&body) {
                 let detail = format!("the body does not match {expect}");
                 return Err(Failure::new(format!("L7RSP/{code}"), &detail));
@@ -90,6 +90,20 @@ impl Http {
         }
         Ok(format!("L7OK/{code} answered"))
     }
+}
+
+async fn beginning(mut body: Incoming) -> Result<Vec<u8>, hyper::Error> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+        if bytes.len() >= LONGEST {
+            bytes.truncate(LONGEST);
+            break;
+        }
+    }
+    Ok(bytes)
 }
 
 /// As in `200-299,401`.
@@ -100,7 +114,10 @@ fn ranges(text: &str) -> Result<Vec<RangeInclusive<u16>>, Fault> {
         (100 <= first && first <= last && last <= 999).then_some(first..=last)
     };
     let parts = text.split(',').map(range).collect::<Option<Vec<_>>>();
-    parts.ok_or_else(|| Fault::new("status", &"write codes and ranges, as in \"200-299,401\""))
+    parts.ok_or_else(|| {
+        Fault::new("status", &format!("{text} is no list of status codes"))
+            .mend("write codes and ranges, as in \"200-299,401\"")
+    })
 }
 
 #[cfg(test)]

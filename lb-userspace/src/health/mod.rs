@@ -5,6 +5,7 @@ mod exec;
 mod http;
 mod machine;
 mod probe;
+mod slots;
 mod target;
 mod tls;
 
@@ -18,6 +19,7 @@ use tokio::{
 };
 
 pub use self::probe::{Fault, Prober};
+use self::{probe::Outcome, slots::Slots, target::Follower};
 use crate::model::{CheckRequest, Health, HealthCheck};
 
 /// A backend that is to be checked.
@@ -41,40 +43,44 @@ pub struct HealthEvent {
     pub at: Timestamp,
 }
 
-/// What a probe has found.
-#[derive(Debug)]
-struct Outcome {
-    success: bool,
-    detail: String,
-}
-
 /// Who wants to know of a probe's results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Subscriber {
+    /// Counted through, so that one who comes back is known to be new.
+    number: u64,
     service: String,
     /// The backend's own, which need not be where it is asked.
     address: SocketAddr,
 }
 
-/// Where is asked, and how.
-type Key = (SocketAddr, HealthCheck);
+/// A check that some service has.
+#[derive(Clone, Debug)]
+struct Known {
+    number: u64,
+    prober: Arc<Prober>,
+}
+
+/// Where is asked, and the number of the check by which.
+type Key = (SocketAddr, u64);
 
 /// Runs the checks until it is dropped: one for each address and kind of check, whoever wants it.
 #[derive(Debug)]
 pub struct Checker {
     events: mpsc::Sender<HealthEvent>,
+    slots: Arc<Slots>,
     running: HashMap<Key, Running>,
     /// By service.
     wanted: HashMap<String, HashMap<SocketAddr, Key>>,
-    /// The checks of services, made ready.
-    probers: HashMap<HealthCheck, Arc<Prober>>,
+    known: HashMap<HealthCheck, Known>,
+    /// The last that was given to a check or to a subscriber.
+    number: u64,
 }
 
 impl Checker {
     #[must_use]
     pub fn new(events: mpsc::Sender<HealthEvent>) -> Self {
-        let (running, wanted, probers) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { events, running, wanted, probers }
+        let (running, wanted, known) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { events, slots: Arc::new(Slots::new()), running, wanted, known, number: 0 }
     }
 
     /// Starts the checks of a service's new targets, stops those of targets that are gone, and lets
@@ -84,12 +90,12 @@ impl Checker {
         let mut before = self.wanted.remove(service).unwrap_or_default();
         let mut wanted = HashMap::new();
         for target in targets {
-            let Some(prober) = self.prober(&target.check) else { continue };
-            let key = (prober.asked(target.address), target.check.clone());
+            let Known { number, prober } = self.known(&target.check);
+            let key = (prober.asked(target.address), number);
             if before.get(&target.address) == Some(&key) {
                 before.remove(&target.address);
             } else {
-                self.subscribe(&key, prober, &target);
+                self.subscribe(key, prober, &target);
             }
             wanted.insert(target.address, key);
         }
@@ -103,34 +109,40 @@ impl Checker {
         self.drop_all(service, wanted);
     }
 
-    fn prober(&mut self, check: &HealthCheck) -> Option<Arc<Prober>> {
-        if let Some(known) = self.probers.get(check) {
-            return Some(Arc::clone(known));
+    fn known(&mut self, check: &HealthCheck) -> Known {
+        if let Some(known) = self.known.get(check) {
+            return known.clone();
         }
-        match Prober::new(check) {
-            Ok(prober) => {
-                let prober = Arc::new(prober);
-                self.probers.insert(check.clone(), Arc::clone(&prober));
-                Some(prober)
-            }
-            // A file that it names may have vanished since the check was taken on.
-            Err(Fault { key, message }) => {
-                log::error!("a health check cannot be carried out: `{key}`: {message}");
-                None
-            }
-        }
+        let known = Known { number: self.count(), prober: Arc::new(Prober::new(check.clone())) };
+        self.known.insert(check.clone(), known.clone());
+        known
     }
 
-    fn subscribe(&mut self, key: &Key, prober: Arc<Prober>, target: &Target) {
-        let subscriber = Subscriber { service: target.service.clone(), address: target.address };
-        if let Some(running) = self.running.get(key) {
+    fn count(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+
+    fn subscribe(&mut self, key: Key, prober: Arc<Prober>, target: &Target) {
+        let subscriber = Subscriber {
+            number: self.count(),
+            service: target.service.clone(),
+            address: target.address,
+        };
+        if let Some(running) = self.running.get(&key) {
             running.subscribers.send_modify(|all| all.push(subscriber));
             return;
         }
         let (subscribers, receiver) = watch::channel(vec![subscriber]);
-        let follow = target::follow(key.0, prober, target.initial, receiver, self.events.clone());
-        let task = tokio::spawn(follow);
-        self.running.insert(key.clone(), Running { subscribers, task });
+        let follower = Follower {
+            at: key.0,
+            prober,
+            slots: Arc::clone(&self.slots),
+            subscribers: receiver,
+            events: self.events.clone(),
+        };
+        let task = tokio::spawn(follower.follow(target.initial));
+        self.running.insert(key, Running { subscribers, task });
     }
 
     fn drop_all(&mut self, service: &str, wanted: HashMap<SocketAddr, Key>) {
@@ -143,7 +155,7 @@ impl Checker {
             }
         }
         // What nobody else has is carried out no more.
-        self.probers.retain(|_, prober| Arc::strong_count(prober) > 1);
+        self.known.retain(|_, known| Arc::strong_count(&known.prober) > 1);
     }
 }
 
@@ -162,7 +174,13 @@ impl Drop for Running {
 /// The regular expression that an answer must match, if there is one.
 fn pattern(request: &CheckRequest) -> Result<Option<Regex>, Fault> {
     let pattern = request.expect.as_deref().map(Regex::new).transpose();
-    pattern.map_err(|error| Fault::new("expect", &error))
+    pattern.map_err(|error| {
+        let error = error.to_string();
+        // Its lines before show where, which the configuration's own error does.
+        let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        Fault::new("expect", &format!("this is no regular expression: {reason}"))
+            .mend("a backslash before a character takes it as it is")
+    })
 }
 
 #[cfg(test)]

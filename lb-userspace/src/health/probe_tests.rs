@@ -1,6 +1,6 @@
 //! Probes of servers that answer as they are told to.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rcgen::{CertifiedKey, generate_simple_self_signed};
 use rustls::{ServerConfig, pki_types::PrivateKeyDer};
@@ -8,19 +8,37 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},
+    sync::mpsc,
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::{Outcome, Prober};
-use crate::model::{CheckRequest, HealthCheck, Probe};
+use super::{
+    Checker, Prober, Target,
+    probe::{Failure, Outcome},
+    slots::Slots,
+};
+use crate::model::{CheckRequest, Health, HealthCheck, Probe};
 
-fn prober(probe: Probe, request: CheckRequest) -> Prober {
+/// A check that is carried out once.
+struct Once(Prober);
+
+impl Once {
+    async fn probe(&self, at: SocketAddr) -> Outcome {
+        self.0.probe(at, &Slots::new()).await
+    }
+}
+
+fn prober(probe: Probe, request: CheckRequest) -> Once {
+    Once(Prober::new(check(probe, request)))
+}
+
+fn check(probe: Probe, request: CheckRequest) -> HealthCheck {
     let timeout = Duration::from_millis(300);
-    Prober::new(&HealthCheck { probe, timeout, request, ..HealthCheck::default() }).unwrap()
+    HealthCheck { probe, timeout, request, ..HealthCheck::default() }
 }
 
 /// Where a server answers every connection's first bytes with these.
-async fn serving(answer: &'static [u8]) -> std::net::SocketAddr {
+async fn serving(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -36,7 +54,7 @@ async fn serving(answer: &'static [u8]) -> std::net::SocketAddr {
 }
 
 fn assert_tells(outcome: &Outcome, success: bool, word: &str) {
-    assert!(outcome.success == success && outcome.detail.starts_with(word), "{outcome:?}");
+    assert!(outcome.success == Some(success) && outcome.detail.starts_with(word), "{outcome:?}");
 }
 
 const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nhealthy";
@@ -113,6 +131,62 @@ async fn programs_are_judged_by_how_they_end_and_killed_in_time() {
     assert_tells(&run(&late).probe(at).await, false, "PROCTOUT not done in 300ms");
     tokio::time::sleep(Duration::from_millis(1_200)).await;
     assert!(!file.exists(), "a child of the program has outlived it");
+}
+
+#[tokio::test]
+async fn a_program_that_nobody_waits_for_is_killed_with_its_children() {
+    let directory = TempDir::new().unwrap();
+    let (begun, late) = (directory.path().join("begun"), directory.path().join("late"));
+    let script = format!("touch {}; (sleep 1; touch {}) & wait", begun.display(), late.display());
+    let command = Some(["/bin/sh", "-c", &script].map(str::to_owned).to_vec());
+    let request = CheckRequest { command, ..CheckRequest::default() };
+    let check = HealthCheck { timeout: Duration::from_secs(2), ..check(Probe::Exec, request) };
+    let address = "10.0.0.11:80".parse().unwrap();
+    let (service, initial) = ("web".to_owned(), Health::Unknown);
+    let (events, _received) = mpsc::channel(8);
+    let mut checker = Checker::new(events);
+    checker.set_service("web", vec![Target { service, address, check, initial }]);
+    while !begun.exists() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    checker.remove_service("web");
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert!(!late.exists(), "a child of the program has outlived the check");
+}
+
+#[tokio::test]
+async fn of_a_long_body_the_beginning_is_looked_at() {
+    let body = "healthy".to_owned() + &" ".repeat(100_000);
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+    let at = serving(answer.leak().as_bytes()).await;
+    let request = CheckRequest { expect: Some("^healthy".to_owned()), ..CheckRequest::default() };
+    assert_tells(&prober(Probe::Http, request).probe(at).await, true, "L7OK/200");
+}
+
+#[tokio::test]
+async fn what_this_host_lacks_is_no_backends_fault() {
+    let directory = TempDir::new().unwrap();
+    let ca = directory.path().join("ca.pem");
+    let request = CheckRequest { ca: Some(ca.clone()), ..CheckRequest::default() };
+    let prober = prober(Probe::Tls, request);
+    let server = serving(BAD).await;
+    let outcome = prober.probe(server).await;
+    assert!(outcome.success.is_none(), "{outcome:?}");
+    assert!(outcome.detail.starts_with("UNK cannot be checked: `ca`"), "{outcome:?}");
+    let CertifiedKey { cert, .. } = generate_simple_self_signed(Vec::new()).unwrap();
+    std::fs::write(&ca, cert.pem()).unwrap();
+    assert_tells(&prober.probe(server).await, false, "L6RSP");
+    for (number, success, code) in [
+        (libc::EMFILE, None, "SOCKERR"),
+        (libc::EADDRNOTAVAIL, None, "SOCKERR"),
+        (libc::ECONNREFUSED, Some(false), "L4CON"),
+        (libc::EHOSTUNREACH, Some(false), "L4CON"),
+    ] {
+        let failure = Failure::of("L4CON", &std::io::Error::from_raw_os_error(number));
+        let outcome = Outcome::from(failure);
+        assert_eq!(outcome.success, success);
+        assert!(outcome.detail.starts_with(code), "{outcome:?}");
+    }
 }
 
 #[tokio::test]

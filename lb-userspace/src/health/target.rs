@@ -8,62 +8,112 @@ use tokio::{
     time::{self, Instant},
 };
 
-use super::{HealthEvent, Prober, Subscriber, machine::Machine};
-use crate::model::{Health, Probe};
+use super::{HealthEvent, Prober, Subscriber, machine::Machine, slots::Slots};
+use crate::model::{Health, HealthCheck, Probe};
 
-/// Checks an address until nobody wants to know of it any more.
-pub(super) async fn follow(
-    at: SocketAddr,
-    prober: Arc<Prober>,
-    initial: Health,
-    mut subscribers: watch::Receiver<Vec<Subscriber>>,
-    events: mpsc::Sender<HealthEvent>,
-) {
-    let check = prober.check();
-    let is_probed = check.probe != Probe::None;
-    let mut machine = Machine::new(if is_probed { initial } else { Health::Unknown });
-    let mut told: Vec<Subscriber> = Vec::new();
-    loop {
-        let begun = Instant::now();
-        let outcome = prober.probe(at).await;
-        let changed = machine.observe(outcome.success, check, begun);
-        let detail = outcome.detail + &machine.warning(check, begun);
-        let listeners = subscribers.borrow_and_update().clone();
-        for listener in &listeners {
-            if changed.is_none() && told.contains(listener) {
-                continue;
+/// Who checks an address.
+pub(super) struct Follower {
+    pub(super) at: SocketAddr,
+    pub(super) prober: Arc<Prober>,
+    pub(super) slots: Arc<Slots>,
+    pub(super) subscribers: watch::Receiver<Vec<Subscriber>>,
+    pub(super) events: mpsc::Sender<HealthEvent>,
+}
+
+impl Follower {
+    /// Checks the address until nobody wants to know of it any more.
+    pub(super) async fn follow(mut self, initial: Health) {
+        let prober = Arc::clone(&self.prober);
+        let check = prober.check();
+        let is_probed = check.probe != Probe::None;
+        let mut machine = Machine::new(if is_probed { initial } else { Health::Unknown });
+        let (mut newest_told, mut could_probe) = (0, true);
+        let mut pause = fastrand::f64();
+        loop {
+            let begun = Instant::now();
+            let outcome = prober.probe(self.at, &self.slots).await;
+            let observed = outcome.success.and_then(|well| machine.observe(well, check, begun));
+            let is_news = observed.is_some() || could_probe != outcome.success.is_some();
+            could_probe = outcome.success.is_some();
+            let detail = || format!("{}{}", outcome.detail, machine.warning(check, begun));
+            for event in self.news(&mut newest_told, is_news, machine.health(), detail) {
+                if self.events.send(event).await.is_err() {
+                    return;
+                }
             }
-            let Subscriber { service, address } = listener.clone();
-            let (health, detail, at) = (machine.health(), detail.clone(), Timestamp::now());
-            let event = HealthEvent { service, address, health, detail, at };
-            if events.send(event).await.is_err() {
+            let due = begun + interval(check, machine.is_in_doubt()).mul_f64(pause);
+            pause = jitter();
+            if !self.wait(is_probed.then_some(due), newest_told).await {
                 return;
             }
         }
-        told = listeners;
-        let fast = check.fast_interval.filter(|_| machine.is_in_doubt());
-        let due = begun + jittered(fast.unwrap_or(check.interval));
-        if !wait(is_probed.then_some(due), &mut subscribers, &told).await {
-            return;
+    }
+
+    /// What subscribers are to be told: all of them what is new, and new ones what is known.
+    fn news(
+        &mut self,
+        newest_told: &mut u64,
+        is_news: bool,
+        health: Health,
+        detail: impl Fn() -> String,
+    ) -> Vec<HealthEvent> {
+        let all = self.subscribers.borrow_and_update();
+        let told = *newest_told;
+        let listeners = all.iter().filter(|one| is_news || one.number > told);
+        let events = listeners.map(|one| HealthEvent {
+            service: one.service.clone(),
+            address: one.address,
+            health,
+            detail: detail(),
+            at: Timestamp::now(),
+        });
+        let events = events.collect();
+        *newest_told = all.iter().map(|one| one.number).max().unwrap_or(told).max(told);
+        events
+    }
+
+    /// Waits for the next probe, which somebody new wants at once; false when there is to be none.
+    async fn wait(&mut self, due: Option<Instant>, newest_told: u64) -> bool {
+        let is_new = |all: &Vec<Subscriber>| all.iter().any(|one| one.number > newest_told);
+        let Some(due) = due else { return self.subscribers.wait_for(is_new).await.is_ok() };
+        tokio::select! {
+            () = time::sleep_until(due) => true,
+            changed = self.subscribers.wait_for(is_new) => changed.is_ok(),
         }
     }
 }
 
-/// Waits for the next probe, which somebody new wants at once; false when there is to be none.
-async fn wait(
-    due: Option<Instant>,
-    subscribers: &mut watch::Receiver<Vec<Subscriber>>,
-    told: &[Subscriber],
-) -> bool {
-    let is_new = |all: &Vec<Subscriber>| all.iter().any(|one| !told.contains(one));
-    let Some(due) = due else { return subscribers.wait_for(is_new).await.is_ok() };
-    tokio::select! {
-        () = time::sleep_until(due) => true,
-        changed = subscribers.wait_for(is_new) => changed.is_ok(),
-    }
+fn interval(check: &HealthCheck, is_in_doubt: bool) -> Duration {
+    let fast = check.fast_interval.filter(|_| is_in_doubt);
+    fast.map_or(check.interval, |fast| fast.min(check.interval))
 }
 
-/// An interval within a twentieth of the given one, so that the probes of many backends spread.
-fn jittered(interval: Duration) -> Duration {
-    interval.mul_f64(0.95 + 0.1 * fastrand::f64())
+/// Intervals vary by a twentieth, so that checks do not go in step. The first one is cut anywhere,
+/// which spreads those that have begun together.
+fn jitter() -> f64 {
+    0.95 + 0.1 * fastrand::f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checks_are_faster_in_doubt_and_never_slower() {
+        let of = |fast_interval| HealthCheck {
+            fast_interval,
+            interval: Duration::from_secs(2),
+            ..HealthCheck::default()
+        };
+        let fast = Duration::from_millis(500);
+        assert_eq!(interval(&of(Some(fast)), true), fast);
+        assert_eq!(interval(&of(Some(fast)), false), Duration::from_secs(2));
+        assert_eq!(interval(&of(None), true), Duration::from_secs(2));
+        assert_eq!(interval(&of(Some(Duration::from_mins(1))), true), Duration::from_secs(2));
+    }
+
+    #[test]
+    fn jitter_stays_within_a_twentieth() {
+        assert!((0..1_000).all(|_| (0.95..=1.05).contains(&jitter())));
+    }
 }

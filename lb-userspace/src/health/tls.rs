@@ -1,10 +1,17 @@
 //! TLS, as the probes of type `tls` and `https` speak it.
 
-use std::{net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    client::{
+        Resumption,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{
         CertificateDer, PrivateKeyDer, ServerName, UnixTime,
@@ -39,7 +46,7 @@ impl Tls {
         } else {
             builder.with_root_certificates(roots(request.ca.as_deref())?)
         };
-        let config = match (&request.certificate, &request.key) {
+        let mut config = match (&request.certificate, &request.key) {
             (None, None) => builder.with_no_client_auth(),
             (Some(certificate), Some(key)) => {
                 let chain = certificates("certificate", certificate)?;
@@ -48,15 +55,18 @@ impl Tls {
                 let config = builder.with_client_auth_cert(chain, key);
                 config.map_err(|error| Fault::new("certificate", &error))?
             }
-            (None, Some(_)) => return Err(Fault::new("key", &"give its `certificate` as well")),
-            (Some(_), None) => return Err(Fault::new("certificate", &"give its `key` as well")),
+            (None, Some(_)) => {
+                let lonely = Fault::new("key", &"a key is of no use without a certificate");
+                return Err(lonely.mend("give its `certificate` as well"));
+            }
+            (Some(_), None) => {
+                let lonely = Fault::new("certificate", &"a certificate is of no use without a key");
+                return Err(lonely.mend("give its `key` as well"));
+            }
         };
-        let name = request.sni.as_ref().or(request.host.as_ref());
-        let name = name.map(|name| ServerName::try_from(name.clone())).transpose();
-        Ok(Self {
-            connector: TlsConnector::from(Arc::new(config)),
-            name: name.map_err(|error| Fault::new("sni", &error))?,
-        })
+        // A session that is resumed would say nothing of a certificate that has expired since.
+        config.resumption = Resumption::disabled();
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name: name(request)? })
     }
 
     pub(super) async fn shake_hands(
@@ -70,18 +80,42 @@ impl Tls {
     }
 }
 
-fn roots(file: Option<&Path>) -> Result<RootCertStore, Fault> {
-    let mut roots = RootCertStore::empty();
-    let trusted = match file {
-        Some(file) => certificates("ca", file)?,
-        None => rustls_native_certs::load_native_certs().certs,
+/// Whom the certificate must be for, if not for the address.
+fn name(request: &CheckRequest) -> Result<Option<ServerName<'static>>, Fault> {
+    let (key, name) = match (&request.sni, &request.host) {
+        (Some(sni), _) => ("sni", sni.as_str()),
+        (None, Some(host)) => ("host", without_port(host)),
+        (None, None) => return Ok(None),
     };
-    roots.add_parsable_certificates(trusted);
-    if roots.is_empty() {
-        let missing = "this system trusts no certificates: give a file of them, or verify = false";
-        return Err(Fault::new("ca", &missing));
+    let name = ServerName::try_from(name.to_owned()).map(Some);
+    name.map_err(|error| Fault::new(key, &error).mend("`sni` is the name in the certificate"))
+}
+
+fn without_port(host: &str) -> &str {
+    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name)
+}
+
+fn roots(file: Option<&Path>) -> Result<Arc<RootCertStore>, Fault> {
+    let Some(file) = file else { return system_roots() };
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(certificates("ca", file)?);
+    Ok(Arc::new(roots))
+}
+
+/// They are many, and read once.
+fn system_roots() -> Result<Arc<RootCertStore>, Fault> {
+    static KNOWN: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    if let Some(known) = KNOWN.get() {
+        return Ok(Arc::clone(known));
     }
-    Ok(roots)
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(Fault::missing("ca", &"this system trusts no certificates")
+            .mend("install ca-certificates, give a file of your own, or verify = false"));
+    }
+    Ok(Arc::clone(KNOWN.get_or_init(|| Arc::new(roots))))
 }
 
 fn certificates(key: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
@@ -143,5 +177,17 @@ impl ServerCertVerifier for Anything {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_port;
+
+    #[test]
+    fn a_host_may_have_a_port() {
+        for (host, name) in [("db:443", "db"), ("db", "db"), ("db:x", "db:x")] {
+            assert_eq!(without_port(host), name);
+        }
     }
 }

@@ -9,15 +9,18 @@ use crate::{
     config::{
         diagnostics::Diagnostic,
         schema::{self, or},
+        word,
     },
     health::{Fault, Prober},
     model::{CheckRequest, HealthCheck, Probe},
 };
 
-/// What this says of checks, and `base` where it says nothing.
+/// What this says of checks, and `base` where it says nothing. `owner` is where the name of the
+/// service stands whose checks these are; defaults have none, and need not be complete.
 pub(super) fn health(
     health: &schema::Health,
     base: &HealthCheck,
+    owner: Option<Range<usize>>,
     findings: &mut Findings,
 ) -> HealthCheck {
     for count in [&health.rise, &health.fall].into_iter().flatten() {
@@ -42,18 +45,60 @@ pub(super) fn health(
         fall: said(health.fall.as_ref()).unwrap_or(base.fall),
         request: request(health, former.unwrap_or(&CheckRequest::default())),
     };
-    for (key, _, span) in useless(health, probe) {
-        let kind = crate::config::word(&probe);
-        let message = format!("a check of type {kind} has no use for `{key}`");
-        findings.push(Diagnostic::error(span, message, "remove it, or change `type`"));
+    check_order(health, &check, findings);
+    for (key, probes, span) in useless(health, probe) {
+        let message = format!("a check of type {} has no use for `{key}`", word(&probe));
+        let mend = format!("remove it, or give a `type` that has one: {}", words(probes));
+        findings.push(Diagnostic::error(span, message, mend));
     }
-    if let Err(Fault { key, message }) = Prober::new(&check) {
-        let span = spans(health).into_iter().find(|(its, ..)| *its == key).map(|(.., span)| span);
-        let kind = health.r#type.as_ref().map(Spanned::span);
-        let span = span.or(kind).unwrap_or_default();
-        findings.push(Diagnostic::error(span, format!("`{key}`: {message}"), ""));
+    if let Err(fault) = Prober::verify(&check) {
+        blame(health, base, owner, &fault, findings);
     }
     check
+}
+
+/// Says once what is wrong: where the key stands, or where it is missing.
+fn blame(
+    health: &schema::Health,
+    base: &HealthCheck,
+    owner: Option<Range<usize>>,
+    fault: &Fault,
+    findings: &mut Findings,
+) {
+    let here = spans(health).into_iter().find(|(key, ..)| *key == fault.key);
+    let is_default = owner.is_none();
+    let is_said = Prober::verify(base).is_err_and(|of_base| of_base == *fault);
+    let is_elsewhere = if fault.is_missing { is_default } else { is_said };
+    if here.is_none() && is_elsewhere {
+        return;
+    }
+    let kind = health.r#type.as_ref().map(Spanned::span);
+    let span = here.map(|(.., span)| span).or(kind).or(owner).unwrap_or_default();
+    findings.push(Diagnostic::error(
+        span,
+        format!("`{}`: {}", fault.key, fault.message),
+        fault.mend,
+    ));
+}
+
+/// What is only inherited gives way to what is said.
+fn check_order(health: &schema::Health, check: &HealthCheck, findings: &mut Findings) {
+    let interval = check.interval;
+    let shown = humantime::format_duration(interval);
+    if let Some(timeout) = health.timeout.as_ref().filter(|one| **one.get_ref() > interval) {
+        findings.push(Diagnostic::error(
+            timeout.span(),
+            format!("a check may not take longer than its interval of {shown}"),
+            format!("give {shown} at most, or a longer `interval`"),
+        ));
+    }
+    if let Some(fast) = health.fast_interval.as_ref().filter(|one| **one.get_ref() > interval) {
+        findings.push(Diagnostic::error(
+            fast.span(),
+            format!("`fast_interval` is slower than the interval of {shown}"),
+            format!("give less than {shown}, or leave it out"),
+        ));
+    }
 }
 
 fn said<T: Clone>(value: Option<&Spanned<T>>) -> Option<T> {
@@ -82,6 +127,8 @@ fn request(health: &schema::Health, base: &CheckRequest) -> CheckRequest {
     }
 }
 
+const PLACED: &[Probe] =
+    &[Probe::Tcp, Probe::Tls, Probe::Http, Probe::Https, Probe::SendExpect, Probe::Exec];
 const HTTP: &[Probe] = &[Probe::Http, Probe::Https];
 const TLS: &[Probe] = &[Probe::Tls, Probe::Https];
 const EXPECTING: &[Probe] = &[Probe::Http, Probe::Https, Probe::SendExpect];
@@ -98,6 +145,8 @@ fn spans(health: &schema::Health) -> Vec<Key> {
         value.map(|value| (key, probes, value.span()))
     }
     let keys = [
+        of("address", PLACED, health.address.as_ref()),
+        of("port", PLACED, health.port.as_ref()),
         of("method", HTTP, health.method.as_ref()),
         of("path", HTTP, health.path.as_ref()),
         of("host", HTTP, health.host.as_ref()),
@@ -116,4 +165,8 @@ fn spans(health: &schema::Health) -> Vec<Key> {
 
 fn useless(health: &schema::Health, probe: Probe) -> impl Iterator<Item = Key> {
     spans(health).into_iter().filter(move |(_, probes, _)| !probes.contains(&probe))
+}
+
+fn words(probes: &[Probe]) -> String {
+    probes.iter().map(word).collect::<Vec<_>>().join(", ")
 }

@@ -29,7 +29,7 @@ type Owners<'a> = HashMap<SocketAddr, &'a str>;
 pub(in crate::config) fn defaults(defaults: &Defaults, findings: &mut Findings) -> Policy {
     let base = Policy::default();
     Policy {
-        health: health(&defaults.health, &base.health, findings),
+        health: health(&defaults.health, &base.health, None, findings),
         timeouts: idle(&defaults.timeouts, base.timeouts, findings),
         ..base
     }
@@ -59,7 +59,7 @@ pub(in crate::config) fn service(
     let policy = Policy {
         mode: mode(service.mode.as_ref(), base.mode, findings),
         scheduler: scheduler(service.scheduler.as_ref(), base.scheduler, findings),
-        health: health(&service.health, &base.health, findings),
+        health: health(&service.health, &base.health, Some(service.name.span()), findings),
         timeouts: idle(&service.timeouts, base.timeouts, findings),
         failover: failover(service, &base.failover, findings),
     };
