@@ -10,10 +10,13 @@ use std::{
 
 use jiff::Timestamp;
 use lb_common::schedule;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Transport protocol of a service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     Tcp,
@@ -33,7 +36,7 @@ impl fmt::Display for Vip {
 }
 
 /// How packets reach a backend.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Full NAT: source and destination are rewritten, replies come back through the balancer.
@@ -42,7 +45,7 @@ pub enum Mode {
 }
 
 /// How a new connection's backend is picked.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scheduler {
     /// In turn.
@@ -71,7 +74,7 @@ impl From<Scheduler> for schedule::Scheduler {
 }
 
 /// What the operator has ordered for a backend.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Admin {
     #[default]
@@ -93,7 +96,7 @@ impl fmt::Display for Admin {
 }
 
 /// What the health check says of a backend.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
     /// No check has ended yet.
@@ -114,7 +117,7 @@ impl fmt::Display for Health {
 }
 
 /// What a probe does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Probe {
     /// A TCP connection that is accepted.
@@ -297,18 +300,18 @@ impl Default for Failover {
 }
 
 /// When a backend that was down takes connections again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Failback {
     /// When its check says that it is up.
     #[default]
     Auto,
-    /// When it is enabled by hand, if backups have taken its place.
+    /// When `xdplb backend enable` says so, if backups have taken its place.
     Manual,
 }
 
 /// What becomes of a backend's connections when it goes down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnDown {
     /// They go on, as the check may be wrong.
@@ -319,7 +322,9 @@ pub enum OnDown {
 }
 
 /// 0 to 100, written as in `30%`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "String", into = "String")]
 pub struct Percent(u8);
 

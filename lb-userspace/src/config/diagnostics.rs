@@ -13,7 +13,20 @@ pub(super) struct Diagnostic {
     pub(super) message: String,
     pub(super) mend: String,
     pub(super) is_error: bool,
+    /// What could not be read because of this.
+    pub(super) left_out: Option<LeftOut>,
 }
+
+/// A key that a table has, if nothing of use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct LeftOut {
+    /// Where the table stands.
+    pub(super) owner: Range<usize>,
+    pub(super) key: String,
+}
+
+/// All that is wrong.
+pub(super) type Findings = Vec<Diagnostic>;
 
 /// Rendered diagnostics, ready to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +38,7 @@ impl Diagnostic {
         message: impl Into<String>,
         mend: impl Into<String>,
     ) -> Self {
-        Self { span, message: message.into(), mend: mend.into(), is_error: true }
+        Self { span, message: message.into(), mend: mend.into(), is_error: true, left_out: None }
     }
 
     pub(super) fn warning(

@@ -1,8 +1,10 @@
 //! The configuration file.
 
 mod diagnostics;
+mod located;
 mod parse;
 mod schema;
+mod structure;
 mod validate;
 
 use std::{
@@ -14,6 +16,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use lb_common::limits;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use self::diagnostics::Diagnostic;
@@ -52,13 +55,15 @@ fn first_to_last<S: Serializer>(
 }
 
 /// Which XDP the operator will have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum XdpMode {
     /// Native; if the driver has none, generic, with a warning.
     #[default]
     Auto,
+    /// The driver's.
     Native,
+    /// The kernel's, behind the driver: for drivers that have none.
     Generic,
 }
 

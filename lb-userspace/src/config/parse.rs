@@ -1,26 +1,30 @@
 //! From text to a configuration.
 
 use anyhow::{Context as _, Result};
-use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
 use super::{
     Api, Config, Diagnostics, Loaded, Source, Spans,
-    diagnostics::Diagnostic,
+    diagnostics::Findings,
+    located::Located,
     schema::{self, File},
-    validate::{self, Findings},
+    structure, validate,
 };
 use crate::{
+    DEFAULT_SOCKET,
     control::Keys,
     model::{Policy, Service},
 };
 
+const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
+const DEFAULT_STATE_DIR: &str = "/var/lib/xdplb";
+
 pub(super) fn parse(source: Source) -> Result<Loaded> {
-    let file: File = structure(&source)?;
     let mut findings = Findings::default();
-    let spans = spans(&file);
-    let config = assemble(file, &mut findings);
+    let file: Option<Located<File>> = structure::read(&source.text, &mut findings);
+    let read = file.map(|file| (spans(&file), assemble(&file, &mut findings)));
     let warnings = warnings(&source, findings)?;
+    let (spans, config) = read.context("the file cannot be read")?;
     let warnings =
         warnings.into_iter().map(|warning| Diagnostics::new(&source, &[warning])).collect();
     let digest = format!("{:x}", Sha256::digest(&source.text));
@@ -33,19 +37,11 @@ pub(super) fn service(name: &str, keys: &Keys, base: &Policy) -> Result<Service>
     keys.insert("name".to_owned(), name.into());
     let text = toml::to_string(&keys).context("these are no keys of a service")?;
     let source = Source { path: "service".to_owned(), text };
-    let service: schema::Service = structure(&source)?;
     let mut findings = Findings::default();
-    let parsed = validate::service(&service, base, &mut findings);
+    let service: Option<Located<schema::Service>> = structure::read(&source.text, &mut findings);
+    let parsed = service.and_then(|service| validate::service(&service, base, &mut findings));
     warnings(&source, findings)?;
     parsed.context("the service has no VIP")
-}
-
-fn structure<T: DeserializeOwned>(source: &Source) -> Result<T> {
-    toml::from_str(&source.text).map_err(|error| {
-        let span = error.span().unwrap_or_default();
-        let diagnostic = Diagnostic::error(span, error.message(), "");
-        Diagnostics::new(source, &[diagnostic]).into()
-    })
 }
 
 /// What is only a warning among these, if nothing is more.
@@ -59,30 +55,41 @@ fn warnings(source: &Source, mut findings: Findings) -> Result<Findings> {
     Ok(warnings)
 }
 
-fn assemble(file: File, findings: &mut Findings) -> Config {
-    validate::unused(&file, findings);
+fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
+    let place = file.span();
+    let file = file.get_ref();
+    validate::unused(file, findings);
     let defaults = validate::defaults(&file.defaults, findings);
     Config {
-        interfaces: validate::interfaces(&file.interfaces, findings),
+        interfaces: validate::interfaces(file.interfaces.as_ref(), place, findings),
         xdp_mode: file.xdp_mode,
-        bpffs: file.bpffs,
+        bpffs: validate::path(file.bpffs.as_ref(), DEFAULT_BPFFS, findings),
         snat_ports: validate::snat_ports(file.snat_ports.as_ref(), findings),
         snat_addresses: validate::snat_addresses(&file.snat_addresses, findings),
         limits: validate::limits(&file.limits, findings),
         services: validate::services(&defaults, &file.service, findings),
         defaults,
-        state_dir: file.state_dir,
-        api: Api { socket: file.api.socket },
+        state_dir: validate::path(file.state_dir.as_ref(), DEFAULT_STATE_DIR, findings),
+        api: Api { socket: validate::path(file.api.socket.as_ref(), DEFAULT_SOCKET, findings) },
     }
 }
 
-fn spans(file: &File) -> Spans {
-    let backends = file
-        .service
-        .iter()
-        .map(|service| service.backend.iter().map(|backend| backend.address.span()).collect());
+fn spans(file: &Located<File>) -> Spans {
+    let file = file.get_ref();
+    let backends = |service: &schema::Service| {
+        service
+            .backend
+            .iter()
+            .map(|one| one.get_ref().address.as_ref().map_or(one.span(), |address| address.span()))
+            .collect()
+    };
     Spans {
-        interfaces: file.interfaces.get_ref().iter().map(serde_spanned::Spanned::span).collect(),
-        backends: backends.collect(),
+        interfaces: file
+            .interfaces
+            .iter()
+            .flat_map(|names| names.get_ref())
+            .map(|name| name.span())
+            .collect(),
+        backends: file.service.iter().map(|service| backends(service.get_ref())).collect(),
     }
 }

@@ -2,32 +2,34 @@
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
-use serde_spanned::Spanned;
 
-use super::XdpMode;
-use crate::model::{Failback, Failover, OnDown, Percent, Probe, Timeouts};
+use super::{
+    XdpMode,
+    located::{Located, Period},
+};
+use crate::model::{Failback, Failover, Mode, OnDown, Percent, Probe, Scheduler, Timeouts};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
     /// Interfaces that packets of services come in by, from clients and from backends.
-    pub(super) interfaces: Spanned<Vec<Spanned<String>>>,
-    /// `auto`, `native` or `generic`.
+    #[schemars(required)]
+    pub(super) interfaces: Option<Located<Vec<Located<String>>>>,
+    /// Which XDP to have.
     #[serde(default)]
     pub(super) xdp_mode: XdpMode,
     /// Where the BPF file system is, or is to be mounted.
-    #[serde(default = "default_bpffs")]
-    pub(super) bpffs: PathBuf,
+    pub(super) bpffs: Option<Located<PathBuf>>,
     /// Source ports of full NAT, first and last. By default below what Linux gives to its own
     /// connections (`net.ipv4.ip_local_port_range`).
-    pub(super) snat_ports: Option<Spanned<String>>,
+    pub(super) snat_ports: Option<Located<String>>,
     /// Source addresses of full NAT; each serves the interface that it is on.
     #[serde(default)]
-    pub(super) snat_addresses: Vec<Spanned<String>>,
+    pub(super) snat_addresses: Vec<Located<String>>,
     /// Where changes by commands, and what is known of backends, outlive the daemon.
-    #[serde(default = "default_state_dir")]
-    pub(super) state_dir: PathBuf,
+    pub(super) state_dir: Option<Located<PathBuf>>,
     #[serde(default)]
     pub(super) api: Api,
     #[serde(default)]
@@ -35,32 +37,31 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) defaults: Defaults,
     #[serde(default)]
-    pub(super) service: Vec<Service>,
+    pub(super) service: Vec<Located<Service>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Api {
     /// The unix socket that `xdplb` talks to the daemon by.
-    #[serde(default = "default_socket")]
-    pub(super) socket: PathBuf,
+    pub(super) socket: Option<Located<PathBuf>>,
     /// Not used by this version.
-    pub(super) http: Option<Spanned<String>>,
+    pub(super) http: Option<Located<String>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
     /// Connections that the flow table has room for.
-    pub(super) flows: Option<Spanned<u64>>,
+    pub(super) flows: Option<Located<u64>>,
     /// Services that the maps have room for.
-    pub(super) services: Option<Spanned<u64>>,
+    pub(super) services: Option<Located<u64>>,
     /// Backends of all services together that the maps have room for, and those that are gone but
     /// still have connections.
-    pub(super) backends: Option<Spanned<u64>>,
+    pub(super) backends: Option<Located<u64>>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Defaults {
     #[serde(default)]
@@ -69,16 +70,19 @@ pub(super) struct Defaults {
     pub(super) timeouts: Idle,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Service {
-    pub(super) name: Spanned<String>,
+    /// Up to 63 letters, digits, dots, underscores and hyphens.
+    #[schemars(required)]
+    pub(super) name: Option<Located<String>>,
     /// Where clients connect to: `ADDRESS:PORT`.
-    pub(super) vip: Spanned<String>,
-    /// `nat`.
-    pub(super) mode: Option<Spanned<String>>,
-    /// `round-robin`.
-    pub(super) scheduler: Option<Spanned<String>>,
+    #[schemars(required)]
+    pub(super) vip: Option<Located<String>>,
+    /// How packets reach a backend.
+    pub(super) mode: Option<Mode>,
+    /// How a new connection's backend is picked.
+    pub(super) scheduler: Option<Scheduler>,
     #[serde(default)]
     pub(super) health: Health,
     #[serde(default)]
@@ -91,94 +95,83 @@ pub(super) struct Service {
     /// When less than this share of backends is up, as in "30%", the check is not believed, and
     /// all are used.
     pub(super) fail_open: Option<Percent>,
-    /// `auto`: a backend that was down takes connections again when it is up; `manual`: if backups
-    /// have taken its place, when `xdplb backend enable` says so.
+    /// When a backend that was down takes connections again.
     pub(super) failback: Option<Failback>,
     /// How long a backend that comes back takes to get its whole share.
-    pub(super) slow_start: Option<Period>,
-    /// What becomes of a backend's connections when it goes down. `keep`: they go on, as the check
-    /// may be wrong; `reset`: the client's next packet is answered by a reset.
+    pub(super) slow_start: Option<Located<Period>>,
+    /// What becomes of a backend's connections when it goes down.
     pub(super) on_down: Option<OnDown>,
     #[serde(default)]
-    pub(super) backend: Vec<Backend>,
+    pub(super) backend: Vec<Located<Backend>>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Backend {
     /// `ADDRESS:PORT`.
-    pub(super) address: Spanned<String>,
+    #[schemars(required)]
+    pub(super) address: Option<Located<String>>,
     /// Its share of new connections, beside the others' weights: 1 to 65535.
-    pub(super) weight: Option<Spanned<i64>>,
+    pub(super) weight: Option<Located<i64>>,
     /// Whether it takes connections only when no other backend can.
     #[serde(default)]
     pub(super) backup: bool,
 }
 
 /// Health checks.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Health {
-    /// `tcp`: a connection that is accepted; `tls`: a handshake as well; `http` and `https`: a
-    /// request; `send-expect`: bytes; `exec`: a program that ends with 0; `none`: always up.
-    pub(super) r#type: Option<Spanned<Probe>>,
+    /// What a check asks for.
+    pub(super) r#type: Option<Located<Probe>>,
     /// From the beginning of one check to that of the next.
-    pub(super) interval: Option<Period>,
+    pub(super) interval: Option<Located<Period>>,
     /// The same while the health may be about to change.
-    pub(super) fast_interval: Option<Period>,
-    pub(super) timeout: Option<Period>,
+    pub(super) fast_interval: Option<Located<Period>>,
+    pub(super) timeout: Option<Located<Period>>,
     /// Successes in a row that bring a backend back.
-    pub(super) rise: Option<Spanned<u32>>,
+    pub(super) rise: Option<Located<u32>>,
     /// Failures in a row that take a backend out.
-    pub(super) fall: Option<Spanned<u32>>,
+    pub(super) fall: Option<Located<u32>>,
     /// Where to ask, if not at the backend's own address.
-    pub(super) address: Option<Spanned<IpAddr>>,
+    pub(super) address: Option<Located<IpAddr>>,
     /// The port to ask at, if not the backend's own.
-    pub(super) port: Option<Spanned<u16>>,
+    pub(super) port: Option<Located<u16>>,
     /// HTTP: the method; GET if it is left out.
-    pub(super) method: Option<Spanned<String>>,
+    pub(super) method: Option<Located<String>>,
     /// HTTP: the path; / if it is left out.
-    pub(super) path: Option<Spanned<String>>,
+    pub(super) path: Option<Located<String>>,
     /// HTTP: the header Host, if not the address.
-    pub(super) host: Option<Spanned<String>>,
+    pub(super) host: Option<Located<String>>,
     /// HTTP: status codes and ranges, as in "200-299,401"; "200-399" if it is left out.
-    pub(super) status: Option<Spanned<String>>,
+    pub(super) status: Option<Located<String>>,
     /// HTTP: a regular expression that the body must match; send-expect: that the answer must.
-    pub(super) expect: Option<Spanned<String>>,
+    pub(super) expect: Option<Located<String>>,
     /// send-expect: what to send, with escapes as in 'PING\\r\\n'.
-    pub(super) send: Option<Spanned<String>>,
+    pub(super) send: Option<Located<String>>,
     /// TLS: whether the certificate must be valid; it must if this is left out.
-    pub(super) verify: Option<Spanned<bool>>,
+    pub(super) verify: Option<Located<bool>>,
     /// TLS: the name that the certificate is for, if not the host or the address.
-    pub(super) sni: Option<Spanned<String>>,
+    pub(super) sni: Option<Located<String>>,
     /// TLS: a file of certificates (PEM) to trust, instead of the system's.
-    pub(super) ca: Option<Spanned<PathBuf>>,
+    pub(super) ca: Option<Located<PathBuf>>,
     /// TLS: a file of our own certificates (PEM), if servers ask for one.
-    pub(super) certificate: Option<Spanned<PathBuf>>,
+    pub(super) certificate: Option<Located<PathBuf>>,
     /// TLS: a file of the key to that (PEM).
-    pub(super) key: Option<Spanned<PathBuf>>,
+    pub(super) key: Option<Located<PathBuf>>,
     /// exec: a program and its arguments. It finds the backend's address and port in
     /// `XDPLB_ADDRESS` and `XDPLB_PORT`.
-    pub(super) command: Option<Spanned<Vec<String>>>,
+    pub(super) command: Option<Located<Vec<String>>>,
 }
 
 /// How long an idle connection is remembered, by its state.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Idle {
-    pub(super) half_open: Option<Period>,
-    pub(super) established: Option<Period>,
-    pub(super) closing: Option<Period>,
-    pub(super) closed: Option<Period>,
-}
-
-/// A duration as people write it: `500ms`, `2s`, `1h 30m`.
-pub(super) type Period = Spanned<humantime_serde::Serde<Duration>>;
-
-impl Default for Api {
-    fn default() -> Self {
-        Self { socket: default_socket(), http: None }
-    }
+    pub(super) half_open: Option<Located<Period>>,
+    pub(super) established: Option<Located<Period>>,
+    pub(super) closing: Option<Located<Period>>,
+    pub(super) closed: Option<Located<Period>>,
 }
 
 impl Service {
@@ -206,18 +199,6 @@ impl Idle {
     }
 }
 
-pub(super) fn or(period: Option<&Period>, base: Duration) -> Duration {
+pub(super) fn or(period: Option<&Located<Period>>, base: Duration) -> Duration {
     period.map_or(base, |period| **period.get_ref())
-}
-
-fn default_bpffs() -> PathBuf {
-    "/sys/fs/bpf".into()
-}
-
-fn default_state_dir() -> PathBuf {
-    "/var/lib/xdplb".into()
-}
-
-fn default_socket() -> PathBuf {
-    crate::DEFAULT_SOCKET.into()
 }

@@ -78,10 +78,18 @@ fn an_invalid_file_is_shown_with_place_and_mend() {
     let cases = [
         ("interfaces = []", "1:14", "no interface is named", "interfaces = [\"eth0\"]"),
         ("interfaces = [\"a\", \"a\"]", "1:20", "interface a is named twice", "remove one"),
-        ("interfaces = [\"a\"]\nweigth = 1", "2:1", "unknown field `weigth`", "`xdp_mode`"),
+        ("interfaces = [\"a\"]\nintervall = 1", "2:1", "unknown key `intervall`", "`xdp_mode`"),
+        (
+            "interfaces = [\"a\"]\nserivce = 1",
+            "2:1",
+            "unknown key `serivce`",
+            "did you mean `service`?",
+        ),
         ("interfaces = [\"a\"]\nxdp_mode = \"fast\"", "2:12", "unknown variant `fast`", "`native`"),
+        ("interfaces = [\"a\"]\nbpffs = \"\"", "2:9", "no absolute path", "\"/sys/fs/bpf\""),
+        ("interfaces = [\"a\"]\napi.socket = \"s\"", "2:14", "no absolute path", "xdplb.sock"),
         ("interfaces = [\"a\"", "1:18", "unclosed array", "expected `]`"),
-        ("xdp_mode = \"auto\"", "1:1", "missing field `interfaces`", ""),
+        ("xdp_mode = \"auto\"", "1:1", "`interfaces` is missing", "interfaces = [\"eth0\"]"),
         (
             "interfaces = [\"a\"]\nsnat_ports = \"9-1\"",
             "2:14",
@@ -109,8 +117,8 @@ fn an_invalid_file_is_shown_with_place_and_mend() {
 #[test]
 fn an_invalid_service_is_shown_with_place_and_mend() {
     let cases = [
-        ("mode = \"dsr\"", "5:8", "mode dsr is not supported", "\"nat\""),
-        ("scheduler = \"fair\"", "5:13", "there is no scheduler fair", "\"least-connections\""),
+        ("mode = \"dsr\"", "5:8", "unknown variant `dsr`", "expected `nat`"),
+        ("scheduler = \"fair\"", "5:13", "unknown variant `fair`", "`least-connections`"),
         (
             "health.path = \"/\"",
             "5:15",
@@ -190,6 +198,8 @@ fn an_invalid_backend_is_shown_with_place_and_mend() {
         ("address = \"10.0.0.1:80\", weight = -1", "5:48", "weight -1", "1 to 65535"),
         ("address = \"10.0.0.1:80\", backup = 1", "5:48", "invalid type", "expected a boolean"),
         ("address = \"10.0.0.1:99999\"", "5:24", "port 99999 is out of range", "1 to 65535"),
+        ("address = \"10.0.0.1:+80\"", "5:24", "port +80 is out of range", "1 to 65535"),
+        ("weight = 1", "5:12", "`address` is missing", "10.0.0.11:80"),
         ("address = \"10.0.0.1:0\"", "5:24", "port 0 is out of range", "1 to 65535"),
         ("address = \"10.0.0.1\"", "5:24", "the port is missing", "10.0.0.1:80"),
         ("address = \"db1:5432\"", "5:24", "db1 is not an IPv4 address", "not looked up"),
@@ -230,15 +240,50 @@ fn services_must_differ_and_be_ipv4_tcp() {
     }
 }
 
+/// Where errors are said to be, in the order they are shown.
+fn places(shown: &str) -> Vec<&str> {
+    shown.lines().filter_map(|line| line.trim_start().strip_prefix("--> lb.toml:")).collect()
+}
+
 #[test]
 fn all_errors_are_shown_at_once_in_the_files_order() {
     let shown = errors_in_service(
         "mode = \"gue\"\nscheduler = \"best\"\nbackend = [{ address = \"x\", weight = 0 }]",
     );
-    let places: Vec<_> = shown.lines().filter(|line| line.contains("--> lb.toml:")).collect();
-    assert_eq!(places.len(), 4, "{shown}");
-    let marked: Vec<_> = ["5:8", "6:13", "7:24", "7:38"].map(|place| shown.find(place)).into();
-    assert!(marked.is_sorted() && marked[0].is_some(), "{shown}");
+    assert_eq!(places(&shown), ["5:8", "6:13", "7:24", "7:38"], "{shown}");
+}
+
+#[test]
+fn errors_of_syntax_structure_and_meaning_are_shown_together() {
+    let text = "interfaces = 7\n\
+        xdp_mode = \n\
+        bpffs = \"\"\n\
+        bpffs = \"/bpf\"\n\
+        [api]\nsockt = \"/run/s\"\n\
+        [[service]]\nvip = \"203.0.113.10\"\nhealth = { type = \"tpc\", rise = \"2\" }\n\
+        [[service.backend]]\nweight = 0\nbakup = true\n\
+        [[service]]\nname = 5\nvip = \"203.0.113.11:80\"\nfail_open = \"200%\"\n";
+    let shown = read(text).expect_err("invalid");
+    let expected = [
+        ("1:14", "invalid type: integer `7`"),
+        ("2:12", "string values must be quoted"),
+        ("3:9", "no absolute path"),
+        ("4:1", "duplicate key"),
+        ("6:1", "unknown key `sockt`"),
+        ("7:1", "`name` is missing"),
+        ("8:7", "the port is missing"),
+        ("9:19", "unknown variant `tpc`"),
+        ("9:33", "invalid type: string"),
+        ("10:1", "`address` is missing"),
+        ("11:10", "a weight of 0"),
+        ("12:1", "did you mean `backup`?"),
+        ("14:8", "invalid type: integer `5`"),
+        ("16:13", "is no share"),
+    ];
+    assert_eq!(places(&shown), expected.map(|(place, _)| place), "{shown}");
+    for (place, message) in expected {
+        assert_shows(&shown, place, message, "");
+    }
 }
 
 #[test]

@@ -6,8 +6,10 @@ use std::{
     str::FromStr,
 };
 
-use super::Findings;
-use crate::{config::diagnostics::Diagnostic, model::is_of_a_host};
+use crate::{
+    config::diagnostics::{Diagnostic, Findings},
+    model::is_of_a_host,
+};
 
 /// An IPv4 address that a host on the network can have, and a port.
 pub(super) fn address_and_port(
@@ -38,8 +40,9 @@ pub(super) fn address_and_port(
             "give the one address that packets are sent to",
         );
     }
+    let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
     match u16::from_str(port) {
-        Ok(port) if port > 0 => Some((address, port).into()),
+        Ok(port) if port > 0 && is_number => Some((address, port).into()),
         _ => refuse(format!("port {port} is out of range"), "a port is 1 to 65535"),
     }
 }

@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 
-use serde_spanned::Spanned;
-
-use super::{Findings, service::check_periods};
+use super::service::check_periods;
 use crate::{
     config::{
-        diagnostics::Diagnostic,
+        diagnostics::{Diagnostic, Findings},
+        located::Located,
         schema::{self, or},
         word,
     },
@@ -72,7 +71,7 @@ fn blame(
     if here.is_none() && is_elsewhere {
         return;
     }
-    let kind = health.r#type.as_ref().map(Spanned::span);
+    let kind = health.r#type.as_ref().map(|one| one.span());
     let span = here.map(|(.., span)| span).or(kind).or(owner).unwrap_or_default();
     findings.push(Diagnostic::error(
         span,
@@ -101,12 +100,12 @@ fn check_order(health: &schema::Health, check: &HealthCheck, findings: &mut Find
     }
 }
 
-fn said<T: Clone>(value: Option<&Spanned<T>>) -> Option<T> {
+fn said<T: Clone>(value: Option<&Located<T>>) -> Option<T> {
     value.map(|value| value.get_ref().clone())
 }
 
 fn request(health: &schema::Health, base: &CheckRequest) -> CheckRequest {
-    fn of<T: Clone>(value: Option<&Spanned<T>>, base: Option<&T>) -> Option<T> {
+    fn of<T: Clone>(value: Option<&Located<T>>, base: Option<&T>) -> Option<T> {
         said(value).or_else(|| base.cloned())
     }
     CheckRequest {
@@ -140,7 +139,7 @@ fn spans(health: &schema::Health) -> Vec<Key> {
     fn of<T>(
         key: &'static str,
         probes: &'static [Probe],
-        value: Option<&Spanned<T>>,
+        value: Option<&Located<T>>,
     ) -> Option<Key> {
         value.map(|value| (key, probes, value.span()))
     }

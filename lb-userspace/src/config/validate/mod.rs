@@ -7,19 +7,17 @@ mod service;
 use std::{
     collections::HashSet,
     net::{IpAddr, Ipv4Addr},
-    ops::RangeInclusive,
+    ops::{Range, RangeInclusive},
+    path::PathBuf,
 };
-
-use serde_spanned::Spanned;
 
 pub(super) use self::service::{defaults, service, services};
 use super::{
     Limits,
-    diagnostics::Diagnostic,
+    diagnostics::{Diagnostic, Findings, LeftOut},
+    located::Located,
     schema::{self, File},
 };
-
-pub(super) type Findings = Vec<Diagnostic>;
 
 /// Below the ports that Linux gives to its own connections.
 const SNAT_PORTS: RangeInclusive<u16> = 1_024..=32_767;
@@ -39,10 +37,48 @@ pub(super) fn unused(file: &File, findings: &mut Findings) {
     }
 }
 
+/// A key that a table must have. `owner` is where the table stands.
+fn required<'a, T>(
+    value: Option<&'a Located<T>>,
+    key: &str,
+    example: &str,
+    owner: Range<usize>,
+    findings: &mut Findings,
+) -> Option<&'a Located<T>> {
+    let left_out = Some(LeftOut { owner: owner.clone(), key: key.to_owned() });
+    if value.is_none() && findings.iter().all(|finding| finding.left_out != left_out) {
+        let message = format!("`{key}` is missing");
+        findings.push(Diagnostic::error(
+            owner,
+            message,
+            format!("give one, as in {key} = {example}"),
+        ));
+    }
+    value
+}
+
+pub(super) fn path(
+    path: Option<&Located<PathBuf>>,
+    default: &str,
+    findings: &mut Findings,
+) -> PathBuf {
+    let Some(path) = path else { return default.into() };
+    if !path.get_ref().is_absolute() {
+        let mend = format!("give one from the root on, as in {default:?}");
+        findings.push(Diagnostic::error(path.span(), "this is no absolute path", mend));
+    }
+    path.get_ref().clone()
+}
+
 pub(super) fn interfaces(
-    names: &Spanned<Vec<Spanned<String>>>,
+    names: Option<&Located<Vec<Located<String>>>>,
+    file: Range<usize>,
     findings: &mut Findings,
 ) -> Vec<String> {
+    let example = "[\"eth0\"]";
+    let Some(names) = required(names, "interfaces", example, file, findings) else {
+        return Vec::new();
+    };
     if names.get_ref().is_empty() {
         findings.push(Diagnostic::error(
             names.span(),
@@ -61,7 +97,7 @@ pub(super) fn interfaces(
 }
 
 pub(super) fn snat_ports(
-    range: Option<&Spanned<String>>,
+    range: Option<&Located<String>>,
     findings: &mut Findings,
 ) -> RangeInclusive<u16> {
     let Some(range) = range else {
@@ -82,7 +118,7 @@ pub(super) fn snat_ports(
 }
 
 pub(super) fn snat_addresses(
-    addresses: &[Spanned<String>],
+    addresses: &[Located<String>],
     findings: &mut Findings,
 ) -> Vec<IpAddr> {
     let mut parsed = Vec::new();
@@ -106,7 +142,7 @@ pub(super) fn snat_addresses(
 
 pub(super) fn limits(limits: &schema::Limits, findings: &mut Findings) -> Limits {
     let default = Limits::default();
-    let mut limit = |key, given: &Option<Spanned<u64>>, most, default| {
+    let mut limit = |key, given: &Option<Located<u64>>, most, default| {
         let Some(given) = given else { return default };
         match u32::try_from(*given.get_ref()) {
             Ok(count) if (1..=most).contains(&count) => return count,

@@ -3,19 +3,18 @@
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
-    ops::RangeInclusive,
+    ops::{Range, RangeInclusive},
     time::Duration,
 };
 
-use serde_spanned::Spanned;
-
-use super::{Findings, address::address_and_port, health::health};
+use super::{address::address_and_port, health::health, required};
 use crate::{
     config::{
-        diagnostics::Diagnostic,
-        schema::{self, Defaults, Idle, Period},
+        diagnostics::{Diagnostic, Findings},
+        located::{Located, Period},
+        schema::{self, Defaults, Idle},
     },
-    model::{Admin, Backend, Failover, Mode, Policy, Protocol, Scheduler, Service, Timeouts, Vip},
+    model::{Admin, Backend, Failover, Policy, Protocol, Service, Timeouts, Vip},
 };
 
 const LONGEST_NAME: usize = 63;
@@ -37,37 +36,44 @@ pub(in crate::config) fn defaults(defaults: &Defaults, findings: &mut Findings) 
 
 pub(in crate::config) fn services(
     base: &Policy,
-    services: &[schema::Service],
+    services: &[Located<schema::Service>],
     findings: &mut Findings,
 ) -> Vec<Service> {
     let parsed: Vec<_> = services.iter().map(|one| service(one, base, findings)).collect();
     let owners = owners(services, &parsed, findings);
     for (service, parsed) in services.iter().zip(&parsed) {
-        refuse_vips(&service.backend, parsed.as_ref(), &owners, findings);
+        refuse_vips(&service.get_ref().backend, parsed.as_ref(), &owners, findings);
     }
     parsed.into_iter().flatten().collect()
 }
 
 /// One service, with what it does not say from `base`. Nothing if it has no valid VIP.
 pub(in crate::config) fn service(
-    service: &schema::Service,
+    service: &Located<schema::Service>,
     base: &Policy,
     findings: &mut Findings,
 ) -> Option<Service> {
-    let vip = vip(&service.vip, findings);
-    let name = name(&service.name, findings);
+    let (place, service) = (service.span(), service.get_ref());
+    let vip = vip(service.vip.as_ref(), place.clone(), findings);
+    let name = name(service.name.as_ref(), place.clone(), findings);
+    let owner = service.name.as_ref().map_or(place, |name| name.span());
     let policy = Policy {
-        mode: mode(service.mode.as_ref(), base.mode, findings),
-        scheduler: scheduler(service.scheduler.as_ref(), base.scheduler, findings),
-        health: health(&service.health, &base.health, Some(service.name.span()), findings),
+        mode: service.mode.unwrap_or(base.mode),
+        scheduler: service.scheduler.unwrap_or(base.scheduler),
+        health: health(&service.health, &base.health, Some(owner), findings),
         timeouts: idle(&service.timeouts, base.timeouts, findings),
         failover: failover(service, &base.failover, findings),
     };
     let backends = backends(&service.backend, findings);
-    Some(Service { name, vip: vip?, policy, backends })
+    Some(Service { name: name?, vip: vip?, policy, backends })
 }
 
-fn name(name: &Spanned<String>, findings: &mut Findings) -> String {
+fn name(
+    name: Option<&Located<String>>,
+    service: Range<usize>,
+    findings: &mut Findings,
+) -> Option<String> {
+    let name = required(name, "name", "\"web\"", service, findings)?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let text = name.get_ref();
     if text.is_empty() || text.len() > LONGEST_NAME || !text.chars().all(allowed) {
@@ -77,10 +83,15 @@ fn name(name: &Spanned<String>, findings: &mut Findings) -> String {
             format!("use up to {LONGEST_NAME} letters, digits, dots, underscores and hyphens"),
         ));
     }
-    text.clone()
+    Some(text.clone())
 }
 
-fn vip(vip: &Spanned<String>, findings: &mut Findings) -> Option<Vip> {
+fn vip(
+    vip: Option<&Located<String>>,
+    service: Range<usize>,
+    findings: &mut Findings,
+) -> Option<Vip> {
+    let vip = required(vip, "vip", "\"203.0.113.10:80\"", service, findings)?;
     let text = vip.get_ref();
     let address = match text.split_once('/') {
         None | Some((_, "tcp")) => text.trim_end_matches("/tcp"),
@@ -97,38 +108,6 @@ fn vip(vip: &Spanned<String>, findings: &mut Findings) -> Option<Vip> {
     Some(Vip { address, protocol: Protocol::Tcp })
 }
 
-fn mode(mode: Option<&Spanned<String>>, base: Mode, findings: &mut Findings) -> Mode {
-    if let Some(mode) = mode.filter(|mode| mode.get_ref() != "nat") {
-        let message = format!("mode {} is not supported", mode.get_ref());
-        findings.push(Diagnostic::error(mode.span(), message, "the mode is \"nat\""));
-    }
-    base
-}
-
-fn scheduler(
-    scheduler: Option<&Spanned<String>>,
-    base: Scheduler,
-    findings: &mut Findings,
-) -> Scheduler {
-    let Some(scheduler) = scheduler else { return base };
-    match scheduler.get_ref().as_str() {
-        "round-robin" => Scheduler::RoundRobin,
-        "least-connections" => Scheduler::LeastConnections,
-        "maglev" => Scheduler::Maglev,
-        "source-hash" => Scheduler::SourceHash,
-        "random" => Scheduler::Random,
-        other => {
-            findings.push(Diagnostic::error(
-                scheduler.span(),
-                format!("there is no scheduler {other}"),
-                "use \"round-robin\", \"least-connections\", \"maglev\", \"source-hash\" or \
-                 \"random\"",
-            ));
-            base
-        }
-    }
-}
-
 fn idle(idle: &Idle, base: Timeouts, findings: &mut Findings) -> Timeouts {
     check_periods([&idle.half_open, &idle.established, &idle.closing, &idle.closed], findings);
     idle.over(base)
@@ -140,7 +119,7 @@ fn failover(service: &schema::Service, base: &Failover, findings: &mut Findings)
 }
 
 pub(super) fn check_periods<const N: usize>(
-    periods: [&Option<Period>; N],
+    periods: [&Option<Located<Period>>; N],
     findings: &mut Findings,
 ) {
     for period in periods.into_iter().flatten() {
@@ -154,14 +133,19 @@ pub(super) fn check_periods<const N: usize>(
     }
 }
 
-fn backends(backends: &[schema::Backend], findings: &mut Findings) -> Vec<Backend> {
+fn backends(backends: &[Located<schema::Backend>], findings: &mut Findings) -> Vec<Backend> {
     let mut seen = HashSet::new();
     let mut parsed = Vec::new();
     for backend in backends {
-        let span = backend.address.span();
+        let (place, backend) = (backend.span(), backend.get_ref());
         let weight = weight(backend.weight.as_ref(), findings);
-        let Some(address) = address_and_port(backend.address.get_ref(), span.clone(), findings)
+        let address = backend.address.as_ref();
+        let Some(address) = required(address, "address", "\"10.0.0.11:80\"", place, findings)
         else {
+            continue;
+        };
+        let span = address.span();
+        let Some(address) = address_and_port(address.get_ref(), span.clone(), findings) else {
             continue;
         };
         if !seen.insert(address) {
@@ -180,7 +164,7 @@ fn backends(backends: &[schema::Backend], findings: &mut Findings) -> Vec<Backen
 
 /// Packets to a backend that is a VIP would go round in circles.
 fn refuse_vips(
-    backends: &[schema::Backend],
+    backends: &[Located<schema::Backend>],
     parsed: Option<&Service>,
     owners: &Owners<'_>,
     findings: &mut Findings,
@@ -188,14 +172,15 @@ fn refuse_vips(
     for backend in parsed.iter().flat_map(|service| &service.backends) {
         let address = backend.address;
         let Some(owner) = owners.get(&address) else { continue };
-        let said = |one: &&schema::Backend| one.address.get_ref().parse() == Ok(address);
-        let span = backends.iter().find(said).map(|one| one.address.span()).unwrap_or_default();
+        let mut said = backends.iter().filter_map(|one| one.get_ref().address.as_ref());
+        let said = said.find(|one| one.get_ref().parse() == Ok(address));
+        let span = said.map(|one| one.span()).unwrap_or_default();
         let message = format!("{address} is the VIP of service {owner}");
         findings.push(Diagnostic::error(span, message, "a backend must be a server behind it"));
     }
 }
 
-fn weight(weight: Option<&Spanned<i64>>, findings: &mut Findings) -> u16 {
+fn weight(weight: Option<&Located<i64>>, findings: &mut Findings) -> u16 {
     let Some(weight) = weight else { return 1 };
     match u16::try_from(*weight.get_ref()) {
         Ok(valid) if valid > 0 => valid,
@@ -220,22 +205,23 @@ fn weight(weight: Option<&Spanned<i64>>, findings: &mut Findings) -> u16 {
 
 /// Who has which VIP. No two services may have one name or one VIP.
 fn owners<'a>(
-    services: &'a [schema::Service],
+    services: &'a [Located<schema::Service>],
     parsed: &[Option<Service>],
     findings: &mut Findings,
 ) -> Owners<'a> {
     let mut names = HashSet::new();
     let mut owners = Owners::new();
     for (service, parsed) in services.iter().zip(parsed) {
-        let name = service.name.get_ref().as_str();
-        if !names.insert(name) {
-            let message = format!("two services are named {name}");
-            findings.push(Diagnostic::error(service.name.span(), message, "rename one"));
+        let service = service.get_ref();
+        let (Some(name), Some(place)) = (&service.name, &service.vip) else { continue };
+        if !names.insert(name.get_ref()) {
+            let message = format!("two services are named {}", name.get_ref());
+            findings.push(Diagnostic::error(name.span(), message, "rename one"));
         }
         let Some(vip) = parsed.as_ref().map(|service| service.vip) else { continue };
-        if let Some(other) = owners.insert(vip.address, name) {
+        if let Some(other) = owners.insert(vip.address, name.get_ref()) {
             findings.push(Diagnostic::error(
-                service.vip.span(),
+                place.span(),
                 format!("VIP {vip} is that of service {other} already"),
                 "give each service its own address or port",
             ));

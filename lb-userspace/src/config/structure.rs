@@ -1,0 +1,97 @@
+//! From text to the file's structure, and everything that is not as it should be there.
+
+use std::{collections::HashSet, ops::Range};
+
+use serde::de::DeserializeOwned;
+use serde_spanned::Spanned;
+use toml::de::{DeTable, DeValue, Deserializer, Error};
+
+use super::diagnostics::{Diagnostic, Findings, LeftOut};
+
+/// Nobody reads more errors at once.
+const MOST_ERRORS: usize = 100;
+
+/// How like a known key a mistyped one must be, of 1, to be taken for it.
+const LIKENESS: f64 = 0.75;
+
+/// Reads what can be read. What cannot is left out, and a finding.
+pub(super) fn read<T: DeserializeOwned>(text: &str, findings: &mut Findings) -> Option<T> {
+    let (mut tree, errors) = DeTable::parse_recoverable(text);
+    findings.extend(errors.iter().map(finding));
+    let line = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+    let broken: HashSet<_> = findings.iter().map(|finding| line(finding.span.start)).collect();
+    while findings.len() < MOST_ERRORS {
+        let error = match T::deserialize(Deserializer::from(tree.clone())) {
+            Ok(value) => return Some(value),
+            Err(error) => error,
+        };
+        let place = error.span().unwrap_or_default();
+        let root = tree.span();
+        let left_out = leave_out(tree.get_mut(), &root, &place);
+        if !broken.contains(&line(place.start)) {
+            findings.push(Diagnostic { left_out: left_out.clone(), ..finding(&error) });
+        }
+        left_out?;
+    }
+    None
+}
+
+fn finding(error: &Error) -> Diagnostic {
+    let (message, expected) =
+        error.message().split_once(", expected ").unwrap_or((error.message(), ""));
+    let mut mend = match expected {
+        "" => String::new(),
+        expected => format!("expected {expected}"),
+    };
+    if let Some(meant) = meant(message, expected) {
+        mend = format!("did you mean `{meant}`? {mend}");
+    }
+    let message = message.replace("unknown field", "unknown key");
+    Diagnostic::error(error.span().unwrap_or_default(), message, mend)
+}
+
+/// Which of the words in backticks that are expected is most like the one that is not.
+fn meant<'a>(message: &str, expected: &'a str) -> Option<&'a str> {
+    let (_, said) = message.split_once("unknown ")?;
+    let said = said.split('`').nth(1)?;
+    let known = expected.split('`').skip(1).step_by(2);
+    let likeness = known.map(|word| (strsim::jaro_winkler(said, word), word));
+    let (likeness, word) = likeness.max_by(|a, b| a.0.total_cmp(&b.0))?;
+    (likeness > LIKENESS).then_some(word)
+}
+
+/// Takes the innermost key or value at a place out of a table.
+fn leave_out(
+    table: &mut DeTable<'_>,
+    owner: &Range<usize>,
+    place: &Range<usize>,
+) -> Option<LeftOut> {
+    for (_, value) in table.iter_mut() {
+        if let Some(found) = leave_out_of_value(value, place) {
+            return Some(found);
+        }
+    }
+    let is_it =
+        |key: &Spanned<_>, value: &Spanned<_>| key.span() == *place || value.span() == *place;
+    let (key, _) = table.iter().find(|(key, value)| is_it(key, value))?;
+    let key = key.get_ref().to_string();
+    table.remove(key.as_str());
+    Some(LeftOut { owner: owner.clone(), key })
+}
+
+fn leave_out_of_value(value: &mut Spanned<DeValue<'_>>, place: &Range<usize>) -> Option<LeftOut> {
+    let owner = value.span();
+    match value.get_mut() {
+        DeValue::Table(table) => leave_out(table, &owner, place),
+        DeValue::Array(array) => {
+            if let Some(found) = array.iter_mut().find_map(|one| leave_out_of_value(one, place)) {
+                return Some(found);
+            }
+            let all = array.len();
+            *array = array.iter().filter(|one| one.span() != *place).cloned().collect();
+            (array.len() < all).then_some(())?;
+            Some(LeftOut { owner, key: String::new() })
+        }
+        _ => None,
+    }
+}
