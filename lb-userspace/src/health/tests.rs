@@ -1,9 +1,5 @@
 use std::time::Duration;
 
-use nix::sys::{
-    resource::{UsageWho, getrusage},
-    time::TimeValLike as _,
-};
 use tokio::{net::TcpListener, time};
 
 use super::*;
@@ -65,44 +61,6 @@ async fn who_comes_back_to_a_shared_probe_is_told_again() {
     checker.remove_service("again");
     checker.set_service("again", vec![of("again")]);
     assert_eq!(next(&mut events).await, (Health::Up, address));
-}
-
-/// Run it alone and in release: `cargo test --release -p lb-userspace --lib ten_thousand --
-/// --ignored --nocapture`.
-#[tokio::test]
-#[ignore = "needs root, and measures for a quarter of a minute"]
-async fn ten_thousand_backends_cost_less_than_a_third_of_a_core() {
-    const TARGETS: u32 = 10_000;
-    const ROUNDS: u32 = 5;
-    let server = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
-    let port = server.local_addr().unwrap().port();
-    std::thread::spawn(move || server.incoming().for_each(drop));
-    let base = u32::from(std::net::Ipv4Addr::new(127, 1, 0, 0));
-    let place = |nth: u32| SocketAddr::from((std::net::Ipv4Addr::from(base + nth), port));
-    let targets = (0..TARGETS).map(|nth| target(place(nth), HealthCheck::default()));
-    let (events, mut told) = mpsc::channel(TARGETS as usize);
-    let mut checker = Checker::new(events);
-    checker.set_service("web", targets.collect());
-    for _ in 0..TARGETS {
-        assert_eq!(told.recv().await.map(|event| event.health), Some(Health::Up));
-    }
-    time::sleep(Duration::from_secs(2)).await;
-    let before = used();
-    time::sleep(HealthCheck::default().interval * ROUNDS).await;
-    let used = used().saturating_sub(before);
-    let share = used.as_secs_f64() / 10.0;
-    println!("{TARGETS} checks every 2 s: {:.1} % of a core", share * 100.0);
-    assert!(told.try_recv().is_err(), "nothing has changed");
-    assert!(cfg!(debug_assertions) || share < 0.3);
-}
-
-/// What this thread has used of a CPU.
-fn used() -> Duration {
-    let used = getrusage(UsageWho::RUSAGE_THREAD).unwrap();
-    let time = |of: nix::sys::time::TimeVal| {
-        Duration::from_micros(u64::try_from(of.num_microseconds()).unwrap())
-    };
-    time(used.user_time()) + time(used.system_time())
 }
 
 #[tokio::test]
