@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
@@ -31,7 +32,7 @@ pub enum Request {
 }
 
 /// The text of a configuration file.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Proposal {
     /// For people: where the text is from.
@@ -40,7 +41,7 @@ pub struct Proposal {
 }
 
 /// What a change does, or would do.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// Of the document: the present one, or the one that the change has made.
     pub version: u64,
@@ -51,7 +52,7 @@ pub struct Plan {
 }
 
 /// A version of the document.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VersionView {
     pub version: u64,
     pub at: Timestamp,
@@ -75,7 +76,7 @@ pub enum Change {
 }
 
 /// What of a backend to set; the rest stays.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -221,7 +222,7 @@ impl Refusal {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceView {
     pub name: String,
     pub vip: SocketAddr,
@@ -232,7 +233,7 @@ pub struct ServiceView {
     pub backends: Vec<BackendView>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct BackendView {
     pub address: SocketAddr,
     pub weight: u16,
@@ -253,7 +254,7 @@ pub struct BackendView {
     pub bytes_total: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     pub version: String,
     pub pid: u32,
@@ -267,7 +268,7 @@ pub struct Status {
     pub warnings: Vec<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct InterfaceView {
     pub name: String,
     pub ifindex: u32,
@@ -276,7 +277,7 @@ pub struct InterfaceView {
 }
 
 /// What has become of an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkState {
     Up,
@@ -287,7 +288,7 @@ pub enum LinkState {
 }
 
 /// How the program really runs on an interface.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InterfaceMode {
     Native,
@@ -297,7 +298,7 @@ pub enum InterfaceMode {
 }
 
 /// The flow table, in connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FlowsView {
     pub capacity: u64,
     /// Bytes of memory that the table takes, however many connections there are.
@@ -309,7 +310,7 @@ pub struct FlowsView {
     pub closed: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stats {
     /// When these were read.
     pub at: Timestamp,
@@ -320,7 +321,7 @@ pub struct Stats {
 }
 
 /// Frames that met one end.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VerdictView {
     pub verdict: String,
     pub reason: String,
@@ -328,7 +329,7 @@ pub struct VerdictView {
     pub bytes: u64,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServiceStats {
     pub name: String,
     pub vip: SocketAddr,
@@ -336,7 +337,7 @@ pub struct ServiceStats {
 }
 
 /// "In" is from clients, "out" is to clients; bytes are IP bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackendStats {
     pub address: SocketAddr,
     pub connections: u64,

@@ -1,6 +1,7 @@
 //! What an operator wants: services, their backends and how those are checked. No aya, no I/O.
 
 use std::{
+    borrow::Cow,
     collections::HashMap,
     fmt,
     net::{IpAddr, SocketAddr},
@@ -10,7 +11,7 @@ use std::{
 
 use jiff::Timestamp;
 use lb_common::schedule;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// Transport protocol of a service.
@@ -322,9 +323,7 @@ pub enum OnDown {
 }
 
 /// 0 to 100, written as in `30%`.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Percent(u8);
 
@@ -348,6 +347,20 @@ impl TryFrom<String> for Percent {
         let number = text.strip_suffix('%').map(str::trim_end).and_then(|text| text.parse().ok());
         let valid = number.filter(|number| *number <= 100).map(Self);
         valid.ok_or_else(|| format!("`{text}` is no share: write 0% to 100%, as in \"30%\""))
+    }
+}
+
+impl JsonSchema for Percent {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Percent".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "percent", "pattern": "^[0-9]{1,3} *%$" })
     }
 }
 

@@ -68,10 +68,19 @@ impl Balancer {
     /// If it does not.
     #[must_use]
     pub fn start(bed: &Bed, text: &str) -> Self {
+        Self::start_by(bed, text, Command::new(BINARY))
+    }
+
+    /// Starts the daemon by a command that takes its arguments.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer.
+    #[must_use]
+    pub fn start_by(bed: &Bed, text: &str, mut command: Command) -> Self {
         let file = bed.directory().join("xdplb.toml");
         fs::write(&file, text).expect("written");
         let log = fs::File::options().create(true).append(true).open(bed.directory().join("log"));
-        let mut command = Command::new(BINARY);
         command.arg("run").arg("-c").arg(&file).stdin(Stdio::null()).stderr(log.expect("a log"));
         let process = bed.balancer().spawn(&mut command).expect("started");
         let balancer = Self { process, file, socket: socket(bed) };

@@ -4,8 +4,10 @@ mod bench;
 mod build;
 mod ci;
 mod demo;
+mod docs;
 mod exec;
 mod objects;
+mod package;
 mod setup;
 mod test;
 mod workspace;
@@ -25,6 +27,10 @@ enum Verb {
     /// Run every test that this user may run
     Test,
     Bench(bench::Arguments),
+    /// Write the references in `docs/` anew, from the code
+    Docs,
+    /// Make a Debian package, `target/debian/xdplb.deb`
+    Package,
     /// Compare the eBPF objects with their sources, check format, lints and dependencies
     Ci,
 }
@@ -46,6 +52,8 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Test => test::run(),
         Verb::Bench(arguments) => bench::run(&arguments),
+        Verb::Docs => docs::run(),
+        Verb::Package => package::run(),
         Verb::Ci => ci::run(),
     }
 }

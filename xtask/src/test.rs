@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    build, exec,
+    build, exec, package,
     setup::{self, Group},
     workspace,
 };
@@ -19,5 +19,6 @@ pub(crate) fn run() -> Result<()> {
         println!("SKIPPED: every test above that is \"ignored, needs root\"");
         return Ok(());
     }
+    package::make()?;
     exec::run(workspace::cargo().args(["test", "--", "--ignored", "--test-threads=1"]))
 }

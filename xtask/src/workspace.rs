@@ -24,6 +24,11 @@ pub(crate) fn xdplb() -> Result<PathBuf> {
     Ok(target()?.join("release/xdplb"))
 }
 
+/// What the release binary writes of itself.
+pub(crate) fn documents() -> Result<PathBuf> {
+    Ok(target()?.join("release/documents"))
+}
+
 /// The cargo that runs us, in the workspace.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, mem, ops::ControlFlow};
 
+use aide::{OperationOutput, generate::GenContext, openapi};
 use axum::{
     Json,
     body::{Body, Bytes},
@@ -12,9 +13,9 @@ use axum::{
 use futures_util::stream;
 use tokio::{sync::mpsc, task::spawn_blocking};
 
-use super::{Problem, extract::Query};
+use super::{Problem, described::of_media_type, extract::Query};
 use crate::{
-    connections::{Counts, Filter, Listing},
+    connections::{Connection, Counts, Filter, Listing},
     control::Handle,
 };
 
@@ -27,10 +28,32 @@ const CHUNK: usize = 64 << 10;
 /// Chunks that wait for the reader, at most.
 const BACKLOG: usize = 8;
 
+/// A connection a line.
+pub(super) struct Lines(Body);
+
+impl IntoResponse for Lines {
+    fn into_response(self) -> Response {
+        ([(CONTENT_TYPE, NDJSON)], self.0).into_response()
+    }
+}
+
+impl OperationOutput for Lines {
+    type Inner = Connection;
+
+    fn inferred_responses(
+        context: &mut GenContext,
+        operation: &mut openapi::Operation,
+    ) -> Vec<(Option<u16>, openapi::Response)> {
+        let response = Json::<Connection>::operation_response(context, operation);
+        let lines = response.map(|response| (Some(200), of_media_type(response, NDJSON)));
+        lines.into_iter().collect()
+    }
+}
+
 pub(super) async fn list(
     State(handle): State<Handle>,
     Query(filter): Query<Filter>,
-) -> Result<Response, Problem> {
+) -> Result<Lines, Problem> {
     let listing = handle.connections().await?;
     let (sender, receiver) = mpsc::channel(BACKLOG);
     spawn_blocking(move || send(&listing, &filter, &sender));
@@ -38,7 +61,7 @@ pub(super) async fn list(
         let chunk = receiver.recv().await?;
         Some((Ok::<Bytes, Infallible>(chunk), receiver))
     });
-    Ok(([(CONTENT_TYPE, NDJSON)], Body::from_stream(chunks)).into_response())
+    Ok(Lines(Body::from_stream(chunks)))
 }
 
 /// Sends until all is told, or nobody listens any more.

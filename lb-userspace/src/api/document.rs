@@ -4,6 +4,7 @@ use axum::{
     Json,
     extract::{ConnectInfo, State},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -14,12 +15,18 @@ use super::{
 use crate::control::{Handle, Plan, Proposal, VersionView};
 
 /// The body of a rollback.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
     /// The one before the present one if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
+}
+
+/// What a path names.
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct OfVersion {
+    version: u64,
 }
 
 pub(super) async fn plan(
@@ -45,9 +52,9 @@ pub(super) async fn history(
 
 pub(super) async fn version(
     State(handle): State<Handle>,
-    Path(number): Path<u64>,
+    Path(OfVersion { version }): Path<OfVersion>,
 ) -> Result<Json<Plan>, Problem> {
-    Ok(Json(handle.version(number).await?))
+    Ok(Json(handle.version(version).await?))
 }
 
 pub(super) async fn rollback(

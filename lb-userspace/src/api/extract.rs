@@ -1,5 +1,6 @@
 //! What requests bring. What is not understood is answered by a problem document.
 
+use aide::{OperationInput, generate::GenContext, openapi::Operation};
 use axum::{
     Json,
     extract::{
@@ -8,6 +9,8 @@ use axum::{
     },
     http::request::Parts,
 };
+
+use schemars::JsonSchema;
 
 use super::Problem;
 
@@ -62,5 +65,23 @@ where
             Ok(extract::Query(asked)) => Ok(Self(asked)),
             Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
         }
+    }
+}
+
+impl<T: JsonSchema> OperationInput for Body<T> {
+    fn operation_input(context: &mut GenContext, operation: &mut Operation) {
+        Json::<T>::operation_input(context, operation);
+    }
+}
+
+impl<T: JsonSchema> OperationInput for Path<T> {
+    fn operation_input(context: &mut GenContext, operation: &mut Operation) {
+        extract::Path::<T>::operation_input(context, operation);
+    }
+}
+
+impl<T: JsonSchema> OperationInput for Query<T> {
+    fn operation_input(context: &mut GenContext, operation: &mut Operation) {
+        extract::Query::<T>::operation_input(context, operation);
     }
 }

@@ -2,19 +2,22 @@
 
 mod client;
 mod connections;
+mod described;
 mod document;
 mod extract;
 mod peer;
 mod problem;
 mod routes;
+mod tables;
 
 use std::{
     fs, io,
-    os::unix::fs::{FileTypeExt as _, PermissionsExt as _},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use nix::unistd::{Group, chown};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::watch,
@@ -22,6 +25,7 @@ use tokio::{
 
 pub use self::{
     client::{Client, ClientError, Lines},
+    described::description,
     document::Target,
     problem::Problem,
     routes::NewBackend,
@@ -30,6 +34,8 @@ use crate::control::Handle;
 
 /// Read and write for root and the socket's group.
 const PERMISSIONS: u32 = 0o660;
+
+const GROUP: &str = "xdplb";
 
 /// A socket to be served.
 #[derive(Debug)]
@@ -63,9 +69,22 @@ pub async fn listen(path: &Path) -> Result<Listener> {
     let socket =
         UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))?;
     let file = SocketFile(path.to_owned());
+    share(path);
     fs::set_permissions(path, fs::Permissions::from_mode(PERMISSIONS))
         .with_context(|| format!("cannot set the permissions of {}", path.display()))?;
     Ok(Listener { socket, file })
+}
+
+/// Gives the socket to the group whose members may use it, if there is one.
+fn share(path: &Path) {
+    let Ok(Some(group)) = Group::from_name(GROUP) else { return };
+    let is_theirs = fs::metadata(path).is_ok_and(|socket| socket.gid() == group.gid.as_raw());
+    if is_theirs {
+        return;
+    }
+    if let Err(error) = chown(path, None, Some(group.gid)) {
+        log::warn!("cannot give {} to group {GROUP}: {error}", path.display());
+    }
 }
 
 fn remove_stale(path: &Path) -> Result<()> {

@@ -1,17 +1,21 @@
 //! Errors of the API: RFC 9457.
 
+use aide::{OperationOutput, generate::GenContext, openapi};
 use axum::{
     Json,
     http::{HeaderValue, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::described::of_media_type;
 use crate::control::Refusal;
 
-const MEDIA_TYPE: HeaderValue = HeaderValue::from_static("application/problem+json");
+const MEDIA_TYPE: &str = "application/problem+json";
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Why a request was not carried out: RFC 9457.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     pub r#type: String,
     pub title: String,
@@ -46,6 +50,19 @@ impl From<Refusal> for Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        (status, [(CONTENT_TYPE, MEDIA_TYPE)], Json(self)).into_response()
+        (status, [(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))], Json(self)).into_response()
+    }
+}
+
+impl OperationOutput for Problem {
+    type Inner = Self;
+
+    fn inferred_responses(
+        context: &mut GenContext,
+        operation: &mut openapi::Operation,
+    ) -> Vec<(Option<u16>, openapi::Response)> {
+        let response = Json::<Self>::operation_response(context, operation);
+        let problem = response.map(|response| (None, of_media_type(response, MEDIA_TYPE)));
+        problem.into_iter().collect()
     }
 }

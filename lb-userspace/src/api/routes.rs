@@ -2,21 +2,32 @@
 
 use std::net::SocketAddr;
 
+use aide::{
+    axum::{
+        ApiRouter,
+        routing::{get_with, patch_with, post_with},
+    },
+    transform::TransformOperation,
+};
 use axum::{
     Json, Router,
     extract::{ConnectInfo, DefaultBodyLimit, State},
     http::StatusCode,
-    routing::{get, patch, post},
+    response::NoContent,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Problem, connections, document,
+    Problem, connections,
+    described::{Created, routes_with_description},
+    document,
     extract::{Body, Path},
     peer::Peer,
+    tables::{NewService, ServiceChanges},
 };
 use crate::{
-    control::{Change, Handle, Keys, ServiceView, Settings, Stats, Status},
+    control::{Change, Handle, ServiceView, Settings, Stats, Status},
     model::{Admin, Backend},
 };
 
@@ -24,7 +35,7 @@ use crate::{
 const LARGEST_BODY: usize = 256 << 20;
 
 /// The body that adds a backend.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewBackend {
     pub address: SocketAddr,
@@ -34,27 +45,63 @@ pub struct NewBackend {
     pub backup: bool,
 }
 
+/// What a path names.
+#[derive(Deserialize, JsonSchema)]
+struct OfService {
+    name: String,
+}
+
+/// What a path names.
+#[derive(Deserialize, JsonSchema)]
+struct OfBackend {
+    name: String,
+    /// `ADDRESS:PORT`.
+    address: SocketAddr,
+}
+
 pub(super) fn router(handle: Handle) -> Router {
-    Router::new()
-        .route("/v1/status", get(status))
-        .route("/v1/stats", get(stats))
-        .route("/v1/connections", get(connections::list))
-        .route("/v1/connections/count", get(connections::count))
-        .route("/v1/plan", post(document::plan))
-        .route("/v1/apply", post(document::apply))
-        .route("/v1/history", get(document::history))
-        .route("/v1/history/{version}", get(document::version))
-        .route("/v1/rollback", post(document::rollback))
-        .route("/v1/services", get(services).post(add_service))
-        .route("/v1/services/{name}", get(service).patch(set_service).delete(remove_service))
-        .route("/v1/services/{name}/backends", post(add_backend))
-        .route("/v1/services/{name}/backends/{address}", patch(set_backend).delete(remove_backend))
+    routes_with_description()
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
         })
         .with_state(handle)
+}
+
+#[rustfmt::skip]
+pub(super) fn routes() -> ApiRouter<Handle> {
+    ApiRouter::new()
+        .api_route("/v1/status", get_with(status, says("The daemon, its interfaces, table fill and warnings")))
+        .api_route("/v1/stats", get_with(stats, says("Packets by verdict and reason, traffic by backend")))
+        .api_route("/v1/connections", get_with(connections::list, says("Connections, a line each")))
+        .api_route("/v1/connections/count", get_with(connections::count, says("How many connections there are")))
+        .api_route("/v1/plan", post_with(document::plan, says("What a configuration file would change")))
+        .api_route("/v1/apply", post_with(document::apply, says("Make everything as a configuration file says")))
+        .api_route("/v1/history", get_with(document::history, says("Who has changed what, the newest first")))
+        .api_route("/v1/history/{version}", get_with(document::version, says("What a version has changed")))
+        .api_route("/v1/rollback", post_with(document::rollback, says("Go back to a former version")))
+        .api_route(
+            "/v1/services",
+            get_with(services, says("All services with their backends"))
+                .post_with(add_service, says("Add a service")),
+        )
+        .api_route(
+            "/v1/services/{name}",
+            get_with(service, says("A service with its backends"))
+                .patch_with(set_service, says("Change a service's settings; the others stay"))
+                .delete_with(remove_service, says("Remove a service; its connections go on")),
+        )
+        .api_route("/v1/services/{name}/backends", post_with(add_backend, says("Add a backend")))
+        .api_route(
+            "/v1/services/{name}/backends/{address}",
+            patch_with(set_backend, says("Change, drain, enable or disable a backend"))
+                .delete_with(remove_backend, says("Remove a backend; its connections go on")),
+        )
+}
+
+fn says(summary: &'static str) -> impl FnOnce(TransformOperation<'_>) -> TransformOperation<'_> {
+    move |operation| operation.summary(summary)
 }
 
 async fn status(State(handle): State<Handle>) -> Result<Json<Status>, Problem> {
@@ -71,7 +118,7 @@ async fn services(State(handle): State<Handle>) -> Result<Json<Vec<ServiceView>>
 
 async fn service(
     State(handle): State<Handle>,
-    Path(name): Path<String>,
+    Path(OfService { name }): Path<OfService>,
 ) -> Result<Json<ServiceView>, Problem> {
     let services = handle.services().await?;
     let found = services.into_iter().find(|service| service.name == name);
@@ -79,25 +126,23 @@ async fn service(
     Ok(Json(found.ok_or_else(missing)?))
 }
 
-/// The body is a table `[[service]]` of the file, in JSON.
 async fn add_service(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Body(mut keys): Body<Keys>,
-) -> Result<(StatusCode, Json<Option<ServiceView>>), Problem> {
+    Body(NewService(mut keys)): Body<NewService>,
+) -> Result<Created<Option<ServiceView>>, Problem> {
     let name = keys.remove("name").and_then(|name| name.as_str().map(ToOwned::to_owned));
     let missing = || Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the service has no `name`");
     let name = name.ok_or_else(missing)?;
     let added = handle.change(Change::AddService { name, keys }, peer.to_string()).await?;
-    Ok((StatusCode::CREATED, Json(added)))
+    Ok(Created(added))
 }
 
-/// The body has the keys of a table `[[service]]` of the file that are to change, in JSON.
 async fn set_service(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Path(name): Path<String>,
-    Body(keys): Body<Keys>,
+    Path(OfService { name }): Path<OfService>,
+    Body(ServiceChanges(keys)): Body<ServiceChanges>,
 ) -> Result<Json<Option<ServiceView>>, Problem> {
     Ok(Json(handle.change(Change::SetService { name, keys }, peer.to_string()).await?))
 }
@@ -105,28 +150,28 @@ async fn set_service(
 async fn remove_service(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Path(name): Path<String>,
-) -> Result<StatusCode, Problem> {
+    Path(OfService { name }): Path<OfService>,
+) -> Result<NoContent, Problem> {
     handle.change(Change::RemoveService { name }, peer.to_string()).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(NoContent)
 }
 
 async fn add_backend(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Path(service): Path<String>,
+    Path(OfService { name: service }): Path<OfService>,
     Body(new): Body<NewBackend>,
-) -> Result<(StatusCode, Json<Option<ServiceView>>), Problem> {
+) -> Result<Created<Option<ServiceView>>, Problem> {
     let NewBackend { address, weight, backup } = new;
     let backend = Backend { address, weight, backup, admin: Admin::Enabled, drain_until: None };
     let change = Change::AddBackend { service, backend };
-    Ok((StatusCode::CREATED, Json(handle.change(change, peer.to_string()).await?)))
+    Ok(Created(handle.change(change, peer.to_string()).await?))
 }
 
 async fn set_backend(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Path((service, address)): Path<(String, SocketAddr)>,
+    Path(OfBackend { name: service, address }): Path<OfBackend>,
     Body(settings): Body<Settings>,
 ) -> Result<Json<Option<ServiceView>>, Problem> {
     let change = Change::SetBackend { service, address, settings };
@@ -136,7 +181,7 @@ async fn set_backend(
 async fn remove_backend(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Path((service, address)): Path<(String, SocketAddr)>,
+    Path(OfBackend { name: service, address }): Path<OfBackend>,
 ) -> Result<Json<Option<ServiceView>>, Problem> {
     let change = Change::RemoveBackend { service, address };
     Ok(Json(handle.change(change, peer.to_string()).await?))

@@ -4,6 +4,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request, Response, body::Bytes, client::conn::http1::handshake};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
     net::UnixStream,
@@ -244,4 +245,34 @@ async fn only_a_socket_that_nobody_answers_at_is_replaced() {
     let error = listen(&file).await.expect_err("not a socket");
     assert!(format!("{error:#}").contains("it is not a socket"), "{error:#}");
     assert_eq!(fs::read_to_string(&file).expect("still there"), "precious");
+}
+
+/// Every answer to a GET is what the description says of it.
+#[tokio::test]
+async fn answers_are_as_they_are_described() {
+    let bed = Bed::new().await;
+    let described = bed.send(Method::GET, "/v1/openapi.json", "").await;
+    let described: Value = serde_json::from_slice(described.body()).expect("JSON");
+    assert!(described["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
+    let paths = described["paths"].as_object().expect("paths");
+    assert!(paths.len() >= 12, "{paths:?}");
+    for (path, status) in [
+        ("/v1/services", 200),
+        ("/v1/services/{name}", 200),
+        ("/v1/stats", 500),
+        ("/v1/status", 500),
+    ] {
+        let answer = bed.send(Method::GET, &path.replace("{name}", "web"), "").await;
+        assert_eq!(answer.status(), status, "{path}");
+        let (status, media) = match status {
+            200 => ("200", "application/json"),
+            _ => ("default", "application/problem+json"),
+        };
+        let mut schema =
+            paths[path]["get"]["responses"][status]["content"][media]["schema"].clone();
+        schema["components"] = described["components"].clone();
+        let validator = jsonschema::validator_for(&schema).expect("a schema");
+        let body: Value = serde_json::from_slice(answer.body()).expect("JSON");
+        validator.validate(&body).unwrap_or_else(|error| panic!("{path}: {error} in {body}"));
+    }
 }

@@ -43,8 +43,11 @@ pub(super) enum Verb {
     /// Check a configuration file: 0 if it is good, 2 if it is invalid, 4 if there are warnings.
     Check {
         /// The configuration file.
-        #[arg(short, long, value_name = "FILE")]
-        config: PathBuf,
+        #[arg(short, long, value_name = "FILE", required_unless_present = "schema")]
+        config: Option<PathBuf>,
+        /// Print the JSON Schema of configuration files instead, for editors.
+        #[arg(long, conflicts_with = "config")]
+        schema: bool,
     },
     /// Take the program off interfaces, or off all: the only way packets stop. Stop the daemon
     /// first.
@@ -127,8 +130,14 @@ pub(super) enum Verb {
     Respond { name: String, address: SocketAddr },
     /// Print completions for a shell.
     Completions { shell: Shell },
-    /// Print the manual page.
-    Man,
+    /// Print a manual page: `man`, `man backend drain`, or `man xdplb.toml` for the configuration.
+    Man {
+        /// A verb.
+        verb: Vec<String>,
+    },
+    /// Write all that is generated from the code: references, manual pages, completions.
+    #[command(hide = true)]
+    Documents { directory: PathBuf },
 }
 
 #[derive(Debug, Subcommand)]

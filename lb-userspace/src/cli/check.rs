@@ -9,7 +9,7 @@ use super::{
     output::{print_error, print_line},
 };
 use crate::{
-    config,
+    config::{self, reference},
     dataplane::{map_bytes, megabytes},
 };
 
@@ -31,4 +31,9 @@ pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
     let (services, backends) = (limits.services, limits.backends);
     print_line(&format!("maps: {services} services, {backends} backends, {size} MB"))?;
     Ok(if loaded.warnings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+}
+
+pub(super) fn schema() -> Result<ExitCode, Failure> {
+    print_line(&format!("{:#}", reference::schema()?))?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -42,7 +42,10 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
     let client = Client::new(cli.socket);
     match cli.verb {
         Verb::Run { config, check: false } => run::run(config).await,
-        Verb::Run { config, check: true } | Verb::Check { config } => check::check(&config),
+        Verb::Run { config, check: true } | Verb::Check { config: Some(config), .. } => {
+            check::check(&config)
+        }
+        Verb::Check { config: None, .. } => check::schema(),
         Verb::Detach { interfaces, bpffs } => detach::detach(&bpffs, &interfaces),
         Verb::Status { output } => status::status(&client, output).await,
         Verb::Stats { output, rate } => stats::stats(&client, output, rate).await,
@@ -58,8 +61,9 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
             demo::respond(&name, address).await?;
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Completions { shell } => documents::completions(shell),
-        Verb::Man => documents::man(),
+        Verb::Completions { shell } => documents::print_completions(shell),
+        Verb::Man { verb } => documents::print_manual(&verb),
+        Verb::Documents { directory } => documents::write(&directory),
     }
 }
 

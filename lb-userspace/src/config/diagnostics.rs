@@ -1,6 +1,6 @@
 //! What is wrong with a configuration: file, line, column, the text itself, and the mend.
 
-use std::{fmt, ops::Range};
+use std::{fmt, io, ops::Range, path::Path};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
@@ -64,6 +64,11 @@ impl Diagnostic {
 }
 
 impl Diagnostics {
+    /// Of a file that has no text to show.
+    pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
+        Self(format!("error: cannot read {}: {error}", path.display()))
+    }
+
     pub(super) fn new(source: &Source, diagnostics: &[Diagnostic]) -> Self {
         let rendered: Vec<_> = diagnostics.iter().map(|one| one.render(source)).collect();
         Self(rendered.join("\n\n"))

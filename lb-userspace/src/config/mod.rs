@@ -3,6 +3,7 @@
 mod diagnostics;
 mod located;
 mod parse;
+pub mod reference;
 mod schema;
 mod structure;
 mod validate;
@@ -14,7 +15,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use lb_common::limits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
@@ -117,8 +118,7 @@ struct Spans {
 
 /// Reads a configuration file. The error of an invalid one shows all that is wrong with it.
 pub fn load(path: &Path) -> Result<Loaded> {
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = fs::read_to_string(path).map_err(|error| Diagnostics::unreadable(path, &error))?;
     read(path.display().to_string(), text)
 }
 

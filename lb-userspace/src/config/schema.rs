@@ -128,6 +128,7 @@ pub(super) struct Health {
     pub(super) interval: Option<Located<Period>>,
     /// The same while the health may be about to change.
     pub(super) fast_interval: Option<Located<Period>>,
+    /// How long one check may take.
     pub(super) timeout: Option<Located<Period>>,
     /// Successes in a row that bring a backend back.
     pub(super) rise: Option<Located<u32>>,
@@ -147,7 +148,7 @@ pub(super) struct Health {
     pub(super) status: Option<Located<String>>,
     /// HTTP: a regular expression that the body must match; send-expect: that the answer must.
     pub(super) expect: Option<Located<String>>,
-    /// send-expect: what to send, with escapes as in 'PING\\r\\n'.
+    /// send-expect: what to send, with escapes as in `'PING\r\n'`.
     pub(super) send: Option<Located<String>>,
     /// TLS: whether the certificate must be valid; it must if this is left out.
     pub(super) verify: Option<Located<bool>>,
@@ -168,9 +169,13 @@ pub(super) struct Health {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Idle {
+    /// Before the handshake has ended.
     pub(super) half_open: Option<Located<Period>>,
+    /// Between the handshake and the first FIN. More than the two hours of TCP keepalive.
     pub(super) established: Option<Located<Period>>,
+    /// When one side has said that it sends no more.
     pub(super) closing: Option<Located<Period>>,
+    /// When both have, or one has reset.
     pub(super) closed: Option<Located<Period>>,
 }
 

@@ -2,7 +2,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{Loaded, Source, XdpMode, parse};
+use super::{Diagnostics, Loaded, Source, XdpMode, parse, reference};
 use crate::model::{HealthCheck, Probe, Timeouts};
 
 const SERVICE: &str = "[[service]]\nname = \"web\"\nvip = \"203.0.113.10:80\"\n";
@@ -284,6 +284,45 @@ fn errors_of_syntax_structure_and_meaning_are_shown_together() {
     for (place, message) in expected {
         assert_shows(&shown, place, message, "");
     }
+}
+
+fn as_json(text: &str) -> serde_json::Value {
+    serde_json::to_value(toml::from_str::<toml::Table>(text).expect("TOML")).expect("JSON")
+}
+
+#[test]
+fn the_schema_knows_what_is_a_configuration() {
+    let schema = jsonschema::validator_for(&reference::schema().expect("made")).expect("a schema");
+    assert!(schema.is_valid(&as_json(VALID)), "{:?}", schema.validate(&as_json(VALID)));
+    for (wrong, by) in [
+        ("interval = \"5s\"", "intervall = \"5s\""),
+        ("weight = 2", "weight = \"2\""),
+        ("name = \"web\"", ""),
+        ("[defaults.health]", "[defaults.health]\ntype = \"tpc\""),
+    ] {
+        let text = VALID.replace(wrong, by);
+        assert!(!schema.is_valid(&as_json(&text)), "{text}");
+    }
+}
+
+/// What the package brings, with its examples no longer commented out.
+#[test]
+fn the_packages_configuration_is_good() {
+    let packaged = include_str!("../../../packaging/xdplb.toml");
+    let used = |line: &str| match line.strip_prefix('#') {
+        Some(example) if !example.starts_with(' ') => format!("{example}\n"),
+        _ => format!("{line}\n"),
+    };
+    for text in [packaged.to_owned(), packaged.lines().map(used).collect()] {
+        assert_eq!(read(&text).expect("good").warnings, []);
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_invalid() {
+    let error = super::load("/nowhere/xdplb.toml".as_ref()).expect_err("there is none");
+    assert!(error.is::<Diagnostics>(), "{error:?}");
+    assert!(error.to_string().contains("cannot read /nowhere/xdplb.toml: No such file"), "{error}");
 }
 
 #[test]

@@ -6,24 +6,29 @@ use std::{
 };
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ConnectionState;
 
 /// Which connections are wanted: those that everything here holds for.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<SocketAddr>,
+    /// An address, an address and its port, or a network.
+    #[schemars(with = "Option<String>")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientFilter>,
-    /// Any of these; all if there are none.
+    /// Any of these, with commas between; all if there are none.
+    #[schemars(with = "Option<String>")]
     #[serde(with = "words", skip_serializing_if = "Vec::is_empty")]
     pub state: Vec<ConnectionState>,
     /// Idle for longer than this.
+    #[schemars(with = "Option<String>")]
     #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     pub idle_over: Option<Duration>,
     /// No more than so many.

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 
 use clap::ValueEnum;
 use lb_common::flow::State;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -15,7 +16,7 @@ pub use self::{
 };
 
 /// A connection of the flow table.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Connection {
     /// Nothing if no service has the backend any more.
     pub service: Option<String>,
@@ -33,7 +34,7 @@ pub struct Connection {
 }
 
 /// How far a connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConnectionState {
     /// The handshake has not ended.
@@ -57,7 +58,7 @@ impl From<State> for ConnectionState {
 }
 
 /// How many connections there are.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     pub total: u64,
     pub half_open: u64,

@@ -12,6 +12,7 @@ mod requests;
 mod service;
 mod sources;
 mod state;
+mod supervisor;
 mod views;
 mod walks;
 
@@ -29,6 +30,7 @@ use self::{
     interfaces::Interface,
     memory::Memory,
     state::State,
+    supervisor::Watchdog,
     walks::{Walk, Walks},
 };
 use crate::{
@@ -72,6 +74,7 @@ struct Inputs {
     health: mpsc::Receiver<HealthEvent>,
     network: mpsc::Receiver<NetworkEvent>,
     walked: mpsc::Receiver<Walk>,
+    watchdog: Watchdog,
     /// When to look after the interfaces.
     upkeep: Interval,
     reload: Signal,
@@ -90,6 +93,7 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut inputs = Inputs {
         requests,
+        watchdog: Watchdog::new(),
         upkeep,
         walked,
         health,
@@ -104,11 +108,10 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     let mut daemon = Daemon::start(loaded, file, checker, neighbours, walks).await?;
     let (stopping, stopped) = watch::channel(());
     let server = tokio::spawn(api::serve(listener, handle, stopped));
-    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        log::debug!("systemd was not told that the daemon is ready: {error}");
-    }
+    supervisor::is_ready();
     log::info!("ready");
     daemon.serve(&mut inputs).await;
+    supervisor::is_stopping();
     daemon.memory.close(&daemon.state);
     drop(stopping);
     server.await.context("the API server has failed")??;
@@ -209,6 +212,7 @@ impl Daemon {
         loop {
             tokio::select! {
                 biased;
+                () = inputs.watchdog.due() => supervisor::is_alive(),
                 _ = inputs.stop.recv() => return,
                 _ = inputs.interrupt.recv() => return,
                 _ = inputs.reload.recv() => self.reload().await,

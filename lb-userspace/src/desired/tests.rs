@@ -64,8 +64,8 @@ fn a_plan_says_what_comes_changes_and_goes() {
         told(&Document::default(), &document),
         [
             "+ web: 203.0.113.10:80",
-            "+ web: 10.0.0.11:80: admin enabled, backup false, weight 1",
-            "+ web: 10.0.0.12:80: admin enabled, backup false, weight 1",
+            "+ web: 10.0.0.11:80: weight 1, backup false, admin enabled",
+            "+ web: 10.0.0.12:80: weight 1, backup false, admin enabled",
         ]
     );
     let five = Settings { weight: Some(5), ..Settings::default() };

@@ -1,7 +1,7 @@
 //! bpf-linker, built against the LLVM of Debian's rustc.
 
 use std::{
-    env, fs,
+    fs,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use super::tools;
 use crate::{exec, workspace};
 
 const VERSION: &str = "0.13.0";
@@ -17,7 +18,9 @@ const VERSION: &str = "0.13.0";
 pub(super) const LLVM: u32 = 22;
 
 pub(super) fn is_installed() -> Result<bool> {
-    let Ok(version) = exec::output(Command::new(binary()?).arg("--version")) else {
+    let Ok(version) =
+        exec::output(Command::new(tools::directory()?.join("bpf-linker")).arg("--version"))
+    else {
         return Ok(false);
     };
     Ok(version.trim() == format!("bpf-linker {VERSION}"))
@@ -25,7 +28,7 @@ pub(super) fn is_installed() -> Result<bool> {
 
 /// Builds the linker, after saying so.
 pub(super) fn install() -> Result<()> {
-    let prefix = prefix()?;
+    let prefix = tools::prefix()?;
     println!("Building bpf-linker {VERSION} in {}", prefix.display());
     let llvm = llvm_prefix(&prefix)?;
     exec::run(
@@ -38,24 +41,6 @@ pub(super) fn install() -> Result<()> {
             .env("LLVM_PREFIX", llvm)
             .env("CARGO_PROFILE_RELEASE_DEBUG", "0"),
     )
-}
-
-/// The directory of the linker's binary.
-pub(super) fn directory() -> Result<PathBuf> {
-    Ok(prefix()?.join("bin"))
-}
-
-fn binary() -> Result<PathBuf> {
-    Ok(directory()?.join("bpf-linker"))
-}
-
-/// A place that outlasts the workspace: the linker loads LLVM by a path below it.
-fn prefix() -> Result<PathBuf> {
-    let cache = match env::var_os("XDG_CACHE_HOME") {
-        Some(cache) => PathBuf::from(cache),
-        None => env::home_dir().context("no home directory: set HOME")?.join(".cache"),
-    };
-    Ok(cache.join("xdplb"))
 }
 
 /// Makes what the linker's build takes for LLVM's own prefix, so that Debian's development

@@ -3,8 +3,10 @@
 mod apt;
 mod linker;
 mod nightly;
+pub(crate) mod packager;
 mod programs;
 pub(crate) mod toolchain;
+mod tools;
 
 use anyhow::{Result, bail};
 use clap::ValueEnum;

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{apt, linker, nightly};
+use super::{apt, linker, nightly, tools};
 use crate::{exec, workspace};
 
 pub(crate) const TARGET: &str = "bpfel-unknown-none";
@@ -94,7 +94,7 @@ fn pinned_cargo(verb: &str, programs: &[String]) -> Result<Command> {
     let mut command = Command::new("/usr/bin/cargo");
     command
         .arg(verb)
-        .env("PATH", exec::path_after(&[Path::new("/usr/bin"), &linker::directory()?])?)
+        .env("PATH", exec::path_after(&[Path::new("/usr/bin"), &tools::directory()?])?)
         .env("RUSTC", "/usr/bin/rustc")
         // The crates whose unstable features a stable rustc lets pass. "1" would also make them
         // ask for the sources of `core`.

@@ -1,0 +1,81 @@
+//! What the API can be asked, as an `OpenAPI` document that its own routes give.
+
+use aide::{
+    OperationOutput,
+    generate::{self, GenContext},
+    openapi::{Info, OpenApi, Operation, Response},
+};
+use axum::{
+    Json, Router,
+    http::StatusCode,
+    response::{self, IntoResponse},
+    routing::get,
+};
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::routes;
+use crate::control::Handle;
+
+const PATH: &str = "/v1/openapi.json";
+
+/// What has been made.
+pub(super) struct Created<T>(pub(super) T);
+
+impl<T: Serialize> IntoResponse for Created<T> {
+    fn into_response(self) -> response::Response {
+        (StatusCode::CREATED, Json(self.0)).into_response()
+    }
+}
+
+impl<T: JsonSchema> OperationOutput for Created<T> {
+    type Inner = T;
+
+    fn inferred_responses(
+        context: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Vec<(Option<u16>, Response)> {
+        let response = Json::<T>::operation_response(context, operation);
+        response
+            .map(|response| (Some(StatusCode::CREATED.as_u16()), response))
+            .into_iter()
+            .collect()
+    }
+}
+
+/// The response with its content under another media type.
+pub(super) fn of_media_type(mut response: Response, media_type: &str) -> Response {
+    response.content =
+        response.content.into_values().map(|content| (media_type.to_owned(), content)).collect();
+    response
+}
+
+/// The routes, and one more that describes them.
+pub(super) fn routes_with_description() -> Router<Handle> {
+    let (routes, document) = describe();
+    routes.route(PATH, get(async move || Json(document)))
+}
+
+/// The `OpenAPI` document of all routes.
+#[must_use]
+pub fn description() -> OpenApi {
+    describe().1
+}
+
+fn describe() -> (Router<Handle>, OpenApi) {
+    generate::on_error(|error| log::debug!("the description of the API lacks something: {error}"));
+    generate::extract_schemas(true);
+    let info = Info {
+        title: "xdplb".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        description: Some(
+            "The daemon's API: JSON over HTTP on a unix socket, `/run/xdplb/xdplb.sock` by default, \
+             as in `curl --unix-socket /run/xdplb/xdplb.sock http://xdplb/v1/status`."
+                .to_owned(),
+        ),
+        ..Info::default()
+    };
+    let mut document = OpenApi { info, ..OpenApi::default() };
+    let routes = routes::routes().finish_api(&mut document);
+    (routes, document)
+}

@@ -1,0 +1,213 @@
+//! The file's keys, described: as JSON Schema, and as a page for people.
+
+use std::fmt::Write as _;
+
+use anyhow::{Context as _, Result};
+use roff::{Roff, bold, roman};
+use schemars::{Schema, generate::SchemaSettings, transform::RecursiveTransform};
+use serde_json::{Value, json};
+
+use super::{
+    Source, parse,
+    schema::{self, File},
+};
+
+/// What says as little as a file can, so that all else has its default.
+const LEAST: &str = "interfaces = [\"eth0\"]\n\
+    [[service]]\nname = \"web\"\nvip = \"203.0.113.10:80\"\n\
+    [[service.backend]]\naddress = \"10.0.0.11:80\"\n";
+
+const HEAD: &str = "# Configuration\n\n\
+    <!-- Generated from the code: `cargo xtask docs`. -->\n\n\
+    The file is TOML. `xdplb check -c FILE` shows everything that is wrong with one; editors that know\n\
+    JSON Schema can be given [xdplb.schema.json](xdplb.schema.json), or what `xdplb check --schema`\n\
+    prints. Durations are written as in `500ms`, `2s` or `1h 30m`, shares as in `30%`.\n";
+
+/// The file's JSON Schema (draft 2020-12), with the default of each key.
+pub fn schema() -> Result<Value> {
+    let mut schema = settings().into_generator().into_root_schema_for::<File>().to_value();
+    schema["title"] = json!("The configuration of xdplb");
+    let source = Source { path: "least".to_owned(), text: LEAST.to_owned() };
+    let config = parse::parse(source)?.config;
+    let mut defaults = serde_json::to_value(&config)?;
+    let mut service = serde_json::to_value(&config.services[0])?;
+    service["backend"] = service["backends"].take();
+    defaults["service"] = json!([service]);
+    add_defaults(&mut schema, &defaults);
+    Ok(schema)
+}
+
+/// The schema of one `[[service]]`.
+#[must_use]
+pub fn service() -> Schema {
+    let mut schema = settings().into_generator().into_root_schema_for::<schema::Service>();
+    schema.remove("$schema");
+    schema
+}
+
+/// The page for people, in Markdown.
+pub fn page() -> Result<String> {
+    let schema = schema()?;
+    let mut sections = Vec::new();
+    collect("", &schema, &mut sections)?;
+    let mut page = HEAD.to_owned();
+    for Section { names, keys } in sections {
+        write!(page, "\n## {}\n\n{}", names.join(", "), table(keys)?)?;
+    }
+    Ok(page)
+}
+
+fn settings() -> SchemaSettings {
+    let inline = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    inline.with_transform(RecursiveTransform(without_null))
+}
+
+/// The manual page xdplb.toml(5).
+pub fn manual() -> Result<String> {
+    let schema = schema()?;
+    let mut sections = Vec::new();
+    collect("", &schema, &mut sections)?;
+    let mut page = Roff::new();
+    let version = concat!("xdplb ", env!("CARGO_PKG_VERSION"));
+    page.control("TH", ["XDPLB.TOML", "5", "", version]);
+    page.control("SH", ["NAME"]).text([roman("xdplb.toml - the configuration file of xdplb")]);
+    page.control("SH", ["DESCRIPTION"]).text([roman(
+        "The file is TOML. xdplb check -c FILE shows everything that is wrong with one.",
+    )]);
+    for Section { names, keys } in sections {
+        page.control("SH", [names.join(", ").replace('`', "").as_str()]);
+        for (key, property) in plain_keys(keys) {
+            let default = default(keys, key, property).replace('`', "");
+            page.control("TP", []);
+            page.text([bold(key), roman(format!("  {}  {default}", kind(property)))]);
+            page.text([roman(meaning(property).replace("<br>", " ").replace('`', ""))]);
+        }
+    }
+    page.control("SH", ["SEE ALSO"]).text([bold("xdplb"), roman("(1)")]);
+    Ok(page.render())
+}
+
+/// A key that is left out has no value at all in TOML.
+fn without_null(schema: &mut Schema) {
+    let Some(object) = schema.as_object_mut() else { return };
+    if let Some(Value::Array(types)) = object.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        if let [only] = types.as_slice() {
+            object["type"] = only.clone();
+        }
+    }
+    let Some(Value::Array(mut choices)) = object.remove("anyOf") else { return };
+    choices.retain(|choice| choice["type"] != "null");
+    for choice in choices {
+        let Value::Object(choice) = choice else { continue };
+        for (key, value) in choice {
+            object.entry(key).or_insert(value);
+        }
+    }
+}
+
+fn add_defaults(schema: &mut Value, defaults: &Value) {
+    let required = schema["required"].clone();
+    let Some(properties) = schema["properties"].as_object_mut() else { return };
+    for (key, property) in properties {
+        let default = &defaults[key];
+        if property["properties"].is_object() {
+            add_defaults(property, default);
+        } else if property["items"]["properties"].is_object() {
+            add_defaults(&mut property["items"], &default[0]);
+        } else if !default.is_null() && !lists(&required, key) {
+            property["default"] = default.clone();
+        }
+    }
+}
+
+fn lists(required: &Value, key: &str) -> bool {
+    required.as_array().is_some_and(|keys| keys.iter().any(|one| one == key))
+}
+
+/// Tables of the file that have the same keys.
+struct Section<'a> {
+    names: Vec<String>,
+    keys: &'a Value,
+}
+
+fn collect<'a>(name: &str, keys: &'a Value, sections: &mut Vec<Section<'a>>) -> Result<()> {
+    let properties = keys["properties"].as_object().context("a table has no keys")?;
+    let heading = match keys["title"].as_str() {
+        Some(_) if name.is_empty() => "Top level".to_owned(),
+        _ => format!("`{name}`"),
+    };
+    let is_same = |section: &&mut Section<'a>| section.keys["properties"] == keys["properties"];
+    match sections.iter_mut().find(is_same) {
+        Some(same) => same.names.push(heading),
+        None if properties.values().all(is_table) => {}
+        None => sections.push(Section { names: vec![heading], keys }),
+    }
+    for (key, property) in properties {
+        let path = [name.trim_matches(['[', ']']), key].join(".");
+        let path = path.trim_start_matches('.');
+        if property["properties"].is_object() {
+            collect(&format!("[{path}]"), property, sections)?;
+        } else if property["items"]["properties"].is_object() {
+            collect(&format!("[[{path}]]"), &property["items"], sections)?;
+        }
+    }
+    Ok(())
+}
+
+fn is_table(property: &Value) -> bool {
+    property["properties"].is_object() || property["items"]["properties"].is_object()
+}
+
+fn table(keys: &Value) -> Result<String> {
+    let mut text = String::new();
+    if let Some(description) = keys["description"].as_str() {
+        write!(text, "{}\n\n", joined(description))?;
+    }
+    text += "| key | value | default | meaning |\n|---|---|---|---|\n";
+    for (key, property) in plain_keys(keys) {
+        let default = default(keys, key, property);
+        writeln!(text, "| `{key}` | {} | {default} | {} |", kind(property), meaning(property))?;
+    }
+    Ok(text)
+}
+
+/// A table's keys, but for those that are tables themselves.
+fn plain_keys(keys: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let properties = keys["properties"].as_object().into_iter().flatten();
+    properties.filter(|(_, property)| !is_table(property))
+}
+
+fn default(keys: &Value, key: &str, property: &Value) -> String {
+    match &property["default"] {
+        _ if lists(&keys["required"], key) => "required".to_owned(),
+        Value::Null => String::new(),
+        value => format!("`{value}`"),
+    }
+}
+
+fn kind(property: &Value) -> String {
+    match (property["type"].as_str(), property["format"].as_str()) {
+        (Some("array"), _) => format!("list of {}s", kind(&property["items"])),
+        (_, Some("duration")) => "duration".to_owned(),
+        (_, Some("percent")) => "share".to_owned(),
+        (_, Some("ip")) => "IP address".to_owned(),
+        (Some(kind), _) => kind.to_owned(),
+        (None, _) => "one of these".to_owned(),
+    }
+}
+
+fn meaning(property: &Value) -> String {
+    let description = property["description"].as_str().map(joined);
+    let choices = property["oneOf"].as_array().into_iter().flatten().map(|choice| {
+        let description = choice["description"].as_str().unwrap_or_default();
+        format!("`{}`: {}", choice["const"], joined(description))
+    });
+    let meaning = description.into_iter().chain(choices).collect::<Vec<_>>().join("<br>");
+    meaning.replace('|', "\\|")
+}
+
+/// One line.
+fn joined(description: &str) -> String {
+    description.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,27 @@
+//! `cargo xtask docs`: the references in `docs/`, which the code itself knows best.
+
+use std::{fs, process::Command};
+
+use anyhow::{Context as _, Result};
+
+use crate::{build, exec, workspace};
+
+const KEPT: [&str; 3] = ["configuration.md", "openapi.json", "xdplb.schema.json"];
+
+pub(crate) fn run() -> Result<()> {
+    build::xdplb()?;
+    let documents = workspace::documents()?;
+    write_all()?;
+    for name in KEPT {
+        let (from, to) = (documents.join(name), workspace::root().join("docs").join(name));
+        fs::copy(&from, &to).with_context(|| format!("cannot write {}", to.display()))?;
+        println!("docs/{name}");
+    }
+    Ok(())
+}
+
+/// Has the release binary write all that it knows of itself beside it.
+pub(crate) fn write_all() -> Result<()> {
+    let mut xdplb = Command::new(workspace::xdplb()?);
+    exec::run(xdplb.arg("documents").arg(workspace::documents()?))
+}

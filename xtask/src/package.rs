@@ -1,0 +1,24 @@
+//! `cargo xtask package`: a Debian package of the release binary.
+
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::{build, docs, exec, setup::packager, workspace};
+
+pub(crate) fn run() -> Result<()> {
+    build::xdplb()?;
+    make()
+}
+
+/// Packs the binary that is there.
+pub(crate) fn make() -> Result<()> {
+    let packager = packager::ensure()?;
+    docs::write_all()?;
+    exec::run(
+        Command::new(packager)
+            .current_dir(workspace::root())
+            .args(["--package", "lb-userspace", "--no-build", "--output"])
+            .arg(workspace::target()?.join("debian/xdplb.deb")),
+    )
+}
