@@ -180,6 +180,12 @@ impl Config {
 }
 
 impl Loaded {
+    /// Whether a file has the very text that this was read from.
+    #[must_use]
+    pub fn is_text_of(&self, path: &Path) -> bool {
+        fs::read_to_string(path).is_ok_and(|text| parse::digest(&text) == self.digest)
+    }
+
     /// Where the text is from.
     #[must_use]
     pub fn path(&self) -> &str {

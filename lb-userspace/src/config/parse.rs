@@ -27,8 +27,12 @@ pub(super) fn parse(source: Source) -> Result<Loaded> {
     let (spans, config) = read.context("the file cannot be read")?;
     let warnings =
         warnings.into_iter().map(|warning| Diagnostics::new(&source, &[warning])).collect();
-    let digest = format!("{:x}", Sha256::digest(&source.text));
+    let digest = digest(&source.text);
     Ok(Loaded { config, warnings, digest, source, spans })
+}
+
+pub(super) fn digest(text: &str) -> String {
+    format!("{:x}", Sha256::digest(text))
 }
 
 /// Reads one service from its keys, as if they stood in a file.

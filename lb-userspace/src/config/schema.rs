@@ -88,7 +88,7 @@ pub(super) struct Service {
     #[serde(default)]
     pub(super) timeouts: Idle,
     /// Backups join, one after the other, while fewer backends than this take connections.
-    pub(super) min_active: Option<u32>,
+    pub(super) min_active: Option<Located<u32>>,
     /// Backups join as well while those that take connections have less than this share of the
     /// weight of all that are no backups, as in "50%".
     pub(super) min_capacity: Option<Percent>,
@@ -183,7 +183,7 @@ impl Service {
     /// What this says of failing over, and `base` where it says nothing.
     pub(super) fn failover_over(&self, base: &Failover) -> Failover {
         Failover {
-            min_active: self.min_active.unwrap_or(base.min_active),
+            min_active: self.min_active.as_ref().map_or(base.min_active, |one| *one.get_ref()),
             min_capacity: self.min_capacity.unwrap_or(base.min_capacity),
             fail_open: self.fail_open.unwrap_or(base.fail_open),
             failback: self.failback.unwrap_or(base.failback),

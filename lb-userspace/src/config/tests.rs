@@ -164,6 +164,7 @@ fn an_invalid_service_is_shown_with_place_and_mend() {
             "codes and ranges",
         ),
         ("health = { type = \"tls\", ca = \"/nowhere\" }", "5:31", "cannot read /nowhere", ""),
+        ("min_active = 0", "5:14", "no backup would ever be used", "1 at least"),
         ("health.rise = 0", "5:15", "at least 1", "first check"),
         ("health.interval = \"0s\"", "5:19", "this time is out of range", "\"500ms\""),
         ("health.timeout = \"2\"", "5:18", "expected a duration", ""),

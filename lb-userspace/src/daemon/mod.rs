@@ -176,8 +176,8 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Goes on with the document of the journal; unless the file has been changed since it was last
-    /// read, or there is no journal.
+    /// Goes on with the document of the journal; unless the daemon's own file has been changed since
+    /// it was last read, or there is no journal.
     fn resume(&mut self, digest: &str) -> Result<()> {
         let from_file = Document::of(self.config.services.clone());
         let Some(kept) = self.desired.document().cloned() else {
@@ -275,7 +275,8 @@ impl Daemon {
         self.config.refuse_restart_only(&loaded.config)?;
         let before = self.document().clone();
         let what = format!("{} loaded", loaded.path());
-        let author = Author { by, what, file: Some(loaded.digest.clone()) };
+        let file = loaded.is_text_of(&self.file).then(|| loaded.digest.clone());
+        let author = Author { by, what, file };
         let steps = self.adopt(self.read_from(&loaded), author)?;
         let mode = loaded.config.xdp_mode;
         match interfaces::attach(&mut self.dataplane, found, mode).await {

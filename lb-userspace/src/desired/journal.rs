@@ -25,7 +25,7 @@ pub(super) struct Entry {
     pub(super) at: Timestamp,
     pub(super) by: String,
     pub(super) what: String,
-    /// The digest of the file that it was read from.
+    /// The digest of the daemon's own file when that was last read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) file: Option<String>,
     /// Whether `set` is all there is.

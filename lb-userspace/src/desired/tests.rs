@@ -204,18 +204,21 @@ fn record_two(directory: &Path) {
 }
 
 #[test]
-fn only_the_last_versions_are_kept() {
+fn only_the_last_versions_are_kept_and_which_file_was_read() {
     let directory = TempDir::new().expect("a directory");
     let mut desired = Desired::open(directory.path()).expect("opens");
+    let read = Author { file: Some("digest".to_owned()), ..author("read") };
+    desired.record(web(), read).expect("recorded");
     for _ in 0..150 {
         desired.record(web(), author("there")).expect("recorded");
         desired.record(Document::default(), author("not there")).expect("recorded");
     }
-    assert!(desired.version(100).is_none());
-    assert!(desired.version(101).is_some());
+    assert!(desired.version(101).is_none());
+    assert!(desired.version(102).is_some());
     drop(desired);
     let desired = Desired::open(directory.path()).expect("opens");
-    assert_eq!((desired.number(), desired.versions().count()), (300, 200));
+    assert_eq!((desired.number(), desired.versions().count()), (301, 200));
+    assert_eq!(desired.file(), Some("digest"));
 }
 
 proptest! {

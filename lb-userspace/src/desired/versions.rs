@@ -23,7 +23,8 @@ const LONG_RATIO: u64 = 4;
 pub struct Author {
     pub by: String,
     pub what: String,
-    /// The digest of the file that the document was read from, if it was.
+    /// The digest of the daemon's own file, if the document was read from that; that of the version
+    /// before, if not.
     pub file: Option<String>,
 }
 
@@ -78,10 +79,10 @@ impl Desired {
         self.versions.back().map_or(0, |version| version.number)
     }
 
-    /// The digest of the file that was read last.
+    /// The digest of the daemon's own file when it was last read.
     #[must_use]
     pub fn file(&self) -> Option<&str> {
-        self.versions.iter().rev().find_map(|version| version.author.file.as_deref())
+        self.versions.back().and_then(|version| version.author.file.as_deref())
     }
 
     /// The oldest first.
@@ -102,7 +103,8 @@ impl Desired {
     }
 
     /// Makes this the present document, for good once this returns. On an error nothing has changed.
-    pub fn record(&mut self, document: Document, author: Author) -> Result<()> {
+    pub fn record(&mut self, document: Document, mut author: Author) -> Result<()> {
+        author.file = author.file.or_else(|| self.file().map(ToOwned::to_owned));
         let version = Version { number: self.number() + 1, at: Timestamp::now(), author, document };
         let entry = match self.document() {
             Some(former) => version.entry(Some(former)),

@@ -56,6 +56,18 @@ fn a_file_that_has_changed_wins_and_what_was_before_can_be_had_back() {
 
 #[test]
 #[ignore = "needs root"]
+fn what_was_applied_from_another_file_outlives_the_daemon() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let other = bed.directory().join("other.toml");
+    fs::write(&other, text(&bed, &[1, 2, 3])).expect("written");
+    balancer.done(&["apply", "-c", other.to_str().expect("text")]);
+    balancer.stop(Signal::SIGKILL);
+    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
+    assert_eq!(weights(&balancer), [1, 2, 3]);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn drift_is_told_and_mended() {
     let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
     let file = bed.directory().join("xdplb.toml").display().to_string();
@@ -66,7 +78,7 @@ fn drift_is_told_and_mended() {
     let drift = diff();
     assert_eq!(drift.status.code(), Some(4));
     let expected = "~ web: health.fall: 9 -> 2\n\
-                    + web: 10.0.0.13:80: admin enabled, backup false, weight 1\n";
+                    + web: 10.0.0.13:80: weight 1, backup false, admin enabled\n";
     assert_eq!(said(&drift), expected);
     let bad = bed.directory().join("bad.toml");
     fs::write(&bad, text(&bed, &[1; 3]).replace("fall = 2", "fall = 0")).expect("written");

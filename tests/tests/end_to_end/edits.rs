@@ -34,7 +34,7 @@ use crate::bed::{Arms, empty_bed};
 const CLIENTS: u64 = 8;
 const EDITS: usize = 1_250;
 
-/// Backends of a service, by VIP, with their weights.
+/// Backends of a service, by VIP, with their shares.
 type Rings = BTreeMap<SocketAddr, BTreeSet<(SocketAddr, u16)>>;
 
 /// The maps that the daemon has pinned.
@@ -86,10 +86,21 @@ impl Maps {
         let services = self.services.iter().filter_map(Result::ok);
         let ring_of = |service: Service| {
             let backends = self.slots(service.ring).map(|(_, id)| self.backend(id));
-            backends.map(|one| (address(one.address, one.port), one.weight)).collect()
+            shares(backends.map(|one| (address(one.address, one.port), one.weight)))
         };
         services.map(|(key, service)| (address(key.address, key.port), ring_of(service))).collect()
     }
+}
+
+/// Weights in lowest terms, as a service may have them finer than its operator.
+fn shares(backends: impl Iterator<Item = (SocketAddr, u16)>) -> BTreeSet<(SocketAddr, u16)> {
+    let backends: BTreeSet<_> = backends.collect();
+    let common = backends.iter().fold(0, |common, (_, weight)| gcd(common, *weight)).max(1);
+    backends.into_iter().map(|(address, weight)| (address, weight / common)).collect()
+}
+
+fn gcd(a: u16, b: u16) -> u16 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }
 
 fn address(mapped: [u8; 16], port: [u8; 2]) -> SocketAddr {
@@ -100,7 +111,7 @@ fn address(mapped: [u8; 16], port: [u8; 2]) -> SocketAddr {
 fn wanted(services: &[ServiceView]) -> Rings {
     let ring_of = |service: &ServiceView| {
         let backends = service.backends.iter().filter(|backend| backend.in_ring);
-        backends.map(|backend| (backend.address, backend.weight)).collect()
+        shares(backends.map(|backend| (backend.address, backend.weight)))
     };
     services.iter().map(|service| (service.vip, ring_of(service))).collect()
 }

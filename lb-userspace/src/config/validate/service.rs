@@ -115,6 +115,10 @@ fn idle(idle: &Idle, base: Timeouts, findings: &mut Findings) -> Timeouts {
 
 fn failover(service: &schema::Service, base: &Failover, findings: &mut Findings) -> Failover {
     check_periods([&service.slow_start], findings);
+    if let Some(least) = service.min_active.as_ref().filter(|least| *least.get_ref() == 0) {
+        let message = "with a `min_active` of 0 no backup would ever be used";
+        findings.push(Diagnostic::error(least.span(), message, "give 1 at least, or no backups"));
+    }
     service.failover_over(base)
 }
 
