@@ -119,6 +119,12 @@ impl Balancer {
         &self.socket
     }
 
+    /// The daemon's process.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Carries out a verb that must succeed, and returns what it printed.
     ///
     /// # Panics
@@ -178,7 +184,7 @@ impl Balancer {
     ///
     /// If the daemon has ended.
     pub fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(self.process.id().cast_signed());
+        let pid = Pid::from_raw(self.pid().cast_signed());
         kill(pid, signal).expect("a living process");
     }
 }

@@ -4,5 +4,6 @@
 pub mod balancer;
 pub mod frame;
 pub mod object;
+pub mod processes;
 pub mod requests;
 pub mod servers;

@@ -16,6 +16,9 @@ const LIKENESS: f64 = 0.75;
 
 /// Reads what can be read. What cannot is left out, and a finding.
 pub(super) fn read<T: DeserializeOwned>(text: &str, findings: &mut Findings) -> Option<T> {
+    if let Ok(whole) = toml::from_str(text) {
+        return Some(whole);
+    }
     let (mut tree, errors) = DeTable::parse_recoverable(text);
     findings.extend(errors.iter().map(finding));
     let line = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count();

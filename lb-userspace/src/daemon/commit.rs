@@ -21,6 +21,7 @@ impl Daemon {
 
     /// Makes a document the present one: in the kernel, then in the journal. All of it, or nothing.
     pub(super) fn adopt(&mut self, document: Document, author: Author) -> Result<Vec<Step>> {
+        let document = self.desired.shared(document);
         let before = self.document();
         let difference = document.since(before);
         let steps = steps(before, &document);
@@ -44,23 +45,47 @@ impl Daemon {
     /// Makes kernel, checks and neighbours follow a state, which is the daemon's then. If the
     /// kernel's maps have no room for it, nothing is changed.
     pub(super) fn commit(&mut self, next: State) -> Result<()> {
+        self.write(&next)?;
+        self.is_behind = false;
+        self.settle(next);
+        Ok(())
+    }
+
+    /// As [`Self::commit`], for events that nobody waits for an answer to. What has happened is known
+    /// even if the kernel cannot follow yet.
+    pub(super) fn follow(&mut self, next: State) {
+        let written = self.write(&next);
+        if let Err(error) = &written {
+            log::error!(
+                "the kernel could not be brought up to date, which is tried again: {error:#}"
+            );
+        }
+        self.is_behind = written.is_err();
+        self.settle(next);
+    }
+
+    /// Has the kernel follow what it could not before.
+    pub(super) fn catch_up(&mut self) {
+        if self.is_behind {
+            self.follow(self.state.clone());
+        }
+    }
+
+    /// Makes the kernel's maps what a state wants.
+    fn write(&mut self, next: &State) -> Result<()> {
         let (ops, image) = plan(&self.image, &next.goal(), &mut self.arena, Instant::now())?;
         if let Err(error) = self.dataplane.apply(&ops) {
             self.restore();
             return Err(error);
         }
         self.image = image;
-        let former = std::mem::replace(&mut self.state, next);
-        for name in self.state.touched_since(&former) {
-            self.watch(former.service(&name), &name);
-        }
         Ok(())
     }
 
-    /// As [`Self::commit`], for events that nobody waits for an answer to.
-    pub(super) fn follow(&mut self, next: State) {
-        if let Err(error) = self.commit(next) {
-            log::error!("the kernel could not be brought up to date: {error:#}");
+    fn settle(&mut self, next: State) {
+        let former = std::mem::replace(&mut self.state, next);
+        for name in self.state.touched_since(&former) {
+            self.watch(former.service(&name), &name);
         }
     }
 

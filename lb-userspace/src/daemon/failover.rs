@@ -115,7 +115,7 @@ mod tests {
             }
         });
         let backends = backends.collect();
-        Service { spec: Arc::new(spec), id: 0, backends }
+        Service { spec: Arc::new(spec), id: 0, backends, shares: Arc::default() }
     }
 
     fn event(address: std::net::SocketAddr, health: Health) -> HealthEvent {

@@ -43,6 +43,7 @@ use crate::{
     health::{Checker, HealthEvent},
     neighbours::{self, Neighbours, NetworkEvent, OwnAddresses},
     plan::Image,
+    sys::heap,
 };
 
 /// Events that may wait for the loop.
@@ -62,6 +63,10 @@ struct Daemon {
     arena: Arena,
     /// What the maps hold.
     image: Image,
+    /// Whether that is not what they should hold.
+    is_behind: bool,
+    /// Whether much memory may have been freed.
+    is_untidy: bool,
     census: Census,
     walks: Walks,
     checker: Checker,
@@ -166,6 +171,8 @@ impl Daemon {
             memory,
             arena: Arena::of(&image),
             image,
+            is_behind: false,
+            is_untidy: true,
             census: Census::default(),
             walks: Walks::new(sweeper, walks),
             checker,
@@ -223,7 +230,11 @@ impl Daemon {
                 Some(request) = inputs.requests.recv() => self.answer(request).await,
                 Some(walk) = inputs.walked.recv() => self.on_walked(walk),
                 () = self.walks.due() => self.walk(),
-                _ = inputs.upkeep.tick() => self.mend_interfaces().await,
+                _ = inputs.upkeep.tick() => {
+                    self.mend_interfaces().await;
+                    self.catch_up();
+                    self.tidy();
+                }
                 () = self.memory.due() => self.memory.write(&self.state),
             }
         }
@@ -265,8 +276,15 @@ impl Daemon {
         }
     }
 
+    fn tidy(&mut self) {
+        if std::mem::take(&mut self.is_untidy) {
+            heap::give_back();
+        }
+    }
+
     /// Makes the services those of a file, and the settings. Orders that backends have stay.
     async fn take_on(&mut self, loaded: Loaded, by: String) -> Result<Vec<Step>> {
+        self.is_untidy = true;
         for warning in &loaded.warnings {
             log::warn!("{warning}");
         }

@@ -19,7 +19,10 @@ impl Daemon {
             Request::Stats(reply) => drop(reply.send(self.stats())),
             Request::Connections(reply) => drop(reply.send(Ok(self.listing()))),
             Request::Change(change, by, reply) => drop(reply.send(self.change(&change, by))),
-            Request::Plan(proposal, reply) => drop(reply.send(self.plan(proposal))),
+            Request::Plan(proposal, reply) => {
+                self.is_untidy = true;
+                drop(reply.send(self.plan(proposal)));
+            }
             Request::Apply(proposal, by, reply) => {
                 drop(reply.send(self.apply(proposal, by).await));
             }
@@ -119,6 +122,7 @@ impl Daemon {
         };
         let what = format!("rolled back to version {}", former.number);
         let author = Author { by, what, file: None };
+        self.is_untidy = true;
         let steps = self.adopt(former.document.clone(), author).map_err(failed)?;
         Ok(self.done(steps))
     }

@@ -19,6 +19,8 @@ pub struct Service {
     pub id: u32,
     /// In configured order.
     pub backends: Vec<Backend>,
+    /// What its ring was built from: ids and weights.
+    pub shares: Arc<[(u32, u16)]>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

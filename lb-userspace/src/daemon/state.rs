@@ -24,7 +24,6 @@ use crate::{
     desired::Difference,
     model::{self, Health},
     plan::{Goal, ServiceImage, Wanted},
-    ring::Member,
 };
 
 /// Copies share what they have in common, so that a change is made on a copy, and dropped if the
@@ -120,7 +119,7 @@ impl State {
         for backend in former.into_values() {
             self.kernel.depart(backend.id, spec.policy.timeouts, Instant::now());
         }
-        Ok(Service { spec: Arc::clone(spec), id, backends })
+        Ok(Service { spec: Arc::clone(spec), id, backends, shares: Arc::default() })
     }
 
     /// A backend that is new to this daemon. What a former daemon knew of it is believed if its
@@ -195,12 +194,15 @@ impl State {
     }
 
     /// Takes in what is known of a service, whose backends are the same as before.
-    fn know(&mut self, service: Service) {
+    fn know(&mut self, mut service: Service) {
         let members = service.members();
-        for Member { id, weight, .. } in &members {
-            self.kernel.weigh(*id, *weight);
+        let shares: Arc<[_]> = members.iter().map(|one| (one.id, one.weight)).collect();
+        let key = key(&service.spec);
+        if shares != service.shares || !self.wanted.contains_key(&key) {
+            shares.iter().for_each(|(id, weight)| self.kernel.weigh(*id, *weight));
+            self.wanted.insert(key, service.wanted(&members));
+            service.shares = shares;
         }
-        self.wanted.insert(key(&service.spec), service.wanted(&members));
         self.services.insert(service.spec.name.clone(), Arc::new(service));
     }
 
@@ -218,7 +220,7 @@ impl State {
         self.wanted.remove(&key(&service.spec));
         for place in places(service).filter(|place| !kept.contains(place)) {
             self.by_address.remove(&place);
-            if self.places_at(place.0).is_empty() {
+            if self.at(place.0).next().is_none() {
                 self.ways.remove(&place.0);
             }
         }
@@ -288,11 +290,12 @@ impl State {
     /// The backends at an address, by service.
     #[must_use]
     pub fn places_at(&self, address: IpAddr) -> Vec<(String, SocketAddr)> {
+        self.at(address).map(|(_, service, backend)| (service.clone(), *backend)).collect()
+    }
+
+    fn at(&self, address: IpAddr) -> impl Iterator<Item = &Place> {
         let places = self.by_address.range((address, String::new(), ([0; 4], 0).into())..);
-        places
-            .take_while(|(its, _, _)| *its == address)
-            .map(|(_, service, backend)| (service.clone(), *backend))
-            .collect()
+        places.take_while(move |(its, _, _)| *its == address)
     }
 
     /// Names of services that this and the other state know different things of, or only one.

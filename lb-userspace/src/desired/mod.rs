@@ -78,6 +78,20 @@ impl Document {
         document
     }
 
+    /// The same, with the other's services where they are equal.
+    #[must_use]
+    fn sharing(mut self, other: &Self) -> Self {
+        let equals = other.services().filter(|theirs| {
+            let own = self.service(&theirs.name);
+            own.is_some_and(|own| !Arc::ptr_eq(own, theirs) && own == *theirs)
+        });
+        let equals: Vec<_> = equals.cloned().collect();
+        for theirs in equals {
+            self.services.insert(theirs.name.clone(), theirs);
+        }
+        self
+    }
+
     /// What to do to the other document to make it this one.
     #[must_use]
     pub fn since(&self, other: &Self) -> Difference {

@@ -13,6 +13,9 @@ use super::{
 /// How many versions can be gone back to.
 const KEPT: usize = 200;
 
+/// How many are looked through for what a new one has in common with them.
+const COMPARED: usize = 8;
+
 /// A journal that is longer than this, in bytes, and this many times its shortest form, is written
 /// anew.
 const LONG: u64 = 16 << 20;
@@ -100,6 +103,14 @@ impl Desired {
     #[must_use]
     pub fn former(&self) -> Option<&Version> {
         self.versions.iter().nth_back(1)
+    }
+
+    /// The same document, which shares what it has in common with the latest versions: files are read
+    /// again and again, and differ in little.
+    #[must_use]
+    pub fn shared(&self, document: Document) -> Document {
+        let latest = self.versions.iter().rev().take(COMPARED);
+        latest.fold(document, |document, version| document.sharing(&version.document))
     }
 
     /// Makes this the present document, for good once this returns. On an error nothing has changed.

@@ -2,4 +2,5 @@
 
 pub(crate) mod bpf;
 pub(crate) mod ethtool;
+pub(crate) mod heap;
 pub(crate) mod mapping;

@@ -1,5 +1,6 @@
 //! The benchmark: what a packet costs, and how xdplb does beside its peers.
 
+mod control;
 mod flood;
 mod generator;
 mod live;
@@ -63,6 +64,8 @@ enum Part {
     Peers,
     /// What a SYN flood does to others
     Flood,
+    /// How fast the daemon is
+    Control,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -96,12 +99,12 @@ fn run(arguments: &Arguments) -> Result<()> {
     runtime.spawn(heed_signals());
     let plan = if arguments.quick { Plan::QUICK } else { Plan::FULL };
     let mut report = Report::default();
-    for part in [Part::Packets, Part::Scaling, Part::Live, Part::Peers, Part::Flood] {
-        if !arguments.only.is_empty() && !arguments.only.contains(&part) {
+    for part in Part::value_variants() {
+        if !arguments.only.is_empty() && !arguments.only.contains(part) {
             continue;
         }
         // One that fails takes nothing away from the others.
-        if let Err(error) = measure(part, &plan, &mut report) {
+        if let Err(error) = measure(*part, &plan, &mut report) {
             Plan::check()?;
             report.failures.add(&error.context(format!("{part:?}")));
         }
@@ -153,6 +156,7 @@ fn measure(part: Part, plan: &Plan, report: &mut Report) -> Result<()> {
         Part::Live => report.live_frames = live::measure(&plan.live)?,
         Part::Peers => report.end_to_end = peers::measure(&plan.peers, &mut report.failures)?,
         Part::Flood => report.flood = flood::measure(&plan.flood, &mut report.failures)?,
+        Part::Control => report.control = control::measure(&plan.control)?,
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 
-use crate::{flood, generator::Pace, live, packets, peers};
+use crate::{control, flood, generator::Pace, live, packets, peers};
 
 /// Set when the user has asked to stop.
 pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -18,6 +18,7 @@ pub struct Plan {
     pub live: live::Extent,
     pub peers: peers::Extent,
     pub flood: flood::Extent,
+    pub control: control::Extent,
 }
 
 impl Plan {
@@ -42,6 +43,7 @@ impl Plan {
             lead: Duration::from_secs(4),
             duration: Duration::from_secs(4),
         },
+        control: control::Extent { services: 1_000, rounds: 100, checks: 10_000 },
     };
     pub const QUICK: Self = Self {
         packets: packets::Extent { rounds: 10, frames: 1 << 17, flows: &[0, 10, 17] },
@@ -59,6 +61,7 @@ impl Plan {
             lead: Duration::from_secs(1),
             duration: Duration::from_secs(1),
         },
+        control: control::Extent { services: 100, rounds: 10, checks: 1_000 },
     };
 
     /// Fails once the user has asked to stop.

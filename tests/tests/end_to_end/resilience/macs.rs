@@ -1,13 +1,8 @@
 //! Backends whose frames have to go elsewhere.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::{fs, net::SocketAddr, thread::sleep, time::Instant};
 
-use lb_tests::servers::PORT;
+use lb_tests::{processes::cpu_time, servers::PORT};
 
 use super::{FOLLOWED, SECOND, answer_within, ip, silence_while, unchecked_site};
 use crate::bed::{Arms, Site, backend, empty_bed};
@@ -95,14 +90,4 @@ impl Drop for Room {
     fn drop(&mut self) {
         fs::write(Self::LIMIT, &self.before).expect("root");
     }
-}
-
-/// How long a process has run on CPUs.
-fn cpu_time(pid: u32) -> Duration {
-    /// What the kernel counts in: `USER_HZ`.
-    const TICK: Duration = Duration::from_millis(10);
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
-    let after_name = stat.rsplit_once(')').expect("a name").1;
-    let ticks = after_name.split_whitespace().skip(11).take(2);
-    ticks.map(|ticks| TICK * ticks.parse::<u32>().expect("a number")).sum()
 }

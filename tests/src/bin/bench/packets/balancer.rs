@@ -1,9 +1,6 @@
 //! The shipped program with its services, and the connections that it knows.
 
-use std::{
-    collections::HashMap,
-    net::{Ipv4Addr, SocketAddrV4},
-};
+use std::net::{Ipv4Addr, SocketAddrV4};
 
 use anyhow::{Result, ensure};
 use lb_common::{
@@ -36,6 +33,9 @@ const PORTS: u16 = 1 << 15;
 
 /// A table is for so many connections at least, so that a few half-open ones have room.
 const LEAST_ROOM: u32 = 4_096;
+
+/// One of so many openings may find no room: half-open connections have little of it.
+const ROOMLESS: u64 = 256;
 
 pub(super) struct Balancer {
     object: Object,
@@ -75,7 +75,8 @@ impl Balancer {
         self.send(&all, 1 << flows, Reason::Forwarded).map(drop)
     }
 
-    /// Sends frames, of each of which the program must say this; returns what one cost.
+    /// Sends frames, of each of which the program must say this, but for openings that find no room;
+    /// returns what one cost.
     pub(super) fn send(&mut self, template: &Template, frames: u32, reason: Reason) -> Result<f64> {
         let before = self.object.reasons();
         let cost = self.harness.run(template, frames)?;
@@ -84,8 +85,10 @@ impl Balancer {
             *count -= before[name];
         }
         counts.retain(|_, count| *count > 0);
+        let refused = counts.get(Reason::TableFull.as_str()).copied().unwrap_or(0);
+        let met = counts.get(reason.as_str()).copied().unwrap_or(0);
         ensure!(
-            counts == HashMap::from([(reason.as_str(), frames.into())]),
+            met + refused == u64::from(frames) && refused * ROOMLESS <= u64::from(frames),
             "{frames} packets should be {}, and are {counts:?}",
             reason.as_str()
         );

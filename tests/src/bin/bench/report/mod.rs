@@ -18,7 +18,7 @@ pub use self::{
     packets::{PacketRow, ScalingRow},
 };
 use crate::{
-    flood, live,
+    control, flood, live,
     packets::{Cost, Scaling},
     peers,
 };
@@ -30,6 +30,7 @@ pub struct Report {
     pub live_frames: Vec<live::Row>,
     pub end_to_end: Vec<peers::Row>,
     pub flood: Vec<flood::Row>,
+    pub control: Vec<control::Row>,
     pub failures: Failures,
 }
 

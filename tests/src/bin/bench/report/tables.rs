@@ -31,7 +31,8 @@ impl Report {
             "A SYN flood to the served port: what came a second, requests of a canary that\n\
              opens a connection for each, and of connections that were there before",
             &self.flood(),
-        )
+        )?;
+        section("The daemon", &self.control())
     }
 
     fn packets(&self) -> Table {
@@ -108,6 +109,20 @@ impl Report {
                 whole(row.canary_p50_us),
                 whole(row.canary_p99_us),
                 lost(row.established_lost, row.established_requests),
+            ]);
+        }
+        align(&mut table);
+        table
+    }
+
+    fn control(&self) -> Table {
+        let mut table = table(&["what", "median", "min..max", "rounds"]);
+        for row in &self.control {
+            table.add_row([
+                row.what.to_owned(),
+                format!("{:.1} {}", row.median, row.unit),
+                format!("{:.1}..{:.1}", row.min, row.max),
+                row.rounds.to_string(),
             ]);
         }
         align(&mut table);

@@ -1,0 +1,63 @@
+//! What many health checks cost.
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, ensure};
+use lb_tests::{
+    balancer::{Balancer, configuration, service},
+    processes::cpu_time,
+    servers::PORT,
+};
+use lb_userspace::bed::Bed;
+
+use super::{Extent, Row, bed};
+use crate::plan::Plan;
+
+/// Where all backends are; one host has all of it.
+const NETWORK: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 0);
+
+const SETTLING: Duration = Duration::from_secs(10);
+const ROUND: Duration = Duration::from_secs(4);
+
+/// The share of a core that checks of so many backends every two seconds take.
+pub(super) fn measure(extent: &Extent) -> Result<Row> {
+    let bed = bed()?;
+    serve(&bed)?;
+    bed.balancer().add_route(NETWORK, 16, bed.backends()[0].address)?;
+    let backends = (1..=extent.checks).map(|nth| {
+        let address = Ipv4Addr::from(u32::from(NETWORK) + nth);
+        ((address, PORT).into(), 1)
+    });
+    let text = service("many", (bed.vip(), PORT).into(), &backends.collect::<Vec<_>>());
+    let text = text.replace("\"200ms\"\ntimeout", "\"2s\"\ntimeout");
+    let balancer = Balancer::start(&bed, &(configuration(&bed, "") + &text));
+    thread::sleep(SETTLING);
+    let up = balancer.status().backends_up;
+    ensure!(up == extent.checks as usize, "{up} of {} backends are up", extent.checks);
+    let mut shares = Vec::new();
+    for _ in 0..extent.rounds.div_ceil(10) {
+        Plan::check()?;
+        let (begin, before) = (Instant::now(), cpu_time(balancer.pid()));
+        thread::sleep(ROUND);
+        let used = cpu_time(balancer.pid()).saturating_sub(before);
+        shares.push(100.0 * used.as_secs_f64() / begin.elapsed().as_secs_f64());
+    }
+    Ok(Row::new("TCP checks of all backends every 2 s", "% of a core", shares))
+}
+
+/// Has the first host accept connections to all addresses.
+fn serve(bed: &Bed) -> Result<()> {
+    let host = &bed.backends()[0].namespace;
+    let mut ip = Command::new("ip");
+    ip.args(["route", "add", "local", &format!("{NETWORK}/16"), "dev", "lo"]);
+    ensure!(host.spawn(&mut ip)?.wait()?.success(), "no route to oneself");
+    let server = host.run(|| TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT)))?;
+    let server = server.context("nobody else should listen there")?;
+    thread::spawn(move || server.incoming().for_each(drop));
+    Ok(())
+}
