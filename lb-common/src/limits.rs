@@ -15,3 +15,5 @@ pub const SNAT_SOURCES: u32 = 4_096;
 pub const TX_PORTS: u32 = 256;
 /// Connections, if the configuration does not say; each takes two entries of the flow table.
 pub const DEFAULT_FLOWS: u32 = 1_000_000;
+/// Resets that each CPU sends a second, at most, if the configuration does not say.
+pub const RESETS: u32 = 20_000;

@@ -89,6 +89,8 @@ reasons! {
     ResetFailed = "reset_failed" => Drop,
     /// The interface to leave by is not one of ours.
     NoEgress = "no_egress" => Drop,
+    /// It asks for a reset, and this CPU has sent as many as it may for the moment.
+    ResetCapped = "reset_capped" => Drop,
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a couple of dozen")]

@@ -159,6 +159,16 @@ pub(crate) fn flow_buckets() -> u32 {
     FLOW_BUCKETS.load()
 }
 
+/// How many resets a CPU may send in each window of an allowance.
+#[inline(always)]
+pub(crate) fn resets_each() -> u32 {
+    RESETS_EACH.load()
+}
+
+/// Set by the loader.
+#[unsafe(no_mangle)]
+static RESETS_EACH: Global<u32> = Global::new(u32::MAX);
+
 /// Set by the loader.
 #[unsafe(no_mangle)]
 static FLOW_SEED: [Global<u64>; 4] = [const { Global::new(0) }; 4];

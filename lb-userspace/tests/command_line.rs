@@ -154,8 +154,8 @@ fn check_says_what_the_flow_table_takes_and_what_it_may() {
 #[test]
 fn a_file_that_cannot_be_read_is_one_line() {
     let ended = xdplb(&["check", "-c", "/nowhere/lb.toml"]);
-    assert_eq!(ended.code, Some(1), "{ended:?}");
-    assert!(ended.err.starts_with("xdplb: cannot read /nowhere/lb.toml: No such"), "{ended:?}");
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.err.starts_with("error: cannot read /nowhere/lb.toml: No such"), "{ended:?}");
     assert_eq!(ended.err.lines().count(), 1, "{ended:?}");
 }
 
@@ -253,7 +253,8 @@ fn a_reader_that_leaves_early_is_no_failure() {
 fn the_exit_code_is_the_same_when_nobody_reads_the_errors() {
     let directory = TempDir::new().expect("a directory");
     let invalid = file(&directory, "interfaces = []").display().to_string();
-    for (verb, code) in [(&["check", "-c", &invalid][..], 2), (&["check", "-c", "/nowhere"], 1)] {
+    let orphan = ["status", "--socket", "/nowhere"];
+    for (verb, code) in [(&["check", "-c", &invalid][..], 2), (&orphan, 3)] {
         let (reader, writer) = io::pipe().expect("a pipe");
         drop(reader);
         let ended = Command::new(BINARY).args(verb).stderr(writer).status().expect("runs");

@@ -21,7 +21,7 @@ use nix::{
 };
 
 /// The binary under test: what `cargo xtask build` has made.
-const BINARY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/xdplb");
+pub const BINARY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/xdplb");
 
 const PATIENCE: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(50);

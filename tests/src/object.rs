@@ -70,9 +70,20 @@ impl Object {
     /// If the kernel refuses; root is needed.
     #[must_use]
     pub fn load(connections: u32) -> Self {
+        Self::with_resets(connections, u32::MAX)
+    }
+
+    /// As [`Self::load`], and a CPU may send so many resets in each window of an allowance.
+    ///
+    /// # Panics
+    ///
+    /// As there.
+    #[must_use]
+    pub fn with_resets(connections: u32, resets: u32) -> Self {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; are you root?");
         let plan = Plan::new(connections).expect("a seed");
         let mut loader = EbpfLoader::new();
+        loader.override_global("RESETS_EACH", &resets, true);
         plan.prepare(&mut loader);
         let mut ebpf = loader.load(OBJECT).expect("loads");
         let program: &mut Xdp = ebpf.program_mut("xdplb").expect("named").try_into().expect("XDP");

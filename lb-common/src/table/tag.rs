@@ -134,7 +134,7 @@ impl Tag {
     #[inline(always)]
     pub(super) const fn half_open_bit(self) -> u32 {
         let marks = self.marks() as u32;
-        let ended = marks >> 3 | marks >> 7 | marks >> 9;
+        let ended = marks >> 3 & marks >> 4 | marks >> 7 | marks >> 9;
         let closing = marks >> 2 | marks >> 6;
         let shaken = marks >> 1 & marks >> 4;
         !(ended | closing | shaken | self.free_bit()) & 1

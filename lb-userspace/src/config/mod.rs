@@ -80,13 +80,18 @@ pub struct Limits {
     pub services: u32,
     /// Of all services together, and those that are gone but still have connections.
     pub backends: u32,
+    /// Resets that each CPU sends a second, at most.
+    pub resets: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        let [flows, services, backends] =
-            [limits::DEFAULT_FLOWS, limits::SERVICES, limits::BACKENDS];
-        Self { flows, services, backends }
+        Self {
+            flows: limits::DEFAULT_FLOWS,
+            services: limits::SERVICES,
+            backends: limits::BACKENDS,
+            resets: limits::RESETS,
+        }
     }
 }
 
@@ -159,6 +164,7 @@ impl Config {
             ("bpffs", self.bpffs == new.bpffs),
             ("state_dir", self.state_dir == new.state_dir),
             ("api.socket", self.api == new.api),
+            ("limits.resets", self.limits.resets == new.limits.resets),
         ];
         for (key, same) in pairs {
             ensure!(same, "`{key}` has changed: restart the daemon for that");

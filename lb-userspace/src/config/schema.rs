@@ -59,6 +59,8 @@ pub(super) struct Limits {
     /// Backends of all services together that the maps have room for, and those that are gone but
     /// still have connections.
     pub(super) backends: Option<Located<u64>>,
+    /// Resets that each CPU sends a second, at most; frames that ask for more are dropped.
+    pub(super) resets: Option<Located<u64>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]

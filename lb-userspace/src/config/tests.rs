@@ -354,6 +354,7 @@ fn only_what_a_running_daemon_cannot_change_is_refused() {
     for (line, word) in [
         ("bpffs = \"/bpf\"", "`bpffs` has changed: restart"),
         ("api.socket = \"/socket\"", "`api.socket` has changed: restart"),
+        ("limits.resets = 5", "`limits.resets` has changed: restart"),
         ("limits.flows = 5", "`limits.flows` has changed, and the running maps keep their size"),
     ] {
         let refused = before.refuse_restart_only(&other(line)).expect_err(line).to_string();

@@ -5,7 +5,7 @@ use std::{collections::HashMap, io, path::Path};
 use anyhow::{Context as _, Result};
 use aya::{Ebpf, EbpfError, EbpfLoader, maps::MapError, programs::Xdp};
 use aya_obj::Object;
-use lb_common::table::table_bytes;
+use lb_common::{allowance::each_window, table::table_bytes};
 
 use super::{
     flows::{FLOWS, FlowTable, Plan, megabytes},
@@ -38,8 +38,10 @@ pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
     }
     let plan = plan.or_of_pin(&pins.map(FLOWS))?;
     let level = log::max_level() as u8;
+    let resets = each_window(limits.resets);
     let mut loader = EbpfLoader::new();
     loader.override_global(aya_log::LEVEL, &level, true);
+    loader.override_global("RESETS_EACH", &resets, true);
     plan.prepare(&mut loader);
     for (name, entries) in &sizes {
         loader.map_max_entries(name, *entries);

@@ -2,26 +2,17 @@
 //! the while.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
-    net::{Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     path::Path,
     sync::atomic::{AtomicBool, Ordering},
     thread,
 };
 
-use aya::maps::{Array, HashMap, Map, MapData};
 use fastrand::Rng;
-use lb_common::{
-    LAYOUT,
-    backend::Backend,
-    ring::{Ring, SLOTS, Slots},
-    service::{Service, ServiceKey},
-};
 use lb_tests::balancer::{Balancer, configuration};
 use lb_userspace::{
     api::{Client, ClientError, NewBackend, Target},
-    bed::Bed,
     control::{Proposal, ServiceView, Settings},
     model::Admin,
 };
@@ -29,83 +20,13 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::runtime;
 
-use crate::bed::{Arms, empty_bed};
+use crate::{
+    bed::{Arms, empty_bed},
+    maps::{Maps, Rings, shares},
+};
 
 const CLIENTS: u64 = 8;
 const EDITS: usize = 1_250;
-
-/// Backends of a service, by VIP, with their shares.
-type Rings = BTreeMap<SocketAddr, BTreeSet<(SocketAddr, u16)>>;
-
-/// The maps that the daemon has pinned.
-struct Maps {
-    services: HashMap<MapData, ServiceKey, Service>,
-    backends: Array<MapData, Backend>,
-    rings: Array<MapData, Slots>,
-}
-
-impl Maps {
-    fn open(bed: &Bed) -> Self {
-        let pin = |name| MapData::from_pin(bed.bpffs().join(format!("xdplb/v{LAYOUT}/{name}")));
-        let open = |name| pin(name).expect("pinned");
-        Self {
-            services: Map::HashMap(open("SERVICES")).try_into().expect("its shape"),
-            backends: Map::Array(open("BACKENDS")).try_into().expect("its shape"),
-            rings: Map::Array(open("RINGS")).try_into().expect("its shape"),
-        }
-    }
-
-    fn slot(&self, place: u32) -> u32 {
-        let slots = self.rings.get(&(place / SLOTS), 0).expect("within the map");
-        slots[(place % SLOTS) as usize]
-    }
-
-    fn backend(&self, id: u32) -> Backend {
-        self.backends.get(&id, 0).expect("within the map")
-    }
-
-    fn slots(&self, ring: Ring) -> impl Iterator<Item = (u32, u32)> {
-        (ring.offset..ring.offset + ring.length).map(|place| (place, self.slot(place)))
-    }
-
-    /// A slot that a packet could have found to name no backend.
-    fn fault(&self) -> Option<String> {
-        for (key, service) in self.services.iter().filter_map(Result::ok) {
-            for (place, id) in self.slots(service.ring) {
-                let is_set = self.backend(id) != Backend::default();
-                let still = self.services.get(&key, 0).is_ok_and(|now| now == service);
-                if !is_set && still && self.slot(place) == id {
-                    return Some(format!("slot {place} of {service:?} names {id}"));
-                }
-            }
-        }
-        None
-    }
-
-    fn contents(&self) -> Rings {
-        let services = self.services.iter().filter_map(Result::ok);
-        let ring_of = |service: Service| {
-            let backends = self.slots(service.ring).map(|(_, id)| self.backend(id));
-            shares(backends.map(|one| (address(one.address, one.port), one.weight)))
-        };
-        services.map(|(key, service)| (address(key.address, key.port), ring_of(service))).collect()
-    }
-}
-
-/// Weights in lowest terms, as a service may have them finer than its operator.
-fn shares(backends: impl Iterator<Item = (SocketAddr, u16)>) -> BTreeSet<(SocketAddr, u16)> {
-    let backends: BTreeSet<_> = backends.collect();
-    let common = backends.iter().fold(0, |common, (_, weight)| gcd(common, *weight)).max(1);
-    backends.into_iter().map(|(address, weight)| (address, weight / common)).collect()
-}
-
-fn gcd(a: u16, b: u16) -> u16 {
-    if b == 0 { a } else { gcd(b, a % b) }
-}
-
-fn address(mapped: [u8; 16], port: [u8; 2]) -> SocketAddr {
-    (Ipv6Addr::from(mapped).to_canonical(), u16::from_be_bytes(port)).into()
-}
 
 /// What the maps must have, by what the daemon says of itself.
 fn wanted(services: &[ServiceView]) -> Rings {

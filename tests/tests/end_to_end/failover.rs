@@ -11,7 +11,10 @@ use std::{
 use lb_tests::{balancer::Balancer, requests, servers::nginx};
 use lb_userspace::{bed::Bed, model::Health};
 
-use crate::bed::{Arms, Site, backend, site, text, vip};
+use crate::{
+    bed::{Arms, Site, backend, site, text, vip},
+    maps::Maps,
+};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -137,4 +140,39 @@ fn what_is_left_at_a_drains_deadline_is_reset() {
     wait_for_reset(&mut stream);
     let view = &balancer.services()[0].backends[nth];
     assert_eq!((view.in_ring, view.active_connections), (false, 0));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn drains_and_slow_starts_go_on_when_the_daemon_was_killed() {
+    let Site { balancer, mut servers, bed } = site(Arms::Two, [1; 3]);
+    let vip_line = format!("vip = \"{}\"\n", vip(&bed));
+    let text = text(&bed, &[1; 3]).replace(&vip_line, &format!("{vip_line}slow_start = \"8s\"\n"));
+    balancer.reload(&text);
+    balancer.wait_for_ring_of(3);
+    let (mut stream, server) = talk(&bed);
+    let drained: usize = server.trim_start_matches("backend").parse().expect("a number");
+    let slow = (drained + 1) % 3;
+    drop(servers.remove(slow));
+    balancer.wait_for_ring_of(2);
+    servers.push(nginx(&bed, slow));
+    balancer.wait_for_ring_of(3);
+    let address = backend(&bed, drained).to_string();
+    balancer.done(&["backend", "drain", "web", &address, "--deadline", "4s"]);
+    sleep(Duration::from_secs(1));
+    balancer.stop(nix::sys::signal::Signal::SIGKILL);
+
+    let balancer = Balancer::start(&bed, &text);
+    let share_of_slow = || {
+        let contents = Maps::open(&bed).contents();
+        let ring = &contents[&vip(&bed)];
+        let of = |nth| ring.iter().find(|(address, _)| *address == backend(&bed, nth));
+        (of(slow).map(|(_, share)| *share), of((drained + 2) % 3).map(|(_, share)| *share))
+    };
+    balancer.wait_for("a backend that has come back", || share_of_slow().0.is_some());
+    let (share, whole) = share_of_slow();
+    assert!(share < whole, "{share:?} of {whole:?}");
+    assert!(ask(&mut stream).is_ok(), "the deadline is still to come");
+    wait_for_reset(&mut stream);
+    balancer.wait_for("its whole share", || share_of_slow() == (Some(1), Some(1)));
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use lb_tests::{
-    balancer::{Balancer, configuration, service},
+    balancer::{BINARY, Balancer, configuration, service},
     requests,
     servers::nginx_everywhere,
 };
@@ -60,7 +60,7 @@ fn installed(bed: &Bed) -> Command {
 fn status_of_nobody(socket: &Path, group: u32) -> Option<i32> {
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", &group.to_string(), "--clear-groups"]);
-    command.args([concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/xdplb"), "status"]);
+    command.args([BINARY, "status"]);
     let output = command.arg("--socket").arg(socket).output().expect("util-linux");
     output.status.code()
 }

@@ -27,7 +27,10 @@ pub fn balancer() -> Object {
 }
 
 pub fn balancer_with(flow_entries: u32, ports: u16) -> Object {
-    let mut object = Object::load(flow_entries);
+    configured(Object::load(flow_entries), ports)
+}
+
+pub fn configured(mut object: Object, ports: u16) -> Object {
     object.source(0, SOURCE, FIRST_PORT, ports);
     for id in 1..=3 {
         object.backend(id.into(), backend(id), INGRESS, (0, 1));

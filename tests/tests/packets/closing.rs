@@ -52,6 +52,20 @@ fn a_reset_of_either_side_closes() {
     }
 }
 
+/// As Linux does it when the backend has the tuple in TIME-WAIT: RFC 5961, section 4.2.
+#[test]
+#[ignore = "needs root"]
+fn a_syn_after_a_challenge_ack_comes_by_the_same_port() {
+    let mut object = balancer();
+    let first = forward(&mut object, &syn(40_000));
+    reply(&mut object, &first.answer(Flags::ACK));
+    forward(&mut object, &Segment::new(client(40_000), VIP, Flags::RST));
+    assert_eq!(states(&object), [State::HalfOpen; 2]);
+    let second = forward(&mut object, &syn(40_000));
+    assert_eq!((second.src, second.dst), (first.src, first.dst));
+    reply(&mut object, &second.answer(Flags::SYN_ACK));
+}
+
 #[test]
 #[ignore = "needs root"]
 fn a_reset_that_nobody_heeds_does_not_close_for_good() {

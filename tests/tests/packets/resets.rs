@@ -3,10 +3,10 @@
 use lb_common::reason::Reason;
 use lb_tests::{
     frame::{BALANCER_MAC, CLIENT_MAC, Flags, Segment},
-    object::{Action, INGRESS, Object},
+    object::{Action, INGRESS, Object, Run},
 };
 
-use crate::bed::{VIP, backend, balancer, client, sent, syn};
+use crate::bed::{PORTS, VIP, backend, balancer, client, configured, sent, syn};
 
 fn reset(flags: Flags, sequence: u32, acknowledgement: u32) -> Segment {
     Segment {
@@ -60,4 +60,18 @@ fn a_reset_is_never_answered() {
         let run = object.run(&Segment::new(client(40_000), VIP, flags).frame());
         assert_eq!((run.action, run.reason), (Action::Drop, Reason::StrayReset));
     }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_cpu_sends_no_more_resets_than_it_may() {
+    const EACH: u32 = 5;
+    let mut object = configured(Object::with_resets(1_000, EACH), PORTS);
+    let stray = Segment::new(client(40_000), VIP, Flags::ACK).frame();
+    let runs: Vec<_> = (0..100).map(|_| object.run(&stray)).collect();
+    let sent = runs.iter().filter(|run| run.reason == Reason::ResetUnknownFlow).count();
+    let capped = |run: &&Run| (run.reason, run.action) == (Reason::ResetCapped, Action::Drop);
+    assert_eq!(sent + runs.iter().filter(capped).count(), 100);
+    assert!((EACH as usize..runs.len()).contains(&sent), "{sent} of {}", runs.len());
+    assert_eq!(object.run(&syn(40_000).frame()).reason, Reason::Forwarded);
 }

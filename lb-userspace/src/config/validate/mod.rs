@@ -25,6 +25,7 @@ const SNAT_PORTS: RangeInclusive<u16> = 1_024..=32_767;
 const MOST_FLOWS: u32 = 16_000_000;
 const MOST_SERVICES: u32 = 100_000;
 const MOST_BACKENDS: u32 = 1_000_000;
+const MOST_RESETS: u32 = 10_000_000;
 
 /// Warns of keys that other versions heed.
 pub(super) fn unused(file: &File, findings: &mut Findings) {
@@ -158,5 +159,6 @@ pub(super) fn limits(limits: &schema::Limits, findings: &mut Findings) -> Limits
         flows: limit("flows", &limits.flows, MOST_FLOWS, default.flows),
         services: limit("services", &limits.services, MOST_SERVICES, default.services),
         backends: limit("backends", &limits.backends, MOST_BACKENDS, default.backends),
+        resets: limit("resets", &limits.resets, MOST_RESETS, default.resets),
     }
 }

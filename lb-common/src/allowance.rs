@@ -1,0 +1,53 @@
+//! A rate that is kept by counting in short windows.
+
+use bytemuck::{Pod, Zeroable};
+
+/// How long a window is, in nanoseconds, as a power of two: 67 ms.
+const WINDOW: u32 = 26;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// What has been spent in one window.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Allowance {
+    window: u64,
+    spent: u64,
+}
+
+impl Allowance {
+    /// Whether one more may be spent at `now`, in nanoseconds, of so many in each window.
+    #[inline(always)]
+    pub fn take(&mut self, now: u64, each: u32) -> bool {
+        let window = now >> WINDOW;
+        if self.window != window {
+            *self = Self { window, spent: 0 };
+        }
+        self.spent += 1;
+        self.spent <= u64::from(each)
+    }
+}
+
+/// How many in each window are so many a second; one at least.
+#[must_use]
+pub fn each_window(per_second: u32) -> u32 {
+    let each = (u64::from(per_second) << WINDOW) / SECOND;
+    u32::try_from(each).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_second_has_more_than_is_allowed() {
+        for per_second in [100, 20_000, 1_000_000] {
+            let mut allowance = Allowance::default();
+            let each = each_window(per_second);
+            let tries = (0..10 * SECOND).step_by(100);
+            let taken = tries.filter(|now| allowance.take(*now, each)).count();
+            let allowed = 10 * per_second as usize;
+            assert!((allowed * 4 / 5..=allowed + allowed / 100).contains(&taken), "{taken}");
+        }
+    }
+}

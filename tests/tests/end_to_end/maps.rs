@@ -1,0 +1,88 @@
+//! What the kernel has been told, read back from the maps that the daemon has pinned.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{Ipv6Addr, SocketAddr},
+};
+
+use aya::maps::{Array, HashMap, Map, MapData};
+use lb_common::{
+    LAYOUT,
+    backend::Backend,
+    ring::{Ring, SLOTS, Slots},
+    service::{Service, ServiceKey},
+};
+use lb_userspace::bed::Bed;
+
+/// Backends of a service, by VIP, with their shares.
+pub type Rings = BTreeMap<SocketAddr, BTreeSet<(SocketAddr, u16)>>;
+
+/// The maps that the daemon has pinned.
+pub struct Maps {
+    services: HashMap<MapData, ServiceKey, Service>,
+    backends: Array<MapData, Backend>,
+    rings: Array<MapData, Slots>,
+}
+
+impl Maps {
+    pub fn open(bed: &Bed) -> Self {
+        let pin = |name| MapData::from_pin(bed.bpffs().join(format!("xdplb/v{LAYOUT}/{name}")));
+        let open = |name| pin(name).expect("pinned");
+        Self {
+            services: Map::HashMap(open("SERVICES")).try_into().expect("its shape"),
+            backends: Map::Array(open("BACKENDS")).try_into().expect("its shape"),
+            rings: Map::Array(open("RINGS")).try_into().expect("its shape"),
+        }
+    }
+
+    fn slot(&self, place: u32) -> u32 {
+        let slots = self.rings.get(&(place / SLOTS), 0).expect("within the map");
+        slots[(place % SLOTS) as usize]
+    }
+
+    fn backend(&self, id: u32) -> Backend {
+        self.backends.get(&id, 0).expect("within the map")
+    }
+
+    fn slots(&self, ring: Ring) -> impl Iterator<Item = (u32, u32)> {
+        (ring.offset..ring.offset + ring.length).map(|place| (place, self.slot(place)))
+    }
+
+    /// A slot that a packet could have found to name no backend.
+    pub fn fault(&self) -> Option<String> {
+        for (key, service) in self.services.iter().filter_map(Result::ok) {
+            for (place, id) in self.slots(service.ring) {
+                let is_set = self.backend(id) != Backend::default();
+                let still = self.services.get(&key, 0).is_ok_and(|now| now == service);
+                if !is_set && still && self.slot(place) == id {
+                    return Some(format!("slot {place} of {service:?} names {id}"));
+                }
+            }
+        }
+        None
+    }
+
+    pub fn contents(&self) -> Rings {
+        let services = self.services.iter().filter_map(Result::ok);
+        let ring_of = |service: Service| {
+            let backends = self.slots(service.ring).map(|(_, id)| self.backend(id));
+            shares(backends.map(|one| (address(one.address, one.port), one.weight)))
+        };
+        services.map(|(key, service)| (address(key.address, key.port), ring_of(service))).collect()
+    }
+}
+
+/// Weights in lowest terms, as a service may have them finer than its operator.
+pub fn shares(backends: impl Iterator<Item = (SocketAddr, u16)>) -> BTreeSet<(SocketAddr, u16)> {
+    let backends: BTreeSet<_> = backends.collect();
+    let common = backends.iter().fold(0, |common, (_, weight)| gcd(common, *weight)).max(1);
+    backends.into_iter().map(|(address, weight)| (address, weight / common)).collect()
+}
+
+fn gcd(a: u16, b: u16) -> u16 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+fn address(mapped: [u8; 16], port: [u8; 2]) -> SocketAddr {
+    (Ipv6Addr::from(mapped).to_canonical(), u16::from_be_bytes(port)).into()
+}
