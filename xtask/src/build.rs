@@ -32,14 +32,18 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     xdplb()
 }
 
-/// Builds the release binary.
+/// Builds the release binary, which needs no libraries of the host.
 pub(crate) fn xdplb() -> Result<()> {
     let overridden = env::var_os(OVERRIDE).is_some();
     if !overridden && !Objects::new(workspace::root()).are_current()? {
         println!("The eBPF sources changed: building their objects anew.");
         renew_objects()?;
     }
-    exec::run(workspace::cargo().args(["build", "--release", "--package", "lb-userspace"]))
+    exec::run(
+        workspace::cargo()
+            .args(["rustc", "--release", "--package", "lb-userspace", "--bin", "xdplb"])
+            .args(["--", "-C", "target-feature=+crt-static"]),
+    )
 }
 
 fn renew_objects() -> Result<()> {

@@ -1,5 +1,6 @@
 //! The API: JSON over HTTP on a unix socket.
 
+mod accounts;
 mod client;
 mod connections;
 mod described;
@@ -12,12 +13,11 @@ mod tables;
 
 use std::{
     fs, io,
-    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use nix::unistd::{Group, chown};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::watch,
@@ -77,12 +77,12 @@ pub async fn listen(path: &Path) -> Result<Listener> {
 
 /// Gives the socket to the group whose members may use it, if there is one.
 fn share(path: &Path) {
-    let Ok(Some(group)) = Group::from_name(GROUP) else { return };
-    let is_theirs = fs::metadata(path).is_ok_and(|socket| socket.gid() == group.gid.as_raw());
+    let Some(group) = accounts::group(GROUP) else { return };
+    let is_theirs = fs::metadata(path).is_ok_and(|socket| socket.gid() == group);
     if is_theirs {
         return;
     }
-    if let Err(error) = chown(path, None, Some(group.gid)) {
+    if let Err(error) = chown(path, None, Some(group)) {
         log::warn!("cannot give {} to group {GROUP}: {error}", path.display());
     }
 }

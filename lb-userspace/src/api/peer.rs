@@ -3,8 +3,9 @@
 use std::fmt;
 
 use axum::{extract::connect_info::Connected, serve::IncomingStream};
-use nix::unistd::{Uid, User};
 use tokio::net::{UnixListener, unix::UCred};
+
+use super::accounts;
 
 /// The process that asks, as the kernel names it.
 #[derive(Clone, Debug)]
@@ -21,8 +22,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(credentials) = &self.0 else { return f.write_str("somebody") };
         let uid = credentials.uid();
-        let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-        let name = user.map_or_else(|| "nobody known".to_owned(), |user| user.name);
+        let name = accounts::user(uid).unwrap_or_else(|| "nobody known".to_owned());
         write!(f, "{name} (uid {uid}")?;
         if let Some(pid) = credentials.pid() {
             write!(f, ", pid {pid}")?;

@@ -20,7 +20,7 @@ pub(super) struct File {
     /// Which XDP to have.
     #[serde(default)]
     pub(super) xdp_mode: XdpMode,
-    /// Where the BPF file system is, or is to be mounted.
+    /// Where the BPF file system is, for what outlives the daemon; mounted if it is not.
     pub(super) bpffs: Option<Located<PathBuf>>,
     /// Source ports of full NAT, first and last. By default below what Linux gives to its own
     /// connections (`net.ipv4.ip_local_port_range`).
@@ -28,7 +28,8 @@ pub(super) struct File {
     /// Source addresses of full NAT; each serves the interface that it is on.
     #[serde(default)]
     pub(super) snat_addresses: Vec<Located<String>>,
-    /// Where changes by commands, and what is known of backends, outlive the daemon.
+    /// Where the journal of changes, and what is known of backends, outlive the daemon; one daemon's
+    /// own.
     pub(super) state_dir: Option<Located<PathBuf>>,
     #[serde(default)]
     pub(super) api: Api,
@@ -52,12 +53,15 @@ pub(super) struct Api {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Limits {
-    /// Connections that the flow table has room for.
+    /// Connections that the flow table has room for, 1 to 16000000, at 256 bytes of kernel memory
+    /// each, taken for good when the daemon starts. A running table keeps its size: another one
+    /// needs `xdplb detach` first, which ends all connections.
     pub(super) flows: Option<Located<u64>>,
-    /// Services that the maps have room for.
+    /// Services that the maps have room for, up to 100000. Changes as that of `flows` does.
     pub(super) services: Option<Located<u64>>,
     /// Backends of all services together that the maps have room for, and those that are gone but
-    /// still have connections.
+    /// still have connections; up to 1000000, at 64 bytes each and 40 for each CPU. Changes as that
+    /// of `flows` does.
     pub(super) backends: Option<Located<u64>>,
     /// Resets that each CPU sends a second, at most; frames that ask for more are dropped.
     pub(super) resets: Option<Located<u64>>,
@@ -99,7 +103,7 @@ pub(super) struct Service {
     pub(super) fail_open: Option<Percent>,
     /// When a backend that was down takes connections again.
     pub(super) failback: Option<Failback>,
-    /// How long a backend that comes back takes to get its whole share.
+    /// How long a backend that comes back takes to get its whole share, in ten steps.
     pub(super) slow_start: Option<Located<Period>>,
     /// What becomes of a backend's connections when it goes down.
     pub(super) on_down: Option<OnDown>,

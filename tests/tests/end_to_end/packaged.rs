@@ -84,3 +84,14 @@ fn the_package_runs_with_its_units_rights_and_its_group_may_use_the_socket() {
     assert_eq!(status_of_nobody(balancer.socket(), 65534), Some(1));
     balancer.stop(Signal::SIGTERM);
 }
+
+#[test]
+#[ignore = "needs root"]
+fn the_binary_needs_no_file_of_the_host() {
+    let bed = empty_bed(Arms::One);
+    fs::copy(BINARY, bed.directory().join("xdplb")).expect("a copy");
+    let mut command = Command::new("chroot");
+    let output = command.arg(bed.directory()).args(["/xdplb", "--version"]).output();
+    let output = output.expect("coreutils");
+    assert!(output.status.success(), "{output:?}");
+}
