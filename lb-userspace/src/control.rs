@@ -19,7 +19,7 @@ pub enum Request {
     Status(Reply<Status>),
     Services(Reply<Vec<ServiceView>>),
     Stats(Reply<Stats>),
-    Connections(Reply<Listing>),
+    Connections(Option<String>, Reply<Listing>),
     /// The changed service, if it still is; by whom it is changed.
     Change(Change, String, Reply<Option<ServiceView>>),
     Plan(Proposal, Reply<Plan>),
@@ -122,9 +122,10 @@ impl Handle {
         self.ask(Request::Stats).await
     }
 
-    /// All connections, to be looked through without the loop.
-    pub async fn connections(&self) -> Result<Listing, Refusal> {
-        self.ask(Request::Connections).await
+    /// All connections, to be looked through without the loop; if only those of a service are
+    /// wanted, it must be there.
+    pub async fn connections(&self, service: Option<String>) -> Result<Listing, Refusal> {
+        self.ask(|reply| Request::Connections(service, reply)).await
     }
 
     /// The service as it is after the change, if it still is.

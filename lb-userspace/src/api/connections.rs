@@ -54,7 +54,7 @@ pub(super) async fn list(
     State(handle): State<Handle>,
     Query(filter): Query<Filter>,
 ) -> Result<Lines, Problem> {
-    let listing = handle.connections().await?;
+    let listing = handle.connections(filter.service.clone()).await?;
     let (sender, receiver) = mpsc::channel(BACKLOG);
     spawn_blocking(move || send(&listing, &filter, &sender));
     let chunks = stream::unfold(receiver, async |mut receiver| {
@@ -92,7 +92,7 @@ pub(super) async fn count(
     State(handle): State<Handle>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Counts>, Problem> {
-    let listing = handle.connections().await?;
+    let listing = handle.connections(filter.service.clone()).await?;
     let counting = spawn_blocking(move || listing.count(&filter)).await;
     let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "counting failed");
     Ok(Json(counting.map_err(failed)?))

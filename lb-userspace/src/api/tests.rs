@@ -1,4 +1,10 @@
-use std::{fs, io, os::unix::fs::PermissionsExt as _, path::PathBuf};
+mod fuzz;
+
+use std::{
+    fs, io,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request, Response, body::Bytes, client::conn::http1::handshake};
@@ -47,16 +53,20 @@ impl Bed {
     }
 
     async fn send(&self, method: Method, path: &str, body: &'static str) -> Response<Bytes> {
-        let stream = UnixStream::connect(self.socket()).await.expect("connects");
-        let (mut sender, connection) = handshake(TokioIo::new(stream)).await.expect("speaks HTTP");
-        tokio::spawn(connection);
-        let request = Request::builder().method(method).uri(path).header("host", "xdplb");
-        let request = request.header("content-type", "application/json");
-        let request = request.body(Full::new(Bytes::from(body))).expect("a request");
-        let answer = sender.send_request(request).await.expect("answers");
-        let (parts, body) = answer.into_parts();
-        Response::from_parts(parts, body.collect().await.expect("a body").to_bytes())
+        send(&self.socket(), method, path, body.into()).await
     }
+}
+
+async fn send(socket: &Path, method: Method, path: &str, body: Bytes) -> Response<Bytes> {
+    let stream = UnixStream::connect(socket).await.expect("connects");
+    let (mut sender, connection) = handshake(TokioIo::new(stream)).await.expect("speaks HTTP");
+    tokio::spawn(connection);
+    let request = Request::builder().method(method).uri(path).header("host", "xdplb");
+    let request = request.header("content-type", "application/json");
+    let request = request.body(Full::new(body)).expect("a request");
+    let answer = sender.send_request(request).await.expect("answers");
+    let (parts, body) = answer.into_parts();
+    Response::from_parts(parts, body.collect().await.expect("a body").to_bytes())
 }
 
 async fn answer(mut requests: mpsc::Receiver<control::Request>, told: mpsc::Sender<Change>) {
@@ -72,7 +82,7 @@ async fn answer(mut requests: mpsc::Receiver<control::Request>, told: mpsc::Send
                 give(reply, if known { Ok(Some(web())) } else { Err(refusal) });
             }
             control::Request::Stats(reply) => give(reply, Err(Refusal::Failed("broken".into()))),
-            control::Request::Connections(reply) => {
+            control::Request::Connections(_, reply) => {
                 give(reply, Err(Refusal::Failed("no flow table".into())));
             }
             _ => {}

@@ -5,8 +5,9 @@ use std::net::SocketAddr;
 use super::{Daemon, network};
 use crate::{
     config,
+    connections::Listing,
     control::{Change, Plan, Proposal, Refusal, Request, ServiceView, VersionView},
-    desired::{Author, Document, Step, edited, steps},
+    desired::{Author, Document, Step, edited, named, steps},
     model::Admin,
 };
 
@@ -17,7 +18,9 @@ impl Daemon {
             Request::Status(reply) => drop(reply.send(Ok(self.status()))),
             Request::Services(reply) => drop(reply.send(self.service_views())),
             Request::Stats(reply) => drop(reply.send(self.stats())),
-            Request::Connections(reply) => drop(reply.send(Ok(self.listing()))),
+            Request::Connections(service, reply) => {
+                drop(reply.send(self.connections(service.as_deref())));
+            }
             Request::Change(change, by, reply) => drop(reply.send(self.change(&change, by))),
             Request::Plan(proposal, reply) => {
                 self.is_untidy = true;
@@ -30,6 +33,13 @@ impl Daemon {
             Request::Version(number, reply) => drop(reply.send(self.version(number))),
             Request::Rollback(to, by, reply) => drop(reply.send(self.rollback(to, by))),
         }
+    }
+
+    fn connections(&self, service: Option<&str>) -> Result<Listing, Refusal> {
+        if let Some(name) = service {
+            named(self.document(), name)?;
+        }
+        Ok(self.listing())
     }
 
     /// Carries a change out whole, or not at all. Returns the service as it is then, if it still

@@ -1,6 +1,6 @@
 //! Commands, as edits of the document.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc};
 
 use super::{Document, rules::violation};
 use crate::{
@@ -28,14 +28,14 @@ pub fn edited(
         }
         Change::SetService { keys, .. } => {
             let service = named(document, name)?;
-            document.with(config::changed_service(&service, keys).map_err(invalid)?)
+            document.with(config::changed_service(service, keys).map_err(invalid)?)
         }
         Change::RemoveService { .. } => {
             named(document, name)?;
             return Ok(document.without(name));
         }
         Change::AddBackend { backend, .. } => {
-            let mut service = named(document, name)?;
+            let mut service = Service::clone(named(document, name)?);
             if service.backend(backend.address).is_some() {
                 let address = backend.address;
                 return Err(Refusal::Conflict(format!(
@@ -47,13 +47,13 @@ pub fn edited(
             document.with(service)
         }
         Change::RemoveBackend { address, .. } => {
-            let mut service = named(document, name)?;
+            let mut service = Service::clone(named(document, name)?);
             let place = place(&service, *address)?;
             service.backends.remove(place);
             document.with(service)
         }
         Change::SetBackend { address, settings, .. } => {
-            let mut service = named(document, name)?;
+            let mut service = Service::clone(named(document, name)?);
             let place = place(&service, *address)?;
             set(&mut service.backends[place], *settings);
             document.with(service)
@@ -65,11 +65,10 @@ pub fn edited(
     }
 }
 
-fn named(document: &Document, name: &str) -> Result<Service, Refusal> {
-    let service = document.service(name);
-    service
-        .map(|service| Service::clone(service))
-        .ok_or_else(|| Refusal::NotFound(format!("there is no service {name}")))
+/// The service of that name, or that there is none.
+pub fn named<'a>(document: &'a Document, name: &str) -> Result<&'a Arc<Service>, Refusal> {
+    let missing = || Refusal::NotFound(format!("there is no service {name}"));
+    document.service(name).ok_or_else(missing)
 }
 
 fn place(service: &Service, address: SocketAddr) -> Result<usize, Refusal> {

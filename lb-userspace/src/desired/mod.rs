@@ -12,7 +12,7 @@ use std::sync::Arc;
 use imbl::OrdMap;
 
 pub use self::{
-    edit::edited,
+    edit::{edited, named},
     rules::violation,
     steps::{Kind, Step, changes, steps},
     versions::{Author, Desired, Version},

@@ -49,7 +49,9 @@ fn open_connections_are_listed_with_both_ends() {
     assert_eq!(rows.lines().count(), 1 + 2, "{rows}");
     let port = streams[0].local_addr().expect("bound").to_string();
     assert_eq!(self::listed(&balancer, &["--client", &port]).len(), 1);
-    assert_eq!(self::listed(&balancer, &["--service", "nope"]), []);
+    let nobody = balancer.xdplb(&["conns", "--service", "nope"]);
+    let said = String::from_utf8_lossy(&nobody.stderr);
+    assert_eq!((nobody.status.code(), &*said), (Some(1), "xdplb: there is no service nope\n"));
     assert_eq!(self::listed(&balancer, &["--limit", "4"]).len(), 4);
 }
 
