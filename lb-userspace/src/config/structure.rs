@@ -44,13 +44,24 @@ fn finding(error: &Error) -> Diagnostic {
         error.message().split_once(", expected ").unwrap_or((error.message(), ""));
     let mut mend = match expected {
         "" => String::new(),
-        expected => format!("expected {expected}"),
+        expected => format!("expected {}", in_terms_of_the_file(expected)),
     };
     if let Some(meant) = meant(message, expected) {
         mend = format!("did you mean `{meant}`? {mend}");
     }
     let message = message.replace("unknown field", "unknown key");
     Diagnostic::error(error.span().unwrap_or_default(), message, mend)
+}
+
+/// What serde expects, by the names that TOML has for it.
+fn in_terms_of_the_file(expected: &str) -> &str {
+    match expected {
+        "a sequence" => "a list, as in [\"one\", \"another\"]",
+        "path string" => "a string",
+        "u16" | "u32" | "u64" | "i64" => "an integer",
+        expected if expected.starts_with("struct ") => "a table of keys",
+        expected => expected,
+    }
 }
 
 /// Which of the words in backticks that are expected is most like the one that is not.

@@ -132,6 +132,7 @@ impl Daemon {
         neighbours: Neighbours,
         walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
+        dataplane::refuse_other_layouts(&loaded.config.bpffs)?;
         let found = interfaces::find(&loaded, &[]).await?;
         network::refuse_local_backends(&loaded, &neighbours::local_addresses().await?)?;
         let bpffs = loaded.config.bpffs.clone();

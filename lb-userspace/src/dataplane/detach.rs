@@ -7,29 +7,38 @@ use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use super::{
     attach,
-    pins::{Pins, directory, links},
+    pins::{Pins, directories, directory},
 };
 
+/// An interface, by index, and who keeps its link.
+type Attached<'a> = (u32, &'a Pins);
+
 /// Takes the program off these interfaces, or, if none are named, off all, and then removes the
-/// maps too. Returns the names of the interfaces that packets no longer go through.
+/// maps too, whatever their layout is. Returns the names of the interfaces that packets no longer
+/// go through.
 pub fn detach(bpffs: &Path, interfaces: &[String]) -> Result<Vec<String>> {
-    let directory = directory(bpffs);
-    if !directory.exists() {
-        bail!("nothing is attached: {} does not exist", directory.display());
+    let layouts = directories(bpffs)?;
+    if layouts.is_empty() {
+        bail!("nothing is attached: {} does not exist", directory(bpffs).display());
     }
-    let pins = Pins::open(bpffs)?;
-    let attached = pins.links()?;
+    let layouts = layouts.into_iter().map(Pins::lock).collect::<Result<Vec<_>>>()?;
+    let mut attached = Vec::new();
+    for pins in &layouts {
+        attached.extend(pins.links()?.into_iter().map(|ifindex| (ifindex, pins)));
+    }
     let chosen = choose(&attached, interfaces)?;
-    for ifindex in &chosen {
+    for (ifindex, pins) in &chosen {
         attach::remove(&pins.link(*ifindex))?;
     }
-    if links(&directory)?.is_empty() {
-        remove_all(&directory)?;
+    for pins in &layouts {
+        if pins.links()?.is_empty() {
+            remove_all(pins.directory())?;
+        }
     }
-    Ok(chosen.into_iter().map(name).collect())
+    Ok(chosen.into_iter().map(|(ifindex, _)| name(ifindex)).collect())
 }
 
-fn choose(attached: &[u32], interfaces: &[String]) -> Result<Vec<u32>> {
+fn choose<'a>(attached: &[Attached<'a>], interfaces: &[String]) -> Result<Vec<Attached<'a>>> {
     if interfaces.is_empty() {
         return Ok(attached.to_vec());
     }
@@ -38,10 +47,8 @@ fn choose(attached: &[u32], interfaces: &[String]) -> Result<Vec<u32>> {
         .map(|name| {
             let ifindex = if_nametoindex(name.as_str())
                 .with_context(|| format!("there is no interface {name}"))?;
-            if !attached.contains(&ifindex) {
-                bail!("xdplb is not attached to {name}");
-            }
-            Ok(ifindex)
+            let found = attached.iter().find(|(other, _)| *other == ifindex);
+            found.copied().with_context(|| format!("xdplb is not attached to {name}"))
         })
         .collect()
 }

@@ -32,7 +32,7 @@ pub use self::{
     detach::detach,
     flows::{Census, Expiry, FLOWS, FlowTable, Plan, States, Sweeper, megabytes, now},
     mapped::Active,
-    pins::{exists, is_attached},
+    pins::{exists, is_attached, refuse_other_layouts},
     sizes::map_bytes,
 };
 use self::{load::PROGRAM, mapped::Rings, pins::Pins};

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::ErrorKind,
+    io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
 
@@ -20,7 +20,7 @@ use nix::{
 
 use super::sizes::mend;
 
-/// The directory of this layout's pins, locked against a second daemon as long as this lives.
+/// The directory of a layout's pins, locked against a second daemon as long as this lives.
 #[derive(Debug)]
 pub struct Pins {
     directory: PathBuf,
@@ -43,6 +43,11 @@ impl Pins {
         let directory = directory(bpffs);
         fs::create_dir_all(&directory)
             .with_context(|| format!("cannot make the pin directory {}", directory.display()))?;
+        Self::lock(directory)
+    }
+
+    /// Locks the pins in a directory, of whatever layout.
+    pub fn lock(directory: PathBuf) -> Result<Self> {
         let handle = fs::File::open(&directory)
             .with_context(|| format!("cannot open the pin directory {}", directory.display()))?;
         match Flock::lock(handle, FlockArg::LockExclusiveNonblock) {
@@ -58,6 +63,11 @@ impl Pins {
     }
 
     #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    #[must_use]
     pub fn map(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
@@ -69,7 +79,16 @@ impl Pins {
 
     /// Interfaces, by index, whose links are pinned.
     pub fn links(&self) -> Result<Vec<u32>> {
-        links(&self.directory)
+        let directory = &self.directory;
+        let cannot = || format!("cannot read {}", directory.display());
+        let mut links = Vec::new();
+        for entry in fs::read_dir(directory).with_context(cannot)? {
+            let name = entry?.file_name();
+            let ifindex: Option<u32> =
+                name.to_str().and_then(|name| name.strip_prefix("link_")?.parse().ok());
+            links.extend(ifindex);
+        }
+        Ok(links)
     }
 
     /// Refuses a pinned map that is not what the program needs: the kernel would not.
@@ -129,32 +148,40 @@ pub fn is_attached(bpffs: &Path, ifindex: u32) -> bool {
     directory(bpffs).join(link_name(ifindex)).exists()
 }
 
+/// The directory of this layout's pins.
 #[must_use]
 pub fn directory(bpffs: &Path) -> PathBuf {
     bpffs.join("xdplb").join(format!("v{LAYOUT}"))
 }
 
-fn link_name(ifindex: u32) -> String {
-    format!("link_{ifindex}")
-}
-
-/// Interfaces, by index, whose links are pinned in a directory; none if it does not exist.
-pub fn links(directory: &Path) -> Result<Vec<u32>> {
-    let entries = match fs::read_dir(directory) {
+/// The directories of all layouts that have pins.
+pub fn directories(bpffs: &Path) -> Result<Vec<PathBuf>> {
+    let parent = bpffs.join("xdplb");
+    let entries = match fs::read_dir(&parent) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => {
-            return Err(error).with_context(|| format!("cannot read {}", directory.display()));
+            return Err(error).with_context(|| format!("cannot read {}", parent.display()));
         }
     };
-    let mut links = Vec::new();
-    for entry in entries {
-        let name = entry?.file_name();
-        let ifindex: Option<u32> =
-            name.to_str().and_then(|name| name.strip_prefix("link_")?.parse().ok());
-        links.extend(ifindex);
-    }
-    Ok(links)
+    Ok(entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?)
+}
+
+/// Refuses to start beside a daemon of another layout, dead or alive: its maps would be misread.
+pub fn refuse_other_layouts(bpffs: &Path) -> Result<()> {
+    let own = directory(bpffs);
+    let Some(other) = directories(bpffs)?.into_iter().find(|found| *found != own) else {
+        return Ok(());
+    };
+    bail!(
+        "packets go by {}, which another version of xdplb has left, with maps that this one cannot \
+         read: run `xdplb detach` first, which ends all connections; or start that version again",
+        other.display()
+    )
+}
+
+fn link_name(ifindex: u32) -> String {
+    format!("link_{ifindex}")
 }
 
 fn mount_if_missing(bpffs: &Path) -> Result<()> {

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use lb_common::LAYOUT;
 use lb_tests::{
     balancer::{Balancer, detach},
     requests,
@@ -80,6 +81,24 @@ fn closed_connections_are_forgotten_in_time() {
     assert_eq!(answers.get(""), None);
     balancer.wait_for("an empty flow table", || balancer.status().flows.entries == 0);
     assert_eq!(balancer.services()[0].backends[0].connections_total, 100);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn pins_of_another_layout_are_refused_until_they_are_detached() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    balancer.stop(Signal::SIGTERM);
+    let pins = bed.bpffs().join("xdplb");
+    fs::rename(pins.join(format!("v{LAYOUT}")), pins.join("v1")).expect("renamed");
+    let refused = Balancer::refused(&bed, &text(&bed, &[1; 3]));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains("xdplb/v1, which another version"), "{said}");
+    let answers = requests::send(&bed.clients()[0], vip(&bed), 30);
+    assert_eq!(answers.get(""), None, "packets go on: {answers:?}");
+    assert!(detach(&bed).status.success());
+    assert!(!pins.exists(), "something is left");
+    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
+    balancer.wait_for_ring_of(3);
 }
 
 #[test]
