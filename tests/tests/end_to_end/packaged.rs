@@ -34,8 +34,15 @@ test -f "$PLACE/root/usr/lib/systemd/system/xdplb.service"
 man="$PLACE/root/usr/share/man"
 test -f "$man/man1/xdplb-backend-drain.1" && test -f "$man/man5/xdplb.toml.5"
 chroot "$PLACE/root" xdplb check -c /etc/xdplb/xdplb.toml >&2
+"#;
+
+const RUN: &str = r#"
 exec chroot "$PLACE/root" setpriv --bounding-set "$RIGHTS" --inh-caps=-all --no-new-privs \
     --regid xdplb --clear-groups /usr/bin/xdplb "$@""#;
+
+const REMOVE: &str = r#"
+mount --bind "$BPFFS" "$PLACE/root/sys/fs/bpf"
+chroot "$PLACE/root" dpkg --remove xdplb"#;
 
 /// What the unit leaves of root's rights, as setpriv has it.
 fn rights() -> String {
@@ -46,13 +53,14 @@ fn rights() -> String {
     ["-all".to_owned()].into_iter().chain(names).collect::<Vec<_>>().join(",")
 }
 
-fn installed(bed: &Bed) -> Command {
+/// Installs the package, and then does something with it.
+fn installed(bed: &Bed, then: &str) -> Command {
     let place = bed.directory().join("installed");
-    fs::create_dir(&place).expect("a directory");
+    fs::create_dir_all(&place).expect("a directory");
     let mut command = Command::new("unshare");
-    command.args(["--mount", "sh", "-c", INSTALL, "sh"]).stdout(Stdio::null());
+    command.args(["--mount", "sh", "-c", &[INSTALL, then].concat(), "sh"]).stdout(Stdio::null());
     command.env("PLACE", place).env("BED", bed.directory()).env("PACKAGE", PACKAGE);
-    command.env("RIGHTS", rights());
+    command.env("RIGHTS", rights()).env("BPFFS", bed.bpffs());
     command
 }
 
@@ -67,12 +75,12 @@ fn status_of_nobody(socket: &Path, group: u32) -> Option<i32> {
 
 #[test]
 #[ignore = "needs root"]
-fn the_package_runs_with_its_units_rights_and_its_group_may_use_the_socket() {
+fn the_package_runs_with_its_units_rights_and_takes_its_program_along() {
     let bed = empty_bed(Arms::Two);
     let _servers = nginx_everywhere(&bed);
     let backends = [0, 1, 2].map(|nth| (backend(&bed, nth), 1));
     let text = configuration(&bed, "") + &service("web", vip(&bed), &backends);
-    let balancer = Balancer::start_by(&bed, &text, installed(&bed));
+    let balancer = Balancer::start_by(&bed, &text, installed(&bed, RUN));
     balancer.wait_for_ring_of(3);
     let answers = requests::send(&bed.clients()[0], vip(&bed), 30);
     assert!(answers.len() == 3 && answers.values().all(|count| *count == 10), "{answers:?}");
@@ -83,6 +91,11 @@ fn the_package_runs_with_its_units_rights_and_its_group_may_use_the_socket() {
     assert_eq!(status_of_nobody(balancer.socket(), socket.gid()), Some(0));
     assert_eq!(status_of_nobody(balancer.socket(), 65534), Some(1));
     balancer.stop(Signal::SIGTERM);
+
+    let mut remove = installed(&bed, REMOVE);
+    let removed = bed.balancer().spawn(&mut remove).expect("started").wait().expect("ends");
+    assert!(removed.success());
+    assert!(!bed.bpffs().join("xdplb").exists(), "packets still go by a program of nobody");
 }
 
 #[test]
