@@ -21,7 +21,8 @@ const fn server(name: &'static str) -> Program {
 }
 
 /// An absolute path is found where it is, in whatever directories the search goes on.
-const PROGRAMS: [Program; 11] = [
+const PROGRAMS: [Program; 13] = [
+    tool("bpftool", "bpftool"),
     tool("curl", "curl"),
     tool("ethtool", "ethtool"),
     server("haproxy"),
@@ -32,6 +33,7 @@ const PROGRAMS: [Program; 11] = [
     tool("nft", "nftables"),
     tool("ping", "iputils-ping"),
     Program { name: "sshd", package: "openssh-server", service: Some("ssh") },
+    tool("/lib/systemd/systemd", "systemd"),
     tool("wrk", "wrk"),
 ];
 

@@ -1,0 +1,40 @@
+# Installs $PACKAGE over the root directory, in memory at $PLACE, and boots systemd there as the first
+# process of its own namespaces. $BED is shared with the test; its BPF file system is the guest's.
+
+guest="$PLACE/root"
+mount -t tmpfs none "$PLACE"
+mkdir "$PLACE/upper" "$PLACE/work" "$guest"
+mount -t overlay -o "lowerdir=/,upperdir=$PLACE/upper,workdir=$PLACE/work" none "$guest"
+mount -t proc proc "$guest/proc"
+mount -t sysfs -o ro sysfs "$guest/sys"
+mount --rbind /dev "$guest/dev"
+mount -t tmpfs -o mode=755 tmpfs "$guest/run"
+mkdir -p "$guest/run/bed"
+mount --bind "$BED" "$guest/run/bed"
+mount --bind "$BED/bpf" "$guest/sys/fs/bpf"
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+    mount -t cgroup2 cgroup2 "$guest/sys/fs/cgroup"
+else
+    mount -t tmpfs -o mode=755 tmpfs "$guest/sys/fs/cgroup"
+    mkdir "$guest/sys/fs/cgroup/systemd"
+    mount -t cgroup -o none,name=systemd cgroup "$guest/sys/fs/cgroup/systemd"
+fi
+
+# Nothing that this host has enabled, least of all what would configure its network.
+rm -rf "$guest"/etc/systemd/system/*.wants
+ln -sf /dev/null "$guest/etc/systemd/system/network-online.target"
+cp "$BED/steps.service" "$guest/etc/systemd/system/"
+
+cp "$PACKAGE" "$guest/run/xdplb.deb"
+chroot "$guest" dpkg --install /run/xdplb.deb
+chroot "$guest" systemd-analyze verify xdplb.service
+test -f "$guest/usr/share/man/man1/xdplb-backend-drain.1"
+test -f "$guest/usr/share/man/man5/xdplb.toml.5"
+chroot "$guest" xdplb check -c /etc/xdplb/xdplb.toml
+cp "$BED/xdplb.toml" "$guest/etc/xdplb/xdplb.toml"
+
+cd "$guest"
+pivot_root . mnt
+umount --lazy /mnt
+exec env --ignore-environment container=unshare \
+    /lib/systemd/systemd --unit=steps.service --log-target=console
