@@ -18,6 +18,9 @@ use crate::model::Service;
 const NAME: &str = "journal";
 const NEW: &str = "journal.new";
 
+/// What can be done about a journal that cannot be read.
+const MEND: &str = "to start from the configuration file alone, move the journal away";
+
 /// A version, as what it changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
@@ -62,6 +65,8 @@ impl Journal {
             .truncate(false)
             .open(&path)
             .with_context(|| cannot("open the journal"))?;
+        // A new file's name outlives a crash only with its directory.
+        lock.sync_all().with_context(|| cannot("keep the journal"))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).with_context(|| cannot("read the journal"))?;
         let (entries, length) = read(&bytes, &path)?;
@@ -146,23 +151,28 @@ fn read(bytes: &[u8], path: &Path) -> Result<(Vec<Entry>, usize)> {
     let mut length = 0;
     let lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
     for (nth, line) in lines.iter().enumerate() {
-        match parsed(line) {
-            Some(entry) => entries.push(entry),
-            None if nth + 1 == lines.len() => break,
-            None => bail!(
-                "{}:{}: this record is damaged, and others follow: to start from the \
-                 configuration file alone, move the journal away",
-                path.display(),
-                nth + 1
-            ),
-        }
+        let place = || format!("{}:{}", path.display(), nth + 1);
+        let Some(json) = whole(line) else {
+            if nth + 1 == lines.len() {
+                break;
+            }
+            bail!("{}: this record is damaged, and others follow: {MEND}", place());
+        };
+        let entry = serde_json::from_str(json).with_context(|| {
+            format!(
+                "{}: this record is of another version of xdplb: start that, or {MEND}",
+                place()
+            )
+        })?;
+        entries.push(entry);
         length += line.len();
     }
     Ok((entries, length))
 }
 
-fn parsed(line: &[u8]) -> Option<Entry> {
+/// The JSON of a line that is as it was written.
+fn whole(line: &[u8]) -> Option<&str> {
     let (sum, json) = std::str::from_utf8(line).ok()?.strip_suffix('\n')?.split_once(' ')?;
     let sum = u32::from_str_radix(sum, 16).ok()?;
-    (sum == crc32fast::hash(json.as_bytes())).then(|| serde_json::from_str(json).ok())?
+    (sum == crc32fast::hash(json.as_bytes())).then_some(json)
 }

@@ -197,6 +197,24 @@ fn after_a_record_was_cut_off_others_follow() {
     assert_eq!((desired.number(), desired.document()), (2, Some(&Document::default())));
 }
 
+/// One that was written by a later build, say, before this one was installed again.
+#[test]
+fn a_record_of_another_version_is_refused_and_kept() {
+    let directory = TempDir::new().expect("a directory");
+    record_two(directory.path());
+    let journal = directory.path().join("journal");
+    let written = fs::read_to_string(&journal).expect("written");
+    let (first, last) = written.trim_end().split_once('\n').expect("two lines");
+    let json = last.split_once(' ').expect("a checksum").1.replace("\"set\":[]", "\"set\":[{}]");
+    let foreign = format!("{first}\n{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
+    assert_ne!(foreign, written);
+    fs::write(&journal, &foreign).expect("written");
+    let error = Desired::open(directory.path()).expect_err("of another version");
+    let error = format!("{error:#}");
+    assert!(error.contains("journal:2: this record is of another version of xdplb"), "{error}");
+    assert_eq!(fs::read_to_string(&journal).expect("there"), foreign, "nothing is lost");
+}
+
 fn record_two(directory: &Path) {
     let mut desired = Desired::open(directory).expect("opens");
     desired.record(web(), author("first")).expect("recorded");
@@ -230,5 +248,25 @@ proptest! {
         if Desired::open(directory.path()).is_err() {
             prop_assert_eq!(fs::read(&journal).expect("there"), bytes);
         }
+    }
+
+    #[test]
+    fn a_damaged_journal_is_refused_or_read_up_to_the_damage(
+        at in any::<prop::sample::Index>(),
+        by in prop::collection::vec(any::<u8>(), 0..4),
+    ) {
+        let directory = TempDir::new().expect("a directory");
+        record_two(directory.path());
+        let journal = directory.path().join("journal");
+        let mut bytes = fs::read(&journal).expect("written");
+        let at = at.index(bytes.len());
+        bytes.splice(at..bytes.len().min(at + 3), by);
+        fs::write(&journal, &bytes).expect("written");
+        let Ok(desired) = Desired::open(directory.path()) else {
+            prop_assert_eq!(fs::read(&journal).expect("there"), bytes);
+            return Ok(());
+        };
+        let read: Vec<_> = desired.versions().map(|one| one.document.clone()).collect();
+        prop_assert!([web(), web().without("web")].starts_with(&read), "{read:?}");
     }
 }
