@@ -106,6 +106,10 @@ pub struct Loaded {
     spans: Spans,
 }
 
+/// What only the live system can find wrong with a file.
+#[derive(Clone, Debug)]
+pub struct Fault(Diagnostic);
+
 /// A file's text.
 #[derive(Clone, Debug)]
 struct Source {
@@ -158,29 +162,26 @@ impl Config {
         desired::changes(&settings(self), &settings(new))
     }
 
-    /// Refuses a new configuration that a running daemon cannot take on.
+    /// Refuses a new configuration that a running daemon cannot take on, and says all that is in the
+    /// way.
     pub fn refuse_restart_only(&self, new: &Self) -> Result<()> {
-        let pairs = [
-            ("bpffs", self.bpffs == new.bpffs),
-            ("state_dir", self.state_dir == new.state_dir),
-            ("api.socket", self.api == new.api),
-            ("limits.resets", self.limits.resets == new.limits.resets),
+        const RESTART: &str = ": restart the daemon for that";
+        const DETACH: &str = ", and the running maps keep their size: stop the daemon and run \
+             `xdplb detach` first, which ends all connections";
+        let (old_limits, new_limits) = (&self.limits, &new.limits);
+        let keys = [
+            ("bpffs", self.bpffs == new.bpffs, RESTART),
+            ("state_dir", self.state_dir == new.state_dir, RESTART),
+            ("api.socket", self.api == new.api, RESTART),
+            ("limits.resets", old_limits.resets == new_limits.resets, RESTART),
+            ("limits.flows", old_limits.flows == new_limits.flows, DETACH),
+            ("limits.services", old_limits.services == new_limits.services, DETACH),
+            ("limits.backends", old_limits.backends == new_limits.backends, DETACH),
         ];
-        for (key, same) in pairs {
-            ensure!(same, "`{key}` has changed: restart the daemon for that");
-        }
-        let limits = [
-            ("limits.flows", self.limits.flows == new.limits.flows),
-            ("limits.services", self.limits.services == new.limits.services),
-            ("limits.backends", self.limits.backends == new.limits.backends),
-        ];
-        for (key, same) in limits {
-            ensure!(
-                same,
-                "`{key}` has changed, and the running maps keep their size: stop the daemon and run \
-                 `xdplb detach` first, which ends all connections"
-            );
-        }
+        let changed = keys.into_iter().filter(|(_, is_same, _)| !is_same);
+        let refusals: Vec<_> =
+            changed.map(|(key, _, mend)| format!("`{key}` has changed{mend}")).collect();
+        ensure!(refusals.is_empty(), refusals.join("\n"));
         Ok(())
     }
 }
@@ -200,25 +201,29 @@ impl Loaded {
 
     /// What is wrong with the interface at `place` of the list.
     #[must_use]
-    pub fn interface_error(&self, place: usize, message: &str, mend: &str) -> anyhow::Error {
-        self.error(&self.spans.interfaces[place], message, mend)
+    pub fn interface_fault(&self, place: usize, message: &str, mend: &str) -> Fault {
+        Fault(Diagnostic::error(self.spans.interfaces[place].clone(), message, mend))
     }
 
     /// What is wrong with a backend's address, by the places of its service and of itself.
     #[must_use]
-    pub fn backend_error(
+    pub fn backend_fault(
         &self,
         service: usize,
         backend: usize,
         message: &str,
         mend: &str,
-    ) -> anyhow::Error {
-        self.error(&self.spans.backends[service][backend], message, mend)
+    ) -> Fault {
+        Fault(Diagnostic::error(self.spans.backends[service][backend].clone(), message, mend))
     }
 
-    fn error(&self, span: &Range<usize>, message: &str, mend: &str) -> anyhow::Error {
-        let diagnostic = Diagnostic::error(span.clone(), message, mend);
-        Diagnostics::new(&self.source, &[diagnostic]).into()
+    /// Refuses what the live system has found faults with, and shows them all.
+    pub fn refuse(&self, faults: Vec<Fault>) -> Result<()> {
+        if faults.is_empty() {
+            return Ok(());
+        }
+        let faults: Vec<_> = faults.into_iter().map(|Fault(diagnostic)| diagnostic).collect();
+        Err(Diagnostics::new(&self.source, &faults).into())
     }
 }
 

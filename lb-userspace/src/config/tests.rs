@@ -344,9 +344,14 @@ fn the_live_systems_errors_have_a_place_too() {
         "interfaces = [\"a\", \"b\"]\n{SERVICE}backend = [{{ address = \"10.0.0.1:80\" }}]\n"
     );
     let loaded = read(&text).expect("valid");
-    let shown = loaded.interface_error(1, "there is none", "make it").to_string();
+    loaded.refuse(Vec::new()).expect("nothing is wrong");
+    let faults = vec![
+        loaded.interface_fault(1, "there is none", "make it"),
+        loaded.backend_fault(0, 0, "this is here", "go there"),
+    ];
+    let shown = loaded.refuse(faults).expect_err("faults").to_string();
+    assert_eq!(places(&shown), ["1:20", "5:24"], "{shown}");
     assert_shows(&shown, "1:20", "there is none", "make it");
-    let shown = loaded.backend_error(0, 0, "this is here", "go there").to_string();
     assert_shows(&shown, "5:24", "this is here", "go there");
 }
 
@@ -363,6 +368,11 @@ fn only_what_a_running_daemon_cannot_change_is_refused() {
     ] {
         let refused = before.refuse_restart_only(&other(line)).expect_err(line).to_string();
         assert!(refused.contains(word), "{refused}");
+    }
+    let several = other("bpffs = \"/bpf\"\nlimits.flows = 5\nlimits.backends = 6");
+    let refused = before.refuse_restart_only(&several).expect_err("several").to_string();
+    for key in ["`bpffs`", "`limits.flows`", "`limits.backends`"] {
+        assert!(refused.contains(key), "{key} is not in {refused}");
     }
 }
 

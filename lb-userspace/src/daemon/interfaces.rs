@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use aya::programs::{ProgramInfo, XdpMode as Kernel, loaded_programs};
 
 use crate::{
-    config::{Loaded, XdpMode},
+    config::{Fault, Loaded, XdpMode},
     control::{InterfaceMode, InterfaceView, LinkState},
     dataplane::{self, Dataplane},
     neighbours::{self, Interface as Link, XdpAttached},
@@ -35,26 +35,29 @@ pub struct Interface {
 
 /// The configured interfaces: all must exist, unless they are among the former ones, and none may
 /// have a foreign program.
-pub async fn find(loaded: &Loaded, former: &[Interface]) -> Result<Vec<Interface>> {
+pub async fn find(
+    loaded: &Loaded,
+    former: &[Interface],
+    faults: &mut Vec<Fault>,
+) -> Result<Vec<Interface>> {
     let mut found = Vec::new();
     for (place, name) in loaded.config.interfaces.iter().enumerate() {
         let known = former.iter().find(|known| known.name == *name);
         match (neighbours::interface(name).await?, known) {
             (Some(link), known) => {
-                if !dataplane::is_attached(&loaded.config.bpffs, link.ifindex) {
+                let is_known = known.is_some_and(|known| known.ifindex == link.ifindex);
+                if !is_known && !dataplane::is_attached(&loaded.config.bpffs, link.ifindex) {
                     refuse_foreign(&link).await?;
                 }
                 let former = known.map(|known| known.former_of(link.ifindex)).unwrap_or_default();
                 found.push(Interface { former, ..Interface::new(&link) });
             }
             (None, Some(known)) => found.push(known.clone()),
-            (None, None) => {
-                return Err(loaded.interface_error(
-                    place,
-                    &format!("there is no interface {name}"),
-                    "`ip link` shows those that there are",
-                ));
-            }
+            (None, None) => faults.push(loaded.interface_fault(
+                place,
+                &format!("there is no interface {name}"),
+                "`ip link` shows those that there are",
+            )),
         }
     }
     Ok(found)

@@ -133,8 +133,7 @@ impl Daemon {
         walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
         dataplane::refuse_other_layouts(&loaded.config.bpffs)?;
-        let found = interfaces::find(&loaded, &[]).await?;
-        network::refuse_local_backends(&loaded, &neighbours::local_addresses().await?)?;
+        let found = fit(&loaded, &[], &neighbours::local_addresses().await?).await?;
         let bpffs = loaded.config.bpffs.clone();
         let fresh = !dataplane::exists(&bpffs);
         let taken_up = Self::take_up(loaded, file, found, checker, neighbours, walks).await;
@@ -289,8 +288,7 @@ impl Daemon {
         for warning in &loaded.warnings {
             log::warn!("{warning}");
         }
-        network::refuse_local_backends(&loaded, &self.addresses)?;
-        let found = interfaces::find(&loaded, &self.interfaces).await?;
+        let found = self.fit(&loaded).await?;
         self.config.refuse_restart_only(&loaded.config)?;
         let before = self.document().clone();
         let what = format!("{} loaded", loaded.path());
@@ -313,6 +311,10 @@ impl Daemon {
         Ok(steps)
     }
 
+    async fn fit(&self, loaded: &Loaded) -> Result<Vec<Interface>> {
+        fit(loaded, &self.interfaces, &self.addresses).await
+    }
+
     /// The document that a file makes of the present one.
     fn read_from(&self, loaded: &Loaded) -> Document {
         Document::of(loaded.config.services.clone()).with_orders_of(self.document())
@@ -326,4 +328,17 @@ impl Daemon {
         }
         expiry
     }
+}
+
+/// The interfaces of a configuration that fits this host; all that does not is shown at once.
+async fn fit(
+    loaded: &Loaded,
+    former: &[Interface],
+    addresses: &OwnAddresses,
+) -> Result<Vec<Interface>> {
+    let mut faults = Vec::new();
+    let found = interfaces::find(loaded, former, &mut faults).await?;
+    network::find_local_backends(loaded, addresses, &mut faults);
+    loaded.refuse(faults)?;
+    Ok(found)
 }

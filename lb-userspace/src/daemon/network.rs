@@ -5,12 +5,11 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
-use anyhow::Result;
 use lb_common::{backend::Hop, snat::Source};
 
 use super::{Daemon, backends::wire_address, interfaces, state::Way};
 use crate::{
-    config::Loaded,
+    config::{Fault, Loaded},
     neighbours::{NetworkEvent, NextHop, OwnAddresses, Resolution},
 };
 
@@ -123,15 +122,14 @@ pub fn own(addresses: &OwnAddresses) -> HashSet<IpAddr> {
     addresses.iter().map(|(_, address)| *address).collect()
 }
 
-/// Refuses a configuration with a backend on the balancer itself: its packets would never pass an
-/// interface.
-pub fn refuse_local_backends(loaded: &Loaded, addresses: &OwnAddresses) -> Result<()> {
+/// Finds backends that are on the balancer itself: their packets would never pass an interface.
+pub fn find_local_backends(loaded: &Loaded, addresses: &OwnAddresses, faults: &mut Vec<Fault>) {
     let own = own(addresses);
     let is_own = |address: SocketAddr| address.ip().is_loopback() || own.contains(&address.ip());
     for (service, spec) in loaded.config.services.iter().enumerate() {
         for (backend, spec) in spec.backends.iter().enumerate() {
             if is_own(spec.address) {
-                return Err(loaded.backend_error(
+                faults.push(loaded.backend_fault(
                     service,
                     backend,
                     "this is an address of the balancer itself",
@@ -140,5 +138,4 @@ pub fn refuse_local_backends(loaded: &Loaded, addresses: &OwnAddresses) -> Resul
             }
         }
     }
-    Ok(())
 }

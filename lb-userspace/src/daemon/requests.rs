@@ -24,7 +24,7 @@ impl Daemon {
             Request::Change(change, by, reply) => drop(reply.send(self.change(&change, by))),
             Request::Plan(proposal, reply) => {
                 self.is_untidy = true;
-                drop(reply.send(self.plan(proposal)));
+                drop(reply.send(self.plan(proposal).await));
             }
             Request::Apply(proposal, by, reply) => {
                 drop(reply.send(self.apply(proposal, by).await));
@@ -83,9 +83,9 @@ impl Daemon {
     }
 
     /// What a file would change.
-    fn plan(&self, proposal: Proposal) -> Result<Plan, Refusal> {
+    async fn plan(&self, proposal: Proposal) -> Result<Plan, Refusal> {
         let loaded = config::read(proposal.path, proposal.text).map_err(invalid)?;
-        network::refuse_local_backends(&loaded, &self.addresses).map_err(invalid)?;
+        self.fit(&loaded).await.map_err(invalid)?;
         let mut all = self.config.steps_to(&loaded.config);
         all.extend(steps(self.document(), &self.read_from(&loaded)));
         let refused = self.config.refuse_restart_only(&loaded.config).err();

@@ -29,6 +29,19 @@ fn a_daemon_that_cannot_start_says_why_and_leaves_nothing() {
 
 #[test]
 #[ignore = "needs root"]
+fn all_that_does_not_fit_the_host_is_said_at_once() {
+    let bed = empty_bed(Arms::Two);
+    let text = text(&bed, &[1; 3]).replace("\"eth0\", \"eth1\"", "\"eth8\", \"eth9\"");
+    let output = Balancer::refused(&bed, &text.replace("10.0.0.12:80", "10.0.0.1:80"));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for word in ["no interface eth8", "no interface eth9", "balancer itself"] {
+        assert!(said.contains(word), "{word} is not in\n{said}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
 fn a_foreign_program_is_not_replaced() {
     let bed = empty_bed(Arms::Two);
     let object = concat!(env!("CARGO_MANIFEST_DIR"), "/../lb-ebpf/object/bed.bpf.o");
