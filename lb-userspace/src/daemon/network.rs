@@ -34,10 +34,8 @@ impl Daemon {
             }
         }
         let mut state = self.state.clone();
-        match state.resolve(ways) {
-            Ok(()) => self.follow(state),
-            Err(error) => log::error!("{error:#}"),
-        }
+        state.resolve(ways);
+        self.follow(state);
     }
 
     /// Has the program where it should be, and ways lead where it is.

@@ -143,22 +143,22 @@ impl State {
         };
         let mut backend = Backend::new(spec.clone(), id, hop, known);
         if let Some(way) = self.ways.get(&spec.address.ip()).cloned() {
-            self.lead(&mut backend, &way)?;
+            self.lead(&mut backend, &way);
         }
         Ok(backend)
     }
 
-    /// Has packets reach a backend this way.
-    fn lead(&mut self, backend: &mut Backend, way: &Way) -> Result<()> {
-        backend.reach(&way.hop);
-        match &way.hop {
-            Ok(hop) => self.kernel.route(backend.id, *hop, &way.sources),
-            Err(_) => Ok(()),
-        }
+    /// Has packets reach a backend this way. One that the maps have no room for is out of reach.
+    fn lead(&mut self, backend: &mut Backend, way: &Way) {
+        let routed = way.hop.clone().and_then(|hop| {
+            let routed = self.kernel.route(backend.id, hop, &way.sources);
+            routed.map(|()| hop).map_err(|error| format!("{error:#}"))
+        });
+        backend.reach(&routed);
     }
 
     /// Has packets reach the backends at these addresses these ways.
-    pub fn resolve(&mut self, ways: Vec<(IpAddr, Way)>) -> Result<()> {
+    pub fn resolve(&mut self, ways: Vec<(IpAddr, Way)>) {
         let mut by_service: BTreeMap<String, Vec<(SocketAddr, Way)>> = BTreeMap::new();
         for (address, way) in ways {
             let places = self.places_at(address);
@@ -175,12 +175,11 @@ impl State {
             let mut service = Service::clone(service);
             for (backend, way) in ways {
                 if let Some(backend) = service.backend_mut(backend) {
-                    self.lead(backend, &way)?;
+                    self.lead(backend, &way);
                 }
             }
             self.know(service);
         }
-        Ok(())
     }
 
     /// Takes a service in, in the place of the former one of its name.
@@ -319,3 +318,6 @@ fn key(service: &model::Service) -> ServiceKey {
     let vip = service.vip.address;
     ServiceKey::tcp(wire_address(vip.ip()), vip.port().to_be_bytes())
 }
+
+#[cfg(test)]
+pub(super) mod tests;

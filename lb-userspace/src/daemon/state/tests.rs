@@ -1,0 +1,42 @@
+use serde_json::json;
+
+use super::*;
+use crate::{
+    config::{self, Limits},
+    control::Keys,
+    desired::Document,
+    model::Policy,
+};
+
+/// Services with a VIP and a backend each, of this last byte.
+pub(in crate::daemon) fn state_of(services: &[u8]) -> State {
+    let spec = |last: &u8| {
+        let keys = json!({
+            "vip": format!("203.0.113.{last}:80"),
+            "backend": [{ "address": format!("10.0.0.{last}:80") }],
+        });
+        let keys: &Keys = keys.as_object().expect("an object");
+        config::service(&format!("s{last}"), keys, &Policy::default()).expect("valid")
+    };
+    let document = Document::of(services.iter().map(spec));
+    let mut state = State::new(&Adopted::default(), Memories::new(), &Limits::default());
+    state.follow(&document.since(&Document::default())).expect("there is room");
+    state
+}
+
+#[test]
+fn a_way_that_there_is_no_room_for_does_not_keep_the_others_from_being_followed() {
+    let mut state = state_of(&[1, 2, 3]);
+    let source = |port| Source { address: [0; 16], first_port: port, ports: 1 };
+    let way = |sources| Way { hop: Ok(Hop::new([2; 6], [4; 6], 1)), sources };
+    let too_many = (0..=u16::try_from(lb_common::limits::SNAT_SOURCES).expect("few")).map(source);
+    state.resolve(vec![
+        ([10, 0, 0, 1].into(), way(vec![source(1)])),
+        ([10, 0, 0, 2].into(), way(too_many.collect())),
+        ([10, 0, 0, 3].into(), way(vec![source(1)])),
+    ]);
+    let is_reached = |name| state.service(name).expect("there").backends[0].way.is_ok();
+    assert_eq!(["s1", "s2", "s3"].map(is_reached), [true, false, true]);
+    let told = state.service("s2").expect("there").backends[0].told();
+    assert!(told.contains("no room for more source addresses"), "{told}");
+}
