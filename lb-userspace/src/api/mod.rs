@@ -58,7 +58,7 @@ impl Drop for SocketFile {
 
 /// Listens at a path, in the place of a socket that nobody answers at any more.
 pub async fn listen(path: &Path) -> Result<Listener> {
-    if UnixStream::connect(path).await.is_ok() {
+    if has_listener(path).await {
         bail!("another daemon answers at {}: stop it first", path.display());
     }
     remove_stale(path).with_context(|| format!("cannot replace {}", path.display()))?;
@@ -73,6 +73,14 @@ pub async fn listen(path: &Path) -> Result<Listener> {
     fs::set_permissions(path, fs::Permissions::from_mode(PERMISSIONS))
         .with_context(|| format!("cannot set the permissions of {}", path.display()))?;
     Ok(Listener { socket, file })
+}
+
+/// Whether somebody listens, even one who is too busy to answer.
+async fn has_listener(path: &Path) -> bool {
+    match UnixStream::connect(path).await {
+        Ok(_) => true,
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    }
 }
 
 /// Gives the socket to the group whose members may use it, if there is one.

@@ -2,7 +2,7 @@ mod fuzz;
 
 use std::{
     fs, io,
-    os::unix::fs::PermissionsExt as _,
+    os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -10,6 +10,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::{Method, Request, Response, body::Bytes, client::conn::http1::handshake};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, socket};
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -255,6 +256,24 @@ async fn only_a_socket_that_nobody_answers_at_is_replaced() {
     let error = listen(&file).await.expect_err("not a socket");
     assert!(format!("{error:#}").contains("it is not a socket"), "{error:#}");
     assert_eq!(fs::read_to_string(&file).expect("still there"), "precious");
+}
+
+/// One that hangs, and has more clients in its queue than it can hold.
+#[tokio::test]
+async fn the_socket_of_a_busy_daemon_is_not_replaced() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("socket");
+    let busy = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
+    let busy = busy.expect("a socket");
+    bind(busy.as_raw_fd(), &UnixAddr::new(&path).expect("short")).expect("binds");
+    nix::sys::socket::listen(&busy, Backlog::new(0).expect("valid")).expect("listens");
+    let mut waiting = Vec::new();
+    while let Ok(client) = UnixStream::connect(&path).await {
+        waiting.push(client);
+    }
+    let refused = listen(&path).await.expect_err("one listens");
+    assert!(refused.to_string().contains("another daemon answers"), "{refused}");
+    assert!(path.exists());
 }
 
 /// Every answer to a GET is what the description says of it.
