@@ -78,6 +78,9 @@ fn an_invalid_file_is_shown_with_place_and_mend() {
     let cases = [
         ("interfaces = []", "1:14", "no interface is named", "interfaces = [\"eth0\"]"),
         ("interfaces = [\"a\", \"a\"]", "1:20", "interface a is named twice", "remove one"),
+        ("interfaces = [\"\"]", "1:15", "no interface can have this name", "ip link"),
+        ("interfaces = [\"eth 0\"]", "1:15", "no interface can have this name", "ip link"),
+        ("interfaces = [\"sixteen-letters-\"]", "1:15", "no interface can have this name", ""),
         ("interfaces = [\"a\"]\nintervall = 1", "2:1", "unknown key `intervall`", "`xdp_mode`"),
         (
             "interfaces = [\"a\"]\nserivce = 1",
@@ -101,6 +104,12 @@ fn an_invalid_file_is_shown_with_place_and_mend() {
             "2:31",
             "address 10.0.0.2 is given twice",
             "remove one",
+        ),
+        (
+            "interfaces = [\"a\"]\nsnat_addresses = [\"127.0.0.1\"]",
+            "2:19",
+            "has the address 127.0.0.1",
+            "this host's addresses",
         ),
         (
             "interfaces = [\"a\"]\nlimits.flows = 16_000_001",

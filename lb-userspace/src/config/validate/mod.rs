@@ -18,6 +18,7 @@ use super::{
     located::Located,
     schema::{self, File},
 };
+use crate::model::is_of_a_host;
 
 /// Below the ports that Linux gives to its own connections.
 const SNAT_PORTS: RangeInclusive<u16> = 1_024..=32_767;
@@ -89,12 +90,27 @@ pub(super) fn interfaces(
     }
     let mut seen = HashSet::new();
     for name in names.get_ref() {
+        if !is_interface(name.get_ref()) {
+            findings.push(Diagnostic::error(
+                name.span(),
+                "no interface can have this name",
+                "`ip link` shows those that there are",
+            ));
+        }
         if !seen.insert(name.get_ref()) {
             let message = format!("interface {} is named twice", name.get_ref());
             findings.push(Diagnostic::error(name.span(), message, "remove one"));
         }
     }
     names.get_ref().iter().map(|name| name.get_ref().clone()).collect()
+}
+
+/// By the kernel's rules (`dev_valid_name()`).
+fn is_interface(name: &str) -> bool {
+    let is_refused = |c: char| c.is_whitespace() || "/:".contains(c);
+    (1..libc::IFNAMSIZ).contains(&name.len())
+        && !name.contains(is_refused)
+        && !matches!(name, "." | "..")
 }
 
 pub(super) fn snat_ports(
@@ -130,7 +146,12 @@ pub(super) fn snat_addresses(
                 format!("address {v4} is given twice"),
                 "remove one",
             )),
-            Ok(v4) => parsed.push(v4.into()),
+            Ok(v4) if is_of_a_host(v4.into()) => parsed.push(v4.into()),
+            Ok(v4) => findings.push(Diagnostic::error(
+                address.span(),
+                format!("no host on a network has the address {v4}"),
+                "give one of this host's addresses, as in snat_addresses = [\"10.0.0.2\"]",
+            )),
             Err(_) => findings.push(Diagnostic::error(
                 address.span(),
                 "this is not an IPv4 address",
