@@ -85,7 +85,7 @@ pub struct Settings {
     pub backup: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<Admin>,
-    /// When draining ends; only with `admin`.
+    /// When draining ends; only with `admin` as `draining`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }

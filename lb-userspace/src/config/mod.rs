@@ -148,6 +148,10 @@ pub fn changed_service(service: &Service, keys: &Keys) -> Result<Service> {
         !keys.contains_key("backend"),
         "backends are changed one by one: `xdplb backend add|set|remove`"
     );
+    ensure!(
+        !keys.contains_key("name"),
+        "a service keeps its name: add one of another name, and remove this one"
+    );
     let mut keys = keys.clone();
     keys.entry("vip").or_insert_with(|| service.vip.to_string().into());
     let changed = parse::service(&service.name, &keys, &service.policy)?;

@@ -1,6 +1,7 @@
 //! From text to a configuration.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -39,6 +40,7 @@ pub(super) fn digest(text: &str) -> String {
 pub(super) fn service(name: &str, keys: &Keys, base: &Policy) -> Result<Service> {
     let mut keys = keys.clone();
     keys.insert("name".to_owned(), name.into());
+    ensure!(!keys.values().any(has_null), "null is no value of a key: leave the key out");
     let text = toml::to_string(&keys).context("these are no keys of a service")?;
     let source = Source { path: "service".to_owned(), text };
     let mut findings = Findings::default();
@@ -46,6 +48,15 @@ pub(super) fn service(name: &str, keys: &Keys, base: &Policy) -> Result<Service>
     let parsed = service.and_then(|service| validate::service(&service, base, &mut findings));
     warnings(&source, findings)?;
     parsed.context("the service has no VIP")
+}
+
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(values) => values.iter().any(has_null),
+        Value::Object(values) => values.values().any(has_null),
+        _ => false,
+    }
 }
 
 /// What is only a warning among these, if nothing is more.

@@ -55,6 +55,10 @@ pub fn edited(
         Change::SetBackend { address, settings, .. } => {
             let mut service = Service::clone(named(document, name)?);
             let place = place(&service, *address)?;
+            if settings.until.is_some() && settings.admin != Some(Admin::Draining) {
+                let detail = "`until` is for draining: give it with `admin` as `draining`";
+                return Err(Refusal::Invalid(detail.to_owned()));
+            }
             set(&mut service.backends[place], *settings);
             document.with(service)
         }
@@ -81,7 +85,7 @@ fn set(backend: &mut Backend, settings: Settings) {
     backend.backup = settings.backup.unwrap_or(backend.backup);
     if let Some(admin) = settings.admin {
         backend.admin = admin;
-        backend.drain_until = settings.until.filter(|_| admin == Admin::Draining);
+        backend.drain_until = settings.until;
     }
 }
 

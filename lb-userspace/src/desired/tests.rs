@@ -126,6 +126,22 @@ fn what_a_document_may_not_say_is_refused() {
             "backends are changed one by one",
         ),
         (
+            Change::SetService { name: "web".into(), keys: keys(json!({ "name": "other" })) },
+            "a service keeps its name",
+        ),
+        (
+            Change::SetService { name: "web".into(), keys: keys(json!({ "health": null })) },
+            "null is no value of a key",
+        ),
+        (
+            set_backend(
+                "web",
+                "10.0.0.11:80",
+                Settings { until: Some(jiff::Timestamp::MAX), ..Settings::default() },
+            ),
+            "`until` is for draining",
+        ),
+        (
             Change::SetService { name: "web".into(), keys: keys(json!({ "shceduler": "x" })) },
             "shceduler",
         ),
