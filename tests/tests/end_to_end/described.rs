@@ -1,19 +1,48 @@
-//! The API's description of itself, held against what the daemon answers.
+//! The API's description of itself, held against what the daemon takes and answers.
 
-use std::process::Command;
+use std::{collections::BTreeSet, fs, process::Command};
 
 use lb_tests::{balancer::Balancer, requests};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::bed::{Arms, Site, site, vip};
 
-fn get(balancer: &Balancer, path: &str) -> Value {
+const SERVICE: &str = "/v1/services/{name}";
+const BACKENDS: &str = "/v1/services/{name}/backends";
+const BACKEND: &str = "/v1/services/{name}/backends/{address}";
+
+/// The status of the answer, and the answer or the first of its lines.
+fn ask(balancer: &Balancer, method: &str, path: &str, body: &Value) -> (String, Value) {
+    let path = path.replace("{version}", "1").replace("{address}", "10.0.0.12:81");
     let mut command = Command::new("curl");
-    command.args(["--silent", "--show-error", "--fail", "--unix-socket"]).arg(balancer.socket());
+    command.args(["--silent", "--show-error", "--write-out", "\n%{http_code}", "--request"]);
+    command.args([&method.to_uppercase(), "--header", "Content-Type: application/json"]);
+    command.args(["--data", &body.to_string(), "--unix-socket"]).arg(balancer.socket());
     let output = command.arg(format!("http://xdplb{path}")).output().expect("installed");
     assert!(output.status.success(), "{path}: {output:?}");
-    let first = output.stdout.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    serde_json::from_slice(first).expect("JSON")
+    let text = String::from_utf8(output.stdout).expect("text");
+    let (answer, status) = text.rsplit_once('\n').expect("a status");
+    let first = answer.lines().next().unwrap_or("null");
+    (status.to_owned(), serde_json::from_str(first).expect("JSON"))
+}
+
+/// Fails unless this is what the content of a body or of an answer may be.
+fn hold(described: &Value, content: &Value, value: &Value, what: &str) {
+    let types = content.as_object().unwrap_or_else(|| panic!("{what} is not described"));
+    let mut schema = types.values().next().expect("a media type")["schema"].clone();
+    schema["components"] = described["components"].clone();
+    let validator = jsonschema::validator_for(&schema).expect("a schema");
+    validator.validate(value).unwrap_or_else(|error| panic!("{what}: {error} in {value}"));
+}
+
+/// What is described, as method and path, but for what is only read.
+fn writes(described: &Value) -> BTreeSet<(&str, &str)> {
+    let paths = described["paths"].as_object().expect("paths");
+    let operations = paths.iter().flat_map(|(path, operations)| {
+        let methods = operations.as_object().expect("operations").keys();
+        methods.map(move |method| (method.as_str(), path.as_str()))
+    });
+    operations.filter(|(method, _)| *method != "get").collect()
 }
 
 #[test]
@@ -22,21 +51,57 @@ fn all_that_can_be_read_is_as_it_is_described() {
     let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
     let answers = requests::send(&bed.clients()[0], vip(&bed), 3);
     assert_eq!(answers.len(), 3, "{answers:?}");
-    let described = get(&balancer, "/v1/openapi.json");
+    let (_, described) = ask(&balancer, "get", "/v1/openapi.json", &json!(null));
     let paths = described["paths"].as_object().expect("paths");
-    let mut read = 0;
-    for (path, operations) in paths {
-        let ok = &operations["get"]["responses"]["200"]["content"];
-        let Some((_, content)) = ok.as_object().and_then(|types| types.iter().next()) else {
-            continue;
-        };
-        let mut schema = content["schema"].clone();
-        schema["components"] = described["components"].clone();
-        let path = path.replace("{name}", "web").replace("{version}", "1");
-        let answer = get(&balancer, &path);
-        let validator = jsonschema::validator_for(&schema).expect("a schema");
-        validator.validate(&answer).unwrap_or_else(|error| panic!("{path}: {error} in {answer}"));
-        read += 1;
+    let read = paths.iter().filter(|(_, operations)| operations["get"].is_object());
+    assert_eq!(read.clone().count(), 8);
+    for (path, operations) in read {
+        let named = path.replace("{name}", "web");
+        let (status, answer) = ask(&balancer, "get", &named, &json!(null));
+        assert_eq!(status, "200", "{path}: {answer}");
+        hold(&described, &operations["get"]["responses"]["200"]["content"], &answer, path);
     }
-    assert_eq!(read, 8);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn all_that_can_be_changed_is_as_it_is_described() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let (_, described) = ask(&balancer, "get", "/v1/openapi.json", &json!(null));
+    let text = fs::read_to_string(bed.directory().join("xdplb.toml")).expect("a file");
+    let proposal = json!({ "path": "xdplb.toml", "text": text });
+    let vip = format!("{}:81", bed.vip());
+    let steps = [
+        ("post", "/v1/services", json!({ "name": "db", "vip": vip, "health": { "type": "none" } })),
+        ("patch", SERVICE, json!({ "scheduler": "maglev", "timeouts": { "closed": "5s" } })),
+        ("post", BACKENDS, json!({ "address": "10.0.0.12:81", "weight": 2 })),
+        ("patch", BACKEND, json!({ "admin": "draining", "until": "2100-01-01T00:00:00Z" })),
+        ("post", "/v1/plan", proposal.clone()),
+        ("delete", BACKEND, json!(null)),
+        ("delete", SERVICE, json!(null)),
+        ("post", "/v1/rollback", json!({})),
+        ("post", "/v1/apply", proposal),
+    ];
+    let tried: BTreeSet<_> = steps.iter().map(|(method, path, _)| (*method, *path)).collect();
+    assert_eq!(writes(&described), tried);
+    for (method, path, body) in &steps {
+        let what = format!("{method} {path}");
+        let operation = &described["paths"][path][method];
+        if !body.is_null() {
+            hold(&described, &operation["requestBody"]["content"], body, &what);
+        }
+        let (status, answer) = ask(&balancer, method, &path.replace("{name}", "db"), body);
+        let response = &operation["responses"][&status];
+        assert!(response.is_object(), "{what}: {status}: {answer}");
+        if !answer.is_null() {
+            hold(&described, &response["content"], &answer, &what);
+        }
+        let (status, answer) =
+            ask(&balancer, method, &path.replace("{name}", "nobody"), &json!([]));
+        let response = &operation["responses"]["default"]["content"];
+        assert!(status.starts_with('4') || !path.contains("name"), "{what}: {status}: {answer}");
+        if status.starts_with('4') {
+            hold(&described, response, &answer, &what);
+        }
+    }
 }
