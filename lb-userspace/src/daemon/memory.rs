@@ -5,6 +5,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -43,6 +44,10 @@ pub(super) struct Memory {
     directory: PathBuf,
     /// When there is something to write.
     due: Option<Instant>,
+    /// How often that was begun.
+    begun: u64,
+    /// Which of these is the latest that was written.
+    written: Arc<Mutex<u64>>,
 }
 
 impl Remembered {
@@ -71,7 +76,7 @@ impl Remembered {
 
 impl Memory {
     pub(super) fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), due: None }
+        Self { directory: directory.to_owned(), due: None, begun: 0, written: Arc::default() }
     }
 
     /// What the last daemon has written. What cannot be read is not known.
@@ -99,19 +104,30 @@ impl Memory {
 
     /// Writes what is known now, beside the loop.
     pub(super) fn write(&mut self, state: &State) {
-        self.due = None;
-        let (state, directory) = (state.clone(), self.directory.clone());
-        spawn_blocking(move || {
-            if let Err(error) = write(&state, &directory) {
-                log::warn!("{error:#}");
-            }
-        });
+        spawn_blocking(self.begin(state));
     }
 
     /// Writes what is known at the end.
-    pub(super) fn close(&self, state: &State) {
-        if let Err(error) = write(state, &self.directory) {
-            log::warn!("{error:#}");
+    pub(super) fn close(&mut self, state: &State) {
+        self.begin(state)();
+    }
+
+    /// Takes down what is known now. It is written when that is called, one at a time, unless what
+    /// is newer has been written by then.
+    fn begin(&mut self, state: &State) -> impl FnOnce() + Send + use<> {
+        self.due = None;
+        self.begun += 1;
+        let (nth, written) = (self.begun, Arc::clone(&self.written));
+        let (state, directory) = (state.clone(), self.directory.clone());
+        move || {
+            let mut latest = written.lock().unwrap_or_else(PoisonError::into_inner);
+            if *latest > nth {
+                return;
+            }
+            match write(&state, &directory) {
+                Ok(()) => *latest = nth,
+                Err(error) => log::warn!("{error:#}"),
+            }
         }
     }
 }
@@ -135,4 +151,24 @@ fn write(state: &State, directory: &Path) -> Result<()> {
     let cannot = || format!("cannot write {}", new.display());
     fs::write(&new, serde_json::to_vec(&memories)?).with_context(cannot)?;
     fs::rename(&new, directory.join(NAME)).with_context(cannot)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::{super::state, *};
+
+    #[test]
+    fn what_is_older_never_takes_the_place_of_what_is_newer() {
+        let directory = TempDir::new().expect("a directory");
+        let mut memory = Memory::new(directory.path());
+        let older = memory.begin(&state::tests::state_of(&[1]));
+        let newer = memory.begin(&state::tests::state_of(&[1, 2]));
+        newer();
+        older();
+        assert_eq!(memory.recall().len(), 2);
+        memory.close(&state::tests::state_of(&[]));
+        assert!(memory.recall().is_empty());
+    }
 }
