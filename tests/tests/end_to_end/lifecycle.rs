@@ -11,6 +11,7 @@ use lb_common::LAYOUT;
 use lb_tests::{
     balancer::{Balancer, detach},
     requests,
+    servers::attempt,
 };
 use nix::sys::signal::Signal;
 
@@ -97,6 +98,38 @@ fn pins_of_another_layout_are_refused_until_they_are_detached() {
     assert_eq!(answers.get(""), None, "packets go on: {answers:?}");
     assert!(detach(&bed).status.success());
     assert!(!pins.exists(), "something is left");
+    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
+    balancer.wait_for_ring_of(3);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn pinned_maps_of_another_shape_are_refused() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    balancer.stop(Signal::SIGTERM);
+    let pins = bed.bpffs().join(format!("xdplb/v{LAYOUT}"));
+    let shapes = [
+        ("BACKENDS", "type array key 4 value 8 entries 16385"),
+        ("RINGS", "type hash key 4 value 8 entries 16"),
+        ("SERVICES", "type hash key 8 value 16 entries 4096"),
+        ("VERDICTS", "type percpu_array key 4 value 16 entries 1"),
+    ];
+    for (name, shape) in shapes {
+        let (pin, aside) = (pins.join(name), pins.join("aside"));
+        fs::rename(&pin, &aside).expect("renamed");
+        let mut create = vec!["map", "create", pin.to_str().expect("text"), "name", "other"];
+        create.extend(shape.split(' '));
+        let created = attempt(bed.balancer(), "bpftool", &create);
+        assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stderr));
+        let refused = Balancer::refused(&bed, &text(&bed, &[1; 3]));
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains(&format!("{name} is of another build")), "{said}");
+        fs::remove_file(&pin).expect("unpinned");
+        fs::rename(&aside, &pin).expect("renamed");
+    }
+    let answers = requests::send(&bed.clients()[0], vip(&bed), 30);
+    assert_eq!(answers.get(""), None, "packets go on: {answers:?}");
     let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
     balancer.wait_for_ring_of(3);
 }
