@@ -11,9 +11,13 @@ use crate::{
     control::Keys,
 };
 
+const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage or invalid configuration; \
+    3 no daemon at the socket; 4 `check` has warnings, or `diff` has found differences.";
+
 /// A Layer-4 TCP load balancer in XDP.
 #[derive(Debug, Parser)]
 #[command(name = "xdplb", version, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = EXIT_CODES)]
 pub struct Cli {
     /// The daemon's socket.
     #[arg(long, global = true, env = "XDPLB_SOCKET", default_value = crate::DEFAULT_SOCKET)]

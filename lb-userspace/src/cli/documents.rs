@@ -116,6 +116,8 @@ mod tests {
             let (_, text) = pages.iter().find(|(path, _)| path == page).expect(page);
             assert!(text.contains(".SH NAME"), "{page}");
         }
+        let (_, first) = pages.iter().find(|(path, _)| path == "man/xdplb.1").expect("a page");
+        assert!(first.contains("3 no daemon at the socket"), "{first}");
         let drain = ["backend", "drain"].map(ToOwned::to_owned);
         let page = manual(find(&drain).expect("a verb")).expect("a page");
         assert!(page.contains("xdplb backend drain") && page.contains("deadline"), "{page}");
