@@ -28,6 +28,11 @@ until_true is_another_than "$killed"
 until_true xdplb status >/dev/null
 until_true has_up 2
 xdplb backend enable web 10.0.0.13:80
+echo broken >>/etc/xdplb/xdplb.toml
+if systemctl reload xdplb; then exit 1; fi
+until_true has_said 'key with no value'
+systemctl is-active xdplb
+sed --in-place '$d' /etc/xdplb/xdplb.toml
 systemctl reload xdplb
 until_true has_said 'xdplb.toml reloaded'
 until_true has_up 3
