@@ -115,11 +115,14 @@ impl Daemon {
 
     /// What a version has changed.
     fn version(&self, number: u64) -> Result<Plan, Refusal> {
-        let version = self.desired.version(number).ok_or_else(|| no_version(number))?;
-        let former = self.desired.version(number.wrapping_sub(1));
-        let nothing = Document::default();
-        let before = former.map_or(&nothing, |former| &former.document);
-        Ok(Plan { version: number, steps: steps(before, &version.document), refused: None })
+        self.desired.version(number).ok_or_else(|| no_version(number))?;
+        let forgotten = || {
+            Refusal::NotFound(format!(
+                "what version {number} changed is not known any more: it is the oldest that is kept"
+            ))
+        };
+        let steps = self.desired.steps_of(number).ok_or_else(forgotten)?;
+        Ok(Plan { version: number, steps, refused: None })
     }
 
     /// Makes the services those of a former version: of the last one, if none is named.

@@ -249,6 +249,8 @@ fn only_the_last_versions_are_kept_and_which_file_was_read() {
     }
     assert!(desired.version(101).is_none());
     assert!(desired.version(102).is_some());
+    assert_eq!(desired.steps_of(102), None, "nobody knows what was before it");
+    assert_eq!(desired.steps_of(103).expect("known").len(), 1);
     drop(desired);
     let desired = Desired::open(directory.path()).expect("opens");
     assert_eq!((desired.number(), desired.versions().count()), (301, 200));

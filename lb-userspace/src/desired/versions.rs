@@ -6,8 +6,9 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 use super::{
-    Difference, Document,
+    Difference, Document, Step,
     journal::{Entry, Journal},
+    steps,
 };
 
 /// How many versions can be gone back to.
@@ -97,6 +98,17 @@ impl Desired {
     #[must_use]
     pub fn version(&self, number: u64) -> Option<&Version> {
         self.versions.iter().find(|version| version.number == number)
+    }
+
+    /// What a version has changed. Nothing if it is not kept, or that before it is not.
+    #[must_use]
+    pub fn steps_of(&self, number: u64) -> Option<Vec<Step>> {
+        let version = self.version(number)?;
+        if number == 1 {
+            return Some(steps(&Document::default(), &version.document));
+        }
+        let former = self.version(number - 1)?;
+        Some(steps(&former.document, &version.document))
     }
 
     /// The version before the present one.
