@@ -166,10 +166,19 @@ impl Both<'_> {
             Err(Unopened::PortTaken) => assert!(held),
             // A full bucket cannot be left while its first line is in this very opening's hands.
             Err(Unopened::Busy) => {
-                assert!(self.is_crowded || self.known.contains_key(&client));
+                let is_in_its_own_way = self.share_a_bucket(inside, &outside(port).turned());
+                assert!(is_in_its_own_way || self.known.contains_key(&client) || self.is_crowded);
             }
             Err(Unopened::Full) => assert!(self.is_crowded),
         }
+    }
+
+    fn share_a_bucket(&self, one: &FlowKey, other: &FlowKey) -> bool {
+        let [ones, others] = [one, other].map(|key| {
+            let hash = self.table.seed().hash(key);
+            (0..CHOICES).map(move |choice| hash.bucket(choice, self.table.buckets()))
+        });
+        ones.into_iter().any(|bucket| others.clone().any(|other| bucket == other))
     }
 
     /// Takes those out of the model that had to make room, and the former connection of a client who
@@ -299,6 +308,37 @@ fn a_table_takes_as_many_connections_as_it_is_made_for() {
         }
         assert_eq!(table.flows().count(), 2 * MANY as usize);
     }
+}
+
+#[test]
+fn a_full_table_evicts_who_is_worth_least() {
+    let buckets = [SharedBucket::default()];
+    let (evicted, active) = Default::default();
+    let table = SharedTable { buckets: &buckets, seed: random_seed(3) };
+    let table = Counting { table, evicted: &evicted, active: &active };
+    let is_known = |client| peek(table, &inside(client)).is_some();
+    let open = |client, marks, now| {
+        let inside = &inside(client);
+        let opening = Opening { inside, client: Hop::default(), backend: 1, marks, now };
+        open(table, &opening, &outside(client)).expect("room");
+    };
+    let closing = ESTABLISHED | marks::CLIENT_FIN;
+    let closed = closing | marks::BACKEND_FIN;
+    // The longer one has been silent, the more its state is worth.
+    open(0, ESTABLISHED, 0);
+    open(1, marks::CLIENT_SYN, 2 * MINUTE - SECOND / 10);
+    open(2, closing, 2 * MINUTE);
+    open(3, closed, 2 * MINUTE);
+
+    let mut expected = [0; 4];
+    let victims = [State::Closed, State::Closing, State::HalfOpen, State::Established];
+    for (victim, state) in (0..4).rev().zip(victims) {
+        open(victim + 4, ESTABLISHED, 2 * MINUTE);
+        expected[place(state)] += 1;
+        assert!(!is_known(victim), "{state:?} has outlived who is worth more");
+        assert_eq!(evicted.get(), expected);
+    }
+    assert!((4..8).all(is_known));
 }
 
 #[test]
