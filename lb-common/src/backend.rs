@@ -17,10 +17,14 @@ impl Hop {
     #[must_use]
     #[inline(always)]
     pub const fn new(dst_mac: [u8; 6], src_mac: [u8; 6], ifindex: u32) -> Self {
+        // In parts that are loaded at once each, as compilers do not find them in six bytes.
         let [d0, d1, d2, d3, d4, d5] = dst_mac;
         let [s0, s1, s2, s3, s4, s5] = src_mac;
+        let dst = u32::from_le_bytes([d0, d1, d2, d3]) as u64
+            | (u16::from_le_bytes([d4, d5]) as u64) << 32;
+        let first = dst | (u16::from_le_bytes([s0, s1]) as u64) << 48;
         let rest = u32::from_le_bytes([s2, s3, s4, s5]) as u64 | (ifindex as u64) << 32;
-        Self { first: u64::from_le_bytes([d0, d1, d2, d3, d4, d5, s0, s1]), rest }
+        Self { first, rest }
     }
 
     /// The words that it is made of.

@@ -34,7 +34,7 @@ pub mod wire;
 
 /// Version of the map layouts. Pins live in a directory of this version, so that a program never
 /// meets maps it would misread: raise it with every change of a map's type, key, value or meaning.
-pub const LAYOUT: u32 = 4;
+pub const LAYOUT: u32 = 5;
 
 /// An IPv4 address as IPv4-mapped IPv6 (RFC 4291, section 2.5.5.2).
 #[must_use]

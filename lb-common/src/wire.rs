@@ -10,6 +10,9 @@ pub const ETHERTYPE_QINQ: [u8; 2] = [0x88, 0xa8];
 
 pub const PROTO_TCP: u8 = 6;
 
+/// Of the word that has flags and offset.
+const MORE_FRAGMENTS_AND_OFFSET: u16 = 0x3fff;
+
 /// Version 4, five 32-bit words: no options.
 pub const IPV4_WITHOUT_OPTIONS: u8 = 0x45;
 
@@ -85,8 +88,9 @@ impl Ipv4 {
     /// Whether this is a piece of a datagram: its offset is not zero, or more pieces follow.
     /// "Don't fragment" is not a fragment.
     #[must_use]
+    #[inline(always)]
     pub const fn is_fragment(&self) -> bool {
-        self.fragment[0] & 0x3f != 0 || self.fragment[1] != 0
+        u16::from_be_bytes(self.fragment) & MORE_FRAGMENTS_AND_OFFSET != 0
     }
 }
 

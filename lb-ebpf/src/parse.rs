@@ -56,11 +56,14 @@ fn short(packet: &mut Packet) -> Reason {
 
 #[inline(always)]
 fn ethernet(header: &Ethernet) -> Result<(), Reason> {
-    match header.ethertype {
-        ETHERTYPE_IPV4 => Ok(()),
-        ETHERTYPE_VLAN | ETHERTYPE_QINQ => Err(Reason::Vlan),
-        _ => Err(Reason::NotIpv4),
+    // Compared at once: patterns of arrays are compared byte by byte.
+    if header.ethertype == ETHERTYPE_IPV4 {
+        return Ok(());
     }
+    if header.ethertype == ETHERTYPE_VLAN || header.ethertype == ETHERTYPE_QINQ {
+        return Err(Reason::Vlan);
+    }
+    Err(Reason::NotIpv4)
 }
 
 #[inline(always)]

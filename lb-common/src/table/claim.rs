@@ -111,7 +111,7 @@ pub fn claim<T: Table>(table: T, key: &FlowKey, now: u32) -> Place {
             continue;
         }
         if table.has_twin(place, hash, key) {
-            former.line.publish(tag.freed());
+            former.line.publish(former.line.tag().freed());
             return BUSY;
         }
         return place;
@@ -131,31 +131,76 @@ fn take<T: Table>(table: T, former: Found<T>, tag: Tag, now: u32) -> bool {
     true
 }
 
+/// What a new flow has to know of all lines of a bucket.
+///
+/// From the lowest bit on: for each step from the flow's home whether the line is free, how many
+/// lines are half-open, whether one is the flow's, and whether one is just becoming it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Survey(u32);
+
+impl Survey {
+    const KNOWN: Self = Self(1 << 16);
+    const BUSY: Self = Self(1 << 17);
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_word(word: u32) -> Self {
+        Self(word)
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn word(self) -> u32 {
+        self.0
+    }
+
+    /// By steps from the flow's home.
+    #[inline(always)]
+    const fn free(self) -> u32 {
+        self.0 & ((1 << WAYS) - 1)
+    }
+
+    #[inline(always)]
+    const fn half_open(self) -> u32 {
+        self.0 >> WAYS & 0xff
+    }
+}
+
+/// Looks at all lines of a bucket for a flow of this key.
+#[inline(always)]
+pub fn survey<T: Table>(table: T, index: u32, hash: Hash, key: &FlowKey) -> Survey {
+    let Some(bucket) = table.bucket(index) else { return Survey(0) };
+    // Bits and sums without a branch: the verifier would look at every way through a loop of them.
+    let mut seen = 0;
+    for step in 0..WAYS {
+        // The neighbour that shares the hardware's prefetch with the first line comes second.
+        let line = bucket.line(hash.home() ^ step);
+        let tag = line.tag();
+        seen += tag.free_bit() << step | tag.half_open_bit() << WAYS;
+        if tag.belongs_to(hash.fingerprint()) {
+            if tag.is_claimed() {
+                return Survey::BUSY;
+            }
+            if line.key() == *key {
+                return Survey::KNOWN;
+            }
+        }
+    }
+    Survey(seen)
+}
+
 /// Which line of its bucket of this choice a new flow should get. If the bucket has none, it says so
 /// to those who will look for the flow.
 #[inline(always)]
 pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Chosen {
     let index = hash.bucket(choice, table.buckets());
-    let Some(bucket) = table.bucket(index) else { return Chosen::none(FULL) };
-    // Bits and sums without a branch: the verifier would look at every way through a loop of them.
-    let mut free = 0;
-    let mut half_open = 0;
-    for step in 0..WAYS {
-        // The neighbour that shares the hardware's prefetch with the first line comes second.
-        let way = hash.home() ^ step;
-        let line = bucket.line(way);
-        let tag = line.tag();
-        free |= tag.free_bit() << step;
-        half_open += tag.half_open_bit();
-        if tag.belongs_to(hash.fingerprint()) {
-            if tag.is_claimed() {
-                return Chosen::none(BUSY);
-            }
-            if line.key() == *key {
-                return Chosen::none(KNOWN);
-            }
-        }
+    let survey = table.survey(index, hash, key);
+    match survey {
+        Survey::BUSY => return Chosen::none(BUSY),
+        Survey::KNOWN => return Chosen::none(KNOWN),
+        _ => {}
     }
+    let (free, half_open) = (survey.free(), survey.half_open());
     if half_open >= HALF_OPEN_WAYS {
         let is_flooded = free == 0 && half_open >= FLOODED_WAYS;
         let victims = if is_flooded { Victims::HalfOpen } else { Victims::Stalled };
@@ -164,6 +209,7 @@ pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32, choice: u
             return oldest;
         }
     }
+    let Some(bucket) = table.bucket(index) else { return Chosen::none(FULL) };
     if free != 0 {
         let way = hash.home() ^ free.trailing_zeros();
         return Chosen::line(Place::new(index, way), bucket.line(way).tag().as_free());

@@ -26,7 +26,9 @@ use bytemuck::{Pod, Zeroable};
 #[cfg(target_has_atomic = "64")]
 pub use self::shared::{SharedBucket, SharedLine, SharedTable};
 pub use self::{
-    claim::{Chosen, HALF_OPEN_WAYS, Refused, Victims, choose, claim, has_twin, victim},
+    claim::{
+        Chosen, HALF_OPEN_WAYS, Refused, Survey, Victims, choose, claim, has_twin, survey, victim,
+    },
     find::{Busy, Found, Hit, at, find, peek, search},
     hash::{Hash, Seed},
     pair::{Opening, Unopened, condemn, make_way, open, partner, relearn, remark, remove, revive},

@@ -213,7 +213,8 @@ pub fn remove<T: Table>(table: T, place: Place, tag: Tag, to: Tag, now: u32) -> 
                 return false;
             }
             count(table, backend, partner.tag, partner.tag.freed());
-            change(line, tag, |_| to).is_some()
+            // The bucket may have got another mark meanwhile, which is not this connection's.
+            change(line, tag, |found| to.in_bucket_of(found)).is_some()
         }
         (Direction::ToClient, _) => (rests || idle > SETTLED) && swap(line, tag, to),
     }

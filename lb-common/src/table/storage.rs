@@ -2,7 +2,7 @@
 
 use super::{
     Hash, Seed, Tag, WAYS,
-    claim::{Chosen, Victims, choose, claim, has_twin, victim},
+    claim::{Chosen, Survey, Victims, choose, claim, has_twin, survey, victim},
     find::search,
     pair::{remove, revive},
 };
@@ -44,6 +44,11 @@ pub trait Table: Copy {
     #[inline(always)]
     fn choose(self, hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Chosen {
         choose(self, hash, key, now, choice)
+    }
+
+    #[inline(always)]
+    fn survey(self, bucket: u32, hash: Hash, key: &FlowKey) -> Survey {
+        survey(self, bucket, hash, key)
     }
 
     #[inline(always)]

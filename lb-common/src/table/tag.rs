@@ -5,14 +5,17 @@ use crate::flow::{Direction, State, marks};
 /// The first word of a line: whose it is, what has been seen of its connection, and how often the
 /// line was given away. Only ever changed by compare-and-swap, or by who has claimed it.
 ///
-/// From the lowest bit on: 32 bits of fingerprint, 16 of marks, 2 for the kind of key (0: TCP over
-/// IPv4), 3 of the line's state, 2 of the bucket's, 9 of generation.
+/// From the lowest bit on: 32 bits of fingerprint, 15 of marks, one that says of them that the
+/// connection is half-open, 2 for the kind of key (0: TCP over IPv4), 3 of the line's state, 2 of the
+/// bucket's, 9 of generation.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Tag(u64);
 
 const FINGERPRINT: u64 = 0xffff_ffff;
-const MARKS: u64 = 0xffff << MARKS_SHIFT;
+const MARKS: u64 = 0x7fff << MARKS_SHIFT;
+/// What the marks say, in one bit, as a new connection asks it of all lines of its bucket.
+const HALF_OPEN: u64 = 1 << HALF_OPEN_SHIFT;
 const KIND: u64 = 3 << 48;
 /// A flow stands in the line.
 const LIVE: u64 = 1 << 50;
@@ -26,10 +29,11 @@ const OVERFLOWED: u64 = 1 << 53;
 const FADING: u64 = 1 << 54;
 const BUCKET: u64 = OVERFLOWED | FADING;
 const STATE: u64 = LIVE | CLAIMED | CONDEMNED;
-const GENERATION: u64 = !(FINGERPRINT | MARKS | KIND | STATE | BUCKET);
+const GENERATION: u64 = !(FINGERPRINT | MARKS | HALF_OPEN | KIND | STATE | BUCKET);
 const ONE_GENERATION: u64 = 1 << 55;
 
 const MARKS_SHIFT: u32 = 32;
+const HALF_OPEN_SHIFT: u32 = 47;
 
 impl Tag {
     #[must_use]
@@ -92,9 +96,9 @@ impl Tag {
 
     #[must_use]
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "sixteen bits are what is wanted")]
+    #[expect(clippy::cast_possible_truncation, reason = "fifteen bits are what is wanted")]
     pub const fn marks(self) -> u16 {
-        (self.0 >> MARKS_SHIFT) as u16
+        ((self.0 & MARKS) >> MARKS_SHIFT) as u16
     }
 
     #[must_use]
@@ -124,7 +128,8 @@ impl Tag {
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "the lowest bit is what is wanted")]
     pub(super) const fn free_bit(self) -> u32 {
-        let held = self.0 >> 50 | self.0 >> 51 | self.0 >> 52;
+        // Only a live line is condemned.
+        let held = self.0 >> 50 | self.0 >> 51;
         !(held as u32) & 1
     }
 
@@ -133,17 +138,15 @@ impl Tag {
     #[must_use]
     #[inline(always)]
     pub(super) const fn half_open_bit(self) -> u32 {
-        let marks = self.marks() as u32;
-        let ended = marks >> 3 & marks >> 4 | marks >> 7 | marks >> 9;
-        let closing = marks >> 2 | marks >> 6;
-        let shaken = marks >> 1 & marks >> 4;
-        !(ended | closing | shaken | self.free_bit()) & 1
+        (self.0 >> HALF_OPEN_SHIFT & 1) as u32
     }
 
     #[must_use]
     #[inline(always)]
     pub const fn with_marks(self, marks: u16) -> Self {
-        Self(self.0 & !MARKS | (marks as u64) << MARKS_SHIFT)
+        let half_open = matches!(State::of(marks), State::HalfOpen) as u64;
+        let marks = (marks as u64) << MARKS_SHIFT | half_open << HALF_OPEN_SHIFT;
+        Self(self.0 & !(MARKS | HALF_OPEN) | marks)
     }
 
     /// Whether the same flow has stood in the line at both moments, without a break.
@@ -157,14 +160,15 @@ impl Tag {
     #[must_use]
     #[inline(always)]
     pub const fn claimed(self, fingerprint: u32) -> Self {
-        Self(self.next_generation() | CLAIMED | fingerprint as u64)
+        Self(self.next_generation() | CLAIMED | HALF_OPEN | fingerprint as u64)
     }
 
     /// The line in the hands of who changes its flow.
     #[must_use]
     #[inline(always)]
     pub const fn claimed_to_change(self) -> Self {
-        Self(self.next_generation() | CLAIMED | self.0 & (FINGERPRINT | MARKS | KIND))
+        let kept = self.0 & (FINGERPRINT | MARKS | HALF_OPEN | KIND);
+        Self(self.next_generation() | CLAIMED | kept)
     }
 
     /// The claimed line with a flow in it.
@@ -230,6 +234,13 @@ impl Tag {
         Self(self.0 & !BUCKET)
     }
 
+    /// The tag with the bucket's marks that the other one, of the same line, has.
+    #[must_use]
+    #[inline(always)]
+    pub(super) const fn in_bucket_of(self, other: Self) -> Self {
+        Self(self.0 & !BUCKET | other.0 & BUCKET)
+    }
+
     /// The next generation, and what outlives a generation.
     #[inline(always)]
     const fn next_generation(self) -> u64 {
@@ -239,18 +250,29 @@ impl Tag {
 
 #[cfg(test)]
 mod tests {
-    use super::{CLAIMED, CONDEMNED, LIVE, Tag};
+    use super::Tag;
     use crate::flow::State;
 
     #[test]
     fn bits_say_what_the_words_say() {
-        for state in [0, LIVE, CLAIMED, LIVE | CONDEMNED] {
-            for marks in 0..=u16::MAX {
-                let tag = Tag(state).with_marks(marks);
-                assert_eq!(tag.free_bit() == 1, tag.is_free());
-                let half_open = !tag.is_free() && tag.state() == State::HalfOpen;
-                assert_eq!(tag.half_open_bit() == 1, half_open, "{tag:?}");
+        let claimed = Tag::default().claimed(1);
+        assert_bits(claimed, true);
+        for marks in 0..1 << 15 {
+            let live = claimed.published(marks);
+            let is_half_open = State::of(marks) == State::HalfOpen;
+            assert_eq!(live.marks(), marks);
+            for held in [live, live.condemned(), live.claimed_to_change()] {
+                assert_bits(held, is_half_open);
             }
+            for free in [Tag::default(), live.freed(), live.condemned().as_free()] {
+                assert_eq!(free.free_bit(), 1, "{free:?}");
+            }
+            assert_bits(live.freed(), false);
         }
+    }
+
+    fn assert_bits(tag: Tag, is_half_open: bool) {
+        assert_eq!(tag.free_bit() == 1, tag.is_free(), "{tag:?}");
+        assert_eq!(tag.half_open_bit() == 1, is_half_open, "{tag:?}");
     }
 }

@@ -6,8 +6,8 @@ use lb_common::{
     backend::Hop,
     flow::{Direction, FlowKey, marks},
     table::{
-        Busy, Found, Line as _, Opening, Unopened, condemn, find, make_way, open, peek, remark,
-        remove,
+        Bucket as _, Busy, Found, Line as _, Opening, Place, Unopened, condemn, find, make_way,
+        open, peek, remark, remove,
     },
 };
 use loom::{model::Builder, sync::Arc, thread};
@@ -190,6 +190,26 @@ fn a_port_is_taken_from_a_half_open_connection_only() {
         assert!(!(taken && acknowledged), "taken from a connection that is established");
         assert_eq!(table.flows().len(), if taken { 0 } else { 2 });
         assert_pairs(table);
+    });
+}
+
+#[test]
+fn what_a_bucket_says_of_itself_outlives_who_stands_in_its_first_line() {
+    explore(2, |lines| {
+        connect(Shared(&lines), 1, 1, marks::CLIENT_SYN).expect("room");
+        let holder = peek(Shared(&lines), &outside(1).turned()).expect("held");
+        let (place, tag) = (holder.place, holder.tag);
+        assert_eq!(place, Place(0));
+        let (_, marked) = both(
+            &lines,
+            move |table| remove(table, place, tag, tag.freed(), NOW),
+            |table| {
+                let tag = table.line(0).tag();
+                !tag.is_claimed() && table.line(0).exchange(tag, tag.overflowed()) == tag
+            },
+        );
+        assert_eq!(Shared(&lines).line(0).tag().is_overflowed(), marked);
+        assert_pairs(Shared(&lines));
     });
 }
 

@@ -5,7 +5,7 @@ use lb_common::{
     flow::{FlowKey, State},
     limits,
     stats::Incident,
-    table::{Chosen, Hash, Place, PlainBucket, Seed, Table, Tag, Victims, buckets_for},
+    table::{Chosen, Hash, Place, PlainBucket, Seed, Survey, Table, Tag, Victims, buckets_for},
 };
 
 use super::steps;
@@ -64,6 +64,11 @@ impl Table for Flows {
     #[inline(always)]
     fn choose(self, hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Chosen {
         steps::choose(hash, key, now, choice)
+    }
+
+    #[inline(always)]
+    fn survey(self, bucket: u32, hash: Hash, key: &FlowKey) -> Survey {
+        steps::survey(bucket, hash, key)
     }
 
     #[inline(always)]

@@ -6,7 +6,7 @@
 use lb_common::{
     backend::Hop,
     flow::FlowKey,
-    table::{self, Busy, Chosen, Hash, Hit, Place, Tag, Victims},
+    table::{self, Busy, Chosen, Hash, Hit, Place, Survey, Tag, Victims},
 };
 
 use super::{Entry, map::Flows};
@@ -46,6 +46,18 @@ pub(super) fn choose(hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Chosen
 extern "C" fn flow_choose(hash: u64, addresses: u64, ports: u32, now: u32, choice: u32) -> u64 {
     let key = FlowKey::of_words(addresses, ports);
     table::choose(Flows, Hash(hash), &key, now, choice).word()
+}
+
+#[inline(always)]
+pub(super) fn survey(bucket: u32, hash: Hash, key: &FlowKey) -> Survey {
+    let (addresses, ports) = key.as_words();
+    Survey::from_word(flow_survey(bucket, hash.0, addresses, ports))
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flow_survey(bucket: u32, hash: u64, addresses: u64, ports: u32) -> u32 {
+    table::survey(Flows, bucket, Hash(hash), &FlowKey::of_words(addresses, ports)).word()
 }
 
 #[inline(always)]
