@@ -6,6 +6,10 @@
 #![expect(unsafe_code, reason = "frames and map values are pointers to the verifier")]
 #![expect(clippy::inline_always, reason = "a call costs a spill of what is known of the frame")]
 #![expect(clippy::needless_pass_by_value, reason = "the kernel hands the context over")]
+#![expect(internal_features, reason = "core offers no atomics for BPF but the intrinsics")]
+#![feature(core_intrinsics)]
+
+use core::intrinsics::{AtomicOrdering, atomic_or};
 
 use aya_ebpf::{
     EbpfContext as _,
@@ -22,6 +26,9 @@ use lb_common::{
     volley::Volley,
     wire::{ETHERTYPE_IPV4, Ethernet, Headers, IPV4_WITHOUT_OPTIONS, PROTO_TCP},
 };
+
+/// Not relaxed: of a relaxed operation LLVM's BPF target loses the old value.
+const ORDER: AtomicOrdering = AtomicOrdering::AcqRel;
 
 #[btf_map]
 static TEMPLATE: Array<Template, 1> = Array::new();
@@ -51,15 +58,26 @@ fn xdp_tx(_ctx: XdpContext) -> u32 {
 /// of a table by their hash.
 #[xdp(frags)]
 fn one_line(ctx: XdpContext) -> u32 {
-    if read_line(&ctx).is_some_and(|tag| tag == 0) {
-        xdp_action::XDP_TX
-    } else {
-        xdp_action::XDP_ABORTED
-    }
+    // SAFETY: the pointer is to a map's value.
+    verdict(line(&ctx).map(|tag| unsafe { tag.read_volatile() }))
+}
+
+/// As `one_line`, but nothing of the next packet begins before this one's line has come: a locked
+/// operation waits for its line, and all that follows for the operation.
+#[xdp(frags)]
+fn one_line_waited(ctx: XdpContext) -> u32 {
+    // SAFETY: the pointer is to a map's value, which nobody accesses otherwise.
+    verdict(line(&ctx).map(|tag| unsafe { atomic_or::<u64, u64, ORDER>(tag, 0) }))
 }
 
 #[inline(always)]
-fn read_line(ctx: &XdpContext) -> Option<u64> {
+fn verdict(tag: Option<u64>) -> u32 {
+    if tag == Some(0) { xdp_action::XDP_TX } else { xdp_action::XDP_ABORTED }
+}
+
+/// The tag of the line that the packet's hash leads to.
+#[inline(always)]
+fn line(ctx: &XdpContext) -> Option<*mut u64> {
     const SEED: Seed = Seed([
         0x9e37_79b9_7f4a_7c15,
         0xbf58_476d_1ce4_e5b9,
@@ -82,10 +100,9 @@ fn read_line(ctx: &XdpContext) -> Option<u64> {
     // SAFETY: the pointer comes from a reference.
     let buckets = unsafe { (&raw const LINE_BUCKETS).read_volatile() };
     let hash = SEED.hash(&FlowKey::of(headers));
-    let bucket = LINES.get(hash.bucket(0, buckets))?;
-    let line = &bucket.lines[hash.home() as usize];
-    // SAFETY: the pointer comes from a reference.
-    Some(unsafe { (&raw const line.tag).read_volatile() }.word())
+    let bucket = LINES.get_ptr_mut(hash.bucket(0, buckets))?;
+    // SAFETY: the bucket has that many lines, and its pointer comes from a map lookup.
+    Some(unsafe { &raw mut (*bucket).lines[hash.home() as usize] }.cast())
 }
 
 /// Hands the next frame to the program. Runs on one CPU at a time.

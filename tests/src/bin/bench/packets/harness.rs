@@ -36,13 +36,14 @@ impl Harness {
         Self::new(ebpf, &target)
     }
 
-    /// Measures a program that reads one line of a table of so many buckets.
-    pub(super) fn of_one_line(buckets: u32) -> Result<Self> {
+    /// Measures a program that reads one line of a table of so many buckets: `one_line`, or
+    /// `one_line_waited`.
+    pub(super) fn of_one_line(name: &str, buckets: u32) -> Result<Self> {
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("LINES", buckets)
             .override_global("LINE_BUCKETS", &buckets, true)
             .load(programs::OBJECT)?;
-        let target = programs::load(&mut ebpf, "one_line")?.fd()?.try_clone()?;
+        let target = programs::load(&mut ebpf, name)?.fd()?.try_clone()?;
         Self::new(ebpf, &target)
     }
 

@@ -58,6 +58,8 @@ pub(super) enum Handler {
     Xdplb(Reason),
     /// A program that reads one line of a table of the same size.
     OneLine,
+    /// As before, but the next packet waits for that line.
+    OneLineWaited,
 }
 
 impl Path {
@@ -94,6 +96,7 @@ pub(super) const NOT_OURS: Path =
 
 pub(super) const ALL: &[Path] = &[
     Path { handler: Handler::OneLine, name: "one_line", ..KNOWN },
+    Path { handler: Handler::OneLineWaited, name: "one_line_waited", ..KNOWN },
     KNOWN,
     Path::new("reply", frames::reply, Reason::Replied).of_all(Senders::Backends),
     NEW,

@@ -44,15 +44,18 @@ pub(super) struct Rounds {
     topology: Topology,
     balancer: Balancer,
     one_line: Harness,
+    one_line_waited: Harness,
     nothing: Harness,
 }
 
 impl Rounds {
     pub(super) fn prepare(topology: Topology) -> Result<Self> {
+        let buckets = buckets_for(topology.room());
         Ok(Self {
             topology,
             balancer: Balancer::new(topology)?,
-            one_line: Harness::of_one_line(buckets_for(topology.room()))?,
+            one_line: Harness::of_one_line("one_line", buckets)?,
+            one_line_waited: Harness::of_one_line("one_line_waited", buckets)?,
             nothing: Harness::of_nothing()?,
         })
     }
@@ -110,6 +113,7 @@ impl Rounds {
         let total = match path.handler {
             Handler::Xdplb(reason) => self.balancer.send(&template, frames, reason)?,
             Handler::OneLine => self.one_line.run(&template, frames)?,
+            Handler::OneLineWaited => self.one_line_waited.run(&template, frames)?,
         };
         if path.senders == Senders::Strangers {
             self.balancer.forget(template, frames);
