@@ -198,7 +198,7 @@ impl State {
         let members = service.members();
         let shares: Arc<[_]> = members.iter().map(|one| (one.id, one.weight)).collect();
         let key = key(&service.spec);
-        if shares != service.shares || !self.wanted.contains_key(&key) {
+        if shares != service.shares || !self.owns(&key, &service) {
             shares.iter().for_each(|(id, weight)| self.kernel.weigh(*id, *weight));
             self.wanted.insert(key, service.wanted(&members));
             service.shares = shares;
@@ -217,13 +217,21 @@ impl State {
 
     /// Forgets where a service's backends were, but for these.
     fn forget(&mut self, service: &Service, kept: &HashSet<Place>) {
-        self.wanted.remove(&key(&service.spec));
+        let key = key(&service.spec);
+        if self.owns(&key, service) {
+            self.wanted.remove(&key);
+        }
         for place in places(service).filter(|place| !kept.contains(place)) {
             self.by_address.remove(&place);
             if self.at(place.0).next().is_none() {
                 self.ways.remove(&place.0);
             }
         }
+    }
+
+    /// Whether a VIP is this service's: it may be another one's by now, or still be.
+    fn owns(&self, vip: &ServiceKey, service: &Service) -> bool {
+        self.wanted.get(vip).is_some_and(|wanted| wanted.id == service.id)
     }
 
     /// Changes what is known of a service, if the change says so.
@@ -319,3 +327,6 @@ fn key(service: &model::Service) -> ServiceKey {
     let vip = service.vip.address;
     ServiceKey::tcp(wire_address(vip.ip()), vip.port().to_be_bytes())
 }
+
+#[cfg(test)]
+mod tests;
