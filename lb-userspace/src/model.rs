@@ -307,7 +307,8 @@ pub enum Failback {
     /// When its check says that it is up.
     #[default]
     Auto,
-    /// When `xdplb backend enable` says so, if backups have taken its place.
+    /// When `xdplb backend enable` says so, if backups have taken its place; or when no other backend
+    /// is left.
     Manual,
 }
 

@@ -86,6 +86,19 @@ impl Service {
         true
     }
 
+    /// Has those who wait for the operator take over, if nobody else can.
+    pub fn release(&mut self) {
+        if !failover::needs_the_held(self) {
+            return;
+        }
+        let name = &self.spec.name;
+        let is_ready = |one: &&mut Backend| one.held && one.is_usable() && one.health == Health::Up;
+        for backend in self.backends.iter_mut().filter(is_ready) {
+            log::warn!("{name}: {} takes over, as nobody else can", backend.spec.address);
+            backend.held = false;
+        }
+    }
+
     /// Whether some backend has not got its whole share yet.
     #[must_use]
     pub fn is_warming(&self) -> bool {
@@ -119,7 +132,8 @@ impl Service {
 
     /// How long connections to its backends may be idle. Those to the others end at once.
     pub fn expiry(&self, now: Timestamp) -> impl Iterator<Item = (u32, Timeouts)> {
-        let resets = self.spec.policy.failover.on_down == OnDown::Reset;
+        let is_believed = !failover::fails_open(self);
+        let resets = is_believed && self.spec.policy.failover.on_down == OnDown::Reset;
         let ends = move |backend: &&Backend| {
             let is_down = resets && backend.health == Health::Down;
             is_down || backend.spec.drain_until.is_some_and(|until| until <= now)

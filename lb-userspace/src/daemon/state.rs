@@ -139,7 +139,10 @@ impl State {
             Some(_) => remembered
                 .take_if(|known| known.held || known.health == Health::Down)
                 .unwrap_or_else(Remembered::nothing),
-            None => Remembered::nothing(),
+            None => Remembered {
+                held: remembered.is_some_and(|known| known.held),
+                ..Remembered::nothing()
+            },
         };
         let mut backend = Backend::new(spec.clone(), id, hop, known);
         if let Some(way) = self.ways.get(&spec.address.ip()).cloned() {
@@ -195,6 +198,7 @@ impl State {
 
     /// Takes in what is known of a service, whose backends are the same as before.
     fn know(&mut self, mut service: Service) {
+        service.release();
         let members = service.members();
         let shares: Arc<[_]> = members.iter().map(|one| (one.id, one.weight)).collect();
         let key = key(&service.spec);
