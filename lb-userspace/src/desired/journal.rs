@@ -42,8 +42,8 @@ pub(super) struct Journal {
     file: File,
     /// In bytes.
     length: u64,
-    /// A lock on the directory.
-    _lock: File,
+    /// The directory, locked.
+    lock: File,
 }
 
 impl Journal {
@@ -68,8 +68,10 @@ impl Journal {
         if length < bytes.len() {
             log::warn!("{}: the last record was cut off, and is dropped", path.display());
         }
-        let mut journal = Self { path, file, length: length as u64, _lock: lock };
+        let mut journal = Self { path, file, length: length as u64, lock };
         journal.cut()?;
+        // Or a new file's name might not outlive the machine.
+        journal.lock.sync_all().with_context(|| cannot("keep the journal"))?;
         Ok((journal, entries))
     }
 
@@ -103,9 +105,7 @@ impl Journal {
         }
         file.sync_data().with_context(cannot)?;
         fs::rename(&new, &self.path).with_context(cannot)?;
-        if let Some(directory) = self.path.parent() {
-            File::open(directory)?.sync_all().with_context(cannot)?;
-        }
+        self.lock.sync_all().with_context(cannot)?;
         (self.file, self.length) = (file, length);
         Ok(())
     }
@@ -146,14 +146,20 @@ fn read(bytes: &[u8], path: &Path) -> Result<(Vec<Entry>, usize)> {
     let mut length = 0;
     let lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
     for (nth, line) in lines.iter().enumerate() {
-        match parsed(line) {
-            Some(entry) => entries.push(entry),
+        let place = || format!("{}:{}", path.display(), nth + 1);
+        match whole(line) {
+            Some(json) => entries.push(serde_json::from_str(json).with_context(|| {
+                format!(
+                    "{}: this record is not understood: run the version of xdplb that has written \
+                     it, or move the journal away to start from the configuration file alone",
+                    place()
+                )
+            })?),
             None if nth + 1 == lines.len() => break,
             None => bail!(
-                "{}:{}: this record is damaged, and others follow: to start from the \
-                 configuration file alone, move the journal away",
-                path.display(),
-                nth + 1
+                "{}: this record is damaged, and others follow: to start from the configuration \
+                 file alone, move the journal away",
+                place()
             ),
         }
         length += line.len();
@@ -161,8 +167,9 @@ fn read(bytes: &[u8], path: &Path) -> Result<(Vec<Entry>, usize)> {
     Ok((entries, length))
 }
 
-fn parsed(line: &[u8]) -> Option<Entry> {
+/// A line's entry, if the line is as it was written.
+fn whole(line: &[u8]) -> Option<&str> {
     let (sum, json) = std::str::from_utf8(line).ok()?.strip_suffix('\n')?.split_once(' ')?;
     let sum = u32::from_str_radix(sum, 16).ok()?;
-    (sum == crc32fast::hash(json.as_bytes())).then(|| serde_json::from_str(json).ok())?
+    (sum == crc32fast::hash(json.as_bytes())).then_some(json)
 }

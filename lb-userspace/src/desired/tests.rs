@@ -184,6 +184,20 @@ fn a_record_that_was_cut_off_is_dropped_and_a_damaged_one_is_not() {
 }
 
 #[test]
+fn a_record_that_is_whole_is_never_dropped_even_if_it_is_not_understood() {
+    let directory = TempDir::new().expect("a directory");
+    record_two(directory.path());
+    let journal = directory.path().join("journal");
+    let json = r#"{"version":3,"of":"another xdplb"}"#;
+    let before = fs::read_to_string(&journal).expect("written");
+    let text = format!("{before}{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
+    fs::write(&journal, &text).expect("written");
+    let error = Desired::open(directory.path()).expect_err("not understood").to_string();
+    assert!(error.contains("journal:3: this record is not understood"), "{error}");
+    assert_eq!(fs::read_to_string(&journal).expect("there"), text, "nothing is lost");
+}
+
+#[test]
 fn after_a_record_was_cut_off_others_follow() {
     let directory = TempDir::new().expect("a directory");
     record_two(directory.path());
