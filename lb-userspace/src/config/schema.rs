@@ -17,7 +17,8 @@ pub(super) struct File {
     /// Interfaces that packets of services come in by, from clients and from backends.
     #[schemars(required)]
     pub(super) interfaces: Option<Located<Vec<Located<String>>>>,
-    /// Which XDP to have.
+    /// Which XDP to have. When a running balancer changes from native to generic or back, packets are
+    /// left to the host for a moment.
     #[serde(default)]
     pub(super) xdp_mode: XdpMode,
     /// Where the BPF file system is, for what outlives the daemon; mounted if it is not.
