@@ -260,7 +260,7 @@ pub(super) enum BackendVerb {
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         deadline: Option<Duration>,
     },
-    /// Give a backend connections again.
+    /// Give a backend connections again; one that was disabled, after its next successful check.
     Enable {
         #[command(flatten)]
         place: Place,

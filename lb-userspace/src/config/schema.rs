@@ -104,7 +104,8 @@ pub(super) struct Service {
     pub(super) fail_open: Option<Percent>,
     /// When a backend that was down takes connections again.
     pub(super) failback: Option<Failback>,
-    /// How long a backend that comes back takes to get its whole share, in ten steps.
+    /// How long a backend that was down, drained or disabled takes to get its whole share when it comes
+    /// back, in ten steps.
     pub(super) slow_start: Option<Located<Period>>,
     /// What becomes of a backend's connections when it goes down.
     pub(super) on_down: Option<OnDown>,

@@ -226,6 +226,20 @@ mod tests {
     }
 
     #[test]
+    fn who_was_disabled_is_checked_before_it_comes_back() {
+        let ordered = |backend: Backend, admin| {
+            let spec = model::Backend { admin, ..backend.spec.clone() };
+            backend.with_spec(spec)
+        };
+        for (order, is_able) in [(Admin::Draining, true), (Admin::Disabled, false)] {
+            let backend = service(json!({}), "u").backends.remove(0);
+            let back = ordered(ordered(backend, order), Admin::Enabled);
+            assert_eq!(back.is_able(), is_able, "{order}");
+            assert!(back.warming_since.is_some(), "{order}");
+        }
+    }
+
+    #[test]
     fn who_is_down_goes_on_waiting_for_the_operator() {
         let mut service = service(json!({ "failback": "manual" }), "dD");
         service.backends[0].held = true;

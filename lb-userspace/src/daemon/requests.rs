@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Daemon, network};
+use super::{Daemon, network, service::Backend};
 use crate::{
     config,
     connections::Listing,
@@ -53,7 +53,7 @@ impl Daemon {
             && settings.admin == Some(Admin::Enabled)
         {
             let mut state = self.state.clone();
-            state.change_backend(service, *address, |backend| backend.held = false);
+            state.change_backend(service, *address, Backend::let_back);
             self.follow(state);
             self.memory.note();
         }

@@ -161,6 +161,22 @@ impl Backend {
         Self { spec, id, health, detail, since, way, held, warming_since }
     }
 
+    /// The same one, wanted in another way. What was known of it before its checks stopped says nothing
+    /// of it when they begin again; and who comes back by an order gets its share as one that was
+    /// down.
+    #[must_use]
+    pub fn with_spec(mut self, spec: model::Backend) -> Self {
+        let comes_back = self.spec.admin != Admin::Enabled && spec.admin == Admin::Enabled;
+        self.spec = spec;
+        if comes_back {
+            self.warming_since = Some(Timestamp::now());
+        }
+        if !self.is_checked() && self.health != Health::Unknown {
+            self.set_health(Health::Unknown, "not checked while it is disabled".to_owned());
+        }
+        self
+    }
+
     /// Without a probe a backend is up.
     #[must_use]
     pub fn with_probe(mut self, check: &HealthCheck) -> Self {
@@ -168,6 +184,13 @@ impl Backend {
             self.set_health(Health::Up, "not checked".to_owned());
         }
         self
+    }
+
+    /// Waits for the operator no more.
+    pub fn let_back(&mut self) {
+        if std::mem::take(&mut self.held) {
+            self.warming_since = Some(Timestamp::now());
+        }
     }
 
     /// Whether it can take new connections.

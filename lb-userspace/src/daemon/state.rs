@@ -111,7 +111,7 @@ impl State {
         for backend in &spec.backends {
             let known = former.remove(&backend.address).cloned();
             let backend = match known {
-                Some(known) => Backend { spec: backend.clone(), ..known },
+                Some(known) => known.with_spec(backend.clone()),
                 None => self.meet(spec, id, backend)?,
             };
             backends.push(backend.with_probe(&spec.policy.health));
