@@ -85,7 +85,7 @@ pub struct Settings {
     pub backup: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<Admin>,
-    /// When draining ends; only with `admin`.
+    /// When draining ends; only with an `admin` of `draining`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
@@ -240,6 +240,9 @@ pub struct BackendView {
     pub weight: u16,
     pub backup: bool,
     pub admin: Admin,
+    /// When draining ends: what is left of its connections is reset then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_until: Option<Timestamp>,
     pub health: Health,
     /// When its health last changed.
     pub since: Timestamp,

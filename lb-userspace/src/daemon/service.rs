@@ -214,12 +214,16 @@ impl Backend {
     /// What is to be said of it.
     #[must_use]
     pub fn told(&self) -> String {
-        match &self.way {
-            Err(reason) => reason.clone(),
-            Ok(_) if self.held && self.health == Health::Up => {
-                format!("{}; waits for `xdplb backend enable`", self.detail)
+        let detail = &self.detail;
+        match (&self.way, self.spec.drain_until) {
+            (Err(reason), _) => reason.clone(),
+            (Ok(_), Some(until)) => {
+                format!("{detail}; drains until {}", until.strftime("%F %T UTC"))
             }
-            Ok(_) => self.detail.clone(),
+            (Ok(_), None) if self.held && self.health == Health::Up => {
+                format!("{detail}; waits for `xdplb backend enable`")
+            }
+            (Ok(_), None) => detail.clone(),
         }
     }
 

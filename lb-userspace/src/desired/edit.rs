@@ -53,6 +53,12 @@ pub fn edited(
             document.with(service)
         }
         Change::SetBackend { address, settings, .. } => {
+            if settings.until.is_some() && settings.admin != Some(Admin::Draining) {
+                return Err(Refusal::Invalid(
+                    "`until` is when draining ends: give it with an `admin` of `draining`"
+                        .to_owned(),
+                ));
+            }
             let mut service = Service::clone(named(document, name)?);
             let place = place(&service, *address)?;
             set(&mut service.backends[place], *settings);
@@ -81,7 +87,7 @@ fn set(backend: &mut Backend, settings: Settings) {
     backend.backup = settings.backup.unwrap_or(backend.backup);
     if let Some(admin) = settings.admin {
         backend.admin = admin;
-        backend.drain_until = settings.until.filter(|_| admin == Admin::Draining);
+        backend.drain_until = settings.until;
     }
 }
 

@@ -122,6 +122,14 @@ fn what_a_document_may_not_say_is_refused() {
             "web has no backend 10.0.0.99:80",
         ),
         (
+            set_backend(
+                "web",
+                "10.0.0.11:80",
+                Settings { until: Some(jiff::Timestamp::MAX), ..Settings::default() },
+            ),
+            "with an `admin` of `draining`",
+        ),
+        (
             Change::SetService { name: "web".into(), keys: keys(json!({ "backend": [] })) },
             "backends are changed one by one",
         ),
