@@ -156,6 +156,8 @@ pub(super) struct Health {
     pub(super) status: Option<Located<String>>,
     /// HTTP: a regular expression that the body must match; send-expect: that the answer must.
     pub(super) expect: Option<Located<String>>,
+    /// Instead of `expect`: text that must be in the body or the answer just as it is.
+    pub(super) contains: Option<Located<String>>,
     /// send-expect: what to send, with escapes as in `'PING\r\n'`.
     pub(super) send: Option<Located<String>>,
     /// TLS: whether the certificate must be valid; it must if this is left out.
