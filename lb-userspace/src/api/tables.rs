@@ -12,7 +12,8 @@ use crate::{config::reference, control::Keys};
 #[serde(transparent)]
 pub(super) struct NewService(pub(super) Keys);
 
-/// Those keys of a table `[[service]]` of the file that are to change, in JSON.
+/// Those keys of a table `[[service]]` of the file that are to change, in JSON; null gives a key its
+/// default again.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct ServiceChanges(pub(super) Keys);
@@ -33,8 +34,6 @@ impl JsonSchema for ServiceChanges {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let mut schema = reference::service();
-        schema.remove("required");
-        schema
+        reference::changes()
     }
 }

@@ -166,6 +166,9 @@ pub(super) enum ServiceVerb {
         name: String,
         #[command(flatten)]
         keys: ServiceKeys,
+        /// A key that is to have its default again, as in health.path. May be given often.
+        #[arg(long, value_name = "KEY")]
+        unset: Vec<String>,
     },
     /// Remove a service. Its connections go on until they end.
     Remove { name: String },

@@ -45,6 +45,15 @@ pub fn service() -> Schema {
     schema
 }
 
+/// The schema of changes of one `[[service]]`: each key may be left out, or be null.
+#[must_use]
+pub fn changes() -> Schema {
+    let mut schema = inline().into_generator().into_root_schema_for::<schema::Service>();
+    schema.remove("$schema");
+    schema.remove("required");
+    schema
+}
+
 /// The page for people, in Markdown.
 pub fn page() -> Result<String> {
     let schema = schema()?;
@@ -58,8 +67,11 @@ pub fn page() -> Result<String> {
 }
 
 fn settings() -> SchemaSettings {
-    let inline = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    inline.with_transform(RecursiveTransform(without_null))
+    inline().with_transform(RecursiveTransform(without_null))
+}
+
+fn inline() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true)
 }
 
 /// The manual page xdplb.toml(5).

@@ -28,7 +28,7 @@ pub fn edited(
         }
         Change::SetService { keys, .. } => {
             let service = named(document, name)?;
-            document.with(config::changed_service(service, keys).map_err(invalid)?)
+            document.with(config::changed_service(service, keys, defaults).map_err(invalid)?)
         }
         Change::RemoveService { .. } => {
             named(document, name)?;
