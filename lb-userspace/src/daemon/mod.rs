@@ -29,6 +29,7 @@ use tokio::{
 use self::{
     interfaces::Interface,
     memory::Memory,
+    service::Service,
     state::State,
     supervisor::Watchdog,
     walks::{Walk, Walks},
@@ -257,6 +258,10 @@ impl Daemon {
                 ),
                 (true, false) => log::warn!("{name}: the check is believed again"),
                 _ => {}
+            }
+            let ended = |state: &State| state.service(&name).map_or(0, Service::ended);
+            if ended(&state) > ended(&self.state) {
+                self.walks.hurry();
             }
         }
         self.follow(state);

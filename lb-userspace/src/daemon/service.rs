@@ -132,14 +132,25 @@ impl Service {
 
     /// How long connections to its backends may be idle. Those to the others end at once.
     pub fn expiry(&self, now: Timestamp) -> impl Iterator<Item = (u32, Timeouts)> {
-        let is_believed = !failover::fails_open(self);
-        let resets = is_believed && self.spec.policy.failover.on_down == OnDown::Reset;
+        let resets = self.resets();
         let ends = move |backend: &&Backend| {
             let is_down = resets && backend.health == Health::Down;
             is_down || backend.spec.drain_until.is_some_and(|until| until <= now)
         };
         let kept = self.backends.iter().filter(move |backend| !ends(backend));
         kept.map(|backend| (backend.id, self.spec.policy.timeouts))
+    }
+
+    /// How many backends' connections end because they are down.
+    #[must_use]
+    pub fn ended(&self) -> usize {
+        let down = self.backends.iter().filter(|backend| backend.health == Health::Down);
+        if self.resets() { down.count() } else { 0 }
+    }
+
+    /// Whether connections end when their backend is down; not if the check is not believed.
+    fn resets(&self) -> bool {
+        self.spec.policy.failover.on_down == OnDown::Reset && !failover::fails_open(self)
     }
 
     fn health_of(&self, address: SocketAddr) -> Option<Health> {
