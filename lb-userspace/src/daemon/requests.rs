@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Daemon, network, service::Backend};
+use super::{Daemon, interfaces, network, service::Backend};
 use crate::{
     config,
     connections::Listing,
@@ -24,7 +24,7 @@ impl Daemon {
             Request::Change(change, by, reply) => drop(reply.send(self.change(&change, by))),
             Request::Plan(proposal, reply) => {
                 self.is_untidy = true;
-                drop(reply.send(self.plan(proposal)));
+                drop(reply.send(self.plan(proposal).await));
             }
             Request::Apply(proposal, by, reply) => {
                 drop(reply.send(self.apply(proposal, by).await));
@@ -83,12 +83,13 @@ impl Daemon {
     }
 
     /// What a file would change.
-    fn plan(&self, proposal: Proposal) -> Result<Plan, Refusal> {
+    async fn plan(&self, proposal: Proposal) -> Result<Plan, Refusal> {
         let loaded = config::read(proposal.path, proposal.text).map_err(invalid)?;
         network::refuse_local_backends(&loaded, &self.addresses).map_err(invalid)?;
         let mut all = self.config.steps_to(&loaded.config);
         all.extend(steps(self.document(), &self.read_from(&loaded)));
-        let refused = self.config.refuse_restart_only(&loaded.config).err();
+        let found = interfaces::find(&loaded, &self.interfaces).await;
+        let refused = found.and_then(|_| self.config.refuse_restart_only(&loaded.config)).err();
         Ok(Plan {
             version: self.desired.number(),
             steps: all,

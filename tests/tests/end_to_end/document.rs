@@ -82,6 +82,10 @@ fn drift_is_told_and_mended() {
     assert_eq!(said(&drift), expected);
     let bad = bed.directory().join("bad.toml");
     fs::write(&bad, text(&bed, &[1; 3]).replace("fall = 2", "fall = 0")).expect("written");
+    let missing = bed.directory().join("missing.toml");
+    fs::write(&missing, text(&bed, &[1; 3]).replace("\"eth1\"", "\"eth9\"")).expect("written");
+    let plan = balancer.xdplb(&["diff", "-c", &missing.display().to_string()]);
+    assert!(said(&plan).contains("there is no interface eth9"), "{}", said(&plan));
     let refused = balancer.xdplb(&["apply", "-c", &bad.display().to_string()]);
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
     assert_eq!(said(&diff()), expected, "a bad file changes nothing");
