@@ -240,6 +240,9 @@ pub struct BackendView {
     pub weight: u16,
     pub backup: bool,
     pub admin: Admin,
+    /// When draining ends: what is left of its connections is reset then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drain_until: Option<Timestamp>,
     pub health: Health,
     /// When its health last changed.
     pub since: Timestamp,

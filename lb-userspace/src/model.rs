@@ -183,6 +183,9 @@ pub struct CheckRequest {
     /// HTTP: a regular expression that the body must match; send-expect: that the answer must.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<String>,
+    /// Instead of `expect`: text that must be in the body or the answer just as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contains: Option<String>,
     /// send-expect: what to send, with escapes as in `PING\\r\\n`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send: Option<String>,
@@ -307,7 +310,8 @@ pub enum Failback {
     /// When its check says that it is up.
     #[default]
     Auto,
-    /// When `xdplb backend enable` says so, if backups have taken its place.
+    /// When `xdplb backend enable` says so, if backups have taken its place; or when no other backend
+    /// is left.
     Manual,
 }
 

@@ -74,6 +74,7 @@ fn web(active_connections: u64) -> ServiceView {
         weight: 5,
         backup: true,
         admin: Admin::Draining,
+        drain_until: None,
         health: Health::Up,
         since: "2026-01-02T03:04:05Z".parse().expect("a time"),
         detail: "L4OK".to_owned(),

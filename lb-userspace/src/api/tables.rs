@@ -4,7 +4,6 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
-use serde_json::Value;
 
 use crate::{config::reference, control::Keys};
 
@@ -13,8 +12,8 @@ use crate::{config::reference, control::Keys};
 #[serde(transparent)]
 pub(super) struct NewService(pub(super) Keys);
 
-/// Those keys of a table `[[service]]` of the file that are to change, in JSON. Its name stays, and
-/// backends have requests of their own.
+/// Those keys of a table `[[service]]` of the file that are to change, in JSON; null gives a key its
+/// default again. The name stays, and backends have requests of their own.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct ServiceChanges(pub(super) Keys);
@@ -35,12 +34,6 @@ impl JsonSchema for ServiceChanges {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        let mut schema = reference::service();
-        schema.remove("required");
-        let properties = schema.as_object_mut().and_then(|schema| schema.get_mut("properties"));
-        if let Some(keys) = properties.and_then(Value::as_object_mut) {
-            keys.retain(|key, _| !matches!(key.as_str(), "name" | "backend"));
-        }
-        schema
+        reference::changes()
     }
 }

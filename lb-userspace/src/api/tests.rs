@@ -101,6 +101,7 @@ fn web() -> ServiceView {
         weight: 5,
         backup: false,
         admin: Admin::Draining,
+        drain_until: None,
         health: Health::Up,
         since: Timestamp::UNIX_EPOCH,
         detail: "L4OK".to_owned(),

@@ -6,6 +6,7 @@ use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parse
 use clap_complete::Shell;
 use serde_json::Value;
 
+use super::value;
 use crate::{
     connections::{ClientFilter, ConnectionState},
     control::Keys,
@@ -170,6 +171,9 @@ pub(super) enum ServiceVerb {
         name: String,
         #[command(flatten)]
         keys: ServiceKeys,
+        /// A key that is to have its default again, as in health.path. May be given often.
+        #[arg(long, value_name = "KEY")]
+        unset: Vec<String>,
     },
     /// Remove a service. Its connections go on until they end.
     Remove { name: String },
@@ -187,14 +191,14 @@ pub(super) struct ServiceKeys {
     /// How a new connection's backend is picked.
     #[arg(long)]
     pub(super) scheduler: Option<String>,
-    /// A key of `[service.health]`, as in type=tcp or interval=500ms. May be given often.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    /// A key of `[service.health]`, as in type=tcp or command="/bin/check --quick". May be given often.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = |text: &str| value::of("health", text))]
     pub(super) health: Vec<(String, Value)>,
     /// A key of `[service.timeouts]`, as in established=1h. May be given often.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = |text: &str| value::of("timeouts", text))]
     pub(super) timeouts: Vec<(String, Value)>,
     /// Any other key of `[[service]]`. May be given often.
-    #[arg(long, value_name = "KEY=VALUE", value_parser = key_and_value)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = value::of_service)]
     pub(super) set: Vec<(String, Value)>,
 }
 
@@ -264,7 +268,7 @@ pub(super) enum BackendVerb {
         #[arg(long, value_name = "DURATION", value_parser = duration)]
         deadline: Option<Duration>,
     },
-    /// Give a backend connections again.
+    /// Give a backend connections again; one that was disabled, after its next successful check.
     Enable {
         #[command(flatten)]
         place: Place,
@@ -332,14 +336,6 @@ impl Output {
     pub(super) fn is_json(self) -> bool {
         self.format == Format::Json
     }
-}
-
-/// Numbers and truths as such, all else as text.
-fn key_and_value(text: &str) -> Result<(String, Value), String> {
-    let (key, value) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
-    let number = value.parse::<i64>().map(Value::from);
-    let value = number.or_else(|_| value.parse::<bool>().map(Value::from));
-    Ok((key.to_owned(), value.unwrap_or_else(|_| text[key.len() + 1..].into())))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

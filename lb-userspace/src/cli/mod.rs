@@ -13,6 +13,7 @@ mod run;
 mod service;
 mod stats;
 mod status;
+mod value;
 
 use std::process::ExitCode;
 

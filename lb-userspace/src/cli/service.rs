@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use serde_json::Value;
+
 use super::{
     args::{Format, Output, ServiceVerb},
     exit::Failure,
@@ -10,7 +12,7 @@ use super::{
 use crate::{
     api::Client,
     config::word,
-    control::{BackendView, ServiceView},
+    control::{BackendView, Keys, ServiceView},
 };
 
 pub(super) async fn change(client: &Client, verb: ServiceVerb) -> Result<ExitCode, Failure> {
@@ -22,12 +24,28 @@ pub(super) async fn change(client: &Client, verb: ServiceVerb) -> Result<ExitCod
             keys.insert("name".to_owned(), name.into());
             client.add_service(&keys).await?;
         }
-        ServiceVerb::Set { name, keys } => {
-            client.set_service(&name, &keys.into_keys()).await?;
+        ServiceVerb::Set { name, keys, unset } => {
+            let mut keys = keys.into_keys();
+            for path in &unset {
+                put_null(&mut keys, path);
+            }
+            client.set_service(&name, &keys).await?;
         }
         ServiceVerb::Remove { name } => client.remove_service(&name).await?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Has a key be null, given as in the file: `slow_start`, `health.path`.
+fn put_null(keys: &mut Keys, path: &str) {
+    let Some((table, key)) = path.split_once('.') else {
+        keys.insert(path.to_owned(), Value::Null);
+        return;
+    };
+    let table = keys.entry(table).or_insert_with(|| Keys::new().into());
+    if let Value::Object(table) = table {
+        table.insert(key.to_owned(), Value::Null);
+    }
 }
 
 async fn list(client: &Client, output: Output) -> Result<ExitCode, Failure> {

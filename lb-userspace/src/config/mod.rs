@@ -4,6 +4,7 @@ mod diagnostics;
 mod located;
 mod parse;
 pub mod reference;
+mod reset;
 mod schema;
 mod structure;
 mod validate;
@@ -142,8 +143,9 @@ pub fn service(name: &str, keys: &Keys, defaults: &Policy) -> Result<Service> {
     parse::service(name, keys, defaults)
 }
 
-/// A service with other values for these keys of a file's `[[service]]`.
-pub fn changed_service(service: &Service, keys: &Keys) -> Result<Service> {
+/// A service with other values for these keys of a file's `[[service]]`: the defaults', where they
+/// are null.
+pub fn changed_service(service: &Service, keys: &Keys, defaults: &Policy) -> Result<Service> {
     ensure!(
         !keys.contains_key("backend"),
         "backends are changed one by one: `xdplb backend add|set|remove`"
@@ -152,9 +154,9 @@ pub fn changed_service(service: &Service, keys: &Keys) -> Result<Service> {
         !keys.contains_key("name"),
         "a service keeps its name: add one of another name, and remove this one"
     );
-    let mut keys = keys.clone();
+    let (mut keys, policy) = reset::nulls(keys, &service.policy, defaults)?;
     keys.entry("vip").or_insert_with(|| service.vip.to_string().into());
-    let changed = parse::service(&service.name, &keys, &service.policy)?;
+    let changed = parse::service(&service.name, &keys, &policy)?;
     Ok(Service { backends: service.backends.clone(), ..changed })
 }
 

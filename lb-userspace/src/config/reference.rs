@@ -45,6 +45,20 @@ pub fn service() -> Schema {
     schema
 }
 
+/// The schema of changes of one `[[service]]`: each key may be left out, or be null. Its name stays,
+/// and backends are changed one by one.
+#[must_use]
+pub fn changes() -> Schema {
+    let mut schema = inline().into_generator().into_root_schema_for::<schema::Service>();
+    schema.remove("$schema");
+    schema.remove("required");
+    let properties = schema.as_object_mut().and_then(|schema| schema.get_mut("properties"));
+    if let Some(keys) = properties.and_then(Value::as_object_mut) {
+        keys.retain(|key, _| !matches!(key.as_str(), "name" | "backend"));
+    }
+    schema
+}
+
 /// The page for people, in Markdown.
 pub fn page() -> Result<String> {
     let schema = schema()?;
@@ -58,8 +72,11 @@ pub fn page() -> Result<String> {
 }
 
 fn settings() -> SchemaSettings {
-    let inline = SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
-    inline.with_transform(RecursiveTransform(without_null))
+    inline().with_transform(RecursiveTransform(without_null))
+}
+
+fn inline() -> SchemaSettings {
+    SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true)
 }
 
 /// The manual page xdplb.toml(5).

@@ -17,7 +17,8 @@ pub(super) struct File {
     /// Interfaces that packets of services come in by, from clients and from backends.
     #[schemars(required)]
     pub(super) interfaces: Option<Located<Vec<Located<String>>>>,
-    /// Which XDP to have.
+    /// Which XDP to have. When a running balancer changes from native to generic or back, packets are
+    /// left to the host for a moment.
     #[serde(default)]
     pub(super) xdp_mode: XdpMode,
     /// Where the BPF file system is, for what outlives the daemon; mounted if it is not.
@@ -103,7 +104,8 @@ pub(super) struct Service {
     pub(super) fail_open: Option<Percent>,
     /// When a backend that was down takes connections again.
     pub(super) failback: Option<Failback>,
-    /// How long a backend that comes back takes to get its whole share, in ten steps.
+    /// How long a backend that was down, drained or disabled takes to get its whole share when it comes
+    /// back, in ten steps.
     pub(super) slow_start: Option<Located<Period>>,
     /// What becomes of a backend's connections when it goes down.
     pub(super) on_down: Option<OnDown>,
@@ -154,6 +156,8 @@ pub(super) struct Health {
     pub(super) status: Option<Located<String>>,
     /// HTTP: a regular expression that the body must match; send-expect: that the answer must.
     pub(super) expect: Option<Located<String>>,
+    /// Instead of `expect`: text that must be in the body or the answer just as it is.
+    pub(super) contains: Option<Located<String>>,
     /// send-expect: what to send, with escapes as in `'PING\r\n'`.
     pub(super) send: Option<Located<String>>,
     /// TLS: whether the certificate must be valid; it must if this is left out.

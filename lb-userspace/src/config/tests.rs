@@ -74,6 +74,16 @@ fn a_service_overrides_the_defaults_key_by_key() {
 }
 
 #[test]
+fn what_an_answer_must_have_is_said_in_one_way() {
+    let of_default = "[defaults.health]\ntype = \"http\"\nexpect = \"x\"\n";
+    let text = format!("interfaces = [\"eth0\"]\n{of_default}{SERVICE}health.contains = \"(y)\"\n");
+    let request = read(&text).expect("valid").config.services.remove(0).policy.health.request;
+    assert_eq!((request.expect, request.contains.as_deref()), (None, Some("(y)")));
+    let both = "health = { type = \"http\", expect = \"x\", contains = \"y\" }\n";
+    assert_shows(&errors_in_service(both), "5:52", "or by `expect`", "give one of them");
+}
+
+#[test]
 fn an_invalid_file_is_shown_with_place_and_mend() {
     let cases = [
         ("interfaces = []", "1:14", "no interface is named", "interfaces = [\"eth0\"]"),

@@ -5,7 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::service::{Backend, Service};
-use crate::{model::Health, ring::Member};
+use crate::{
+    model::{Admin, Health},
+    ring::Member,
+};
 
 /// Steps in which a backend that has come back gets its share.
 const STEPS: u32 = 10;
@@ -14,7 +17,8 @@ const STEPS: u32 = 10;
 /// their order, while these are too few. All, if so many are down that the check is not believed.
 pub(super) fn members(service: &Service, now: Timestamp) -> Vec<Member> {
     let chosen: Vec<&Backend> = if fails_open(service) {
-        service.backends.iter().filter(|backend| backend.is_usable()).collect()
+        let tried = |backend: &&Backend| backend.is_usable() && backend.health != Health::Unknown;
+        service.backends.iter().filter(tried).collect()
     } else {
         able(service)
     };
@@ -33,14 +37,21 @@ pub(super) fn members(service: &Service, now: Timestamp) -> Vec<Member> {
 
 /// Whether so many backends are down that the check is not believed.
 pub(super) fn fails_open(service: &Service) -> bool {
-    let fail_open = service.spec.policy.failover.fail_open;
-    let usable = || service.backends.iter().filter(|backend| backend.is_usable());
-    let count = |health| {
-        u64::try_from(usable().filter(|backend| backend.health == health).count()).unwrap_or(0)
-    };
-    let (up, down) = (count(Health::Up), count(Health::Down));
-    // Before its first check nobody knows.
-    count(Health::Unknown) == 0 && fail_open.exceeds(up, up + down)
+    let usable = service.backends.iter().filter(|backend| backend.is_usable());
+    // Before its first check a backend may well be up.
+    let (mut hopeful, mut all) = (0, 0);
+    for backend in usable {
+        hopeful += u64::from(backend.health != Health::Down);
+        all += 1;
+    }
+    service.spec.policy.failover.fail_open.exceeds(hopeful, all)
+}
+
+/// Whether those who wait for the operator have to take over: nobody else can, or soon may. That is
+/// no failing back.
+pub(super) fn needs_the_held(service: &Service) -> bool {
+    let mut others = service.backends.iter().filter(|backend| !backend.held);
+    !others.any(|one| one.spec.admin == Admin::Enabled && one.health != Health::Down)
 }
 
 fn able(service: &Service) -> Vec<&Backend> {
@@ -90,11 +101,11 @@ mod tests {
         control::Keys,
         daemon::memory::Remembered,
         health::HealthEvent,
-        model::{self, Admin, Policy},
+        model::{self, Policy, Timeouts},
     };
 
-    /// A service with these settings, and backends `1`, `2`… that are `u`p or `d`own primaries, or
-    /// `U`p or `D`own backups.
+    /// A service with these settings, and backends `1`, `2`… that are `u`p, `d`own or `n`ew primaries,
+    /// or `U`p, `D`own or `N`ew backups.
     fn service(settings: serde_json::Value, backends: &str) -> Service {
         let serde_json::Value::Object(mut keys) = settings else { panic!("no object") };
         keys.insert("vip".to_owned(), json!("203.0.113.10:80"));
@@ -107,7 +118,11 @@ mod tests {
                 admin: Admin::Enabled,
                 drain_until: None,
             };
-            let health = if matches!(kind, 'u' | 'U') { Health::Up } else { Health::Down };
+            let health = match kind {
+                'u' | 'U' => Health::Up,
+                'd' | 'D' => Health::Down,
+                _ => Health::Unknown,
+            };
             let known = Remembered { health, ..Remembered::nothing() };
             Backend {
                 way: Ok(lb_common::backend::Hop::default()),
@@ -154,8 +169,21 @@ mod tests {
             ("30%", "uddd", vec![1, 2, 3, 4]),
             ("25%", "uddd", vec![1]),
             ("30%", "uudd", vec![1, 2]),
+            ("30%", "dddn", vec![1, 2, 3]),
+            ("30%", "ddnn", vec![]),
+            ("30%", "nnnn", vec![]),
         ] {
             assert_eq!(ids(json!({ "fail_open": fail_open }), backends), expected, "{backends}");
+        }
+    }
+
+    #[test]
+    fn a_check_that_is_not_believed_resets_nobody() {
+        for (fail_open, expected) in [("0%", vec![2]), ("60%", vec![1, 2])] {
+            let settings = json!({ "on_down": "reset", "fail_open": fail_open });
+            let kept = service(settings, "du").expiry(Timestamp::now()).collect::<Vec<_>>();
+            let timeouts = Timeouts::default();
+            assert_eq!(kept, expected.into_iter().map(|id| (id, timeouts)).collect::<Vec<_>>());
         }
     }
 
@@ -184,5 +212,38 @@ mod tests {
         }
         service.backends[0].held = false;
         assert_eq!(service.members()[0].id, 1);
+    }
+
+    #[test]
+    fn who_waits_for_the_operator_takes_over_when_nobody_else_can() {
+        for (backup, takes_over) in [('U', false), ('N', false), ('D', true)] {
+            let backends = format!("u{backup}");
+            let mut service = service(json!({ "failback": "manual" }), &backends);
+            service.backends[0].held = true;
+            service.release();
+            assert_eq!(service.backends[0].is_able(), takes_over, "{backends}");
+        }
+    }
+
+    #[test]
+    fn who_was_disabled_is_checked_before_it_comes_back() {
+        let ordered = |backend: Backend, admin| {
+            let spec = model::Backend { admin, ..backend.spec.clone() };
+            backend.with_spec(spec)
+        };
+        for (order, is_able) in [(Admin::Draining, true), (Admin::Disabled, false)] {
+            let backend = service(json!({}), "u").backends.remove(0);
+            let back = ordered(ordered(backend, order), Admin::Enabled);
+            assert_eq!(back.is_able(), is_able, "{order}");
+            assert!(back.warming_since.is_some(), "{order}");
+        }
+    }
+
+    #[test]
+    fn who_is_down_goes_on_waiting_for_the_operator() {
+        let mut service = service(json!({ "failback": "manual" }), "dD");
+        service.backends[0].held = true;
+        service.release();
+        assert!(service.backends[0].held);
     }
 }

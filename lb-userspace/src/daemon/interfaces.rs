@@ -63,7 +63,7 @@ pub async fn find(
     Ok(found)
 }
 
-/// Puts the program on all of them that there are, and takes it off all others.
+/// Puts the program on all of them that there are.
 pub async fn attach(
     dataplane: &mut Dataplane,
     mut interfaces: Vec<Interface>,
@@ -72,10 +72,18 @@ pub async fn attach(
     for interface in interfaces.iter_mut().filter(|one| one.link != LinkState::Gone) {
         interface.fallback = put_on(dataplane, interface, wanted)?;
         interface.mode = mode(interface.ifindex, dataplane.program_id()?).await?;
+        if is_other(interface.mode, wanted) {
+            put_on_anew(dataplane, interface, wanted)?;
+            interface.mode = mode(interface.ifindex, dataplane.program_id()?).await?;
+        }
     }
-    let kept: Vec<u32> = interfaces.iter().map(|interface| interface.ifindex).collect();
-    dataplane.detach_others(&kept)?;
     Ok(interfaces)
+}
+
+/// Takes the program off all others.
+pub fn detach_others(dataplane: &mut Dataplane, interfaces: &[Interface]) -> Result<()> {
+    let kept: Vec<u32> = interfaces.iter().filter_map(Interface::kept).collect();
+    dataplane.detach_others(&kept)
 }
 
 /// Follows what has become of the interfaces: puts the program on those that have been made anew or
@@ -95,8 +103,7 @@ pub async fn mend(
         }
     }
     if has_changed {
-        let kept: Vec<u32> = interfaces.iter().filter_map(Interface::kept).collect();
-        dataplane.detach_others(&kept)?;
+        detach_others(dataplane, interfaces)?;
     }
     Ok(has_changed)
 }
@@ -158,6 +165,26 @@ fn put_on(
     dataplane.attach(*ifindex, Kernel::Skb).with_context(|| refused(name, "generic"))?;
     log::warn!("{name}: no native XDP ({reason}): falling back to generic mode, which is slow");
     Ok(Some(reason))
+}
+
+/// Whether the program runs in a mode that is not to be had.
+fn is_other(mode: InterfaceMode, wanted: XdpMode) -> bool {
+    matches!(
+        (mode, wanted),
+        (InterfaceMode::Generic, XdpMode::Native) | (InterfaceMode::Native, XdpMode::Generic)
+    )
+}
+
+/// Takes the program off and puts it on in the other mode, as the kernel cannot change it: packets
+/// are left to the host meanwhile. If that fails, the program is what it was.
+fn put_on_anew(dataplane: &mut Dataplane, interface: &Interface, wanted: XdpMode) -> Result<()> {
+    let (name, ifindex) = (&interface.name, interface.ifindex);
+    log::warn!("{name}: the XDP mode changes: for a moment packets are left to the host");
+    dataplane.detach_one(ifindex)?;
+    let Err(error) = put_on(dataplane, interface, wanted) else { return Ok(()) };
+    let former = if wanted == XdpMode::Generic { Kernel::Driver } else { Kernel::Skb };
+    dataplane.attach(ifindex, former)?;
+    Err(error)
 }
 
 fn refused(name: &str, mode: &str) -> String {

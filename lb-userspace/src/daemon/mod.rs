@@ -29,6 +29,7 @@ use tokio::{
 use self::{
     interfaces::Interface,
     memory::Memory,
+    service::Service,
     state::State,
     supervisor::Watchdog,
     walks::{Walk, Walks},
@@ -158,6 +159,7 @@ impl Daemon {
         dataplane.follow_messages()?;
         let image = dataplane.adopt()?;
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
+        interfaces::detach_others(&mut dataplane, &interfaces)?;
         let addresses = neighbours::local_addresses().await?;
         let sweeper = dataplane.sweeper()?;
         let mut daemon = Self {
@@ -256,6 +258,10 @@ impl Daemon {
                 (true, false) => log::warn!("{name}: the check is believed again"),
                 _ => {}
             }
+            let ended = |state: &State| state.service(&name).map_or(0, Service::ended);
+            if ended(&state) > ended(&self.state) {
+                self.walks.hurry();
+            }
         }
         self.follow(state);
         self.memory.note();
@@ -290,29 +296,48 @@ impl Daemon {
         }
         let found = self.fit(&loaded).await?;
         self.config.refuse_restart_only(&loaded.config)?;
-        let before = self.document().clone();
-        let what = format!("{} loaded", loaded.path());
-        let file = loaded.is_text_of(&self.file).then(|| loaded.digest.clone());
-        let author = Author { by, what, file };
-        let steps = self.adopt(self.read_from(&loaded), author)?;
         let mode = loaded.config.xdp_mode;
-        match interfaces::attach(&mut self.dataplane, found, mode).await {
-            Ok(interfaces) => {
-                self.interfaces = interfaces;
-                self.neighbours.tell_again();
-            }
+        // Before the services, which nobody is to see come and go again.
+        let attached = interfaces::attach(&mut self.dataplane, found, mode).await;
+        let taken = attached.and_then(|interfaces| Ok((interfaces, self.take_over(&loaded, by)?)));
+        let (interfaces, steps) = match taken {
+            Ok(taken) => taken,
             Err(error) => {
-                let (by, what) = ("start".to_owned(), format!("taken back: {error:#}"));
-                self.adopt(before, Author { by, what, file: None })?;
+                self.restore_interfaces().await;
                 return Err(error);
             }
+        };
+        if let Err(error) = interfaces::detach_others(&mut self.dataplane, &interfaces) {
+            log::error!("the program could not be taken off other interfaces: {error:#}");
         }
+        self.interfaces = interfaces;
+        self.neighbours.tell_again();
         self.config = loaded.config;
         Ok(steps)
     }
 
     async fn fit(&self, loaded: &Loaded) -> Result<Vec<Interface>> {
         fit(loaded, &self.interfaces, &self.addresses).await
+    }
+
+    /// Makes the services those of a file.
+    fn take_over(&mut self, loaded: &Loaded, by: String) -> Result<Vec<Step>> {
+        let what = format!("{} loaded", loaded.path());
+        let file = loaded.is_text_of(&self.file).then(|| loaded.digest.clone());
+        self.adopt(self.read_from(loaded), Author { by, what, file })
+    }
+
+    /// Goes on with the interfaces that there were before a file that was not to be had.
+    async fn restore_interfaces(&mut self) {
+        let (interfaces, mode) = (self.interfaces.clone(), self.config.xdp_mode);
+        let attached = interfaces::attach(&mut self.dataplane, interfaces, mode).await;
+        let restored = attached.and_then(|interfaces| {
+            self.interfaces = interfaces;
+            interfaces::detach_others(&mut self.dataplane, &self.interfaces)
+        });
+        if let Err(error) = restored {
+            log::error!("the interfaces could not be made what they were: {error:#}");
+        }
     }
 
     /// The document that a file makes of the present one.

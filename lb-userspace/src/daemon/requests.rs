@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Daemon, network};
+use super::{Daemon, network, service::Backend};
 use crate::{
     config,
     connections::Listing,
@@ -53,7 +53,7 @@ impl Daemon {
             && settings.admin == Some(Admin::Enabled)
         {
             let mut state = self.state.clone();
-            state.change_backend(service, *address, |backend| backend.held = false);
+            state.change_backend(service, *address, Backend::let_back);
             self.follow(state);
             self.memory.note();
         }
@@ -85,10 +85,10 @@ impl Daemon {
     /// What a file would change.
     async fn plan(&self, proposal: Proposal) -> Result<Plan, Refusal> {
         let loaded = config::read(proposal.path, proposal.text).map_err(invalid)?;
-        self.fit(&loaded).await.map_err(invalid)?;
         let mut all = self.config.steps_to(&loaded.config);
         all.extend(steps(self.document(), &self.read_from(&loaded)));
-        let refused = self.config.refuse_restart_only(&loaded.config).err();
+        let fit = self.fit(&loaded).await;
+        let refused = fit.and_then(|_| self.config.refuse_restart_only(&loaded.config)).err();
         Ok(Plan {
             version: self.desired.number(),
             steps: all,

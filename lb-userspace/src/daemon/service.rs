@@ -86,6 +86,19 @@ impl Service {
         true
     }
 
+    /// Has those who wait for the operator take over, if nobody else can.
+    pub fn release(&mut self) {
+        if !failover::needs_the_held(self) {
+            return;
+        }
+        let name = &self.spec.name;
+        let is_ready = |one: &&mut Backend| one.held && one.is_usable() && one.health == Health::Up;
+        for backend in self.backends.iter_mut().filter(is_ready) {
+            log::warn!("{name}: {} takes over, as nobody else can", backend.spec.address);
+            backend.held = false;
+        }
+    }
+
     /// Whether some backend has not got its whole share yet.
     #[must_use]
     pub fn is_warming(&self) -> bool {
@@ -119,13 +132,25 @@ impl Service {
 
     /// How long connections to its backends may be idle. Those to the others end at once.
     pub fn expiry(&self, now: Timestamp) -> impl Iterator<Item = (u32, Timeouts)> {
-        let resets = self.spec.policy.failover.on_down == OnDown::Reset;
+        let resets = self.resets();
         let ends = move |backend: &&Backend| {
             let is_down = resets && backend.health == Health::Down;
             is_down || backend.spec.drain_until.is_some_and(|until| until <= now)
         };
         let kept = self.backends.iter().filter(move |backend| !ends(backend));
         kept.map(|backend| (backend.id, self.spec.policy.timeouts))
+    }
+
+    /// How many backends' connections end because they are down.
+    #[must_use]
+    pub fn ended(&self) -> usize {
+        let down = self.backends.iter().filter(|backend| backend.health == Health::Down);
+        if self.resets() { down.count() } else { 0 }
+    }
+
+    /// Whether connections end when their backend is down; not if the check is not believed.
+    fn resets(&self) -> bool {
+        self.spec.policy.failover.on_down == OnDown::Reset && !failover::fails_open(self)
     }
 
     fn health_of(&self, address: SocketAddr) -> Option<Health> {
@@ -147,6 +172,22 @@ impl Backend {
         Self { spec, id, health, detail, since, way, held, warming_since }
     }
 
+    /// The same one, wanted in another way. What was known of it before its checks stopped says nothing
+    /// of it when they begin again; and who comes back by an order gets its share as one that was
+    /// down.
+    #[must_use]
+    pub fn with_spec(mut self, spec: model::Backend) -> Self {
+        let comes_back = self.spec.admin != Admin::Enabled && spec.admin == Admin::Enabled;
+        self.spec = spec;
+        if comes_back {
+            self.warming_since = Some(Timestamp::now());
+        }
+        if !self.is_checked() && self.health != Health::Unknown {
+            self.set_health(Health::Unknown, "not checked while it is disabled".to_owned());
+        }
+        self
+    }
+
     /// Without a probe a backend is up.
     #[must_use]
     pub fn with_probe(mut self, check: &HealthCheck) -> Self {
@@ -154,6 +195,13 @@ impl Backend {
             self.set_health(Health::Up, "not checked".to_owned());
         }
         self
+    }
+
+    /// Waits for the operator no more.
+    pub fn let_back(&mut self) {
+        if std::mem::take(&mut self.held) {
+            self.warming_since = Some(Timestamp::now());
+        }
     }
 
     /// Whether it can take new connections.
@@ -177,12 +225,16 @@ impl Backend {
     /// What is to be said of it.
     #[must_use]
     pub fn told(&self) -> String {
-        match &self.way {
-            Err(reason) => reason.clone(),
-            Ok(_) if self.held && self.health == Health::Up => {
-                format!("{}; waits for `xdplb backend enable`", self.detail)
+        let detail = &self.detail;
+        match (&self.way, self.spec.drain_until) {
+            (Err(reason), _) => reason.clone(),
+            (Ok(_), Some(until)) => {
+                format!("{detail}; drains until {}", until.strftime("%F %T UTC"))
             }
-            Ok(_) => self.detail.clone(),
+            (Ok(_), None) if self.held && self.health == Health::Up => {
+                format!("{detail}; waits for `xdplb backend enable`")
+            }
+            (Ok(_), None) => detail.clone(),
         }
     }
 

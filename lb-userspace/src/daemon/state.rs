@@ -111,7 +111,7 @@ impl State {
         for backend in &spec.backends {
             let known = former.remove(&backend.address).cloned();
             let backend = match known {
-                Some(known) => Backend { spec: backend.clone(), ..known },
+                Some(known) => known.with_spec(backend.clone()),
                 None => self.meet(spec, id, backend)?,
             };
             backends.push(backend.with_probe(&spec.policy.health));
@@ -139,7 +139,10 @@ impl State {
             Some(_) => remembered
                 .take_if(|known| known.held || known.health == Health::Down)
                 .unwrap_or_else(Remembered::nothing),
-            None => Remembered::nothing(),
+            None => Remembered {
+                held: remembered.is_some_and(|known| known.held),
+                ..Remembered::nothing()
+            },
         };
         let mut backend = Backend::new(spec.clone(), id, hop, known);
         if let Some(way) = self.ways.get(&spec.address.ip()).cloned() {
@@ -194,10 +197,11 @@ impl State {
 
     /// Takes in what is known of a service, whose backends are the same as before.
     fn know(&mut self, mut service: Service) {
+        service.release();
         let members = service.members();
         let shares: Arc<[_]> = members.iter().map(|one| (one.id, one.weight)).collect();
         let key = key(&service.spec);
-        if shares != service.shares || !self.wanted.contains_key(&key) {
+        if shares != service.shares || !self.owns(&key, &service) {
             shares.iter().for_each(|(id, weight)| self.kernel.weigh(*id, *weight));
             self.wanted.insert(key, service.wanted(&members));
             service.shares = shares;
@@ -216,13 +220,21 @@ impl State {
 
     /// Forgets where a service's backends were, but for these.
     fn forget(&mut self, service: &Service, kept: &HashSet<Place>) {
-        self.wanted.remove(&key(&service.spec));
+        let key = key(&service.spec);
+        if self.owns(&key, service) {
+            self.wanted.remove(&key);
+        }
         for place in places(service).filter(|place| !kept.contains(place)) {
             self.by_address.remove(&place);
             if self.at(place.0).next().is_none() {
                 self.ways.remove(&place.0);
             }
         }
+    }
+
+    /// Whether a VIP is this service's: it may be another one's by now, or still be.
+    fn owns(&self, vip: &ServiceKey, service: &Service) -> bool {
+        self.wanted.get(vip).is_some_and(|wanted| wanted.id == service.id)
     }
 
     /// Changes what is known of a service, if the change says so.

@@ -100,6 +100,7 @@ impl Daemon {
                 weight: backend.spec.weight,
                 backup: backend.spec.backup,
                 admin: backend.spec.admin,
+                drain_until: backend.spec.drain_until,
                 health: backend.health,
                 since: backend.since,
                 detail: backend.told(),

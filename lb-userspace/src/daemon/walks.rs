@@ -19,12 +19,18 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A walk takes no more than one part in so many of a CPU's time.
 const SHARE: u32 = 10;
 
+/// From one walk to the next, if somebody waits for it: far more than a packet takes, even on a
+/// virtual machine that is not let run for a while.
+const LEAST_PAUSE: Duration = Duration::from_millis(100);
+
 /// Who walks, and when next.
 #[derive(Debug)]
 pub(super) struct Walks {
     /// Nobody, while a walk is under way.
     idle: Option<Sweeper>,
     next: Instant,
+    /// Whether connections are to end that the walk under way may let go on.
+    is_urgent: bool,
     walked: mpsc::Sender<Walk>,
 }
 
@@ -38,7 +44,13 @@ pub(super) struct Walk {
 
 impl Walks {
     pub(super) fn new(sweeper: Sweeper, walked: mpsc::Sender<Walk>) -> Self {
-        Self { idle: Some(sweeper), next: Instant::now(), walked }
+        Self { idle: Some(sweeper), next: Instant::now(), is_urgent: false, walked }
+    }
+
+    /// Has a walk begin as soon as one can.
+    pub(super) fn hurry(&mut self) {
+        self.is_urgent = true;
+        self.next = self.next.min(Instant::now() + LEAST_PAUSE);
     }
 
     /// Until it is time for a walk.
@@ -53,6 +65,7 @@ impl Walks {
 impl Daemon {
     pub(super) fn walk(&mut self) {
         let Some(mut sweeper) = self.walks.idle.take() else { return };
+        self.walks.is_urgent = false;
         // Earlier than any connection to a backend that the walk does not know of.
         let now = dataplane::now();
         let expiry = self.expiry();
@@ -74,7 +87,19 @@ impl Daemon {
         if state.kernel.release(&self.census.known, begun.into_std()) || is_warmer {
             self.follow(state);
         }
-        self.walks.next = Instant::now() + PAUSE.max(begun.elapsed() * SHARE);
+        self.walks.next = Instant::now() + self.pause(begun.elapsed());
         self.walks.idle = Some(sweeper);
+    }
+
+    /// How long to rest after a walk that took so long: no longer than until a drain ends.
+    fn pause(&self, walk: Duration) -> Duration {
+        if self.walks.is_urgent {
+            return LEAST_PAUSE;
+        }
+        let now = Timestamp::now();
+        let deadlines = self.state.backends().filter_map(|backend| backend.spec.drain_until);
+        let rests =
+            deadlines.filter_map(|until| Duration::try_from(until.duration_since(now)).ok());
+        rests.fold(PAUSE.max(walk * SHARE), Duration::min).max(LEAST_PAUSE)
     }
 }

@@ -94,12 +94,14 @@ impl Dataplane {
 
     /// Takes the program off every interface that is not one of these.
     pub fn detach_others(&mut self, kept: &[u32]) -> Result<()> {
-        for ifindex in self.pins.links()? {
-            if !kept.contains(&ifindex) {
-                attach::remove(&self.pins.link(ifindex))?;
-            }
-        }
-        Ok(())
+        let mut links = self.pins.links()?;
+        links.retain(|ifindex| !kept.contains(ifindex));
+        links.into_iter().try_for_each(|ifindex| self.detach_one(ifindex))
+    }
+
+    /// Takes the program off an interface that it is on.
+    pub fn detach_one(&mut self, ifindex: u32) -> Result<()> {
+        attach::remove(&self.pins.link(ifindex))
     }
 
     /// Lets packets leave by an interface. Connections that know it by an index that it had before

@@ -28,7 +28,7 @@ pub fn edited(
         }
         Change::SetService { keys, .. } => {
             let service = named(document, name)?;
-            document.with(config::changed_service(service, keys).map_err(invalid)?)
+            document.with(config::changed_service(service, keys, defaults).map_err(invalid)?)
         }
         Change::RemoveService { .. } => {
             named(document, name)?;
@@ -53,12 +53,12 @@ pub fn edited(
             document.with(service)
         }
         Change::SetBackend { address, settings, .. } => {
-            let mut service = Service::clone(named(document, name)?);
-            let place = place(&service, *address)?;
             if settings.until.is_some() && settings.admin != Some(Admin::Draining) {
                 let detail = "`until` is for draining: give it with `admin` as `draining`";
                 return Err(Refusal::Invalid(detail.to_owned()));
             }
+            let mut service = Service::clone(named(document, name)?);
+            let place = place(&service, *address)?;
             set(&mut service.backends[place], *settings);
             document.with(service)
         }

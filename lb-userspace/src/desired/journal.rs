@@ -45,8 +45,8 @@ pub(super) struct Journal {
     file: File,
     /// In bytes.
     length: u64,
-    /// A lock on the directory.
-    _lock: File,
+    /// The directory, locked.
+    lock: File,
 }
 
 impl Journal {
@@ -73,8 +73,10 @@ impl Journal {
         if length < bytes.len() {
             log::warn!("{}: the last record was cut off, and is dropped", path.display());
         }
-        let mut journal = Self { path, file, length: length as u64, _lock: lock };
+        let mut journal = Self { path, file, length: length as u64, lock };
         journal.cut()?;
+        // Or a new file's name might not outlive the machine.
+        journal.lock.sync_all().with_context(|| cannot("keep the journal"))?;
         Ok((journal, entries))
     }
 
@@ -108,9 +110,7 @@ impl Journal {
         }
         file.sync_data().with_context(cannot)?;
         fs::rename(&new, &self.path).with_context(cannot)?;
-        if let Some(directory) = self.path.parent() {
-            File::open(directory)?.sync_all().with_context(cannot)?;
-        }
+        self.lock.sync_all().with_context(cannot)?;
         (self.file, self.length) = (file, length);
         Ok(())
     }

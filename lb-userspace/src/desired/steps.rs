@@ -67,7 +67,11 @@ fn added(service: &Service, backend: &Backend) -> Step {
 fn change(from: &Service, to: &Service, steps: &mut Vec<Step>) {
     let name = &to.name;
     let of_it = |step: Step| Step { service: Some(name.clone()), ..step };
-    let settings = |service| without(service, &["name", "backends"]);
+    if from.vip != to.vip {
+        let vip = Step { key: Some("vip".into()), ..Step::of(Kind::Change, name) };
+        steps.push(vip.from(from.vip.to_string()).to(to.vip.to_string()));
+    }
+    let settings = |service| without(service, &["name", "vip", "backends"]);
     steps.extend(changes(&settings(from), &settings(to)).into_iter().map(of_it));
     let former: HashMap<_, _> = from.backends.iter().map(|one| (one.address, one)).collect();
     let kept: HashMap<_, _> = to.backends.iter().map(|one| (one.address, one)).collect();

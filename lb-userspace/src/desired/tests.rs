@@ -77,7 +77,7 @@ fn a_plan_says_what_comes_changes_and_goes() {
         },
         Change::SetService {
             name: "web".to_owned(),
-            keys: keys(json!({ "health": { "interval": "500ms" } })),
+            keys: keys(json!({ "vip": "203.0.113.12:80", "health": { "interval": "500ms" } })),
         },
         add_service("db", "203.0.113.11:5432"),
     ];
@@ -88,6 +88,7 @@ fn a_plan_says_what_comes_changes_and_goes() {
         told(&document, &after),
         [
             "+ db: 203.0.113.11:5432",
+            "~ web: vip: 203.0.113.10:80 -> 203.0.113.12:80",
             "~ web: health.interval: 2s -> 500ms",
             "- web: 10.0.0.12:80",
             "~ web: 10.0.0.11:80: weight: 1 -> 5",
@@ -130,8 +131,8 @@ fn what_a_document_may_not_say_is_refused() {
             "a service keeps its name",
         ),
         (
-            Change::SetService { name: "web".into(), keys: keys(json!({ "health": null })) },
-            "null is no value of a key",
+            Change::SetService { name: "web".into(), keys: keys(json!({ "vip": null })) },
+            "`vip` has no default",
         ),
         (
             set_backend(

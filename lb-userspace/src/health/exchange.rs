@@ -20,8 +20,9 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn new(request: &CheckRequest) -> Result<Self, Fault> {
-        let expect = super::pattern(request)?
-            .ok_or_else(|| Fault::missing("expect", &"a check of type send-expect needs it"))?;
+        let expect = super::pattern(request)?.ok_or_else(|| {
+            Fault::missing("expect", &"a check of type send-expect needs it, or `contains`")
+        })?;
         Ok(Self { send: unescaped(request.send.as_deref().unwrap_or_default())?, expect })
     }
 

@@ -171,9 +171,17 @@ impl Drop for Running {
     }
 }
 
-/// The regular expression that an answer must match, if there is one.
+/// What an answer must match, if there is anything.
 fn pattern(request: &CheckRequest) -> Result<Option<Regex>, Fault> {
-    let pattern = request.expect.as_deref().map(Regex::new).transpose();
+    let pattern = match (&request.expect, &request.contains) {
+        (Some(_), Some(_)) => {
+            return Err(Fault::new("contains", &"an answer is judged by this or by `expect`")
+                .mend("give one of them"));
+        }
+        (Some(pattern), None) => Some(Regex::new(pattern)),
+        (None, text) => text.as_deref().map(|text| Regex::new(&regex::escape(text))),
+    };
+    let pattern = pattern.transpose();
     pattern.map_err(|error| {
         let error = error.to_string();
         // Its lines before show where, which the configuration's own error does.

@@ -102,6 +102,22 @@ async fn http_looks_at_status_and_body() {
 }
 
 #[tokio::test]
+async fn text_is_found_just_as_it_is() {
+    let containing =
+        |text: &str| CheckRequest { contains: Some(text.to_owned()), ..CheckRequest::default() };
+    let at = serving(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nload (1.5)").await;
+    for (probe, text, success, word) in [
+        (Probe::Http, "(1.5)", true, "L7OK/200"),
+        (Probe::Http, "(1x5)", false, "L7RSP/200"),
+        (Probe::Http, ".*", false, "L7RSP/200"),
+        (Probe::SendExpect, "(1.5)", true, "L7OK"),
+    ] {
+        let request = CheckRequest { send: Some("GET".to_owned()), ..containing(text) };
+        assert_tells(&prober(probe, request).probe(at).await, success, word);
+    }
+}
+
+#[tokio::test]
 async fn bytes_are_sent_and_expected() {
     let request = |expect: &str| CheckRequest {
         send: Some("PING\\r\\n".to_owned()),

@@ -3,7 +3,7 @@
 
 use std::{fs, process::Output};
 
-use lb_tests::{balancer::Balancer, requests};
+use lb_tests::{balancer::Balancer, requests, servers::attempt};
 use nix::sys::signal::Signal;
 
 use crate::bed::{Arms, Site, backend, site, text, vip};
@@ -82,12 +82,44 @@ fn drift_is_told_and_mended() {
     assert_eq!(said(&drift), expected);
     let bad = bed.directory().join("bad.toml");
     fs::write(&bad, text(&bed, &[1; 3]).replace("fall = 2", "fall = 0")).expect("written");
+    let missing = bed.directory().join("missing.toml");
+    fs::write(&missing, text(&bed, &[1; 3]).replace("\"eth1\"", "\"eth9\"")).expect("written");
+    let plan = balancer.xdplb(&["diff", "-c", &missing.display().to_string()]);
+    assert!(said(&plan).contains("there is no interface eth9"), "{}", said(&plan));
     let refused = balancer.xdplb(&["apply", "-c", &bad.display().to_string()]);
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
     assert_eq!(said(&diff()), expected, "a bad file changes nothing");
     assert_eq!(balancer.done(&["apply", "-c", &file]), expected);
     assert_eq!(diff().status.code(), Some(0), "{}", said(&diff()));
     balancer.wait_for_ring_of(3);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_file_whose_interfaces_are_not_to_be_had_changes_nothing_and_is_read_again() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let ip = |arguments: &str| {
+        let output = attempt(bed.balancer(), "ip", &arguments.split(' ').collect::<Vec<_>>());
+        assert!(output.status.success(), "{arguments}: {}", said(&output));
+        said(&output)
+    };
+    ip("link add spare type veth peer spare-peer");
+    // A bridge has no native XDP.
+    ip("link add late type bridge");
+    let text = text(&bed, &[1, 1, 7]).replace("\"eth1\"]", "\"eth1\", \"spare\", \"late\"]");
+    let text = format!("xdp_mode = \"native\"\n{text}");
+    let file = bed.directory().join("xdplb.toml");
+    fs::write(&file, &text).expect("written");
+    let refused = balancer.xdplb(&["apply", "-c", file.to_str().expect("text")]);
+    assert!(said(&refused).contains("cannot attach to late in native mode"), "{}", said(&refused));
+    assert!(!ip("-details link show spare").contains("prog/xdp"));
+    assert_eq!((weights(&balancer), balancer.status().interfaces.len()), (vec![1; 3], 2));
+    assert_eq!(balancer.done(&["history"]).lines().count(), 2, "a heading and one version");
+    balancer.stop(Signal::SIGKILL);
+    ip("link del late");
+    ip("link add late type veth peer late-peer");
+    let balancer = Balancer::start(&bed, &text);
+    assert_eq!(weights(&balancer), [1, 1, 7]);
 }
 
 #[test]

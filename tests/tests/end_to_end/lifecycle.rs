@@ -13,6 +13,7 @@ use lb_tests::{
     requests,
     servers::attempt,
 };
+use lb_userspace::control::InterfaceMode;
 use nix::sys::signal::Signal;
 
 use crate::bed::{Arms, Site, site, text, vip};
@@ -157,4 +158,18 @@ fn a_running_flow_table_keeps_its_size() {
     assert_eq!(answers.get(""), None, "packets go on: {answers:?}");
     let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
     balancer.wait_for_ring_of(3);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_xdp_mode_of_a_running_balancer_is_changed() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    for (word, mode) in [("generic", InterfaceMode::Generic), ("native", InterfaceMode::Native)] {
+        balancer.reload(&format!("xdp_mode = \"{word}\"\n{}", text(&bed, &[1; 3])));
+        balancer.wait_for("the other mode", || {
+            balancer.status().interfaces.iter().all(|interface| interface.mode == mode)
+        });
+        let answers = requests::send(&bed.clients()[0], vip(&bed), 30);
+        assert_eq!(answers.get(""), None, "{word}: {answers:?}");
+    }
 }

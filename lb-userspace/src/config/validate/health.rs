@@ -28,7 +28,8 @@ pub(super) fn health(
             findings.push(Diagnostic::error(count.span(), message, "1 acts on the first check"));
         }
     }
-    check_periods([&health.interval, &health.fast_interval, &health.timeout], findings);
+    let periods = [&health.interval, &health.fast_interval, &health.timeout];
+    check_periods(periods.map(Option::as_ref), findings);
     let probe = health.r#type.as_ref().map_or(base.probe, |probe| *probe.get_ref());
     let former = (probe == base.probe).then_some(&base.request);
     let check = HealthCheck {
@@ -108,6 +109,9 @@ fn request(health: &schema::Health, base: &CheckRequest) -> CheckRequest {
     fn of<T: Clone>(value: Option<&Located<T>>, base: Option<&T>) -> Option<T> {
         said(value).or_else(|| base.cloned())
     }
+    // What is inherited gives way to the other key of the two.
+    let expect = base.expect.as_ref().filter(|_| health.contains.is_none());
+    let contains = base.contains.as_ref().filter(|_| health.expect.is_none());
     CheckRequest {
         address: of(health.address.as_ref(), base.address.as_ref()),
         port: of(health.port.as_ref(), base.port.as_ref()),
@@ -115,7 +119,8 @@ fn request(health: &schema::Health, base: &CheckRequest) -> CheckRequest {
         path: of(health.path.as_ref(), base.path.as_ref()),
         host: of(health.host.as_ref(), base.host.as_ref()),
         status: of(health.status.as_ref(), base.status.as_ref()),
-        expect: of(health.expect.as_ref(), base.expect.as_ref()),
+        expect: of(health.expect.as_ref(), expect),
+        contains: of(health.contains.as_ref(), contains),
         send: of(health.send.as_ref(), base.send.as_ref()),
         verify: of(health.verify.as_ref(), base.verify.as_ref()),
         sni: of(health.sni.as_ref(), base.sni.as_ref()),
@@ -151,6 +156,7 @@ fn spans(health: &schema::Health) -> Vec<Key> {
         of("host", HTTP, health.host.as_ref()),
         of("status", HTTP, health.status.as_ref()),
         of("expect", EXPECTING, health.expect.as_ref()),
+        of("contains", EXPECTING, health.contains.as_ref()),
         of("send", &[Probe::SendExpect], health.send.as_ref()),
         of("verify", TLS, health.verify.as_ref()),
         of("sni", TLS, health.sni.as_ref()),

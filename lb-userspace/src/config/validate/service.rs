@@ -109,12 +109,14 @@ fn vip(
 }
 
 fn idle(idle: &Idle, base: Timeouts, findings: &mut Findings) -> Timeouts {
-    check_periods([&idle.half_open, &idle.established, &idle.closing, &idle.closed], findings);
+    let periods = [&idle.half_open, &idle.established, &idle.closing, &idle.closed];
+    check_periods(periods.map(Option::as_ref), findings);
     idle.over(base)
 }
 
 fn failover(service: &schema::Service, base: &Failover, findings: &mut Findings) -> Failover {
-    check_periods([&service.slow_start], findings);
+    let slow_start = service.slow_start.as_ref().filter(|one| !one.get_ref().is_zero());
+    check_periods([slow_start], findings);
     if let Some(least) = service.min_active.as_ref().filter(|least| *least.get_ref() == 0) {
         let message = "with a `min_active` of 0 no backup would ever be used";
         findings.push(Diagnostic::error(least.span(), message, "give 1 at least, or no backups"));
@@ -123,7 +125,7 @@ fn failover(service: &schema::Service, base: &Failover, findings: &mut Findings)
 }
 
 pub(super) fn check_periods<const N: usize>(
-    periods: [&Option<Located<Period>>; N],
+    periods: [Option<&Located<Period>>; N],
     findings: &mut Findings,
 ) {
     for period in periods.into_iter().flatten() {

@@ -40,3 +40,33 @@ fn a_way_that_there_is_no_room_for_does_not_keep_the_others_from_being_followed(
     let told = state.service("s2").expect("there").backends[0].told();
     assert!(told.contains("no room for more source addresses"), "{told}");
 }
+
+fn document(vips: &[(&str, &str)]) -> Document {
+    Document::of(vips.iter().map(|(name, vip)| {
+        let keys = Keys::from_iter([("vip".to_owned(), json!(vip))]);
+        config::service(name, &keys, &Policy::default()).expect("valid")
+    }))
+}
+
+#[test]
+fn services_pass_vips_on_to_each_other() {
+    let [one, two, three] = ["203.0.113.1:80", "203.0.113.2:80", "203.0.113.3:80"];
+    let before = document(&[("a", one), ("b", two)]);
+    for vips in [
+        [("a", two), ("b", one)],
+        [("a", two), ("b", three)],
+        [("a", three), ("b", one)],
+        [("b", one), ("c", two)],
+    ] {
+        let mut state = State::new(&Adopted::default(), Memories::new(), &Limits::default());
+        state.follow(&before.since(&Document::default())).expect("room");
+        let after = document(&vips);
+        state.follow(&after.since(&before)).expect("room");
+        for (name, _) in vips {
+            let service = state.service(name).expect("there");
+            let wanted = state.wanted.get(&key(&service.spec));
+            assert_eq!(wanted.map(|wanted| wanted.id), Some(service.id), "{name} of {vips:?}");
+        }
+        assert_eq!(state.wanted.len(), vips.len());
+    }
+}
