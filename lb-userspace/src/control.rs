@@ -307,11 +307,14 @@ pub struct FlowsView {
     pub capacity: u64,
     /// Bytes of memory that the table takes, however many connections there are.
     pub bytes: u64,
+    /// Those in any state, and half a one for each port that rests.
     pub entries: u64,
     pub half_open: u64,
     pub established: u64,
     pub closing: u64,
     pub closed: u64,
+    /// Source ports whose client has opened another connection before the time-out of the closed one.
+    pub resting_ports: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

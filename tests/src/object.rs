@@ -99,12 +99,21 @@ impl Object {
 
     /// As [`Self::serve`], with a scheduler.
     pub fn schedule(&mut self, vip: SocketAddrV4, scheduler: Scheduler, ring: &[u32]) {
-        for (place, ids) in (0..).zip(ring.chunks(SLOTS as usize)) {
+        let ring = self.lay(0, ring);
+        self.hand_out(vip, scheduler, ring);
+    }
+
+    /// A ring of these backend ids, at an even place of the arena.
+    pub fn lay(&mut self, offset: u32, ids: &[u32]) -> Ring {
+        for (place, ids) in (offset / SLOTS..).zip(ids.chunks(SLOTS as usize)) {
             let slots: Slots = std::array::from_fn(|nth| ids.get(nth).copied().unwrap_or(0));
             self.set("RINGS", place, &slots);
         }
-        let length = u32::try_from(ring.len()).expect("a short ring");
-        let ring = Ring { offset: 0, length };
+        Ring { offset, length: u32::try_from(ids.len()).expect("a short ring") }
+    }
+
+    /// A service with a scheduler, whose ring may be another's too.
+    pub fn hand_out(&mut self, vip: SocketAddrV4, scheduler: Scheduler, ring: Ring) {
         self.set_service(vip, Service { ring, id: 0, scheduler: scheduler.number() });
     }
 

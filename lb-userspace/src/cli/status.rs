@@ -33,7 +33,8 @@ fn print(status: &Status) -> Result<(), Failure> {
     let Status { services, backends_up, backends_total, .. } = status;
     print_line(&format!("services {services}, backends {backends_up} of {backends_total} up"))?;
     print_line(&format!(
-        "connections {} of {} ({} MB): {} established, {} half-open, {} closing, {} closed",
+        "connections {} of {} ({} MB): {} established, {} half-open, {} closing, {} closed, \
+         {} ports rest",
         flows.entries,
         flows.capacity,
         megabytes(flows.bytes),
@@ -41,6 +42,7 @@ fn print(status: &Status) -> Result<(), Failure> {
         flows.half_open,
         flows.closing,
         flows.closed,
+        flows.resting_ports,
     ))?;
     for warning in &status.warnings {
         print_line(&format!("warning: {warning}"))?;

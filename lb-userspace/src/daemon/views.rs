@@ -35,6 +35,7 @@ impl Daemon {
                 established: states.established,
                 closing: states.closing,
                 closed: states.closed,
+                resting_ports: self.census.resting,
             },
             services: self.state.len(),
             backends_up: self.state.backends().filter(up).count(),

@@ -24,6 +24,8 @@ pub struct States {
 pub struct Census {
     /// Entries of the table, two a connection.
     pub entries: u64,
+    /// Entries among them that stand alone while their source port rests.
+    pub resting: u64,
     pub states: States,
     /// Connections that are not closed, by backend id.
     pub active: HashMap<u32, u64>,
@@ -180,6 +182,7 @@ impl<'a> Walk<'a> {
     fn count(&mut self, flow: Entry<'_>) {
         self.census.entries += 1;
         if flow.direction() == Direction::ToClient {
+            self.census.resting += u64::from(flow.tag.marks() & marks::QUARANTINED != 0);
             return;
         }
         let state = flow.state();

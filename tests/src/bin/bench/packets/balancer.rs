@@ -7,13 +7,15 @@ use lb_common::{
     flow::FlowKey,
     reason::Reason,
     ring::Ring,
+    schedule::Scheduler,
     template::{Field, Spread, Template, byte},
     wire::Headers,
 };
 use lb_tests::object::{INGRESS, Object};
+use lb_userspace::ring::LONGEST;
 
 use super::{
-    frames::{self, BACKEND, EMPTY, SOURCE, VIP},
+    frames::{self, BACKEND, EMPTY, SOURCE, UNREACHABLE, VIP},
     harness::Harness,
 };
 
@@ -33,6 +35,14 @@ const PORTS: u16 = 1 << 15;
 
 /// A table is for so many connections at least, so that a few half-open ones have room.
 const LEAST_ROOM: u32 = 4_096;
+
+/// Those that the first service does not have.
+const OTHERS: [Scheduler; 4] =
+    [Scheduler::LeastConnections, Scheduler::Maglev, Scheduler::SourceHash, Scheduler::Random];
+
+/// Where rings lie behind the first service's.
+const WITHOUT_WAY: u32 = 1 << 16;
+const LONG: u32 = 1 << 17;
 
 /// One of so many openings may find no room: half-open connections have little of it.
 const ROOMLESS: u64 = 256;
@@ -149,6 +159,14 @@ impl Topology {
             object.service(number, numbered(VIP, number), ring);
         }
         object.service(0, EMPTY, Ring::default());
+        let no_way = object.lay(WITHOUT_WAY, &[backends + 1]);
+        object.hand_out(UNREACHABLE, Scheduler::RoundRobin, no_way);
+        // As long as those of schedulers that hash, whoever stands where.
+        let all: Vec<_> = (1..=backends).cycle().take(LONGEST as usize).collect();
+        let long = object.lay(LONG, &all);
+        for scheduler in OTHERS {
+            object.hand_out(frames::scheduled(scheduler), scheduler, long);
+        }
     }
 }
 

@@ -2,7 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use lb_common::{reason::Reason, template::FRAME_LENGTH, wire::Headers};
+use lb_common::{
+    reason::Reason,
+    schedule::Scheduler,
+    template::FRAME_LENGTH,
+    wire::{ETHERTYPE_VLAN, Headers},
+};
 use lb_tests::frame::{Flags, Segment};
 
 pub(super) type Frame = [u8; FRAME_LENGTH];
@@ -11,6 +16,10 @@ pub(super) type Frame = [u8; FRAME_LENGTH];
 pub(super) const VIP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 0, 0), 80);
 /// Of a service without backends.
 pub(super) const EMPTY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 1, 0, 0), 80);
+/// Of a service whose backend nobody has found a way to.
+pub(super) const UNREACHABLE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 1, 1, 0), 80);
+/// The first of those with other schedulers.
+const SCHEDULED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 3, 0, 0), 80);
 const ELSEWHERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 2, 0, 0), 80);
 /// The first of those whose connections stay.
 const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 0), 0);
@@ -50,6 +59,37 @@ pub(super) fn new() -> Frame {
     tcp(GUEST, VIP, Flags::SYN)
 }
 
+pub(super) fn new_by_least_connections() -> Frame {
+    new_by(Scheduler::LeastConnections)
+}
+
+pub(super) fn new_by_maglev() -> Frame {
+    new_by(Scheduler::Maglev)
+}
+
+pub(super) fn new_by_source_hash() -> Frame {
+    new_by(Scheduler::SourceHash)
+}
+
+pub(super) fn new_by_random() -> Frame {
+    new_by(Scheduler::Random)
+}
+
+fn new_by(scheduler: Scheduler) -> Frame {
+    tcp(GUEST, scheduled(scheduler), Flags::SYN)
+}
+
+/// The service that another scheduler than the first service's hands out.
+pub(super) fn scheduled(scheduler: Scheduler) -> SocketAddrV4 {
+    let [a, .., d] = SCHEDULED.ip().octets();
+    let number = scheduler.number().to_le_bytes()[0];
+    SocketAddrV4::new(Ipv4Addr::new(a, 3, number, d), SCHEDULED.port())
+}
+
+pub(super) fn new_to_unreachable() -> Frame {
+    tcp(GUEST, UNREACHABLE, Flags::SYN)
+}
+
 pub(super) fn new_to_empty() -> Frame {
     tcp(GUEST, EMPTY, Flags::SYN)
 }
@@ -72,6 +112,18 @@ pub(super) fn ttl_one() -> Frame {
 
 pub(super) fn ipv6() -> Frame {
     changed(|headers| headers.ethernet.ethertype = [0x86, 0xdd])
+}
+
+pub(super) fn vlan() -> Frame {
+    changed(|headers| headers.ethernet.ethertype = ETHERTYPE_VLAN)
+}
+
+pub(super) fn options() -> Frame {
+    changed(|headers| headers.ip.version_ihl = 0x46)
+}
+
+pub(super) fn truncated() -> Frame {
+    changed(|headers| headers.ip.total_length = u16::MAX.to_be_bytes())
 }
 
 pub(super) fn udp() -> Frame {

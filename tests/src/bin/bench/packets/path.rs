@@ -94,6 +94,11 @@ pub(super) const NEW: Path =
 pub(super) const NOT_OURS: Path =
     Path::new("not_ours", frames::elsewhere, Reason::NotOurs).of_all(Senders::Clients);
 
+/// Connections that another scheduler hands out than the first service's, which takes turns.
+const fn new_by(name: &'static str, frame: fn() -> Frame) -> Path {
+    Path { senders: Senders::Strangers, ..Path::new(name, frame, Reason::Forwarded) }
+}
+
 pub(super) const ALL: &[Path] = &[
     Path { handler: Handler::OneLine, name: "one_line", ..KNOWN },
     Path { handler: Handler::OneLineWaited, name: "one_line_waited", ..KNOWN },
@@ -101,14 +106,22 @@ pub(super) const ALL: &[Path] = &[
     Path::new("reply", frames::reply, Reason::Replied).of_all(Senders::Backends),
     NEW,
     NOT_OURS,
+    new_by("new_least_connections", frames::new_by_least_connections),
+    new_by("new_maglev", frames::new_by_maglev),
+    new_by("new_source_hash", frames::new_by_source_hash),
+    new_by("new_random", frames::new_by_random),
     Path::new("retransmitted_syn", frames::opening, Reason::Forwarded),
     Path::new("reset_unknown_flow", frames::unknown, Reason::ResetUnknownFlow),
     Path::new("reset_no_backend", frames::new_to_empty, Reason::ResetNoBackend),
     Path::new("stray_reset", frames::stray_reset, Reason::StrayReset),
+    Path::new("unreachable", frames::new_to_unreachable, Reason::Unreachable),
     Path::new("ttl_expired", frames::ttl_one, Reason::TtlExpired),
     Path::new("not_ipv4", frames::ipv6, Reason::NotIpv4),
     Path::new("not_tcp", frames::udp, Reason::NotTcp),
+    Path::new("vlan", frames::vlan, Reason::Vlan),
+    Path::new("ip_options", frames::options, Reason::IpOptions),
     Path::new("fragment", frames::fragment, Reason::Fragment),
+    Path::new("truncated", frames::truncated, Reason::Truncated),
 ];
 
 /// Paths that more services or backends could make slower.
