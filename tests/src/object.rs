@@ -25,6 +25,7 @@ use lb_common::{
     table::{Line as _, Tag, peek, remove},
 };
 use lb_userspace::dataplane::{Active, FLOWS, FlowTable, Plan, Sweeper};
+use log::LevelFilter;
 use nix::sched::{CloneFlags, unshare};
 
 use crate::frame::{BACKEND_MAC, BALANCER_MAC};
@@ -84,6 +85,8 @@ impl Object {
         let plan = Plan::new(connections).expect("a seed");
         let mut loader = EbpfLoader::new();
         loader.override_global("RESETS_EACH", &resets, true);
+        // As the daemon does, unless it is asked for more.
+        loader.override_global(aya_log::LEVEL, &(LevelFilter::Info as u8), true);
         plan.prepare(&mut loader);
         let mut ebpf = loader.load(OBJECT).expect("loads");
         let program: &mut Xdp = ebpf.program_mut("xdplb").expect("named").try_into().expect("XDP");
