@@ -96,7 +96,6 @@ impl Tag {
 
     #[must_use]
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "fifteen bits are what is wanted")]
     pub const fn marks(self) -> u16 {
         ((self.0 & MARKS) >> MARKS_SHIFT) as u16
     }

@@ -33,6 +33,12 @@ impl Problem {
             detail: detail.into(),
         }
     }
+
+    /// Whether what was sent is refused for what it says.
+    #[must_use]
+    pub fn is_invalid(&self) -> bool {
+        self.status == StatusCode::UNPROCESSABLE_ENTITY
+    }
 }
 
 impl From<Refusal> for Problem {

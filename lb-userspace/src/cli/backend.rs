@@ -25,8 +25,8 @@ use crate::{
 
 const POLL: Duration = Duration::from_millis(500);
 
-/// The daemon counts connections every second: until then, it may not know the last ones.
-const SETTLED: Duration = Duration::from_millis(1_500);
+/// By then all packets have been counted that had been given to the backend before the order.
+const SETTLED: Duration = Duration::from_millis(100);
 
 /// How long the daemon takes, after a deadline, to end what is left.
 const CUT: Duration = Duration::from_secs(3);

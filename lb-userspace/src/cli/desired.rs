@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::ExitCode};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 
 use super::{
     args::Output,
@@ -10,7 +10,7 @@ use super::{
     output::{align_numbers, print_error, print_json, print_line, print_table, table},
 };
 use crate::{
-    api::{Client, Target},
+    api::{Client, ClientError, Target},
     config,
     control::{Plan, Proposal},
 };
@@ -20,7 +20,7 @@ pub(super) async fn diff(
     file: &Path,
     output: Output,
 ) -> Result<ExitCode, Failure> {
-    let plan = client.plan(&proposal(file)?).await?;
+    let plan = client.plan(&proposal(file)?).await.map_err(of_file)?;
     print(&plan, output)?;
     if let Some(refused) = &plan.refused {
         print_error(format_args!("xdplb: `apply` would be refused: {refused}"));
@@ -33,8 +33,18 @@ pub(super) async fn apply(
     file: &Path,
     output: Output,
 ) -> Result<ExitCode, Failure> {
-    print(&client.apply(&proposal(file)?).await?, output)?;
+    print(&client.apply(&proposal(file)?).await.map_err(of_file)?, output)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the daemon says of a file is said as `check` says it.
+fn of_file(error: ClientError) -> Failure {
+    match error {
+        ClientError::Refused(problem) if problem.is_invalid() => {
+            Failure::Config(anyhow!(problem.detail))
+        }
+        error => error.into(),
+    }
 }
 
 pub(super) async fn history(

@@ -106,7 +106,7 @@ impl Daemon {
                 since: backend.since,
                 detail: backend.told(),
                 in_ring: members.iter().any(|member| member.id == backend.id),
-                active_connections: self.census.active.get(&backend.id).copied().unwrap_or(0),
+                active_connections: self.dataplane.active(backend.id),
                 connections_total: through.connections,
                 packets_total: through.inbound.packets + through.outbound.packets,
                 bytes_total: through.inbound.bytes + through.outbound.bytes,

@@ -61,6 +61,14 @@ impl Active {
         map(ebpf, ACTIVE).map(Self)
     }
 
+    /// Those of a backend, by its id.
+    #[must_use]
+    pub fn of(&self, backend: u32) -> u64 {
+        let count = self.0.values().get(backend as usize).map_or(0, |count| count.load(Relaxed));
+        // Below zero for a moment, when a connection ends before its beginning was counted.
+        u64::try_from(count).unwrap_or_default()
+    }
+
     /// By backend id.
     #[must_use]
     pub fn counts(&self) -> Vec<i64> {

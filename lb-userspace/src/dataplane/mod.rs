@@ -53,6 +53,7 @@ pub struct Dataplane {
     pins: Pins,
     flows: Arc<FlowTable>,
     rings: Rings,
+    active: Active,
 }
 
 impl Dataplane {
@@ -61,8 +62,8 @@ impl Dataplane {
     pub fn load(bpffs: &Path, limits: &Limits) -> Result<Self> {
         let pins = Pins::open(bpffs)?;
         let (ebpf, flows) = load::load(&pins, limits)?;
-        let rings = Rings::open(&ebpf)?;
-        Ok(Self { ebpf, pins, flows: Arc::new(flows), rings })
+        let (rings, active) = (Rings::open(&ebpf)?, Active::open(&ebpf)?);
+        Ok(Self { ebpf, pins, flows: Arc::new(flows), rings, active })
     }
 
     #[must_use]
@@ -73,6 +74,12 @@ impl Dataplane {
     /// Who walks through the flow table.
     pub fn sweeper(&self) -> Result<Sweeper> {
         Ok(Sweeper::new(self.flows(), Active::open(&self.ebpf)?))
+    }
+
+    /// A backend's connections that are not closed, at this moment.
+    #[must_use]
+    pub fn active(&self, backend: u32) -> u64 {
+        self.active.of(backend)
     }
 
     /// The id of the loaded program.

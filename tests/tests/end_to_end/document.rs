@@ -86,8 +86,10 @@ fn drift_is_told_and_mended() {
     fs::write(&missing, text(&bed, &[1; 3]).replace("\"eth1\"", "\"eth9\"")).expect("written");
     let plan = balancer.xdplb(&["diff", "-c", &missing.display().to_string()]);
     assert!(said(&plan).contains("there is no interface eth9"), "{}", said(&plan));
-    let refused = balancer.xdplb(&["apply", "-c", &bad.display().to_string()]);
-    assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    for file in [&bad, &missing] {
+        let refused = balancer.xdplb(&["apply", "-c", &file.display().to_string()]);
+        assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
+    }
     assert_eq!(said(&diff()), expected, "a bad file changes nothing");
     assert_eq!(balancer.done(&["apply", "-c", &file]), expected);
     assert_eq!(diff().status.code(), Some(0), "{}", said(&diff()));

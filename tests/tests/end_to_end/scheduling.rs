@@ -76,6 +76,21 @@ fn least_connections_keeps_away_from_who_has_many() {
 
 #[test]
 #[ignore = "needs root"]
+fn a_connection_is_active_from_its_first_packet_on() {
+    let Site { balancer, servers: _servers, bed } = scheduled("round-robin");
+    let active = || -> u64 {
+        let services = balancer.services();
+        services[0].backends.iter().map(|one| one.active_connections).sum()
+    };
+    let mut all = Vec::new();
+    for count in 1..=6 {
+        all.append(&mut held(&bed.clients()[0], vip(&bed), 1));
+        assert_eq!(active(), count);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
 fn source_hash_keeps_a_client_with_one_server() {
     let site = scheduled("source-hash");
     let host = &site.bed.clients()[0];

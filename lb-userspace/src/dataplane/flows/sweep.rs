@@ -27,8 +27,6 @@ pub struct Census {
     /// Entries among them that stand alone while their source port rests.
     pub resting: u64,
     pub states: States,
-    /// Connections that are not closed, by backend id.
-    pub active: HashMap<u32, u64>,
     /// Connections in any state, by backend id.
     pub known: HashMap<u32, u64>,
     /// Connections whose time was up, removed by this walk.
@@ -193,12 +191,8 @@ impl<'a> Walk<'a> {
     }
 
     fn finish(self) -> Census {
-        let by_id = |count: fn(&Tally) -> u64| {
-            let counts = (0..).zip(self.tallies.iter().map(count));
-            counts.filter(|(_, count)| *count > 0).collect()
-        };
-        let (active, known) = (by_id(|tally| tally.active), by_id(|tally| tally.known));
-        Census { active, known, ..self.census }
+        let known = (0..).zip(self.tallies.iter().map(|tally| tally.known));
+        Census { known: known.filter(|(_, count)| *count > 0).collect(), ..self.census }
     }
 }
 
