@@ -23,7 +23,7 @@ pub struct Plan {
 
 impl Plan {
     pub const FULL: Self = Self {
-        packets: packets::Extent { rounds: 30, frames: 1 << 18, flows: &[0, 10, 17, 20, 23] },
+        packets: packets::Extent { rounds: 20, frames: 1 << 18, flows: &[0, 10, 17, 20, 23] },
         live: live::Extent { rounds: 20, duration: Duration::from_millis(200) },
         peers: peers::Extent {
             cpu_rounds: 7,
@@ -40,7 +40,7 @@ impl Plan {
                 Pace::PerSecond(200_000),
                 Pace::FullTilt,
             ],
-            lead: Duration::from_secs(4),
+            lead: Duration::from_secs(2),
             duration: Duration::from_secs(4),
         },
         control: control::Extent { services: 1_000, rounds: 100, checks: 10_000 },
