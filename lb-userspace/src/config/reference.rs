@@ -40,22 +40,25 @@ pub fn schema() -> Result<Value> {
 /// The schema of one `[[service]]`.
 #[must_use]
 pub fn service() -> Schema {
-    let mut schema = settings().into_generator().into_root_schema_for::<schema::Service>();
-    schema.remove("$schema");
-    schema
+    service_by(settings())
 }
 
 /// The schema of changes of one `[[service]]`: each key may be left out, or be null. Its name stays,
 /// and backends are changed one by one.
 #[must_use]
 pub fn changes() -> Schema {
-    let mut schema = inline().into_generator().into_root_schema_for::<schema::Service>();
-    schema.remove("$schema");
+    let mut schema = service_by(inline());
     schema.remove("required");
     let properties = schema.as_object_mut().and_then(|schema| schema.get_mut("properties"));
     if let Some(keys) = properties.and_then(Value::as_object_mut) {
         keys.retain(|key, _| !matches!(key.as_str(), "name" | "backend"));
     }
+    schema
+}
+
+fn service_by(settings: SchemaSettings) -> Schema {
+    let mut schema = settings.into_generator().into_root_schema_for::<schema::Service>();
+    schema.remove("$schema");
     schema
 }
 
