@@ -40,6 +40,10 @@ impl Flags {
     pub const FIN: Self = Self { syn: false, ack: true, fin: true, rst: false };
     pub const RST: Self = Self { syn: false, ack: false, fin: false, rst: true };
     pub const RST_ACK: Self = Self { syn: false, ack: true, fin: false, rst: true };
+    pub const SYN_FIN: Self = Self { syn: true, ack: false, fin: true, rst: false };
+    pub const SYN_RST: Self = Self { syn: true, ack: false, fin: false, rst: true };
+    pub const NONE: Self = Self { syn: false, ack: false, fin: false, rst: false };
+    pub const ALL: Self = Self { syn: true, ack: true, fin: true, rst: true };
 }
 
 impl Segment {

@@ -4,11 +4,11 @@
 
 use lb_common::{
     backend::Hop,
-    flow::{FlowKey, State, marks},
+    flow::{FlowKey, State, marks, ticks},
     reason::Reason,
     snat::STRIDE,
     stats::Incident,
-    table::{self, Hit, Opening, Place, Unopened},
+    table::{self, Hit, Line as _, Opening, Place, SILENCE, Unopened},
 };
 
 use super::{Entry, map::Flows, now};
@@ -20,11 +20,24 @@ const PORT_TRIES: u32 = 8;
 /// How many ports of half-open connections are passed over in the hope of a free one.
 const HALF_OPEN_PASSED: u32 = 2;
 
+/// What a new connection is given.
+pub(crate) struct New {
+    pub(crate) backend: u32,
+    /// The way back to its client.
+    pub(crate) client: Hop,
+    /// The client's initial sequence number.
+    pub(crate) number: u32,
+    /// How many backends have refused it.
+    pub(crate) refusals: u16,
+}
+
 /// Makes the pair of a new connection and returns its entry towards the backend.
 #[inline(always)]
-pub(crate) fn open(key: &FlowKey, backend: u32, client: Hop) -> Result<Entry, Reason> {
+pub(crate) fn open(key: &FlowKey, new: &New) -> Result<Entry, Reason> {
     let (addresses, ports) = key.as_words();
-    let [first, rest] = client.words();
+    let [first, rest] = new.client.words();
+    let [ports, backend] = [(ports, new.number), (new.backend, new.refusals.into())]
+        .map(|(low, high): (u32, u32)| u64::from(low) | u64::from(high) << 32);
     let opened = flow_open(addresses, ports, backend, first, rest);
     let place = unpack(opened)?;
     table::at(Flows, place).ok_or(Reason::Contended)
@@ -32,19 +45,22 @@ pub(crate) fn open(key: &FlowKey, backend: u32, client: Hop) -> Result<Entry, Re
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn flow_open(addresses: u64, ports: u32, backend: u32, first: u64, rest: u64) -> u32 {
-    let key = FlowKey::of_words(addresses, ports);
-    pack(open_pair(&key, backend, Hop::of_words([first, rest])))
+extern "C" fn flow_open(addresses: u64, ports: u64, backend: u64, first: u64, rest: u64) -> u32 {
+    let key = FlowKey::of_words(addresses, ports as u32);
+    let client = Hop::of_words([first, rest]);
+    let (number, refusals) = ((ports >> 32) as u32, (backend >> 32) as u16);
+    pack(open_pair(&key, &New { backend: backend as u32, client, number, refusals }))
 }
 
 #[inline(always)]
-fn open_pair(key: &FlowKey, id: u32, client: Hop) -> Result<Place, Reason> {
+fn open_pair(key: &FlowKey, new: &New) -> Result<Place, Reason> {
+    let New { backend: id, client, number, refusals } = *new;
     let backend = select::backend(id).ok_or(Reason::Unreachable)?;
     if backend.hop.ifindex() == 0 {
         return Err(Reason::Unreachable);
     }
-    let opening =
-        Opening { inside: key, client, backend: id, marks: marks::CLIENT_SYN, now: now() };
+    let (marks, now) = (marks::refused_by(refusals), now());
+    let opening = Opening { inside: key, client, backend: id, marks, number, now };
     let mut turn = snat::turn(id).ok_or(Reason::Unreachable)?;
     let mut spare = Spare::default();
     for left in (0..=PORT_TRIES).rev() {
@@ -54,12 +70,12 @@ fn open_pair(key: &FlowKey, id: u32, client: Hop) -> Result<Place, Reason> {
         }
         let outside = snat::drawn(turn, backend).ok_or(Reason::Unreachable)?;
         if is_last {
-            take_port(&outside, opening.now)?;
+            take_port(&outside, now)?;
         }
         match table::open(Flows, &opening, &outside) {
             Err(Unopened::PortTaken) if !is_last => {
                 stats::incident(Incident::PortClash);
-                spare.note(turn, holder(&outside).map(|entry| entry.state()));
+                spare.note(turn, holder(&outside), now);
             }
             // It may have been in its own way: its other entry has claimed the line that its
             // bucket's mark is in. Another port has another bucket.
@@ -71,34 +87,46 @@ fn open_pair(key: &FlowKey, id: u32, client: Hop) -> Result<Place, Reason> {
     Err(Reason::PortsExhausted)
 }
 
-/// Draws whose ports are taken, but could be taken back.
-#[derive(Default)]
+/// The draw whose port may best be taken back, of those whose ports are taken.
 struct Spare {
-    /// The last draw, if there were any.
-    half_open: u64,
+    turn: u64,
+    /// What its connection is worth; [`worth`] is less.
+    worth: u64,
     half_opens: u32,
-    /// As `half_open`.
-    rested: u64,
-    resteds: u32,
+}
+
+impl Default for Spare {
+    #[inline(always)]
+    fn default() -> Self {
+        Self { turn: 0, worth: u64::MAX, half_opens: 0 }
+    }
 }
 
 impl Spare {
+    /// Notes a draw, and the connection that has its port.
     #[inline(always)]
-    fn note(&mut self, turn: u64, holder: Option<State>) {
-        match holder {
-            Some(State::HalfOpen) => {
-                self.half_open = turn;
-                self.half_opens += 1;
-            }
-            Some(State::Closed) => {
-                self.rested = turn;
-                self.resteds += 1;
-            }
-            _ => {}
+    fn note(&mut self, turn: u64, holder: Option<Entry>, now: u32) {
+        let Some(holder) = holder else { return };
+        let state = holder.state();
+        let idle = ticks::between(holder.line.seen(), now);
+        if matches!(state, State::Established) && idle < SILENCE {
+            return;
+        }
+        self.half_opens += u32::from(matches!(state, State::HalfOpen));
+        // An early reuse may meet the backend's TIME-WAIT; a half-open connection costs nobody more
+        // than another SYN.
+        let worth = match state {
+            State::HalfOpen => table::worth(State::Closed, idle),
+            State::Closed => table::worth(State::HalfOpen, idle),
+            _ => table::worth(state, idle),
+        };
+        if worth < self.worth {
+            (self.turn, self.worth) = (turn, worth);
         }
     }
 
-    /// Whether there are so many half-open connections that a look for a free port is in vain.
+    /// Whether there are so many half-open connections that a look for a free port is in vain. The
+    /// first draw's is the oldest, or nearly so: ports are drawn in rotation.
     #[inline(always)]
     fn is_enough(&self) -> bool {
         self.half_opens >= HALF_OPEN_PASSED
@@ -106,10 +134,7 @@ impl Spare {
 
     #[inline(always)]
     fn turn(&self) -> Option<u64> {
-        if self.half_opens > 0 {
-            return Some(self.half_open);
-        }
-        (self.resteds > 0).then_some(self.rested)
+        (self.worth != u64::MAX).then_some(self.turn)
     }
 }
 
@@ -119,19 +144,17 @@ fn holder(outside: &FlowKey) -> Option<Entry> {
     table::peek(Flows, &outside.turned())
 }
 
-/// Takes the source port of this tuple from its connection, which has ended or not yet begun.
+/// Takes the source port of this tuple from its connection.
 #[inline(always)]
 fn take_port(outside: &FlowKey, now: u32) -> Result<(), Reason> {
     let Hit { place, tag, .. } = holder(outside).ok_or(Reason::Contended)?;
-    let incident = match tag.state() {
-        State::HalfOpen => Incident::EvictedHalfOpen,
-        State::Closed => Incident::EarlyPortReuse,
-        _ => return Err(Reason::Contended),
-    };
     if !super::steps::remove(place, tag, tag.freed(), now) {
         return Err(Reason::Contended);
     }
-    stats::incident(incident);
+    stats::incident(match tag.state() {
+        State::Closed => Incident::EarlyPortReuse,
+        state => Incident::evicted(state),
+    });
     Ok(())
 }
 

@@ -9,7 +9,9 @@ use super::{
     XdpMode,
     located::{Located, Period},
 };
-use crate::model::{Failback, Failover, Mode, OnDown, Percent, Probe, Scheduler, Timeouts};
+use crate::model::{
+    Failback, Failover, Mode, OnDown, OnRefused, Percent, Probe, Scheduler, Timeouts,
+};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -109,6 +111,8 @@ pub(super) struct Service {
     pub(super) slow_start: Option<Located<Period>>,
     /// What becomes of a backend's connections when it goes down.
     pub(super) on_down: Option<OnDown>,
+    /// What becomes of a new connection that its backend refuses by a reset.
+    pub(super) on_refused: Option<OnRefused>,
     #[serde(default)]
     pub(super) backend: Vec<Located<Backend>>,
 }
@@ -199,6 +203,7 @@ impl Service {
             failback: self.failback.unwrap_or(base.failback),
             slow_start: or(self.slow_start.as_ref(), base.slow_start),
             on_down: self.on_down.unwrap_or(base.on_down),
+            on_refused: self.on_refused.unwrap_or(base.on_refused),
         }
     }
 }

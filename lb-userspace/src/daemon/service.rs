@@ -8,7 +8,7 @@ use lb_common::backend::Hop;
 use super::{failover, memory::Remembered};
 use crate::{
     health::{HealthEvent, Target},
-    model::{self, Admin, Failback, Health, HealthCheck, OnDown, Probe, Timeouts},
+    model::{self, Admin, Failback, Health, HealthCheck, OnDown, OnRefused, Probe, Timeouts},
     plan::Wanted,
     ring::{self, Member},
 };
@@ -46,7 +46,9 @@ impl Service {
     pub fn wanted(&self, members: &[Member]) -> Wanted {
         let scheduler = self.spec.policy.scheduler;
         let slots = ring::build(scheduler, members).into();
-        Wanted { id: self.id, scheduler: scheduler.into(), slots }
+        let retries = self.spec.policy.failover.on_refused == OnRefused::Retry;
+        let members = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        Wanted { id: self.id, scheduler: scheduler.into(), members, retries, slots }
     }
 
     /// The backends that take new connections.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use lb_common::{stats::Traffic, table::table_bytes};
+use lb_common::{
+    stats::{Incident, Traffic},
+    table::table_bytes,
+};
 
 use super::{
     Daemon,
@@ -11,9 +14,10 @@ use super::{
 use crate::{
     connections::{Directory, Listing},
     control::{
-        BackendStats, BackendView, FlowsView, Refusal, ServiceStats, ServiceView, Stats, Status,
-        VerdictView,
+        BackendStats, BackendView, FlowsView, IncidentView, Refusal, ServiceStats, ServiceView,
+        Stats, Status, VerdictView,
     },
+    dataplane::Incidents,
     model::Health,
 };
 
@@ -32,6 +36,7 @@ impl Daemon {
                 bytes: table_bytes(self.config.limits.flows),
                 entries: self.census.entries.div_ceil(2),
                 half_open: states.half_open,
+                answered: states.answered,
                 established: states.established,
                 closing: states.closing,
                 closed: states.closed,
@@ -83,8 +88,9 @@ impl Daemon {
             at: jiff::Timestamp::now(),
             packets: packets.collect(),
             services: services.collect(),
-            port_clashes_total: incidents.port_clashes,
-            early_port_reuses_total: incidents.early_port_reuses,
+            port_clashes_total: total(&incidents, Incident::PortClash),
+            early_port_reuses_total: total(&incidents, Incident::EarlyPortReuse),
+            incidents: incidents.into_iter().map(incident_view).collect(),
         })
     }
 
@@ -149,6 +155,14 @@ impl Daemon {
         }
         warnings
     }
+}
+
+fn total(incidents: &Incidents, wanted: Incident) -> u64 {
+    incidents.iter().find(|(incident, _)| *incident == wanted).map_or(0, |(_, total)| *total)
+}
+
+fn incident_view((incident, total): (Incident, u64)) -> IncidentView {
+    IncidentView { incident: incident.as_str().to_owned(), total }
 }
 
 fn backend_stats(backend: &Backend, traffic: &BTreeMap<u32, Traffic>) -> BackendStats {

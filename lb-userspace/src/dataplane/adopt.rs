@@ -33,10 +33,11 @@ impl Dataplane {
         let mut adopted = OrdMap::new();
         for entry in &services {
             let (key, service) = entry.context("cannot read the services")?;
-            let Service { ring, id, scheduler } = service;
+            let Service { ring, id, scheduler, members, retries } = service;
             let scheduler = Scheduler::from_number(scheduler);
             let slots = self.rings.read(ring).into();
-            adopted.insert(key, ServiceImage { ring, wanted: Wanted { id, scheduler, slots } });
+            let wanted = Wanted { id, scheduler, members, retries: retries != 0, slots };
+            adopted.insert(key, ServiceImage { ring, wanted });
         }
         Ok(adopted)
     }

@@ -1,0 +1,17 @@
+//! Entries whose client is reached by another hop. The daemon never writes to an entry itself: if it was
+//! killed meanwhile, nobody else could.
+
+use lb_common::event::{CLIENT_HOPS, ClientHop};
+
+use crate::{flow, raw::Packet};
+
+#[inline(always)]
+pub(crate) fn write(packet: &mut Packet) {
+    for nth in 0..CLIENT_HOPS {
+        let bytes: Option<&mut [u8; size_of::<ClientHop>()]> =
+            packet.at(nth * size_of::<ClientHop>());
+        let Some(bytes) = bytes else { return };
+        let ClientHop { tag, hop, place, .. } = bytemuck::pod_read_unaligned(bytes);
+        flow::relearn_at(place, tag, hop);
+    }
+}
