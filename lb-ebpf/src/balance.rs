@@ -3,8 +3,7 @@
 use aya_ebpf::programs::XdpContext;
 use lb_common::{
     backend::{Backend, Hop},
-    event::{Event, Kind},
-    flow::{Direction, FlowKey, Progress, marks},
+    flow::{Direction, FlowKey, marks},
     reason::Reason,
     stats::Incident,
     table::Line as _,
@@ -13,7 +12,9 @@ use lb_common::{
 };
 
 use crate::{
-    addresses, arrival,
+    addresses,
+    again::{self, Asked, History},
+    answers, arrival,
     egress::Egress,
     events, flow,
     flow::{Entry, New},
@@ -47,7 +48,10 @@ fn forward(packet: &mut Packet) -> Result<Outcome, Reason> {
     }
     let key = FlowKey::of(headers);
     let asked = match flow::lookup(&key)? {
-        Some(entry) if tcp::opens(headers.tcp.flags) => again(headers, entry, ingress)?,
+        Some(entry) if tcp::opens(headers.tcp.flags) => {
+            arrival::of_client(headers, ingress)?;
+            again::ask(entry)?
+        }
         Some(entry) => Asked::Known(entry),
         None => Asked::Anew(History::default()),
     };
@@ -55,48 +59,6 @@ fn forward(packet: &mut Packet) -> Result<Outcome, Reason> {
         Asked::Known(entry) => known(headers, entry, ingress),
         Asked::Anew(history) => admit(&context, headers, &key, ingress, history),
     }
-}
-
-/// Which connection a packet is of.
-enum Asked {
-    Known(Entry),
-    /// Of none, if it does not open one.
-    Anew(History),
-}
-
-/// What became of a connection attempt before.
-#[derive(Clone, Copy, Default)]
-struct History {
-    /// The backend that has refused it, or [`select::NOBODY`].
-    refused_by: u32,
-    /// How many backends have.
-    refusals: u16,
-}
-
-/// A connection attempt on a known tuple.
-#[inline(always)]
-fn again(headers: &Headers, entry: Entry, ingress: u32) -> Result<Asked, Reason> {
-    arrival::of_client(headers, ingress)?;
-    let id = entry.line.backend();
-    let backend = select::backend(id).ok_or(Reason::Unreachable)?;
-    let marks = entry.tag.marks();
-    let is_unanswered = marks & marks::BACKEND_SYN == 0;
-    let is_gone = passive::is_silent(id, backend) && (is_unanswered || backend.is_down != 0);
-    if !flow::replace(entry, is_gone)? {
-        if is_unanswered && matches!(entry.direction(), Direction::ToBackend) {
-            events::of_backend(Kind::Silent, id);
-        }
-        return Ok(Asked::Known(entry));
-    }
-    let is_refused = marks & marks::REFUSED != 0;
-    if is_refused || is_gone {
-        stats::incident(Incident::Rescheduled);
-    }
-    Ok(Asked::Anew(if is_refused {
-        History { refused_by: id, refusals: marks::refusals(marks) + 1 }
-    } else {
-        History::default()
-    }))
 }
 
 /// A packet of a known connection, in either direction.
@@ -129,7 +91,7 @@ fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, R
             if is_usual {
                 flow::acknowledge(entry, u32::from_be_bytes(headers.tcp.acknowledgement));
             } else {
-                unusual_of_backend(headers, entry, id)?;
+                answers::follow(headers, entry, id)?;
             }
             to_client(headers, entry, ingress, id)
         }
@@ -160,47 +122,8 @@ fn unusual_of_client(
         return Ok(flow::relearn(Entry { tag, ..entry }, client));
     }
     stats::incident(Incident::ClientMoved);
-    events::tell(&Event {
-        kind: Kind::ClientMoved as u32,
-        backend: entry.line.backend(),
-        tag: entry.tag.word(),
-        place: entry.place.0,
-        client: headers.ip.src,
-        hop: client,
-    });
+    events::client_moved(entry, headers.ip.src, client);
     Ok(entry)
-}
-
-/// A backend's packet that changes its connection's state.
-#[inline(always)]
-fn unusual_of_backend(headers: &Headers, entry: Entry, id: u32) -> Result<(), Reason> {
-    let segment = Segment::of(headers);
-    let before =
-        Progress { marks: entry.tag.marks(), number: entry.line.extra(), ..Progress::default() };
-    if segment.has(tcp::RST) && !marks::are_shaken(before.marks) {
-        stats::incident(Incident::Refused);
-        if before.is_refused_by(&segment) {
-            passive::refused(id);
-            if is_tried_elsewhere(entry) {
-                flow::refuse(entry);
-                return Err(Reason::Refused);
-            }
-        }
-    } else if segment.has(tcp::SYN) {
-        passive::answered(id);
-    }
-    track(headers, entry).map(|_| ())
-}
-
-/// Whether a connection that its backend has refused is given another one.
-#[inline(always)]
-fn is_tried_elsewhere(entry: Entry) -> bool {
-    /// The third refusal is the client's to know.
-    const TRIES: u32 = 3;
-    let to_vip = entry.line.rewrite().to().turned();
-    let Some(service) = service::lookup(&to_vip) else { return false };
-    let refusals = u32::from(marks::refusals(entry.tag.marks())) + 1;
-    service.retries != 0 && refusals < TRIES && refusals < service.members
 }
 
 /// Has a connection follow a segment. Returns its marks afterwards.

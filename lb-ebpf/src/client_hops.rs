@@ -12,6 +12,8 @@ pub(crate) fn write(packet: &mut Packet) {
             packet.at(nth * size_of::<ClientHop>());
         let Some(bytes) = bytes else { return };
         let ClientHop { tag, hop, place, .. } = bytemuck::pod_read_unaligned(bytes);
-        flow::relearn_at(place, tag, hop);
+        if let Some(entry) = flow::found(place, tag) {
+            flow::relearn(entry, hop);
+        }
     }
 }

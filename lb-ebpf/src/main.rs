@@ -8,6 +8,8 @@
 #![feature(asm_experimental_arch, core_intrinsics)]
 
 mod addresses;
+mod again;
+mod answers;
 mod arrival;
 mod balance;
 mod client_hops;

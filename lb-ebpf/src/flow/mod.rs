@@ -8,7 +8,7 @@ use lb_common::{
     backend::Hop,
     flow::{FlowKey, is_beyond, ticks},
     reason::Reason,
-    table::{self, Hit, Line as _, Tag},
+    table::{self, Hit, Line as _},
     tcp::Segment,
 };
 
@@ -57,12 +57,10 @@ pub(crate) fn relearn(entry: Entry, client: Hop) -> Entry {
     Entry { tag: steps::relearn(entry, client), ..entry }
 }
 
-/// As [`relearn`], of the flow that had this tag at this place.
+/// The flow that was found with this tag at this place.
 #[inline(always)]
-pub(crate) fn relearn_at(place: u32, tag: u64, client: Hop) -> bool {
-    let tag = Tag::from_word(tag);
-    let Some(entry) = steps::entry(place, tag.word()) else { return false };
-    steps::relearn(entry, client) != tag
+pub(crate) fn found(place: u32, tag: u64) -> Option<Entry> {
+    steps::entry(place, tag)
 }
 
 /// Whether a client's connection attempt on this known tuple is a new connection's. If so the old

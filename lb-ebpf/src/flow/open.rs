@@ -61,13 +61,12 @@ fn open_pair(key: &FlowKey, new: &New) -> Result<Place, Reason> {
     }
     let (marks, now) = (marks::refused_by(refusals), now());
     let opening = Opening { inside: key, client, backend: id, marks, number, now };
-    let mut turn = snat::turn(id).ok_or(Reason::Unreachable)?;
+    let first = snat::turn(id).ok_or(Reason::Unreachable)?;
     let mut spare = Spare::default();
-    for left in (0..=PORT_TRIES).rev() {
-        let is_last = left == 0 || spare.is_enough();
-        if is_last {
-            turn = spare.turn().ok_or(Reason::PortsExhausted)?;
-        }
+    for attempt in 0..=PORT_TRIES {
+        let is_last = attempt == PORT_TRIES || spare.is_enough();
+        let chosen = if is_last { spare.attempt().ok_or(Reason::PortsExhausted)? } else { attempt };
+        let turn = first.wrapping_add(STRIDE.wrapping_mul(chosen.into()));
         let outside = snat::drawn(turn, backend).ok_or(Reason::Unreachable)?;
         if is_last {
             take_port(&outside, now)?;
@@ -75,53 +74,38 @@ fn open_pair(key: &FlowKey, new: &New) -> Result<Place, Reason> {
         match table::open(Flows, &opening, &outside) {
             Err(Unopened::PortTaken) if !is_last => {
                 stats::incident(Incident::PortClash);
-                spare.note(turn, holder(&outside), now);
+                spare.note(attempt, worth_of_holder(&outside, now));
             }
             // It may have been in its own way: its other entry has claimed the line that its
             // bucket's mark is in. Another port has another bucket.
-            Err(Unopened::Busy) if left == PORT_TRIES => {}
+            Err(Unopened::Busy) if attempt == 0 => {}
             result => return result.map(|entry| entry.place).map_err(Reason::from),
         }
-        turn = turn.wrapping_add(STRIDE);
     }
     Err(Reason::PortsExhausted)
 }
 
 /// The draw whose port may best be taken back, of those whose ports are taken.
 struct Spare {
-    turn: u64,
-    /// What its connection is worth; [`worth`] is less.
-    worth: u64,
+    /// What its connection is worth; [`worth_of_holder`], and below that which attempt it was.
+    best: u64,
     half_opens: u32,
 }
 
 impl Default for Spare {
     #[inline(always)]
     fn default() -> Self {
-        Self { turn: 0, worth: u64::MAX, half_opens: 0 }
+        Self { best: u64::MAX, half_opens: 0 }
     }
 }
 
 impl Spare {
-    /// Notes a draw, and the connection that has its port.
+    /// Notes a draw, and what the connection that has its port is worth.
     #[inline(always)]
-    fn note(&mut self, turn: u64, holder: Option<Entry>, now: u32) {
-        let Some(holder) = holder else { return };
-        let state = holder.state();
-        let idle = ticks::between(holder.line.seen(), now);
-        if matches!(state, State::Established) && idle < SILENCE {
-            return;
-        }
-        self.half_opens += u32::from(matches!(state, State::HalfOpen));
-        // An early reuse may meet the backend's TIME-WAIT; a half-open connection costs nobody more
-        // than another SYN.
-        let worth = match state {
-            State::HalfOpen => table::worth(State::Closed, idle),
-            State::Closed => table::worth(State::HalfOpen, idle),
-            _ => table::worth(state, idle),
-        };
-        if worth < self.worth {
-            (self.turn, self.worth) = (turn, worth);
+    fn note(&mut self, attempt: u32, worth: u64) {
+        self.half_opens += u32::from(worth < LEAST_CLOSED);
+        if worth < WORTH_OF_NOBODY {
+            self.best = self.best.min(worth << ATTEMPT_BITS | u64::from(attempt));
         }
     }
 
@@ -133,8 +117,43 @@ impl Spare {
     }
 
     #[inline(always)]
-    fn turn(&self) -> Option<u64> {
-        (self.worth != u64::MAX).then_some(self.turn)
+    fn attempt(&self) -> Option<u32> {
+        let attempt = self.best as u32 & ((1 << ATTEMPT_BITS) - 1);
+        (self.best != u64::MAX).then_some(attempt)
+    }
+}
+
+/// Bits that an attempt's number takes.
+const ATTEMPT_BITS: u32 = 4;
+
+/// More than any connection is worth.
+const WORTH_OF_NOBODY: u64 = 1 << 40;
+
+/// What the worth of a closed connection's port begins at, above all half-open ones'.
+const LEAST_CLOSED: u64 = 1 << 32;
+
+/// What the connection is worth that has the source port of this tuple; [`WORTH_OF_NOBODY`] if it must
+/// not be taken.
+#[inline(always)]
+fn worth_of_holder(outside: &FlowKey, now: u32) -> u64 {
+    let (addresses, ports) = outside.as_words();
+    port_worth(addresses, ports, now)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn port_worth(addresses: u64, ports: u32, now: u32) -> u64 {
+    let Some(holder) = holder(&FlowKey::of_words(addresses, ports)) else {
+        return WORTH_OF_NOBODY;
+    };
+    let idle = ticks::between(holder.line.seen(), now);
+    match holder.state() {
+        State::Established if idle < SILENCE => WORTH_OF_NOBODY,
+        // An early reuse may meet the backend's TIME-WAIT; a half-open connection costs nobody more
+        // than another SYN.
+        State::HalfOpen => table::worth(State::Closed, idle),
+        State::Closed => table::worth(State::HalfOpen, idle),
+        state => table::worth(state, idle),
     }
 }
 
@@ -147,15 +166,24 @@ fn holder(outside: &FlowKey) -> Option<Entry> {
 /// Takes the source port of this tuple from its connection.
 #[inline(always)]
 fn take_port(outside: &FlowKey, now: u32) -> Result<(), Reason> {
-    let Hit { place, tag, .. } = holder(outside).ok_or(Reason::Contended)?;
+    let (addresses, ports) = outside.as_words();
+    if port_take(addresses, ports, now) == 0 { Err(Reason::Contended) } else { Ok(()) }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn port_take(addresses: u64, ports: u32, now: u32) -> u32 {
+    let Some(Hit { place, tag, .. }) = holder(&FlowKey::of_words(addresses, ports)) else {
+        return 0;
+    };
     if !super::steps::remove(place, tag, tag.freed(), now) {
-        return Err(Reason::Contended);
+        return 0;
     }
     stats::incident(match tag.state() {
         State::Closed => Incident::EarlyPortReuse,
         state => Incident::evicted(state),
     });
-    Ok(())
+    1
 }
 
 /// More than any [`Place`].

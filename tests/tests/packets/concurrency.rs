@@ -69,7 +69,10 @@ fn a_living_connection_keeps_its_port_when_ports_are_fought_for() {
                 continue;
             }
             let opened = Segment::read(&frame);
-            let _ = object.run_uncounted(&opened.answer(Flags::SYN_ACK).frame());
+            let (_, frame) = object.run_uncounted(&opened.answer(Flags::SYN_ACK).frame());
+            if frame[..6] != lb_tests::frame::CLIENT_MAC {
+                continue;
+            }
             let next = Segment::new(client(port), VIP, Flags::ACK).frame();
             let (action, frame) = object.run_uncounted(&next);
             let established = Segment::read(&frame);
