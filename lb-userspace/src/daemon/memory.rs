@@ -14,7 +14,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tokio::{task::spawn_blocking, time::Instant};
 
-use super::state::State;
+use super::{
+    clock::{self, Moment, Span},
+    service::{Backend, Deadline, Service},
+    state::State,
+};
 use crate::model::Health;
 
 const NAME: &str = "backends.json";
@@ -23,20 +27,53 @@ const NEW: &str = "backends.json.new";
 /// How long news may wait to be written.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What is known of a backend, and since when.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What is known of a backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
     pub health: Health,
     pub detail: String,
     pub since: Timestamp,
-    #[serde(default)]
     pub held: bool,
-    #[serde(default)]
-    pub warming_since: Option<Timestamp>,
+    pub warming: Option<Span>,
+    /// The end of a drain as it was ordered, and how long that was ahead.
+    pub drain: Option<(Timestamp, Duration)>,
 }
 
-/// By service and address.
+/// By VIP and address. What older versions have written stands under the service's name.
 pub type Memories = HashMap<String, HashMap<SocketAddr, Remembered>>;
+
+/// The file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Written {
+    /// When.
+    moment: Moment,
+    services: HashMap<String, HashMap<SocketAddr, Record>>,
+}
+
+/// A backend in it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    health: Health,
+    detail: String,
+    since: Timestamp,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
+    /// For how long it had been getting more of its share.
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    warming: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    drain: Option<Drain>,
+    /// As `warming`, in files of older versions.
+    #[serde(default, skip_serializing)]
+    warming_since: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Drain {
+    until: Timestamp,
+    #[serde(with = "humantime_serde")]
+    left: Duration,
+}
 
 /// Where it is written.
 #[derive(Debug)]
@@ -58,7 +95,8 @@ impl Remembered {
             detail: "not checked yet".to_owned(),
             since: Timestamp::now(),
             held: false,
-            warming_since: None,
+            warming: None,
+            drain: None,
         }
     }
 
@@ -83,7 +121,7 @@ impl Memory {
     pub(super) fn recall(&self) -> Memories {
         let path = self.directory.join(NAME);
         let Ok(text) = fs::read(&path) else { return Memories::new() };
-        serde_json::from_slice(&text).unwrap_or_else(|error| {
+        parse(&text, &Moment::now()).unwrap_or_else(|error| {
             log::warn!("{} is not understood, and not used: {error}", path.display());
             Memories::new()
         })
@@ -132,24 +170,58 @@ impl Memory {
     }
 }
 
+/// What a file says, as it is at this moment.
+fn parse(text: &[u8], now: &Moment) -> serde_json::Result<Memories> {
+    let written = serde_json::from_slice::<Written>(text).or_else(|error| {
+        let services = serde_json::from_slice(text).map_err(|_| error)?;
+        serde_json::Result::Ok(Written { moment: now.clone(), services })
+    })?;
+    let gone = now.since(&written.moment);
+    let recall = |record: Record| {
+        let wall = Timestamp::now();
+        let since_wall = |since| clock::until(wall, since);
+        let warmed = record.warming.map(|warmed| warmed.saturating_add(gone));
+        Remembered {
+            health: record.health,
+            detail: record.detail,
+            since: record.since.min(wall),
+            held: record.held,
+            warming: warmed.or(record.warming_since.map(since_wall)).map(Span::resume),
+            drain: record.drain.map(|drain| (drain.until, drain.left.saturating_sub(gone))),
+        }
+    };
+    let backends = |all: HashMap<_, Record>| {
+        all.into_iter().map(|(address, record)| (address, recall(record))).collect()
+    };
+    Ok(written.services.into_iter().map(|(vip, all)| (vip, backends(all))).collect())
+}
+
 fn write(state: &State, directory: &Path) -> Result<()> {
-    let mut memories = Memories::new();
-    for service in state.services() {
-        let backends = service.backends.iter().map(|backend| {
-            let remembered = Remembered {
-                health: backend.health,
-                detail: backend.detail.clone(),
-                since: backend.since,
-                held: backend.held,
-                warming_since: backend.warming_since,
-            };
-            (backend.spec.address, remembered)
+    let now = std::time::Instant::now();
+    let record = |backend: &Backend| {
+        let drain = backend.drain.map(|Deadline { until, ends }| Drain {
+            until,
+            left: ends.saturating_duration_since(now),
         });
-        memories.insert(service.spec.name.clone(), backends.collect());
-    }
+        Record {
+            health: backend.health,
+            detail: backend.detail.clone(),
+            since: backend.since,
+            held: backend.held,
+            warming: backend.warming.map(|span| span.age(now)),
+            drain,
+            warming_since: None,
+        }
+    };
+    let backends = |service: &Service| {
+        service.backends.iter().map(|one| (one.spec.address, record(one))).collect()
+    };
+    let services =
+        state.services().map(|service| (service.spec.vip.to_string(), backends(service)));
+    let written = Written { moment: Moment::now(), services: services.collect() };
     let new = directory.join(NEW);
     let cannot = || format!("cannot write {}", new.display());
-    fs::write(&new, serde_json::to_vec(&memories)?).with_context(cannot)?;
+    fs::write(&new, serde_json::to_vec(&written)?).with_context(cannot)?;
     fs::rename(&new, directory.join(NAME)).with_context(cannot)
 }
 
@@ -170,5 +242,17 @@ mod tests {
         assert_eq!(memory.recall().len(), 2);
         memory.close(&state::tests::state_of(&[]));
         assert!(memory.recall().is_empty());
+    }
+
+    #[test]
+    fn what_an_older_version_has_written_is_read() {
+        let text = br#"{"web": {"10.0.0.1:80": {"health": "up", "detail": "", "held": true,
+            "since": "2999-01-01T00:00:00Z", "warming_since": "2999-01-01T00:00:00Z"}}}"#;
+        let memories = parse(text, &Moment::now()).expect("understood");
+        let known = &memories["web"][&"10.0.0.1:80".parse().expect("an address")];
+        assert!(known.since <= Timestamp::now(), "a moment to come is none");
+        let age = known.warming.expect("warming").age(std::time::Instant::now());
+        assert!(age < Duration::from_secs(60), "{age:?}");
+        assert_eq!((known.health, known.held), (Health::Up, true));
     }
 }

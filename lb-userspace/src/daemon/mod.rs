@@ -1,6 +1,7 @@
 //! The daemon: one loop that owns the state, and the tasks that tell it what happens.
 
 mod backends;
+mod clock;
 mod commit;
 mod failover;
 mod ids;
@@ -16,7 +17,7 @@ mod supervisor;
 mod views;
 mod walks;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -346,7 +347,7 @@ impl Daemon {
     }
 
     fn expiry(&self) -> Expiry {
-        let now = Timestamp::now();
+        let now = Instant::now();
         let mut expiry = self.state.kernel.departed_expiry();
         for service in self.state.services() {
             expiry.extend(service.expiry(now));
