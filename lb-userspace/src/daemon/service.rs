@@ -191,8 +191,12 @@ impl Service {
     }
 
     fn health_of(&self, address: SocketAddr) -> Option<Health> {
-        let backend = self.backends.iter().find(|backend| backend.spec.address == address);
-        backend.map(|backend| backend.health)
+        self.backend(address).map(|backend| backend.health)
+    }
+
+    #[must_use]
+    pub fn backend(&self, address: SocketAddr) -> Option<&Backend> {
+        self.backends.iter().find(|backend| backend.spec.address == address)
     }
 
     pub fn backend_mut(&mut self, address: SocketAddr) -> Option<&mut Backend> {

@@ -22,7 +22,7 @@ use crate::{
     config::Limits,
     dataplane::Adopted,
     desired::{Difference, successions},
-    model::{self, Admin, Health, HealthCheck},
+    model::{self, Admin, Health},
     plan::{Goal, ServiceImage, Wanted},
 };
 
@@ -229,12 +229,12 @@ impl State {
             Some(_) => remembered
                 .take_if(|known| known.held || known.health == Health::Down)
                 .unwrap_or_else(Remembered::nothing),
-            None => Remembered {
-                held: remembered.is_some_and(|known| known.held),
-                ..before
-                    .found_by(&service.policy.health, spec.address)
-                    .unwrap_or_else(Remembered::nothing)
-            },
+            None => {
+                let found = before.found(service, spec.address);
+                let found = found.unwrap_or_else(Remembered::nothing);
+                let held = found.held || remembered.is_some_and(|known| known.held);
+                Remembered { held, ..found }
+            }
         };
         let mut backend = Backend::new(spec.clone(), id, hop, Remembered { drain, ..known });
         if let Some(way) = self.ways.get(&spec.address.ip()).cloned() {
@@ -253,19 +253,25 @@ impl State {
         known.remove(&address)
     }
 
-    /// What some service's check of this kind has found out of an address.
-    fn found_by(&self, check: &HealthCheck, address: SocketAddr) -> Option<Remembered> {
-        let services = self.places_at(address.ip()).into_iter();
-        let services = services.filter_map(|(name, _)| self.services.get(&name));
-        let mut backends = services
-            .filter(|service| service.spec.policy.health == *check)
-            .flat_map(|service| &service.backends);
-        let known = backends.find(|one| {
-            one.spec.address == address && one.is_checked() && one.health != Health::Unknown
-        })?;
-        let Backend { health, since, warming, .. } = *known;
-        let detail = known.detail.clone();
-        Some(Remembered { health, detail, since, warming, ..Remembered::nothing() })
+    /// What some service's check of the same kind has found out of an address: that of this one,
+    /// if it was at another VIP before.
+    fn found(&self, service: &model::Service, address: SocketAddr) -> Option<Remembered> {
+        let places = self.at(address.ip()).filter(|(_, _, backend)| *backend == address);
+        let mut names: Vec<_> = places.map(|(_, name, _)| name).collect();
+        names.sort_by_key(|name| **name != service.name);
+        let services = names.into_iter().filter_map(|name| self.services.get(name));
+        let checked = services.filter(|one| one.spec.policy.health == service.policy.health);
+        let mut known = checked.filter_map(|one| Some((one, one.backend(address)?)));
+        let (other, known) =
+            known.find(|(_, one)| one.is_checked() && one.health != Health::Unknown)?;
+        Some(Remembered {
+            health: known.health,
+            detail: known.detail.clone(),
+            since: known.since,
+            held: known.held && other.spec.name == service.name,
+            warming: known.warming,
+            drain: None,
+        })
     }
 
     /// Has packets reach a backend this way. One that the maps have no room for is out of reach.

@@ -71,11 +71,13 @@ impl Document {
         let difference = self.since(other);
         let names = difference.set.iter().map(|service| &service.name).chain(&difference.removed);
         let formers: Vec<_> = names.filter_map(|name| other.service(name).cloned()).collect();
+        let successions = successions(&formers, &difference.set);
         let mut document = self.clone();
-        for (service, former) in difference.set.iter().zip(successions(&formers, &difference.set)) {
-            let Some(former) = former.map(|nth| &formers[nth]) else { continue };
+        for (service, former) in difference.set.iter().zip(successions) {
             let mut ordered = Service::clone(service);
-            ordered.keep_orders_of(former);
+            let same_name = other.service(&service.name);
+            let continued = former.map(|nth| &formers[nth]);
+            same_name.into_iter().chain(continued).for_each(|one| ordered.keep_orders_of(one));
             if ordered != **service {
                 document = document.with(ordered);
             }

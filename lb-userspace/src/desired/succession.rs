@@ -1,46 +1,26 @@
-//! Which service goes on as which: a service is its VIP and its backends, not its name.
+//! Which service continues which: a service is its VIP, whatever its name.
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use crate::model::Service;
 
-/// For each new service the place of the former one that it continues, if there is one: of those
-/// with its VIP or its name the one that shares more backends with it, or else that with its VIP.
-/// No former service is continued twice.
+/// For each new service the place of the former one that it continues, if there is one: that with its
+/// VIP, or else that of its name, unless another one has that VIP now. No former service is continued
+/// twice.
 #[must_use]
 pub fn successions(formers: &[Arc<Service>], services: &[Arc<Service>]) -> Vec<Option<usize>> {
-    let by_vip: HashMap<_, _> = (0..).zip(formers).map(|(nth, one)| (one.vip, nth)).collect();
+    let by_vip: HashMap<_, _> = formers.iter().zip(0..).map(|(one, nth)| (one.vip, nth)).collect();
     let by_name: HashMap<_, _> =
-        (0..).zip(formers).map(|(nth, one)| (one.name.as_str(), nth)).collect();
-    let mut candidates = Vec::new();
-    for (nth, service) in services.iter().enumerate() {
-        let same_vip = by_vip.get(&service.vip).copied();
-        let same_name = by_name.get(service.name.as_str()).copied();
-        for former in same_vip.into_iter().chain(same_name.filter(|one| Some(*one) != same_vip)) {
-            let shared = shared_backends(&formers[former], service);
-            candidates.push((shared, Some(former) == same_vip, nth, former));
-        }
+        formers.iter().zip(0..).map(|(one, nth)| (one.name.as_str(), nth)).collect();
+    let mut is_continued = vec![false; formers.len()];
+    for nth in services.iter().filter_map(|service| by_vip.get(&service.vip)) {
+        is_continued[*nth] = true;
     }
-    // Ties are decided by the order of the services, whatever the maps' order.
-    candidates.sort_by_key(|(shared, is_same_vip, nth, _)| {
-        Reverse((*shared, *is_same_vip, Reverse(*nth)))
-    });
-    let (mut continued, mut taken) = (vec![None; services.len()], HashSet::new());
-    for (_, _, nth, former) in candidates {
-        if continued[nth].is_none() && taken.insert(former) {
-            continued[nth] = Some(former);
-        }
-    }
-    continued
-}
-
-fn shared_backends(former: &Service, service: &Service) -> usize {
-    let known: HashSet<_> = former.backends.iter().map(|one| one.address).collect();
-    service.backends.iter().filter(|one| known.contains(&one.address)).count()
+    let former_of = |service: &Arc<Service>| {
+        let same_name = || by_name.get(service.name.as_str()).filter(|nth| !is_continued[**nth]);
+        by_vip.get(&service.vip).or_else(same_name).copied()
+    };
+    services.iter().map(former_of).collect()
 }
 
 #[cfg(test)]
@@ -50,34 +30,26 @@ mod tests {
     use super::*;
     use crate::{config, control::Keys, model::Policy};
 
-    /// Services as in `web 1 a b`: a name, the VIP's last byte, and backends.
+    /// Services as in `web 1`: a name, and the VIP's last byte.
     fn services(texts: &[&str]) -> Vec<Arc<Service>> {
         let service = |text: &&str| {
-            let mut words = text.split(' ');
-            let name = words.next().expect("a name");
-            let vip = words.next().expect("a VIP");
-            let backends: Vec<_> = words
-                .map(|one| json!({ "address": format!("10.0.0.{}:80", one.as_bytes()[0]) }))
-                .collect();
-            let keys = json!({ "vip": format!("203.0.113.{vip}:80"), "backend": backends });
-            let keys: &Keys = keys.as_object().expect("an object");
-            Arc::new(config::service(name, keys, &Policy::default()).expect("valid"))
+            let (name, vip) = text.split_once(' ').expect("two words");
+            let keys = Keys::from_iter([("vip".to_owned(), json!(format!("203.0.113.{vip}:80")))]);
+            Arc::new(config::service(name, &keys, &Policy::default()).expect("valid"))
         };
         texts.iter().map(service).collect()
     }
 
     #[test]
-    fn a_service_continues_as_what_it_shares_most_with() {
-        let cases: [(&[&str], &[&str], &[Option<usize>]); 9] = [
-            (&["web 1 a b"], &["shop 1 a b"], &[Some(0)]),
-            (&["web 1 a"], &["shop 1 b"], &[Some(0)]),
-            (&["web 1 a"], &["web 2 b"], &[Some(0)]),
-            (&["web 1 a"], &["shop 2 a"], &[None]),
-            (&["web 1 a", "db 2 b"], &["db 1 a", "web 2 b"], &[Some(0), Some(1)]),
-            (&["web 1 a", "db 2 b"], &["web 2 a", "db 1 b"], &[Some(0), Some(1)]),
-            (&["web 1 a", "db 2 b"], &["web 1 b", "db 2 a"], &[Some(0), Some(1)]),
-            (&["web 1 a"], &["shop 1 b", "web 2 a"], &[None, Some(0)]),
-            (&["web 1 a", "db 2 b"], &["db 1 a"], &[Some(0)]),
+    fn a_service_continues_that_of_its_vip_or_else_that_of_its_name() {
+        let cases: [(&[&str], &[&str], &[Option<usize>]); 7] = [
+            (&["web 1"], &["shop 1"], &[Some(0)]),
+            (&["web 1"], &["web 2"], &[Some(0)]),
+            (&["web 1"], &["shop 2"], &[None]),
+            (&["web 1", "db 2"], &["db 1", "web 2"], &[Some(0), Some(1)]),
+            (&["web 1"], &["shop 1", "web 2"], &[Some(0), None]),
+            (&["web 1"], &["web 2", "shop 1"], &[None, Some(0)]),
+            (&["web 1", "db 2"], &["web 2", "db 3"], &[Some(1), None]),
         ];
         for (before, after, expected) in cases {
             let found = successions(&services(before), &services(after));
