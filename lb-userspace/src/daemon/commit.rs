@@ -113,9 +113,9 @@ impl Daemon {
 
     /// After a write has failed: what the maps hold is read back, and made what it was.
     fn restore(&mut self) {
-        let restored = self.dataplane.adopt().and_then(|found| {
-            self.arena = Arena::of(&found);
-            self.image = found;
+        let restored = self.dataplane.adopt(&self.config.limits).and_then(|found| {
+            self.arena = Arena::of(&found.image);
+            self.image = found.image;
             let goal = self.state.goal();
             let (ops, image) = plan(&self.image, &goal, &mut self.arena, Instant::now())?;
             self.dataplane.apply(&ops)?;

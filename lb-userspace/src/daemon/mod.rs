@@ -67,6 +67,8 @@ struct Daemon {
     image: Image,
     /// Whether that is not what they should hold.
     is_behind: bool,
+    /// What is wrong with the source ports on this host.
+    port_clash: Option<String>,
     /// Whether much memory may have been freed.
     is_untidy: bool,
     census: Census,
@@ -158,7 +160,11 @@ impl Daemon {
         let memory = Memory::new(&config.state_dir);
         let mut dataplane = Dataplane::load(&config.bpffs, &config.limits)?;
         dataplane.follow_messages()?;
-        let image = dataplane.adopt()?;
+        let adopted = dataplane.adopt(&config.limits)?;
+        adopted.warn();
+        if dataplane.expect_packets(&adopted.image)? {
+            log::warn!("the program did not look for all addresses that the kernel's maps name");
+        }
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
         interfaces::detach_others(&mut dataplane, &interfaces)?;
         let addresses = neighbours::local_addresses().await?;
@@ -170,11 +176,12 @@ impl Daemon {
             interfaces,
             addresses,
             desired,
-            state: State::new(&image, memory.recall(), &config.limits),
+            state: State::new(&adopted, memory.recall(), &config.limits),
             memory,
-            arena: Arena::of(&image),
-            image,
+            arena: Arena::of(&adopted.image),
+            image: adopted.image,
             is_behind: false,
+            port_clash: None,
             is_untidy: true,
             census: Census::default(),
             walks: Walks::new(sweeper, walks),
@@ -182,6 +189,7 @@ impl Daemon {
             neighbours,
             config,
         };
+        daemon.compare_ports();
         daemon.resume(&digest)?;
         Ok(daemon)
     }
@@ -235,6 +243,7 @@ impl Daemon {
                 () = self.walks.due() => self.walk(),
                 _ = inputs.upkeep.tick() => {
                     self.mend_interfaces().await;
+                    self.compare_ports();
                     self.catch_up();
                     self.tidy();
                 }

@@ -19,8 +19,8 @@ use super::{
     service::{Backend, Service},
 };
 use crate::{
+    adoption::Adopted,
     config::Limits,
-    dataplane::Adopted,
     desired::{Difference, successions},
     model::{self, Admin, Health},
     plan::{Goal, ServiceImage, Wanted},

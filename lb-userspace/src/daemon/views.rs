@@ -128,6 +128,7 @@ impl Daemon {
         let mut warnings: Vec<_> =
             self.interfaces.iter().filter_map(super::interfaces::Interface::warning).collect();
         warnings.extend(self.missing_sources());
+        warnings.extend(self.port_clash.clone());
         warnings.extend(self.desired.warnings());
         for service in self.state.services() {
             let name = &service.spec.name;
