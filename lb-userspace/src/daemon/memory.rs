@@ -230,6 +230,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::{super::state, *};
+    use crate::model;
 
     #[test]
     fn what_is_older_never_takes_the_place_of_what_is_newer() {
@@ -254,5 +255,35 @@ mod tests {
         let age = known.warming.expect("warming").age(std::time::Instant::now());
         assert!(age < Duration::from_secs(60), "{age:?}");
         assert_eq!((known.health, known.held), (Health::Up, true));
+    }
+
+    #[test]
+    fn a_jump_of_the_wall_clock_neither_ends_a_drain_nor_holds_a_backend_back() {
+        let day = Duration::from_hours(24);
+        let mut state = state::tests::state_of(&[1]);
+        let address = ([10, 0, 0, 1], 80).into();
+        let until = Timestamp::now() + Duration::from_hours(1);
+        state.change_backend("s1", address, |backend| {
+            let spec = model::Backend { drain_until: Some(until), ..backend.spec.clone() };
+            *backend = backend.clone().with_spec(spec);
+            backend.warming = Some(Span::resume(Duration::from_secs(7)));
+        });
+        let directory = TempDir::new().expect("a directory");
+        write(&state, directory.path()).expect("written");
+        let text = fs::read_to_string(directory.path().join(NAME)).expect("written");
+        let written: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let at: Timestamp = written["moment"]["at"].as_str().expect("one").parse().expect("one");
+        for jumped in [at, at + day, at - day] {
+            let mut other = written.clone();
+            // As if the clock had been there when it was written, and is here now.
+            other["moment"]["at"] = jumped.to_string().into();
+            let memories = parse(other.to_string().as_bytes(), &Moment::now()).expect("JSON");
+            let known = &memories["203.0.113.1:80"][&address];
+            let age = known.warming.expect("warming").age(std::time::Instant::now());
+            assert!((7..60).contains(&age.as_secs()), "{jumped}: {age:?}");
+            let (ends, left) = known.drain.expect("draining");
+            assert_eq!(ends, until);
+            assert!((3_500..=3_600).contains(&left.as_secs()), "{jumped}: {left:?}");
+        }
     }
 }
