@@ -47,6 +47,9 @@ pub type Memories = HashMap<String, HashMap<SocketAddr, Remembered>>;
 struct Written {
     /// When.
     moment: Moment,
+    /// Which version of the document was in force.
+    #[serde(default)]
+    version: u64,
     services: HashMap<String, HashMap<SocketAddr, Record>>,
 }
 
@@ -117,13 +120,14 @@ impl Memory {
         Self { directory: directory.to_owned(), due: None, begun: 0, written: Arc::default() }
     }
 
-    /// What the last daemon has written. What cannot be read is not known.
-    pub(super) fn recall(&self) -> Memories {
+    /// What the last daemon has written, and the version that was in force. What cannot be read is
+    /// not known.
+    pub(super) fn recall(&self) -> (Memories, u64) {
         let path = self.directory.join(NAME);
-        let Ok(text) = fs::read(&path) else { return Memories::new() };
+        let Ok(text) = fs::read(&path) else { return Default::default() };
         parse(&text, &Moment::now()).unwrap_or_else(|error| {
             log::warn!("{} is not understood, and not used: {error}", path.display());
-            Memories::new()
+            Default::default()
         })
     }
 
@@ -141,18 +145,18 @@ impl Memory {
     }
 
     /// Writes what is known now, beside the loop.
-    pub(super) fn write(&mut self, state: &State) {
-        spawn_blocking(self.begin(state));
+    pub(super) fn write(&mut self, state: &State, version: u64) {
+        spawn_blocking(self.begin(state, version));
     }
 
     /// Writes what is known at the end.
-    pub(super) fn close(&mut self, state: &State) {
-        self.begin(state)();
+    pub(super) fn close(&mut self, state: &State, version: u64) {
+        self.begin(state, version)();
     }
 
     /// Takes down what is known now. It is written when that is called, one at a time, unless what
     /// is newer has been written by then.
-    fn begin(&mut self, state: &State) -> impl FnOnce() + Send + use<> {
+    fn begin(&mut self, state: &State, version: u64) -> impl FnOnce() + Send + use<> {
         self.due = None;
         self.begun += 1;
         let (nth, written) = (self.begun, Arc::clone(&self.written));
@@ -162,7 +166,7 @@ impl Memory {
             if *latest > nth {
                 return;
             }
-            match write(&state, &directory) {
+            match write(&state, version, &directory) {
                 Ok(()) => *latest = nth,
                 Err(error) => log::warn!("{error:#}"),
             }
@@ -171,10 +175,10 @@ impl Memory {
 }
 
 /// What a file says, as it is at this moment.
-fn parse(text: &[u8], now: &Moment) -> serde_json::Result<Memories> {
+fn parse(text: &[u8], now: &Moment) -> serde_json::Result<(Memories, u64)> {
     let written = serde_json::from_slice::<Written>(text).or_else(|error| {
         let services = serde_json::from_slice(text).map_err(|_| error)?;
-        serde_json::Result::Ok(Written { moment: now.clone(), services })
+        serde_json::Result::Ok(Written { moment: now.clone(), version: 0, services })
     })?;
     let gone = now.since(&written.moment);
     let recall = |record: Record| {
@@ -193,10 +197,11 @@ fn parse(text: &[u8], now: &Moment) -> serde_json::Result<Memories> {
     let backends = |all: HashMap<_, Record>| {
         all.into_iter().map(|(address, record)| (address, recall(record))).collect()
     };
-    Ok(written.services.into_iter().map(|(vip, all)| (vip, backends(all))).collect())
+    let services = written.services.into_iter().map(|(vip, all)| (vip, backends(all)));
+    Ok((services.collect(), written.version))
 }
 
-fn write(state: &State, directory: &Path) -> Result<()> {
+fn write(state: &State, version: u64, directory: &Path) -> Result<()> {
     let now = std::time::Instant::now();
     let record = |backend: &Backend| {
         let drain = backend.drain.map(|Deadline { until, ends }| Drain {
@@ -218,7 +223,7 @@ fn write(state: &State, directory: &Path) -> Result<()> {
     };
     let services =
         state.services().map(|service| (service.spec.vip.to_string(), backends(service)));
-    let written = Written { moment: Moment::now(), services: services.collect() };
+    let written = Written { moment: Moment::now(), version, services: services.collect() };
     let new = directory.join(NEW);
     let cannot = || format!("cannot write {}", new.display());
     fs::write(&new, serde_json::to_vec(&written)?).with_context(cannot)?;
@@ -236,20 +241,20 @@ mod tests {
     fn what_is_older_never_takes_the_place_of_what_is_newer() {
         let directory = TempDir::new().expect("a directory");
         let mut memory = Memory::new(directory.path());
-        let older = memory.begin(&state::tests::state_of(&[1]));
-        let newer = memory.begin(&state::tests::state_of(&[1, 2]));
+        let older = memory.begin(&state::tests::state_of(&[1]), 1);
+        let newer = memory.begin(&state::tests::state_of(&[1, 2]), 2);
         newer();
         older();
-        assert_eq!(memory.recall().len(), 2);
-        memory.close(&state::tests::state_of(&[]));
-        assert!(memory.recall().is_empty());
+        assert_eq!((memory.recall().0.len(), memory.recall().1), (2, 2));
+        memory.close(&state::tests::state_of(&[]), 3);
+        assert_eq!(memory.recall(), (Memories::new(), 3));
     }
 
     #[test]
     fn what_an_older_version_has_written_is_read() {
         let text = br#"{"web": {"10.0.0.1:80": {"health": "up", "detail": "", "held": true,
             "since": "2999-01-01T00:00:00Z", "warming_since": "2999-01-01T00:00:00Z"}}}"#;
-        let memories = parse(text, &Moment::now()).expect("understood");
+        let (memories, _) = parse(text, &Moment::now()).expect("understood");
         let known = &memories["web"][&"10.0.0.1:80".parse().expect("an address")];
         assert!(known.since <= Timestamp::now(), "a moment to come is none");
         let age = known.warming.expect("warming").age(std::time::Instant::now());
@@ -269,7 +274,7 @@ mod tests {
             backend.warming = Some(Span::resume(Duration::from_secs(7)));
         });
         let directory = TempDir::new().expect("a directory");
-        write(&state, directory.path()).expect("written");
+        write(&state, 1, directory.path()).expect("written");
         let text = fs::read_to_string(directory.path().join(NAME)).expect("written");
         let written: serde_json::Value = serde_json::from_str(&text).expect("JSON");
         let at: Timestamp = written["moment"]["at"].as_str().expect("one").parse().expect("one");
@@ -277,7 +282,7 @@ mod tests {
             let mut other = written.clone();
             // As if the clock had been there when it was written, and is here now.
             other["moment"]["at"] = jumped.to_string().into();
-            let memories = parse(other.to_string().as_bytes(), &Moment::now()).expect("JSON");
+            let (memories, _) = parse(other.to_string().as_bytes(), &Moment::now()).expect("JSON");
             let known = &memories["203.0.113.1:80"][&address];
             let age = known.warming.expect("warming").age(std::time::Instant::now());
             assert!((7..60).contains(&age.as_secs()), "{jumped}: {age:?}");

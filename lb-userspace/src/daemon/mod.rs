@@ -121,7 +121,7 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     log::info!("ready");
     daemon.serve(&mut inputs).await;
     supervisor::is_stopping();
-    daemon.memory.close(&daemon.state);
+    daemon.memory.close(&daemon.state, daemon.desired.number());
     drop(stopping);
     server.await.context("the API server has failed")??;
     log::info!("stopped; packets go on: `xdplb detach` ends that");
@@ -156,8 +156,10 @@ impl Daemon {
         neighbours: Neighbours,
         walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
-        let desired = Desired::open(&config.state_dir)?;
+        let mut desired = Desired::open(&config.state_dir)?;
         let memory = Memory::new(&config.state_dir);
+        let (memories, version) = memory.recall();
+        desired.expect(version);
         let mut dataplane = Dataplane::load(&config.bpffs, &config.limits)?;
         dataplane.follow_messages()?;
         let adopted = dataplane.adopt(&config.limits)?;
@@ -176,7 +178,7 @@ impl Daemon {
             interfaces,
             addresses,
             desired,
-            state: State::new(&adopted, memory.recall(), &config.limits),
+            state: State::new(&adopted, memories, &config.limits),
             memory,
             arena: Arena::of(&adopted.image),
             image: adopted.image,
@@ -247,7 +249,9 @@ impl Daemon {
                     self.catch_up();
                     self.tidy();
                 }
-                () = self.memory.due() => self.memory.write(&self.state),
+                () = self.memory.due() => {
+                    self.memory.write(&self.state, self.desired.number());
+                }
             }
         }
     }

@@ -274,6 +274,19 @@ fn records_that_are_swapped_missing_or_repeated_are_refused_and_named() {
     }
 }
 
+#[test]
+fn last_records_that_are_missing_are_told() {
+    let directory = TempDir::new().expect("a directory");
+    record_two(directory.path());
+    let mut desired = Desired::open(directory.path()).expect("opens");
+    desired.expect(2);
+    assert_eq!(desired.warnings(), [""; 0]);
+    desired.expect(4);
+    let [warning] = &desired.warnings()[..] else { panic!("one") };
+    assert!(warning.contains("version 4 was in force"), "{warning}");
+    assert!(warning.contains("ends with version 2"), "{warning}");
+}
+
 /// As it was written before records named the checksum of the one before.
 #[test]
 fn a_journal_of_an_older_version_is_read_and_goes_on() {

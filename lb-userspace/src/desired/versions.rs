@@ -52,6 +52,8 @@ pub struct Desired {
     /// Bytes of the journal when it was last written anew.
     shortest: u64,
     directory: PathBuf,
+    /// Versions that there were and that the journal has not.
+    lost: Option<String>,
 }
 
 impl Desired {
@@ -70,7 +72,8 @@ impl Desired {
             versions.push_back(Version { number, at, author, document });
         }
         let shortest = journal.length();
-        let mut desired = Self { journal, versions, shortest, directory: directory.to_owned() };
+        let mut desired =
+            Self { journal, versions, shortest, directory: directory.to_owned(), lost: None };
         desired.forget();
         Ok(desired)
     }
@@ -93,6 +96,22 @@ impl Desired {
         self.versions.back().and_then(|version| version.author.file.as_deref())
     }
 
+    /// Says so if the journal does not reach as far as this version, which was in force.
+    pub fn expect(&mut self, version: u64) {
+        let number = self.number();
+        // Without a journal the operator has moved it away.
+        if number == 0 || version <= number {
+            return;
+        }
+        let lost = format!(
+            "version {version} was in force, and the journal in {} ends with version {number}: what \
+             the later ones changed is lost; look at `xdplb history`, and make the changes again",
+            self.directory.display()
+        );
+        log::error!("{lost}");
+        self.lost = Some(lost);
+    }
+
     /// What an operator should know of the journal.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
@@ -103,7 +122,7 @@ impl Desired {
                 path.display()
             )
         });
-        damaged.collect()
+        self.lost.iter().cloned().chain(damaged).collect()
     }
 
     /// The oldest first.
