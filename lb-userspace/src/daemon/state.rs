@@ -1,7 +1,7 @@
 //! What the daemon knows: the services as the operator wants them, and how they are.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Instant,
@@ -81,8 +81,9 @@ impl State {
         let formers = self.take_out(difference);
         let specs: Vec<_> = formers.iter().map(|one| Arc::clone(&one.spec)).collect();
         let successions = successions(&specs, &difference.set);
+        let continued: HashSet<_> = successions.iter().flatten().copied().collect();
         for (nth, former) in formers.iter().enumerate() {
-            if !successions.contains(&Some(nth)) {
+            if !continued.contains(&nth) {
                 self.retire(former);
             }
         }
