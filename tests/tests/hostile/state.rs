@@ -14,7 +14,7 @@ use aya::maps::{Array, HashMap, Map, MapData};
 use lb_common::{
     LAYOUT,
     backend::Backend,
-    ring::{Ring, Slots},
+    ring::{Ring, SLOTS, Slots},
     service::{Service, ServiceKey},
     snat::Source,
 };
@@ -134,8 +134,20 @@ fn spoil_service(bed: &Bed, spoil: impl FnOnce(&mut ServiceKey, &mut Service)) {
     services.insert(key, service, 0).expect("written");
 }
 
-/// Changes a backend's entry.
-fn spoil_backend(bed: &Bed, id: u32, spoil: impl FnOnce(&mut Backend)) {
+/// Where the only service's ring begins, and the backend that is first in it.
+fn first_slot(bed: &Bed) -> (u32, u32) {
+    let map = Map::HashMap(pinned(bed, "SERVICES"));
+    let services: HashMap<_, ServiceKey, Service> = map.try_into().expect("its shape");
+    let (_, service) = services.iter().next().expect("a service").expect("readable");
+    let map = Map::Array(pinned(bed, "RINGS"));
+    let rings: Array<_, Slots> = map.try_into().expect("its shape");
+    let slots = rings.get(&(service.ring.offset / SLOTS), 0).expect("within the arena");
+    (service.ring.offset, slots[(service.ring.offset % SLOTS) as usize])
+}
+
+/// Changes the entry of a backend that takes connections.
+fn spoil_backend(bed: &Bed, spoil: impl FnOnce(&mut Backend)) {
+    let (_, id) = first_slot(bed);
     let map = Map::Array(pinned(bed, "BACKENDS"));
     let mut backends: Array<_, Backend> = map.try_into().expect("its shape");
     let mut backend = backends.get(&id, 0).expect("readable");
@@ -153,7 +165,7 @@ fn spoil_sources(bed: &Bed) {
 fn spoil_slots(bed: &Bed) {
     let map = Map::Array(pinned(bed, "RINGS"));
     let mut rings: Array<_, Slots> = map.try_into().expect("its shape");
-    rings.set(0, [0, 9_999], 0).expect("written");
+    rings.set(first_slot(bed).0 / SLOTS, [0, 9_999], 0).expect("written");
 }
 
 fn forget_addresses(bed: &Bed) {
@@ -181,9 +193,9 @@ fn maps_that_make_no_sense_are_made_anew() {
         ("its id is", |bed| spoil_service(bed, |key, _| key.port = [0, 99])),
         ("no service can have", |bed| spoil_service(bed, |key, _| key.protocol = 17)),
         ("name no backend", spoil_slots),
-        ("no server can have", |bed| spoil_backend(bed, 1, |one| one.port = [0; 2])),
-        ("of service 4294967295", |bed| spoil_backend(bed, 1, |one| one.service = u32::MAX)),
-        ("sources from", |bed| spoil_backend(bed, 1, |one| one.source_count = u32::MAX)),
+        ("no server can have", |bed| spoil_backend(bed, |one| one.port = [0; 2])),
+        ("of service 4294967295", |bed| spoil_backend(bed, |one| one.service = u32::MAX)),
+        ("sources from", |bed| spoil_backend(bed, |one| one.source_count = u32::MAX)),
         ("impossible address or range", spoil_sources),
         ("did not look for", forget_addresses),
     ];
