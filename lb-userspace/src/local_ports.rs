@@ -127,7 +127,7 @@ mod tests {
             match expected {
                 None => assert_eq!(found, None, "{range} {reserved} {ports:?}"),
                 Some(word) => {
-                    assert!(found.as_ref().is_some_and(|said| said.contains(word)), "{found:?}")
+                    assert!(found.as_ref().is_some_and(|said| said.contains(word)), "{found:?}");
                 }
             }
         }

@@ -108,7 +108,9 @@ impl Daemon {
             now.difference(&before).for_each(|one| self.neighbours.watch(one.ip()));
             gone.extend(before.difference(&now).map(SocketAddr::ip));
         }
-        gone.into_iter().for_each(|address| self.neighbours.forget(address));
+        for address in gone {
+            self.neighbours.forget(address);
+        }
     }
 
     /// After a write has failed: what the maps hold is read back, and made what it was.

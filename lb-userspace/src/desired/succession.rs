@@ -40,9 +40,12 @@ mod tests {
         texts.iter().map(service).collect()
     }
 
+    /// Services before and after, and whom each continues.
+    type Case = (&'static [&'static str], &'static [&'static str], &'static [Option<usize>]);
+
     #[test]
     fn a_service_continues_that_of_its_vip_or_else_that_of_its_name() {
-        let cases: [(&[&str], &[&str], &[Option<usize>]); 7] = [
+        let cases: [Case; 7] = [
             (&["web 1"], &["shop 1"], &[Some(0)]),
             (&["web 1"], &["web 2"], &[Some(0)]),
             (&["web 1"], &["shop 2"], &[None]),

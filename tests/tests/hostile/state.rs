@@ -186,7 +186,7 @@ fn maps_that_make_no_sense_are_made_anew() {
         ("cannot be", |bed| spoil_service(bed, |_, one| one.ring.offset = u32::MAX)),
         ("cannot be", |bed| spoil_service(bed, |_, one| one.ring.length = u32::MAX)),
         ("name no backend", |bed| {
-            spoil_service(bed, |_, one| one.ring = Ring { offset: 1, length: 9 })
+            spoil_service(bed, |_, one| one.ring = Ring { offset: 1, length: 9 });
         }),
         ("no scheduler 77", |bed| spoil_service(bed, |_, one| one.scheduler = 77)),
         ("its id is", |bed| spoil_service(bed, |_, one| one.id = u32::MAX)),
@@ -307,7 +307,7 @@ fn a_remembered_moment_to_come_holds_nobody_back() {
 #[test]
 #[ignore = "needs root"]
 fn source_ports_that_the_host_gives_away_are_refused_by_check_and_told_by_the_daemon() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let Site { balancer, servers: _servers, bed } = site(Arms::One, [1; 3]);
     let file = bed.directory().join("xdplb.toml").display().to_string();
     let check = || attempt(bed.balancer(), BINARY, &["check", "-c", &file]);
     let warned = || balancer.status().warnings.iter().any(|one| one.contains("`snat_ports`"));

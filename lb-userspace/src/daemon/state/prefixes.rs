@@ -246,7 +246,9 @@ proptest! {
     #[test]
     fn no_write_takes_a_service_off_that_goes_on(events in prop::collection::vec(event(), 1..12)) {
         let mut world = World::new();
-        events.iter().for_each(|event| world.live(event));
+        for event in &events {
+            world.live(event);
+        }
     }
 }
 
