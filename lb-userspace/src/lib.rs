@@ -1,5 +1,6 @@
 //! The control plane of xdplb.
 
+pub mod adoption;
 pub mod api;
 pub mod arena;
 pub mod bed;
@@ -12,6 +13,7 @@ pub mod dataplane;
 mod demo;
 pub mod desired;
 pub mod health;
+pub mod local_ports;
 pub mod model;
 pub mod neighbours;
 mod netlink;

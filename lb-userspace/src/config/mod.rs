@@ -7,10 +7,10 @@ pub mod reference;
 mod reset;
 mod schema;
 mod structure;
+mod text;
 mod validate;
 
 use std::{
-    fs,
     net::IpAddr,
     ops::{Range, RangeInclusive},
     path::{Path, PathBuf},
@@ -22,7 +22,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 
 use self::diagnostics::Diagnostic;
-pub use self::diagnostics::Diagnostics;
+pub use self::{diagnostics::Diagnostics, text::read_text};
 use crate::{
     control::Keys,
     desired::{self, Step},
@@ -122,19 +122,21 @@ struct Source {
 #[derive(Clone, Debug, Default)]
 struct Spans {
     interfaces: Vec<Range<usize>>,
+    /// The file's beginning, if it is not there.
+    snat_ports: Range<usize>,
     /// By service, then by backend.
     backends: Vec<Vec<Range<usize>>>,
 }
 
 /// Reads a configuration file. The error of an invalid one shows all that is wrong with it.
 pub fn load(path: &Path) -> Result<Loaded> {
-    let text = fs::read_to_string(path).map_err(|error| Diagnostics::unreadable(path, &error))?;
+    let text = read_text(path)?;
     read(path.display().to_string(), text)
 }
 
 /// Reads the text of a configuration file. As [`load`].
 pub fn read(path: String, text: String) -> Result<Loaded> {
-    parse::parse(Source { path, text })
+    parse::parse(Source { path, text: text::unmarked(text) })
 }
 
 /// A service that a command describes by the keys of a file's `[[service]]`, read as if they stood
@@ -196,7 +198,7 @@ impl Loaded {
     /// Whether a file has the very text that this was read from.
     #[must_use]
     pub fn is_text_of(&self, path: &Path) -> bool {
-        fs::read_to_string(path).is_ok_and(|text| parse::digest(&text) == self.digest)
+        read_text(path).is_ok_and(|text| parse::digest(&text) == self.digest)
     }
 
     /// Where the text is from.
@@ -209,6 +211,12 @@ impl Loaded {
     #[must_use]
     pub fn interface_fault(&self, place: usize, message: &str, mend: &str) -> Fault {
         Fault(Diagnostic::error(self.spans.interfaces[place].clone(), message, mend))
+    }
+
+    /// What is wrong with the source ports.
+    #[must_use]
+    pub fn snat_ports_fault(&self, message: &str, mend: &str) -> Fault {
+        Fault(Diagnostic::error(self.spans.snat_ports.clone(), message, mend))
     }
 
     /// What is wrong with a backend's address, by the places of its service and of itself.

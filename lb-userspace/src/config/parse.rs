@@ -32,8 +32,9 @@ pub(super) fn parse(source: Source) -> Result<Loaded> {
     Ok(Loaded { config, warnings, digest, source, spans })
 }
 
+/// The same for any line ends.
 pub(super) fn digest(text: &str) -> String {
-    format!("{:x}", Sha256::digest(text))
+    format!("{:x}", Sha256::digest(text.replace("\r\n", "\n")))
 }
 
 /// Reads one service from its keys, as if they stood in a file.
@@ -99,6 +100,7 @@ fn spans(file: &Located<File>) -> Spans {
             .collect()
     };
     Spans {
+        snat_ports: file.snat_ports.as_ref().map_or(0..0, |ports| ports.span()),
         interfaces: file
             .interfaces
             .iter()

@@ -26,7 +26,8 @@ pub(super) struct File {
     /// Where the BPF file system is, for what outlives the daemon; mounted if it is not.
     pub(super) bpffs: Option<Located<PathBuf>>,
     /// Source ports of full NAT, first and last. By default below what Linux gives to its own
-    /// connections (`net.ipv4.ip_local_port_range`).
+    /// connections (`net.ipv4.ip_local_port_range`); `check` refuses ports that are the host's, too,
+    /// unless they are in `net.ipv4.ip_local_reserved_ports`.
     pub(super) snat_ports: Option<Located<String>>,
     /// Source addresses of full NAT; each serves the interface that it is on.
     #[serde(default)]

@@ -49,6 +49,36 @@ fn what_is_not_said_has_a_default() {
 }
 
 #[test]
+fn a_mark_at_the_beginning_and_other_line_ends_change_nothing() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let file = directory.path().join("lb.toml");
+    let load = |text: &str| {
+        std::fs::write(&file, text).expect("written");
+        super::load(&file).expect("valid")
+    };
+    let windows = format!("\u{feff}{}", VALID.replace('\n', "\r\n"));
+    let (plain, windows) = (load(VALID), load(&windows));
+    assert_eq!(plain.config, windows.config);
+    assert_eq!(plain.digest, windows.digest);
+    assert!(plain.is_text_of(&file));
+    let wrong = VALID.replace("\"5s\"", "5").replace('\n', "\r\n");
+    let said = read(&wrong).expect_err("no duration");
+    assert_shows(&said, "4:12", "5", "");
+    let sent = super::read("lb.toml".to_owned(), format!("\u{feff}{VALID}")).expect("valid");
+    assert_eq!(sent.config, plain.config);
+}
+
+#[test]
+fn a_clash_of_ports_is_shown_at_the_key_or_at_the_beginning() {
+    for (ports, place) in [("snat_ports = \"5000-6000\"\n", "2:14"), ("", "1:1")] {
+        let loaded = read(&format!("interfaces = [\"eth0\"]\n{ports}{SERVICE}")).expect("valid");
+        let fault = loaded.snat_ports_fault("they clash", "move them");
+        let said = loaded.refuse(vec![fault]).expect_err("a fault").to_string();
+        assert_shows(&said, place, "they clash", "move them");
+    }
+}
+
+#[test]
 fn a_service_overrides_the_defaults_key_by_key() {
     let loaded = read(&format!(
         "interfaces = [\"eth0\"]\n\

@@ -1,6 +1,7 @@
 //! The daemon: one loop that owns the state, and the tasks that tell it what happens.
 
 mod backends;
+mod clock;
 mod commit;
 mod failover;
 mod ids;
@@ -16,7 +17,7 @@ mod supervisor;
 mod views;
 mod walks;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -66,6 +67,8 @@ struct Daemon {
     image: Image,
     /// Whether that is not what they should hold.
     is_behind: bool,
+    /// What is wrong with the source ports on this host.
+    port_clash: Option<String>,
     /// Whether much memory may have been freed.
     is_untidy: bool,
     census: Census,
@@ -118,7 +121,7 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     log::info!("ready");
     daemon.serve(&mut inputs).await;
     supervisor::is_stopping();
-    daemon.memory.close(&daemon.state);
+    daemon.memory.close(&daemon.state, daemon.desired.number());
     drop(stopping);
     server.await.context("the API server has failed")??;
     log::info!("stopped; packets go on: `xdplb detach` ends that");
@@ -153,11 +156,17 @@ impl Daemon {
         neighbours: Neighbours,
         walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
-        let desired = Desired::open(&config.state_dir)?;
+        let mut desired = Desired::open(&config.state_dir)?;
         let memory = Memory::new(&config.state_dir);
+        let (memories, version) = memory.recall();
+        desired.expect(version);
         let mut dataplane = Dataplane::load(&config.bpffs, &config.limits)?;
         dataplane.follow_messages()?;
-        let image = dataplane.adopt()?;
+        let adopted = dataplane.adopt(&config.limits)?;
+        adopted.warn();
+        if dataplane.expect_packets(&adopted.image)? {
+            log::warn!("the program did not look for all addresses that the kernel's maps name");
+        }
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
         interfaces::detach_others(&mut dataplane, &interfaces)?;
         let addresses = neighbours::local_addresses().await?;
@@ -169,11 +178,12 @@ impl Daemon {
             interfaces,
             addresses,
             desired,
-            state: State::new(&image, memory.recall(), &config.limits),
+            state: State::new(&adopted, memories, &config.limits),
             memory,
-            arena: Arena::of(&image),
-            image,
+            arena: Arena::of(&adopted.image),
+            image: adopted.image,
             is_behind: false,
+            port_clash: None,
             is_untidy: true,
             census: Census::default(),
             walks: Walks::new(sweeper, walks),
@@ -181,6 +191,7 @@ impl Daemon {
             neighbours,
             config,
         };
+        daemon.compare_ports();
         daemon.resume(&digest)?;
         Ok(daemon)
     }
@@ -234,10 +245,13 @@ impl Daemon {
                 () = self.walks.due() => self.walk(),
                 _ = inputs.upkeep.tick() => {
                     self.mend_interfaces().await;
+                    self.compare_ports();
                     self.catch_up();
                     self.tidy();
                 }
-                () = self.memory.due() => self.memory.write(&self.state),
+                () = self.memory.due() => {
+                    self.memory.write(&self.state, self.desired.number());
+                }
             }
         }
     }
@@ -346,7 +360,7 @@ impl Daemon {
     }
 
     fn expiry(&self) -> Expiry {
-        let now = Timestamp::now();
+        let now = Instant::now();
         let mut expiry = self.state.kernel.departed_expiry();
         for service in self.state.services() {
             expiry.extend(service.expiry(now));

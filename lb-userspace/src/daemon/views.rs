@@ -53,7 +53,8 @@ impl Daemon {
         let mut directory = Directory::new();
         for service in self.state.services() {
             let name = &service.spec.name;
-            directory.extend(service.backends.iter().map(|b| (b.id, name.clone())));
+            let backends = service.backends.iter().chain(&service.leaving);
+            directory.extend(backends.map(|b| (b.id, name.clone())));
         }
         Listing::new(self.dataplane.flows(), directory)
     }
@@ -133,6 +134,8 @@ impl Daemon {
         let mut warnings: Vec<_> =
             self.interfaces.iter().filter_map(super::interfaces::Interface::warning).collect();
         warnings.extend(self.missing_sources());
+        warnings.extend(self.port_clash.clone());
+        warnings.extend(self.desired.warnings());
         for service in self.state.services() {
             let name = &service.spec.name;
             for backend in &service.backends {
@@ -143,6 +146,11 @@ impl Daemon {
             if super::failover::fails_open(service) {
                 warnings.push(format!(
                     "{name}: so many backends are down that the check is not believed: all are used"
+                ));
+            }
+            if !service.leaving.is_empty() {
+                warnings.push(format!(
+                    "{name}: backends that were removed take connections until another one is up"
                 ));
             }
             if service.members().is_empty() {

@@ -3,7 +3,6 @@
 
 use std::{future::pending, time::Duration};
 
-use jiff::Timestamp;
 use tokio::{
     sync::mpsc,
     task::spawn_blocking,
@@ -83,8 +82,8 @@ impl Daemon {
         log::trace!("a walk through the flow table took {:?}", begun.elapsed());
         self.census = census;
         let mut state = self.state.clone();
-        let is_warmer = state.warm(Timestamp::now());
-        if state.kernel.release(&self.census.known, begun.into_std()) || is_warmer {
+        let has_changed = state.follow_time(std::time::Instant::now());
+        if state.kernel.release(&self.census.known, begun.into_std()) || has_changed {
             self.follow(state);
         }
         self.walks.next = Instant::now() + self.pause(begun.elapsed());
@@ -96,10 +95,9 @@ impl Daemon {
         if self.walks.is_urgent {
             return LEAST_PAUSE;
         }
-        let now = Timestamp::now();
-        let deadlines = self.state.backends().filter_map(|backend| backend.spec.drain_until);
-        let rests =
-            deadlines.filter_map(|until| Duration::try_from(until.duration_since(now)).ok());
+        let now = std::time::Instant::now();
+        let deadlines = self.state.backends().filter_map(|backend| backend.drain);
+        let rests = deadlines.filter_map(|drain| drain.ends.checked_duration_since(now));
         rests.fold(PAUSE.max(walk * SHARE), Duration::min).max(LEAST_PAUSE)
     }
 }
