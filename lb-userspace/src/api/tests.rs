@@ -7,7 +7,7 @@ use std::{
 };
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Method, Request, Response, body::Bytes, client::conn::http1::handshake};
+use hyper::{Method, Request, Response, StatusCode, body::Bytes, client::conn::http1::handshake};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, socket};
@@ -207,7 +207,6 @@ async fn every_error_is_a_problem_document() {
         (Method::GET, "/v1/stats", "", 500, "broken"),
         (Method::GET, "/v1/status", "", 500, "stopping"),
         (Method::POST, "/v1/services", r#"{"vip":"10.0.0.1:80"}"#, 422, "no `name`"),
-        (Method::POST, "/v1/services", "[]", 422, "invalid type"),
         (Method::POST, "/v1/plan", r#"{"text":""}"#, 422, "path"),
         (Method::POST, "/v1/rollback", r#"{"version":-1}"#, 422, "-1"),
         (Method::GET, "/v1/history/last", "", 400, "last"),
@@ -220,6 +219,34 @@ async fn every_error_is_a_problem_document() {
         assert_eq!(problem.status, status, "{path}");
         assert!(problem.detail.contains(word), "{path}: {}", problem.detail);
     }
+}
+
+#[tokio::test]
+async fn what_is_not_an_object_is_refused() {
+    let mut bed = Bed::new().await;
+    let backend = "/v1/services/web/backends/10.0.0.11:80";
+    let routes = [
+        (Method::POST, "/v1/services", r#"["name", "vip"]"#),
+        (Method::PATCH, "/v1/services/web", r#"[["scheduler", "maglev"]]"#),
+        (Method::POST, "/v1/services/web/backends", r#"["10.0.0.11:80", 1, false]"#),
+        (Method::PATCH, backend, r#"[9, false, "draining", null]"#),
+        (Method::POST, "/v1/plan", r#"["lb.toml", ""]"#),
+        (Method::POST, "/v1/apply", r#"["lb.toml", ""]"#),
+        (Method::POST, "/v1/rollback", "[1]"),
+    ];
+    for (method, path, array) in routes {
+        for body in [array, "[]", "[{}]", "null", "true", "0", "\"\"", " \n[null]"] {
+            let answer = bed.send(method.clone(), path, body).await;
+            let problem: Problem = serde_json::from_slice(answer.body()).expect(path);
+            assert_eq!((problem.status, answer.status()), (422, StatusCode::UNPROCESSABLE_ENTITY));
+            assert!(
+                problem.detail.contains("expected a JSON object"),
+                "{path}: {}",
+                problem.detail
+            );
+        }
+    }
+    assert!(bed.changes.try_recv().is_err(), "something was carried out");
 }
 
 #[tokio::test]

@@ -1,12 +1,23 @@
 //! How a verb ends.
 
-use std::{io, process::ExitCode};
+use std::{borrow::Cow, io, process::ExitCode};
 
 use super::output::print_error;
-use crate::api::ClientError;
+use crate::{api::ClientError, printable};
 
 /// `check` found problems.
 pub(super) const PROBLEMS: u8 = 4;
+
+/// Prints wrong usage, or the help that was asked for.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    match printable::lines(&text) {
+        // In colour, where there is any.
+        Cow::Borrowed(_) => drop(error.print()),
+        Cow::Owned(escaped) => print_error(escaped.trim_end()),
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
 
 /// Why a verb could not be carried out.
 #[derive(Debug)]

@@ -6,10 +6,7 @@ use serde::de::DeserializeOwned;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error};
 
-use super::diagnostics::{Diagnostic, Findings, LeftOut};
-
-/// Nobody reads more errors at once.
-const MOST_ERRORS: usize = 100;
+use super::diagnostics::{Diagnostic, Findings, LeftOut, MOST_SHOWN, line_number, line_starts};
 
 /// How like a known key a mistyped one must be, of 1, to be taken for it.
 const LIKENESS: f64 = 0.75;
@@ -20,10 +17,12 @@ pub(super) fn read<T: DeserializeOwned>(text: &str, findings: &mut Findings) -> 
         return Some(whole);
     }
     let (mut tree, errors) = DeTable::parse_recoverable(text);
-    findings.extend(errors.iter().map(finding));
-    let line = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+    errors.iter().for_each(|error| findings.push(finding(error)));
+    let lines = line_starts(text);
+    let line = |at| line_number(&lines, at);
     let broken: HashSet<_> = findings.iter().map(|finding| line(finding.span.start)).collect();
-    while findings.len() < MOST_ERRORS {
+    // Each round reads everything, so there are never more of them than can be shown.
+    for _ in findings.len()..=MOST_SHOWN {
         let error = match T::deserialize(Deserializer::from(tree.clone())) {
             Ok(value) => return Some(value),
             Err(error) => error,
@@ -36,6 +35,7 @@ pub(super) fn read<T: DeserializeOwned>(text: &str, findings: &mut Findings) -> 
         }
         left_out?;
     }
+    findings.is_cut_short = true;
     None
 }
 

@@ -47,8 +47,8 @@ fn required<'a, T>(
     owner: Range<usize>,
     findings: &mut Findings,
 ) -> Option<&'a Located<T>> {
-    let left_out = Some(LeftOut { owner: owner.clone(), key: key.to_owned() });
-    if value.is_none() && findings.iter().all(|finding| finding.left_out != left_out) {
+    let left_out = LeftOut { owner: owner.clone(), key: key.to_owned() };
+    if value.is_none() && !findings.have_left_out(&left_out) {
         let message = format!("`{key}` is missing");
         findings.push(Diagnostic::error(
             owner,
