@@ -7,10 +7,11 @@ use axum::{
     Json,
     extract::{
         self, FromRequest, FromRequestParts, Request,
-        rejection::{PathRejection, QueryRejection},
+        rejection::{JsonRejection, PathRejection, QueryRejection},
     },
-    http::request::Parts,
+    http::{StatusCode, request::Parts},
 };
+use hyper::body::Body as _;
 
 use schemars::JsonSchema;
 use serde::{
@@ -18,7 +19,12 @@ use serde::{
     de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
+use tokio::{runtime::Handle, task::spawn_blocking};
+
 use super::Problem;
+
+/// Bytes that are read in no time.
+const QUICK: u64 = 64 << 10;
 
 /// A JSON object; a body that is none, or not of this shape, is answered by a problem document.
 pub(super) struct Body<T>(pub(super) T);
@@ -28,17 +34,30 @@ struct Object<T>(T);
 
 impl<T, S> FromRequest<S> for Body<T>
 where
-    T: DeserializeOwned,
+    T: DeserializeOwned + Send + 'static,
     S: Send + Sync,
 {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match Json::from_request(request, state).await {
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        match read(request).await? {
             Ok(Json(Object(body))) => Ok(Self(body)),
             Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
         }
     }
+}
+
+/// What takes long is done where it holds nobody up.
+async fn read<T: DeserializeOwned + Send + 'static>(
+    request: Request,
+) -> Result<Result<Json<T>, JsonRejection>, Problem> {
+    if request.body().size_hint().lower() <= QUICK {
+        return Ok(Json::from_request(request, &()).await);
+    }
+    let runtime = Handle::current();
+    let reading = spawn_blocking(move || runtime.block_on(Json::from_request(request, &())));
+    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "reading the body failed");
+    reading.await.map_err(failed)
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

@@ -29,7 +29,7 @@ use crate::{
 struct Bed {
     directory: TempDir,
     changes: mpsc::Receiver<Change>,
-    server: JoinHandle<anyhow::Result<()>>,
+    server: JoinHandle<()>,
     stopping: watch::Sender<()>,
 }
 
@@ -265,7 +265,7 @@ async fn the_socket_is_for_root_and_its_group_and_gone_at_the_end() {
     let second = listen(&socket).await.expect_err("one answers");
     assert!(second.to_string().contains("another daemon answers"), "{second}");
     drop(bed.stopping);
-    bed.server.await.expect("no panic").expect("stopped");
+    bed.server.await.expect("no panic");
     let gone = fs::symlink_metadata(&socket).expect_err("gone");
     assert_eq!(gone.kind(), io::ErrorKind::NotFound);
     let error = Client::new(socket).services().await.expect_err("nobody");
