@@ -84,7 +84,8 @@ impl Seats {
     pub(super) fn take(self: &Arc<Self>, guest: &Arc<Guest>) -> Option<Seat> {
         let mut taken = lock(&self.taken);
         if taken.len() >= self.count {
-            let idle = taken.iter().enumerate().filter_map(|(place, one)| Some((one.idle()?, place)));
+            let idle =
+                taken.iter().enumerate().filter_map(|(place, one)| Some((one.idle()?, place)));
             let (_, place) = idle.max().filter(|(idle, _)| *idle >= self.grace)?;
             taken.swap_remove(place).leave.notify_one();
         }

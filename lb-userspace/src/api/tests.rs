@@ -1,4 +1,5 @@
 mod fuzz;
+mod limits;
 
 use std::{
     fs, io,

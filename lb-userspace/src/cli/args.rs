@@ -13,7 +13,8 @@ use crate::{
 };
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage or invalid configuration; \
-    3 no daemon at the socket; 4 `check` has warnings, or `diff` has found differences.";
+    3 no daemon at the socket; 4 `check` has warnings, or `diff` has found differences; 70 a bug has \
+    ended the daemon.";
 
 /// A Layer-4 TCP load balancer in XDP.
 #[derive(Debug, Parser)]

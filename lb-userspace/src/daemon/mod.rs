@@ -310,7 +310,8 @@ impl Daemon {
         let mode = loaded.config.xdp_mode;
         // Before the services, which nobody is to see come and go again.
         let attached = interfaces::attach(&mut self.dataplane, found, mode).await;
-        let taken = attached.and_then(|interfaces| Ok((interfaces, self.take_over(&loaded, is_own, by)?)));
+        let taken =
+            attached.and_then(|interfaces| Ok((interfaces, self.take_over(&loaded, is_own, by)?)));
         let (interfaces, steps) = match taken {
             Ok(taken) => taken,
             Err(error) => {

@@ -109,7 +109,8 @@ fn bodies_that_are_too_large_are_refused_and_cost_no_memory() {
 fn a_file_full_of_mistakes_stops_neither_api_nor_failing_over() {
     let Site { balancer, mut servers, bed } = site(Arms::Two, [1; 3]);
     let mistakes = "[[service.backend]]\naddress = \"nowhere\"\nweight = 0\n".repeat(20_000);
-    let file = text(&bed, &[1; 3]) + "[[service]]\nname = \"b\"\nvip = \"203.0.113.9:80\"\n" + &mistakes;
+    let file =
+        text(&bed, &[1; 3]) + "[[service]]\nname = \"b\"\nvip = \"203.0.113.9:80\"\n" + &mistakes;
     let body = serde_json::json!({ "path": "bad.toml", "text": file }).to_string();
     let request = |path: &str| {
         format!(
@@ -160,7 +161,11 @@ fn what_is_no_object_changes_nothing() {
         ("PATCH", &of_backend, "[9,false,\"draining\",null]"),
         ("PATCH", "/v1/services/web", "[]"),
         ("POST", "/v1/services/web/backends", "[\"10.0.0.99:80\"]"),
-        ("POST", "/v1/services", "{\"name\":\"b\",\"vip\":\"203.0.113.9:80\",\"backend\":[[\"10.0.0.9:80\",3]]}"),
+        (
+            "POST",
+            "/v1/services",
+            "{\"name\":\"b\",\"vip\":\"203.0.113.9:80\",\"backend\":[[\"10.0.0.9:80\",3]]}",
+        ),
         ("POST", "/v1/apply", "[\"f\",\"\"]"),
     ] {
         let request = format!(
@@ -195,7 +200,8 @@ fn answer(stream: &mut UnixStream) -> String {
     let (mut text, mut piece) = (Vec::new(), [0; 1 << 16]);
     loop {
         let said = String::from_utf8_lossy(&text);
-        if said.split_once("\r\n\r\n").is_some_and(|(head, body)| length(head) == Some(body.len())) {
+        if said.split_once("\r\n\r\n").is_some_and(|(head, body)| length(head) == Some(body.len()))
+        {
             return said.into_owned();
         }
         match stream.read(&mut piece) {

@@ -26,7 +26,10 @@ fn a_panic_anywhere_ends_the_daemon_and_not_the_forwarding() {
         let log = fs::read_to_string(bed.directory().join("log")).expect("a log");
         let said = format!("planted in a {place}\\u{{1b}}[2J");
         let line = log.lines().find(|line| line.contains(&said)).expect("said");
-        assert!(line.contains("ERROR") && line.contains("the daemon ends because of a bug"), "{line}");
+        assert!(
+            line.contains("ERROR") && line.contains("the daemon ends because of a bug"),
+            "{line}"
+        );
         let answers = requests::send(&bed.clients()[0], vip(&bed), 30);
         assert_eq!(answers.get(""), None, "{place}: forwarding continues: {answers:?}");
     }

@@ -93,7 +93,11 @@ pub(super) fn interfaces(
     }
     if let Some(first) = names.get_ref().get(MOST_INTERFACES) {
         let message = format!("more than {MOST_INTERFACES} interfaces are named");
-        findings.push(Diagnostic::error(first.span(), message, format!("name {MOST_INTERFACES} at most")));
+        findings.push(Diagnostic::error(
+            first.span(),
+            message,
+            format!("name {MOST_INTERFACES} at most"),
+        ));
     }
     let mut seen = HashSet::new();
     for name in names.get_ref() {
