@@ -8,6 +8,12 @@ use toml::de::{DeTable, DeValue, Deserializer, Error};
 
 use super::diagnostics::{Diagnostic, Findings, LeftOut, MOST_SHOWN, line_number, line_starts};
 
+/// Bytes that are read again in search of mistakes.
+const MOST_READ: usize = 64 << 20;
+
+/// Mistakes that are looked for in any text.
+const LEAST_SHOWN: usize = 3;
+
 /// How like a known key a mistyped one must be, of 1, to be taken for it.
 const LIKENESS: f64 = 0.75;
 
@@ -21,8 +27,7 @@ pub(super) fn read<T: DeserializeOwned>(text: &str, findings: &mut Findings) -> 
     let lines = line_starts(text);
     let line = |at| line_number(&lines, at);
     let broken: HashSet<_> = findings.iter().map(|finding| line(finding.span.start)).collect();
-    // Each round reads everything, so there are never more of them than can be shown.
-    for _ in findings.len()..=MOST_SHOWN {
+    for _ in findings.len()..=rounds(text) {
         let error = match T::deserialize(Deserializer::from(tree.clone())) {
             Ok(value) => return Some(value),
             Err(error) => error,
@@ -37,6 +42,11 @@ pub(super) fn read<T: DeserializeOwned>(text: &str, findings: &mut Findings) -> 
     }
     findings.is_cut_short = true;
     None
+}
+
+/// How often a text is read, for one more mistake each time: not for long, however large it is.
+fn rounds(text: &str) -> usize {
+    (MOST_READ / text.len().max(1)).clamp(LEAST_SHOWN, MOST_SHOWN)
 }
 
 fn finding(error: &Error) -> Diagnostic {

@@ -111,7 +111,7 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     let listener = api::listen(&loaded.config.api.socket).await?;
     let checker = Checker::new(health_events);
     let neighbours = Neighbours::start(network_events)?;
-    let reader = Reader::start(file.clone(), told)?;
+    let reader = Reader::start(&file, &told)?;
     let mut daemon = Daemon::start(loaded, file, checker, neighbours, reader, walks).await?;
     let (stopping, stopped) = watch::channel(());
     let mut inputs = Inputs {

@@ -1,10 +1,7 @@
 //! Configuration files, and changes with keys of them, are read beside the loop: a large or faulty
 //! one keeps nothing else waiting.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use anyhow::{Error, Result};
 use tokio::sync::mpsc;
@@ -60,7 +57,9 @@ pub(super) enum Read {
 
 /// Who reads.
 pub(super) struct Reader {
-    worker: Worker<Order>,
+    files: Worker<Order>,
+    /// Edits are small, and do not wait for large files.
+    edits: Worker<Order>,
     /// Whether the daemon's own file is being read.
     is_reloading: bool,
     /// Whether it is to be read once more after that.
@@ -69,12 +68,16 @@ pub(super) struct Reader {
 
 impl Reader {
     /// `own` is the daemon's own file.
-    pub(super) fn start(own: PathBuf, told: mpsc::Sender<Read>) -> io::Result<Self> {
-        let worker = Worker::start("reader", move |order: Order| {
-            // Only closed if the daemon is about to end.
-            told.blocking_send(order.carry_out(&own)).ok();
-        })?;
-        Ok(Self { worker, is_reloading: false, is_outdated: false })
+    pub(super) fn start(own: &Path, told: &mpsc::Sender<Read>) -> io::Result<Self> {
+        let start = |name| {
+            let (own, told) = (own.to_owned(), told.clone());
+            Worker::start(name, move |order: Order| {
+                // Only closed if the daemon is about to end.
+                told.blocking_send(order.carry_out(&own)).ok();
+            })
+        };
+        let (files, edits) = (start("files")?, start("edits")?);
+        Ok(Self { files, edits, is_reloading: false, is_outdated: false })
     }
 
     pub(super) fn channel() -> (mpsc::Sender<Read>, mpsc::Receiver<Read>) {
@@ -82,7 +85,10 @@ impl Reader {
     }
 
     pub(super) fn give(&self, order: Order) {
-        self.worker.give(order);
+        match order {
+            Order::Edit(_) => self.edits.give(order),
+            _ => self.files.give(order),
+        }
     }
 
     /// Reads the daemon's own file, once however often it is asked for meanwhile.
@@ -90,7 +96,7 @@ impl Reader {
         self.is_outdated = self.is_reloading;
         if !self.is_reloading {
             self.is_reloading = true;
-            self.worker.give(Order::Reload);
+            self.give(Order::Reload);
         }
     }
 
