@@ -1,7 +1,7 @@
 //! Text from elsewhere, made fit for a terminal or a log: control characters are escaped, so that a
 //! path, a certificate or a server's answer can neither move the cursor nor forge a line.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _};
 
 /// Escapes all but printable characters and line ends.
 #[must_use]
@@ -19,7 +19,9 @@ pub fn line(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn json(text: &str) -> Cow<'_, str> {
     let is_raw = |c| c != '\n' && is_unsafe(c);
-    escaped(text, is_raw, |out, c| out.push_str(&format!("\\u{:04x}", u32::from(c))))
+    escaped(text, is_raw, |out, c| {
+        write!(out, "\\u{:04x}", u32::from(c)).expect("a string takes anything");
+    })
 }
 
 fn escaped(

@@ -63,8 +63,7 @@ async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u64) {
             }
             Request::Change(_, _, reply) => give(reply, Ok(Some(web(active)))),
             Request::History(reply) => give(reply, Ok(vec![version()])),
-            Request::Plan(_, reply) => give(reply, Ok(plan())),
-            Request::Apply(_, _, reply) => give(reply, Ok(plan())),
+            Request::Plan(_, reply) | Request::Apply(_, _, reply) => give(reply, Ok(plan())),
             Request::Rollback(_, _, reply) => give(reply, Err(Refusal::Conflict(HOSTILE.into()))),
             _ => {}
         }
@@ -360,7 +359,22 @@ fn arguments_and_paths_reach_no_terminal_raw() {
     for verb in verbs {
         let ended = xdplb(verb);
         assert_ne!(ended.code, Some(0), "{verb:?}: {ended:?}");
-        assert!(ended.err.contains("owned"), "{verb:?}: {ended:?}");
+        assert!(ended.err.contains("forged"), "{verb:?}: {ended:?}");
         assert_printable(verb, &ended);
     }
+}
+
+#[test]
+fn usage_in_colour_repeats_nothing_raw() {
+    for (verb, variable) in [("\x1b[2Jx", "/run/s"), ("--help", "\x1b[2J/run/s")] {
+        let mut command = Command::new(BINARY);
+        command.arg(verb).env("CLICOLOR_FORCE", "1").env("XDPLB_SOCKET", variable);
+        let Output { stdout, stderr, .. } = command.output().expect("runs");
+        let shown = String::from_utf8([stdout, stderr].concat()).expect("text");
+        assert!(!shown.contains("\x1b[2J"), "{shown:?}");
+    }
+    let mut command = Command::new(BINARY);
+    command.arg("nope").env("CLICOLOR_FORCE", "1");
+    let shown = command.output().expect("runs").stderr;
+    assert!(shown.contains(&b'\x1b'), "colours are kept");
 }

@@ -29,7 +29,7 @@ const PART: usize = 1 << 10;
 const PIECE: Duration = Duration::from_secs(10);
 
 /// How long a body may take.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// Takes bodies in.
 #[derive(Clone, Debug)]

@@ -23,7 +23,9 @@ pub(super) fn read<T: DeserializeOwned>(text: &str, findings: &mut Findings) -> 
         return Some(whole);
     }
     let (mut tree, errors) = DeTable::parse_recoverable(text);
-    errors.iter().for_each(|error| findings.push(finding(error)));
+    for error in &errors {
+        findings.push(finding(error));
+    }
     let lines = line_starts(text);
     let line = |at| line_number(&lines, at);
     let broken: HashSet<_> = findings.iter().map(|finding| line(finding.span.start)).collect();

@@ -253,7 +253,7 @@ impl Daemon {
                     self.on_network(events.drain(..)).await;
                 }
                 _ = inputs.health.recv_many(&mut news, BACKLOG) => self.on_health(news.drain(..)),
-                Some(request) = inputs.requests.recv() => self.answer(request).await,
+                Some(request) = inputs.requests.recv() => self.answer(request),
                 Some(walk) = inputs.walked.recv() => self.on_walked(walk),
                 Some(read) = inputs.read.recv() => self.on_read(read).await,
                 () = self.walks.due() => self.walk(),

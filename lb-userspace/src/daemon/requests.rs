@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Daemon {
-    pub(super) async fn answer(&mut self, request: Request) {
+    pub(super) fn answer(&mut self, request: Request) {
         // A client that has hung up meanwhile wants no answer.
         match request {
             Request::Status(reply) => drop(reply.send(Ok(self.status()))),

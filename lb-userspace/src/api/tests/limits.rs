@@ -96,6 +96,6 @@ async fn a_client_that_takes_no_answers_is_dropped() {
     let request = "GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
     let begun = Instant::now();
     while stream.write_all(request.as_bytes()).await.is_ok() {
-        assert!(begun.elapsed() < Duration::from_secs(300), "still connected");
+        assert!(begun.elapsed() < Duration::from_mins(5), "still connected");
     }
 }
