@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
+    io::{ErrorKind, Read as _, Write as _},
     os::unix::net::UnixStream,
     path::Path,
     thread,
@@ -197,7 +197,7 @@ fn send(socket: &Path, request: &str) -> UnixStream {
 
 /// The head of an answer, and the body up to its end.
 fn answer(stream: &mut UnixStream) -> String {
-    let (mut text, mut piece) = (Vec::new(), [0; 1 << 16]);
+    let (mut text, mut piece) = (Vec::new(), [0; 1 << 14]);
     loop {
         let said = String::from_utf8_lossy(&text);
         if said.split_once("\r\n\r\n").is_some_and(|(head, body)| length(head) == Some(body.len()))
@@ -217,12 +217,12 @@ fn length(head: &str) -> Option<usize> {
 
 /// Takes what was sent, which comes to an end.
 fn is_cut_off(mut stream: UnixStream) {
-    let mut piece = [0; 1 << 16];
+    let mut piece = [0; 1 << 14];
     loop {
         match stream.read(&mut piece) {
             Ok(0) => return,
             Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 panic!("still connected after {PATIENCE:?}")
             }
             Err(_) => return,
