@@ -18,6 +18,7 @@ pub mod model;
 pub mod neighbours;
 mod netlink;
 pub mod plan;
+pub mod printable;
 pub mod ring;
 mod sys;
 

@@ -53,13 +53,14 @@ fn print(stats: &Stats, format: Format) -> Result<(), Failure> {
     }
     align_numbers(&mut backends, &[2, 3, 4, 5, 6]);
     print_table(&backends)?;
-    let mut incidents = table(&["INCIDENT", "TOTAL"]);
     let shown = |view: &&IncidentView| format == Format::Wide || view.total > 0;
-    for IncidentView { incident, total } in stats.incidents.iter().filter(shown) {
-        incidents.add_row([incident.clone(), total.to_string()]);
-    }
-    if incidents.is_empty() {
+    let shown: Vec<_> = stats.incidents.iter().filter(shown).collect();
+    if shown.is_empty() {
         return Ok(());
+    }
+    let mut incidents = table(&["INCIDENT", "TOTAL"]);
+    for IncidentView { incident, total } in shown {
+        incidents.add_row([incident.clone(), total.to_string()]);
     }
     align_numbers(&mut incidents, &[1]);
     print_line("")?;

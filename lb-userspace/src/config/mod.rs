@@ -237,7 +237,7 @@ impl Loaded {
             return Ok(());
         }
         let faults: Vec<_> = faults.into_iter().map(|Fault(diagnostic)| diagnostic).collect();
-        Err(Diagnostics::new(&self.source, &faults).into())
+        Err(Diagnostics::new(&self.source, &faults, false).into())
     }
 }
 

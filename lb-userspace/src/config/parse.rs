@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Api, Config, Diagnostics, Loaded, Source, Spans,
-    diagnostics::Findings,
+    diagnostics::{Diagnostic, Findings},
     located::Located,
     schema::{self, File},
     structure, validate,
@@ -25,9 +25,8 @@ pub(super) fn parse(source: Source) -> Result<Loaded> {
     let file: Option<Located<File>> = structure::read(&source.text, &mut findings);
     let read = file.map(|file| (spans(&file), assemble(&file, &mut findings)));
     let warnings = warnings(&source, findings)?;
+    let warnings = Diagnostics::each(&source, &warnings);
     let (spans, config) = read.context("the file cannot be read")?;
-    let warnings =
-        warnings.into_iter().map(|warning| Diagnostics::new(&source, &[warning])).collect();
     let digest = digest(&source.text);
     Ok(Loaded { config, warnings, digest, source, spans })
 }
@@ -61,12 +60,11 @@ fn has_null(value: &Value) -> bool {
 }
 
 /// What is only a warning among these, if nothing is more.
-fn warnings(source: &Source, mut findings: Findings) -> Result<Findings> {
-    findings.sort_by_key(|finding| finding.span.start);
-    let (errors, warnings): (Vec<_>, Vec<_>) =
-        findings.into_iter().partition(|finding| finding.is_error);
+fn warnings(source: &Source, findings: Findings) -> Result<Vec<Diagnostic>> {
+    let is_cut_short = findings.is_cut_short;
+    let (errors, warnings) = findings.into_errors_and_warnings();
     if !errors.is_empty() {
-        return Err(Diagnostics::new(source, &errors).into());
+        return Err(Diagnostics::new(source, &errors, is_cut_short).into());
     }
     Ok(warnings)
 }

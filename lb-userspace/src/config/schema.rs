@@ -3,18 +3,18 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{
     XdpMode,
-    located::{Located, Period},
+    located::{Located, Period, Table, table},
 };
 use crate::model::{
     Failback, Failover, Mode, OnDown, OnRefused, Percent, Probe, Scheduler, Timeouts,
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct File {
     /// Interfaces that packets of services come in by, from clients and from backends.
     #[schemars(required)]
@@ -46,7 +46,7 @@ pub(super) struct File {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Api {
     /// The unix socket that `xdplb` talks to the daemon by.
     pub(super) socket: Option<Located<PathBuf>>,
@@ -55,7 +55,7 @@ pub(super) struct Api {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Limits {
     /// Connections that the flow table has room for, 1 to 16000000, at 256 bytes of kernel memory
     /// each, taken for good when the daemon starts. A running table keeps its size: another one
@@ -72,7 +72,7 @@ pub(super) struct Limits {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Defaults {
     #[serde(default)]
     pub(super) health: Health,
@@ -81,7 +81,7 @@ pub(super) struct Defaults {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Service {
     /// Up to 63 letters, digits, dots, underscores and hyphens.
     #[schemars(required)]
@@ -119,7 +119,7 @@ pub(super) struct Service {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Backend {
     /// `ADDRESS:PORT`.
     #[schemars(required)]
@@ -133,7 +133,7 @@ pub(super) struct Backend {
 
 /// Health checks.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Health {
     /// What a check asks for.
     pub(super) r#type: Option<Located<Probe>>,
@@ -182,7 +182,7 @@ pub(super) struct Health {
 
 /// How long an idle connection is remembered, by its state.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Idle {
     /// Before the handshake has ended.
     pub(super) half_open: Option<Located<Period>>,
@@ -193,6 +193,25 @@ pub(super) struct Idle {
     /// When both have, or one has reset.
     pub(super) closed: Option<Located<Period>>,
 }
+
+/// Serde takes a list of values for a struct as well, which no file means.
+macro_rules! only_as_tables {
+    ($($name:ident),*) => {
+        $(impl Table for $name {
+            fn of_keys<'de, D: Deserializer<'de>>(keys: D) -> Result<Self, D::Error> {
+                Self::deserialize(keys)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                table(deserializer)
+            }
+        })*
+    };
+}
+
+only_as_tables!(File, Api, Limits, Defaults, Service, Backend, Health, Idle);
 
 impl Service {
     /// What this says of failing over, and `base` where it says nothing.

@@ -278,6 +278,61 @@ fn an_invalid_backend_is_shown_with_place_and_mend() {
 }
 
 #[test]
+fn a_list_is_no_table() {
+    let lists = [
+        ("health = [\"tcp\"]", "5:10"),
+        ("timeouts = [\"1s\", \"1s\", \"1s\", \"1s\"]", "5:12"),
+        ("backend = [[\"10.0.0.1:80\", 3, true]]", "5:12"),
+    ];
+    for (line, place) in lists {
+        assert_shows(&errors_in_service(line), place, "sequence", "expected a table of keys");
+    }
+    for (line, place) in [("limits = [5, 5, 5, 5]", "2:10"), ("api = [\"/s\", \"\"]", "2:7")] {
+        let shown = read(&format!("interfaces = [\"a\"]\n{line}")).expect_err(line);
+        assert_shows(&shown, place, "sequence", "expected a table of keys");
+    }
+}
+
+#[test]
+fn a_hundred_mistakes_are_shown_and_the_others_counted() {
+    let many = |line: &dyn Fn(usize) -> String| {
+        let lines: Vec<_> = (0..20_000).map(line).collect();
+        errors_in_service(&lines.join("\n"))
+    };
+    let shown = many(&|_| "[[service.backend]]\naddress = \"x:80\"".to_owned());
+    assert_eq!(places(&shown).len(), 100, "{shown}");
+    assert!(shown.ends_with("\n\nand 19900 more mistakes: fix these first"), "{shown}");
+    let shown = many(&|_| "[[service.backend]]\nweight = 1".to_owned());
+    assert!(shown.ends_with("and 19900 more mistakes: fix these first"), "{shown}");
+    let shown = many(&|_| "[[service.backend]]\naddress = \"203.0.113.10:80\"".to_owned());
+    assert!(shown.contains("is the VIP of service web"), "{shown}");
+    let shown = many(&|nth| format!("key{nth} = 1"));
+    assert_eq!(places(&shown).len(), 100, "{shown}");
+    assert!(shown.contains("more mistakes: fix these first"), "{shown}");
+    let shown = many(&|_| "] = ".to_owned());
+    assert_eq!(places(&shown).len(), 100, "{shown}");
+    let shown = errors_in_service(&format!("backend = [ = {}]", "1, ".repeat(20_000)));
+    assert!(places(&shown).len() <= 100, "{shown}");
+}
+
+#[test]
+fn a_line_that_is_too_long_is_not_shown() {
+    let shown = errors_in_service(&format!("scheduler = \"{}\"", "ä".repeat(5_000)));
+    assert_shows(&shown, "5:13", "unknown variant", "expected");
+    assert!(!shown.contains("scheduler = "), "{shown}");
+}
+
+#[test]
+fn control_characters_of_a_file_are_escaped() {
+    let text = "interfaces = [\"a\"]\n\"b\\u001b[2J\\nerror: c\" = 1\nxdp_mode = \"\u{9b}31m\"\n";
+    let source = Source { path: "\x1b]0;x\x07\n.toml".to_owned(), text: text.to_owned() };
+    let shown = parse::parse(source).expect_err("invalid").to_string();
+    assert!(shown.contains("\\u{1b}]0;x\\u{7}\\n.toml:2:1\n"), "{shown}");
+    assert!(shown.contains("unknown key `b\\u{1b}[2J\\nerror: c`"), "{shown}");
+    assert!(!shown.contains('\x1b'), "{shown:?}");
+}
+
+#[test]
 fn services_must_differ_and_be_ipv4_tcp() {
     let cases = [
         ("web", "203.0.113.11:80", "6:8", "two services are named web", "rename one"),

@@ -37,7 +37,11 @@ fn decode(path: &Path, bytes: Vec<u8>) -> Result<String, Diagnostics> {
     let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
     let source = Source { path: path.display().to_string(), text };
     let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
-    Err(Diagnostics::new(&source, &[Diagnostic::error(span, message, "save the file as UTF-8")]))
+    Err(Diagnostics::new(
+        &source,
+        &[Diagnostic::error(span, message, "save the file as UTF-8")],
+        false,
+    ))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -12,12 +12,13 @@ use std::{
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::time::Instant;
 
 use super::{
     clock::{self, Moment, Span},
     service::{Backend, Deadline, Service},
     state::State,
+    worker::Worker,
 };
 use crate::model::Health;
 
@@ -79,7 +80,6 @@ struct Drain {
 }
 
 /// Where it is written.
-#[derive(Debug)]
 pub(super) struct Memory {
     directory: PathBuf,
     /// When there is something to write.
@@ -88,7 +88,11 @@ pub(super) struct Memory {
     begun: u64,
     /// Which of these is the latest that was written.
     written: Arc<Mutex<u64>>,
+    worker: Worker<Writing>,
 }
+
+/// Writes what is known.
+type Writing = Box<dyn FnOnce() + Send>;
 
 impl Remembered {
     #[must_use]
@@ -116,8 +120,10 @@ impl Remembered {
 }
 
 impl Memory {
-    pub(super) fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), due: None, begun: 0, written: Arc::default() }
+    pub(super) fn start(directory: &Path) -> io::Result<Self> {
+        let worker = Worker::start("memory", |write: Writing| write())?;
+        let (directory, written) = (directory.to_owned(), Arc::default());
+        Ok(Self { directory, due: None, begun: 0, written, worker })
     }
 
     /// What the last daemon has written, and the version that was in force. What cannot be read is
@@ -146,7 +152,8 @@ impl Memory {
 
     /// Writes what is known now, beside the loop.
     pub(super) fn write(&mut self, state: &State, version: u64) {
-        spawn_blocking(self.begin(state, version));
+        let writing = self.begin(state, version);
+        self.worker.give(Box::new(writing));
     }
 
     /// Writes what is known at the end.
@@ -240,7 +247,7 @@ mod tests {
     #[test]
     fn what_is_older_never_takes_the_place_of_what_is_newer() {
         let directory = TempDir::new().expect("a directory");
-        let mut memory = Memory::new(directory.path());
+        let mut memory = Memory::start(directory.path()).expect("a thread");
         let older = memory.begin(&state::tests::state_of(&[1]), 1);
         let newer = memory.begin(&state::tests::state_of(&[1, 2]), 2);
         newer();

@@ -1,6 +1,6 @@
 //! The state as clients of the API see it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use lb_common::{
     stats::{Incident, Traffic},
@@ -100,7 +100,7 @@ impl Daemon {
     }
 
     fn view(&self, service: &Service, traffic: &BTreeMap<u32, Traffic>) -> ServiceView {
-        let members = service.members();
+        let members: HashSet<_> = service.members().iter().map(|member| member.id).collect();
         let backends = service.backends.iter().map(|backend| {
             let through = traffic.get(&backend.id).copied().unwrap_or_default();
             BackendView {
@@ -112,7 +112,7 @@ impl Daemon {
                 health: backend.health,
                 since: backend.since,
                 detail: backend.told(),
-                in_ring: members.iter().any(|member| member.id == backend.id),
+                in_ring: members.contains(&backend.id),
                 active_connections: self.dataplane.active(backend.id),
                 connections_total: through.connections,
                 packets_total: through.inbound.packets + through.outbound.packets,
