@@ -2,7 +2,6 @@
 
 mod api;
 #[path = "../end_to_end/bed.rs"]
-#[expect(dead_code, reason = "shared with the end-to-end tests, which use all of it")]
 mod bed;
 mod panics;
 mod state;
