@@ -15,6 +15,7 @@ pub mod allowance;
 pub mod backend;
 pub mod checksum;
 pub mod flow;
+pub mod guard;
 pub mod limits;
 pub mod mix;
 pub mod reason;

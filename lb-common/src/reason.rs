@@ -91,6 +91,8 @@ reasons! {
     NoEgress = "no_egress" => Drop,
     /// It asks for a reset, and this CPU has sent as many as it may for the moment.
     ResetCapped = "reset_capped" => Drop,
+    /// TCP that is the balancer's alone, kept from the host's stack, which would answer by a reset.
+    Guarded = "guarded" => Drop,
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a couple of dozen")]

@@ -5,6 +5,7 @@
 use crate::{
     backend::Backend,
     flow::FlowKey,
+    guard::Guarded,
     service::{Service, ServiceKey},
     snat::Source,
     stats::{Count, Traffic},
@@ -26,4 +27,16 @@ macro_rules! pod {
     };
 }
 
-pod!(Backend, Count, FlowKey, PlainBucket, Service, ServiceKey, Source, Template, Traffic, Volley);
+pod!(
+    Backend,
+    Count,
+    FlowKey,
+    Guarded,
+    PlainBucket,
+    Service,
+    ServiceKey,
+    Source,
+    Template,
+    Traffic,
+    Volley,
+);

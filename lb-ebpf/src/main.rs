@@ -11,6 +11,7 @@ mod addresses;
 mod balance;
 mod egress;
 mod flow;
+mod guard;
 mod load;
 mod outcome;
 mod parse;

@@ -17,3 +17,9 @@ pub(crate) fn lookup(packet: &FlowKey) -> Option<Service> {
     let key = ServiceKey::tcp(mapped(packet.dst()), packet.dst_port());
     SERVICES.get_ptr(&key).map(copied)
 }
+
+/// Whether packets to this address and port are for a service.
+#[inline(always)]
+pub(crate) fn is_served(address: [u8; 4], port: [u8; 2]) -> bool {
+    SERVICES.get_ptr(&ServiceKey::tcp(mapped(address), port)).is_some()
+}

@@ -20,12 +20,15 @@ use crate::plan::{Image, ServiceImage, Wanted};
 pub type Adopted = Image;
 
 impl Dataplane {
-    /// Reads the maps back: empty, unless a former daemon has left them pinned.
-    pub fn adopt(&self) -> Result<Adopted> {
+    /// Reads the maps back: empty, unless a former daemon has left them pinned. The host guard knows
+    /// afterwards what they hold.
+    pub fn adopt(&mut self) -> Result<Adopted> {
         let services = self.adopt_services()?;
         let backends = self.adopt_backends()?;
         let sources = self.adopt_sources(&backends)?;
-        Ok(Image { services, backends, sources })
+        let image = Image { services, backends, sources };
+        self.guard_image(&image)?;
+        Ok(image)
     }
 
     fn adopt_services(&self) -> Result<OrdMap<ServiceKey, ServiceImage>> {
