@@ -12,7 +12,6 @@ pub const PROTO_TCP: u8 = 6;
 
 /// Of the word that has flags and offset.
 const MORE_FRAGMENTS_AND_OFFSET: u16 = 0x3fff;
-const OFFSET: u16 = 0x1fff;
 
 /// Version 4, five 32-bit words: no options.
 pub const IPV4_WITHOUT_OPTIONS: u8 = 0x45;
@@ -92,20 +91,6 @@ impl Ipv4 {
     #[inline(always)]
     pub const fn is_fragment(&self) -> bool {
         u16::from_be_bytes(self.fragment) & MORE_FRAGMENTS_AND_OFFSET != 0
-    }
-
-    /// Whether this piece of a datagram does not begin with the header of the next protocol.
-    #[must_use]
-    #[inline(always)]
-    pub const fn is_later_fragment(&self) -> bool {
-        u16::from_be_bytes(self.fragment) & OFFSET != 0
-    }
-
-    /// Bytes, options included.
-    #[must_use]
-    #[inline(always)]
-    pub const fn header_length(&self) -> u16 {
-        (self.version_ihl & 0x0f) as u16 * 4
     }
 }
 

@@ -37,18 +37,56 @@ static GUARD_BACKENDS: HashMap<
     { BPF_F_NO_PREALLOC as usize },
 > = HashMap::new();
 
-/// The headers that every IPv4 packet has.
-#[repr(C)]
+/// The end of an Ethernet header and an IPv4 header without options, as they lie on the stack: every
+/// field aligned, as the verifier wants it there.
+#[repr(C, align(8))]
 struct Start {
-    ethernet: Ethernet,
-    ip: Ipv4,
+    src_mac_end: u16,
+    ethertype: u16,
+    version_ihl: u8,
+    tos: u8,
+    total_length: u16,
+    identification: u16,
+    fragment: u16,
+    ttl: u8,
+    protocol: u8,
+    checksum: u16,
+    src: u32,
+    dst: u32,
 }
+
+/// Where that is in a frame.
+const START: usize = size_of::<Ethernet>() - 4;
+
+const _: () = assert!(START + size_of::<Start>() == size_of::<Ethernet>() + size_of::<Ipv4>());
 
 /// The ports that a TCP header begins with.
 #[repr(C)]
 struct Ports {
-    src: [u8; 2],
-    dst: [u8; 2],
+    src: u16,
+    dst: u16,
+}
+
+impl Start {
+    #[inline(always)]
+    fn is_tcp_in_ipv4(&self) -> bool {
+        self.ethertype == u16::from_ne_bytes(ETHERTYPE_IPV4)
+            && self.version_ihl >> 4 == 4
+            && self.protocol == PROTO_TCP
+    }
+
+    /// Whether this piece of a datagram does not begin with the TCP header.
+    #[inline(always)]
+    fn is_later_fragment(&self) -> bool {
+        const OFFSET: u16 = 0x1fff;
+        u16::from_be(self.fragment) & OFFSET != 0
+    }
+
+    /// Where the TCP header is in the frame.
+    #[inline(always)]
+    fn tcp(&self) -> usize {
+        size_of::<Ethernet>() + usize::from(self.version_ihl & 0x0f) * 4
+    }
 }
 
 #[classifier]
@@ -67,20 +105,20 @@ fn is_the_balancers(context: &TcContext) -> Option<bool> {
     if raw::is_tagged(context) {
         return None;
     }
-    let Start { ethernet, ip } = context.load(0).ok()?;
-    let is_ipv4 = ethernet.ethertype == ETHERTYPE_IPV4 && ip.version_ihl >> 4 == 4;
-    if !is_ipv4 || ip.protocol != PROTO_TCP || !addresses::may_be_ours(ip.dst) {
+    let start: Start = context.load(START).ok()?;
+    let dst = start.dst.to_ne_bytes();
+    if !start.is_tcp_in_ipv4() || !addresses::may_be_ours(dst) {
         return None;
     }
-    if ip.is_later_fragment() {
-        return Some(of_address(ip.dst)?.is_vip != 0);
+    if start.is_later_fragment() {
+        return Some(of_address(dst)?.is_vip != 0);
     }
-    let offset = size_of::<Ethernet>() + usize::from(ip.header_length());
-    let ports: Ports = context.load(offset).ok()?;
-    if service::is_served(ip.dst, ports.dst) {
+    let ports: Ports = context.load(start.tcp()).ok()?;
+    let (src_port, dst_port) = (ports.src.to_ne_bytes(), ports.dst.to_ne_bytes());
+    if service::is_served(dst, dst_port) {
         return Some(true);
     }
-    let packet = FlowKey::tcp(ip.src, ports.src, ip.dst, ports.dst);
+    let packet = FlowKey::tcp(start.src.to_ne_bytes(), src_port, dst, dst_port);
     Some(is_from_backend(&packet)? && !raw::is_of_own_connection(context, &packet))
 }
 

@@ -3,6 +3,7 @@
 
 pub mod balancer;
 pub mod frame;
+pub mod guarded;
 pub mod object;
 pub mod processes;
 pub mod requests;
