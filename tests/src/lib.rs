@@ -2,6 +2,7 @@
 //! and clients for the whole of it.
 
 pub mod balancer;
+pub mod downloads;
 pub mod frame;
 pub mod guarded;
 pub mod object;
