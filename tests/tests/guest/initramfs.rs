@@ -4,7 +4,7 @@ use std::{
     fs,
     io::Write as _,
     os::unix::fs::PermissionsExt as _,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     process::{Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -94,12 +94,15 @@ impl Initramfs {
 
     /// Where a path of the guest is here; its directory is made.
     fn place(&self, path: &Path) -> PathBuf {
-        // Without the `..` of paths that tests are compiled with.
         let mut place = self.root();
         for part in path.components() {
             match part {
-                std::path::Component::ParentDir => drop(place.pop()),
-                std::path::Component::Normal(name) => place.push(name),
+                Component::Normal(name) => place.push(name),
+                // The guest's kernel looks for what is left again.
+                Component::ParentDir => {
+                    fs::create_dir_all(&place).expect("a directory");
+                    place.pop();
+                }
                 _ => {}
             }
         }

@@ -73,7 +73,11 @@ fn module(line: &str) -> &str {
 
 fn unpack(package: &str, root: &Path) {
     fs::create_dir_all(CACHE).expect("a directory");
-    done(Command::new("apt-get").args(["download", package]).current_dir(CACHE));
+    done(
+        Command::new("apt-get")
+            .args(["-o", "APT::Sandbox::User=root", "--quiet", "download", package])
+            .current_dir(CACHE),
+    );
     let prefix = format!("{package}_");
     let entries = fs::read_dir(CACHE).expect("a directory").map(|entry| entry.expect("one"));
     let archive = entries.map(|entry| entry.path()).find(|path| {
