@@ -30,7 +30,7 @@ impl Initramfs {
         for directory in ["proc", "sys", "dev", "tmp", "run", "root", "etc", "bin", "sbin"] {
             fs::create_dir_all(initramfs.root().join(directory)).expect("a directory");
         }
-        initramfs.add(BUSYBOX.as_ref(), BUSYBOX.as_ref());
+        initramfs.add_program(BUSYBOX.as_ref());
         initramfs.write("init".as_ref(), INIT.as_bytes());
         initramfs.make_executable("init".as_ref());
         for (path, content) in kernel.modules() {

@@ -41,7 +41,7 @@ impl Package {
         Kernel { image, version, root }
     }
 
-    /// The name of the kernel's own package; without apt's lists, of one that is in the cache.
+    /// The name of the kernel's own package.
     fn newest(&self) -> String {
         let depends = output(Command::new("apt-cache").args(["depends", "--important", self.0]));
         let names = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));

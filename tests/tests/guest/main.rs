@@ -56,9 +56,9 @@ fn packets_pass_on_6_12() {
     packets_pass(&DEBIAN_6_12);
 }
 
-/// Without those that keep all CPUs busy, which are about this machine's.
+/// Without those that have CPUs race each other: emulated ones take minutes for it.
 fn packets_pass(package: &Package) {
-    suites::pass(package, "packets", &["--skip", "hammer::"], LONGEST);
+    suites::pass(package, "packets", &["--skip", "hammer::", "--skip", "concurrency::"], LONGEST);
 }
 
 #[test]
