@@ -75,7 +75,7 @@ pub fn complete_while(
 fn download(from: SocketAddr, begun: &AtomicUsize) -> io::Result<usize> {
     let mut stream = TcpStream::connect(from)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut buffer = [0; 1 << 16];
+    let mut buffer = vec![0; 1 << 16];
     let mut bytes = stream.read(&mut buffer)?;
     begun.fetch_add(1, Ordering::Relaxed);
     loop {

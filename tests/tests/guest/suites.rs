@@ -44,11 +44,11 @@ fn built(suite: &str) -> PathBuf {
     assert!(output.status.success(), "{suite} cannot be built");
     let messages = String::from_utf8(output.stdout).expect("text");
     let messages = messages.lines().filter_map(|line| serde_json::from_str(line).ok());
-    let executables = messages.filter_map(|message: serde_json::Value| {
+    let mut executables = messages.filter_map(|message: serde_json::Value| {
         let is_of_it = message["target"]["name"] == suite;
         is_of_it.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
     });
-    executables.last().expect("an executable")
+    executables.next_back().expect("an executable")
 }
 
 fn find(program: &str) -> PathBuf {
