@@ -4,6 +4,8 @@
 //! of the right sequence number, and end a connection that the XDP program knows. Segments come
 //! here when no XDP program is attached for a moment, or when XDP has passed them.
 
+#![expect(clippy::needless_pass_by_value, reason = "the kernel hands the context over")]
+
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, TC_ACT_SHOT, TC_ACT_UNSPEC},
     btf_maps::HashMap,

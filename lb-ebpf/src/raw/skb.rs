@@ -16,6 +16,11 @@ const LISTEN: u32 = 10;
 
 type Tuple = bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1;
 
+/// By its size the kernel tells that the tuple is of IPv4.
+const TUPLE_BYTES: u32 = 12;
+
+const _: () = assert!(size_of::<Tuple>() == TUPLE_BYTES as usize);
+
 /// Whether the frame had a VLAN tag, which the kernel has taken out of it by now.
 #[inline(always)]
 pub(crate) fn is_tagged(context: &TcContext) -> bool {
@@ -42,8 +47,8 @@ pub(crate) fn is_of_own_connection(context: &TcContext, packet: &FlowKey) -> boo
         bpf_skc_lookup_tcp(
             context.as_ptr(),
             &raw mut tuple,
-            size_of::<Tuple>() as u32,
-            BPF_F_CURRENT_NETNS as u64,
+            TUPLE_BYTES,
+            i64::from(BPF_F_CURRENT_NETNS).cast_unsigned(),
             0,
         )
     };

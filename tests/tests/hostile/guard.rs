@@ -105,7 +105,9 @@ fn the_hosts_own_tcp_is_untouched_with_and_without_the_program() {
     let Site { balancer, bed } = site(&[]);
     let own: SocketAddr = ([10, 0, 0, 1], 22).into();
     let vip_too: SocketAddr = (bed.vip(), 22).into();
-    [own, vip_too].into_iter().for_each(|address| greet(&bed, address));
+    for address in [own, vip_too] {
+        greet(&bed, address);
+    }
     let look = || {
         let client = &bed.clients()[0];
         assert_eq!(greeting(client, vip_too), "SSH-2.0-host\r\n");
@@ -222,11 +224,15 @@ fn guarded(balancer: &Balancer) -> u64 {
 fn take_program_off(bed: &Bed) {
     let links = pins(bed, "link_");
     assert_eq!(links.len(), bed.interfaces().len());
-    links.iter().for_each(|pin| fs::remove_file(pin).expect("unpinned"));
+    for pin in links {
+        fs::remove_file(pin).expect("unpinned");
+    }
 }
 
 fn take_guard_off(bed: &Bed) {
-    pins(bed, "guard_").iter().for_each(|pin| fs::remove_file(pin).expect("unpinned"));
+    for pin in pins(bed, "guard_") {
+        fs::remove_file(pin).expect("unpinned");
+    }
     for interface in bed.interfaces() {
         // There is none where the guard has a link.
         let _ = attempt(bed.balancer(), "tc", &["qdisc", "del", "dev", interface, "clsact"]);
