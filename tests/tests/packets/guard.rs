@@ -16,7 +16,7 @@ use crate::bed::{FIRST_PORT, PORTS, SOURCE, VIP, backend, client};
 const LAST_PORT: u16 = FIRST_PORT + PORTS - 1;
 
 /// Twice what it needs now.
-const VERIFIER_BUDGET: u32 = 4_000;
+const VERIFIER_BUDGET: u32 = 500;
 
 fn guard() -> Guard {
     let mut guard = Guard::load();
