@@ -5,6 +5,7 @@ mod attach;
 mod counters;
 mod detach;
 mod flows;
+mod guard;
 mod load;
 mod mapped;
 mod messages;
@@ -30,11 +31,12 @@ pub use self::{
     counters::{Incidents, Verdicts},
     detach::detach,
     flows::{Census, Expiry, FLOWS, FlowTable, Plan, States, Sweeper, megabytes, now},
+    guard::Present,
     mapped::Active,
     pins::{exists, is_attached, refuse_other_layouts},
     sizes::map_bytes,
 };
-use self::{load::PROGRAM, mapped::Rings, pins::Pins};
+use self::{guard::Index, load::PROGRAM, mapped::Rings, pins::Pins};
 use crate::{config::Limits, plan::Op};
 
 const ADDRESSES: &str = "ADDRESSES";
@@ -53,6 +55,7 @@ pub struct Dataplane {
     flows: Arc<FlowTable>,
     rings: Rings,
     active: Active,
+    guarded: Index,
 }
 
 impl Dataplane {
@@ -62,7 +65,8 @@ impl Dataplane {
         let pins = Pins::open(bpffs)?;
         let (ebpf, flows) = load::load(&pins, limits)?;
         let (rings, active) = (Rings::open(&ebpf)?, Active::open(&ebpf)?);
-        Ok(Self { ebpf, pins, flows: Arc::new(flows), rings, active })
+        let guarded = Index::default();
+        Ok(Self { ebpf, pins, flows: Arc::new(flows), rings, active, guarded })
     }
 
     #[must_use]
@@ -98,11 +102,14 @@ impl Dataplane {
         attach::attach(self.program()?, ifindex, mode, &pin)
     }
 
-    /// Takes the program off every interface that is not one of these.
+    /// Takes the program off every interface that is not one of these, and then the host guard.
     pub fn detach_others(&mut self, kept: &[u32]) -> Result<()> {
-        let mut links = self.pins.links()?;
-        links.retain(|ifindex| !kept.contains(ifindex));
-        links.into_iter().try_for_each(|ifindex| self.detach_one(ifindex))
+        let others = |mut found: Vec<u32>| {
+            found.retain(|ifindex| !kept.contains(ifindex));
+            found.into_iter()
+        };
+        others(self.pins.links()?).try_for_each(|ifindex| self.detach_one(ifindex))?;
+        others(self.pins.guards()?).try_for_each(|ifindex| guard::remove(&self.pins, ifindex))
     }
 
     /// Takes the program off an interface that it is on.
@@ -127,6 +134,7 @@ impl Dataplane {
     }
 
     fn apply_one(&mut self, op: &Op) -> Result<()> {
+        self.guard_op(op)?;
         match op {
             Op::SetSource { place, source } => {
                 self.expect_packets_for(source.address)?;
