@@ -29,6 +29,7 @@ impl Dataplane {
         };
         let adopted = judged(&found, limits, |ring| self.rings.read(ring));
         self.guard_image(&adopted.image)?;
+        self.origins_of_image(&adopted.image)?;
         Ok(adopted)
     }
 

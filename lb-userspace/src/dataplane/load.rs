@@ -12,8 +12,9 @@ use aya_obj::Object;
 use lb_common::{allowance::each_window, table::table_bytes};
 
 use super::{
+    client_hops,
     flows::{FLOWS, FlowTable, Plan, megabytes},
-    guard,
+    guard, origins,
     pins::{Pins, Shape},
     sizes::sizes,
 };
@@ -36,7 +37,8 @@ pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
         "this kernel has no BTF ({BTF} is missing): it must be built with CONFIG_DEBUG_INFO_BTF=y"
     );
     let plan = Plan::new(limits.flows)?;
-    let others = guard::sizes(limits).into_iter().chain([(FLOWS, plan.max_entries())]);
+    let others = [(FLOWS, plan.max_entries()), origins::size(limits)];
+    let others = guard::sizes(limits).into_iter().chain(others);
     let sizes: HashMap<_, _> = sizes(limits).chain(others).collect();
     let shapes = shapes(&sizes)?;
     for (name, shape) in &shapes {
@@ -59,6 +61,11 @@ pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
     let program: &mut Xdp =
         ebpf.program_mut(PROGRAM).context("the object has no program")?.try_into()?;
     program.load().context("the kernel refuses the XDP program")?;
+    let program: &mut Xdp = ebpf
+        .program_mut(client_hops::PROGRAM)
+        .context("the object has no program for hops")?
+        .try_into()?;
+    program.load().context("the kernel refuses the program for hops")?;
     let program: &mut SchedClassifier =
         ebpf.program_mut(guard::PROGRAM).context("the object has no host guard")?.try_into()?;
     program.load().context("the kernel refuses the host guard")?;

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod attach;
+mod client_hops;
 mod counters;
 mod detach;
 mod flows;
@@ -9,6 +10,7 @@ mod guard;
 mod load;
 mod mapped;
 mod messages;
+mod origins;
 mod pins;
 mod sizes;
 
@@ -30,13 +32,13 @@ use lb_common::{
 pub use self::{
     counters::{Incidents, Verdicts},
     detach::detach,
-    flows::{Census, Expiry, FLOWS, FlowTable, Plan, States, Sweeper, megabytes, now},
+    flows::{Census, Expiry, FLOWS, FlowTable, Move, Plan, States, Sweeper, megabytes, now},
     guard::Present,
     mapped::Active,
     pins::{exists, is_attached, refuse_other_layouts},
     sizes::map_bytes,
 };
-use self::{guard::Index, load::PROGRAM, mapped::Rings, pins::Pins};
+use self::{guard::Index, load::PROGRAM, mapped::Rings, origins::Origins, pins::Pins};
 use crate::{config::Limits, plan::Op};
 
 const ADDRESSES: &str = "ADDRESSES";
@@ -56,6 +58,7 @@ pub struct Dataplane {
     rings: Rings,
     active: Active,
     guarded: Index,
+    origins: Origins,
 }
 
 impl Dataplane {
@@ -65,8 +68,8 @@ impl Dataplane {
         let pins = Pins::open(bpffs)?;
         let (ebpf, flows) = load::load(&pins, limits)?;
         let (rings, active) = (Rings::open(&ebpf)?, Active::open(&ebpf)?);
-        let guarded = Index::default();
-        Ok(Self { ebpf, pins, flows: Arc::new(flows), rings, active, guarded })
+        let (guarded, origins) = Default::default();
+        Ok(Self { ebpf, pins, flows: Arc::new(flows), rings, active, guarded, origins })
     }
 
     #[must_use]
@@ -135,6 +138,7 @@ impl Dataplane {
 
     fn apply_one(&mut self, op: &Op) -> Result<()> {
         self.guard_op(op)?;
+        self.origins_op(op)?;
         match op {
             Op::SetSource { place, source } => {
                 self.expect_packets_for(source.address)?;
