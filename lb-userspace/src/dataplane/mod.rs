@@ -14,12 +14,12 @@ mod origins;
 mod pins;
 mod sizes;
 
-use std::{path::Path, sync::Arc};
+use std::{io::ErrorKind, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, Map, xdp::DevMapHash},
+    maps::{Array, HashMap, Map, MapError, xdp::DevMapHash},
     programs::{Xdp, XdpMode},
 };
 use lb_common::{
@@ -191,5 +191,16 @@ impl Dataplane {
 
     fn map_mut(&mut self, name: &str) -> Result<&mut Map> {
         self.ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))
+    }
+}
+
+/// Removes from a map what may have been gone before.
+fn gone(removed: Result<(), MapError>) -> Result<(), MapError> {
+    match removed {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == ErrorKind::NotFound => {
+            Ok(())
+        }
+        other => other,
     }
 }

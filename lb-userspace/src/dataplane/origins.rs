@@ -18,7 +18,7 @@ use lb_common::{
     unmapped,
 };
 
-use super::Dataplane;
+use super::{Dataplane, gone};
 use crate::{
     config::Limits,
     plan::{Image, Op},
@@ -150,10 +150,7 @@ impl Dataplane {
         let key = u32::from_ne_bytes(address);
         let told = || format!("cannot write where {} may come from", Ipv4Addr::from(address));
         let Some(ifindex) = self.origins.of(address) else {
-            return match self.origin_map()?.remove(&key) {
-                Ok(()) | Err(maps::MapError::KeyNotFound) => Ok(()),
-                Err(error) => Err(error).with_context(told),
-            };
+            return gone(self.origin_map()?.remove(&key)).with_context(told);
         };
         self.origin_map()?.insert(key, ifindex, 0).with_context(told)?;
         let (word, bit) = addresses::bit_of(address);

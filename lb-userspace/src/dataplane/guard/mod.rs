@@ -7,16 +7,13 @@ mod tcx;
 use std::{collections::BTreeSet, env};
 
 use anyhow::{Context as _, Result};
-use aya::{
-    maps::{HashMap, MapError},
-    programs::SchedClassifier,
-};
+use aya::{maps::HashMap, programs::SchedClassifier};
 use lb_common::{guard::Guarded, limits, service::ServiceKey, snat::Source};
 use nix::net::if_::if_indextoname;
 
 use self::index::Change;
 pub(super) use self::index::Index;
-use super::{Dataplane, pins::Pins};
+use super::{Dataplane, gone, pins::Pins};
 use crate::{
     config::Limits,
     control::GuardHook,
@@ -145,14 +142,6 @@ impl Dataplane {
     fn guard_program(&mut self) -> Result<&mut SchedClassifier> {
         let program = self.ebpf.program_mut(PROGRAM).context("the object has no host guard")?;
         Ok(program.try_into()?)
-    }
-}
-
-/// What is removed may have been gone before.
-fn gone(removed: Result<(), MapError>) -> Result<(), MapError> {
-    match removed {
-        Err(MapError::KeyNotFound) => Ok(()),
-        other => other,
     }
 }
 
