@@ -133,6 +133,11 @@ impl Object {
         self.get("REFUSALS", id)
     }
 
+    /// Has a backend have refused nobody, as the daemon does after a check.
+    pub fn forgive(&mut self, id: u32) {
+        self.set("REFUSALS", id, &0_u32);
+    }
+
     /// Has handshakes that a backend refuses be its client's business.
     pub fn pass_refusals(&mut self, vip: SocketAddrV4) {
         let key = ServiceKey::tcp(mapped(vip.ip().octets()), vip.port().to_be_bytes());
