@@ -127,9 +127,9 @@ fn a_flood_of_handshakes_keeps_nobody_out() {
         let living = connect(&mut object, 40_000);
         for nth in 0..FLOOD {
             let syn = Segment::new(spoofed(nth), VIP, Flags::SYN);
-            object.run_uncounted(&syn.frame());
+            let _ = object.run_uncounted(&syn.frame());
             if let Some(flags) = follower {
-                object.run_uncounted(&Segment { flags, acknowledgement: 7, ..syn }.frame());
+                let _ = object.run_uncounted(&Segment { flags, acknowledgement: 7, ..syn }.frame());
             }
         }
         let evicted = object.incidents(Incident::EvictedHalfOpen);

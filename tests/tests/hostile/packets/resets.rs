@@ -23,7 +23,7 @@ fn one_network_does_not_spend_the_others_resets() {
     let mut object = configured(Object::with_resets(1_000, EACH), PORTS);
     for round in 0..8_000_u32 {
         let host = u8::try_from(round % 256).expect("a byte");
-        object.run_uncounted(&stray([198, 51, 100, host]));
+        let _ = object.run_uncounted(&stray([198, 51, 100, host]));
         if round % 1_000 == 999 {
             let run = object.run(&stray([192, 0, u8::try_from(round / 1_000).expect("few"), 7]));
             assert_eq!(run.reason, Reason::ResetUnknownFlow);
