@@ -154,3 +154,31 @@ fn a_flood_of_impossible_segments_leaves_no_entry() {
     }
     assert!(object.flows().is_empty());
 }
+
+/// As many SYNs as there are source ports come in a slow client's round trip, less a tenth.
+#[test]
+#[ignore = "needs root"]
+fn a_handshake_outlasts_as_many_syns_as_there_are_ports() {
+    const PORTS: u16 = 300;
+    const BACKENDS: u32 = 3;
+    let mut object = balancer_with(4_000, PORTS);
+    let in_a_round_trip = BACKENDS * u32::from(PORTS) * 9 / 10;
+    let mut nth = 0;
+    let mut flood = |object: &Object| {
+        for _ in 0..in_a_round_trip {
+            nth += 1;
+            let _ = object.run_uncounted(&Segment::new(spoofed(nth), VIP, Flags::SYN).frame());
+        }
+    };
+    flood(&object);
+    flood(&object);
+    for port in 40_000..40_020 {
+        let opened = forward(&mut object, &syn(port));
+        reply(&mut object, &opened.answer(Flags::SYN_ACK));
+        flood(&object);
+        forward(&mut object, &Segment::new(client(port), VIP, Flags::ACK));
+        assert_eq!(object.state(&key_of(port)), Some(State::Answered), "{port}");
+        reply(&mut object, &opened.answer(Flags::ACK).with_payload(b"welcome"));
+    }
+    assert_eq!(object.incidents(Incident::EvictedAnswered), 0);
+}
