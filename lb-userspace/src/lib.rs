@@ -1,5 +1,6 @@
 //! The control plane of xdplb.
 
+mod accounts;
 pub mod api;
 pub mod arena;
 pub mod bed;
@@ -16,7 +17,9 @@ pub mod model;
 pub mod neighbours;
 mod netlink;
 pub mod plan;
+mod private;
 pub mod ring;
+mod secrets;
 mod sys;
 
 /// Where the daemon listens if nothing else is said.

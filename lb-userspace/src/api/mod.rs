@@ -1,6 +1,5 @@
 //! The API: JSON over HTTP on a unix socket.
 
-mod accounts;
 mod client;
 mod connections;
 mod described;
@@ -30,12 +29,13 @@ pub use self::{
     problem::Problem,
     routes::NewBackend,
 };
-use crate::control::Handle;
+use crate::{accounts, control::Handle};
 
 /// Read and write for root and the socket's group.
 const PERMISSIONS: u32 = 0o660;
 
-const GROUP: &str = "xdplb";
+/// Members may use the socket.
+pub(crate) const GROUP: &str = "xdplb";
 
 /// A socket to be served.
 #[derive(Debug)]

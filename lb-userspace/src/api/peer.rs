@@ -5,7 +5,7 @@ use std::fmt;
 use axum::{extract::connect_info::Connected, serve::IncomingStream};
 use tokio::net::{UnixListener, unix::UCred};
 
-use super::accounts;
+use crate::{accounts, control::Caller};
 
 /// The process that asks, as the kernel names it.
 #[derive(Clone, Debug)]
@@ -14,6 +14,13 @@ pub(super) struct Peer(Option<UCred>);
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
         Self(stream.io().peer_cred().ok())
+    }
+}
+
+impl Peer {
+    pub(super) fn caller(&self) -> Caller {
+        let is_root = self.0.is_some_and(|credentials| credentials.uid() == 0);
+        Caller { name: self.to_string(), is_root }
     }
 }
 

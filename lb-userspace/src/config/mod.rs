@@ -3,6 +3,7 @@
 mod diagnostics;
 mod located;
 mod parse;
+mod privileged;
 pub mod reference;
 mod reset;
 mod schema;
@@ -11,6 +12,7 @@ mod validate;
 
 use std::{
     fs,
+    io::{self, Read as _},
     net::IpAddr,
     ops::{Range, RangeInclusive},
     path::{Path, PathBuf},
@@ -20,13 +22,18 @@ use anyhow::{Result, ensure};
 use lb_common::limits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
 use self::diagnostics::Diagnostic;
-pub use self::diagnostics::Diagnostics;
+pub use self::{
+    diagnostics::Diagnostics,
+    privileged::{Allowed, Refused},
+};
 use crate::{
     control::Keys,
     desired::{self, Step},
     model::{Policy, Service},
+    secrets::HIDDEN,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,6 +49,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     pub api: Api,
     pub limits: Limits,
+    pub checks: Checks,
     /// What services get that say nothing of it.
     pub defaults: Policy,
     /// In configured order.
@@ -74,6 +82,15 @@ pub struct Api {
     pub socket: PathBuf,
 }
 
+/// What health checks may do on this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Checks {
+    /// Whom programs run as.
+    pub user: String,
+    /// Where files must lie that others than root name.
+    pub tls_directories: Vec<PathBuf>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// Connections that the flow table has room for.
@@ -83,6 +100,12 @@ pub struct Limits {
     pub backends: u32,
     /// Resets that each CPU sends a second, at most.
     pub resets: u32,
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self { user: "nobody".to_owned(), tls_directories: vec!["/etc/xdplb/tls".into()] }
+    }
 }
 
 impl Default for Limits {
@@ -103,12 +126,16 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostics>,
     /// Tells this text from others.
     pub digest: String,
+    /// Whether it was read from a file that nobody but root can write.
+    pub is_roots: bool,
+    /// Whether it is a text that somebody has sent, and no file of this host.
+    is_sent: bool,
     source: Source,
     spans: Spans,
 }
 
 /// What only the live system can find wrong with a file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault(Diagnostic);
 
 /// A file's text.
@@ -124,12 +151,28 @@ struct Spans {
     interfaces: Vec<Range<usize>>,
     /// By service, then by backend.
     backends: Vec<Vec<Range<usize>>>,
+    /// Keys of the default check, and of each service's.
+    default_check: Keyed,
+    checks: Vec<Keyed>,
 }
+
+/// Where keys stand.
+type Keyed = Vec<(&'static str, Range<usize>)>;
 
 /// Reads a configuration file. The error of an invalid one shows all that is wrong with it.
 pub fn load(path: &Path) -> Result<Loaded> {
-    let text = fs::read_to_string(path).map_err(|error| Diagnostics::unreadable(path, &error))?;
-    read(path.display().to_string(), text)
+    let (text, is_roots) =
+        read_owned(path).map_err(|error| Diagnostics::unreadable(path, &error))?;
+    Ok(Loaded { is_roots, is_sent: false, ..read(path.display().to_string(), text)? })
+}
+
+/// A file's text, and whether nobody but root could have written it.
+fn read_owned(path: &Path) -> io::Result<(String, bool)> {
+    let mut file = fs::File::open(path)?;
+    let is_roots = privileged::is_only_roots(&file.metadata()?);
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    Ok((text, is_roots))
 }
 
 /// Reads the text of a configuration file. As [`load`].
@@ -155,9 +198,18 @@ pub fn changed_service(service: &Service, keys: &Keys, defaults: &Policy) -> Res
         "a service keeps its name: add one of another name, and remove this one"
     );
     let (mut keys, policy) = reset::nulls(keys, &service.policy, defaults)?;
+    keep_hidden(&mut keys, &policy);
     keys.entry("vip").or_insert_with(|| service.vip.to_string().into());
     let changed = parse::service(&service.name, &keys, &policy)?;
     Ok(Service { backends: service.backends.clone(), ..changed })
+}
+
+/// What was shown hidden, and comes back so, stays as it is.
+fn keep_hidden(keys: &mut Keys, policy: &Policy) {
+    let Some(Value::Object(health)) = keys.get_mut("health") else { return };
+    if policy.health.request.send.is_some() && health.get("send").is_some_and(|v| v == HIDDEN) {
+        health.remove("send");
+    }
 }
 
 impl Config {
@@ -179,6 +231,7 @@ impl Config {
             ("bpffs", self.bpffs == new.bpffs, RESTART),
             ("state_dir", self.state_dir == new.state_dir, RESTART),
             ("api.socket", self.api == new.api, RESTART),
+            ("checks.user", self.checks.user == new.checks.user, RESTART),
             ("limits.resets", old_limits.resets == new_limits.resets, RESTART),
             ("limits.flows", old_limits.flows == new_limits.flows, DETACH),
             ("limits.services", old_limits.services == new_limits.services, DETACH),

@@ -29,7 +29,7 @@ pub(super) fn parse(source: Source) -> Result<Loaded> {
     let warnings =
         warnings.into_iter().map(|warning| Diagnostics::new(&source, &[warning])).collect();
     let digest = digest(&source.text);
-    Ok(Loaded { config, warnings, digest, source, spans })
+    Ok(Loaded { config, warnings, digest, is_roots: false, is_sent: true, source, spans })
 }
 
 pub(super) fn digest(text: &str) -> String {
@@ -82,6 +82,7 @@ fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
         snat_ports: validate::snat_ports(file.snat_ports.as_ref(), findings),
         snat_addresses: validate::snat_addresses(&file.snat_addresses, findings),
         limits: validate::limits(&file.limits, findings),
+        checks: validate::checks(&file.checks, findings),
         services: validate::services(&defaults, &file.service, findings),
         defaults,
         state_dir: validate::path(file.state_dir.as_ref(), DEFAULT_STATE_DIR, findings),
@@ -91,6 +92,7 @@ fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
 
 fn spans(file: &Located<File>) -> Spans {
     let file = file.get_ref();
+    let services = file.service.iter();
     let backends = |service: &schema::Service| {
         service
             .backend
@@ -106,5 +108,7 @@ fn spans(file: &Located<File>) -> Spans {
             .map(|name| name.span())
             .collect(),
         backends: file.service.iter().map(|service| backends(service.get_ref())).collect(),
+        default_check: validate::keys_of(&file.defaults.health),
+        checks: services.map(|service| validate::keys_of(&service.get_ref().health)).collect(),
     }
 }

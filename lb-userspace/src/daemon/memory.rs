@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{task::spawn_blocking, time::Instant};
 
 use super::state::State;
-use crate::model::Health;
+use crate::{model::Health, private};
 
 const NAME: &str = "backends.json";
 const NEW: &str = "backends.json.new";
@@ -149,7 +149,7 @@ fn write(state: &State, directory: &Path) -> Result<()> {
     }
     let new = directory.join(NEW);
     let cannot = || format!("cannot write {}", new.display());
-    fs::write(&new, serde_json::to_vec(&memories)?).with_context(cannot)?;
+    private::write(&new, &serde_json::to_vec(&memories)?).with_context(cannot)?;
     fs::rename(&new, directory.join(NAME)).with_context(cannot)
 }
 

@@ -37,8 +37,8 @@ use self::{
 use crate::{
     api,
     arena::Arena,
-    config::{self, Config, Loaded},
-    control::{self, Request},
+    config::{self, Allowed, Checks, Config, Loaded},
+    control::{self, Caller, Request},
     dataplane::{self, Census, Dataplane, Expiry},
     desired::{Author, Desired, Document, Step},
     health::{Checker, HealthEvent},
@@ -109,7 +109,7 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
         interrupt: signal(SignalKind::interrupt())?,
     };
     let listener = api::listen(&loaded.config.api.socket).await?;
-    let checker = Checker::new(health_events);
+    let checker = Checker::new(health_events, &loaded.config.checks.user);
     let neighbours = Neighbours::start(network_events)?;
     let mut daemon = Daemon::start(loaded, file, checker, neighbours, walks).await?;
     let (stopping, stopped) = watch::channel(());
@@ -133,6 +133,12 @@ impl Daemon {
         neighbours: Neighbours,
         walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
+        if loaded.is_roots {
+            loaded.check_files()?;
+        } else {
+            let checks = Checks::default();
+            loaded.refuse_foreign(&checks, &Allowed::below(&checks.tls_directories))?;
+        }
         dataplane::refuse_other_layouts(&loaded.config.bpffs)?;
         let found = fit(&loaded, &[], &neighbours::local_addresses().await?).await?;
         let bpffs = loaded.config.bpffs.clone();
@@ -271,7 +277,10 @@ impl Daemon {
         let path = self.file.clone();
         let loaded = config::load(&path);
         let taken = match loaded {
-            Ok(loaded) => self.take_on(loaded, "SIGHUP".to_owned()).await,
+            Ok(loaded) => {
+                let is_roots = loaded.is_roots;
+                self.take_on(loaded, &Caller { name: "SIGHUP".to_owned(), is_root: is_roots }).await
+            }
             Err(error) => Err(error),
         };
         match taken {
@@ -289,8 +298,9 @@ impl Daemon {
     }
 
     /// Makes the services those of a file, and the settings. Orders that backends have stay.
-    async fn take_on(&mut self, loaded: Loaded, by: String) -> Result<Vec<Step>> {
+    async fn take_on(&mut self, loaded: Loaded, by: &Caller) -> Result<Vec<Step>> {
         self.is_untidy = true;
+        self.trust(&loaded, by)?;
         for warning in &loaded.warnings {
             log::warn!("{warning}");
         }
@@ -299,7 +309,8 @@ impl Daemon {
         let mode = loaded.config.xdp_mode;
         // Before the services, which nobody is to see come and go again.
         let attached = interfaces::attach(&mut self.dataplane, found, mode).await;
-        let taken = attached.and_then(|interfaces| Ok((interfaces, self.take_over(&loaded, by)?)));
+        let taken = attached
+            .and_then(|interfaces| Ok((interfaces, self.take_over(&loaded, by.name.clone())?)));
         let (interfaces, steps) = match taken {
             Ok(taken) => taken,
             Err(error) => {
@@ -314,6 +325,15 @@ impl Daemon {
         self.neighbours.tell_again();
         self.config = loaded.config;
         Ok(steps)
+    }
+
+    /// Refuses files of checks that cannot be used, and what others than root must not say.
+    fn trust(&self, loaded: &Loaded, by: &Caller) -> Result<()> {
+        if by.is_root {
+            return loaded.check_files();
+        }
+        let allowed = Allowed::by(&self.config, self.document());
+        loaded.refuse_foreign(&self.config.checks, &allowed)
     }
 
     async fn fit(&self, loaded: &Loaded) -> Result<Vec<Interface>> {

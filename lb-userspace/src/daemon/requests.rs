@@ -4,10 +4,11 @@ use std::net::SocketAddr;
 
 use super::{Daemon, network, service::Backend};
 use crate::{
-    config,
+    config::{self, Allowed, Refused},
     connections::Listing,
-    control::{Change, Plan, Proposal, Refusal, Request, ServiceView, VersionView},
+    control::{Caller, Change, Plan, Proposal, Refusal, Request, ServiceView, VersionView},
     desired::{Author, Document, Step, edited, named, steps},
+    health::{Fault, Prober},
     model::Admin,
 };
 
@@ -21,17 +22,17 @@ impl Daemon {
             Request::Connections(service, reply) => {
                 drop(reply.send(self.connections(service.as_deref())));
             }
-            Request::Change(change, by, reply) => drop(reply.send(self.change(&change, by))),
-            Request::Plan(proposal, reply) => {
+            Request::Change(change, by, reply) => drop(reply.send(self.change(&change, &by))),
+            Request::Plan(proposal, by, reply) => {
                 self.is_untidy = true;
-                drop(reply.send(self.plan(proposal).await));
+                drop(reply.send(self.plan(proposal, &by).await));
             }
             Request::Apply(proposal, by, reply) => {
-                drop(reply.send(self.apply(proposal, by).await));
+                drop(reply.send(self.apply(proposal, &by).await));
             }
             Request::History(reply) => drop(reply.send(Ok(self.history()))),
             Request::Version(number, reply) => drop(reply.send(self.version(number))),
-            Request::Rollback(to, by, reply) => drop(reply.send(self.rollback(to, by))),
+            Request::Rollback(to, by, reply) => drop(reply.send(self.rollback(to, &by))),
         }
     }
 
@@ -44,10 +45,12 @@ impl Daemon {
 
     /// Carries a change out whole, or not at all. Returns the service as it is then, if it still
     /// is.
-    fn change(&mut self, change: &Change, by: String) -> Result<Option<ServiceView>, Refusal> {
+    fn change(&mut self, change: &Change, by: &Caller) -> Result<Option<ServiceView>, Refusal> {
         let document = edited(self.document(), change, &self.config.defaults)?;
         self.refuse_local(&document)?;
-        let author = Author { by, what: change.to_string(), file: None };
+        self.refuse_foreign(&document, by)?;
+        self.refuse_files(&document, by)?;
+        let author = Author { by: by.name.clone(), what: change.to_string(), file: None };
         self.adopt(document, author).map_err(failed)?;
         if let Change::SetBackend { service, address, settings } = change
             && settings.admin == Some(Admin::Enabled)
@@ -82,9 +85,42 @@ impl Daemon {
         Ok(())
     }
 
+    /// Programs and files that a document brings, and that its author may not name.
+    fn refuse_foreign(&self, document: &Document, by: &Caller) -> Result<(), Refusal> {
+        if by.is_root {
+            return Ok(());
+        }
+        let before = self.document();
+        let allowed = Allowed::by(&self.config, before);
+        for service in &document.since(before).set {
+            if let Some(Refused { key, message }) = allowed.refused(&service.policy.health) {
+                let name = &service.name;
+                return Err(Refusal::Invalid(format!("{name}: `health.{key}`: {message}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Files that new checks of root's name, and that are of no use. Nobody else is told: the state of
+    /// the backend says so later.
+    fn refuse_files(&self, document: &Document, by: &Caller) -> Result<(), Refusal> {
+        let before = self.document();
+        for service in document.since(before).set.iter().filter(|_| by.is_root) {
+            let (name, check) = (&service.name, &service.policy.health);
+            if before.service(name).is_some_and(|known| known.policy.health == *check) {
+                continue;
+            }
+            if let Err(Fault { key, message, .. }) = Prober::verify_files(check) {
+                return Err(Refusal::Invalid(format!("{name}: `health.{key}`: {message}")));
+            }
+        }
+        Ok(())
+    }
+
     /// What a file would change.
-    async fn plan(&self, proposal: Proposal) -> Result<Plan, Refusal> {
+    async fn plan(&self, proposal: Proposal, by: &Caller) -> Result<Plan, Refusal> {
         let loaded = config::read(proposal.path, proposal.text).map_err(invalid)?;
+        self.trust(&loaded, by).map_err(invalid)?;
         let mut all = self.config.steps_to(&loaded.config);
         all.extend(steps(self.document(), &self.read_from(&loaded)));
         let fit = self.fit(&loaded).await;
@@ -96,7 +132,7 @@ impl Daemon {
         })
     }
 
-    async fn apply(&mut self, proposal: Proposal, by: String) -> Result<Plan, Refusal> {
+    async fn apply(&mut self, proposal: Proposal, by: &Caller) -> Result<Plan, Refusal> {
         let loaded = config::read(proposal.path, proposal.text).map_err(invalid)?;
         let mut all = self.config.steps_to(&loaded.config);
         all.extend(self.take_on(loaded, by).await.map_err(invalid)?);
@@ -126,7 +162,7 @@ impl Daemon {
     }
 
     /// Makes the services those of a former version: of the last one, if none is named.
-    fn rollback(&mut self, to: Option<u64>, by: String) -> Result<Plan, Refusal> {
+    fn rollback(&mut self, to: Option<u64>, by: &Caller) -> Result<Plan, Refusal> {
         let former = match to {
             Some(number) => self.desired.version(number).ok_or_else(|| no_version(number))?,
             None => self.desired.former().ok_or_else(|| {
@@ -134,9 +170,11 @@ impl Daemon {
             })?,
         };
         let what = format!("rolled back to version {}", former.number);
-        let author = Author { by, what, file: None };
+        let author = Author { by: by.name.clone(), what, file: None };
+        let document = former.document.clone();
+        self.refuse_foreign(&document, by)?;
         self.is_untidy = true;
-        let steps = self.adopt(former.document.clone(), author).map_err(failed)?;
+        let steps = self.adopt(document, author).map_err(failed)?;
         Ok(self.done(steps))
     }
 

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::Service;
+use crate::{model::Service, private};
 
 const NAME: &str = "journal";
 const NEW: &str = "journal.new";
@@ -53,12 +53,11 @@ impl Journal {
     /// Opens the journal of a directory, which nobody else may have open, and reads it.
     pub(super) fn open(directory: &Path) -> Result<(Self, Vec<Entry>)> {
         let cannot = |what: &str| format!("cannot {what} in {}", directory.display());
-        fs::create_dir_all(directory).with_context(|| {
-            format!("cannot make {}: set `state_dir` to another directory", directory.display())
-        })?;
+        private::directory(directory)
+            .context("set `state_dir` to a directory of the daemon's own")?;
         let lock = lock(directory)?;
         let path = directory.join(NAME);
-        let mut file = File::options()
+        let mut file = private::options()
             .read(true)
             .write(true)
             .create(true)
@@ -101,7 +100,7 @@ impl Journal {
     pub(super) fn rewrite(&mut self, entries: &[Entry]) -> Result<()> {
         let new = self.path.with_file_name(NEW);
         let cannot = || format!("cannot write {}", new.display());
-        let mut file = File::create(&new).with_context(cannot)?;
+        let mut file = private::create(&new).with_context(cannot)?;
         let mut length = 0;
         for entry in entries {
             let line = line(entry)?;

@@ -12,6 +12,7 @@ use crate::{
     },
     health::{Fault, Prober},
     model::{CheckRequest, HealthCheck, Probe},
+    secrets::HIDDEN,
 };
 
 /// What this says of checks, and `base` where it says nothing. `owner` is where the name of the
@@ -46,6 +47,10 @@ pub(super) fn health(
         request: request(health, former.unwrap_or(&CheckRequest::default())),
     };
     check_order(health, &check, findings);
+    if let Some(send) = health.send.as_ref().filter(|send| send.get_ref() == HIDDEN) {
+        let message = format!("`send`: {HIDDEN} stands for a value that is not shown");
+        findings.push(Diagnostic::error(send.span(), message, "give the value itself"));
+    }
     for (key, probes, span) in useless(health, probe) {
         let message = format!("a check of type {} has no use for `{key}`", word(&probe));
         let mend = format!("remove it, or give a `type` that has one: {}", words(probes));
@@ -166,6 +171,11 @@ fn spans(health: &schema::Health) -> Vec<Key> {
         of("command", &[Probe::Exec], health.command.as_ref()),
     ];
     keys.into_iter().flatten().collect()
+}
+
+/// Where the keys stand that are given.
+pub(in crate::config) fn keys_of(health: &schema::Health) -> Vec<(&'static str, Range<usize>)> {
+    spans(health).into_iter().map(|(key, _, span)| (key, span)).collect()
 }
 
 fn useless(health: &schema::Health, probe: Probe) -> impl Iterator<Item = Key> {
