@@ -185,7 +185,7 @@ fn an_invalid_service_is_shown_with_place_and_mend() {
         ("health = { type = \"http\", host = \"a:x\" }", "5:34", "a:x is no host", "db.example"),
         (
             "health = { type = \"send-expect\", contains = \"1\", send = \"(hidden)\" }",
-            "5:59",
+            "5:57",
             "(hidden) stands for a value that is not shown",
             "give the value itself",
         ),

@@ -7,6 +7,7 @@ mod heard;
 mod host;
 mod http;
 mod machine;
+mod p521;
 mod probe;
 mod slots;
 mod target;

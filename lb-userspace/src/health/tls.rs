@@ -20,7 +20,7 @@ use super::{
     heard::{Heard, Listened},
     host::Host,
     probe::{Failure, Fault, not},
-    unverified::Unverified,
+    unverified::{self, Unverified},
 };
 use crate::model::CheckRequest;
 
@@ -41,13 +41,15 @@ impl std::fmt::Debug for Tls {
 impl Tls {
     pub(super) fn new(request: &CheckRequest) -> Result<Self, Fault> {
         let name = verify(request)?;
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let is_verified = request.verify != Some(false);
+        let provider = if is_verified { ring::default_provider() } else { unverified::provider() };
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| Fault::new("type", &error))?;
-        let builder = if request.verify == Some(false) {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified))
-        } else {
+        let builder = if is_verified {
             builder.with_root_certificates(roots(request.ca.as_deref())?)
+        } else {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified))
         };
         let mut config = match (&request.certificate, &request.key) {
             (Some(certificate), Some(key)) => {
@@ -71,7 +73,8 @@ impl Tls {
         let heard = Heard::default();
         let connected = self.connector.connect(name, heard.listen_to(stream)).await;
         connected.map_err(|error| {
-            let is_tls = RECORDS.iter().any(|record| !heard.is_other_than(record));
+            let is_record = |record: &&[u8]| !heard.is_other_than(record);
+            let is_tls = !heard.is_nothing() && RECORDS.iter().any(is_record);
             if is_tls { Failure::new("L6RSP", &error) } else { not("TLS", "L6RSP", &heard) }
         })
     }

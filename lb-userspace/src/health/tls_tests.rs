@@ -67,10 +67,13 @@ impl Server {
 
 /// A certificate of its own, with a key that `openssl genpkey` makes.
 fn certificate(directory: &Path, name: &str, key: &str, more: &str) {
+    fs::write(directory.join("req.cnf"), "[req]\ndistinguished_name=dn\n[dn]\n").unwrap();
     openssl(directory, &format!("genpkey {key} -out {name}.key"));
-    let request =
-        format!("req -x509 -new -key {name}.key -out {name}.pem -days 2 -subj /CN={name}");
-    openssl(directory, &format!("{request}{more}"));
+    let request = format!(
+        "req -config req.cnf -x509 -new -key {name}.key -out {name}.pem -days 2 -subj /CN={name} \
+         -addext basicConstraints=CA:FALSE{more}"
+    );
+    openssl(directory, &request);
 }
 
 /// Without extensions it is of version 1.
@@ -101,7 +104,7 @@ fn careless() -> CheckRequest {
     CheckRequest { verify: Some(false), ..CheckRequest::default() }
 }
 
-/// All of it is refused if certificates must be valid.
+/// All of it is refused if certificates must be valid. Ed448 is for TLS 1.3 only.
 #[tokio::test]
 async fn without_verify_any_certificate_is_taken_that_openssl_takes() {
     let directory = TempDir::new().unwrap();
@@ -111,16 +114,22 @@ async fn without_verify_any_certificate_is_taken_that_openssl_takes() {
     certificate(place, "p521", P521, "");
     certificate(place, "ed448", "-algorithm ED448", "");
     certificate(place, "critical", P256, " -addext 1.2.3.4.5=critical,DER:0500");
-    certificate(place, "expired", RSA_2048, "");
-    for name in ["version1", "rsa1024", "p521", "ed448", "critical", "expired"] {
+    certificate(place, "self", RSA_2048, "");
+    for name in ["version1", "rsa1024", "p521", "ed448", "critical", "self"] {
         for version in ["-tls1_2", "-tls1_3"] {
+            println!("{name} {version}");
+            if (name, version) == ("ed448", "-tls1_2") {
+                continue;
+            }
             let server = Server::start(place, name, &[version]).await;
             let tls = patient(Probe::Tls, careless()).probe(server.at).await;
+            println!("{name} {version}");
             assert_tells(&tls, true, "L6OK handshake");
             let https = patient(Probe::Https, careless()).probe(server.at).await;
             assert_tells(&https, true, "L7OK/200");
+            let strict = CheckRequest { sni: Some("self".to_owned()), ..CheckRequest::default() };
             let ca = Some(place.join(format!("{name}.pem")));
-            let strict = CheckRequest { ca, ..CheckRequest::default() };
+            let strict = CheckRequest { ca, ..strict };
             assert_tells(&patient(Probe::Tls, strict).probe(server.at).await, false, "L6RSP");
         }
     }

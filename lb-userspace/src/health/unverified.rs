@@ -3,8 +3,11 @@
 use rustls::{
     DigitallySignedStruct, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
+
+use super::p521::P521;
 
 /// What servers may sign with: all that there is, as nobody looks at it.
 const SCHEMES: [SignatureScheme; 14] = [
@@ -23,6 +26,13 @@ const SCHEMES: [SignatureScheme; 14] = [
     SignatureScheme::ML_DSA_65,
     SignatureScheme::ML_DSA_87,
 ];
+
+/// What such handshakes are made of: what is there for others, and P-521.
+pub(super) fn provider() -> CryptoProvider {
+    let mut provider = ring::default_provider();
+    provider.kx_groups.push(&P521);
+    provider
+}
 
 /// Takes every certificate, and every signature by it. Nothing is parsed: webpki refuses what many
 /// servers have (X.509 v1, RSA of 1,024 bits, P-521, unknown critical extensions), and a signature by
