@@ -68,8 +68,8 @@ impl Http {
         let (mut sender, connection) = handshake(stream).await.map_err(broken)?;
         let request = self.request(at)?;
         let answer = async {
-            let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
-            self.judge(&head, body).await
+            let (parts, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+            self.judge(&parts, body).await
         };
         tokio::pin!(answer);
         tokio::select! {
@@ -92,8 +92,8 @@ impl Http {
             .map_err(|error| Failure::new("L7RSP", &error))
     }
 
-    async fn judge(&self, head: &Parts, body: Incoming) -> Result<String, Failure> {
-        let code = head.status.as_u16();
+    async fn judge(&self, parts: &Parts, body: Incoming) -> Result<String, Failure> {
+        let code = parts.status.as_u16();
         if !self.status.iter().any(|range| range.contains(&code)) {
             return Err(Failure::new(format!("L7STS/{code}"), &"another status is expected"));
         }
@@ -101,7 +101,7 @@ impl Http {
             // Without either, the body ends with the connection, however that ends.
             let is_bounded = [CONTENT_LENGTH, TRANSFER_ENCODING]
                 .iter()
-                .any(|header| head.headers.contains_key(header));
+                .any(|header| parts.headers.contains_key(header));
             expect.find_in(body, is_bounded).await.map_err(|error| {
                 let error = error.map(|error| format!("{:#}", anyhow::Error::from(error)));
                 let detail = error.unwrap_or_else(|| format!("the body does not match {expect}"));

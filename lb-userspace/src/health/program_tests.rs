@@ -84,7 +84,7 @@ async fn a_program_that_nobody_waits_for_is_killed_with_its_children() {
     let request = request(&format!("sleep 60 & echo $! > {}; wait", child.display()));
     let timeout = Duration::from_mins(1);
     let interval = timeout;
-    let check = HealthCheck { timeout, interval, ..check(Probe::Exec, request) };
+    let check = HealthCheck { interval, timeout, ..check(Probe::Exec, request) };
     let address = "10.0.0.11:80".parse().unwrap();
     let (service, initial) = ("web".to_owned(), Health::Unknown);
     let (events, _received) = mpsc::channel(8);
