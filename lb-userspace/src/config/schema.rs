@@ -9,7 +9,7 @@ use super::{
     XdpMode,
     located::{Located, Period},
 };
-use crate::model::{Failback, Failover, Mode, OnDown, Percent, Probe, Scheduler, Timeouts};
+use crate::model::{Close, Failback, Failover, Mode, OnDown, Percent, Probe, Scheduler, Timeouts};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -161,6 +161,8 @@ pub(super) struct Health {
     pub(super) address: Option<Located<IpAddr>>,
     /// The port to ask at, if not the backend's own.
     pub(super) port: Option<Located<u16>>,
+    /// How a check ends its connection.
+    pub(super) close: Option<Located<Close>>,
     /// HTTP: the method; GET if it is left out.
     pub(super) method: Option<Located<String>>,
     /// HTTP: the path; / if it is left out.
@@ -176,7 +178,8 @@ pub(super) struct Health {
     /// send-expect: what to send, with escapes as in `'PING\r\n'`. It may be a password: commands,
     /// the API and the log show `(hidden)` instead.
     pub(super) send: Option<Located<String>>,
-    /// TLS: whether the certificate must be valid; it must if this is left out.
+    /// TLS: whether the certificate must be valid; it must if this is left out. If it need not, any is
+    /// taken, of whatever kind.
     pub(super) verify: Option<Located<bool>>,
     /// TLS: the name that the certificate is for, if not the host or the address.
     pub(super) sni: Option<Located<String>>,

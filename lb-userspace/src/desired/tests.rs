@@ -289,3 +289,21 @@ proptest! {
         prop_assert!([web(), web().without("web")].starts_with(&read), "{read:?}");
     }
 }
+
+#[test]
+fn what_checks_send_is_in_no_step_and_no_history() {
+    let check = |send: &str| json!({ "type": "send-expect", "contains": "OK", "send": send });
+    let set = |send: &str| Change::SetService {
+        name: "web".to_owned(),
+        keys: keys(json!({ "health": check(send) })),
+    };
+    let edit = |document: &Document, change: &Change| {
+        edited(document, change, &Policy::default()).expect("valid")
+    };
+    let first = edit(&web(), &set("AUTH secret1"));
+    let second = edit(&first, &set("AUTH secret2"));
+    let told = [told(&web(), &first), told(&first, &second), vec![set("AUTH secret").to_string()]];
+    let told = told.concat().join("\n");
+    assert!(!told.contains("secret"), "{told}");
+    assert!(told.contains("~ web: health.send: (hidden) -> (hidden)"), "{told}");
+}

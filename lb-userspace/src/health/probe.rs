@@ -23,7 +23,7 @@ use super::{
     slots::Slots,
     tls::{self, Tls},
 };
-use crate::model::{CheckRequest, HealthCheck, Probe};
+use crate::model::{CheckRequest, Close, HealthCheck, Probe};
 
 /// What is wrong with a check, and in which key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -233,7 +233,8 @@ impl Prober {
             }
             kind => {
                 let _slot = slots.connection().await;
-                kind.ask_in_time(at, timeout).await
+                let close = self.check.request.close.unwrap_or_default();
+                kind.ask_in_time(at, close, timeout).await
             }
         }
     }
@@ -289,10 +290,10 @@ impl Kind {
         })
     }
 
-    async fn ask_in_time(&self, at: SocketAddr, timeout: Duration) -> Outcome {
+    async fn ask_in_time(&self, at: SocketAddr, close: Close, timeout: Duration) -> Outcome {
         let begun = Instant::now();
         let mut layer = Layer::L4;
-        let Ok(answer) = time::timeout(timeout, self.ask(at, &mut layer)).await else {
+        let Ok(answer) = time::timeout(timeout, self.ask(at, close, &mut layer)).await else {
             return Outcome::failed(format!("{layer:?}TOUT no answer in {timeout:?}"));
         };
         match answer {
@@ -301,8 +302,13 @@ impl Kind {
         }
     }
 
-    async fn ask(&self, at: SocketAddr, layer: &mut Layer) -> Result<String, Failure> {
-        let stream = connect(at).await.map_err(|error| Failure::of("L4CON", &error))?;
+    async fn ask(
+        &self,
+        at: SocketAddr,
+        close: Close,
+        layer: &mut Layer,
+    ) -> Result<String, Failure> {
+        let stream = connect(at, close).await.map_err(|error| Failure::of("L4CON", &error))?;
         if matches!(self, Self::Tcp) {
             return Ok("L4OK connected".to_owned());
         }
@@ -354,10 +360,13 @@ fn verify_place(request: &CheckRequest) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The connection ends in a reset, as `TIME_WAIT` would keep a source port from the traffic.
-async fn connect(at: SocketAddr) -> io::Result<TcpStream> {
+/// Unless told otherwise, the connection ends in a reset, as `TIME_WAIT` would keep a source port from
+/// the traffic.
+async fn connect(at: SocketAddr, close: Close) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(at).await?;
-    stream.set_zero_linger()?;
+    if close == Close::Reset {
+        stream.set_zero_linger()?;
+    }
     stream.set_nodelay(true)?;
     Ok(stream)
 }

@@ -16,7 +16,7 @@ use super::{
     probe::{Failure, Outcome},
     slots::Slots,
 };
-use crate::model::{CheckRequest, HealthCheck, Probe};
+use crate::model::{CheckRequest, Close, HealthCheck, Probe};
 
 /// A check that is carried out once.
 pub(super) struct Once(Prober);
@@ -78,6 +78,18 @@ async fn tcp_tells_open_ports_from_closed_and_silent_ones() {
     let _backlog =
         [TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap()];
     assert_tells(&tcp().probe(address).await, false, "L4TOUT no answer in 300ms");
+}
+
+#[tokio::test]
+async fn a_connection_ends_by_a_reset_or_by_a_fin() {
+    for (close, is_reset) in [(None, true), (Some(Close::Reset), true), (Some(Close::Fin), false)] {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let check = prober(Probe::Tcp, CheckRequest { close, ..CheckRequest::default() });
+        assert_tells(&check.probe(server.local_addr().unwrap()).await, true, "L4OK");
+        let (mut accepted, _) = server.accept().await.unwrap();
+        let end = accepted.read(&mut [0; 8]).await;
+        assert_eq!(end.is_err(), is_reset, "{close:?}: {end:?}");
+    }
 }
 
 #[tokio::test]

@@ -120,6 +120,7 @@ fn request(health: &schema::Health, base: &CheckRequest) -> CheckRequest {
     CheckRequest {
         address: of(health.address.as_ref(), base.address.as_ref()),
         port: of(health.port.as_ref(), base.port.as_ref()),
+        close: of(health.close.as_ref(), base.close.as_ref()),
         method: of(health.method.as_ref(), base.method.as_ref()),
         path: of(health.path.as_ref(), base.path.as_ref()),
         host: of(health.host.as_ref(), base.host.as_ref()),
@@ -138,6 +139,7 @@ fn request(health: &schema::Health, base: &CheckRequest) -> CheckRequest {
 
 const PLACED: &[Probe] =
     &[Probe::Tcp, Probe::Tls, Probe::Http, Probe::Https, Probe::SendExpect, Probe::Exec];
+const CONNECTED: &[Probe] = &[Probe::Tcp, Probe::Tls, Probe::Http, Probe::Https, Probe::SendExpect];
 const HTTP: &[Probe] = &[Probe::Http, Probe::Https];
 const TLS: &[Probe] = &[Probe::Tls, Probe::Https];
 const EXPECTING: &[Probe] = &[Probe::Http, Probe::Https, Probe::SendExpect];
@@ -156,6 +158,7 @@ fn spans(health: &schema::Health) -> Vec<Key> {
     let keys = [
         of("address", PLACED, health.address.as_ref()),
         of("port", PLACED, health.port.as_ref()),
+        of("close", CONNECTED, health.close.as_ref()),
         of("method", HTTP, health.method.as_ref()),
         of("path", HTTP, health.path.as_ref()),
         of("host", HTTP, health.host.as_ref()),
