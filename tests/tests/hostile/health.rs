@@ -81,7 +81,7 @@ fn members_of_the_group_have_no_program_run() {
     let directory = open_directory(&bed, "open");
     let loot = directory.join("loot");
     let steal = format!("id -u > {}", loot.display());
-    let command = format!("command=/bin/sh -c '{steal}'");
+    let command = format!("command=[\"/bin/sh\", \"-c\", {steal:?}]");
     let word = "only root may name a program to run";
     let vip_81 = format!("{}:81", bed.vip());
     let check = ["--health", "type=exec", "--health", &command];

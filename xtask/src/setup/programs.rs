@@ -21,7 +21,7 @@ const fn server(name: &'static str) -> Program {
 }
 
 /// An absolute path is found where it is, in whatever directories the search goes on.
-const PROGRAMS: [Program; 13] = [
+const PROGRAMS: [Program; 14] = [
     tool("bpftool", "bpftool"),
     tool("curl", "curl"),
     tool("ethtool", "ethtool"),
@@ -31,6 +31,7 @@ const PROGRAMS: [Program; 13] = [
     server("nginx"),
     tool("/usr/lib/nginx/modules/ngx_stream_module.so", "libnginx-mod-stream"),
     tool("nft", "nftables"),
+    tool("openssl", "openssl"),
     tool("ping", "iputils-ping"),
     Program { name: "sshd", package: "openssh-server", service: Some("ssh") },
     tool("/lib/systemd/systemd", "systemd"),
