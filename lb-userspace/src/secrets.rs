@@ -1,5 +1,8 @@
 //! What is kept and used, but not shown: passwords in what checks send.
 
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
 use serde_json::Value;
 
 /// What stands in its place.
@@ -12,6 +15,35 @@ const KEYS: [&str; 1] = ["send"];
 pub(crate) fn is_secret(key: &str) -> bool {
     let (_, name) = key.rsplit_once('.').unwrap_or(("", key));
     KEYS.contains(&name)
+}
+
+/// A value of a secret key in TOML, or what stands in its place to the end of the line.
+static IN_TOML: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"(\b(?:KEYS)["']?[ \t]*=[ \t]*)("""(?s:.*?)"""|'''(?s:.*?)'''|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\n]*)"#,
+    )
+});
+
+/// A value of a secret key in JSON.
+static IN_JSON: LazyLock<Regex> = LazyLock::new(|| pattern(r#"("(?:KEYS)":)("(?:[^"\\]|\\.)*")"#));
+
+fn pattern(text: &str) -> Regex {
+    let pattern = Regex::new(&text.replace("KEYS", &KEYS.join("|")));
+    pattern.unwrap_or_else(|error| unreachable!("it is tested: {error}"))
+}
+
+/// The text of a configuration file as it may be shown: as long as it is, line by line.
+pub(crate) fn shown_file(text: &str) -> String {
+    let veil = |found: &Captures<'_>| {
+        let stars = found[2].bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' });
+        found[1].chars().chain(stars).collect::<String>()
+    };
+    IN_TOML.replace_all(text, veil).into_owned()
+}
+
+/// What a version has changed, as former versions of xdplb have written it.
+pub(crate) fn shown_history(what: &str) -> String {
+    IN_JSON.replace_all(what, format!("${{1}}\"{HIDDEN}\"")).into_owned()
 }
 
 /// A value as it may be shown.
@@ -49,5 +81,24 @@ mod tests {
         );
         assert_eq!(shown_of("defaults.health.send", &"x".into()), HIDDEN);
         assert_eq!(shown_of("resend", &"x".into()), "x");
+    }
+
+    #[test]
+    fn a_files_secrets_are_veiled_in_place() {
+        for (text, shown) in [
+            ("send = \"AUTH x\"\nfall = 2", "send = ********\nfall = 2"),
+            ("{ send='AUTH', fall = 2 }", "{ send=******, fall = 2 }"),
+            ("\"send\" = \"a\\\"b\" # c", "\"send\" = ****** # c"),
+            ("send = \"\"\"a\nb\"\"\"\nx", "send = ****\n****\nx"),
+            ("send = \"AUTH\nfall = 2", "send = *****\nfall = 2"),
+            ("health.send = \"é\"", "health.send = ****"),
+            ("resend = 1", "resend = 1"),
+        ] {
+            assert_eq!(shown_file(text), shown);
+            assert_eq!(shown_file(text).len(), text.len(), "{text}");
+        }
+        let what = r#"web set to health {"fall":2,"send":"AUTH \"x\"","type":"send-expect"}"#;
+        let shown = r#"web set to health {"fall":2,"send":"(hidden)","type":"send-expect"}"#;
+        assert_eq!(shown_history(what), shown);
     }
 }

@@ -33,7 +33,7 @@ use crate::{
     control::Keys,
     desired::{self, Step},
     model::{Policy, Service},
-    secrets::HIDDEN,
+    secrets::{self, HIDDEN},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -143,6 +143,13 @@ pub struct Fault(Diagnostic);
 struct Source {
     path: String,
     text: String,
+}
+
+impl Source {
+    /// With what is not shown veiled, once it has been read.
+    fn shown(self) -> Self {
+        Self { text: secrets::shown_file(&self.text), ..self }
+    }
 }
 
 /// Where in the text things stand that only the live system can judge.

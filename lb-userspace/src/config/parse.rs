@@ -24,11 +24,12 @@ pub(super) fn parse(source: Source) -> Result<Loaded> {
     let mut findings = Findings::default();
     let file: Option<Located<File>> = structure::read(&source.text, &mut findings);
     let read = file.map(|file| (spans(&file), assemble(&file, &mut findings)));
+    let digest = digest(&source.text);
+    let source = source.shown();
     let warnings = warnings(&source, findings)?;
     let (spans, config) = read.context("the file cannot be read")?;
     let warnings =
         warnings.into_iter().map(|warning| Diagnostics::new(&source, &[warning])).collect();
-    let digest = digest(&source.text);
     Ok(Loaded { config, warnings, digest, is_roots: false, is_sent: true, source, spans })
 }
 
@@ -46,7 +47,7 @@ pub(super) fn service(name: &str, keys: &Keys, base: &Policy) -> Result<Service>
     let mut findings = Findings::default();
     let service: Option<Located<schema::Service>> = structure::read(&source.text, &mut findings);
     let parsed = service.and_then(|service| validate::service(&service, base, &mut findings));
-    warnings(&source, findings)?;
+    warnings(&source.shown(), findings)?;
     parsed.context("the service has no VIP")
 }
 

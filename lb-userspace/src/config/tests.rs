@@ -244,6 +244,19 @@ fn what_others_than_root_must_not_say_is_shown_with_its_place() {
 }
 
 #[test]
+fn what_is_sent_is_in_no_error() {
+    for wrong in ["\\\\q", "\\q"] {
+        let line = format!(
+            "health = {{ type = \"send-expect\", send = \"hunter2 {wrong}\", expect = \"1\" }}"
+        );
+        let shown = errors_in_service(&line);
+        assert!(shown.contains("5:") && !shown.contains("hunter2"), "{shown}");
+    }
+    let shown = errors_in_service("health = { type = \"http\", send = \"hunter2\" }");
+    assert!(shown.contains("no use for `send`") && !shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
 fn programs_never_run_as_root() {
     let shown = read("interfaces = [\"eth0\"]\nchecks.user = \"root\"\n").expect_err("refused");
     assert_shows(&shown, "2:15", "programs of checks do not run as root", "nobody");

@@ -10,6 +10,7 @@ use crate::{
     desired::{Author, Document, Step, edited, named, steps},
     health::{Fault, Prober},
     model::Admin,
+    secrets,
 };
 
 impl Daemon {
@@ -144,7 +145,7 @@ impl Daemon {
             version: version.number,
             at: version.at,
             by: version.author.by.clone(),
-            what: version.author.what.clone(),
+            what: secrets::shown_history(&version.author.what),
         });
         views.collect()
     }
