@@ -2,6 +2,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::mix::mix;
+
 /// How long a window is, in nanoseconds, as a power of two: 67 ms.
 const WINDOW: u32 = 26;
 
@@ -26,6 +28,27 @@ impl Allowance {
         self.spent += 1;
         self.spent <= u64::from(each)
     }
+}
+
+/// Parts that senders are counted in: networks of 256 addresses fall into them at random.
+pub const PARTS: u32 = 256;
+
+/// The part of the whole that senders of one part may spend: one in so many.
+const SHARE: u32 = 16;
+
+/// The part that a sender is in.
+#[must_use]
+#[inline(always)]
+pub const fn part_of([a, b, c, _]: [u8; 4], seed: u64) -> u32 {
+    let network = u32::from_ne_bytes([a, b, c, 0]) as u64;
+    (mix(network ^ seed) >> 32) as u32 % PARTS
+}
+
+/// How many of so many in each window one part may spend; one at least.
+#[must_use]
+#[inline(always)]
+pub const fn share_of(each: u32) -> u32 {
+    if each < SHARE { 1 } else { each / SHARE }
 }
 
 /// How many in each window are so many a second; one at least.

@@ -41,6 +41,16 @@ impl Hop {
         Self { first, rest }
     }
 
+    /// Whether a frame to this MAC address, which came in by this interface, came in where frames by
+    /// this hop leave.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_met_by(&self, dst_mac: [u8; 6], ifindex: u32) -> bool {
+        let [d0, d1, d2, d3, d4, d5] = dst_mac;
+        let rest = u32::from_le_bytes([d2, d3, d4, d5]) as u64 | (ifindex as u64) << 32;
+        rest == self.rest && u16::from_le_bytes([d0, d1]) as u64 == self.first >> 48
+    }
+
     /// 0: no way.
     #[must_use]
     #[inline(always)]
@@ -74,7 +84,13 @@ pub struct Backend {
     /// First of its sources in the arena.
     pub sources: u32,
     pub source_count: u32,
+    /// When it left its service's ring, in [`ticks`](crate::flow::ticks), but never 0; 0 while it is in
+    /// it. Written after the ring.
+    pub left: u32,
+    /// Whether it has left the ring as it is down: 1 or 0.
+    pub is_down: u32,
+    pub reserved: [u32; 2],
 }
 
 const _: () = assert!(size_of::<Hop>() == 16);
-const _: () = assert!(size_of::<Backend>() == 48);
+const _: () = assert!(size_of::<Backend>() == 64);

@@ -14,9 +14,12 @@ pub mod addresses;
 pub mod allowance;
 pub mod backend;
 pub mod checksum;
+pub mod event;
 pub mod flow;
 pub mod limits;
+pub mod macs;
 pub mod mix;
+pub mod origin;
 pub mod reason;
 pub mod reset;
 pub mod ring;
@@ -34,7 +37,7 @@ pub mod wire;
 
 /// Version of the map layouts. Pins live in a directory of this version, so that a program never
 /// meets maps it would misread: raise it with every change of a map's type, key, value or meaning.
-pub const LAYOUT: u32 = 5;
+pub const LAYOUT: u32 = 6;
 
 /// An IPv4 address as IPv4-mapped IPv6 (RFC 4291, section 2.5.5.2).
 #[must_use]

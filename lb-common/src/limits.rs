@@ -11,6 +11,8 @@ pub const FIRST_BACKEND: u32 = 1;
 pub const RING_SLOTS: u32 = 1 << 22;
 /// Source addresses of all backends' egress interfaces.
 pub const SNAT_SOURCES: u32 = 4_096;
+/// Addresses that are not any client's: own ones, VIPs, backends'; if the configuration does not say.
+pub const ORIGINS: u32 = 1 << 15;
 /// Interfaces that packets may leave by.
 pub const TX_PORTS: u32 = 256;
 /// Connections, if the configuration does not say; each takes two entries of the flow table.

@@ -66,12 +66,14 @@ reasons! {
     NotTcp = "not_tcp" => Pass,
     /// Carries a VLAN tag.
     Vlan = "vlan" => Pass,
+    /// Has IP options, and is not to a service.
     IpOptions = "ip_options" => Pass,
+    /// Is a fragment, and not the first one to a service.
     Fragment = "fragment" => Pass,
     /// Shorter than its own headers say.
     Truncated = "truncated" => Pass,
-    /// Its time to live ends here.
-    TtlExpired = "ttl_expired" => Pass,
+    /// To a service, but to another host's MAC address, as a switch floods it.
+    OtherMac = "other_mac" => Pass,
 
     /// No room in the flow table for a new connection.
     TableFull = "table_full" => Drop,
@@ -91,6 +93,24 @@ reasons! {
     NoEgress = "no_egress" => Drop,
     /// It asks for a reset, and this CPU has sent as many as it may for the moment.
     ResetCapped = "reset_capped" => Drop,
+    /// Its time to live ends here.
+    TtlExpired = "ttl_expired" => Drop,
+    /// To a service, with IP options.
+    IpOptionsToService = "ip_options_to_service" => Drop,
+    /// To a service, and the first fragment of several.
+    FragmentToService = "fragment_to_service" => Drop,
+    /// Has TCP flags that no TCP stack sends together, or none.
+    BadFlags = "bad_flags" => Drop,
+    /// To a service, but to a broadcast or multicast MAC address.
+    GroupMac = "group_mac" => Drop,
+    /// From an address that cannot be a client's, or not where it came in: loopback, multicast,
+    /// reserved, one of ours, or a backend's.
+    MartianSource = "martian_source" => Drop,
+    /// A backend's, but by another interface than the route to the backend.
+    WrongInterface = "wrong_interface" => Drop,
+    /// A backend's refusal of a connection, which the client need not know of: its next SYN is given
+    /// another backend.
+    Refused = "refused" => Drop,
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a couple of dozen")]

@@ -38,6 +38,14 @@ impl Ring {
         Some(self.offset + scaled(part, self.length))
     }
 
+    /// The slot that follows this one, the first one after the last.
+    #[must_use]
+    #[inline(always)]
+    pub const fn slot_after(self, slot: u32) -> u32 {
+        let next = slot.wrapping_add(1);
+        if next.wrapping_sub(self.offset) < self.length { next } else { self.offset }
+    }
+
     /// As [`Self::slot_at`], of the slots but this one, from it on.
     #[must_use]
     #[inline(always)]

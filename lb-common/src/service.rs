@@ -29,7 +29,11 @@ pub struct Service {
     pub id: u32,
     /// A [`Scheduler`](crate::schedule::Scheduler), by its number.
     pub scheduler: u32,
+    /// How many different backends are in its ring.
+    pub members: u32,
+    /// Whether a connection that a backend refuses is given another one: 1 or 0.
+    pub retries: u32,
 }
 
 const _: () = assert!(size_of::<ServiceKey>() == 24);
-const _: () = assert!(size_of::<Service>() == 16);
+const _: () = assert!(size_of::<Service>() == 24);

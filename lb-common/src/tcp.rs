@@ -1,16 +1,91 @@
 //! TCP as far as a balancer follows it (RFC 9293).
 
-use crate::wire::Tcp;
+use crate::wire::{Headers, IPV4_LENGTH, Tcp};
 
 pub const FIN: u8 = 0x01;
 pub const SYN: u8 = 0x02;
 pub const RST: u8 = 0x04;
 pub const ACK: u8 = 0x10;
 
+/// The flags that say what a segment is for; PSH, URG, ECE and CWR do not.
+const CONTROL: u8 = FIN | SYN | RST | ACK;
+
 /// Whether a segment asks for a new connection.
 #[must_use]
+#[inline(always)]
 pub const fn opens(flags: u8) -> bool {
-    flags & (SYN | ACK | RST) == SYN
+    flags & CONTROL == SYN
+}
+
+/// Whether a segment neither opens, ends nor resets, and acknowledges: all but a few do.
+#[must_use]
+#[inline(always)]
+pub const fn is_usual(flags: u8) -> bool {
+    flags & CONTROL == ACK
+}
+
+/// Whether a TCP stack sends segments with these flags: Linux's `tcp_valid_flags`
+/// (`net/netfilter/nf_conntrack_proto_tcp.c`). Others are probes and floods.
+#[must_use]
+#[inline(always)]
+pub const fn is_possible(flags: u8) -> bool {
+    const SYN_ACK: u8 = SYN | ACK;
+    const RST_ACK: u8 = RST | ACK;
+    const FIN_ACK: u8 = FIN | ACK;
+    matches!(flags & CONTROL, SYN | SYN_ACK | RST | RST_ACK | FIN_ACK | ACK)
+}
+
+/// What a connection's state depends on. Numbers are in host byte order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    pub flags: u8,
+    pub sequence: u32,
+    /// Means nothing without [`ACK`].
+    pub acknowledgement: u32,
+    /// Bytes of data.
+    pub payload: u16,
+}
+
+impl Segment {
+    #[must_use]
+    #[inline(always)]
+    pub const fn of(headers: &Headers) -> Self {
+        let Headers { ip, tcp, .. } = headers;
+        Self {
+            flags: tcp.flags,
+            sequence: u32::from_be_bytes(tcp.sequence),
+            acknowledgement: u32::from_be_bytes(tcp.acknowledgement),
+            payload: u16::from_be_bytes(ip.total_length)
+                .wrapping_sub(IPV4_LENGTH + tcp.header_length()),
+        }
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    /// Both numbers, and flags with payload, as a global function takes them.
+    #[must_use]
+    #[inline(always)]
+    pub const fn words(&self) -> (u64, u32) {
+        let numbers = self.sequence as u64 | (self.acknowledgement as u64) << 32;
+        (numbers, self.flags as u32 | (self.payload as u32) << 16)
+    }
+
+    /// The segment of [`Self::words`].
+    #[must_use]
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "parts of words are what is wanted")]
+    pub const fn of_words(numbers: u64, rest: u32) -> Self {
+        Self {
+            flags: rest as u8,
+            sequence: numbers as u32,
+            acknowledgement: (numbers >> 32) as u32,
+            payload: (rest >> 16) as u16,
+        }
+    }
 }
 
 /// Sequence number, acknowledgement number and flags of the reset that answers `segment`, which

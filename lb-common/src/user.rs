@@ -3,8 +3,10 @@
 #![expect(unsafe_code, reason = "aya::Pod is an unsafe trait, and aya offers no bytemuck bridge")]
 
 use crate::{
+    allowance::Allowance,
     backend::Backend,
     flow::FlowKey,
+    macs::Slot,
     service::{Service, ServiceKey},
     snat::Source,
     stats::{Count, Traffic},
@@ -26,4 +28,17 @@ macro_rules! pod {
     };
 }
 
-pod!(Backend, Count, FlowKey, PlainBucket, Service, ServiceKey, Source, Template, Traffic, Volley);
+pod!(
+    Allowance,
+    Backend,
+    Count,
+    FlowKey,
+    Slot,
+    PlainBucket,
+    Service,
+    ServiceKey,
+    Source,
+    Template,
+    Traffic,
+    Volley
+);

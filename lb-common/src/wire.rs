@@ -12,6 +12,7 @@ pub const PROTO_TCP: u8 = 6;
 
 /// Of the word that has flags and offset.
 const MORE_FRAGMENTS_AND_OFFSET: u16 = 0x3fff;
+const OFFSET: u16 = 0x1fff;
 
 /// Version 4, five 32-bit words: no options.
 pub const IPV4_WITHOUT_OPTIONS: u8 = 0x45;
@@ -60,6 +61,14 @@ pub struct Tcp {
     pub urgent: [u8; 2],
 }
 
+/// What TCP's header begins with, and UDP's.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Ports {
+    pub src: [u8; 2],
+    pub dst: [u8; 2],
+}
+
 /// An IPv4 TCP frame without VLAN tag and IP options: what the fast path takes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -91,6 +100,20 @@ impl Ipv4 {
     #[inline(always)]
     pub const fn is_fragment(&self) -> bool {
         u16::from_be_bytes(self.fragment) & MORE_FRAGMENTS_AND_OFFSET != 0
+    }
+
+    /// Whether this is a piece of a datagram, and not the first one: it has no TCP header.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_later_fragment(&self) -> bool {
+        u16::from_be_bytes(self.fragment) & OFFSET != 0
+    }
+
+    /// Bytes, options included: 60 at most.
+    #[must_use]
+    #[inline(always)]
+    pub const fn header_length(&self) -> usize {
+        (self.version_ihl & 0xf) as usize * 4
     }
 }
 

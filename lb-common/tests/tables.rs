@@ -3,57 +3,16 @@
 use std::collections::HashSet;
 
 use lb_common::{
-    flow::{Direction, State, marks, ticks},
+    flow::ticks,
     mapped,
     reason::Reason,
     ring::Ring,
     schedule::{Client, Scheduler, is_busier},
     snat::{STRIDE, draw},
-    tcp::{ACK, FIN, RST, SYN},
+    stats::Incident,
     unmapped,
 };
 use proptest::prelude::*;
-
-fn after(segments: &[(Direction, u8)]) -> State {
-    let marks = segments
-        .iter()
-        .fold(0, |marks, (direction, flags)| marks::after(marks, *direction, *flags));
-    State::of(marks)
-}
-
-#[test]
-fn a_connection_goes_through_its_states() {
-    use Direction::{ToBackend, ToClient};
-    let life = [
-        (ToBackend, SYN, State::HalfOpen),
-        (ToClient, SYN | ACK, State::HalfOpen),
-        (ToBackend, ACK, State::Established),
-        (ToClient, ACK, State::Established),
-        (ToClient, FIN | ACK, State::Closing),
-        (ToBackend, ACK, State::Closing),
-        (ToBackend, FIN | ACK, State::Closed),
-        (ToClient, ACK, State::Closed),
-    ];
-    let segments: Vec<_> = life.iter().map(|(direction, flags, _)| (*direction, *flags)).collect();
-    for (count, (_, _, state)) in (1..).zip(&life) {
-        assert_eq!(after(&segments[..count]), *state, "after {count} segments");
-    }
-}
-
-#[test]
-fn an_acknowledgement_without_an_answer_establishes_nothing() {
-    assert_eq!(after(&[(Direction::ToBackend, SYN), (Direction::ToBackend, ACK)]), State::HalfOpen);
-}
-
-#[test]
-fn a_reset_closes_until_its_sender_goes_on() {
-    use Direction::{ToBackend, ToClient};
-    let open = [(ToBackend, SYN), (ToClient, SYN | ACK), (ToBackend, ACK)];
-    let reset = [&open[..], &[(ToBackend, RST)]].concat();
-    assert_eq!(after(&reset), State::Closed);
-    assert_eq!(after(&[&reset[..], &[(ToClient, ACK)]].concat()), State::Closed);
-    assert_eq!(after(&[&reset[..], &[(ToBackend, ACK)]].concat()), State::Established);
-}
 
 #[test]
 fn reasons_have_names_of_their_own() {
@@ -62,6 +21,8 @@ fn reasons_have_names_of_their_own() {
     for (index, reason) in (0..).zip(Reason::ALL) {
         assert_eq!(*reason as u32, index);
     }
+    let names: HashSet<_> = Incident::ALL.iter().map(|incident| incident.as_str()).collect();
+    assert_eq!(names.len(), Incident::ALL.len());
 }
 
 proptest! {

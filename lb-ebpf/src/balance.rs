@@ -1,25 +1,28 @@
-//! A packet's way through the balancer.
+//! A packet's path through the balancer.
 
 use aya_ebpf::programs::XdpContext;
 use lb_common::{
-    backend::Hop,
+    backend::{Backend, Hop},
     flow::{Direction, FlowKey, marks},
     reason::Reason,
+    stats::Incident,
     table::Line as _,
-    tcp,
+    tcp::{self, Segment},
     wire::Headers,
 };
 
 use crate::{
     addresses,
+    again::{self, Asked, History},
+    answers, arrival,
     egress::Egress,
-    flow,
-    flow::Entry,
+    events, flow,
+    flow::{Entry, New},
     outcome::Outcome,
-    parse,
+    parse, passive,
     raw::Packet,
     rewrite::{nat, reset},
-    select, service, stats, trace,
+    select, service, stats, trace, unforwardable,
 };
 
 #[inline(always)]
@@ -28,6 +31,9 @@ pub(crate) fn decide(packet: &mut Packet) -> Result<Outcome, Reason> {
         Err(reason @ (Reason::ResetNoBackend | Reason::ResetUnknownFlow)) => {
             reset::answer(packet)?;
             Ok(Outcome::from(reason))
+        }
+        Err(reason @ (Reason::IpOptions | Reason::Fragment)) => {
+            Err(unforwardable::named(packet, reason))
         }
         decided => decided,
     }
@@ -41,72 +47,167 @@ fn forward(packet: &mut Packet) -> Result<Outcome, Reason> {
         return Err(Reason::NotOurs);
     }
     let key = FlowKey::of(headers);
-    let entry = match flow::lookup(&key)? {
-        Some(entry) if !(tcp::opens(headers.tcp.flags) && flow::make_way(entry)?) => entry,
-        _ => admit(&context, headers, &key, ingress)?,
+    let asked = match flow::lookup(&key)? {
+        Some(entry) if tcp::opens(headers.tcp.flags) => {
+            arrival::of_client(headers, ingress)?;
+            again::ask(entry)?
+        }
+        Some(entry) => Asked::Known(entry),
+        None => Asked::Anew(History::default()),
     };
-    known(headers, entry, ingress)
+    match asked {
+        Asked::Known(entry) => known(headers, entry, ingress),
+        Asked::Anew(history) => admit(&context, headers, &key, ingress, history),
+    }
 }
 
 /// A packet of a known connection, in either direction.
 #[inline(always)]
 fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, Reason> {
-    outlives_us(headers)?;
-    let length = headers.ip.total_length;
-    let backend = entry.line.backend();
-    let outcome = match entry.direction() {
+    check_ttl(headers)?;
+    let id = entry.line.backend();
+    let backend = select::backend(id).ok_or(Reason::Unreachable)?;
+    let is_usual = tcp::is_usual(headers.tcp.flags)
+        && marks::are_settled(entry.tag.marks(), entry.direction());
+    match entry.direction() {
         Direction::ToBackend => {
-            let hop = &select::backend(backend).ok_or(Reason::Unreachable)?.hop;
-            let entry = flow::learn(entry, way_back(headers, ingress));
-            flow::touch(entry, Direction::ToBackend, headers.tcp.flags);
-            stats::inbound(backend, length);
-            nat::apply(headers, &entry.line.rewrite(), hop);
-            let egress = Egress::between(ingress, hop.ifindex());
-            (entry, Outcome { reason: Reason::Forwarded, egress })
+            let client = client_hop(headers, ingress);
+            let mut entry = entry;
+            if !is_usual || entry.line.client() != client {
+                entry = unusual_of_client(headers, entry, client, is_usual)?;
+            }
+            to_backend(headers, entry, ingress, &backend.hop)
         }
         Direction::ToClient => {
             if entry.tag.marks() & marks::QUARANTINED != 0 {
                 return Err(Reason::Quarantined);
             }
-            flow::touch(entry, Direction::ToClient, headers.tcp.flags);
-            stats::outbound(backend, length);
-            let hop = entry.line.client();
-            nat::apply(headers, &entry.line.rewrite(), &hop);
-            let egress = Egress::between(ingress, hop.ifindex());
-            (entry, Outcome { reason: Reason::Replied, egress })
+            if !backend.hop.is_met_by(headers.ethernet.dst, ingress) {
+                arrival::of_backend(headers, ingress, &backend.hop)?;
+            }
+            if backend.left != 0 {
+                passive::heard(id, backend);
+            }
+            if is_usual {
+                flow::acknowledge(entry, u32::from_be_bytes(headers.tcp.acknowledgement));
+            } else {
+                answers::follow(headers, entry, id)?;
+            }
+            to_client(headers, entry, ingress, id)
         }
-    };
-    let (entry, outcome) = outcome;
-    if entry.holds() { Ok(outcome) } else { Err(Reason::Contended) }
+    }
+}
+
+/// A client's packet that changes its connection's state, or comes another way than replies take.
+#[inline(always)]
+fn unusual_of_client(
+    headers: &Headers,
+    entry: Entry,
+    client: Hop,
+    is_usual: bool,
+) -> Result<Entry, Reason> {
+    let has_moved = entry.line.client() != client;
+    if has_moved {
+        arrival::at_our_mac(headers)?;
+    }
+    let before = entry.tag.marks();
+    let after = if is_usual { before } else { track(headers, entry)? };
+    // Who ends the handshake has got the backend's SYN, so that is where its sender is.
+    let is_proof = marks::are_shaken(after) && !marks::are_shaken(before);
+    if !has_moved {
+        return Ok(entry);
+    }
+    if is_proof {
+        let tag = entry.tag.with_marks(after);
+        return Ok(flow::relearn(Entry { tag, ..entry }, client));
+    }
+    stats::incident(Incident::ClientMoved);
+    events::client_moved(entry, headers.ip.src, client);
+    Ok(entry)
+}
+
+/// Has a connection follow a segment. Returns its marks afterwards.
+#[inline(always)]
+fn track(headers: &Headers, entry: Entry) -> Result<u16, Reason> {
+    if !tcp::is_possible(headers.tcp.flags) {
+        return Err(Reason::BadFlags);
+    }
+    Ok(flow::track(entry, &Segment::of(headers)))
+}
+
+#[inline(always)]
+fn to_backend(
+    headers: &mut Headers,
+    entry: Entry,
+    ingress: u32,
+    hop: &Hop,
+) -> Result<Outcome, Reason> {
+    flow::touch(entry);
+    stats::inbound(entry.line.backend(), headers.ip.total_length);
+    nat::apply(headers, &entry.line.rewrite(), hop);
+    let egress = Egress::between(ingress, hop.ifindex());
+    if entry.holds() {
+        Ok(Outcome { reason: Reason::Forwarded, egress })
+    } else {
+        Err(Reason::Contended)
+    }
+}
+
+#[inline(always)]
+fn to_client(
+    headers: &mut Headers,
+    entry: Entry,
+    ingress: u32,
+    backend: u32,
+) -> Result<Outcome, Reason> {
+    flow::touch(entry);
+    stats::outbound(backend, headers.ip.total_length);
+    let hop = entry.line.client();
+    nat::apply(headers, &entry.line.rewrite(), &hop);
+    let egress = Egress::between(ingress, hop.ifindex());
+    if entry.holds() {
+        Ok(Outcome { reason: Reason::Replied, egress })
+    } else {
+        Err(Reason::Contended)
+    }
 }
 
 /// A packet of no known connection: opens one, if it is to a service and asks for it.
 #[inline(always)]
 fn admit(
     context: &XdpContext,
-    headers: &Headers,
+    headers: &mut Headers,
     key: &FlowKey,
     ingress: u32,
-) -> Result<Entry, Reason> {
+    history: History,
+) -> Result<Outcome, Reason> {
     let service = service::lookup(key).ok_or(Reason::NotOurs)?;
+    arrival::of_client(headers, ingress)?;
     let flags = headers.tcp.flags;
+    if !tcp::is_possible(flags) {
+        return Err(Reason::BadFlags);
+    }
     if flags & tcp::RST != 0 {
         return Err(Reason::StrayReset);
     }
     if !tcp::opens(flags) {
         return Err(Reason::ResetUnknownFlow);
     }
-    outlives_us(headers)?;
-    let backend = select::next(&service, key).ok_or(Reason::ResetNoBackend)?;
-    let entry = flow::open(key, backend, way_back(headers, ingress))?;
-    stats::connection(backend);
+    check_ttl(headers)?;
+    let History { refused_by, refusals } = history;
+    let id = select::next(&service, key, refused_by).ok_or(Reason::ResetNoBackend)?;
+    let number = u32::from_be_bytes(headers.tcp.sequence);
+    let client = client_hop(headers, ingress);
+    let entry = flow::open(key, &New { backend: id, client, number, refusals })?;
+    stats::connection(id);
     trace::opened(context, key, &entry.line.rewrite().to());
-    Ok(entry)
+    let backend: &Backend = select::backend(id).ok_or(Reason::Unreachable)?;
+    to_backend(headers, entry, ingress, &backend.hop)
 }
 
 /// Whether a packet may be sent on.
 #[inline(always)]
-fn outlives_us(headers: &Headers) -> Result<(), Reason> {
+fn check_ttl(headers: &Headers) -> Result<(), Reason> {
     if headers.ip.ttl <= 1 {
         return Err(Reason::TtlExpired);
     }
@@ -115,6 +216,6 @@ fn outlives_us(headers: &Headers) -> Result<(), Reason> {
 
 /// How frames reach the sender of this one.
 #[inline(always)]
-fn way_back(headers: &Headers, ingress: u32) -> Hop {
+fn client_hop(headers: &Headers, ingress: u32) -> Hop {
     Hop::new(headers.ethernet.src, headers.ethernet.dst, ingress)
 }

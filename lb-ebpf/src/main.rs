@@ -8,12 +8,18 @@
 #![feature(asm_experimental_arch, core_intrinsics)]
 
 mod addresses;
+mod again;
+mod answers;
+mod arrival;
 mod balance;
+mod client_hops;
 mod egress;
+mod events;
 mod flow;
 mod load;
 mod outcome;
 mod parse;
+mod passive;
 mod raw;
 mod rewrite;
 mod select;
@@ -21,6 +27,7 @@ mod service;
 mod snat;
 mod stats;
 mod trace;
+mod unforwardable;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use lb_common::reason::{Reason, Verdict};
@@ -35,6 +42,14 @@ fn xdplb(ctx: XdpContext) -> u32 {
     let (reason, action) = act(outcome);
     stats::verdict(reason, bytes);
     action
+}
+
+/// Has replies go to their clients by other hops, as the daemon says in a test run's frame: its
+/// data are [`ClientHop`](lb_common::event::ClientHop)s. Attached to nothing.
+#[xdp]
+fn client_hops(ctx: XdpContext) -> u32 {
+    client_hops::write(&mut Packet { ctx });
+    xdp_action::XDP_PASS
 }
 
 #[inline(always)]

@@ -112,6 +112,27 @@ pub(crate) fn ticket(counter: *mut u64) -> u64 {
     unsafe { atomic_xadd::<_, _, ORDER>(counter, 1_u64) }
 }
 
+/// The value of a word that others write, too.
+#[inline(always)]
+pub(crate) fn word(value: *const u32) -> u32 {
+    // SAFETY: the pointer comes from a map lookup that succeeded.
+    unsafe { value.read_volatile() }
+}
+
+/// Sets a word that others read and write, too.
+#[inline(always)]
+pub(crate) fn set_word(value: *mut u32, word: u32) {
+    // SAFETY: as in `word`.
+    unsafe { value.write_volatile(word) }
+}
+
+/// Adds one to a word that others change, too, and returns what it was.
+#[inline(always)]
+pub(crate) fn count_up(value: *mut u32) -> u32 {
+    // SAFETY: as in `word`.
+    unsafe { atomic_xadd::<_, _, ORDER>(value, 1_u32) }
+}
+
 /// Adds to a counter that others add to, too.
 #[inline(always)]
 pub(crate) fn add(counter: *mut i64, change: i64) {
@@ -311,8 +332,8 @@ impl table::Line for Line {
     }
 
     #[inline(always)]
-    fn born(self) -> u32 {
-        self.load(FLOW + offset_of!(Flow, born))
+    fn extra(self) -> u32 {
+        self.load(FLOW + offset_of!(Flow, extra))
     }
 
     #[inline(always)]
@@ -320,6 +341,11 @@ impl table::Line for Line {
         if self.seen() != ticks {
             self.store(FLOW + offset_of!(Flow, seen), ticks);
         }
+    }
+
+    #[inline(always)]
+    fn set_extra(self, extra: u32) {
+        self.store(FLOW + offset_of!(Flow, extra), extra);
     }
 
     #[inline(always)]
@@ -337,6 +363,6 @@ impl table::Line for Line {
         self.store_two_words(FLOW + offset_of!(Flow, rewrite), flow.rewrite.words());
         self.set_client(flow.client);
         self.store(FLOW + offset_of!(Flow, backend), flow.backend);
-        self.store(FLOW + offset_of!(Flow, born), flow.born);
+        self.set_extra(flow.extra);
     }
 }

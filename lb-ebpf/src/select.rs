@@ -13,7 +13,7 @@ use lb_common::{
 };
 
 use crate::{
-    load,
+    load, passive,
     raw::{random, ticket},
 };
 
@@ -30,30 +30,62 @@ static RING_TURNS: Array<u64, { limits::SERVICES as usize }> = Array::new();
 #[btf_map]
 static BACKENDS: Array<Backend, { limits::BACKENDS as usize }> = Array::new();
 
-/// The id of the backend that takes the service's next connection, which is this client's.
+/// The id of the backend that takes the service's next connection, which is this client's; not
+/// `avoid`, if there is another one.
 #[inline(always)]
-pub(crate) fn next(service: &Service, key: &FlowKey) -> Option<u32> {
-    let Service { ring: Ring { offset, length }, id, scheduler } = *service;
+pub(crate) fn next(service: &Service, key: &FlowKey, avoid: u32) -> Option<u32> {
+    let Service { ring: Ring { offset, length }, id, scheduler, .. } = *service;
     let client = Client::new(key.src(), key.src_port());
+    let scheduler = u64::from(scheduler) | u64::from(avoid) << 32;
     Some(select_next(id, scheduler, offset, length, client.word())).filter(|id| *id != NOBODY)
 }
 
-/// What a slot holds that is nobody's.
-const NOBODY: u32 = 0;
+/// What a slot holds that is nobody's, and the id of the backend to avoid that is none.
+pub(crate) const NOBODY: u32 = 0;
+
+/// How many slots are looked at for a backend that does not refuse, beyond the scheduler's own.
+const PASSED_OVER: u32 = 8;
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn select_next(id: u32, scheduler: u32, offset: u32, length: u32, client: u64) -> u32 {
+extern "C" fn select_next(id: u32, scheduler: u64, offset: u32, length: u32, client: u64) -> u32 {
     let ring = Ring { offset, length };
     let client = Client::of_word(client);
-    let slot = match Scheduler::from_number(scheduler) {
+    let avoid = (scheduler >> 32) as u32;
+    let slot = match Scheduler::from_number(scheduler as u32) {
         Scheduler::RoundRobin => turn(id).and_then(|turn| ring.slot(turn)),
         Scheduler::LeastConnections => less_busy(ring),
         Scheduler::Maglev => ring.slot_at(client.hash()),
         Scheduler::SourceHash => ring.slot_at(client.without_port().hash()),
         Scheduler::Random => ring.slot_at(random()),
     };
-    slot.map_or(NOBODY, holder)
+    slot.map_or(NOBODY, |slot| willing(ring, slot, avoid))
+}
+
+/// The backend of a slot, or of one after it if that one is to be avoided, or refuses. If none is
+/// better, its own, so that a service is never without one.
+#[inline(always)]
+fn willing(ring: Ring, slot: u32, avoid: u32) -> u32 {
+    let first = holder(slot);
+    if first != avoid && !passive::refuses(first) {
+        return first;
+    }
+    let mut chosen = first;
+    let mut at = slot;
+    for _ in 0..PASSED_OVER {
+        at = ring.slot_after(at);
+        let id = holder(at);
+        if id == NOBODY || id == avoid {
+            continue;
+        }
+        if !passive::refuses(id) {
+            return id;
+        }
+        if chosen == avoid {
+            chosen = id;
+        }
+    }
+    chosen
 }
 
 /// The number of the service's connection.

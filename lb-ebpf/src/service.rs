@@ -17,3 +17,8 @@ pub(crate) fn lookup(packet: &FlowKey) -> Option<Service> {
     let key = ServiceKey::tcp(mapped(packet.dst()), packet.dst_port());
     SERVICES.get_ptr(&key).map(copied)
 }
+
+#[inline(always)]
+pub(crate) fn is_one(key: &ServiceKey) -> bool {
+    SERVICES.get_ptr(key).is_some()
+}

@@ -322,6 +322,8 @@ pub struct FlowsView {
     /// Those in any state, and half a one for each port that rests.
     pub entries: u64,
     pub half_open: u64,
+    /// Those whose client has ended the handshake, and whose backend has sent nothing since.
+    pub answered: u64,
     pub established: u64,
     pub closing: u64,
     pub closed: u64,
@@ -337,6 +339,15 @@ pub struct Stats {
     pub services: Vec<ServiceStats>,
     pub port_clashes_total: u64,
     pub early_port_reuses_total: u64,
+    /// What else was noticed, by name.
+    pub incidents: Vec<IncidentView>,
+}
+
+/// How often something was noticed that decides no packet's fate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct IncidentView {
+    pub incident: String,
+    pub total: u64,
 }
 
 /// Frames that met one end.

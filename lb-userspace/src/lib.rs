@@ -1,6 +1,7 @@
 //! The control plane of xdplb.
 
 mod accounts;
+pub mod adoption;
 pub mod api;
 pub mod arena;
 pub mod bed;
@@ -13,10 +14,12 @@ pub mod dataplane;
 mod demo;
 pub mod desired;
 pub mod health;
+pub mod local_ports;
 pub mod model;
 pub mod neighbours;
 mod netlink;
 pub mod plan;
+pub mod printable;
 mod private;
 pub mod ring;
 mod secrets;

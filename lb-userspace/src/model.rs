@@ -303,6 +303,7 @@ pub struct Failover {
     #[serde(with = "humantime_serde")]
     pub slow_start: Duration,
     pub on_down: OnDown,
+    pub on_refused: OnRefused,
 }
 
 impl Default for Failover {
@@ -314,6 +315,7 @@ impl Default for Failover {
             failback: Failback::default(),
             slow_start: Duration::ZERO,
             on_down: OnDown::default(),
+            on_refused: OnRefused::default(),
         }
     }
 }
@@ -339,6 +341,18 @@ pub enum OnDown {
     Keep,
     /// The client's next packet is answered by a reset, so that it connects anew.
     Reset,
+}
+
+/// What becomes of a new connection that its backend refuses by a reset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum OnRefused {
+    /// If another backend takes connections, the client is not told, and its next SYN, a second later,
+    /// goes there; the third refusal is passed on.
+    #[default]
+    Retry,
+    /// The reset is passed on to the client.
+    Pass,
 }
 
 /// 0 to 100, written as in `30%`.

@@ -35,8 +35,20 @@ pub struct ServiceImage {
 pub struct Wanted {
     pub id: u32,
     pub scheduler: Scheduler,
+    /// How many different backends are in the ring.
+    pub members: u32,
+    /// Whether a connection that a backend refuses is given another one.
+    pub retries: bool,
     /// What the ring's slots hold.
     pub slots: Arc<[u32]>,
+}
+
+impl Wanted {
+    /// The map's value, with the ring in this place.
+    fn service(&self, ring: Ring) -> Service {
+        let Self { id, scheduler, members, retries, .. } = *self;
+        Service { ring, id, scheduler: scheduler.number(), members, retries: retries.into() }
+    }
 }
 
 /// What the maps should hold, but for where the rings are.
@@ -118,8 +130,7 @@ fn place_rings(
         if length > 0 {
             ops.push(Op::WriteSlots { offset: ring.offset, slots: Arc::clone(&wanted.slots) });
         }
-        let service = Service { ring, id: wanted.id, scheduler: wanted.scheduler.number() };
-        ops.push(Op::SetService { key: *key, service });
+        ops.push(Op::SetService { key: *key, service: wanted.service(ring) });
         placed.insert(*key, ServiceImage { ring, wanted: wanted.clone() });
     }
     for (key, old) in &current.services {
@@ -164,11 +175,18 @@ mod tests {
 
     /// Plans for one service with these slots, and returns where its ring is.
     fn follow(image: &mut Image, arena: &mut Arena, slots: &[u32]) -> Result<u32> {
-        let wanted = Wanted { id: 0, scheduler: Scheduler::Maglev, slots: slots.into() };
-        let goal = Goal { services: [(KEY, wanted)].into_iter().collect(), ..Goal::default() };
+        let wanted = Wanted {
+            id: 0,
+            scheduler: Scheduler::Maglev,
+            members: 1,
+            retries: false,
+            slots: slots.into(),
+        };
+        let services = [(KEY, wanted.clone())].into_iter().collect();
+        let goal = Goal { services, ..Goal::default() };
         let (ops, next) = plan(image, &goal, arena, Instant::now())?;
         let ring = next.services[&KEY].ring;
-        let service = Service { ring, id: 0, scheduler: Scheduler::Maglev.number() };
+        let service = wanted.service(ring);
         let expected = [
             Op::WriteSlots { offset: ring.offset, slots: slots.into() },
             Op::SetService { key: KEY, service },

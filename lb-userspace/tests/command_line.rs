@@ -8,7 +8,7 @@ use std::{
 
 use lb_userspace::{
     api,
-    control::{self, BackendView, Change, Refusal, Reply, Request, ServiceView},
+    control::{self, BackendView, Change, Plan, Refusal, Reply, Request, ServiceView, VersionView},
     model::{Admin, Health, Mode, Protocol, Scheduler},
 };
 use serde_json::Value;
@@ -58,10 +58,31 @@ async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u64) {
             Request::Change(Change::AddBackend { .. }, _, reply) => {
                 give(reply, Err(Refusal::Conflict("it is there already".to_owned())));
             }
+            Request::Change(Change::AddService { name, .. }, _, reply) => {
+                give(reply, Err(Refusal::Invalid(format!("{name}{HOSTILE}"))));
+            }
             Request::Change(_, _, reply) => give(reply, Ok(Some(web(active)))),
+            Request::History(reply) => give(reply, Ok(vec![version()])),
+            Request::Plan(_, _, reply) | Request::Apply(_, _, reply) => give(reply, Ok(plan())),
+            Request::Rollback(_, _, reply) => give(reply, Err(Refusal::Conflict(HOSTILE.into()))),
             _ => {}
         }
     }
+}
+
+/// So many connections has a backend whose check says what is hostile.
+const FORGED: u64 = 1 << 40;
+
+/// What no terminal and no log is to get as it is.
+const HOSTILE: &str = "\x1b]0;owned\x07\x1b[2J\u{9b}31m\u{202e}\r\x7f\nforged";
+
+fn version() -> VersionView {
+    let at = "2026-01-02T03:04:05Z".parse().expect("a time");
+    VersionView { version: 1, at, by: HOSTILE.to_owned(), what: HOSTILE.to_owned() }
+}
+
+fn plan() -> Plan {
+    Plan { version: 1, steps: Vec::new(), refused: Some(HOSTILE.to_owned()) }
 }
 
 fn give<T>(reply: Reply<T>, answer: Result<T, Refusal>) {
@@ -77,7 +98,7 @@ fn web(active_connections: u64) -> ServiceView {
         drain_until: None,
         health: Health::Up,
         since: "2026-01-02T03:04:05Z".parse().expect("a time"),
-        detail: "L4OK".to_owned(),
+        detail: if active_connections > FORGED / 2 { HOSTILE } else { "L4OK" }.to_owned(),
         in_ring: false,
         active_connections,
         connections_total: 17,
@@ -261,4 +282,99 @@ fn the_exit_code_is_the_same_when_nobody_reads_the_errors() {
         let ended = Command::new(BINARY).args(verb).stderr(writer).status().expect("runs");
         assert_eq!(ended.code(), Some(code), "{verb:?}");
     }
+}
+
+fn assert_printable(verb: &[&str], ended: &Ended) {
+    for text in [&ended.out, &ended.err] {
+        let is_raw = |c: char| c != '\n' && (c.is_control() || c == '\u{202e}');
+        assert!(!text.contains(is_raw), "{verb:?}: {text:?}");
+        assert!(!text.lines().any(|line| line.trim_start() == "forged"), "{verb:?}: {text:?}");
+    }
+}
+
+#[test]
+fn what_a_daemon_says_reaches_no_terminal_raw() {
+    let daemon = Pretender::with_connections(FORGED);
+    let good = file(&daemon.directory, "interfaces = [\"eth0\"]").display().to_string();
+    let verbs = [
+        &["service", "list"][..],
+        &["service", "list", "-o", "wide"],
+        &["service", "list", "-o", "json"],
+        &["service", "show", "web"],
+        &["backend", "list"],
+        &["backend", "list", "-o", "json"],
+        &["history"],
+        &["history", "-o", "json"],
+        &["diff", "-c", &good],
+        &["diff", "-c", &good, "-o", "json"],
+        &["service", "add", HOSTILE],
+        &["rollback"],
+    ];
+    for verb in verbs {
+        let ended = daemon.xdplb(verb);
+        // Errors may have more lines than one, as a file may have more mistakes than one.
+        let is_error = ended.code == Some(1) || verb[0] == "diff";
+        let shown = format!("{}{}", ended.out, ended.err);
+        assert!(shown.contains("owned"), "{verb:?}: {ended:?}");
+        if is_error {
+            assert!(!shown.contains('\x1b'), "{verb:?}: {ended:?}");
+        } else {
+            assert_printable(verb, &ended);
+        }
+    }
+    let json = daemon.xdplb(&["history", "-o", "json"]).out;
+    let versions: Vec<VersionView> = serde_json::from_str(&json).expect("the shape");
+    assert_eq!(versions, [version()], "the value is kept");
+}
+
+#[test]
+fn arguments_and_paths_reach_no_terminal_raw() {
+    let directory = TempDir::new().expect("a directory");
+    let hostile = HOSTILE.replace('\n', "");
+    let path = directory.path().join(&hostile);
+    fs::write(&path, "interfaces = []\n\"\\u001b[2J\" = 1").expect("written");
+    let (path, missing) = (path.display().to_string(), format!("/nowhere/{hostile}"));
+    let verbs = [
+        &["check", "-c", &path][..],
+        &["check", "-c", &missing],
+        &["run", "-c", &path],
+        &["run", "-c", &missing],
+        &["diff", "-c", &path],
+        &["apply", "-c", &missing],
+        &["status", "--socket", &missing],
+        &["stats", "--socket", &missing],
+        &["conns", "--socket", &missing],
+        &["conns", "--client", &hostile],
+        &["history", "--socket", &missing],
+        &["rollback", &hostile],
+        &["service", "show", "web", "--socket", &missing],
+        &["backend", "drain", "web", &hostile],
+        &["backend", "list", "--socket", &missing],
+        &["detach", "--bpffs", &missing, &hostile],
+        &["man", &hostile],
+        &["completions", &hostile],
+        &["demo", &hostile],
+        &[&hostile],
+    ];
+    for verb in verbs {
+        let ended = xdplb(verb);
+        assert_ne!(ended.code, Some(0), "{verb:?}: {ended:?}");
+        assert!(ended.err.contains("forged"), "{verb:?}: {ended:?}");
+        assert_printable(verb, &ended);
+    }
+}
+
+#[test]
+fn usage_in_colour_repeats_nothing_raw() {
+    for (verb, variable) in [("\x1b[2Jx", "/run/s"), ("--help", "\x1b[2J/run/s")] {
+        let mut command = Command::new(BINARY);
+        command.arg(verb).env("CLICOLOR_FORCE", "1").env("XDPLB_SOCKET", variable);
+        let Output { stdout, stderr, .. } = command.output().expect("runs");
+        let shown = String::from_utf8([stdout, stderr].concat()).expect("text");
+        assert!(!shown.contains("\x1b[2J"), "{shown:?}");
+    }
+    let mut command = Command::new(BINARY);
+    command.arg("nope").env("CLICOLOR_FORCE", "1");
+    let shown = command.output().expect("runs").stderr;
+    assert!(shown.contains(&b'\x1b'), "colours are kept");
 }

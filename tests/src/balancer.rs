@@ -174,6 +174,23 @@ impl Balancer {
         self.signal(Signal::SIGHUP);
     }
 
+    /// Waits until the daemon has ended by itself, and returns its exit code.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end soon.
+    #[must_use]
+    pub fn ended(mut self) -> Option<i32> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("a child") {
+                return status.code();
+            }
+            assert!(Instant::now() < deadline, "the daemon must end soon");
+            sleep(POLL);
+        }
+    }
+
     /// Stops the daemon by a signal and waits until it has ended.
     pub fn stop(mut self, signal: Signal) {
         self.signal(signal);

@@ -10,6 +10,10 @@ pub const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub const BALANCER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub const BACKEND_MAC: [u8; 6] = [2, 0, 0, 0, 0, 3];
 
+/// The initial sequence numbers of a client, and of a backend.
+pub const CLIENT_ISN: u32 = 1_000;
+pub const BACKEND_ISN: u32 = 2_000;
+
 /// A TCP segment in an IPv4 packet in an Ethernet frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Segment {
@@ -40,10 +44,14 @@ impl Flags {
     pub const FIN: Self = Self { syn: false, ack: true, fin: true, rst: false };
     pub const RST: Self = Self { syn: false, ack: false, fin: false, rst: true };
     pub const RST_ACK: Self = Self { syn: false, ack: true, fin: false, rst: true };
+    pub const SYN_FIN: Self = Self { syn: true, ack: false, fin: true, rst: false };
+    pub const SYN_RST: Self = Self { syn: true, ack: false, fin: false, rst: true };
+    pub const NONE: Self = Self { syn: false, ack: false, fin: false, rst: false };
+    pub const ALL: Self = Self { syn: true, ack: true, fin: true, rst: true };
 }
 
 impl Segment {
-    /// A segment of a client's, as the balancer receives it.
+    /// A segment of a client's, as the balancer receives it. Nobody has sent data yet.
     #[must_use]
     pub fn new(src: SocketAddrV4, dst: SocketAddrV4, flags: Flags) -> Self {
         Self {
@@ -53,8 +61,8 @@ impl Segment {
             dst,
             ttl: 64,
             flags,
-            sequence: 1_000,
-            acknowledgement: if flags.ack { 2_000 } else { 0 },
+            sequence: CLIENT_ISN + u32::from(!flags.syn),
+            acknowledgement: if flags.ack { BACKEND_ISN + 1 } else { 0 },
             payload: Vec::new(),
         }
     }
@@ -62,7 +70,13 @@ impl Segment {
     /// What the receiver of this segment answers with.
     #[must_use]
     pub fn answer(&self, flags: Flags) -> Self {
-        Self { src_mac: BACKEND_MAC, dst_mac: BALANCER_MAC, ..Self::new(self.dst, self.src, flags) }
+        Self {
+            src_mac: BACKEND_MAC,
+            dst_mac: BALANCER_MAC,
+            sequence: BACKEND_ISN + u32::from(!flags.syn),
+            acknowledgement: if flags.ack { CLIENT_ISN + 1 } else { 0 },
+            ..Self::new(self.dst, self.src, flags)
+        }
     }
 
     #[must_use]

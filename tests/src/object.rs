@@ -1,20 +1,22 @@
 //! The shipped object in the kernel, fed with frames by `BPF_PROG_TEST_RUN`.
 
 use std::{
-    collections::HashMap as Counts,
+    collections::{HashMap as Counts, HashSet},
     net::{Ipv4Addr, SocketAddrV4},
     sync::Arc,
 };
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, HashMap, PerCpuArray, xdp::DevMapHash},
+    maps::{Array, HashMap, PerCpuArray, RingBuf, xdp::DevMapHash},
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
 use lb_common::{
     addresses,
     backend::{Backend, Hop},
+    event::{ClientHop, Event},
     flow::{Flow, FlowKey, marks},
+    macs::{self, Slot},
     mapped,
     reason::Reason,
     ring::{Ring, SLOTS, Slots},
@@ -91,8 +93,72 @@ impl Object {
         let mut ebpf = loader.load(OBJECT).expect("loads");
         let program: &mut Xdp = ebpf.program_mut("xdplb").expect("named").try_into().expect("XDP");
         program.load().expect("verifies");
+        let writer: &mut Xdp =
+            ebpf.program_mut("client_hops").expect("named").try_into().expect("XDP");
+        writer.load().expect("verifies");
         let flows = plan.open(ebpf.map_mut(FLOWS).expect("named")).expect("maps");
-        Self { ebpf, flows: Arc::new(flows) }
+        let mut object = Self { ebpf, flows: Arc::new(flows) };
+        object.own_mac(BALANCER_MAC);
+        object
+    }
+
+    /// Makes a MAC address one of the balancer's own.
+    pub fn own_mac(&mut self, mac: [u8; 6]) {
+        let place = macs::slot_of(mac);
+        let mut slot: Slot = self.get("OWN_MACS", place);
+        assert!(slot.add(mac), "room");
+        self.set("OWN_MACS", place, &slot);
+    }
+
+    /// Has packets from an address come in by this interface only; by none if it is 0.
+    pub fn origin(&mut self, address: Ipv4Addr, ifindex: u32) {
+        let (word, bit) = addresses::bit_of(address.octets());
+        let bits: u64 = self.get("ORIGIN_BITS", word);
+        self.set("ORIGIN_BITS", word, &(bits | bit));
+        let map = self.ebpf.map_mut("ORIGINS").expect("named");
+        let mut origins: HashMap<_, u32, u32> = map.try_into().expect("typed");
+        origins.insert(u32::from_ne_bytes(address.octets()), ifindex, 0).expect("room");
+    }
+
+    /// Notes that a backend has left its ring.
+    pub fn leave(&mut self, id: u32, left: u32, is_down: bool) {
+        let backend: Backend = self.get("BACKENDS", id);
+        self.set("BACKENDS", id, &Backend { left, is_down: is_down.into(), ..backend });
+    }
+
+    /// Handshakes that a backend has refused in a row.
+    #[must_use]
+    pub fn refusals(&self, id: u32) -> u32 {
+        self.get("REFUSALS", id)
+    }
+
+    /// Has handshakes that a backend refuses be its client's business.
+    pub fn pass_refusals(&mut self, vip: SocketAddrV4) {
+        let key = ServiceKey::tcp(mapped(vip.ip().octets()), vip.port().to_be_bytes());
+        let map = self.ebpf.map_mut("SERVICES").expect("named");
+        let mut services: HashMap<_, ServiceKey, Service> = map.try_into().expect("typed");
+        let service = services.get(&key, 0).expect("known");
+        services.insert(key, Service { retries: 0, ..service }, 0).expect("room");
+    }
+
+    /// What the program has told the daemon, and it has not read.
+    pub fn events(&mut self) -> Vec<Event> {
+        let map = self.ebpf.map_mut("EVENTS").expect("named");
+        let mut ring: RingBuf<_> = map.try_into().expect("typed");
+        let mut events = Vec::new();
+        while let Some(bytes) = ring.next() {
+            events.push(bytemuck::pod_read_unaligned(&bytes));
+        }
+        events
+    }
+
+    /// Has replies of these connections go by other hops, as the daemon does.
+    pub fn write_hops(&self, hops: &[ClientHop]) {
+        let program = self.ebpf.program("client_hops").expect("named");
+        let program: &Xdp = program.try_into().expect("XDP");
+        let data_in = Some(bytemuck::cast_slice(hops));
+        let options = TestRunOptions { data_in, ..TestRunOptions::default() };
+        program.test_run(options).expect("the kernel runs it");
     }
 
     /// A service whose ring holds these backend ids.
@@ -117,16 +183,22 @@ impl Object {
 
     /// A service with a scheduler, whose ring may be another's too.
     pub fn hand_out(&mut self, vip: SocketAddrV4, scheduler: Scheduler, ring: Ring) {
-        self.set_service(vip, Service { ring, id: 0, scheduler: scheduler.number() });
+        self.set_service(vip, 0, scheduler, ring);
     }
 
     /// A service of this id, whose ring may be another's too.
     pub fn service(&mut self, id: u32, vip: SocketAddrV4, ring: Ring) {
-        let scheduler = Scheduler::RoundRobin.number();
-        self.set_service(vip, Service { ring, id, scheduler });
+        self.set_service(vip, id, Scheduler::RoundRobin, ring);
     }
 
-    fn set_service(&mut self, vip: SocketAddrV4, service: Service) {
+    fn set_service(&mut self, vip: SocketAddrV4, id: u32, scheduler: Scheduler, ring: Ring) {
+        let slots = (ring.offset..ring.offset + ring.length).map(|slot| {
+            let slots: Slots = self.get("RINGS", slot / SLOTS);
+            slots[(slot % SLOTS) as usize]
+        });
+        let members = u32::try_from(slots.collect::<HashSet<_>>().len()).expect("few");
+        let scheduler = scheduler.number();
+        let service = Service { ring, id, scheduler, members, retries: 1 };
         self.expect_packets_for(*vip.ip());
         let key = ServiceKey::tcp(mapped(vip.ip().octets()), vip.port().to_be_bytes());
         let map = self.ebpf.map_mut("SERVICES").expect("named");
@@ -150,9 +222,7 @@ impl Object {
 
     /// Gives a backend another weight than 1.
     pub fn weigh(&mut self, id: u32, weight: u16) {
-        let map = self.ebpf.map_mut("BACKENDS").expect("named");
-        let backends: Array<_, Backend> = map.try_into().expect("typed");
-        let backend = backends.get(&id, 0).expect("in range");
+        let backend: Backend = self.get("BACKENDS", id);
         self.set("BACKENDS", id, &Backend { weight, ..backend });
     }
 
@@ -164,9 +234,7 @@ impl Object {
 
     fn expect_packets_for(&mut self, address: Ipv4Addr) {
         let (word, bit) = addresses::bit_of(address.octets());
-        let map = self.ebpf.map_mut("ADDRESSES").expect("named");
-        let words: Array<_, u64> = map.try_into().expect("typed");
-        let bits = words.get(&word, 0).expect("in range");
+        let bits: u64 = self.get("ADDRESSES", word);
         self.set("ADDRESSES", word, &(bits | bit));
     }
 
@@ -297,7 +365,7 @@ impl Object {
     /// Has every connection's handshake end.
     pub fn establish_all(&mut self) {
         for hit in self.flows.table().flows() {
-            let marks = hit.tag.marks() | marks::CLIENT_ACK | marks::BACKEND_SYN;
+            let marks = hit.tag.marks() | marks::SHAKEN | marks::PROVEN;
             assert_eq!(hit.line.exchange(hit.tag, hit.tag.with_marks(marks)), hit.tag);
         }
     }
@@ -306,6 +374,12 @@ impl Object {
     pub fn remove_flow(&mut self, key: &FlowKey) {
         let hit = peek(self.flows.table(), key).expect("known");
         assert_eq!(hit.line.exchange(hit.tag, hit.tag.freed()), hit.tag);
+    }
+
+    fn get<V: Pod>(&self, map: &str, index: u32) -> V {
+        let map = self.ebpf.map(map).expect("named");
+        let array: Array<_, V> = map.try_into().expect("typed");
+        array.get(&index, 0).expect("in range")
     }
 
     fn set<V: Pod>(&mut self, map: &str, index: u32, value: &V) {

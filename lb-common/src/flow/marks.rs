@@ -2,26 +2,40 @@
 //! pair carry the same, but for [`TO_CLIENT`] and what follows it.
 
 use super::Direction;
-use crate::tcp;
 
-pub const CLIENT_SYN: u16 = 1 << 0;
-/// A segment of the client's that acknowledges and does not open.
-pub const CLIENT_ACK: u16 = 1 << 1;
-pub const CLIENT_FIN: u16 = 1 << 2;
-/// The client's last segment was a reset.
-pub const CLIENT_RST: u16 = 1 << 3;
-
-pub const BACKEND_SYN: u16 = CLIENT_SYN << BACKEND;
-pub const BACKEND_FIN: u16 = CLIENT_FIN << BACKEND;
-pub const BACKEND_RST: u16 = CLIENT_RST << BACKEND;
+/// The client has acknowledged the backend's SYN, by the number that only its receiver knows.
+pub const CLIENT_ACK: u16 = 1 << 0;
+pub const CLIENT_FIN: u16 = 1 << 1;
+pub const CLIENT_RST: u16 = 1 << 2;
+pub const BACKEND_SYN: u16 = 1 << 3;
+/// The backend has sent data, or acknowledged more than the client's SYN.
+pub const PROVEN: u16 = 1 << 4;
+pub const BACKEND_FIN: u16 = 1 << 5;
+pub const BACKEND_RST: u16 = 1 << 6;
+/// The backend has refused the connection, which the client was not told: its next SYN is given
+/// another backend.
+pub const REFUSED: u16 = 1 << 7;
 
 /// This entry matches the backend's packets.
 pub const TO_CLIENT: u16 = 1 << 8;
 /// Its connection was replaced; the tuple rests until it may be used again.
 pub const QUARANTINED: u16 = 1 << 9;
 
-/// From the client's marks to the backend's.
-const BACKEND: u16 = 4;
+const REFUSALS_SHIFT: u32 = 10;
+/// How many backends have refused the client's connection before it got this one.
+pub const REFUSALS: u16 = 3 << REFUSALS_SHIFT;
+
+/// The handshake is complete.
+pub const SHAKEN: u16 = CLIENT_ACK | BACKEND_SYN;
+/// Both sides have said that they send no more.
+pub const FINS: u16 = CLIENT_FIN | BACKEND_FIN;
+
+/// Whether the handshake is complete.
+#[must_use]
+#[inline(always)]
+pub const fn are_shaken(marks: u16) -> bool {
+    marks & SHAKEN == SHAKEN
+}
 
 #[must_use]
 #[inline(always)]
@@ -29,41 +43,35 @@ pub const fn direction(marks: u16) -> Direction {
     if marks & TO_CLIENT == 0 { Direction::ToBackend } else { Direction::ToClient }
 }
 
-/// Whether a segment with these TCP flags changes no marks, as most do not: it opens, ends and
-/// resets nothing, and acknowledges like one before it.
+/// How many backends have refused the client's connection before it got this one.
 #[must_use]
 #[inline(always)]
-pub const fn is_usual(marks: u16, direction: Direction, flags: u8) -> bool {
-    const SPECIAL: u8 = tcp::SYN | tcp::FIN | tcp::RST;
-    let side = side(direction);
-    let known = marks & (CLIENT_ACK | CLIENT_RST) << side == CLIENT_ACK << side;
-    known && flags & (SPECIAL | tcp::ACK) == tcp::ACK
+pub const fn refusals(marks: u16) -> u16 {
+    (marks & REFUSALS) >> REFUSALS_SHIFT
 }
 
+/// The marks of a connection that so many backends have refused; three at most are counted.
+#[must_use]
 #[inline(always)]
-const fn side(direction: Direction) -> u16 {
+pub const fn refused_by(count: u16) -> u16 {
+    if count < 3 { count << REFUSALS_SHIFT } else { REFUSALS }
+}
+
+/// Whether the backend does not know the connection any more, by its own word: the client's next
+/// SYN on the tuple is a new connection's. A client's word alone, which may be another's, does not
+/// do: the backend answers that SYN for itself.
+#[must_use]
+#[inline(always)]
+pub const fn is_over(marks: u16) -> bool {
+    marks & BACKEND_RST != 0 || marks & (SHAKEN | FINS) == SHAKEN | FINS
+}
+
+/// Whether a segment that [is usual](crate::tcp::is_usual) changes no marks, as most do not.
+#[must_use]
+#[inline(always)]
+pub const fn are_settled(marks: u16, direction: Direction) -> bool {
     match direction {
-        Direction::ToBackend => 0,
-        Direction::ToClient => BACKEND,
+        Direction::ToBackend => marks & CLIENT_ACK != 0,
+        Direction::ToClient => marks & (PROVEN | CLIENT_RST) == PROVEN,
     }
-}
-
-/// The marks after a segment with these TCP flags.
-#[must_use]
-#[inline(always)]
-pub const fn after(marks: u16, direction: Direction, flags: u8) -> u16 {
-    let side = side(direction);
-    let mut seen = 0;
-    if flags & tcp::SYN != 0 {
-        seen |= CLIENT_SYN;
-    } else if flags & tcp::ACK != 0 {
-        seen |= CLIENT_ACK;
-    }
-    if flags & tcp::FIN != 0 {
-        seen |= CLIENT_FIN;
-    }
-    if flags & tcp::RST != 0 {
-        seen |= CLIENT_RST;
-    }
-    marks & !(CLIENT_RST << side) | seen << side
 }

@@ -6,12 +6,17 @@
 
 mod key;
 pub mod marks;
+mod progress;
 mod state;
 pub mod ticks;
 
 use bytemuck::{Pod, Zeroable};
 
-pub use self::{key::FlowKey, state::State};
+pub use self::{
+    key::FlowKey,
+    progress::{Progress, WINDOW, is_beyond},
+    state::State,
+};
 use crate::{
     backend::Hop,
     checksum::{Delta, Folded},
@@ -84,8 +89,10 @@ pub struct Flow {
     /// entries of a pair.
     pub client: Hop,
     pub backend: u32,
-    /// When it was made, in [`ticks`].
-    pub born: u32,
+    /// Of the entry towards the client: the connection's number, as [`Progress`] has it. Of the entry
+    /// towards the backend: when its connection began, in [`ticks`], but for what the backend's SYN
+    /// has acknowledged, until the client's ACK.
+    pub extra: u32,
 }
 
 const _: () = assert!(size_of::<Flow>() == 56);
@@ -102,8 +109,23 @@ impl Flow {
             rewrite: Rewrite::new(key, to),
             client,
             backend,
-            born: now,
+            extra: now,
         }
+    }
+
+    /// The same with another [`extra`](Self::extra).
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_extra(self, extra: u32) -> Self {
+        Self { extra, ..self }
+    }
+
+    /// When its connection began, in [`ticks`], of an entry towards the backend with these marks. While
+    /// the entry has no room for that, the last packet stands for it.
+    #[must_use]
+    #[inline(always)]
+    pub const fn began(&self, marks: u16) -> u32 {
+        if marks & marks::SHAKEN == marks::BACKEND_SYN { self.seen } else { self.extra }
     }
 
     /// The packets that it matches.

@@ -3,8 +3,10 @@ use super::marks;
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
-    /// The handshake has not ended.
+    /// The handshake has not ended, whatever other flags came.
     HalfOpen,
+    /// The client has ended the handshake; the backend has not shown yet that it knows of it.
+    Answered,
     Established,
     /// One side has said that it sends no more.
     Closing,
@@ -13,23 +15,27 @@ pub enum State {
 }
 
 impl State {
+    /// From the first to be evicted to the last.
+    pub const ALL: [Self; 5] =
+        [Self::Closed, Self::HalfOpen, Self::Answered, Self::Closing, Self::Established];
+
     /// The state of the connection whose entries carry these marks.
     #[must_use]
     #[inline(always)]
     pub const fn of(marks: u16) -> Self {
-        const ENDED: u16 = marks::BACKEND_RST | marks::QUARANTINED;
-        const FINS: u16 = marks::CLIENT_FIN | marks::BACKEND_FIN;
-        const SHAKEN: u16 = marks::CLIENT_ACK | marks::BACKEND_SYN;
-        // A backend that has yet to agree may have had the same tuple in TIME-WAIT and answered the
-        // SYN by a challenge ACK (RFC 5961, section 4.2). The client's reset makes it forget that
-        // tuple, and the next SYN must come by the same one.
-        const ABORTED: u16 = marks::CLIENT_RST | marks::BACKEND_SYN;
-        if marks & ENDED != 0 || marks & ABORTED == ABORTED || marks & FINS == FINS {
+        if marks & marks::QUARANTINED != 0 {
             return Self::Closed;
         }
-        if marks & FINS != 0 {
+        if !marks::are_shaken(marks) {
+            return Self::HalfOpen;
+        }
+        let fins = marks & marks::FINS;
+        if marks & (marks::CLIENT_RST | marks::BACKEND_RST) != 0 || fins == marks::FINS {
+            return Self::Closed;
+        }
+        if fins != 0 {
             return Self::Closing;
         }
-        if marks & SHAKEN == SHAKEN { Self::Established } else { Self::HalfOpen }
+        if marks & marks::PROVEN != 0 { Self::Established } else { Self::Answered }
     }
 }

@@ -6,15 +6,15 @@ use crate::flow::{FlowKey, State, ticks};
 /// How many lines of a bucket half-open connections may keep: a flood of them displaces itself.
 pub const HALF_OPEN_WAYS: u32 = WAYS / 4;
 
-/// Beyond that a half-open connection makes room for a new one after this long a silence: a quarter
-/// of a second, in which most handshakes end.
-const HANDSHAKE: u32 = ticks::from_nanos(1_000_000_000 / 4);
+/// Beyond that a half-open connection makes room for a new one after this long a silence: a second, in
+/// which handshakes end, and after which a client that was not answered sends its SYN again (RFC 6298).
+const HANDSHAKE: u32 = ticks::from_nanos(1_000_000_000);
 
 /// How many half-open lines a full bucket has in a flood: the oldest of them makes room at once.
 const FLOODED_WAYS: u32 = WAYS / 2;
 
 /// An established connection makes room for a new one only after this long a silence: a minute.
-const SILENCE: u32 = ticks::from_nanos(60 * 1_000_000_000);
+pub const SILENCE: u32 = ticks::from_nanos(60 * 1_000_000_000);
 
 /// How often another line is looked for when another CPU has taken the chosen one, or a bucket has
 /// none.
@@ -286,7 +286,7 @@ pub fn victim<T: Table>(table: T, index: u32, now: u32, victims: Victims) -> Cho
         if !victims.include(state, idle) {
             continue;
         }
-        let worth = worth(state) << 32 | u64::from(u32::MAX - idle);
+        let worth = worth(state, idle);
         if worth < least {
             least = worth;
             chosen = Chosen::line(Place::new(index, way), tag);
@@ -295,14 +295,19 @@ pub fn victim<T: Table>(table: T, index: u32, now: u32, victims: Victims) -> Cho
     chosen
 }
 
+/// What a connection is worth that was silent for so long, when one has to go: its state first, then
+/// how lately it was heard of.
+#[must_use]
 #[inline(always)]
-const fn worth(state: State) -> u64 {
-    match state {
+pub const fn worth(state: State, idle: u32) -> u64 {
+    let rank: u64 = match state {
         State::Closed => 0,
-        State::Closing => 1,
-        State::HalfOpen => 2,
-        State::Established => 3,
-    }
+        State::HalfOpen => 1,
+        State::Answered => 2,
+        State::Closing => 3,
+        State::Established => 4,
+    };
+    rank << 32 | (u32::MAX - idle) as u64
 }
 
 /// Whether another line of the bucket is, or is becoming, a flow of the same key. Whoever claims a

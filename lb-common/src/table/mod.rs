@@ -27,11 +27,15 @@ use bytemuck::{Pod, Zeroable};
 pub use self::shared::{SharedBucket, SharedLine, SharedTable};
 pub use self::{
     claim::{
-        Chosen, HALF_OPEN_WAYS, Refused, Survey, Victims, choose, claim, has_twin, survey, victim,
+        Chosen, HALF_OPEN_WAYS, Refused, SILENCE, Survey, Victims, choose, claim, has_twin, survey,
+        victim, worth,
     },
     find::{Busy, Found, Hit, at, find, peek, search},
     hash::{Hash, Seed},
-    pair::{Opening, Unopened, condemn, make_way, open, partner, relearn, remark, remove, revive},
+    pair::{
+        Opening, Unopened, condemn, open, partner, refuse, relearn, remark, remove, replace,
+        revive, track,
+    },
     storage::{Bucket, Line, Place, Table},
     tag::Tag,
 };

@@ -10,8 +10,9 @@ use super::{
 };
 use crate::{
     backend::Hop,
-    flow::{Direction, Flow, FlowKey, State, marks, ticks},
+    flow::{Direction, Flow, FlowKey, Progress, marks, ticks},
     reason::Reason,
+    tcp::Segment,
 };
 
 /// How often a swap is tried again that others' marks have made fail.
@@ -28,6 +29,8 @@ pub struct Opening<'a> {
     pub client: Hop,
     pub backend: u32,
     pub marks: u16,
+    /// The client's initial sequence number.
+    pub number: u32,
     pub now: u32,
 }
 
@@ -59,7 +62,7 @@ pub fn open<T: Table>(
     opening: &Opening<'_>,
     outside: &FlowKey,
 ) -> Result<Found<T>, Unopened> {
-    let Opening { inside, client, backend, marks, now } = *opening;
+    let Opening { inside, client, backend, marks, number, now } = *opening;
     let reply = outside.turned();
     let to_client = obtain(table, &reply, now).map_err(|refused| match refused {
         Refused::Full => Unopened::Full,
@@ -75,7 +78,8 @@ pub fn open<T: Table>(
             });
         }
     };
-    to_client.line.write(&Flow::new(&reply, &inside.turned(), client, backend, now));
+    let answers = Flow::new(&reply, &inside.turned(), client, backend, now);
+    to_client.line.write(&answers.with_extra(number));
     to_backend.line.write(&Flow::new(inside, outside, client, backend, now));
     to_client.line.publish(to_client.tag.published(marks | marks::TO_CLIENT));
     let tag = to_backend.tag.published(marks);
@@ -91,6 +95,58 @@ pub fn partner<T: Table>(table: T, flow: Found<T>) -> Option<Found<T>> {
     peek(table, &flow.line.partner()).filter(|partner| partner.line.partner() == key)
 }
 
+/// Has a connection follow a segment of its own. Returns the marks that it has afterwards.
+#[inline(always)]
+pub fn track<T: Table>(table: T, flow: Found<T>, segment: &Segment, now: u32) -> u16 {
+    let old = flow.tag.marks();
+    let Some(partner) = partner(table, flow) else { return old };
+    let (direction, to_backend, to_client) = match flow.direction() {
+        Direction::ToBackend => (Direction::ToBackend, flow, partner),
+        Direction::ToClient => (Direction::ToClient, partner, flow),
+    };
+    let marks = old & !marks::TO_CLIENT;
+    let number = to_client.line.extra();
+    let before = Progress { marks, number, acknowledged: to_backend.line.extra() };
+    let after = before.after(direction, segment);
+    let (set, cleared) = (after.marks & !before.marks, before.marks & !after.marks);
+    if set | cleared != 0 {
+        let former = mark(table, to_backend, set, cleared);
+        mark(table, to_client, set, cleared);
+        // Of two that make the same step at once, the second has read numbers that may be the first's.
+        if former.is_none_or(|former| former.marks() != marks) {
+            return old & !cleared | set;
+        }
+    }
+    note_numbers((to_backend, to_client), &before, &after, now);
+    old & !cleared | set
+}
+
+/// Writes what has changed of a connection's numbers to its entries, the one towards the backend first.
+#[inline(always)]
+fn note_numbers<L: Line>(
+    (to_backend, to_client): (Hit<L>, Hit<L>),
+    before: &Progress,
+    after: &Progress,
+    now: u32,
+) {
+    let [was_shaken, is_shaken] = [before, after].map(|one| marks::are_shaken(one.marks));
+    if is_shaken && !was_shaken {
+        to_backend.line.set_extra(now);
+    }
+    if !is_shaken && (was_shaken || after.acknowledged != before.acknowledged) {
+        to_backend.line.set_extra(after.acknowledged);
+    }
+    if after.number != before.number {
+        to_client.line.set_extra(after.number);
+    }
+}
+
+/// Notes that a backend has refused a connection, which its client was not told.
+#[inline(always)]
+pub fn refuse<T: Table>(table: T, flow: Found<T>) {
+    remark(table, flow, marks::REFUSED, 0);
+}
+
 /// Changes the marks of both entries of a pair.
 #[inline(always)]
 pub fn remark<T: Table>(table: T, flow: Found<T>, set: u16, cleared: u16) {
@@ -100,14 +156,15 @@ pub fn remark<T: Table>(table: T, flow: Found<T>, set: u16, cleared: u16) {
     }
 }
 
-/// Changes the marks of a flow, as long as it is the one that had this tag.
+/// Changes the marks of a flow, as long as it is the one that had this tag. Returns the tag that it
+/// had then.
 #[inline(always)]
-fn mark<T: Table>(table: T, flow: Found<T>, set: u16, cleared: u16) {
+fn mark<T: Table>(table: T, flow: Found<T>, set: u16, cleared: u16) -> Option<Tag> {
     let marked = |tag: Tag| tag.with_marks(tag.marks() & !cleared | set);
     let backend = flow.line.backend();
-    if let Some(former) = change(flow.line, flow.tag, marked) {
-        count(table, backend, former, marked(former));
-    }
+    let former = change(flow.line, flow.tag, marked)?;
+    count(table, backend, former, marked(former));
+    Some(former)
 }
 
 /// Swaps a flow's tag, as long as it is the flow that had this tag. Returns the tag that it had.
@@ -157,16 +214,23 @@ fn set_client(line: impl Line, tag: Tag, client: Hop) -> Tag {
     changed
 }
 
-/// Whether a client's connection attempt on this known tuple is a new connection's, because the old
-/// one has ended, or only half of it is left. If so the old one's entry is gone afterwards, and its
-/// source port rests.
+/// Whether a client's connection attempt on this known tuple is a new connection's: the old one is
+/// [over](marks::is_over), refused, abandoned by its backend as the caller says, or only half of it is
+/// left. If so the old one's entry is gone afterwards, and its source port rests.
 #[inline(always)]
-pub fn make_way<T: Table>(table: T, flow: Found<T>, now: u32) -> Result<bool, Busy> {
+pub fn replace<T: Table>(
+    table: T,
+    flow: Found<T>,
+    is_abandoned: bool,
+    now: u32,
+) -> Result<bool, Busy> {
     if matches!(flow.direction(), Direction::ToClient) {
         return Ok(false);
     }
     let partner = partner(table, flow);
-    if partner.is_some() && !matches!(flow.state(), State::Closed) {
+    let marks = flow.tag.marks();
+    let is_over = marks::is_over(marks) || marks & marks::REFUSED != 0 || is_abandoned;
+    if partner.is_some() && !is_over {
         return Ok(false);
     }
     let backend = flow.line.backend();

@@ -26,7 +26,7 @@ pub struct SharedLine {
     to: [AtomicU64; 2],
     client: [AtomicU64; 2],
     backend: AtomicU32,
-    born: AtomicU32,
+    extra: AtomicU32,
 }
 
 /// As [`super::PlainBucket`].
@@ -114,7 +114,7 @@ impl Hit<&SharedLine> {
             rewrite: Rewrite::from_words(line.to.each_ref().map(|word| word.load(Relaxed))),
             client: line.client(),
             backend: line.backend(),
-            born: line.born(),
+            extra: line.extra(),
         };
         self.holds().then_some(flow)
     }
@@ -162,12 +162,16 @@ impl Line for &SharedLine {
         self.seen.load(Relaxed)
     }
 
-    fn born(self) -> u32 {
-        self.born.load(Relaxed)
+    fn extra(self) -> u32 {
+        self.extra.load(Relaxed)
     }
 
     fn set_seen(self, ticks: u32) {
         self.seen.store(ticks, Relaxed);
+    }
+
+    fn set_extra(self, extra: u32) {
+        self.extra.store(extra, Relaxed);
     }
 
     fn set_client(self, client: Hop) {
@@ -186,6 +190,6 @@ impl Line for &SharedLine {
         }
         self.set_client(flow.client);
         self.backend.store(flow.backend, Relaxed);
-        self.born.store(flow.born, Relaxed);
+        self.extra.store(flow.extra, Relaxed);
     }
 }

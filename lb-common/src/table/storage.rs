@@ -127,10 +127,13 @@ pub trait Line: Copy {
     fn backend(self) -> u32;
     fn client(self) -> Hop;
     fn seen(self) -> u32;
-    fn born(self) -> u32;
+    /// As [`Flow::extra`].
+    fn extra(self) -> u32;
 
     /// May be called by everybody.
     fn set_seen(self, ticks: u32);
+    /// May be called by everybody.
+    fn set_extra(self, extra: u32);
     /// Only of a line that the caller has claimed.
     fn set_client(self, client: Hop);
     /// Only of a line that the caller has claimed.

@@ -6,16 +6,22 @@ use lb_common::{
     backend::Hop,
     flow::{Direction, FlowKey, marks},
     table::{
-        Bucket as _, Busy, Found, Line as _, Opening, Place, Unopened, condemn, find, make_way,
-        open, peek, remark, remove,
+        Bucket as _, Busy, Found, Line as _, Opening, Place, Unopened, condemn, find, open, peek,
+        remark, remove, replace, track,
     },
+    tcp::{self, Segment},
 };
 use loom::{model::Builder, sync::Arc, thread};
 
 use self::storage::{Lines, NOW, Shared};
 
-const ESTABLISHED: u16 = marks::CLIENT_SYN | marks::CLIENT_ACK | marks::BACKEND_SYN;
-const CLOSED: u16 = ESTABLISHED | marks::CLIENT_FIN | marks::BACKEND_FIN;
+const HALF_OPEN: u16 = 0;
+const ESTABLISHED: u16 = marks::SHAKEN | marks::PROVEN;
+const CLOSED: u16 = ESTABLISHED | marks::FINS;
+
+/// The client's initial sequence number, and the backend's.
+const CLIENT_ISN: u32 = 1_000;
+const BACKEND_ISN: u32 = 7_000;
 
 /// Runs it with so many lines that are not in the hands of others, in every order in which the two
 /// threads take turns with a few switches that neither asks for.
@@ -48,7 +54,8 @@ fn outside(port: u8) -> FlowKey {
 
 fn connect(table: Shared<'_>, client: u8, port: u8, marks: u16) -> Result<(), Unopened> {
     let inside = &inside(client);
-    let opening = Opening { inside, client: Hop::default(), backend: port.into(), marks, now: NOW };
+    let (client, backend) = (Hop::default(), port.into());
+    let opening = Opening { inside, client, backend, marks, number: CLIENT_ISN, now: NOW };
     open(table, &opening, &outside(port)).map(|_| ())
 }
 
@@ -147,7 +154,7 @@ fn a_reader_gets_a_whole_flow_of_its_own_key_or_nothing() {
 #[test]
 fn an_evicted_connection_goes_whole_and_a_refreshed_one_stays_whole() {
     explore(2, |lines| {
-        connect(Shared(&lines), 1, 1, marks::CLIENT_SYN).expect("room");
+        connect(Shared(&lines), 1, 1, HALF_OPEN).expect("room");
         let (evicted, ()) = both(
             &lines,
             |table| {
@@ -157,7 +164,7 @@ fn an_evicted_connection_goes_whole_and_a_refreshed_one_stays_whole() {
             |table| {
                 if let Ok(Some(hit)) = find(table, &inside(1)) {
                     hit.line.set_seen(NOW + 1);
-                    remark(table, hit, marks::CLIENT_ACK | marks::BACKEND_SYN, 0);
+                    remark(table, hit, marks::SHAKEN, 0);
                 }
             },
         );
@@ -170,7 +177,7 @@ fn an_evicted_connection_goes_whole_and_a_refreshed_one_stays_whole() {
 #[test]
 fn a_port_is_taken_from_a_half_open_connection_only() {
     explore(2, |lines| {
-        connect(Shared(&lines), 1, 1, marks::CLIENT_SYN).expect("room");
+        connect(Shared(&lines), 1, 1, HALF_OPEN).expect("room");
         // By the entry towards the client, as who wants its port does.
         let holder = peek(Shared(&lines), &outside(1).turned()).expect("held");
         assert_eq!(holder.direction(), Direction::ToClient);
@@ -180,7 +187,7 @@ fn a_port_is_taken_from_a_half_open_connection_only() {
             move |table| remove(table, place, tag, tag.freed(), NOW),
             |table| match find(table, &inside(1)) {
                 Ok(Some(hit)) => {
-                    remark(table, hit, marks::CLIENT_ACK | marks::BACKEND_SYN, 0);
+                    remark(table, hit, marks::SHAKEN, 0);
                     hit.holds()
                 }
                 Ok(None) | Err(Busy) => false,
@@ -196,7 +203,7 @@ fn a_port_is_taken_from_a_half_open_connection_only() {
 #[test]
 fn what_a_bucket_says_of_itself_outlives_who_stands_in_its_first_line() {
     explore(2, |lines| {
-        connect(Shared(&lines), 1, 1, marks::CLIENT_SYN).expect("room");
+        connect(Shared(&lines), 1, 1, HALF_OPEN).expect("room");
         let holder = peek(Shared(&lines), &outside(1).turned()).expect("held");
         let (place, tag) = (holder.place, holder.tag);
         assert_eq!(place, Place(0));
@@ -236,17 +243,45 @@ fn who_has_found_a_condemned_flow_keeps_it() {
 }
 
 #[test]
-fn a_closed_connection_makes_way_once() {
+fn a_closed_connection_is_replaced_once() {
     explore(2, |lines| {
         connect(Shared(&lines), 1, 1, CLOSED).expect("room");
-        let make = |table: Shared<'_>| match find(table, &inside(1)) {
-            Ok(Some(hit)) => make_way(table, hit, NOW) == Ok(true),
+        let replaced = |table: Shared<'_>| match find(table, &inside(1)) {
+            Ok(Some(hit)) => replace(table, hit, false, NOW) == Ok(true),
             Ok(None) | Err(Busy) => false,
         };
-        let (one, other) = both(&lines, make, make);
-        assert!(one != other, "it has made way {} times", u8::from(one) + u8::from(other));
+        let (one, other) = both(&lines, replaced, replaced);
+        assert!(one != other, "it was replaced {} times", u8::from(one) + u8::from(other));
         let left = Shared(&lines).flows();
         assert_eq!(left.len(), 1);
         assert_ne!(left[0].tag.marks() & marks::QUARANTINED, 0);
     });
+}
+
+/// Two copies of the ACK that ends a handshake, at once: the second must not take the connection's
+/// number for the backend's SYN.
+#[test]
+fn a_handshake_ends_once() {
+    explore(2, |lines| {
+        let table = Shared(&lines);
+        connect(table, 1, 1, HALF_OPEN).expect("room");
+        let reply = peek(table, &outside(1).turned()).expect("held");
+        let synack = segment(tcp::SYN | tcp::ACK, BACKEND_ISN, CLIENT_ISN + 1);
+        track(table, reply, &synack, NOW);
+        let end = |table: Shared<'_>| {
+            let ack = segment(tcp::ACK, CLIENT_ISN + 1, BACKEND_ISN + 1);
+            track(table, known(table, 1), &ack, NOW);
+        };
+        both(&lines, end, end);
+        let (inside, outside) = (known(Shared(&lines), 1), outside(1).turned());
+        let reply = peek(Shared(&lines), &outside).expect("held");
+        assert_eq!(inside.tag.marks(), marks::SHAKEN);
+        assert_eq!(reply.tag.marks(), marks::SHAKEN | marks::TO_CLIENT);
+        assert_eq!((reply.line.extra(), inside.line.extra()), (CLIENT_ISN + 1, NOW));
+        assert_pairs(Shared(&lines));
+    });
+}
+
+fn segment(flags: u8, sequence: u32, acknowledgement: u32) -> Segment {
+    Segment { flags, sequence, acknowledgement, payload: 0 }
 }

@@ -33,7 +33,7 @@ pub struct Words {
     to: [AtomicU64; 2],
     client: [AtomicU64; 2],
     backend: AtomicU32,
-    born: AtomicU32,
+    extra: AtomicU32,
 }
 
 impl Lines {
@@ -46,7 +46,7 @@ impl Lines {
             to: [AtomicU64::new(0), AtomicU64::new(0)],
             client: [AtomicU64::new(0), AtomicU64::new(0)],
             backend: AtomicU32::new(0),
-            born: AtomicU32::new(0),
+            extra: AtomicU32::new(0),
         };
         Self { words: (0..free).map(|_| words()).collect(), active: AtomicI64::new(0) }
     }
@@ -173,12 +173,16 @@ impl Line for Slot<'_> {
         }
     }
 
-    fn born(self) -> u32 {
-        self.words().born.load(Relaxed)
+    fn extra(self) -> u32 {
+        self.words().extra.load(Relaxed)
     }
 
     fn set_seen(self, ticks: u32) {
         self.words().seen.store(ticks, Relaxed);
+    }
+
+    fn set_extra(self, extra: u32) {
+        self.words().extra.store(extra, Relaxed);
     }
 
     fn set_client(self, client: Hop) {
@@ -198,6 +202,6 @@ impl Line for Slot<'_> {
         }
         self.set_client(flow.client);
         words.backend.store(flow.backend, Relaxed);
-        words.born.store(flow.born, Relaxed);
+        words.extra.store(flow.extra, Relaxed);
     }
 }

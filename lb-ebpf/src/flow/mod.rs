@@ -6,13 +6,14 @@ mod steps;
 
 use lb_common::{
     backend::Hop,
-    flow::{Direction, FlowKey, marks, ticks},
+    flow::{FlowKey, is_beyond, ticks},
     reason::Reason,
     table::{self, Hit, Line as _},
+    tcp::Segment,
 };
 
 use self::map::Flows;
-pub(crate) use self::open::open;
+pub(crate) use self::open::{New, open};
 use crate::raw::{self, Line};
 
 /// A known flow.
@@ -23,34 +24,50 @@ pub(crate) fn lookup(key: &FlowKey) -> Result<Option<Entry>, Reason> {
     table::find(Flows, key).map_err(|_| Reason::Contended)
 }
 
-/// Notes that a packet with these TCP flags went by in this direction, which is the entry's.
+/// Notes that a packet of the entry went by.
 #[inline(always)]
-pub(crate) fn touch(entry: Entry, direction: Direction, flags: u8) {
+pub(crate) fn touch(entry: Entry) {
     entry.line.set_seen(now());
-    let old = entry.tag.marks();
-    if marks::is_usual(old, direction, flags) {
-        return;
-    }
-    let new = marks::after(old, direction, flags);
-    if new != old {
-        steps::remark(entry, new & !old, old & !new);
+}
+
+/// Has a connection follow a segment that is not [usual](lb_common::tcp::is_usual), or not yet.
+/// Returns its marks afterwards.
+#[inline(always)]
+pub(crate) fn track(entry: Entry, segment: &Segment) -> u16 {
+    steps::track(entry, segment)
+}
+
+/// Notes what the backend has acknowledged in a usual segment, which is the entry's.
+#[inline(always)]
+pub(crate) fn acknowledge(entry: Entry, acknowledgement: u32) {
+    if is_beyond(acknowledgement, entry.line.extra()) {
+        entry.line.set_extra(acknowledgement);
     }
 }
 
-/// Has replies follow the client, when its frames begin to come another way.
+/// Notes that the backend has refused the connection, which its client is not told.
 #[inline(always)]
-pub(crate) fn learn(entry: Entry, client: Hop) -> Entry {
-    if entry.line.client() == client {
-        return entry;
-    }
+pub(crate) fn refuse(entry: Entry) {
+    steps::refuse(entry);
+}
+
+/// Has replies go to the client by this hop.
+#[inline(always)]
+pub(crate) fn relearn(entry: Entry, client: Hop) -> Entry {
     Entry { tag: steps::relearn(entry, client), ..entry }
+}
+
+/// The flow that was found with this tag at this place.
+#[inline(always)]
+pub(crate) fn found(place: u32, tag: u64) -> Option<Entry> {
+    steps::entry(place, tag)
 }
 
 /// Whether a client's connection attempt on this known tuple is a new connection's. If so the old
 /// one's entry is gone afterwards, and its source port rests.
 #[inline(always)]
-pub(crate) fn make_way(entry: Entry) -> Result<bool, Reason> {
-    steps::make_way(entry, now()).map_err(|_| Reason::Contended)
+pub(crate) fn replace(entry: Entry, is_abandoned: bool) -> Result<bool, Reason> {
+    steps::replace(entry, is_abandoned, now()).map_err(|_| Reason::Contended)
 }
 
 #[inline(always)]

@@ -4,11 +4,11 @@
 
 use lb_common::{
     backend::Hop,
-    flow::{FlowKey, State, marks},
+    flow::{FlowKey, State, marks, ticks},
     reason::Reason,
     snat::STRIDE,
     stats::Incident,
-    table::{self, Hit, Opening, Place, Unopened},
+    table::{self, Hit, Line as _, Opening, Place, SILENCE, Unopened},
 };
 
 use super::{Entry, map::Flows, now};
@@ -20,11 +20,24 @@ const PORT_TRIES: u32 = 8;
 /// How many ports of half-open connections are passed over in the hope of a free one.
 const HALF_OPEN_PASSED: u32 = 2;
 
+/// What a new connection is given.
+pub(crate) struct New {
+    pub(crate) backend: u32,
+    /// The way back to its client.
+    pub(crate) client: Hop,
+    /// The client's initial sequence number.
+    pub(crate) number: u32,
+    /// How many backends have refused it.
+    pub(crate) refusals: u16,
+}
+
 /// Makes the pair of a new connection and returns its entry towards the backend.
 #[inline(always)]
-pub(crate) fn open(key: &FlowKey, backend: u32, client: Hop) -> Result<Entry, Reason> {
+pub(crate) fn open(key: &FlowKey, new: &New) -> Result<Entry, Reason> {
     let (addresses, ports) = key.as_words();
-    let [first, rest] = client.words();
+    let [first, rest] = new.client.words();
+    let [ports, backend] = [(ports, new.number), (new.backend, new.refusals.into())]
+        .map(|(low, high): (u32, u32)| u64::from(low) | u64::from(high) << 32);
     let opened = flow_open(addresses, ports, backend, first, rest);
     let place = unpack(opened)?;
     table::at(Flows, place).ok_or(Reason::Contended)
@@ -32,84 +45,115 @@ pub(crate) fn open(key: &FlowKey, backend: u32, client: Hop) -> Result<Entry, Re
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn flow_open(addresses: u64, ports: u32, backend: u32, first: u64, rest: u64) -> u32 {
-    let key = FlowKey::of_words(addresses, ports);
-    pack(open_pair(&key, backend, Hop::of_words([first, rest])))
+extern "C" fn flow_open(addresses: u64, ports: u64, backend: u64, first: u64, rest: u64) -> u32 {
+    let key = FlowKey::of_words(addresses, ports as u32);
+    let client = Hop::of_words([first, rest]);
+    let (number, refusals) = ((ports >> 32) as u32, (backend >> 32) as u16);
+    pack(open_pair(&key, &New { backend: backend as u32, client, number, refusals }))
 }
 
 #[inline(always)]
-fn open_pair(key: &FlowKey, id: u32, client: Hop) -> Result<Place, Reason> {
+fn open_pair(key: &FlowKey, new: &New) -> Result<Place, Reason> {
+    let New { backend: id, client, number, refusals } = *new;
     let backend = select::backend(id).ok_or(Reason::Unreachable)?;
     if backend.hop.ifindex() == 0 {
         return Err(Reason::Unreachable);
     }
-    let opening =
-        Opening { inside: key, client, backend: id, marks: marks::CLIENT_SYN, now: now() };
-    let mut turn = snat::turn(id).ok_or(Reason::Unreachable)?;
+    let (marks, now) = (marks::refused_by(refusals), now());
+    let opening = Opening { inside: key, client, backend: id, marks, number, now };
+    let first = snat::turn(id).ok_or(Reason::Unreachable)?;
     let mut spare = Spare::default();
-    for left in (0..=PORT_TRIES).rev() {
-        let is_last = left == 0 || spare.is_enough();
-        if is_last {
-            turn = spare.turn().ok_or(Reason::PortsExhausted)?;
-        }
+    for attempt in 0..=PORT_TRIES {
+        let is_last = attempt == PORT_TRIES || spare.is_enough();
+        let chosen = if is_last { spare.attempt().ok_or(Reason::PortsExhausted)? } else { attempt };
+        let turn = first.wrapping_add(STRIDE.wrapping_mul(chosen.into()));
         let outside = snat::drawn(turn, backend).ok_or(Reason::Unreachable)?;
         if is_last {
-            take_port(&outside, opening.now)?;
+            take_port(&outside, now)?;
         }
         match table::open(Flows, &opening, &outside) {
             Err(Unopened::PortTaken) if !is_last => {
                 stats::incident(Incident::PortClash);
-                spare.note(turn, holder(&outside).map(|entry| entry.state()));
+                spare.note(attempt, worth_of_holder(&outside, now));
             }
             // It may have been in its own way: its other entry has claimed the line that its
             // bucket's mark is in. Another port has another bucket.
-            Err(Unopened::Busy) if left == PORT_TRIES => {}
+            Err(Unopened::Busy) if attempt == 0 => {}
             result => return result.map(|entry| entry.place).map_err(Reason::from),
         }
-        turn = turn.wrapping_add(STRIDE);
     }
     Err(Reason::PortsExhausted)
 }
 
-/// Draws whose ports are taken, but could be taken back.
-#[derive(Default)]
+/// The draw whose port may best be taken back, of those whose ports are taken.
 struct Spare {
-    /// The last draw, if there were any.
-    half_open: u64,
+    /// What its connection is worth; [`worth_of_holder`], and below that which attempt it was.
+    best: u64,
     half_opens: u32,
-    /// As `half_open`.
-    rested: u64,
-    resteds: u32,
+}
+
+impl Default for Spare {
+    #[inline(always)]
+    fn default() -> Self {
+        Self { best: u64::MAX, half_opens: 0 }
+    }
 }
 
 impl Spare {
+    /// Notes a draw, and what the connection that has its port is worth.
     #[inline(always)]
-    fn note(&mut self, turn: u64, holder: Option<State>) {
-        match holder {
-            Some(State::HalfOpen) => {
-                self.half_open = turn;
-                self.half_opens += 1;
-            }
-            Some(State::Closed) => {
-                self.rested = turn;
-                self.resteds += 1;
-            }
-            _ => {}
+    fn note(&mut self, attempt: u32, worth: u64) {
+        self.half_opens += u32::from(worth < LEAST_CLOSED);
+        if worth < WORTH_OF_NOBODY {
+            self.best = self.best.min(worth << ATTEMPT_BITS | u64::from(attempt));
         }
     }
 
-    /// Whether there are so many half-open connections that a look for a free port is in vain.
+    /// Whether there are so many half-open connections that a look for a free port is in vain. The
+    /// first draw's is the oldest, or nearly so: ports are drawn in rotation.
     #[inline(always)]
     fn is_enough(&self) -> bool {
         self.half_opens >= HALF_OPEN_PASSED
     }
 
     #[inline(always)]
-    fn turn(&self) -> Option<u64> {
-        if self.half_opens > 0 {
-            return Some(self.half_open);
-        }
-        (self.resteds > 0).then_some(self.rested)
+    fn attempt(&self) -> Option<u32> {
+        let attempt = self.best as u32 & ((1 << ATTEMPT_BITS) - 1);
+        (self.best != u64::MAX).then_some(attempt)
+    }
+}
+
+/// Bits that an attempt's number takes.
+const ATTEMPT_BITS: u32 = 4;
+
+/// More than any connection is worth.
+const WORTH_OF_NOBODY: u64 = 1 << 40;
+
+/// What the worth of a closed connection's port begins at, above all half-open ones'.
+const LEAST_CLOSED: u64 = 1 << 32;
+
+/// What the connection is worth that has the source port of this tuple; [`WORTH_OF_NOBODY`] if it must
+/// not be taken.
+#[inline(always)]
+fn worth_of_holder(outside: &FlowKey, now: u32) -> u64 {
+    let (addresses, ports) = outside.as_words();
+    port_worth(addresses, ports, now)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn port_worth(addresses: u64, ports: u32, now: u32) -> u64 {
+    let Some(holder) = holder(&FlowKey::of_words(addresses, ports)) else {
+        return WORTH_OF_NOBODY;
+    };
+    let idle = ticks::between(holder.line.seen(), now);
+    match holder.state() {
+        State::Established if idle < SILENCE => WORTH_OF_NOBODY,
+        // An early reuse may meet the backend's TIME-WAIT; a half-open connection costs nobody more
+        // than another SYN.
+        State::HalfOpen => table::worth(State::Closed, idle),
+        State::Closed => table::worth(State::HalfOpen, idle),
+        state => table::worth(state, idle),
     }
 }
 
@@ -119,20 +163,27 @@ fn holder(outside: &FlowKey) -> Option<Entry> {
     table::peek(Flows, &outside.turned())
 }
 
-/// Takes the source port of this tuple from its connection, which has ended or not yet begun.
+/// Takes the source port of this tuple from its connection.
 #[inline(always)]
 fn take_port(outside: &FlowKey, now: u32) -> Result<(), Reason> {
-    let Hit { place, tag, .. } = holder(outside).ok_or(Reason::Contended)?;
-    let incident = match tag.state() {
-        State::HalfOpen => Incident::EvictedHalfOpen,
-        State::Closed => Incident::EarlyPortReuse,
-        _ => return Err(Reason::Contended),
+    let (addresses, ports) = outside.as_words();
+    if port_take(addresses, ports, now) == 0 { Err(Reason::Contended) } else { Ok(()) }
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn port_take(addresses: u64, ports: u32, now: u32) -> u32 {
+    let Some(Hit { place, tag, .. }) = holder(&FlowKey::of_words(addresses, ports)) else {
+        return 0;
     };
     if !super::steps::remove(place, tag, tag.freed(), now) {
-        return Err(Reason::Contended);
+        return 0;
     }
-    stats::incident(incident);
-    Ok(())
+    stats::incident(match tag.state() {
+        State::Closed => Incident::EarlyPortReuse,
+        state => Incident::evicted(state),
+    });
+    1
 }
 
 /// More than any [`Place`].

@@ -7,6 +7,7 @@ use lb_common::{
     backend::Hop,
     flow::FlowKey,
     table::{self, Busy, Chosen, Hash, Hit, Place, Survey, Tag, Victims},
+    tcp::Segment,
 };
 
 use super::{Entry, map::Flows};
@@ -106,15 +107,28 @@ extern "C" fn flow_revive(place: u32, tag: u64) -> u32 {
 }
 
 #[inline(always)]
-pub(super) fn remark(entry: Entry, set: u16, cleared: u16) {
-    flow_remark(entry.place.0, entry.tag.word(), set, cleared);
+pub(super) fn track(entry: Entry, segment: &Segment) -> u16 {
+    let (numbers, rest) = segment.words();
+    flow_track(entry.place.0, entry.tag.word(), numbers, rest) as u16
 }
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn flow_remark(place: u32, tag: u64, set: u16, cleared: u16) -> u32 {
+extern "C" fn flow_track(place: u32, tag: u64, numbers: u64, rest: u32) -> u32 {
+    let Some(entry) = entry(place, tag) else { return Tag::from_word(tag).marks().into() };
+    table::track(Flows, entry, &Segment::of_words(numbers, rest), super::now()).into()
+}
+
+#[inline(always)]
+pub(super) fn refuse(entry: Entry) {
+    flow_refuse(entry.place.0, entry.tag.word());
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn flow_refuse(place: u32, tag: u64) -> u32 {
     if let Some(entry) = entry(place, tag) {
-        table::remark(Flows, entry, set, cleared);
+        table::refuse(Flows, entry);
     }
     0
 }
@@ -133,10 +147,10 @@ extern "C" fn flow_relearn(place: u32, tag: u64, first: u64, rest: u64) -> u64 {
 }
 
 #[inline(always)]
-pub(super) fn make_way(entry: Entry, now: u32) -> Result<bool, Busy> {
-    match flow_make_way(entry.place.0, entry.tag.word(), now) {
+pub(super) fn replace(entry: Entry, is_abandoned: bool, now: u32) -> Result<bool, Busy> {
+    match flow_replace(entry.place.0, entry.tag.word(), is_abandoned.into(), now) {
         BUSY => Err(Busy),
-        way => Ok(way != 0),
+        replaced => Ok(replaced != 0),
     }
 }
 
@@ -144,14 +158,14 @@ const BUSY: u32 = 2;
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn flow_make_way(place: u32, tag: u64, now: u32) -> u32 {
+extern "C" fn flow_replace(place: u32, tag: u64, is_abandoned: u32, now: u32) -> u32 {
     let Some(entry) = entry(place, tag) else { return BUSY };
-    table::make_way(Flows, entry, now).map_or(BUSY, u32::from)
+    table::replace(Flows, entry, is_abandoned != 0, now).map_or(BUSY, u32::from)
 }
 
 /// The flow that was found with this tag at this place.
 #[inline(always)]
-fn entry(place: u32, tag: u64) -> Option<Entry> {
+pub(super) fn entry(place: u32, tag: u64) -> Option<Entry> {
     let found = table::at(Flows, Place(place))?;
     Some(Hit { tag: Tag::from_word(tag), ..found })
 }

@@ -1,19 +1,33 @@
 //! Connections, told while they are found: a million of them are never in memory at once.
 
-use std::{convert::Infallible, mem, ops::ControlFlow};
+use std::{
+    convert::Infallible,
+    mem,
+    ops::ControlFlow,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use aide::{OperationOutput, generate::GenContext, openapi};
 use axum::{
-    Json,
+    Extension, Json,
     body::{Body, Bytes},
     extract::State,
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::spawn_blocking,
+};
 
-use super::{Problem, described::of_media_type, extract::Query};
+use super::{
+    Problem,
+    described::of_media_type,
+    extract::Query,
+    guests::{Guest, Seats},
+};
 use crate::{
     connections::{Connection, Counts, Filter, Listing},
     control::Handle,
@@ -27,6 +41,13 @@ const CHUNK: usize = 64 << 10;
 
 /// Chunks that wait for the reader, at most.
 const BACKLOG: usize = 8;
+
+/// Who is told of connections at once: each keeps a thread busy. Whoever has not read for a second
+/// makes room for another.
+static READERS: LazyLock<Arc<Seats>> = LazyLock::new(|| Seats::new(16, Duration::from_secs(1)));
+
+/// Who counts connections at once.
+static COUNTERS: Semaphore = Semaphore::const_new(2);
 
 /// A connection a line.
 pub(super) struct Lines(Body);
@@ -52,14 +73,16 @@ impl OperationOutput for Lines {
 
 pub(super) async fn list(
     State(handle): State<Handle>,
+    Extension(guest): Extension<Arc<Guest>>,
     Query(filter): Query<Filter>,
 ) -> Result<Lines, Problem> {
+    let seat = READERS.take(&guest).ok_or_else(too_many)?;
     let listing = handle.connections(filter.service.clone()).await?;
     let (sender, receiver) = mpsc::channel(BACKLOG);
     spawn_blocking(move || send(&listing, &filter, &sender));
-    let chunks = stream::unfold(receiver, async |mut receiver| {
+    let chunks = stream::unfold((receiver, seat), async |(mut receiver, seat)| {
         let chunk = receiver.recv().await?;
-        Some((Ok::<Bytes, Infallible>(chunk), receiver))
+        Some((Ok::<Bytes, Infallible>(chunk), (receiver, seat)))
     });
     Ok(Lines(Body::from_stream(chunks)))
 }
@@ -92,8 +115,14 @@ pub(super) async fn count(
     State(handle): State<Handle>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Counts>, Problem> {
+    let _turn = COUNTERS.acquire().await;
     let listing = handle.connections(filter.service.clone()).await?;
     let counting = spawn_blocking(move || listing.count(&filter)).await;
     let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "counting failed");
     Ok(Json(counting.map_err(failed)?))
+}
+
+fn too_many() -> Problem {
+    let detail = "the connections are being listed for too many others: try again";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
 }

@@ -14,6 +14,14 @@ use super::{
 };
 use crate::control::{Handle, Plan, Proposal, VersionView};
 
+pub(super) const PLAN: &str = "/v1/plan";
+pub(super) const APPLY: &str = "/v1/apply";
+
+/// Whether what is sent to a path is a whole configuration file.
+pub(super) fn takes_file(path: &str) -> bool {
+    [PLAN, APPLY].contains(&path)
+}
+
 /// The body of a rollback.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

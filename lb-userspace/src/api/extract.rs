@@ -1,5 +1,7 @@
 //! What requests bring. What is not understood is answered by a problem document.
 
+use std::{fmt, marker::PhantomData};
+
 use aide::{OperationInput, generate::GenContext, openapi::Operation};
 use axum::{
     Json,
@@ -7,28 +9,74 @@ use axum::{
         self, FromRequest, FromRequestParts, Request,
         rejection::{JsonRejection, PathRejection, QueryRejection},
     },
-    http::request::Parts,
+    http::{StatusCode, request::Parts},
 };
+use hyper::body::Body as _;
 
 use schemars::JsonSchema;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+
+use tokio::{runtime::Handle, task::spawn_blocking};
 
 use super::Problem;
 
-/// A JSON body; one that is none, or not of this shape, is answered by a problem document.
+/// Bytes that are read in no time.
+const QUICK: u64 = 64 << 10;
+
+/// A JSON object; a body that is none, or not of this shape, is answered by a problem document.
 pub(super) struct Body<T>(pub(super) T);
+
+/// A JSON object and its values. Serde by itself takes an array of values for a struct as well.
+struct Object<T>(T);
 
 impl<T, S> FromRequest<S> for Body<T>
 where
-    Json<T>: FromRequest<S, Rejection = JsonRejection>,
+    T: DeserializeOwned + Send + 'static,
     S: Send + Sync,
 {
     type Rejection = Problem;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
-        match Json::from_request(request, state).await {
-            Ok(Json(body)) => Ok(Self(body)),
+    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+        match read(request).await? {
+            Ok(Json(Object(body))) => Ok(Self(body)),
             Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
         }
+    }
+}
+
+/// What takes long is done where it holds nobody up.
+async fn read<T: DeserializeOwned + Send + 'static>(
+    request: Request,
+) -> Result<Result<Json<T>, JsonRejection>, Problem> {
+    if request.body().size_hint().lower() <= QUICK {
+        return Ok(Json::from_request(request, &()).await);
+    }
+    let runtime = Handle::current();
+    let reading = spawn_blocking(move || runtime.block_on(Json::from_request(request, &())));
+    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "reading the body failed");
+    reading.await.map_err(failed)
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members(PhantomData)).map(Self)
+    }
+}
+
+struct Members<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object, as in {\"key\": \"value\"}")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members))
     }
 }
 

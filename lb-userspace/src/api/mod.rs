@@ -5,10 +5,14 @@ mod connections;
 mod described;
 mod document;
 mod extract;
+mod guests;
+mod intake;
 mod peer;
 mod problem;
 mod routes;
+mod server;
 mod tables;
+mod watched;
 
 use std::{
     fs, io,
@@ -107,17 +111,11 @@ fn remove_stale(path: &Path) -> Result<()> {
 }
 
 /// Serves until the other end of `stopped` is dropped.
-pub async fn serve(
-    listener: Listener,
-    handle: Handle,
-    mut stopped: watch::Receiver<()>,
-) -> Result<()> {
+pub async fn serve(listener: Listener, handle: Handle, mut stopped: watch::Receiver<()>) {
     let Listener { socket, file: _file } = listener;
-    let service = routes::router(handle).into_make_service_with_connect_info::<peer::Peer>();
-    let server = axum::serve(socket, service);
     tokio::select! {
-        result = server => result.context("the API server has failed"),
-        _ = stopped.changed() => Ok(()),
+        never = server::serve(&socket, routes::router(handle)) => match never {},
+        _ = stopped.changed() => {}
     }
 }
 

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use axum::{extract::connect_info::Connected, serve::IncomingStream};
-use tokio::net::{UnixListener, unix::UCred};
+use tokio::net::{UnixStream, unix::UCred};
 
 use crate::{accounts, control::Caller};
 
@@ -11,9 +10,9 @@ use crate::{accounts, control::Caller};
 #[derive(Clone, Debug)]
 pub(super) struct Peer(Option<UCred>);
 
-impl Connected<IncomingStream<'_, UnixListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
-        Self(stream.io().peer_cred().ok())
+impl Peer {
+    pub(super) fn of(stream: &UnixStream) -> Self {
+        Self(stream.peer_cred().ok())
     }
 }
 

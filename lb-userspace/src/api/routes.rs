@@ -31,9 +31,6 @@ use crate::{
     model::{Admin, Backend},
 };
 
-/// In bytes: more than a configuration file of a million backends has.
-const LARGEST_BODY: usize = 256 << 20;
-
 /// The body that adds a backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -61,7 +58,8 @@ struct OfBackend {
 
 pub(super) fn router(handle: Handle) -> Router {
     routes_with_description()
-        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        // The server has read bodies before, by limits of its own.
+        .layer(DefaultBodyLimit::disable())
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
         .method_not_allowed_fallback(async || {
             Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
@@ -76,8 +74,8 @@ pub(super) fn routes() -> ApiRouter<Handle> {
         .api_route("/v1/stats", get_with(stats, says("Packets by verdict and reason, traffic by backend")))
         .api_route("/v1/connections", get_with(connections::list, says("Connections, a line each")))
         .api_route("/v1/connections/count", get_with(connections::count, says("How many connections there are")))
-        .api_route("/v1/plan", post_with(document::plan, says("What a configuration file would change")))
-        .api_route("/v1/apply", post_with(document::apply, says("Make everything as a configuration file says")))
+        .api_route(document::PLAN, post_with(document::plan, says("What a configuration file would change")))
+        .api_route(document::APPLY, post_with(document::apply, says("Make everything as a configuration file says")))
         .api_route("/v1/history", get_with(document::history, says("Who has changed what, the newest first")))
         .api_route("/v1/history/{version}", get_with(document::version, says("What a version has changed")))
         .api_route("/v1/rollback", post_with(document::rollback, says("Go back to a former version")))

@@ -1,4 +1,5 @@
 mod fuzz;
+mod limits;
 
 use std::{
     fs, io,
@@ -7,7 +8,7 @@ use std::{
 };
 
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Method, Request, Response, body::Bytes, client::conn::http1::handshake};
+use hyper::{Method, Request, Response, StatusCode, body::Bytes, client::conn::http1::handshake};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, socket};
@@ -29,7 +30,7 @@ use crate::{
 struct Bed {
     directory: TempDir,
     changes: mpsc::Receiver<Change>,
-    server: JoinHandle<anyhow::Result<()>>,
+    server: JoinHandle<()>,
     stopping: watch::Sender<()>,
 }
 
@@ -208,7 +209,6 @@ async fn every_error_is_a_problem_document() {
         (Method::GET, "/v1/stats", "", 500, "broken"),
         (Method::GET, "/v1/status", "", 500, "stopping"),
         (Method::POST, "/v1/services", r#"{"vip":"10.0.0.1:80"}"#, 422, "no `name`"),
-        (Method::POST, "/v1/services", "[]", 422, "invalid type"),
         (Method::POST, "/v1/plan", r#"{"text":""}"#, 422, "path"),
         (Method::POST, "/v1/rollback", r#"{"version":-1}"#, 422, "-1"),
         (Method::GET, "/v1/history/last", "", 400, "last"),
@@ -221,6 +221,34 @@ async fn every_error_is_a_problem_document() {
         assert_eq!(problem.status, status, "{path}");
         assert!(problem.detail.contains(word), "{path}: {}", problem.detail);
     }
+}
+
+#[tokio::test]
+async fn what_is_not_an_object_is_refused() {
+    let mut bed = Bed::new().await;
+    let backend = "/v1/services/web/backends/10.0.0.11:80";
+    let routes = [
+        (Method::POST, "/v1/services", r#"["name", "vip"]"#),
+        (Method::PATCH, "/v1/services/web", r#"[["scheduler", "maglev"]]"#),
+        (Method::POST, "/v1/services/web/backends", r#"["10.0.0.11:80", 1, false]"#),
+        (Method::PATCH, backend, r#"[9, false, "draining", null]"#),
+        (Method::POST, "/v1/plan", r#"["lb.toml", ""]"#),
+        (Method::POST, "/v1/apply", r#"["lb.toml", ""]"#),
+        (Method::POST, "/v1/rollback", "[1]"),
+    ];
+    for (method, path, array) in routes {
+        for body in [array, "[]", "[{}]", "null", "true", "0", "\"\"", " \n[null]"] {
+            let answer = bed.send(method.clone(), path, body).await;
+            let problem: Problem = serde_json::from_slice(answer.body()).expect(path);
+            assert_eq!((problem.status, answer.status()), (422, StatusCode::UNPROCESSABLE_ENTITY));
+            assert!(
+                problem.detail.contains("expected a JSON object"),
+                "{path}: {}",
+                problem.detail
+            );
+        }
+    }
+    assert!(bed.changes.try_recv().is_err(), "something was carried out");
 }
 
 #[tokio::test]
@@ -239,7 +267,7 @@ async fn the_socket_is_for_root_and_its_group_and_gone_at_the_end() {
     let second = listen(&socket).await.expect_err("one answers");
     assert!(second.to_string().contains("another daemon answers"), "{second}");
     drop(bed.stopping);
-    bed.server.await.expect("no panic").expect("stopped");
+    bed.server.await.expect("no panic");
     let gone = fs::symlink_metadata(&socket).expect_err("gone");
     assert_eq!(gone.kind(), io::ErrorKind::NotFound);
     let error = Client::new(socket).services().await.expect_err("nobody");

@@ -12,8 +12,12 @@ use crate::{
     control::Keys,
 };
 
+/// Names the daemon's socket.
+pub(super) const SOCKET_VARIABLE: &str = "XDPLB_SOCKET";
+
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage or invalid configuration; \
-    3 no daemon at the socket; 4 `check` has warnings, or `diff` has found differences.";
+    3 no daemon at the socket; 4 `check` has warnings, or `diff` has found differences; 70 a bug has \
+    ended the daemon.";
 
 /// A Layer-4 TCP load balancer in XDP.
 #[derive(Debug, Parser)]
@@ -21,7 +25,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage or invalid
 #[command(after_help = EXIT_CODES)]
 pub struct Cli {
     /// The daemon's socket.
-    #[arg(long, global = true, env = "XDPLB_SOCKET", default_value = crate::DEFAULT_SOCKET)]
+    #[arg(long, global = true, env = SOCKET_VARIABLE, default_value = crate::DEFAULT_SOCKET)]
     pub(super) socket: PathBuf,
     /// Log more; twice, even more.
     #[arg(short, long, global = true, action = ArgAction::Count)]

@@ -9,8 +9,9 @@ use super::{
     output::{print_error, print_line},
 };
 use crate::{
-    config::{self, reference},
+    config::{self, Loaded, reference},
     dataplane::{map_bytes, megabytes},
+    local_ports::LocalPorts,
 };
 
 pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
@@ -19,6 +20,7 @@ pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
     for warning in &loaded.warnings {
         print_error(warning);
     }
+    refuse_local_ports(&loaded)?;
     let services = &loaded.config.services;
     let backends: usize = services.iter().map(|service| service.backends.len()).sum();
     let file = file.display();
@@ -32,6 +34,19 @@ pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
     let (services, backends) = (limits.services, limits.backends);
     print_line(&format!("maps: {services} services, {backends} backends, {size} MB"))?;
     Ok(if loaded.warnings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+}
+
+/// Refuses source ports that this host gives to its own connections, too.
+fn refuse_local_ports(loaded: &Loaded) -> Result<(), Failure> {
+    let clash = match LocalPorts::read() {
+        Ok(ports) => ports.clash(&loaded.config.snat_ports),
+        Err(error) => {
+            print_error(format_args!("xdplb: `snat_ports` was not compared: {error:#}"));
+            None
+        }
+    };
+    let faults = clash.map(|clash| loaded.snat_ports_fault(&clash.message, &clash.fix));
+    Ok(loaded.refuse(faults.into_iter().collect())?)
 }
 
 pub(super) fn schema() -> Result<ExitCode, Failure> {

@@ -18,6 +18,7 @@ use super::{
 use crate::{
     api::Client,
     connections::{Counts, Filter},
+    printable,
 };
 
 pub(super) async fn conns(client: &Client, conns: Conns) -> Result<ExitCode, Failure> {
@@ -39,12 +40,12 @@ async fn list(client: &Client, filter: &Filter, format: Format) -> Result<(), Fa
         write_row(&mut out, format, &HEADINGS)?;
     }
     while let Some(some) = lines.next().await? {
+        let some = printable::json(str::from_utf8(&some).context(STRANGE)?);
         if format == Format::Json {
-            out.write_all(&some)?;
+            out.write_all(some.as_bytes())?;
             continue;
         }
-        let some = str::from_utf8(&some).context(STRANGE)?;
-        for told in serde_json::Deserializer::from_str(some).into_iter() {
+        for told in serde_json::Deserializer::from_str(&some).into_iter() {
             write_connection(&mut out, format, &told.context(STRANGE)?)?;
         }
     }
@@ -74,7 +75,7 @@ struct Told<'a> {
 
 fn write_connection(out: &mut impl Write, format: Format, told: &Told<'_>) -> io::Result<()> {
     let Told { client, vip, source, backend, state, .. } = *told;
-    let service = told.service.as_deref().unwrap_or("-");
+    let service = &*printable::line(told.service.as_deref().unwrap_or("-"));
     let (age, idle) = (span(told.age_seconds), span(told.idle_seconds));
     write_row(out, format, &[service, client, backend, state, &age, &idle, vip, source])
 }
@@ -107,10 +108,10 @@ fn print_counts(counts: Counts, format: Format) -> Result<(), Failure> {
     if format == Format::Json {
         return Ok(print_json(&counts)?);
     }
-    let Counts { total, half_open, established, closing, closed } = counts;
+    let Counts { total, half_open, answered, established, closing, closed } = counts;
     Ok(print_line(&format!(
-        "{total} connections: {established} established, {half_open} half-open, {closing} closing, \
-         {closed} closed"
+        "{total} connections: {established} established, {half_open} half-open, {answered} answered, \
+         {closing} closing, {closed} closed"
     ))?)
 }
 

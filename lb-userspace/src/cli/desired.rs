@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, process::ExitCode};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 
 use super::{
     args::Output,
@@ -83,8 +83,7 @@ pub(super) async fn rollback(
 /// The file's text, if it is valid. The daemon judges it again, and what only it can judge.
 fn proposal(file: &Path) -> Result<Proposal, Failure> {
     config::load(file)?;
-    let text = fs::read_to_string(file);
-    let text = text.with_context(|| format!("cannot read {}", file.display()))?;
+    let text = config::read_text(file).map_err(anyhow::Error::from)?;
     let path = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     Ok(Proposal { path: path.display().to_string(), text })
 }

@@ -1,12 +1,30 @@
 //! How a verb ends.
 
-use std::{io, process::ExitCode};
+use std::{borrow::Cow, env, io, process::ExitCode};
 
-use super::output::print_error;
-use crate::api::ClientError;
+use super::{args::SOCKET_VARIABLE, output::print_error};
+use crate::{api::ClientError, printable};
 
 /// `check` found problems.
 pub(super) const PROBLEMS: u8 = 4;
+
+/// Prints wrong usage, or the help that was asked for.
+pub(super) fn usage(error: &clap::Error) -> ExitCode {
+    if is_printable() {
+        // In colour, where there is any. Whoever has stopped reading is owed the exit code.
+        error.print().ok();
+    } else {
+        print_error(error.render().to_string().trim_end());
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// Whether all that usage and help repeat can be shown in colour, among control characters of
+/// clap's own.
+fn is_printable() -> bool {
+    let mut said = env::args_os().chain(env::var_os(SOCKET_VARIABLE));
+    said.all(|one| matches!(printable::line(&one.to_string_lossy()), Cow::Borrowed(_)))
+}
 
 /// Why a verb could not be carried out.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ mod desired;
 mod detach;
 mod documents;
 mod exit;
+mod log;
 mod output;
 mod run;
 mod service;
@@ -27,8 +28,11 @@ use crate::{api::Client, demo};
 /// Parses the arguments, carries the verb out and says by the exit code how it went.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    init_log(&cli);
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return exit::usage(&error),
+    };
+    log::start(&cli);
     let runtime = match runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return Failure::from(anyhow::Error::from(error)).report(),
@@ -66,17 +70,4 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Man { verb } => documents::print_manual(&verb),
         Verb::Documents { directory } => documents::write(&directory),
     }
-}
-
-/// `RUST_LOG` has the last word.
-fn init_log(cli: &Cli) {
-    let level = match i16::from(cli.verbose) - i16::from(cli.quiet) {
-        ..=-2 => "error",
-        -1 => "warn",
-        0 => "info",
-        1 => "debug",
-        2.. => "trace",
-    };
-    let environment = env_logger::Env::default().default_filter_or(level);
-    env_logger::Builder::from_env(environment).format_target(false).init();
 }

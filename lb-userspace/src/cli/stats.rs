@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     api::Client,
-    control::{BackendStats, Stats, VerdictView},
+    control::{BackendStats, IncidentView, Stats, VerdictView},
 };
 
 const PERIOD: Duration = Duration::from_secs(1);
@@ -53,13 +53,18 @@ fn print(stats: &Stats, format: Format) -> Result<(), Failure> {
     }
     align_numbers(&mut backends, &[2, 3, 4, 5, 6]);
     print_table(&backends)?;
-    if stats.port_clashes_total + stats.early_port_reuses_total > 0 {
-        print_line(&format!(
-            "\nsource ports: {} clashes, {} reused before their rest was over",
-            stats.port_clashes_total, stats.early_port_reuses_total
-        ))?;
+    let shown = |view: &&IncidentView| format == Format::Wide || view.total > 0;
+    let shown: Vec<_> = stats.incidents.iter().filter(shown).collect();
+    if shown.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let mut incidents = table(&["INCIDENT", "TOTAL"]);
+    for IncidentView { incident, total } in shown {
+        incidents.add_row([incident.clone(), total.to_string()]);
+    }
+    align_numbers(&mut incidents, &[1]);
+    print_line("")?;
+    Ok(print_table(&incidents)?)
 }
 
 fn row(service: &str, backend: &BackendStats) -> [String; 7] {
@@ -98,6 +103,10 @@ impl Stats {
             self.port_clashes_total.saturating_sub(earlier.port_clashes_total);
         self.early_port_reuses_total =
             self.early_port_reuses_total.saturating_sub(earlier.early_port_reuses_total);
+        for view in &mut self.incidents {
+            let before = earlier.incidents.iter().find(|before| before.incident == view.incident);
+            view.total = view.total.saturating_sub(before.map_or(0, |before| before.total));
+        }
         self
     }
 }

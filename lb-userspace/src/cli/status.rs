@@ -33,13 +33,14 @@ fn print(status: &Status) -> Result<(), Failure> {
     let Status { services, backends_up, backends_total, .. } = status;
     print_line(&format!("services {services}, backends {backends_up} of {backends_total} up"))?;
     print_line(&format!(
-        "connections {} of {} ({} MB): {} established, {} half-open, {} closing, {} closed, \
+        "connections {} of {} ({} MB): {} established, {} half-open, {} answered, {} closing, {} closed, \
          {} ports rest",
         flows.entries,
         flows.capacity,
         megabytes(flows.bytes),
         flows.established,
         flows.half_open,
+        flows.answered,
         flows.closing,
         flows.closed,
         flows.resting_ports,

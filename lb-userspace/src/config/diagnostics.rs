@@ -1,10 +1,17 @@
 //! What is wrong with a configuration: file, line, column, the text itself, and the mend.
 
-use std::{fmt, io, ops::Range, path::Path};
+use std::{collections::HashSet, fmt, io, iter, ops::Range, path::Path};
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
 use super::Source;
+use crate::printable;
+
+/// Mistakes that are shown at once: nobody reads more.
+pub(super) const MOST_SHOWN: usize = 100;
+
+/// Bytes of the longest line that is shown.
+const LONGEST_LINE: usize = 500;
 
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +25,7 @@ pub(super) struct Diagnostic {
 }
 
 /// A key that a table has, if nothing of use.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct LeftOut {
     /// Where the table stands.
     pub(super) owner: Range<usize>,
@@ -26,11 +33,50 @@ pub(super) struct LeftOut {
 }
 
 /// All that is wrong.
-pub(super) type Findings = Vec<Diagnostic>;
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    all: Vec<Diagnostic>,
+    left_out: HashSet<LeftOut>,
+    /// Whether the rest of the file has not been read.
+    pub(super) is_cut_short: bool,
+}
 
 /// Rendered diagnostics, ready to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostics(String);
+
+/// A text, and where its lines begin.
+struct Excerpts<'a> {
+    source: &'a Source,
+    path: String,
+    lines: Vec<usize>,
+}
+
+impl Findings {
+    pub(super) fn push(&mut self, finding: Diagnostic) {
+        self.left_out.extend(finding.left_out.clone());
+        self.all.push(finding);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.all.iter()
+    }
+
+    /// Whether it is known already that a table has no use of a key.
+    pub(super) fn have_left_out(&self, key: &LeftOut) -> bool {
+        self.left_out.contains(key)
+    }
+
+    /// Errors and warnings, each in the order of the text.
+    pub(super) fn into_errors_and_warnings(mut self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
+        self.all.sort_by_key(|finding| finding.span.start);
+        self.all.into_iter().partition(|finding| finding.is_error)
+    }
+}
 
 impl Diagnostic {
     pub(super) fn error(
@@ -48,31 +94,87 @@ impl Diagnostic {
     ) -> Self {
         Self { is_error: false, ..Self::error(span, message, mend) }
     }
-
-    fn render(&self, source: &Source) -> String {
-        let level = if self.is_error { Level::ERROR } else { Level::WARNING };
-        let span = self.span.start.min(source.text.len())..self.span.end.min(source.text.len());
-        let snippet = Snippet::source(source.text.as_str())
-            .path(source.path.as_str())
-            .annotation(AnnotationKind::Primary.span(span));
-        let mut group = level.primary_title(self.message.as_str()).element(snippet);
-        if !self.mend.is_empty() {
-            group = group.element(Level::HELP.message(self.mend.as_str()));
-        }
-        Renderer::plain().render(&[group])
-    }
 }
 
 impl Diagnostics {
     /// Of a file that has no text to show.
     pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
-        Self(format!("error: cannot read {}: {error}", path.display()))
+        Self(format!(
+            "error: cannot read {}: {error}",
+            printable::line(&path.display().to_string())
+        ))
     }
 
-    pub(super) fn new(source: &Source, diagnostics: &[Diagnostic]) -> Self {
-        let rendered: Vec<_> = diagnostics.iter().map(|one| one.render(source)).collect();
-        Self(rendered.join("\n\n"))
+    /// The first of them, and how many more there are.
+    pub(super) fn new(source: &Source, diagnostics: &[Diagnostic], is_cut_short: bool) -> Self {
+        let excerpts = Excerpts::of(source);
+        let shown = diagnostics.iter().take(MOST_SHOWN).map(|one| excerpts.render(one));
+        let unseen = diagnostics.len().saturating_sub(MOST_SHOWN);
+        let more = match (unseen, is_cut_short) {
+            (0, false) => None,
+            (0, true) => Some("and possibly more: fix these first".to_owned()),
+            (unseen, false) => Some(format!("and {unseen} more mistakes: fix these first")),
+            (unseen, true) => Some(format!("and at least {unseen} more mistakes: fix these first")),
+        };
+        Self(shown.chain(more).collect::<Vec<_>>().join("\n\n"))
     }
+
+    /// Each of the first of them by itself.
+    pub(super) fn each(source: &Source, diagnostics: &[Diagnostic]) -> Vec<Self> {
+        let excerpts = Excerpts::of(source);
+        diagnostics.iter().take(MOST_SHOWN).map(|one| Self(excerpts.render(one))).collect()
+    }
+}
+
+impl<'a> Excerpts<'a> {
+    fn of(source: &'a Source) -> Self {
+        let path = printable::line(&source.path).into_owned();
+        Self { source, path, lines: line_starts(&source.text) }
+    }
+
+    /// Shows the line on which a finding begins; only says where that is, if it is too long to read.
+    fn render(&self, finding: &Diagnostic) -> String {
+        let level = if finding.is_error { Level::ERROR } else { Level::WARNING };
+        let title = printable::line(&finding.message);
+        let group = level.primary_title(title);
+        let (number, line) = self.line(finding.span.start);
+        let text = &self.source.text[line.clone()];
+        let start = finding.span.start.clamp(line.start, line.end) - line.start;
+        let end = finding.span.end.clamp(line.start, line.end) - line.start;
+        let mut group = if text.len() > LONGEST_LINE {
+            let column = text[..text.floor_char_boundary(start)].chars().count() + 1;
+            group.element(Origin::path(self.path.as_str()).line(number).char_column(column))
+        } else {
+            let annotation = AnnotationKind::Primary.span(start..end.max(start));
+            let snippet = Snippet::source(text).line_start(number).path(self.path.as_str());
+            group.element(snippet.annotation(annotation))
+        };
+        let mend = printable::line(&finding.mend);
+        if !mend.is_empty() {
+            group = group.element(Level::HELP.message(mend));
+        }
+        Renderer::plain().render(&[group])
+    }
+
+    /// The number of the line that a place is on, and where that line is.
+    fn line(&self, at: usize) -> (usize, Range<usize>) {
+        let at = at.min(self.source.text.len());
+        let number = line_number(&self.lines, at);
+        let start = self.lines[number - 1];
+        let end = self.lines.get(number).map_or(self.source.text.len(), |next| next - 1);
+        (number, start..end)
+    }
+}
+
+/// Where lines begin.
+pub(super) fn line_starts(text: &str) -> Vec<usize> {
+    let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+    iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect()
+}
+
+/// On which line a place is, from 1 on.
+pub(super) fn line_number(starts: &[usize], at: usize) -> usize {
+    starts.partition_point(|start| *start <= at)
 }
 
 impl fmt::Display for Diagnostics {

@@ -1,9 +1,12 @@
 //! Values, and where in the text they stand.
 
-use std::{borrow::Cow, ops::Deref, time::Duration};
+use std::{borrow::Cow, fmt, marker::PhantomData, ops::Deref, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+};
 use serde_spanned::Spanned;
 
 /// A value and its place.
@@ -15,6 +18,30 @@ pub(super) struct Located<T>(Spanned<T>);
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Period(humantime_serde::Serde<Duration>);
+
+/// What is read of a table's keys.
+pub(super) trait Table: Sized {
+    fn of_keys<'de, D: Deserializer<'de>>(keys: D) -> Result<Self, D::Error>;
+}
+
+/// Reads a table, and nothing else.
+pub(super) fn table<'de, T: Table, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    deserializer.deserialize_map(Keys(PhantomData))
+}
+
+struct Keys<T>(PhantomData<T>);
+
+impl<'de, T: Table> Visitor<'de> for Keys<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a table of keys")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, keys: A) -> Result<T, A::Error> {
+        T::of_keys(MapAccessDeserializer::new(keys))
+    }
+}
 
 impl<T> Deref for Located<T> {
     type Target = Spanned<T>;

@@ -8,11 +8,10 @@ pub mod reference;
 mod reset;
 mod schema;
 mod structure;
+mod text;
 mod validate;
 
 use std::{
-    fs,
-    io::{self, Read as _},
     net::IpAddr,
     ops::{Range, RangeInclusive},
     path::{Path, PathBuf},
@@ -28,6 +27,7 @@ use self::diagnostics::Diagnostic;
 pub use self::{
     diagnostics::Diagnostics,
     privileged::{Allowed, Refused},
+    text::read_text,
 };
 use crate::{
     control::Keys,
@@ -156,6 +156,8 @@ impl Source {
 #[derive(Clone, Debug, Default)]
 struct Spans {
     interfaces: Vec<Range<usize>>,
+    /// The file's beginning, if it is not there.
+    snat_ports: Range<usize>,
     /// By service, then by backend.
     backends: Vec<Vec<Range<usize>>>,
     /// Keys of the default check, and of each service's.
@@ -168,23 +170,13 @@ type Keyed = Vec<(&'static str, Range<usize>)>;
 
 /// Reads a configuration file. The error of an invalid one shows all that is wrong with it.
 pub fn load(path: &Path) -> Result<Loaded> {
-    let (text, is_roots) =
-        read_owned(path).map_err(|error| Diagnostics::unreadable(path, &error))?;
+    let (text, is_roots) = text::read_owned(path)?;
     Ok(Loaded { is_roots, is_sent: false, ..read(path.display().to_string(), text)? })
-}
-
-/// A file's text, and whether nobody but root could have written it.
-fn read_owned(path: &Path) -> io::Result<(String, bool)> {
-    let mut file = fs::File::open(path)?;
-    let is_roots = privileged::is_only_roots(&file.metadata()?);
-    let mut text = String::new();
-    file.read_to_string(&mut text)?;
-    Ok((text, is_roots))
 }
 
 /// Reads the text of a configuration file. As [`load`].
 pub fn read(path: String, text: String) -> Result<Loaded> {
-    parse::parse(Source { path, text })
+    parse::parse(Source { path, text: text::unmarked(text) })
 }
 
 /// A service that a command describes by the keys of a file's `[[service]]`, read as if they stood
@@ -256,7 +248,7 @@ impl Loaded {
     /// Whether a file has the very text that this was read from.
     #[must_use]
     pub fn is_text_of(&self, path: &Path) -> bool {
-        fs::read_to_string(path).is_ok_and(|text| parse::digest(&text) == self.digest)
+        read_text(path).is_ok_and(|text| parse::digest(&text) == self.digest)
     }
 
     /// Where the text is from.
@@ -269,6 +261,12 @@ impl Loaded {
     #[must_use]
     pub fn interface_fault(&self, place: usize, message: &str, mend: &str) -> Fault {
         Fault(Diagnostic::error(self.spans.interfaces[place].clone(), message, mend))
+    }
+
+    /// What is wrong with the source ports.
+    #[must_use]
+    pub fn snat_ports_fault(&self, message: &str, mend: &str) -> Fault {
+        Fault(Diagnostic::error(self.spans.snat_ports.clone(), message, mend))
     }
 
     /// What is wrong with a backend's address, by the places of its service and of itself.
@@ -289,7 +287,7 @@ impl Loaded {
             return Ok(());
         }
         let faults: Vec<_> = faults.into_iter().map(|Fault(diagnostic)| diagnostic).collect();
-        Err(Diagnostics::new(&self.source, &faults).into())
+        Err(Diagnostics::new(&self.source, &faults, false).into())
     }
 }
 

@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{
     Api, Config, Diagnostics, Loaded, Source, Spans,
-    diagnostics::Findings,
+    diagnostics::{Diagnostic, Findings},
     located::Located,
     schema::{self, File},
     structure, validate,
@@ -27,14 +27,14 @@ pub(super) fn parse(source: Source) -> Result<Loaded> {
     let digest = digest(&source.text);
     let source = source.shown();
     let warnings = warnings(&source, findings)?;
+    let warnings = Diagnostics::each(&source, &warnings);
     let (spans, config) = read.context("the file cannot be read")?;
-    let warnings =
-        warnings.into_iter().map(|warning| Diagnostics::new(&source, &[warning])).collect();
     Ok(Loaded { config, warnings, digest, is_roots: false, is_sent: true, source, spans })
 }
 
+/// The same for any line ends.
 pub(super) fn digest(text: &str) -> String {
-    format!("{:x}", Sha256::digest(text))
+    format!("{:x}", Sha256::digest(text.replace("\r\n", "\n")))
 }
 
 /// Reads one service from its keys, as if they stood in a file.
@@ -61,12 +61,11 @@ fn has_null(value: &Value) -> bool {
 }
 
 /// What is only a warning among these, if nothing is more.
-fn warnings(source: &Source, mut findings: Findings) -> Result<Findings> {
-    findings.sort_by_key(|finding| finding.span.start);
-    let (errors, warnings): (Vec<_>, Vec<_>) =
-        findings.into_iter().partition(|finding| finding.is_error);
+fn warnings(source: &Source, findings: Findings) -> Result<Vec<Diagnostic>> {
+    let is_cut_short = findings.is_cut_short;
+    let (errors, warnings) = findings.into_errors_and_warnings();
     if !errors.is_empty() {
-        return Err(Diagnostics::new(source, &errors).into());
+        return Err(Diagnostics::new(source, &errors, is_cut_short).into());
     }
     Ok(warnings)
 }
@@ -102,6 +101,7 @@ fn spans(file: &Located<File>) -> Spans {
             .collect()
     };
     Spans {
+        snat_ports: file.snat_ports.as_ref().map_or(0..0, |ports| ports.span()),
         interfaces: file
             .interfaces
             .iter()

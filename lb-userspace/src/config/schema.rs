@@ -3,16 +3,18 @@
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::{
     XdpMode,
-    located::{Located, Period},
+    located::{Located, Period, Table, table},
 };
-use crate::model::{Close, Failback, Failover, Mode, OnDown, Percent, Probe, Scheduler, Timeouts};
+use crate::model::{
+    Close, Failback, Failover, Mode, OnDown, OnRefused, Percent, Probe, Scheduler, Timeouts,
+};
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct File {
     /// Interfaces that packets of services come in by, from clients and from backends.
     #[schemars(required)]
@@ -24,7 +26,8 @@ pub(super) struct File {
     /// Where the BPF file system is, for what outlives the daemon; mounted if it is not.
     pub(super) bpffs: Option<Located<PathBuf>>,
     /// Source ports of full NAT, first and last. By default below what Linux gives to its own
-    /// connections (`net.ipv4.ip_local_port_range`).
+    /// connections (`net.ipv4.ip_local_port_range`); `check` refuses ports that are the host's, too,
+    /// unless they are in `net.ipv4.ip_local_reserved_ports`.
     pub(super) snat_ports: Option<Located<String>>,
     /// Source addresses of full NAT; each serves the interface that it is on.
     #[serde(default)]
@@ -45,7 +48,7 @@ pub(super) struct File {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Api {
     /// The unix socket that `xdplb` talks to the daemon by.
     pub(super) socket: Option<Located<PathBuf>>,
@@ -54,7 +57,7 @@ pub(super) struct Api {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Limits {
     /// Connections that the flow table has room for, 1 to 16000000, at 256 bytes of kernel memory
     /// each, taken for good when the daemon starts. A running table keeps its size: another one
@@ -73,7 +76,7 @@ pub(super) struct Limits {
 /// What health checks may do on this host. Only root changes it: the daemon refuses a file with other
 /// values from anybody else.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Checks {
     /// The user of /etc/passwd that the programs of `exec` checks run as: never root, nor one whose
     /// group may use the daemon's socket.
@@ -84,7 +87,7 @@ pub(super) struct Checks {
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Defaults {
     #[serde(default)]
     pub(super) health: Health,
@@ -93,7 +96,7 @@ pub(super) struct Defaults {
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Service {
     /// Up to 63 letters, digits, dots, underscores and hyphens.
     #[schemars(required)]
@@ -124,12 +127,14 @@ pub(super) struct Service {
     pub(super) slow_start: Option<Located<Period>>,
     /// What becomes of a backend's connections when it goes down.
     pub(super) on_down: Option<OnDown>,
+    /// What becomes of a new connection that its backend refuses by a reset.
+    pub(super) on_refused: Option<OnRefused>,
     #[serde(default)]
     pub(super) backend: Vec<Located<Backend>>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Backend {
     /// `ADDRESS:PORT`.
     #[schemars(required)]
@@ -143,7 +148,7 @@ pub(super) struct Backend {
 
 /// Health checks.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Health {
     /// What a check asks for.
     pub(super) r#type: Option<Located<Probe>>,
@@ -200,7 +205,7 @@ pub(super) struct Health {
 
 /// How long an idle connection is remembered, by its state.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Idle {
     /// Before the handshake has ended.
     pub(super) half_open: Option<Located<Period>>,
@@ -212,6 +217,25 @@ pub(super) struct Idle {
     pub(super) closed: Option<Located<Period>>,
 }
 
+/// Serde takes a list of values for a struct as well, which no file means.
+macro_rules! only_as_tables {
+    ($($name:ident),*) => {
+        $(impl Table for $name {
+            fn of_keys<'de, D: Deserializer<'de>>(keys: D) -> Result<Self, D::Error> {
+                Self::deserialize(keys)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                table(deserializer)
+            }
+        })*
+    };
+}
+
+only_as_tables!(File, Api, Limits, Checks, Defaults, Service, Backend, Health, Idle);
+
 impl Service {
     /// What this says of failing over, and `base` where it says nothing.
     pub(super) fn failover_over(&self, base: &Failover) -> Failover {
@@ -222,6 +246,7 @@ impl Service {
             failback: self.failback.unwrap_or(base.failback),
             slow_start: or(self.slow_start.as_ref(), base.slow_start),
             on_down: self.on_down.unwrap_or(base.on_down),
+            on_refused: self.on_refused.unwrap_or(base.on_refused),
         }
     }
 }

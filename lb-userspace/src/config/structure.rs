@@ -6,10 +6,13 @@ use serde::de::DeserializeOwned;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error};
 
-use super::diagnostics::{Diagnostic, Findings, LeftOut};
+use super::diagnostics::{Diagnostic, Findings, LeftOut, MOST_SHOWN, line_number, line_starts};
 
-/// Nobody reads more errors at once.
-const MOST_ERRORS: usize = 100;
+/// Bytes that are read again in search of mistakes.
+const MOST_READ: usize = 64 << 20;
+
+/// Mistakes that are looked for in any text.
+const LEAST_SHOWN: usize = 3;
 
 /// How like a known key a mistyped one must be, of 1, to be taken for it.
 const LIKENESS: f64 = 0.75;
@@ -20,10 +23,13 @@ pub(super) fn read<T: DeserializeOwned>(text: &str, findings: &mut Findings) -> 
         return Some(whole);
     }
     let (mut tree, errors) = DeTable::parse_recoverable(text);
-    findings.extend(errors.iter().map(finding));
-    let line = |at: usize| text.bytes().take(at).filter(|byte| *byte == b'\n').count();
+    for error in &errors {
+        findings.push(finding(error));
+    }
+    let lines = line_starts(text);
+    let line = |at| line_number(&lines, at);
     let broken: HashSet<_> = findings.iter().map(|finding| line(finding.span.start)).collect();
-    while findings.len() < MOST_ERRORS {
+    for _ in findings.len()..=rounds(text) {
         let error = match T::deserialize(Deserializer::from(tree.clone())) {
             Ok(value) => return Some(value),
             Err(error) => error,
@@ -36,7 +42,13 @@ pub(super) fn read<T: DeserializeOwned>(text: &str, findings: &mut Findings) -> 
         }
         left_out?;
     }
+    findings.is_cut_short = true;
     None
+}
+
+/// How often a text is read, for one more mistake each time: not for long, however large it is.
+fn rounds(text: &str) -> usize {
+    (MOST_READ / text.len().max(1)).clamp(LEAST_SHOWN, MOST_SHOWN)
 }
 
 fn finding(error: &Error) -> Diagnostic {

@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{fs::Permissions, net::SocketAddr, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use proptest::prelude::*;
 
@@ -46,6 +46,36 @@ fn what_is_not_said_has_a_default() {
     let backend = &service.backends[0];
     assert_eq!(backend.address, SocketAddr::from(([10, 0, 0, 11], 80)));
     assert_eq!((backend.weight, backend.backup), (1, false));
+}
+
+#[test]
+fn a_mark_at_the_beginning_and_other_line_ends_change_nothing() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let file = directory.path().join("lb.toml");
+    let load = |text: &str| {
+        std::fs::write(&file, text).expect("written");
+        super::load(&file).expect("valid")
+    };
+    let windows = format!("\u{feff}{}", VALID.replace('\n', "\r\n"));
+    let (plain, windows) = (load(VALID), load(&windows));
+    assert_eq!(plain.config, windows.config);
+    assert_eq!(plain.digest, windows.digest);
+    assert!(plain.is_text_of(&file));
+    let wrong = VALID.replace("\"5s\"", "5").replace('\n', "\r\n");
+    let said = read(&wrong).expect_err("no duration");
+    assert_shows(&said, "4:12", "5", "");
+    let sent = super::read("lb.toml".to_owned(), format!("\u{feff}{VALID}")).expect("valid");
+    assert_eq!(sent.config, plain.config);
+}
+
+#[test]
+fn a_clash_of_ports_is_shown_at_the_key_or_at_the_beginning() {
+    for (ports, place) in [("snat_ports = \"5000-6000\"\n", "2:14"), ("", "1:1")] {
+        let loaded = read(&format!("interfaces = [\"eth0\"]\n{ports}{SERVICE}")).expect("valid");
+        let fault = loaded.snat_ports_fault("they clash", "move them");
+        let said = loaded.refuse(vec![fault]).expect_err("a fault").to_string();
+        assert_shows(&said, place, "they clash", "move them");
+    }
 }
 
 #[test]
@@ -335,6 +365,65 @@ fn an_invalid_backend_is_shown_with_place_and_mend() {
 }
 
 #[test]
+fn a_list_is_no_table() {
+    let lists = [
+        ("health = [\"tcp\"]", "5:10"),
+        ("timeouts = [\"1s\", \"1s\", \"1s\", \"1s\"]", "5:12"),
+        ("backend = [[\"10.0.0.1:80\", 3, true]]", "5:12"),
+    ];
+    for (line, place) in lists {
+        assert_shows(&errors_in_service(line), place, "sequence", "expected a table of keys");
+    }
+    for (line, place) in [
+        ("limits = [5, 5, 5, 5]", "2:10"),
+        ("api = [\"/s\", \"\"]", "2:7"),
+        ("checks = [\"daemon\", []]", "2:10"),
+    ] {
+        let shown = read(&format!("interfaces = [\"a\"]\n{line}")).expect_err(line);
+        assert_shows(&shown, place, "sequence", "expected a table of keys");
+    }
+}
+
+#[test]
+fn a_hundred_mistakes_are_shown_and_the_others_counted() {
+    let many = |line: &dyn Fn(usize) -> String| {
+        let lines: Vec<_> = (0..20_000).map(line).collect();
+        errors_in_service(&lines.join("\n"))
+    };
+    let shown = many(&|_| "[[service.backend]]\naddress = \"x:80\"".to_owned());
+    assert_eq!(places(&shown).len(), 100, "{shown}");
+    assert!(shown.ends_with("\n\nand 19900 more mistakes: fix these first"), "{shown}");
+    let shown = many(&|_| "[[service.backend]]\nweight = 1".to_owned());
+    assert!(shown.ends_with("and 19900 more mistakes: fix these first"), "{shown}");
+    let shown = many(&|_| "[[service.backend]]\naddress = \"203.0.113.10:80\"".to_owned());
+    assert!(shown.contains("is the VIP of service web"), "{shown}");
+    let shown = many(&|nth| format!("key{nth} = 1"));
+    assert_eq!(places(&shown).len(), 100, "{shown}");
+    assert!(shown.contains("more mistakes: fix these first"), "{shown}");
+    let shown = many(&|_| "] = ".to_owned());
+    assert_eq!(places(&shown).len(), 100, "{shown}");
+    let shown = errors_in_service(&format!("backend = [ = {}]", "1, ".repeat(20_000)));
+    assert!(places(&shown).len() <= 100, "{shown}");
+}
+
+#[test]
+fn a_line_that_is_too_long_is_not_shown() {
+    let shown = errors_in_service(&format!("scheduler = \"{}\"", "ä".repeat(5_000)));
+    assert_shows(&shown, "5:13", "unknown variant", "expected");
+    assert!(!shown.contains("scheduler = "), "{shown}");
+}
+
+#[test]
+fn control_characters_of_a_file_are_escaped() {
+    let text = "interfaces = [\"a\"]\n\"b\\u001b[2J\\nerror: c\" = 1\nxdp_mode = \"\u{9b}31m\"\n";
+    let source = Source { path: "\x1b]0;x\x07\n.toml".to_owned(), text: text.to_owned() };
+    let shown = parse::parse(source).expect_err("invalid").to_string();
+    assert!(shown.contains("\\u{1b}]0;x\\u{7}\\n.toml:2:1\n"), "{shown}");
+    assert!(shown.contains("unknown key `b\\u{1b}[2J\\nerror: c`"), "{shown}");
+    assert!(!shown.contains('\x1b'), "{shown:?}");
+}
+
+#[test]
 fn services_must_differ_and_be_ipv4_tcp() {
     let cases = [
         ("web", "203.0.113.11:80", "6:8", "two services are named web", "rename one"),
@@ -427,6 +516,26 @@ fn the_packages_configuration_is_good() {
     for text in [packaged.to_owned(), packaged.lines().map(used).collect()] {
         assert_eq!(read(&text).expect("good").warnings, []);
     }
+}
+
+#[test]
+fn whose_a_file_is_comes_with_its_text() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let file = directory.path().join("lb.toml");
+    std::fs::write(&file, format!("\u{feff}{VALID}")).expect("written");
+    for (mode, is_roots) in [(0o644, true), (0o664, false), (0o646, false)] {
+        std::fs::set_permissions(&file, Permissions::from_mode(mode)).expect("set");
+        assert_eq!(super::load(&file).expect("valid").is_roots, is_roots, "{mode:o}");
+    }
+}
+
+#[test]
+fn what_is_sent_is_not_shown_beside_a_byte_that_is_no_text() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let file = directory.path().join("lb.toml");
+    std::fs::write(&file, b"send = \"hunter2 \xff\"\n").expect("written");
+    let shown = super::load(&file).expect_err("no UTF-8").to_string();
+    assert!(shown.contains("0xff is not UTF-8") && !shown.contains("hunter2"), "{shown}");
 }
 
 #[test]

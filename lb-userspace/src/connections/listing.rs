@@ -70,6 +70,8 @@ pub(super) struct Search<'a> {
 struct Candidate<'a> {
     service: Option<&'a str>,
     state: ConnectionState,
+    /// When it began, in ticks.
+    began: u32,
     /// The entry towards the backend.
     flow: Flow,
 }
@@ -125,7 +127,8 @@ impl<'a> Search<'a> {
         let service = self.directory.get(&flow.backend).map(String::as_str);
         let is_wanted = self.filter.admits_owner(service, destination(&flow.rewrite.to()))
             && self.filter.admits_client(source(&flow.key()));
-        is_wanted.then_some(Candidate { service, state, flow })
+        let began = flow.began(hit.tag.marks());
+        is_wanted.then_some(Candidate { service, state, began, flow })
     }
 
     fn with_idle(
@@ -145,7 +148,7 @@ impl<'a> Search<'a> {
     }
 
     fn connection(self, candidate: &Candidate<'_>, idle: Duration) -> Connection {
-        let Candidate { service, state, flow } = candidate;
+        let Candidate { service, state, began, flow } = candidate;
         let (inside, outside) = (flow.key(), flow.rewrite.to());
         Connection {
             service: service.map(ToOwned::to_owned),
@@ -154,7 +157,7 @@ impl<'a> Search<'a> {
             source: source(&outside),
             backend: destination(&outside),
             state: *state,
-            age_seconds: seconds(elapsed(flow.born, self.now)),
+            age_seconds: seconds(elapsed(*began, self.now)),
             idle_seconds: seconds(idle),
         }
     }

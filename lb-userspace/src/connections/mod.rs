@@ -39,6 +39,8 @@ pub struct Connection {
 pub enum ConnectionState {
     /// The handshake has not ended.
     HalfOpen,
+    /// The client has ended the handshake; the backend has sent nothing since.
+    Answered,
     Established,
     /// One side has said that it sends no more.
     Closing,
@@ -50,6 +52,7 @@ impl From<State> for ConnectionState {
     fn from(state: State) -> Self {
         match state {
             State::HalfOpen => Self::HalfOpen,
+            State::Answered => Self::Answered,
             State::Established => Self::Established,
             State::Closing => Self::Closing,
             State::Closed => Self::Closed,
@@ -62,6 +65,7 @@ impl From<State> for ConnectionState {
 pub struct Counts {
     pub total: u64,
     pub half_open: u64,
+    pub answered: u64,
     pub established: u64,
     pub closing: u64,
     pub closed: u64,
@@ -72,6 +76,7 @@ impl Counts {
         self.total += 1;
         match state {
             ConnectionState::HalfOpen => self.half_open += 1,
+            ConnectionState::Answered => self.answered += 1,
             ConnectionState::Established => self.established += 1,
             ConnectionState::Closing => self.closing += 1,
             ConnectionState::Closed => self.closed += 1,

@@ -10,8 +10,8 @@ use super::{Connection, ConnectionState, Counts, Directory, Filter, listing::Sea
 
 const OPENED: u32 = ticks::from_nanos(10_000_000_000);
 const NOW: u32 = ticks::from_nanos(70_000_000_000);
-const HALF_OPEN: u16 = marks::CLIENT_SYN;
-const ESTABLISHED: u16 = HALF_OPEN | marks::BACKEND_SYN | marks::CLIENT_ACK;
+const HALF_OPEN: u16 = 0;
+const ESTABLISHED: u16 = marks::SHAKEN | marks::PROVEN;
 
 /// Connections to backends 1 (of the service `web`) and 2 (of none) in turn.
 fn table(connections: u16) -> Vec<SharedBucket> {
@@ -24,8 +24,14 @@ fn table(connections: u16) -> Vec<SharedBucket> {
         let inside = &FlowKey::tcp([192, 0, 2, client], port, [203, 0, 113, 10], [0, 80]);
         let outside = FlowKey::tcp([10, 0, 0, 1], port, [10, 0, 0, 10 + backend], [31, 144]);
         let marks = if number % 10 == 0 { HALF_OPEN } else { ESTABLISHED };
-        let opening =
-            Opening { inside, client: Hop::default(), backend: backend.into(), marks, now: OPENED };
+        let opening = Opening {
+            inside,
+            client: Hop::default(),
+            backend: backend.into(),
+            marks,
+            number: 0,
+            now: OPENED,
+        };
         open(table, &opening, &outside).expect("room");
     }
     buckets

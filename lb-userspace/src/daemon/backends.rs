@@ -15,11 +15,7 @@ use lb_common::{
 };
 
 use super::{ids::Ids, sources::Sources};
-use crate::{
-    arena,
-    dataplane::{Adopted, Expiry},
-    model::Timeouts,
-};
+use crate::{adoption::Adopted, arena, dataplane::Expiry, model::Timeouts};
 
 /// Copies share what they have in common.
 #[derive(Clone, Debug)]
@@ -59,8 +55,16 @@ impl Backends {
         for (id, backend) in &adopted.backends {
             backends.ids.claim(*id);
             let region = (backend.sources, backend.source_count);
-            backends.sources.adopt(region, &adopted.sources);
+            backends.sources.adopt(region, &adopted.image.sources);
             backends.depart(*id, Timeouts::default(), Instant::now());
+        }
+        // Connections may name them: their ids must not be another one's meanwhile.
+        let unbelieved =
+            adopted.image.backends.keys().filter(|id| !adopted.backends.contains_key(*id));
+        for id in unbelieved {
+            backends.ids.claim(*id);
+            let (timeouts, since) = (Timeouts::default(), Instant::now());
+            backends.departed.insert(*id, Departed { timeouts, since });
         }
         backends
     }
@@ -130,7 +134,8 @@ impl Backends {
 
     /// How long connections of those that have departed may be idle.
     pub fn departed_expiry(&self) -> Expiry {
-        self.departed.iter().map(|(id, left)| (*id, left.timeouts)).collect()
+        let believed = self.departed.iter().filter(|(id, _)| self.entries.contains_key(id));
+        believed.map(|(id, left)| (*id, left.timeouts)).collect()
     }
 
     #[must_use]

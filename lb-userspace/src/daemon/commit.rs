@@ -1,6 +1,6 @@
 //! From what is wanted to what is: the kernel's maps, the checks and the neighbours.
 
-use std::{collections::HashSet, net::SocketAddr, time::Instant};
+use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Instant};
 
 use anyhow::Result;
 
@@ -38,6 +38,7 @@ impl Daemon {
             self.follow(former);
             return Err(error);
         }
+        self.memory.note();
         steps.iter().take(LOGGED).for_each(|step| log::info!("{step}"));
         Ok(steps)
     }
@@ -84,31 +85,39 @@ impl Daemon {
 
     fn settle(&mut self, next: State) {
         let former = std::mem::replace(&mut self.state, next);
-        for name in self.state.touched_since(&former) {
-            self.watch(former.service(&name), &name);
+        let spec = |state: &State, name: &str| state.service(name).map(|one| Arc::clone(&one.spec));
+        let mut changed = self.state.touched_since(&former);
+        changed.retain(|name| spec(&former, name) != spec(&self.state, name));
+        if !changed.is_empty() {
+            self.watch(&former, &changed);
         }
     }
 
-    /// Has checks and neighbours follow one service.
-    fn watch(&mut self, former: Option<&Service>, name: &str) {
-        let service = self.state.service(name);
-        if former.map(|former| &former.spec) == service.map(|service| &service.spec) {
-            return;
+    /// Has checks and neighbours follow these services. What one of them has now and another had
+    /// before is watched without a gap.
+    fn watch(&mut self, former: &State, changed: &[String]) {
+        let targets = |name: &String| {
+            let targets = self.state.service(name).map(Service::targets);
+            (name.clone(), targets.unwrap_or_default())
+        };
+        self.checker.set_services(changed.iter().map(targets).collect::<Vec<_>>());
+        let mut gone = Vec::new();
+        for name in changed {
+            let (before, now) =
+                (addresses(former.service(name)), addresses(self.state.service(name)));
+            now.difference(&before).for_each(|one| self.neighbours.watch(one.ip()));
+            gone.extend(before.difference(&now).map(SocketAddr::ip));
         }
-        match service {
-            Some(service) => self.checker.set_service(name, service.targets()),
-            None => self.checker.remove_service(name),
+        for address in gone {
+            self.neighbours.forget(address);
         }
-        let (before, now) = (addresses(former), addresses(service));
-        now.difference(&before).for_each(|one| self.neighbours.watch(one.ip()));
-        before.difference(&now).for_each(|one| self.neighbours.forget(one.ip()));
     }
 
     /// After a write has failed: what the maps hold is read back, and made what it was.
     fn restore(&mut self) {
-        let restored = self.dataplane.adopt().and_then(|found| {
-            self.arena = Arena::of(&found);
-            self.image = found;
+        let restored = self.dataplane.adopt(&self.config.limits).and_then(|found| {
+            self.arena = Arena::of(&found.image);
+            self.image = found.image;
             let goal = self.state.goal();
             let (ops, image) = plan(&self.image, &goal, &mut self.arena, Instant::now())?;
             self.dataplane.apply(&ops)?;

@@ -1,10 +1,11 @@
 //! Who takes a service's new connections.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
-
-use super::service::{Backend, Service};
+use super::{
+    clock::Span,
+    service::{Backend, Service},
+};
 use crate::{
     model::{Admin, Health},
     ring::Member,
@@ -13,15 +14,15 @@ use crate::{
 /// Steps in which a backend that has come back gets its share.
 const STEPS: u32 = 10;
 
+/// How long backends that were removed stay for others that have not been checked or found yet, and
+/// a check's time-out: longer than a neighbour is waited for.
+const HANDOVER: Duration = Duration::from_secs(10);
+
 /// The backends that take new connections now: those that are no backups and can; and backups, in
 /// their order, while these are too few. All, if so many are down that the check is not believed.
-pub(super) fn members(service: &Service, now: Timestamp) -> Vec<Member> {
-    let chosen: Vec<&Backend> = if fails_open(service) {
-        let tried = |backend: &&Backend| backend.is_usable() && backend.health != Health::Unknown;
-        service.backends.iter().filter(tried).collect()
-    } else {
-        able(service)
-    };
+pub(super) fn members(service: &Service, now: Instant) -> Vec<Member> {
+    let chosen = chosen(service);
+    let chosen = if chosen.is_empty() { service.leaving.iter().collect() } else { chosen };
     let slow_start = service.spec.policy.failover.slow_start;
     let weight = |backend: &Backend| steps(backend, slow_start, now);
     let largest = chosen.iter().map(|backend| weight(backend)).max().unwrap_or(0);
@@ -33,6 +34,26 @@ pub(super) fn members(service: &Service, now: Timestamp) -> Vec<Member> {
         weight: shrunk(weight(backend)),
     };
     chosen.into_iter().map(member).collect()
+}
+
+/// Its own backends that take new connections.
+fn chosen(service: &Service) -> Vec<&Backend> {
+    if !fails_open(service) {
+        return able(service);
+    }
+    let tried = |backend: &&Backend| backend.is_usable() && backend.health != Health::Unknown;
+    service.backends.iter().filter(tried).collect()
+}
+
+/// Whether backends that were removed have to stay: no other takes connections yet, but one may
+/// soon.
+pub(super) fn needs_the_leaving(service: &Service, now: Instant) -> bool {
+    let is_in_time = |span: &Span| span.age(now) < HANDOVER + service.spec.policy.health.timeout;
+    let is_hopeful =
+        |one: &Backend| one.spec.admin == Admin::Enabled && one.health != Health::Down && !one.held;
+    service.handover.as_ref().is_some_and(is_in_time)
+        && chosen(service).is_empty()
+        && service.backends.iter().any(is_hopeful)
 }
 
 /// Whether so many backends are down that the check is not believed.
@@ -73,26 +94,22 @@ fn able(service: &Service) -> Vec<&Backend> {
 }
 
 /// A backend's weight, in [`STEPS`] of it.
-fn steps(backend: &Backend, slow_start: Duration, now: Timestamp) -> u32 {
+fn steps(backend: &Backend, slow_start: Duration, now: Instant) -> u32 {
     let weight = u32::from(backend.spec.weight);
-    let Some(since) = backend.warming_since else { return weight * STEPS };
+    let Some(warming) = backend.warming else { return weight * STEPS };
     if slow_start.is_zero() {
         return weight * STEPS;
     }
-    let done = age(since, now).as_secs_f64() / slow_start.as_secs_f64();
+    let done = warming.age(now).as_secs_f64() / slow_start.as_secs_f64();
     let step = (1..=STEPS).find(|step| done < f64::from(*step) / f64::from(STEPS));
     weight * step.unwrap_or(STEPS)
-}
-
-/// How long ago that was.
-pub(super) fn age(since: Timestamp, now: Timestamp) -> Duration {
-    Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
+    use jiff::Timestamp;
     use serde_json::json;
 
     use super::*;
@@ -130,7 +147,7 @@ mod tests {
             }
         });
         let backends = backends.collect();
-        Service { spec: Arc::new(spec), id: 0, backends, shares: Arc::default() }
+        Service::new(Arc::new(spec), 0, backends)
     }
 
     fn event(address: std::net::SocketAddr, health: Health) -> HealthEvent {
@@ -139,7 +156,7 @@ mod tests {
     }
 
     fn ids(settings: serde_json::Value, backends: &str) -> Vec<u32> {
-        let members = members(&service(settings, backends), Timestamp::now());
+        let members = members(&service(settings, backends), Instant::now());
         members.into_iter().map(|member| member.id).collect()
     }
 
@@ -181,7 +198,7 @@ mod tests {
     fn a_check_that_is_not_believed_resets_nobody() {
         for (fail_open, expected) in [("0%", vec![2]), ("60%", vec![1, 2])] {
             let settings = json!({ "on_down": "reset", "fail_open": fail_open });
-            let kept = service(settings, "du").expiry(Timestamp::now()).collect::<Vec<_>>();
+            let kept = service(settings, "du").expiry(Instant::now()).collect::<Vec<_>>();
             let timeouts = Timeouts::default();
             assert_eq!(kept, expected.into_iter().map(|id| (id, timeouts)).collect::<Vec<_>>());
         }
@@ -192,14 +209,15 @@ mod tests {
         let mut service = service(json!({ "slow_start": "10s" }), "du");
         let address = service.backends[0].spec.address;
         assert!(service.hear(vec![event(address, Health::Up)]));
-        let since = service.backends[0].warming_since.expect("warming");
-        for (seconds, weights) in [(0, [1, 10]), (5, [6, 10]), (9, [10, 10]), (10, [10, 10])] {
+        assert!(service.backends[0].warming.is_some());
+        let since = Instant::now();
+        for (seconds, weights) in [(0, [1, 10]), (5, [6, 10]), (9, [10, 10]), (11, [10, 10])] {
             let now = since + Duration::from_secs(seconds);
             let members = members(&service, now);
             assert_eq!(members.iter().map(|member| member.weight).collect::<Vec<_>>(), weights);
         }
         service.warm(since + Duration::from_secs(10));
-        assert!(!service.is_warming());
+        assert!(!service.is_in_transition());
     }
 
     #[test]
@@ -235,7 +253,7 @@ mod tests {
             let backend = service(json!({}), "u").backends.remove(0);
             let back = ordered(ordered(backend, order), Admin::Enabled);
             assert_eq!(back.is_able(), is_able, "{order}");
-            assert!(back.warming_since.is_some(), "{order}");
+            assert!(back.warming.is_some(), "{order}");
         }
     }
 

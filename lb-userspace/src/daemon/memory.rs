@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    fs,
+    fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -12,9 +12,14 @@ use std::{
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::time::Instant;
 
-use super::state::State;
+use super::{
+    clock::{self, Moment, Span},
+    service::{Backend, Deadline, Service},
+    state::State,
+    worker::Worker,
+};
 use crate::{model::Health, private};
 
 const NAME: &str = "backends.json";
@@ -23,23 +28,58 @@ const NEW: &str = "backends.json.new";
 /// How long news may wait to be written.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What is known of a backend, and since when.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// What is known of a backend.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
     pub health: Health,
     pub detail: String,
     pub since: Timestamp,
-    #[serde(default)]
     pub held: bool,
-    #[serde(default)]
-    pub warming_since: Option<Timestamp>,
+    pub warming: Option<Span>,
+    /// The end of a drain as it was ordered, and how long that was ahead.
+    pub drain: Option<(Timestamp, Duration)>,
 }
 
-/// By service and address.
+/// By VIP and address. What older versions have written stands under the service's name.
 pub type Memories = HashMap<String, HashMap<SocketAddr, Remembered>>;
 
+/// The file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Written {
+    /// When.
+    moment: Moment,
+    /// Which version of the document was in force.
+    #[serde(default)]
+    version: u64,
+    services: HashMap<String, HashMap<SocketAddr, Record>>,
+}
+
+/// A backend in it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Record {
+    health: Health,
+    detail: String,
+    since: Timestamp,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    held: bool,
+    /// For how long it had been getting more of its share.
+    #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
+    warming: Option<Duration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    drain: Option<Drain>,
+    /// As `warming`, in files of older versions.
+    #[serde(default, skip_serializing)]
+    warming_since: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Drain {
+    until: Timestamp,
+    #[serde(with = "humantime_serde")]
+    left: Duration,
+}
+
 /// Where it is written.
-#[derive(Debug)]
 pub(super) struct Memory {
     directory: PathBuf,
     /// When there is something to write.
@@ -48,7 +88,11 @@ pub(super) struct Memory {
     begun: u64,
     /// Which of these is the latest that was written.
     written: Arc<Mutex<u64>>,
+    worker: Worker<Writing>,
 }
+
+/// Writes what is known.
+type Writing = Box<dyn FnOnce() + Send>;
 
 impl Remembered {
     #[must_use]
@@ -58,7 +102,8 @@ impl Remembered {
             detail: "not checked yet".to_owned(),
             since: Timestamp::now(),
             held: false,
-            warming_since: None,
+            warming: None,
+            drain: None,
         }
     }
 
@@ -75,17 +120,20 @@ impl Remembered {
 }
 
 impl Memory {
-    pub(super) fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), due: None, begun: 0, written: Arc::default() }
+    pub(super) fn start(directory: &Path) -> io::Result<Self> {
+        let worker = Worker::start("memory", |write: Writing| write())?;
+        let (directory, written) = (directory.to_owned(), Arc::default());
+        Ok(Self { directory, due: None, begun: 0, written, worker })
     }
 
-    /// What the last daemon has written. What cannot be read is not known.
-    pub(super) fn recall(&self) -> Memories {
+    /// What the last daemon has written, and the version that was in force. What cannot be read is
+    /// not known.
+    pub(super) fn recall(&self) -> (Memories, u64) {
         let path = self.directory.join(NAME);
-        let Ok(text) = fs::read(&path) else { return Memories::new() };
-        serde_json::from_slice(&text).unwrap_or_else(|error| {
+        let Ok(text) = fs::read(&path) else { return Default::default() };
+        parse(&text, &Moment::now()).unwrap_or_else(|error| {
             log::warn!("{} is not understood, and not used: {error}", path.display());
-            Memories::new()
+            Default::default()
         })
     }
 
@@ -103,18 +151,19 @@ impl Memory {
     }
 
     /// Writes what is known now, beside the loop.
-    pub(super) fn write(&mut self, state: &State) {
-        spawn_blocking(self.begin(state));
+    pub(super) fn write(&mut self, state: &State, version: u64) {
+        let writing = self.begin(state, version);
+        self.worker.give(Box::new(writing));
     }
 
     /// Writes what is known at the end.
-    pub(super) fn close(&mut self, state: &State) {
-        self.begin(state)();
+    pub(super) fn close(&mut self, state: &State, version: u64) {
+        self.begin(state, version)();
     }
 
     /// Takes down what is known now. It is written when that is called, one at a time, unless what
     /// is newer has been written by then.
-    fn begin(&mut self, state: &State) -> impl FnOnce() + Send + use<> {
+    fn begin(&mut self, state: &State, version: u64) -> impl FnOnce() + Send + use<> {
         self.due = None;
         self.begun += 1;
         let (nth, written) = (self.begun, Arc::clone(&self.written));
@@ -124,7 +173,7 @@ impl Memory {
             if *latest > nth {
                 return;
             }
-            match write(&state, &directory) {
+            match write(&state, version, &directory) {
                 Ok(()) => *latest = nth,
                 Err(error) => log::warn!("{error:#}"),
             }
@@ -132,24 +181,59 @@ impl Memory {
     }
 }
 
-fn write(state: &State, directory: &Path) -> Result<()> {
-    let mut memories = Memories::new();
-    for service in state.services() {
-        let backends = service.backends.iter().map(|backend| {
-            let remembered = Remembered {
-                health: backend.health,
-                detail: backend.detail.clone(),
-                since: backend.since,
-                held: backend.held,
-                warming_since: backend.warming_since,
-            };
-            (backend.spec.address, remembered)
+/// What a file says, as it is at this moment.
+fn parse(text: &[u8], now: &Moment) -> serde_json::Result<(Memories, u64)> {
+    let written = serde_json::from_slice::<Written>(text).or_else(|error| {
+        let services = serde_json::from_slice(text).map_err(|_| error)?;
+        serde_json::Result::Ok(Written { moment: now.clone(), version: 0, services })
+    })?;
+    let gone = now.since(&written.moment);
+    let recall = |record: Record| {
+        let wall = Timestamp::now();
+        let since_wall = |since| clock::until(wall, since);
+        let warmed = record.warming.map(|warmed| warmed.saturating_add(gone));
+        Remembered {
+            health: record.health,
+            detail: record.detail,
+            since: record.since.min(wall),
+            held: record.held,
+            warming: warmed.or(record.warming_since.map(since_wall)).map(Span::resume),
+            drain: record.drain.map(|drain| (drain.until, drain.left.saturating_sub(gone))),
+        }
+    };
+    let backends = |all: HashMap<_, Record>| {
+        all.into_iter().map(|(address, record)| (address, recall(record))).collect()
+    };
+    let services = written.services.into_iter().map(|(vip, all)| (vip, backends(all)));
+    Ok((services.collect(), written.version))
+}
+
+fn write(state: &State, version: u64, directory: &Path) -> Result<()> {
+    let now = std::time::Instant::now();
+    let record = |backend: &Backend| {
+        let drain = backend.drain.map(|Deadline { until, ends }| Drain {
+            until,
+            left: ends.saturating_duration_since(now),
         });
-        memories.insert(service.spec.name.clone(), backends.collect());
-    }
+        Record {
+            health: backend.health,
+            detail: backend.detail.clone(),
+            since: backend.since,
+            held: backend.held,
+            warming: backend.warming.map(|span| span.age(now)),
+            drain,
+            warming_since: None,
+        }
+    };
+    let backends = |service: &Service| {
+        service.backends.iter().map(|one| (one.spec.address, record(one))).collect()
+    };
+    let services =
+        state.services().map(|service| (service.spec.vip.to_string(), backends(service)));
+    let written = Written { moment: Moment::now(), version, services: services.collect() };
     let new = directory.join(NEW);
     let cannot = || format!("cannot write {}", new.display());
-    private::write(&new, &serde_json::to_vec(&memories)?).with_context(cannot)?;
+    private::write(&new, &serde_json::to_vec(&written)?).with_context(cannot)?;
     fs::rename(&new, directory.join(NAME)).with_context(cannot)
 }
 
@@ -158,17 +242,60 @@ mod tests {
     use tempfile::TempDir;
 
     use super::{super::state, *};
+    use crate::model;
 
     #[test]
     fn what_is_older_never_takes_the_place_of_what_is_newer() {
         let directory = TempDir::new().expect("a directory");
-        let mut memory = Memory::new(directory.path());
-        let older = memory.begin(&state::tests::state_of(&[1]));
-        let newer = memory.begin(&state::tests::state_of(&[1, 2]));
+        let mut memory = Memory::start(directory.path()).expect("a thread");
+        let older = memory.begin(&state::tests::state_of(&[1]), 1);
+        let newer = memory.begin(&state::tests::state_of(&[1, 2]), 2);
         newer();
         older();
-        assert_eq!(memory.recall().len(), 2);
-        memory.close(&state::tests::state_of(&[]));
-        assert!(memory.recall().is_empty());
+        assert_eq!((memory.recall().0.len(), memory.recall().1), (2, 2));
+        memory.close(&state::tests::state_of(&[]), 3);
+        assert_eq!(memory.recall(), (Memories::new(), 3));
+    }
+
+    #[test]
+    fn what_an_older_version_has_written_is_read() {
+        let text = br#"{"web": {"10.0.0.1:80": {"health": "up", "detail": "", "held": true,
+            "since": "2999-01-01T00:00:00Z", "warming_since": "2999-01-01T00:00:00Z"}}}"#;
+        let (memories, _) = parse(text, &Moment::now()).expect("understood");
+        let known = &memories["web"][&"10.0.0.1:80".parse().expect("an address")];
+        assert!(known.since <= Timestamp::now(), "a moment to come is none");
+        let age = known.warming.expect("warming").age(std::time::Instant::now());
+        assert!(age < Duration::from_mins(1), "{age:?}");
+        assert_eq!((known.health, known.held), (Health::Up, true));
+    }
+
+    #[test]
+    fn a_jump_of_the_wall_clock_neither_ends_a_drain_nor_holds_a_backend_back() {
+        let day = Duration::from_hours(24);
+        let mut state = state::tests::state_of(&[1]);
+        let address = ([10, 0, 0, 1], 80).into();
+        let until = Timestamp::now() + Duration::from_hours(1);
+        state.change_backend("s1", address, |backend| {
+            let spec = model::Backend { drain_until: Some(until), ..backend.spec.clone() };
+            *backend = backend.clone().with_spec(spec);
+            backend.warming = Some(Span::resume(Duration::from_secs(7)));
+        });
+        let directory = TempDir::new().expect("a directory");
+        write(&state, 1, directory.path()).expect("written");
+        let text = fs::read_to_string(directory.path().join(NAME)).expect("written");
+        let written: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        let at: Timestamp = written["moment"]["at"].as_str().expect("one").parse().expect("one");
+        for jumped in [at, at + day, at - day] {
+            let mut other = written.clone();
+            // As if the clock had been there when it was written, and is here now.
+            other["moment"]["at"] = jumped.to_string().into();
+            let (memories, _) = parse(other.to_string().as_bytes(), &Moment::now()).expect("JSON");
+            let known = &memories["203.0.113.1:80"][&address];
+            let age = known.warming.expect("warming").age(std::time::Instant::now());
+            assert!((7..60).contains(&age.as_secs()), "{jumped}: {age:?}");
+            let (ends, left) = known.drain.expect("draining");
+            assert_eq!(ends, until);
+            assert!((3_500..=3_600).contains(&left.as_secs()), "{jumped}: {left:?}");
+        }
     }
 }

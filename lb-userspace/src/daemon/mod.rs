@@ -1,13 +1,16 @@
 //! The daemon: one loop that owns the state, and the tasks that tell it what happens.
 
 mod backends;
+mod clock;
 mod commit;
 mod failover;
 mod ids;
 mod interfaces;
 mod memory;
 mod network;
+mod panics;
 mod privileges;
+mod reader;
 mod requests;
 mod service;
 mod sources;
@@ -15,20 +18,23 @@ mod state;
 mod supervisor;
 mod views;
 mod walks;
+mod worker;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
+    task::JoinHandle,
     time::{Interval, MissedTickBehavior, interval},
 };
 
 use self::{
     interfaces::Interface,
     memory::Memory,
+    reader::{File, Read, Reader},
     service::Service,
     state::State,
     supervisor::Watchdog,
@@ -37,7 +43,7 @@ use self::{
 use crate::{
     api,
     arena::Arena,
-    config::{self, Allowed, Checks, Config, Loaded},
+    config::{Allowed, Checks, Config, Loaded},
     control::{self, Caller, Request},
     dataplane::{self, Census, Dataplane, Expiry},
     desired::{Author, Desired, Document, Step},
@@ -66,10 +72,13 @@ struct Daemon {
     image: Image,
     /// Whether that is not what they should hold.
     is_behind: bool,
+    /// What is wrong with the source ports on this host.
+    port_clash: Option<String>,
     /// Whether much memory may have been freed.
     is_untidy: bool,
     census: Census,
     walks: Walks,
+    reader: Reader,
     checker: Checker,
     neighbours: Neighbours,
 }
@@ -80,6 +89,9 @@ struct Inputs {
     health: mpsc::Receiver<HealthEvent>,
     network: mpsc::Receiver<NetworkEvent>,
     walked: mpsc::Receiver<Walk>,
+    read: mpsc::Receiver<Read>,
+    /// The API's server, which does not end before the loop.
+    server: JoinHandle<()>,
     watchdog: Watchdog,
     /// When to look after the interfaces.
     upkeep: Interval,
@@ -90,37 +102,42 @@ struct Inputs {
 
 /// Runs until SIGTERM or SIGINT; packets go on afterwards.
 pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
+    panics::end_process();
     privileges::check()?;
     let (handle, requests) = control::channel(BACKLOG);
     let (health_events, health) = mpsc::channel(BACKLOG);
     let (network_events, network) = mpsc::channel(BACKLOG);
     let (walks, walked) = mpsc::channel(1);
+    let (told, read) = Reader::channel();
     let mut upkeep = interval(interfaces::UPKEEP);
     upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let listener = api::listen(&loaded.config.api.socket).await?;
+    let checker = Checker::new(health_events, &loaded.config.checks.user);
+    let neighbours = Neighbours::start(network_events)?;
+    let reader = Reader::start(&file, &told)?;
+    let mut daemon = Daemon::start(loaded, file, checker, neighbours, reader, walks).await?;
+    let (stopping, stopped) = watch::channel(());
     let mut inputs = Inputs {
         requests,
         watchdog: Watchdog::new(),
         upkeep,
         walked,
+        read,
+        server: tokio::spawn(api::serve(listener, handle, stopped)),
         health,
         network,
         reload: signal(SignalKind::hangup())?,
         stop: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
     };
-    let listener = api::listen(&loaded.config.api.socket).await?;
-    let checker = Checker::new(health_events, &loaded.config.checks.user);
-    let neighbours = Neighbours::start(network_events)?;
-    let mut daemon = Daemon::start(loaded, file, checker, neighbours, walks).await?;
-    let (stopping, stopped) = watch::channel(());
-    let server = tokio::spawn(api::serve(listener, handle, stopped));
     supervisor::is_ready();
     log::info!("ready");
-    daemon.serve(&mut inputs).await;
+    let served = daemon.serve(&mut inputs).await;
     supervisor::is_stopping();
-    daemon.memory.close(&daemon.state);
+    daemon.memory.close(&daemon.state, daemon.desired.number());
+    served?;
     drop(stopping);
-    server.await.context("the API server has failed")??;
+    inputs.server.await.context("the API server has failed")?;
     log::info!("stopped; packets go on: `xdplb detach` ends that");
     Ok(())
 }
@@ -131,6 +148,7 @@ impl Daemon {
         file: PathBuf,
         checker: Checker,
         neighbours: Neighbours,
+        reader: Reader,
         walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
         if loaded.is_roots {
@@ -143,7 +161,7 @@ impl Daemon {
         let found = fit(&loaded, &[], &neighbours::local_addresses().await?).await?;
         let bpffs = loaded.config.bpffs.clone();
         let fresh = !dataplane::exists(&bpffs);
-        let taken_up = Self::take_up(loaded, file, found, checker, neighbours, walks).await;
+        let taken_up = Self::take_up(loaded, file, found, checker, neighbours, reader, walks).await;
         if taken_up.is_err() && fresh {
             dataplane::detach(&bpffs, &[]).ok();
         }
@@ -157,13 +175,20 @@ impl Daemon {
         found: Vec<Interface>,
         checker: Checker,
         neighbours: Neighbours,
+        reader: Reader,
         walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
-        let desired = Desired::open(&config.state_dir)?;
-        let memory = Memory::new(&config.state_dir);
+        let mut desired = Desired::open(&config.state_dir)?;
+        let memory = Memory::start(&config.state_dir)?;
+        let (memories, version) = memory.recall();
+        desired.expect(version);
         let mut dataplane = Dataplane::load(&config.bpffs, &config.limits)?;
         dataplane.follow_messages()?;
-        let image = dataplane.adopt()?;
+        let adopted = dataplane.adopt(&config.limits)?;
+        adopted.warn();
+        if dataplane.expect_packets(&adopted.image)? {
+            log::warn!("the program did not look for all addresses that the kernel's maps name");
+        }
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
         interfaces::detach_others(&mut dataplane, &interfaces)?;
         let addresses = neighbours::local_addresses().await?;
@@ -175,18 +200,21 @@ impl Daemon {
             interfaces,
             addresses,
             desired,
-            state: State::new(&image, memory.recall(), &config.limits),
+            state: State::new(&adopted, memories, &config.limits),
             memory,
-            arena: Arena::of(&image),
-            image,
+            arena: Arena::of(&adopted.image),
+            image: adopted.image,
             is_behind: false,
+            port_clash: None,
             is_untidy: true,
             census: Census::default(),
-            walks: Walks::new(sweeper, walks),
+            walks: Walks::start(sweeper, walks)?,
+            reader,
             checker,
             neighbours,
             config,
         };
+        daemon.compare_ports();
         daemon.resume(&digest)?;
         Ok(daemon)
     }
@@ -221,29 +249,40 @@ impl Daemon {
         self.desired.record(document, author)
     }
 
-    async fn serve(&mut self, inputs: &mut Inputs) {
+    /// Until the daemon is told to stop. What should last as long as the loop, and has ended, is an
+    /// error.
+    async fn serve(&mut self, inputs: &mut Inputs) -> Result<()> {
         let mut news = Vec::new();
         let mut events = Vec::new();
         loop {
             tokio::select! {
                 biased;
                 () = inputs.watchdog.due() => supervisor::is_alive(),
-                _ = inputs.stop.recv() => return,
-                _ = inputs.interrupt.recv() => return,
-                _ = inputs.reload.recv() => self.reload().await,
-                1.. = inputs.network.recv_many(&mut events, BACKLOG) => {
+                _ = inputs.stop.recv() => return Ok(()),
+                _ = inputs.interrupt.recv() => return Ok(()),
+                ended = &mut inputs.server => {
+                    ended.context("the API server has failed")?;
+                    bail!("the API server has ended");
+                }
+                _ = inputs.reload.recv() => self.reader.reload(),
+                count = inputs.network.recv_many(&mut events, BACKLOG) => {
+                    ensure!(count > 0, "the task that follows the network has ended");
                     self.on_network(events.drain(..)).await;
                 }
                 _ = inputs.health.recv_many(&mut news, BACKLOG) => self.on_health(news.drain(..)),
-                Some(request) = inputs.requests.recv() => self.answer(request).await,
+                Some(request) = inputs.requests.recv() => self.answer(request),
                 Some(walk) = inputs.walked.recv() => self.on_walked(walk),
+                Some(read) = inputs.read.recv() => self.on_read(read).await,
                 () = self.walks.due() => self.walk(),
                 _ = inputs.upkeep.tick() => {
                     self.mend_interfaces().await;
+                    self.compare_ports();
                     self.catch_up();
                     self.tidy();
                 }
-                () = self.memory.due() => self.memory.write(&self.state),
+                () = self.memory.due() => {
+                    self.memory.write(&self.state, self.desired.number());
+                }
             }
         }
     }
@@ -273,24 +312,6 @@ impl Daemon {
         self.memory.note();
     }
 
-    async fn reload(&mut self) {
-        let path = self.file.clone();
-        let loaded = config::load(&path);
-        let taken = match loaded {
-            Ok(loaded) => {
-                let is_roots = loaded.is_roots;
-                self.take_on(loaded, &Caller { name: "SIGHUP".to_owned(), is_root: is_roots }).await
-            }
-            Err(error) => Err(error),
-        };
-        match taken {
-            Ok(steps) => log::info!("{} reloaded, {} changes", path.display(), steps.len()),
-            Err(error) => {
-                log::error!("{} not reloaded, nothing changed: {error:#}", path.display());
-            }
-        }
-    }
-
     fn tidy(&mut self) {
         if std::mem::take(&mut self.is_untidy) {
             heap::give_back();
@@ -298,8 +319,9 @@ impl Daemon {
     }
 
     /// Makes the services those of a file, and the settings. Orders that backends have stay.
-    async fn take_on(&mut self, loaded: Loaded, by: &Caller) -> Result<Vec<Step>> {
+    async fn take_on(&mut self, file: File, by: &Caller) -> Result<Vec<Step>> {
         self.is_untidy = true;
+        let File { loaded, is_own } = file;
         self.trust(&loaded, by)?;
         for warning in &loaded.warnings {
             log::warn!("{warning}");
@@ -309,8 +331,9 @@ impl Daemon {
         let mode = loaded.config.xdp_mode;
         // Before the services, which nobody is to see come and go again.
         let attached = interfaces::attach(&mut self.dataplane, found, mode).await;
-        let taken = attached
-            .and_then(|interfaces| Ok((interfaces, self.take_over(&loaded, by.name.clone())?)));
+        let taken = attached.and_then(|interfaces| {
+            Ok((interfaces, self.take_over(&loaded, is_own, by.name.clone())?))
+        });
         let (interfaces, steps) = match taken {
             Ok(taken) => taken,
             Err(error) => {
@@ -341,9 +364,9 @@ impl Daemon {
     }
 
     /// Makes the services those of a file.
-    fn take_over(&mut self, loaded: &Loaded, by: String) -> Result<Vec<Step>> {
+    fn take_over(&mut self, loaded: &Loaded, is_own: bool, by: String) -> Result<Vec<Step>> {
         let what = format!("{} loaded", loaded.path());
-        let file = loaded.is_text_of(&self.file).then(|| loaded.digest.clone());
+        let file = is_own.then(|| loaded.digest.clone());
         self.adopt(self.read_from(loaded), Author { by, what, file })
     }
 
@@ -366,7 +389,7 @@ impl Daemon {
     }
 
     fn expiry(&self) -> Expiry {
-        let now = Timestamp::now();
+        let now = Instant::now();
         let mut expiry = self.state.kernel.departed_expiry();
         for service in self.state.services() {
             expiry.extend(service.expiry(now));

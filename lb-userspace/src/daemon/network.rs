@@ -10,6 +10,7 @@ use lb_common::{backend::Hop, snat::Source};
 use super::{Daemon, backends::wire_address, interfaces, state::Way};
 use crate::{
     config::{Fault, Loaded},
+    local_ports::{Clash, LocalPorts},
     neighbours::{NetworkEvent, NextHop, OwnAddresses, Resolution},
 };
 
@@ -71,6 +72,26 @@ impl Daemon {
         let own = own(&self.addresses);
         let missing = self.config.snat_addresses.iter().filter(|one| !own.contains(one));
         missing.map(|one| format!("{one} of `snat_addresses` is on no interface")).collect()
+    }
+
+    /// Compares the source ports with those of the host's own connections, and says what is new.
+    pub(super) fn compare_ports(&mut self) {
+        let ports = match LocalPorts::read() {
+            Ok(ports) => ports,
+            Err(error) => {
+                log::debug!("`snat_ports` is not compared: {error:#}");
+                return;
+            }
+        };
+        let clash = ports.clash(&self.config.snat_ports);
+        let clash = clash.map(|Clash { message, fix }| format!("{message}; {fix}"));
+        if clash != self.port_clash {
+            match &clash {
+                Some(clash) => log::warn!("{clash}"),
+                None => log::info!("`snat_ports` shares no port with the host's own connections"),
+            }
+            self.port_clash = clash;
+        }
     }
 
     /// How an address is reached, if it is.

@@ -2,11 +2,15 @@
 
 use std::net::SocketAddr;
 
-use super::{Daemon, network, service::Backend};
+use super::{
+    Daemon, network,
+    reader::{File, Order},
+    service::Backend,
+};
 use crate::{
-    config::{self, Allowed, Refused},
+    config::{Allowed, Refused},
     connections::Listing,
-    control::{Caller, Change, Plan, Proposal, Refusal, Request, ServiceView, VersionView},
+    control::{Caller, Change, Plan, Refusal, Request, ServiceView, VersionView},
     desired::{Author, Document, Step, edited, named, steps},
     health::{Fault, Prober},
     model::Admin,
@@ -14,7 +18,7 @@ use crate::{
 };
 
 impl Daemon {
-    pub(super) async fn answer(&mut self, request: Request) {
+    pub(super) fn answer(&mut self, request: Request) {
         // A client that has hung up meanwhile wants no answer.
         match request {
             Request::Status(reply) => drop(reply.send(Ok(self.status()))),
@@ -23,13 +27,20 @@ impl Daemon {
             Request::Connections(service, reply) => {
                 drop(reply.send(self.connections(service.as_deref())));
             }
-            Request::Change(change, by, reply) => drop(reply.send(self.change(&change, &by))),
+            Request::Change(
+                change @ (Change::AddService { .. } | Change::SetService { .. }),
+                by,
+                reply,
+            ) => self.read_edit(change, by, reply, 1),
+            Request::Change(change, by, reply) => {
+                let edited = self.edited(&change);
+                drop(reply.send(edited.and_then(|edited| self.carry_out(edited, &change, &by))));
+            }
             Request::Plan(proposal, by, reply) => {
-                self.is_untidy = true;
-                drop(reply.send(self.plan(proposal, &by).await));
+                self.reader.give(Order::Plan(proposal, by, reply));
             }
             Request::Apply(proposal, by, reply) => {
-                drop(reply.send(self.apply(proposal, &by).await));
+                self.reader.give(Order::Apply(proposal, by, reply));
             }
             Request::History(reply) => drop(reply.send(Ok(self.history()))),
             Request::Version(number, reply) => drop(reply.send(self.version(number))),
@@ -44,10 +55,18 @@ impl Daemon {
         Ok(self.listing())
     }
 
+    pub(super) fn edited(&self, change: &Change) -> Result<Document, Refusal> {
+        edited(self.document(), change, &self.config.defaults)
+    }
+
     /// Carries a change out whole, or not at all. Returns the service as it is then, if it still
     /// is.
-    fn change(&mut self, change: &Change, by: &Caller) -> Result<Option<ServiceView>, Refusal> {
-        let document = edited(self.document(), change, &self.config.defaults)?;
+    pub(super) fn carry_out(
+        &mut self,
+        document: Document,
+        change: &Change,
+        by: &Caller,
+    ) -> Result<Option<ServiceView>, Refusal> {
         self.refuse_local(&document)?;
         self.refuse_foreign(&document, by)?;
         self.refuse_files(&document, by)?;
@@ -119,8 +138,13 @@ impl Daemon {
     }
 
     /// What a file would change.
-    async fn plan(&self, proposal: Proposal, by: &Caller) -> Result<Plan, Refusal> {
-        let loaded = config::read(proposal.path, proposal.text).map_err(invalid)?;
+    pub(super) async fn plan(
+        &mut self,
+        file: Result<File, Refusal>,
+        by: &Caller,
+    ) -> Result<Plan, Refusal> {
+        self.is_untidy = true;
+        let File { loaded, .. } = file?;
         self.trust(&loaded, by).map_err(invalid)?;
         let mut all = self.config.steps_to(&loaded.config);
         all.extend(steps(self.document(), &self.read_from(&loaded)));
@@ -133,10 +157,15 @@ impl Daemon {
         })
     }
 
-    async fn apply(&mut self, proposal: Proposal, by: &Caller) -> Result<Plan, Refusal> {
-        let loaded = config::read(proposal.path, proposal.text).map_err(invalid)?;
-        let mut all = self.config.steps_to(&loaded.config);
-        all.extend(self.take_on(loaded, by).await.map_err(invalid)?);
+    pub(super) async fn apply(
+        &mut self,
+        file: Result<File, Refusal>,
+        by: &Caller,
+    ) -> Result<Plan, Refusal> {
+        self.is_untidy = true;
+        let file = file?;
+        let mut all = self.config.steps_to(&file.loaded.config);
+        all.extend(self.take_on(file, by).await.map_err(invalid)?);
         Ok(self.done(all))
     }
 
@@ -194,6 +223,6 @@ fn failed(error: anyhow::Error) -> Refusal {
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
-fn invalid(error: anyhow::Error) -> Refusal {
+pub(super) fn invalid(error: anyhow::Error) -> Refusal {
     Refusal::Invalid(format!("{error:#}"))
 }

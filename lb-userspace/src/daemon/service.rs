@@ -1,14 +1,22 @@
 //! One service: as it is wanted, and how it is.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jiff::Timestamp;
 use lb_common::backend::Hop;
 
-use super::{failover, memory::Remembered};
+use super::{
+    clock::{self, Span},
+    failover,
+    memory::Remembered,
+};
 use crate::{
     health::{HealthEvent, Target},
-    model::{self, Admin, Failback, Health, HealthCheck, OnDown, Probe, Timeouts},
+    model::{self, Admin, Failback, Health, HealthCheck, OnDown, OnRefused, Probe, Timeouts},
     plan::Wanted,
     ring::{self, Member},
 };
@@ -21,6 +29,10 @@ pub struct Service {
     pub backends: Vec<Backend>,
     /// What its ring was built from: ids and weights.
     pub shares: Arc<[(u32, u16)]>,
+    /// Backends that it has no more, and that take its connections until another one can.
+    pub leaving: Vec<Backend>,
+    /// For how long.
+    pub handover: Option<Span>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -37,22 +49,41 @@ pub struct Backend {
     /// It was down, and stays out until somebody enables it.
     pub held: bool,
     /// It has come back, and gets its share little by little.
-    pub warming_since: Option<Timestamp>,
+    pub warming: Option<Span>,
+    /// When its drain ends.
+    pub drain: Option<Deadline>,
+}
+
+/// The end of a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Deadline {
+    /// As it was ordered.
+    pub until: Timestamp,
+    /// Whatever becomes of the wall clock.
+    pub ends: Instant,
 }
 
 impl Service {
+    #[must_use]
+    pub fn new(spec: Arc<model::Service>, id: u32, backends: Vec<Backend>) -> Self {
+        let shares = Arc::default();
+        Self { spec, id, backends, shares, leaving: Vec::new(), handover: None }
+    }
+
     /// What the kernel should know of it, while these backends take its new connections.
     #[must_use]
     pub fn wanted(&self, members: &[Member]) -> Wanted {
         let scheduler = self.spec.policy.scheduler;
         let slots = ring::build(scheduler, members).into();
-        Wanted { id: self.id, scheduler: scheduler.into(), slots }
+        let retries = self.spec.policy.failover.on_refused == OnRefused::Retry;
+        let members = u32::try_from(members.len()).unwrap_or(u32::MAX);
+        Wanted { id: self.id, scheduler: scheduler.into(), members, retries, slots }
     }
 
     /// The backends that take new connections.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
-        failover::members(self, Timestamp::now())
+        failover::members(self, Instant::now())
     }
 
     /// Notes what checks have found. Returns whether any was of a backend that there is.
@@ -77,9 +108,9 @@ impl Service {
         match (backend.health, health) {
             (_, Health::Down) => {
                 backend.held |= is_manual && !backend.spec.backup;
-                backend.warming_since = None;
+                backend.warming = None;
             }
-            (Health::Down, Health::Up) => backend.warming_since = Some(Timestamp::now()),
+            (Health::Down, Health::Up) => backend.warming = Some(Span::begin()),
             _ => {}
         }
         backend.set_health(health, detail);
@@ -99,19 +130,27 @@ impl Service {
         }
     }
 
-    /// Whether some backend has not got its whole share yet.
+    /// Whether anything of it changes by time alone.
     #[must_use]
-    pub fn is_warming(&self) -> bool {
-        self.backends.iter().any(|backend| backend.warming_since.is_some())
+    pub fn is_in_transition(&self) -> bool {
+        self.handover.is_some() || self.backends.iter().any(|backend| backend.warming.is_some())
     }
 
     /// Notes which backends have got their whole share by now.
-    pub fn warm(&mut self, now: Timestamp) {
+    pub fn warm(&mut self, now: Instant) {
         let slow_start = self.spec.policy.failover.slow_start;
         for backend in &mut self.backends {
-            backend.warming_since =
-                backend.warming_since.filter(|since| failover::age(*since, now) < slow_start);
+            backend.warming = backend.warming.filter(|span| span.age(now) < slow_start);
         }
+    }
+
+    /// Lets go of the backends that it has no more, once it can do without them.
+    pub fn let_go(&mut self, now: Instant) -> Vec<Backend> {
+        if self.handover.is_none() || failover::needs_the_leaving(self, now) {
+            return Vec::new();
+        }
+        self.handover = None;
+        std::mem::take(&mut self.leaving)
     }
 
     /// What is to be checked.
@@ -131,14 +170,14 @@ impl Service {
     }
 
     /// How long connections to its backends may be idle. Those to the others end at once.
-    pub fn expiry(&self, now: Timestamp) -> impl Iterator<Item = (u32, Timeouts)> {
+    pub fn expiry(&self, now: Instant) -> impl Iterator<Item = (u32, Timeouts)> {
         let resets = self.resets();
         let ends = move |backend: &&Backend| {
             let is_down = resets && backend.health == Health::Down;
-            is_down || backend.spec.drain_until.is_some_and(|until| until <= now)
+            is_down || backend.drain.is_some_and(|drain| drain.ends <= now)
         };
         let kept = self.backends.iter().filter(move |backend| !ends(backend));
-        kept.map(|backend| (backend.id, self.spec.policy.timeouts))
+        kept.chain(&self.leaving).map(|backend| (backend.id, self.spec.policy.timeouts))
     }
 
     /// How many backends' connections end because they are down.
@@ -154,8 +193,12 @@ impl Service {
     }
 
     fn health_of(&self, address: SocketAddr) -> Option<Health> {
-        let backend = self.backends.iter().find(|backend| backend.spec.address == address);
-        backend.map(|backend| backend.health)
+        self.backend(address).map(|backend| backend.health)
+    }
+
+    #[must_use]
+    pub fn backend(&self, address: SocketAddr) -> Option<&Backend> {
+        self.backends.iter().find(|backend| backend.spec.address == address)
     }
 
     pub fn backend_mut(&mut self, address: SocketAddr) -> Option<&mut Backend> {
@@ -163,13 +206,29 @@ impl Service {
     }
 }
 
+impl Deadline {
+    /// One that the wall clock says. One that is too far away is none.
+    fn of(until: Timestamp) -> Option<Self> {
+        Self::after(until, clock::until(until, Timestamp::now()))
+    }
+
+    fn after(until: Timestamp, left: Duration) -> Option<Self> {
+        Some(Self { until, ends: Instant::now().checked_add(left)? })
+    }
+}
+
 impl Backend {
     /// One of which this is known from before, and its way.
     #[must_use]
     pub fn new(spec: model::Backend, id: u32, hop: Option<Hop>, known: Remembered) -> Self {
-        let Remembered { health, detail, since, held, warming_since } = known;
+        let Remembered { health, detail, since, held, warming, drain } = known;
         let way = hop.ok_or_else(|| "not resolved yet".to_owned());
-        Self { spec, id, health, detail, since, way, held, warming_since }
+        let left = drain.filter(|(until, _)| Some(*until) == spec.drain_until);
+        let drain = match left {
+            Some((until, left)) => Deadline::after(until, left),
+            None => spec.drain_until.and_then(Deadline::of),
+        };
+        Self { spec, id, health, detail, since, way, held, warming, drain }
     }
 
     /// The same one, wanted in another way. What was known of it before its checks stopped says nothing
@@ -178,9 +237,12 @@ impl Backend {
     #[must_use]
     pub fn with_spec(mut self, spec: model::Backend) -> Self {
         let comes_back = self.spec.admin != Admin::Enabled && spec.admin == Admin::Enabled;
+        if spec.drain_until != self.spec.drain_until {
+            self.drain = spec.drain_until.and_then(Deadline::of);
+        }
         self.spec = spec;
         if comes_back {
-            self.warming_since = Some(Timestamp::now());
+            self.warming = Some(Span::begin());
         }
         if !self.is_checked() && self.health != Health::Unknown {
             self.set_health(Health::Unknown, "not checked while it is disabled".to_owned());
@@ -200,7 +262,7 @@ impl Backend {
     /// Waits for the operator no more.
     pub fn let_back(&mut self) {
         if std::mem::take(&mut self.held) {
-            self.warming_since = Some(Timestamp::now());
+            self.warming = Some(Span::begin());
         }
     }
 

@@ -1,28 +1,28 @@
 //! What the daemon knows: the services as the operator wants them, and how they are.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    net::{IpAddr, SocketAddr},
+    collections::{BTreeMap, BTreeSet, HashSet},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Instant,
 };
 
 use anyhow::Result;
 use imbl::{OrdMap, OrdSet};
-use jiff::Timestamp;
 use lb_common::{backend::Hop, service::ServiceKey, snat::Source};
 
 use super::{
     backends::{Backends, wire_address},
+    clock::Span,
     ids::Ids,
     memory::{Memories, Remembered},
     service::{Backend, Service},
 };
 use crate::{
+    adoption::Adopted,
     config::Limits,
-    dataplane::Adopted,
-    desired::Difference,
-    model::{self, Health},
+    desired::{Difference, successions},
+    model::{self, Admin, Health},
     plan::{Goal, ServiceImage, Wanted},
 };
 
@@ -74,16 +74,57 @@ impl State {
         }
     }
 
-    /// Follows a change of what is wanted. What is known of those that stay is kept.
+    /// Follows a change of what is wanted. What is known of those that stay is kept, under whatever
+    /// name.
     pub fn follow(&mut self, difference: &Difference) -> Result<()> {
-        for name in &difference.removed {
-            self.remove(name);
+        let before = self.clone();
+        let formers = self.take_out(difference);
+        let specs: Vec<_> = formers.iter().map(|one| Arc::clone(&one.spec)).collect();
+        let successions = successions(&specs, &difference.set);
+        let continued: HashSet<_> = successions.iter().flatten().copied().collect();
+        for (nth, former) in formers.iter().enumerate() {
+            if !continued.contains(&nth) {
+                self.retire(former);
+            }
         }
-        for spec in &difference.set {
-            let service = self.configured(spec)?;
+        for (spec, former) in difference.set.iter().zip(successions) {
+            let former = former.map(|nth| formers[nth].as_ref());
+            let service = self.configured(spec, former, &before)?;
             self.put(service);
         }
+        self.forget_ways(&formers);
         Ok(())
+    }
+
+    /// Takes out all services that go or change.
+    fn take_out(&mut self, difference: &Difference) -> Vec<Arc<Service>> {
+        let set = difference.set.iter().map(|spec| &spec.name);
+        let names = set.chain(&difference.removed);
+        let formers: Vec<_> = names.filter_map(|name| self.services.remove(name)).collect();
+        for former in &formers {
+            self.wanted.remove(&key(&former.spec));
+            for place in places(former) {
+                self.by_address.remove(&place);
+            }
+        }
+        formers
+    }
+
+    /// Lets a service that nothing continues go.
+    fn retire(&mut self, service: &Service) {
+        for backend in service.backends.iter().chain(&service.leaving) {
+            self.kernel.depart(backend.id, service.spec.policy.timeouts, Instant::now());
+        }
+        self.service_ids.free(service.id);
+    }
+
+    /// Forgets how addresses are reached that these services had and that none has any more.
+    fn forget_ways(&mut self, formers: &[Arc<Service>]) {
+        for (address, ..) in formers.iter().flat_map(|former| places(former)) {
+            if self.at(address).next().is_none() {
+                self.ways.remove(&address);
+            }
+        }
     }
 
     /// Gives what a former daemon has left, and nobody has configured, up.
@@ -96,59 +137,142 @@ impl State {
         }
     }
 
-    fn configured(&mut self, spec: &Arc<model::Service>) -> Result<Service> {
-        let known = self.services.get(&spec.name).cloned();
-        let id = match &known {
-            Some(service) => service.id,
-            None => match self.left.get(&key(spec)) {
-                Some(left) => left.wanted.id,
-                None => self.service_ids.allocate()?,
-            },
+    /// A service as it is wanted, with what is known of the one that it continues.
+    fn configured(
+        &mut self,
+        spec: &Arc<model::Service>,
+        former: Option<&Service>,
+        before: &Self,
+    ) -> Result<Service> {
+        let id = match (former, self.left.get(&key(spec))) {
+            (Some(former), _) => former.id,
+            (None, Some(left)) => left.wanted.id,
+            (None, None) => self.service_ids.allocate()?,
         };
-        let former = known.iter().flat_map(|service| &service.backends);
-        let mut former: HashMap<_, _> = former.map(|one| (one.spec.address, one)).collect();
+        let known = former.into_iter().flat_map(|one| one.backends.iter().chain(&one.leaving));
+        let mut known: BTreeMap<_, _> = known.map(|one| (one.spec.address, one.clone())).collect();
         let mut backends = Vec::new();
         for backend in &spec.backends {
-            let known = former.remove(&backend.address).cloned();
-            let backend = match known {
+            let backend = match known.remove(&backend.address) {
                 Some(known) => known.with_spec(backend.clone()),
-                None => self.meet(spec, id, backend)?,
+                None => self.meet(spec, id, backend, before)?,
             };
             backends.push(backend.with_probe(&spec.policy.health));
         }
-        for backend in former.into_values() {
-            self.kernel.depart(backend.id, spec.policy.timeouts, Instant::now());
-        }
-        Ok(Service { spec: Arc::clone(spec), id, backends, shares: Arc::default() })
+        let mut service = Service::new(Arc::clone(spec), id, backends);
+        self.hand_over(&mut service, former, known.into_values().collect())?;
+        Ok(service)
     }
 
-    /// A backend that is new to this daemon. What a former daemon knew of it is believed if its
-    /// service was never off the kernel; and one that is in the ring counts as up until a check
-    /// says otherwise.
+    /// Has the backends that a service no longer has take its connections until others can, if they
+    /// do now. The others depart.
+    fn hand_over(
+        &mut self,
+        service: &mut Service,
+        former: Option<&Service>,
+        gone: Vec<Backend>,
+    ) -> Result<()> {
+        let members = former.map(Service::members).unwrap_or_default();
+        let (mut leaving, departing): (Vec<_>, Vec<_>) =
+            gone.into_iter().partition(|one| members.iter().any(|member| member.id == one.id));
+        for backend in departing {
+            self.kernel.depart(backend.id, service.spec.policy.timeouts, Instant::now());
+        }
+        if former.is_none() {
+            leaving = self.left_of(service)?;
+        }
+        service.handover = (!leaving.is_empty()).then(Span::begin);
+        service.leaving = leaving;
+        Ok(())
+    }
+
+    /// The backends that are in the ring that a former daemon has left, and that the service no longer
+    /// has.
+    fn left_of(&mut self, service: &Service) -> Result<Vec<Backend>> {
+        let Some(left) = self.left.get(&key(&service.spec)) else { return Ok(Vec::new()) };
+        let mut ids: BTreeSet<u32> = left.wanted.slots.iter().copied().collect();
+        for backend in &service.backends {
+            ids.remove(&backend.id);
+        }
+        let mut leaving = Vec::new();
+        for id in ids {
+            let entry = self.kernel.entries().get(&id).copied();
+            let Some(entry) = entry.filter(|entry| entry.service == service.id) else { continue };
+            let ip = Ipv6Addr::from(entry.address).to_canonical();
+            let spec = model::Backend {
+                address: (ip, u16::from_be_bytes(entry.port)).into(),
+                weight: entry.weight.max(1),
+                backup: false,
+                admin: Admin::Enabled,
+                drain_until: None,
+            };
+            let (id, hop) = self.kernel.take_id(service.id, spec.address)?;
+            leaving.push(Backend::new(spec, id, hop, Remembered::in_use(None)));
+        }
+        Ok(leaving)
+    }
+
+    /// A backend that is new to this daemon, or to its service. What a former daemon knew of it is
+    /// believed if its service was never off the kernel; one that is in the ring counts as up until
+    /// a check says otherwise; and what another service's check of the same kind says is so.
     fn meet(
         &mut self,
         service: &model::Service,
         id: u32,
         spec: &model::Backend,
+        before: &Self,
     ) -> Result<Backend> {
         let (id, hop) = self.kernel.take_id(id, spec.address)?;
-        let mut remembered =
-            self.memories.get_mut(&service.name).and_then(|known| known.remove(&spec.address));
+        let mut remembered = self.recollect(service, spec.address);
+        let drain = remembered.as_ref().and_then(|known| known.drain);
         let known = match self.left.get(&key(service)) {
             Some(left) if left.wanted.slots.contains(&id) => Remembered::in_use(remembered),
             Some(_) => remembered
                 .take_if(|known| known.held || known.health == Health::Down)
                 .unwrap_or_else(Remembered::nothing),
-            None => Remembered {
-                held: remembered.is_some_and(|known| known.held),
-                ..Remembered::nothing()
-            },
+            None => {
+                let found = before.found(service, spec.address);
+                let found = found.unwrap_or_else(Remembered::nothing);
+                let held = found.held || remembered.is_some_and(|known| known.held);
+                Remembered { held, ..found }
+            }
         };
-        let mut backend = Backend::new(spec.clone(), id, hop, known);
+        let mut backend = Backend::new(spec.clone(), id, hop, Remembered { drain, ..known });
         if let Some(way) = self.ways.get(&spec.address.ip()).cloned() {
             self.lead(&mut backend, &way);
         }
         Ok(backend)
+    }
+
+    /// What the last daemon knew of a backend.
+    fn recollect(&mut self, service: &model::Service, address: SocketAddr) -> Option<Remembered> {
+        let vip = service.vip.to_string();
+        let known = match self.memories.get_mut(&vip) {
+            Some(known) => known,
+            None => self.memories.get_mut(&service.name)?,
+        };
+        known.remove(&address)
+    }
+
+    /// What some service's check of the same kind has found out of an address: that of this one,
+    /// if it was at another VIP before.
+    fn found(&self, service: &model::Service, address: SocketAddr) -> Option<Remembered> {
+        let places = self.at(address.ip()).filter(|(_, _, backend)| *backend == address);
+        let mut names: Vec<_> = places.map(|(_, name, _)| name).collect();
+        names.sort_by_key(|name| **name != service.name);
+        let services = names.into_iter().filter_map(|name| self.services.get(name));
+        let checked = services.filter(|one| one.spec.policy.health == service.policy.health);
+        let mut known = checked.filter_map(|one| Some((one, one.backend(address)?)));
+        let (other, known) =
+            known.find(|(_, one)| one.is_checked() && one.health != Health::Unknown)?;
+        Some(Remembered {
+            health: known.health,
+            detail: known.detail.clone(),
+            since: known.since,
+            held: known.held && other.spec.name == service.name,
+            warming: known.warming,
+            drain: None,
+        })
     }
 
     /// Has packets reach a backend this way. One that the maps have no room for is out of reach.
@@ -185,19 +309,18 @@ impl State {
         }
     }
 
-    /// Takes a service in, in the place of the former one of its name.
-    pub fn put(&mut self, service: Service) {
-        let places: HashSet<_> = places(&service).collect();
-        self.by_address.extend(places.iter().cloned());
-        if let Some(former) = self.services.get(&service.spec.name).cloned() {
-            self.forget(&former, &places);
-        }
+    /// Takes a service in.
+    fn put(&mut self, service: Service) {
+        self.by_address.extend(places(&service));
         self.know(service);
     }
 
     /// Takes in what is known of a service, whose backends are the same as before.
     fn know(&mut self, mut service: Service) {
         service.release();
+        for backend in service.let_go(Instant::now()) {
+            self.kernel.depart(backend.id, service.spec.policy.timeouts, Instant::now());
+        }
         let members = service.members();
         let shares: Arc<[_]> = members.iter().map(|one| (one.id, one.weight)).collect();
         let key = key(&service.spec);
@@ -207,29 +330,6 @@ impl State {
             service.shares = shares;
         }
         self.services.insert(service.spec.name.clone(), Arc::new(service));
-    }
-
-    fn remove(&mut self, name: &str) {
-        let Some(service) = self.services.remove(name) else { return };
-        self.forget(&service, &HashSet::new());
-        for backend in &service.backends {
-            self.kernel.depart(backend.id, service.spec.policy.timeouts, Instant::now());
-        }
-        self.service_ids.free(service.id);
-    }
-
-    /// Forgets where a service's backends were, but for these.
-    fn forget(&mut self, service: &Service, kept: &HashSet<Place>) {
-        let key = key(&service.spec);
-        if self.owns(&key, service) {
-            self.wanted.remove(&key);
-        }
-        for place in places(service).filter(|place| !kept.contains(place)) {
-            self.by_address.remove(&place);
-            if self.at(place.0).next().is_none() {
-                self.ways.remove(&place.0);
-            }
-        }
     }
 
     /// Whether a VIP is this service's: it may be another one's by now, or still be.
@@ -256,17 +356,18 @@ impl State {
         self.change_service(service, |service| service.backend_mut(address).map(change).is_some());
     }
 
-    /// Gives backends that have come back more of their share. Returns whether any has.
-    pub fn warm(&mut self, now: Timestamp) -> bool {
-        let warming = self.services().filter(|service| service.is_warming());
-        let warming: Vec<_> = warming.map(|service| service.spec.name.clone()).collect();
-        for name in &warming {
+    /// Follows what time alone changes: backends that have come back get more of their share, and
+    /// those that were removed are let go. Returns whether there are any.
+    pub fn follow_time(&mut self, now: Instant) -> bool {
+        let changing = self.services().filter(|service| service.is_in_transition());
+        let changing: Vec<_> = changing.map(|service| service.spec.name.clone()).collect();
+        for name in &changing {
             self.change_service(name, |service| {
                 service.warm(now);
                 true
             });
         }
-        !warming.is_empty()
+        !changing.is_empty()
     }
 
     /// The kernel's maps as they should be.
@@ -331,5 +432,7 @@ fn key(service: &model::Service) -> ServiceKey {
     ServiceKey::tcp(wire_address(vip.ip()), vip.port().to_be_bytes())
 }
 
+#[cfg(test)]
+mod prefixes;
 #[cfg(test)]
 pub(super) mod tests;

@@ -1,8 +1,11 @@
 //! The state as clients of the API see it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use lb_common::{stats::Traffic, table::table_bytes};
+use lb_common::{
+    stats::{Incident, Traffic},
+    table::table_bytes,
+};
 
 use super::{
     Daemon,
@@ -11,9 +14,10 @@ use super::{
 use crate::{
     connections::{Directory, Listing},
     control::{
-        BackendStats, BackendView, FlowsView, Refusal, ServiceStats, ServiceView, Stats, Status,
-        VerdictView,
+        BackendStats, BackendView, FlowsView, IncidentView, Refusal, ServiceStats, ServiceView,
+        Stats, Status, VerdictView,
     },
+    dataplane::Incidents,
     model::Health,
 };
 
@@ -32,6 +36,7 @@ impl Daemon {
                 bytes: table_bytes(self.config.limits.flows),
                 entries: self.census.entries.div_ceil(2),
                 half_open: states.half_open,
+                answered: states.answered,
                 established: states.established,
                 closing: states.closing,
                 closed: states.closed,
@@ -48,7 +53,8 @@ impl Daemon {
         let mut directory = Directory::new();
         for service in self.state.services() {
             let name = &service.spec.name;
-            directory.extend(service.backends.iter().map(|b| (b.id, name.clone())));
+            let backends = service.backends.iter().chain(&service.leaving);
+            directory.extend(backends.map(|b| (b.id, name.clone())));
         }
         Listing::new(self.dataplane.flows(), directory)
     }
@@ -83,8 +89,9 @@ impl Daemon {
             at: jiff::Timestamp::now(),
             packets: packets.collect(),
             services: services.collect(),
-            port_clashes_total: incidents.port_clashes,
-            early_port_reuses_total: incidents.early_port_reuses,
+            port_clashes_total: total(&incidents, Incident::PortClash),
+            early_port_reuses_total: total(&incidents, Incident::EarlyPortReuse),
+            incidents: incidents.into_iter().map(incident_view).collect(),
         })
     }
 
@@ -93,7 +100,7 @@ impl Daemon {
     }
 
     fn view(&self, service: &Service, traffic: &BTreeMap<u32, Traffic>) -> ServiceView {
-        let members = service.members();
+        let members: HashSet<_> = service.members().iter().map(|member| member.id).collect();
         let backends = service.backends.iter().map(|backend| {
             let through = traffic.get(&backend.id).copied().unwrap_or_default();
             BackendView {
@@ -105,7 +112,7 @@ impl Daemon {
                 health: backend.health,
                 since: backend.since,
                 detail: backend.told(),
-                in_ring: members.iter().any(|member| member.id == backend.id),
+                in_ring: members.contains(&backend.id),
                 active_connections: self.dataplane.active(backend.id),
                 connections_total: through.connections,
                 packets_total: through.inbound.packets + through.outbound.packets,
@@ -127,6 +134,8 @@ impl Daemon {
         let mut warnings: Vec<_> =
             self.interfaces.iter().filter_map(super::interfaces::Interface::warning).collect();
         warnings.extend(self.missing_sources());
+        warnings.extend(self.port_clash.clone());
+        warnings.extend(self.desired.warnings());
         for service in self.state.services() {
             let name = &service.spec.name;
             for backend in &service.backends {
@@ -139,6 +148,11 @@ impl Daemon {
                     "{name}: so many backends are down that the check is not believed: all are used"
                 ));
             }
+            if !service.leaving.is_empty() {
+                warnings.push(format!(
+                    "{name}: backends that were removed take connections until another one is up"
+                ));
+            }
             if service.members().is_empty() {
                 warnings.push(format!("{name}: no backend takes connections: clients are reset"));
             }
@@ -149,6 +163,14 @@ impl Daemon {
         }
         warnings
     }
+}
+
+fn total(incidents: &Incidents, wanted: Incident) -> u64 {
+    incidents.iter().find(|(incident, _)| *incident == wanted).map_or(0, |(_, total)| *total)
+}
+
+fn incident_view((incident, total): (Incident, u64)) -> IncidentView {
+    IncidentView { incident: incident.as_str().to_owned(), total }
 }
 
 fn backend_stats(backend: &Backend, traffic: &BTreeMap<u32, Traffic>) -> BackendStats {

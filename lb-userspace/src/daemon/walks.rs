@@ -1,17 +1,15 @@
 //! The walks through the flow table. They take a while when it is large, so the loop goes on
 //! meanwhile.
 
-use std::{future::pending, time::Duration};
+use std::{future::pending, io, time::Duration};
 
-use jiff::Timestamp;
 use tokio::{
     sync::mpsc,
-    task::spawn_blocking,
     time::{Instant, sleep_until},
 };
 
-use super::Daemon;
-use crate::dataplane::{self, Census, Sweeper};
+use super::{Daemon, worker::Worker};
+use crate::dataplane::{self, Census, Expiry, Sweeper};
 
 /// From one walk to the next, at least.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -31,7 +29,17 @@ pub(super) struct Walks {
     next: Instant,
     /// Whether connections are to end that the walk under way may let go on.
     is_urgent: bool,
-    walked: mpsc::Sender<Walk>,
+    worker: Worker<Errand>,
+}
+
+/// A walk that is to be made.
+#[derive(Debug)]
+struct Errand {
+    sweeper: Sweeper,
+    /// In the flow table's time.
+    now: u32,
+    expiry: Expiry,
+    begun: Instant,
 }
 
 /// A walk that has ended.
@@ -43,8 +51,14 @@ pub(super) struct Walk {
 }
 
 impl Walks {
-    pub(super) fn new(sweeper: Sweeper, walked: mpsc::Sender<Walk>) -> Self {
-        Self { idle: Some(sweeper), next: Instant::now(), is_urgent: false, walked }
+    pub(super) fn start(sweeper: Sweeper, walked: mpsc::Sender<Walk>) -> io::Result<Self> {
+        let worker = Worker::start("sweep", move |errand| {
+            let Errand { mut sweeper, now, expiry, begun } = errand;
+            let census = sweeper.sweep(now, &expiry);
+            // Only closed if the daemon is about to end.
+            walked.blocking_send(Walk { sweeper, begun, census }).ok();
+        })?;
+        Ok(Self { idle: Some(sweeper), next: Instant::now(), is_urgent: false, worker })
     }
 
     /// Has a walk begin as soon as one can.
@@ -64,18 +78,12 @@ impl Walks {
 
 impl Daemon {
     pub(super) fn walk(&mut self) {
-        let Some(mut sweeper) = self.walks.idle.take() else { return };
+        let Some(sweeper) = self.walks.idle.take() else { return };
         self.walks.is_urgent = false;
         // Earlier than any connection to a backend that the walk does not know of.
         let now = dataplane::now();
         let expiry = self.expiry();
-        let walked = self.walks.walked.clone();
-        let begun = Instant::now();
-        spawn_blocking(move || {
-            let census = sweeper.sweep(now, &expiry);
-            // Only closed if the daemon is about to end.
-            walked.blocking_send(Walk { sweeper, begun, census }).ok();
-        });
+        self.walks.worker.give(Errand { sweeper, now, expiry, begun: Instant::now() });
     }
 
     pub(super) fn on_walked(&mut self, walk: Walk) {
@@ -83,8 +91,8 @@ impl Daemon {
         log::trace!("a walk through the flow table took {:?}", begun.elapsed());
         self.census = census;
         let mut state = self.state.clone();
-        let is_warmer = state.warm(Timestamp::now());
-        if state.kernel.release(&self.census.known, begun.into_std()) || is_warmer {
+        let has_changed = state.follow_time(std::time::Instant::now());
+        if state.kernel.release(&self.census.known, begun.into_std()) || has_changed {
             self.follow(state);
         }
         self.walks.next = Instant::now() + self.pause(begun.elapsed());
@@ -96,10 +104,9 @@ impl Daemon {
         if self.walks.is_urgent {
             return LEAST_PAUSE;
         }
-        let now = Timestamp::now();
-        let deadlines = self.state.backends().filter_map(|backend| backend.spec.drain_until);
-        let rests =
-            deadlines.filter_map(|until| Duration::try_from(until.duration_since(now)).ok());
+        let now = std::time::Instant::now();
+        let deadlines = self.state.backends().filter_map(|backend| backend.drain);
+        let rests = deadlines.filter_map(|drain| drain.ends.checked_duration_since(now));
         rests.fold(PAUSE.max(walk * SHARE), Duration::min).max(LEAST_PAUSE)
     }
 }

@@ -1,67 +1,72 @@
 //! What a former daemon has left in the maps.
 
-use std::collections::BTreeSet;
-
 use anyhow::{Context as _, Result};
 use aya::maps::{Array, HashMap};
 use imbl::OrdMap;
 use lb_common::{
+    addresses,
     backend::Backend,
     limits,
-    schedule::Scheduler,
     service::{Service, ServiceKey},
     snat::Source,
 };
 
-use super::{BACKENDS, Dataplane, SERVICES, SNAT_SOURCES};
-use crate::plan::{Image, ServiceImage, Wanted};
-
-/// The maps as they were found.
-pub type Adopted = Image;
+use super::{ADDRESSES, BACKENDS, Dataplane, SERVICES, SNAT_SOURCES};
+use crate::{
+    adoption::{Adopted, Found, judged},
+    config::Limits,
+    plan::Image,
+};
 
 impl Dataplane {
     /// Reads the maps back: empty, unless a former daemon has left them pinned.
-    pub fn adopt(&self) -> Result<Adopted> {
-        let services = self.adopt_services()?;
-        let backends = self.adopt_backends()?;
-        let sources = self.adopt_sources(&backends)?;
-        Ok(Image { services, backends, sources })
+    pub fn adopt(&self, limits: &Limits) -> Result<Adopted> {
+        let found = Found {
+            services: self.found_services()?,
+            backends: self.found_backends()?,
+            sources: self.found_sources()?,
+        };
+        Ok(judged(&found, limits, |ring| self.rings.read(ring)))
     }
 
-    fn adopt_services(&self) -> Result<OrdMap<ServiceKey, ServiceImage>> {
-        let services: HashMap<_, ServiceKey, Service> = self.map(SERVICES)?.try_into()?;
-        let mut adopted = OrdMap::new();
-        for entry in &services {
-            let (key, service) = entry.context("cannot read the services")?;
-            let Service { ring, id, scheduler } = service;
-            let scheduler = Scheduler::from_number(scheduler);
-            let slots = self.rings.read(ring).into();
-            adopted.insert(key, ServiceImage { ring, wanted: Wanted { id, scheduler, slots } });
+    /// Has the program look for all that the maps name. Returns whether it did not.
+    pub fn expect_packets(&mut self, image: &Image) -> Result<bool> {
+        let named = image.services.keys().map(|key| key.address);
+        let named = named.chain(image.sources.values().map(|source| source.address));
+        let words: Array<_, u64> = self.map(ADDRESSES)?.try_into()?;
+        let mut missing = Vec::new();
+        for address in named {
+            let (word, bit) = addresses::bit_of_mapped(address);
+            if words.get(&word, 0).context("cannot read the addresses")? & bit == 0 {
+                missing.push(address);
+            }
         }
-        Ok(adopted)
+        let is_missing = !missing.is_empty();
+        missing.into_iter().try_for_each(|address| self.expect_packets_for(address))?;
+        Ok(is_missing)
     }
 
-    fn adopt_backends(&self) -> Result<OrdMap<u32, Backend>> {
+    fn found_services(&self) -> Result<Vec<(ServiceKey, Service)>> {
+        let services: HashMap<_, ServiceKey, Service> = self.map(SERVICES)?.try_into()?;
+        let entries = services.iter().map(|entry| entry.context("cannot read the services"));
+        entries.collect()
+    }
+
+    fn found_backends(&self) -> Result<OrdMap<u32, Backend>> {
         let backends: Array<_, Backend> = self.map(BACKENDS)?.try_into()?;
-        let mut adopted = OrdMap::new();
+        let mut found = OrdMap::new();
         for id in limits::FIRST_BACKEND..backends.len() {
             let backend = backends.get(&id, 0).context("cannot read the backends")?;
             if backend != Backend::default() {
-                adopted.insert(id, backend);
+                found.insert(id, backend);
             }
         }
-        Ok(adopted)
+        Ok(found)
     }
 
-    fn adopt_sources(&self, backends: &OrdMap<u32, Backend>) -> Result<OrdMap<u32, Source>> {
+    fn found_sources(&self) -> Result<Vec<Source>> {
         let sources: Array<_, Source> = self.map(SNAT_SOURCES)?.try_into()?;
-        let named: BTreeSet<u32> = backends
-            .values()
-            .flat_map(|backend| backend.sources..backend.sources + backend.source_count)
-            .collect();
-        named
-            .into_iter()
-            .map(|place| Ok((place, sources.get(&place, 0).context("cannot read the sources")?)))
-            .collect()
+        let read = |place| sources.get(&place, 0).context("cannot read the sources");
+        (0..sources.len()).map(read).collect()
     }
 }

@@ -18,11 +18,8 @@ use super::{Dataplane, INCIDENTS_SEEN, TRAFFIC, VERDICTS};
 /// Frames by reason.
 pub type Verdicts = Vec<(Reason, Count)>;
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Incidents {
-    pub port_clashes: u64,
-    pub early_port_reuses: u64,
-}
+/// How often each was seen.
+pub type Incidents = Vec<(Incident, u64)>;
 
 impl Dataplane {
     pub fn verdicts(&self) -> Result<Verdicts> {
@@ -46,10 +43,8 @@ impl Dataplane {
 
     pub fn incidents(&self) -> Result<Incidents> {
         let seen: PerCpuArray<_, u64> = self.map(INCIDENTS_SEEN)?.try_into()?;
-        Ok(Incidents {
-            port_clashes: total(&seen, Incident::PortClash as u32)?,
-            early_port_reuses: total(&seen, Incident::EarlyPortReuse as u32)?,
-        })
+        let read = |incident: &Incident| Ok((*incident, total(&seen, *incident as u32)?));
+        Incident::ALL.iter().map(read).collect()
     }
 }
 

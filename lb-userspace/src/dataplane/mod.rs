@@ -27,7 +27,6 @@ use lb_common::{
 };
 
 pub use self::{
-    adopt::Adopted,
     counters::{Incidents, Verdicts},
     detach::detach,
     flows::{Census, Expiry, FLOWS, FlowTable, Plan, States, Sweeper, megabytes, now},

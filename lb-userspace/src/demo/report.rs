@@ -14,6 +14,7 @@ use super::{balancer::Balancer, stage::PORT, traffic::Phase};
 use crate::{
     bed::Bed,
     control::{InterfaceMode, Status},
+    printable,
 };
 
 /// The demo's outcome; JSON has these names.
@@ -141,6 +142,7 @@ pub(super) fn print_keepsake(bed: &Bed, balancer: &Balancer) -> Result<()> {
     let socket = balancer.socket.display();
     let binary = std::env::current_exe()?;
     let xdplb = format!("{} --socket {socket}", binary.display());
+    let xdplb = printable::line(&xdplb);
     let mut out = io::stdout().lock();
     writeln!(out, "\nIt is still there. Try:")?;
     writeln!(out, "  ip netns exec {client} curl -i http://{vip}/")?;

@@ -1,6 +1,7 @@
 //! The journal: a file of lines, each with one version, that is only ever appended to, and synced
-//! before anybody is told that a change is done. A line that was cut off by a crash is the last one,
-//! and was never promised to anybody.
+//! before anybody is told that a change is done. Each names the version it makes and the checksum of
+//! the line before. A line that was cut off by a crash is the last one, and was never promised to
+//! anybody. Files of older versions of xdplb, whose lines name no checksum, are read as well.
 
 use std::{
     fs::{self, File},
@@ -18,6 +19,12 @@ use crate::{model::Service, private};
 const NAME: &str = "journal";
 const NEW: &str = "journal.new";
 
+/// Digits of a checksum.
+const SUM: usize = 8;
+
+/// A damaged last record is kept in a file of this name and its version.
+const DAMAGED: &str = "journal.damaged";
+
 /// What can be done about a journal that cannot be read.
 const MEND: &str = "to start from the configuration file alone, move the journal away";
 
@@ -25,6 +32,9 @@ const MEND: &str = "to start from the configuration file alone, move the journal
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub(super) version: u64,
+    /// The checksum of the line before. Nothing in the first one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) after: Option<String>,
     pub(super) at: Timestamp,
     pub(super) by: String,
     pub(super) what: String,
@@ -45,8 +55,29 @@ pub(super) struct Journal {
     file: File,
     /// In bytes.
     length: u64,
+    /// The last line's checksum.
+    last: Option<String>,
     /// The directory, locked.
     lock: File,
+}
+
+/// What a file holds.
+struct Content {
+    entries: Vec<Entry>,
+    /// Bytes of these.
+    length: usize,
+    last: Option<String>,
+    tail: Tail,
+}
+
+/// What stands behind the last whole record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tail {
+    Nothing,
+    /// The beginning of a record, which was never promised.
+    Torn,
+    /// What once was a record, or never was one.
+    Damaged,
 }
 
 impl Journal {
@@ -68,11 +99,15 @@ impl Journal {
         lock.sync_all().with_context(|| cannot("keep the journal"))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).with_context(|| cannot("read the journal"))?;
-        let (entries, length) = read(&bytes, &path)?;
-        if length < bytes.len() {
-            log::warn!("{}: the last record was cut off, and is dropped", path.display());
+        let Content { entries, length, last, tail } = read(&bytes, &path)?;
+        match tail {
+            Tail::Nothing => {}
+            Tail::Torn => {
+                log::warn!("{}: the last record was cut off, and is dropped", path.display());
+            }
+            Tail::Damaged => set_aside(directory, &entries, &bytes[length..])?,
         }
-        let mut journal = Self { path, file, length: length as u64, lock };
+        let mut journal = Self { path, file, length: length as u64, last, lock };
         journal.cut()?;
         // Or a new file's name might not outlive the machine.
         journal.lock.sync_all().with_context(|| cannot("keep the journal"))?;
@@ -80,14 +115,15 @@ impl Journal {
     }
 
     /// Appends an entry and waits until it is on the disk. If that fails, nothing is appended.
-    pub(super) fn append(&mut self, entry: &Entry) -> Result<()> {
-        let line = line(entry)?;
+    pub(super) fn append(&mut self, entry: Entry) -> Result<()> {
+        let (line, sum) = line(entry, self.last.as_deref())?;
         let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
             self.cut()?;
             return Err(error).with_context(|| format!("cannot write {}", self.path.display()));
         }
         self.length += line.len() as u64;
+        self.last = Some(sum);
         Ok(())
     }
 
@@ -97,20 +133,21 @@ impl Journal {
     }
 
     /// Replaces the whole file, or leaves it as it was.
-    pub(super) fn rewrite(&mut self, entries: &[Entry]) -> Result<()> {
+    pub(super) fn rewrite(&mut self, entries: Vec<Entry>) -> Result<()> {
         let new = self.path.with_file_name(NEW);
         let cannot = || format!("cannot write {}", new.display());
         let mut file = private::create(&new).with_context(cannot)?;
-        let mut length = 0;
+        let (mut length, mut last) = (0, None);
         for entry in entries {
-            let line = line(entry)?;
+            let (line, sum) = line(entry, last.as_deref())?;
             file.write_all(&line).with_context(cannot)?;
             length += line.len() as u64;
+            last = Some(sum);
         }
         file.sync_data().with_context(cannot)?;
         fs::rename(&new, &self.path).with_context(cannot)?;
         self.lock.sync_all().with_context(cannot)?;
-        (self.file, self.length) = (file, length);
+        (self.file, self.length, self.last) = (file, length, last);
         Ok(())
     }
 
@@ -138,40 +175,133 @@ fn lock(directory: &Path) -> Result<File> {
     }
 }
 
-/// A checksum (CRC-32), a blank, and the entry in JSON.
-fn line(entry: &Entry) -> Result<Vec<u8>> {
-    let json = serde_json::to_string(entry)?;
-    Ok(format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes())).into_bytes())
+/// The files of damaged records that a directory holds.
+pub(super) fn damaged(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let names = entries.filter(|one| one.file_name().to_string_lossy().starts_with(DAMAGED));
+    let mut paths: Vec<_> = names.map(|one| one.path()).collect();
+    paths.sort();
+    paths
 }
 
-/// The entries, and how many bytes they are. What follows is a record that was cut off.
-fn read(bytes: &[u8], path: &Path) -> Result<(Vec<Entry>, usize)> {
-    let mut entries = Vec::new();
-    let mut length = 0;
-    let lines: Vec<_> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
-    for (nth, line) in lines.iter().enumerate() {
-        let place = || format!("{}:{}", path.display(), nth + 1);
-        let Some(json) = whole(line) else {
-            if nth + 1 == lines.len() {
-                break;
+/// Keeps the bytes of a damaged record in a file of their own.
+fn set_aside(directory: &Path, entries: &[Entry], bytes: &[u8]) -> Result<()> {
+    let version = entries.last().map_or(1, |last| last.version + 1);
+    let mut nth = 0;
+    let (path, mut file) = loop {
+        nth += 1;
+        let path = directory.join(format!("{DAMAGED}.{version}.{nth}"));
+        match private::options().write(true).create_new(true).open(&path) {
+            Ok(file) => break (path, file),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => {
+                return Err(error).with_context(|| format!("cannot write {}", path.display()));
             }
-            bail!("{}: this record is damaged, and others follow: {MEND}", place());
+        }
+    };
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| File::open(directory)?.sync_all())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    log::error!(
+        "the last record of the journal in {}, of version {version}, is damaged: what it changed is \
+         lost, and version {} is in force; its bytes are kept in {}",
+        directory.display(),
+        version - 1,
+        path.display()
+    );
+    Ok(())
+}
+
+/// A checksum (CRC-32), a blank, and the entry in JSON; and the checksum by itself.
+fn line(entry: Entry, after: Option<&str>) -> Result<(Vec<u8>, String)> {
+    let json = serde_json::to_string(&Entry { after: after.map(ToOwned::to_owned), ..entry })?;
+    let sum = format!("{:08x}", crc32fast::hash(json.as_bytes()));
+    Ok((format!("{sum} {json}\n").into_bytes(), sum))
+}
+
+/// Reads what is whole. Of what follows only a last record may be missing.
+fn read(bytes: &[u8], path: &Path) -> Result<Content> {
+    let (mut entries, mut last) = (Vec::new(), None);
+    let mut length = 0;
+    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').enumerate().peekable();
+    while let Some((nth, line)) = lines.next() {
+        let place = format!("{}:{}", path.display(), nth + 1);
+        let Some((sum, json)) = whole(line) else {
+            let tail = if is_torn(line) { Tail::Torn } else { Tail::Damaged };
+            if lines.peek().is_some() {
+                bail!("{place}: this record is damaged, and others follow: {MEND}");
+            }
+            if tail == Tail::Damaged && entries.is_empty() {
+                bail!("{place}: this record is damaged, and it is the only one: {MEND}");
+            }
+            return Ok(Content { entries, length, last, tail });
         };
         let entry = serde_json::from_str(json).with_context(|| {
-            format!(
-                "{}: this record is of another version of xdplb: start that, or {MEND}",
-                place()
-            )
+            format!("{place}: this record is of another version of xdplb: start that, or {MEND}")
         })?;
+        if let Some(fault) = fault(entries.last(), last.as_deref(), &entry) {
+            bail!("{place}: {fault}: {MEND}");
+        }
         entries.push(entry);
+        last = Some(sum.to_owned());
         length += line.len();
     }
-    Ok((entries, length))
+    Ok(Content { entries, length, last, tail: Tail::Nothing })
 }
 
-/// The JSON of a line that is as it was written.
-fn whole(line: &[u8]) -> Option<&str> {
+/// Why a record cannot follow the one before, if it cannot.
+fn fault(former: Option<&Entry>, sum: Option<&str>, entry: &Entry) -> Option<String> {
+    let version = entry.version;
+    let Some(former) = former else {
+        let is_first = entry.whole && entry.after.is_none();
+        return (!is_first).then(|| {
+            format!("this record is of version {version}, and those before it are missing")
+        });
+    };
+    let expected = former.version + 1;
+    if version < expected {
+        return Some(format!(
+            "this record is of version {version}, which was there before: it is repeated, or not in \
+             its place"
+        ));
+    }
+    if version > expected {
+        return Some(format!(
+            "this record is of version {version}, and that of version {expected} is missing"
+        ));
+    }
+    // Older versions of xdplb name no checksum.
+    let is_next = entry.after.is_none() || entry.after.as_deref() == sum;
+    (!is_next).then(|| {
+        format!("this record of version {version} was not written after the one before it")
+    })
+}
+
+/// The checksum and the JSON of a line that is as it was written.
+fn whole(line: &[u8]) -> Option<(&str, &str)> {
     let (sum, json) = std::str::from_utf8(line).ok()?.strip_suffix('\n')?.split_once(' ')?;
-    let sum = u32::from_str_radix(sum, 16).ok()?;
-    (sum == crc32fast::hash(json.as_bytes())).then_some(json)
+    is_sum_of(sum.as_bytes(), json.as_bytes()).then_some((sum, json))
+}
+
+fn is_sum_of(sum: &[u8], json: &[u8]) -> bool {
+    sum == format!("{:08x}", crc32fast::hash(json)).as_bytes()
+}
+
+/// Whether a last line is the beginning of a record, maybe in blocks that were never written.
+fn is_torn(line: &[u8]) -> bool {
+    if line.ends_with(b"\n") {
+        return false;
+    }
+    let written = line.len() - line.iter().rev().take_while(|byte| **byte == 0).count();
+    let (sum, rest) = line[..written].split_at(written.min(SUM));
+    if !sum.iter().all(u8::is_ascii_hexdigit) {
+        return false;
+    }
+    let Some((blank, json)) = rest.split_first() else { return true };
+    let is_beginning = || {
+        let parsed = serde_json::from_slice::<serde::de::IgnoredAny>(json);
+        parsed.is_err_and(|error| error.is_eof())
+    };
+    *blank == b' ' && (is_sum_of(sum, json) || is_beginning())
 }

@@ -5,6 +5,7 @@ mod edit;
 mod journal;
 mod rules;
 mod steps;
+mod succession;
 mod versions;
 
 use std::sync::Arc;
@@ -15,6 +16,7 @@ pub use self::{
     edit::{edited, named},
     rules::violation,
     steps::{Kind, Step, changes, steps},
+    succession::successions,
     versions::{Author, Desired, Version},
 };
 use crate::model::Service;
@@ -62,15 +64,20 @@ impl Document {
     }
 
     /// With the orders that were given here for backends that are in both: a file has no words for
-    /// "drain" and "disable", so that reading one does not take them back.
+    /// "drain" and "disable", so that reading one does not take them back. A service that was
+    /// renamed keeps them.
     #[must_use]
     pub fn with_orders_of(&self, other: &Self) -> Self {
+        let difference = self.since(other);
+        let names = difference.set.iter().map(|service| &service.name).chain(&difference.removed);
+        let formers: Vec<_> = names.filter_map(|name| other.service(name).cloned()).collect();
+        let successions = successions(&formers, &difference.set);
         let mut document = self.clone();
-        for (service, former) in
-            self.services().filter_map(|one| Some((one, other.service(&one.name)?)))
-        {
+        for (service, former) in difference.set.iter().zip(successions) {
             let mut ordered = Service::clone(service);
-            ordered.keep_orders_of(former);
+            let same_name = other.service(&service.name);
+            let continued = former.map(|nth| &formers[nth]);
+            same_name.into_iter().chain(continued).for_each(|one| ordered.keep_orders_of(one));
             if ordered != **service {
                 document = document.with(ordered);
             }

@@ -1,5 +1,7 @@
 //! What no document may say, whoever has written it.
 
+use std::collections::HashSet;
+
 use super::Document;
 use crate::model::{Service, is_of_a_host};
 
@@ -34,9 +36,10 @@ pub fn violation(document: &Document, service: &Service) -> Option<String> {
         }
     }
     // Packets to it would go round in circles.
+    let addresses: HashSet<_> = service.backends.iter().map(|backend| backend.address).collect();
     for other in others() {
-        if let Some(backend) = service.backend(other.vip.address) {
-            return Some(is_vip(&other.name, backend.address));
+        if addresses.contains(&other.vip.address) {
+            return Some(is_vip(&other.name, other.vip.address));
         }
         if let Some(backend) = other.backend(vip.address) {
             return Some(format!(

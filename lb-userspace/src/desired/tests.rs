@@ -1,4 +1,4 @@
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -198,6 +198,124 @@ fn a_record_that_was_cut_off_is_dropped_and_a_damaged_one_is_not() {
     let error = Desired::open(directory.path()).expect_err("damaged").to_string();
     assert!(error.contains("journal:1: this record is damaged"), "{error}");
     assert_eq!(fs::read(&journal).expect("there"), damaged, "nothing is lost");
+}
+
+#[test]
+fn a_last_record_in_blocks_that_were_never_written_is_dropped() {
+    let directory = TempDir::new().expect("a directory");
+    record_two(directory.path());
+    let journal = directory.path().join("journal");
+    let whole = fs::read(&journal).expect("written");
+    let first = whole.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
+    for written in [0, 5, 9, 30] {
+        let zeros = vec![0; 100];
+        fs::write(&journal, [&whole[..first + written], &zeros].concat()).expect("written");
+        let desired = Desired::open(directory.path()).expect("survives");
+        assert_eq!((desired.number(), desired.warnings().len()), (1, 0), "{written}");
+    }
+}
+
+/// A byte of the last record that was promised is another one, wherever it is.
+#[test]
+fn a_last_record_that_is_damaged_is_told_and_kept() {
+    let directory = TempDir::new().expect("a directory");
+    record_two(directory.path());
+    let journal = directory.path().join("journal");
+    let whole = fs::read(&journal).expect("written");
+    let first = whole.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
+    for (nth, at) in (first..whole.len()).enumerate() {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        fs::write(&journal, &damaged).expect("written");
+        let desired = Desired::open(directory.path()).expect("survives");
+        assert_eq!((desired.number(), desired.document()), (1, Some(&web())), "{at}");
+        assert_eq!(desired.warnings().len(), nth + 1, "{at}");
+        let kept = directory.path().join(format!("journal.damaged.2.{}", nth + 1));
+        let mode = fs::metadata(&kept).expect("kept").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "what checks send may be in it");
+        assert_eq!(fs::read(kept).expect("kept"), damaged[first..], "{at}");
+        assert_eq!(fs::read(&journal).expect("there"), whole[..first], "{at}");
+    }
+}
+
+#[test]
+fn records_that_are_swapped_missing_or_repeated_are_refused_and_named() {
+    let directory = TempDir::new().expect("a directory");
+    let mut desired = Desired::open(directory.path()).expect("opens");
+    for nth in 0..4 {
+        desired.record(web(), author(&format!("record {nth}"))).expect("recorded");
+    }
+    drop(desired);
+    let journal = directory.path().join("journal");
+    let text = fs::read_to_string(&journal).expect("written");
+    let lines: Vec<_> = text.split_inclusive('\n').collect();
+    let other = TempDir::new().expect("a directory");
+    record_two(other.path());
+    let foreign = fs::read_to_string(other.path().join("journal")).expect("written");
+    let foreign = foreign.split_inclusive('\n').nth(1).expect("two");
+    let cases: [(&[&str], &str); 6] = [
+        (&[lines[0], lines[2], lines[1], lines[3]], "journal:2: this record is of version 3, and"),
+        (&[lines[0], lines[2], lines[3]], "that of version 2 is missing"),
+        (&[lines[1], lines[2]], "journal:1: this record is of version 2, and those before it"),
+        (
+            &[lines[0], lines[1], lines[1], lines[2]],
+            "journal:3: this record is of version 2, which",
+        ),
+        (&[lines[0], lines[0]], "journal:2: this record is of version 1, which was there before"),
+        (
+            &[lines[0], foreign, lines[2]],
+            "journal:2: this record of version 2 was not written after",
+        ),
+    ];
+    for (lines, word) in cases {
+        fs::write(&journal, lines.concat()).expect("written");
+        let error = Desired::open(directory.path()).expect_err(word).to_string();
+        assert!(error.contains(word), "{error}");
+        assert!(error.contains("move the journal away"), "{error}");
+        assert_eq!(fs::read_to_string(&journal).expect("there"), lines.concat());
+    }
+}
+
+#[test]
+fn last_records_that_are_missing_are_told() {
+    let directory = TempDir::new().expect("a directory");
+    record_two(directory.path());
+    let mut desired = Desired::open(directory.path()).expect("opens");
+    desired.expect(2);
+    assert_eq!(desired.warnings(), [""; 0]);
+    desired.expect(4);
+    let [warning] = &desired.warnings()[..] else { panic!("one") };
+    assert!(warning.contains("version 4 was in force"), "{warning}");
+    assert!(warning.contains("ends with version 2"), "{warning}");
+}
+
+/// As it was written before records named the checksum of the one before.
+#[test]
+fn a_journal_of_an_older_version_is_read_and_goes_on() {
+    let directory = TempDir::new().expect("a directory");
+    record_two(directory.path());
+    let journal = directory.path().join("journal");
+    let old = |line: &str| {
+        let (_, json) = line.split_once(' ').expect("a checksum");
+        let mut value: serde_json::Value = serde_json::from_str(json).expect("an entry");
+        value.as_object_mut().expect("an object").remove("after");
+        let json = value.to_string();
+        format!("{:08x} {json}\n", crc32fast::hash(json.as_bytes()))
+    };
+    let text = fs::read_to_string(&journal).expect("written");
+    assert!(text.contains("\"after\""), "{text}");
+    let lines: Vec<_> = text.lines().map(old).collect();
+    fs::write(&journal, lines.concat()).expect("written");
+    let mut desired = Desired::open(directory.path()).expect("is read");
+    desired.record(web(), author("third")).expect("recorded");
+    drop(desired);
+    assert_eq!(Desired::open(directory.path()).expect("is read").number(), 3);
+    let text = fs::read_to_string(&journal).expect("written");
+    let last = text.lines().last().expect("a line");
+    assert!(last.contains(&format!("\"after\":\"{}\"", &lines[1][..8])), "{last}");
+    fs::write(&journal, [lines[0].as_str(), last, "\n"].concat()).expect("written");
+    let error = Desired::open(directory.path()).expect_err("one is missing").to_string();
+    assert!(error.contains("that of version 2 is missing"), "{error}");
 }
 
 #[test]

@@ -1,13 +1,16 @@
 //! The versions of the document, in memory and in the journal.
 
-use std::{collections::VecDeque, path::Path};
+use std::{
+    collections::VecDeque,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Result;
 use jiff::Timestamp;
 
 use super::{
     Difference, Document, Step,
-    journal::{Entry, Journal},
+    journal::{self, Entry, Journal},
     steps,
 };
 
@@ -48,6 +51,9 @@ pub struct Desired {
     versions: VecDeque<Version>,
     /// Bytes of the journal when it was last written anew.
     shortest: u64,
+    directory: PathBuf,
+    /// Versions that there were and that the journal has not.
+    lost: Option<String>,
 }
 
 impl Desired {
@@ -66,7 +72,8 @@ impl Desired {
             versions.push_back(Version { number, at, author, document });
         }
         let shortest = journal.length();
-        let mut desired = Self { journal, versions, shortest };
+        let mut desired =
+            Self { journal, versions, shortest, directory: directory.to_owned(), lost: None };
         desired.forget();
         Ok(desired)
     }
@@ -87,6 +94,35 @@ impl Desired {
     #[must_use]
     pub fn file(&self) -> Option<&str> {
         self.versions.back().and_then(|version| version.author.file.as_deref())
+    }
+
+    /// Says so if the journal does not reach as far as this version, which was in force.
+    pub fn expect(&mut self, version: u64) {
+        let number = self.number();
+        // Without a journal the operator has moved it away.
+        if number == 0 || version <= number {
+            return;
+        }
+        let lost = format!(
+            "version {version} was in force, and the journal in {} ends with version {number}: what \
+             the later ones changed is lost; look at `xdplb history`, and make the changes again",
+            self.directory.display()
+        );
+        log::error!("{lost}");
+        self.lost = Some(lost);
+    }
+
+    /// What an operator should know of the journal.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let damaged = journal::damaged(&self.directory).into_iter().map(|path| {
+            format!(
+                "{} holds a damaged record of the journal, whose change is lost: look at \
+                 `xdplb history`, make the change again, and remove the file",
+                path.display()
+            )
+        });
+        self.lost.iter().cloned().chain(damaged).collect()
     }
 
     /// The oldest first.
@@ -133,7 +169,7 @@ impl Desired {
             Some(former) => version.entry(Some(former)),
             None => version.entry(None),
         };
-        self.journal.append(&entry)?;
+        self.journal.append(entry)?;
         self.versions.push_back(version);
         self.forget();
         self.shorten();
@@ -156,7 +192,7 @@ impl Desired {
             entries.push(version.entry(former));
             former = Some(&version.document);
         }
-        if let Err(error) = self.journal.rewrite(&entries) {
+        if let Err(error) = self.journal.rewrite(entries) {
             log::warn!("{error:#}");
         }
         self.shortest = self.journal.length();
@@ -169,6 +205,16 @@ impl Version {
             self.document.since(former.unwrap_or(&Document::default()));
         let Author { by, what, file } = self.author.clone();
         let whole = former.is_none();
-        Entry { version: self.number, at: self.at, by, what, file, whole, set, removed }
+        Entry {
+            version: self.number,
+            after: None,
+            at: self.at,
+            by,
+            what,
+            file,
+            whole,
+            set,
+            removed,
+        }
     }
 }

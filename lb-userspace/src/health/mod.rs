@@ -95,26 +95,39 @@ impl Checker {
     /// the others go on. A target that is to be checked in another way starts anew, from what is
     /// known of it. To be called within a tokio runtime.
     pub fn set_service(&mut self, service: &str, targets: Vec<Target>) {
-        let mut before = self.wanted.remove(service).unwrap_or_default();
-        let mut wanted = HashMap::new();
-        for target in targets {
-            let Known { number, prober } = self.known(&target.check);
-            let key = (prober.asked(target.address), number);
-            if before.get(&target.address) == Some(&key) {
-                before.remove(&target.address);
-            } else {
-                self.subscribe(key, prober, &target);
+        self.set_services([(service.to_owned(), targets)]);
+    }
+
+    /// As [`Self::set_service`], for all that change at once: a check that passes from one service
+    /// to another goes on.
+    pub fn set_services(&mut self, services: impl IntoIterator<Item = (String, Vec<Target>)>) {
+        let mut gone = Vec::new();
+        for (service, targets) in services {
+            let mut before = self.wanted.remove(&service).unwrap_or_default();
+            let mut wanted = HashMap::new();
+            for target in targets {
+                let Known { number, prober } = self.known(&target.check);
+                let key = (prober.asked(target.address), number);
+                if before.get(&target.address) == Some(&key) {
+                    before.remove(&target.address);
+                } else {
+                    self.subscribe(key, prober, &target);
+                }
+                wanted.insert(target.address, key);
             }
-            wanted.insert(target.address, key);
+            if !wanted.is_empty() {
+                self.wanted.insert(service.clone(), wanted);
+            }
+            gone.push((service, before));
         }
-        self.drop_all(service, before);
-        self.wanted.insert(service.to_owned(), wanted);
+        for (service, wanted) in gone {
+            self.drop_all(&service, wanted);
+        }
     }
 
     /// Stops the checks of a service.
     pub fn remove_service(&mut self, service: &str) {
-        let wanted = self.wanted.remove(service).unwrap_or_default();
-        self.drop_all(service, wanted);
+        self.set_service(service, Vec::new());
     }
 
     fn known(&mut self, check: &HealthCheck) -> Known {

@@ -47,6 +47,23 @@ async fn services_that_want_the_same_share_one_probe() {
 }
 
 #[tokio::test]
+async fn a_check_that_passes_to_another_service_goes_on() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let (mut checker, mut events) = checker();
+    let slow = HealthCheck { interval: Duration::from_mins(1), ..check() };
+    checker.set_service("web", vec![target(address, slow.clone())]);
+    assert_eq!(next(&mut events).await, (Health::Up, address));
+    let task = checker.running.values().next().map(|running| running.task.id());
+    let renamed = Target { service: "shop".to_owned(), ..target(address, slow) };
+    checker.set_services([("web".to_owned(), Vec::new()), ("shop".to_owned(), vec![renamed])]);
+    let event = events.recv().await.unwrap();
+    assert_eq!((event.service.as_str(), event.health), ("shop", Health::Up));
+    assert_eq!(checker.running.values().next().map(|running| running.task.id()), task);
+    assert_eq!(checker.running.len(), 1);
+}
+
+#[tokio::test]
 async fn who_comes_back_to_a_shared_probe_is_told_again() {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = server.local_addr().unwrap();

@@ -188,8 +188,9 @@ fn fill(flows: &FlowTable, connections: u32) {
         let [a, b, c, d] = number.to_be_bytes();
         let inside = &FlowKey::tcp([198, 18 + a, b, 7], [c, d], [203, 0, 113, 10], [0, 80]);
         let outside = FlowKey::tcp([10, 99, a, b], [c, d], [10, 0, 0, 11], [0, 80]);
-        let marks = marks::CLIENT_SYN | marks::CLIENT_ACK | marks::BACKEND_SYN;
-        let opening = Opening { inside, client: Hop::default(), backend: 1, marks, now: now() };
+        let marks = marks::SHAKEN | marks::PROVEN;
+        let opening =
+            Opening { inside, client: Hop::default(), backend: 1, marks, number: 0, now: now() };
         open(flows.table(), &opening, &outside).expect("room");
     }
 }

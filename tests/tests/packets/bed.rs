@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use lb_common::reason::Reason;
+use lb_common::{flow::State, reason::Reason};
 use lb_tests::{
     frame::{Flags, Segment},
     object::{Action, INGRESS, Object, Run},
@@ -60,8 +60,19 @@ pub fn sent(run: &Run, reason: Reason) -> Segment {
 
 /// Opens a connection with all three segments of the handshake; returns the last one as the
 /// backend got it.
-pub fn connect(object: &mut Object, port: u16) -> Segment {
+pub fn shake_hands(object: &mut Object, port: u16) -> Segment {
     let opened = forward(object, &syn(port));
     reply(object, &opened.answer(Flags::SYN_ACK));
     forward(object, &Segment::new(client(port), VIP, Flags::ACK))
+}
+
+/// As [`shake_hands`], and the backend has sent data then.
+pub fn connect(object: &mut Object, port: u16) -> Segment {
+    let opened = shake_hands(object, port);
+    reply(object, &opened.answer(Flags::ACK).with_payload(b"welcome"));
+    opened
+}
+
+pub fn states(object: &Object) -> Vec<State> {
+    object.flows().values().map(|(tag, _)| tag.state()).collect()
 }

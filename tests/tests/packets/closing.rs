@@ -9,11 +9,7 @@ use lb_tests::{
     object::{Action, Object},
 };
 
-use crate::bed::{VIP, backend, balancer, client, connect, forward, reply, syn};
-
-fn states(object: &Object) -> Vec<State> {
-    object.flows().values().map(|(tag, _)| tag.state()).collect()
-}
+use crate::bed::{VIP, backend, balancer, client, connect, forward, reply, states, syn};
 
 fn close_by_fins(object: &mut Object, opened: &Segment) {
     reply(object, &opened.answer(Flags::FIN));
@@ -30,6 +26,8 @@ fn both_entries_follow_the_connection() {
     reply(&mut object, &opened.answer(Flags::SYN_ACK));
     assert_eq!(states(&object), [State::HalfOpen; 2]);
     forward(&mut object, &Segment::new(client(40_000), VIP, Flags::ACK));
+    assert_eq!(states(&object), [State::Answered; 2]);
+    reply(&mut object, &opened.answer(Flags::ACK).with_payload(b"welcome"));
     assert_eq!(states(&object), [State::Established; 2]);
     reply(&mut object, &opened.answer(Flags::FIN));
     assert_eq!(states(&object), [State::Closing; 2]);
@@ -70,9 +68,11 @@ fn a_syn_after_a_challenge_ack_comes_by_the_same_port() {
 #[ignore = "needs root"]
 fn a_reset_that_nobody_heeds_does_not_close_for_good() {
     let mut object = balancer();
-    connect(&mut object, 40_000);
+    let opened = connect(&mut object, 40_000);
     forward(&mut object, &Segment::new(client(40_000), VIP, Flags::RST));
     forward(&mut object, &Segment::new(client(40_000), VIP, Flags::ACK));
+    assert_eq!(states(&object), [State::Closed; 2]);
+    reply(&mut object, &opened.answer(Flags::ACK));
     assert_eq!(states(&object), [State::Established; 2]);
 }
 

@@ -110,8 +110,13 @@ fn connect(object: &Object, port: u16) -> Option<Open> {
     if established.flags.rst {
         return None;
     }
+    // Until the backend has sent data, others may take its port.
+    if (established.src, established.dst) != (outside.src, outside.dst) {
+        return None;
+    }
+    let welcome = sent(object, &outside.answer(Flags::ACK).with_payload(b"welcome"))?;
     // From here on the connection is nobody else's to end.
-    assert_eq!((established.src, established.dst), (outside.src, outside.dst));
+    assert_eq!((welcome.src, welcome.dst), (VIP, client(port)));
     Some(Open { port, outside })
 }
 

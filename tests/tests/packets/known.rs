@@ -1,8 +1,17 @@
 //! Packets of known connections.
 
-use lb_tests::frame::{Flags, Segment};
+use lb_common::{
+    backend::Hop,
+    event::{ClientHop, Event, Kind},
+};
+use lb_tests::{
+    frame::{BALANCER_MAC, CLIENT_MAC, Flags, Segment},
+    object::INGRESS,
+};
 
-use crate::bed::{VIP, balancer, client, connect, forward, reply};
+use crate::bed::{VIP, balancer, client, connect, forward, reply, syn};
+
+const OTHER_ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 9];
 
 #[test]
 #[ignore = "needs root"]
@@ -19,12 +28,34 @@ fn data_follows_its_connection_both_ways() {
 
 #[test]
 #[ignore = "needs root"]
-fn replies_follow_a_client_whose_way_changes() {
-    const OTHER_ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 9];
+fn replies_follow_a_client_when_the_daemon_says_so() {
     let mut object = balancer();
     let opened = connect(&mut object, 40_000);
     let mut request = Segment::new(client(40_000), VIP, Flags::ACK);
     request.src_mac = OTHER_ROUTER;
     forward(&mut object, &request);
+    assert_eq!(reply(&mut object, &opened.answer(Flags::ACK)).dst_mac, CLIENT_MAC);
+
+    let events = object.events();
+    let [event] = events[..] else { panic!("one event, not {events:?}") };
+    assert_eq!(Kind::from_number(event.kind), Some(Kind::ClientMoved));
+    assert_eq!(event.client, client(40_000).ip().octets());
+    let Event { tag, place, hop, .. } = event;
+    assert_eq!(hop, Hop::new(OTHER_ROUTER, BALANCER_MAC, INGRESS));
+    object.write_hops(&[ClientHop { tag, place, hop, reserved: 0 }]);
+    assert_eq!(reply(&mut object, &opened.answer(Flags::ACK)).dst_mac, OTHER_ROUTER);
+    forward(&mut object, &request);
+    assert!(object.events().is_empty());
+}
+
+#[test]
+#[ignore = "needs root"]
+fn replies_go_where_the_handshake_ended() {
+    let mut object = balancer();
+    let opened = forward(&mut object, &syn(40_000));
+    reply(&mut object, &opened.answer(Flags::SYN_ACK));
+    let mut ack = Segment::new(client(40_000), VIP, Flags::ACK);
+    ack.src_mac = OTHER_ROUTER;
+    forward(&mut object, &ack);
     assert_eq!(reply(&mut object, &opened.answer(Flags::ACK)).dst_mac, OTHER_ROUTER);
 }

@@ -112,7 +112,7 @@ fn half_a_pair_is_made_whole_by_a_syn() {
 fn a_syn_whose_time_to_live_ends_opens_nothing() {
     let mut object = balancer();
     let run = object.run(&Segment { ttl: 1, ..syn(40_000) }.frame());
-    assert_eq!((run.action, run.reason), (Action::Pass, Reason::TtlExpired));
+    assert_eq!((run.action, run.reason), (Action::Drop, Reason::TtlExpired));
     assert!(object.flows().is_empty());
     assert_eq!(object.traffic(1).connections, 0);
 }

@@ -75,13 +75,21 @@ fn padding_behind_a_packet_is_no_claim() {
 
 #[test]
 #[ignore = "needs root"]
-fn fragments_are_passed_but_not_what_must_not_be_fragmented() {
+fn fragments_never_reach_a_service() {
     let mut object = balancer();
-    for (high, low) in [(0x20, 0), (0, 1), (0x1f, 0xff), (0x20, 8)] {
-        let mut frame = syn(40_000).frame();
+    let fragment = |segment: &Segment, high, low| {
+        let mut frame = segment.frame();
         (frame[FRAGMENT], frame[FRAGMENT + 1]) = (high, low);
-        assert_passed(&mut object, &frame, Reason::Fragment);
+        frame
+    };
+    for (high, low) in [(0, 1), (0x1f, 0xff), (0x20, 8)] {
+        assert_passed(&mut object, &fragment(&syn(40_000), high, low), Reason::Fragment);
     }
+    let first = object.run(&fragment(&syn(40_000), 0x20, 0));
+    assert_eq!((first.action, first.reason), (Action::Drop, Reason::FragmentToService));
+    let mut to_host = syn(40_000);
+    to_host.dst.set_port(22);
+    assert_passed(&mut object, &fragment(&to_host, 0x20, 0), Reason::Fragment);
     let whole = syn(40_000).frame();
     assert_eq!(whole[FRAGMENT], 0x40, "this one carries the flag");
     assert_eq!(object.run(&whole).reason, Reason::Forwarded);
@@ -89,8 +97,16 @@ fn fragments_are_passed_but_not_what_must_not_be_fragmented() {
 
 #[test]
 #[ignore = "needs root"]
-fn ip_options_are_passed() {
+fn ip_options_never_reach_a_service() {
     let mut object = balancer();
+    for options in [&[1, 1, 1, 0][..], &[1; 40]] {
+        let run = object.run(&with_options(80, options));
+        assert_eq!((run.action, run.reason), (Action::Drop, Reason::IpOptionsToService));
+        assert_passed(&mut object, &with_options(22, options), Reason::IpOptions);
+    }
+}
+
+fn with_options(port: u16, options: &[u8]) -> Vec<u8> {
     let mut frame = Vec::new();
     let mut header = etherparse::Ipv4Header::new(
         0,
@@ -100,15 +116,15 @@ fn ip_options_are_passed() {
         VIP.ip().octets(),
     )
     .expect("fits");
-    header.options = [1_u8, 1, 1, 0].as_slice().try_into().expect("fits");
+    header.options = options.try_into().expect("fits");
     header.fragment_offset = IpFragOffset::ZERO;
     PacketBuilder::ethernet2(CLIENT_MAC, BALANCER_MAC)
         .ip(etherparse::IpHeaders::Ipv4(header, etherparse::Ipv4Extensions::default()))
-        .tcp(40_000, 80, 1, 64_000)
+        .tcp(40_000, port, 1, 64_000)
         .syn()
         .write(&mut frame, &[])
         .expect("builds");
-    assert_passed(&mut object, &frame, Reason::IpOptions);
+    frame
 }
 
 #[test]
@@ -163,11 +179,13 @@ fn other_protocols_are_passed() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_known_connection_whose_time_to_live_ends_is_the_hosts() {
+fn a_packet_whose_time_to_live_ends_goes_nowhere() {
     let mut object = balancer();
-    connect(&mut object, 40_000);
+    let opened = connect(&mut object, 40_000);
     for ttl in [0, 1] {
-        let last = Segment { ttl, ..Segment::new(client(40_000), VIP, Flags::ACK) };
-        assert_passed(&mut object, &last.frame(), Reason::TtlExpired);
+        for last in [Segment::new(client(40_000), VIP, Flags::ACK), opened.answer(Flags::ACK)] {
+            let run = object.run(&Segment { ttl, ..last }.frame());
+            assert_eq!((run.action, run.reason), (Action::Drop, Reason::TtlExpired));
+        }
     }
 }

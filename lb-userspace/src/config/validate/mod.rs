@@ -26,6 +26,9 @@ use crate::model::is_of_a_host;
 /// Below the ports that Linux gives to its own connections.
 const SNAT_PORTS: RangeInclusive<u16> = 1_024..=32_767;
 
+/// The kernel is asked for each, one after the other.
+const MOST_INTERFACES: usize = 128;
+
 const MOST_FLOWS: u32 = 16_000_000;
 const MOST_SERVICES: u32 = 100_000;
 const MOST_BACKENDS: u32 = 1_000_000;
@@ -50,8 +53,8 @@ fn required<'a, T>(
     owner: Range<usize>,
     findings: &mut Findings,
 ) -> Option<&'a Located<T>> {
-    let left_out = Some(LeftOut { owner: owner.clone(), key: key.to_owned() });
-    if value.is_none() && findings.iter().all(|finding| finding.left_out != left_out) {
+    let left_out = LeftOut { owner: owner.clone(), key: key.to_owned() };
+    if value.is_none() && !findings.have_left_out(&left_out) {
         let message = format!("`{key}` is missing");
         findings.push(Diagnostic::error(
             owner,
@@ -89,6 +92,14 @@ pub(super) fn interfaces(
             names.span(),
             "no interface is named",
             "name those that clients and backends are reached by, as in interfaces = [\"eth0\"]",
+        ));
+    }
+    if let Some(first) = names.get_ref().get(MOST_INTERFACES) {
+        let message = format!("more than {MOST_INTERFACES} interfaces are named");
+        findings.push(Diagnostic::error(
+            first.span(),
+            message,
+            format!("name {MOST_INTERFACES} at most"),
         ));
     }
     let mut seen = HashSet::new();
@@ -141,10 +152,10 @@ pub(super) fn snat_addresses(
     addresses: &[Located<String>],
     findings: &mut Findings,
 ) -> Vec<IpAddr> {
-    let mut parsed = Vec::new();
+    let (mut parsed, mut seen) = (Vec::new(), HashSet::new());
     for address in addresses {
         match address.get_ref().parse::<Ipv4Addr>() {
-            Ok(v4) if parsed.contains(&v4.into()) => findings.push(Diagnostic::error(
+            Ok(v4) if !seen.insert(v4) => findings.push(Diagnostic::error(
                 address.span(),
                 format!("address {v4} is given twice"),
                 "remove one",

@@ -41,8 +41,8 @@ pub(in crate::config) fn services(
 ) -> Vec<Service> {
     let parsed: Vec<_> = services.iter().map(|one| service(one, base, findings)).collect();
     let owners = owners(services, &parsed, findings);
-    for (service, parsed) in services.iter().zip(&parsed) {
-        refuse_vips(&service.get_ref().backend, parsed.as_ref(), &owners, findings);
+    for service in services {
+        refuse_vips(&service.get_ref().backend, &owners, findings);
     }
     parsed.into_iter().flatten().collect()
 }
@@ -171,18 +171,15 @@ fn backends(backends: &[Located<schema::Backend>], findings: &mut Findings) -> V
 /// Packets to a backend that is a VIP would go round in circles.
 fn refuse_vips(
     backends: &[Located<schema::Backend>],
-    parsed: Option<&Service>,
     owners: &Owners<'_>,
     findings: &mut Findings,
 ) {
-    for backend in parsed.iter().flat_map(|service| &service.backends) {
-        let address = backend.address;
+    for said in backends.iter().filter_map(|one| one.get_ref().address.as_ref()) {
+        let Ok(address) = said.get_ref().parse() else { continue };
         let Some(owner) = owners.get(&address) else { continue };
-        let mut said = backends.iter().filter_map(|one| one.get_ref().address.as_ref());
-        let said = said.find(|one| one.get_ref().parse() == Ok(address));
-        let span = said.map(|one| one.span()).unwrap_or_default();
         let message = format!("{address} is the VIP of service {owner}");
-        findings.push(Diagnostic::error(span, message, "a backend must be a server behind it"));
+        let mend = "a backend must be a server behind it";
+        findings.push(Diagnostic::error(said.span(), message, mend));
     }
 }
 

@@ -72,7 +72,7 @@ mod tests {
 
     const SEED: Seed = Seed([3, 5, 7, 11]);
     const CLIENTS: u16 = 160;
-    const MARKS: u16 = marks::CLIENT_SYN | marks::CLIENT_ACK | marks::BACKEND_SYN;
+    const MARKS: u16 = marks::SHAKEN | marks::PROVEN;
 
     fn key(client: u16) -> FlowKey {
         FlowKey::tcp([192, 0, 2, 1], client.to_be_bytes(), [203, 0, 113, 10], [0, 80])
@@ -81,7 +81,8 @@ mod tests {
     fn connect(table: SharedTable<'_>, client: u16) {
         let inside = &key(client);
         let outside = FlowKey::tcp([10, 0, 0, 1], client.to_be_bytes(), [10, 0, 0, 11], [0, 80]);
-        let opening = Opening { inside, client: Hop::default(), backend: 1, marks: MARKS, now: 0 };
+        let (client, marks) = (Hop::default(), MARKS);
+        let opening = Opening { inside, client, backend: 1, marks, number: 0, now: 0 };
         open(table, &opening, &outside).expect("room");
     }
 

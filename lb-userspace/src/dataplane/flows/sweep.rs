@@ -14,6 +14,7 @@ use crate::{dataplane::mapped::Active, model::Timeouts};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct States {
     pub half_open: u64,
+    pub answered: u64,
     pub established: u64,
     pub closing: u64,
     pub closed: u64,
@@ -133,7 +134,7 @@ impl<'a> Walk<'a> {
     fn judge(&mut self, flow: Entry<'a>) -> Option<Tag> {
         if self.limits(flow).is_none() {
             // Nobody is there to send its packets to, so none shall revive it.
-            let is_known_to_us = ticks::between(flow.line.born(), self.now) > 0;
+            let is_known_to_us = ticks::between(self.began(flow), self.now) > 0;
             self.census.expired += u64::from(is_known_to_us && self.remove(flow));
             return None;
         }
@@ -166,6 +167,16 @@ impl<'a> Walk<'a> {
             return None;
         }
         partner(self.table, flow)
+    }
+
+    /// When a connection began.
+    fn began(&self, flow: Entry<'a>) -> u32 {
+        let to_backend = match flow.direction() {
+            Direction::ToBackend => Some(flow),
+            Direction::ToClient => self.partner(flow),
+        };
+        let found = to_backend.and_then(|entry| Some((entry.tag.marks(), entry.snapshot()?)));
+        found.map_or_else(|| flow.line.seen(), |(marks, entry)| entry.began(marks))
     }
 
     fn remove(&self, flow: Entry<'a>) -> bool {
@@ -208,7 +219,7 @@ impl Limits {
     const fn of_state(self, state: State) -> u32 {
         self.0[match state {
             State::HalfOpen => 0,
-            State::Established => 1,
+            State::Answered | State::Established => 1,
             State::Closing => 2,
             State::Closed => 3,
         }]
@@ -219,6 +230,7 @@ impl States {
     pub fn count(&mut self, state: State) {
         match state {
             State::HalfOpen => self.half_open += 1,
+            State::Answered => self.answered += 1,
             State::Established => self.established += 1,
             State::Closing => self.closing += 1,
             State::Closed => self.closed += 1,

@@ -1,0 +1,177 @@
+//! What a segment makes of a connection, seen from between its ends.
+//!
+//! States are those of RFC 9293 as far as a third party can tell them. Whose reset and whose FIN
+//! counts follows RFC 5961: the client's side is where anybody may write, so a number must show that
+//! its sender takes part in the connection; the backend's side is ours.
+//!
+//! | number | means |
+//! |---|---|
+//! | until the backend's SYN | the client's initial sequence number |
+//! | until the client's ACK | the backend's initial sequence number |
+//! | from then on | the backend's highest acknowledgement: what it expects next of the client |
+
+use super::{Direction, marks};
+use crate::tcp::{ACK, FIN, RST, SYN, Segment};
+
+/// How far beyond the backend's highest acknowledgement a client's reset or FIN may lie: data in
+/// flight. A peer that is reset outside of it but within the backend's own window is asked again by
+/// a challenge ACK, and then says the number exactly.
+pub const WINDOW: u32 = 1 << 20;
+
+/// How much data a SYN can carry, which a refusal acknowledges with it.
+const SYN_DATA: u32 = u16::MAX as u32;
+
+/// A connection as far as segments change it. It knows nothing of where it is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    pub marks: u16,
+    pub number: u32,
+    /// What the backend's SYN acknowledged. Means nothing but between that and the client's ACK.
+    pub acknowledged: u32,
+}
+
+impl Progress {
+    /// The connection after a segment that went by in this direction.
+    #[must_use]
+    #[inline(always)]
+    pub const fn after(self, direction: Direction, segment: &Segment) -> Self {
+        let is_shaken = marks::are_shaken(self.marks);
+        match (direction, is_shaken) {
+            (Direction::ToBackend, false) => self.after_first_of_client(segment),
+            (Direction::ToBackend, true) => self.after_client(segment),
+            (Direction::ToClient, false) => self.after_first_of_backend(segment),
+            (Direction::ToClient, true) => self.after_backend(segment),
+        }
+    }
+
+    /// Whether this segment of the backend's refuses a SYN that it has not answered before.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_refused_by(&self, segment: &Segment) -> bool {
+        let is_unanswered = self.marks & (marks::BACKEND_SYN | marks::CLIENT_ACK) == 0;
+        let acknowledges = segment.acknowledgement.wrapping_sub(self.number).wrapping_sub(1);
+        is_unanswered && segment.has(RST) && segment.has(ACK) && acknowledges <= SYN_DATA
+    }
+
+    /// A client's segment while the handshake is under way.
+    #[inline(always)]
+    const fn after_first_of_client(self, segment: &Segment) -> Self {
+        let has_answer = self.marks & marks::BACKEND_SYN != 0;
+        if segment.has(RST) {
+            return self;
+        }
+        if segment.has(SYN) {
+            // The backend is asked anew, and refuses or acknowledges the number that came last.
+            return if has_answer { self } else { Self { number: segment.sequence, ..self } };
+        }
+        let expected = self.number.wrapping_add(1);
+        if !has_answer || !segment.has(ACK) || segment.acknowledgement != expected {
+            return self;
+        }
+        let shaken = self.marks & !marks::BACKEND_RST | marks::CLIENT_ACK;
+        Self { marks: shaken, number: self.acknowledged, ..self }.after_client(segment)
+    }
+
+    /// A client's segment after the handshake.
+    #[inline(always)]
+    const fn after_client(self, segment: &Segment) -> Self {
+        if segment.has(SYN) {
+            return self;
+        }
+        if segment.has(RST) {
+            return if self.expects(segment.sequence) {
+                self.with(marks::CLIENT_RST)
+            } else {
+                self
+            };
+        }
+        let end = segment.sequence.wrapping_add(segment.payload as u32);
+        if segment.has(FIN) && self.expects(end) { self.with(marks::CLIENT_FIN) } else { self }
+    }
+
+    /// A backend's segment while the handshake is under way.
+    #[inline(always)]
+    const fn after_first_of_backend(self, segment: &Segment) -> Self {
+        let has_answered = self.marks & marks::BACKEND_SYN != 0;
+        if segment.has(RST) {
+            // A backend that waits for the client's ACK answers a wrong one by a reset, and goes on
+            // waiting: that reset has the wrong ACK's number.
+            let next = self.number.wrapping_add(1);
+            let ends =
+                if has_answered { segment.sequence == next } else { self.is_refused_by(segment) };
+            return if ends { self.with(marks::BACKEND_RST) } else { self };
+        }
+        if segment.has(SYN) {
+            return self.answered(segment);
+        }
+        // Data before the client's ACK: TCP Fast Open (RFC 7413), by a cookie that proves as much.
+        if has_answered && (segment.payload > 0 || segment.has(FIN)) {
+            let shaken = Self { marks: self.marks | marks::CLIENT_ACK, ..self };
+            return Self { number: segment.acknowledgement, ..shaken }.after_backend(segment);
+        }
+        self
+    }
+
+    /// A backend's segment after the handshake.
+    #[inline(always)]
+    const fn after_backend(self, segment: &Segment) -> Self {
+        if segment.has(RST) {
+            return self.with(marks::BACKEND_RST);
+        }
+        if segment.has(SYN) {
+            return self.after_late_syn(segment);
+        }
+        let mut next = Self { marks: self.marks & !marks::CLIENT_RST, ..self };
+        if is_beyond(segment.acknowledgement, self.number) {
+            next = Self { number: segment.acknowledgement, ..next }.with(marks::PROVEN);
+        }
+        if segment.payload > 0 {
+            next = next.with(marks::PROVEN);
+        }
+        if segment.has(FIN) { next.with(marks::PROVEN | marks::BACKEND_FIN) } else { next }
+    }
+
+    /// The backend's SYN after the handshake: it has not heard of the client's ACK, or the client
+    /// has reset, and begun anew.
+    #[inline(always)]
+    const fn after_late_syn(self, segment: &Segment) -> Self {
+        if marks::is_over(self.marks) {
+            return self;
+        }
+        let is_proven = self.marks & (marks::PROVEN | marks::CLIENT_RST) == marks::PROVEN;
+        if is_proven {
+            // A late copy, or the tuple is used again after a backend's crash.
+            return Self { number: segment.acknowledgement, ..self };
+        }
+        const ENDED: u16 = marks::CLIENT_ACK | marks::PROVEN | marks::CLIENT_RST | marks::FINS;
+        Self { marks: self.marks & !ENDED, ..self }.answered(segment)
+    }
+
+    #[inline(always)]
+    const fn answered(self, segment: &Segment) -> Self {
+        Self {
+            marks: self.marks & !(marks::BACKEND_RST | marks::REFUSED) | marks::BACKEND_SYN,
+            number: segment.sequence,
+            acknowledged: segment.acknowledgement,
+        }
+    }
+
+    #[inline(always)]
+    const fn with(self, marks: u16) -> Self {
+        Self { marks: self.marks | marks, ..self }
+    }
+
+    /// Whether a client that takes part in the connection may send this number: at most [`WINDOW`]
+    /// beyond what the backend expects next, or the one before, as a repeated FIN has it.
+    #[inline(always)]
+    const fn expects(&self, sequence: u32) -> bool {
+        sequence.wrapping_sub(self.number).wrapping_add(1) <= WINDOW + 1
+    }
+}
+
+/// Whether a sequence number comes after another one: RFC 9293, section 3.4.
+#[must_use]
+#[inline(always)]
+pub const fn is_beyond(number: u32, other: u32) -> bool {
+    number != other && number.wrapping_sub(other) <= u32::MAX / 2
+}

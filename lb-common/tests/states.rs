@@ -1,0 +1,255 @@
+//! A connection's states: every order of honest and blind segments.
+
+use lb_common::{
+    flow::{Direction, Progress, State, WINDOW, marks},
+    tcp::{self, ACK, FIN, RST, SYN, Segment},
+};
+use proptest::prelude::*;
+
+use Direction::{ToBackend as Client, ToClient as Backend};
+
+const CLIENT: u32 = u32::MAX - 5;
+const BACKEND: u32 = 7_000;
+
+/// A segment, with numbers that count from its sender's initial one, and the other side's.
+fn segment(
+    side: Direction,
+    flags: u8,
+    sequence: u32,
+    acknowledgement: u32,
+) -> (Direction, Segment) {
+    let (own, other) = match side {
+        Client => (CLIENT, BACKEND),
+        Backend => (BACKEND, CLIENT),
+    };
+    let (sequence, acknowledgement) =
+        (own.wrapping_add(sequence), other.wrapping_add(acknowledgement));
+    (side, Segment { flags, sequence, acknowledgement, payload: 0 })
+}
+
+fn data(
+    side: Direction,
+    sequence: u32,
+    acknowledgement: u32,
+    payload: u16,
+) -> (Direction, Segment) {
+    let (side, segment) = segment(side, ACK, sequence, acknowledgement);
+    (side, Segment { payload, ..segment })
+}
+
+fn opened() -> Progress {
+    Progress { marks: 0, number: CLIENT, acknowledged: 0 }
+}
+
+fn follow(start: Progress, segments: &[(Direction, Segment)]) -> Progress {
+    segments.iter().fold(start, |progress, (side, segment)| progress.after(*side, segment))
+}
+
+fn state(progress: Progress) -> State {
+    State::of(progress.marks)
+}
+
+fn answered() -> Progress {
+    follow(opened(), &[segment(Backend, SYN | ACK, 0, 1), segment(Client, ACK, 1, 1)])
+}
+
+fn established() -> Progress {
+    follow(answered(), &[data(Client, 1, 1, 100), segment(Backend, ACK, 1, 101)])
+}
+
+#[test]
+fn a_connection_goes_through_its_states() {
+    let life = [
+        (segment(Backend, SYN | ACK, 0, 1), State::HalfOpen),
+        (segment(Client, ACK, 1, 1), State::Answered),
+        (segment(Backend, ACK, 1, 1), State::Answered),
+        (data(Client, 1, 1, 10), State::Answered),
+        (segment(Backend, ACK, 1, 11), State::Established),
+        (segment(Backend, FIN | ACK, 1, 11), State::Closing),
+        (segment(Client, ACK, 11, 2), State::Closing),
+        (segment(Client, FIN | ACK, 11, 2), State::Closed),
+        (segment(Backend, ACK, 2, 12), State::Closed),
+    ];
+    let mut progress = opened();
+    for (count, ((side, segment), expected)) in (1..).zip(life) {
+        progress = progress.after(side, &segment);
+        assert_eq!(state(progress), expected, "after {count} segments");
+    }
+    assert!(marks::is_over(progress.marks));
+}
+
+#[test]
+fn data_of_the_backend_establishes() {
+    assert_eq!(state(follow(answered(), &[data(Backend, 1, 1, 5)])), State::Established);
+}
+
+#[test]
+fn an_unfinished_handshake_is_half_open_whatever_flags_come() {
+    let flags = [FIN, FIN | ACK, RST, RST | ACK, ACK, SYN];
+    for start in [opened(), follow(opened(), &[segment(Backend, SYN | ACK, 0, 1)])] {
+        for one in flags {
+            for other in flags {
+                let after =
+                    follow(start, &[segment(Client, one, 1, 77), segment(Client, other, 9, 78)]);
+                assert_eq!(state(after), State::HalfOpen, "{one:#x} {other:#x}");
+                assert!(!marks::is_over(after.marks));
+            }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn nobody_ends_a_handshake_without_the_backends_number(sequence: u32, number: u32, flags: u8) {
+        prop_assume!(number != BACKEND.wrapping_add(1));
+        let start = follow(opened(), &[segment(Backend, SYN | ACK, 0, 1)]);
+        let forged = Segment { flags, sequence, acknowledgement: number, payload: 0 };
+        prop_assert_eq!(state(start.after(Client, &forged)), State::HalfOpen);
+    }
+
+    #[test]
+    fn a_client_that_the_backend_does_not_hear_establishes_nothing(
+        sequences: Vec<u32>, payload: u16,
+    ) {
+        // The right acknowledgement with a wrong checksum, and a second SYN that the backend answers
+        // by a bare ACK of the first.
+        let mut progress = follow(opened(), &[segment(Backend, SYN | ACK, 0, 1)]);
+        for sequence in sequences {
+            let acknowledgement = BACKEND.wrapping_add(1);
+            let ack = Segment { flags: ACK, sequence, acknowledgement, payload };
+            progress = progress.after(Client, &ack);
+            progress = progress.after(Client, &Segment { flags: SYN, ..ack });
+            progress = follow(progress, &[segment(Backend, ACK, 1, 1)]);
+            prop_assert_eq!(state(progress), State::Answered);
+        }
+        prop_assert_ne!(state(progress), State::Established);
+    }
+
+    #[test]
+    fn a_blind_segment_changes_nothing(sequence: u32, acknowledgement: u32, payload: u16) {
+        let ends = [sequence, sequence.wrapping_add(u32::from(payload))];
+        let number = CLIENT.wrapping_add(101);
+        let is_far = |end: &u32| end.wrapping_sub(number).wrapping_add(1) > WINDOW + 1;
+        prop_assume!(ends.iter().all(is_far));
+        for flags in [RST, RST | ACK, FIN | ACK, SYN] {
+            let blind = Segment { flags, sequence, acknowledgement, payload };
+            prop_assert_eq!(established().after(Client, &blind), established());
+        }
+    }
+
+    #[test]
+    fn flags_are_possible_or_not(flags: u8) {
+        let [syn, fin, rst, ack] = [SYN, FIN, RST, ACK].map(|flag| flags & flag != 0);
+        let conflicts = syn && (fin || rst) || fin && rst;
+        let says_nothing = !(syn || rst || ack);
+        prop_assert_eq!(tcp::is_possible(flags), !conflicts && !says_nothing);
+    }
+}
+
+#[test]
+fn an_honest_reset_closes_by_its_number() {
+    for beyond in [0, 1, 1_000, WINDOW] {
+        let after = follow(established(), &[segment(Client, RST, 101 + beyond, 0)]);
+        assert_eq!(state(after), State::Closed, "{beyond}");
+        assert!(!marks::is_over(after.marks), "a client's word alone");
+    }
+    let after = follow(established(), &[segment(Client, RST, 101 + WINDOW + 1, 0)]);
+    assert_eq!(state(after), State::Established);
+}
+
+#[test]
+fn a_reset_that_the_backend_did_not_heed_closes_nothing_for_good() {
+    let reset = follow(established(), &[segment(Client, RST, 150, 0)]);
+    assert_eq!(state(follow(reset, &[segment(Client, ACK, 101, 1)])), State::Closed);
+    // A challenge ACK.
+    assert_eq!(state(follow(reset, &[segment(Backend, ACK, 1, 101)])), State::Established);
+}
+
+#[test]
+fn a_backends_reset_is_its_own_word() {
+    let after = follow(established(), &[segment(Backend, RST, 1, 0)]);
+    assert_eq!(state(after), State::Closed);
+    assert!(marks::is_over(after.marks));
+}
+
+/// RFC 5961, section 4.2: the backend has the tuple in TIME-WAIT.
+#[test]
+fn a_challenge_ack_in_a_handshake_changes_nothing() {
+    let after = follow(opened(), &[segment(Backend, ACK, 9, 9), segment(Client, RST, 9, 0)]);
+    assert_eq!(after, opened());
+    let again = follow(after, &[segment(Client, SYN, 50, 0), segment(Backend, SYN | ACK, 0, 51)]);
+    assert_eq!(state(follow(again, &[segment(Client, ACK, 51, 1)])), State::Answered);
+}
+
+#[test]
+fn a_tuple_that_the_client_has_reset_begins_anew() {
+    let reset = follow(established(), &[segment(Client, RST, 101, 0)]);
+    let again =
+        follow(reset, &[segment(Client, SYN, 5_000, 0), segment(Backend, SYN | ACK, 90, 5_001)]);
+    assert_eq!(state(again), State::HalfOpen);
+    let after = follow(again, &[segment(Client, ACK, 5_001, 91)]);
+    assert_eq!(state(after), State::Answered);
+    assert_eq!(state(follow(after, &[data(Backend, 91, 5_001, 1)])), State::Established);
+}
+
+#[test]
+fn a_syn_on_a_living_tuple_changes_nothing() {
+    let after =
+        follow(established(), &[segment(Client, SYN, 9_999, 0), segment(Backend, ACK, 1, 101)]);
+    assert_eq!(after, established());
+}
+
+#[test]
+fn a_repeated_syn_ack_asks_for_the_ack_again() {
+    let again = follow(answered(), &[segment(Backend, SYN | ACK, 0, 1)]);
+    assert_eq!(state(again), State::HalfOpen);
+    assert_eq!(state(follow(again, &[segment(Client, ACK, 1, 1)])), State::Answered);
+    assert_eq!(
+        state(follow(established(), &[segment(Backend, SYN | ACK, 0, 1)])),
+        State::Established
+    );
+}
+
+#[test]
+fn fast_open_is_established_by_the_backends_data() {
+    let after =
+        follow(opened(), &[segment(Backend, SYN | ACK, 0, 101), data(Backend, 1, 101, 500)]);
+    assert_eq!(state(after), State::Established);
+    assert_eq!(state(follow(after, &[segment(Client, FIN | ACK, 101, 501)])), State::Closing);
+}
+
+#[test]
+fn a_refusal_is_told_from_other_resets() {
+    let refuses = |progress: Progress, (_, segment): (_, Segment)| progress.is_refused_by(&segment);
+    assert!(refuses(opened(), segment(Backend, RST | ACK, 0, 1)));
+    assert!(refuses(opened(), segment(Backend, RST | ACK, 0, 1 + 1_400)));
+    assert!(!refuses(opened(), segment(Backend, RST, 0, 1)));
+    assert!(!refuses(opened(), segment(Backend, RST | ACK, 0, 0)));
+    assert!(!refuses(opened(), segment(Backend, ACK, 0, 1)));
+    let answered = follow(opened(), &[segment(Backend, SYN | ACK, 0, 1)]);
+    assert!(!refuses(answered, segment(Backend, RST | ACK, 0, 1)));
+}
+
+#[test]
+fn a_reset_of_a_wrong_ack_does_not_end_a_handshake() {
+    let waiting = follow(opened(), &[segment(Backend, SYN | ACK, 0, 1)]);
+    // A backend that waits for the ACK answers a wrong one by a reset of its number, and waits on.
+    let after = follow(waiting, &[segment(Client, ACK, 1, 500), segment(Backend, RST, 500, 0)]);
+    assert_eq!(after, waiting);
+    assert!(marks::is_over(follow(waiting, &[segment(Backend, RST, 1, 0)]).marks));
+}
+
+#[test]
+fn a_fin_counts_where_its_data_ends() {
+    let (side, fin) = segment(Client, FIN | ACK, 101, 1);
+    let after = established().after(side, &Segment { payload: 1_000, ..fin });
+    assert_eq!(state(after), State::Closing);
+    let far = segment(Client, FIN | ACK, 101 + 2 * WINDOW, 1);
+    assert_eq!(state(follow(established(), &[far])), State::Established);
+    // A FIN that is sent again after the backend has acknowledged it.
+    let both = follow(
+        after,
+        &[segment(Backend, FIN | ACK, 1, 1_102), segment(Client, FIN | ACK, 1_101, 2)],
+    );
+    assert_eq!(state(both), State::Closed);
+}

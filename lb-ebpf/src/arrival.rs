@@ -1,0 +1,72 @@
+//! Whether a frame came from where it can. Packets of known connections are compared with what
+//! their entry says instead, and only looked at here if they differ.
+
+use aya_ebpf::{
+    btf_maps::{Array, HashMap},
+    macros::btf_map,
+};
+use lb_common::{
+    addresses::{WORDS, bit_of},
+    backend::Hop,
+    limits,
+    macs::{self, Slot},
+    origin,
+    reason::Reason,
+    wire::Headers,
+};
+
+/// See [`lb_common::macs`].
+#[btf_map]
+static OWN_MACS: Array<Slot, { macs::SLOTS as usize }> = Array::new();
+
+/// Of the keys of `ORIGINS`, as [`lb_common::addresses`] has it.
+#[btf_map]
+static ORIGIN_BITS: Array<u64, { WORDS as usize }> = Array::new();
+
+/// The interface that packets from an address may come in by: a backend's, or
+/// [`origin::NOWHERE`].
+#[btf_map]
+static ORIGINS: HashMap<u32, u32, { limits::ORIGINS as usize }> = HashMap::new();
+
+/// Of a packet of no known connection, to a service.
+#[inline(always)]
+pub(crate) fn of_client(headers: &Headers, ingress: u32) -> Result<(), Reason> {
+    at_our_mac(headers)?;
+    let source = headers.ip.src;
+    if origin::is_nobodys(source) || !may_come_in_by(source, ingress) {
+        return Err(Reason::MartianSource);
+    }
+    Ok(())
+}
+
+/// Of a backend's packet that did not come in where packets to the backend leave by `hop`.
+#[inline(always)]
+pub(crate) fn of_backend(headers: &Headers, ingress: u32, hop: &Hop) -> Result<(), Reason> {
+    if hop.ifindex() != ingress {
+        return Err(Reason::WrongInterface);
+    }
+    at_our_mac(headers)
+}
+
+/// Whether a frame is addressed to us, and to us alone.
+#[inline(always)]
+pub(crate) fn at_our_mac(headers: &Headers) -> Result<(), Reason> {
+    let mac = headers.ethernet.dst;
+    if macs::is_group(mac) {
+        return Err(Reason::GroupMac);
+    }
+    if OWN_MACS.get(macs::slot_of(mac)).is_some_and(|slot| slot.has(mac)) {
+        return Ok(());
+    }
+    Err(Reason::OtherMac)
+}
+
+#[inline(always)]
+fn may_come_in_by(source: [u8; 4], ingress: u32) -> bool {
+    let (word, bit) = bit_of(source);
+    if ORIGIN_BITS.get(word).is_none_or(|word| word & bit == 0) {
+        return true;
+    }
+    let only = ORIGINS.get_ptr(&u32::from_ne_bytes(source)).map(crate::raw::copied);
+    only.is_none_or(|only| only == ingress)
+}

@@ -1,0 +1,19 @@
+//! Entries whose client is reached by another hop. The daemon never writes to an entry itself: if it was
+//! killed meanwhile, nobody else could.
+
+use lb_common::event::{CLIENT_HOPS, ClientHop};
+
+use crate::{flow, raw::Packet};
+
+#[inline(always)]
+pub(crate) fn write(packet: &mut Packet) {
+    for nth in 0..CLIENT_HOPS {
+        let bytes: Option<&mut [u8; size_of::<ClientHop>()]> =
+            packet.at(nth * size_of::<ClientHop>());
+        let Some(bytes) = bytes else { return };
+        let ClientHop { tag, hop, place, .. } = bytemuck::pod_read_unaligned(bytes);
+        if let Some(entry) = flow::found(place, tag) {
+            flow::relearn(entry, hop);
+        }
+    }
+}

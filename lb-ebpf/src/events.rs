@@ -1,0 +1,67 @@
+//! What the daemon is told at once. Nothing waits for it: what does not fit is left out.
+
+#![expect(unsafe_code, reason = "the verifier knows global functions by their names")]
+
+use aya_ebpf::{
+    btf_maps::{PerCpuArray, RingBuf},
+    macros::btf_map,
+};
+use lb_common::{
+    allowance::Allowance,
+    backend::Hop,
+    event::{EACH, Event, KINDS, Kind, RING_BYTES},
+};
+
+use crate::{
+    flow::Entry,
+    raw::{self, of_this_cpu},
+};
+
+#[btf_map]
+static EVENTS: RingBuf<Event, { RING_BYTES as usize }> = RingBuf::new();
+
+/// What this CPU has told of each kind, so that nobody can keep the daemon busy.
+#[btf_map]
+static EVENTS_TOLD: PerCpuArray<Allowance, { KINDS as usize }> = PerCpuArray::new();
+
+#[inline(always)]
+pub(crate) fn of_backend(kind: Kind, backend: u32) {
+    event_of_backend(kind as u32, backend);
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn event_of_backend(kind: u32, backend: u32) -> u32 {
+    tell(&Event { kind, backend, ..Event::default() });
+    0
+}
+
+/// A client's packet came by this hop, and replies of its connection take another one.
+#[inline(always)]
+pub(crate) fn client_moved(entry: Entry, client: [u8; 4], hop: Hop) {
+    let [first, rest] = hop.words();
+    event_client_moved(entry.place.0, entry.tag.word(), u32::from_ne_bytes(client), first, rest);
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn event_client_moved(place: u32, tag: u64, client: u32, first: u64, rest: u64) -> u32 {
+    tell(&Event {
+        kind: Kind::ClientMoved as u32,
+        backend: 0,
+        tag,
+        place,
+        client: client.to_ne_bytes(),
+        hop: Hop::of_words([first, rest]),
+    });
+    0
+}
+
+#[inline(always)]
+fn tell(event: &Event) {
+    let Some(told) = EVENTS_TOLD.get_ptr_mut(event.kind) else { return };
+    if of_this_cpu(told).take(raw::now(), EACH) {
+        // A full buffer is a daemon that is busy or gone.
+        EVENTS.output(event, 0).ok();
+    }
+}

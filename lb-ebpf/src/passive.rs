@@ -1,0 +1,56 @@
+//! What backends' own answers say of them.
+
+use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
+use lb_common::{backend::Backend, event, event::Kind, limits};
+
+use crate::{events, raw};
+
+/// Handshakes that each backend has refused in a row, by backend id. The daemon sets it to 0 when a
+/// check says otherwise.
+#[btf_map]
+static REFUSALS: Array<u32, { limits::BACKENDS as usize }, { BPF_F_MMAPABLE as usize }> =
+    Array::new();
+
+/// Of each backend, by id, its [`Backend::left`] when it was last heard of after that.
+#[btf_map]
+static HEARD: Array<u32, { limits::BACKENDS as usize }> = Array::new();
+
+/// Whether new connections should pass a backend over, as it refuses them.
+#[inline(always)]
+pub(crate) fn refuses(backend: u32) -> bool {
+    REFUSALS.get_ptr_mut(backend).is_some_and(|count| raw::word(count) >= event::REFUSALS)
+}
+
+/// A backend has refused a handshake.
+#[inline(always)]
+pub(crate) fn refused(backend: u32) {
+    let Some(count) = REFUSALS.get_ptr_mut(backend) else { return };
+    if raw::count_up(count) + 1 == event::REFUSALS {
+        events::of_backend(Kind::Refusing, backend);
+    }
+}
+
+/// A backend has taken a handshake up.
+#[inline(always)]
+pub(crate) fn answered(backend: u32) {
+    let Some(count) = REFUSALS.get_ptr_mut(backend) else { return };
+    if raw::word(count) != 0 {
+        raw::set_word(count, 0);
+    }
+}
+
+/// A backend that has left its ring was heard of.
+#[inline(always)]
+pub(crate) fn heard(id: u32, backend: &Backend) {
+    let Some(when) = HEARD.get_ptr_mut(id) else { return };
+    if raw::word(when) != backend.left {
+        raw::set_word(when, backend.left);
+    }
+}
+
+/// Whether a backend has left its ring and was not heard of since.
+#[inline(always)]
+pub(crate) fn is_silent(id: u32, backend: &Backend) -> bool {
+    let is_heard = || HEARD.get_ptr_mut(id).is_some_and(|when| raw::word(when) == backend.left);
+    backend.left != 0 && !is_heard()
+}

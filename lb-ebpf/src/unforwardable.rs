@@ -1,0 +1,35 @@
+//! Packets that this version does not forward. To a service they are dropped: the host, which has the
+//! VIP, would answer them by a reset of the right number.
+
+use lb_common::{
+    mapped,
+    reason::Reason,
+    service::ServiceKey,
+    wire::{Ethernet, Ipv4, Ports},
+};
+
+use crate::{addresses, raw::Packet, service};
+
+/// What becomes of a frame that the parser has left for this reason.
+#[inline(never)]
+pub(crate) fn named(packet: &mut Packet, reason: Reason) -> Reason {
+    let to_service = match reason {
+        Reason::IpOptions => Reason::IpOptionsToService,
+        Reason::Fragment => Reason::FragmentToService,
+        _ => return reason,
+    };
+    if is_to_service(packet).unwrap_or(false) { to_service } else { reason }
+}
+
+/// Whether it is a datagram's beginning, with the port of a service.
+#[inline(always)]
+fn is_to_service(packet: &mut Packet) -> Option<bool> {
+    const START: usize = size_of::<Ethernet>();
+    let ip: &Ipv4 = packet.at(START)?;
+    let (address, length) = (ip.dst, ip.header_length());
+    if !addresses::may_be_ours(address) || ip.is_later_fragment() {
+        return Some(false);
+    }
+    let ports: &Ports = packet.at(START + length)?;
+    Some(service::is_one(&ServiceKey::tcp(mapped(address), ports.dst)))
+}

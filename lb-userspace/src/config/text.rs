@@ -1,0 +1,90 @@
+//! The text of a file.
+
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
+
+use super::{
+    Source,
+    diagnostics::{Diagnostic, Diagnostics},
+    privileged,
+};
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Reads a file. Its error shows the byte that is not text.
+pub fn read_text(path: &Path) -> Result<String, Diagnostics> {
+    read_owned(path).map(|(text, _)| text)
+}
+
+/// As [`read_text`], with whether nobody but root could have written the file.
+pub(super) fn read_owned(path: &Path) -> Result<(String, bool), Diagnostics> {
+    let (bytes, is_roots) =
+        read_bytes(path).map_err(|error| Diagnostics::unreadable(path, &error))?;
+    Ok((unmarked(decode(path, bytes)?), is_roots))
+}
+
+fn read_bytes(path: &Path) -> io::Result<(Vec<u8>, bool)> {
+    let mut file = File::open(path)?;
+    let is_roots = privileged::is_only_roots(&file.metadata()?);
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok((bytes, is_roots))
+}
+
+/// A text without the mark that some editors begin a file with.
+pub(super) fn unmarked(text: String) -> String {
+    text.strip_prefix(BYTE_ORDER_MARK).map(ToOwned::to_owned).unwrap_or(text)
+}
+
+fn decode(path: &Path, bytes: Vec<u8>) -> Result<String, Diagnostics> {
+    let is_utf_16 = bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]);
+    let error = match String::from_utf8(bytes) {
+        Ok(text) => return Ok(text),
+        Err(error) => error,
+    };
+    let at = error.utf8_error().valid_up_to();
+    let byte = error.as_bytes()[at];
+    let message = if is_utf_16 {
+        "this file is in UTF-16".to_owned()
+    } else {
+        format!("the byte 0x{byte:02x} is not UTF-8")
+    };
+    // What is replaced stands behind the place, or is the place itself.
+    let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+    let source = Source { path: path.display().to_string(), text }.shown();
+    let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
+    Err(Diagnostics::new(
+        &source,
+        &[Diagnostic::error(span, message, "save the file as UTF-8")],
+        false,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(bytes: &[u8]) -> String {
+        decode(Path::new("lb.toml"), bytes.to_vec()).expect_err("no UTF-8").to_string()
+    }
+
+    #[test]
+    fn a_byte_that_is_no_text_is_shown_where_it_is() {
+        let cases: [(&[u8], &str, &str); 5] = [
+            (b"\xff", "lb.toml:1:1\n", "0xff is not UTF-8"),
+            (b"a = 1\n# \xe4rger\nb = 2\n", "lb.toml:2:3\n", "0xe4 is not UTF-8"),
+            (b"a = 1\r\n# \xc3\xa4\xe4\r\n", "lb.toml:2:4\n", "0xe4 is not UTF-8"),
+            (b"a = \"\xc3", "lb.toml:1:6\n", "0xc3 is not UTF-8"),
+            (b"\xff\xfei\0n\0", "lb.toml:1:1\n", "in UTF-16"),
+        ];
+        for (bytes, place, message) in cases {
+            let said = said(bytes);
+            for part in [place, message, "save the file as UTF-8"] {
+                assert!(said.contains(part), "{part} is not in {said}");
+            }
+        }
+    }
+}

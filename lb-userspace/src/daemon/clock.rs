@@ -1,0 +1,113 @@
+//! Time that no setting of the wall clock changes.
+
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Something that goes on, maybe since before this daemon began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    since: Instant,
+    /// What had gone by then.
+    before: Duration,
+}
+
+impl Span {
+    #[must_use]
+    pub fn begin() -> Self {
+        Self::resume(Duration::ZERO)
+    }
+
+    /// One that has lasted this long.
+    #[must_use]
+    pub fn resume(before: Duration) -> Self {
+        Self { since: Instant::now(), before }
+    }
+
+    #[must_use]
+    pub fn age(&self, now: Instant) -> Duration {
+        self.before.saturating_add(now.saturating_duration_since(self.since))
+    }
+}
+
+/// A moment that a later daemon can tell the distance of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment {
+    /// Which boot of the machine. Nothing if that cannot be read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    boot: Option<String>,
+    /// How long after it.
+    #[serde(with = "humantime_serde")]
+    uptime: Duration,
+    at: Timestamp,
+}
+
+impl Moment {
+    #[must_use]
+    pub fn now() -> Self {
+        let boot = fs::read_to_string(BOOT_ID).ok().map(|id| id.trim().to_owned());
+        let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("Linux has this clock");
+        Self { boot, uptime: uptime.into(), at: Timestamp::now() }
+    }
+
+    /// How long ago another moment was: by the wall clock only if the machine has booted since, and
+    /// nothing if that says that it is yet to come.
+    #[must_use]
+    pub fn since(&self, other: &Self) -> Duration {
+        if self.boot.is_some() && self.boot == other.boot {
+            return self.uptime.saturating_sub(other.uptime);
+        }
+        until(self.at, other.at)
+    }
+}
+
+/// How long it is from now to a moment of the wall clock: nothing if that is over.
+#[must_use]
+pub fn until(moment: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(moment.duration_since(now)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: Duration = Duration::from_hours(24);
+
+    fn moment(boot: Option<&str>, uptime: u64, at: Timestamp) -> Moment {
+        Moment { boot: boot.map(ToOwned::to_owned), uptime: Duration::from_secs(uptime), at }
+    }
+
+    #[test]
+    fn within_one_boot_the_wall_clock_says_nothing() {
+        let now = Timestamp::now();
+        for at in [now, now + DAY, now - DAY] {
+            let later = moment(Some("a"), 107, at);
+            assert_eq!(later.since(&moment(Some("a"), 100, now)), Duration::from_secs(7));
+        }
+    }
+
+    #[test]
+    fn after_another_boot_a_moment_to_come_is_taken_as_now() {
+        let now = Timestamp::now();
+        for (boot, before) in [(Some("a"), Some("b")), (None, None), (Some("a"), None)] {
+            let later = moment(boot, 5, now);
+            assert_eq!(later.since(&moment(before, 100, now - DAY)), DAY);
+            assert_eq!(later.since(&moment(before, 100, now + DAY)), Duration::ZERO);
+        }
+    }
+
+    #[test]
+    fn a_span_goes_on_from_where_it_was() {
+        let span = Span::resume(DAY);
+        let second = Duration::from_secs(1);
+        assert_eq!(span.age(span.since + second), DAY + second);
+        assert_eq!(span.age(span.since.checked_sub(second).expect("later than the boot")), DAY);
+    }
+}

@@ -1,0 +1,86 @@
+//! Text from elsewhere, made fit for a terminal or a log: control characters are escaped, so that a
+//! path, a certificate or a server's answer can neither move the cursor nor forge a line.
+
+use std::{borrow::Cow, fmt::Write as _};
+
+/// Escapes all but printable characters and line ends.
+#[must_use]
+pub fn lines(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| c != '\n' && is_unsafe(c), |out, c| out.extend(c.escape_default()))
+}
+
+/// Escapes all but printable characters: the text stays on one line.
+#[must_use]
+pub fn line(text: &str) -> Cow<'_, str> {
+    escaped(text, is_unsafe, |out, c| out.extend(c.escape_default()))
+}
+
+/// Escapes within the strings of a JSON text what JSON leaves as it is. The value stays the same.
+#[must_use]
+pub fn json(text: &str) -> Cow<'_, str> {
+    let is_raw = |c| c != '\n' && is_unsafe(c);
+    escaped(text, is_raw, |out, c| {
+        write!(out, "\\u{:04x}", u32::from(c)).expect("a string takes anything");
+    })
+}
+
+fn escaped(
+    text: &str,
+    is_escaped: impl Fn(char) -> bool,
+    escape: impl Fn(&mut String, char),
+) -> Cow<'_, str> {
+    let Some(first) = text.find(&is_escaped) else { return text.into() };
+    let (clean, rest) = text.split_at(first);
+    let mut out = String::with_capacity(text.len() + 16);
+    out.push_str(clean);
+    for c in rest.chars() {
+        if is_escaped(c) { escape(&mut out, c) } else { out.push(c) }
+    }
+    out.into()
+}
+
+/// Control characters, and what changes the order or the lines of the text around it.
+fn is_unsafe(c: char) -> bool {
+    matches!(
+        c,
+        '\u{61c}'
+            | '\u{200e}'
+            | '\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2066}'..='\u{2069}'
+            | '\u{feff}'
+    ) || c.is_control()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HOSTILE: &str = "a\x1b]0;owned\x07b\u{9b}2Jc\u{7f}d\u{202e}e\rf\ng\th\0";
+
+    #[test]
+    fn control_characters_are_escaped() {
+        let escaped = "a\\u{1b}]0;owned\\u{7}b\\u{9b}2Jc\\u{7f}d\\u{202e}e\\rf\\ng\\th\\u{0}";
+        assert_eq!(line(HOSTILE), escaped);
+        assert_eq!(lines(HOSTILE), escaped.replace("\\n", "\n"));
+        assert!(matches!(line("ä → 日本 \u{1f600}"), Cow::Borrowed(_)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_control_character_is_left(text: String) {
+            prop_assert!(!line(&text).contains(is_unsafe));
+            prop_assert!(!lines(&text).contains(|c| c != '\n' && is_unsafe(c)));
+        }
+
+        #[test]
+        fn json_keeps_its_value(text in "(\\PC|[\u{0}-\u{9f}\u{202a}-\u{202e}]){0,16}") {
+            let raw = serde_json::to_string_pretty(&[&text]).expect("JSON");
+            let shown = json(&raw);
+            prop_assert!(!shown.contains(|c| c != '\n' && is_unsafe(c)), "{shown:?}");
+            prop_assert_eq!(serde_json::from_str::<[String; 1]>(&shown).expect("JSON"), [text]);
+        }
+    }
+}
