@@ -18,6 +18,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use axum::{Router, extract::connect_info::MockConnectInfo};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::watch,
@@ -119,6 +120,13 @@ pub async fn serve(
         result = server => result.context("the API server has failed"),
         _ = stopped.changed() => Ok(()),
     }
+}
+
+/// The API without a socket, for requests of somebody without a name.
+#[doc(hidden)]
+#[must_use]
+pub fn unnamed(handle: Handle) -> Router {
+    routes::router(handle).layer(MockConnectInfo(peer::Peer::UNKNOWN))
 }
 
 #[cfg(test)]

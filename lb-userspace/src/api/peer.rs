@@ -11,6 +11,10 @@ use super::accounts;
 #[derive(Clone, Debug)]
 pub(super) struct Peer(Option<UCred>);
 
+impl Peer {
+    pub(super) const UNKNOWN: Self = Self(None);
+}
+
 impl Connected<IncomingStream<'_, UnixListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, UnixListener>) -> Self {
         Self(stream.io().peer_cred().ok())
