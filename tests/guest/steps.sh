@@ -18,8 +18,8 @@ trap 'journalctl --unit xdplb' EXIT
 # What a daemon that root has run by hand leaves is the user's afterwards.
 xdplb run --config /etc/xdplb/xdplb.toml &
 until_true xdplb status >/dev/null
-kill %1
-wait %1
+kill $!
+wait $!
 test "$(owner /var/lib/xdplb/journal | cut --delimiter=' ' --fields=2)" = root
 systemctl start xdplb
 until_true has_up web 3
@@ -38,7 +38,7 @@ if xdplb detach; then exit 1; fi
 nsenter --target "$(pid)" --mount setpriv --reuid xdplb --regid xdplb --clear-groups sh -eux -c '
     cmp /run/credentials/xdplb.service/secret /run/bed/secret
     if cat /etc/xdplb/secret; then exit 1; fi
-    test -s /usr/lib/xdplb/ip_local_port_range
+    grep --quiet . /usr/lib/xdplb/ip_local_port_range
 '
 status_of_nobody_in xdplb
 if status_of_nobody_in 65534; then exit 1; fi

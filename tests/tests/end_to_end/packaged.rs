@@ -85,7 +85,7 @@ fn confined(bed: &Bed) -> String {
     let (vip, backend) = (SocketAddr::new(vip(bed).ip(), 81), backend(bed, 0));
     format!(
         "[[service]]\nname = \"confined\"\nvip = \"{vip}\"\n[service.health]\ntype = \"exec\"\n\
-         command = [\"/bin/sh\", \"-eux\", \"/run/bed/confined\"]\ninterval = \"200ms\"\ntimeout = \"5s\"\n\
+         command = [\"/bin/sh\", \"-eux\", \"/run/bed/confined\"]\ninterval = \"2s\"\ntimeout = \"2s\"\n\
          [[service.backend]]\naddress = \"{backend}\"\n"
     )
 }
