@@ -124,7 +124,6 @@ pub async fn serve(
 
 /// The API without a socket, for requests of somebody without a name.
 #[doc(hidden)]
-#[must_use]
 pub fn unnamed(handle: Handle) -> Router {
     routes::router(handle).layer(MockConnectInfo(peer::Peer::UNKNOWN))
 }
