@@ -66,7 +66,7 @@ fn goal(wanted: &[WantedService]) -> Goal {
         (key(one.key), Wanted { id: one.id, scheduler, slots: slots.into() })
     });
     let backend = Backend { weight: 1, ..Backend::default() };
-    let backends: OrdMap<_, _> = (1..=256).map(|id| (id, backend)).collect();
+    let backends: OrdMap<_, _> = (1..=256_u32).map(|id| (id, backend)).collect();
     Goal { services: services.collect(), backends, ..Goal::default() }
 }
 

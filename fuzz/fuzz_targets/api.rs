@@ -21,23 +21,44 @@ use lb_userspace::{
     model::Policy,
 };
 use libfuzzer_sys::fuzz_target;
-use tokio::{runtime, sync::mpsc};
+use tokio::{
+    runtime::{self, Runtime},
+    sync::mpsc,
+};
 use tower::ServiceExt as _;
 
 /// More than any answer has but that which describes the API.
 const LARGEST: usize = 16 << 20;
 
+/// What is made once: describing the API takes longer than many requests.
+struct Made {
+    runtime: Runtime,
+    api: Router,
+    asked: mpsc::Receiver<control::Request>,
+}
+
+impl Made {
+    fn new() -> Self {
+        let runtime = runtime::Builder::new_current_thread().build().expect("a runtime");
+        let (handle, asked) = control::channel(8);
+        Self { runtime, api: unnamed(handle), asked }
+    }
+}
+
+thread_local! {
+    static MADE: RefCell<Made> = RefCell::new(Made::new());
+}
+
 fuzz_target!(|input: &str| {
-    let runtime = runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(async {
-        let (handle, mut asked) = control::channel(8);
+    MADE.with_borrow_mut(|Made { runtime, api, asked }| {
         let document = RefCell::new(Document::default());
-        let api = unnamed(handle);
         for request in input.split("\n\n").filter_map(request) {
-            tokio::select! {
-                () = hold_together(&api, request, &document) => {}
-                () = answer(&mut asked, &document) => unreachable!("the API is there"),
-            }
+            runtime.block_on(async {
+                tokio::select! {
+                    () = hold_together(api, request, &document) => {}
+                    () = answer(asked, &document) => unreachable!("the API is there"),
+                }
+            });
         }
     });
 });

@@ -30,7 +30,7 @@ const SAFE: u32 = 60 * SECOND;
 struct Run {
     /// Buckets of the table, by a power of two.
     size: u8,
-    seed: [u64; 4],
+    seed: u8,
     ops: Vec<Op>,
 }
 
@@ -82,6 +82,16 @@ fn outside(port: u8) -> FlowKey {
     FlowKey::tcp([10, 0, 0, 1], [4, port], [10, 0, 0, 11], [0, 80])
 }
 
+/// One of a few that could have been drawn: of others the hash may be none.
+fn seed(number: u8) -> Seed {
+    let mut state = u64::from(number);
+    Seed([(); 4].map(|()| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005);
+        state = state.wrapping_add(1_442_695_040_888_963_407);
+        state ^ state >> 29
+    }))
+}
+
 struct World<'a> {
     table: Counting<'a>,
     now: u32,
@@ -124,15 +134,17 @@ impl<'a> World<'a> {
         }
     }
 
+    /// As the program, which looks first.
     fn open(&self, client: u8, port: u8, flags: u8) {
+        if self.hit(client).is_some() {
+            return;
+        }
         let inside = &inside(client);
         let (hop, now) = (Hop::default(), self.now);
         let marks = marks::after(marks::CLIENT_SYN, Direction::ToBackend, flags);
         let opening = Opening { inside, client: hop, backend: 1, marks, now };
-        let was_known = self.hit(client).is_some();
         let opened = open(self.table, &opening, &outside(port)).is_ok();
         if opened {
-            assert!(!was_known, "opened twice");
             let found = find(self.table, inside).expect("nobody else is there").expect("opened");
             assert_eq!(found.line.partner(), outside(port).turned());
         }
@@ -195,7 +207,7 @@ impl<'a> World<'a> {
 fuzz_target!(|run: Run| {
     let buckets: Vec<_> = (0..1 << (run.size % 4)).map(|_| SharedBucket::default()).collect();
     let active = Cell::new(0);
-    let table = SharedTable { buckets: &buckets, seed: Seed(run.seed) };
+    let table = SharedTable { buckets: &buckets, seed: seed(run.seed) };
     let table = Counting { table, active: &active };
     let mut world = World { table, now: 1 << 20, safe: RefCell::default() };
     for op in &run.ops {

@@ -18,7 +18,7 @@ use lb_common::{
     flow::{Direction, FlowKey, State, marks},
     reason::Reason,
     reset,
-    table::{Line as _, Opening, Seed, SharedBucket, SharedTable, find, make_way, open, remark},
+    table::{Found, Line as _, Opening, Seed, SharedBucket, SharedTable, find, make_way, open, remark},
     tcp,
     wire::Headers,
 };
@@ -31,13 +31,13 @@ use libfuzzer_sys::{
 mod raw {
     use bytemuck::Pod;
 
-    pub(crate) struct Packet<'a> {
-        pub(crate) bytes: &'a mut [u8],
+    pub(crate) struct Packet {
+        pub(crate) bytes: Vec<u8>,
         /// How many of them lie in the first buffer.
         pub(crate) linear: usize,
     }
 
-    impl Packet<'_> {
+    impl Packet {
         pub(crate) fn length(&self) -> usize {
             self.linear
         }
@@ -119,7 +119,7 @@ struct Balancer<'a> {
     now: u32,
 }
 
-impl Balancer<'_> {
+impl<'a> Balancer<'a> {
     /// What the program does with a frame; the frame is what it leaves of it.
     fn forward(&mut self, headers: &mut Headers) -> Result<(), Reason> {
         let key = FlowKey::of(headers);
@@ -154,11 +154,7 @@ impl Balancer<'_> {
         Ok(())
     }
 
-    fn admit(
-        &mut self,
-        key: &FlowKey,
-        flags: u8,
-    ) -> Result<lb_common::table::Found<SharedTable<'_>>, Reason> {
+    fn admit(&mut self, key: &FlowKey, flags: u8) -> Result<Found<SharedTable<'a>>, Reason> {
         if (key.dst(), key.dst_port()) != (VIP, HTTP.to_be_bytes()) {
             return Err(Reason::NotOurs);
         }
@@ -221,12 +217,11 @@ fn answer_by_reset(mut headers: Headers) {
 }
 
 fn receive(balancer: &mut Balancer, sent: &Sent) {
-    let mut frame = sent.frame();
+    let frame = sent.frame();
     let linear = frame.len() - usize::from(sent.behind).min(frame.len());
     let expected = is_taken(&frame, linear);
     let right = expected.then(|| checksums(&frame));
-    let before = frame.clone();
-    let mut packet = raw::Packet { bytes: &mut frame, linear };
+    let mut packet = raw::Packet { bytes: frame.clone(), linear };
     let forwarded = match parse::headers(&mut packet) {
         Ok(headers) => {
             assert!(expected, "parsed what is none");
@@ -243,8 +238,8 @@ fn receive(balancer: &mut Balancer, sent: &Sent) {
         }
     };
     match (forwarded, right) {
-        (Ok(()), Some(right)) => assert_eq!(checksums(&frame), right),
-        _ => assert_eq!(frame, before, "changed, and not forwarded"),
+        (Ok(()), Some(right)) => assert_eq!(checksums(&packet.bytes), right),
+        _ => assert_eq!(packet.bytes, frame, "changed, and not forwarded"),
     }
 }
 

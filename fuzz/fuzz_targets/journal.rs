@@ -23,15 +23,19 @@ fuzz_target!(|input: &[u8]| {
     let kept = desired.document().cloned();
     let number = desired.number();
     for version in desired.versions() {
-        desired.steps_of(version.number);
+        drop(desired.steps_of(version.number));
     }
     drop(desired);
     desired = open(directory.path());
     assert_eq!((desired.document(), desired.number()), (kept.as_ref(), number));
 
+    if number == u64::MAX {
+        return;
+    }
     // Its first service is removed, or nothing is changed.
     let mut next = kept.unwrap_or_default();
-    if let Some(name) = next.services().next().map(|service| service.name.clone()) {
+    let first = next.services().next().map(|service| service.name.clone());
+    if let Some(name) = first {
         next = next.without(&name);
     }
     record(&mut desired, &next);
