@@ -3,7 +3,11 @@
 //! Without a sanitizer the instrumentation needs no nightly: the code under test is safe Rust, and
 //! what is looked for is panics, failed assertions, hangs and lost memory.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context as _, Result, ensure};
 
@@ -15,6 +19,9 @@ const SECONDS_IN_TESTS: u32 = 20;
 /// More than this for one input is a hang, in seconds, also on a busy machine.
 const TIMEOUT: u32 = 20;
 
+/// Bytes of a target's committed corpus, at most.
+const LARGEST_CORPUS: u64 = 32 << 10;
+
 /// Fuzz what reads others' bytes, from the committed corpus on
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -23,7 +30,7 @@ pub(crate) struct Arguments {
     /// How long to run each target
     #[arg(long, default_value_t = 60)]
     seconds: u32,
-    /// Then reduce what was found to the smallest corpus that reaches as much, to be committed
+    /// Then reduce what was found to a small corpus that reaches as much, to be committed
     #[arg(long)]
     minimize: bool,
 }
@@ -82,7 +89,7 @@ impl Fuzzer {
         })
     }
 
-    /// Makes the committed corpus the smallest that reaches what was reached.
+    /// Makes the committed corpus few inputs that reach what was reached.
     fn minimize(&self, target: &str) -> Result<()> {
         let (corpus, all) = (corpus(target), found(target)?);
         for entry in fs::read_dir(&corpus)? {
@@ -91,7 +98,9 @@ impl Fuzzer {
         }
         fs::remove_dir_all(&corpus)?;
         fs::create_dir(&corpus)?;
-        exec::run(self.command("run", target)?.arg(&corpus).arg(&all).args(["--", "-merge=1"]))
+        let mut command = self.command("run", target)?;
+        exec::run(command.arg(&corpus).arg(&all).args(["--", "-set_cover_merge=1"]))?;
+        shorten(&corpus)
     }
 
     fn command(&self, verb: &str, target: &str) -> Result<Command> {
@@ -101,6 +110,24 @@ impl Fuzzer {
         command.current_dir(workspace::root());
         Ok(command)
     }
+}
+
+/// Removes the largest inputs, until the rest may be committed.
+fn shorten(corpus: &Path) -> Result<()> {
+    let mut inputs = Vec::new();
+    for entry in fs::read_dir(corpus)? {
+        let entry = entry?;
+        inputs.push((entry.metadata()?.len(), entry.path()));
+    }
+    inputs.sort();
+    let mut bytes = 0;
+    for (length, path) in inputs {
+        bytes += length;
+        if bytes > LARGEST_CORPUS {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The names of the targets.
