@@ -38,7 +38,7 @@ if xdplb detach; then exit 1; fi
 nsenter --target "$(pid)" --mount setpriv --reuid xdplb --regid xdplb --clear-groups sh -eux -c '
     cmp /run/credentials/xdplb.service/secret /run/bed/secret
     if cat /etc/xdplb/secret; then exit 1; fi
-    grep --quiet . /usr/lib/xdplb/ip_local_port_range
+    grep --quiet . /usr/lib/xdplb/ipv4/ip_local_port_range
 '
 status_of_nobody_in xdplb
 if status_of_nobody_in 65534; then exit 1; fi
