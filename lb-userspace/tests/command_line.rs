@@ -205,7 +205,7 @@ fn a_filter_that_means_nothing_is_2_and_names_the_mend() {
     let cases = [
         ("--client", "web", "write ADDRESS, ADDRESS:PORT or NETWORK/LENGTH"),
         ("--backend", "10.0.0.11", "invalid socket address"),
-        ("--state", "open", "half-open, established, closing, closed"),
+        ("--state", "open", "half-open, answered, established, closing, closed"),
         ("--idle-over", "5", "write it as 30s, 5m or 1h"),
         ("--limit", "few", "invalid digit"),
     ];

@@ -21,6 +21,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use axum::{Router, extract::connect_info::MockConnectInfo};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::watch,
@@ -117,6 +118,12 @@ pub async fn serve(listener: Listener, handle: Handle, mut stopped: watch::Recei
         never = server::serve(&socket, routes::router(handle)) => match never {},
         _ = stopped.changed() => {}
     }
+}
+
+/// The API without a socket, for requests of somebody without a name.
+#[doc(hidden)]
+pub fn unnamed(handle: Handle) -> Router {
+    routes::router(handle).layer(MockConnectInfo(peer::Peer::UNKNOWN))
 }
 
 #[cfg(test)]

@@ -11,12 +11,12 @@ use crate::{accounts, control::Caller};
 pub(super) struct Peer(Option<UCred>);
 
 impl Peer {
+    pub(super) const UNKNOWN: Self = Self(None);
+
     pub(super) fn of(stream: &UnixStream) -> Self {
         Self(stream.peer_cred().ok())
     }
-}
 
-impl Peer {
     pub(super) fn caller(&self) -> Caller {
         let is_root = self.0.is_some_and(|credentials| credentials.uid() == 0);
         Caller { name: self.to_string(), is_root }

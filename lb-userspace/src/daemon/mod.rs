@@ -31,6 +31,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
+pub use self::privileges::keep_from_programs;
 use self::{
     interfaces::Interface,
     memory::Memory,
