@@ -1,28 +1,43 @@
-//! Maps that hold anything, adopted: where rings lie, and what is to be written so that they become
-//! what is wanted.
+//! Maps that hold anything, adopted: what is believed of them makes sense, and what is to be written
+//! makes them what is wanted, whatever they held.
 
 #![no_main]
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     ops::Range,
     time::Instant,
 };
 
 use imbl::OrdMap;
-use lb_common::{backend::Backend, limits, ring::Ring, schedule::Scheduler, service::ServiceKey};
+use lb_common::{
+    backend::{Backend, Hop},
+    limits, mapped,
+    ring::Ring,
+    schedule::Scheduler,
+    service::{Service, ServiceKey},
+    snat::Source,
+};
 use lb_userspace::{
+    adoption::{Adopted, Found, judged},
     arena::Arena,
-    plan::{Goal, Image, Op, ServiceImage, Wanted, plan},
+    config::Limits,
+    plan::{Goal, Image, Op, Wanted, plan},
 };
 use libfuzzer_sys::{
     arbitrary::{self, Arbitrary},
     fuzz_target,
 };
 
+const LIMITS: Limits = Limits { flows: 1, services: 8, backends: 256, resets: 1 };
+
 #[derive(Arbitrary, Debug)]
-struct Found {
+struct Input {
     services: Vec<FoundService>,
+    backends: Vec<FoundBackend>,
+    sources: Vec<FoundSource>,
+    /// Of the arena, from its beginning.
+    slots: Vec<u8>,
     wanted: Vec<WantedService>,
 }
 
@@ -30,11 +45,35 @@ struct Found {
 #[derive(Arbitrary, Debug)]
 struct FoundService {
     key: u8,
+    /// A byte of the key, and what stands there instead.
+    damage: Option<(u8, u8)>,
     offset: u32,
     length: u32,
     id: u32,
     scheduler: u32,
-    slots: Vec<u32>,
+    members: u32,
+    retries: u32,
+}
+
+#[derive(Arbitrary, Debug)]
+struct FoundBackend {
+    id: u8,
+    address: u8,
+    damage: Option<(u8, u8)>,
+    service: u32,
+    mac: u8,
+    ifindex: u32,
+    sources: u32,
+    source_count: u32,
+    left: u32,
+}
+
+#[derive(Arbitrary, Debug)]
+struct FoundSource {
+    address: u8,
+    damage: Option<(u8, u8)>,
+    first_port: u16,
+    ports: u16,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -42,32 +81,80 @@ struct WantedService {
     key: u8,
     id: u32,
     scheduler: u32,
+    members: u32,
+    retries: bool,
     slots: Vec<u8>,
 }
 
-fn key(number: u8) -> ServiceKey {
-    ServiceKey::tcp([number; 16], [0, 80])
+fn address(network: [u8; 3], last: u8, damage: Option<(u8, u8)>) -> [u8; 16] {
+    let [a, b, c] = network;
+    let mut address = mapped([a, b, c, last]);
+    if let Some((place, byte)) = damage {
+        address[usize::from(place % 16)] = byte;
+    }
+    address
 }
 
-fn image(found: &[FoundService]) -> Image {
-    let services = found.iter().map(|one| {
-        let ring = Ring { offset: one.offset, length: one.length };
-        let scheduler = Scheduler::from_number(one.scheduler);
-        let wanted = Wanted { id: one.id, scheduler, slots: one.slots.as_slice().into() };
-        (key(one.key), ServiceImage { ring, wanted })
-    });
-    Image { services: services.collect(), ..Image::default() }
+fn key(last: u8, damage: Option<(u8, u8)>) -> ServiceKey {
+    ServiceKey::tcp(address([203, 0, 113], last, damage), [0, 80])
 }
 
-fn goal(wanted: &[WantedService]) -> Goal {
-    let services = wanted.iter().map(|one| {
-        let slots: Vec<_> = one.slots.iter().map(|slot| u32::from(*slot) + 1).collect();
-        let scheduler = Scheduler::from_number(one.scheduler);
-        (key(one.key), Wanted { id: one.id, scheduler, slots: slots.into() })
-    });
-    let backend = Backend { weight: 1, ..Backend::default() };
-    let backends: OrdMap<_, _> = (1..=256_u32).map(|id| (id, backend)).collect();
-    Goal { services: services.collect(), backends, ..Goal::default() }
+impl Input {
+    fn found(&self) -> Found {
+        let services = self.services.iter().map(|one| {
+            let FoundService { offset, length, id, scheduler, members, retries, .. } = *one;
+            let ring = Ring { offset, length };
+            (key(one.key, one.damage), Service { ring, id, scheduler, members, retries })
+        });
+        // A map holds a key once.
+        let services: BTreeMap<_, _> = services.collect();
+        let backends = self.backends.iter().map(|one| {
+            let backend = Backend {
+                hop: Hop::new([one.mac; 6], [4; 6], one.ifindex),
+                address: address([10, 0, 0], one.address, one.damage),
+                port: [0, 80],
+                weight: 1,
+                service: one.service,
+                sources: one.sources,
+                source_count: one.source_count,
+                left: one.left,
+                ..Backend::default()
+            };
+            (u32::from(one.id).max(limits::FIRST_BACKEND), backend)
+        });
+        let sources = self.sources.iter().map(|one| Source {
+            address: address([10, 0, 1], one.address, one.damage),
+            first_port: one.first_port,
+            ports: one.ports,
+        });
+        Found {
+            services: services.into_iter().collect(),
+            backends: backends.collect(),
+            sources: sources.collect(),
+        }
+    }
+
+    fn slots(&self, ring: Ring) -> Vec<u32> {
+        let slot = |place: u32| self.slots.get(place as usize).copied().unwrap_or_default();
+        places(ring).expect("within the arena").map(|place| slot(place).into()).collect()
+    }
+
+    fn goal(&self) -> Goal {
+        let services = self.wanted.iter().map(|one| {
+            let slots: Vec<_> = one.slots.iter().map(|slot| u32::from(*slot) + 1).collect();
+            let scheduler = Scheduler::from_number(one.scheduler);
+            let WantedService { id, members, retries, .. } = *one;
+            (key(one.key, None), Wanted { id, scheduler, members, retries, slots: slots.into() })
+        });
+        let backend = Backend { weight: 1, ..Backend::default() };
+        let backends = (1..=256_u32).map(|id| (id, backend));
+        let source = Source { address: mapped([10, 0, 1, 1]), first_port: 1_024, ports: 9 };
+        Goal {
+            services: services.collect(),
+            backends: backends.collect(),
+            sources: (0..3_u32).map(|place| (place, source)).collect(),
+        }
+    }
 }
 
 /// Places of the arena, if they are.
@@ -89,70 +176,99 @@ fn is_sound(rings: impl Iterator<Item = Ring>) -> bool {
 }
 
 /// The maps, as operations change them.
-#[derive(Default)]
 struct Maps {
     slots: HashMap<u32, u32>,
-    services: HashMap<ServiceKey, (Ring, u32)>,
+    services: HashMap<ServiceKey, Service>,
+    backends: HashMap<u32, Backend>,
+    sources: HashMap<u32, Source>,
 }
 
 impl Maps {
-    fn of(image: &Image) -> Self {
-        let mut maps = Self::default();
-        for (key, service) in &image.services {
-            maps.services.insert(*key, (service.ring, service.wanted.id));
-            maps.write(service.ring.offset, &service.wanted.slots);
+    fn of(input: &Input, found: &Found) -> Self {
+        let slots = input.slots.iter().map(|slot| u32::from(*slot));
+        Self {
+            slots: (0..).zip(slots).collect(),
+            services: found.services.iter().copied().collect(),
+            backends: found.backends.iter().map(|(id, one)| (*id, *one)).collect(),
+            sources: (0..).zip(found.sources.iter().copied()).collect(),
         }
-        maps
-    }
-
-    fn write(&mut self, offset: u32, slots: &[u32]) {
-        self.slots.extend(
-            (u64::from(offset)..)
-                .zip(slots)
-                .filter_map(|(place, slot)| Some((u32::try_from(place).ok()?, *slot))),
-        );
     }
 
     fn carry_out(&mut self, op: &Op) {
         match op {
-            Op::WriteSlots { offset, slots } => self.write(*offset, slots),
-            Op::SetService { key, service } => {
-                self.services.insert(*key, (service.ring, service.id));
+            Op::SetSource { place, source } => drop(self.sources.insert(*place, *source)),
+            Op::SetBackend { id, backend } => drop(self.backends.insert(*id, *backend)),
+            Op::WriteSlots { offset, slots } => {
+                self.slots.extend((*offset..).zip(slots.iter().copied()));
             }
+            Op::SetService { key, service } => drop(self.services.insert(*key, *service)),
             Op::RemoveService { key } => drop(self.services.remove(key)),
-            _ => {}
+            Op::ClearBackend { id } => drop(self.backends.remove(id)),
         }
     }
 
-    fn hold(&self, image: &Image) -> bool {
-        image.services.iter().all(|(key, service)| {
-            let ring = service.ring;
-            let places = u64::from(ring.offset)..;
-            let slots = places.zip(service.wanted.slots.iter());
-            self.services.get(key) == Some(&(ring, service.wanted.id))
-                && slots.into_iter().all(|(place, slot)| {
-                    u32::try_from(place).ok().and_then(|place| self.slots.get(&place)) == Some(slot)
-                })
-        })
+    fn slot(&self, place: u32) -> u32 {
+        self.slots.get(&place).copied().unwrap_or_default()
+    }
+
+    /// Whether the maps are what was wanted, and where the image says.
+    fn check(&self, goal: &Goal, image: &Image) {
+        assert!(is_sound(image.services.values().map(|service| service.ring)), "rings overlap");
+        assert!(image.services.keys().eq(goal.services.keys()));
+        assert_eq!(self.services.len(), goal.services.len(), "a service is left");
+        for (key, wanted) in &goal.services {
+            let service = self.services[key];
+            let held = (service.ring, service.id, service.scheduler, service.members);
+            let ring = image.services[key].ring;
+            assert_eq!(held, (ring, wanted.id, wanted.scheduler.number(), wanted.members));
+            assert_eq!(service.retries != 0, wanted.retries);
+            let slots = places(ring).expect("within the arena").map(|place| self.slot(place));
+            assert!(slots.eq(wanted.slots.iter().copied()), "a ring is not what is wanted");
+        }
+        let backends: OrdMap<_, _> = self.backends.iter().map(|(id, one)| (*id, *one)).collect();
+        assert_eq!(backends, goal.backends);
+        assert!(goal.sources.iter().all(|(place, one)| self.sources.get(place) == Some(one)));
     }
 }
 
-fuzz_target!(|found: Found| {
-    let image = image(&found.services);
-    let goal = goal(&found.wanted);
-    let is_adoptable = is_sound(image.services.values().map(|service| service.ring))
-        && image.services.values().all(|one| one.wanted.slots.len() == one.ring.length as usize);
-    let mut arena = Arena::of(&image);
-    let Ok((ops, new)) = plan(&image, &goal, &mut arena, Instant::now()) else { return };
-    if !is_adoptable {
-        return;
+/// What is believed names nothing that is not.
+fn assert_believable(adopted: &Adopted) {
+    let mut ids = HashSet::new();
+    for service in adopted.services.values() {
+        let id = service.wanted.id;
+        assert!(id < LIMITS.services && ids.insert(id), "an id of nobody, or of another");
+        let is_own = |slot| adopted.backends.get(slot).is_some_and(|one| one.service == id);
+        assert!(service.wanted.slots.iter().all(is_own), "a slot names no backend of its own");
     }
-    assert!(is_sound(new.services.values().map(|service| service.ring)), "rings overlap");
-    assert!(new.services.keys().eq(goal.services.keys()));
-    let mut maps = Maps::of(&image);
-    for op in &ops {
-        maps.carry_out(op);
+    for backend in adopted.backends.values() {
+        assert!(backend.service < LIMITS.services);
+        let mut places = (backend.sources..).take(backend.source_count as usize);
+        let usable = |place| adopted.image.sources.get(&place).is_some_and(|one| one.ports > 0);
+        assert!(places.all(usable), "a source that is none");
     }
-    assert!(maps.hold(&new), "the maps are not what is wanted");
-    assert_eq!(maps.services.len(), new.services.len());
+}
+
+/// What the daemon wants that goes on with what it believes.
+fn kept(adopted: &Adopted) -> Goal {
+    Goal {
+        services: adopted.services.iter().map(|(key, one)| (*key, one.wanted.clone())).collect(),
+        backends: adopted.backends.clone(),
+        sources: adopted.image.sources.clone(),
+    }
+}
+
+fuzz_target!(|input: Input| {
+    let found = input.found();
+    let adopted = judged(&found, &LIMITS, |ring| input.slots(ring));
+    assert_believable(&adopted);
+    for goal in [kept(&adopted), input.goal()] {
+        let mut arena = Arena::of(&adopted.image);
+        let planned = plan(&adopted.image, &goal, &mut arena, Instant::now());
+        let (ops, image) = planned.expect("there is room");
+        let mut maps = Maps::of(&input, &found);
+        for op in &ops {
+            maps.carry_out(op);
+        }
+        maps.check(&goal, &image);
+    }
 });

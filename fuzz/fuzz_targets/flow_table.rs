@@ -12,9 +12,10 @@ use lb_common::{
     backend::Hop,
     flow::{Direction, FlowKey, State, marks, ticks},
     table::{
-        Found, Line as _, Opening, Seed, SharedBucket, SharedTable, Table, condemn, find, make_way,
-        open, peek, remark, remove,
+        Found, Line as _, Opening, Seed, SharedBucket, SharedTable, Table, condemn, find, open,
+        partner, peek, refuse, remove, replace, track,
     },
+    tcp::Segment,
 };
 use libfuzzer_sys::{
     arbitrary::{self, Arbitrary},
@@ -36,9 +37,10 @@ struct Run {
 
 #[derive(Arbitrary, Debug)]
 enum Op {
-    Open { client: u8, port: u8, flags: u8 },
-    Segment { client: u8, from_backend: bool, flags: u8 },
-    MakeWay { client: u8 },
+    Open { client: u8, port: u8, number: u32, refusals: u8 },
+    Segment { client: u8, from_backend: bool, flags: u8, sequence: u32, received: u32, payload: u8 },
+    Replace { client: u8, is_abandoned: bool },
+    Refuse { client: u8 },
     Condemn { client: u8 },
     Find { client: u8 },
     Remove { client: u8, by_reply: bool },
@@ -107,15 +109,19 @@ impl<'a> World<'a> {
     fn carry_out(&mut self, op: &Op) {
         self.note_safe();
         match *op {
-            Op::Open { client, port, flags } => self.open(client, port, flags),
-            Op::Segment { client, from_backend, flags } => {
-                self.segment(client, from_backend, flags)
+            Op::Open { client, port, number, refusals } => {
+                self.open(client, port, number, refusals);
             }
-            Op::MakeWay { client } => {
+            Op::Segment { client, from_backend, flags, sequence, received, payload } => {
+                let acknowledgement = received.wrapping_add(1);
+                let payload = payload.into();
+                let segment = Segment { flags, sequence, acknowledgement, payload };
+                self.segment(client, from_backend, &segment);
+            }
+            Op::Replace { client, is_abandoned } => self.replace(client, is_abandoned),
+            Op::Refuse { client } => {
                 let Some(hit) = self.hit(client) else { return };
-                let gone = make_way(self.table, hit, self.now).expect("nobody else is there");
-                assert_eq!(gone, hit.state() == State::Closed, "makes way");
-                assert_eq!(gone, self.hit(client).is_none());
+                refuse(self.table, hit);
             }
             Op::Condemn { client } => {
                 let Some(hit) = self.hit(client) else { return };
@@ -135,14 +141,14 @@ impl<'a> World<'a> {
     }
 
     /// As the program, which looks first.
-    fn open(&self, client: u8, port: u8, flags: u8) {
+    fn open(&self, client: u8, port: u8, number: u32, refusals: u8) {
         if self.hit(client).is_some() {
             return;
         }
         let inside = &inside(client);
         let (hop, now) = (Hop::default(), self.now);
-        let marks = marks::after(marks::CLIENT_SYN, Direction::ToBackend, flags);
-        let opening = Opening { inside, client: hop, backend: 1, marks, now };
+        let marks = marks::refused_by(refusals.into());
+        let opening = Opening { inside, client: hop, backend: 1, marks, number, now };
         let opened = open(self.table, &opening, &outside(port)).is_ok();
         if opened {
             let found = find(self.table, inside).expect("nobody else is there").expect("opened");
@@ -150,14 +156,28 @@ impl<'a> World<'a> {
         }
     }
 
-    fn segment(&self, client: u8, from_backend: bool, flags: u8) {
+    fn segment(&self, client: u8, from_backend: bool, segment: &Segment) {
         let Some(hit) = self.hit(client) else { return };
-        let way = if from_backend { Direction::ToClient } else { Direction::ToBackend };
-        let before = hit.tag.marks();
-        let after = marks::after(before, way, flags);
+        let reply = partner(self.table, hit).expect("a pair");
+        let flow = if from_backend { reply } else { hit };
         self.safe.borrow_mut().remove(&inside(client));
-        remark(self.table, hit, after & !before, before & !after);
-        hit.line.set_seen(self.now);
+        let marks = track(self.table, flow, segment, self.now);
+        let found = self.hit(client).expect("a segment removes nothing");
+        assert_eq!(marks & !marks::TO_CLIENT, found.tag.marks(), "what is told is what is kept");
+        flow.line.set_seen(self.now);
+    }
+
+    /// A SYN on a known tuple.
+    fn replace(&self, client: u8, is_abandoned: bool) {
+        let Some(hit) = self.hit(client) else { return };
+        let marks = hit.tag.marks();
+        let is_over = marks::is_over(marks) || marks & marks::REFUSED != 0;
+        let gone = replace(self.table, hit, is_abandoned, self.now).expect("nobody else is there");
+        assert_eq!(gone, is_over || is_abandoned, "makes way");
+        assert_eq!(gone, self.hit(client).is_none());
+        if gone {
+            self.safe.borrow_mut().remove(&inside(client));
+        }
     }
 
     fn remove(&self, client: u8, by_reply: bool) {

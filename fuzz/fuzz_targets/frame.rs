@@ -15,11 +15,14 @@ use bytemuck::bytes_of;
 use etherparse::{Ipv4HeaderSlice, PacketBuilder, TcpSlice};
 use lb_common::{
     backend::Hop,
-    flow::{Direction, FlowKey, State, marks},
+    flow::{Direction, FlowKey, Progress, marks},
     reason::Reason,
     reset,
-    table::{Found, Line as _, Opening, Seed, SharedBucket, SharedTable, find, make_way, open, remark},
-    tcp,
+    table::{
+        Found, Line as _, Opening, Seed, SharedBucket, SharedTable, find, open, refuse, replace,
+        track,
+    },
+    tcp::{self, Segment},
     wire::Headers,
 };
 use libfuzzer_sys::{
@@ -68,6 +71,8 @@ struct Sent {
     flags: u8,
     ttl: u8,
     sequence: u32,
+    /// The last number that its sender has got.
+    received: u32,
     payload: u8,
     /// Places and what stands there instead.
     damage: Vec<(u8, u8)>,
@@ -101,7 +106,7 @@ impl Sent {
             segment = segment.rst();
         }
         if has(tcp::ACK) {
-            segment = segment.ack(self.sequence ^ 1);
+            segment = segment.ack(self.received.wrapping_add(1));
         }
         segment.write(&mut frame, &vec![7; self.payload.into()]).expect("builds");
         for (place, byte) in &self.damage {
@@ -123,57 +128,71 @@ impl<'a> Balancer<'a> {
     /// What the program does with a frame; the frame is what it leaves of it.
     fn forward(&mut self, headers: &mut Headers) -> Result<(), Reason> {
         let key = FlowKey::of(headers);
-        let flags = headers.tcp.flags;
+        let segment = Segment::of(headers);
         let found = find(self.table, &key).expect("nobody else is there");
         let entry = match found {
-            Some(hit)
-                if !(tcp::opens(flags)
-                    && make_way(self.table, hit, self.now).expect("nobody else is there")) =>
-            {
-                hit
-            }
-            _ => self.admit(&key, flags)?,
+            Some(hit) if !(tcp::opens(segment.flags) && self.replaces(hit)) => hit,
+            _ => self.admit(&key, &segment)?,
         };
         if headers.ip.ttl <= 1 {
             return Err(Reason::TtlExpired);
         }
-        if entry.tag.marks() & marks::QUARANTINED != 0 {
+        let (before, direction) = (entry.tag.marks(), entry.direction());
+        if before & marks::QUARANTINED != 0 {
             return Err(Reason::Quarantined);
         }
-        let (before, direction) = (entry.tag.marks(), entry.direction());
-        let after = marks::after(before, direction, flags);
-        if marks::is_usual(before, direction, flags) {
+        if !tcp::is_possible(segment.flags) {
+            return Err(Reason::BadFlags);
+        }
+        if direction == Direction::ToClient && is_refused(entry, &segment) {
+            refuse(self.table, entry);
+            return Err(Reason::Refused);
+        }
+        let after = track(self.table, entry, &segment, self.now);
+        if tcp::is_usual(segment.flags) && marks::are_settled(before, direction) {
             assert_eq!(before, after, "a usual segment changes marks");
         }
-        remark(self.table, entry, after & !before, before & !after);
         entry.line.set_seen(self.now);
         let rewrite = entry.snapshot().expect("nobody else is there").rewrite;
         nat::apply(headers, &rewrite, &Hop::default());
         assert_eq!(FlowKey::of(headers), rewrite.to());
-        self.leads_back(&key, &rewrite.to(), direction);
+        self.leads_back(&key, &rewrite.to(), direction, after);
         Ok(())
     }
 
-    fn admit(&mut self, key: &FlowKey, flags: u8) -> Result<Found<SharedTable<'a>>, Reason> {
+    /// Whether a SYN on a known tuple is a new connection's.
+    fn replaces(&self, hit: Found<SharedTable<'a>>) -> bool {
+        replace(self.table, hit, false, self.now).expect("nobody else is there")
+    }
+
+    fn admit(
+        &mut self,
+        key: &FlowKey,
+        segment: &Segment,
+    ) -> Result<Found<SharedTable<'a>>, Reason> {
         if (key.dst(), key.dst_port()) != (VIP, HTTP.to_be_bytes()) {
             return Err(Reason::NotOurs);
         }
-        if flags & tcp::RST != 0 {
+        if !tcp::is_possible(segment.flags) {
+            return Err(Reason::BadFlags);
+        }
+        if segment.has(tcp::RST) {
             return Err(Reason::StrayReset);
         }
-        if !tcp::opens(flags) {
+        if !tcp::opens(segment.flags) {
             return Err(Reason::ResetUnknownFlow);
         }
         self.ports = self.ports.wrapping_add(1) % 256;
         let port = (1_024 + self.ports).to_be_bytes();
         let outside = FlowKey::tcp(OURS, port, BACKEND, HTTP.to_be_bytes());
         let (client, now) = (Hop::default(), self.now);
-        let opening = Opening { inside: key, client, backend: 1, marks: marks::CLIENT_SYN, now };
+        let number = segment.sequence;
+        let opening = Opening { inside: key, client, backend: 1, marks: 0, number, now };
         Ok(open(self.table, &opening, &outside)?)
     }
 
     /// The answer to what was forwarded belongs to the same connection, unless that has ended.
-    fn leads_back(&self, from: &FlowKey, to: &FlowKey, direction: Direction) {
+    fn leads_back(&self, from: &FlowKey, to: &FlowKey, direction: Direction, marks: u16) {
         let answer = find(self.table, &to.turned()).expect("nobody else is there");
         let Some(answer) = answer else {
             assert!(direction == Direction::ToBackend, "an entry towards the backend is alone");
@@ -181,9 +200,15 @@ impl<'a> Balancer<'a> {
         };
         assert_eq!(answer.line.partner(), *from);
         assert_ne!(answer.direction(), direction);
-        let state = State::of(answer.tag.marks() & !marks::TO_CLIENT);
-        assert_eq!(answer.state(), state);
+        let both = [answer.tag.marks(), marks].map(|marks| marks & !marks::TO_CLIENT);
+        assert_eq!(both[0], both[1], "two opinions");
     }
+}
+
+/// Whether a backend's segment refuses the connection of this entry towards the client.
+fn is_refused(entry: Found<SharedTable>, segment: &Segment) -> bool {
+    let (marks, number) = (entry.tag.marks(), entry.line.extra());
+    Progress { marks, number, acknowledged: 0 }.is_refused_by(segment)
 }
 
 /// Whether the fast path takes such a frame, by another library.

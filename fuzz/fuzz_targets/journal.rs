@@ -11,6 +11,9 @@ use lb_userspace::desired::{Author, Desired, Document};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 
+/// What a record names the checksum of the line before by.
+const AFTER: &[u8] = br#""after":""#;
+
 /// In memory, as every version is synced.
 const PLACE: &str = "/dev/shm";
 
@@ -54,15 +57,31 @@ fn record(desired: &mut Desired, document: &Document) {
     desired.record(document.clone(), author).expect("recorded");
 }
 
-/// Each line with the checksum of what follows its first blank.
+/// Each line with the checksum of what follows its first blank; and what names the checksum of the
+/// line before names that.
 fn with_checksums(bytes: &[u8]) -> Vec<u8> {
-    let mut journal = Vec::new();
+    let (mut journal, mut last) = (Vec::new(), None);
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
         let start = line.iter().position(|byte| *byte == b' ').map_or(0, |blank| blank + 1);
-        let record = &line[start..];
-        let json = record.strip_suffix(b"\n").unwrap_or(record);
-        journal.extend(format!("{:08x} ", crc32fast::hash(json)).bytes());
-        journal.extend(record);
+        let record = chained(&line[start..], last.as_deref());
+        let json = record.strip_suffix(b"\n").unwrap_or(&record);
+        let sum = format!("{:08x}", crc32fast::hash(json));
+        journal.extend(sum.bytes());
+        journal.push(b' ');
+        journal.extend(&record);
+        last = Some(sum);
     }
     journal
+}
+
+/// A record whose first name of a checksum names this one instead.
+fn chained(record: &[u8], sum: Option<&str>) -> Vec<u8> {
+    let mut record = record.to_vec();
+    let place = record.windows(AFTER.len()).position(|window| window == AFTER);
+    if let (Some(place), Some(sum)) = (place, sum) {
+        let start = place + AFTER.len();
+        let name = record[start..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        record.splice(start..start + name, sum.bytes());
+    }
+    record
 }
