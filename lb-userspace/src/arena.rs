@@ -14,7 +14,7 @@ pub const GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Arena {
     size: u32,
-    /// In order of offsets, never overlapping.
+    /// In order of offsets. Only those that were claimed may overlap, or lie outside.
     taken: Vec<Ring>,
     resting: Vec<(Instant, Ring)>,
 }
@@ -33,7 +33,7 @@ impl Arena {
         arena
     }
 
-    /// Marks a region as taken that was given out before this process began.
+    /// Marks a region as taken that was given out before this process began. It may be any.
     pub fn claim(&mut self, ring: Ring) {
         if ring.length == 0 {
             return;
@@ -50,12 +50,12 @@ impl Arena {
         self.reclaim(now);
         let mut offset = 0;
         for ring in &self.taken {
-            if ring.offset - offset >= length {
+            if ring.offset.saturating_sub(offset) >= length {
                 break;
             }
-            offset = ring.offset + ring.length;
+            offset = offset.max(ring.offset.saturating_add(ring.length));
         }
-        if self.size - offset < length {
+        if self.size.saturating_sub(offset) < length {
             bail!(
                 "no room for a ring of {length} slots: all rings together may have {}; \
                  use smaller weights with a common divisor, or fewer backends",
@@ -80,8 +80,8 @@ impl Arena {
         let taken = &mut self.taken;
         self.resting.retain(|(freed, ring)| {
             let rested = now.duration_since(*freed) >= GRACE;
-            if rested {
-                taken.retain(|other| other.offset != ring.offset);
+            if rested && let Some(place) = taken.iter().position(|other| other == ring) {
+                taken.remove(place);
             }
             !rested
         });
@@ -111,6 +111,22 @@ mod tests {
         assert_eq!(arena.allocate(10, now).unwrap(), Ring { offset: 15, length: 10 });
         assert!(arena.allocate(76, now).is_err());
         assert_eq!(arena.allocate(75, now).unwrap(), Ring { offset: 25, length: 75 });
+    }
+
+    #[test]
+    fn regions_that_overlap_or_lie_outside_are_left_alone() {
+        let now = Instant::now();
+        let ring = |offset, length| Ring { offset, length };
+        let mut arena = Arena::new(100);
+        for claimed in [ring(10, 20), ring(10, 5), ring(15, 30), ring(90, u32::MAX)] {
+            arena.claim(claimed);
+        }
+        assert_eq!(arena.allocate(20, now).unwrap(), ring(45, 20));
+        assert!(arena.allocate(26, now).is_err());
+        // The other one at its place stays taken.
+        arena.free(ring(10, 5), now);
+        assert_eq!(arena.allocate(12, now + GRACE).unwrap(), ring(65, 12));
+        assert!(arena.allocate(30, now + GRACE).is_err());
     }
 
     #[test]

@@ -11,6 +11,7 @@ use crate::{
     connections::Listing,
     desired::Step,
     model::{Admin, Backend, Health, Mode, Protocol, Scheduler},
+    secrets::shown_of,
 };
 
 /// Something to do, and where the answer goes.
@@ -21,14 +22,23 @@ pub enum Request {
     Stats(Reply<Stats>),
     Connections(Option<String>, Reply<Listing>),
     /// The changed service, if it still is; by whom it is changed.
-    Change(Change, String, Reply<Option<ServiceView>>),
-    Plan(Proposal, Reply<Plan>),
-    Apply(Proposal, String, Reply<Plan>),
+    Change(Change, Caller, Reply<Option<ServiceView>>),
+    Plan(Proposal, Caller, Reply<Plan>),
+    Apply(Proposal, Caller, Reply<Plan>),
     History(Reply<Vec<VersionView>>),
     /// What a version has changed.
     Version(u64, Reply<Plan>),
     /// To this version, or to the one before the present one.
-    Rollback(Option<u64>, String, Reply<Plan>),
+    Rollback(Option<u64>, Caller, Reply<Plan>),
+}
+
+/// Who asks, by the credentials of the process at the other end of the socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// For people, as in `alice (uid 1000, pid 4711)`.
+    pub name: String,
+    /// Whether it may name programs to run, and any file to read.
+    pub is_root: bool,
 }
 
 /// The text of a configuration file.
@@ -129,16 +139,16 @@ impl Handle {
     }
 
     /// The service as it is after the change, if it still is.
-    pub async fn change(&self, change: Change, by: String) -> Result<Option<ServiceView>, Refusal> {
+    pub async fn change(&self, change: Change, by: Caller) -> Result<Option<ServiceView>, Refusal> {
         self.ask(|reply| Request::Change(change, by, reply)).await
     }
 
     /// What a configuration file would change.
-    pub async fn plan(&self, proposal: Proposal) -> Result<Plan, Refusal> {
-        self.ask(|reply| Request::Plan(proposal, reply)).await
+    pub async fn plan(&self, proposal: Proposal, by: Caller) -> Result<Plan, Refusal> {
+        self.ask(|reply| Request::Plan(proposal, by, reply)).await
     }
 
-    pub async fn apply(&self, proposal: Proposal, by: String) -> Result<Plan, Refusal> {
+    pub async fn apply(&self, proposal: Proposal, by: Caller) -> Result<Plan, Refusal> {
         self.ask(|reply| Request::Apply(proposal, by, reply)).await
     }
 
@@ -153,7 +163,7 @@ impl Handle {
     }
 
     /// To this version, or to the one before the present one.
-    pub async fn rollback(&self, to: Option<u64>, by: String) -> Result<Plan, Refusal> {
+    pub async fn rollback(&self, to: Option<u64>, by: Caller) -> Result<Plan, Refusal> {
         self.ask(|reply| Request::Rollback(to, by, reply)).await
     }
 
@@ -185,8 +195,10 @@ impl fmt::Display for Change {
             Self::AddService { name, .. } => write!(f, "{name} added"),
             Self::RemoveService { name } => write!(f, "{name} removed"),
             Self::SetService { name, keys } => {
-                let keys: Vec<_> =
-                    keys.iter().map(|(key, value)| format!("{key} {value}")).collect();
+                let keys: Vec<_> = keys
+                    .iter()
+                    .map(|(key, value)| format!("{key} {}", shown_of(key, value)))
+                    .collect();
                 write!(f, "{name} set to {}", keys.join(", "))
             }
             Self::AddBackend { service, backend } => {

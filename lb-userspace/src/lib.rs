@@ -1,5 +1,6 @@
 //! The control plane of xdplb.
 
+mod accounts;
 pub mod adoption;
 pub mod api;
 pub mod arena;
@@ -19,7 +20,9 @@ pub mod neighbours;
 mod netlink;
 pub mod plan;
 pub mod printable;
+mod private;
 pub mod ring;
+mod secrets;
 mod sys;
 
 /// Where the daemon listens if nothing else is said.

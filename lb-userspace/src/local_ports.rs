@@ -7,6 +7,9 @@ use anyhow::{Context as _, Result};
 const RANGE: &str = "ip_local_port_range";
 const RESERVED: &str = "ip_local_reserved_ports";
 
+/// Where the kernel's settings are, and where the systemd unit mounts them, which hides the first.
+const PLACES: [&str; 2] = ["/proc/sys/net/ipv4", "/usr/lib/xdplb/ipv4"];
+
 /// Linux's own range, if nobody has set another.
 const USUAL: RangeInclusive<u16> = 32_768..=60_999;
 
@@ -33,9 +36,14 @@ pub struct Clash {
 impl LocalPorts {
     /// Those of the calling thread's network namespace.
     pub fn read() -> Result<Self> {
+        Self::read_from(&PLACES)
+    }
+
+    /// From the first of these directories that has them.
+    fn read_from(places: &[&str]) -> Result<Self> {
         let read = |key| {
-            let path = format!("/proc/sys/net/ipv4/{key}");
-            fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))
+            let mut found = places.iter().map(|place| fs::read_to_string(format!("{place}/{key}")));
+            found.find_map(Result::ok).with_context(|| format!("cannot read net.ipv4.{key}"))
         };
         let (range, reserved) = (read(RANGE)?, read(RESERVED)?);
         Self::parse(&range, &reserved)
@@ -151,6 +159,9 @@ mod tests {
 
     #[test]
     fn this_host_has_such_ports() {
-        LocalPorts::read().expect("sysctls");
+        let ports = LocalPorts::read().expect("sysctls");
+        let elsewhere = LocalPorts::read_from(&["/nonexistent", PLACES[0]]).expect("sysctls");
+        assert_eq!(ports, elsewhere);
+        assert!(LocalPorts::read_from(&["/nonexistent"]).is_err());
     }
 }

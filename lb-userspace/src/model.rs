@@ -138,6 +138,18 @@ pub enum Probe {
     None,
 }
 
+/// How a check ends its connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Close {
+    /// By a reset, which leaves nothing behind.
+    #[default]
+    Reset,
+    /// By a FIN, for servers that log or count resets. Each check then leaves a port of this host's in
+    /// `TIME_WAIT` for a minute.
+    Fin,
+}
+
 /// How backends are checked. What a kind of probe has no use for is left out.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HealthCheck {
@@ -168,6 +180,9 @@ pub struct CheckRequest {
     /// The port to ask at, if not the backend's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
+    /// By a reset if it is left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub close: Option<Close>,
     /// HTTP: `GET` if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,

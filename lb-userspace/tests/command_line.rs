@@ -63,7 +63,7 @@ async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u64) {
             }
             Request::Change(_, _, reply) => give(reply, Ok(Some(web(active)))),
             Request::History(reply) => give(reply, Ok(vec![version()])),
-            Request::Plan(_, reply) | Request::Apply(_, _, reply) => give(reply, Ok(plan())),
+            Request::Plan(_, _, reply) | Request::Apply(_, _, reply) => give(reply, Ok(plan())),
             Request::Rollback(_, _, reply) => give(reply, Err(Refusal::Conflict(HOSTILE.into()))),
             _ => {}
         }
@@ -205,7 +205,7 @@ fn a_filter_that_means_nothing_is_2_and_names_the_mend() {
     let cases = [
         ("--client", "web", "write ADDRESS, ADDRESS:PORT or NETWORK/LENGTH"),
         ("--backend", "10.0.0.11", "invalid socket address"),
-        ("--state", "open", "half-open, established, closing, closed"),
+        ("--state", "open", "half-open, answered, established, closing, closed"),
         ("--idle-over", "5", "write it as 30s, 5m or 1h"),
         ("--limit", "few", "invalid digit"),
     ];

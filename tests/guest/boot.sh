@@ -28,13 +28,23 @@ cp "$BED/steps.service" "$guest/etc/systemd/system/"
 cp "$PACKAGE" "$guest/run/xdplb.deb"
 chroot "$guest" dpkg --install /run/xdplb.deb
 chroot "$guest" systemd-analyze verify xdplb.service
+chroot "$guest" systemd-analyze security --offline=true --threshold=20 xdplb.service
 test -f "$guest/usr/share/man/man1/xdplb-backend-drain.1"
 test -f "$guest/usr/share/man/man5/xdplb.toml.5"
+for license in 'MIT or Apache-2.0' 'MIT or Apache-2.0 or GPL-2'; do
+    grep --quiet --line-regexp "License: $license" "$guest/usr/share/doc/xdplb/copyright"
+done
 chroot "$guest" xdplb check -c /etc/xdplb/xdplb.toml
 cp "$BED/xdplb.toml" "$guest/etc/xdplb/xdplb.toml"
+# A file that only root may read, and the operator's own drop-in that gives it to the daemon.
+mkdir "$guest/etc/systemd/system/xdplb.service.d"
+cp "$BED/credential.conf" "$guest/etc/systemd/system/xdplb.service.d/"
+install -m 600 "$BED/secret" "$guest/etc/xdplb/secret"
 
 cd "$guest"
 pivot_root . mnt
 umount --lazy /mnt
+# As systemd itself does on a machine: credentials are mounted by a process of another namespace.
+mount --make-rshared /
 exec env --ignore-environment container=unshare \
     /lib/systemd/systemd --unit=steps.service --log-target=console

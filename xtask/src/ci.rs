@@ -7,10 +7,11 @@ use crate::{build, exec, setup::toolchain, workspace};
 
 type Step = fn() -> Result<()>;
 
-const STEPS: [(&str, Step); 5] = [
+const STEPS: [(&str, Step); 6] = [
     ("eBPF objects", build::check_objects),
     ("format", format),
     ("lints", lints),
+    ("lints of the fuzz targets", fuzz_lints),
     ("lints of the eBPF programs", ebpf_lints),
     ("dependencies", dependencies),
 ];
@@ -37,6 +38,16 @@ fn lints() -> Result<()> {
         "--deny",
         "warnings",
     ]))
+}
+
+fn fuzz_lints() -> Result<()> {
+    let fuzz = workspace::root().join("fuzz/Cargo.toml");
+    let mut format = workspace::cargo();
+    exec::run(format.args(["fmt", "--check", "--manifest-path"]).arg(&fuzz))?;
+    let mut clippy = workspace::cargo();
+    clippy.args(["clippy", "--locked", "--manifest-path"]).arg(&fuzz);
+    clippy.arg("--target-dir").arg(workspace::target()?.join("fuzz"));
+    exec::run(clippy.args(["--", "--deny", "warnings"]))
 }
 
 fn ebpf_lints() -> Result<()> {

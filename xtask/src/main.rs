@@ -6,6 +6,7 @@ mod ci;
 mod demo;
 mod docs;
 mod exec;
+mod fuzz;
 mod objects;
 mod package;
 mod setup;
@@ -26,6 +27,7 @@ enum Verb {
     Demo(demo::Arguments),
     /// Run every test that this user may run
     Test,
+    Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
     /// Write the references in `docs/` anew, from the code
     Docs,
@@ -51,6 +53,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Build(arguments) => build::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Test => test::run(),
+        Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Docs => docs::run(),
         Verb::Package => package::run(),

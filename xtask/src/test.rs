@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::{
-    build, exec, package,
+    build, exec, fuzz, package,
     setup::{self, Group},
     workspace,
 };
@@ -16,6 +16,7 @@ pub(crate) fn run() -> Result<()> {
     }
     build::xdplb()?;
     exec::run(workspace::cargo().args(["test"]))?;
+    fuzz::test()?;
     if !root {
         println!("SKIPPED: every test above that is \"ignored, needs root\"");
         return Ok(());

@@ -39,9 +39,10 @@ pub(super) struct OfVersion {
 
 pub(super) async fn plan(
     State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     Body(proposal): Body<Proposal>,
 ) -> Result<Json<Plan>, Problem> {
-    Ok(Json(handle.plan(proposal).await?))
+    Ok(Json(handle.plan(proposal, peer.caller()).await?))
 }
 
 pub(super) async fn apply(
@@ -49,7 +50,7 @@ pub(super) async fn apply(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Body(proposal): Body<Proposal>,
 ) -> Result<Json<Plan>, Problem> {
-    Ok(Json(handle.apply(proposal, peer.to_string()).await?))
+    Ok(Json(handle.apply(proposal, peer.caller()).await?))
 }
 
 pub(super) async fn history(
@@ -70,5 +71,5 @@ pub(super) async fn rollback(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Body(target): Body<Target>,
 ) -> Result<Json<Plan>, Problem> {
-    Ok(Json(handle.rollback(target.version, peer.to_string()).await?))
+    Ok(Json(handle.rollback(target.version, peer.caller()).await?))
 }

@@ -1,6 +1,5 @@
 //! The API: JSON over HTTP on a unix socket.
 
-mod accounts;
 mod client;
 mod connections;
 mod described;
@@ -22,6 +21,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use axum::{Router, extract::connect_info::MockConnectInfo};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::watch,
@@ -34,12 +34,13 @@ pub use self::{
     problem::Problem,
     routes::NewBackend,
 };
-use crate::control::Handle;
+use crate::{accounts, control::Handle};
 
 /// Read and write for root and the socket's group.
 const PERMISSIONS: u32 = 0o660;
 
-const GROUP: &str = "xdplb";
+/// Members may use the socket.
+pub(crate) const GROUP: &str = "xdplb";
 
 /// A socket to be served.
 #[derive(Debug)]
@@ -117,6 +118,12 @@ pub async fn serve(listener: Listener, handle: Handle, mut stopped: watch::Recei
         never = server::serve(&socket, routes::router(handle)) => match never {},
         _ = stopped.changed() => {}
     }
+}
+
+/// The API without a socket, for requests of somebody without a name.
+#[doc(hidden)]
+pub fn unnamed(handle: Handle) -> Router {
+    routes::router(handle).layer(MockConnectInfo(peer::Peer::UNKNOWN))
 }
 
 #[cfg(test)]

@@ -4,15 +4,22 @@ use std::fmt;
 
 use tokio::net::{UnixStream, unix::UCred};
 
-use super::accounts;
+use crate::{accounts, control::Caller};
 
 /// The process that asks, as the kernel names it.
 #[derive(Clone, Debug)]
 pub(super) struct Peer(Option<UCred>);
 
 impl Peer {
+    pub(super) const UNKNOWN: Self = Self(None);
+
     pub(super) fn of(stream: &UnixStream) -> Self {
         Self(stream.peer_cred().ok())
+    }
+
+    pub(super) fn caller(&self) -> Caller {
+        let is_root = self.0.is_some_and(|credentials| credentials.uid() == 0);
+        Caller { name: self.to_string(), is_root }
     }
 }
 

@@ -132,7 +132,7 @@ async fn add_service(
     let name = keys.remove("name").and_then(|name| name.as_str().map(ToOwned::to_owned));
     let missing = || Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the service has no `name`");
     let name = name.ok_or_else(missing)?;
-    let added = handle.change(Change::AddService { name, keys }, peer.to_string()).await?;
+    let added = handle.change(Change::AddService { name, keys }, peer.caller()).await?;
     Ok(Created(added))
 }
 
@@ -142,7 +142,7 @@ async fn set_service(
     Path(OfService { name }): Path<OfService>,
     Body(ServiceChanges(keys)): Body<ServiceChanges>,
 ) -> Result<Json<Option<ServiceView>>, Problem> {
-    Ok(Json(handle.change(Change::SetService { name, keys }, peer.to_string()).await?))
+    Ok(Json(handle.change(Change::SetService { name, keys }, peer.caller()).await?))
 }
 
 async fn remove_service(
@@ -150,7 +150,7 @@ async fn remove_service(
     ConnectInfo(peer): ConnectInfo<Peer>,
     Path(OfService { name }): Path<OfService>,
 ) -> Result<NoContent, Problem> {
-    handle.change(Change::RemoveService { name }, peer.to_string()).await?;
+    handle.change(Change::RemoveService { name }, peer.caller()).await?;
     Ok(NoContent)
 }
 
@@ -163,7 +163,7 @@ async fn add_backend(
     let NewBackend { address, weight, backup } = new;
     let backend = Backend { address, weight, backup, admin: Admin::Enabled, drain_until: None };
     let change = Change::AddBackend { service, backend };
-    Ok(Created(handle.change(change, peer.to_string()).await?))
+    Ok(Created(handle.change(change, peer.caller()).await?))
 }
 
 async fn set_backend(
@@ -173,7 +173,7 @@ async fn set_backend(
     Body(settings): Body<Settings>,
 ) -> Result<Json<Option<ServiceView>>, Problem> {
     let change = Change::SetBackend { service, address, settings };
-    Ok(Json(handle.change(change, peer.to_string()).await?))
+    Ok(Json(handle.change(change, peer.caller()).await?))
 }
 
 async fn remove_backend(
@@ -182,7 +182,7 @@ async fn remove_backend(
     Path(OfBackend { name: service, address }): Path<OfBackend>,
 ) -> Result<Json<Option<ServiceView>>, Problem> {
     let change = Change::RemoveBackend { service, address };
-    Ok(Json(handle.change(change, peer.to_string()).await?))
+    Ok(Json(handle.change(change, peer.caller()).await?))
 }
 
 fn one() -> u16 {

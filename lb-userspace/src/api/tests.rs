@@ -77,7 +77,8 @@ async fn answer(mut requests: mpsc::Receiver<control::Request>, told: mpsc::Send
             control::Request::Services(reply) => give(reply, Ok(vec![web()])),
             control::Request::Change(change, by, reply) => {
                 let own = std::process::id();
-                assert!(by.ends_with(&format!("pid {own})")), "{by}");
+                assert!(by.name.ends_with(&format!("pid {own})")), "{by:?}");
+                assert_eq!(by.is_root, nix::unistd::geteuid().is_root());
                 let known = change.service() == "web";
                 let refusal = Refusal::NotFound(format!("no service {}", change.service()));
                 told.send(change).await.expect("the test listens");

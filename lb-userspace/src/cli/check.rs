@@ -16,6 +16,7 @@ use crate::{
 
 pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
     let loaded = config::load(file)?;
+    loaded.check_files()?;
     for warning in &loaded.warnings {
         print_error(warning);
     }

@@ -23,7 +23,7 @@ use tokio::runtime;
 
 pub use self::args::Cli;
 use self::{args::Verb, exit::Failure};
-use crate::{api::Client, demo};
+use crate::{api::Client, daemon, demo};
 
 /// Parses the arguments, carries the verb out and says by the exit code how it went.
 #[must_use]
@@ -33,14 +33,18 @@ pub fn main() -> ExitCode {
         Err(error) => return exit::usage(&error),
     };
     log::start(&cli);
-    let runtime = match runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return Failure::from(anyhow::Error::from(error)).report(),
-    };
-    match runtime.block_on(carry_out(cli)) {
+    match start(cli) {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
+}
+
+fn start(cli: Cli) -> Result<ExitCode, Failure> {
+    if matches!(cli.verb, Verb::Run { check: false, .. }) {
+        daemon::keep_from_programs()?;
+    }
+    let runtime = runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(anyhow::Error::from)?.block_on(carry_out(cli))
 }
 
 async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {

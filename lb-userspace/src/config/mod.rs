@@ -3,6 +3,7 @@
 mod diagnostics;
 mod located;
 mod parse;
+mod privileged;
 pub mod reference;
 mod reset;
 mod schema;
@@ -20,13 +21,19 @@ use anyhow::{Result, ensure};
 use lb_common::limits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::Value;
 
 use self::diagnostics::Diagnostic;
-pub use self::{diagnostics::Diagnostics, text::read_text};
+pub use self::{
+    diagnostics::Diagnostics,
+    privileged::{Allowed, Refused},
+    text::read_text,
+};
 use crate::{
     control::Keys,
     desired::{self, Step},
     model::{Policy, Service},
+    secrets::{self, HIDDEN},
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -42,6 +49,7 @@ pub struct Config {
     pub state_dir: PathBuf,
     pub api: Api,
     pub limits: Limits,
+    pub checks: Checks,
     /// What services get that say nothing of it.
     pub defaults: Policy,
     /// In configured order.
@@ -74,6 +82,15 @@ pub struct Api {
     pub socket: PathBuf,
 }
 
+/// What health checks may do on this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Checks {
+    /// Whom programs run as.
+    pub user: String,
+    /// Where files must lie that others than root name.
+    pub tls_directories: Vec<PathBuf>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
     /// Connections that the flow table has room for.
@@ -83,6 +100,12 @@ pub struct Limits {
     pub backends: u32,
     /// Resets that each CPU sends a second, at most.
     pub resets: u32,
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self { user: "nobody".to_owned(), tls_directories: vec!["/etc/xdplb/tls".into()] }
+    }
 }
 
 impl Default for Limits {
@@ -103,12 +126,16 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostics>,
     /// Tells this text from others.
     pub digest: String,
+    /// Whether it was read from a file that nobody but root can write.
+    pub is_roots: bool,
+    /// Whether it is a text that somebody has sent, and no file of this host.
+    is_sent: bool,
     source: Source,
     spans: Spans,
 }
 
 /// What only the live system can find wrong with a file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault(Diagnostic);
 
 /// A file's text.
@@ -116,6 +143,13 @@ pub struct Fault(Diagnostic);
 struct Source {
     path: String,
     text: String,
+}
+
+impl Source {
+    /// With what is not shown veiled, once it has been read.
+    fn shown(self) -> Self {
+        Self { text: secrets::shown_file(&self.text), ..self }
+    }
 }
 
 /// Where in the text things stand that only the live system can judge.
@@ -126,12 +160,18 @@ struct Spans {
     snat_ports: Range<usize>,
     /// By service, then by backend.
     backends: Vec<Vec<Range<usize>>>,
+    /// Keys of the default check, and of each service's.
+    default_check: Keyed,
+    checks: Vec<Keyed>,
 }
+
+/// Where keys stand.
+type Keyed = Vec<(&'static str, Range<usize>)>;
 
 /// Reads a configuration file. The error of an invalid one shows all that is wrong with it.
 pub fn load(path: &Path) -> Result<Loaded> {
-    let text = read_text(path)?;
-    read(path.display().to_string(), text)
+    let (text, is_roots) = text::read_owned(path)?;
+    Ok(Loaded { is_roots, is_sent: false, ..read(path.display().to_string(), text)? })
 }
 
 /// Reads the text of a configuration file. As [`load`].
@@ -157,9 +197,18 @@ pub fn changed_service(service: &Service, keys: &Keys, defaults: &Policy) -> Res
         "a service keeps its name: add one of another name, and remove this one"
     );
     let (mut keys, policy) = reset::nulls(keys, &service.policy, defaults)?;
+    keep_hidden(&mut keys, &policy);
     keys.entry("vip").or_insert_with(|| service.vip.to_string().into());
     let changed = parse::service(&service.name, &keys, &policy)?;
     Ok(Service { backends: service.backends.clone(), ..changed })
+}
+
+/// What was shown hidden, and comes back so, stays as it is.
+fn keep_hidden(keys: &mut Keys, policy: &Policy) {
+    let Some(Value::Object(health)) = keys.get_mut("health") else { return };
+    if policy.health.request.send.is_some() && health.get("send").is_some_and(|v| v == HIDDEN) {
+        health.remove("send");
+    }
 }
 
 impl Config {
@@ -181,6 +230,7 @@ impl Config {
             ("bpffs", self.bpffs == new.bpffs, RESTART),
             ("state_dir", self.state_dir == new.state_dir, RESTART),
             ("api.socket", self.api == new.api, RESTART),
+            ("checks.user", self.checks.user == new.checks.user, RESTART),
             ("limits.resets", old_limits.resets == new_limits.resets, RESTART),
             ("limits.flows", old_limits.flows == new_limits.flows, DETACH),
             ("limits.services", old_limits.services == new_limits.services, DETACH),

@@ -24,11 +24,12 @@ pub(super) fn parse(source: Source) -> Result<Loaded> {
     let mut findings = Findings::default();
     let file: Option<Located<File>> = structure::read(&source.text, &mut findings);
     let read = file.map(|file| (spans(&file), assemble(&file, &mut findings)));
+    let digest = digest(&source.text);
+    let source = source.shown();
     let warnings = warnings(&source, findings)?;
     let warnings = Diagnostics::each(&source, &warnings);
     let (spans, config) = read.context("the file cannot be read")?;
-    let digest = digest(&source.text);
-    Ok(Loaded { config, warnings, digest, source, spans })
+    Ok(Loaded { config, warnings, digest, is_roots: false, is_sent: true, source, spans })
 }
 
 /// The same for any line ends.
@@ -46,7 +47,7 @@ pub(super) fn service(name: &str, keys: &Keys, base: &Policy) -> Result<Service>
     let mut findings = Findings::default();
     let service: Option<Located<schema::Service>> = structure::read(&source.text, &mut findings);
     let parsed = service.and_then(|service| validate::service(&service, base, &mut findings));
-    warnings(&source, findings)?;
+    warnings(&source.shown(), findings)?;
     parsed.context("the service has no VIP")
 }
 
@@ -81,6 +82,7 @@ fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
         snat_ports: validate::snat_ports(file.snat_ports.as_ref(), findings),
         snat_addresses: validate::snat_addresses(&file.snat_addresses, findings),
         limits: validate::limits(&file.limits, findings),
+        checks: validate::checks(&file.checks, findings),
         services: validate::services(&defaults, &file.service, findings),
         defaults,
         state_dir: validate::path(file.state_dir.as_ref(), DEFAULT_STATE_DIR, findings),
@@ -90,6 +92,7 @@ fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
 
 fn spans(file: &Located<File>) -> Spans {
     let file = file.get_ref();
+    let services = file.service.iter();
     let backends = |service: &schema::Service| {
         service
             .backend
@@ -106,5 +109,7 @@ fn spans(file: &Located<File>) -> Spans {
             .map(|name| name.span())
             .collect(),
         backends: file.service.iter().map(|service| backends(service.get_ref())).collect(),
+        default_check: validate::keys_of(&file.defaults.health),
+        checks: services.map(|service| validate::keys_of(&service.get_ref().health)).collect(),
     }
 }

@@ -10,7 +10,7 @@ use super::{
     located::{Located, Period, Table, table},
 };
 use crate::model::{
-    Failback, Failover, Mode, OnDown, OnRefused, Percent, Probe, Scheduler, Timeouts,
+    Close, Failback, Failover, Mode, OnDown, OnRefused, Percent, Probe, Scheduler, Timeouts,
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -39,6 +39,8 @@ pub(super) struct File {
     pub(super) api: Api,
     #[serde(default)]
     pub(super) limits: Limits,
+    #[serde(default)]
+    pub(super) checks: Checks,
     #[serde(default)]
     pub(super) defaults: Defaults,
     #[serde(default)]
@@ -69,6 +71,19 @@ pub(super) struct Limits {
     pub(super) backends: Option<Located<u64>>,
     /// Resets that each CPU sends a second, at most; frames that ask for more are dropped.
     pub(super) resets: Option<Located<u64>>,
+}
+
+/// What health checks may do on this host. Only root changes it: the daemon refuses a file with other
+/// values from anybody else.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub(super) struct Checks {
+    /// The user of /etc/passwd that the programs of `exec` checks run as: never root, nor one whose
+    /// group may use the daemon's socket.
+    pub(super) user: Option<Located<String>>,
+    /// Where files must lie that others than root name as `ca`, `certificate` or `key`. Nobody but root
+    /// may have write access there.
+    pub(super) tls_directories: Option<Located<Vec<Located<PathBuf>>>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -151,6 +166,8 @@ pub(super) struct Health {
     pub(super) address: Option<Located<IpAddr>>,
     /// The port to ask at, if not the backend's own.
     pub(super) port: Option<Located<u16>>,
+    /// How a check ends its connection.
+    pub(super) close: Option<Located<Close>>,
     /// HTTP: the method; GET if it is left out.
     pub(super) method: Option<Located<String>>,
     /// HTTP: the path; / if it is left out.
@@ -163,20 +180,26 @@ pub(super) struct Health {
     pub(super) expect: Option<Located<String>>,
     /// Instead of `expect`: text that must be in the body or the answer just as it is.
     pub(super) contains: Option<Located<String>>,
-    /// send-expect: what to send, with escapes as in `'PING\r\n'`.
+    /// send-expect: what to send, with escapes as in `'PING\r\n'`. It may be a password: commands,
+    /// the API and the log show `(hidden)` instead.
     pub(super) send: Option<Located<String>>,
-    /// TLS: whether the certificate must be valid; it must if this is left out.
+    /// TLS: whether the certificate must be valid; it must if this is left out. If it need not, any is
+    /// taken, of whatever kind.
     pub(super) verify: Option<Located<bool>>,
     /// TLS: the name that the certificate is for, if not the host or the address.
     pub(super) sni: Option<Located<String>>,
-    /// TLS: a file of certificates (PEM) to trust, instead of the system's.
+    /// TLS: a file of certificates (PEM) to trust, instead of the system's. Read again when it changes,
+    /// as `certificate` and `key` are.
     pub(super) ca: Option<Located<PathBuf>>,
     /// TLS: a file of our own certificates (PEM), if servers ask for one.
     pub(super) certificate: Option<Located<PathBuf>>,
     /// TLS: a file of the key to that (PEM).
     pub(super) key: Option<Located<PathBuf>>,
-    /// exec: a program and its arguments. It finds the backend's address and port in
-    /// `XDPLB_ADDRESS` and `XDPLB_PORT`.
+    /// exec: a program and its arguments; only root may name one. It runs as `checks.user`, in `/`,
+    /// without other groups, capabilities or open files, and finds the backend's address and port in
+    /// `XDPLB_ADDRESS` and `XDPLB_PORT`; its environment has no more than these and `PATH`. When it
+    /// ends or its time is up, its process group is killed. Do not put passwords in arguments, which
+    /// every user of the host can read.
     pub(super) command: Option<Located<Vec<String>>>,
 }
 
@@ -211,7 +234,7 @@ macro_rules! only_as_tables {
     };
 }
 
-only_as_tables!(File, Api, Limits, Defaults, Service, Backend, Health, Idle);
+only_as_tables!(File, Api, Limits, Checks, Defaults, Service, Backend, Health, Idle);
 
 impl Service {
     /// What this says of failing over, and `base` where it says nothing.

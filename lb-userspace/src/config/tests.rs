@@ -1,8 +1,8 @@
-use std::{net::SocketAddr, time::Duration};
+use std::{fs::Permissions, net::SocketAddr, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use proptest::prelude::*;
 
-use super::{Diagnostics, Loaded, Source, XdpMode, parse, reference};
+use super::{Allowed, Checks, Diagnostics, Loaded, Source, XdpMode, parse, reference};
 use crate::model::{HealthCheck, Probe, Timeouts};
 
 const SERVICE: &str = "[[service]]\nname = \"web\"\nvip = \"203.0.113.10:80\"\n";
@@ -212,7 +212,13 @@ fn an_invalid_service_is_shown_with_place_and_mend() {
             "2xx is no list",
             "codes and ranges",
         ),
-        ("health = { type = \"tls\", ca = \"/nowhere\" }", "5:31", "cannot read /nowhere", ""),
+        ("health = { type = \"http\", host = \"a:x\" }", "5:34", "a:x is no host", "db.example"),
+        (
+            "health = { type = \"send-expect\", contains = \"1\", send = \"(hidden)\" }",
+            "5:57",
+            "(hidden) stands for a value that is not shown",
+            "give the value itself",
+        ),
         ("min_active = 0", "5:14", "no backup would ever be used", "1 at least"),
         ("health = \"tcp\"", "5:10", "invalid type: string", "expected a table of keys"),
         ("health.port = \"80\"", "5:15", "invalid type: string", "expected an integer"),
@@ -226,6 +232,87 @@ fn an_invalid_service_is_shown_with_place_and_mend() {
     for (line, place, message, mend) in cases {
         assert_shows(&errors_in_service(line), place, message, mend);
     }
+}
+
+#[test]
+fn files_that_cannot_be_used_are_shown_by_check_only() {
+    let service = format!("{SERVICE}health = {{ type = \"tls\", ca = \"/nowhere\" }}\n");
+    let loaded = read(&format!("interfaces = [\"eth0\"]\n{service}")).expect("valid");
+    let shown = loaded.check_files().expect_err("there is none").to_string();
+    assert_shows(&shown, "5:31", "`ca`: cannot read /nowhere", "");
+}
+
+#[test]
+fn what_others_than_root_must_not_say_is_shown_with_its_place() {
+    let text = |checks: &str| {
+        format!(
+            "interfaces = [\"eth0\"]\n{checks}\n[defaults.health]\ncommand = [\"/bin/id\"]\n\
+             type = \"exec\"\n{SERVICE}health = {{ type = \"tls\", key = \"/etc/shadow\", \
+             certificate = \"/etc/xdplb/tls/own.pem\" }}\n"
+        )
+    };
+    let checks = Checks::default();
+    let allowed = Allowed::below(&checks.tls_directories);
+    let refuse = |text: &str| {
+        let refused = read(text).expect("valid").refuse_foreign(&checks, &allowed);
+        refused.expect_err("refused").to_string()
+    };
+    let shown = refuse(&text(""));
+    assert_shows(&shown, "4:11", "`command`: only root may name a program", "have root apply it");
+    assert_shows(
+        &shown,
+        "9:32",
+        "`key`: others than root may only name files below /etc/xdplb/tls",
+        "",
+    );
+    assert_eq!(shown.matches("error:").count(), 2, "{shown}");
+    for other in ["user = \"daemon\"", "tls_directories = [\"/\"]"] {
+        assert!(
+            refuse(&text(&format!("checks.{other}"))).contains("only root may change `checks`")
+        );
+    }
+}
+
+#[test]
+fn what_is_sent_is_in_no_error() {
+    for wrong in ["\\\\q", "\\q"] {
+        let line = format!(
+            "health = {{ type = \"send-expect\", send = \"hunter2 {wrong}\", expect = \"1\" }}"
+        );
+        let shown = errors_in_service(&line);
+        assert!(shown.contains("5:") && !shown.contains("hunter2"), "{shown}");
+    }
+    let shown = errors_in_service("health = { type = \"http\", send = \"hunter2\" }");
+    assert!(shown.contains("no use for `send`") && !shown.contains("hunter2"), "{shown}");
+}
+
+#[test]
+fn programs_never_run_as_root() {
+    let shown = read("interfaces = [\"eth0\"]\nchecks.user = \"root\"\n").expect_err("refused");
+    assert_shows(&shown, "2:15", "programs of checks do not run as root", "nobody");
+}
+
+#[test]
+fn what_comes_back_hidden_stays_as_it_is() {
+    let keys = |health: serde_json::Value| {
+        let mut keys = crate::control::Keys::new();
+        keys.insert("health".to_owned(), health);
+        keys
+    };
+    let defaults = crate::model::Policy::default();
+    let check = serde_json::json!({ "type": "send-expect", "contains": "OK", "send": "AUTH pass" });
+    let mut all = keys(check.clone());
+    all.insert("vip".to_owned(), "203.0.113.10:80".into());
+    let web = super::service("web", &all, &defaults).expect("valid");
+    let hidden = serde_json::json!({ "send": "(hidden)", "contains": "DONE" });
+    let changed = super::changed_service(&web, &keys(hidden.clone()), &defaults).expect("valid");
+    assert_eq!(changed.policy.health.request.send.as_deref(), Some("AUTH pass"));
+    assert_eq!(changed.policy.health.request.contains.as_deref(), Some("DONE"));
+    let mut new =
+        keys(serde_json::json!({ "type": "send-expect", "contains": "OK", "send": "(hidden)" }));
+    new.insert("vip".to_owned(), "203.0.113.10:80".into());
+    let refused = super::service("new", &new, &defaults).expect_err("nothing to keep").to_string();
+    assert!(refused.contains("stands for a value that is not shown"), "{refused}");
 }
 
 #[test]
@@ -287,7 +374,11 @@ fn a_list_is_no_table() {
     for (line, place) in lists {
         assert_shows(&errors_in_service(line), place, "sequence", "expected a table of keys");
     }
-    for (line, place) in [("limits = [5, 5, 5, 5]", "2:10"), ("api = [\"/s\", \"\"]", "2:7")] {
+    for (line, place) in [
+        ("limits = [5, 5, 5, 5]", "2:10"),
+        ("api = [\"/s\", \"\"]", "2:7"),
+        ("checks = [\"daemon\", []]", "2:10"),
+    ] {
         let shown = read(&format!("interfaces = [\"a\"]\n{line}")).expect_err(line);
         assert_shows(&shown, place, "sequence", "expected a table of keys");
     }
@@ -425,6 +516,26 @@ fn the_packages_configuration_is_good() {
     for text in [packaged.to_owned(), packaged.lines().map(used).collect()] {
         assert_eq!(read(&text).expect("good").warnings, []);
     }
+}
+
+#[test]
+fn whose_a_file_is_comes_with_its_text() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let file = directory.path().join("lb.toml");
+    std::fs::write(&file, format!("\u{feff}{VALID}")).expect("written");
+    for (mode, is_roots) in [(0o644, true), (0o664, false), (0o646, false)] {
+        std::fs::set_permissions(&file, Permissions::from_mode(mode)).expect("set");
+        assert_eq!(super::load(&file).expect("valid").is_roots, is_roots, "{mode:o}");
+    }
+}
+
+#[test]
+fn what_is_sent_is_not_shown_beside_a_byte_that_is_no_text() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let file = directory.path().join("lb.toml");
+    std::fs::write(&file, b"send = \"hunter2 \xff\"\n").expect("written");
+    let shown = super::load(&file).expect_err("no UTF-8").to_string();
+    assert!(shown.contains("0xff is not UTF-8") && !shown.contains("hunter2"), "{shown}");
 }
 
 #[test]

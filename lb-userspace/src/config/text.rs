@@ -1,18 +1,37 @@
 //! The text of a file.
 
-use std::{fs, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read as _},
+    path::Path,
+};
 
 use super::{
     Source,
     diagnostics::{Diagnostic, Diagnostics},
+    privileged,
 };
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// Reads a file. Its error shows the byte that is not text.
 pub fn read_text(path: &Path) -> Result<String, Diagnostics> {
-    let bytes = fs::read(path).map_err(|error| Diagnostics::unreadable(path, &error))?;
-    decode(path, bytes).map(unmarked)
+    read_owned(path).map(|(text, _)| text)
+}
+
+/// As [`read_text`], with whether nobody but root could have written the file.
+pub(super) fn read_owned(path: &Path) -> Result<(String, bool), Diagnostics> {
+    let (bytes, is_roots) =
+        read_bytes(path).map_err(|error| Diagnostics::unreadable(path, &error))?;
+    Ok((unmarked(decode(path, bytes)?), is_roots))
+}
+
+fn read_bytes(path: &Path) -> io::Result<(Vec<u8>, bool)> {
+    let mut file = File::open(path)?;
+    let is_roots = privileged::is_only_roots(&file.metadata()?);
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok((bytes, is_roots))
 }
 
 /// A text without the mark that some editors begin a file with.
@@ -35,7 +54,7 @@ fn decode(path: &Path, bytes: Vec<u8>) -> Result<String, Diagnostics> {
     };
     // What is replaced stands behind the place, or is the place itself.
     let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-    let source = Source { path: path.display().to_string(), text };
+    let source = Source { path: path.display().to_string(), text }.shown();
     let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
     Err(Diagnostics::new(
         &source,

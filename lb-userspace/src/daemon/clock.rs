@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -9,7 +10,8 @@ use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+/// Where the kernel names the boot, and where the systemd unit mounts that, which hides the first.
+const BOOT_IDS: [&str; 2] = ["/proc/sys/kernel/random/boot_id", "/usr/lib/xdplb/boot_id"];
 
 /// Something that goes on, maybe since before this daemon began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +54,7 @@ pub struct Moment {
 impl Moment {
     #[must_use]
     pub fn now() -> Self {
-        let boot = fs::read_to_string(BOOT_ID).ok().map(|id| id.trim().to_owned());
+        let boot = boot_id(&BOOT_IDS.map(Path::new));
         let uptime = clock_gettime(ClockId::CLOCK_BOOTTIME).expect("Linux has this clock");
         Self { boot, uptime: uptime.into(), at: Timestamp::now() }
     }
@@ -66,6 +68,13 @@ impl Moment {
         }
         until(self.at, other.at)
     }
+}
+
+/// From the first of these files that names a boot. An empty one is a mount point that nothing is
+/// mounted on.
+fn boot_id(places: &[&Path]) -> Option<String> {
+    let ids = places.iter().filter_map(|place| fs::read_to_string(place).ok());
+    ids.map(|id| id.trim().to_owned()).find(|id| !id.is_empty())
 }
 
 /// How long it is from now to a moment of the wall clock: nothing if that is over.
@@ -101,6 +110,17 @@ mod tests {
             assert_eq!(later.since(&moment(before, 100, now - DAY)), DAY);
             assert_eq!(later.since(&moment(before, 100, now + DAY)), Duration::ZERO);
         }
+    }
+
+    #[test]
+    fn a_mount_point_without_a_mount_names_no_boot() {
+        let directory = tempfile::TempDir::new().expect("a directory");
+        let (missing, file) = (directory.path().join("missing"), directory.path().join("boot_id"));
+        for (text, expected) in [("", None), ("\n", None), ("one\n", Some("one".to_owned()))] {
+            fs::write(&file, text).expect("written");
+            assert_eq!(boot_id(&[&missing, &file]), expected);
+        }
+        assert!(Moment::now().boot.is_some());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::{
     state::State,
     worker::Worker,
 };
-use crate::model::Health;
+use crate::{model::Health, private};
 
 const NAME: &str = "backends.json";
 const NEW: &str = "backends.json.new";
@@ -233,7 +233,7 @@ fn write(state: &State, version: u64, directory: &Path) -> Result<()> {
     let written = Written { moment: Moment::now(), version, services: services.collect() };
     let new = directory.join(NEW);
     let cannot = || format!("cannot write {}", new.display());
-    fs::write(&new, serde_json::to_vec(&written)?).with_context(cannot)?;
+    private::write(&new, &serde_json::to_vec(&written)?).with_context(cannot)?;
     fs::rename(&new, directory.join(NAME)).with_context(cannot)
 }
 

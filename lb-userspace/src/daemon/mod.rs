@@ -33,6 +33,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
+pub use self::privileges::keep_from_programs;
 use self::{
     clients::Clients,
     interfaces::Interface,
@@ -46,8 +47,8 @@ use self::{
 use crate::{
     api,
     arena::Arena,
-    config::{Config, Loaded},
-    control::{self, Request},
+    config::{Allowed, Checks, Config, Loaded},
+    control::{self, Caller, Request},
     dataplane::{self, Census, Dataplane, Expiry},
     desired::{Author, Desired, Document, Step},
     health::{Checker, HealthEvent},
@@ -116,7 +117,7 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     let mut upkeep = interval(interfaces::UPKEEP);
     upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let listener = api::listen(&loaded.config.api.socket).await?;
-    let checker = Checker::new(health_events);
+    let checker = Checker::new(health_events, &loaded.config.checks.user);
     let neighbours = Neighbours::start(network_events)?;
     let reader = Reader::start(&file, &told)?;
     let mut daemon = Daemon::start(loaded, file, checker, neighbours, reader, walks).await?;
@@ -155,6 +156,12 @@ impl Daemon {
         reader: Reader,
         walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
+        if loaded.is_roots {
+            loaded.check_files()?;
+        } else {
+            let checks = Checks::default();
+            loaded.refuse_foreign(&checks, &Allowed::below(&checks.tls_directories))?;
+        }
         dataplane::refuse_other_layouts(&loaded.config.bpffs)?;
         let found = fit(&loaded, &[], &neighbours::local_addresses().await?).await?;
         let bpffs = loaded.config.bpffs.clone();
@@ -320,9 +327,10 @@ impl Daemon {
     }
 
     /// Makes the services those of a file, and the settings. Orders that backends have stay.
-    async fn take_on(&mut self, file: File, by: String) -> Result<Vec<Step>> {
+    async fn take_on(&mut self, file: File, by: &Caller) -> Result<Vec<Step>> {
         self.is_untidy = true;
         let File { loaded, is_own } = file;
+        self.trust(&loaded, by)?;
         for warning in &loaded.warnings {
             log::warn!("{warning}");
         }
@@ -331,8 +339,9 @@ impl Daemon {
         let mode = loaded.config.xdp_mode;
         // Before the services, which nobody is to see come and go again.
         let attached = interfaces::attach(&mut self.dataplane, found, mode).await;
-        let taken =
-            attached.and_then(|interfaces| Ok((interfaces, self.take_over(&loaded, is_own, by)?)));
+        let taken = attached.and_then(|interfaces| {
+            Ok((interfaces, self.take_over(&loaded, is_own, by.name.clone())?))
+        });
         let (interfaces, steps) = match taken {
             Ok(taken) => taken,
             Err(error) => {
@@ -348,6 +357,15 @@ impl Daemon {
         self.neighbours.tell_again();
         self.config = loaded.config;
         Ok(steps)
+    }
+
+    /// Refuses files of checks that cannot be used, and what others than root must not say.
+    fn trust(&self, loaded: &Loaded, by: &Caller) -> Result<()> {
+        if by.is_root {
+            return loaded.check_files();
+        }
+        let allowed = Allowed::by(&self.config, self.document());
+        loaded.refuse_foreign(&self.config.checks, &allowed)
     }
 
     async fn fit(&self, loaded: &Loaded) -> Result<Vec<Interface>> {

@@ -1,6 +1,6 @@
 //! What the daemon may do, checked before it does anything.
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use caps::{CapSet, Capability};
 
 const NEEDED: [Capability; 3] =
@@ -16,4 +16,10 @@ pub fn check() -> Result<()> {
         return Ok(());
     }
     bail!("xdplb lacks {}: run it as root, or by its systemd unit", missing.join(", "))
+}
+
+/// Keeps the capabilities that the service manager has given from the programs of checks. Each
+/// thread has its own set: call this before there are any others.
+pub fn keep_from_programs() -> Result<()> {
+    caps::clear(None, CapSet::Ambient).context("cannot clear the ambient capabilities")
 }

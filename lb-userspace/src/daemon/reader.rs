@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use super::{Daemon, requests::invalid, worker::Worker};
 use crate::{
     config::{self, Loaded},
-    control::{Change, Plan, Proposal, Refusal, Reply, ServiceView},
+    control::{Caller, Change, Plan, Proposal, Refusal, Reply, ServiceView},
     desired::{Document, edited},
     model::Policy,
 };
@@ -25,15 +25,15 @@ const ATTEMPTS: u32 = 3;
 pub(super) enum Order {
     /// SIGHUP: the daemon's own file.
     Reload,
-    Plan(Proposal, Reply<Plan>),
-    Apply(Proposal, String, Reply<Plan>),
+    Plan(Proposal, Caller, Reply<Plan>),
+    Apply(Proposal, Caller, Reply<Plan>),
     Edit(Box<Edit>),
 }
 
 /// A change of a service, and what it is to be made of.
 pub(super) struct Edit {
     pub(super) change: Change,
-    pub(super) by: String,
+    pub(super) by: Caller,
     pub(super) reply: Reply<Option<ServiceView>>,
     document: Document,
     version: u64,
@@ -50,8 +50,8 @@ pub(super) struct File {
 /// What has been read.
 pub(super) enum Read {
     Reload(Result<File>),
-    Plan(Result<File>, Reply<Plan>),
-    Apply(Result<File>, String, Reply<Plan>),
+    Plan(Result<File>, Caller, Reply<Plan>),
+    Apply(Result<File>, Caller, Reply<Plan>),
     Edit(Box<Edit>, Result<Document, Refusal>),
 }
 
@@ -118,7 +118,7 @@ impl Order {
             Self::Reload => {
                 Read::Reload(config::load(own).map(|loaded| File { loaded, is_own: true }))
             }
-            Self::Plan(proposal, reply) => Read::Plan(read(proposal), reply),
+            Self::Plan(proposal, by, reply) => Read::Plan(read(proposal), by, reply),
             Self::Apply(proposal, by, reply) => Read::Apply(read(proposal), by, reply),
             Self::Edit(edit) => {
                 let edited = edited(&edit.document, &edit.change, &edit.defaults);
@@ -133,7 +133,7 @@ impl Daemon {
     pub(super) fn read_edit(
         &self,
         change: Change,
-        by: String,
+        by: Caller,
         reply: Reply<Option<ServiceView>>,
         attempts: u32,
     ) {
@@ -155,9 +155,11 @@ impl Daemon {
                 self.reader.has_reloaded();
                 self.reload(file).await;
             }
-            Read::Plan(file, reply) => drop(reply.send(self.plan(file.map_err(invalid)).await)),
+            Read::Plan(file, by, reply) => {
+                drop(reply.send(self.plan(file.map_err(invalid), &by).await));
+            }
             Read::Apply(file, by, reply) => {
-                drop(reply.send(self.apply(file.map_err(invalid), by).await));
+                drop(reply.send(self.apply(file.map_err(invalid), &by).await));
             }
             Read::Edit(edit, edited) => self.on_edit(*edit, edited),
         }
@@ -171,13 +173,16 @@ impl Daemon {
             return;
         }
         let edited = if is_current { edited } else { self.edited(&change) };
-        drop(reply.send(edited.and_then(|edited| self.carry_out(edited, &change, by))));
+        drop(reply.send(edited.and_then(|edited| self.carry_out(edited, &change, &by))));
     }
 
     async fn reload(&mut self, file: Result<File, Error>) {
         let path = self.file.clone();
         let taken = match file {
-            Ok(file) => self.take_on(file, "SIGHUP".to_owned()).await,
+            Ok(file) => {
+                let by = Caller { name: "SIGHUP".to_owned(), is_root: file.loaded.is_roots };
+                self.take_on(file, &by).await
+            }
             Err(error) => Err(error),
         };
         match taken {

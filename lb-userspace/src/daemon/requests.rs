@@ -8,10 +8,13 @@ use super::{
     service::Backend,
 };
 use crate::{
+    config::{Allowed, Refused},
     connections::Listing,
-    control::{Change, Plan, Refusal, Request, ServiceView, VersionView},
+    control::{Caller, Change, Plan, Refusal, Request, ServiceView, VersionView},
     desired::{Author, Document, Step, edited, named, steps},
+    health::{Fault, Prober},
     model::Admin,
+    secrets,
 };
 
 impl Daemon {
@@ -31,15 +34,17 @@ impl Daemon {
             ) => self.read_edit(change, by, reply, 1),
             Request::Change(change, by, reply) => {
                 let edited = self.edited(&change);
-                drop(reply.send(edited.and_then(|edited| self.carry_out(edited, &change, by))));
+                drop(reply.send(edited.and_then(|edited| self.carry_out(edited, &change, &by))));
             }
-            Request::Plan(proposal, reply) => self.reader.give(Order::Plan(proposal, reply)),
+            Request::Plan(proposal, by, reply) => {
+                self.reader.give(Order::Plan(proposal, by, reply));
+            }
             Request::Apply(proposal, by, reply) => {
                 self.reader.give(Order::Apply(proposal, by, reply));
             }
             Request::History(reply) => drop(reply.send(Ok(self.history()))),
             Request::Version(number, reply) => drop(reply.send(self.version(number))),
-            Request::Rollback(to, by, reply) => drop(reply.send(self.rollback(to, by))),
+            Request::Rollback(to, by, reply) => drop(reply.send(self.rollback(to, &by))),
         }
     }
 
@@ -60,10 +65,12 @@ impl Daemon {
         &mut self,
         document: Document,
         change: &Change,
-        by: String,
+        by: &Caller,
     ) -> Result<Option<ServiceView>, Refusal> {
         self.refuse_local(&document)?;
-        let author = Author { by, what: change.to_string(), file: None };
+        self.refuse_foreign(&document, by)?;
+        self.refuse_files(&document, by)?;
+        let author = Author { by: by.name.clone(), what: change.to_string(), file: None };
         self.adopt(document, author).map_err(failed)?;
         if let Change::SetBackend { service, address, settings } = change
             && settings.admin == Some(Admin::Enabled)
@@ -98,10 +105,47 @@ impl Daemon {
         Ok(())
     }
 
+    /// Programs and files that a document brings, and that its author may not name.
+    fn refuse_foreign(&self, document: &Document, by: &Caller) -> Result<(), Refusal> {
+        if by.is_root {
+            return Ok(());
+        }
+        let before = self.document();
+        let allowed = Allowed::by(&self.config, before);
+        for service in &document.since(before).set {
+            if let Some(Refused { key, message }) = allowed.refused(&service.policy.health) {
+                let name = &service.name;
+                return Err(Refusal::Invalid(format!("{name}: `health.{key}`: {message}")));
+            }
+        }
+        Ok(())
+    }
+
+    /// Files that new checks of root's name, and that are of no use. Nobody else is told: the state of
+    /// the backend says so later.
+    fn refuse_files(&self, document: &Document, by: &Caller) -> Result<(), Refusal> {
+        let before = self.document();
+        for service in document.since(before).set.iter().filter(|_| by.is_root) {
+            let (name, check) = (&service.name, &service.policy.health);
+            if before.service(name).is_some_and(|known| known.policy.health == *check) {
+                continue;
+            }
+            if let Err(Fault { key, message, .. }) = Prober::verify_files(check) {
+                return Err(Refusal::Invalid(format!("{name}: `health.{key}`: {message}")));
+            }
+        }
+        Ok(())
+    }
+
     /// What a file would change.
-    pub(super) async fn plan(&mut self, file: Result<File, Refusal>) -> Result<Plan, Refusal> {
+    pub(super) async fn plan(
+        &mut self,
+        file: Result<File, Refusal>,
+        by: &Caller,
+    ) -> Result<Plan, Refusal> {
         self.is_untidy = true;
         let File { loaded, .. } = file?;
+        self.trust(&loaded, by).map_err(invalid)?;
         let mut all = self.config.steps_to(&loaded.config);
         all.extend(steps(self.document(), &self.read_from(&loaded)));
         let fit = self.fit(&loaded).await;
@@ -116,7 +160,7 @@ impl Daemon {
     pub(super) async fn apply(
         &mut self,
         file: Result<File, Refusal>,
-        by: String,
+        by: &Caller,
     ) -> Result<Plan, Refusal> {
         self.is_untidy = true;
         let file = file?;
@@ -130,7 +174,7 @@ impl Daemon {
             version: version.number,
             at: version.at,
             by: version.author.by.clone(),
-            what: version.author.what.clone(),
+            what: secrets::shown_history(&version.author.what),
         });
         views.collect()
     }
@@ -148,7 +192,7 @@ impl Daemon {
     }
 
     /// Makes the services those of a former version: of the last one, if none is named.
-    fn rollback(&mut self, to: Option<u64>, by: String) -> Result<Plan, Refusal> {
+    fn rollback(&mut self, to: Option<u64>, by: &Caller) -> Result<Plan, Refusal> {
         let former = match to {
             Some(number) => self.desired.version(number).ok_or_else(|| no_version(number))?,
             None => self.desired.former().ok_or_else(|| {
@@ -156,9 +200,11 @@ impl Daemon {
             })?,
         };
         let what = format!("rolled back to version {}", former.number);
-        let author = Author { by, what, file: None };
+        let author = Author { by: by.name.clone(), what, file: None };
+        let document = former.document.clone();
+        self.refuse_foreign(&document, by)?;
         self.is_untidy = true;
-        let steps = self.adopt(former.document.clone(), author).map_err(failed)?;
+        let steps = self.adopt(document, author).map_err(failed)?;
         Ok(self.done(steps))
     }
 

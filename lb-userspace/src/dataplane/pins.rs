@@ -24,6 +24,8 @@ use super::sizes::mend;
 const LINK: &str = "link_";
 const GUARD: &str = "guard_";
 const FILTER: &str = "filter_";
+/// Of a BPF file system: the directory of all our pins.
+const DIRECTORY: &str = "xdplb";
 
 /// The directory of a layout's pins, locked against a second daemon as long as this lives.
 #[derive(Debug)]
@@ -178,12 +180,12 @@ pub fn is_attached(bpffs: &Path, ifindex: u32) -> bool {
 /// The directory of this layout's pins.
 #[must_use]
 pub fn directory(bpffs: &Path) -> PathBuf {
-    bpffs.join("xdplb").join(format!("v{LAYOUT}"))
+    bpffs.join(DIRECTORY).join(format!("v{LAYOUT}"))
 }
 
 /// The directories of all layouts that have pins.
 pub fn directories(bpffs: &Path) -> Result<Vec<PathBuf>> {
-    let parent = bpffs.join("xdplb");
+    let parent = bpffs.join(DIRECTORY);
     let entries = match fs::read_dir(&parent) {
         Ok(entries) => entries,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -212,7 +214,8 @@ fn link_name(ifindex: u32) -> String {
 }
 
 fn mount_if_missing(bpffs: &Path) -> Result<()> {
-    if is_bpffs(bpffs) {
+    // All that the systemd unit shows of the file system is our own directory.
+    if is_bpffs(bpffs) || is_bpffs(&bpffs.join(DIRECTORY)) {
         return Ok(());
     }
     fs::create_dir_all(bpffs)

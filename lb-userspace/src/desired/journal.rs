@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::Service;
+use crate::{model::Service, private};
 
 const NAME: &str = "journal";
 const NEW: &str = "journal.new";
@@ -84,12 +84,11 @@ impl Journal {
     /// Opens the journal of a directory, which nobody else may have open, and reads it.
     pub(super) fn open(directory: &Path) -> Result<(Self, Vec<Entry>)> {
         let cannot = |what: &str| format!("cannot {what} in {}", directory.display());
-        fs::create_dir_all(directory).with_context(|| {
-            format!("cannot make {}: set `state_dir` to another directory", directory.display())
-        })?;
+        private::directory(directory)
+            .context("set `state_dir` to a directory of the daemon's own")?;
         let lock = lock(directory)?;
         let path = directory.join(NAME);
-        let mut file = File::options()
+        let mut file = private::options()
             .read(true)
             .write(true)
             .create(true)
@@ -137,7 +136,7 @@ impl Journal {
     pub(super) fn rewrite(&mut self, entries: Vec<Entry>) -> Result<()> {
         let new = self.path.with_file_name(NEW);
         let cannot = || format!("cannot write {}", new.display());
-        let mut file = File::create(&new).with_context(cannot)?;
+        let mut file = private::create(&new).with_context(cannot)?;
         let (mut length, mut last) = (0, None);
         for entry in entries {
             let (line, sum) = line(entry, last.as_deref())?;
@@ -192,7 +191,7 @@ fn set_aside(directory: &Path, entries: &[Entry], bytes: &[u8]) -> Result<()> {
     let (path, mut file) = loop {
         nth += 1;
         let path = directory.join(format!("{DAMAGED}.{version}.{nth}"));
-        match File::create_new(&path) {
+        match private::options().write(true).create_new(true).open(&path) {
             Ok(file) => break (path, file),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => {

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::Document;
-use crate::model::{Backend, Service};
+use crate::{
+    model::{Backend, Service},
+    secrets::shown_of,
+};
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -111,12 +114,9 @@ fn compare<'a>(path: &mut Vec<&'a str>, from: &'a Value, to: &'a Value, steps: &
         return;
     }
     let (Value::Object(old), Value::Object(new)) = (from, to) else {
-        steps.push(Step {
-            key: Some(path.join(".")),
-            from: from.clone(),
-            to: to.clone(),
-            ..Step::bare(Kind::Change)
-        });
+        let key = path.join(".");
+        let (from, to) = (shown_of(&key, from), shown_of(&key, to));
+        steps.push(Step { key: Some(key), from, to, ..Step::bare(Kind::Change) });
         return;
     };
     let fresh = new.keys().filter(|key| !old.contains_key(*key));

@@ -1,4 +1,4 @@
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use proptest::prelude::*;
 use serde_json::json;
@@ -231,6 +231,8 @@ fn a_last_record_that_is_damaged_is_told_and_kept() {
         assert_eq!((desired.number(), desired.document()), (1, Some(&web())), "{at}");
         assert_eq!(desired.warnings().len(), nth + 1, "{at}");
         let kept = directory.path().join(format!("journal.damaged.2.{}", nth + 1));
+        let mode = fs::metadata(&kept).expect("kept").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "what checks send may be in it");
         assert_eq!(fs::read(kept).expect("kept"), damaged[first..], "{at}");
         assert_eq!(fs::read(&journal).expect("there"), whole[..first], "{at}");
     }
@@ -404,4 +406,22 @@ proptest! {
         let read: Vec<_> = desired.versions().map(|one| one.document.clone()).collect();
         prop_assert!([web(), web().without("web")].starts_with(&read), "{read:?}");
     }
+}
+
+#[test]
+fn what_checks_send_is_in_no_step_and_no_history() {
+    let check = |send: &str| json!({ "type": "send-expect", "contains": "OK", "send": send });
+    let set = |send: &str| Change::SetService {
+        name: "web".to_owned(),
+        keys: keys(json!({ "health": check(send) })),
+    };
+    let edit = |document: &Document, change: &Change| {
+        edited(document, change, &Policy::default()).expect("valid")
+    };
+    let first = edit(&web(), &set("AUTH secret1"));
+    let second = edit(&first, &set("AUTH secret2"));
+    let told = [told(&web(), &first), told(&first, &second), vec![set("AUTH secret").to_string()]];
+    let told = told.concat().join("\n");
+    assert!(!told.contains("secret"), "{told}");
+    assert!(told.contains("~ web: health.send: (hidden) -> (hidden)"), "{told}");
 }

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
 use super::{
@@ -143,7 +143,7 @@ impl Desired {
         if number == 1 {
             return Some(steps(&Document::default(), &version.document));
         }
-        let former = self.version(number - 1)?;
+        let former = self.version(number.checked_sub(1)?)?;
         Some(steps(&former.document, &version.document))
     }
 
@@ -164,7 +164,9 @@ impl Desired {
     /// Makes this the present document, for good once this returns. On an error nothing has changed.
     pub fn record(&mut self, document: Document, mut author: Author) -> Result<()> {
         author.file = author.file.or_else(|| self.file().map(ToOwned::to_owned));
-        let version = Version { number: self.number() + 1, at: Timestamp::now(), author, document };
+        let number =
+            self.number().checked_add(1).context("there is no number for another version")?;
+        let version = Version { number, at: Timestamp::now(), author, document };
         let entry = match self.document() {
             Some(former) => version.entry(Some(former)),
             None => version.entry(None),

@@ -1,21 +1,31 @@
 //! The probe of type `exec`: a program that ends with 0.
 
-use std::{net::SocketAddr, process::Stdio, time::Duration};
+use std::{net::SocketAddr, os::unix::process::CommandExt as _, process::Stdio, time::Duration};
 
 use nix::{
-    sys::signal::{Signal, killpg},
+    errno::Errno,
+    sys::{
+        signal::{self as signals, killpg},
+        wait::{Id, WaitPidFlag, WaitStatus, waitid},
+    },
     unistd::Pid,
 };
 use tokio::{
     process::{Child, Command},
+    signal::unix::{Signal, SignalKind, signal},
     time,
 };
 
-use super::{
-    Outcome,
-    probe::{Failure, Fault},
+use super::{Outcome, probe::Fault};
+use crate::{
+    accounts::{self, Account},
+    api,
+    model::CheckRequest,
+    sys::program,
 };
-use crate::model::CheckRequest;
+
+/// All that programs find in their environment, but for the backend's address and port.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 #[derive(Debug)]
 pub(super) struct Exec {
@@ -37,38 +47,73 @@ impl Exec {
         Ok(Self { program: program.clone(), arguments: arguments.to_vec() })
     }
 
-    /// Runs the program, and kills it and its children when its time is up.
-    pub(super) async fn run(&self, at: SocketAddr, timeout: Duration) -> Outcome {
-        let started = Command::new(&self.program)
-            .args(&self.arguments)
-            .env("XDPLB_ADDRESS", at.ip().to_string())
-            .env("XDPLB_PORT", at.port().to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn();
-        let mut child = match started {
-            Ok(child) => child,
-            Err(error) => return Failure::of("PROCERR", &error).about(&self.program),
+    /// Runs the program as a user, and ends it and its children: when it has ended, or when its
+    /// time is up.
+    pub(super) async fn run(&self, at: SocketAddr, timeout: Duration, user: &str) -> Outcome {
+        let account = match account(user) {
+            Ok(account) => account,
+            Err(reason) => return Outcome::unknown(format!("PROCERR {reason}")),
         };
-        let mut group = Group::of(&child);
-        let Ok(ended) = time::timeout(timeout, child.wait()).await else {
-            drop(group);
-            child.wait().await.ok();
+        // Before the program can end.
+        let ends = signal(SignalKind::child());
+        let started = ends.and_then(|ends| Ok((ends, self.command(at, account).spawn()?)));
+        let (mut ends, mut child) = match started {
+            Ok(started) => started,
+            // It has not seen the backend.
+            Err(error) => {
+                let program = &self.program;
+                let detail = format!("PROCERR {program} cannot be run as {user}: {error}");
+                return Outcome::unknown(detail);
+            }
+        };
+        let group = Group::of(&child);
+        let in_time = time::timeout(timeout, group.leader_ends(&mut ends)).await.is_ok();
+        // While its leader is not reaped, its number is nobody else's.
+        drop(group);
+        let ended = child.wait().await;
+        if !in_time {
             return Outcome::failed(format!("PROCTOUT not done in {timeout:?}"));
-        };
-        group.has_ended();
+        }
         match ended {
             Ok(status) if status.success() => Outcome::passed("PROCOK ended with 0".to_owned()),
             Ok(status) => Outcome::failed(format!("PROCERR {status}")),
             Err(error) => Outcome::failed(format!("PROCERR {error}")),
         }
     }
+
+    fn command(&self, at: SocketAddr, account: Account) -> Command {
+        let mut command = std::process::Command::new(&self.program);
+        command
+            .args(&self.arguments)
+            .env_clear()
+            .env("PATH", PATH)
+            .env("XDPLB_ADDRESS", at.ip().to_string())
+            .env("XDPLB_PORT", at.port().to_string())
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0);
+        program::confine(&mut command, account);
+        Command::from(command)
+    }
 }
 
-/// A program and its children. They are killed with it unless the program has ended: also when
-/// nobody wants to know of the check any more.
+/// The account that programs run as. One that could rule the daemon is refused.
+fn account(user: &str) -> Result<Account, String> {
+    let found = accounts::account(user);
+    let account = found.ok_or_else(|| format!("`checks.user`: there is no user {user}"))?;
+    if account.uid == 0 || account.gid == 0 {
+        return Err(format!("`checks.user`: {user} has the rights of root"));
+    }
+    if accounts::group(api::GROUP) == Some(account.gid) {
+        return Err(format!("`checks.user`: {user} may use the daemon's socket"));
+    }
+    Ok(account)
+}
+
+/// A program and its children, killed when this is dropped: also when nobody wants to know of the
+/// check any more. To be dropped before the program is reaped.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -76,17 +121,23 @@ impl Group {
         Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
     }
 
-    /// From now on its number may be another's.
-    fn has_ended(&mut self) {
-        self.0 = None;
+    /// Waits until the program has ended, and leaves it to be reaped.
+    async fn leader_ends(&self, ends: &mut Signal) {
+        let Some(leader) = self.0 else { return };
+        let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;
+        while let Ok(WaitStatus::StillAlive) = waitid(Id::Pid(leader), look) {
+            ends.recv().await;
+        }
     }
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        if let Some(leader) = self.0 {
-            // It may have ended this very moment.
-            killpg(leader, Signal::SIGKILL).ok();
+        let Some(leader) = self.0 else { return };
+        if let Err(error) = killpg(leader, signals::Signal::SIGKILL)
+            && error != Errno::ESRCH
+        {
+            log::warn!("what a check has started cannot be ended: {error}");
         }
     }
 }

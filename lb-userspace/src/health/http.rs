@@ -1,18 +1,24 @@
 //! The probes of type `http` and `https`: a request that is answered as expected.
 
-use std::{net::SocketAddr, ops::RangeInclusive};
+use std::{fmt, net::SocketAddr, ops::RangeInclusive};
 
 use http_body_util::{BodyExt as _, Empty};
 use hyper::{
-    Method, Request, StatusCode, Uri,
+    Method, Request, Uri,
     body::{Bytes, Incoming},
     client::conn::http1::handshake,
-    header::{CONNECTION, HOST, HeaderValue, USER_AGENT},
+    header::{CONNECTION, CONTENT_LENGTH, HOST, HeaderValue, TRANSFER_ENCODING, USER_AGENT},
+    http::response::Parts,
 };
 use hyper_util::rt::TokioIo;
 use regex::bytes::Regex;
+use regex_syntax::{ParserBuilder, hir::Look};
 
-use super::probe::{Failure, Fault, Stream};
+use super::{
+    heard::Heard,
+    host::Host,
+    probe::{Failure, Fault, Stream, not},
+};
 use crate::model::CheckRequest;
 
 /// Of a body, in bytes: more is not looked at.
@@ -24,7 +30,7 @@ pub(super) struct Http {
     path: Uri,
     host: Option<HeaderValue>,
     status: Vec<RangeInclusive<u16>>,
-    expect: Option<Regex>,
+    expect: Option<Expected>,
 }
 
 impl Http {
@@ -35,13 +41,14 @@ impl Http {
             return Err(Fault::new("path", &format!("{path} does not begin with /"))
                 .mend("a host belongs to `host`, a query after the path"));
         }
-        let host = request.host.as_deref().map(HeaderValue::from_str).transpose();
+        let host = request.host.as_deref().map(Host::new).transpose()?;
+        let host = host.map(|host| HeaderValue::from_str(&host.header)).transpose();
         Ok(Self {
             method: method.parse().map_err(|error| Fault::new("method", &error))?,
             path: path.parse().map_err(|error| Fault::new("path", &error))?,
             host: host.map_err(|error| Fault::new("host", &error))?,
             status: ranges(request.status.as_deref().unwrap_or("200-399"))?,
-            expect: super::pattern(request)?,
+            expect: super::pattern(request)?.map(Expected::new),
         })
     }
 
@@ -50,60 +57,115 @@ impl Http {
         stream: Box<dyn Stream>,
         at: SocketAddr,
     ) -> Result<String, Failure> {
-        let broken = |error: hyper::Error| Failure::new("L7RSP", &error);
-        let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
-        let host = self.host.clone().map_or_else(|| HeaderValue::from_str(&at.to_string()), Ok);
-        let request = Request::builder()
-            .method(self.method.clone())
-            .uri(self.path.clone())
-            .header(HOST, host.map_err(|error| Failure::new("L7RSP", &error))?)
-            .header(USER_AGENT, concat!("xdplb/", env!("CARGO_PKG_VERSION")))
-            .header(CONNECTION, "close")
-            .body(Empty::<Bytes>::new())
-            .map_err(|error| Failure::new("L7RSP", &error))?;
+        let heard = Heard::default();
+        let broken = |error: hyper::Error| {
+            if heard.is_nothing() || heard.is_other_than(b"HTTP/") {
+                return not("HTTP", "L7RSP", &heard);
+            }
+            Failure::new("L7RSP", &format!("{:#}", anyhow::Error::from(error)))
+        };
+        let stream = TokioIo::new(heard.listen_to(stream));
+        let (mut sender, connection) = handshake(stream).await.map_err(broken)?;
+        let request = self.request(at)?;
         let answer = async {
-            let (head, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
-            self.judge(head.status, body).await
+            let (parts, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
+            self.judge(&parts, body).await
         };
         tokio::pin!(answer);
         tokio::select! {
             biased;
             judged = &mut answer => judged,
-            ended = connection => {
-                ended.map_err(broken)?;
-                answer.await
-            }
+            // However it has ended: what came before is there.
+            _ = connection => answer.await,
         }
     }
 
-    async fn judge(&self, status: StatusCode, body: Incoming) -> Result<String, Failure> {
-        let code = status.as_u16();
+    fn request(&self, at: SocketAddr) -> Result<Request<Empty<Bytes>>, Failure> {
+        let host = self.host.clone().map_or_else(|| HeaderValue::from_str(&at.to_string()), Ok);
+        Request::builder()
+            .method(self.method.clone())
+            .uri(self.path.clone())
+            .header(HOST, host.map_err(|error| Failure::new("L7RSP", &error))?)
+            .header(USER_AGENT, concat!("xdplb/", env!("CARGO_PKG_VERSION")))
+            .header(CONNECTION, "close")
+            .body(Empty::new())
+            .map_err(|error| Failure::new("L7RSP", &error))
+    }
+
+    async fn judge(&self, parts: &Parts, body: Incoming) -> Result<String, Failure> {
+        let code = parts.status.as_u16();
         if !self.status.iter().any(|range| range.contains(&code)) {
             return Err(Failure::new(format!("L7STS/{code}"), &"another status is expected"));
         }
         if let Some(expect) = &self.expect {
-            let body = beginning(body).await.map_err(|error| Failure::new("L7RSP", &error))?;
-            if !expect.is_match(&body) {
-                let detail = format!("the body does not match {expect}");
-                return Err(Failure::new(format!("L7RSP/{code}"), &detail));
-            }
+            // Without either, the body ends with the connection, however that ends.
+            let is_bounded = [CONTENT_LENGTH, TRANSFER_ENCODING]
+                .iter()
+                .any(|header| parts.headers.contains_key(header));
+            expect.find_in(body, is_bounded).await.map_err(|error| {
+                let error = error.map(|error| format!("{:#}", anyhow::Error::from(error)));
+                let detail = error.unwrap_or_else(|| format!("the body does not match {expect}"));
+                Failure::new(format!("L7RSP/{code}"), &detail)
+            })?;
         }
         Ok(format!("L7OK/{code} answered"))
     }
 }
 
-async fn beginning(mut body: Incoming) -> Result<Vec<u8>, hyper::Error> {
-    let mut bytes = Vec::new();
-    while let Some(frame) = body.frame().await {
-        if let Ok(data) = frame?.into_data() {
-            bytes.extend_from_slice(&data);
+/// What a body must match.
+#[derive(Debug)]
+struct Expected {
+    pattern: Regex,
+    /// Whether a match may be none when more comes.
+    is_provisional: bool,
+}
+
+impl Expected {
+    fn new(pattern: Regex) -> Self {
+        let parsed = ParserBuilder::new().utf8(false).build().parse(pattern.as_str());
+        let looks = parsed.map(|parsed| parsed.properties().look_set());
+        let is_provisional = looks.map_or(true, |looks| {
+            let ends = [Look::End, Look::EndLF, Look::EndCRLF];
+            looks.contains_word() || ends.into_iter().any(|end| looks.contains(end))
+        });
+        Self { pattern, is_provisional }
+    }
+
+    /// Reads a body until it matches. The error is none if that is all that is wrong.
+    async fn find_in(
+        &self,
+        mut body: Incoming,
+        is_bounded: bool,
+    ) -> Result<(), Option<hyper::Error>> {
+        let mut bytes = Vec::new();
+        let mut broken = None;
+        while bytes.len() < LONGEST {
+            if !self.is_provisional && self.pattern.is_match(&bytes) {
+                return Ok(());
+            }
+            match body.frame().await {
+                Some(Ok(frame)) => bytes.extend(frame.into_data().unwrap_or_default()),
+                Some(Err(error)) => {
+                    broken = Some(error);
+                    break;
+                }
+                None => break,
+            }
         }
-        if bytes.len() >= LONGEST {
-            bytes.truncate(LONGEST);
-            break;
+        bytes.truncate(LONGEST);
+        let is_match = self.pattern.is_match(&bytes);
+        match broken.filter(|_| is_bounded) {
+            Some(error) => Err(Some(error)),
+            None if is_match => Ok(()),
+            None => Err(None),
         }
     }
-    Ok(bytes)
+}
+
+impl fmt::Display for Expected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.pattern.fmt(f)
+    }
 }
 
 /// As in `200-299,401`.

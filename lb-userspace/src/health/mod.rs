@@ -2,12 +2,17 @@
 
 mod exchange;
 mod exec;
+mod files;
+mod heard;
+mod host;
 mod http;
 mod machine;
+mod p521;
 mod probe;
 mod slots;
 mod target;
 mod tls;
+mod unverified;
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
@@ -66,6 +71,8 @@ type Key = (SocketAddr, u64);
 /// Runs the checks until it is dropped: one for each address and kind of check, whoever wants it.
 #[derive(Debug)]
 pub struct Checker {
+    /// Whom programs run as.
+    user: Arc<str>,
     events: mpsc::Sender<HealthEvent>,
     slots: Arc<Slots>,
     running: HashMap<Key, Running>,
@@ -78,9 +85,10 @@ pub struct Checker {
 
 impl Checker {
     #[must_use]
-    pub fn new(events: mpsc::Sender<HealthEvent>) -> Self {
+    pub fn new(events: mpsc::Sender<HealthEvent>, user: &str) -> Self {
         let (running, wanted, known) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { events, slots: Arc::new(Slots::new()), running, wanted, known, number: 0 }
+        let slots = Arc::new(Slots::new());
+        Self { user: user.into(), events, slots, running, wanted, known, number: 0 }
     }
 
     /// Starts the checks of a service's new targets, stops those of targets that are gone, and lets
@@ -126,7 +134,8 @@ impl Checker {
         if let Some(known) = self.known.get(check) {
             return known.clone();
         }
-        let known = Known { number: self.count(), prober: Arc::new(Prober::new(check.clone())) };
+        let prober = Prober::new(check.clone(), Arc::clone(&self.user));
+        let known = Known { number: self.count(), prober: Arc::new(prober) };
         self.known.insert(check.clone(), known.clone());
         known
     }
@@ -207,4 +216,8 @@ fn pattern(request: &CheckRequest) -> Result<Option<Regex>, Fault> {
 #[cfg(test)]
 mod probe_tests;
 #[cfg(test)]
+mod program_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::OnceLock,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,8 +14,16 @@ use tokio::{
     time,
 };
 
-use super::{exchange::Exchange, exec::Exec, http::Http, slots::Slots, tls::Tls};
-use crate::model::{CheckRequest, HealthCheck, Probe};
+use super::{
+    exchange::Exchange,
+    exec::Exec,
+    files::{self, Stamp},
+    heard::Heard,
+    http::Http,
+    slots::Slots,
+    tls::{self, Tls},
+};
+use crate::model::{CheckRequest, Close, HealthCheck, Probe};
 
 /// What is wrong with a check, and in which key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,8 +53,10 @@ impl Fault {
 #[derive(Debug)]
 pub struct Prober {
     check: HealthCheck,
-    /// Made when it is first needed, as files that it names may not be there all the time.
-    kind: OnceLock<Kind>,
+    /// Whom programs run as.
+    user: Arc<str>,
+    /// Made when it is first needed, and again when files that it names have changed.
+    readiness: Mutex<Readiness>,
 }
 
 #[derive(Debug)]
@@ -76,7 +86,7 @@ impl Outcome {
         Self { success: Some(false), detail }
     }
 
-    fn unknown(detail: String) -> Self {
+    pub(super) fn unknown(detail: String) -> Self {
         Self { success: None, detail }
     }
 }
@@ -127,12 +137,14 @@ impl Failure {
         let code = if is_ours { "SOCKERR" } else { code };
         Self { is_ours, ..Self::new(code, error) }
     }
+}
 
-    /// What it means for the check, said of something.
-    pub(super) fn about(self, subject: &str) -> Outcome {
-        let detail = format!("{subject}: {}", self.detail);
-        Self { detail, ..self }.into()
+/// Why a server is not understood that speaks another protocol, or has nothing to say.
+pub(super) fn not(protocol: &str, code: &str, heard: &Heard) -> Failure {
+    if heard.is_nothing() {
+        return Failure::new(code, &"the server closed the connection without an answer");
     }
+    Failure::new(code, &format!("this is not {protocol}: the server has sent {heard}"))
 }
 
 impl From<Failure> for Outcome {
@@ -142,14 +154,48 @@ impl From<Failure> for Outcome {
     }
 }
 
+/// How often files that a check names are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A check as it was made ready, and of which files.
+#[derive(Debug)]
+struct Ready {
+    kind: Arc<Kind>,
+    stamps: Vec<Stamp>,
+    looked: Instant,
+}
+
+/// What there is to carry a check out with.
+#[derive(Debug, Default)]
+struct Readiness {
+    ready: Option<Ready>,
+    /// What was wrong with its files, and was said.
+    fault: Option<Fault>,
+}
+
 impl Prober {
+    /// A check whose programs run as this user.
     #[must_use]
-    pub fn new(check: HealthCheck) -> Self {
-        Self { check, kind: OnceLock::new() }
+    pub fn new(check: HealthCheck, user: Arc<str>) -> Self {
+        Self { check, user, readiness: Mutex::default() }
     }
 
-    /// Says what is wrong with the check, if anything is.
+    /// Says what is wrong with the check, if anything is. Files that it names are not looked at.
     pub fn verify(check: &HealthCheck) -> Result<(), Fault> {
+        let request = &check.request;
+        verify_place(request)?;
+        match check.probe {
+            Probe::None | Probe::Tcp => Ok(()),
+            Probe::Tls => tls::verify(request).map(drop),
+            Probe::Http => Http::new(request).map(drop),
+            Probe::Https => Http::new(request).and_then(|_| tls::verify(request).map(drop)),
+            Probe::SendExpect => Exchange::new(request).map(drop),
+            Probe::Exec => Exec::new(request).map(drop),
+        }
+    }
+
+    /// As [`Self::verify`], of the files too.
+    pub fn verify_files(check: &HealthCheck) -> Result<(), Fault> {
         Kind::new(check).map(drop)
     }
 
@@ -170,28 +216,62 @@ impl Prober {
     pub(super) async fn probe(&self, at: SocketAddr, slots: &Slots) -> Outcome {
         // What takes longer than the interval is not waited for.
         let timeout = self.check.timeout.min(self.check.interval);
-        match self.kind() {
-            Err(Fault { key, message, .. }) => {
-                Outcome::unknown(format!("UNK cannot be checked: `{key}`: {message}"))
+        let kind = match self.kind() {
+            Ok(kind) => kind,
+            // Who may see the state of checks may not see which files there are.
+            Err(Fault { key, .. }) => {
+                return Outcome::unknown(format!(
+                    "UNK cannot be checked: `{key}` cannot be used; the daemon's log says why"
+                ));
             }
-            Ok(Kind::None) => Outcome::passed("not checked".to_owned()),
-            Ok(Kind::Exec(exec)) => {
+        };
+        match &*kind {
+            Kind::None => Outcome::passed("not checked".to_owned()),
+            Kind::Exec(exec) => {
                 let _slot = slots.program().await;
-                Box::pin(exec.run(at, timeout)).await
+                Box::pin(exec.run(at, timeout, &self.user)).await
             }
-            Ok(kind) => {
+            kind => {
                 let _slot = slots.connection().await;
-                kind.ask_in_time(at, timeout).await
+                let close = self.check.request.close.unwrap_or_default();
+                kind.ask_in_time(at, close, timeout).await
             }
         }
     }
 
-    fn kind(&self) -> Result<&Kind, Fault> {
-        if let Some(kind) = self.kind.get() {
-            return Ok(kind);
+    /// Made of the files as they are now. Of new ones that cannot be used nothing is made: they may be
+    /// half of what is being replaced.
+    fn kind(&self) -> Result<Arc<Kind>, Fault> {
+        let mut readiness = self.readiness.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(ready) = &readiness.ready
+            && (ready.stamps.is_empty() || ready.looked.elapsed() < LOOK)
+        {
+            return Ok(Arc::clone(&ready.kind));
         }
-        let made = Kind::new(&self.check)?;
-        Ok(self.kind.get_or_init(|| made))
+        let (stamps, looked) = (files::stamps(&self.check.request), Instant::now());
+        if let Some(ready) = readiness.ready.as_mut().filter(|ready| ready.stamps == stamps) {
+            ready.looked = looked;
+            return Ok(Arc::clone(&ready.kind));
+        }
+        match Kind::new(&self.check) {
+            Ok(kind) => {
+                let kind = Arc::new(kind);
+                *readiness = Readiness {
+                    ready: Some(Ready { kind: Arc::clone(&kind), stamps, looked }),
+                    fault: None,
+                };
+                Ok(kind)
+            }
+            Err(fault) => {
+                if readiness.fault.as_ref() != Some(&fault) {
+                    log::warn!("a check's `{}` cannot be used: {}", fault.key, fault.message);
+                    readiness.fault = Some(fault.clone());
+                }
+                let former = readiness.ready.as_mut().ok_or(fault)?;
+                former.looked = looked;
+                Ok(Arc::clone(&former.kind))
+            }
+        }
     }
 }
 
@@ -210,10 +290,10 @@ impl Kind {
         })
     }
 
-    async fn ask_in_time(&self, at: SocketAddr, timeout: Duration) -> Outcome {
+    async fn ask_in_time(&self, at: SocketAddr, close: Close, timeout: Duration) -> Outcome {
         let begun = Instant::now();
         let mut layer = Layer::L4;
-        let Ok(answer) = time::timeout(timeout, self.ask(at, &mut layer)).await else {
+        let Ok(answer) = time::timeout(timeout, self.ask(at, close, &mut layer)).await else {
             return Outcome::failed(format!("{layer:?}TOUT no answer in {timeout:?}"));
         };
         match answer {
@@ -222,8 +302,13 @@ impl Kind {
         }
     }
 
-    async fn ask(&self, at: SocketAddr, layer: &mut Layer) -> Result<String, Failure> {
-        let stream = connect(at).await.map_err(|error| Failure::of("L4CON", &error))?;
+    async fn ask(
+        &self,
+        at: SocketAddr,
+        close: Close,
+        layer: &mut Layer,
+    ) -> Result<String, Failure> {
+        let stream = connect(at, close).await.map_err(|error| Failure::of("L4CON", &error))?;
         if matches!(self, Self::Tcp) {
             return Ok("L4OK connected".to_owned());
         }
@@ -275,10 +360,13 @@ fn verify_place(request: &CheckRequest) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The connection ends in a reset, as `TIME_WAIT` would keep a source port from the traffic.
-async fn connect(at: SocketAddr) -> io::Result<TcpStream> {
+/// Unless told otherwise, the connection ends in a reset, as `TIME_WAIT` would keep a source port from
+/// the traffic.
+async fn connect(at: SocketAddr, close: Close) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(at).await?;
-    stream.set_zero_linger()?;
+    if close == Close::Reset {
+        stream.set_zero_linger()?;
+    }
     stream.set_nodelay(true)?;
     Ok(stream)
 }

@@ -8,37 +8,40 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpSocket, TcpStream},
-    sync::mpsc,
 };
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    Checker, Prober, Target,
+    Prober,
     probe::{Failure, Outcome},
     slots::Slots,
 };
-use crate::model::{CheckRequest, Health, HealthCheck, Probe};
+use crate::model::{CheckRequest, Close, HealthCheck, Probe};
 
 /// A check that is carried out once.
-struct Once(Prober);
+pub(super) struct Once(Prober);
 
 impl Once {
-    async fn probe(&self, at: SocketAddr) -> Outcome {
+    pub(super) fn new(check: HealthCheck) -> Self {
+        Self(Prober::new(check, "nobody".into()))
+    }
+
+    pub(super) async fn probe(&self, at: SocketAddr) -> Outcome {
         self.0.probe(at, &Slots::new()).await
     }
 }
 
-fn prober(probe: Probe, request: CheckRequest) -> Once {
-    Once(Prober::new(check(probe, request)))
+pub(super) fn prober(probe: Probe, request: CheckRequest) -> Once {
+    Once::new(check(probe, request))
 }
 
-fn check(probe: Probe, request: CheckRequest) -> HealthCheck {
+pub(super) fn check(probe: Probe, request: CheckRequest) -> HealthCheck {
     let timeout = Duration::from_millis(300);
     HealthCheck { probe, timeout, request, ..HealthCheck::default() }
 }
 
 /// Where a server answers every connection's first bytes with these.
-async fn serving(answer: &'static [u8]) -> SocketAddr {
+pub(super) async fn serving(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -53,12 +56,12 @@ async fn serving(answer: &'static [u8]) -> SocketAddr {
     address
 }
 
-fn assert_tells(outcome: &Outcome, success: bool, word: &str) {
+pub(super) fn assert_tells(outcome: &Outcome, success: bool, word: &str) {
     assert!(outcome.success == Some(success) && outcome.detail.starts_with(word), "{outcome:?}");
 }
 
-const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nhealthy";
-const BAD: &[u8] = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy";
+pub(super) const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nhealthy";
+pub(super) const BAD: &[u8] = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy";
 
 #[tokio::test]
 async fn tcp_tells_open_ports_from_closed_and_silent_ones() {
@@ -78,6 +81,18 @@ async fn tcp_tells_open_ports_from_closed_and_silent_ones() {
 }
 
 #[tokio::test]
+async fn a_connection_ends_by_a_reset_or_by_a_fin() {
+    for (close, is_reset) in [(None, true), (Some(Close::Reset), true), (Some(Close::Fin), false)] {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let check = prober(Probe::Tcp, CheckRequest { close, ..CheckRequest::default() });
+        assert_tells(&check.probe(server.local_addr().unwrap()).await, true, "L4OK");
+        let (mut accepted, _) = server.accept().await.unwrap();
+        let end = accepted.read(&mut [0; 8]).await;
+        assert_eq!(end.is_err(), is_reset, "{close:?}: {end:?}");
+    }
+}
+
+#[tokio::test]
 async fn http_looks_at_status_and_body() {
     let expecting = |status: Option<&str>, expect: Option<&str>| {
         let (status, expect) = (status.map(str::to_owned), expect.map(str::to_owned));
@@ -90,8 +105,15 @@ async fn http_looks_at_status_and_body() {
         (GOOD, None, Some("sick"), false, "L7RSP/200 the body does not match"),
         (BAD, None, None, false, "L7STS/503"),
         (BAD, Some("503"), Some("busy"), true, "L7OK/503"),
-        (b"SSH-2.0-OpenSSH\r\n", None, None, false, "L7RSP"),
-        (b"", None, None, false, "L7RSP"),
+        (
+            b"SSH-2.0-OpenSSH\r\n",
+            None,
+            None,
+            false,
+            r#"L7RSP this is not HTTP: the server has sent "SSH-2.0-OpenSSH\r\n""#,
+        ),
+        (b"\x1b[2J", None, None, false, r#"L7RSP this is not HTTP: the server has sent "\x1b[2J""#),
+        (b"", None, None, false, "L7RSP the server closed the connection without an answer"),
     ] {
         let outcome = expecting(status, expect).probe(serving(answer).await).await;
         assert_tells(&outcome, success, word);
@@ -99,6 +121,62 @@ async fn http_looks_at_status_and_body() {
     let mute = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let outcome = expecting(None, None).probe(mute.local_addr().unwrap()).await;
     assert_tells(&outcome, false, "L7TOUT");
+}
+
+/// Where a server answers, and then neither sends more nor ends until the test does.
+async fn lingering(answer: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let mut open = Vec::new();
+        while let Ok((mut stream, _)) = listener.accept().await {
+            stream.write_all(answer).await.ok();
+            open.push(stream);
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_body_is_read_until_it_matches_and_no_further() {
+    const ENDLESS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nhealthy";
+    const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7\r\nhealthy\r\n";
+    const UNBOUNDED: &[u8] = b"HTTP/1.0 200 OK\r\n\r\nhealthy";
+    let expecting = |expect: &str| {
+        let expect = Some(expect.to_owned());
+        prober(Probe::Http, CheckRequest { expect, ..CheckRequest::default() })
+    };
+    for answer in [ENDLESS, CHUNKED, UNBOUNDED] {
+        let at = lingering(answer).await;
+        assert_tells(&expecting("heal(thy|ed)").probe(at).await, true, "L7OK/200");
+        assert_tells(&expecting("^health").probe(at).await, true, "L7OK/200");
+        for open in ["sick", "healthy$", "health\\b", "(?m)healthy$"] {
+            assert_tells(&expecting(open).probe(at).await, false, "L7TOUT");
+        }
+        // Reset by the server, as it has not read the request.
+        for expect in ["healthy", "^healthy$"] {
+            let at = rude(answer).await;
+            let is_known_to_end = answer == UNBOUNDED || !expect.ends_with('$');
+            let word = if is_known_to_end { "L7OK/200" } else { "L7RSP/200" };
+            assert_tells(&expecting(expect).probe(at).await, is_known_to_end, word);
+        }
+    }
+}
+
+/// Where a server answers without a look at the request, waits until that is read, and resets the
+/// connection.
+async fn rude(answer: &'static [u8]) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.write_all(answer).await.unwrap();
+        let mut request = [0; 8];
+        stream.read_exact(&mut request).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        stream.set_zero_linger().unwrap();
+    });
+    address
 }
 
 #[tokio::test]
@@ -132,45 +210,6 @@ async fn bytes_are_sent_and_expected() {
 }
 
 #[tokio::test]
-async fn programs_are_judged_by_how_they_end_and_killed_in_time() {
-    let run = |script: &str| {
-        let command = ["/bin/sh", "-c", script].map(str::to_owned).to_vec();
-        prober(Probe::Exec, CheckRequest { command: Some(command), ..CheckRequest::default() })
-    };
-    let at = "10.0.0.11:80".parse().unwrap();
-    let told = "test $XDPLB_ADDRESS:$XDPLB_PORT = 10.0.0.11:80";
-    assert_tells(&run(told).probe(at).await, true, "PROCOK");
-    assert_tells(&run("exit 3").probe(at).await, false, "PROCERR exit status: 3");
-    let directory = TempDir::new().unwrap();
-    let file = directory.path().join("late");
-    let late = format!("(sleep 1; touch {}) & sleep 60", file.display());
-    assert_tells(&run(&late).probe(at).await, false, "PROCTOUT not done in 300ms");
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
-    assert!(!file.exists(), "a child of the program has outlived it");
-}
-
-#[tokio::test]
-async fn a_program_that_nobody_waits_for_is_killed_with_its_children() {
-    let directory = TempDir::new().unwrap();
-    let (begun, late) = (directory.path().join("begun"), directory.path().join("late"));
-    let script = format!("touch {}; (sleep 1; touch {}) & wait", begun.display(), late.display());
-    let command = Some(["/bin/sh", "-c", &script].map(str::to_owned).to_vec());
-    let request = CheckRequest { command, ..CheckRequest::default() };
-    let check = HealthCheck { timeout: Duration::from_secs(2), ..check(Probe::Exec, request) };
-    let address = "10.0.0.11:80".parse().unwrap();
-    let (service, initial) = ("web".to_owned(), Health::Unknown);
-    let (events, _received) = mpsc::channel(8);
-    let mut checker = Checker::new(events);
-    checker.set_service("web", vec![Target { service, address, check, initial }]);
-    while !begun.exists() {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    checker.remove_service("web");
-    tokio::time::sleep(Duration::from_millis(1_200)).await;
-    assert!(!late.exists(), "a child of the program has outlived the check");
-}
-
-#[tokio::test]
 async fn of_a_long_body_the_beginning_is_looked_at() {
     let body = "healthy".to_owned() + &" ".repeat(100_000);
     let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len());
@@ -188,7 +227,10 @@ async fn what_this_host_lacks_is_no_backends_fault() {
     let server = serving(BAD).await;
     let outcome = prober.probe(server).await;
     assert!(outcome.success.is_none(), "{outcome:?}");
-    assert!(outcome.detail.starts_with("UNK cannot be checked: `ca`"), "{outcome:?}");
+    assert!(
+        outcome.detail.starts_with("UNK cannot be checked: `ca` cannot be used"),
+        "{outcome:?}"
+    );
     let CertifiedKey { cert, .. } = generate_simple_self_signed(Vec::new()).unwrap();
     std::fs::write(&ca, cert.pem()).unwrap();
     assert_tells(&prober.probe(server).await, false, "L6RSP");

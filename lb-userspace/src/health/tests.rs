@@ -106,7 +106,7 @@ async fn a_backend_without_a_probe_is_up() {
 
 fn checker() -> (Checker, mpsc::Receiver<HealthEvent>) {
     let (sender, events) = mpsc::channel(8);
-    (Checker::new(sender), events)
+    (Checker::new(sender, "nobody"), events)
 }
 
 fn target(address: SocketAddr, check: HealthCheck) -> Target {

@@ -7,22 +7,25 @@ use std::{
 };
 
 use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::{
-        Resumption,
-        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    },
-    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
-    pki_types::{
-        CertificateDer, PrivateKeyDer, ServerName, UnixTime,
-        pem::{self, PemObject as _},
-    },
+    ClientConfig, RootCertStore,
+    client::Resumption,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _},
 };
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
-use super::probe::{Failure, Fault};
+use super::{
+    files,
+    heard::{Heard, Listened},
+    host::Host,
+    probe::{Failure, Fault, not},
+    unverified::{self, Unverified},
+};
 use crate::model::CheckRequest;
+
+/// What the first record of a server begins with: an alert, or its part of the handshake.
+const RECORDS: [&[u8]; 2] = [&[21, 3], &[22, 3]];
 
 pub(super) struct Tls {
     connector: TlsConnector,
@@ -37,63 +40,67 @@ impl std::fmt::Debug for Tls {
 
 impl Tls {
     pub(super) fn new(request: &CheckRequest) -> Result<Self, Fault> {
-        let provider = Arc::new(ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        let name = verify(request)?;
+        let is_verified = request.verify != Some(false);
+        let provider = if is_verified { ring::default_provider() } else { unverified::provider() };
+        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| Fault::new("type", &error))?;
-        let builder = if request.verify == Some(false) {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anything(provider)))
-        } else {
+        let builder = if is_verified {
             builder.with_root_certificates(roots(request.ca.as_deref())?)
+        } else {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified))
         };
         let mut config = match (&request.certificate, &request.key) {
-            (None, None) => builder.with_no_client_auth(),
             (Some(certificate), Some(key)) => {
                 let chain = certificates("certificate", certificate)?;
-                let key = PrivateKeyDer::from_pem_file(key)
-                    .map_err(|error| Fault::new("key", &unreadable(key, &error)))?;
-                let config = builder.with_client_auth_cert(chain, key);
+                let config = builder.with_client_auth_cert(chain, private_key(key)?);
                 config.map_err(|error| Fault::new("certificate", &error))?
             }
-            (None, Some(_)) => {
-                let lonely = Fault::new("key", &"a key is of no use without a certificate");
-                return Err(lonely.mend("give its `certificate` as well"));
-            }
-            (Some(_), None) => {
-                let lonely = Fault::new("certificate", &"a certificate is of no use without a key");
-                return Err(lonely.mend("give its `key` as well"));
-            }
+            _ => builder.with_no_client_auth(),
         };
         // A session that is resumed would say nothing of a certificate that has expired since.
         config.resumption = Resumption::disabled();
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name: name(request)? })
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
     }
 
     pub(super) async fn shake_hands(
         &self,
         stream: TcpStream,
         at: SocketAddr,
-    ) -> Result<TlsStream<TcpStream>, Failure> {
+    ) -> Result<TlsStream<Listened<TcpStream>>, Failure> {
         let name = self.name.clone().unwrap_or_else(|| ServerName::from(at.ip()));
-        let connected = self.connector.connect(name, stream).await;
-        connected.map_err(|error| Failure::new("L6RSP", &error))
+        let heard = Heard::default();
+        let connected = self.connector.connect(name, heard.listen_to(stream)).await;
+        connected.map_err(|error| {
+            let is_record = |record: &&[u8]| !heard.is_other_than(record);
+            let is_tls = !heard.is_nothing() && RECORDS.iter().any(is_record);
+            if is_tls { Failure::new("L6RSP", &error) } else { not("TLS", "L6RSP", &heard) }
+        })
     }
 }
 
-/// Whom the certificate must be for, if not for the address.
-fn name(request: &CheckRequest) -> Result<Option<ServerName<'static>>, Fault> {
+/// Says what is wrong with a check without a look at files. Returns whom the certificate must be for,
+/// if not for the address.
+pub(super) fn verify(request: &CheckRequest) -> Result<Option<ServerName<'static>>, Fault> {
+    match (&request.certificate, &request.key) {
+        (None, Some(_)) => {
+            let lonely = Fault::new("key", &"a key is of no use without a certificate");
+            return Err(lonely.mend("give its `certificate` as well"));
+        }
+        (Some(_), None) => {
+            let lonely = Fault::new("certificate", &"a certificate is of no use without a key");
+            return Err(lonely.mend("give its `key` as well"));
+        }
+        _ => {}
+    }
     let (key, name) = match (&request.sni, &request.host) {
-        (Some(sni), _) => ("sni", sni.as_str()),
-        (None, Some(host)) => ("host", without_port(host)),
+        (Some(sni), _) => ("sni", sni.clone()),
+        (None, Some(host)) => ("host", Host::new(host)?.name),
         (None, None) => return Ok(None),
     };
-    let name = ServerName::try_from(name.to_owned()).map(Some);
+    let name = ServerName::try_from(name).map(Some);
     name.map_err(|error| Fault::new(key, &error).mend("`sni` is the name in the certificate"))
-}
-
-fn without_port(host: &str) -> &str {
-    let is_port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-    host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name)
 }
 
 fn roots(file: Option<&Path>) -> Result<Arc<RootCertStore>, Fault> {
@@ -119,7 +126,8 @@ fn system_roots() -> Result<Arc<RootCertStore>, Fault> {
 }
 
 fn certificates(key: &'static str, file: &Path) -> Result<Vec<CertificateDer<'static>>, Fault> {
-    let read = CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+    let bytes = contents(key, file)?;
+    let read = CertificateDer::pem_slice_iter(&bytes).collect::<Result<Vec<_>, _>>();
     let read = read.map_err(|error| Fault::new(key, &unreadable(file, &error)))?;
     if read.is_empty() {
         return Err(Fault::new(key, &format!("{} has no certificate in PEM", file.display())));
@@ -127,67 +135,16 @@ fn certificates(key: &'static str, file: &Path) -> Result<Vec<CertificateDer<'st
     Ok(read)
 }
 
-fn unreadable(file: &Path, error: &pem::Error) -> String {
-    format!("cannot read {}: {error}", file.display())
+fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
+    let bytes = contents("key", file)?;
+    PrivateKeyDer::from_pem_slice(&bytes)
+        .map_err(|error| Fault::new("key", &unreadable(file, &error)))
 }
 
-/// Takes every certificate, but no forged handshake.
-#[derive(Debug)]
-struct Anything(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anything {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signed,
-            &self.0.signature_verification_algorithms,
-        )
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+fn contents(key: &'static str, file: &Path) -> Result<Vec<u8>, Fault> {
+    files::read(file).map_err(|error| Fault::new(key, &unreadable(file, &error)))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::without_port;
-
-    #[test]
-    fn a_host_may_have_a_port() {
-        for (host, name) in [("db:443", "db"), ("db", "db"), ("db:x", "db:x")] {
-            assert_eq!(without_port(host), name);
-        }
-    }
+fn unreadable(file: &Path, error: &impl ToString) -> String {
+    format!("cannot read {}: {}", file.display(), error.to_string())
 }

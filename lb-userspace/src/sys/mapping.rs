@@ -14,7 +14,7 @@ use std::{
 };
 
 use lb_common::table::SharedBucket;
-use nix::sys::mman::{MapFlags, ProtFlags, mmap, munmap};
+use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 
 /// What may lie where others write at the same time.
 ///
@@ -56,7 +56,11 @@ impl<T: Shared> Mapping<T> {
         let access = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice, of a file that cannot shrink.
         let start = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, map, 0) }?;
-        Ok(Self { start, count, values: PhantomData })
+        let mapping = Self { start, count, values: PhantomData };
+        // Programs of checks have no use for it, and to copy its page tables for each takes time.
+        // SAFETY: what has just been mapped stays so in this process.
+        unsafe { madvise(start, length.get(), MmapAdvise::MADV_DONTFORK) }?;
+        Ok(mapping)
     }
 
     pub fn values(&self) -> &[T] {

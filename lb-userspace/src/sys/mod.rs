@@ -4,3 +4,4 @@ pub(crate) mod bpf;
 pub(crate) mod ethtool;
 pub(crate) mod heap;
 pub(crate) mod mapping;
+pub(crate) mod program;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
@@ -18,6 +19,7 @@ use lb_userspace::bed::Bed;
 use crate::bed::{Arms, backend, empty_bed, vip};
 
 const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debian/xdplb.deb");
+const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/xdplb.service");
 const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest");
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -34,9 +36,10 @@ impl<'a> Guest<'a> {
     fn boot(bed: &'a Bed, configuration: &str) -> Self {
         let place = bed.directory().join("guest");
         fs::create_dir_all(&place).expect("a directory");
-        for name in ["steps.sh", "steps.service"] {
+        for name in ["steps.sh", "steps.service", "credential.conf", "confined"] {
             fs::copy(Path::new(GUEST).join(name), bed.directory().join(name)).expect("copied");
         }
+        fs::write(bed.directory().join("secret"), "of the operator\n").expect("written");
         fs::write(bed.directory().join("xdplb.toml"), configuration).expect("written");
         let log = fs::File::create(bed.directory().join("boot.log")).expect("a log");
         let mut command = Command::new("unshare");
@@ -77,6 +80,25 @@ impl<'a> Guest<'a> {
     }
 }
 
+/// A service whose one backend is up if the program of its check is confined.
+fn confined(bed: &Bed) -> String {
+    let (vip, backend) = (SocketAddr::new(vip(bed).ip(), 81), backend(bed, 0));
+    format!(
+        "[[service]]\nname = \"confined\"\nvip = \"{vip}\"\n[service.health]\ntype = \"exec\"\n\
+         command = [\"/bin/sh\", \"-eux\", \"/run/bed/confined\"]\ninterval = \"2s\"\ntimeout = \"2s\"\n\
+         [[service.backend]]\naddress = \"{backend}\"\n"
+    )
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_unit_is_hardly_exposed() {
+    let mut command = Command::new("systemd-analyze");
+    command.args(["security", "--offline=true", "--threshold=20"]);
+    let output = command.arg(UNIT).output().expect("systemd-analyze");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
 #[test]
 #[ignore = "needs root"]
 fn the_packages_unit_runs_under_systemd_and_its_removal_ends_packets() {
@@ -84,7 +106,7 @@ fn the_packages_unit_runs_under_systemd_and_its_removal_ends_packets() {
     let _servers = nginx_everywhere(&bed);
     let backends = [0, 1, 2].map(|nth| (backend(&bed, nth), 1));
     let interfaces = format!("interfaces = {:?}\nlimits.flows = 100_000\n", bed.interfaces());
-    let text = interfaces + &service("web", vip(&bed), &backends);
+    let text = interfaces + &service("web", vip(&bed), &backends) + &confined(&bed);
     let mut guest = Guest::boot(&bed, &text);
     let send = |count| requests::send(&bed.clients()[0], vip(&bed), count);
     guest.reached("started");

@@ -6,6 +6,7 @@ mod api;
 mod bed;
 mod downloads;
 mod guard;
+mod health;
 mod packets;
 mod panics;
 mod state;

@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: what building the eBPF objects and testing need beyond stable Rust.
 
 mod apt;
+pub(crate) mod fuzzer;
 mod linker;
 mod nightly;
 pub(crate) mod packager;

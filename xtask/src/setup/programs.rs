@@ -22,7 +22,7 @@ const fn server(name: &'static str) -> Program {
 
 /// Of the end-to-end tests and the benchmark. An absolute path is found where it is, in whatever
 /// directories the search goes on.
-pub(super) const TESTS: [Program; 13] = [
+pub(super) const TESTS: [Program; 14] = [
     tool("bpftool", "bpftool"),
     tool("curl", "curl"),
     tool("ethtool", "ethtool"),
@@ -32,6 +32,7 @@ pub(super) const TESTS: [Program; 13] = [
     server("nginx"),
     tool("/usr/lib/nginx/modules/ngx_stream_module.so", "libnginx-mod-stream"),
     tool("nft", "nftables"),
+    tool("openssl", "openssl"),
     tool("ping", "iputils-ping"),
     Program { name: "sshd", package: "openssh-server", service: Some("ssh") },
     tool("/lib/systemd/systemd", "systemd"),

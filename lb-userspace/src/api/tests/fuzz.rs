@@ -218,10 +218,11 @@ async fn hold_together(requests: Vec<Sent>) -> Result<(), TestCaseError> {
 /// What was accepted is read from the journal as it was written.
 fn keep_and_read(directory: &TempDir, document: &Document) -> Result<(), TestCaseError> {
     let author = Author { by: "test".to_owned(), what: "all of it".to_owned(), file: None };
-    let mut desired = Desired::open(directory.path()).expect("a journal");
+    let directory = directory.path().join("state");
+    let mut desired = Desired::open(&directory).expect("a journal");
     desired.record(document.clone(), author).expect("recorded");
     drop(desired);
-    let read = Desired::open(directory.path()).expect("a journal");
+    let read = Desired::open(&directory).expect("a journal");
     prop_assert!(read.document() == Some(document));
     Ok(())
 }

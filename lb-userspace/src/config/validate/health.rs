@@ -12,6 +12,7 @@ use crate::{
     },
     health::{Fault, Prober},
     model::{CheckRequest, HealthCheck, Probe},
+    secrets::HIDDEN,
 };
 
 /// What this says of checks, and `base` where it says nothing. `owner` is where the name of the
@@ -46,6 +47,10 @@ pub(super) fn health(
         request: request(health, former.unwrap_or(&CheckRequest::default())),
     };
     check_order(health, &check, findings);
+    if let Some(send) = health.send.as_ref().filter(|send| send.get_ref() == HIDDEN) {
+        let message = format!("`send`: {HIDDEN} stands for a value that is not shown");
+        findings.push(Diagnostic::error(send.span(), message, "give the value itself"));
+    }
     for (key, probes, span) in useless(health, probe) {
         let message = format!("a check of type {} has no use for `{key}`", word(&probe));
         let mend = format!("remove it, or give a `type` that has one: {}", words(probes));
@@ -115,6 +120,7 @@ fn request(health: &schema::Health, base: &CheckRequest) -> CheckRequest {
     CheckRequest {
         address: of(health.address.as_ref(), base.address.as_ref()),
         port: of(health.port.as_ref(), base.port.as_ref()),
+        close: of(health.close.as_ref(), base.close.as_ref()),
         method: of(health.method.as_ref(), base.method.as_ref()),
         path: of(health.path.as_ref(), base.path.as_ref()),
         host: of(health.host.as_ref(), base.host.as_ref()),
@@ -133,6 +139,7 @@ fn request(health: &schema::Health, base: &CheckRequest) -> CheckRequest {
 
 const PLACED: &[Probe] =
     &[Probe::Tcp, Probe::Tls, Probe::Http, Probe::Https, Probe::SendExpect, Probe::Exec];
+const CONNECTED: &[Probe] = &[Probe::Tcp, Probe::Tls, Probe::Http, Probe::Https, Probe::SendExpect];
 const HTTP: &[Probe] = &[Probe::Http, Probe::Https];
 const TLS: &[Probe] = &[Probe::Tls, Probe::Https];
 const EXPECTING: &[Probe] = &[Probe::Http, Probe::Https, Probe::SendExpect];
@@ -151,6 +158,7 @@ fn spans(health: &schema::Health) -> Vec<Key> {
     let keys = [
         of("address", PLACED, health.address.as_ref()),
         of("port", PLACED, health.port.as_ref()),
+        of("close", CONNECTED, health.close.as_ref()),
         of("method", HTTP, health.method.as_ref()),
         of("path", HTTP, health.path.as_ref()),
         of("host", HTTP, health.host.as_ref()),
@@ -166,6 +174,11 @@ fn spans(health: &schema::Health) -> Vec<Key> {
         of("command", &[Probe::Exec], health.command.as_ref()),
     ];
     keys.into_iter().flatten().collect()
+}
+
+/// Where the keys stand that are given.
+pub(in crate::config) fn keys_of(health: &schema::Health) -> Vec<(&'static str, Range<usize>)> {
+    spans(health).into_iter().map(|(key, _, span)| (key, span)).collect()
 }
 
 fn useless(health: &schema::Health, probe: Probe) -> impl Iterator<Item = Key> {

@@ -11,9 +11,12 @@ use std::{
     path::PathBuf,
 };
 
-pub(super) use self::service::{defaults, service, services};
+pub(super) use self::{
+    health::keys_of,
+    service::{defaults, service, services},
+};
 use super::{
-    Limits,
+    Checks, Limits,
     diagnostics::{Diagnostic, Findings, LeftOut},
     located::Located,
     schema::{self, File},
@@ -192,5 +195,24 @@ pub(super) fn limits(limits: &schema::Limits, findings: &mut Findings) -> Limits
         services: limit("services", &limits.services, MOST_SERVICES, default.services),
         backends: limit("backends", &limits.backends, MOST_BACKENDS, default.backends),
         resets: limit("resets", &limits.resets, MOST_RESETS, default.resets),
+    }
+}
+
+pub(super) fn checks(checks: &schema::Checks, findings: &mut Findings) -> Checks {
+    let user = checks.user.as_ref();
+    if let Some(user) = user.filter(|user| user.get_ref() == "root") {
+        findings.push(Diagnostic::error(
+            user.span(),
+            "programs of checks do not run as root",
+            "name a user that has no other rights, as in user = \"nobody\"",
+        ));
+    }
+    let default = Checks::default();
+    let directories = checks.tls_directories.as_ref().map(|list| {
+        list.get_ref().iter().map(|one| path(Some(one), "/etc/xdplb/tls", findings)).collect()
+    });
+    Checks {
+        user: user.map_or(default.user, |user| user.get_ref().clone()),
+        tls_directories: directories.unwrap_or(default.tls_directories),
     }
 }

@@ -1,0 +1,274 @@
+//! Maps that hold anything, adopted: what is believed of them makes sense, and what is to be written
+//! makes them what is wanted, whatever they held.
+
+#![no_main]
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    ops::Range,
+    time::Instant,
+};
+
+use imbl::OrdMap;
+use lb_common::{
+    backend::{Backend, Hop},
+    limits, mapped,
+    ring::Ring,
+    schedule::Scheduler,
+    service::{Service, ServiceKey},
+    snat::Source,
+};
+use lb_userspace::{
+    adoption::{Adopted, Found, judged},
+    arena::Arena,
+    config::Limits,
+    plan::{Goal, Image, Op, Wanted, plan},
+};
+use libfuzzer_sys::{
+    arbitrary::{self, Arbitrary},
+    fuzz_target,
+};
+
+const LIMITS: Limits = Limits { flows: 1, services: 8, backends: 256, resets: 1 };
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    services: Vec<FoundService>,
+    backends: Vec<FoundBackend>,
+    sources: Vec<FoundSource>,
+    /// Of the arena, from its beginning.
+    slots: Vec<u8>,
+    wanted: Vec<WantedService>,
+}
+
+/// What a map held.
+#[derive(Arbitrary, Debug)]
+struct FoundService {
+    key: u8,
+    /// A byte of the key, and what stands there instead.
+    damage: Option<(u8, u8)>,
+    offset: u32,
+    length: u32,
+    id: u32,
+    scheduler: u32,
+    members: u32,
+    retries: u32,
+}
+
+#[derive(Arbitrary, Debug)]
+struct FoundBackend {
+    id: u8,
+    address: u8,
+    damage: Option<(u8, u8)>,
+    service: u32,
+    mac: u8,
+    ifindex: u32,
+    sources: u32,
+    source_count: u32,
+    left: u32,
+}
+
+#[derive(Arbitrary, Debug)]
+struct FoundSource {
+    address: u8,
+    damage: Option<(u8, u8)>,
+    first_port: u16,
+    ports: u16,
+}
+
+#[derive(Arbitrary, Debug)]
+struct WantedService {
+    key: u8,
+    id: u32,
+    scheduler: u32,
+    members: u32,
+    retries: bool,
+    slots: Vec<u8>,
+}
+
+fn address(network: [u8; 3], last: u8, damage: Option<(u8, u8)>) -> [u8; 16] {
+    let [a, b, c] = network;
+    let mut address = mapped([a, b, c, last]);
+    if let Some((place, byte)) = damage {
+        address[usize::from(place % 16)] = byte;
+    }
+    address
+}
+
+fn key(last: u8, damage: Option<(u8, u8)>) -> ServiceKey {
+    ServiceKey::tcp(address([203, 0, 113], last, damage), [0, 80])
+}
+
+impl Input {
+    fn found(&self) -> Found {
+        let services = self.services.iter().map(|one| {
+            let FoundService { offset, length, id, scheduler, members, retries, .. } = *one;
+            let ring = Ring { offset, length };
+            (key(one.key, one.damage), Service { ring, id, scheduler, members, retries })
+        });
+        // A map holds a key once.
+        let services: BTreeMap<_, _> = services.collect();
+        let backends = self.backends.iter().map(|one| {
+            let backend = Backend {
+                hop: Hop::new([one.mac; 6], [4; 6], one.ifindex),
+                address: address([10, 0, 0], one.address, one.damage),
+                port: [0, 80],
+                weight: 1,
+                service: one.service,
+                sources: one.sources,
+                source_count: one.source_count,
+                left: one.left,
+                ..Backend::default()
+            };
+            (u32::from(one.id).max(limits::FIRST_BACKEND), backend)
+        });
+        let sources = self.sources.iter().map(|one| Source {
+            address: address([10, 0, 1], one.address, one.damage),
+            first_port: one.first_port,
+            ports: one.ports,
+        });
+        Found {
+            services: services.into_iter().collect(),
+            backends: backends.collect(),
+            sources: sources.collect(),
+        }
+    }
+
+    fn slots(&self, ring: Ring) -> Vec<u32> {
+        let slot = |place: u32| self.slots.get(place as usize).copied().unwrap_or_default();
+        places(ring).expect("within the arena").map(|place| slot(place).into()).collect()
+    }
+
+    fn goal(&self) -> Goal {
+        let services = self.wanted.iter().map(|one| {
+            let slots: Vec<_> = one.slots.iter().map(|slot| u32::from(*slot) + 1).collect();
+            let scheduler = Scheduler::from_number(one.scheduler);
+            let WantedService { id, members, retries, .. } = *one;
+            (key(one.key, None), Wanted { id, scheduler, members, retries, slots: slots.into() })
+        });
+        let backend = Backend { weight: 1, ..Backend::default() };
+        let backends = (1..=256_u32).map(|id| (id, backend));
+        let source = Source { address: mapped([10, 0, 1, 1]), first_port: 1_024, ports: 9 };
+        Goal {
+            services: services.collect(),
+            backends: backends.collect(),
+            sources: (0..3_u32).map(|place| (place, source)).collect(),
+        }
+    }
+}
+
+/// Places of the arena, if they are.
+fn places(ring: Ring) -> Option<Range<u32>> {
+    let end = ring.offset.checked_add(ring.length)?;
+    (end <= limits::RING_SLOTS).then_some(ring.offset..end)
+}
+
+/// Whether rings lie in the arena, and none in another's.
+fn is_sound(rings: impl Iterator<Item = Ring>) -> bool {
+    let mut taken = BTreeMap::new();
+    for ring in rings.filter(|ring| ring.length > 0) {
+        let Some(places) = places(ring) else { return false };
+        if taken.insert(places.start, places.end).is_some() {
+            return false;
+        }
+    }
+    taken.values().zip(taken.keys().skip(1)).all(|(end, start)| end <= start)
+}
+
+/// The maps, as operations change them.
+struct Maps {
+    slots: HashMap<u32, u32>,
+    services: HashMap<ServiceKey, Service>,
+    backends: HashMap<u32, Backend>,
+    sources: HashMap<u32, Source>,
+}
+
+impl Maps {
+    fn of(input: &Input, found: &Found) -> Self {
+        let slots = input.slots.iter().map(|slot| u32::from(*slot));
+        Self {
+            slots: (0..).zip(slots).collect(),
+            services: found.services.iter().copied().collect(),
+            backends: found.backends.iter().map(|(id, one)| (*id, *one)).collect(),
+            sources: (0..).zip(found.sources.iter().copied()).collect(),
+        }
+    }
+
+    fn carry_out(&mut self, op: &Op) {
+        match op {
+            Op::SetSource { place, source } => drop(self.sources.insert(*place, *source)),
+            Op::SetBackend { id, backend } => drop(self.backends.insert(*id, *backend)),
+            Op::WriteSlots { offset, slots } => {
+                self.slots.extend((*offset..).zip(slots.iter().copied()));
+            }
+            Op::SetService { key, service } => drop(self.services.insert(*key, *service)),
+            Op::RemoveService { key } => drop(self.services.remove(key)),
+            Op::ClearBackend { id } => drop(self.backends.remove(id)),
+        }
+    }
+
+    fn slot(&self, place: u32) -> u32 {
+        self.slots.get(&place).copied().unwrap_or_default()
+    }
+
+    /// Whether the maps are what was wanted, and where the image says.
+    fn check(&self, goal: &Goal, image: &Image) {
+        assert!(is_sound(image.services.values().map(|service| service.ring)), "rings overlap");
+        assert!(image.services.keys().eq(goal.services.keys()));
+        assert_eq!(self.services.len(), goal.services.len(), "a service is left");
+        for (key, wanted) in &goal.services {
+            let service = self.services[key];
+            let held = (service.ring, service.id, service.scheduler, service.members);
+            let ring = image.services[key].ring;
+            assert_eq!(held, (ring, wanted.id, wanted.scheduler.number(), wanted.members));
+            assert_eq!(service.retries != 0, wanted.retries);
+            let slots = places(ring).expect("within the arena").map(|place| self.slot(place));
+            assert!(slots.eq(wanted.slots.iter().copied()), "a ring is not what is wanted");
+        }
+        let backends: OrdMap<_, _> = self.backends.iter().map(|(id, one)| (*id, *one)).collect();
+        assert_eq!(backends, goal.backends);
+        assert!(goal.sources.iter().all(|(place, one)| self.sources.get(place) == Some(one)));
+    }
+}
+
+/// What is believed names nothing that is not.
+fn assert_believable(adopted: &Adopted) {
+    let mut ids = HashSet::new();
+    for service in adopted.services.values() {
+        let id = service.wanted.id;
+        assert!(id < LIMITS.services && ids.insert(id), "an id of nobody, or of another");
+        let is_own = |slot| adopted.backends.get(slot).is_some_and(|one| one.service == id);
+        assert!(service.wanted.slots.iter().all(is_own), "a slot names no backend of its own");
+    }
+    for backend in adopted.backends.values() {
+        assert!(backend.service < LIMITS.services);
+        let mut places = (backend.sources..).take(backend.source_count as usize);
+        let usable = |place| adopted.image.sources.get(&place).is_some_and(|one| one.ports > 0);
+        assert!(places.all(usable), "a source that is none");
+    }
+}
+
+/// What the daemon wants that goes on with what it believes.
+fn kept(adopted: &Adopted) -> Goal {
+    Goal {
+        services: adopted.services.iter().map(|(key, one)| (*key, one.wanted.clone())).collect(),
+        backends: adopted.backends.clone(),
+        sources: adopted.image.sources.clone(),
+    }
+}
+
+fuzz_target!(|input: Input| {
+    let found = input.found();
+    let adopted = judged(&found, &LIMITS, |ring| input.slots(ring));
+    assert_believable(&adopted);
+    for goal in [kept(&adopted), input.goal()] {
+        let mut arena = Arena::of(&adopted.image);
+        let planned = plan(&adopted.image, &goal, &mut arena, Instant::now());
+        let (ops, image) = planned.expect("there is room");
+        let mut maps = Maps::of(&input, &found);
+        for op in &ops {
+            maps.carry_out(op);
+        }
+        maps.check(&goal, &image);
+    }
+});

@@ -1,0 +1,130 @@
+//! Requests to the API, one after the other: each is carried out whole, or refused with a reason and
+//! changes nothing.
+//!
+//! Requests are separated by an empty line. The first line of each is method and path, the rest is
+//! the body.
+
+#![no_main]
+
+use std::cell::RefCell;
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    http::Request,
+};
+use lb_userspace::{
+    api::{Problem, unnamed},
+    config,
+    control::{self, Plan},
+    desired::{Document, edited, steps, violation},
+    model::Policy,
+};
+use libfuzzer_sys::fuzz_target;
+use tokio::{
+    runtime::{self, Runtime},
+    sync::mpsc,
+};
+use tower::ServiceExt as _;
+
+/// More than any answer has but that which describes the API.
+const LARGEST: usize = 16 << 20;
+
+/// What is made once: describing the API takes longer than many requests.
+struct Made {
+    runtime: Runtime,
+    api: Router,
+    asked: mpsc::Receiver<control::Request>,
+}
+
+impl Made {
+    fn new() -> Self {
+        let runtime = runtime::Builder::new_current_thread().build().expect("a runtime");
+        let (handle, asked) = control::channel(8);
+        Self { runtime, api: unnamed(handle), asked }
+    }
+}
+
+thread_local! {
+    static MADE: RefCell<Made> = RefCell::new(Made::new());
+}
+
+fuzz_target!(|input: &str| {
+    MADE.with_borrow_mut(|Made { runtime, api, asked }| {
+        let document = RefCell::new(Document::default());
+        for request in input.split("\n\n").filter_map(request) {
+            runtime.block_on(async {
+                tokio::select! {
+                    () = hold_together(api, request, &document) => {}
+                    () = answer(asked, &document) => unreachable!("the API is there"),
+                }
+            });
+        }
+    });
+});
+
+fn request(text: &str) -> Option<Request<Body>> {
+    let (line, body) = text.split_once('\n').unwrap_or((text, ""));
+    let (method, path) = line.split_once(' ')?;
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header("content-type", "application/json");
+    request.body(Body::from(body.to_owned())).ok()
+}
+
+async fn hold_together(api: &Router, request: Request<Body>, document: &RefCell<Document>) {
+    let before = document.borrow().clone();
+    let what = format!("{} {}", request.method(), request.uri());
+    let Ok(answer) = api.clone().oneshot(request).await;
+    let status = answer.status();
+    let body = to_bytes(answer.into_body(), LARGEST).await.expect("a body");
+    let now = document.borrow();
+    if status.is_success() {
+        assert!(now.services().all(|service| violation(&now, service).is_none()), "{what}");
+        return;
+    }
+    let problem: Problem = serde_json::from_slice(&body).expect("a problem document");
+    assert_eq!(problem.status, status.as_u16(), "{what}");
+    assert!(!problem.detail.is_empty(), "{what}");
+    assert!(before == *now, "{what}: refused, and half done");
+}
+
+/// Does what a daemon's loop would make of requests.
+async fn answer(requests: &mut mpsc::Receiver<control::Request>, document: &RefCell<Document>) {
+    while let Some(request) = requests.recv().await {
+        match request {
+            control::Request::Change(change, _, reply) => {
+                let edited = edited(&document.borrow(), &change, &Policy::default());
+                let done = edited.map(|edited| {
+                    *document.borrow_mut() = edited;
+                    None
+                });
+                reply.send(done).expect("the API waits");
+            }
+            control::Request::Plan(proposal, _, reply) => {
+                let plan = plan(proposal, &document.borrow()).map(|(plan, _)| plan);
+                reply.send(plan).expect("the API waits");
+            }
+            control::Request::Apply(proposal, _, reply) => {
+                let plan = plan(proposal, &document.borrow());
+                let done = plan.map(|(plan, new)| {
+                    *document.borrow_mut() = new;
+                    plan
+                });
+                reply.send(done).expect("the API waits");
+            }
+            // A daemon that is stopping.
+            other => drop(other),
+        }
+    }
+}
+
+fn plan(
+    control::Proposal { path, text }: control::Proposal,
+    present: &Document,
+) -> Result<(Plan, Document), control::Refusal> {
+    let loaded = config::read(path, text);
+    let loaded = loaded.map_err(|error| control::Refusal::Invalid(format!("{error:#}")))?;
+    let document = Document::of(loaded.config.services).with_orders_of(present);
+    let plan = Plan { version: 1, steps: steps(present, &document), refused: None };
+    Ok((plan, document))
+}

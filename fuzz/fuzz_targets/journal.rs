@@ -1,0 +1,87 @@
+//! The journal of any bytes: it is refused, or what it says is kept.
+//!
+//! The first byte says whether the lines are given right checksums, without which hardly any record
+//! would be read at all.
+
+#![no_main]
+
+use std::{fs, path::Path};
+
+use lb_userspace::desired::{Author, Desired, Document};
+use libfuzzer_sys::fuzz_target;
+use tempfile::TempDir;
+
+/// What a record names the checksum of the line before by.
+const AFTER: &[u8] = br#""after":""#;
+
+/// In memory, as every version is synced.
+const PLACE: &str = "/dev/shm";
+
+fuzz_target!(|input: &[u8]| {
+    let Some((first, bytes)) = input.split_first() else { return };
+    let bytes = if first % 2 == 0 { bytes.to_vec() } else { with_checksums(bytes) };
+    let directory = TempDir::new_in(PLACE).expect("a directory");
+    fs::write(directory.path().join("journal"), bytes).expect("written");
+    let Ok(mut desired) = Desired::open(directory.path()) else { return };
+    let kept = desired.document().cloned();
+    let number = desired.number();
+    for version in desired.versions() {
+        drop(desired.steps_of(version.number));
+    }
+    drop(desired);
+    desired = open(directory.path());
+    assert_eq!((desired.document(), desired.number()), (kept.as_ref(), number));
+
+    if number == u64::MAX {
+        return;
+    }
+    // Its first service is removed, or nothing is changed.
+    let mut next = kept.unwrap_or_default();
+    let first = next.services().next().map(|service| service.name.clone());
+    if let Some(name) = first {
+        next = next.without(&name);
+    }
+    record(&mut desired, &next);
+    assert_eq!(desired.former().map(|version| version.number), (number > 0).then_some(number));
+    drop(desired);
+    let desired = open(directory.path());
+    assert_eq!((desired.document(), desired.number()), (Some(&next), number + 1));
+});
+
+fn open(directory: &Path) -> Desired {
+    Desired::open(directory).expect("it was read before")
+}
+
+fn record(desired: &mut Desired, document: &Document) {
+    let author = Author { by: "fuzz".to_owned(), what: "next".to_owned(), file: None };
+    desired.record(document.clone(), author).expect("recorded");
+}
+
+/// Each line with the checksum of what follows its first blank; and what names the checksum of the
+/// line before names that.
+fn with_checksums(bytes: &[u8]) -> Vec<u8> {
+    let (mut journal, mut last) = (Vec::new(), None);
+    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+        let start = line.iter().position(|byte| *byte == b' ').map_or(0, |blank| blank + 1);
+        let record = chained(&line[start..], last.as_deref());
+        let json = record.strip_suffix(b"\n").unwrap_or(&record);
+        let sum = format!("{:08x}", crc32fast::hash(json));
+        journal.extend(sum.bytes());
+        journal.push(b' ');
+        journal.extend(&record);
+        last = Some(sum);
+    }
+    journal
+}
+
+/// A record whose first name of a checksum names this one instead.
+fn chained(record: &[u8], sum: Option<&str>) -> Vec<u8> {
+    let mut record = record.to_vec();
+    let place = record.windows(AFTER.len()).position(|window| window == AFTER);
+    if let (Some(place), Some(sum)) = (place, sum) {
+        let start = place + AFTER.len();
+        let name = record[start..].iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
+        record.splice(start..start + name, sum.bytes());
+    }
+    record
+}

@@ -1,0 +1,240 @@
+//! What checks name on this host. The daemon runs programs and reads files that whoever names them may
+//! not: so root may name any, and others only what is in use already, and files below directories
+//! that root has set aside for them. What they are refused is not looked at, so that no answer tells
+//! which files there are.
+
+use std::{
+    collections::HashSet,
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Component, Path, PathBuf},
+};
+
+use anyhow::{Result, ensure};
+use nix::unistd::geteuid;
+
+use super::{Checks, Config, Fault, Loaded};
+use crate::{desired::Document, health::Prober, model::HealthCheck};
+
+/// Write permission of everybody but the owner.
+const OTHERS_WRITE: u32 = 0o022;
+
+/// A program or a file that a check names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Named {
+    Program(Vec<String>),
+    File(&'static str, PathBuf),
+}
+
+/// What may be named by others than root.
+#[derive(Debug, Default)]
+pub struct Allowed {
+    in_use: HashSet<Named>,
+    directories: Vec<PathBuf>,
+}
+
+/// What was named by somebody who may not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub key: &'static str,
+    pub message: String,
+}
+
+impl Named {
+    fn of(check: &HealthCheck) -> impl Iterator<Item = Self> {
+        let request = &check.request;
+        let files =
+            [("ca", &request.ca), ("certificate", &request.certificate), ("key", &request.key)];
+        let files =
+            files.into_iter().filter_map(|(key, file)| Some(Self::File(key, file.clone()?)));
+        request.command.clone().map(Self::Program).into_iter().chain(files)
+    }
+}
+
+impl Allowed {
+    /// By the present services and configuration: others may use again what root has named.
+    #[must_use]
+    pub fn by(config: &Config, document: &Document) -> Self {
+        let checks = document.services().map(|service| &service.policy.health);
+        let checks = checks.chain([&config.defaults.health]);
+        Self {
+            in_use: checks.flat_map(Named::of).collect(),
+            directories: config.checks.tls_directories.clone(),
+        }
+    }
+
+    /// Nothing but files below these directories.
+    #[must_use]
+    pub fn below(directories: &[PathBuf]) -> Self {
+        Self { in_use: HashSet::new(), directories: directories.to_vec() }
+    }
+
+    /// What of a check is refused.
+    #[must_use]
+    pub fn refused(&self, check: &HealthCheck) -> Option<Refused> {
+        Named::of(check).filter(|named| !self.in_use.contains(named)).find_map(
+            |named| match named {
+                Named::Program(_) => Some(Refused {
+                    key: "command",
+                    message: "only root may name a program to run".to_owned(),
+                }),
+                Named::File(key, file) => {
+                    let message = self.refusal_of(&file)?;
+                    Some(Refused { key, message })
+                }
+            },
+        )
+    }
+
+    fn refusal_of(&self, file: &Path) -> Option<String> {
+        let is_plain =
+            file.components().all(|part| matches!(part, Component::RootDir | Component::Normal(_)));
+        let directory = self.directories.iter().find(|one| is_plain && file.starts_with(one));
+        let Some(directory) = directory else {
+            let all: Vec<_> =
+                self.directories.iter().map(|one| one.display().to_string()).collect();
+            return Some(match all.as_slice() {
+                [] => "only root may name files".to_owned(),
+                all => format!("others than root may only name files below {}", all.join(" or ")),
+            });
+        };
+        // Who could put a link there would have the daemon read any file.
+        let inner = file.ancestors().skip(1).take_while(|path| path.starts_with(directory));
+        let open = inner.into_iter().find(|path| !is_roots(path))?;
+        Some(format!(
+            "others than root could put links into {}: only root may have write access there",
+            open.display()
+        ))
+    }
+}
+
+/// Whether only root, or the daemon's own user, can change what is in a directory. One that is not
+/// there has nothing in it.
+fn is_roots(directory: &Path) -> bool {
+    fs::symlink_metadata(directory).map_or(true, |found| is_only_roots(&found))
+}
+
+/// Whether only root, or the daemon's own user, can write there.
+pub(super) fn is_only_roots(found: &fs::Metadata) -> bool {
+    let is_owned = found.uid() == 0 || found.uid() == geteuid().as_raw();
+    is_owned && (found.is_symlink() || found.mode() & OTHERS_WRITE == 0)
+}
+
+impl Loaded {
+    /// Refuses what a file must not say that somebody else than root has written, or may have, while
+    /// these are the settings of checks.
+    pub fn refuse_foreign(&self, checks: &Checks, allowed: &Allowed) -> Result<()> {
+        let mend = if self.is_sent {
+            "have root apply it".to_owned()
+        } else {
+            let path = self.path();
+            format!(
+                "the file can be written by others than root: chown root {path}; chmod go-w {path}"
+            )
+        };
+        ensure!(self.config.checks == *checks, "only root may change `checks`: {mend}");
+        self.refuse_checks(|check| {
+            let Refused { key, message } = allowed.refused(check)?;
+            Some((key, message, mend.clone()))
+        })
+    }
+
+    /// Refuses checks whose files cannot be used.
+    pub fn check_files(&self) -> Result<()> {
+        self.refuse_checks(|check| {
+            let fault = Prober::verify_files(check).err()?;
+            Some((fault.key, fault.message, fault.mend.to_owned()))
+        })
+    }
+
+    fn refuse_checks(
+        &self,
+        fault_of: impl Fn(&HealthCheck) -> Option<(&'static str, String, String)>,
+    ) -> Result<()> {
+        let mut faults: Vec<Fault> = Vec::new();
+        let services = self.config.services.iter().map(|service| &service.policy.health);
+        let checks = services.zip(&self.spans.checks);
+        let checks =
+            [(&self.config.defaults.health, &self.spans.default_check)].into_iter().chain(checks);
+        for (check, keys) in checks {
+            let Some((key, message, mend)) = fault_of(check) else { continue };
+            let mut places = keys.iter().chain(&self.spans.default_check);
+            let span = places.find(|(known, _)| *known == key).map(|(_, span)| span.clone());
+            let fault = Fault(super::Diagnostic::error(
+                span.unwrap_or_default(),
+                format!("`{key}`: {message}"),
+                mend,
+            ));
+            if !faults.contains(&fault) {
+                faults.push(fault);
+            }
+        }
+        self.refuse(faults)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::model::{CheckRequest, Probe};
+
+    fn tls(ca: &Path) -> HealthCheck {
+        let request = CheckRequest { ca: Some(ca.to_owned()), ..CheckRequest::default() };
+        HealthCheck { probe: Probe::Tls, request, ..HealthCheck::default() }
+    }
+
+    fn program(command: &[&str]) -> HealthCheck {
+        let command = Some(command.iter().map(ToString::to_string).collect());
+        let request = CheckRequest { command, ..CheckRequest::default() };
+        HealthCheck { probe: Probe::Exec, request, ..HealthCheck::default() }
+    }
+
+    #[test]
+    fn programs_and_files_are_for_root_to_name_unless_they_are_in_use() {
+        let (known, ca) = (program(&["/bin/check", "-q"]), tls(Path::new("/etc/own.pem")));
+        let in_use = [&known, &ca].into_iter().flat_map(Named::of).collect();
+        let allowed = Allowed { in_use, directories: Vec::new() };
+        assert_eq!(allowed.refused(&known), None);
+        assert_eq!(allowed.refused(&ca), None);
+        assert_eq!(allowed.refused(&HealthCheck::default()), None);
+        for (check, key) in [
+            (program(&["/bin/check"]), "command"),
+            (program(&["/bin/sh", "-c", "id"]), "command"),
+            (tls(Path::new("/etc/shadow")), "ca"),
+        ] {
+            assert_eq!(allowed.refused(&check).map(|refused| refused.key), Some(key));
+        }
+    }
+
+    #[test]
+    fn files_lie_where_only_root_can_put_links_and_nothing_tells_which_there_are() {
+        let directory = TempDir::new().expect("a directory");
+        let root = directory.path().canonicalize().expect("there");
+        let (tls_directory, open) = (root.join("tls"), root.join("tls/open"));
+        fs::create_dir_all(&open).expect("made");
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("set");
+        fs::write(root.join("there"), "").expect("written");
+        symlink("/etc/shadow", open.join("link")).expect("linked");
+        let allowed = Allowed { in_use: HashSet::new(), directories: vec![tls_directory.clone()] };
+        let refused = |path: &Path| allowed.refused(&tls(path)).map(|refused| refused.message);
+        for fine in ["a.pem", "inner/a.pem"] {
+            assert_eq!(refused(&tls_directory.join(fine)), None, "{fine}");
+        }
+        let elsewhere = refused(&root.join("there"));
+        let message =
+            format!("others than root may only name files below {}", tls_directory.display());
+        assert_eq!(elsewhere.as_deref(), Some(message.as_str()));
+        let climbing = tls_directory.join("../there");
+        for path in
+            [&root.join("missing"), &climbing, Path::new("tls/a.pem"), Path::new("/etc/shadow")]
+        {
+            assert_eq!(refused(path), elsewhere, "{}", path.display());
+        }
+        let linked = refused(&open.join("link")).expect("refused");
+        assert!(linked.contains("could put links into"), "{linked}");
+    }
+}

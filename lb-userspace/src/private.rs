@@ -1,0 +1,129 @@
+//! Files and directories that only the daemon's own user may look into: they hold what checks send,
+//! which may be passwords.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io,
+    os::unix::fs::{
+        DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _,
+    },
+    path::Path,
+};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::unistd::geteuid;
+
+const DIRECTORY: u32 = 0o700;
+const FILE: u32 = 0o600;
+
+/// The permissions of everybody but the owner.
+const OTHERS: u32 = 0o077;
+
+/// What the daemon's files begin with.
+const OWN: [&str; 2] = ["journal", "backends.json"];
+
+/// Makes a directory for the daemon's files, or takes one that there is from everybody else.
+pub(crate) fn directory(path: &Path) -> Result<()> {
+    let cannot = || format!("cannot make {}", path.display());
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).with_context(cannot)?;
+    }
+    match DirBuilder::new().mode(DIRECTORY).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        made => return made.with_context(cannot),
+    }
+    let found = fs::metadata(path).with_context(cannot)?;
+    let owner = found.uid();
+    ensure!(
+        owner == geteuid().as_raw() || owner == 0,
+        "{} belongs to another user (uid {owner}), who could change what is in it: give it to the \
+         daemon's own user",
+        path.display()
+    );
+    for entry in fs::read_dir(path).with_context(cannot)? {
+        let entry = entry.with_context(cannot)?;
+        let name = entry.file_name();
+        let is_own = OWN.iter().any(|own| name.as_encoded_bytes().starts_with(own.as_bytes()));
+        ensure!(
+            is_own || found.mode() & OTHERS == 0,
+            "{} has files of others in it, as {}, and cannot be closed to other users",
+            path.display(),
+            name.display()
+        );
+        if is_own && entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            take_from_others(&entry.path(), FILE)?;
+        }
+    }
+    take_from_others(path, DIRECTORY)
+}
+
+/// For a new file.
+pub(crate) fn options() -> OpenOptions {
+    let mut options = File::options();
+    options.mode(FILE);
+    options
+}
+
+/// As [`fs::write`].
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use io::Write as _;
+    create(path)?.write_all(bytes)
+}
+
+/// An empty file of this name.
+pub(crate) fn create(path: &Path) -> io::Result<File> {
+    let file = options().write(true).create(true).truncate(true).open(path)?;
+    // One that was there may have been everybody's.
+    file.set_permissions(Permissions::from_mode(FILE))?;
+    Ok(file)
+}
+
+fn take_from_others(path: &Path, mode: u32) -> Result<()> {
+    let cannot = || format!("cannot take {} from other users", path.display());
+    let found = fs::metadata(path).with_context(cannot)?.permissions().mode();
+    if found & OTHERS == 0 {
+        return Ok(());
+    }
+    log::warn!("{} was open to other users; it is not any more", path.display());
+    fs::set_permissions(path, Permissions::from_mode(mode)).with_context(cannot)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("there").permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_is_made_and_what_is_found_is_private() {
+        let directory = TempDir::new().expect("a directory");
+        let state = directory.path().join("var/lib/state");
+        super::directory(&state).expect("made");
+        assert_eq!(mode(&state), DIRECTORY);
+        let (old, new) = (state.join("journal"), state.join("backends.json"));
+        fs::write(&old, "secret").expect("written");
+        for (path, open) in [(&old, 0o644), (&state, 0o755)] {
+            fs::set_permissions(path, Permissions::from_mode(open)).expect("set");
+        }
+        super::directory(&state).expect("taken");
+        assert_eq!((mode(&state), mode(&old)), (DIRECTORY, FILE));
+        fs::set_permissions(&old, Permissions::from_mode(0o644)).expect("set");
+        write(&old, b"other").expect("written");
+        write(&new, b"secret").expect("written");
+        assert_eq!((mode(&old), mode(&new)), (FILE, FILE));
+    }
+
+    #[test]
+    fn a_directory_with_files_of_others_is_not_closed() {
+        let directory = TempDir::new().expect("a directory");
+        fs::write(directory.path().join("passwd"), "").expect("written");
+        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("set");
+        let refused = super::directory(directory.path()).expect_err("shared").to_string();
+        assert!(refused.contains("files of others in it, as passwd"), "{refused}");
+        assert_eq!(mode(directory.path()), 0o755);
+    }
+}

@@ -1,0 +1,104 @@
+//! What is kept and used, but not shown: passwords in what checks send.
+
+use std::sync::LazyLock;
+
+use regex::{Captures, Regex};
+use serde_json::Value;
+
+/// What stands in its place.
+pub(crate) const HIDDEN: &str = "(hidden)";
+
+/// Keys of checks whose values are not shown.
+const KEYS: [&str; 1] = ["send"];
+
+/// Whether the value of a key, dotted as in the file, is not shown.
+pub(crate) fn is_secret(key: &str) -> bool {
+    let (_, name) = key.rsplit_once('.').unwrap_or(("", key));
+    KEYS.contains(&name)
+}
+
+/// A value of a secret key in TOML, or what stands in its place to the end of the line.
+static IN_TOML: LazyLock<Regex> = LazyLock::new(|| {
+    pattern(
+        r#"(\b(?:KEYS)["']?[ \t]*=[ \t]*)("""(?s:.*?)"""|'''(?s:.*?)'''|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\n]*)"#,
+    )
+});
+
+/// A value of a secret key in JSON.
+static IN_JSON: LazyLock<Regex> = LazyLock::new(|| pattern(r#"("(?:KEYS)":)("(?:[^"\\]|\\.)*")"#));
+
+fn pattern(text: &str) -> Regex {
+    let pattern = Regex::new(&text.replace("KEYS", &KEYS.join("|")));
+    pattern.unwrap_or_else(|error| unreachable!("it is tested: {error}"))
+}
+
+/// The text of a configuration file as it may be shown: as long as it is, line by line.
+pub(crate) fn shown_file(text: &str) -> String {
+    let veil = |found: &Captures<'_>| {
+        let stars = found[2].bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' });
+        found[1].chars().chain(stars).collect::<String>()
+    };
+    IN_TOML.replace_all(text, veil).into_owned()
+}
+
+/// What a version has changed, as former versions of xdplb have written it.
+pub(crate) fn shown_history(what: &str) -> String {
+    IN_JSON.replace_all(what, format!("${{1}}\"{HIDDEN}\"")).into_owned()
+}
+
+/// A value as it may be shown.
+pub(crate) fn shown(value: &Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let shown = |(key, value): (&String, &Value)| {
+                let is_hidden = is_secret(key) && !value.is_null();
+                (key.clone(), if is_hidden { HIDDEN.into() } else { self::shown(value) })
+            };
+            Value::Object(object.iter().map(shown).collect())
+        }
+        Value::Array(values) => values.iter().map(shown).collect(),
+        other => other.clone(),
+    }
+}
+
+/// The value of a key as it may be shown.
+pub(crate) fn shown_of(key: &str, value: &Value) -> Value {
+    if is_secret(key) && !value.is_null() { HIDDEN.into() } else { shown(value) }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_sent_is_hidden_however_deep_it_is() {
+        let value = json!({ "health": [{ "send": "AUTH x", "path": "/" }], "send": null });
+        assert_eq!(
+            shown(&value),
+            json!({ "health": [{ "send": HIDDEN, "path": "/" }], "send": null })
+        );
+        assert_eq!(shown_of("defaults.health.send", &"x".into()), HIDDEN);
+        assert_eq!(shown_of("resend", &"x".into()), "x");
+    }
+
+    #[test]
+    fn a_files_secrets_are_veiled_in_place() {
+        for (text, shown) in [
+            ("send = \"AUTH x\"\nfall = 2", "send = ********\nfall = 2"),
+            ("{ send='AUTH', fall = 2 }", "{ send=******, fall = 2 }"),
+            ("\"send\" = \"a\\\"b\" # c", "\"send\" = ****** # c"),
+            ("send = \"\"\"a\nb\"\"\"\nx", "send = ****\n****\nx"),
+            ("send = \"AUTH\nfall = 2", "send = *****\nfall = 2"),
+            ("health.send = \"é\"", "health.send = ****"),
+            ("resend = 1", "resend = 1"),
+        ] {
+            assert_eq!(shown_file(text), shown);
+            assert_eq!(shown_file(text).len(), text.len(), "{text}");
+        }
+        let what = r#"web set to health {"fall":2,"send":"AUTH \"x\"","type":"send-expect"}"#;
+        let shown = r#"web set to health {"fall":2,"send":"(hidden)","type":"send-expect"}"#;
+        assert_eq!(shown_history(what), shown);
+    }
+}

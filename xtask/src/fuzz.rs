@@ -1,0 +1,159 @@
+//! `cargo xtask fuzz`: coverage-guided fuzzing of everything that reads what others have written.
+//!
+//! Without a sanitizer the instrumentation needs no nightly: the code under test is safe Rust, and
+//! what is looked for is panics, failed assertions, hangs and lost memory.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::{exec, setup::fuzzer, workspace};
+
+/// How long each target runs among the other tests.
+const SECONDS_IN_TESTS: u32 = 20;
+
+/// More than this for one input is a hang, in seconds, also on a busy machine.
+const TIMEOUT: u32 = 20;
+
+/// Bytes of a target's committed corpus, at most.
+const LARGEST_CORPUS: u64 = 32 << 10;
+
+/// Fuzz what reads others' bytes, from the committed corpus on
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// One target; all of them if not said
+    target: Option<String>,
+    /// How long to run each target
+    #[arg(long, default_value_t = 60)]
+    seconds: u32,
+    /// Then reduce what was found to a small corpus that reaches as much, to be committed
+    #[arg(long)]
+    minimize: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let fuzzer = Fuzzer { cargo_fuzz: fuzzer::ensure()? };
+    let known = targets()?;
+    let chosen = match &arguments.target {
+        None => known,
+        Some(target) => {
+            let names = known.join(", ");
+            ensure!(known.contains(target), "there is no fuzz target {target}, but {names}");
+            vec![target.clone()]
+        }
+    };
+    for target in &chosen {
+        fuzzer.run(target, arguments.seconds)?;
+        if arguments.minimize {
+            fuzzer.minimize(target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Runs all targets for a short time, where libFuzzer can be built.
+pub(crate) fn test() -> Result<()> {
+    if !fuzzer::has_compiler() {
+        println!("SKIPPED, for there is no C++ compiler to build libFuzzer with: fuzzing");
+        return Ok(());
+    }
+    run(&Arguments { target: None, seconds: SECONDS_IN_TESTS, minimize: false })
+}
+
+struct Fuzzer {
+    cargo_fuzz: PathBuf,
+}
+
+impl Fuzzer {
+    /// Goes on from the committed corpus; what is new is kept in the target directory.
+    fn run(&self, target: &str, seconds: u32) -> Result<()> {
+        println!("== fuzzing {target} for {seconds} s");
+        let found = found(target)?;
+        let mut command = self.command("run", target)?;
+        command.arg(&found).arg(corpus(target));
+        command.args(["--", &format!("-max_total_time={seconds}"), &format!("-timeout={TIMEOUT}")]);
+        command.arg("-print_final_stats=1");
+        let dictionary = directory().join(format!("dictionaries/{target}"));
+        if dictionary.exists() {
+            command.arg(format!("-dict={}", dictionary.display()));
+        }
+        exec::run(&mut command).with_context(|| {
+            format!(
+                "{target} fails for an input in fuzz/artifacts/{target}: once it is understood, \
+                 add it to fuzz/corpus/{target}"
+            )
+        })
+    }
+
+    /// Makes the committed corpus few inputs that reach what was reached.
+    fn minimize(&self, target: &str) -> Result<()> {
+        let (corpus, all) = (corpus(target), found(target)?);
+        for entry in fs::read_dir(&corpus)? {
+            let path = entry?.path();
+            fs::copy(&path, all.join(path.file_name().context("a file")?))?;
+        }
+        fs::remove_dir_all(&corpus)?;
+        fs::create_dir(&corpus)?;
+        let mut command = self.command("run", target)?;
+        exec::run(command.arg(&corpus).arg(&all).args(["--", "-set_cover_merge=1"]))?;
+        shorten(&corpus)
+    }
+
+    fn command(&self, verb: &str, target: &str) -> Result<Command> {
+        let mut command = Command::new(&self.cargo_fuzz);
+        command.args(["fuzz", verb, "--sanitizer", "none", "--target-dir"]);
+        command.arg(workspace::target()?.join("fuzz")).arg(target);
+        command.current_dir(workspace::root());
+        Ok(command)
+    }
+}
+
+/// Removes the largest inputs, until the rest may be committed.
+fn shorten(corpus: &Path) -> Result<()> {
+    let mut inputs = Vec::new();
+    for entry in fs::read_dir(corpus)? {
+        let entry = entry?;
+        inputs.push((entry.metadata()?.len(), entry.path()));
+    }
+    inputs.sort();
+    let mut bytes = 0;
+    for (length, path) in inputs {
+        bytes += length;
+        if bytes > LARGEST_CORPUS {
+            fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The names of the targets.
+fn targets() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory().join("fuzz_targets"))? {
+        let path = entry?.path();
+        let name = path.file_stem().context("a target has a name")?;
+        names.push(name.to_string_lossy().into_owned());
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn corpus(target: &str) -> PathBuf {
+    directory().join("corpus").join(target)
+}
+
+/// Where inputs are kept that reach something new.
+fn found(target: &str) -> Result<PathBuf> {
+    let directory = workspace::target()?.join("fuzz-corpus").join(target);
+    fs::create_dir_all(&directory)
+        .with_context(|| format!("cannot make {}", directory.display()))?;
+    Ok(directory)
+}
+
+fn directory() -> PathBuf {
+    workspace::root().join("fuzz")
+}
