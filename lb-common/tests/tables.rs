@@ -8,7 +8,7 @@ use lb_common::{
     reason::Reason,
     ring::Ring,
     schedule::{Client, Scheduler, is_busier},
-    snat::{STRIDE, draw},
+    snat::{ahead, draw},
     stats::Incident,
     unmapped,
 };
@@ -44,7 +44,7 @@ proptest! {
     ) {
         let tries = 8.min(u64::from(sources) * u64::from(ports));
         let tried: HashSet<_> =
-            (0..tries).map(|attempt| draw(start + attempt * STRIDE, sources, ports)).collect();
+            (0..tries).map(|attempt| draw(start.wrapping_add(ahead(attempt)), sources, ports)).collect();
         prop_assert_eq!(tried.len() as u64, tries);
     }
 
