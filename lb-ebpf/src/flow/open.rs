@@ -6,7 +6,7 @@ use lb_common::{
     backend::Hop,
     flow::{FlowKey, State, marks, ticks},
     reason::Reason,
-    snat::STRIDE,
+    snat::{ahead, neighbours_passed},
     stats::Incident,
     table::{self, Hit, Line as _, Opening, Place, SILENCE, Unopened},
 };
@@ -15,7 +15,7 @@ use super::{Entry, map::Flows, now};
 use crate::{select, snat, stats};
 
 /// How many source ports are tried for a connection.
-const PORT_TRIES: u32 = 8;
+const PORT_TRIES: u32 = 10;
 
 /// How many ports of half-open connections are passed over in the hope of a free one.
 const HALF_OPEN_PASSED: u32 = 2;
@@ -66,7 +66,7 @@ fn open_pair(key: &FlowKey, new: &New) -> Result<Place, Reason> {
     for attempt in 0..=PORT_TRIES {
         let is_last = attempt == PORT_TRIES || spare.is_enough();
         let chosen = if is_last { spare.attempt().ok_or(Reason::PortsExhausted)? } else { attempt };
-        let turn = first.wrapping_add(STRIDE.wrapping_mul(chosen.into()));
+        let turn = first.wrapping_add(ahead(chosen));
         let outside = snat::drawn(turn, backend).ok_or(Reason::Unreachable)?;
         if is_last {
             take_port(&outside, now)?;
@@ -79,10 +79,23 @@ fn open_pair(key: &FlowKey, new: &New) -> Result<Place, Reason> {
             // It may have been in its own way: its other entry has claimed the line that its
             // bucket's mark is in. Another port has another bucket.
             Err(Unopened::Busy) if attempt == 0 => {}
-            result => return result.map(|entry| entry.place).map_err(Reason::from),
+            result => {
+                port_skip(id, chosen);
+                return result.map(|entry| entry.place).map_err(Reason::from);
+            }
         }
     }
     Err(Reason::PortsExhausted)
+}
+
+/// Leaves out those of a backend's next draws that a connection has met which got a port at this try.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn port_skip(id: u32, attempt: u32) -> u32 {
+    for _ in 0..neighbours_passed(attempt) {
+        snat::turn(id);
+    }
+    0
 }
 
 /// The draw whose port may best be taken back, of those whose ports are taken.
@@ -103,14 +116,15 @@ impl Spare {
     /// Notes a draw, and what the connection that has its port is worth.
     #[inline(always)]
     fn note(&mut self, attempt: u32, worth: u64) {
-        self.half_opens += u32::from(worth < LEAST_CLOSED);
+        let is_half_open = worth < LEAST_CLOSED;
+        self.half_opens += u32::from(is_half_open);
+        let worth = if is_half_open && attempt == 0 { worth_of_first(worth) } else { worth };
         if worth < WORTH_OF_NOBODY {
             self.best = self.best.min(worth << ATTEMPT_BITS | u64::from(attempt));
         }
     }
 
-    /// Whether there are so many half-open connections that a look for a free port is in vain. The
-    /// first draw's is the oldest, or nearly so: ports are drawn in rotation.
+    /// Whether there are so many half-open connections that a look for a free port is in vain.
     #[inline(always)]
     fn is_enough(&self) -> bool {
         self.half_opens >= HALF_OPEN_PASSED
@@ -121,6 +135,15 @@ impl Spare {
         let attempt = self.best as u32 & ((1 << ATTEMPT_BITS) - 1);
         (self.best != u64::MAX).then_some(attempt)
     }
+}
+
+/// What the first draw's half-open connection is worth: as if it was silent for twice as long. Ports
+/// are drawn in rotation, so it is the oldest, and would not be for long if younger ones of other draws
+/// went before it; unless another backend id shares the ports, and has just drawn this one.
+#[inline(always)]
+const fn worth_of_first(worth: u64) -> u64 {
+    let idle = LEAST_CLOSED - 1 - worth;
+    worth.saturating_sub(idle)
 }
 
 /// Bits that an attempt's number takes.

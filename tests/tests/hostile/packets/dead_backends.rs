@@ -63,7 +63,8 @@ fn a_backend_that_is_only_out_of_the_ring_keeps_its_connections() {
 fn a_backend_that_speaks_keeps_its_connections() {
     let mut object = balancer();
     let opened = connect(&mut object, 40_000);
-    let unanswered = (40_001..).find(|port| forward(&mut object, &syn(*port)).dst == backend(1));
+    let unanswered =
+        (40_001..40_100).find(|port| forward(&mut object, &syn(*port)).dst == backend(1));
     leave(&mut object, 77, true);
     reply(&mut object, &opened.answer(Flags::ACK));
     for port in [Some(40_000), unanswered].into_iter().flatten() {

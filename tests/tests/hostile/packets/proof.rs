@@ -23,7 +23,7 @@ use super::{
     spoofed,
 };
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 fn one_backend(ports: u16) -> Object {
     let mut object = Object::load(1_000);
