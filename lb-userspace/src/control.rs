@@ -262,6 +262,10 @@ pub struct BackendView {
     pub detail: String,
     /// Whether it takes new connections now.
     pub in_ring: bool,
+    /// Whether it has refused its last connections, and is passed over until a check or a connection
+    /// finds it well.
+    #[serde(default)]
+    pub refusing: bool,
     /// Connections that are not closed.
     pub active_connections: u64,
     pub connections_total: u64,

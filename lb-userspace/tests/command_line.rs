@@ -99,6 +99,7 @@ fn web(active_connections: u64) -> ServiceView {
         health: Health::Up,
         since: "2026-01-02T03:04:05Z".parse().expect("a time"),
         detail: if active_connections > FORGED / 2 { HOSTILE } else { "L4OK" }.to_owned(),
+        refusing: false,
         in_ring: false,
         active_connections,
         connections_total: 17,

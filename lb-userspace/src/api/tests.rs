@@ -108,6 +108,7 @@ fn web() -> ServiceView {
         since: Timestamp::UNIX_EPOCH,
         detail: "L4OK".to_owned(),
         in_ring: false,
+        refusing: false,
         active_connections: 1,
         connections_total: 2,
         packets_total: 3,

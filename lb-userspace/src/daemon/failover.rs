@@ -152,7 +152,8 @@ mod tests {
 
     fn event(address: std::net::SocketAddr, health: Health) -> HealthEvent {
         let (service, detail, at) = ("web".to_owned(), String::new(), Timestamp::now());
-        HealthEvent { service, address, health, detail, at }
+        let is_success = health == Health::Up;
+        HealthEvent { service, address, health, detail, is_success, at }
     }
 
     fn ids(settings: serde_json::Value, backends: &str) -> Vec<u32> {

@@ -11,6 +11,7 @@ mod macs;
 mod memory;
 mod network;
 mod panics;
+mod passive;
 mod privileges;
 mod reader;
 mod requests;
@@ -26,6 +27,7 @@ use std::{collections::BTreeMap, path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
+use lb_common::event::Event;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
@@ -38,6 +40,7 @@ use self::{
     clients::Clients,
     interfaces::Interface,
     memory::Memory,
+    passive::Refusals,
     reader::{File, Read, Reader},
     service::Service,
     state::State,
@@ -82,6 +85,7 @@ struct Daemon {
     is_untidy: bool,
     census: Census,
     clients: Clients,
+    refusals: Refusals,
     walks: Walks,
     reader: Reader,
     checker: Checker,
@@ -93,6 +97,7 @@ struct Inputs {
     requests: mpsc::Receiver<Request>,
     health: mpsc::Receiver<HealthEvent>,
     network: mpsc::Receiver<NetworkEvent>,
+    events: mpsc::Receiver<Event>,
     walked: mpsc::Receiver<Walk>,
     read: mpsc::Receiver<Read>,
     /// The API's server, which does not end before the loop.
@@ -121,6 +126,9 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     let neighbours = Neighbours::start(network_events)?;
     let reader = Reader::start(&file, &told)?;
     let mut daemon = Daemon::start(loaded, file, checker, neighbours, reader, walks).await?;
+    let (teller, events) = mpsc::channel(BACKLOG);
+    daemon.dataplane.follow_events(teller)?;
+    daemon.follow_refusals();
     let (stopping, stopped) = watch::channel(());
     let mut inputs = Inputs {
         requests,
@@ -131,6 +139,7 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
         server: tokio::spawn(api::serve(listener, handle, stopped)),
         health,
         network,
+        events,
         reload: signal(SignalKind::hangup())?,
         stop: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
@@ -216,6 +225,7 @@ impl Daemon {
             is_untidy: true,
             census: Census::default(),
             clients: Clients::default(),
+            refusals: Refusals::default(),
             walks: Walks::start(sweeper, walks)?,
             reader,
             checker,
@@ -262,6 +272,7 @@ impl Daemon {
     async fn serve(&mut self, inputs: &mut Inputs) -> Result<()> {
         let mut news = Vec::new();
         let mut events = Vec::new();
+        let mut told = Vec::new();
         loop {
             tokio::select! {
                 biased;
@@ -277,6 +288,10 @@ impl Daemon {
                     ensure!(count > 0, "the task that follows the network has ended");
                     self.on_network(events.drain(..)).await;
                 }
+                count = inputs.events.recv_many(&mut told, BACKLOG) => {
+                    ensure!(count > 0, "the task that reads the program's events has ended");
+                    self.on_events(told.drain(..));
+                }
                 _ = inputs.health.recv_many(&mut news, BACKLOG) => self.on_health(news.drain(..)),
                 Some(request) = inputs.requests.recv() => self.answer(request),
                 Some(walk) = inputs.walked.recv() => self.on_walked(walk),
@@ -285,6 +300,7 @@ impl Daemon {
                 _ = inputs.upkeep.tick() => {
                     self.mend_interfaces().await;
                     self.compare_ports();
+                    self.follow_refusals();
                     self.catch_up();
                     self.tidy();
                 }
@@ -296,6 +312,8 @@ impl Daemon {
     }
 
     fn on_health(&mut self, events: impl Iterator<Item = HealthEvent>) {
+        let events: Vec<_> = events.collect();
+        let verdicts = events.clone();
         let mut by_service: BTreeMap<String, Vec<HealthEvent>> = BTreeMap::new();
         for event in events {
             by_service.entry(event.service.clone()).or_default().push(event);
@@ -317,6 +335,8 @@ impl Daemon {
             }
         }
         self.follow(state);
+        self.end_refusals(&verdicts);
+        self.follow_refusals();
         self.memory.note();
     }
 

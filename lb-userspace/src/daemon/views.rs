@@ -111,8 +111,9 @@ impl Daemon {
                 drain_until: backend.spec.drain_until,
                 health: backend.health,
                 since: backend.since,
-                detail: backend.told(),
+                detail: self.told(backend),
                 in_ring: members.contains(&backend.id),
+                refusing: self.refusals.contains(backend.id),
                 active_connections: self.dataplane.active(backend.id),
                 connections_total: through.connections,
                 packets_total: through.inbound.packets + through.outbound.packets,
@@ -129,6 +130,14 @@ impl Daemon {
         }
     }
 
+    fn told(&self, backend: &Backend) -> String {
+        let told = backend.told();
+        if self.refusals.contains(backend.id) {
+            return format!("refuses connections, passed over; {told}");
+        }
+        told
+    }
+
     /// All that an operator should know and that no command has asked for.
     fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<_> =
@@ -142,6 +151,15 @@ impl Daemon {
                 if let Err(reason) = &backend.way {
                     warnings.push(format!("{name}: {}: {reason}", backend.spec.address));
                 }
+            }
+            let refusing =
+                service.backends.iter().filter(|backend| self.refusals.contains(backend.id));
+            for backend in refusing {
+                warnings.push(format!(
+                    "{name}: {} refuses connections and is passed over: {}",
+                    backend.spec.address,
+                    self.taking_of(service)
+                ));
             }
             if super::failover::fails_open(service) {
                 warnings.push(format!(

@@ -15,6 +15,7 @@ use lb_common::{limits, ring::Ring};
 use crate::sys::mapping::{Mapping, Shared};
 
 const ACTIVE: &str = "ACTIVE";
+const REFUSALS: &str = "REFUSALS";
 const RINGS: &str = "RINGS";
 
 /// Maps all of a loaded object's array, of whose values each may hold several `T`.
@@ -84,6 +85,28 @@ impl Active {
             if drift != 0 {
                 count.fetch_add(drift, Relaxed);
             }
+        }
+    }
+}
+
+/// Handshakes that each backend has refused in a row.
+#[derive(Debug)]
+pub struct Refusals(Mapping<AtomicU32>);
+
+impl Refusals {
+    pub fn open(ebpf: &Ebpf) -> Result<Self> {
+        map(ebpf, REFUSALS).map(Self)
+    }
+
+    /// Those of a backend, by its id.
+    #[must_use]
+    pub fn of(&self, backend: u32) -> u32 {
+        self.0.values().get(backend as usize).map_or(0, |count| count.load(Relaxed))
+    }
+
+    pub fn set(&self, backend: u32, count: u32) {
+        if let Some(place) = self.0.values().get(backend as usize) {
+            place.store(count, Relaxed);
         }
     }
 }

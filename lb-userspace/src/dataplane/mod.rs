@@ -5,6 +5,7 @@ mod attach;
 mod client_hops;
 mod counters;
 mod detach;
+mod events;
 mod flows;
 mod guard;
 mod load;
@@ -38,7 +39,13 @@ pub use self::{
     pins::{exists, is_attached, refuse_other_layouts},
     sizes::map_bytes,
 };
-use self::{guard::Index, load::PROGRAM, mapped::Rings, origins::Origins, pins::Pins};
+use self::{
+    guard::Index,
+    load::PROGRAM,
+    mapped::{Refusals, Rings},
+    origins::Origins,
+    pins::Pins,
+};
 use crate::{config::Limits, plan::Op};
 
 const ADDRESSES: &str = "ADDRESSES";
@@ -57,6 +64,7 @@ pub struct Dataplane {
     flows: Arc<FlowTable>,
     rings: Rings,
     active: Active,
+    refusals: Refusals,
     guarded: Index,
     origins: Origins,
 }
@@ -68,8 +76,9 @@ impl Dataplane {
         let pins = Pins::open(bpffs)?;
         let (ebpf, flows) = load::load(&pins, limits)?;
         let (rings, active) = (Rings::open(&ebpf)?, Active::open(&ebpf)?);
+        let refusals = Refusals::open(&ebpf)?;
         let (guarded, origins) = Default::default();
-        Ok(Self { ebpf, pins, flows: Arc::new(flows), rings, active, guarded, origins })
+        Ok(Self { ebpf, pins, flows: Arc::new(flows), rings, active, refusals, guarded, origins })
     }
 
     #[must_use]
@@ -86,6 +95,21 @@ impl Dataplane {
     #[must_use]
     pub fn active(&self, backend: u32) -> u64 {
         self.active.of(backend)
+    }
+
+    /// How many handshakes a backend has refused in a row.
+    #[must_use]
+    pub fn refusals(&self, backend: u32) -> u32 {
+        self.refusals.of(backend)
+    }
+
+    /// Has new connections go to a backend again.
+    pub fn end_refusals(&self, backend: u32) {
+        self.refusals.set(backend, 0);
+    }
+
+    pub fn set_refusals(&self, backend: u32, count: u32) {
+        self.refusals.set(backend, count);
     }
 
     /// The id of the loaded program.
@@ -147,6 +171,7 @@ impl Dataplane {
             Op::SetBackend { id, backend } => self.set::<Backend>(BACKENDS, *id, backend),
             Op::ClearBackend { id } => {
                 self.set(BACKENDS, *id, &Backend::default())?;
+                self.end_refusals(*id);
                 self.forget_traffic(*id)
             }
             Op::WriteSlots { offset, slots } => {

@@ -21,7 +21,12 @@ use crate::{
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     requests: u64,
+    /// No connection was made.
     failed: u64,
+    /// Their server had taken the connection before it was killed.
+    taken: u64,
+    /// Connected only after the client had sent its SYN again.
+    waited: u64,
     per_backend: BTreeMap<String, u64>,
     xdp_mode: InterfaceMode,
     ns_per_packet: Option<u64>,
@@ -34,6 +39,8 @@ struct PhaseReport {
     name: String,
     requests: u64,
     failed: u64,
+    taken: u64,
+    waited: u64,
     per_backend: BTreeMap<String, u64>,
 }
 
@@ -46,8 +53,9 @@ impl Report {
             .map(|phase| {
                 let mut per_backend = nobody.clone();
                 per_backend.extend(phase.per_backend);
-                let requests = per_backend.values().sum::<u64>() + phase.failed;
-                PhaseReport { name: phase.name, requests, failed: phase.failed, per_backend }
+                let Phase { name, failed, taken, waited, .. } = phase;
+                let requests = per_backend.values().sum::<u64>() + failed + taken;
+                PhaseReport { name, requests, failed, taken, waited, per_backend }
             })
             .collect();
         let mut per_backend = nobody;
@@ -58,6 +66,8 @@ impl Report {
         Self {
             requests: phases.iter().map(|phase| phase.requests).sum(),
             failed: phases.iter().map(|phase| phase.failed).sum(),
+            taken: phases.iter().map(|phase| phase.taken).sum(),
+            waited: phases.iter().map(|phase| phase.waited).sum(),
             per_backend,
             xdp_mode: generic.map_or(InterfaceMode::Native, |one| one.mode),
             ns_per_packet: cost,
@@ -81,12 +91,12 @@ impl Report {
         table.load_style(NOTHING);
         let mut headings = vec!["requests to".to_owned()];
         headings.extend(backends.iter().map(|backend| (*backend).clone()));
-        headings.push("failed".to_owned());
+        headings.extend(["waited", "taken", "failed"].map(str::to_owned));
         table.set_header(headings);
         for phase in &self.phases {
             let mut row = vec![phase.name.clone()];
             row.extend(phase.per_backend.values().map(u64::to_string));
-            row.push(phase.failed.to_string());
+            row.extend([phase.waited, phase.taken, phase.failed].map(|count| count.to_string()));
             table.add_row(row);
         }
         for column in table.column_iter_mut().skip(1) {
@@ -97,12 +107,14 @@ impl Report {
     }
 
     fn print_summary(&self, out: &mut impl io::Write) -> Result<()> {
-        let Self { requests, failed, .. } = self;
+        let Self { requests, failed, taken, waited, .. } = self;
+        writeln!(out, "{requests} requests, {failed} failed: no connection was made")?;
+        writeln!(out, "{taken} taken: the server had the connection when it was killed")?;
         writeln!(
             out,
-            "{requests} requests, {failed} failed (those to a server that is killed fail"
+            "{waited} waited: refused by a server, and connected to another one when the client"
         )?;
-        writeln!(out, "until its checks have: here every 100 ms, twice)")?;
+        writeln!(out, "sent its SYN again, which takes a second")?;
         let mode = format!("{:?}", self.xdp_mode).to_lowercase();
         let cost =
             self.ns_per_packet.map(|cost| format!(", {cost} ns a packet by the kernel's count"));

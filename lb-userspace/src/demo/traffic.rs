@@ -7,7 +7,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
@@ -28,15 +28,43 @@ const CLIENTS: usize = 8;
 /// Between two requests of one client.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// How long a request may take.
-const LONGEST: Duration = Duration::from_secs(1);
+/// How long a client tries to connect: it sends its SYN again after one second, and after three.
+const CONNECTING: Duration = Duration::from_secs(5);
+
+/// How long a request may take once it is connected.
+const ANSWERING: Duration = Duration::from_secs(1);
+
+/// Who took so long to connect has sent its SYN more than once.
+const WAITED: Duration = Duration::from_millis(900);
 
 /// What the client has met while one thing was the case.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Phase {
     pub(super) name: String,
     pub(super) per_backend: BTreeMap<String, u64>,
+    /// No connection was made.
     pub(super) failed: u64,
+    /// Their server had taken the connection before it was killed.
+    pub(super) taken: u64,
+    /// Connected only after the client had sent its SYN again.
+    pub(super) waited: u64,
+}
+
+/// What has become of a request.
+#[derive(Debug)]
+struct Outcome {
+    waited: bool,
+    end: End,
+}
+
+#[derive(Debug)]
+enum End {
+    /// By this backend.
+    Answered(String),
+    /// Connected, and then reset or not answered.
+    Taken,
+    /// Not connected.
+    Failed,
 }
 
 #[derive(Debug)]
@@ -65,12 +93,14 @@ impl Tally {
         self.phases.into_inner().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn count(&self, answered_by: Result<String>) {
+    fn count(&self, outcome: Outcome) {
         self.with(|phases| {
             let Some(phase) = phases.last_mut() else { return };
-            match answered_by {
-                Ok(backend) => *phase.per_backend.entry(backend).or_default() += 1,
-                Err(_) => phase.failed += 1,
+            phase.waited += u64::from(outcome.waited);
+            match outcome.end {
+                End::Answered(backend) => *phase.per_backend.entry(backend).or_default() += 1,
+                End::Taken => phase.taken += 1,
+                End::Failed => phase.failed += 1,
             }
         });
     }
@@ -85,8 +115,7 @@ pub(super) fn send(client: &Namespace, vip: SocketAddr, tally: &Tally) -> Result
     client.run_async(async || {
         let clients = (0..CLIENTS).map(|_| async {
             while !tally.stopped.load(Ordering::Relaxed) {
-                let answer = timeout(LONGEST, request(vip)).await;
-                tally.count(answer.unwrap_or_else(|late| Err(late.into())));
+                tally.count(request(vip, CONNECTING, ANSWERING).await);
                 sleep(PAUSE).await;
             }
         });
@@ -94,9 +123,22 @@ pub(super) fn send(client: &Namespace, vip: SocketAddr, tally: &Tally) -> Result
     })
 }
 
-/// Who has answered.
-async fn request(vip: SocketAddr) -> Result<String> {
-    let stream = TcpStream::connect(vip).await?;
+async fn request(vip: SocketAddr, connecting: Duration, answering: Duration) -> Outcome {
+    let begun = Instant::now();
+    let stream = match timeout(connecting, TcpStream::connect(vip)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(_)) | Err(_) => return Outcome { waited: false, end: End::Failed },
+    };
+    let waited = begun.elapsed() >= WAITED;
+    let end = match timeout(answering, ask(stream)).await {
+        Ok(Ok(backend)) => End::Answered(backend),
+        Ok(Err(_)) | Err(_) => End::Taken,
+    };
+    Outcome { waited, end }
+}
+
+/// Who answers on a connection.
+async fn ask(stream: TcpStream) -> Result<String> {
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let request = Request::get("/").header(HOST, "demo").body(Empty::<Bytes>::new())?;
@@ -107,4 +149,70 @@ async fn request(vip: SocketAddr) -> Result<String> {
     drop(sender);
     connection.await??;
     Ok(backend)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    async fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[tokio::test]
+    async fn who_cannot_connect_has_failed() {
+        let (listener, address) = listener().await;
+        drop(listener);
+        let outcome = request(address, SOON, SOON).await;
+        assert!(matches!(outcome, Outcome { waited: false, end: End::Failed }), "{outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn who_is_connected_and_not_answered_was_taken() {
+        let (listener, address) = listener().await;
+        let server = tokio::spawn(async move { drop(listener.accept().await) });
+        let outcome = request(address, SOON, SOON).await;
+        assert!(matches!(outcome.end, End::Taken), "closed: {outcome:?}");
+        server.await.unwrap();
+        let (_silent, address) = self::listener().await;
+        let outcome = request(address, SOON, Duration::from_millis(50)).await;
+        assert!(matches!(outcome.end, End::Taken), "silent: {outcome:?}");
+    }
+
+    #[tokio::test]
+    async fn who_is_answered_counts_for_the_backend() {
+        let (listener, address) = listener().await;
+        drop(listener);
+        let server = tokio::spawn(super::super::responder::serve("blue", address));
+        let answered = async {
+            loop {
+                let outcome = request(address, SOON, SOON).await;
+                if let End::Answered(backend) = outcome.end {
+                    return backend;
+                }
+                sleep(PAUSE).await;
+            }
+        };
+        let backend = timeout(SOON, answered).await.expect("an answer");
+        assert_eq!(backend, address.to_string());
+        server.abort();
+    }
+
+    #[test]
+    fn each_end_has_its_own_count() {
+        let tally = Tally::default();
+        let ends = [End::Failed, End::Taken, End::Answered("blue".to_owned())];
+        for end in ends {
+            tally.count(Outcome { waited: matches!(end, End::Answered(_)), end });
+        }
+        let [phase] = &tally.into_phases()[..] else { panic!("one phase") };
+        assert_eq!((phase.failed, phase.taken, phase.waited), (1, 1, 1));
+        assert_eq!(phase.per_backend["blue"], 1);
+    }
 }

@@ -19,7 +19,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 use jiff::Timestamp;
 use regex::bytes::Regex;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     task::JoinHandle,
 };
 
@@ -45,6 +45,8 @@ pub struct HealthEvent {
     pub health: Health,
     /// The last probe's result, for people.
     pub detail: String,
+    /// Whether that probe succeeded.
+    pub is_success: bool,
     pub at: Timestamp,
 }
 
@@ -125,6 +127,15 @@ impl Checker {
         }
     }
 
+    /// Has a target checked at once, but not twice within a second. The next success is told even if it
+    /// is no news.
+    pub fn hurry(&self, service: &str, address: SocketAddr) {
+        let key = self.wanted.get(service).and_then(|wanted| wanted.get(&address));
+        if let Some(running) = key.and_then(|key| self.running.get(key)) {
+            running.hurried.notify_one();
+        }
+    }
+
     /// Stops the checks of a service.
     pub fn remove_service(&mut self, service: &str) {
         self.set_service(service, Vec::new());
@@ -155,16 +166,18 @@ impl Checker {
             running.subscribers.send_modify(|all| all.push(subscriber));
             return;
         }
+        let hurried = Arc::new(Notify::new());
         let (subscribers, receiver) = watch::channel(vec![subscriber]);
         let follower = Follower {
             at: key.0,
             prober,
             slots: Arc::clone(&self.slots),
             subscribers: receiver,
+            hurried: Arc::clone(&hurried),
             events: self.events.clone(),
         };
         let task = tokio::spawn(follower.follow(target.initial));
-        self.running.insert(key, Running { subscribers, task });
+        self.running.insert(key, Running { subscribers, hurried, task });
     }
 
     fn drop_all(&mut self, service: &str, wanted: HashMap<SocketAddr, Key>) {
@@ -184,6 +197,8 @@ impl Checker {
 #[derive(Debug)]
 struct Running {
     subscribers: watch::Sender<Vec<Subscriber>>,
+    /// Has the next check come at once.
+    hurried: Arc<Notify>,
     task: JoinHandle<()>,
 }
 

@@ -4,12 +4,15 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     time::{self, Instant},
 };
 
 use super::{HealthEvent, Prober, Subscriber, machine::Machine, slots::Slots};
 use crate::model::{Health, HealthCheck, Probe};
+
+/// From one hurried check of an address to the next, at least.
+const HURRY: Duration = Duration::from_secs(1);
 
 /// Who checks an address.
 pub(super) struct Follower {
@@ -17,6 +20,7 @@ pub(super) struct Follower {
     pub(super) prober: Arc<Prober>,
     pub(super) slots: Arc<Slots>,
     pub(super) subscribers: watch::Receiver<Vec<Subscriber>>,
+    pub(super) hurried: Arc<Notify>,
     pub(super) events: mpsc::Sender<HealthEvent>,
 }
 
@@ -28,22 +32,27 @@ impl Follower {
         let is_probed = check.probe != Probe::None;
         let mut machine = Machine::new(if is_probed { initial } else { Health::Unknown });
         let (mut newest_told, mut could_probe) = (0, true);
+        let mut hurry = Hurry::default();
         let mut pause = fastrand::f64();
         loop {
             let begun = Instant::now();
             let outcome = prober.probe(self.at, &self.slots).await;
             let observed = outcome.success.and_then(|well| machine.observe(well, check, begun));
-            let is_news = observed.is_some() || could_probe != outcome.success.is_some();
+            let is_success = outcome.success == Some(true);
+            let is_verdict = hurry.ends(is_success || observed.is_some());
+            let has_changed = observed.is_some() || could_probe != outcome.success.is_some();
+            let is_news = has_changed || is_verdict;
             could_probe = outcome.success.is_some();
             let detail = || format!("{}{}", outcome.detail, machine.warning(check, begun));
-            for event in self.news(&mut newest_told, is_news, machine.health(), detail) {
+            for mut event in self.news(&mut newest_told, is_news, machine.health(), detail) {
+                event.is_success = is_success;
                 if self.events.send(event).await.is_err() {
                     return;
                 }
             }
             let due = begun + interval(check, machine.is_in_doubt()).mul_f64(pause);
             pause = jitter();
-            if !self.wait(is_probed.then_some(due), newest_told).await {
+            if !self.wait(is_probed.then_some(due), newest_told, &mut hurry).await {
                 return;
             }
         }
@@ -65,6 +74,7 @@ impl Follower {
             address: one.address,
             health,
             detail: detail(),
+            is_success: false,
             at: Timestamp::now(),
         });
         let events = events.collect();
@@ -72,14 +82,42 @@ impl Follower {
         events
     }
 
-    /// Waits for the next probe, which somebody new wants at once; false when there is to be none.
-    async fn wait(&mut self, due: Option<Instant>, newest_told: u64) -> bool {
+    /// Waits for the next probe, which somebody new or in a hurry wants at once; false when there is to
+    /// be none.
+    async fn wait(&mut self, due: Option<Instant>, newest_told: u64, hurry: &mut Hurry) -> bool {
         let is_new = |all: &Vec<Subscriber>| all.iter().any(|one| one.number > newest_told);
         let Some(due) = due else { return self.subscribers.wait_for(is_new).await.is_ok() };
         tokio::select! {
-            () = time::sleep_until(due) => true,
+            biased;
             changed = self.subscribers.wait_for(is_new) => changed.is_ok(),
+            () = hurry.comes(&self.hurried) => true,
+            () = time::sleep_until(due) => true,
         }
+    }
+}
+
+/// Whether somebody waits for a verdict.
+#[derive(Debug, Default)]
+struct Hurry {
+    is_owed: bool,
+    /// When a probe was last made for that.
+    last: Option<Instant>,
+}
+
+impl Hurry {
+    async fn comes(&mut self, hurried: &Notify) {
+        hurried.notified().await;
+        // The next probe is the verdict, even if its turn comes first.
+        self.is_owed = true;
+        if let Some(last) = self.last {
+            time::sleep_until(last + HURRY).await;
+        }
+        self.last = Some(Instant::now());
+    }
+
+    /// Takes a result, and returns whether it is the verdict: a success, or another health.
+    fn ends(&mut self, is_decided: bool) -> bool {
+        is_decided && std::mem::take(&mut self.is_owed)
     }
 }
 

@@ -124,3 +124,59 @@ async fn next(events: &mut mpsc::Receiver<HealthEvent>) -> (Health, SocketAddr) 
 async fn is_quiet(events: &mut mpsc::Receiver<HealthEvent>) -> bool {
     time::timeout(Duration::from_millis(150), events.recv()).await.is_err()
 }
+
+#[tokio::test]
+async fn who_is_in_a_hurry_is_told_of_the_next_success_though_it_is_no_news() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let (mut checker, mut events) = checker();
+    let slow = HealthCheck { interval: Duration::from_mins(10), ..check() };
+    checker.set_service("web", vec![target(address, slow)]);
+    assert_eq!(next(&mut events).await, (Health::Up, address));
+    checker.hurry("web", address);
+    let event = events.recv().await.unwrap();
+    assert_eq!((event.health, event.is_success), (Health::Up, true));
+    assert!(is_quiet(&mut events).await, "one verdict for one hurry");
+}
+
+#[tokio::test]
+async fn a_hurry_waits_for_success_or_another_health() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let (mut checker, mut events) = checker();
+    let long = HealthCheck { fall: 1_000_000, ..check() };
+    checker.set_service("web", vec![target(address, long)]);
+    assert_eq!(next(&mut events).await, (Health::Up, address));
+    drop(server);
+    checker.hurry("web", address);
+    assert!(is_quiet(&mut events).await, "a failure that decides nothing is no verdict");
+    let _server = TcpListener::bind(address).await.unwrap();
+    let event = events.recv().await.unwrap();
+    assert_eq!((event.health, event.is_success), (Health::Up, true));
+}
+
+#[tokio::test]
+async fn hurries_are_a_second_apart_and_none_is_lost() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let (mut checker, mut events) = checker();
+    let slow = HealthCheck { interval: Duration::from_mins(10), ..check() };
+    checker.set_service("web", vec![target(address, slow)]);
+    assert_eq!(next(&mut events).await, (Health::Up, address));
+    let mut first = None;
+    for _ in 0..2 {
+        checker.hurry("web", address);
+        events.recv().await.unwrap();
+        first.get_or_insert_with(time::Instant::now);
+    }
+    // By the probes' begin, of which the first was a little before it was told.
+    let apart = first.unwrap().elapsed();
+    assert!(apart > Duration::from_millis(500), "{apart:?}");
+}
+
+#[tokio::test]
+async fn nobody_in_a_hurry_for_what_is_not_checked_is_an_error() {
+    let (checker, mut events) = checker();
+    checker.hurry("web", "127.0.0.1:1".parse().unwrap());
+    assert!(is_quiet(&mut events).await);
+}

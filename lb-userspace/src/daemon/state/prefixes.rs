@@ -131,6 +131,7 @@ impl World {
                 address: target.address,
                 health: self.health(target.address),
                 detail: String::new(),
+                is_success: self.health(target.address) == Health::Up,
                 at: jiff::Timestamp::now(),
             });
             let events: Vec<_> = events.collect();

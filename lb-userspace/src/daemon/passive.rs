@@ -1,0 +1,248 @@
+//! What backends' own packets say of them: who refuses connections, and who does not answer.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use lb_common::event::{self, Event, Kind};
+
+use super::{
+    Daemon,
+    service::{Backend, Service},
+};
+use crate::{
+    health::HealthEvent,
+    model::{Health, Probe},
+};
+
+/// How long a backend that nothing checks is passed over before one connection tries it again.
+const TRIAL: Duration = Duration::from_secs(10);
+
+/// Backends that refuse connections, by id.
+#[derive(Debug, Default)]
+pub(super) struct Refusals(BTreeMap<u32, Refusing>);
+
+#[derive(Clone, Copy, Debug)]
+struct Refusing {
+    since: Instant,
+    /// The next connection decides.
+    is_on_trial: bool,
+}
+
+/// What has become of a backend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    Began,
+    Ended,
+    /// It is to be tried again.
+    Trial,
+}
+
+/// A backend of some service, as it is looked at.
+struct Seen {
+    service: String,
+    address: SocketAddr,
+    id: u32,
+    is_up: bool,
+    is_checked: bool,
+}
+
+impl Refusals {
+    pub(super) fn contains(&self, id: u32) -> bool {
+        self.0.contains_key(&id)
+    }
+
+    /// Follows how many handshakes a backend has refused in a row.
+    fn follow(&mut self, id: u32, count: u32, is_checked: bool, now: Instant) -> Option<Change> {
+        let refuses = count >= event::REFUSALS;
+        let Some(known) = self.0.get_mut(&id) else {
+            let began = Refusing { since: now, is_on_trial: false };
+            return refuses.then(|| {
+                self.0.insert(id, began);
+                Change::Began
+            });
+        };
+        if !refuses {
+            let is_undecided = known.is_on_trial && count == TRIAL_COUNT;
+            return (!is_undecided).then(|| {
+                self.0.remove(&id);
+                Change::Ended
+            });
+        }
+        if known.is_on_trial {
+            *known = Refusing { since: now, is_on_trial: false };
+        }
+        let is_due = !is_checked && now.saturating_duration_since(known.since) >= TRIAL;
+        known.is_on_trial = is_due;
+        is_due.then_some(Change::Trial)
+    }
+
+    fn retain(&mut self, ids: &HashSet<u32>) {
+        self.0.retain(|id, _| ids.contains(id));
+    }
+}
+
+/// One refusal more, and it is passed over again.
+const TRIAL_COUNT: u32 = event::REFUSALS - 1;
+
+impl Daemon {
+    /// Follows all that the program has told at once.
+    pub(super) fn on_events(&mut self, events: impl Iterator<Item = Event>) {
+        let (mut silent, mut has_refused) = (HashSet::new(), false);
+        for event in events {
+            match Kind::from_number(event.kind) {
+                Some(Kind::Refusing) => has_refused = true,
+                Some(Kind::Silent) => drop(silent.insert(event.backend)),
+                Some(Kind::ClientMoved) => self.on_client_moved(&event),
+                None => log::debug!("the program has told of an unknown kind {}", event.kind),
+            }
+        }
+        if has_refused {
+            self.follow_refusals();
+        }
+        if !silent.is_empty() {
+            self.hurry_checks(&silent);
+        }
+    }
+
+    /// Has backends checked at once that have left a SYN unanswered. That alone takes nobody out: the
+    /// client may be to blame.
+    fn hurry_checks(&mut self, ids: &HashSet<u32>) {
+        let named = seen(self.state.services()).filter(|one| ids.contains(&one.id));
+        for one in named {
+            self.checker.hurry(&one.service, one.address);
+        }
+    }
+
+    /// Compares the program's counts of refusals with what is known of them.
+    pub(super) fn follow_refusals(&mut self) {
+        let now = Instant::now();
+        let mut ids = HashSet::new();
+        let mut changes = Vec::new();
+        for one in seen(self.state.services()) {
+            ids.insert(one.id);
+            let count = self.dataplane.refusals(one.id);
+            if let Some(change) = self.refusals.follow(one.id, count, one.is_checked, now) {
+                changes.push((one, change));
+            }
+        }
+        self.refusals.retain(&ids);
+        for (one, change) in changes {
+            self.tell_of(&one, change);
+        }
+    }
+
+    fn tell_of(&mut self, one: &Seen, change: Change) {
+        let Seen { service, address, id, .. } = one;
+        match change {
+            Change::Began => {
+                self.checker.hurry(service, *address);
+                let rest = self.taking(service);
+                log::warn!("{service}: {address} refuses connections and is passed over: {rest}");
+            }
+            Change::Ended if one.is_up => {
+                let rest = self.taking(service);
+                log::info!("{service}: {address} takes connections again: {rest}");
+            }
+            // The check has said so.
+            Change::Ended => {}
+            Change::Trial => {
+                log::debug!("{service}: {address} is tried again");
+                self.dataplane.set_refusals(*id, TRIAL_COUNT);
+            }
+        }
+    }
+
+    fn taking(&self, name: &str) -> String {
+        self.state.service(name).map_or_else(String::new, |service| self.taking_of(service))
+    }
+
+    /// How many of a service's backends take new connections, for people.
+    pub(super) fn taking_of(&self, service: &Service) -> String {
+        let members = service.members();
+        let taking = members.iter().filter(|member| !self.refusals.contains(member.id)).count();
+        let all = service.backends.len();
+        format!("{taking} of {all} backends take connections")
+    }
+
+    /// Ends what the program holds against backends by what checks say of them: those that answer take
+    /// connections again, those that are down leave their ring.
+    pub(super) fn end_refusals(&self, events: &[HealthEvent]) {
+        for event in events {
+            let is_decided = event.health == Health::Down || event.is_success;
+            let service = self.state.service(&event.service);
+            let backend = service.and_then(|service| service.backend(event.address));
+            if let Some(backend) = backend.filter(|_| is_decided) {
+                self.dataplane.end_refusals(backend.id);
+            }
+        }
+    }
+}
+
+fn seen<'a>(services: impl Iterator<Item = &'a Service>) -> impl Iterator<Item = Seen> {
+    services.flat_map(|service| {
+        let is_probed = service.spec.policy.health.probe != Probe::None;
+        service.backends.iter().map(move |backend: &Backend| Seen {
+            service: service.spec.name.clone(),
+            address: backend.spec.address,
+            id: backend.id,
+            is_up: backend.health == Health::Up,
+            is_checked: is_probed && backend.is_checked(),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: u32 = 7;
+
+    #[test]
+    fn a_backend_refuses_from_the_threshold_on_until_its_count_falls() {
+        let (mut refusals, now) = (Refusals::default(), Instant::now());
+        let mut follow = |count| refusals.follow(ID, count, true, now);
+        assert_eq!(follow(event::REFUSALS - 1), None);
+        assert_eq!(follow(event::REFUSALS), Some(Change::Began));
+        assert_eq!(follow(event::REFUSALS + 5), None, "one line a transition");
+        assert_eq!(follow(0), Some(Change::Ended));
+        assert_eq!(follow(0), None);
+    }
+
+    #[test]
+    fn only_who_is_not_checked_is_tried_by_time_alone() {
+        for (is_checked, expected) in [(true, None), (false, Some(Change::Trial))] {
+            let (mut refusals, now) = (Refusals::default(), Instant::now());
+            refusals.follow(ID, event::REFUSALS, is_checked, now);
+            let early = now + TRIAL / 2;
+            assert_eq!(refusals.follow(ID, event::REFUSALS, is_checked, early), None);
+            let late = now + TRIAL;
+            assert_eq!(refusals.follow(ID, event::REFUSALS, is_checked, late), expected);
+        }
+    }
+
+    #[test]
+    fn a_trial_ends_in_recovery_or_in_another_wait() {
+        let (mut refusals, start) = (Refusals::default(), Instant::now());
+        let mut follow = |count, seconds| {
+            refusals.follow(ID, count, false, start + Duration::from_secs(seconds))
+        };
+        assert_eq!(follow(event::REFUSALS, 0), Some(Change::Began));
+        assert_eq!(follow(event::REFUSALS, 10), Some(Change::Trial));
+        assert_eq!(follow(TRIAL_COUNT, 11), None, "nobody has come yet");
+        assert_eq!(follow(event::REFUSALS, 12), None, "refused again");
+        assert_eq!(follow(event::REFUSALS, 21), None);
+        assert_eq!(follow(event::REFUSALS, 22), Some(Change::Trial));
+        assert_eq!(follow(0, 23), Some(Change::Ended));
+    }
+
+    #[test]
+    fn backends_that_are_gone_are_forgotten() {
+        let mut refusals = Refusals::default();
+        refusals.follow(ID, event::REFUSALS, true, Instant::now());
+        refusals.retain(&HashSet::from([ID + 1]));
+        assert!(!refusals.contains(ID));
+    }
+}
