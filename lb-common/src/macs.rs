@@ -27,7 +27,7 @@ impl Slot {
     pub const fn has(&self, mac: [u8; 6]) -> bool {
         let word = word(mac);
         let [a, b, c, d] = self.0;
-        (a == word) | (b == word) | (c == word) | (d == word)
+        a == word || b == word || c == word || d == word
     }
 
     /// Takes an address in. False if the slot is full.
@@ -50,8 +50,8 @@ pub const fn is_group(mac: [u8; 6]) -> bool {
 }
 
 #[inline(always)]
-const fn word([a, b, c, d, e, f]: [u8; 6]) -> u64 {
-    u64::from_le_bytes([a, b, c, d, e, f, 1, 0])
+const fn word(mac: [u8; 6]) -> u64 {
+    u64::from_le_bytes([mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], 1, 0])
 }
 
 #[cfg(test)]

@@ -135,6 +135,7 @@ impl Progress {
     /// has reset, and begun anew.
     #[inline(always)]
     const fn after_late_syn(self, segment: &Segment) -> Self {
+        const ENDED: u16 = marks::CLIENT_ACK | marks::PROVEN | marks::CLIENT_RST | marks::FINS;
         if marks::is_over(self.marks) {
             return self;
         }
@@ -143,7 +144,6 @@ impl Progress {
             // A late copy, or the tuple is used again after a backend's crash.
             return Self { number: segment.acknowledgement, ..self };
         }
-        const ENDED: u16 = marks::CLIENT_ACK | marks::PROVEN | marks::CLIENT_RST | marks::FINS;
         Self { marks: self.marks & !ENDED, ..self }.answered(segment)
     }
 

@@ -22,10 +22,9 @@ pub async fn refresh(dataplane: &mut Dataplane, interfaces: &[Interface]) -> any
     let links = neighbours::links().await?;
     let ours: BTreeSet<u32> = interfaces.iter().map(|one| one.ifindex).collect();
     for mac in dataplane.set_own_macs(&macs(&links, &ours))? {
-        let [a, b, c, d, e, f] = mac;
+        let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
         log::warn!(
-            "frames to {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x} are left to the host: too many \
-             MAC addresses of the interfaces are alike"
+            "frames to {mac} are left to the host: too many MAC addresses of the interfaces are alike"
         );
     }
     Ok(())

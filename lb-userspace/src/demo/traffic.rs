@@ -125,9 +125,8 @@ pub(super) fn send(client: &Namespace, vip: SocketAddr, tally: &Tally) -> Result
 
 async fn request(vip: SocketAddr, connecting: Duration, answering: Duration) -> Outcome {
     let begun = Instant::now();
-    let stream = match timeout(connecting, TcpStream::connect(vip)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(_)) | Err(_) => return Outcome { waited: false, end: End::Failed },
+    let Ok(Ok(stream)) = timeout(connecting, TcpStream::connect(vip)).await else {
+        return Outcome { waited: false, end: End::Failed };
     };
     let waited = begun.elapsed() >= WAITED;
     let end = match timeout(answering, ask(stream)).await {
