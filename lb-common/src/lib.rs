@@ -17,6 +17,7 @@ pub mod checksum;
 pub mod event;
 pub mod flow;
 pub mod guard;
+pub mod halves;
 pub mod limits;
 pub mod macs;
 pub mod mix;

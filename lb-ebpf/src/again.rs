@@ -5,6 +5,7 @@
 use lb_common::{
     event::Kind,
     flow::{Direction, marks},
+    halves::{high, join, low, low16},
     reason::Reason,
     stats::Incident,
     table::Line as _,
@@ -32,7 +33,7 @@ pub(crate) struct History {
 #[inline(always)]
 pub(crate) fn ask(entry: Entry) -> Result<Asked, Reason> {
     let answer = again_ask(entry.place.0, entry.tag.word());
-    let (refused_by, refusals) = (answer as u32, (answer >> 32) as u16);
+    let (refused_by, refusals) = (low(answer), low16(high(answer)));
     match answer {
         KNOWN => Ok(Asked::Known(entry)),
         CONTENDED => Err(Reason::Contended),
@@ -49,9 +50,7 @@ const CONTENDED: u64 = u64::MAX - 1;
 extern "C" fn again_ask(place: u32, tag: u64) -> u64 {
     let Some(entry) = flow::found(place, tag) else { return CONTENDED };
     match replaced(entry) {
-        Ok(Some(History { refused_by, refusals })) => {
-            u64::from(refused_by) | u64::from(refusals) << 32
-        }
+        Ok(Some(History { refused_by, refusals })) => join(refused_by, refusals.into()),
         Ok(None) => KNOWN,
         Err(_) => CONTENDED,
     }

@@ -6,6 +6,7 @@ use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
 use lb_common::{
     backend::Backend,
     flow::FlowKey,
+    halves::{high, join, low},
     limits,
     ring::{Ring, SLOTS, Slots},
     schedule::{Client, Scheduler},
@@ -36,7 +37,7 @@ static BACKENDS: Array<Backend, { limits::BACKENDS as usize }> = Array::new();
 pub(crate) fn next(service: &Service, key: &FlowKey, avoid: u32) -> Option<u32> {
     let Service { ring: Ring { offset, length }, id, scheduler, .. } = *service;
     let client = Client::new(key.src(), key.src_port());
-    let scheduler = u64::from(scheduler) | u64::from(avoid) << 32;
+    let scheduler = join(scheduler, avoid);
     Some(select_next(id, scheduler, offset, length, client.word())).filter(|id| *id != NOBODY)
 }
 
@@ -51,8 +52,8 @@ const PASSED_OVER: u32 = 8;
 extern "C" fn select_next(id: u32, scheduler: u64, offset: u32, length: u32, client: u64) -> u32 {
     let ring = Ring { offset, length };
     let client = Client::of_word(client);
-    let avoid = (scheduler >> 32) as u32;
-    let slot = match Scheduler::from_number(scheduler as u32) {
+    let avoid = high(scheduler);
+    let slot = match Scheduler::from_number(low(scheduler)) {
         Scheduler::RoundRobin => turn(id).and_then(|turn| ring.slot(turn)),
         Scheduler::LeastConnections => less_busy(ring),
         Scheduler::Maglev => ring.slot_at(client.hash()),

@@ -5,6 +5,7 @@
 use lb_common::{
     backend::Hop,
     flow::{FlowKey, State, marks, ticks},
+    halves::{high, join, low, low16},
     reason::Reason,
     snat::{ahead, neighbours_passed},
     stats::Incident,
@@ -37,7 +38,7 @@ pub(crate) fn open(key: &FlowKey, new: &New) -> Result<Entry, Reason> {
     let (addresses, ports) = key.as_words();
     let [first, rest] = new.client.words();
     let [ports, backend] = [(ports, new.number), (new.backend, new.refusals.into())]
-        .map(|(low, high): (u32, u32)| u64::from(low) | u64::from(high) << 32);
+        .map(|(low, high): (u32, u32)| join(low, high));
     let opened = flow_open(addresses, ports, backend, first, rest);
     let place = unpack(opened)?;
     table::at(Flows, place).ok_or(Reason::Contended)
@@ -46,10 +47,10 @@ pub(crate) fn open(key: &FlowKey, new: &New) -> Result<Entry, Reason> {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn flow_open(addresses: u64, ports: u64, backend: u64, first: u64, rest: u64) -> u32 {
-    let key = FlowKey::of_words(addresses, ports as u32);
+    let key = FlowKey::of_words(addresses, low(ports));
     let client = Hop::of_words([first, rest]);
-    let (number, refusals) = ((ports >> 32) as u32, (backend >> 32) as u16);
-    pack(open_pair(&key, &New { backend: backend as u32, client, number, refusals }))
+    let (number, refusals) = (high(ports), low16(high(backend)));
+    pack(open_pair(&key, &New { backend: low(backend), client, number, refusals }))
 }
 
 #[inline(always)]
@@ -132,7 +133,7 @@ impl Spare {
 
     #[inline(always)]
     fn attempt(&self) -> Option<u32> {
-        let attempt = self.best as u32 & ((1 << ATTEMPT_BITS) - 1);
+        let attempt = low(self.best) & ((1 << ATTEMPT_BITS) - 1);
         (self.best != u64::MAX).then_some(attempt)
     }
 }

@@ -6,6 +6,7 @@
 use lb_common::{
     backend::Hop,
     flow::FlowKey,
+    halves::low16,
     table::{self, Busy, Chosen, Hash, Hit, Place, Survey, Tag, Victims},
     tcp::Segment,
 };
@@ -109,7 +110,7 @@ extern "C" fn flow_revive(place: u32, tag: u64) -> u32 {
 #[inline(always)]
 pub(super) fn track(entry: Entry, segment: &Segment) -> u16 {
     let (numbers, rest) = segment.words();
-    flow_track(entry.place.0, entry.tag.word(), numbers, rest) as u16
+    low16(flow_track(entry.place.0, entry.tag.word(), numbers, rest))
 }
 
 #[unsafe(no_mangle)]
