@@ -8,7 +8,7 @@ use crate::{events, raw};
 /// Handshakes that each backend has refused in a row, by backend id. The daemon sets it to 0 when a
 /// check says otherwise.
 #[btf_map]
-static REFUSALS: Array<u32, { limits::BACKENDS as usize }, { BPF_F_MMAPABLE as usize }> =
+static REFUSALS: Array<u64, { limits::BACKENDS as usize }, { BPF_F_MMAPABLE as usize }> =
     Array::new();
 
 /// Of each backend, by id, its [`Backend::left`] when it was last heard of after that.
@@ -18,14 +18,14 @@ static HEARD: Array<u32, { limits::BACKENDS as usize }> = Array::new();
 /// Whether new connections should pass a backend over, as it refuses them.
 #[inline(always)]
 pub(crate) fn refuses(backend: u32) -> bool {
-    REFUSALS.get_ptr_mut(backend).is_some_and(|count| raw::word(count) >= event::REFUSALS)
+    REFUSALS.get_ptr_mut(backend).is_some_and(|count| raw::word(count) >= event::REFUSALS.into())
 }
 
 /// A backend has refused a handshake.
 #[inline(always)]
 pub(crate) fn refused(backend: u32) {
     let Some(count) = REFUSALS.get_ptr_mut(backend) else { return };
-    if raw::count_up(count) + 1 == event::REFUSALS {
+    if raw::ticket(count) + 1 == event::REFUSALS.into() {
         events::of_backend(Kind::Refusing, backend);
     }
 }

@@ -118,23 +118,16 @@ pub(crate) fn ticket(counter: *mut u64) -> u64 {
 
 /// The value of a word that others write, too.
 #[inline(always)]
-pub(crate) fn word(value: *const u32) -> u32 {
+pub(crate) fn word<T: Pod>(value: *const T) -> T {
     // SAFETY: the pointer comes from a map lookup that succeeded.
     unsafe { value.read_volatile() }
 }
 
 /// Sets a word that others read and write, too.
 #[inline(always)]
-pub(crate) fn set_word(value: *mut u32, word: u32) {
+pub(crate) fn set_word<T: Pod>(value: *mut T, word: T) {
     // SAFETY: as in `word`.
     unsafe { value.write_volatile(word) }
-}
-
-/// Adds one to a word that others change, too, and returns what it was.
-#[inline(always)]
-pub(crate) fn count_up(value: *mut u32) -> u32 {
-    // SAFETY: as in `word`.
-    unsafe { atomic_xadd::<_, _, ORDER>(value, 1_u32) }
 }
 
 /// Adds to a counter that others add to, too.

@@ -27,7 +27,7 @@ use lb_common::{
     stats::{Count, Incident, Traffic},
     table::{Line as _, Tag, peek, remove},
 };
-use lb_userspace::dataplane::{Active, FLOWS, FlowTable, Plan, Sweeper};
+use lb_userspace::dataplane::{Active, FLOWS, FlowTable, Plan, Refusals, Sweeper};
 use log::LevelFilter;
 use nix::sched::{CloneFlags, unshare};
 
@@ -130,12 +130,23 @@ impl Object {
     /// Handshakes that a backend has refused in a row.
     #[must_use]
     pub fn refusals(&self, id: u32) -> u32 {
-        self.get("REFUSALS", id)
+        let count: u64 = self.get("REFUSALS", id);
+        u32::try_from(count).expect("few")
     }
 
     /// Has a backend have refused nobody, as the daemon does after a check.
     pub fn forgive(&mut self, id: u32) {
-        self.set("REFUSALS", id, &0_u32);
+        self.set("REFUSALS", id, &0_u64);
+    }
+
+    /// The same, as the daemon sees them.
+    ///
+    /// # Panics
+    ///
+    /// If they cannot be mapped.
+    #[must_use]
+    pub fn mapped_refusals(&self) -> Refusals {
+        Refusals::open(&self.ebpf).expect("maps")
     }
 
     /// Has handshakes that a backend refuses be its client's business.

@@ -22,6 +22,8 @@ const RINGS: &str = "RINGS";
 fn map<T: Shared>(ebpf: &Ebpf, name: &str) -> Result<Mapping<T>> {
     let Some(Map::Array(array)) = ebpf.map(name) else { bail!("the object has no array {name}") };
     let info = array.info()?;
+    // The kernel rounds smaller values up, and would have gaps between them.
+    ensure!(info.value_size().is_multiple_of(8), "values of {name} do not fill eight bytes");
     let bytes = u64::from(info.max_entries()) * u64::from(info.value_size());
     let count = u32::try_from(bytes / size_of::<T>() as u64)?;
     Mapping::new(array.fd().as_fd(), count).with_context(|| format!("cannot map {name}"))
@@ -91,7 +93,7 @@ impl Active {
 
 /// Handshakes that each backend has refused in a row.
 #[derive(Debug)]
-pub struct Refusals(Mapping<AtomicU32>);
+pub struct Refusals(Mapping<AtomicI64>);
 
 impl Refusals {
     pub fn open(ebpf: &Ebpf) -> Result<Self> {
@@ -101,12 +103,13 @@ impl Refusals {
     /// Those of a backend, by its id.
     #[must_use]
     pub fn of(&self, backend: u32) -> u32 {
-        self.0.values().get(backend as usize).map_or(0, |count| count.load(Relaxed))
+        let count = self.0.values().get(backend as usize).map_or(0, |count| count.load(Relaxed));
+        u32::try_from(count).unwrap_or(u32::MAX)
     }
 
     pub fn set(&self, backend: u32, count: u32) {
         if let Some(place) = self.0.values().get(backend as usize) {
-            place.store(count, Relaxed);
+            place.store(count.into(), Relaxed);
         }
     }
 }

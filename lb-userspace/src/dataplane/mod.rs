@@ -35,17 +35,11 @@ pub use self::{
     detach::detach,
     flows::{Census, Expiry, FLOWS, FlowTable, Move, Plan, States, Sweeper, megabytes, now},
     guard::Present,
-    mapped::Active,
+    mapped::{Active, Refusals},
     pins::{exists, is_attached, refuse_other_layouts},
     sizes::map_bytes,
 };
-use self::{
-    guard::Index,
-    load::PROGRAM,
-    mapped::{Refusals, Rings},
-    origins::Origins,
-    pins::Pins,
-};
+use self::{guard::Index, load::PROGRAM, mapped::Rings, origins::Origins, pins::Pins};
 use crate::{config::Limits, plan::Op};
 
 const ADDRESSES: &str = "ADDRESSES";

@@ -167,3 +167,19 @@ fn a_walk_corrects_what_was_miscounted() {
     object.sweeper().sweep(now(), &expiry, &[]);
     assert_eq!(shares_from(&mut object, 30_000, 20), [(backend(1), 20)].into());
 }
+
+#[test]
+#[ignore = "needs root"]
+fn the_daemon_reads_and_ends_the_refusals_of_the_backend_that_refuses() {
+    for id in 1..=3 {
+        let mut object = scheduled(Scheduler::RoundRobin, &[id]);
+        let opened = forward(&mut object, &syn(40_000));
+        reply(&mut object, &opened.answer(Flags::RST_ACK));
+        let refusals = object.mapped_refusals();
+        let counts = || (1..=3).map(|id| refusals.of(id)).collect::<Vec<_>>();
+        let expected: Vec<_> = (1..=3).map(|other| u32::from(other == id)).collect();
+        assert_eq!(counts(), expected);
+        refusals.set(id, 0);
+        assert_eq!(object.refusals(id), 0);
+    }
+}
