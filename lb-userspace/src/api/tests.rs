@@ -134,7 +134,7 @@ async fn a_service_has_the_shape_of_the_contract() {
         "scheduler": "round-robin",
         "backends": [{
             "address": "10.0.0.11:80", "weight": 5, "backup": false, "admin": "draining",
-            "health": "up", "since": "1970-01-01T00:00:00Z", "detail": "L4OK", "in_ring": false,
+            "health": "up", "since": "1970-01-01T00:00:00Z", "detail": "L4OK", "in_ring": false, "refusing": false,
             "active_connections": 1, "connections_total": 2, "packets_total": 3, "bytes_total": 4,
         }],
     });

@@ -4,9 +4,11 @@
 mod api;
 #[path = "../end_to_end/bed.rs"]
 mod bed;
+mod clients;
 mod downloads;
 mod guard;
 mod health;
 mod packets;
 mod panics;
+mod refusals;
 mod state;

@@ -1,0 +1,71 @@
+//! Clients whose replies have to go elsewhere.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use lb_tests::{
+    balancer::{Balancer, configuration},
+    servers::{PORT, attempt},
+};
+use lb_userspace::bed::Namespace;
+
+use crate::bed::{Arms, backend, empty_bed, vip};
+
+/// The kernel alone takes half a minute.
+const PATIENCE: Duration = Duration::from_secs(12);
+
+fn ip(namespace: &Namespace, arguments: &[&str]) -> String {
+    let output = attempt(namespace, "ip", arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "ip {arguments:?}: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_client_that_gets_another_mac_while_it_waits_gets_its_answer() {
+    let bed = empty_bed(Arms::Two);
+    let text = configuration(&bed, "")
+        + &format!(
+            "[[service]]\nname = \"web\"\nvip = \"{}\"\nhealth.type = \"none\"\n",
+            vip(&bed)
+        )
+        + &format!("[[service.backend]]\naddress = \"{}\"\n", backend(&bed, 0));
+    let balancer = Balancer::start(&bed, &text);
+    balancer.wait_for("a backend in the ring", || balancer.services()[0].backends[0].in_ring);
+    let client = &bed.clients()[0];
+    let (answer, when) = mpsc::channel::<()>();
+    let server = &bed.backends()[0].namespace;
+    let listener =
+        server.run(|| TcpListener::bind(("0.0.0.0", PORT)).expect("bound")).expect("runs");
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            stream.read_exact(&mut [0; 8]).expect("a request");
+            when.recv().expect("told to answer");
+            stream.write_all(b"answer").expect("sent");
+            // Until the client has it.
+            stream.read_to_end(&mut Vec::new()).ok();
+        });
+        let connect = || TcpStream::connect(vip(&bed)).expect("accepted");
+        let mut stream = client.namespace.run(connect).expect("runs");
+        stream.write_all(b"request!").expect("sent");
+        let address = client.address.to_string();
+        balancer.wait_for("the kernel knowing the client's MAC address", || {
+            let known = ip(bed.balancer(), &["neigh", "show", &address]);
+            known.contains("lladdr")
+        });
+        client.namespace.set_sysctl("net.ipv4.conf.eth0.arp_notify", "1").expect("root");
+        ip(&client.namespace, &["link", "set", "eth0", "address", "02:00:00:00:ee:01"]);
+        answer.send(()).expect("the server waits");
+        stream.set_read_timeout(Some(PATIENCE)).expect("set");
+        let mut bytes = [0; 6];
+        stream.read_exact(&mut bytes).expect("the answer in time");
+        assert_eq!(&bytes, b"answer");
+    });
+}
