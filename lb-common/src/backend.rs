@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 /// A way out: the interface and the Ethernet header's addresses, in two words that are compared and
 /// copied at once.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct Hop {
     /// The first eight bytes of the Ethernet header.
     first: u64,

@@ -16,6 +16,7 @@ pub mod backend;
 pub mod checksum;
 pub mod event;
 pub mod flow;
+pub mod guard;
 pub mod limits;
 pub mod macs;
 pub mod mix;

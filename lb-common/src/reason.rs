@@ -111,6 +111,8 @@ reasons! {
     /// A backend's refusal of a connection, which the client need not know of: its next SYN is given
     /// another backend.
     Refused = "refused" => Drop,
+    /// TCP that is the balancer's alone, kept from the host's stack, which would answer by a reset.
+    Guarded = "guarded" => Drop,
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a couple of dozen")]

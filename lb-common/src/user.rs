@@ -6,6 +6,7 @@ use crate::{
     allowance::Allowance,
     backend::Backend,
     flow::FlowKey,
+    guard::Guarded,
     macs::Slot,
     service::{Service, ServiceKey},
     snat::Source,
@@ -33,6 +34,7 @@ pod!(
     Backend,
     Count,
     FlowKey,
+    Guarded,
     Slot,
     PlainBucket,
     Service,
@@ -40,5 +42,5 @@ pod!(
     Source,
     Template,
     Traffic,
-    Volley
+    Volley,
 );

@@ -50,6 +50,7 @@ fn forward(packet: &mut Packet) -> Result<Outcome, Reason> {
     let asked = match flow::lookup(&key)? {
         Some(entry) if tcp::opens(headers.tcp.flags) => {
             arrival::of_client(headers, ingress)?;
+            check_ttl(headers)?;
             again::ask(entry)?
         }
         Some(entry) => Asked::Known(entry),

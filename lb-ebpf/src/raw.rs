@@ -2,6 +2,8 @@
 
 #![expect(unsafe_code, reason = "frames, map values and helpers are pointers to the verifier")]
 
+mod skb;
+
 use core::{
     arch::asm,
     intrinsics::{AtomicOrdering, atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg},
@@ -23,6 +25,8 @@ use lb_common::{
     flow::{Flow, FlowKey, Rewrite},
     table::{self, PlainBucket, PlainLine, Seed, Tag, WAYS},
 };
+
+pub(crate) use self::skb::{is_of_own_connection, is_tagged};
 
 /// Not relaxed: of a relaxed operation LLVM's BPF target loses the old value.
 const ORDER: AtomicOrdering = AtomicOrdering::AcqRel;

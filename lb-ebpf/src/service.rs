@@ -18,7 +18,8 @@ pub(crate) fn lookup(packet: &FlowKey) -> Option<Service> {
     SERVICES.get_ptr(&key).map(copied)
 }
 
+/// Whether packets to this address and port are for a service.
 #[inline(always)]
-pub(crate) fn is_one(key: &ServiceKey) -> bool {
-    SERVICES.get_ptr(key).is_some()
+pub(crate) fn is_served(address: [u8; 4], port: [u8; 2]) -> bool {
+    SERVICES.get_ptr(&ServiceKey::tcp(mapped(address), port)).is_some()
 }

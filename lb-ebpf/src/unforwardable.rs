@@ -2,9 +2,7 @@
 //! VIP, would answer them by a reset of the right number.
 
 use lb_common::{
-    mapped,
     reason::Reason,
-    service::ServiceKey,
     wire::{Ethernet, Ipv4, Ports},
 };
 
@@ -31,5 +29,5 @@ fn is_to_service(packet: &mut Packet) -> Option<bool> {
         return Some(false);
     }
     let ports: &Ports = packet.at(START + length)?;
-    Some(service::is_one(&ServiceKey::tcp(mapped(address), ports.dst)))
+    Some(service::is_served(address, ports.dst))
 }

@@ -290,6 +290,7 @@ pub struct InterfaceView {
     pub ifindex: u32,
     pub link: LinkState,
     pub mode: InterfaceMode,
+    pub guard: GuardHook,
 }
 
 /// What has become of an interface.
@@ -310,6 +311,18 @@ pub enum InterfaceMode {
     Native,
     Generic,
     /// Nothing of ours is attached.
+    Detached,
+}
+
+/// How the host guard is attached to an interface, which keeps the services' TCP from the host's own
+/// stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum GuardHook {
+    /// By a TCX link, from Linux 6.6 on.
+    Tcx,
+    /// By a filter of a clsact qdisc.
+    Clsact,
     Detached,
 }
 

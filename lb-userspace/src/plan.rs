@@ -72,7 +72,8 @@ pub enum Op {
 
 /// What to change so that `current` becomes what is wanted, in an order in which no packet ever
 /// meets half a change: sources before the backends that name them, backends before the rings,
-/// rings before the services that point at them, removals last.
+/// rings before the services that point at them; then what says that backends have left their rings,
+/// and removals last.
 ///
 /// Returns the operations and the image that they make. Regions are taken from the arena here;
 /// those that are no longer used begin their rest.
@@ -86,10 +87,22 @@ pub fn plan(
     for (place, source) in changed(&current.sources, &goal.sources) {
         ops.push(Op::SetSource { place: *place, source: *source });
     }
+    let mut leaving = Vec::new();
     for (id, backend) in changed(&current.backends, &goal.backends) {
-        ops.push(Op::SetBackend { id: *id, backend: *backend });
+        let before =
+            current.backends.get(id).map_or((0, 0), |before| (before.left, before.is_down));
+        let (left, is_down) = before;
+        if (backend.left, backend.is_down) != before && backend.left != 0 {
+            leaving.push(Op::SetBackend { id: *id, backend: *backend });
+        }
+        let present = Backend { left, is_down, ..*backend };
+        let early = if backend.left == 0 { *backend } else { present };
+        if current.backends.get(id) != Some(&early) {
+            ops.push(Op::SetBackend { id: *id, backend: early });
+        }
     }
     let services = place_rings(current, goal, arena, now, &mut ops)?;
+    ops.extend(leaving);
     for id in gone(&current.backends, &goal.backends) {
         ops.push(Op::ClearBackend { id: *id });
     }

@@ -2,7 +2,9 @@
 //! and clients for the whole of it.
 
 pub mod balancer;
+pub mod downloads;
 pub mod frame;
+pub mod guarded;
 pub mod object;
 pub mod processes;
 pub mod requests;

@@ -4,6 +4,7 @@ use std::{
     collections::{HashMap as Counts, HashSet},
     net::{Ipv4Addr, SocketAddrV4},
     sync::Arc,
+    time::Duration,
 };
 
 use aya::{
@@ -15,7 +16,7 @@ use lb_common::{
     addresses,
     backend::{Backend, Hop},
     event::{ClientHop, Event},
-    flow::{Flow, FlowKey, marks},
+    flow::{Flow, FlowKey, State, marks, ticks},
     macs::{self, Slot},
     mapped,
     reason::Reason,
@@ -130,6 +131,11 @@ impl Object {
     #[must_use]
     pub fn refusals(&self, id: u32) -> u32 {
         self.get("REFUSALS", id)
+    }
+
+    /// Has a backend have refused nobody, as the daemon does after a check.
+    pub fn forgive(&mut self, id: u32) {
+        self.set("REFUSALS", id, &0_u32);
     }
 
     /// Has handshakes that a backend refuses be its client's business.
@@ -353,6 +359,34 @@ impl Object {
     #[must_use]
     pub fn flow(&self, key: &FlowKey) -> Option<Flow> {
         peek(self.flows.table(), key)?.snapshot()
+    }
+
+    /// The state of the connection that packets of this tuple belong to.
+    #[must_use]
+    pub fn state(&self, key: &FlowKey) -> Option<State> {
+        peek(self.flows.table(), key).map(|hit| hit.state())
+    }
+
+    /// The marks of the connection that packets of this tuple belong to, and its number.
+    ///
+    /// # Panics
+    ///
+    /// If one of its entries is missing, or they do not agree.
+    #[must_use]
+    pub fn progress(&self, key: &FlowKey) -> Option<(u16, u32)> {
+        let flow = peek(self.flows.table(), key)?;
+        let partner = peek(self.flows.table(), &flow.line.partner()).expect("a partner");
+        let marks = flow.tag.marks();
+        assert_eq!(marks | marks::TO_CLIENT, partner.tag.marks(), "both entries carry the same");
+        Some((marks, partner.line.extra()))
+    }
+
+    /// Makes all connections silent for so much longer.
+    pub fn pass_time(&self, time: Duration) {
+        let nanos = u64::try_from(time.as_nanos()).expect("short");
+        for hit in self.flows.table().flows() {
+            hit.line.set_seen(hit.line.seen().wrapping_sub(ticks::from_nanos(nanos)));
+        }
     }
 
     /// Removes both entries of the connection whose client sends packets of this tuple.

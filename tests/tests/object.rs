@@ -6,6 +6,7 @@ use aya::{Ebpf, programs::Xdp};
 use aya_obj::{Object, ProgramSection};
 use lb_common::{
     backend::Backend,
+    guard::Guarded,
     ring::Slots,
     service::{Service, ServiceKey},
     snat::Source,
@@ -30,6 +31,8 @@ fn maps_have_the_shapes_of_the_shared_types() {
         ("ADDRESSES", 4, 8),
         ("BACKENDS", 4, size_of::<Backend>()),
         ("FLOWS", 4, size_of::<PlainBucket>()),
+        ("GUARD_ADDRESSES", 16, size_of::<Guarded>()),
+        ("GUARD_BACKENDS", size_of::<ServiceKey>(), 4),
         ("INCIDENTS_SEEN", 4, 8),
         ("RINGS", 4, size_of::<Slots>()),
         ("RING_TURNS", 4, 8),

@@ -12,6 +12,7 @@ pub(crate) fn run() -> Result<()> {
     let root = workspace::is_root();
     if root {
         setup::ensure(Group::Tests)?;
+        setup::ensure(Group::Guests)?;
     }
     build::xdplb()?;
     exec::run(workspace::cargo().args(["test"]))?;

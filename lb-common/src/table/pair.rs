@@ -88,11 +88,13 @@ pub fn open<T: Table>(
     Ok(Hit { tag, ..to_backend })
 }
 
-/// The other entry of the pair, unless that tuple has gone to another connection.
+/// The other entry of the pair, unless that tuple or the flow's own line has gone to another
+/// connection.
 #[inline(always)]
 pub fn partner<T: Table>(table: T, flow: Found<T>) -> Option<Found<T>> {
     let key = flow.line.key();
-    peek(table, &flow.line.partner()).filter(|partner| partner.line.partner() == key)
+    let partner = peek(table, &flow.line.partner())?;
+    (partner.line.partner() == key && flow.holds()).then_some(partner)
 }
 
 /// Has a connection follow a segment of its own. Returns the marks that it has afterwards.

@@ -143,9 +143,12 @@ fn worth_of_holder(outside: &FlowKey, now: u32) -> u64 {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn port_worth(addresses: u64, ports: u32, now: u32) -> u64 {
-    let Some(holder) = holder(&FlowKey::of_words(addresses, ports)) else {
-        return WORTH_OF_NOBODY;
-    };
+    let holder = holder(&FlowKey::of_words(addresses, ports));
+    holder.map_or(WORTH_OF_NOBODY, |holder| worth_of(holder, now))
+}
+
+#[inline(always)]
+fn worth_of(holder: Entry, now: u32) -> u64 {
     let idle = ticks::between(holder.line.seen(), now);
     match holder.state() {
         State::Established if idle < SILENCE => WORTH_OF_NOBODY,
@@ -173,9 +176,12 @@ fn take_port(outside: &FlowKey, now: u32) -> Result<(), Reason> {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn port_take(addresses: u64, ports: u32, now: u32) -> u32 {
-    let Some(Hit { place, tag, .. }) = holder(&FlowKey::of_words(addresses, ports)) else {
+    let Some(holder) = holder(&FlowKey::of_words(addresses, ports)) else { return 0 };
+    // It may have been established since it was chosen.
+    if worth_of(holder, now) >= WORTH_OF_NOBODY {
         return 0;
-    };
+    }
+    let Hit { place, tag, .. } = holder;
     if !super::steps::remove(place, tag, tag.freed(), now) {
         return 0;
     }

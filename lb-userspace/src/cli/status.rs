@@ -23,11 +23,11 @@ fn print(status: &Status) -> Result<(), Failure> {
     let Status { version, pid, started, config, flows, .. } = status;
     let started = started.strftime("%F %T UTC");
     print_line(&format!("xdplb {version}, pid {pid}, since {started}, {config}"))?;
-    let mut interfaces = table(&["INTERFACE", "INDEX", "LINK", "XDP"]);
+    let mut interfaces = table(&["INTERFACE", "INDEX", "LINK", "XDP", "GUARD"]);
     for interface in &status.interfaces {
         let index = interface.ifindex.to_string();
         let (link, mode) = (word(&interface.link), word(&interface.mode));
-        interfaces.add_row([interface.name.clone(), index, link, mode]);
+        interfaces.add_row([interface.name.clone(), index, link, mode, word(&interface.guard)]);
     }
     print_table(&interfaces)?;
     let Status { services, backends_up, backends_total, .. } = status;

@@ -15,7 +15,12 @@ use lb_common::{
 };
 
 use super::{ids::Ids, sources::Sources};
-use crate::{adoption::Adopted, arena, dataplane::Expiry, model::Timeouts};
+use crate::{
+    adoption::Adopted,
+    arena,
+    dataplane::{self, Expiry},
+    model::Timeouts,
+};
 
 /// Copies share what they have in common.
 #[derive(Clone, Debug)]
@@ -28,6 +33,13 @@ pub struct Backends {
     departed: OrdMap<u32, Departed>,
     /// Their ids.
     by_address: OrdMap<Identity, u32>,
+}
+
+/// Whether a backend is in its service's ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    InRing,
+    Away { is_down: bool },
 }
 
 /// Service id, address and port.
@@ -92,6 +104,7 @@ impl Backends {
     pub fn depart(&mut self, id: u32, timeouts: Timeouts, now: Instant) {
         let Some(backend) = self.entries.get(&id) else { return };
         self.by_address.insert(identity(backend), id);
+        self.set_presence(id, Presence::Away { is_down: false });
         self.departed.insert(id, Departed { timeouts, since: now });
     }
 
@@ -110,6 +123,28 @@ impl Backends {
         if let Some(backend) = self.entries.get(&id).filter(|backend| backend.weight != weight) {
             let weighed = Backend { weight, ..*backend };
             self.entries.insert(id, weighed);
+        }
+    }
+
+    /// Says whether a backend takes new connections, or has left its ring, and if so whether it is
+    /// down.
+    pub fn set_presence(&mut self, id: u32, presence: Presence) {
+        let Some(backend) = self.entries.get(&id) else { return };
+        let (is_away, is_down) = match presence {
+            Presence::InRing => (false, false),
+            Presence::Away { is_down } => (true, is_down),
+        };
+        // When it left stays what it was, or what was heard of it since would be forgotten.
+        let left = if !is_away {
+            0
+        } else if backend.left != 0 {
+            backend.left
+        } else {
+            dataplane::now().max(1)
+        };
+        let is_down = is_down.into();
+        if (backend.left, backend.is_down) != (left, is_down) {
+            self.entries.insert(id, Backend { left, is_down, ..*backend });
         }
     }
 

@@ -7,8 +7,8 @@ use aya::programs::{ProgramInfo, XdpMode as Kernel, loaded_programs};
 
 use crate::{
     config::{Fault, Loaded, XdpMode},
-    control::{InterfaceMode, InterfaceView, LinkState},
-    dataplane::{self, Dataplane},
+    control::{GuardHook, InterfaceMode, InterfaceView, LinkState},
+    dataplane::{self, Dataplane, Present},
     neighbours::{self, Interface as Link, XdpAttached},
 };
 
@@ -31,6 +31,9 @@ pub struct Interface {
     fallback: Option<String>,
     /// Why the program is not on it.
     trouble: Option<String>,
+    guard: GuardHook,
+    /// Why the host guard is not on it.
+    unguarded: Option<String>,
 }
 
 /// The configured interfaces: all must exist, unless they are among the former ones, and none may
@@ -70,6 +73,8 @@ pub async fn attach(
     wanted: XdpMode,
 ) -> Result<Vec<Interface>> {
     for interface in interfaces.iter_mut().filter(|one| one.link != LinkState::Gone) {
+        // First of all, so that no packet meets the host's stack in between.
+        interface.put_guard(dataplane, Present::IsReplaced);
         interface.fallback = put_on(dataplane, interface, wanted)?;
         interface.mode = mode(interface.ifindex, dataplane.program_id()?).await?;
         if is_other(interface.mode, wanted) {
@@ -119,6 +124,7 @@ async fn mended(
         return Ok(Interface { link: LinkState::Gone, mode, trouble: None, ..before.clone() });
     };
     let mut now = Interface { former: before.former_of(link.ifindex), ..Interface::new(&link) };
+    now.put_guard(dataplane, Present::Stays);
     now.mode = mode(link.ifindex, own).await?;
     if now.mode != InterfaceMode::Detached {
         now.fallback.clone_from(&before.fallback);
@@ -218,7 +224,15 @@ impl Interface {
             mode: InterfaceMode::Detached,
             fallback: None,
             trouble: None,
+            guard: GuardHook::Detached,
+            unguarded: None,
         }
+    }
+
+    fn put_guard(&mut self, dataplane: &mut Dataplane, present: Present) {
+        let attached = dataplane.guard(self.ifindex, present);
+        self.unguarded = attached.as_ref().err().map(|error| format!("{error:#}"));
+        self.guard = attached.unwrap_or(GuardHook::Detached);
     }
 
     /// The indexes of the past of what has this index now.
@@ -246,6 +260,18 @@ impl Interface {
 
     /// What is not as it should be.
     pub fn warning(&self) -> Option<String> {
+        self.warning_of_program().or_else(|| self.warning_of_guard())
+    }
+
+    fn warning_of_guard(&self) -> Option<String> {
+        let reason = self.unguarded.as_ref()?;
+        let name = &self.name;
+        Some(format!(
+            "{name} has no host guard: connections end when the program is off for a moment: {reason}"
+        ))
+    }
+
+    fn warning_of_program(&self) -> Option<String> {
         let Self { name, fallback, trouble, .. } = self;
         let said = match (self.link, self.mode) {
             (LinkState::Gone, InterfaceMode::Detached) => {
@@ -271,7 +297,7 @@ impl Interface {
 
 impl From<&Interface> for InterfaceView {
     fn from(interface: &Interface) -> Self {
-        let Interface { name, ifindex, link, mode, .. } = interface;
-        Self { name: name.clone(), ifindex: *ifindex, link: *link, mode: *mode }
+        let Interface { name, ifindex, link, mode, guard, .. } = interface;
+        Self { name: name.clone(), ifindex: *ifindex, link: *link, mode: *mode, guard: *guard }
     }
 }

@@ -1,11 +1,13 @@
 //! The daemon: one loop that owns the state, and the tasks that tell it what happens.
 
 mod backends;
+mod clients;
 mod clock;
 mod commit;
 mod failover;
 mod ids;
 mod interfaces;
+mod macs;
 mod memory;
 mod network;
 mod panics;
@@ -33,6 +35,7 @@ use tokio::{
 
 pub use self::privileges::keep_from_programs;
 use self::{
+    clients::Clients,
     interfaces::Interface,
     memory::Memory,
     reader::{File, Read, Reader},
@@ -78,6 +81,7 @@ struct Daemon {
     /// Whether much memory may have been freed.
     is_untidy: bool,
     census: Census,
+    clients: Clients,
     walks: Walks,
     reader: Reader,
     checker: Checker,
@@ -190,9 +194,11 @@ impl Daemon {
         if dataplane.expect_packets(&adopted.image)? {
             log::warn!("the program did not look for all addresses that the kernel's maps name");
         }
+        let addresses = neighbours::local_addresses().await?;
+        dataplane.set_own_addresses(addresses.iter().map(|(_, address)| address))?;
+        macs::refresh(&mut dataplane, &found).await?;
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
         interfaces::detach_others(&mut dataplane, &interfaces)?;
-        let addresses = neighbours::local_addresses().await?;
         let sweeper = dataplane.sweeper()?;
         let mut daemon = Self {
             file,
@@ -209,6 +215,7 @@ impl Daemon {
             port_clash: None,
             is_untidy: true,
             census: Census::default(),
+            clients: Clients::default(),
             walks: Walks::start(sweeper, walks)?,
             reader,
             checker,
@@ -346,6 +353,7 @@ impl Daemon {
             log::error!("the program could not be taken off other interfaces: {error:#}");
         }
         self.interfaces = interfaces;
+        self.refresh_macs().await;
         self.neighbours.tell_again();
         self.config = loaded.config;
         Ok(steps)

@@ -18,9 +18,11 @@ impl Daemon {
     /// Follows all that has happened at once.
     pub(super) async fn on_network(&mut self, events: impl Iterator<Item = NetworkEvent>) {
         let mut ways = Vec::new();
+        let mut have_links_changed = false;
         for event in events {
             match event {
                 NetworkEvent::NextHop { address, resolution } => {
+                    self.on_way_to_client(address, &resolution);
                     ways.push((address, self.judged(&resolution)));
                 }
                 NetworkEvent::Own(addresses) => self.set_addresses(addresses),
@@ -31,8 +33,12 @@ impl Daemon {
                     if self.interfaces.iter().any(is_ours) {
                         self.mend_interfaces().await;
                     }
+                    have_links_changed = true;
                 }
             }
+        }
+        if have_links_changed {
+            self.refresh_macs().await;
         }
         let mut state = self.state.clone();
         state.resolve(ways);
@@ -57,6 +63,10 @@ impl Daemon {
             own.iter().filter(|(_, address)| is_source(address)).copied().collect()
         };
         let has_changed = sources(&self.addresses) != sources(&addresses);
+        let own = addresses.iter().map(|(_, address)| address);
+        if let Err(error) = self.dataplane.set_own_addresses(own) {
+            log::error!("the program does not know this host's addresses: {error:#}");
+        }
         self.addresses = addresses;
         if !has_changed {
             return;
@@ -106,7 +116,7 @@ impl Daemon {
 
     /// How frames leave for a next hop: by one of our interfaces, or replies would not come back
     /// through the program.
-    fn way(&self, resolution: &Resolution) -> Result<Hop, String> {
+    pub(super) fn way(&self, resolution: &Resolution) -> Result<Hop, String> {
         let hop = match resolution {
             Resolution::Resolved(hop) => hop,
             Resolution::Unresolved(reason) => return Err(reason.clone()),

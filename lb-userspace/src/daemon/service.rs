@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use lb_common::backend::Hop;
 
 use super::{
+    backends::Presence,
     clock::{self, Span},
     failover,
     memory::Remembered,
@@ -218,6 +219,12 @@ impl Deadline {
 }
 
 impl Backend {
+    /// What the kernel is to know of it while it takes no new connections.
+    #[must_use]
+    pub fn absence(&self) -> Presence {
+        Presence::Away { is_down: self.health == Health::Down || self.way.is_err() }
+    }
+
     /// One of which this is known from before, and its way.
     #[must_use]
     pub fn new(spec: model::Backend, id: u32, hop: Option<Hop>, known: Remembered) -> Self {

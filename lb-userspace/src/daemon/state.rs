@@ -12,7 +12,7 @@ use imbl::{OrdMap, OrdSet};
 use lb_common::{backend::Hop, service::ServiceKey, snat::Source};
 
 use super::{
-    backends::{Backends, wire_address},
+    backends::{Backends, Presence, wire_address},
     clock::Span,
     ids::Ids,
     memory::{Memories, Remembered},
@@ -323,6 +323,12 @@ impl State {
         }
         let members = service.members();
         let shares: Arc<[_]> = members.iter().map(|one| (one.id, one.weight)).collect();
+        let in_ring: HashSet<u32> = members.iter().map(|member| member.id).collect();
+        for backend in &service.backends {
+            let is_in_ring = in_ring.contains(&backend.id);
+            let presence = if is_in_ring { Presence::InRing } else { backend.absence() };
+            self.kernel.set_presence(backend.id, presence);
+        }
         let key = key(&service.spec);
         if shares != service.shares || !self.owns(&key, &service) {
             shares.iter().for_each(|(id, weight)| self.kernel.weigh(*id, *weight));

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{Daemon, worker::Worker};
-use crate::dataplane::{self, Census, Expiry, Sweeper};
+use crate::dataplane::{self, Census, Expiry, Move, Sweeper};
 
 /// From one walk to the next, at least.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -39,6 +39,7 @@ struct Errand {
     /// In the flow table's time.
     now: u32,
     expiry: Expiry,
+    moves: Vec<Move>,
     begun: Instant,
 }
 
@@ -53,8 +54,8 @@ pub(super) struct Walk {
 impl Walks {
     pub(super) fn start(sweeper: Sweeper, walked: mpsc::Sender<Walk>) -> io::Result<Self> {
         let worker = Worker::start("sweep", move |errand| {
-            let Errand { mut sweeper, now, expiry, begun } = errand;
-            let census = sweeper.sweep(now, &expiry);
+            let Errand { mut sweeper, now, expiry, moves, begun } = errand;
+            let census = sweeper.sweep(now, &expiry, &moves);
             // Only closed if the daemon is about to end.
             walked.blocking_send(Walk { sweeper, begun, census }).ok();
         })?;
@@ -82,13 +83,17 @@ impl Daemon {
         self.walks.is_urgent = false;
         // Earlier than any connection to a backend that the walk does not know of.
         let now = dataplane::now();
-        let expiry = self.expiry();
-        self.walks.worker.give(Errand { sweeper, now, expiry, begun: Instant::now() });
+        let (expiry, moves) = (self.expiry(), self.clients.moves());
+        self.walks.worker.give(Errand { sweeper, now, expiry, moves, begun: Instant::now() });
     }
 
     pub(super) fn on_walked(&mut self, walk: Walk) {
-        let Walk { sweeper, begun, census } = walk;
+        let Walk { sweeper, begun, mut census } = walk;
         log::trace!("a walk through the flow table took {:?}", begun.elapsed());
+        self.follow_clients(
+            &std::mem::take(&mut census.client_hops),
+            &std::mem::take(&mut census.moved),
+        );
         self.census = census;
         let mut state = self.state.clone();
         let has_changed = state.follow_time(std::time::Instant::now());

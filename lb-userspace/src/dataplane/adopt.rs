@@ -19,14 +19,18 @@ use crate::{
 };
 
 impl Dataplane {
-    /// Reads the maps back: empty, unless a former daemon has left them pinned.
-    pub fn adopt(&self, limits: &Limits) -> Result<Adopted> {
+    /// Reads the maps back: empty, unless a former daemon has left them pinned. The host guard knows
+    /// afterwards what they hold.
+    pub fn adopt(&mut self, limits: &Limits) -> Result<Adopted> {
         let found = Found {
             services: self.found_services()?,
             backends: self.found_backends()?,
             sources: self.found_sources()?,
         };
-        Ok(judged(&found, limits, |ring| self.rings.read(ring)))
+        let adopted = judged(&found, limits, |ring| self.rings.read(ring));
+        self.guard_image(&adopted.image)?;
+        self.origins_of_image(&adopted.image)?;
+        Ok(adopted)
     }
 
     /// Has the program look for all that the maps name. Returns whether it did not.

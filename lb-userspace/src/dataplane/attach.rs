@@ -67,7 +67,7 @@ fn explain(error: ProgramError) -> anyhow::Error {
     anyhow::Error::from(error).context(hint)
 }
 
-fn os_error(error: &ProgramError) -> Option<i32> {
+pub(super) fn os_error(error: &ProgramError) -> Option<i32> {
     match error {
         ProgramError::SyscallError(SyscallError { io_error, .. }) => {
             io::Error::raw_os_error(io_error)

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use super::{
-    attach,
+    attach, guard,
     pins::{Pins, directories, directory},
 };
 
@@ -30,8 +30,13 @@ pub fn detach(bpffs: &Path, interfaces: &[String]) -> Result<Vec<String>> {
     for (ifindex, pins) in &chosen {
         attach::remove(&pins.link(*ifindex))?;
     }
+    // Afterwards, so that the host's stack sees nothing while another interface has the program.
     for pins in &layouts {
-        if pins.links()?.is_empty() {
+        let left = pins.links()?;
+        let mut unguarded = pins.guards()?;
+        unguarded.retain(|ifindex| !left.contains(ifindex));
+        unguarded.into_iter().try_for_each(|ifindex| guard::remove(pins, ifindex))?;
+        if left.is_empty() {
             remove_all(pins.directory())?;
         }
     }

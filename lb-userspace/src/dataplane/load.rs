@@ -3,12 +3,18 @@
 use std::{collections::HashMap, io, path::Path};
 
 use anyhow::{Context as _, Result};
-use aya::{Ebpf, EbpfError, EbpfLoader, maps::MapError, programs::Xdp};
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    maps::MapError,
+    programs::{SchedClassifier, Xdp},
+};
 use aya_obj::Object;
 use lb_common::{allowance::each_window, table::table_bytes};
 
 use super::{
+    client_hops,
     flows::{FLOWS, FlowTable, Plan, megabytes},
+    guard, origins,
     pins::{Pins, Shape},
     sizes::sizes,
 };
@@ -31,7 +37,9 @@ pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
         "this kernel has no BTF ({BTF} is missing): it must be built with CONFIG_DEBUG_INFO_BTF=y"
     );
     let plan = Plan::new(limits.flows)?;
-    let sizes: HashMap<_, _> = sizes(limits).chain([(FLOWS, plan.max_entries())]).collect();
+    let others = [(FLOWS, plan.max_entries()), origins::size(limits)];
+    let others = guard::sizes(limits).into_iter().chain(others);
+    let sizes: HashMap<_, _> = sizes(limits).chain(others).collect();
     let shapes = shapes(&sizes)?;
     for (name, shape) in &shapes {
         pins.check(name, *shape)?;
@@ -53,6 +61,14 @@ pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
     let program: &mut Xdp =
         ebpf.program_mut(PROGRAM).context("the object has no program")?.try_into()?;
     program.load().context("the kernel refuses the XDP program")?;
+    let program: &mut Xdp = ebpf
+        .program_mut(client_hops::PROGRAM)
+        .context("the object has no program for hops")?
+        .try_into()?;
+    program.load().context("the kernel refuses the program for hops")?;
+    let program: &mut SchedClassifier =
+        ebpf.program_mut(guard::PROGRAM).context("the object has no host guard")?.try_into()?;
+    program.load().context("the kernel refuses the host guard")?;
     let table = plan.open(ebpf.map_mut(FLOWS).context("the object has no flow table")?)?;
     Ok((ebpf, table))
 }
@@ -96,9 +112,10 @@ fn shapes(sizes: &HashMap<&str, u32>) -> Result<Vec<(String, Shape)>> {
     Ok(shapes)
 }
 
-/// Whether a map belongs to one loaded program alone: its constants, and its messages.
+/// Whether a map belongs to one loaded object alone: its constants, its messages, and what the
+/// daemon writes for its host guard.
 fn is_of_the_build(map: &str) -> bool {
-    map.starts_with('.') || map == MESSAGES
+    map.starts_with('.') || map == MESSAGES || guard::MAPS.contains(&map)
 }
 
 #[cfg(test)]

@@ -2,21 +2,24 @@
 
 mod adopt;
 mod attach;
+mod client_hops;
 mod counters;
 mod detach;
 mod flows;
+mod guard;
 mod load;
 mod mapped;
 mod messages;
+mod origins;
 mod pins;
 mod sizes;
 
-use std::{path::Path, sync::Arc};
+use std::{io::ErrorKind, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, Pod,
-    maps::{Array, HashMap, Map, xdp::DevMapHash},
+    maps::{Array, HashMap, Map, MapError, xdp::DevMapHash},
     programs::{Xdp, XdpMode},
 };
 use lb_common::{
@@ -29,12 +32,13 @@ use lb_common::{
 pub use self::{
     counters::{Incidents, Verdicts},
     detach::detach,
-    flows::{Census, Expiry, FLOWS, FlowTable, Plan, States, Sweeper, megabytes, now},
+    flows::{Census, Expiry, FLOWS, FlowTable, Move, Plan, States, Sweeper, megabytes, now},
+    guard::Present,
     mapped::Active,
     pins::{exists, is_attached, refuse_other_layouts},
     sizes::map_bytes,
 };
-use self::{load::PROGRAM, mapped::Rings, pins::Pins};
+use self::{guard::Index, load::PROGRAM, mapped::Rings, origins::Origins, pins::Pins};
 use crate::{config::Limits, plan::Op};
 
 const ADDRESSES: &str = "ADDRESSES";
@@ -53,6 +57,8 @@ pub struct Dataplane {
     flows: Arc<FlowTable>,
     rings: Rings,
     active: Active,
+    guarded: Index,
+    origins: Origins,
 }
 
 impl Dataplane {
@@ -62,7 +68,8 @@ impl Dataplane {
         let pins = Pins::open(bpffs)?;
         let (ebpf, flows) = load::load(&pins, limits)?;
         let (rings, active) = (Rings::open(&ebpf)?, Active::open(&ebpf)?);
-        Ok(Self { ebpf, pins, flows: Arc::new(flows), rings, active })
+        let (guarded, origins) = Default::default();
+        Ok(Self { ebpf, pins, flows: Arc::new(flows), rings, active, guarded, origins })
     }
 
     #[must_use]
@@ -98,11 +105,14 @@ impl Dataplane {
         attach::attach(self.program()?, ifindex, mode, &pin)
     }
 
-    /// Takes the program off every interface that is not one of these.
+    /// Takes the program off every interface that is not one of these, and then the host guard.
     pub fn detach_others(&mut self, kept: &[u32]) -> Result<()> {
-        let mut links = self.pins.links()?;
-        links.retain(|ifindex| !kept.contains(ifindex));
-        links.into_iter().try_for_each(|ifindex| self.detach_one(ifindex))
+        let others = |mut found: Vec<u32>| {
+            found.retain(|ifindex| !kept.contains(ifindex));
+            found.into_iter()
+        };
+        others(self.pins.links()?).try_for_each(|ifindex| self.detach_one(ifindex))?;
+        others(self.pins.guards()?).try_for_each(|ifindex| guard::remove(&self.pins, ifindex))
     }
 
     /// Takes the program off an interface that it is on.
@@ -127,6 +137,8 @@ impl Dataplane {
     }
 
     fn apply_one(&mut self, op: &Op) -> Result<()> {
+        self.guard_op(op)?;
+        self.origins_op(op)?;
         match op {
             Op::SetSource { place, source } => {
                 self.expect_packets_for(source.address)?;
@@ -179,5 +191,16 @@ impl Dataplane {
 
     fn map_mut(&mut self, name: &str) -> Result<&mut Map> {
         self.ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))
+    }
+}
+
+/// Removes from a map what may have been gone before.
+fn gone(removed: Result<(), MapError>) -> Result<(), MapError> {
+    match removed {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == ErrorKind::NotFound => {
+            Ok(())
+        }
+        other => other,
     }
 }

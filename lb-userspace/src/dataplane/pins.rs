@@ -23,6 +23,11 @@ use super::sizes::mend;
 /// Of a BPF file system: the directory of all our pins.
 const DIRECTORY: &str = "xdplb";
 
+/// What the names of pins begin with that belong to an interface; its index follows.
+const LINK: &str = "link_";
+const GUARD: &str = "guard_";
+const FILTER: &str = "filter_";
+
 /// The directory of a layout's pins, locked against a second daemon as long as this lives.
 #[derive(Debug)]
 pub struct Pins {
@@ -80,15 +85,37 @@ impl Pins {
         self.directory.join(link_name(ifindex))
     }
 
+    /// Where the link of the host guard is pinned.
+    #[must_use]
+    pub fn guard(&self, ifindex: u32) -> PathBuf {
+        self.directory.join(format!("{GUARD}{ifindex}"))
+    }
+
+    /// Where the host guard itself is pinned, if it is attached by a filter, which has no link.
+    #[must_use]
+    pub fn filter(&self, ifindex: u32) -> PathBuf {
+        self.directory.join(format!("{FILTER}{ifindex}"))
+    }
+
     /// Interfaces, by index, whose links are pinned.
     pub fn links(&self) -> Result<Vec<u32>> {
+        self.indexes(LINK)
+    }
+
+    /// Interfaces, by index, that have the host guard.
+    pub fn guards(&self) -> Result<Vec<u32>> {
+        Ok([self.indexes(GUARD)?, self.indexes(FILTER)?].concat())
+    }
+
+    /// What follows this prefix in the names of pins.
+    fn indexes(&self, prefix: &str) -> Result<Vec<u32>> {
         let directory = &self.directory;
         let cannot = || format!("cannot read {}", directory.display());
         let mut links = Vec::new();
         for entry in fs::read_dir(directory).with_context(cannot)? {
             let name = entry?.file_name();
             let ifindex: Option<u32> =
-                name.to_str().and_then(|name| name.strip_prefix("link_")?.parse().ok());
+                name.to_str().and_then(|name| name.strip_prefix(prefix)?.parse().ok());
             links.extend(ifindex);
         }
         Ok(links)
@@ -184,7 +211,7 @@ pub fn refuse_other_layouts(bpffs: &Path) -> Result<()> {
 }
 
 fn link_name(ifindex: u32) -> String {
-    format!("link_{ifindex}")
+    format!("{LINK}{ifindex}")
 }
 
 fn mount_if_missing(bpffs: &Path) -> Result<()> {

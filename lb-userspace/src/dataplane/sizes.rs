@@ -7,6 +7,10 @@ use crate::config::Limits;
 
 /// Connections of each backend that are not closed, by backend id.
 const ACTIVE: &str = "ACTIVE";
+/// Of each backend, by id, when it was last heard of after it had left its ring.
+const HEARD: &str = "HEARD";
+/// Handshakes that each backend has refused in a row, by backend id.
+const REFUSALS: &str = "REFUSALS";
 /// Connections that each service has had, by service id.
 const RING_TURNS: &str = "RING_TURNS";
 /// Connections that each backend has been given a source port for, by backend id.
@@ -15,7 +19,7 @@ const SNAT_TURNS: &str = "SNAT_TURNS";
 /// The maps that grow with a limit: the limit's key, and the maps.
 const GROWING: [(&str, &[&str]); 2] = [
     ("limits.services", &[SERVICES, RING_TURNS]),
-    ("limits.backends", &[ACTIVE, BACKENDS, SNAT_TURNS, TRAFFIC]),
+    ("limits.backends", &[ACTIVE, BACKENDS, HEARD, REFUSALS, SNAT_TURNS, TRAFFIC]),
 ];
 
 /// Names of maps and their sizes.

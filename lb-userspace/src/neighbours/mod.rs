@@ -20,7 +20,7 @@ use std::{
 use anyhow::Result;
 use tokio::{sync::mpsc, task::JoinHandle};
 
-pub use self::query::{XdpAttached, XdpMode, interface, local_addresses, xdp_attached};
+pub use self::query::{XdpAttached, XdpMode, interface, links, local_addresses, xdp_attached};
 use self::{
     follower::Follower,
     wishes::{Wish, Wishes},
@@ -57,6 +57,10 @@ pub struct Interface {
     pub mtu: u32,
     /// Switched on, with a carrier.
     pub up: bool,
+    /// The interface that it stands on, as a macvlan does.
+    pub parent: Option<u32>,
+    /// The bridge or bond that it is a port of.
+    pub controller: Option<u32>,
 }
 
 /// This host's own addresses, each with the index of the interface that it is on.
@@ -112,6 +116,11 @@ impl Neighbours {
             count.remove();
             self.wishes.make([(address, Wish::Forget)]);
         }
+    }
+
+    /// Has a watched address's resolution told once more.
+    pub fn tell(&self, address: IpAddr) {
+        self.wishes.make([(address, Wish::Watch)]);
     }
 
     /// Has the resolutions of all watched addresses told once more.

@@ -43,6 +43,17 @@ pub async fn interface(name: &str) -> Result<Option<Interface>> {
     Ok(link.as_ref().and_then(table::interface))
 }
 
+/// All interfaces of this host.
+pub async fn links() -> Result<Vec<Interface>> {
+    let netlink = netlink::connect()?;
+    let links = netlink.link().get().execute();
+    links
+        .try_filter_map(async |message| Ok(table::interface(&message)))
+        .try_collect()
+        .await
+        .context("cannot read this host's interfaces")
+}
+
 /// The XDP program on an interface, if there are both.
 pub async fn xdp_attached(ifindex: u32) -> Result<Option<XdpAttached>> {
     let netlink = netlink::connect()?;

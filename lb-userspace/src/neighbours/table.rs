@@ -187,11 +187,16 @@ pub(super) fn interface(message: &LinkMessage) -> Option<Interface> {
     let mut name = None;
     let mut mac = None;
     let mut mtu = 0;
+    let (mut parent, mut controller) = (None, None);
+    let mut is_parent_elsewhere = false;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::IfName(value) => name = Some(value.clone()),
             LinkAttribute::Address(bytes) => mac = Mac::try_from(bytes.as_slice()).ok(),
             LinkAttribute::Mtu(value) => mtu = *value,
+            LinkAttribute::Link(value) => parent = Some(*value),
+            LinkAttribute::LinkNetNsId(_) => is_parent_elsewhere = true,
+            LinkAttribute::Controller(value) => controller = Some(*value),
             _ => {}
         }
     }
@@ -201,6 +206,8 @@ pub(super) fn interface(message: &LinkMessage) -> Option<Interface> {
         mac: mac.filter(|_| message.header.link_layer_type == LinkLayerType::Ether),
         mtu,
         up: message.header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp),
+        parent: parent.filter(|_| !is_parent_elsewhere),
+        controller,
     })
 }
 

@@ -1,8 +1,12 @@
-//! What xdplb withstands: each test is an attack on the real daemon, in network namespaces.
+//! What xdplb withstands: the list of attacks and mishaps, each with a test, on the real daemon in network
+//! namespaces, or on the shipped packet path.
 
 mod api;
 #[path = "../end_to_end/bed.rs"]
 mod bed;
+mod downloads;
+mod guard;
 mod health;
+mod packets;
 mod panics;
 mod state;

@@ -2,7 +2,10 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use lb_common::{flow::State, reason::Reason};
+use lb_common::{
+    flow::{FlowKey, State},
+    reason::Reason,
+};
 use lb_tests::{
     frame::{Flags, Segment},
     object::{Action, INGRESS, Object, Run},
@@ -75,4 +78,19 @@ pub fn connect(object: &mut Object, port: u16) -> Segment {
 
 pub fn states(object: &Object) -> Vec<State> {
     object.flows().values().map(|(tag, _)| tag.state()).collect()
+}
+
+/// The packets that a client sends from this port.
+pub fn key_of(port: u16) -> FlowKey {
+    key_from(client(port))
+}
+
+/// The packets that this client sends to the service.
+pub fn key_from(client: SocketAddrV4) -> FlowKey {
+    FlowKey::tcp(
+        client.ip().octets(),
+        client.port().to_be_bytes(),
+        VIP.ip().octets(),
+        VIP.port().to_be_bytes(),
+    )
 }

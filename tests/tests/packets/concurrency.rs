@@ -2,7 +2,10 @@
 
 use std::{collections::HashSet, thread};
 
-use lb_common::{flow::marks, stats::Incident};
+use lb_common::{
+    flow::{State, marks},
+    stats::Incident,
+};
 use lb_tests::{
     frame::{Flags, Segment},
     object::Action,
@@ -12,7 +15,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::bed::{VIP, backend, balancer_with, client, syn};
+use crate::bed::{VIP, backend, balancer_with, client, key_of, syn};
 
 const EACH: u16 = 3_000;
 
@@ -84,6 +87,10 @@ fn a_living_connection_keeps_its_port_when_ports_are_fought_for() {
             let (action, frame) = object.run_uncounted(&welcome);
             if action != Action::Tx || Segment::read(&frame).dst != client(port) {
                 // Or before the backend had sent data.
+                continue;
+            }
+            if object.state(&key_of(port)) != Some(State::Established) {
+                // Or just while it did.
                 continue;
             }
             let (action, frame) = object.run_uncounted(&next);

@@ -4,6 +4,7 @@ mod bed;
 mod closing;
 mod concurrency;
 mod egress;
+mod guard;
 mod hammer;
 mod jumbo;
 mod known;

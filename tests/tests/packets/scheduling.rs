@@ -164,6 +164,6 @@ fn a_walk_corrects_what_was_miscounted() {
     object.miscount(1, 1_000);
     assert_eq!(shares_from(&mut object, 20_000, 20), [(backend(2), 20)].into());
     let expiry = [(1, Timeouts::default()), (2, Timeouts::default())].into();
-    object.sweeper().sweep(now(), &expiry);
+    object.sweeper().sweep(now(), &expiry, &[]);
     assert_eq!(shares_from(&mut object, 30_000, 20), [(backend(1), 20)].into());
 }

@@ -28,6 +28,8 @@ pub(crate) enum Group {
     Ebpf,
     /// The servers, clients and tools of the end-to-end tests and the benchmark
     Tests,
+    /// What boots other kernels in emulated guests
+    Guests,
 }
 
 impl Group {
@@ -35,7 +37,8 @@ impl Group {
     fn missing(self) -> Result<Vec<String>> {
         match self {
             Self::Ebpf => toolchain::missing(),
-            Self::Tests => Ok(programs::missing()),
+            Self::Tests => Ok(programs::missing(&programs::TESTS)),
+            Self::Guests => Ok(programs::missing(&programs::GUESTS)),
         }
     }
 }
@@ -57,7 +60,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 pub(crate) fn ensure(group: Group) -> Result<()> {
     match group {
         Group::Ebpf => toolchain::any().map(drop),
-        Group::Tests => programs::ensure(),
+        Group::Tests => programs::ensure(&programs::TESTS),
+        Group::Guests => programs::ensure(&programs::GUESTS),
     }
 }
 

@@ -1,11 +1,11 @@
-//! The programs that the end-to-end tests and the benchmark run.
+//! The programs that the tests and the benchmark run.
 
 use anyhow::{Result, bail};
 
 use super::apt;
 use crate::exec;
 
-struct Program {
+pub(super) struct Program {
     name: &'static str,
     package: &'static str,
     /// What its package starts as a service, which the tests have no use for.
@@ -20,8 +20,9 @@ const fn server(name: &'static str) -> Program {
     Program { name, package: name, service: Some(name) }
 }
 
-/// An absolute path is found where it is, in whatever directories the search goes on.
-const PROGRAMS: [Program; 14] = [
+/// Of the end-to-end tests and the benchmark. An absolute path is found where it is, in whatever
+/// directories the search goes on.
+pub(super) const TESTS: [Program; 14] = [
     tool("bpftool", "bpftool"),
     tool("curl", "curl"),
     tool("ethtool", "ethtool"),
@@ -38,14 +39,24 @@ const PROGRAMS: [Program; 14] = [
     tool("wrk", "wrk"),
 ];
 
+/// Of the guests that boot other kernels.
+pub(super) const GUESTS: [Program; 6] = [
+    tool("/bin/busybox", "busybox-static"),
+    tool("cpio", "cpio"),
+    tool("depmod", "kmod"),
+    tool("qemu-system-x86_64", "qemu-system-x86"),
+    tool("strip", "binutils"),
+    tool("unxz", "xz-utils"),
+];
+
 /// The names of the programs that are not there.
-pub(super) fn missing() -> Vec<String> {
-    absent().map(|program| program.name.to_owned()).collect()
+pub(super) fn missing(programs: &[Program]) -> Vec<String> {
+    absent(programs).map(|program| program.name.to_owned()).collect()
 }
 
 /// Installs the programs that are not there.
-pub(super) fn ensure() -> Result<()> {
-    let absent: Vec<_> = absent().collect();
+pub(super) fn ensure(programs: &[Program]) -> Result<()> {
+    let absent: Vec<_> = absent(programs).collect();
     if absent.is_empty() {
         return Ok(());
     }
@@ -60,6 +71,6 @@ pub(super) fn ensure() -> Result<()> {
     absent.iter().filter_map(|program| program.service).try_for_each(apt::disable)
 }
 
-fn absent() -> impl Iterator<Item = &'static Program> {
-    PROGRAMS.iter().filter(|program| exec::find(program.name).is_none())
+fn absent(programs: &[Program]) -> impl Iterator<Item = &Program> {
+    programs.iter().filter(|program| exec::find(program.name).is_none())
 }

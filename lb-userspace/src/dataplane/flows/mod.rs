@@ -5,6 +5,6 @@ mod sweep;
 mod table;
 
 pub use self::{
-    sweep::{Census, Expiry, States, Sweeper},
+    sweep::{Census, Expiry, Move, States, Sweeper},
     table::{FLOWS, FlowTable, Plan, megabytes, now},
 };

@@ -1,6 +1,8 @@
 use std::{collections::HashMap, iter, sync::Arc};
 
 use lb_common::{
+    backend::Hop,
+    event::ClientHop,
     flow::{Direction, State, marks, ticks},
     table::{
         Hit, Line as _, Place, SharedLine, SharedTable, Tag, at, condemn, partner, remove, revive,
@@ -32,7 +34,35 @@ pub struct Census {
     pub known: HashMap<u32, u64>,
     /// Connections whose time was up, removed by this walk.
     pub expired: u64,
+    /// Ways back to clients, and a client that each leads to; not all, if there are very many.
+    pub client_hops: HashMap<Hop, [u8; 4]>,
+    /// Connections that are to have another one; the next walk finds more, if there are very many.
+    pub moved: Vec<ClientHop>,
 }
+
+/// Replies of these connections are to go by another hop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// Those that go by this hop, or by any other.
+    pub from: Option<Hop>,
+    /// Those of this client, or of all.
+    pub client: Option<[u8; 4]>,
+    pub to: Hop,
+}
+
+impl Move {
+    fn is_for(&self, hop: Hop, client: [u8; 4]) -> bool {
+        hop != self.to
+            && self.from.is_none_or(|from| from == hop)
+            && self.client.is_none_or(|its| its == client)
+    }
+}
+
+/// Ways back to clients that a walk tells.
+const MOST_HOPS: usize = 1_024;
+
+/// Connections that a walk has moved.
+const MOST_MOVED: usize = 1 << 16;
 
 /// How long the connections of each backend, by id, may be idle; those of others are removed.
 pub type Expiry = HashMap<u32, Timeouts>;
@@ -64,6 +94,8 @@ struct Walk<'a> {
     now: u32,
     /// By backend id: idle ticks by state, or nothing if its connections are to be removed.
     limits: Vec<Option<Limits>>,
+    moves: &'a [Move],
+    last_hop: Hop,
     tallies: Vec<Tally>,
     census: Census,
 }
@@ -87,10 +119,10 @@ impl Sweeper {
 
     /// Walks through the whole table once, and corrects what the program counts. `now` is when `expiry` held; connections that were made
     /// later are not judged by it.
-    pub fn sweep(&mut self, now: u32, expiry: &Expiry) -> Census {
+    pub fn sweep(&mut self, now: u32, expiry: &Expiry, moves: &[Move]) -> Census {
         let table = self.table.table();
         let before = self.active.counts();
-        let mut walk = Walk::new(table, now, expiry);
+        let mut walk = Walk::new(table, now, expiry, moves);
         for sentence in self.sentences.drain(..) {
             walk.execute(&sentence);
         }
@@ -108,7 +140,7 @@ impl Sweeper {
 }
 
 impl<'a> Walk<'a> {
-    fn new(table: SharedTable<'a>, now: u32, expiry: &Expiry) -> Self {
+    fn new(table: SharedTable<'a>, now: u32, expiry: &Expiry, moves: &'a [Move]) -> Self {
         let ids = expiry.keys().max().map_or(0, |last| *last as usize + 1);
         let mut limits = vec![None; ids];
         for (id, timeouts) in expiry {
@@ -117,7 +149,8 @@ impl<'a> Walk<'a> {
             }
         }
         let tallies = vec![Tally::default(); ids];
-        Self { table, now, limits, tallies, census: Census::default() }
+        let (last_hop, census) = Default::default();
+        Self { table, now, limits, moves, last_hop, tallies, census }
     }
 
     /// Removes a condemned connection, or revives it if a packet has come.
@@ -196,9 +229,26 @@ impl<'a> Walk<'a> {
         }
         let state = flow.state();
         self.census.states.count(state);
+        self.look_at_hop(flow);
         let Some(tally) = self.tallies.get_mut(flow.line.backend() as usize) else { return };
         tally.known += 1;
         tally.active += u64::from(state != State::Closed);
+    }
+
+    /// Notes the way back to a client, and whether it is to be another one.
+    fn look_at_hop(&mut self, flow: Entry<'_>) {
+        let (hop, client) = (flow.line.client(), flow.line.key().src());
+        if hop != self.last_hop && self.census.client_hops.len() < MOST_HOPS {
+            self.census.client_hops.entry(hop).or_insert(client);
+        }
+        self.last_hop = hop;
+        let wanted = self.moves.iter().find(|one| one.is_for(hop, client));
+        if let Some(Move { to, .. }) = wanted
+            && self.census.moved.len() < MOST_MOVED
+        {
+            let (tag, place) = (flow.tag.word(), flow.place.0);
+            self.census.moved.push(ClientHop { tag, hop: *to, place, reserved: 0 });
+        }
     }
 
     fn finish(self) -> Census {

@@ -1,0 +1,76 @@
+//! The MAC addresses that frames to this host have.
+
+use std::collections::BTreeSet;
+
+use super::{Daemon, interfaces::Interface};
+use crate::{
+    dataplane::Dataplane,
+    neighbours::{self, Interface as Link},
+};
+
+impl Daemon {
+    /// Has the program take frames to the MAC addresses that the interfaces have now.
+    pub(super) async fn refresh_macs(&mut self) {
+        if let Err(error) = refresh(&mut self.dataplane, &self.interfaces).await {
+            log::error!("the program does not know this host's MAC addresses: {error:#}");
+        }
+    }
+}
+
+/// Has the program take frames to the MAC addresses of these interfaces.
+pub async fn refresh(dataplane: &mut Dataplane, interfaces: &[Interface]) -> anyhow::Result<()> {
+    let links = neighbours::links().await?;
+    let ours: BTreeSet<u32> = interfaces.iter().map(|one| one.ifindex).collect();
+    for mac in dataplane.set_own_macs(&macs(&links, &ours))? {
+        let [a, b, c, d, e, f] = mac;
+        log::warn!(
+            "frames to {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x} are left to the host: too many \
+             MAC addresses of the interfaces are alike"
+        );
+    }
+    Ok(())
+}
+
+/// The MAC addresses of our interfaces, of the bridges and bonds that they are ports of, and of what
+/// stands on top of either, as VRRP's virtual MAC addresses do on macvlan interfaces.
+fn macs(links: &[Link], ours: &BTreeSet<u32>) -> BTreeSet<[u8; 6]> {
+    let is_ours = |link: &&Link| ours.contains(&link.ifindex);
+    let controllers = links.iter().filter(is_ours).filter_map(|link| link.controller);
+    let below: BTreeSet<u32> = ours.iter().copied().chain(controllers).collect();
+    let is_in = |ifindex: Option<u32>| ifindex.is_some_and(|ifindex| below.contains(&ifindex));
+    let links = links.iter().filter(|link| is_in(Some(link.ifindex)) || is_in(link.parent));
+    links.filter_map(|link| link.mac).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(ifindex: u32, parent: Option<u32>, controller: Option<u32>) -> Link {
+        Link {
+            ifindex,
+            name: format!("eth{ifindex}"),
+            mac: Some([2, 0, 0, 0, 0, ifindex.to_le_bytes()[0]]),
+            mtu: 1_500,
+            up: true,
+            parent,
+            controller,
+        }
+    }
+
+    #[test]
+    fn what_stands_on_an_interface_is_its_own_too() {
+        let links = [
+            link(1, None, None),
+            link(2, None, Some(5)),
+            // A virtual router's.
+            link(3, Some(2), None),
+            link(4, Some(1), None),
+            link(5, None, None),
+            link(6, Some(5), None),
+        ];
+        let found = macs(&links, &[2].into());
+        let last: Vec<_> = found.iter().map(|mac| mac[5]).collect();
+        assert_eq!(last, [2, 3, 5, 6]);
+    }
+}

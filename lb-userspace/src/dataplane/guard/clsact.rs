@@ -1,0 +1,118 @@
+//! The guard by a filter of a clsact qdisc, before Linux 6.6.
+//!
+//! The filter stays when the daemon ends, and is known by its priority and handle. Others' filters
+//! stay what they are, as does the qdisc, which others may use.
+
+use std::{fs, mem, path::Path};
+
+use anyhow::{Context as _, Result};
+use aya::programs::{
+    Link as _, ProgramError, SchedClassifier, TcAttachType,
+    tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact},
+};
+
+use super::{Present, name};
+
+/// Early, and a number that nobody else is likely to have taken.
+pub const PRIORITY: u16 = 7;
+/// `xdpl`.
+pub const HANDLE: TcHandle = TcHandle::new(0x7864, 0x706c);
+
+/// Puts the guard on an interface, in the place of the one that is there, which is atomic. Pins its
+/// program at `pin`, by which it is found when it is to be taken off.
+pub(super) fn attach(
+    program: &mut SchedClassifier,
+    ifindex: u32,
+    pin: &Path,
+    present: Present,
+) -> Result<()> {
+    let name = name(ifindex)?;
+    let is_new = create(program, &name)?;
+    if !is_new && present == Present::Stays {
+        return Ok(());
+    }
+    if !is_new {
+        replace(program, &name)?;
+    }
+    if pin.exists() {
+        fs::remove_file(pin).with_context(|| format!("cannot unpin {}", pin.display()))?;
+    }
+    program.pin(pin).with_context(|| format!("cannot pin the host guard at {}", pin.display()))
+}
+
+/// Returns false if there is a filter of ours.
+fn create(program: &mut SchedClassifier, name: &str) -> Result<bool> {
+    add_qdisc(name)?;
+    let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
+    let options = TcAttachOptions::Netlink(options);
+    match program.attach_with_options(name, TcAttachType::Ingress, options) {
+        Ok(id) => {
+            keep(program.take_link(id)?);
+            Ok(true)
+        }
+        Err(error) if code(&error) == Some(libc::EEXIST) => Ok(false),
+        Err(error) => Err(error).with_context(|| {
+            format!(
+                "cannot add the host guard to {name} as a tc filter of priority {PRIORITY}: \
+                 `tc filter show dev {name} ingress` shows those that there are"
+            )
+        }),
+    }
+}
+
+fn replace(program: &mut SchedClassifier, name: &str) -> Result<()> {
+    let id = program
+        .attach_to_link(filter(name)?)
+        .with_context(|| format!("cannot replace the host guard of {name}"))?;
+    keep(program.take_link(id)?);
+    Ok(())
+}
+
+/// Takes the guard off an interface if a program is pinned at `pin`.
+pub(super) fn remove(pin: &Path, ifindex: u32) -> Result<()> {
+    if !pin.exists() {
+        return Ok(());
+    }
+    // An interface that is gone has no filter.
+    if let Ok(name) = name(ifindex) {
+        match filter(&name)?.detach() {
+            Err(error) if !is_missing(&error) => {
+                return Err(error)
+                    .with_context(|| format!("cannot take the host guard off {name}"));
+            }
+            _ => {}
+        }
+    }
+    fs::remove_file(pin).with_context(|| format!("cannot unpin {}", pin.display()))
+}
+
+fn add_qdisc(name: &str) -> Result<()> {
+    match qdisc_add_clsact(name) {
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => Ok(()),
+        added => added.with_context(|| format!("cannot add a clsact qdisc to {name}")),
+    }
+}
+
+fn filter(name: &str) -> Result<SchedClassifierLink> {
+    SchedClassifierLink::attached(name, TcAttachType::Ingress, PRIORITY, HANDLE, None)
+        .with_context(|| format!("there is no interface {name}"))
+}
+
+/// Leaves the filter where it is: aya would take it off.
+fn keep(link: SchedClassifierLink) {
+    mem::forget(link);
+}
+
+/// The kernel says EINVAL if there is no qdisc, ENOENT if there is no such filter.
+fn is_missing(error: &ProgramError) -> bool {
+    matches!(code(error), Some(libc::EINVAL | libc::ENOENT | libc::ENODEV))
+}
+
+fn code(error: &ProgramError) -> Option<i32> {
+    match error {
+        ProgramError::NetlinkError(error) | ProgramError::TcError(TcError::NetlinkError(error)) => {
+            error.raw_os_error()
+        }
+        _ => None,
+    }
+}

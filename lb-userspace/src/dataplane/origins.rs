@@ -1,0 +1,230 @@
+//! Where packets may come from: addresses that are not clients' by every interface, and this host's MAC
+//! addresses.
+
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    net::{IpAddr, Ipv4Addr},
+};
+
+use anyhow::{Context as _, Result};
+use aya::maps::{self, Array, MapData};
+use lb_common::{
+    addresses,
+    backend::Backend,
+    limits,
+    macs::{self, Slot},
+    origin,
+    service::ServiceKey,
+    unmapped,
+};
+
+use super::{Dataplane, gone};
+use crate::{
+    config::Limits,
+    plan::{Image, Op},
+};
+
+const ORIGINS: &str = "ORIGINS";
+const ORIGIN_BITS: &str = "ORIGIN_BITS";
+const OWN_MACS: &str = "OWN_MACS";
+
+/// Addresses of its own that a host may have.
+const OWN: u32 = 4_096;
+
+type Address = [u8; 4];
+
+/// The name of the map of addresses, and its size.
+pub(super) fn size(limits: &Limits) -> (&'static str, u32) {
+    (ORIGINS, limits.services + limits.backends + limits::FIRST_BACKEND + OWN)
+}
+
+/// Addresses that are not clients' everywhere.
+#[derive(Debug, Default)]
+pub(super) struct Origins {
+    own: HashSet<Address>,
+    vips: HashMap<Address, HashSet<ServiceKey>>,
+    /// The interface that packets to each backend leave by, by its id.
+    backends: HashMap<u32, (Address, u32)>,
+    by_address: HashMap<Address, HashSet<u32>>,
+}
+
+impl Origins {
+    /// The interface that packets from an address may come in by; nothing if by any.
+    fn of(&self, address: Address) -> Option<u32> {
+        if self.own.contains(&address) || self.vips.contains_key(&address) {
+            return Some(origin::NOWHERE);
+        }
+        let ids = self.by_address.get(&address)?;
+        let mut interfaces = ids.iter().map(|id| self.backends[id].1);
+        let first = interfaces.next()?;
+        (first != 0 && interfaces.all(|other| other == first)).then_some(first)
+    }
+
+    /// Follows an operation. Returns the addresses that it was about.
+    fn follow(&mut self, op: &Op) -> [Option<Address>; 2] {
+        match op {
+            Op::SetBackend { id, backend } => self.set_backend(*id, backend),
+            Op::ClearBackend { id } => [self.forget_backend(*id), None],
+            Op::SetService { key, .. } => {
+                let address = unmapped(key.address);
+                let is_new = self.vips.entry(address).or_default().insert(*key);
+                [is_new.then_some(address), None]
+            }
+            Op::RemoveService { key } => {
+                let address = unmapped(key.address);
+                let services = self.vips.entry(address).or_default();
+                services.remove(key);
+                if services.is_empty() {
+                    self.vips.remove(&address);
+                }
+                [Some(address), None]
+            }
+            Op::SetSource { .. } | Op::WriteSlots { .. } => [None; 2],
+        }
+    }
+
+    fn set_backend(&mut self, id: u32, backend: &Backend) -> [Option<Address>; 2] {
+        let now = (unmapped(backend.address), backend.hop.ifindex());
+        if self.backends.get(&id) == Some(&now) {
+            return [None; 2];
+        }
+        let former = self.forget_backend(id);
+        self.backends.insert(id, now);
+        self.by_address.entry(now.0).or_default().insert(id);
+        [former, Some(now.0)]
+    }
+
+    fn forget_backend(&mut self, id: u32) -> Option<Address> {
+        let (address, _) = self.backends.remove(&id)?;
+        if let Some(ids) = self.by_address.get_mut(&address) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.by_address.remove(&address);
+            }
+        }
+        Some(address)
+    }
+
+    fn all(&self) -> impl Iterator<Item = Address> {
+        self.own.iter().chain(self.vips.keys()).chain(self.by_address.keys()).copied()
+    }
+}
+
+impl Dataplane {
+    /// Has the program know where what the maps hold may come from.
+    pub(super) fn origins_of_image(&mut self, image: &Image) -> Result<()> {
+        let mut origins = Origins::default();
+        for key in image.services.keys() {
+            origins.vips.entry(unmapped(key.address)).or_default().insert(*key);
+        }
+        for (id, backend) in &image.backends {
+            origins.set_backend(*id, backend);
+        }
+        origins.own.clone_from(&self.origins.own);
+        let wanted: Vec<Address> = origins.all().collect();
+        let known: Vec<u32> = self.origin_map()?.keys().collect::<Result<_, _>>()?;
+        self.origins = origins;
+        let known = known.into_iter().map(u32::to_ne_bytes);
+        wanted.into_iter().chain(known).try_for_each(|address| self.write_origin(address))
+    }
+
+    /// Has the program follow an operation.
+    pub(super) fn origins_op(&mut self, op: &Op) -> Result<()> {
+        let changed = self.origins.follow(op);
+        changed.into_iter().flatten().try_for_each(|address| self.write_origin(address))
+    }
+
+    /// Says which addresses are this host's own.
+    pub fn set_own_addresses<'a>(&mut self, own: impl Iterator<Item = &'a IpAddr>) -> Result<()> {
+        let own = own.filter_map(|address| match address {
+            IpAddr::V4(v4) => Some(v4.octets()),
+            IpAddr::V6(_) => None,
+        });
+        let own: HashSet<Address> = own.take(OWN as usize).collect();
+        let changed: Vec<_> = self.origins.own.symmetric_difference(&own).copied().collect();
+        self.origins.own = own;
+        changed.into_iter().try_for_each(|address| self.write_origin(address))
+    }
+
+    fn write_origin(&mut self, address: Address) -> Result<()> {
+        let key = u32::from_ne_bytes(address);
+        let told = || format!("cannot write where {} may come from", Ipv4Addr::from(address));
+        let Some(ifindex) = self.origins.of(address) else {
+            return gone(self.origin_map()?.remove(&key)).with_context(told);
+        };
+        self.origin_map()?.insert(key, ifindex, 0).with_context(told)?;
+        let (word, bit) = addresses::bit_of(address);
+        let mut words: Array<_, u64> = self.map_mut(ORIGIN_BITS)?.try_into()?;
+        let bits = words.get(&word, 0).with_context(told)?;
+        words.set(word, bits | bit, 0).with_context(told)
+    }
+
+    /// Says which MAC addresses frames to this host have. Returns those that there was no room for.
+    pub fn set_own_macs(&mut self, own: &BTreeSet<[u8; 6]>) -> Result<Vec<[u8; 6]>> {
+        let mut slots = [Slot::default(); macs::SLOTS as usize];
+        let mut left_out = own.clone();
+        left_out.retain(|mac| !slots[macs::slot_of(*mac) as usize].add(*mac));
+        let mut map: Array<_, Slot> = self.map_mut(OWN_MACS)?.try_into()?;
+        for (place, slot) in (0..).zip(&slots) {
+            if map.get(&place, 0).context("cannot read the MAC addresses")? != *slot {
+                map.set(place, slot, 0).context("cannot write the MAC addresses")?;
+            }
+        }
+        Ok(left_out.into_iter().collect())
+    }
+
+    fn origin_map(&mut self) -> Result<maps::HashMap<&mut MapData, u32, u32>> {
+        Ok(self.map_mut(ORIGINS)?.try_into()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lb_common::{backend::Hop, mapped, service::Service};
+
+    use super::*;
+
+    const ADDRESS: Address = [10, 0, 0, 11];
+
+    fn backend(ifindex: u32) -> Backend {
+        let hop = Hop::new([2; 6], [4; 6], ifindex);
+        Backend { hop, address: mapped(ADDRESS), ..Backend::default() }
+    }
+
+    #[test]
+    fn a_backend_comes_in_where_packets_to_it_leave() {
+        let mut origins = Origins::default();
+        assert_eq!(origins.of(ADDRESS), None);
+        let set = |id, ifindex| Op::SetBackend { id, backend: backend(ifindex) };
+        assert_eq!(origins.follow(&set(1, 3)), [None, Some(ADDRESS)]);
+        assert_eq!(origins.of(ADDRESS), Some(3));
+        assert_eq!(origins.follow(&set(1, 3)), [None; 2]);
+        origins.follow(&set(2, 4));
+        assert_eq!(origins.of(ADDRESS), None, "on two interfaces");
+        origins.follow(&Op::ClearBackend { id: 1 });
+        assert_eq!(origins.of(ADDRESS), Some(4));
+        origins.follow(&set(2, 0));
+        assert_eq!(origins.of(ADDRESS), None, "nobody knows where it is");
+        origins.follow(&Op::ClearBackend { id: 2 });
+        assert_eq!(origins.all().count(), 0);
+    }
+
+    #[test]
+    fn own_addresses_and_vips_come_in_nowhere() {
+        use bytemuck::Zeroable as _;
+
+        let mut origins = Origins::default();
+        origins.follow(&Op::SetBackend { id: 1, backend: backend(3) });
+        let [one, other] = [80, 81].map(|port| ServiceKey::tcp(mapped(ADDRESS), [0, port]));
+        for key in [one, other] {
+            origins.follow(&Op::SetService { key, service: Service::zeroed() });
+        }
+        assert_eq!(origins.of(ADDRESS), Some(origin::NOWHERE));
+        origins.follow(&Op::RemoveService { key: one });
+        assert_eq!(origins.of(ADDRESS), Some(origin::NOWHERE));
+        origins.follow(&Op::RemoveService { key: other });
+        assert_eq!(origins.of(ADDRESS), Some(3));
+        origins.own.insert(ADDRESS);
+        assert_eq!(origins.of(ADDRESS), Some(origin::NOWHERE));
+    }
+}

@@ -1,0 +1,125 @@
+//! The host guard of the shipped object, fed with frames by `BPF_PROG_TEST_RUN`.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use aya::{
+    Ebpf, EbpfLoader, Pod,
+    maps::{Array, HashMap, PerCpuArray},
+    programs::{SchedClassifier, TestRun as _, TestRunOptions},
+};
+use lb_common::{
+    addresses,
+    guard::Guarded,
+    mapped,
+    reason::Reason,
+    service::{Service, ServiceKey},
+    stats::Count,
+};
+use lb_userspace::dataplane::FLOWS;
+use nix::sched::{CloneFlags, unshare};
+
+use crate::object::OBJECT;
+
+/// What tc does with a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Whatever comes next decides.
+    Next,
+    Dropped,
+}
+
+/// The loaded guard and its maps, in a network namespace of the thread's own.
+pub struct Guard(Ebpf);
+
+impl Guard {
+    /// # Panics
+    ///
+    /// If the kernel refuses; root is needed.
+    #[must_use]
+    pub fn load() -> Self {
+        unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; are you root?");
+        let mut loader = EbpfLoader::new();
+        loader.map_max_entries(FLOWS, 2);
+        let mut ebpf = loader.load(OBJECT).expect("loads");
+        guard(&mut ebpf).load().expect("verifies");
+        Self(ebpf)
+    }
+
+    /// How much the verifier had to look at.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel does not say.
+    #[must_use]
+    pub fn verified_instructions(&mut self) -> u32 {
+        let info = guard(&mut self.0).info().expect("known");
+        info.verified_instruction_count().expect("counted")
+    }
+
+    pub fn serve(&mut self, vip: SocketAddrV4) {
+        self.expect_packets_for(*vip.ip());
+        self.set_address(*vip.ip(), Guarded { is_vip: 1, ..Guarded::NOTHING });
+        self.insert("SERVICES", key(vip), <Service as bytemuck::Zeroable>::zeroed());
+    }
+
+    /// Source addresses that are not services' too.
+    pub fn source(&mut self, address: Ipv4Addr, first_port: u16, last_port: u16) {
+        self.expect_packets_for(address);
+        self.set_address(address, Guarded { first_port, last_port, is_vip: 0 });
+    }
+
+    pub fn backend(&mut self, address: SocketAddrV4) {
+        self.insert("GUARD_BACKENDS", key(address), 0_u32);
+    }
+
+    /// Sends a frame through the guard.
+    ///
+    /// # Panics
+    ///
+    /// If what is counted is not what is done.
+    pub fn run(&mut self, frame: &[u8]) -> Verdict {
+        let before = self.counted();
+        let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };
+        let result = guard(&mut self.0).test_run(options).expect("the kernel runs it");
+        let (verdict, counts) = match result.return_value.cast_signed() {
+            -1 => (Verdict::Next, 0),
+            2 => (Verdict::Dropped, 1),
+            other => panic!("not the guard's action: {other}"),
+        };
+        assert_eq!(self.counted(), before + counts);
+        verdict
+    }
+
+    fn counted(&self) -> u64 {
+        let counts: PerCpuArray<_, Count> =
+            self.0.map("VERDICTS").expect("named").try_into().expect("typed");
+        let values = counts.get(&(Reason::Guarded as u32), 0).expect("in range");
+        values.iter().map(|count| count.packets).sum()
+    }
+
+    fn set_address(&mut self, address: Ipv4Addr, guarded: Guarded) {
+        self.insert("GUARD_ADDRESSES", mapped(address.octets()), guarded);
+    }
+
+    fn expect_packets_for(&mut self, address: Ipv4Addr) {
+        let (word, bit) = addresses::bit_of(address.octets());
+        let map = self.0.map_mut("ADDRESSES").expect("named");
+        let mut words: Array<_, u64> = map.try_into().expect("typed");
+        let bits = words.get(&word, 0).expect("in range");
+        words.set(word, bits | bit, 0).expect("in range");
+    }
+
+    fn insert<K: Pod, V: Pod>(&mut self, map: &str, key: K, value: V) {
+        let map = self.0.map_mut(map).expect("named");
+        let mut map: HashMap<_, K, V> = map.try_into().expect("typed");
+        map.insert(key, value, 0).expect("room");
+    }
+}
+
+fn guard(ebpf: &mut Ebpf) -> &mut SchedClassifier {
+    ebpf.program_mut("xdplb_guard").expect("named").try_into().expect("a tc program")
+}
+
+fn key(address: SocketAddrV4) -> ServiceKey {
+    ServiceKey::tcp(mapped(address.ip().octets()), address.port().to_be_bytes())
+}

@@ -1,0 +1,78 @@
+//! Debian's kernels, 6.1 and 6.12, in emulated guests: the demo, the packets and the attacks there.
+//!
+//! The guests run by QEMU's own emulation, as hardware's may be missing or broken. Times in them mean
+//! nothing.
+
+mod initramfs;
+mod kernel;
+mod machine;
+mod suites;
+
+use std::time::Duration;
+
+use crate::{
+    initramfs::Initramfs,
+    kernel::{DEBIAN_6_1, DEBIAN_6_12, Package},
+    machine::run,
+};
+
+/// Far longer than anything here takes.
+const LONGEST: Duration = Duration::from_mins(5);
+
+#[test]
+#[ignore = "needs root"]
+fn the_demo_passes_on_6_1() {
+    the_demo_passes(&DEBIAN_6_1);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_demo_passes_on_6_12() {
+    the_demo_passes(&DEBIAN_6_12);
+}
+
+fn the_demo_passes(package: &Package) {
+    let kernel = package.kernel();
+    let mut initramfs = Initramfs::new(&kernel);
+    initramfs.add_xdplb();
+    let output = run(&kernel, initramfs, "xdplb demo -o json", LONGEST);
+    let report: serde_json::Value = serde_json::from_str(&output).expect("the demo's JSON");
+    assert_eq!(report["xdp_mode"], "native", "{report:#}");
+    assert!(report["requests"].as_u64().is_some_and(|requests| requests > 100), "{report:#}");
+    let answered = report["per_backend"].as_object().expect("by address");
+    let is_used = |requests: &serde_json::Value| requests.as_u64().is_some_and(|count| count > 0);
+    assert!(answered.len() == 3 && answered.values().all(is_used), "{report:#}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn packets_pass_on_6_1() {
+    packets_pass(&DEBIAN_6_1);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn packets_pass_on_6_12() {
+    packets_pass(&DEBIAN_6_12);
+}
+
+/// Without those that have CPUs race each other or draw ten thousands of times, which takes emulated
+/// CPUs minutes.
+fn packets_pass(package: &Package) {
+    let skipped = ["hammer::", "concurrency::", "scheduling::"].map(|tests| ["--skip", tests]);
+    suites::pass(package, "packets", skipped.as_flattened(), LONGEST);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn attacks_are_withstood_on_6_1() {
+    // Without TCX these are like others of the suite.
+    let skipped = ["--skip", "by_a_filter_too", "--skip", "a_hook_is_exchanged"];
+    suites::pass(&DEBIAN_6_1, "hostile", &skipped, LONGEST);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn attacks_are_withstood_on_6_12() {
+    suites::pass(&DEBIAN_6_12, "hostile", &[], LONGEST);
+}

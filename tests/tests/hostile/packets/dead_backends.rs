@@ -1,0 +1,93 @@
+//! Connections to a backend that has lost power are chosen anew; those of one that lives are not.
+
+use lb_common::{event::Kind, stats::Incident};
+use lb_tests::{
+    frame::{Flags, Segment},
+    object::Object,
+};
+
+use super::bed::{VIP, backend, balancer, client, connect, forward, reply, shake_hands, syn};
+
+/// Has the first backend leave the ring.
+fn leave(object: &mut Object, left: u32, is_down: bool) {
+    object.serve(VIP, &[2, 3]);
+    object.leave(1, left, is_down);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn an_unanswered_syn_is_given_another_backend() {
+    for is_down in [true, false] {
+        let mut object = balancer();
+        let opened = forward(&mut object, &syn(40_000));
+        assert_eq!(opened.dst, backend(1));
+        leave(&mut object, 77, is_down);
+        let again = forward(&mut object, &syn(40_000));
+        assert_ne!(again.dst, backend(1), "down: {is_down}");
+        assert_eq!(object.incidents(Incident::Rescheduled), 1);
+        let answered = reply(&mut object, &again.answer(Flags::SYN_ACK));
+        assert_eq!(answered.dst, client(40_000));
+        // Its next SYN stays there.
+        assert_eq!(forward(&mut object, &syn(40_000)).dst, again.dst);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_syn_on_an_established_tuple_leaves_a_dead_backend() {
+    for is_proven in [true, false] {
+        let mut object = balancer();
+        let opened =
+            if is_proven { connect(&mut object, 40_000) } else { shake_hands(&mut object, 40_000) };
+        leave(&mut object, 77, true);
+        let data = forward(&mut object, &Segment::new(client(40_000), VIP, Flags::ACK));
+        assert_eq!(data.dst, opened.dst, "only a SYN begins anew");
+        assert_ne!(forward(&mut object, &syn(40_000)).dst, opened.dst);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_backend_that_is_only_out_of_the_ring_keeps_its_connections() {
+    let mut object = balancer();
+    let opened = connect(&mut object, 40_000);
+    leave(&mut object, 77, false);
+    let again = forward(&mut object, &syn(40_000));
+    assert_eq!((again.src, again.dst), (opened.src, opened.dst));
+    assert_eq!(object.incidents(Incident::Rescheduled), 0);
+}
+
+/// A spoofed SYN while a check flaps must not cut a living connection.
+#[test]
+#[ignore = "needs root"]
+fn a_backend_that_speaks_keeps_its_connections() {
+    let mut object = balancer();
+    let opened = connect(&mut object, 40_000);
+    let unanswered = (40_001..).find(|port| forward(&mut object, &syn(*port)).dst == backend(1));
+    leave(&mut object, 77, true);
+    reply(&mut object, &opened.answer(Flags::ACK));
+    for port in [Some(40_000), unanswered].into_iter().flatten() {
+        assert_eq!(forward(&mut object, &syn(port)).dst, backend(1));
+    }
+    // It came back, and went again: what it said before is of another time.
+    object.leave(1, 0, false);
+    leave(&mut object, 78, true);
+    for port in [Some(40_000), unanswered].into_iter().flatten() {
+        assert_ne!(forward(&mut object, &syn(port)).dst, backend(1));
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn silence_hurries_the_checker_and_ejects_nobody() {
+    let mut object = balancer();
+    for _ in 0..10 {
+        assert_eq!(forward(&mut object, &syn(40_000)).dst, backend(1));
+    }
+    let events = object.events();
+    assert!(!events.is_empty(), "it is told");
+    assert!(events.iter().all(|event| event.kind == Kind::Silent as u32 && event.backend == 1));
+    assert_eq!(object.refusals(1), 0);
+    let chosen = (0..3).map(|nth| forward(&mut object, &syn(41_000 + nth)).dst);
+    assert!(chosen.collect::<Vec<_>>().contains(&backend(1)));
+}
