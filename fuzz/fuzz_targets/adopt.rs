@@ -143,7 +143,9 @@ impl Input {
         let services = self.wanted.iter().map(|one| {
             let slots: Vec<_> = one.slots.iter().map(|slot| u32::from(*slot) + 1).collect();
             let scheduler = Scheduler::from_number(one.scheduler);
-            let WantedService { id, members, retries, .. } = *one;
+            let WantedService { members, retries, .. } = *one;
+            // What the maps hold that is not believed has an id that nobody ever wants.
+            let id = one.id % LIMITS.services;
             (key(one.key, None), Wanted { id, scheduler, members, retries, slots: slots.into() })
         });
         let backend = Backend { weight: 1, ..Backend::default() };

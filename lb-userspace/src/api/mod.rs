@@ -21,7 +21,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use axum::{Router, extract::connect_info::MockConnectInfo};
+use axum::{Extension, Router, extract::connect_info::MockConnectInfo};
 use tokio::{
     net::{UnixListener, UnixStream},
     sync::watch,
@@ -123,7 +123,8 @@ pub async fn serve(listener: Listener, handle: Handle, mut stopped: watch::Recei
 /// The API without a socket, for requests of somebody without a name.
 #[doc(hidden)]
 pub fn unnamed(handle: Handle) -> Router {
-    routes::router(handle).layer(MockConnectInfo(peer::Peer::UNKNOWN))
+    let router = routes::router(handle).layer(MockConnectInfo(peer::Peer::UNKNOWN));
+    router.layer(Extension(guests::Guest::new()))
 }
 
 #[cfg(test)]
