@@ -20,7 +20,11 @@ impl Daemon {
 /// Has the program take frames to the MAC addresses of these interfaces.
 pub async fn refresh(dataplane: &mut Dataplane, interfaces: &[Interface]) -> anyhow::Result<()> {
     let links = neighbours::links().await?;
-    let ours: BTreeSet<u32> = interfaces.iter().map(|one| one.ifindex).collect();
+    // By name too: one that was recreated has another index, which nobody has noted yet.
+    let is_ours = |link: &&Link| {
+        interfaces.iter().any(|one| one.ifindex == link.ifindex || one.name == link.name)
+    };
+    let ours = links.iter().filter(is_ours).map(|link| link.ifindex).collect();
     for mac in dataplane.set_own_macs(&macs(&links, &ours))? {
         let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
         log::warn!(

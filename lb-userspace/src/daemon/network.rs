@@ -17,8 +17,14 @@ use crate::{
 impl Daemon {
     /// Follows all that has happened at once.
     pub(super) async fn on_network(&mut self, events: impl Iterator<Item = NetworkEvent>) {
+        let events: Vec<NetworkEvent> = events.collect();
+        let is_link = |event: &NetworkEvent| {
+            matches!(event, NetworkEvent::Link(_) | NetworkEvent::LinkGone(_))
+        };
+        if events.iter().any(is_link) {
+            self.refresh_macs().await;
+        }
         let mut ways = Vec::new();
-        let mut have_links_changed = false;
         for event in events {
             match event {
                 NetworkEvent::NextHop { address, resolution } => {
@@ -33,12 +39,8 @@ impl Daemon {
                     if self.interfaces.iter().any(is_ours) {
                         self.mend_interfaces().await;
                     }
-                    have_links_changed = true;
                 }
             }
-        }
-        if have_links_changed {
-            self.refresh_macs().await;
         }
         let mut state = self.state.clone();
         state.resolve(ways);
@@ -51,7 +53,10 @@ impl Daemon {
         let mended = interfaces::mend(&mut self.dataplane, &mut self.interfaces, wanted).await;
         match mended {
             Ok(false) => {}
-            Ok(true) => self.neighbours.tell_again(),
+            Ok(true) => {
+                self.refresh_macs().await;
+                self.neighbours.tell_again();
+            }
             Err(error) => log::error!("cannot look after the interfaces: {error:#}"),
         }
     }

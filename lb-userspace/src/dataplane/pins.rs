@@ -20,21 +20,12 @@ use nix::{
 
 use super::sizes::mend;
 
-<<<<<<< HEAD
-=======
-/// Of a BPF file system: the directory of all our pins.
-const DIRECTORY: &str = "xdplb";
-
->>>>>>> health
 /// What the names of pins begin with that belong to an interface; its index follows.
 const LINK: &str = "link_";
 const GUARD: &str = "guard_";
 const FILTER: &str = "filter_";
-<<<<<<< HEAD
 /// Of a BPF file system: the directory of all our pins.
 const DIRECTORY: &str = "xdplb";
-=======
->>>>>>> health
 
 /// The directory of a layout's pins, locked against a second daemon as long as this lives.
 #[derive(Debug)]
