@@ -22,7 +22,7 @@ use crate::{
     parse, passive,
     raw::Packet,
     rewrite::{nat, reset},
-    select, service, stats, trace, unforwardable,
+    select, stats, trace, unforwardable,
 };
 
 #[inline(always)]
@@ -182,9 +182,12 @@ fn admit(
     ingress: u32,
     history: History,
 ) -> Result<Outcome, Reason> {
-    let service = service::lookup(key).ok_or(Reason::NotOurs)?;
-    arrival::of_client(headers, ingress)?;
     let flags = headers.tcp.flags;
+    let arrived = arrival::of_client(headers, ingress);
+    let may_open = arrived.is_ok() && tcp::opens(flags) && check_ttl(headers).is_ok();
+    let History { refused_by, refusals } = history;
+    let chosen = select::of_service(key, may_open, refused_by).ok_or(Reason::NotOurs)?;
+    arrived?;
     if !tcp::is_possible(flags) {
         return Err(Reason::BadFlags);
     }
@@ -195,8 +198,7 @@ fn admit(
         return Err(Reason::ResetUnknownFlow);
     }
     check_ttl(headers)?;
-    let History { refused_by, refusals } = history;
-    let id = select::next(&service, key, refused_by).ok_or(Reason::ResetNoBackend)?;
+    let id = chosen.ok_or(Reason::ResetNoBackend)?;
     let number = u32::from_be_bytes(headers.tcp.sequence);
     let client = client_hop(headers, ingress);
     let entry = flow::open(key, &New { backend: id, client, number, refusals })?;

@@ -116,6 +116,13 @@ pub(crate) fn ticket(counter: *mut u64) -> u64 {
     unsafe { atomic_xadd::<_, _, ORDER>(counter, 1_u64) }
 }
 
+/// Leaves so many tickets out.
+#[inline(always)]
+pub(crate) fn skip(counter: *mut u64, tickets: u64) {
+    // SAFETY: as in `ticket`.
+    unsafe { atomic_xadd::<_, _, ORDER>(counter, tickets) };
+}
+
 /// The value of a word that others write, too.
 #[inline(always)]
 pub(crate) fn word<T: Pod>(value: *const T) -> T {

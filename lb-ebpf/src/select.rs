@@ -16,6 +16,7 @@ use lb_common::{
 use crate::{
     load, passive,
     raw::{random, ticket},
+    service,
 };
 
 const RING_VALUES: usize = (limits::RING_SLOTS / SLOTS) as usize;
@@ -31,10 +32,32 @@ static RING_TURNS: Array<u64, { limits::SERVICES as usize }> = Array::new();
 #[btf_map]
 static BACKENDS: Array<Backend, { limits::BACKENDS as usize }> = Array::new();
 
-/// The id of the backend that takes the service's next connection, which is this client's; not
-/// `avoid`, if there is another one.
+/// Of the service that a packet is to, if it is to one: the id of the backend that takes its next
+/// connection, which is this client's; not `avoid`, if there is another one. Nobody takes it if it may
+/// not be opened.
 #[inline(always)]
-pub(crate) fn next(service: &Service, key: &FlowKey, avoid: u32) -> Option<u32> {
+pub(crate) fn of_service(key: &FlowKey, may_open: bool, avoid: u32) -> Option<Option<u32>> {
+    let (addresses, ports) = key.as_words();
+    let chosen = select_of_service(addresses, ports, may_open.into(), avoid);
+    (chosen != NO_SERVICE).then_some(Some(low(chosen)).filter(|id| *id != NOBODY))
+}
+
+/// More than any id.
+const NO_SERVICE: u64 = u64::MAX;
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn select_of_service(addresses: u64, ports: u32, may_open: u32, avoid: u32) -> u64 {
+    let key = FlowKey::of_words(addresses, ports);
+    let Some(service) = service::lookup(&key) else { return NO_SERVICE };
+    if may_open == 0 {
+        return NOBODY.into();
+    }
+    next(&service, &key, avoid).unwrap_or(NOBODY).into()
+}
+
+#[inline(always)]
+fn next(service: &Service, key: &FlowKey, avoid: u32) -> Option<u32> {
     let Service { ring: Ring { offset, length }, id, scheduler, .. } = *service;
     let client = Client::new(key.src(), key.src_port());
     let scheduler = join(scheduler, avoid);

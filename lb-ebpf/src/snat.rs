@@ -9,7 +9,7 @@ use lb_common::{
     unmapped,
 };
 
-use crate::raw::ticket;
+use crate::raw::{self, ticket};
 
 /// The sources of all backends; each backend names a region.
 #[btf_map]
@@ -23,6 +23,17 @@ static SNAT_TURNS: Array<u64, { limits::BACKENDS as usize }> = Array::new();
 #[inline(always)]
 pub(crate) fn turn(id: u32) -> Option<u64> {
     SNAT_TURNS.get_ptr_mut(id).map(ticket)
+}
+
+/// Leaves so many of a backend's next draws out.
+#[inline(always)]
+pub(crate) fn skip(id: u32, draws: u32) {
+    if draws == 0 {
+        return;
+    }
+    if let Some(turns) = SNAT_TURNS.get_ptr_mut(id) {
+        raw::skip(turns, draws.into());
+    }
 }
 
 /// The tuple that a new connection gets on the backend's side by this draw.

@@ -3,7 +3,7 @@
 
 use core::net::Ipv4Addr;
 
-use aya_ebpf::programs::XdpContext;
+use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use aya_log_ebpf::debug;
 use lb_common::flow::FlowKey;
 
@@ -11,6 +11,23 @@ use lb_common::flow::FlowKey;
 /// `outside` on the backend's.
 #[inline(always)]
 pub(crate) fn opened(context: &XdpContext, inside: &FlowKey, outside: &FlowKey) {
+    let ((inside, inside_ports), (outside, outside_ports)) =
+        (inside.as_words(), outside.as_words());
+    say_opened(context.ctx, inside, inside_ports, outside, outside_ports);
+}
+
+/// A function of its own, as what it puts together would take the program's stack.
+#[inline(never)]
+fn say_opened(
+    context: *mut xdp_md,
+    inside: u64,
+    inside_ports: u32,
+    outside: u64,
+    outside_ports: u32,
+) {
+    let context = &XdpContext::new(context);
+    let inside = FlowKey::of_words(inside, inside_ports);
+    let outside = FlowKey::of_words(outside, outside_ports);
     debug!(
         context,
         "opened {:i}:{} -> {:i}:{} as {:i}:{} -> {:i}:{}",

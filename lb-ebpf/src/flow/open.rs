@@ -90,12 +90,11 @@ fn open_pair(key: &FlowKey, new: &New) -> Result<Place, Reason> {
 }
 
 /// Leaves out those of a backend's next draws that a connection has met which got a port at this try.
+/// A function of its own, as `flow_open` has no stack left for it.
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn port_skip(id: u32, attempt: u32) -> u32 {
-    for _ in 0..neighbours_passed(attempt) {
-        snat::turn(id);
-    }
+    snat::skip(id, neighbours_passed(attempt));
     0
 }
 
