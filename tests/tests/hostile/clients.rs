@@ -56,9 +56,9 @@ fn a_client_that_gets_another_mac_while_it_waits_gets_its_answer() {
         let mut stream = client.namespace.run(connect).expect("runs");
         stream.write_all(b"request!").expect("sent");
         let address = client.address.to_string();
-        balancer.wait_for("the kernel knowing the client's MAC address", || {
+        balancer.wait_for("the daemon following the client's MAC address", || {
             let known = ip(bed.balancer(), &["neigh", "show", &address]);
-            known.contains("lladdr")
+            known.contains("REACHABLE")
         });
         client.namespace.set_sysctl("net.ipv4.conf.eth0.arp_notify", "1").expect("root");
         ip(&client.namespace, &["link", "set", "eth0", "address", "02:00:00:00:ee:01"]);
