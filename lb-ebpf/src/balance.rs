@@ -186,7 +186,7 @@ fn admit(
     let arrived = arrival::of_client(headers, ingress);
     let may_open = arrived.is_ok() && tcp::opens(flags) && check_ttl(headers).is_ok();
     let History { refused_by, refusals } = history;
-    let chosen = select::of_service(key, may_open, refused_by).ok_or(Reason::NotOurs)?;
+    let id = select::of_service(key, may_open, refused_by).ok_or(Reason::NotOurs)?;
     arrived?;
     if !tcp::is_possible(flags) {
         return Err(Reason::BadFlags);
@@ -198,7 +198,9 @@ fn admit(
         return Err(Reason::ResetUnknownFlow);
     }
     check_ttl(headers)?;
-    let id = chosen.ok_or(Reason::ResetNoBackend)?;
+    if id == select::NOBODY {
+        return Err(Reason::ResetNoBackend);
+    }
     let number = u32::from_be_bytes(headers.tcp.sequence);
     let client = client_hop(headers, ingress);
     let entry = flow::open(key, &New { backend: id, client, number, refusals })?;

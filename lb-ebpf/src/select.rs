@@ -33,13 +33,13 @@ static RING_TURNS: Array<u64, { limits::SERVICES as usize }> = Array::new();
 static BACKENDS: Array<Backend, { limits::BACKENDS as usize }> = Array::new();
 
 /// Of the service that a packet is to, if it is to one: the id of the backend that takes its next
-/// connection, which is this client's; not `avoid`, if there is another one. Nobody takes it if it may
-/// not be opened.
+/// connection, which is this client's; not `avoid`, if there is another one. [`NOBODY`] takes it if it
+/// may not be opened.
 #[inline(always)]
-pub(crate) fn of_service(key: &FlowKey, may_open: bool, avoid: u32) -> Option<Option<u32>> {
+pub(crate) fn of_service(key: &FlowKey, may_open: bool, avoid: u32) -> Option<u32> {
     let (addresses, ports) = key.as_words();
     let chosen = select_of_service(addresses, ports, may_open.into(), avoid);
-    (chosen != NO_SERVICE).then_some(Some(low(chosen)).filter(|id| *id != NOBODY))
+    (chosen != NO_SERVICE).then_some(low(chosen))
 }
 
 /// More than any id.

@@ -1,6 +1,7 @@
 //! Servers that refuse connections. Nobody checks them here: only what backends answer says anything.
 
 use std::{
+    fmt::Write as _,
     io::{self, ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     time::Duration,
@@ -24,7 +25,8 @@ fn unchecked_site(settings: &str) -> Site {
         + &format!("[[service]]\nname = \"web\"\nvip = \"{}\"\n{settings}\n", vip(&bed))
         + "health.type = \"none\"\n";
     for nth in 0..3 {
-        text += &format!("[[service.backend]]\naddress = \"{}\"\n", backend(&bed, nth));
+        let address = backend(&bed, nth);
+        writeln!(text, "[[service.backend]]\naddress = \"{address}\"").expect("a string");
     }
     let balancer = Balancer::start(&bed, &text);
     balancer.wait_for("backends in the ring", || {
