@@ -63,20 +63,6 @@ fn packets_pass(package: &Package) {
 
 #[test]
 #[ignore = "needs root"]
-fn the_hosts_stack_is_guarded_on_6_1() {
-    // Without TCX these are like others of the suite.
-    let skipped = ["guard::", "--skip", "by_a_filter_too", "--skip", "a_hook_is_exchanged"];
-    suites::pass(&DEBIAN_6_1, "hostile", &skipped, LONGEST);
-}
-
-#[test]
-#[ignore = "needs root"]
-fn the_hosts_stack_is_guarded_on_6_12() {
-    suites::pass(&DEBIAN_6_12, "hostile", &["guard::"], LONGEST);
-}
-
-#[test]
-#[ignore = "needs root"]
 fn hostile_packets_pass_on_6_1() {
     hostile_packets_pass(&DEBIAN_6_1);
 }
