@@ -27,19 +27,21 @@ pub const fn draw(turn: u64, source_count: u32, ports: u16) -> (u32, u16) {
     (source as u32, port as u16)
 }
 
-/// From one of the later tries to find a free source port to the next: a prime above any number of
-/// pairs, so that tries meet different pairs, and far apart, as ports that are taken tend to lie in runs.
-const STRIDE: u64 = 2_654_435_761;
-
 /// Tries that meet neighbours: ports that are drawn next anyway, so that in a flood of handshakes the
 /// oldest is met first, even where some ports are not to be had.
 const NEIGHBOURS: u32 = 3;
 
-/// How far ahead of a connection's own draw its `attempt`-th try is.
+/// Into how many parts later tries cut the rotation, as a power of two: ports that are taken tend to lie
+/// in runs.
+const PARTS_BITS: u32 = 4;
+
+/// How far ahead of a connection's own draw its `attempt`-th try is, in a rotation of so many pairs of
+/// source and port. The first 16 tries differ, as far as there are pairs.
 #[must_use]
 #[inline(always)]
-pub const fn ahead(attempt: u32) -> u64 {
-    if attempt < NEIGHBOURS { attempt as u64 } else { STRIDE.wrapping_mul(attempt as u64) }
+pub const fn ahead(attempt: u32, pairs: u64) -> u64 {
+    let part = pairs >> PARTS_BITS;
+    if attempt < NEIGHBOURS || part == 0 { attempt as u64 } else { part * attempt as u64 }
 }
 
 /// How many draws of the rotation a connection has used up beside its own that got a port at this try.

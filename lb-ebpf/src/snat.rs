@@ -5,7 +5,7 @@ use lb_common::{
     backend::Backend,
     flow::FlowKey,
     limits,
-    snat::{Source, draw},
+    snat::{Source, ahead, draw},
     unmapped,
 };
 
@@ -36,9 +36,9 @@ pub(crate) fn skip(id: u32, draws: u32) {
     }
 }
 
-/// The tuple that a new connection gets on the backend's side by this draw.
+/// The tuple that a new connection whose own draw is `turn` gets on the backend's side at this try.
 #[inline(always)]
-pub(crate) fn drawn(turn: u64, backend: &Backend) -> Option<FlowKey> {
+pub(crate) fn drawn(turn: u64, attempt: u32, backend: &Backend) -> Option<FlowKey> {
     if backend.source_count == 0 {
         return None;
     }
@@ -46,7 +46,9 @@ pub(crate) fn drawn(turn: u64, backend: &Backend) -> Option<FlowKey> {
     if first.ports == 0 {
         return None;
     }
-    let (index, port) = draw(turn, backend.source_count, first.ports);
+    let pairs = u64::from(backend.source_count) * u64::from(first.ports);
+    let draws = turn.wrapping_add(ahead(attempt, pairs));
+    let (index, port) = draw(draws, backend.source_count, first.ports);
     let source = SNAT_SOURCES.get(backend.sources + index)?;
     let port = source.first_port.wrapping_add(port);
     Some(FlowKey::tcp(

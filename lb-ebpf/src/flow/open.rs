@@ -7,7 +7,7 @@ use lb_common::{
     flow::{FlowKey, State, marks, ticks},
     halves::{high, join, low, low16},
     reason::Reason,
-    snat::{ahead, neighbours_passed},
+    snat::neighbours_passed,
     stats::Incident,
     table::{self, Hit, Line as _, Opening, Place, SILENCE, Unopened},
 };
@@ -67,8 +67,7 @@ fn open_pair(key: &FlowKey, new: &New) -> Result<Place, Reason> {
     for attempt in 0..=PORT_TRIES {
         let is_last = attempt == PORT_TRIES || spare.is_enough();
         let chosen = if is_last { spare.attempt().ok_or(Reason::PortsExhausted)? } else { attempt };
-        let turn = first.wrapping_add(ahead(chosen));
-        let outside = snat::drawn(turn, backend).ok_or(Reason::Unreachable)?;
+        let outside = snat::drawn(first, chosen, backend).ok_or(Reason::Unreachable)?;
         if is_last {
             take_port(&outside, now)?;
         }
