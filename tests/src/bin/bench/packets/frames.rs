@@ -131,12 +131,35 @@ pub(super) fn udp() -> Frame {
 }
 
 pub(super) fn fragment() -> Frame {
-    changed(|headers| headers.ip.fragment = [0x20, 0])
+    change(elsewhere(), as_first_fragment)
 }
 
-fn changed(change: impl FnOnce(&mut Headers)) -> Frame {
-    let mut frame = known();
-    change(bytemuck::from_bytes_mut(&mut frame[..size_of::<Headers>()]));
+pub(super) fn fragment_to_service() -> Frame {
+    changed(as_first_fragment)
+}
+
+const fn as_first_fragment(headers: &mut Headers) {
+    headers.ip.fragment = [0x20, 0];
+}
+
+pub(super) fn bad_flags() -> Frame {
+    tcp(CLIENT, VIP, Flags::SYN_FIN)
+}
+
+pub(super) fn other_mac() -> Frame {
+    changed(|headers| headers.ethernet.dst[5] ^= 1)
+}
+
+pub(super) fn martian_source() -> Frame {
+    changed(|headers| headers.ip.src = [127, 0, 0, 1])
+}
+
+fn changed(by: impl FnOnce(&mut Headers)) -> Frame {
+    change(known(), by)
+}
+
+fn change(mut frame: Frame, by: impl FnOnce(&mut Headers)) -> Frame {
+    by(bytemuck::from_bytes_mut(&mut frame[..size_of::<Headers>()]));
     frame
 }
 

@@ -54,3 +54,16 @@ pub fn pin_to_one_cpu() -> Result<()> {
     }
     Ok(sched_setaffinity(this, &last)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[ignore = "needs root"]
+    fn packets_of_all_paths_end_as_the_paths_say() {
+        let mut costs = Vec::new();
+        measure(&Extent { rounds: 1, frames: 1_024, flows: &[0, 10] }, &mut costs).unwrap();
+        assert!(costs.len() > path::ALL.len(), "{}", costs.len());
+    }
+}

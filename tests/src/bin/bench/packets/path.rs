@@ -121,6 +121,10 @@ pub(super) const ALL: &[Path] = &[
     Path::new("vlan", frames::vlan, Reason::Vlan),
     Path::new("ip_options", frames::options, Reason::IpOptions),
     Path::new("fragment", frames::fragment, Reason::Fragment),
+    Path::new("fragment_to_service", frames::fragment_to_service, Reason::FragmentToService),
+    Path::new("bad_flags", frames::bad_flags, Reason::BadFlags),
+    Path::new("other_mac", frames::other_mac, Reason::OtherMac),
+    Path::new("martian_source", frames::martian_source, Reason::MartianSource),
     Path::new("truncated", frames::truncated, Reason::Truncated),
 ];
 
