@@ -52,20 +52,6 @@ impl Client {
         Self(u32::from_ne_bytes(address) as u64 | port << 32)
     }
 
-    /// The word that it is made of.
-    #[must_use]
-    #[inline(always)]
-    pub const fn word(self) -> u64 {
-        self.0
-    }
-
-    /// Of the word that it is made of.
-    #[must_use]
-    #[inline(always)]
-    pub const fn of_word(word: u64) -> Self {
-        Self(word)
-    }
-
     /// The client whatever its port.
     #[must_use]
     #[inline(always)]

@@ -6,7 +6,7 @@ use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
 use lb_common::{
     backend::Backend,
     flow::FlowKey,
-    halves::{high, join, low},
+    halves::low,
     limits,
     ring::{Ring, SLOTS, Slots},
     schedule::{Client, Scheduler},
@@ -53,15 +53,7 @@ extern "C" fn select_of_service(addresses: u64, ports: u32, may_open: u32, avoid
     if may_open == 0 {
         return NOBODY.into();
     }
-    next(&service, &key, avoid).unwrap_or(NOBODY).into()
-}
-
-#[inline(always)]
-fn next(service: &Service, key: &FlowKey, avoid: u32) -> Option<u32> {
-    let Service { ring: Ring { offset, length }, id, scheduler, .. } = *service;
-    let client = Client::new(key.src(), key.src_port());
-    let scheduler = join(scheduler, avoid);
-    Some(select_next(id, scheduler, offset, length, client.word())).filter(|id| *id != NOBODY)
+    next(&service, &key, avoid).into()
 }
 
 /// What a slot holds that is nobody's, and the id of the backend to avoid that is none.
@@ -70,13 +62,12 @@ pub(crate) const NOBODY: u32 = 0;
 /// How many slots are looked at for a backend that does not refuse, beyond the scheduler's own.
 const PASSED_OVER: u32 = 8;
 
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn select_next(id: u32, scheduler: u64, offset: u32, length: u32, client: u64) -> u32 {
-    let ring = Ring { offset, length };
-    let client = Client::of_word(client);
-    let avoid = high(scheduler);
-    let slot = match Scheduler::from_number(low(scheduler)) {
+/// Who takes a service's next connection, which has this key.
+#[inline(always)]
+fn next(service: &Service, key: &FlowKey, avoid: u32) -> u32 {
+    let Service { ring, id, scheduler, .. } = *service;
+    let client = Client::new(key.src(), key.src_port());
+    let slot = match Scheduler::from_number(scheduler) {
         Scheduler::RoundRobin => turn(id).and_then(|turn| ring.slot(turn)),
         Scheduler::LeastConnections => less_busy(ring),
         Scheduler::Maglev => ring.slot_at(client.hash()),

@@ -28,9 +28,6 @@ pub(crate) fn turn(id: u32) -> Option<u64> {
 /// Leaves so many of a backend's next draws out.
 #[inline(always)]
 pub(crate) fn skip(id: u32, draws: u32) {
-    if draws == 0 {
-        return;
-    }
     if let Some(turns) = SNAT_TURNS.get_ptr_mut(id) {
         raw::skip(turns, draws.into());
     }

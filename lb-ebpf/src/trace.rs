@@ -4,13 +4,19 @@
 use core::net::Ipv4Addr;
 
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
-use aya_log_ebpf::debug;
+use aya_log_ebpf::{
+    debug,
+    macro_support::{Level, level_enabled},
+};
 use lb_common::flow::FlowKey;
 
 /// A connection was opened: its packets are `inside` on the client's side of the balancer, and
 /// `outside` on the backend's.
 #[inline(always)]
 pub(crate) fn opened(context: &XdpContext, inside: &FlowKey, outside: &FlowKey) {
+    if !level_enabled(Level::Debug) {
+        return;
+    }
     let ((inside, inside_ports), (outside, outside_ports)) =
         (inside.as_words(), outside.as_words());
     say_opened(context.ctx, inside, inside_ports, outside, outside_ports);

@@ -64,36 +64,49 @@ fn open_pair(key: &FlowKey, new: &New) -> Result<Place, Reason> {
     let opening = Opening { inside: key, client, backend: id, marks, number, now };
     let first = snat::turn(id).ok_or(Reason::Unreachable)?;
     let mut spare = Spare::default();
-    for attempt in 0..=PORT_TRIES {
-        let is_last = attempt == PORT_TRIES || spare.is_enough();
-        let chosen = if is_last { spare.attempt().ok_or(Reason::PortsExhausted)? } else { attempt };
-        let outside = snat::drawn(first, chosen, backend).ok_or(Reason::Unreachable)?;
-        if is_last {
-            take_port(&outside, now)?;
+    for attempt in 0..PORT_TRIES {
+        if spare.is_enough() {
+            break;
         }
+        let outside = snat::drawn(first, attempt, backend).ok_or(Reason::Unreachable)?;
         match table::open(Flows, &opening, &outside) {
-            Err(Unopened::PortTaken) if !is_last => {
+            Err(Unopened::PortTaken) => {
                 stats::incident(Incident::PortClash);
                 spare.note(attempt, worth_of_holder(&outside, now));
             }
             // It may have been in its own way: its other entry has claimed the line that its
             // bucket's mark is in. Another port has another bucket.
             Err(Unopened::Busy) if attempt == 0 => {}
-            result => {
-                port_skip(id, chosen);
-                return result.map(|entry| entry.place).map_err(Reason::from);
-            }
+            result => return opened(id, attempt, result),
         }
     }
-    Err(Reason::PortsExhausted)
+    let attempt = spare.attempt().ok_or(Reason::PortsExhausted)?;
+    let outside = snat::drawn(first, attempt, backend).ok_or(Reason::Unreachable)?;
+    take_port(&outside, now)?;
+    opened(id, attempt, table::open(Flows, &opening, &outside))
+}
+
+/// What came of a try that is the last one.
+#[inline(always)]
+fn opened(id: u32, attempt: u32, result: Result<Entry, Unopened>) -> Result<Place, Reason> {
+    skip_neighbours(id, attempt);
+    Ok(result?.place)
 }
 
 /// Leaves out those of a backend's next draws that a connection has met which got a port at this try.
+#[inline(always)]
+fn skip_neighbours(id: u32, attempt: u32) {
+    let passed = neighbours_passed(attempt);
+    if passed != 0 {
+        port_skip(id, passed);
+    }
+}
+
 /// A function of its own, as `flow_open` has no stack left for it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn port_skip(id: u32, attempt: u32) -> u32 {
-    snat::skip(id, neighbours_passed(attempt));
+extern "C" fn port_skip(id: u32, draws: u32) -> u32 {
+    snat::skip(id, draws);
     0
 }
 
@@ -115,9 +128,9 @@ impl Spare {
     /// Notes a draw, and what the connection that has its port is worth.
     #[inline(always)]
     fn note(&mut self, attempt: u32, worth: u64) {
-        let is_half_open = worth < LEAST_CLOSED;
-        self.half_opens += u32::from(is_half_open);
-        let worth = if is_half_open && attempt == 0 { worth_of_first(worth) } else { worth };
+        // Counted without a branch, each side of which the verifier would follow to the end.
+        self.half_opens += (worth.wrapping_sub(LEAST_CLOSED) >> 63) as u32;
+        let worth = if worth < LEAST_CLOSED && attempt == 0 { worth_of_first(worth) } else { worth };
         if worth < WORTH_OF_NOBODY {
             self.best = self.best.min(worth << ATTEMPT_BITS | u64::from(attempt));
         }
