@@ -31,17 +31,22 @@ pub const fn draw(turn: u64, source_count: u32, ports: u16) -> (u32, u16) {
 /// oldest is met first, even where some ports are not to be had.
 const NEIGHBOURS: u32 = 3;
 
-/// Into how many parts later tries cut the rotation, as a power of two: ports that are taken tend to lie
-/// in runs.
-const PARTS_BITS: u32 = 4;
+/// Into how many parts later tries cut the rotation: ports that are taken tend to lie in runs.
+const PARTS: u32 = 8;
+
+/// How many source ports are tried for a connection.
+pub const TRIES: u32 = NEIGHBOURS + PARTS - 1;
 
 /// How far ahead of a connection's own draw its `attempt`-th try is, in a rotation of so many pairs of
-/// source and port. The first 16 tries differ, as far as there are pairs.
+/// source and port. The [`TRIES`] differ, as far as there are pairs.
 #[must_use]
 #[inline(always)]
 pub const fn ahead(attempt: u32, pairs: u64) -> u64 {
-    let part = pairs >> PARTS_BITS;
-    if attempt < NEIGHBOURS || part == 0 { attempt as u64 } else { part * attempt as u64 }
+    let part = pairs / PARTS as u64;
+    if attempt < NEIGHBOURS || part < NEIGHBOURS as u64 {
+        return attempt as u64;
+    }
+    part * (attempt - NEIGHBOURS + 1) as u64
 }
 
 /// How many draws of the rotation a connection has used up beside its own that got a port at this try.

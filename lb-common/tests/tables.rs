@@ -8,7 +8,7 @@ use lb_common::{
     reason::Reason,
     ring::Ring,
     schedule::{Client, Scheduler, is_busier},
-    snat::{ahead, draw},
+    snat::{TRIES, ahead, draw},
     stats::Incident,
     unmapped,
 };
@@ -43,7 +43,7 @@ proptest! {
         sources in 1_u32..5, ports in 1_u16..=u16::MAX, start in 0_u64..1_000_000,
     ) {
         let pairs = sources * u32::from(ports);
-        let tries = 16.min(pairs);
+        let tries = TRIES.min(pairs);
         let tried: HashSet<_> =
             (0..tries).map(|attempt| draw(start + ahead(attempt, pairs.into()), sources, ports)).collect();
         prop_assert_eq!(tried.len(), tries as usize);

@@ -16,7 +16,7 @@ use lb_common::{
 use lb_tests::object::OBJECT;
 
 /// Half of what the kernel allows; the program needs four fifths of that.
-const VERIFIER_BUDGET: u32 = 500_000;
+const VERIFIER_BUDGET: u32 = 300_000;
 
 #[test]
 fn maps_have_the_shapes_of_the_shared_types() {

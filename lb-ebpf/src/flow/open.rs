@@ -7,16 +7,13 @@ use lb_common::{
     flow::{FlowKey, State, marks, ticks},
     halves::{high, join, low, low16},
     reason::Reason,
-    snat::neighbours_passed,
+    snat::{TRIES, neighbours_passed},
     stats::Incident,
     table::{self, Hit, Line as _, Opening, Place, SILENCE, Unopened},
 };
 
 use super::{Entry, map::Flows, now};
 use crate::{select, snat, stats};
-
-/// How many source ports are tried for a connection.
-const PORT_TRIES: u32 = 10;
 
 /// How many ports of half-open connections are passed over in the hope of a free one.
 const HALF_OPEN_PASSED: u32 = 2;
@@ -64,7 +61,7 @@ fn open_pair(key: &FlowKey, new: &New) -> Result<Place, Reason> {
     let opening = Opening { inside: key, client, backend: id, marks, number, now };
     let first = snat::turn(id).ok_or(Reason::Unreachable)?;
     let mut spare = Spare::default();
-    for attempt in 0..PORT_TRIES {
+    for attempt in 0..TRIES {
         if spare.is_enough() {
             break;
         }
@@ -130,7 +127,8 @@ impl Spare {
     fn note(&mut self, attempt: u32, worth: u64) {
         // Counted without a branch, each side of which the verifier would follow to the end.
         self.half_opens += (worth.wrapping_sub(LEAST_CLOSED) >> 63) as u32;
-        let worth = if worth < LEAST_CLOSED && attempt == 0 { worth_of_first(worth) } else { worth };
+        let worth =
+            if worth < LEAST_CLOSED && attempt == 0 { worth_of_first(worth) } else { worth };
         if worth < WORTH_OF_NOBODY {
             self.best = self.best.min(worth << ATTEMPT_BITS | u64::from(attempt));
         }
