@@ -15,7 +15,7 @@ use lb_common::{
 };
 use lb_tests::object::OBJECT;
 
-/// Half of what the kernel allows; the program needs four fifths of that.
+/// Under a third of the million that the kernel allows; the program needs three quarters of that here.
 const VERIFIER_BUDGET: u32 = 300_000;
 
 #[test]

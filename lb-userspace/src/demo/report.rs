@@ -39,6 +39,8 @@ struct PhaseReport {
     name: String,
     requests: u64,
     failed: u64,
+    /// How many of them failed why.
+    failures: BTreeMap<String, u64>,
     taken: u64,
     waited: u64,
     per_backend: BTreeMap<String, u64>,
@@ -53,9 +55,10 @@ impl Report {
             .map(|phase| {
                 let mut per_backend = nobody.clone();
                 per_backend.extend(phase.per_backend);
-                let Phase { name, failed, taken, waited, .. } = phase;
+                let Phase { name, failures, taken, waited, .. } = phase;
+                let failed = failures.values().sum();
                 let requests = per_backend.values().sum::<u64>() + failed + taken;
-                PhaseReport { name, requests, failed, taken, waited, per_backend }
+                PhaseReport { name, requests, failed, failures, taken, waited, per_backend }
             })
             .collect();
         let mut per_backend = nobody;
@@ -109,6 +112,11 @@ impl Report {
     fn print_summary(&self, out: &mut impl io::Write) -> Result<()> {
         let Self { requests, failed, taken, waited, .. } = self;
         writeln!(out, "{requests} requests, {failed} failed: no connection was made")?;
+        for phase in &self.phases {
+            for (why, count) in &phase.failures {
+                writeln!(out, "  {count} with {}: {}", phase.name, printable::line(why))?;
+            }
+        }
         writeln!(out, "{taken} taken: the server had the connection when it was killed")?;
         writeln!(
             out,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     net::SocketAddr,
     sync::{
         Mutex, PoisonError,
@@ -42,8 +43,8 @@ const WAITED: Duration = Duration::from_millis(900);
 pub(super) struct Phase {
     pub(super) name: String,
     pub(super) per_backend: BTreeMap<String, u64>,
-    /// No connection was made.
-    pub(super) failed: u64,
+    /// No connection was made, by why.
+    pub(super) failures: BTreeMap<String, u64>,
     /// Their server had taken the connection before it was killed.
     pub(super) taken: u64,
     /// Connected only after the client had sent its SYN again.
@@ -63,8 +64,8 @@ enum End {
     Answered(String),
     /// Connected, and then reset or not answered.
     Taken,
-    /// Not connected.
-    Failed,
+    /// Not connected, and why.
+    Failed(String),
 }
 
 #[derive(Debug)]
@@ -100,7 +101,7 @@ impl Tally {
             match outcome.end {
                 End::Answered(backend) => *phase.per_backend.entry(backend).or_default() += 1,
                 End::Taken => phase.taken += 1,
-                End::Failed => phase.failed += 1,
+                End::Failed(why) => *phase.failures.entry(why).or_default() += 1,
             }
         });
     }
@@ -125,8 +126,13 @@ pub(super) fn send(client: &Namespace, vip: SocketAddr, tally: &Tally) -> Result
 
 async fn request(vip: SocketAddr, connecting: Duration, answering: Duration) -> Outcome {
     let begun = Instant::now();
-    let Ok(Ok(stream)) = timeout(connecting, TcpStream::connect(vip)).await else {
-        return Outcome { waited: false, end: End::Failed };
+    let connected = timeout(connecting, TcpStream::connect(vip)).await;
+    let stream = match connected.map_err(io::Error::from).flatten() {
+        Ok(stream) => stream,
+        Err(error) => {
+            let why = format!("{error} after {} s", begun.elapsed().as_secs());
+            return Outcome { waited: false, end: End::Failed(why) };
+        }
     };
     let waited = begun.elapsed() >= WAITED;
     let end = match timeout(answering, ask(stream)).await {
@@ -169,7 +175,7 @@ mod tests {
         let (listener, address) = listener().await;
         drop(listener);
         let outcome = request(address, SOON, SOON).await;
-        assert!(matches!(outcome, Outcome { waited: false, end: End::Failed }), "{outcome:?}");
+        assert!(matches!(outcome, Outcome { waited: false, end: End::Failed(_) }), "{outcome:?}");
     }
 
     #[tokio::test]
@@ -206,12 +212,12 @@ mod tests {
     #[test]
     fn each_end_has_its_own_count() {
         let tally = Tally::default();
-        let ends = [End::Failed, End::Taken, End::Answered("blue".to_owned())];
+        let ends = [End::Failed("refused".to_owned()), End::Taken, End::Answered("blue".to_owned())];
         for end in ends {
             tally.count(Outcome { waited: matches!(end, End::Answered(_)), end });
         }
         let [phase] = &tally.into_phases()[..] else { panic!("one phase") };
-        assert_eq!((phase.failed, phase.taken, phase.waited), (1, 1, 1));
+        assert_eq!((phase.failures["refused"], phase.taken, phase.waited), (1, 1, 1));
         assert_eq!(phase.per_backend["blue"], 1);
     }
 }
