@@ -1,4 +1,5 @@
-//! Two numbers in one word, as a global function of an XDP program takes no more than five.
+//! Two numbers in one word: a tuple is compared so, and a global function of an XDP program takes no
+//! more than five arguments.
 
 /// The word of a lower and an upper half.
 #[must_use]
@@ -20,10 +21,22 @@ pub const fn high(word: u64) -> u32 {
     (word >> 32) as u32
 }
 
-/// The lower half of a word that has no more than that.
+/// The word of a lower and an upper half, of 16 bits each.
+#[must_use]
+#[inline(always)]
+pub const fn join16(low: u16, high: u16) -> u32 {
+    low as u32 | (high as u32) << 16
+}
+
 #[must_use]
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
 pub const fn low16(word: u32) -> u16 {
     word as u16
+}
+
+#[must_use]
+#[inline(always)]
+pub const fn high16(word: u32) -> u16 {
+    (word >> 16) as u16
 }

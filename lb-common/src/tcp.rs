@@ -1,6 +1,9 @@
 //! TCP as far as a balancer follows it (RFC 9293).
 
-use crate::wire::{Headers, IPV4_LENGTH, Tcp};
+use crate::{
+    halves::{high, high16, join, join16, low, low16},
+    wire::{Headers, IPV4_LENGTH, Tcp},
+};
 
 pub const FIN: u8 = 0x01;
 pub const SYN: u8 = 0x02;
@@ -70,20 +73,20 @@ impl Segment {
     #[must_use]
     #[inline(always)]
     pub const fn words(&self) -> (u64, u32) {
-        let numbers = self.sequence as u64 | (self.acknowledgement as u64) << 32;
-        (numbers, self.flags as u32 | (self.payload as u32) << 16)
+        let numbers = join(self.sequence, self.acknowledgement);
+        (numbers, join16(self.flags as u16, self.payload))
     }
 
     /// The segment of [`Self::words`].
     #[must_use]
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "parts of words are what is wanted")]
     pub const fn of_words(numbers: u64, rest: u32) -> Self {
+        let [flags, _] = low16(rest).to_le_bytes();
         Self {
-            flags: rest as u8,
-            sequence: numbers as u32,
-            acknowledgement: (numbers >> 32) as u32,
-            payload: (rest >> 16) as u16,
+            flags,
+            sequence: low(numbers),
+            acknowledgement: high(numbers),
+            payload: high16(rest),
         }
     }
 }

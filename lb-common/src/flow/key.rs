@@ -1,6 +1,9 @@
 use bytemuck::{Pod, Zeroable};
 
-use crate::wire::{Headers, PROTO_TCP};
+use crate::{
+    halves::{high, high16, join, join16, low, low16},
+    wire::{Headers, PROTO_TCP},
+};
 
 /// The five-tuple as it stands in a packet, in words that are compared at once.
 #[repr(C)]
@@ -20,7 +23,7 @@ impl FlowKey {
     #[inline(always)]
     pub const fn tcp(src: [u8; 4], src_port: [u8; 2], dst: [u8; 4], dst_port: [u8; 2]) -> Self {
         Self {
-            addresses: join32(u32::from_ne_bytes(src), u32::from_ne_bytes(dst)),
+            addresses: join(u32::from_ne_bytes(src), u32::from_ne_bytes(dst)),
             ports: join16(u16::from_ne_bytes(src_port), u16::from_ne_bytes(dst_port)),
             protocol: Self::TCP,
         }
@@ -46,13 +49,13 @@ impl FlowKey {
     #[must_use]
     #[inline(always)]
     pub const fn src(&self) -> [u8; 4] {
-        low32(self.addresses).to_ne_bytes()
+        low(self.addresses).to_ne_bytes()
     }
 
     #[must_use]
     #[inline(always)]
     pub const fn dst(&self) -> [u8; 4] {
-        low32(self.addresses >> 32).to_ne_bytes()
+        high(self.addresses).to_ne_bytes()
     }
 
     #[must_use]
@@ -64,7 +67,7 @@ impl FlowKey {
     #[must_use]
     #[inline(always)]
     pub const fn dst_port(&self) -> [u8; 2] {
-        low16(self.ports >> 16).to_ne_bytes()
+        high16(self.ports).to_ne_bytes()
     }
 
     /// Addresses and ports, as they lie in a table.
@@ -85,32 +88,10 @@ impl FlowKey {
     #[must_use]
     #[inline(always)]
     pub(crate) const fn words(&self) -> [u32; 4] {
-        [low32(self.addresses), low32(self.addresses >> 32), self.ports, self.protocol]
+        [low(self.addresses), high(self.addresses), self.ports, self.protocol]
     }
 }
 
 // The first of two neighbours in memory is the lower half of a word on every machine that XDP
 // drivers exist for.
 const _: () = assert!(cfg!(target_endian = "little"));
-
-#[inline(always)]
-const fn join32(low: u32, high: u32) -> u64 {
-    low as u64 | (high as u64) << 32
-}
-
-#[inline(always)]
-const fn join16(low: u16, high: u16) -> u32 {
-    low as u32 | (high as u32) << 16
-}
-
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
-const fn low32(word: u64) -> u32 {
-    word as u32
-}
-
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the lower half is what is wanted")]
-const fn low16(word: u32) -> u16 {
-    word as u16
-}

@@ -212,7 +212,8 @@ mod tests {
     #[test]
     fn each_end_has_its_own_count() {
         let tally = Tally::default();
-        let ends = [End::Failed("refused".to_owned()), End::Taken, End::Answered("blue".to_owned())];
+        let ends =
+            [End::Failed("refused".to_owned()), End::Taken, End::Answered("blue".to_owned())];
         for end in ends {
             tally.count(Outcome { waited: matches!(end, End::Answered(_)), end });
         }
