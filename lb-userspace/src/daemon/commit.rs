@@ -4,7 +4,7 @@ use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Instant};
 
 use anyhow::Result;
 
-use super::{Daemon, service::Service, state::State};
+use super::{Daemon, service::Service, state::State, transitions};
 use crate::{
     arena::Arena,
     desired::{Author, Document, Step, steps},
@@ -87,6 +87,7 @@ impl Daemon {
         let former = std::mem::replace(&mut self.state, next);
         let spec = |state: &State, name: &str| state.service(name).map(|one| Arc::clone(&one.spec));
         let mut changed = self.state.touched_since(&former);
+        transitions::log(&former, &self.state, &changed);
         changed.retain(|name| spec(&former, name) != spec(&self.state, name));
         if !changed.is_empty() {
             self.watch(&former, &changed);

@@ -68,6 +68,11 @@ pub(super) fn fails_open(service: &Service) -> bool {
     service.spec.policy.failover.fail_open.exceeds(hopeful, all)
 }
 
+/// Whether nobody takes its connections, and nobody is about to be found able to.
+pub(super) fn is_out(service: &Service) -> bool {
+    members(service, Instant::now()).is_empty() && !service.backends.iter().any(Backend::is_new)
+}
+
 /// Whether those who wait for the operator have to take over: nobody else can, or soon may. That is
 /// no failing back.
 pub(super) fn needs_the_held(service: &Service) -> bool {
@@ -106,7 +111,7 @@ fn steps(backend: &Backend, slow_start: Duration, now: Instant) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::sync::Arc;
 
     use jiff::Timestamp;
@@ -123,7 +128,7 @@ mod tests {
 
     /// A service with these settings, and backends `1`, `2`… that are `u`p, `d`own or `n`ew primaries,
     /// or `U`p, `D`own or `N`ew backups.
-    fn service(settings: serde_json::Value, backends: &str) -> Service {
+    pub(in crate::daemon) fn service(settings: serde_json::Value, backends: &str) -> Service {
         let serde_json::Value::Object(mut keys) = settings else { panic!("no object") };
         keys.insert("vip".to_owned(), json!("203.0.113.10:80"));
         let spec = config::service("web", &Keys::from(keys), &Policy::default()).expect("valid");
@@ -142,7 +147,7 @@ mod tests {
             };
             let known = Remembered { health, ..Remembered::nothing() };
             Backend {
-                way: Ok(lb_common::backend::Hop::default()),
+                next_hop: Ok(lb_common::backend::Hop::default()),
                 ..Backend::new(spec, id, None, known)
             }
         });
@@ -159,6 +164,15 @@ mod tests {
     fn ids(settings: serde_json::Value, backends: &str) -> Vec<u32> {
         let members = members(&service(settings, backends), Instant::now());
         members.into_iter().map(|member| member.id).collect()
+    }
+
+    #[test]
+    fn a_service_is_out_when_nobody_can_take_its_connections_or_soon_may() {
+        for (backends, is_out) in
+            [("", true), ("d", true), ("dD", true), ("dU", false), ("du", false), ("dn", false)]
+        {
+            assert_eq!(super::is_out(&service(json!({}), backends)), is_out, "{backends}");
+        }
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod service;
 mod sources;
 mod state;
 mod supervisor;
+mod transitions;
 mod views;
 mod walks;
 mod worker;

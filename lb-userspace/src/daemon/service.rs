@@ -46,7 +46,7 @@ pub struct Backend {
     /// When its health last changed.
     pub since: Timestamp,
     /// How frames reach it, or why they cannot.
-    pub way: Result<Hop, String>,
+    pub next_hop: Result<Hop, String>,
     /// It was down, and stays out until somebody enables it.
     pub held: bool,
     /// It has come back, and gets its share little by little.
@@ -54,6 +54,9 @@ pub struct Backend {
     /// When its drain ends.
     pub drain: Option<Deadline>,
 }
+
+/// Why there is no next hop before the neighbours have said anything.
+const UNRESOLVED: &str = "not resolved yet";
 
 /// The end of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,11 +94,7 @@ impl Service {
     pub fn hear(&mut self, events: Vec<HealthEvent>) -> bool {
         let mut is_news = false;
         for HealthEvent { service, address, health, detail, .. } in events {
-            let level = match self.health_of(address) {
-                Some(former) if former == health => log::Level::Debug,
-                _ => log::Level::Info,
-            };
-            log::log!(level, "{service}: {address} is {health}: {detail}");
+            log::debug!("{service}: {address} is {health}: {detail}");
             is_news |= self.set_health(address, health, detail);
         }
         is_news
@@ -193,10 +192,6 @@ impl Service {
         self.spec.policy.failover.on_down == OnDown::Reset && !failover::fails_open(self)
     }
 
-    fn health_of(&self, address: SocketAddr) -> Option<Health> {
-        self.backend(address).map(|backend| backend.health)
-    }
-
     #[must_use]
     pub fn backend(&self, address: SocketAddr) -> Option<&Backend> {
         self.backends.iter().find(|backend| backend.spec.address == address)
@@ -222,20 +217,20 @@ impl Backend {
     /// What the kernel is to know of it while it takes no new connections.
     #[must_use]
     pub fn absence(&self) -> Presence {
-        Presence::Away { is_down: self.health == Health::Down || self.way.is_err() }
+        Presence::Away { is_down: self.health == Health::Down || self.next_hop.is_err() }
     }
 
     /// One of which this is known from before, and its way.
     #[must_use]
     pub fn new(spec: model::Backend, id: u32, hop: Option<Hop>, known: Remembered) -> Self {
         let Remembered { health, detail, since, held, warming, drain } = known;
-        let way = hop.ok_or_else(|| "not resolved yet".to_owned());
+        let next_hop = hop.ok_or_else(|| UNRESOLVED.to_owned());
         let left = drain.filter(|(until, _)| Some(*until) == spec.drain_until);
         let drain = match left {
             Some((until, left)) => Deadline::after(until, left),
             None => spec.drain_until.and_then(Deadline::of),
         };
-        Self { spec, id, health, detail, since, way, held, warming, drain }
+        Self { spec, id, health, detail, since, next_hop, held, warming, drain }
     }
 
     /// The same one, wanted in another way. What was known of it before its checks stopped says nothing
@@ -282,7 +277,7 @@ impl Backend {
     /// Whether it could take new connections, if it were up.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        self.spec.admin == Admin::Enabled && self.way.is_ok()
+        self.spec.admin == Admin::Enabled && self.next_hop.is_ok()
     }
 
     /// Whether its health is watched.
@@ -295,7 +290,7 @@ impl Backend {
     #[must_use]
     pub fn told(&self) -> String {
         let detail = &self.detail;
-        match (&self.way, self.spec.drain_until) {
+        match (&self.next_hop, self.spec.drain_until) {
             (Err(reason), _) => reason.clone(),
             (Ok(_), Some(until)) => {
                 format!("{detail}; drains until {}", until.strftime("%F %T UTC"))
@@ -307,14 +302,11 @@ impl Backend {
         }
     }
 
-    pub fn reach(&mut self, way: &Result<Hop, String>) {
-        if self.way != *way {
-            match way {
-                Ok(_) => log::info!("{}: reachable", self.spec.address),
-                Err(reason) => log::warn!("{}: {reason}", self.spec.address),
-            }
-        }
-        self.way.clone_from(way);
+    /// Whether its next hop or its health is not known yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        let is_unresolved = self.next_hop.as_ref().err().is_some_and(|why| why == UNRESOLVED);
+        self.spec.admin == Admin::Enabled && (self.health == Health::Unknown || is_unresolved)
     }
 
     pub fn set_health(&mut self, health: Health, detail: String) {

@@ -281,7 +281,7 @@ impl State {
             let routed = self.kernel.route(backend.id, hop, &way.sources);
             routed.map(|()| hop).map_err(|error| format!("{error:#}"))
         });
-        backend.reach(&routed);
+        backend.next_hop = routed;
     }
 
     /// Has packets reach the backends at these addresses these ways.

@@ -148,7 +148,7 @@ impl Daemon {
         for service in self.state.services() {
             let name = &service.spec.name;
             for backend in &service.backends {
-                if let Err(reason) = &backend.way {
+                if let Err(reason) = &backend.next_hop {
                     warnings.push(format!("{name}: {}: {reason}", backend.spec.address));
                 }
             }

@@ -1,0 +1,191 @@
+//! What is logged of services and backends: one line for each transition.
+
+use std::collections::BTreeSet;
+
+use log::Level::{self, Debug, Error, Info, Warn};
+
+use super::{
+    failover,
+    service::{Backend, Service},
+    state::State,
+};
+use crate::model::{Admin, Health};
+
+/// Logs what has changed of these services.
+pub(super) fn log(former: &State, present: &State, touched: &[String]) {
+    for service in touched.iter().filter_map(|name| present.service(name)) {
+        for (level, line) in transitions(former.service(&service.spec.name), service) {
+            log::log!(level, "{}: {line}", service.spec.name);
+        }
+    }
+}
+
+/// Lines without the service's name. A service that was not there before is told of only if it is out.
+fn transitions(former: Option<&Service>, present: &Service) -> Vec<(Level, String)> {
+    let mut lines = Vec::new();
+    for backend in &present.backends {
+        let was = former.and_then(|former| former.backend(backend.spec.address));
+        if let Some(was) = was {
+            lines.extend(of_health(was, backend, present));
+            lines.extend(of_route(was, backend));
+            lines.extend(of_drain(was, backend));
+        }
+    }
+    if let Some(former) = former {
+        lines.extend(of_backups(former, present));
+    }
+    lines.extend(of_service(former.is_some_and(failover::is_out), present));
+    lines
+}
+
+fn of_health(was: &Backend, is: &Backend, service: &Service) -> Option<(Level, String)> {
+    let level = match is.health {
+        health if health == was.health => return None,
+        Health::Down => Warn,
+        Health::Up => Info,
+        Health::Unknown => Debug,
+    };
+    let Backend { spec, health, detail, .. } = is;
+    Some((level, format!("{} is {health}: {detail} ({})", spec.address, up_of(service))))
+}
+
+fn of_route(was: &Backend, is: &Backend) -> Option<(Level, String)> {
+    let address = is.spec.address;
+    match (&was.next_hop, &is.next_hop) {
+        (Err(_), Ok(_)) => Some((Info, format!("{address} has a next hop"))),
+        (before, Err(reason)) if before.as_ref().err() != Some(reason) => {
+            Some((Warn, format!("{address} has no next hop: {reason}")))
+        }
+        _ => None,
+    }
+}
+
+fn of_drain(was: &Backend, is: &Backend) -> Option<(Level, String)> {
+    let address = is.spec.address;
+    let line = match (was.spec.admin == Admin::Draining, is.spec.admin == Admin::Draining) {
+        (false, true) => format!("the drain of {address} has started"),
+        (true, false) => format!("the drain of {address} has ended: it is {}", is.spec.admin),
+        _ => return None,
+    };
+    Some((Info, line))
+}
+
+fn of_backups(former: &Service, present: &Service) -> Vec<(Level, String)> {
+    let [before, now] = [former, present].map(backups_in_use);
+    let joined = now.difference(&before);
+    let joined = joined.map(|address| (Warn, format!("backup {address} takes connections")));
+    let left = before.difference(&now);
+    let left = left.map(|address| (Info, format!("backup {address} takes connections no more")));
+    joined.chain(left).collect()
+}
+
+fn of_service(was_out: bool, service: &Service) -> Option<(Level, String)> {
+    match (was_out, failover::is_out(service)) {
+        (false, true) => Some((
+            Error,
+            format!("no backend takes connections: new ones are refused ({})", up_of(service)),
+        )),
+        (true, false) => Some((Info, format!("takes connections again ({})", up_of(service)))),
+        _ => None,
+    }
+}
+
+fn backups_in_use(service: &Service) -> BTreeSet<std::net::SocketAddr> {
+    let members: BTreeSet<_> = service.members().into_iter().map(|member| member.address).collect();
+    let backups = service.backends.iter().filter(|backend| backend.spec.backup);
+    backups.map(|backup| backup.spec.address).filter(|one| members.contains(one)).collect()
+}
+
+fn up_of(service: &Service) -> String {
+    let up = service.backends.iter().filter(|one| one.health == Health::Up).count();
+    format!("{up} of {} backends up", service.backends.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{super::failover::tests::service, *};
+
+    fn lines(before: Option<&str>, now: &str) -> Vec<(Level, String)> {
+        let before = before.map(|backends| service(json!({}), backends));
+        transitions(before.as_ref(), &service(json!({}), now))
+    }
+
+    #[test]
+    fn each_transition_has_one_line_and_its_level() {
+        let backup = "10.0.0.2:80";
+        for (before, now, expected) in [
+            (Some("uu"), "uu", vec![]),
+            (Some("nn"), "un", vec![(Info, "10.0.0.1:80 is up".to_owned())]),
+            (
+                Some("uu"),
+                "du",
+                vec![(Warn, "10.0.0.1:80 is down:  (1 of 2 backends up)".to_owned())],
+            ),
+            (Some("du"), "uu", vec![(Info, "10.0.0.1:80 is up:  (2 of 2 backends up)".to_owned())]),
+            (
+                Some("uU"),
+                "dU",
+                vec![
+                    (Warn, "10.0.0.1:80 is down".to_owned()),
+                    (Warn, format!("backup {backup} takes connections")),
+                ],
+            ),
+            (
+                Some("dU"),
+                "uU",
+                vec![
+                    (Info, "10.0.0.1:80 is up".to_owned()),
+                    (Info, format!("backup {backup} takes connections no more")),
+                ],
+            ),
+            (
+                Some("du"),
+                "dd",
+                vec![
+                    (Warn, "10.0.0.2:80 is down".to_owned()),
+                    (Error, "no backend takes connections".to_owned()),
+                ],
+            ),
+            (
+                Some("dd"),
+                "du",
+                vec![
+                    (Info, "10.0.0.2:80 is up".to_owned()),
+                    (Info, "takes connections again (1 of 2 backends up)".to_owned()),
+                ],
+            ),
+            (None, "nn", vec![]),
+            (None, "", vec![(Error, "no backend takes connections".to_owned())]),
+        ] {
+            let found = lines(before, now);
+            assert_eq!(found.len(), expected.len(), "{before:?} {now}: {found:?}");
+            for ((level, line), (expected, start)) in found.iter().zip(&expected) {
+                assert!(level == expected && line.starts_with(start), "{level} {line}: {start}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_next_hop_that_is_lost_is_a_warning() {
+        let mut lost = service(json!({}), "uu");
+        lost.backends[0].next_hop = Err("no route".to_owned());
+        let (found, lost) = (service(json!({}), "uu"), lost);
+        let warning = (Warn, "10.0.0.1:80 has no next hop: no route".to_owned());
+        assert_eq!(transitions(Some(&found), &lost), [warning]);
+        let recovery = (Info, "10.0.0.1:80 has a next hop".to_owned());
+        assert_eq!(transitions(Some(&lost), &found), [recovery]);
+    }
+
+    #[test]
+    fn a_drain_is_told_when_it_starts_and_when_it_ends() {
+        let mut draining = service(json!({}), "uu");
+        draining.backends[0].spec.admin = Admin::Draining;
+        let enabled = service(json!({}), "uu");
+        let started = transitions(Some(&enabled), &draining);
+        assert_eq!(started, [(Info, "the drain of 10.0.0.1:80 has started".to_owned())]);
+        let ended = transitions(Some(&draining), &enabled);
+        assert!(matches!(&ended[..], [(Info, line)] if line.contains("ended")), "{ended:?}");
+    }
+}
