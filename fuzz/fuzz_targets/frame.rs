@@ -208,7 +208,7 @@ impl<'a> Balancer<'a> {
 /// Whether a backend's segment refuses the connection of this entry towards the client.
 fn is_refused(entry: Found<SharedTable>, segment: &Segment) -> bool {
     let (marks, number) = (entry.tag.marks(), entry.line.extra());
-    Progress { marks, number, acknowledged: 0 }.is_refused_by(segment)
+    Progress { marks, number, other: 0 }.is_refused_by(segment)
 }
 
 /// Whether the fast path takes such a frame, by another library.

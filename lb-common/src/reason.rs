@@ -57,7 +57,8 @@ reasons! {
     Replied = "replied" => Tx,
     /// A new connection to a service that has no backend to give it to, answered by a reset.
     ResetNoBackend = "reset_no_backend" => Tx,
-    /// A packet to a service, of a connection that is not known, answered by a reset.
+    /// A packet to a service, or from a backend to a source port, of a connection that is not known,
+    /// answered by a reset.
     ResetUnknownFlow = "reset_unknown_flow" => Tx,
 
     /// Neither of a known connection nor to a service.

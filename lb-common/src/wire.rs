@@ -109,6 +109,13 @@ impl Ipv4 {
         u16::from_be_bytes(self.fragment) & OFFSET != 0
     }
 
+    /// Whether it is IPv4, and carries TCP.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_tcp(&self) -> bool {
+        self.version_ihl >> 4 == 4 && self.protocol == PROTO_TCP
+    }
+
     /// Bytes, options included: 60 at most.
     #[must_use]
     #[inline(always)]

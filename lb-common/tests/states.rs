@@ -38,7 +38,7 @@ fn data(
 }
 
 fn opened() -> Progress {
-    Progress { marks: 0, number: CLIENT, acknowledged: 0 }
+    Progress { marks: 0, number: CLIENT, other: 0 }
 }
 
 fn follow(start: Progress, segments: &[(Direction, Segment)]) -> Progress {
@@ -133,7 +133,10 @@ proptest! {
         prop_assume!(ends.iter().all(is_far));
         for flags in [RST, RST | ACK, FIN | ACK, SYN] {
             let blind = Segment { flags, sequence, acknowledgement, payload };
-            prop_assert_eq!(established().after(Client, &blind), established());
+            let after = established().after(Client, &blind);
+            let answer = segment(Backend, ACK, 1, 101).1;
+            prop_assert_eq!(state(after), State::Established);
+            prop_assert_eq!(after.after(Backend, &answer), established());
         }
     }
 
@@ -144,6 +147,71 @@ proptest! {
         let says_nothing = !(syn || rst || ack);
         prop_assert_eq!(tcp::is_possible(flags), !conflicts && !says_nothing);
     }
+}
+
+/// A backend that still waits for the client's ACK (`TCP_DEFER_ACCEPT`, or an ACK lost behind us) answers
+/// a wrong one by a reset of the wrong number, and goes on waiting.
+#[test]
+fn a_backend_that_answers_a_wrong_ack_has_not_ended_the_connection() {
+    let wrong = segment(Backend, RST, 0x7777, 0);
+    let after = follow(answered(), &[segment(Client, ACK, 0x999, 0x7777), wrong]);
+    assert_eq!(state(after), State::Answered);
+    assert!(!marks::is_over(after.marks));
+    let data = [data(Client, 1, 1, 100), segment(Backend, ACK, 1, 101)];
+    assert_eq!(follow(after, &data), established());
+}
+
+/// A server that was killed has no socket any more, or aborts the connection.
+#[test]
+fn a_backend_that_has_sent_nothing_resets_by_its_first_number() {
+    for flags in [RST, RST | ACK] {
+        let after = follow(answered(), &[segment(Backend, flags, 1, 1)]);
+        assert_eq!(state(after), State::Closed);
+        assert!(marks::is_over(after.marks));
+    }
+}
+
+/// Who has sent a FIN sends no more: a FIN within the window that data go beyond was another's.
+#[test]
+fn a_blind_fin_is_taken_back_by_the_clients_data() {
+    let blind = follow(established(), &[segment(Client, FIN | ACK, 200, 0)]);
+    assert_eq!(state(blind), State::Closing);
+    assert!(!marks::are_settled(blind.marks, Client), "the next segment is looked at");
+    assert_eq!(follow(blind, &[segment(Client, ACK, 101, 1)]), blind, "says nothing");
+    assert_eq!(follow(blind, &[data(Client, 101, 1, 50)]), established());
+    let old = follow(blind, &[data(Client, 1, 1, 100)]);
+    assert_eq!(state(old), State::Closing, "a copy of what is acknowledged");
+}
+
+#[test]
+fn a_syn_is_asked_until_the_backend_says_anything() {
+    let answers = [
+        segment(Backend, ACK, 1, 101),
+        segment(Backend, RST, 1, 0),
+        segment(Backend, SYN | ACK, 0, 1),
+        data(Backend, 1, 101, 9),
+        segment(Backend, FIN | ACK, 1, 101),
+    ];
+    let waits = follow(opened(), &[segment(Backend, SYN | ACK, 0, 1)]);
+    for start in [waits, answered(), established()] {
+        let asked = follow(start, &[segment(Client, SYN, 0x4444, 0)]);
+        assert_ne!(asked.marks & marks::ASKED, 0, "{start:?}");
+        for answer in answers {
+            assert_eq!(follow(asked, &[answer]).marks & marks::ASKED, 0, "{start:?} {answer:?}");
+        }
+    }
+}
+
+#[test]
+fn two_refusers_are_told_from_others() {
+    let first = marks::refused_by(0, 5);
+    assert!(!marks::may_be_first_refuser(first, 5), "the last one is known by its id");
+    let second = marks::refused_by(first, 6);
+    assert_eq!(marks::refusals(second), 2);
+    let named: Vec<u32> = (4..8).filter(|id| marks::may_be_first_refuser(second, *id)).collect();
+    assert_eq!(named, [5]);
+    let third = marks::refused_by(marks::refused_by(second, 7), 4);
+    assert_eq!(marks::refusals(third), marks::LAST_REFUSAL);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use lb_common::{
     event::Kind,
-    flow::{Direction, marks},
+    flow::{Direction, marks, ticks},
     halves::{high, join, low, low16},
     reason::Reason,
     stats::Incident,
@@ -25,19 +25,33 @@ pub(crate) enum Asked {
 pub(crate) struct History {
     /// The backend that has refused it, or [`select::NOBODY`].
     pub(crate) refused_by: u32,
-    /// How many backends have.
-    pub(crate) refusals: u16,
+    /// What the new connection's marks say of those that have.
+    pub(crate) marks: u16,
 }
+
+impl History {
+    /// Whether a backend is one of those, as far as is known: the last two can be told, but by
+    /// chance another one is taken for the first of them.
+    #[inline(always)]
+    pub(crate) fn names(&self, backend: u32) -> bool {
+        backend == self.refused_by || marks::may_be_first_refuser(self.marks, backend)
+    }
+}
+
+/// How long a client's SYN must have been unanswered, if its connection was answered before, for the
+/// next one to be given another backend than one that has left its ring: less than the second after
+/// which a client sends it again, and more than an answer takes.
+const UNANSWERED: u32 = ticks::from_nanos(500_000_000);
 
 /// What a client's SYN on the tuple of this entry is.
 #[inline(always)]
 pub(crate) fn ask(entry: Entry) -> Result<Asked, Reason> {
     let answer = again_ask(entry.place.0, entry.tag.word());
-    let (refused_by, refusals) = (low(answer), low16(high(answer)));
+    let (refused_by, marks) = (low(answer), low16(high(answer)));
     match answer {
         KNOWN => Ok(Asked::Known(entry)),
         CONTENDED => Err(Reason::Contended),
-        _ => Ok(Asked::Anew(History { refused_by, refusals })),
+        _ => Ok(Asked::Anew(History { refused_by, marks })),
     }
 }
 
@@ -50,7 +64,7 @@ const CONTENDED: u64 = u64::MAX - 1;
 extern "C" fn again_ask(place: u32, tag: u64) -> u64 {
     let Some(entry) = flow::found(place, tag) else { return CONTENDED };
     match replaced(entry) {
-        Ok(Some(History { refused_by, refusals })) => join(refused_by, refusals.into()),
+        Ok(Some(History { refused_by, marks })) => join(refused_by, marks.into()),
         Ok(None) => KNOWN,
         Err(_) => CONTENDED,
     }
@@ -60,10 +74,12 @@ extern "C" fn again_ask(place: u32, tag: u64) -> u64 {
 #[inline(always)]
 fn replaced(entry: Entry) -> Result<Option<History>, Reason> {
     let id = entry.line.backend();
-    let backend = select::backend(id).ok_or(Reason::Unreachable)?;
+    // What there is no backend of is for others to name.
+    let Some(backend) = select::backend(id) else { return Ok(None) };
     let marks = entry.tag.marks();
-    let is_unanswered = marks & marks::BACKEND_SYN == 0;
-    let is_gone = passive::is_silent(id, backend) && (is_unanswered || backend.is_down != 0);
+    let is_unanswered = marks::is_unanswered(marks);
+    let is_gone = passive::is_silent(id, backend) && (is_unanswered || backend.is_down != 0)
+        || backend.left != 0 && has_asked_in_vain(entry);
     if !flow::replace(entry, is_gone)? {
         if is_unanswered && matches!(entry.direction(), Direction::ToBackend) {
             events::of_backend(Kind::Silent, id);
@@ -77,5 +93,13 @@ fn replaced(entry: Entry) -> Result<Option<History>, Reason> {
     if !is_refused {
         return Ok(Some(History::default()));
     }
-    Ok(Some(History { refused_by: id, refusals: marks::refusals(marks) + 1 }))
+    Ok(Some(History { refused_by: id, marks: marks::refused_by(marks, id) }))
+}
+
+/// Whether a SYN has gone by before, and nothing from the backend since. A backend that knows the
+/// connection answers each by a challenge ACK (RFC 5961, section 4).
+#[inline(always)]
+fn has_asked_in_vain(entry: Entry) -> bool {
+    let idle = ticks::between(entry.line.seen(), flow::now());
+    entry.tag.marks() & marks::ASKED != 0 && idle >= UNANSWERED
 }

@@ -51,10 +51,10 @@ fn note(entry: Entry, segment: &Segment, id: u32) -> bool {
         }
         return false;
     }
-    stats::incident(Incident::Refused);
-    let progress = Progress { marks, number: entry.line.extra(), acknowledged: 0 };
+    let progress = Progress { marks, number: entry.line.extra(), other: 0 };
     let is_refusal = progress.is_refused_by(segment);
     if is_refusal {
+        stats::incident(Incident::Refused);
         passive::refused(id);
     }
     is_refusal
@@ -63,10 +63,9 @@ fn note(entry: Entry, segment: &Segment, id: u32) -> bool {
 /// Whether a connection that its backend has refused is given another one.
 #[inline(always)]
 fn is_tried_elsewhere(entry: Entry) -> bool {
-    /// The third refusal is the client's to know.
-    const TRIES: u32 = 3;
     let to_vip = entry.line.rewrite().to().turned();
     let Some(service) = service::lookup(&to_vip) else { return false };
-    let refusals = u32::from(marks::refusals(entry.tag.marks())) + 1;
-    service.retries != 0 && refusals < TRIES && refusals < service.members
+    let refusals = marks::refusals(entry.tag.marks()) + 1;
+    let is_last = refusals >= marks::LAST_REFUSAL || u32::from(refusals) >= service.members;
+    service.retries != 0 && !is_last
 }

@@ -55,10 +55,13 @@ pub(crate) fn at_our_mac(headers: &Headers) -> Result<(), Reason> {
     if macs::is_group(mac) {
         return Err(Reason::GroupMac);
     }
-    if OWN_MACS.get(macs::slot_of(mac)).is_some_and(|slot| slot.has(mac)) {
-        return Ok(());
-    }
-    Err(Reason::OtherMac)
+    if is_our_mac(mac) { Ok(()) } else { Err(Reason::OtherMac) }
+}
+
+/// Whether this is the MAC address of one of our interfaces, or one that they were given.
+#[inline(always)]
+pub(crate) fn is_our_mac(mac: [u8; 6]) -> bool {
+    OWN_MACS.get(macs::slot_of(mac)).is_some_and(|slot| slot.has(mac))
 }
 
 #[inline(always)]

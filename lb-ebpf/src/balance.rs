@@ -18,6 +18,7 @@ use crate::{
     egress::Egress,
     events, flow,
     flow::{Entry, New},
+    forgotten,
     outcome::Outcome,
     parse, passive,
     raw::Packet,
@@ -185,8 +186,9 @@ fn admit(
     let flags = headers.tcp.flags;
     let arrived = arrival::of_client(headers, ingress);
     let may_open = arrived.is_ok() && tcp::opens(flags) && check_ttl(headers).is_ok();
-    let History { refused_by, refusals } = history;
-    let id = select::of_service(key, may_open, refused_by).ok_or(Reason::NotOurs)?;
+    let Some(id) = select::of_service(key, may_open, &history) else {
+        return Err(arrived.map_or(Reason::NotOurs, |()| forgotten::named(context, key, flags)));
+    };
     arrived?;
     if !tcp::is_possible(flags) {
         return Err(Reason::BadFlags);
@@ -203,7 +205,7 @@ fn admit(
     }
     let number = u32::from_be_bytes(headers.tcp.sequence);
     let client = client_hop(headers, ingress);
-    let entry = flow::open(key, &New { backend: id, client, number, refusals })?;
+    let entry = flow::open(key, &New { backend: id, client, number, marks: history.marks })?;
     stats::connection(id);
     trace::opened(context, key, &entry.line.rewrite().to());
     let backend: &Backend = select::backend(id).ok_or(Reason::Unreachable)?;

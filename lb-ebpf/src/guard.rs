@@ -18,10 +18,14 @@ use lb_common::{
     limits, mapped,
     reason::Reason,
     service::ServiceKey,
-    wire::{ETHERTYPE_IPV4, Ethernet, Ipv4, PROTO_TCP},
+    wire::{Ipv4, Ports},
 };
 
-use crate::{addresses, raw, raw::copied, service, stats};
+use crate::{
+    addresses, arrival, flow, raw,
+    raw::{Aligned, From, copied},
+    service, stats,
+};
 
 const ADDRESSES: usize = (limits::SERVICES + limits::SNAT_SOURCES) as usize;
 
@@ -39,58 +43,6 @@ static GUARD_BACKENDS: HashMap<
     { BPF_F_NO_PREALLOC as usize },
 > = HashMap::new();
 
-/// The end of an Ethernet header and an IPv4 header without options, as they lie on the stack: every
-/// field aligned, as the verifier wants it there.
-#[repr(C, align(8))]
-struct Start {
-    src_mac_end: u16,
-    ethertype: u16,
-    version_ihl: u8,
-    tos: u8,
-    total_length: u16,
-    identification: u16,
-    fragment: u16,
-    ttl: u8,
-    protocol: u8,
-    checksum: u16,
-    src: u32,
-    dst: u32,
-}
-
-/// Where that is in a frame.
-const START: usize = size_of::<Ethernet>() - 4;
-
-const _: () = assert!(START + size_of::<Start>() == size_of::<Ethernet>() + size_of::<Ipv4>());
-
-/// The ports that a TCP header begins with.
-#[repr(C)]
-struct Ports {
-    src: u16,
-    dst: u16,
-}
-
-impl Start {
-    #[inline(always)]
-    fn is_tcp_in_ipv4(&self) -> bool {
-        self.ethertype == u16::from_ne_bytes(ETHERTYPE_IPV4)
-            && self.version_ihl >> 4 == 4
-            && self.protocol == PROTO_TCP
-    }
-
-    /// Whether this piece of a datagram does not begin with the TCP header.
-    #[inline(always)]
-    fn is_later_fragment(&self) -> bool {
-        const OFFSET: u16 = 0x1fff;
-        u16::from_be(self.fragment) & OFFSET != 0
-    }
-
-    /// Where the TCP header is in the frame.
-    #[inline(always)]
-    fn tcp(&self) -> usize {
-        size_of::<Ethernet>() + usize::from(self.version_ihl & 0x0f) * 4
-    }
-}
-
 #[classifier]
 fn xdplb_guard(context: TcContext) -> i32 {
     if !is_the_balancers(&context).unwrap_or(false) {
@@ -104,30 +56,34 @@ fn xdplb_guard(context: TcContext) -> i32 {
 #[inline(always)]
 fn is_the_balancers(context: &TcContext) -> Option<bool> {
     // A tagged frame belongs to another network than the interface's own.
-    if raw::is_tagged(context) {
+    if raw::is_tagged(context) || !raw::is_ipv4(context) {
         return None;
     }
-    let start: Start = context.load(START).ok()?;
-    let dst = start.dst.to_ne_bytes();
-    if !start.is_tcp_in_ipv4() || !addresses::may_be_ours(dst) {
+    let Aligned(ip) = raw::load::<Ipv4>(context, From::Network, 0)?;
+    if !ip.is_tcp() || !addresses::may_be_ours(ip.dst) {
         return None;
     }
-    if start.is_later_fragment() {
-        return Some(of_address(dst)?.is_vip != 0);
+    // XDP has left the others alone: a bridge may take them to their host.
+    let Aligned(mac) = raw::load::<[u8; 6]>(context, From::Frame, 0)?;
+    if !arrival::is_our_mac(mac) {
+        return None;
     }
-    let ports: Ports = context.load(start.tcp()).ok()?;
-    let (src_port, dst_port) = (ports.src.to_ne_bytes(), ports.dst.to_ne_bytes());
-    if service::is_served(dst, dst_port) {
+    if ip.is_later_fragment() {
+        return Some(of_address(ip.dst)?.is_vip != 0);
+    }
+    let ports = raw::load::<Ports>(context, From::Network, ip.header_length())?;
+    let Aligned(Ports { src: src_port, dst: dst_port }) = ports;
+    let packet = FlowKey::tcp(ip.src, src_port, ip.dst, dst_port);
+    if service::is_served(ip.dst, dst_port) || flow::is_known(&packet) {
         return Some(true);
     }
-    let packet = FlowKey::tcp(start.src.to_ne_bytes(), src_port, dst, dst_port);
     Some(is_from_backend(&packet)? && !raw::is_of_own_connection(context, &packet))
 }
 
 /// Whether a packet is from a backend's address and port to an address and port that balanced
 /// connections come from.
 #[inline(always)]
-fn is_from_backend(packet: &FlowKey) -> Option<bool> {
+pub(crate) fn is_from_backend(packet: &FlowKey) -> Option<bool> {
     if !of_address(packet.dst())?.has_port(u16::from_be_bytes(packet.dst_port())) {
         return None;
     }

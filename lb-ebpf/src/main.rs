@@ -16,6 +16,7 @@ mod client_hops;
 mod egress;
 mod events;
 mod flow;
+mod forgotten;
 mod guard;
 mod load;
 mod outcome;

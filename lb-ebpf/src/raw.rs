@@ -26,7 +26,7 @@ use lb_common::{
     table::{self, PlainBucket, PlainLine, Seed, Tag, WAYS},
 };
 
-pub(crate) use self::skb::{is_of_own_connection, is_tagged};
+pub(crate) use self::skb::{Aligned, From, is_ipv4, is_of_own_connection, is_tagged, load};
 
 /// Not relaxed: of a relaxed operation LLVM's BPF target loses the old value.
 const ORDER: AtomicOrdering = AtomicOrdering::AcqRel;

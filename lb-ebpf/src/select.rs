@@ -6,7 +6,7 @@ use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
 use lb_common::{
     backend::Backend,
     flow::FlowKey,
-    halves::low,
+    halves::{low, low16},
     limits,
     ring::{Ring, SLOTS, Slots},
     schedule::{Client, Scheduler},
@@ -14,6 +14,7 @@ use lb_common::{
 };
 
 use crate::{
+    again::History,
     load, passive,
     raw::{random, ticket},
     service,
@@ -33,12 +34,13 @@ static RING_TURNS: Array<u64, { limits::SERVICES as usize }> = Array::new();
 static BACKENDS: Array<Backend, { limits::BACKENDS as usize }> = Array::new();
 
 /// Of the service that a packet is to, if it is to one: the id of the backend that takes its next
-/// connection, which is this client's; not `avoid`, if there is another one. [`NOBODY`] takes it if it
-/// may not be opened.
+/// connection, which is this client's; not one that has refused it, if there is another. [`NOBODY`]
+/// takes it if it may not be opened.
 #[inline(always)]
-pub(crate) fn of_service(key: &FlowKey, may_open: bool, avoid: u32) -> Option<u32> {
+pub(crate) fn of_service(key: &FlowKey, may_open: bool, history: &History) -> Option<u32> {
     let (addresses, ports) = key.as_words();
-    let chosen = select_of_service(addresses, ports, may_open.into(), avoid);
+    let History { refused_by, marks } = *history;
+    let chosen = select_of_service(addresses, ports, may_open.into(), refused_by, marks.into());
     (chosen != NO_SERVICE).then_some(low(chosen))
 }
 
@@ -47,24 +49,30 @@ const NO_SERVICE: u64 = u64::MAX;
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn select_of_service(addresses: u64, ports: u32, may_open: u32, avoid: u32) -> u64 {
+extern "C" fn select_of_service(
+    addresses: u64,
+    ports: u32,
+    may_open: u32,
+    refused_by: u32,
+    marks: u32,
+) -> u64 {
     let key = FlowKey::of_words(addresses, ports);
     let Some(service) = service::lookup(&key) else { return NO_SERVICE };
     if may_open == 0 {
         return NOBODY.into();
     }
-    next(&service, &key, avoid).into()
+    next(&service, &key, &History { refused_by, marks: low16(marks) }).into()
 }
 
 /// What a slot holds that is nobody's, and the id of the backend to avoid that is none.
 pub(crate) const NOBODY: u32 = 0;
 
 /// How many slots are looked at for a backend that does not refuse, beyond the scheduler's own.
-const PASSED_OVER: u32 = 8;
+const PASSED_OVER: u32 = 16;
 
 /// Who takes a service's next connection, which has this key.
 #[inline(always)]
-fn next(service: &Service, key: &FlowKey, avoid: u32) -> u32 {
+fn next(service: &Service, key: &FlowKey, history: &History) -> u32 {
     let Service { ring, id, scheduler, .. } = *service;
     let client = Client::new(key.src(), key.src_port());
     let slot = match Scheduler::from_number(scheduler) {
@@ -74,29 +82,33 @@ fn next(service: &Service, key: &FlowKey, avoid: u32) -> u32 {
         Scheduler::SourceHash => ring.slot_at(client.without_port().hash()),
         Scheduler::Random => ring.slot_at(random()),
     };
-    slot.map_or(NOBODY, |slot| willing(ring, slot, avoid))
-}
-
-/// The backend of a slot, or of one after it if that one is to be avoided, or refuses. If none is
-/// better, its own, so that a service is never without one.
-#[inline(always)]
-fn willing(ring: Ring, slot: u32, avoid: u32) -> u32 {
+    let Some(slot) = slot else { return NOBODY };
     let first = holder(slot);
-    if first != avoid && !passive::refuses(first) {
+    if !history.names(first) && !passive::refuses(first) {
         return first;
     }
+    let sticks = matches!(Scheduler::from_number(scheduler), Scheduler::SourceHash);
+    let client = if sticks { client.without_port() } else { client };
+    willing(ring, client, first, history)
+}
+
+/// Whom a client's connection gets instead of the backend that is its turn's and is to be avoided, or
+/// refuses. Each client begins to look at another slot, so that the others share what is passed over.
+/// If nobody is better it is the first one's, so that a service is never without a backend.
+#[inline(always)]
+fn willing(ring: Ring, client: Client, first: u32, history: &History) -> u32 {
+    let Some(mut at) = ring.slot_at(client.hash().rotate_left(16)) else { return first };
     let mut chosen = first;
-    let mut at = slot;
     for _ in 0..PASSED_OVER {
-        at = ring.slot_after(at);
         let id = holder(at);
-        if id == NOBODY || id == avoid {
+        at = ring.slot_after(at);
+        if id == NOBODY || history.names(id) {
             continue;
         }
         if !passive::refuses(id) {
             return id;
         }
-        if chosen == avoid {
+        if history.names(chosen) {
             chosen = id;
         }
     }

@@ -2,11 +2,12 @@
 //! VIP, would answer them by a reset of the right number.
 
 use lb_common::{
+    flow::FlowKey,
     reason::Reason,
     wire::{Ethernet, Ipv4, Ports},
 };
 
-use crate::{addresses, raw::Packet, service};
+use crate::{addresses, flow, raw::Packet, service};
 
 /// What becomes of a frame that the parser has left for this reason.
 #[inline(never)]
@@ -19,15 +20,16 @@ pub(crate) fn named(packet: &mut Packet, reason: Reason) -> Reason {
     if is_to_service(packet).unwrap_or(false) { to_service } else { reason }
 }
 
-/// Whether it is a datagram's beginning, with the port of a service.
+/// Whether it is a datagram's beginning, with the port of a service or of a known connection.
 #[inline(always)]
 fn is_to_service(packet: &mut Packet) -> Option<bool> {
     const START: usize = size_of::<Ethernet>();
     let ip: &Ipv4 = packet.at(START)?;
-    let (address, length) = (ip.dst, ip.header_length());
-    if !addresses::may_be_ours(address) || ip.is_later_fragment() {
+    let (src, dst, length) = (ip.src, ip.dst, ip.header_length());
+    if !addresses::may_be_ours(dst) || ip.is_later_fragment() {
         return Some(false);
     }
     let ports: &Ports = packet.at(START + length)?;
-    Some(service::is_served(address, ports.dst))
+    let key = FlowKey::tcp(src, ports.src, dst, ports.dst);
+    Some(service::is_served(dst, ports.dst) || flow::is_known(&key))
 }

@@ -10,6 +10,7 @@ use aya::{
 use lb_common::{
     addresses,
     guard::Guarded,
+    macs::{self, Slot},
     mapped,
     reason::Reason,
     service::{Service, ServiceKey},
@@ -18,7 +19,7 @@ use lb_common::{
 use lb_userspace::dataplane::FLOWS;
 use nix::sched::{CloneFlags, unshare};
 
-use crate::object::OBJECT;
+use crate::{frame::BALANCER_MAC, object::OBJECT};
 
 /// What tc does with a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +43,9 @@ impl Guard {
         loader.map_max_entries(FLOWS, 2);
         let mut ebpf = loader.load(OBJECT).expect("loads");
         guard(&mut ebpf).load().expect("verifies");
-        Self(ebpf)
+        let mut guard = Self(ebpf);
+        guard.own_mac(BALANCER_MAC);
+        guard
     }
 
     /// How much the verifier had to look at.
@@ -54,6 +57,15 @@ impl Guard {
     pub fn verified_instructions(&mut self) -> u32 {
         let info = guard(&mut self.0).info().expect("known");
         info.verified_instruction_count().expect("counted")
+    }
+
+    fn own_mac(&mut self, mac: [u8; 6]) {
+        let place = macs::slot_of(mac);
+        let map = self.0.map_mut("OWN_MACS").expect("named");
+        let mut slots: Array<_, Slot> = map.try_into().expect("typed");
+        let mut slot = slots.get(&place, 0).expect("in range");
+        assert!(slot.add(mac), "room");
+        slots.set(place, slot, 0).expect("in range");
     }
 
     pub fn serve(&mut self, vip: SocketAddrV4) {

@@ -17,6 +17,7 @@ use lb_common::{
     backend::{Backend, Hop},
     event::{ClientHop, Event},
     flow::{Flow, FlowKey, State, marks, ticks},
+    guard::Guarded,
     macs::{self, Slot},
     mapped,
     reason::Reason,
@@ -116,9 +117,22 @@ impl Object {
         let (word, bit) = addresses::bit_of(address.octets());
         let bits: u64 = self.get("ORIGIN_BITS", word);
         self.set("ORIGIN_BITS", word, &(bits | bit));
-        let map = self.ebpf.map_mut("ORIGINS").expect("named");
-        let mut origins: HashMap<_, u32, u32> = map.try_into().expect("typed");
-        origins.insert(u32::from_ne_bytes(address.octets()), ifindex, 0).expect("room");
+        self.insert("ORIGINS", u32::from_ne_bytes(address.octets()), ifindex);
+    }
+
+    /// Has the host guard know an address that balanced connections come from, and a backend.
+    pub fn guard(&mut self, source: Ipv4Addr, ports: (u16, u16), backend: SocketAddrV4) {
+        let (first_port, last_port) = ports;
+        let guarded = Guarded { first_port, last_port, is_vip: 0 };
+        self.insert("GUARD_ADDRESSES", mapped(source.octets()), guarded);
+        let key = ServiceKey::tcp(mapped(backend.ip().octets()), backend.port().to_be_bytes());
+        self.insert("GUARD_BACKENDS", key, 0_u32);
+    }
+
+    fn insert<K: Pod, V: Pod>(&mut self, map: &str, key: K, value: V) {
+        let map = self.ebpf.map_mut(map).expect("named");
+        let mut map: HashMap<_, K, V> = map.try_into().expect("typed");
+        map.insert(key, value, 0).expect("room");
     }
 
     /// Notes that a backend has left its ring.

@@ -23,7 +23,17 @@ pub const QUARANTINED: u16 = 1 << 9;
 
 const REFUSALS_SHIFT: u32 = 10;
 /// How many backends have refused the client's connection before it got this one.
-pub const REFUSALS: u16 = 3 << REFUSALS_SHIFT;
+const REFUSALS: u16 = 3 << REFUSALS_SHIFT;
+
+/// The client has sent a SYN since its backend, which had answered one, was last heard of.
+pub const ASKED: u16 = 1 << 12;
+
+const FIRST_REFUSER_SHIFT: u32 = 13;
+/// The lowest bits of the id of the first backend that has refused the client's connection.
+const FIRST_REFUSER: u16 = 3 << FIRST_REFUSER_SHIFT;
+
+/// The refusal that a client is told of, counted from 1.
+pub const LAST_REFUSAL: u16 = 3;
 
 /// The handshake is complete.
 pub const SHAKEN: u16 = CLIENT_ACK | BACKEND_SYN;
@@ -35,6 +45,13 @@ pub const FINS: u16 = CLIENT_FIN | BACKEND_FIN;
 #[inline(always)]
 pub const fn are_shaken(marks: u16) -> bool {
     marks & SHAKEN == SHAKEN
+}
+
+/// Whether the entry towards the backend says when its connection began, as no other number is needed.
+#[must_use]
+#[inline(always)]
+pub const fn is_dated(marks: u16) -> bool {
+    marks & (BACKEND_SYN | PROVEN) != BACKEND_SYN
 }
 
 #[must_use]
@@ -50,11 +67,33 @@ pub const fn refusals(marks: u16) -> u16 {
     (marks & REFUSALS) >> REFUSALS_SHIFT
 }
 
-/// The marks of a connection that so many backends have refused; three at most are counted.
+/// The marks of the connection that replaces one with these marks, which this backend has refused.
 #[must_use]
 #[inline(always)]
-pub const fn refused_by(count: u16) -> u16 {
-    if count < 3 { count << REFUSALS_SHIFT } else { REFUSALS }
+#[expect(clippy::cast_possible_truncation, reason = "the lowest bits are what is wanted")]
+pub const fn refused_by(marks: u16, backend: u32) -> u16 {
+    let first = match refusals(marks) {
+        0 => (backend as u16) << FIRST_REFUSER_SHIFT & FIRST_REFUSER,
+        _ => marks & FIRST_REFUSER,
+    };
+    let count = refusals(marks) + 1;
+    let count = if count < LAST_REFUSAL { count } else { LAST_REFUSAL };
+    count << REFUSALS_SHIFT | first
+}
+
+/// Whether a backend is, as far as the marks can tell, the first of two that have refused the client's
+/// connection.
+#[must_use]
+#[inline(always)]
+pub const fn may_be_first_refuser(marks: u16, backend: u32) -> bool {
+    refusals(marks) > 1 && refused_by(0, backend) & FIRST_REFUSER == marks & FIRST_REFUSER
+}
+
+/// Whether the backend has answered no SYN yet.
+#[must_use]
+#[inline(always)]
+pub const fn is_unanswered(marks: u16) -> bool {
+    marks & SHAKEN == 0
 }
 
 /// Whether the backend does not know the connection any more, by its own word: the client's next
@@ -71,7 +110,7 @@ pub const fn is_over(marks: u16) -> bool {
 #[inline(always)]
 pub const fn are_settled(marks: u16, direction: Direction) -> bool {
     match direction {
-        Direction::ToBackend => marks & CLIENT_ACK != 0,
-        Direction::ToClient => marks & (PROVEN | CLIENT_RST) == PROVEN,
+        Direction::ToBackend => marks & (CLIENT_ACK | CLIENT_FIN) == CLIENT_ACK,
+        Direction::ToClient => marks & (PROVEN | CLIENT_RST | ASKED) == PROVEN,
     }
 }

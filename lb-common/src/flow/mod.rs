@@ -90,8 +90,8 @@ pub struct Flow {
     pub client: Hop,
     pub backend: u32,
     /// Of the entry towards the client: the connection's number, as [`Progress`] has it. Of the entry
-    /// towards the backend: when its connection began, in [`ticks`], but for what the backend's SYN
-    /// has acknowledged, until the client's ACK.
+    /// towards the backend: when its connection began, in [`ticks`], but from the backend's SYN until the
+    /// backend has shown that it knows of the connection its other number.
     pub extra: u32,
 }
 
@@ -125,7 +125,7 @@ impl Flow {
     #[must_use]
     #[inline(always)]
     pub const fn began(&self, marks: u16) -> u32 {
-        if marks & marks::SHAKEN == marks::BACKEND_SYN { self.seen } else { self.extra }
+        if marks::is_dated(marks) { self.extra } else { self.seen }
     }
 
     /// The packets that it matches.

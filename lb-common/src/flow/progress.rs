@@ -9,6 +9,12 @@
 //! | until the backend's SYN | the client's initial sequence number |
 //! | until the client's ACK | the backend's initial sequence number |
 //! | from then on | the backend's highest acknowledgement: what it expects next of the client |
+//!
+//! | other number | means |
+//! |---|---|
+//! | from the backend's SYN on | what that acknowledged |
+//! | from the client's ACK on | the backend's initial sequence number |
+//! | once the backend has shown that it knows of the connection | nothing |
 
 use super::{Direction, marks};
 use crate::tcp::{ACK, FIN, RST, SYN, Segment};
@@ -26,8 +32,7 @@ const SYN_DATA: u32 = u16::MAX as u32;
 pub struct Progress {
     pub marks: u16,
     pub number: u32,
-    /// What the backend's SYN acknowledged. Means nothing but between that and the client's ACK.
-    pub acknowledged: u32,
+    pub other: u32,
 }
 
 impl Progress {
@@ -39,8 +44,8 @@ impl Progress {
         match (direction, is_shaken) {
             (Direction::ToBackend, false) => self.after_first_of_client(segment),
             (Direction::ToBackend, true) => self.after_client(segment),
-            (Direction::ToClient, false) => self.after_first_of_backend(segment),
-            (Direction::ToClient, true) => self.after_backend(segment),
+            (Direction::ToClient, false) => self.heard().after_first_of_backend(segment),
+            (Direction::ToClient, true) => self.heard().after_backend(segment),
         }
     }
 
@@ -48,9 +53,11 @@ impl Progress {
     #[must_use]
     #[inline(always)]
     pub const fn is_refused_by(&self, segment: &Segment) -> bool {
-        let is_unanswered = self.marks & (marks::BACKEND_SYN | marks::CLIENT_ACK) == 0;
         let acknowledges = segment.acknowledgement.wrapping_sub(self.number).wrapping_sub(1);
-        is_unanswered && segment.has(RST) && segment.has(ACK) && acknowledges <= SYN_DATA
+        marks::is_unanswered(self.marks)
+            && segment.has(RST)
+            && segment.has(ACK)
+            && acknowledges <= SYN_DATA
     }
 
     /// A client's segment while the handshake is under way.
@@ -62,21 +69,25 @@ impl Progress {
         }
         if segment.has(SYN) {
             // The backend is asked anew, and refuses or acknowledges the number that came last.
-            return if has_answer { self } else { Self { number: segment.sequence, ..self } };
+            return if has_answer {
+                self.with(marks::ASKED)
+            } else {
+                Self { number: segment.sequence, ..self }
+            };
         }
         let expected = self.number.wrapping_add(1);
         if !has_answer || !segment.has(ACK) || segment.acknowledgement != expected {
             return self;
         }
         let shaken = self.marks & !marks::BACKEND_RST | marks::CLIENT_ACK;
-        Self { marks: shaken, number: self.acknowledged, ..self }.after_client(segment)
+        Self { marks: shaken, number: self.other, other: self.number }.after_client(segment)
     }
 
     /// A client's segment after the handshake.
     #[inline(always)]
     const fn after_client(self, segment: &Segment) -> Self {
         if segment.has(SYN) {
-            return self;
+            return self.with(marks::ASKED);
         }
         if segment.has(RST) {
             return if self.expects(segment.sequence) {
@@ -86,7 +97,15 @@ impl Progress {
             };
         }
         let end = segment.sequence.wrapping_add(segment.payload as u32);
-        if segment.has(FIN) && self.expects(end) { self.with(marks::CLIENT_FIN) } else { self }
+        if !self.expects(end) {
+            return self;
+        }
+        if segment.has(FIN) {
+            return self.with(marks::CLIENT_FIN);
+        }
+        // Who has sent a FIN sends no more: that was another's, or is sent again.
+        let goes_on = segment.payload > 0 && is_beyond(end, self.number);
+        if goes_on { Self { marks: self.marks & !marks::CLIENT_FIN, ..self } } else { self }
     }
 
     /// A backend's segment while the handshake is under way.
@@ -94,11 +113,11 @@ impl Progress {
     const fn after_first_of_backend(self, segment: &Segment) -> Self {
         let has_answered = self.marks & marks::BACKEND_SYN != 0;
         if segment.has(RST) {
-            // A backend that waits for the client's ACK answers a wrong one by a reset, and goes on
-            // waiting: that reset has the wrong ACK's number.
-            let next = self.number.wrapping_add(1);
-            let ends =
-                if has_answered { segment.sequence == next } else { self.is_refused_by(segment) };
+            let ends = if has_answered {
+                is_first_after(segment, self.number)
+            } else {
+                self.is_refused_by(segment)
+            };
             return if ends { self.with(marks::BACKEND_RST) } else { self };
         }
         if segment.has(SYN) {
@@ -116,7 +135,9 @@ impl Progress {
     #[inline(always)]
     const fn after_backend(self, segment: &Segment) -> Self {
         if segment.has(RST) {
-            return self.with(marks::BACKEND_RST);
+            let is_proven = self.marks & marks::PROVEN != 0;
+            let ends = is_proven || is_first_after(segment, self.other);
+            return if ends { self.with(marks::BACKEND_RST) } else { self };
         }
         if segment.has(SYN) {
             return self.after_late_syn(segment);
@@ -152,8 +173,14 @@ impl Progress {
         Self {
             marks: self.marks & !(marks::BACKEND_RST | marks::REFUSED) | marks::BACKEND_SYN,
             number: segment.sequence,
-            acknowledged: segment.acknowledgement,
+            other: segment.acknowledgement,
         }
+    }
+
+    /// The connection when its backend has said anything.
+    #[inline(always)]
+    const fn heard(self) -> Self {
+        Self { marks: self.marks & !marks::ASKED, ..self }
     }
 
     #[inline(always)]
@@ -167,6 +194,14 @@ impl Progress {
     const fn expects(&self, sequence: u32) -> bool {
         sequence.wrapping_sub(self.number).wrapping_add(1) <= WINDOW + 1
     }
+}
+
+/// Whether a backend's reset is of the connection that begins with this number, and of which it has sent
+/// nothing yet. Until a backend has the client's ACK it answers a wrong one by a reset of the wrong ACK's
+/// number, and goes on waiting: RFC 9293, section 3.10.7.4.
+#[inline(always)]
+const fn is_first_after(reset: &Segment, initial: u32) -> bool {
+    reset.sequence == initial.wrapping_add(1)
 }
 
 /// Whether a sequence number comes after another one: RFC 9293, section 3.4.

@@ -63,7 +63,13 @@ pub fn find<T: Table>(table: T, key: &FlowKey) -> Result<Option<Found<T>>, Busy>
 #[must_use]
 #[inline(always)]
 pub fn peek<T: Table>(table: T, key: &FlowKey) -> Option<Found<T>> {
-    elsewhere(table, table.seed().hash(key), key).unwrap_or(None)
+    seek(table, key).unwrap_or(None)
+}
+
+/// As [`peek`], but one that is just being written counts.
+#[inline(always)]
+pub(super) fn seek<T: Table>(table: T, key: &FlowKey) -> Result<Option<Found<T>>, Busy> {
+    elsewhere(table, table.seed().hash(key), key)
 }
 
 /// What is at a place. It may be anything.

@@ -6,7 +6,8 @@
 //! connection comes or goes, and on purpose while its source port rests.
 
 use super::{
-    Busy, Found, Hit, Line, Place, Refused, Table, Tag, at, claim::obtain, peek, storage::swap,
+    Busy, Found, Hit, Line, Place, Refused, Table, Tag, at, claim::obtain, find::seek, peek,
+    storage::swap,
 };
 use crate::{
     backend::Hop,
@@ -97,6 +98,14 @@ pub fn partner<T: Table>(table: T, flow: Found<T>) -> Option<Found<T>> {
     (partner.line.partner() == key && flow.holds()).then_some(partner)
 }
 
+/// As [`partner`], for those to whom a partner that is just being written is one.
+#[inline(always)]
+fn settled_partner<T: Table>(table: T, flow: Found<T>) -> Result<Option<Found<T>>, Busy> {
+    let key = flow.line.key();
+    let partner = seek(table, &flow.line.partner())?;
+    Ok(partner.filter(|partner| partner.line.partner() == key && flow.holds()))
+}
+
 /// Has a connection follow a segment of its own. Returns the marks that it has afterwards.
 #[inline(always)]
 pub fn track<T: Table>(table: T, flow: Found<T>, segment: &Segment, now: u32) -> u16 {
@@ -108,7 +117,7 @@ pub fn track<T: Table>(table: T, flow: Found<T>, segment: &Segment, now: u32) ->
     };
     let marks = old & !marks::TO_CLIENT;
     let number = to_client.line.extra();
-    let before = Progress { marks, number, acknowledged: to_backend.line.extra() };
+    let before = Progress { marks, number, other: to_backend.line.extra() };
     let after = before.after(direction, segment);
     let (set, cleared) = (after.marks & !before.marks, before.marks & !after.marks);
     if set | cleared != 0 {
@@ -118,6 +127,8 @@ pub fn track<T: Table>(table: T, flow: Found<T>, segment: &Segment, now: u32) ->
         if former.is_none_or(|former| former.marks() != marks) {
             return old & !cleared | set;
         }
+    } else if to_backend.line.tag_afterwards().marks() != marks {
+        return old;
     }
     note_numbers((to_backend, to_client), &before, &after, now);
     old & !cleared | set
@@ -131,12 +142,12 @@ fn note_numbers<L: Line>(
     after: &Progress,
     now: u32,
 ) {
-    let [was_shaken, is_shaken] = [before, after].map(|one| marks::are_shaken(one.marks));
-    if is_shaken && !was_shaken {
+    let [was_dated, is_dated] = [before, after].map(|one| marks::is_dated(one.marks));
+    if is_dated && !was_dated {
         to_backend.line.set_extra(now);
     }
-    if !is_shaken && (was_shaken || after.acknowledged != before.acknowledged) {
-        to_backend.line.set_extra(after.acknowledged);
+    if !is_dated && (was_dated || after.other != before.other) {
+        to_backend.line.set_extra(after.other);
     }
     if after.number != before.number {
         to_client.line.set_extra(after.number);
@@ -229,7 +240,7 @@ pub fn replace<T: Table>(
     if matches!(flow.direction(), Direction::ToClient) {
         return Ok(false);
     }
-    let partner = partner(table, flow);
+    let partner = settled_partner(table, flow)?;
     let marks = flow.tag.marks();
     let is_over = marks::is_over(marks) || marks & marks::REFUSED != 0 || is_abandoned;
     if partner.is_some() && !is_over {

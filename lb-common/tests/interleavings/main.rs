@@ -7,7 +7,7 @@ use lb_common::{
     flow::{Direction, FlowKey, marks},
     table::{
         Bucket as _, Busy, Found, Line as _, Opening, Place, Unopened, condemn, find, open, peek,
-        remark, remove, replace, track,
+        relearn, remark, remove, replace, track,
     },
     tcp::{self, Segment},
 };
@@ -277,7 +277,28 @@ fn a_handshake_ends_once() {
         let reply = peek(Shared(&lines), &outside).expect("held");
         assert_eq!(inside.tag.marks(), marks::SHAKEN);
         assert_eq!(reply.tag.marks(), marks::SHAKEN | marks::TO_CLIENT);
-        assert_eq!((reply.line.extra(), inside.line.extra()), (CLIENT_ISN + 1, NOW));
+        assert_eq!((reply.line.extra(), inside.line.extra()), (CLIENT_ISN + 1, BACKEND_ISN));
+        assert_pairs(Shared(&lines));
+    });
+}
+
+/// A SYN, which may be anybody's, while the replies' next hop is just being written: the partner is
+/// there, and only cannot be read.
+#[test]
+fn a_connection_whose_client_moves_is_not_replaced() {
+    explore(2, |lines| {
+        connect(Shared(&lines), 1, 1, ESTABLISHED).expect("room");
+        let moves = |table: Shared<'_>| match find(table, &inside(1)) {
+            Ok(Some(hit)) => drop(relearn(table, hit, Hop::new([9; 6], [7; 6], 3))),
+            Ok(None) | Err(Busy) => {}
+        };
+        let opens = |table: Shared<'_>| match find(table, &inside(1)) {
+            Ok(Some(hit)) => replace(table, hit, false, NOW) == Ok(true),
+            Ok(None) | Err(Busy) => false,
+        };
+        let ((), replaced) = both(&lines, moves, opens);
+        assert!(!replaced, "a live connection has made room");
+        assert_eq!(Shared(&lines).flows().len(), 2);
         assert_pairs(Shared(&lines));
     });
 }

@@ -24,6 +24,12 @@ pub(crate) fn lookup(key: &FlowKey) -> Result<Option<Entry>, Reason> {
     table::find(Flows, key).map_err(|_| Reason::Contended)
 }
 
+/// Whether packets of this tuple are of a known connection, whose service may be gone.
+#[inline(always)]
+pub(crate) fn is_known(key: &FlowKey) -> bool {
+    table::peek(Flows, key).is_some()
+}
+
 /// Notes that a packet of the entry went by.
 #[inline(always)]
 pub(crate) fn touch(entry: Entry) {
@@ -40,7 +46,7 @@ pub(crate) fn track(entry: Entry, segment: &Segment) -> u16 {
 /// Notes what the backend has acknowledged in a usual segment, which is the entry's.
 #[inline(always)]
 pub(crate) fn acknowledge(entry: Entry, acknowledgement: u32) {
-    if is_beyond(acknowledgement, entry.line.extra()) {
+    if is_beyond(acknowledgement, entry.line.extra()) && entry.holds() {
         entry.line.set_extra(acknowledgement);
     }
 }
@@ -70,7 +76,8 @@ pub(crate) fn replace(entry: Entry, is_abandoned: bool) -> Result<bool, Reason> 
     steps::replace(entry, is_abandoned, now()).map_err(|_| Reason::Contended)
 }
 
+/// The present in [`ticks`].
 #[inline(always)]
-fn now() -> u32 {
+pub(crate) fn now() -> u32 {
     ticks::from_nanos(raw::now())
 }

@@ -4,7 +4,7 @@
 
 use lb_common::{
     backend::Hop,
-    flow::{FlowKey, State, marks, ticks},
+    flow::{FlowKey, State, ticks},
     halves::{high, join, low, low16},
     reason::Reason,
     snat::{TRIES, neighbours_passed},
@@ -25,8 +25,8 @@ pub(crate) struct New {
     pub(crate) client: Hop,
     /// The client's initial sequence number.
     pub(crate) number: u32,
-    /// How many backends have refused it.
-    pub(crate) refusals: u16,
+    /// What is known of it from before.
+    pub(crate) marks: u16,
 }
 
 /// Makes the pair of a new connection and returns its entry towards the backend.
@@ -34,7 +34,7 @@ pub(crate) struct New {
 pub(crate) fn open(key: &FlowKey, new: &New) -> Result<Entry, Reason> {
     let (addresses, ports) = key.as_words();
     let [first, rest] = new.client.words();
-    let [ports, backend] = [(ports, new.number), (new.backend, new.refusals.into())]
+    let [ports, backend] = [(ports, new.number), (new.backend, new.marks.into())]
         .map(|(low, high): (u32, u32)| join(low, high));
     let opened = flow_open(addresses, ports, backend, first, rest);
     let place = unpack(opened)?;
@@ -46,18 +46,18 @@ pub(crate) fn open(key: &FlowKey, new: &New) -> Result<Entry, Reason> {
 extern "C" fn flow_open(addresses: u64, ports: u64, backend: u64, first: u64, rest: u64) -> u32 {
     let key = FlowKey::of_words(addresses, low(ports));
     let client = Hop::of_words([first, rest]);
-    let (number, refusals) = (high(ports), low16(high(backend)));
-    pack(open_pair(&key, &New { backend: low(backend), client, number, refusals }))
+    let (number, marks) = (high(ports), low16(high(backend)));
+    pack(open_pair(&key, &New { backend: low(backend), client, number, marks }))
 }
 
 #[inline(always)]
 fn open_pair(key: &FlowKey, new: &New) -> Result<Place, Reason> {
-    let New { backend: id, client, number, refusals } = *new;
+    let New { backend: id, client, number, marks } = *new;
     let backend = select::backend(id).ok_or(Reason::Unreachable)?;
     if backend.hop.ifindex() == 0 {
         return Err(Reason::Unreachable);
     }
-    let (marks, now) = (marks::refused_by(refusals), now());
+    let now = now();
     let opening = Opening { inside: key, client, backend: id, marks, number, now };
     let first = snat::turn(id).ok_or(Reason::Unreachable)?;
     let mut spare = Spare::default();

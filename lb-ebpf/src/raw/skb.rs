@@ -1,15 +1,17 @@
 //! Packets on their way to the host's stack, and the stack's sockets.
 
 use aya_ebpf::{
-    EbpfContext as _,
+    EbpfContext,
     bindings::{
-        __sk_buff, BPF_F_CURRENT_NETNS, bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1,
-        bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1,
+        __sk_buff, BPF_F_CURRENT_NETNS,
+        bpf_hdr_start_off::{BPF_HDR_START_MAC, BPF_HDR_START_NET},
+        bpf_sock_tuple, bpf_sock_tuple__bindgen_ty_1, bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1,
     },
-    helpers::generated::{bpf_sk_release, bpf_skc_lookup_tcp},
+    helpers::generated::{bpf_sk_release, bpf_skb_load_bytes_relative, bpf_skc_lookup_tcp},
     programs::TcContext,
 };
-use lb_common::flow::FlowKey;
+use bytemuck::Pod;
+use lb_common::{flow::FlowKey, wire::ETHERTYPE_IPV4};
 
 /// `BPF_TCP_LISTEN` of `linux/bpf.h`.
 const LISTEN: u32 = 10;
@@ -29,9 +31,49 @@ pub(crate) fn is_tagged(context: &TcContext) -> bool {
     unsafe { (*skb).vlan_present != 0 }
 }
 
+/// Whether the frame holds an IPv4 packet, by what the kernel makes of it.
+#[inline(always)]
+pub(crate) fn is_ipv4(context: &TcContext) -> bool {
+    let skb: *const __sk_buff = context.as_ptr().cast();
+    // SAFETY: as in `is_tagged`.
+    let protocol = unsafe { (*skb).protocol };
+    protocol == u32::from(u16::from_ne_bytes(ETHERTYPE_IPV4))
+}
+
+/// On the stack the verifier wants every field aligned.
+#[repr(align(8))]
+#[derive(Clone, Copy)]
+pub(crate) struct Aligned<T>(pub(crate) T);
+
+/// What an offset counts from.
+#[derive(Clone, Copy)]
+pub(crate) enum From {
+    Frame = BPF_HDR_START_MAC as isize,
+    Network = BPF_HDR_START_NET as isize,
+}
+
+/// Bytes of a packet. By the kernel's own marks: after generic XDP has copied a packet, the data do not
+/// begin where they do otherwise.
+#[inline(always)]
+pub(crate) fn load<T: Pod>(context: &TcContext, from: From, offset: usize) -> Option<Aligned<T>> {
+    let mut loaded = Aligned(T::zeroed());
+    // SAFETY: the context is valid, and the bytes are written to a value that has as many, and takes
+    // any.
+    let failed = unsafe {
+        bpf_skb_load_bytes_relative(
+            context.as_ptr(),
+            offset as u32,
+            (&raw mut loaded.0).cast(),
+            size_of::<T>() as u32,
+            from as u32,
+        )
+    };
+    (failed == 0).then_some(loaded)
+}
+
 /// Whether the host has a socket of just this connection, other than one that listens.
 #[inline(always)]
-pub(crate) fn is_of_own_connection(context: &TcContext, packet: &FlowKey) -> bool {
+pub(crate) fn is_of_own_connection(context: &impl EbpfContext, packet: &FlowKey) -> bool {
     let mut tuple = bpf_sock_tuple {
         __bindgen_anon_1: bpf_sock_tuple__bindgen_ty_1 {
             ipv4: Tuple {

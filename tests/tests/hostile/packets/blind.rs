@@ -9,7 +9,10 @@ use lb_tests::{
     object::Object,
 };
 
-use super::bed::{VIP, backend, balancer, client, connect, forward, key_of, reply, syn};
+use super::{
+    bed::{VIP, backend, balancer, client, connect, forward, key_of, reply, syn},
+    lasting,
+};
 
 /// What the backend expects next of the client.
 const NEXT: u32 = CLIENT_ISN + 1;
@@ -58,7 +61,7 @@ fn blind_segments_change_nothing_in_any_order() {
             for is_busy in [false, true] {
                 let mut object = balancer();
                 let opened = connect(&mut object, 40_000);
-                let before = object.progress(&key_of(40_000));
+                let before = lasting(&object, 40_000);
                 for sequence in GUESSES {
                     for blind in [one, other] {
                         let sent = forward(&mut object, &blind.segment(sequence));
@@ -69,7 +72,7 @@ fn blind_segments_change_nothing_in_any_order() {
                             forward(&mut object, &of_client(Flags::ACK, NEXT));
                         }
                     }
-                    let after = object.progress(&key_of(40_000));
+                    let after = lasting(&object, 40_000);
                     assert_eq!(after, before, "{one:?} {other:?} {sequence}");
                 }
             }

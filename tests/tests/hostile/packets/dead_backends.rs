@@ -1,5 +1,7 @@
 //! Connections to a backend that has lost power are chosen anew; those of one that lives are not.
 
+use std::time::Duration;
+
 use lb_common::{event::Kind, stats::Incident};
 use lb_tests::{
     frame::{Flags, Segment},
@@ -55,6 +57,40 @@ fn a_backend_that_is_only_out_of_the_ring_keeps_its_connections() {
     let again = forward(&mut object, &syn(40_000));
     assert_eq!((again.src, again.dst), (opened.src, opened.dst));
     assert_eq!(object.incidents(Incident::Rescheduled), 0);
+}
+
+/// Its services may have been taken out by an order, which says nothing of whether it lives: a backend
+/// that does answers a SYN on its connection by a challenge ACK.
+#[test]
+#[ignore = "needs root"]
+fn a_syn_that_is_asked_in_vain_leaves_a_backend_that_is_out() {
+    for is_proven in [true, false] {
+        let mut object = balancer();
+        let opened =
+            if is_proven { connect(&mut object, 40_000) } else { shake_hands(&mut object, 40_000) };
+        leave(&mut object, 77, false);
+        for is_alive in [true, false] {
+            assert_eq!(forward(&mut object, &syn(40_000)).dst, opened.dst);
+            assert_eq!(forward(&mut object, &syn(40_000)).dst, opened.dst, "at once");
+            if is_alive {
+                reply(&mut object, &opened.answer(Flags::ACK));
+            }
+            object.pass_time(Duration::from_secs(1));
+        }
+        assert_ne!(forward(&mut object, &syn(40_000)).dst, opened.dst);
+    }
+}
+
+/// As long as it is in the ring its checks decide.
+#[test]
+#[ignore = "needs root"]
+fn a_syn_that_is_asked_in_vain_stays_with_a_backend_that_is_in() {
+    let mut object = balancer();
+    let opened = connect(&mut object, 40_000);
+    for _ in 0..3 {
+        assert_eq!(forward(&mut object, &syn(40_000)).dst, opened.dst);
+        object.pass_time(Duration::from_secs(1));
+    }
 }
 
 /// A spoofed SYN while a check flaps must not cut a living connection.

@@ -16,7 +16,10 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-use super::bed::{VIP, balancer, client, connect, forward, key_of, reply, syn};
+use super::{
+    bed::{VIP, balancer, client, connect, forward, key_of, reply, syn},
+    lasting,
+};
 
 const PORT: u16 = 40_000;
 
@@ -107,9 +110,10 @@ fn expected(progress: Progress, side: Direction, segment: &Numbers) -> (Progress
 
 fn follows_the_pure_function(object: &mut Object, steps: &[Step]) -> Result<(), TestCaseError> {
     let mut opened = forward(object, &syn(PORT));
-    let mut progress = Progress { marks: 0, number: CLIENT_ISN, acknowledged: 0 };
+    let mut progress = Progress { marks: 0, number: CLIENT_ISN, other: 0 };
     for step in steps {
         let segment = step.segment(&opened);
+        let former = object.flow(&key_of(PORT)).expect("known");
         let run = object.run(&segment.frame());
         let is_new = matches!(step.side, Direction::ToBackend)
             && segment.flags == Flags::SYN
@@ -117,15 +121,16 @@ fn follows_the_pure_function(object: &mut Object, steps: &[Step]) -> Result<(), 
         if is_new {
             prop_assert_eq!(run.reason, Reason::Forwarded);
             opened = Segment::read(&run.frame);
-            let refusals = u16::from(progress.marks & marks::REFUSED != 0)
-                * (1 + marks::refusals(progress.marks));
-            let marks = marks::refused_by(refusals);
-            progress = Progress { marks, number: segment.sequence, acknowledged: 0 };
+            let marks = match progress.marks & marks::REFUSED {
+                0 => 0,
+                _ => marks::refused_by(progress.marks, former.backend),
+            };
+            progress = Progress { marks, number: segment.sequence, other: 0 };
         } else {
             let numbers = numbers(&segment);
-            let tries = marks::refusals(progress.marks);
+            let is_last = marks::refusals(progress.marks) + 1 == marks::LAST_REFUSAL;
             let (mut after, mut reason) = expected(progress, step.side, &numbers);
-            if reason == Reason::Refused && tries == 2 {
+            if reason == Reason::Refused && is_last {
                 (after, reason) = (progress.after(step.side, &numbers), Reason::Replied);
             }
             prop_assert_eq!(run.reason, reason);
@@ -182,7 +187,7 @@ fn blind() -> impl Strategy<Value = Step> {
 /// Where the blind sender's segments go: on a connection that is there, or on one that is not.
 fn is_powerless(object: &mut Object, steps: &[(Step, bool)]) -> Result<(), TestCaseError> {
     let opened = connect(object, PORT);
-    let before = object.progress(&key_of(PORT));
+    let before = lasting(object, PORT);
     for (step, is_known) in steps {
         let segment = step.segment(&opened);
         let src = client(if *is_known { PORT } else { PORT + 1 });
@@ -196,7 +201,7 @@ fn is_powerless(object: &mut Object, steps: &[(Step, bool)]) -> Result<(), TestC
                 reply(object, &Segment { acknowledgement, ..answer });
             }
         }
-        prop_assert_eq!(object.progress(&key_of(PORT)), before, "after {:?}", step);
+        prop_assert_eq!(lasting(object, PORT), before, "after {:?}", step);
         let other = object.state(&key_of(PORT + 1));
         prop_assert!(matches!(other, None | Some(State::HalfOpen)), "{:?} after {:?}", other, step);
     }
