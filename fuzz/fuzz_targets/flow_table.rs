@@ -147,7 +147,8 @@ impl<'a> World<'a> {
         }
         let inside = &inside(client);
         let (hop, now) = (Hop::default(), self.now);
-        let marks = marks::refused_by(refusals.into());
+        let refused = (0..refusals % 4).fold(0, |marks, id| marks::refused_by(marks, id.into()));
+        let marks = refused;
         let opening = Opening { inside, client: hop, backend: 1, marks, number, now };
         let opened = open(self.table, &opening, &outside(port)).is_ok();
         if opened {

@@ -6,7 +6,8 @@ use lb_common::{backend::Backend, event, event::Kind, limits};
 use crate::{events, raw};
 
 /// Handshakes that each backend has refused in a row, by backend id. The daemon sets it to 0 when a
-/// check says otherwise.
+/// check says otherwise, and below if refusals have been a false alarm: SYNs that are made to be refused
+/// cost nobody anything.
 #[btf_map]
 static REFUSALS: Array<u64, { limits::BACKENDS as usize }, { BPF_F_MMAPABLE as usize }> =
     Array::new();
@@ -15,17 +16,24 @@ static REFUSALS: Array<u64, { limits::BACKENDS as usize }, { BPF_F_MMAPABLE as u
 #[btf_map]
 static HEARD: Array<u32, { limits::BACKENDS as usize }> = Array::new();
 
+const THRESHOLD: i64 = event::REFUSALS as i64;
+
+#[inline(always)]
+const fn signed(count: u64) -> i64 {
+    count.cast_signed()
+}
+
 /// Whether new connections should pass a backend over, as it refuses them.
 #[inline(always)]
 pub(crate) fn refuses(backend: u32) -> bool {
-    REFUSALS.get_ptr_mut(backend).is_some_and(|count| raw::word(count) >= event::REFUSALS.into())
+    REFUSALS.get_ptr_mut(backend).is_some_and(|count| signed(raw::word(count)) >= THRESHOLD)
 }
 
 /// A backend has refused a handshake.
 #[inline(always)]
 pub(crate) fn refused(backend: u32) {
     let Some(count) = REFUSALS.get_ptr_mut(backend) else { return };
-    if raw::ticket(count) + 1 == event::REFUSALS.into() {
+    if signed(raw::ticket(count)) + 1 == THRESHOLD {
         events::of_backend(Kind::Refusing, backend);
     }
 }
@@ -34,7 +42,7 @@ pub(crate) fn refused(backend: u32) {
 #[inline(always)]
 pub(crate) fn answered(backend: u32) {
     let Some(count) = REFUSALS.get_ptr_mut(backend) else { return };
-    if raw::word(count) != 0 {
+    if signed(raw::word(count)) > 0 {
         raw::set_word(count, 0);
     }
 }

@@ -144,8 +144,8 @@ impl Object {
     /// Handshakes that a backend has refused in a row.
     #[must_use]
     pub fn refusals(&self, id: u32) -> u32 {
-        let count: u64 = self.get("REFUSALS", id);
-        u32::try_from(count).expect("few")
+        let count: i64 = self.get("REFUSALS", id);
+        u32::try_from(count.max(0)).expect("few")
     }
 
     /// Has a backend have refused nobody, as the daemon does after a check.

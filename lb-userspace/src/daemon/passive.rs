@@ -20,9 +20,40 @@ use crate::{
 /// How long a backend that nothing checks is passed over before one connection tries it again.
 const TRIAL: Duration = Duration::from_secs(10);
 
-/// Backends that refuse connections, by id.
+/// Backends that refuse connections, by id, and those that only seemed to.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(BTreeMap<u32, Refusing>);
+pub(super) struct Refusals {
+    refusing: BTreeMap<u32, Refusing>,
+    false_alarms: FalseAlarms,
+}
+
+/// Backends that have refused handshakes and were well all the same, by id: how often, and when last.
+/// Clients can have a server refuse: a SYN that joins an unknown MPTCP connection is, and so is one on a
+/// port that the server still knows from another's SYN.
+#[derive(Debug, Default)]
+struct FalseAlarms(BTreeMap<u32, (u32, Instant)>);
+
+/// How long a false alarm counts.
+const REMEMBERED: Duration = Duration::from_secs(600);
+
+/// Refusals that count for nothing after the first false alarm; [`GROWTH`] times as many after each
+/// other one.
+const IGNORED: u32 = 100;
+const GROWTH: u32 = 8;
+const MOST_IGNORED: u32 = 10_000_000;
+
+impl FalseAlarms {
+    /// Notes one. Returns how many of the next refusals count for nothing.
+    fn note(&mut self, id: u32, now: Instant) -> u32 {
+        let (count, last) = self.0.entry(id).or_insert((0, now));
+        if now.saturating_duration_since(*last) > REMEMBERED {
+            *count = 0;
+        }
+        let ignored = IGNORED.saturating_mul(GROWTH.saturating_pow(*count)).min(MOST_IGNORED);
+        (*count, *last) = (count.saturating_add(1), now);
+        ignored
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Refusing {
@@ -51,23 +82,23 @@ struct Seen {
 
 impl Refusals {
     pub(super) fn contains(&self, id: u32) -> bool {
-        self.0.contains_key(&id)
+        self.refusing.contains_key(&id)
     }
 
     /// Follows how many handshakes a backend has refused in a row.
     fn follow(&mut self, id: u32, count: u32, is_checked: bool, now: Instant) -> Option<Change> {
         let refuses = count >= event::REFUSALS;
-        let Some(known) = self.0.get_mut(&id) else {
+        let Some(known) = self.refusing.get_mut(&id) else {
             let began = Refusing { since: now, is_on_trial: false };
             return refuses.then(|| {
-                self.0.insert(id, began);
+                self.refusing.insert(id, began);
                 Change::Began
             });
         };
         if !refuses {
             let is_undecided = known.is_on_trial && count == TRIAL_COUNT;
             return (!is_undecided).then(|| {
-                self.0.remove(&id);
+                self.refusing.remove(&id);
                 Change::Ended
             });
         }
@@ -80,7 +111,8 @@ impl Refusals {
     }
 
     fn retain(&mut self, ids: &HashSet<u32>) {
-        self.0.retain(|id, _| ids.contains(id));
+        self.refusing.retain(|id, _| ids.contains(id));
+        self.false_alarms.0.retain(|id, _| ids.contains(id));
     }
 }
 
@@ -143,6 +175,8 @@ impl Daemon {
                 log::warn!("{service}: {address} refuses connections and is passed over: {rest}");
             }
             Change::Ended if one.is_up => {
+                let ignored = self.refusals.false_alarms.note(*id, Instant::now());
+                self.dataplane.ignore_refusals(*id, ignored);
                 let rest = self.taking(service);
                 log::info!("{service}: {address} takes connections again: {rest}");
             }
@@ -174,7 +208,9 @@ impl Daemon {
             let is_decided = event.health == Health::Down || event.is_success;
             let service = self.state.service(&event.service);
             let backend = service.and_then(|service| service.backend(event.address));
-            if let Some(backend) = backend.filter(|_| is_decided) {
+            if let Some(backend) = backend.filter(|_| is_decided)
+                && self.dataplane.refusals(backend.id) > 0
+            {
                 self.dataplane.end_refusals(backend.id);
             }
         }
@@ -236,6 +272,19 @@ mod tests {
         assert_eq!(follow(event::REFUSALS, 21), None);
         assert_eq!(follow(event::REFUSALS, 22), Some(Change::Trial));
         assert_eq!(follow(0, 23), Some(Change::Ended));
+    }
+
+    #[test]
+    fn who_is_well_all_the_same_is_believed_less_and_less() {
+        let (mut alarms, start) = (FalseAlarms::default(), Instant::now());
+        let at = |minutes: u64| start + Duration::from_secs(60 * minutes);
+        let ignored = [0, 1, 2].map(|minutes| alarms.note(ID, at(minutes)));
+        assert_eq!(ignored, [100, 800, 6_400]);
+        assert_eq!(alarms.note(ID + 1, at(2)), 100, "each for itself");
+        assert_eq!(alarms.note(ID, at(30)), 100, "it was long ago");
+        for minutes in 30..60 {
+            assert!(alarms.note(ID, at(minutes)) <= MOST_IGNORED);
+        }
     }
 
     #[test]

@@ -104,12 +104,21 @@ impl Refusals {
     #[must_use]
     pub fn of(&self, backend: u32) -> u32 {
         let count = self.0.values().get(backend as usize).map_or(0, |count| count.load(Relaxed));
-        u32::try_from(count).unwrap_or(u32::MAX)
+        u32::try_from(count.max(0)).unwrap_or(u32::MAX)
     }
 
     pub fn set(&self, backend: u32, count: u32) {
+        self.store(backend, count.into());
+    }
+
+    /// Has a backend refuse so many handshakes before they begin to count.
+    pub fn ignore(&self, backend: u32, refusals: u32) {
+        self.store(backend, -i64::from(refusals));
+    }
+
+    fn store(&self, backend: u32, count: i64) {
         if let Some(place) = self.0.values().get(backend as usize) {
-            place.store(count.into(), Relaxed);
+            place.store(count, Relaxed);
         }
     }
 }

@@ -102,6 +102,11 @@ impl Dataplane {
         self.refusals.set(backend, 0);
     }
 
+    /// Has a backend refuse so many handshakes before they begin to count.
+    pub fn ignore_refusals(&self, backend: u32, refusals: u32) {
+        self.refusals.ignore(backend, refusals);
+    }
+
     pub fn set_refusals(&self, backend: u32, count: u32) {
         self.refusals.set(backend, count);
     }

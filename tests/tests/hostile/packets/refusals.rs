@@ -242,3 +242,21 @@ fn clients_cannot_eject_a_backend() {
     }
     assert_eq!((1..=3).map(|id| object.refusals(id)).sum::<u32>(), 0);
 }
+
+/// A client can have a healthy server refuse its SYNs; the daemon finds out, and has as many of the next
+/// refusals count for nothing.
+#[test]
+#[ignore = "needs root"]
+fn refusals_that_were_a_false_alarm_do_not_count_at_once() {
+    let mut object = balancer();
+    object.mapped_refusals().ignore(1, 5);
+    refuse(&mut object, 1, 5);
+    assert_eq!(object.refusals(1), 0);
+    let opened = open(&mut object, 20_000);
+    reply(&mut object, &opened.answer(Flags::SYN_ACK));
+    refuse(&mut object, 1, REFUSALS);
+    assert_eq!(object.refusals(1), REFUSALS);
+    for nth in 0..30 {
+        assert_ne!(open(&mut object, 30_000 + nth).dst, backend(1));
+    }
+}
