@@ -31,9 +31,13 @@ use lb_common::{
 };
 
 pub use self::{
+    client_hops::HopWriter,
     counters::{Incidents, Verdicts},
     detach::detach,
-    flows::{Census, Expiry, FLOWS, FlowTable, Move, Plan, States, Sweeper, megabytes, now},
+    flows::{
+        Census, Expiry, FLOWS, FlowTable, Moves, Plan, Scope, Search, States, Sweeper, megabytes,
+        now,
+    },
     guard::Present,
     mapped::{Active, Refusals},
     pins::{exists, is_attached, refuse_other_layouts},
