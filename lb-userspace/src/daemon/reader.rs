@@ -9,13 +9,19 @@ use tokio::sync::mpsc;
 use super::{Daemon, requests::invalid, worker::Worker};
 use crate::{
     config::{self, Loaded},
-    control::{Caller, Change, Plan, Proposal, Refusal, Reply, ServiceView},
+    control::{Caller, Change, Plan, Proposal, Refusal, Reply, Room, ServiceView, Submission},
     desired::{Document, edited},
     model::Policy,
 };
 
 /// Texts that have been read and wait for the loop.
-const BACKLOG: usize = 8;
+const BACKLOG: usize = 1;
+
+/// Files that may wait to be read, of root and of all others.
+const MOST_FILES: usize = 8;
+
+/// Changes of services that may wait to be read.
+const MOST_EDITS: usize = 64;
 
 /// How often a change is read again because the document has changed meanwhile. After that it is
 /// read in the loop, which nothing overtakes.
@@ -25,8 +31,8 @@ const ATTEMPTS: u32 = 3;
 pub(super) enum Order {
     /// SIGHUP: the daemon's own file.
     Reload,
-    Plan(Proposal, Caller, Reply<Plan>),
-    Apply(Proposal, Caller, Reply<Plan>),
+    Plan(Submission, Reply<Plan>),
+    Apply(Submission, Reply<Plan>),
     Edit(Box<Edit>),
 }
 
@@ -50,14 +56,24 @@ pub(super) struct File {
 /// What has been read.
 pub(super) enum Read {
     Reload(Result<File>),
-    Plan(Result<File>, Caller, Reply<Plan>),
-    Apply(Result<File>, Caller, Reply<Plan>),
+    Plan(Result<File>, Sender, Reply<Plan>),
+    Apply(Result<File>, Sender, Reply<Plan>),
     Edit(Box<Edit>, Result<Document, Refusal>),
+}
+
+/// Who has sent a text, and the room that it takes up until the loop is done with it.
+pub(super) struct Sender {
+    by: Caller,
+    _room: Room,
 }
 
 /// Who reads.
 pub(super) struct Reader {
-    files: Worker<Order>,
+    /// The daemon's own file.
+    own: Worker<Order>,
+    /// Root's, which do not wait for others'.
+    of_root: Worker<Order>,
+    of_others: Worker<Order>,
     /// Edits are small, and do not wait for large files.
     edits: Worker<Order>,
     /// Whether the daemon's own file is being read.
@@ -69,25 +85,41 @@ pub(super) struct Reader {
 impl Reader {
     /// `own` is the daemon's own file.
     pub(super) fn start(own: &Path, told: &mpsc::Sender<Read>) -> io::Result<Self> {
-        let start = |name| {
+        let start = |name, most| {
             let (own, told) = (own.to_owned(), told.clone());
-            Worker::start(name, move |order: Order| {
+            Worker::start(name, most, move |order: Order| {
+                if order.is_abandoned() {
+                    return;
+                }
                 // Only closed if the daemon is about to end.
                 told.blocking_send(order.carry_out(&own)).ok();
             })
         };
-        let (files, edits) = (start("files")?, start("edits")?);
-        Ok(Self { files, edits, is_reloading: false, is_outdated: false })
+        Ok(Self {
+            own: start("own file", 1)?,
+            of_root: start("root's files", MOST_FILES)?,
+            of_others: start("files", MOST_FILES)?,
+            edits: start("edits", MOST_EDITS)?,
+            is_reloading: false,
+            is_outdated: false,
+        })
     }
 
     pub(super) fn channel() -> (mpsc::Sender<Read>, mpsc::Receiver<Read>) {
         mpsc::channel(BACKLOG)
     }
 
+    /// Has an order carried out; refuses it if too many wait.
     pub(super) fn give(&self, order: Order) {
-        match order {
-            Order::Edit(_) => self.edits.give(order),
-            _ => self.files.give(order),
+        let worker = match &order {
+            Order::Reload => &self.own,
+            Order::Plan(Submission { by, .. }, _) | Order::Apply(Submission { by, .. }, _) => {
+                if by.is_root { &self.of_root } else { &self.of_others }
+            }
+            Order::Edit(_) => &self.edits,
+        };
+        if let Err(order) = worker.give(order) {
+            order.refuse();
         }
     }
 
@@ -109,6 +141,25 @@ impl Reader {
 }
 
 impl Order {
+    /// Whether the client has hung up.
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Reload => false,
+            Self::Plan(_, reply) | Self::Apply(_, reply) => reply.is_closed(),
+            Self::Edit(edit) => edit.reply.is_closed(),
+        }
+    }
+
+    fn refuse(self) {
+        let busy = Refusal::Busy("the daemon is reading many other requests: try again".to_owned());
+        // A client that has hung up meanwhile wants no answer.
+        match self {
+            Self::Reload => unreachable!("the daemon's own file is read once at a time"),
+            Self::Plan(_, reply) | Self::Apply(_, reply) => drop(reply.send(Err(busy))),
+            Self::Edit(edit) => drop(edit.reply.send(Err(busy))),
+        }
+    }
+
     fn carry_out(self, own: &Path) -> Read {
         let read = |Proposal { path, text }| {
             let loaded = config::read(path, text)?;
@@ -118,8 +169,12 @@ impl Order {
             Self::Reload => {
                 Read::Reload(config::load(own).map(|loaded| File { loaded, is_own: true }))
             }
-            Self::Plan(proposal, by, reply) => Read::Plan(read(proposal), by, reply),
-            Self::Apply(proposal, by, reply) => Read::Apply(read(proposal), by, reply),
+            Self::Plan(Submission { proposal, by, room }, reply) => {
+                Read::Plan(read(proposal), Sender { by, _room: room }, reply)
+            }
+            Self::Apply(Submission { proposal, by, room }, reply) => {
+                Read::Apply(read(proposal), Sender { by, _room: room }, reply)
+            }
             Self::Edit(edit) => {
                 let edited = edited(&edit.document, &edit.change, &edit.defaults);
                 Read::Edit(edit, edited)
@@ -155,11 +210,12 @@ impl Daemon {
                 self.reader.has_reloaded();
                 self.reload(file).await;
             }
-            Read::Plan(file, by, reply) => {
-                drop(reply.send(self.plan(file.map_err(invalid), &by).await));
+            Read::Plan(.., reply) if reply.is_closed() => self.is_untidy = true,
+            Read::Plan(file, sender, reply) => {
+                drop(reply.send(self.plan(file.map_err(invalid), &sender.by).await));
             }
-            Read::Apply(file, by, reply) => {
-                drop(reply.send(self.apply(file.map_err(invalid), &by).await));
+            Read::Apply(file, sender, reply) => {
+                drop(reply.send(self.apply(file.map_err(invalid), &sender.by).await));
             }
             Read::Edit(edit, edited) => self.on_edit(*edit, edited),
         }
@@ -193,3 +249,6 @@ impl Daemon {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

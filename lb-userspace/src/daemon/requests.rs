@@ -36,12 +36,8 @@ impl Daemon {
                 let edited = self.edited(&change);
                 drop(reply.send(edited.and_then(|edited| self.carry_out(edited, &change, &by))));
             }
-            Request::Plan(proposal, by, reply) => {
-                self.reader.give(Order::Plan(proposal, by, reply));
-            }
-            Request::Apply(proposal, by, reply) => {
-                self.reader.give(Order::Apply(proposal, by, reply));
-            }
+            Request::Plan(submission, reply) => self.reader.give(Order::Plan(submission, reply)),
+            Request::Apply(submission, reply) => self.reader.give(Order::Apply(submission, reply)),
             Request::History(reply) => drop(reply.send(Ok(self.history()))),
             Request::Version(number, reply) => drop(reply.send(self.version(number))),
             Request::Rollback(to, by, reply) => drop(reply.send(self.rollback(to, &by))),

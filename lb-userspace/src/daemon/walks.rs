@@ -61,7 +61,7 @@ impl Walks {
         hops: HopWriter,
         walked: mpsc::Sender<Walk>,
     ) -> io::Result<Self> {
-        let worker = Worker::start("sweep", move |errand| {
+        let worker = Worker::start("sweep", 1, move |errand| {
             let Errand { mut sweeper, now, expiry, search, begun } = errand;
             let census = sweeper.sweep(now, &expiry, &search);
             let written = (!census.moved.is_empty()).then(|| hops.write(&census.moved));
@@ -93,7 +93,10 @@ impl Daemon {
         // Earlier than any connection to a backend that the walk does not know of.
         let now = dataplane::now();
         let (expiry, search) = (self.expiry(), self.clients.search());
-        self.walks.worker.give(Errand { sweeper, now, expiry, search, begun: Instant::now() });
+        let errand = Errand { sweeper, now, expiry, search, begun: Instant::now() };
+        if let Err(Errand { sweeper, .. }) = self.walks.worker.give(errand) {
+            unreachable!("{sweeper:?} is one, and is not idle while it waits");
+        }
     }
 
     pub(super) fn on_walked(&mut self, walk: Walk) {
