@@ -11,7 +11,8 @@ use crate::{
     config::{self, Loaded},
     control::{Caller, Change, Plan, Proposal, Refusal, Reply, Room, ServiceView, Submission},
     desired::{Document, edited},
-    model::Policy,
+    health::{Fault, Prober},
+    model::{HealthCheck, Policy},
 };
 
 /// Texts that have been read and wait for the loop.
@@ -51,6 +52,37 @@ pub(super) struct Edit {
 pub(super) struct File {
     pub(super) loaded: Loaded,
     pub(super) is_own: bool,
+}
+
+impl File {
+    /// Refuses files of root's checks that cannot be used. A slow disk holds up nothing here.
+    fn verified(self, is_roots: bool) -> Result<Self> {
+        if is_roots {
+            self.loaded.check_files()?;
+        }
+        Ok(self)
+    }
+}
+
+impl Edit {
+    /// Files that new checks of root's name, and that are of no use. Nobody else is told: the state of
+    /// the backend says so later.
+    fn refuse_files(&self, document: &Document) -> Result<(), Refusal> {
+        let Some(check) = self.new_check(&self.document, document) else { return Ok(()) };
+        Prober::verify_files(check).map_err(|Fault { key, message, .. }| {
+            let name = self.change.service();
+            Refusal::Invalid(format!("{name}: `health.{key}`: {message}"))
+        })
+    }
+
+    /// A check of root's that a change brings, and whose files are to be looked at.
+    fn new_check<'a>(&self, before: &Document, after: &'a Document) -> Option<&'a HealthCheck> {
+        let name = self.change.service();
+        let check_of = |document: &'a Document| Some(&document.service(name)?.policy.health);
+        let check = check_of(after).filter(|_| self.by.is_root)?;
+        let known = before.service(name).map(|service| &service.policy.health);
+        (known != Some(check)).then_some(check)
+    }
 }
 
 /// What has been read.
@@ -161,23 +193,32 @@ impl Order {
     }
 
     fn carry_out(self, own: &Path) -> Read {
-        let read = |Proposal { path, text }| {
+        let read = |Proposal { path, text }, by: &Caller| {
             let loaded = config::read(path, text)?;
-            Ok(File { is_own: loaded.is_text_of(own), loaded })
+            let is_own = loaded.is_text_of(own);
+            File { loaded, is_own }.verified(by.is_root)
         };
         match self {
             Self::Reload => {
-                Read::Reload(config::load(own).map(|loaded| File { loaded, is_own: true }))
+                let verified = |loaded: Loaded| {
+                    let is_roots = loaded.is_roots;
+                    File { loaded, is_own: true }.verified(is_roots)
+                };
+                Read::Reload(config::load(own).and_then(verified))
             }
             Self::Plan(Submission { proposal, by, room }, reply) => {
-                Read::Plan(read(proposal), Sender { by, _room: room }, reply)
+                Read::Plan(read(proposal, &by), Sender { by, _room: room }, reply)
             }
             Self::Apply(Submission { proposal, by, room }, reply) => {
-                Read::Apply(read(proposal), Sender { by, _room: room }, reply)
+                Read::Apply(read(proposal, &by), Sender { by, _room: room }, reply)
             }
             Self::Edit(edit) => {
                 let edited = edited(&edit.document, &edit.change, &edit.defaults);
-                Read::Edit(edit, edited)
+                let verified = edited.and_then(|document| {
+                    edit.refuse_files(&document)?;
+                    Ok(document)
+                });
+                Read::Edit(edit, verified)
             }
         }
     }
@@ -222,14 +263,27 @@ impl Daemon {
     }
 
     fn on_edit(&mut self, edit: Edit, edited: Result<Document, Refusal>) {
-        let Edit { change, by, reply, version, attempts, .. } = edit;
-        let is_current = version == self.desired.number();
-        if !is_current && attempts < ATTEMPTS {
+        let is_current = edit.version == self.desired.number();
+        if !is_current && edit.attempts < ATTEMPTS {
+            let Edit { change, by, reply, attempts, .. } = edit;
             self.read_edit(change, by, reply, attempts + 1);
             return;
         }
-        let edited = if is_current { edited } else { self.edited(&change) };
+        let edited = if is_current { edited } else { self.edited_again(&edit, edited.ok()) };
+        let Edit { change, by, reply, .. } = edit;
         drop(reply.send(edited.and_then(|edited| self.carry_out(edited, &change, &by))));
+    }
+
+    /// A change of the present document, though files are not read here: its check must be one that was
+    /// verified before.
+    fn edited_again(&self, edit: &Edit, verified: Option<Document>) -> Result<Document, Refusal> {
+        let edited = self.edited(&edit.change)?;
+        let before = verified.as_ref().unwrap_or(self.document());
+        let is_verified = [before, self.document()]
+            .into_iter()
+            .any(|before| edit.new_check(before, &edited).is_none());
+        let busy = || Refusal::Busy("the configuration keeps changing: try again".to_owned());
+        is_verified.then_some(edited).ok_or_else(busy)
     }
 
     async fn reload(&mut self, file: Result<File, Error>) {

@@ -12,7 +12,6 @@ use crate::{
     connections::Listing,
     control::{Caller, Change, Plan, Refusal, Request, ServiceView, VersionView},
     desired::{Author, Document, Step, edited, named, steps},
-    health::{Fault, Prober},
     model::Admin,
     secrets,
 };
@@ -65,7 +64,6 @@ impl Daemon {
     ) -> Result<Option<ServiceView>, Refusal> {
         self.refuse_local(&document)?;
         self.refuse_foreign(&document, by)?;
-        self.refuse_files(&document, by)?;
         let author = Author { by: by.name.clone(), what: change.to_string(), file: None };
         self.adopt(document, author).map_err(failed)?;
         if let Change::SetBackend { service, address, settings } = change
@@ -111,22 +109,6 @@ impl Daemon {
         for service in &document.since(before).set {
             if let Some(Refused { key, message }) = allowed.refused(&service.policy.health) {
                 let name = &service.name;
-                return Err(Refusal::Invalid(format!("{name}: `health.{key}`: {message}")));
-            }
-        }
-        Ok(())
-    }
-
-    /// Files that new checks of root's name, and that are of no use. Nobody else is told: the state of
-    /// the backend says so later.
-    fn refuse_files(&self, document: &Document, by: &Caller) -> Result<(), Refusal> {
-        let before = self.document();
-        for service in document.since(before).set.iter().filter(|_| by.is_root) {
-            let (name, check) = (&service.name, &service.policy.health);
-            if before.service(name).is_some_and(|known| known.policy.health == *check) {
-                continue;
-            }
-            if let Err(Fault { key, message, .. }) = Prober::verify_files(check) {
                 return Err(Refusal::Invalid(format!("{name}: `health.{key}`: {message}")));
             }
         }

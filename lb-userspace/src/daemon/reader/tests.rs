@@ -7,9 +7,13 @@ use crate::control::{Proposal, Room};
 /// Orders that are given at once.
 const MANY: usize = 30;
 
-fn submission(path: &str, is_root: bool) -> Submission {
-    let proposal = Proposal { path: path.to_owned(), text: "nonsense".to_owned() };
-    Submission { proposal, by: Caller { name: path.to_owned(), is_root }, room: Room::default() }
+fn submission(text: &str, is_root: bool) -> Submission {
+    let proposal = Proposal { path: "sent.toml".to_owned(), text: text.to_owned() };
+    Submission { proposal, by: caller(is_root), room: Room::default() }
+}
+
+fn caller(is_root: bool) -> Caller {
+    Caller { name: "somebody".to_owned(), is_root }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -20,7 +24,7 @@ async fn orders_of_clients_that_hang_up_neither_pile_up_nor_hold_up_root() {
     let mut answers = Vec::new();
     for _ in 0..MANY {
         let (reply, answer) = oneshot::channel();
-        reader.give(Order::Plan(submission("other", false), reply));
+        reader.give(Order::Plan(submission("nonsense", false), reply));
         answers.push(answer);
     }
     let is_refused =
@@ -30,7 +34,7 @@ async fn orders_of_clients_that_hang_up_neither_pile_up_nor_hold_up_root() {
     assert!(MANY - refused <= MOST_FILES + BACKLOG + 1, "only {refused} of {MANY} refused");
     drop(answers);
     let (reply, answer) = oneshot::channel();
-    reader.give(Order::Plan(submission("root", true), reply));
+    reader.give(Order::Plan(submission("nonsense", true), reply));
     reader.reload();
     let (mut others, mut roots, mut own) = (0, 0, 0);
     while roots == 0 || own == 0 {
@@ -42,4 +46,45 @@ async fn orders_of_clients_that_hang_up_neither_pile_up_nor_hold_up_root() {
     }
     assert!(others <= BACKLOG + 1, "{others} orders of nobody were carried out");
     drop(answer);
+}
+
+#[test]
+fn files_of_checks_are_read_beside_the_loop_for_root_alone() {
+    let text = "interfaces = [\"eth0\"]\n[[service]]\nname = \"web\"\nvip = \"203.0.113.1:80\"\n\
+                health.type = \"tls\"\nhealth.ca = \"/nowhere/ca.pem\"\n\
+                [[service.backend]]\naddress = \"10.0.0.11:80\"\n";
+    for is_root in [true, false] {
+        let (reply, _answer) = oneshot::channel();
+        let order = Order::Apply(submission(text, is_root), reply);
+        let Read::Apply(file, ..) = order.carry_out(Path::new("/nowhere/own.toml")) else {
+            panic!("another order")
+        };
+        let fault = file.err().map(|error| error.to_string());
+        assert_eq!(fault.is_some_and(|fault| fault.contains("/nowhere/ca.pem")), is_root);
+    }
+}
+
+#[test]
+fn files_of_a_changed_check_are_read_beside_the_loop_for_root_alone() {
+    let keys = serde_json::json!({
+        "vip": "203.0.113.1:80", "health": { "type": "tls", "ca": "/nowhere/ca.pem" },
+    });
+    let serde_json::Value::Object(keys) = keys else { panic!("no object") };
+    for is_root in [true, false] {
+        let (reply, _answer) = oneshot::channel();
+        let order = Order::Edit(Box::new(Edit {
+            change: Change::AddService { name: "web".to_owned(), keys: keys.clone() },
+            by: caller(is_root),
+            reply,
+            document: Document::default(),
+            version: 1,
+            defaults: Policy::default(),
+            attempts: 1,
+        }));
+        let Read::Edit(_, edited) = order.carry_out(Path::new("/nowhere/own.toml")) else {
+            panic!("another order")
+        };
+        let refused = edited.err().map(|refusal| refusal.detail().to_owned());
+        assert_eq!(refused.is_some_and(|detail| detail.contains("`health.ca`")), is_root);
+    }
 }
