@@ -107,11 +107,22 @@ impl Refusals {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
+    /// Backends that have refused handshakes, by id.
+    #[must_use]
+    pub fn refusing(&self) -> Vec<u32> {
+        refusing(self.0.values().iter().map(|count| count.load(Relaxed)))
+    }
+
     pub fn set(&self, backend: u32, count: u32) {
         if let Some(place) = self.0.values().get(backend as usize) {
             place.store(count.into(), Relaxed);
         }
     }
+}
+
+fn refusing(counts: impl Iterator<Item = i64>) -> Vec<u32> {
+    let refusing = (0..).zip(counts).filter(|(_, count)| *count > 0);
+    refusing.map(|(id, _)| id).collect()
 }
 
 /// How much less than was found was counted.
@@ -122,7 +133,12 @@ fn drift(before: i64, after: i64, found: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::drift;
+    use super::{drift, refusing};
+
+    #[test]
+    fn who_has_refused_nobody_is_not_looked_at() {
+        assert_eq!(refusing([0, 1, -3, 0, 7].into_iter()), [1, 4]);
+    }
 
     #[test]
     fn what_came_and_went_meanwhile_is_no_drift() {

@@ -101,6 +101,12 @@ impl Dataplane {
         self.refusals.of(backend)
     }
 
+    /// Backends that have refused handshakes, by id.
+    #[must_use]
+    pub fn refusing(&self) -> Vec<u32> {
+        self.refusals.refusing()
+    }
+
     /// Has new connections go to a backend again.
     pub fn end_refusals(&self, backend: u32) {
         self.refusals.set(backend, 0);
