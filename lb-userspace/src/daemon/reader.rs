@@ -269,16 +269,17 @@ impl Daemon {
             self.read_edit(change, by, reply, attempts + 1);
             return;
         }
-        let edited = if is_current { edited } else { self.edited_again(&edit, edited.ok()) };
+        let edited =
+            if is_current { edited } else { self.edited_again(&edit, edited.as_ref().ok()) };
         let Edit { change, by, reply, .. } = edit;
         drop(reply.send(edited.and_then(|edited| self.carry_out(edited, &change, &by))));
     }
 
     /// A change of the present document, though files are not read here: its check must be one that was
     /// verified before.
-    fn edited_again(&self, edit: &Edit, verified: Option<Document>) -> Result<Document, Refusal> {
+    fn edited_again(&self, edit: &Edit, verified: Option<&Document>) -> Result<Document, Refusal> {
         let edited = self.edited(&edit.change)?;
-        let before = verified.as_ref().unwrap_or(self.document());
+        let before = verified.unwrap_or(self.document());
         let is_verified = [before, self.document()]
             .into_iter()
             .any(|before| edit.new_check(before, &edited).is_none());
