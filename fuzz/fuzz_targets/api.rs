@@ -105,11 +105,11 @@ async fn answer(requests: &mut mpsc::Receiver<control::Request>, document: &RefC
                 });
                 reply.send(done).expect("the API waits");
             }
-            control::Request::Plan(proposal, _, reply) => {
+            control::Request::Plan(control::Submission { proposal, .. }, reply) => {
                 let plan = plan(proposal, &document.borrow()).map(|(plan, _)| plan);
                 reply.send(plan).expect("the API waits");
             }
-            control::Request::Apply(proposal, _, reply) => {
+            control::Request::Apply(control::Submission { proposal, .. }, reply) => {
                 let plan = plan(proposal, &document.borrow());
                 let done = plan.map(|(plan, new)| {
                     *document.borrow_mut() = new;

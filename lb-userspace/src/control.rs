@@ -1,11 +1,11 @@
 //! What the API asks of the daemon's loop, and what it gets to see.
 
-use std::{fmt, net::SocketAddr};
+use std::{fmt, net::SocketAddr, sync::Arc};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::{
     connections::Listing,
@@ -23,8 +23,8 @@ pub enum Request {
     Connections(Option<String>, Reply<Listing>),
     /// The changed service, if it still is; by whom it is changed.
     Change(Change, Caller, Reply<Option<ServiceView>>),
-    Plan(Proposal, Caller, Reply<Plan>),
-    Apply(Proposal, Caller, Reply<Plan>),
+    Plan(Submission, Reply<Plan>),
+    Apply(Submission, Reply<Plan>),
     History(Reply<Vec<VersionView>>),
     /// What a version has changed.
     Version(u64, Reply<Plan>),
@@ -48,6 +48,27 @@ pub struct Proposal {
     /// For people: where the text is from.
     pub path: String,
     pub text: String,
+}
+
+/// Room that the body of a request takes up, until nothing holds any of it.
+#[derive(Clone, Debug, Default)]
+pub struct Room {
+    _permits: Arc<Vec<OwnedSemaphorePermit>>,
+}
+
+impl Room {
+    #[must_use]
+    pub fn of(permits: Vec<OwnedSemaphorePermit>) -> Self {
+        Self { _permits: Arc::new(permits) }
+    }
+}
+
+/// The text of a configuration file, by whom it was sent, and its room.
+#[derive(Debug)]
+pub struct Submission {
+    pub proposal: Proposal,
+    pub by: Caller,
+    pub room: Room,
 }
 
 /// What a change does, or would do.
@@ -107,6 +128,8 @@ pub enum Refusal {
     Conflict(String),
     Invalid(String),
     Failed(String),
+    /// It may be carried out later.
+    Busy(String),
 }
 
 /// A way to ask the loop.
@@ -144,12 +167,12 @@ impl Handle {
     }
 
     /// What a configuration file would change.
-    pub async fn plan(&self, proposal: Proposal, by: Caller) -> Result<Plan, Refusal> {
-        self.ask(|reply| Request::Plan(proposal, by, reply)).await
+    pub async fn plan(&self, submission: Submission) -> Result<Plan, Refusal> {
+        self.ask(|reply| Request::Plan(submission, reply)).await
     }
 
-    pub async fn apply(&self, proposal: Proposal, by: Caller) -> Result<Plan, Refusal> {
-        self.ask(|reply| Request::Apply(proposal, by, reply)).await
+    pub async fn apply(&self, submission: Submission) -> Result<Plan, Refusal> {
+        self.ask(|reply| Request::Apply(submission, reply)).await
     }
 
     /// The newest version first.
@@ -230,7 +253,8 @@ impl Refusal {
             Self::NotFound(detail)
             | Self::Conflict(detail)
             | Self::Invalid(detail)
-            | Self::Failed(detail) => detail,
+            | Self::Failed(detail)
+            | Self::Busy(detail) => detail,
         }
     }
 }

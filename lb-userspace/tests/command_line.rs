@@ -63,7 +63,7 @@ async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u64) {
             }
             Request::Change(_, _, reply) => give(reply, Ok(Some(web(active)))),
             Request::History(reply) => give(reply, Ok(vec![version()])),
-            Request::Plan(_, _, reply) | Request::Apply(_, _, reply) => give(reply, Ok(plan())),
+            Request::Plan(_, reply) | Request::Apply(_, reply) => give(reply, Ok(plan())),
             Request::Rollback(_, _, reply) => give(reply, Err(Refusal::Conflict(HOSTILE.into()))),
             _ => {}
         }

@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Problem,
-    extract::{Body, Path},
+    extract::{Body, Held, Path},
     peer::Peer,
 };
-use crate::control::{Handle, Plan, Proposal, VersionView};
+use crate::control::{Handle, Plan, Proposal, Submission, VersionView};
 
 pub(super) const PLAN: &str = "/v1/plan";
 pub(super) const APPLY: &str = "/v1/apply";
@@ -40,17 +40,19 @@ pub(super) struct OfVersion {
 pub(super) async fn plan(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    Held(room): Held,
     Body(proposal): Body<Proposal>,
 ) -> Result<Json<Plan>, Problem> {
-    Ok(Json(handle.plan(proposal, peer.caller()).await?))
+    Ok(Json(handle.plan(Submission { proposal, by: peer.caller(), room }).await?))
 }
 
 pub(super) async fn apply(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    Held(room): Held,
     Body(proposal): Body<Proposal>,
 ) -> Result<Json<Plan>, Problem> {
-    Ok(Json(handle.apply(proposal, peer.caller()).await?))
+    Ok(Json(handle.apply(Submission { proposal, by: peer.caller(), room }).await?))
 }
 
 pub(super) async fn history(

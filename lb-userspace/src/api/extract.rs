@@ -1,6 +1,6 @@
 //! What requests bring. What is not understood is answered by a problem document.
 
-use std::{fmt, marker::PhantomData};
+use std::{convert::Infallible, fmt, marker::PhantomData};
 
 use aide::{OperationInput, generate::GenContext, openapi::Operation};
 use axum::{
@@ -22,6 +22,7 @@ use serde::{
 use tokio::{runtime::Handle, task::spawn_blocking};
 
 use super::Problem;
+use crate::control::Room;
 
 /// Bytes that are read in no time.
 const QUICK: u64 = 64 << 10;
@@ -115,6 +116,19 @@ where
         }
     }
 }
+
+/// The room that the request's body takes up.
+pub(super) struct Held(pub(super) Room);
+
+impl<S: Send + Sync> FromRequestParts<S> for Held {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.get::<Room>().cloned().unwrap_or_default()))
+    }
+}
+
+impl OperationInput for Held {}
 
 impl<T: JsonSchema> OperationInput for Body<T> {
     fn operation_input(context: &mut GenContext, operation: &mut Operation) {

@@ -12,6 +12,7 @@ use tokio::{
 };
 
 use super::{Problem, document};
+use crate::control::Room;
 
 /// Bytes of a configuration file: more than one of a million backends has.
 const LARGEST_FILE: usize = 128 << 20;
@@ -19,7 +20,7 @@ const LARGEST_FILE: usize = 128 << 20;
 /// Bytes of any other body.
 const LARGEST: usize = 1 << 20;
 
-/// Bytes of all bodies at once.
+/// Bytes of all bodies at once, of root's and of all others'.
 const ROOM: usize = 256 << 20;
 
 /// Room is given in parts of so many bytes.
@@ -33,23 +34,39 @@ const LONGEST: Duration = Duration::from_mins(1);
 
 /// Takes bodies in.
 #[derive(Clone, Debug)]
-pub(super) struct Intake(Arc<Semaphore>);
+pub(super) struct Intake {
+    /// Others leave root its own.
+    of_root: Arc<Semaphore>,
+    of_others: Arc<Semaphore>,
+}
 
 /// A body, and the room that it takes up.
+#[derive(Debug)]
 pub(super) struct Taken {
     pub(super) bytes: Bytes,
-    _room: Vec<OwnedSemaphorePermit>,
+    pub(super) room: Room,
 }
 
 impl Default for Intake {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(ROOM / PART)))
+        Self::new(ROOM)
     }
 }
 
 impl Intake {
+    /// With so many bytes of room for root, and for others.
+    pub(super) fn new(room: usize) -> Self {
+        let room = || Arc::new(Semaphore::new(room / PART));
+        Self { of_root: room(), of_others: room() }
+    }
+
     /// Reads the body of a request for a path.
-    pub(super) async fn read(&self, mut body: Incoming, path: &str) -> Result<Taken, Problem> {
+    pub(super) async fn read(
+        &self,
+        mut body: Incoming,
+        path: &str,
+        is_root: bool,
+    ) -> Result<Taken, Problem> {
         let most = if document::takes_file(path) { LARGEST_FILE } else { LARGEST };
         if body.size_hint().lower() > most as u64 {
             return Err(too_large(most));
@@ -62,16 +79,17 @@ impl Intake {
             }
             let parts = (bytes.len() + piece.len()).div_ceil(PART) - bytes.len().div_ceil(PART);
             if parts > 0 {
-                room.push(self.room(parts)?);
+                room.push(self.room(parts, is_root)?);
             }
             bytes.extend_from_slice(&piece);
         }
-        Ok(Taken { bytes: bytes.into(), _room: room })
+        Ok(Taken { bytes: bytes.into(), room: Room::of(room) })
     }
 
-    fn room(&self, parts: usize) -> Result<OwnedSemaphorePermit, Problem> {
+    fn room(&self, parts: usize, is_root: bool) -> Result<OwnedSemaphorePermit, Problem> {
         let parts = u32::try_from(parts).unwrap_or(u32::MAX);
-        Arc::clone(&self.0).try_acquire_many_owned(parts).map_err(|_| {
+        let room = if is_root { &self.of_root } else { &self.of_others };
+        Arc::clone(room).try_acquire_many_owned(parts).map_err(|_| {
             Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "the daemon is reading other large requests: try again",

@@ -27,6 +27,7 @@ use tokio::{
     sync::watch,
 };
 
+use self::intake::Intake;
 pub use self::{
     client::{Client, ClientError, Lines},
     described::description,
@@ -112,10 +113,19 @@ fn remove_stale(path: &Path) -> Result<()> {
 }
 
 /// Serves until the other end of `stopped` is dropped.
-pub async fn serve(listener: Listener, handle: Handle, mut stopped: watch::Receiver<()>) {
+pub async fn serve(listener: Listener, handle: Handle, stopped: watch::Receiver<()>) {
+    serve_within(Intake::default(), listener, handle, stopped).await;
+}
+
+async fn serve_within(
+    intake: Intake,
+    listener: Listener,
+    handle: Handle,
+    mut stopped: watch::Receiver<()>,
+) {
     let Listener { socket, file: _file } = listener;
     tokio::select! {
-        never = server::serve(&socket, routes::router(handle)) => match never {},
+        never = server::serve(&socket, routes::router(handle), intake) => match never {},
         _ = stopped.changed() => {}
     }
 }

@@ -18,8 +18,11 @@ impl Peer {
     }
 
     pub(super) fn caller(&self) -> Caller {
-        let is_root = self.0.is_some_and(|credentials| credentials.uid() == 0);
-        Caller { name: self.to_string(), is_root }
+        Caller { name: self.to_string(), is_root: self.is_root() }
+    }
+
+    pub(super) fn is_root(&self) -> bool {
+        self.0.is_some_and(|credentials| credentials.uid() == 0)
     }
 }
 

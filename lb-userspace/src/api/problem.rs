@@ -48,6 +48,7 @@ impl From<Refusal> for Problem {
             Refusal::Conflict(_) => StatusCode::CONFLICT,
             Refusal::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Refusal::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, refusal.detail())
     }

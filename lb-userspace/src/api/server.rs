@@ -54,8 +54,8 @@ struct Server {
 }
 
 /// Accepts connections for as long as the socket lives.
-pub(super) async fn serve(socket: &UnixListener, router: Router) -> Infallible {
-    let server = Server { router: TowerToHyperService::new(router), intake: Intake::default() };
+pub(super) async fn serve(socket: &UnixListener, router: Router, intake: Intake) -> Infallible {
+    let server = Server { router: TowerToHyperService::new(router), intake };
     let seats = Seats::new(CONNECTIONS, Duration::ZERO);
     let mut connections = JoinSet::new();
     loop {
@@ -116,7 +116,7 @@ impl Server {
         peer: &Peer,
     ) -> Result<Response, Infallible> {
         let (mut parts, body) = request.into_parts();
-        let body = match self.intake.read(body, parts.uri.path()).await {
+        let body = match self.intake.read(body, parts.uri.path(), peer.is_root()).await {
             Ok(body) => body,
             Err(problem) => {
                 let mut response = problem.into_response();
@@ -128,7 +128,9 @@ impl Server {
         guest.is_served();
         parts.extensions.insert(ConnectInfo(peer.clone()));
         parts.extensions.insert(Arc::clone(guest));
-        let request = Request::from_parts(parts, Body::from(body.bytes.clone()));
+        // Whoever works on the request holds it, even when the client has hung up.
+        parts.extensions.insert(body.room);
+        let request = Request::from_parts(parts, Body::from(body.bytes));
         let response = self.router.call(request).await;
         guest.is_waited_for();
         response

@@ -4,7 +4,7 @@
 //! which files there are.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs,
     os::unix::fs::MetadataExt as _,
     path::{Component, Path, PathBuf},
@@ -152,18 +152,21 @@ impl Loaded {
         fault_of: impl Fn(&HealthCheck) -> Option<(&'static str, String, String)>,
     ) -> Result<()> {
         let mut faults: Vec<Fault> = Vec::new();
+        // Most services have the same check as many others.
+        let mut known: HashMap<&HealthCheck, _> = HashMap::new();
         let services = self.config.services.iter().map(|service| &service.policy.health);
         let checks = services.zip(&self.spans.checks);
         let checks =
             [(&self.config.defaults.health, &self.spans.default_check)].into_iter().chain(checks);
         for (check, keys) in checks {
-            let Some((key, message, mend)) = fault_of(check) else { continue };
+            let fault = known.entry(check).or_insert_with(|| fault_of(check));
+            let Some((key, message, mend)) = fault else { continue };
             let mut places = keys.iter().chain(&self.spans.default_check);
-            let span = places.find(|(known, _)| *known == key).map(|(_, span)| span.clone());
+            let span = places.find(|(known, _)| known == key).map(|(_, span)| span.clone());
             let fault = Fault(super::Diagnostic::error(
                 span.unwrap_or_default(),
                 format!("`{key}`: {message}"),
-                mend,
+                mend.clone(),
             ));
             if !faults.contains(&fault) {
                 faults.push(fault);
@@ -175,7 +178,10 @@ impl Loaded {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::{
+        cell::Cell,
+        os::unix::fs::{PermissionsExt as _, symlink},
+    };
 
     use tempfile::TempDir;
 
@@ -191,6 +197,30 @@ mod tests {
         let command = Some(command.iter().map(ToString::to_string).collect());
         let request = CheckRequest { command, ..CheckRequest::default() };
         HealthCheck { probe: Probe::Exec, request, ..HealthCheck::default() }
+    }
+
+    #[test]
+    fn each_different_check_is_looked_at_once() {
+        let service = |nth: u8, check: &str| {
+            format!(
+                "[[service]]\nname = \"s{nth}\"\nvip = \"203.0.113.{nth}:80\"\n{check}\n\
+                 [[service.backend]]\naddress = \"10.0.0.11:80\"\n"
+            )
+        };
+        let tcp = "health.type = \"tcp\"";
+        let text: String = (1..=9).map(|nth| service(nth, tcp)).collect();
+        let text = format!("interfaces = [\"eth0\"]\n{text}{}", service(10, "health.rise = 9"));
+        let loaded = crate::config::read("test.toml".to_owned(), text).expect("valid");
+        let different: HashSet<_> =
+            loaded.config.services.iter().map(|service| &service.policy.health).collect();
+        let looked_at = Cell::new(0);
+        let refused = loaded.refuse_checks(|_| {
+            looked_at.set(looked_at.get() + 1);
+            Some(("ca", "cannot be used".to_owned(), "write another".to_owned()))
+        });
+        assert!(refused.is_err(), "all have the fault");
+        let defaults = usize::from(!different.contains(&loaded.config.defaults.health));
+        assert_eq!(looked_at.get(), different.len() + defaults);
     }
 
     #[test]

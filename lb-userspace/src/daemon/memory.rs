@@ -121,7 +121,7 @@ impl Remembered {
 
 impl Memory {
     pub(super) fn start(directory: &Path) -> io::Result<Self> {
-        let worker = Worker::start("memory", |write: Writing| write())?;
+        let worker = Worker::start("memory", 1, |write: Writing| write())?;
         let (directory, written) = (directory.to_owned(), Arc::default());
         Ok(Self { directory, due: None, begun: 0, written, worker })
     }
@@ -153,7 +153,10 @@ impl Memory {
     /// Writes what is known now, beside the loop.
     pub(super) fn write(&mut self, state: &State, version: u64) {
         let writing = self.begin(state, version);
-        self.worker.give(Box::new(writing));
+        if self.worker.give(Box::new(writing)).is_err() {
+            // The disk is slow: what is known later is written instead.
+            self.note();
+        }
     }
 
     /// Writes what is known at the end.

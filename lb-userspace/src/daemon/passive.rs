@@ -1,7 +1,7 @@
 //! What backends' own packets say of them: who refuses connections, and who does not answer.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     time::{Duration, Instant},
 };
@@ -11,6 +11,7 @@ use lb_common::event::{self, Event, Kind};
 use super::{
     Daemon,
     service::{Backend, Service},
+    state::State,
 };
 use crate::{
     health::HealthEvent,
@@ -45,10 +46,8 @@ const MOST_IGNORED: u32 = 10_000_000;
 impl FalseAlarms {
     /// Notes one. Returns how many of the next refusals count for nothing.
     fn note(&mut self, id: u32, now: Instant) -> u32 {
+        self.0.retain(|_, (_, last)| now.saturating_duration_since(*last) <= REMEMBERED);
         let (count, last) = self.0.entry(id).or_insert((0, now));
-        if now.saturating_duration_since(*last) > REMEMBERED {
-            *count = 0;
-        }
         let ignored = IGNORED.saturating_mul(GROWTH.saturating_pow(*count)).min(MOST_IGNORED);
         (*count, *last) = (count.saturating_add(1), now);
         ignored
@@ -110,9 +109,13 @@ impl Refusals {
         is_due.then_some(Change::Trial)
     }
 
-    fn retain(&mut self, ids: &HashSet<u32>) {
+    /// The ids of those that refuse, and of these.
+    fn and(&self, ids: Vec<u32>) -> BTreeSet<u32> {
+        self.refusing.keys().copied().chain(ids).collect()
+    }
+
+    fn retain(&mut self, ids: &BTreeSet<u32>) {
         self.refusing.retain(|id, _| ids.contains(id));
-        self.false_alarms.0.retain(|id, _| ids.contains(id));
     }
 }
 
@@ -122,7 +125,7 @@ const TRIAL_COUNT: u32 = event::REFUSALS - 1;
 impl Daemon {
     /// Follows all that the program has told at once.
     pub(super) fn on_events(&mut self, events: impl Iterator<Item = Event>) {
-        let (mut silent, mut has_refused) = (HashSet::new(), false);
+        let (mut silent, mut has_refused) = (BTreeSet::new(), false);
         for event in events {
             match Kind::from_number(event.kind) {
                 Some(Kind::Refusing) => has_refused = true,
@@ -141,9 +144,8 @@ impl Daemon {
 
     /// Has backends checked at once that have left a SYN unanswered. That alone takes nobody out: the
     /// client may be to blame.
-    fn hurry_checks(&mut self, ids: &HashSet<u32>) {
-        let named = seen(self.state.services()).filter(|one| ids.contains(&one.id));
-        for one in named {
+    fn hurry_checks(&mut self, ids: &BTreeSet<u32>) {
+        for one in seen(&self.state, ids) {
             self.checker.hurry(&one.service, one.address);
         }
     }
@@ -151,9 +153,10 @@ impl Daemon {
     /// Compares the program's counts of refusals with what is known of them.
     pub(super) fn follow_refusals(&mut self) {
         let now = Instant::now();
-        let mut ids = HashSet::new();
+        let suspects = self.refusals.and(self.dataplane.refusing());
+        let mut ids = BTreeSet::new();
         let mut changes = Vec::new();
-        for one in seen(self.state.services()) {
+        for one in seen(&self.state, &suspects) {
             ids.insert(one.id);
             let count = self.dataplane.refusals(one.id);
             if let Some(change) = self.refusals.follow(one.id, count, one.is_checked, now) {
@@ -217,16 +220,17 @@ impl Daemon {
     }
 }
 
-fn seen<'a>(services: impl Iterator<Item = &'a Service>) -> impl Iterator<Item = Seen> {
-    services.flat_map(|service| {
+/// The configured backends of these ids.
+fn seen<'a>(state: &'a State, ids: &'a BTreeSet<u32>) -> impl Iterator<Item = Seen> {
+    state.backends_of(ids).map(|(service, backend): (&Service, &Backend)| {
         let is_probed = service.spec.policy.health.probe != Probe::None;
-        service.backends.iter().map(move |backend: &Backend| Seen {
+        Seen {
             service: service.spec.name.clone(),
             address: backend.spec.address,
             id: backend.id,
             is_up: backend.health == Health::Up,
             is_checked: is_probed && backend.is_checked(),
-        })
+        }
     })
 }
 
@@ -288,10 +292,19 @@ mod tests {
     }
 
     #[test]
+    fn those_that_refused_are_looked_at_until_they_have_ended() {
+        let mut refusals = Refusals::default();
+        refusals.follow(ID, event::REFUSALS, true, Instant::now());
+        assert_eq!(refusals.and(vec![ID + 1]), [ID, ID + 1].into());
+        refusals.follow(ID, 0, true, Instant::now());
+        assert_eq!(refusals.and(vec![]), [].into());
+    }
+
+    #[test]
     fn backends_that_are_gone_are_forgotten() {
         let mut refusals = Refusals::default();
         refusals.follow(ID, event::REFUSALS, true, Instant::now());
-        refusals.retain(&HashSet::from([ID + 1]));
+        refusals.retain(&BTreeSet::from([ID + 1]));
         assert!(!refusals.contains(ID));
     }
 }

@@ -9,13 +9,20 @@ use tokio::sync::mpsc;
 use super::{Daemon, requests::invalid, worker::Worker};
 use crate::{
     config::{self, Loaded},
-    control::{Caller, Change, Plan, Proposal, Refusal, Reply, ServiceView},
+    control::{Caller, Change, Plan, Proposal, Refusal, Reply, Room, ServiceView, Submission},
     desired::{Document, edited},
-    model::Policy,
+    health::{Fault, Prober},
+    model::{HealthCheck, Policy},
 };
 
 /// Texts that have been read and wait for the loop.
-const BACKLOG: usize = 8;
+const BACKLOG: usize = 1;
+
+/// Files that may wait to be read, of root and of all others.
+const MOST_FILES: usize = 8;
+
+/// Changes of services that may wait to be read.
+const MOST_EDITS: usize = 64;
 
 /// How often a change is read again because the document has changed meanwhile. After that it is
 /// read in the loop, which nothing overtakes.
@@ -25,8 +32,8 @@ const ATTEMPTS: u32 = 3;
 pub(super) enum Order {
     /// SIGHUP: the daemon's own file.
     Reload,
-    Plan(Proposal, Caller, Reply<Plan>),
-    Apply(Proposal, Caller, Reply<Plan>),
+    Plan(Submission, Reply<Plan>),
+    Apply(Submission, Reply<Plan>),
     Edit(Box<Edit>),
 }
 
@@ -47,17 +54,58 @@ pub(super) struct File {
     pub(super) is_own: bool,
 }
 
+impl File {
+    /// Refuses files of root's checks that cannot be used. A slow disk holds up nothing here.
+    fn verified(self, is_roots: bool) -> Result<Self> {
+        if is_roots {
+            self.loaded.check_files()?;
+        }
+        Ok(self)
+    }
+}
+
+impl Edit {
+    /// Files that new checks of root's name, and that are of no use. Nobody else is told: the state of
+    /// the backend says so later.
+    fn refuse_files(&self, document: &Document) -> Result<(), Refusal> {
+        let Some(check) = self.new_check(&self.document, document) else { return Ok(()) };
+        Prober::verify_files(check).map_err(|Fault { key, message, .. }| {
+            let name = self.change.service();
+            Refusal::Invalid(format!("{name}: `health.{key}`: {message}"))
+        })
+    }
+
+    /// A check of root's that a change brings, and whose files are to be looked at.
+    fn new_check<'a>(&self, before: &Document, after: &'a Document) -> Option<&'a HealthCheck> {
+        let name = self.change.service();
+        let check_of = |document: &'a Document| Some(&document.service(name)?.policy.health);
+        let check = check_of(after).filter(|_| self.by.is_root)?;
+        let known = before.service(name).map(|service| &service.policy.health);
+        (known != Some(check)).then_some(check)
+    }
+}
+
 /// What has been read.
 pub(super) enum Read {
     Reload(Result<File>),
-    Plan(Result<File>, Caller, Reply<Plan>),
-    Apply(Result<File>, Caller, Reply<Plan>),
+    Plan(Result<File>, Sender, Reply<Plan>),
+    Apply(Result<File>, Sender, Reply<Plan>),
     Edit(Box<Edit>, Result<Document, Refusal>),
+}
+
+/// Who has sent a text, and the room that it takes up until the loop is done with it.
+pub(super) struct Sender {
+    by: Caller,
+    _room: Room,
 }
 
 /// Who reads.
 pub(super) struct Reader {
-    files: Worker<Order>,
+    /// The daemon's own file.
+    own: Worker<Order>,
+    /// Root's, which do not wait for others'.
+    of_root: Worker<Order>,
+    of_others: Worker<Order>,
     /// Edits are small, and do not wait for large files.
     edits: Worker<Order>,
     /// Whether the daemon's own file is being read.
@@ -69,25 +117,41 @@ pub(super) struct Reader {
 impl Reader {
     /// `own` is the daemon's own file.
     pub(super) fn start(own: &Path, told: &mpsc::Sender<Read>) -> io::Result<Self> {
-        let start = |name| {
+        let start = |name, most| {
             let (own, told) = (own.to_owned(), told.clone());
-            Worker::start(name, move |order: Order| {
+            Worker::start(name, most, move |order: Order| {
+                if order.is_abandoned() {
+                    return;
+                }
                 // Only closed if the daemon is about to end.
                 told.blocking_send(order.carry_out(&own)).ok();
             })
         };
-        let (files, edits) = (start("files")?, start("edits")?);
-        Ok(Self { files, edits, is_reloading: false, is_outdated: false })
+        Ok(Self {
+            own: start("own file", 1)?,
+            of_root: start("root's files", MOST_FILES)?,
+            of_others: start("files", MOST_FILES)?,
+            edits: start("edits", MOST_EDITS)?,
+            is_reloading: false,
+            is_outdated: false,
+        })
     }
 
     pub(super) fn channel() -> (mpsc::Sender<Read>, mpsc::Receiver<Read>) {
         mpsc::channel(BACKLOG)
     }
 
+    /// Has an order carried out; refuses it if too many wait.
     pub(super) fn give(&self, order: Order) {
-        match order {
-            Order::Edit(_) => self.edits.give(order),
-            _ => self.files.give(order),
+        let worker = match &order {
+            Order::Reload => &self.own,
+            Order::Plan(Submission { by, .. }, _) | Order::Apply(Submission { by, .. }, _) => {
+                if by.is_root { &self.of_root } else { &self.of_others }
+            }
+            Order::Edit(_) => &self.edits,
+        };
+        if let Err(order) = worker.give(order) {
+            order.refuse();
         }
     }
 
@@ -109,20 +173,52 @@ impl Reader {
 }
 
 impl Order {
+    /// Whether the client has hung up.
+    fn is_abandoned(&self) -> bool {
+        match self {
+            Self::Reload => false,
+            Self::Plan(_, reply) | Self::Apply(_, reply) => reply.is_closed(),
+            Self::Edit(edit) => edit.reply.is_closed(),
+        }
+    }
+
+    fn refuse(self) {
+        let busy = Refusal::Busy("the daemon is reading many other requests: try again".to_owned());
+        // A client that has hung up meanwhile wants no answer.
+        match self {
+            Self::Reload => unreachable!("the daemon's own file is read once at a time"),
+            Self::Plan(_, reply) | Self::Apply(_, reply) => drop(reply.send(Err(busy))),
+            Self::Edit(edit) => drop(edit.reply.send(Err(busy))),
+        }
+    }
+
     fn carry_out(self, own: &Path) -> Read {
-        let read = |Proposal { path, text }| {
+        let read = |Proposal { path, text }, by: &Caller| {
             let loaded = config::read(path, text)?;
-            Ok(File { is_own: loaded.is_text_of(own), loaded })
+            let is_own = loaded.is_text_of(own);
+            File { loaded, is_own }.verified(by.is_root)
         };
         match self {
             Self::Reload => {
-                Read::Reload(config::load(own).map(|loaded| File { loaded, is_own: true }))
+                let verified = |loaded: Loaded| {
+                    let is_roots = loaded.is_roots;
+                    File { loaded, is_own: true }.verified(is_roots)
+                };
+                Read::Reload(config::load(own).and_then(verified))
             }
-            Self::Plan(proposal, by, reply) => Read::Plan(read(proposal), by, reply),
-            Self::Apply(proposal, by, reply) => Read::Apply(read(proposal), by, reply),
+            Self::Plan(Submission { proposal, by, room }, reply) => {
+                Read::Plan(read(proposal, &by), Sender { by, _room: room }, reply)
+            }
+            Self::Apply(Submission { proposal, by, room }, reply) => {
+                Read::Apply(read(proposal, &by), Sender { by, _room: room }, reply)
+            }
             Self::Edit(edit) => {
                 let edited = edited(&edit.document, &edit.change, &edit.defaults);
-                Read::Edit(edit, edited)
+                let verified = edited.and_then(|document| {
+                    edit.refuse_files(&document)?;
+                    Ok(document)
+                });
+                Read::Edit(edit, verified)
             }
         }
     }
@@ -155,25 +251,40 @@ impl Daemon {
                 self.reader.has_reloaded();
                 self.reload(file).await;
             }
-            Read::Plan(file, by, reply) => {
-                drop(reply.send(self.plan(file.map_err(invalid), &by).await));
+            Read::Plan(.., reply) if reply.is_closed() => self.is_untidy = true,
+            Read::Plan(file, sender, reply) => {
+                drop(reply.send(self.plan(file.map_err(invalid), &sender.by).await));
             }
-            Read::Apply(file, by, reply) => {
-                drop(reply.send(self.apply(file.map_err(invalid), &by).await));
+            Read::Apply(file, sender, reply) => {
+                drop(reply.send(self.apply(file.map_err(invalid), &sender.by).await));
             }
             Read::Edit(edit, edited) => self.on_edit(*edit, edited),
         }
     }
 
     fn on_edit(&mut self, edit: Edit, edited: Result<Document, Refusal>) {
-        let Edit { change, by, reply, version, attempts, .. } = edit;
-        let is_current = version == self.desired.number();
-        if !is_current && attempts < ATTEMPTS {
+        let is_current = edit.version == self.desired.number();
+        if !is_current && edit.attempts < ATTEMPTS {
+            let Edit { change, by, reply, attempts, .. } = edit;
             self.read_edit(change, by, reply, attempts + 1);
             return;
         }
-        let edited = if is_current { edited } else { self.edited(&change) };
+        let edited =
+            if is_current { edited } else { self.edited_again(&edit, edited.as_ref().ok()) };
+        let Edit { change, by, reply, .. } = edit;
         drop(reply.send(edited.and_then(|edited| self.carry_out(edited, &change, &by))));
+    }
+
+    /// A change of the present document, though files are not read here: its check must be one that was
+    /// verified before.
+    fn edited_again(&self, edit: &Edit, verified: Option<&Document>) -> Result<Document, Refusal> {
+        let edited = self.edited(&edit.change)?;
+        let before = verified.unwrap_or(self.document());
+        let is_verified = [before, self.document()]
+            .into_iter()
+            .any(|before| edit.new_check(before, &edited).is_none());
+        let busy = || Refusal::Busy("the configuration keeps changing: try again".to_owned());
+        is_verified.then_some(edited).ok_or_else(busy)
     }
 
     async fn reload(&mut self, file: Result<File, Error>) {
@@ -193,3 +304,6 @@ impl Daemon {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,6 @@ use crate::{
     connections::Listing,
     control::{Caller, Change, Plan, Refusal, Request, ServiceView, VersionView},
     desired::{Author, Document, Step, edited, named, steps},
-    health::{Fault, Prober},
     model::Admin,
     secrets,
 };
@@ -36,12 +35,8 @@ impl Daemon {
                 let edited = self.edited(&change);
                 drop(reply.send(edited.and_then(|edited| self.carry_out(edited, &change, &by))));
             }
-            Request::Plan(proposal, by, reply) => {
-                self.reader.give(Order::Plan(proposal, by, reply));
-            }
-            Request::Apply(proposal, by, reply) => {
-                self.reader.give(Order::Apply(proposal, by, reply));
-            }
+            Request::Plan(submission, reply) => self.reader.give(Order::Plan(submission, reply)),
+            Request::Apply(submission, reply) => self.reader.give(Order::Apply(submission, reply)),
             Request::History(reply) => drop(reply.send(Ok(self.history()))),
             Request::Version(number, reply) => drop(reply.send(self.version(number))),
             Request::Rollback(to, by, reply) => drop(reply.send(self.rollback(to, &by))),
@@ -69,7 +64,6 @@ impl Daemon {
     ) -> Result<Option<ServiceView>, Refusal> {
         self.refuse_local(&document)?;
         self.refuse_foreign(&document, by)?;
-        self.refuse_files(&document, by)?;
         let author = Author { by: by.name.clone(), what: change.to_string(), file: None };
         self.adopt(document, author).map_err(failed)?;
         if let Change::SetBackend { service, address, settings } = change
@@ -115,22 +109,6 @@ impl Daemon {
         for service in &document.since(before).set {
             if let Some(Refused { key, message }) = allowed.refused(&service.policy.health) {
                 let name = &service.name;
-                return Err(Refusal::Invalid(format!("{name}: `health.{key}`: {message}")));
-            }
-        }
-        Ok(())
-    }
-
-    /// Files that new checks of root's name, and that are of no use. Nobody else is told: the state of
-    /// the backend says so later.
-    fn refuse_files(&self, document: &Document, by: &Caller) -> Result<(), Refusal> {
-        let before = self.document();
-        for service in document.since(before).set.iter().filter(|_| by.is_root) {
-            let (name, check) = (&service.name, &service.policy.health);
-            if before.service(name).is_some_and(|known| known.policy.health == *check) {
-                continue;
-            }
-            if let Err(Fault { key, message, .. }) = Prober::verify_files(check) {
                 return Err(Refusal::Invalid(format!("{name}: `health.{key}`: {message}")));
             }
         }

@@ -405,6 +405,21 @@ impl State {
         self.services().flat_map(|service| &service.backends)
     }
 
+    /// The configured backends of these ids, each with its service.
+    pub fn backends_of<'a>(
+        &'a self,
+        ids: &'a BTreeSet<u32>,
+    ) -> impl Iterator<Item = (&'a Service, &'a Backend)> {
+        let entries = ids.iter().filter_map(|id| self.kernel.entries().get(id));
+        let owners: HashSet<u32> = entries.map(|entry| entry.service).collect();
+        // Most often there are none.
+        let services = (!owners.is_empty()).then(|| self.services()).into_iter().flatten();
+        let owners = services.filter(move |service| owners.contains(&service.id));
+        let backends = owners
+            .flat_map(|service| service.backends.iter().map(move |backend| (service, backend)));
+        backends.filter(|(_, backend)| ids.contains(&backend.id))
+    }
+
     /// The backends at an address, by service.
     #[must_use]
     pub fn places_at(&self, address: IpAddr) -> Vec<(String, SocketAddr)> {

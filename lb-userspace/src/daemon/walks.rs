@@ -3,13 +3,14 @@
 
 use std::{future::pending, io, time::Duration};
 
+use anyhow::Result;
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
 };
 
 use super::{Daemon, worker::Worker};
-use crate::dataplane::{self, Census, Expiry, Move, Sweeper};
+use crate::dataplane::{self, Census, Expiry, HopWriter, Search, Sweeper};
 
 /// From one walk to the next, at least.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -39,7 +40,7 @@ struct Errand {
     /// In the flow table's time.
     now: u32,
     expiry: Expiry,
-    moves: Vec<Move>,
+    search: Search,
     begun: Instant,
 }
 
@@ -48,16 +49,24 @@ struct Errand {
 pub(super) struct Walk {
     sweeper: Sweeper,
     begun: Instant,
+    search: Search,
     census: Census,
+    /// What has become of the next hops that were to be written, if there were any.
+    written: Option<Result<()>>,
 }
 
 impl Walks {
-    pub(super) fn start(sweeper: Sweeper, walked: mpsc::Sender<Walk>) -> io::Result<Self> {
-        let worker = Worker::start("sweep", move |errand| {
-            let Errand { mut sweeper, now, expiry, moves, begun } = errand;
-            let census = sweeper.sweep(now, &expiry, &moves);
+    pub(super) fn start(
+        sweeper: Sweeper,
+        hops: HopWriter,
+        walked: mpsc::Sender<Walk>,
+    ) -> io::Result<Self> {
+        let worker = Worker::start("sweep", 1, move |errand| {
+            let Errand { mut sweeper, now, expiry, search, begun } = errand;
+            let census = sweeper.sweep(now, &expiry, &search);
+            let written = (!census.moved.is_empty()).then(|| hops.write(&census.moved));
             // Only closed if the daemon is about to end.
-            walked.blocking_send(Walk { sweeper, begun, census }).ok();
+            walked.blocking_send(Walk { sweeper, begun, search, census, written }).ok();
         })?;
         Ok(Self { idle: Some(sweeper), next: Instant::now(), is_urgent: false, worker })
     }
@@ -83,17 +92,18 @@ impl Daemon {
         self.walks.is_urgent = false;
         // Earlier than any connection to a backend that the walk does not know of.
         let now = dataplane::now();
-        let (expiry, moves) = (self.expiry(), self.clients.moves());
-        self.walks.worker.give(Errand { sweeper, now, expiry, moves, begun: Instant::now() });
+        let (expiry, search) = (self.expiry(), self.clients.search());
+        let errand = Errand { sweeper, now, expiry, search, begun: Instant::now() };
+        if let Err(Errand { sweeper, .. }) = self.walks.worker.give(errand) {
+            unreachable!("{sweeper:?} is one, and is not idle while it waits");
+        }
     }
 
     pub(super) fn on_walked(&mut self, walk: Walk) {
-        let Walk { sweeper, begun, mut census } = walk;
+        let Walk { sweeper, begun, search, mut census, written } = walk;
         log::trace!("a walk through the flow table took {:?}", begun.elapsed());
-        self.follow_clients(
-            &std::mem::take(&mut census.client_hops),
-            &std::mem::take(&mut census.moved),
-        );
+        self.follow_clients(&search, &census, begun.into_std(), written);
+        census.forget_clients();
         self.census = census;
         let mut state = self.state.clone();
         let has_changed = state.follow_time(std::time::Instant::now());

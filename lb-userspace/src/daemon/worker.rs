@@ -3,27 +3,33 @@
 
 use std::{
     io,
-    sync::mpsc::{Sender, channel},
+    sync::mpsc::{SyncSender, TrySendError, sync_channel},
     thread,
 };
 
 /// A thread that does one piece of work after another, and ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Worker<W>(Sender<W>);
+pub(super) struct Worker<W>(SyncSender<W>);
 
 impl<W: Send + 'static> Worker<W> {
+    /// `most`: how many pieces of work may wait.
     pub(super) fn start(
         name: &str,
+        most: usize,
         mut carry_out: impl FnMut(W) + Send + 'static,
     ) -> io::Result<Self> {
-        let (sender, work) = channel();
+        let (sender, work) = sync_channel(most);
         let run = move || work.into_iter().for_each(&mut carry_out);
         thread::Builder::new().name(name.to_owned()).spawn(run)?;
         Ok(Self(sender))
     }
 
-    pub(super) fn give(&self, work: W) {
-        // The thread only ends with the process: a panic in it ends both.
-        self.0.send(work).ok();
+    /// Hands work over. It is returned if too much waits already.
+    pub(super) fn give(&self, work: W) -> Result<(), W> {
+        match self.0.try_send(work) {
+            // The thread only ends with the process: a panic in it ends both.
+            Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
+            Err(TrySendError::Full(work)) => Err(work),
+        }
     }
 }

@@ -107,6 +107,12 @@ impl Refusals {
         u32::try_from(count.max(0)).unwrap_or(u32::MAX)
     }
 
+    /// Backends that have refused handshakes, by id.
+    #[must_use]
+    pub fn refusing(&self) -> Vec<u32> {
+        refusing(self.0.values().iter().map(|count| count.load(Relaxed)))
+    }
+
     pub fn set(&self, backend: u32, count: u32) {
         self.store(backend, count.into());
     }
@@ -123,6 +129,11 @@ impl Refusals {
     }
 }
 
+fn refusing(counts: impl Iterator<Item = i64>) -> Vec<u32> {
+    let refusing = (0..).zip(counts).filter(|(_, count)| *count > 0);
+    refusing.map(|(id, _)| id).collect()
+}
+
 /// How much less than was found was counted.
 fn drift(before: i64, after: i64, found: u64) -> i64 {
     let found = i64::try_from(found).unwrap_or(i64::MAX);
@@ -131,7 +142,12 @@ fn drift(before: i64, after: i64, found: u64) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use super::drift;
+    use super::{drift, refusing};
+
+    #[test]
+    fn who_has_refused_nobody_is_not_looked_at() {
+        assert_eq!(refusing([0, 1, -3, 0, 7].into_iter()), [1, 4]);
+    }
 
     #[test]
     fn what_came_and_went_meanwhile_is_no_drift() {

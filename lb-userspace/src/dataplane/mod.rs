@@ -31,9 +31,13 @@ use lb_common::{
 };
 
 pub use self::{
+    client_hops::HopWriter,
     counters::{Incidents, Verdicts},
     detach::detach,
-    flows::{Census, Expiry, FLOWS, FlowTable, Move, Plan, States, Sweeper, megabytes, now},
+    flows::{
+        Census, Expiry, FLOWS, FlowTable, Moves, Plan, Scope, Search, States, Sweeper, megabytes,
+        now,
+    },
     guard::Present,
     mapped::{Active, Refusals},
     pins::{exists, is_attached, refuse_other_layouts},
@@ -95,6 +99,12 @@ impl Dataplane {
     #[must_use]
     pub fn refusals(&self, backend: u32) -> u32 {
         self.refusals.of(backend)
+    }
+
+    /// Backends that have refused handshakes, by id.
+    #[must_use]
+    pub fn refusing(&self) -> Vec<u32> {
+        self.refusals.refusing()
     }
 
     /// Has new connections go to a backend again.

@@ -33,7 +33,9 @@ pub struct NextHop {
     pub interface: String,
     /// The interface's own.
     pub src_mac: [u8; 6],
-    /// That of the address's host, or of the gateway to it.
+    /// Whom frames go to: the gateway, or the address itself.
+    pub neighbour: IpAddr,
+    /// The neighbour's.
     pub dst_mac: [u8; 6],
     /// The source address that the kernel itself would take.
     pub source: IpAddr,

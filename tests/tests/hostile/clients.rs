@@ -29,6 +29,27 @@ fn ip(namespace: &Namespace, arguments: &[&str]) -> String {
 #[test]
 #[ignore = "needs root"]
 fn a_client_that_gets_another_mac_while_it_waits_gets_its_answer() {
+    answers_after(|client| {
+        ip(client, &["link", "set", "eth0", "address", "02:00:00:00:ee:01"]);
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_client_whose_mac_changes_and_changes_back_while_it_waits_gets_its_answer() {
+    answers_after(|client| {
+        let link = ip(client, &["-o", "link", "show", "eth0"]);
+        let former = link.split_whitespace().skip_while(|word| *word != "link/ether").nth(1);
+        let former = former.expect("a MAC address");
+        ip(client, &["link", "set", "eth0", "address", "02:00:00:00:ee:02"]);
+        thread::sleep(Duration::from_millis(50));
+        ip(client, &["link", "set", "eth0", "address", former]);
+    });
+}
+
+/// A client waits for an answer while something happens in its namespace, which tells all of its MAC
+/// address whenever that changes.
+fn answers_after(happens: impl FnOnce(&Namespace)) {
     let bed = empty_bed(Arms::Two);
     let text = configuration(&bed, "")
         + &format!(
@@ -61,7 +82,7 @@ fn a_client_that_gets_another_mac_while_it_waits_gets_its_answer() {
             known.contains("REACHABLE")
         });
         client.namespace.set_sysctl("net.ipv4.conf.eth0.arp_notify", "1").expect("root");
-        ip(&client.namespace, &["link", "set", "eth0", "address", "02:00:00:00:ee:01"]);
+        happens(&client.namespace);
         answer.send(()).expect("the server waits");
         stream.set_read_timeout(Some(PATIENCE)).expect("set");
         let mut bytes = [0; 6];

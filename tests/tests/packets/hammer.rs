@@ -14,7 +14,7 @@ use lb_tests::{
     object::{Action, Object},
 };
 use lb_userspace::{
-    dataplane::{self, Expiry},
+    dataplane::{self, Expiry, Search},
     model::Timeouts,
 };
 
@@ -160,7 +160,7 @@ fn sweep(object: &Object, goes_on: &AtomicBool) -> u64 {
     let mut sweeper = object.sweeper();
     let mut expired = 0;
     while goes_on.load(Ordering::Relaxed) {
-        expired += sweeper.sweep(dataplane::now(), &expiry(), &[]).expired;
+        expired += sweeper.sweep(dataplane::now(), &expiry(), &Search::default()).expired;
         // Far longer than a packet takes.
         thread::sleep(Duration::from_millis(20));
     }
@@ -184,7 +184,7 @@ fn assert_active_are_counted(object: &Object) {
         let (counted, active) = (object.active(id), active(id));
         assert!(counted.abs_diff(active) <= CAME_AND_WENT, "{counted} of {active}");
     }
-    object.sweeper().sweep(dataplane::now(), &expiry(), &[]);
+    object.sweeper().sweep(dataplane::now(), &expiry(), &Search::default());
     assert!((1..=3).all(|id| object.active(id) == active(id)));
 }
 

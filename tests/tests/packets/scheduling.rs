@@ -10,7 +10,10 @@ use lb_tests::{
     frame::{Flags, Segment},
     object::Object,
 };
-use lb_userspace::{dataplane::now, model::Timeouts};
+use lb_userspace::{
+    dataplane::{Search, now},
+    model::Timeouts,
+};
 
 use crate::bed::{VIP, backend, balancer_with, client, connect, forward, reply, sent, syn};
 
@@ -164,7 +167,7 @@ fn a_walk_corrects_what_was_miscounted() {
     object.miscount(1, 1_000);
     assert_eq!(shares_from(&mut object, 20_000, 20), [(backend(2), 20)].into());
     let expiry = [(1, Timeouts::default()), (2, Timeouts::default())].into();
-    object.sweeper().sweep(now(), &expiry, &[]);
+    object.sweeper().sweep(now(), &expiry, &Search::default());
     assert_eq!(shares_from(&mut object, 30_000, 20), [(backend(1), 20)].into());
 }
 

@@ -2,13 +2,19 @@
 
 use std::time::Duration;
 
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::UnixStream,
+    sync::watch,
     time::Instant,
 };
 
-use super::{Bed, web};
+use super::{
+    super::{intake::Intake, serve_within},
+    Bed, listen, web,
+};
+use crate::control::{self, Request};
 
 const POST: &str =
     "POST /v1/rollback HTTP/1.1\r\nhost: xdplb\r\ncontent-type: application/json\r\n";
@@ -98,4 +104,35 @@ async fn a_client_that_takes_no_answers_is_dropped() {
     while stream.write_all(request.as_bytes()).await.is_ok() {
         assert!(begun.elapsed() < Duration::from_mins(5), "still connected");
     }
+}
+
+#[tokio::test]
+async fn a_text_takes_up_room_until_nobody_works_on_it() {
+    let directory = TempDir::new().expect("a directory");
+    let socket = directory.path().join("socket");
+    let listener = listen(&socket).await.expect("listens");
+    let (handle, mut requests) = control::channel(8);
+    let (_stopping, stopped) = watch::channel(());
+    let server = serve_within(Intake::new(64 << 10), listener, handle, stopped);
+    let server = tokio::spawn(server);
+    let body = format!("{{\"path\":\"\",\"text\":\"{}\"}}", " ".repeat(40 << 10));
+    let head = POST.replace("/v1/rollback", "/v1/plan");
+    let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    let send = async || {
+        let mut stream = UnixStream::connect(&socket).await.expect("listens");
+        stream.write_all(request.as_bytes()).await.expect("sent");
+        stream
+    };
+    let stream = send().await;
+    let Some(Request::Plan(submission, mut reply)) = requests.recv().await else {
+        panic!("no plan")
+    };
+    drop(stream);
+    reply.closed().await;
+    let said = rest(send().await).await;
+    assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("try again"), "{said}");
+    drop(submission);
+    let _stream = send().await;
+    assert!(matches!(requests.recv().await, Some(Request::Plan(..))));
+    server.abort();
 }

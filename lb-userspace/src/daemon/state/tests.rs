@@ -41,6 +41,18 @@ fn a_way_that_there_is_no_room_for_does_not_keep_the_others_from_being_followed(
     assert!(told.contains("no room for more source addresses"), "{told}");
 }
 
+#[test]
+fn backends_are_found_by_their_ids() {
+    let state = state_of(&[1, 2, 3]);
+    let id_of = |name| state.service(name).expect("there").backends[0].id;
+    let ids = BTreeSet::from([id_of("s3"), id_of("s1"), u32::MAX]);
+    let found = state.backends_of(&ids);
+    let found: Vec<_> =
+        found.map(|(service, backend)| (service.spec.name.as_str(), backend.id)).collect();
+    assert_eq!(found, [("s1", id_of("s1")), ("s3", id_of("s3"))]);
+    assert_eq!(state.backends_of(&BTreeSet::new()).count(), 0);
+}
+
 fn document(vips: &[(&str, &str)]) -> Document {
     Document::of(vips.iter().map(|(name, vip)| {
         let keys = Keys::from_iter([("vip".to_owned(), json!(vip))]);

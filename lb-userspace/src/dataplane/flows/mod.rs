@@ -1,10 +1,12 @@
 //! The flow table, seen from userspace: mapped, counted, listed, and cleared of what has ended.
 
+mod moves;
 mod overflow;
 mod sweep;
 mod table;
 
 pub use self::{
-    sweep::{Census, Expiry, Move, States, Sweeper},
+    moves::{Moves, Scope},
+    sweep::{Census, Expiry, Search, States, Sweeper},
     table::{FLOWS, FlowTable, Plan, megabytes, now},
 };

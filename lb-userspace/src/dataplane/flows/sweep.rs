@@ -1,4 +1,8 @@
-use std::{collections::HashMap, iter, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    iter,
+    sync::Arc,
+};
 
 use lb_common::{
     backend::Hop,
@@ -9,7 +13,11 @@ use lb_common::{
     },
 };
 
-use super::{overflow::Recovering, table::FlowTable};
+use super::{
+    moves::{Moves, Scope},
+    overflow::Recovering,
+    table::FlowTable,
+};
 use crate::{dataplane::mapped::Active, model::Timeouts};
 
 /// Connections by state.
@@ -38,24 +46,39 @@ pub struct Census {
     pub client_hops: HashMap<Hop, [u8; 4]>,
     /// Connections that are to have another one; the next walk finds more, if there are very many.
     pub moved: Vec<ClientHop>,
+    /// The moves that these are of.
+    pub found: HashSet<Scope>,
+    /// Clients of the hops that were searched, each by its hop; the next walk finds more, if there are
+    /// very many.
+    pub clients: HashSet<(Hop, [u8; 4])>,
 }
 
-/// Replies of these connections are to go by another hop.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Move {
-    /// Those that go by this hop, or by any other.
-    pub from: Option<Hop>,
-    /// Those of this client, or of all.
-    pub client: Option<[u8; 4]>,
-    pub to: Hop,
-}
-
-impl Move {
-    fn is_for(&self, hop: Hop, client: [u8; 4]) -> bool {
-        hop != self.to
-            && self.from.is_none_or(|from| from == hop)
-            && self.client.is_none_or(|its| its == client)
+impl Census {
+    /// Gives back what was found of clients.
+    pub fn forget_clients(&mut self) {
+        let Self { client_hops, moved, found, clients, .. } = self;
+        (*client_hops, *moved, *found, *clients) = Default::default();
     }
+
+    /// Whether all connections were found that are to have another hop.
+    #[must_use]
+    pub fn has_all_moved(&self) -> bool {
+        self.moved.len() < MOST_MOVED
+    }
+
+    /// Whether all clients of the hops that were searched were found.
+    #[must_use]
+    pub fn has_all_clients(&self) -> bool {
+        self.clients.len() < MOST_CLIENTS
+    }
+}
+
+/// What a walk is to look for besides.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    pub moves: Moves,
+    /// Hops whose clients are wanted, without those that are known already.
+    pub clients_of: HashMap<Hop, HashSet<[u8; 4]>>,
 }
 
 /// Ways back to clients that a walk tells.
@@ -63,6 +86,9 @@ const MOST_HOPS: usize = 1_024;
 
 /// Connections that a walk has moved.
 const MOST_MOVED: usize = 1 << 16;
+
+/// Clients that a walk tells of the hops that are searched.
+const MOST_CLIENTS: usize = 1_024;
 
 /// How long the connections of each backend, by id, may be idle; those of others are removed.
 pub type Expiry = HashMap<u32, Timeouts>;
@@ -94,7 +120,7 @@ struct Walk<'a> {
     now: u32,
     /// By backend id: idle ticks by state, or nothing if its connections are to be removed.
     limits: Vec<Option<Limits>>,
-    moves: &'a [Move],
+    search: &'a Search,
     last_hop: Hop,
     tallies: Vec<Tally>,
     census: Census,
@@ -119,10 +145,10 @@ impl Sweeper {
 
     /// Walks through the whole table once, and corrects what the program counts. `now` is when `expiry` held; connections that were made
     /// later are not judged by it.
-    pub fn sweep(&mut self, now: u32, expiry: &Expiry, moves: &[Move]) -> Census {
+    pub fn sweep(&mut self, now: u32, expiry: &Expiry, search: &Search) -> Census {
         let table = self.table.table();
         let before = self.active.counts();
-        let mut walk = Walk::new(table, now, expiry, moves);
+        let mut walk = Walk::new(table, now, expiry, search);
         for sentence in self.sentences.drain(..) {
             walk.execute(&sentence);
         }
@@ -140,7 +166,7 @@ impl Sweeper {
 }
 
 impl<'a> Walk<'a> {
-    fn new(table: SharedTable<'a>, now: u32, expiry: &Expiry, moves: &'a [Move]) -> Self {
+    fn new(table: SharedTable<'a>, now: u32, expiry: &Expiry, search: &'a Search) -> Self {
         let ids = expiry.keys().max().map_or(0, |last| *last as usize + 1);
         let mut limits = vec![None; ids];
         for (id, timeouts) in expiry {
@@ -150,7 +176,7 @@ impl<'a> Walk<'a> {
         }
         let tallies = vec![Tally::default(); ids];
         let (last_hop, census) = Default::default();
-        Self { table, now, limits, moves, last_hop, tallies, census }
+        Self { table, now, limits, search, last_hop, tallies, census }
     }
 
     /// Removes a condemned connection, or revives it if a packet has come.
@@ -242,12 +268,24 @@ impl<'a> Walk<'a> {
             self.census.client_hops.entry(hop).or_insert(client);
         }
         self.last_hop = hop;
-        let wanted = self.moves.iter().find(|one| one.is_for(hop, client));
-        if let Some(Move { to, .. }) = wanted
-            && self.census.moved.len() < MOST_MOVED
+        self.look_for(hop, client);
+        let wanted = self.search.moves.wanted(hop, client, &mut self.census.found);
+        if let Some(to) = wanted
+            && self.census.has_all_moved()
         {
             let (tag, place) = (flow.tag.word(), flow.place.0);
-            self.census.moved.push(ClientHop { tag, hop: *to, place, reserved: 0 });
+            self.census.moved.push(ClientHop { tag, hop: to, place, reserved: 0 });
+        }
+    }
+
+    /// Notes a client of a hop that is searched.
+    fn look_for(&mut self, hop: Hop, client: [u8; 4]) {
+        if self.search.clients_of.is_empty() || !self.census.has_all_clients() {
+            return;
+        }
+        let known = self.search.clients_of.get(&hop);
+        if known.is_some_and(|known| !known.contains(&client)) {
+            self.census.clients.insert((hop, client));
         }
     }
 

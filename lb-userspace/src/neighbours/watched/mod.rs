@@ -168,6 +168,7 @@ fn resolve(table: &Table, hops: &Hops, route: &Result<Route, String>) -> Option<
         ifindex: link.ifindex,
         interface: link.name.clone(),
         src_mac,
+        neighbour: route.neighbour,
         dst_mac,
         source: route.source,
     }))

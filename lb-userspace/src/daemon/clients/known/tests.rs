@@ -1,0 +1,255 @@
+use super::*;
+
+const CLIENT: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
+const OTHER: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 8);
+const THIRD: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 9);
+
+fn hop(mac: u8, ifindex: u32) -> Hop {
+    Hop::new([2, 0, 0, 0, 0, mac], [4; 6], ifindex)
+}
+
+/// By router 10.0.0.`router`.
+fn by(router: u8, hop: Hop) -> Reached {
+    Reached { hop, neighbour: [10, 0, 0, router].into() }
+}
+
+/// Connections, as a flow table has them, and the clock.
+struct Network {
+    clients: Clients,
+    connections: Vec<(Hop, Ipv4Addr)>,
+    now: Instant,
+    /// How often each client is watched.
+    watched: HashMap<Ipv4Addr, i32>,
+    /// How the kernel reaches clients, as far as it has said so.
+    kernel: HashMap<Ipv4Addr, Reached>,
+}
+
+impl Network {
+    fn of(connections: &[(Hop, Ipv4Addr)]) -> Self {
+        let connections = connections.to_vec();
+        let (clients, watched, kernel) = Default::default();
+        Self { clients, connections, now: Instant::now(), watched, kernel }
+    }
+
+    fn say(&mut self, client: Ipv4Addr, reached: Reached) -> bool {
+        self.kernel.insert(client, reached);
+        let changes = self.clients.resolve(client, reached, self.now);
+        self.carry_out(changes)
+    }
+
+    fn carry_out(&mut self, changes: Changes) -> bool {
+        let mut is_urgent = changes.is_urgent;
+        for client in changes.watched {
+            *self.watched.entry(client).or_default() += 1;
+            let told = self.kernel.get(&client).copied();
+            is_urgent |= told.is_some_and(|reached| self.say(client, reached));
+        }
+        for client in changes.forgotten {
+            let count = self.watched.get_mut(&client).expect("watched");
+            *count -= 1;
+            assert!(*count >= 0, "{client} is forgotten more often than it was watched");
+        }
+        is_urgent
+    }
+
+    /// A walk, during which something may happen.
+    fn walk_while(&mut self, happens: impl FnOnce(&mut Self)) -> bool {
+        let (search, begun) = (self.clients.search(), self.now);
+        let mut census = Census::default();
+        for (hop, client) in &mut self.connections {
+            let octets = client.octets();
+            census.client_hops.entry(*hop).or_insert(octets);
+            if search.clients_of.get(hop).is_some_and(|known| !known.contains(&octets)) {
+                census.clients.insert((*hop, octets));
+            }
+            let wanted = search.moves.wanted(*hop, octets, &mut census.found);
+            *hop = wanted.unwrap_or(*hop);
+        }
+        self.now += Duration::from_millis(50);
+        happens(self);
+        self.now += Duration::from_millis(50);
+        let changes = self.clients.follow(&search, &census, begun, self.now);
+        self.carry_out(changes)
+    }
+
+    fn walk(&mut self) -> bool {
+        self.walk_while(|_| {})
+    }
+
+    /// Walks until none is urgent any more.
+    fn settle(&mut self) {
+        let walks = (0..8).take_while(|_| self.walk()).count();
+        assert!(walks < 8, "there is always something to do");
+    }
+
+    fn hops_of(&self, client: Ipv4Addr) -> Vec<Hop> {
+        let its = self.connections.iter().filter(|(_, its)| *its == client);
+        its.map(|(hop, _)| *hop).collect()
+    }
+
+    fn is_watched(&self, client: Ipv4Addr) -> bool {
+        self.watched.get(&client).is_some_and(|count| *count > 0)
+    }
+}
+
+/// Followed, and confirmed by the kernel.
+fn following(reached: Reached, clients: &[Ipv4Addr]) -> Network {
+    let connections: Vec<_> = clients.iter().map(|client| (reached.hop, *client)).collect();
+    let mut network = Network::of(&connections);
+    network.walk();
+    assert!(network.is_watched(clients[0]));
+    assert!(!network.say(clients[0], reached));
+    network
+}
+
+#[test]
+fn a_neighbours_new_mac_is_followed_by_all_whom_it_leads_to() {
+    let mut network = following(by(1, hop(1, 3)), &[CLIENT, OTHER]);
+    assert!(network.say(CLIENT, by(1, hop(2, 3))));
+    network.settle();
+    assert_eq!([network.hops_of(CLIENT), network.hops_of(OTHER)], [[hop(2, 3)]; 2]);
+}
+
+#[test]
+fn a_mac_that_changes_and_changes_back_is_followed_and_ends() {
+    let mut network = following(by(1, hop(1, 3)), &[CLIENT]);
+    assert!(network.say(CLIENT, by(1, hop(2, 3))));
+    assert!(network.say(CLIENT, by(1, hop(1, 3))));
+    network.settle();
+    assert_eq!(network.hops_of(CLIENT), [hop(1, 3)]);
+    assert!(network.say(CLIENT, by(1, hop(5, 3))), "the next change is followed too");
+    network.settle();
+    assert_eq!(network.hops_of(CLIENT), [hop(5, 3)]);
+}
+
+#[test]
+fn a_mac_that_changes_back_between_two_walks_is_followed_and_ends() {
+    let mut network = following(by(1, hop(1, 3)), &[CLIENT]);
+    assert!(network.say(CLIENT, by(1, hop(2, 3))));
+    network.walk();
+    assert_eq!(network.hops_of(CLIENT), [hop(2, 3)]);
+    assert!(network.say(CLIENT, by(1, hop(1, 3))));
+    network.settle();
+    assert_eq!(network.hops_of(CLIENT), [hop(1, 3)]);
+}
+
+#[test]
+fn what_is_told_during_a_walk_is_followed_by_the_next() {
+    let mut network = following(by(1, hop(1, 3)), &[CLIENT]);
+    let is_urgent = network.walk_while(|network| {
+        assert!(network.say(CLIENT, by(1, hop(2, 3))));
+    });
+    assert!(is_urgent);
+    network.settle();
+    assert_eq!(network.hops_of(CLIENT), [hop(2, 3)]);
+    assert!(network.say(CLIENT, by(1, hop(3, 3))), "and it is followed still");
+}
+
+#[test]
+fn a_route_by_another_router_is_followed_by_its_client_alone() {
+    for other in [hop(9, 3), hop(9, 4)] {
+        let mut network = following(by(1, hop(1, 3)), &[CLIENT, OTHER]);
+        assert!(network.say(CLIENT, by(2, other)));
+        network.walk();
+        assert!(network.is_watched(OTHER), "its route may have changed too");
+        assert!(!network.say(OTHER, by(1, hop(1, 3))));
+        network.settle();
+        assert_eq!(network.hops_of(CLIENT), [other]);
+        assert_eq!(network.hops_of(OTHER), [hop(1, 3)]);
+        // Both routers are followed from here on.
+        assert!(network.say(OTHER, by(1, hop(2, 3))));
+        assert!(network.say(CLIENT, by(2, hop(8, other.ifindex()))));
+        network.settle();
+        assert_eq!(network.hops_of(CLIENT), [hop(8, other.ifindex())]);
+        assert_eq!(network.hops_of(OTHER), [hop(2, 3)]);
+    }
+}
+
+#[test]
+fn a_route_that_changes_for_many_is_followed_by_each_of_them() {
+    let mut network = following(by(1, hop(1, 3)), &[CLIENT, OTHER, THIRD]);
+    assert!(network.say(CLIENT, by(2, hop(9, 3))));
+    network.walk();
+    for client in [OTHER, THIRD] {
+        assert!(network.say(client, by(2, hop(9, 3))));
+    }
+    network.settle();
+    assert!(network.connections.iter().all(|(taken, _)| *taken == hop(9, 3)));
+}
+
+#[test]
+fn both_hops_of_one_client_are_followed() {
+    let mut network = Network::of(&[(hop(1, 3), CLIENT), (hop(2, 3), CLIENT)]);
+    network.walk();
+    assert!(!network.say(CLIENT, by(2, hop(2, 3))));
+    assert!(network.say(CLIENT, by(2, hop(5, 3))));
+    network.settle();
+    assert_eq!(network.hops_of(CLIENT), [hop(1, 3), hop(5, 3)], "the other was never the kernel's");
+}
+
+#[test]
+fn a_hop_that_was_never_the_kernels_stays() {
+    let mut network = Network::of(&[(hop(7, 3), CLIENT)]);
+    network.walk();
+    assert!(!network.say(CLIENT, by(1, hop(1, 3))));
+    assert!(!network.say(CLIENT, by(1, hop(2, 3))));
+    network.settle();
+    assert_eq!(network.hops_of(CLIENT), [hop(7, 3)]);
+}
+
+#[test]
+fn a_hop_is_followed_by_a_client_whom_the_kernel_reaches_by_it() {
+    let mut network = Network::of(&[(hop(1, 3), CLIENT), (hop(1, 3), OTHER)]);
+    network.walk();
+    assert!(!network.say(CLIENT, by(2, hop(9, 3))));
+    network.connections.reverse();
+    network.walk();
+    assert!(!network.is_watched(CLIENT));
+    assert!(!network.say(OTHER, by(1, hop(1, 3))));
+    assert!(network.say(OTHER, by(1, hop(2, 3))));
+    network.settle();
+    assert_eq!(network.hops_of(OTHER), [hop(2, 3)]);
+}
+
+#[test]
+fn packets_by_another_hop_are_believed_if_it_is_the_kernels() {
+    let mut network = Network::of(&[(hop(1, 3), CLIENT)]);
+    assert!(network.clients.ask(CLIENT, hop(2, 3), network.now));
+    assert!(!network.clients.ask(CLIENT, hop(2, 3), network.now), "once");
+    assert!(!network.say(CLIENT, by(1, hop(1, 3))), "a spoofed one");
+    assert!(network.say(CLIENT, by(1, hop(2, 3))));
+    network.walk();
+    assert_eq!(network.hops_of(CLIENT), [hop(2, 3)]);
+}
+
+#[test]
+fn a_question_that_is_not_answered_is_forgotten() {
+    let mut network = Network::of(&[]);
+    assert!(network.clients.ask(CLIENT, hop(2, 3), network.now));
+    network.watched.insert(CLIENT, 1);
+    network.walk();
+    assert!(network.is_watched(CLIENT));
+    network.now += PATIENCE;
+    network.walk();
+    assert!(!network.is_watched(CLIENT));
+}
+
+#[test]
+fn failed_writes_are_told_once_and_tried_again_without_hurry() {
+    let mut network = following(by(1, hop(1, 3)), &[CLIENT]);
+    assert!(network.say(CLIENT, by(1, hop(2, 3))));
+    let mut is_news = |is_failure| network.clients.note_write(is_failure);
+    assert_eq!(
+        [true, true, false, false, true].map(&mut is_news),
+        [true, false, true, false, true]
+    );
+    for _ in 0..40 {
+        // Writing has failed, so the connection is where it was.
+        let urgent = network.walk();
+        network.connections = vec![(hop(1, 3), CLIENT)];
+        assert!(!urgent);
+    }
+    network.clients.note_write(false);
+    network.walk();
+    assert_eq!(network.hops_of(CLIENT), [hop(2, 3)]);
+}

@@ -1,0 +1,83 @@
+//! Next hops to clients. A connection's is learnt from its handshake. Afterwards it changes only if the
+//! kernel's routes and neighbours say so: when a client or a router gets another MAC address, when the
+//! route to a client changes, or when a client's packets begin to come by another next hop that is the
+//! kernel's own to it.
+
+mod known;
+
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Instant,
+};
+
+use anyhow::Result;
+use lb_common::event::Event;
+
+pub(super) use self::known::Clients;
+use self::known::{Changes, Reached};
+use super::Daemon;
+use crate::{
+    dataplane::{Census, Search},
+    neighbours::Resolution,
+};
+
+impl Daemon {
+    /// A client's packets come by another hop than its connection's replies take.
+    pub(super) fn on_client_moved(&mut self, event: &Event) {
+        let client = Ipv4Addr::from(event.client);
+        if self.clients.ask(client, event.hop, Instant::now()) {
+            log::debug!("packets of {client} come by another next hop");
+            self.carry_out_changes(Changes { watched: vec![client], ..Changes::default() });
+        }
+    }
+
+    /// What the kernel says of the way to an address, which may be a client's.
+    pub(super) fn on_way_to_client(&mut self, address: IpAddr, resolution: &Resolution) {
+        let IpAddr::V4(client) = address else { return };
+        let Resolution::Resolved(next) = resolution else { return };
+        let Ok(hop) = self.way(resolution) else { return };
+        let reached = Reached { hop, neighbour: next.neighbour };
+        let changes = self.clients.resolve(client, reached, Instant::now());
+        if changes.is_news {
+            log::info!("replies to {client} take another next hop, {}", next.neighbour);
+        }
+        self.carry_out_changes(changes);
+    }
+
+    /// Follows what a walk has found of clients, given what it looked for.
+    pub(super) fn follow_clients(
+        &mut self,
+        looked_for: &Search,
+        census: &Census,
+        begun: Instant,
+        written: Option<Result<()>>,
+    ) {
+        if let Some(written) = written {
+            let is_failure = written.is_err();
+            if self.clients.note_write(is_failure) {
+                match written {
+                    Ok(()) => log::info!("next hops to clients can be changed again"),
+                    Err(error) => log::error!(
+                        "next hops to clients cannot be changed, replies take the former ones: \
+                         {error:#}; each sweep tries again"
+                    ),
+                }
+            }
+        }
+        let changes = self.clients.follow(looked_for, census, begun, Instant::now());
+        self.carry_out_changes(changes);
+    }
+
+    fn carry_out_changes(&mut self, changes: Changes) {
+        for client in changes.watched {
+            self.neighbours.watch(client.into());
+            self.neighbours.tell(client.into());
+        }
+        for client in changes.forgotten {
+            self.neighbours.forget(client.into());
+        }
+        if changes.is_urgent {
+            self.walks.hurry();
+        }
+    }
+}

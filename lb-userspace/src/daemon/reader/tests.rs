@@ -1,0 +1,90 @@
+use tempfile::TempDir;
+use tokio::sync::oneshot;
+
+use super::*;
+use crate::control::{Proposal, Room};
+
+/// Orders that are given at once.
+const MANY: usize = 30;
+
+fn submission(text: &str, is_root: bool) -> Submission {
+    let proposal = Proposal { path: "sent.toml".to_owned(), text: text.to_owned() };
+    Submission { proposal, by: caller(is_root), room: Room::default() }
+}
+
+fn caller(is_root: bool) -> Caller {
+    Caller { name: "somebody".to_owned(), is_root }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_of_clients_that_hang_up_neither_pile_up_nor_hold_up_root() {
+    let directory = TempDir::new().expect("a directory");
+    let (told, mut read) = Reader::channel();
+    let mut reader = Reader::start(&directory.path().join("own.toml"), &told).expect("starts");
+    let mut answers = Vec::new();
+    for _ in 0..MANY {
+        let (reply, answer) = oneshot::channel();
+        reader.give(Order::Plan(submission("nonsense", false), reply));
+        answers.push(answer);
+    }
+    let is_refused =
+        |answer: &mut oneshot::Receiver<_>| matches!(answer.try_recv(), Ok(Err(Refusal::Busy(_))));
+    let refused = answers.iter_mut().filter_map(|answer| is_refused(answer).then_some(())).count();
+    // One in hand, one read.
+    assert!(MANY - refused <= MOST_FILES + BACKLOG + 1, "only {refused} of {MANY} refused");
+    drop(answers);
+    let (reply, answer) = oneshot::channel();
+    reader.give(Order::Plan(submission("nonsense", true), reply));
+    reader.reload();
+    let (mut others, mut roots, mut own) = (0, 0, 0);
+    while roots == 0 || own == 0 {
+        match read.recv().await.expect("the reader lives") {
+            Read::Reload(_) => own += 1,
+            Read::Plan(_, sender, _) if sender.by.is_root => roots += 1,
+            _ => others += 1,
+        }
+    }
+    assert!(others <= BACKLOG + 1, "{others} orders of nobody were carried out");
+    drop(answer);
+}
+
+#[test]
+fn files_of_checks_are_read_beside_the_loop_for_root_alone() {
+    let text = "interfaces = [\"eth0\"]\n[[service]]\nname = \"web\"\nvip = \"203.0.113.1:80\"\n\
+                health.type = \"tls\"\nhealth.ca = \"/nowhere/ca.pem\"\n\
+                [[service.backend]]\naddress = \"10.0.0.11:80\"\n";
+    for is_root in [true, false] {
+        let (reply, _answer) = oneshot::channel();
+        let order = Order::Apply(submission(text, is_root), reply);
+        let Read::Apply(file, ..) = order.carry_out(Path::new("/nowhere/own.toml")) else {
+            panic!("another order")
+        };
+        let fault = file.err().map(|error| error.to_string());
+        assert_eq!(fault.is_some_and(|fault| fault.contains("/nowhere/ca.pem")), is_root);
+    }
+}
+
+#[test]
+fn files_of_a_changed_check_are_read_beside_the_loop_for_root_alone() {
+    let keys = serde_json::json!({
+        "vip": "203.0.113.1:80", "health": { "type": "tls", "ca": "/nowhere/ca.pem" },
+    });
+    let serde_json::Value::Object(keys) = keys else { panic!("no object") };
+    for is_root in [true, false] {
+        let (reply, _answer) = oneshot::channel();
+        let order = Order::Edit(Box::new(Edit {
+            change: Change::AddService { name: "web".to_owned(), keys: keys.clone() },
+            by: caller(is_root),
+            reply,
+            document: Document::default(),
+            version: 1,
+            defaults: Policy::default(),
+            attempts: 1,
+        }));
+        let Read::Edit(_, edited) = order.carry_out(Path::new("/nowhere/own.toml")) else {
+            panic!("another order")
+        };
+        let refused = edited.err().map(|refusal| refusal.detail().to_owned());
+        assert_eq!(refused.is_some_and(|detail| detail.contains("`health.ca`")), is_root);
+    }
+}

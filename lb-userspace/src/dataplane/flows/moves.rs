@@ -1,0 +1,253 @@
+//! Replies that are to take another next hop.
+
+use std::collections::{HashMap, HashSet};
+
+use lb_common::backend::Hop;
+
+/// Walks that may find connections of one move again and again, as new ones keep coming by the former
+/// hop. What comes by it then is not moved any more.
+const MOST_WALKS: u32 = 16;
+
+/// Whose replies a move is for. A client's own move counts more than that of all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    /// All that take this hop.
+    Hop(Hop),
+    /// A client's, by whichever hop.
+    Client([u8; 4]),
+    /// A client's that take this hop.
+    ClientBy([u8; 4], Hop),
+}
+
+/// What is to be moved where: one target each, so that no two moves contradict each other.
+#[derive(Clone, Debug, Default)]
+pub struct Moves(HashMap<Scope, Target>);
+
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    to: Hop,
+    /// Walks that have found connections to move, and moved them all.
+    walks: u32,
+}
+
+impl Moves {
+    /// The latest word: moves that lead where this one begins lead on to where it ends, and those that
+    /// it takes back are dropped.
+    pub fn add(&mut self, scope: Scope, to: Hop) {
+        for (other, target) in &mut self.0 {
+            if scope.continues(*other, target.to) {
+                *target = Target { to, walks: 0 };
+            }
+        }
+        self.0.retain(|other, target| {
+            let is_back = other.from() == Some(target.to);
+            !is_back && !scope.replaces(*other, to)
+        });
+        self.0.insert(scope, Target { to, walks: 0 });
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The hops that connections are to move to.
+    #[must_use]
+    pub fn targets(&self) -> HashSet<Hop> {
+        self.0.values().map(|target| target.to).collect()
+    }
+
+    /// Whether a client's connections are to leave a hop.
+    #[must_use]
+    pub fn is_moving(&self, hop: Hop, client: [u8; 4]) -> bool {
+        self.wanted(hop, client, &mut HashSet::new()).is_some()
+    }
+
+    /// The hop that a connection's replies are to take, if they take another one now. Notes which moves
+    /// say so.
+    #[must_use]
+    pub fn wanted(&self, hop: Hop, client: [u8; 4], found: &mut HashSet<Scope>) -> Option<Hop> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut step = |scope| {
+            let Target { to, .. } = self.0.get(&scope)?;
+            if *to != hop {
+                found.insert(scope);
+            }
+            Some(*to)
+        };
+        let to = step(Scope::Client(client)).or_else(|| step(Scope::ClientBy(client, hop)));
+        let to = to.or_else(|| {
+            let next = step(Scope::Hop(hop))?;
+            Some(step(Scope::ClientBy(client, next)).unwrap_or(next))
+        });
+        to.filter(|to| *to != hop)
+    }
+
+    /// Ends what a walk has looked for and not found. `are_all_moved`: whether it has moved all that it
+    /// has found.
+    pub fn settle(&mut self, looked_for: &Self, found: &HashSet<Scope>, are_all_moved: bool) {
+        self.0.retain(|scope, target| {
+            // What was added or changed during the walk is looked for by the next.
+            if looked_for.0.get(scope).is_none_or(|former| former.to != target.to) {
+                return true;
+            }
+            target.walks += u32::from(are_all_moved);
+            found.contains(scope) && target.walks < MOST_WALKS
+        });
+    }
+}
+
+impl Scope {
+    /// The hop that it is left.
+    fn from(self) -> Option<Hop> {
+        match self {
+            Self::Hop(hop) | Self::ClientBy(_, hop) => Some(hop),
+            Self::Client(_) => None,
+        }
+    }
+
+    fn client(self) -> Option<[u8; 4]> {
+        match self {
+            Self::Client(client) | Self::ClientBy(client, _) => Some(client),
+            Self::Hop(_) => None,
+        }
+    }
+
+    /// Whether this scope has all connections that another has moved to a hop.
+    fn continues(self, other: Self, to: Hop) -> bool {
+        match self {
+            Self::Hop(from) => from == to,
+            Self::ClientBy(client, from) => from == to && other.client() == Some(client),
+            Self::Client(_) => false,
+        }
+    }
+
+    /// Whether another move is void once this one leads to a hop.
+    fn replaces(self, other: Self, to: Hop) -> bool {
+        match self {
+            Self::Hop(_) => other == Self::Hop(to),
+            Self::ClientBy(client, _) => other == Self::ClientBy(client, to),
+            Self::Client(client) => other.client() == Some(client),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: [u8; 4] = [198, 51, 100, 7];
+    const OTHER: [u8; 4] = [198, 51, 100, 8];
+
+    fn hop(mac: u8) -> Hop {
+        Hop::new([2, 0, 0, 0, 0, mac], [4; 6], 3)
+    }
+
+    fn moves(all: &[(Scope, Hop)]) -> Moves {
+        let mut moves = Moves::default();
+        for (scope, to) in all {
+            moves.add(*scope, *to);
+        }
+        moves
+    }
+
+    fn wanted(moves: &Moves, from: Hop, client: [u8; 4]) -> Option<Hop> {
+        moves.wanted(from, client, &mut HashSet::new())
+    }
+
+    /// What a walk over connections leaves of the moves, and of the connections.
+    fn walk(moves: &mut Moves, connections: &mut [(Hop, [u8; 4])]) {
+        let (looked_for, mut found) = (moves.clone(), HashSet::new());
+        for (hop, client) in connections {
+            *hop = looked_for.wanted(*hop, *client, &mut found).unwrap_or(*hop);
+        }
+        moves.settle(&looked_for, &found, true);
+    }
+
+    #[test]
+    fn a_change_back_leaves_one_target_and_ends() {
+        let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2)), (Scope::Hop(hop(2)), hop(1))]);
+        let mut connections = [(hop(1), CLIENT), (hop(2), OTHER)];
+        walk(&mut moves, &mut connections);
+        assert_eq!(connections.map(|(hop, _)| hop), [hop(1); 2]);
+        walk(&mut moves, &mut connections);
+        assert!(moves.is_empty(), "{moves:?}");
+    }
+
+    #[test]
+    fn changes_in_a_row_lead_to_the_last() {
+        let moves = moves(&[
+            (Scope::Hop(hop(1)), hop(2)),
+            (Scope::Client(CLIENT), hop(2)),
+            (Scope::Hop(hop(2)), hop(3)),
+        ]);
+        for from in [hop(1), hop(2)] {
+            assert_eq!(wanted(&moves, from, OTHER), Some(hop(3)));
+        }
+        assert_eq!(wanted(&moves, hop(9), CLIENT), Some(hop(3)));
+        assert_eq!(wanted(&moves, hop(9), OTHER), None);
+        assert_eq!(moves.targets(), [hop(3)].into());
+    }
+
+    #[test]
+    fn a_clients_own_move_counts_more_than_that_of_all() {
+        let by = |from| Scope::ClientBy(CLIENT, hop(from));
+        let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2)), (by(2), hop(5))]);
+        for from in [hop(1), hop(2)] {
+            assert_eq!(wanted(&moves, from, CLIENT), Some(hop(5)));
+        }
+        assert_eq!(wanted(&moves, hop(1), OTHER), Some(hop(2)));
+        moves.add(Scope::Client(CLIENT), hop(1));
+        assert_eq!(wanted(&moves, hop(1), CLIENT), None, "it is where it should be");
+        assert_eq!(wanted(&moves, hop(2), CLIENT), Some(hop(1)));
+    }
+
+    #[test]
+    fn a_clients_change_back_leaves_nothing_else() {
+        let by = |from| Scope::ClientBy(CLIENT, hop(from));
+        let moves = moves(&[(by(1), hop(2)), (by(2), hop(1))]);
+        assert_eq!(wanted(&moves, hop(1), CLIENT), None);
+        assert_eq!(wanted(&moves, hop(2), CLIENT), Some(hop(1)));
+    }
+
+    #[test]
+    fn what_is_added_during_a_walk_is_kept_for_the_next() {
+        let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2))]);
+        let looked_for = moves.clone();
+        moves.add(Scope::Hop(hop(2)), hop(3));
+        moves.add(Scope::Client(CLIENT), hop(4));
+        moves.settle(&looked_for, &HashSet::new(), true);
+        assert_eq!(wanted(&moves, hop(1), OTHER), Some(hop(3)));
+        assert_eq!(wanted(&moves, hop(1), CLIENT), Some(hop(4)));
+    }
+
+    #[test]
+    fn one_move_that_is_found_keeps_no_other() {
+        let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2)), (Scope::Hop(hop(3)), hop(4))]);
+        let mut connections = [(hop(1), CLIENT)];
+        walk(&mut moves, &mut connections);
+        assert!(moves.is_moving(hop(1), OTHER) && !moves.is_moving(hop(3), OTHER));
+    }
+
+    #[test]
+    fn new_connections_by_the_former_hop_do_not_keep_a_move_for_ever() {
+        let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2))]);
+        for _ in 0..MOST_WALKS {
+            assert!(!moves.is_empty());
+            walk(&mut moves, &mut [(hop(1), CLIENT)]);
+        }
+        assert!(moves.is_empty());
+    }
+
+    #[test]
+    fn what_could_not_be_moved_is_kept() {
+        let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2))]);
+        let (looked_for, found) = (moves.clone(), [Scope::Hop(hop(1))].into());
+        for _ in 0..2 * MOST_WALKS {
+            moves.settle(&looked_for, &found, false);
+        }
+        assert!(!moves.is_empty());
+    }
+}
