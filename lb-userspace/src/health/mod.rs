@@ -7,6 +7,7 @@ mod heard;
 mod host;
 mod http;
 mod machine;
+mod news;
 mod p521;
 mod probe;
 mod slots;
@@ -37,7 +38,7 @@ pub struct Target {
     pub initial: Health,
 }
 
-/// What the checks have found out of a backend: its first result, or another health.
+/// What the checks have found out of a backend: its first result, another health, or another reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthEvent {
     pub service: String,
@@ -47,6 +48,8 @@ pub struct HealthEvent {
     pub detail: String,
     /// Whether that probe succeeded.
     pub is_success: bool,
+    /// Whether that probe was carried out: without a result, the health stays as it was.
+    pub was_checked: bool,
     pub at: Timestamp,
 }
 
