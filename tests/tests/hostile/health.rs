@@ -9,7 +9,7 @@ use std::{
 };
 
 use lb_tests::balancer::{BINARY, Balancer};
-use lb_userspace::bed::Bed;
+use lb_userspace::{bed::Bed, model::Health};
 use nix::sys::signal::Signal;
 
 use crate::bed::{Arms, Site, backend, empty_bed, site, text};
