@@ -10,6 +10,7 @@ mod machine;
 mod news;
 mod p521;
 mod probe;
+mod search;
 mod slots;
 mod target;
 mod tls;
