@@ -25,7 +25,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-pub use self::probe::{Fault, Prober};
+pub use self::{
+    exec::account_fault,
+    probe::{Fault, Prober},
+};
 use self::{probe::Outcome, slots::Slots, target::Follower};
 use crate::model::{CheckRequest, Health, HealthCheck};
 

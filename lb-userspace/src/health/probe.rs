@@ -292,7 +292,9 @@ impl Prober {
             }
             Err(fault) => {
                 if readiness.fault.as_ref() != Some(&fault) {
-                    log::warn!("a check's `{}` cannot be used: {}", fault.key, fault.message);
+                    let Fault { key, message, mend, .. } = &fault;
+                    let mend = if mend.is_empty() { String::new() } else { format!(": {mend}") };
+                    log::warn!("a check's `{key}` cannot be used: {message}{mend}");
                     readiness.fault = Some(fault.clone());
                 }
                 let former = readiness.ready.as_mut().ok_or(fault)?;

@@ -207,6 +207,27 @@ async fn an_ipv6_address_with_a_port_is_a_host() {
 }
 
 #[tokio::test]
+async fn a_server_that_has_the_certificate_of_a_ca_is_told_so() {
+    let directory = TempDir::new().unwrap();
+    let place = directory.path();
+    certificate(place, "leaf", P256, " -addext subjectAltName=DNS:db.example");
+    openssl(
+        place,
+        "req -config req.cnf -x509 -new -key leaf.key -out ca.pem -days 2 -subj /CN=ca \
+         -addext basicConstraints=critical,CA:TRUE -addext subjectAltName=DNS:db.example",
+    );
+    fs::copy(place.join("leaf.key"), place.join("ca.key")).unwrap();
+    let server = Server::start(place, "ca", &[]).await;
+    let request = CheckRequest {
+        sni: Some("db.example".to_owned()),
+        ca: Some(place.join("ca.pem")),
+        ..CheckRequest::default()
+    };
+    let outcome = patient(Probe::Tls, request).probe(server.at).await;
+    assert_tells(&outcome, false, "L6RSP the server's certificate is that of a CA: have the CA");
+}
+
+#[tokio::test]
 async fn what_is_not_tls_is_shown() {
     let at = serving(b"220 mail ESMTP\r\n").await;
     let outcome = prober(Probe::Tls, careless()).probe(at).await;
