@@ -22,7 +22,7 @@ fuzz_target!(|input: &[u8]| {
     let bytes = if first % 2 == 0 { bytes.to_vec() } else { with_checksums(bytes) };
     let directory = TempDir::new_in(PLACE).expect("a directory");
     fs::write(directory.path().join("journal"), bytes).expect("written");
-    let Ok(mut desired) = Desired::open(directory.path()) else { return };
+    let Ok(mut desired) = Desired::open(directory.path(), 0) else { return };
     let kept = desired.document().cloned();
     let number = desired.number();
     for version in desired.versions() {
@@ -50,7 +50,7 @@ fuzz_target!(|input: &[u8]| {
 });
 
 fn open(directory: &Path) -> Desired {
-    Desired::open(directory).expect("it was read before")
+    Desired::open(directory, 0).expect("it was read before")
 }
 
 fn record(desired: &mut Desired, document: &Document) {

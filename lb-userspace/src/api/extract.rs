@@ -1,22 +1,24 @@
 //! What requests bring. What is not understood is answered by a problem document.
 
-use std::{convert::Infallible, fmt, marker::PhantomData};
+use std::{collections::HashSet, convert::Infallible, fmt, marker::PhantomData};
 
 use aide::{OperationInput, generate::GenContext, openapi::Operation};
 use axum::{
-    Json,
+    Json, body,
     extract::{
         self, FromRequest, FromRequestParts, Request,
         rejection::{JsonRejection, PathRejection, QueryRejection},
     },
     http::{StatusCode, request::Parts},
 };
-use hyper::body::Body as _;
+use hyper::body::{Body as _, Bytes};
 
 use schemars::JsonSchema;
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{
+        DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer,
+    },
 };
 
 use tokio::{runtime::Handle, task::spawn_blocking};
@@ -41,24 +43,92 @@ where
     type Rejection = Problem;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
-        match read(request).await? {
-            Ok(Json(Object(body))) => Ok(Self(body)),
-            Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
-        }
+        let Object(body) = read(request).await?;
+        Ok(Self(body))
     }
 }
 
 /// What takes long is done where it holds nobody up.
-async fn read<T: DeserializeOwned + Send + 'static>(
-    request: Request,
-) -> Result<Result<Json<T>, JsonRejection>, Problem> {
+async fn read<T: DeserializeOwned + Send + 'static>(request: Request) -> Result<T, Problem> {
     if request.body().size_hint().lower() <= QUICK {
-        return Ok(Json::from_request(request, &()).await);
+        return parse(request).await;
     }
     let runtime = Handle::current();
-    let reading = spawn_blocking(move || runtime.block_on(Json::from_request(request, &())));
+    let reading = spawn_blocking(move || runtime.block_on(parse(request)));
     let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "reading the body failed");
-    reading.await.map_err(failed)
+    reading.await.map_err(failed)?
+}
+
+async fn parse<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
+    let (head, body) = request.into_parts();
+    let body = Bytes::from_request(Request::from_parts(head.clone(), body), &()).await;
+    let body = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
+    let request = Request::from_parts(head, body::Body::from(body.clone()));
+    let refused =
+        |rejection: JsonRejection| Problem::new(rejection.status(), rejection.body_text());
+    let Json(value) = Json::from_request(request, &()).await.map_err(refused)?;
+    // Serde itself takes the last of two values for one key of a map.
+    serde_json::from_slice::<Unrepeated>(&body)
+        .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
+    Ok(value)
+}
+
+/// Any JSON value in which no object has a key twice.
+struct Unrepeated;
+
+impl<'de> Deserialize<'de> for Unrepeated {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Unrepeated {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Self, A::Error> {
+        while values.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
+        let mut keys = HashSet::new();
+        while let Some(key) = members.next_key::<String>()? {
+            members.next_value::<Self>()?;
+            if keys.contains(&key) {
+                return Err(A::Error::custom(format_args!("the key `{key}` is given twice")));
+            }
+            keys.insert(key);
+        }
+        Ok(self)
+    }
 }
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {

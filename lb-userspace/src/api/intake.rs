@@ -15,7 +15,7 @@ use super::{Problem, document};
 use crate::control::Room;
 
 /// Bytes of a configuration file: more than one of a million backends has.
-const LARGEST_FILE: usize = 128 << 20;
+const LARGEST_FILE: usize = crate::config::LONGEST_FILE;
 
 /// Bytes of any other body.
 const LARGEST: usize = 1 << 20;

@@ -195,7 +195,8 @@ pub(super) struct ServiceKeys {
     /// How a new connection's backend is picked.
     #[arg(long)]
     pub(super) scheduler: Option<String>,
-    /// A key of `[service.health]`, as in type=tcp or command="/bin/check --quick". May be given often.
+    /// A key of `[service.health]`, as in --health type=tcp or
+    /// --health 'command=/bin/check --quick'. May be given often.
     #[arg(long, value_name = "KEY=VALUE", value_parser = |text: &str| value::of("health", text))]
     pub(super) health: Vec<(String, Value)>,
     /// A key of `[service.timeouts]`, as in established=1h. May be given often.

@@ -16,8 +16,9 @@ use crate::{
 
 pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
     let loaded = config::load(file)?;
-    loaded.check_files()?;
-    for warning in &loaded.warnings {
+    let mut warnings = loaded.warnings.clone();
+    warnings.extend(loaded.check_host()?);
+    for warning in &warnings {
         print_error(warning);
     }
     refuse_local_ports(&loaded)?;
@@ -33,7 +34,7 @@ pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
     let size = megabytes(map_bytes(limits, cpus));
     let (services, backends) = (limits.services, limits.backends);
     print_line(&format!("maps: {services} services, {backends} backends, {size} MB"))?;
-    Ok(if loaded.warnings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+    Ok(if warnings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
 }
 
 /// Refuses source ports that this host gives to its own connections, too.

@@ -51,6 +51,9 @@ impl Failure {
     fn code(&self) -> ExitCode {
         match self {
             Self::Config(_) => ExitCode::from(2),
+            Self::Daemon(ClientError::Refused(problem)) if problem.is_invalid() => {
+                ExitCode::from(2)
+            }
             Self::Daemon(ClientError::Absent { .. }) => ExitCode::from(3),
             Self::Operation(_) | Self::Daemon(_) => ExitCode::FAILURE,
         }

@@ -4,8 +4,10 @@ use std::{collections::HashSet, fmt, io, iter, ops::Range, path::Path};
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
+use nix::unistd::geteuid;
+
 use super::Source;
-use crate::printable;
+use crate::{accounts, printable};
 
 /// Mistakes that are shown at once: nobody reads more.
 pub(super) const MOST_SHOWN: usize = 100;
@@ -20,6 +22,8 @@ pub(super) struct Diagnostic {
     pub(super) message: String,
     pub(super) mend: String,
     pub(super) is_error: bool,
+    /// Whether it stands at its span; if not, the file says nothing of it.
+    pub(super) is_placed: bool,
     /// What could not be read because of this.
     pub(super) left_out: Option<LeftOut>,
 }
@@ -71,6 +75,11 @@ impl Findings {
         self.left_out.contains(key)
     }
 
+    /// Whether a key could not be read, in whichever table.
+    pub(super) fn have_left_out_any(&self, key: &str) -> bool {
+        self.left_out.iter().any(|left_out| left_out.key == key)
+    }
+
     /// Errors and warnings, each in the order of the text.
     pub(super) fn into_errors_and_warnings(mut self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         self.all.sort_by_key(|finding| finding.span.start);
@@ -84,7 +93,13 @@ impl Diagnostic {
         message: impl Into<String>,
         mend: impl Into<String>,
     ) -> Self {
-        Self { span, message: message.into(), mend: mend.into(), is_error: true, left_out: None }
+        let (message, mend) = (message.into(), mend.into());
+        Self { span, message, mend, is_error: true, is_placed: true, left_out: None }
+    }
+
+    /// Of what stands nowhere in the file.
+    pub(super) fn without_place(self) -> Self {
+        Self { is_placed: false, ..self }
     }
 
     pub(super) fn warning(
@@ -99,10 +114,20 @@ impl Diagnostic {
 impl Diagnostics {
     /// Of a file that has no text to show.
     pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
-        Self(format!(
-            "error: cannot read {}: {error}",
-            printable::line(&path.display().to_string())
-        ))
+        let path = path.display().to_string();
+        let path = printable::line(&path);
+        let mend = if error.kind() == io::ErrorKind::PermissionDenied {
+            let user = geteuid().as_raw();
+            let user = accounts::user(user).unwrap_or_else(|| user.to_string());
+            format!(
+                "\n  = help: this runs as the user {user}, who may not read it or look into its \
+                 directory: make that user the file's owner, and nobody else its reader: \
+                 chown {user} {path}; chmod 0400 {path}"
+            )
+        } else {
+            String::new()
+        };
+        Self(format!("error: cannot read {path}: {error}{mend}"))
     }
 
     /// The first of them, and how many more there are.
@@ -141,7 +166,9 @@ impl<'a> Excerpts<'a> {
         let text = &self.source.text[line.clone()];
         let start = finding.span.start.clamp(line.start, line.end) - line.start;
         let end = finding.span.end.clamp(line.start, line.end) - line.start;
-        let mut group = if text.len() > LONGEST_LINE {
+        let mut group = if !finding.is_placed {
+            group.element(Origin::path(self.path.as_str()))
+        } else if text.len() > LONGEST_LINE {
             let column = text[..text.floor_char_boundary(start)].chars().count() + 1;
             group.element(Origin::path(self.path.as_str()).line(number).char_column(column))
         } else {

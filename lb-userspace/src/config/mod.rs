@@ -1,6 +1,7 @@
 //! The configuration file.
 
 mod diagnostics;
+mod host;
 mod located;
 mod parse;
 mod privileged;
@@ -24,6 +25,7 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 use self::diagnostics::Diagnostic;
+pub(crate) use self::text::LONGEST as LONGEST_FILE;
 pub use self::{
     diagnostics::Diagnostics,
     privileged::{Allowed, Refused},
@@ -156,8 +158,10 @@ impl Source {
 #[derive(Clone, Debug, Default)]
 struct Spans {
     interfaces: Vec<Range<usize>>,
-    /// The file's beginning, if it is not there.
-    snat_ports: Range<usize>,
+    /// Nothing, as of other keys, if it is not there.
+    snat_ports: Option<Range<usize>>,
+    checks_user: Option<Range<usize>>,
+    tls_directories: Vec<Range<usize>>,
     /// By service, then by backend.
     backends: Vec<Vec<Range<usize>>>,
     /// Keys of the default check, and of each service's.
@@ -263,10 +267,16 @@ impl Loaded {
         Fault(Diagnostic::error(self.spans.interfaces[place].clone(), message, mend))
     }
 
-    /// What is wrong with the source ports.
+    /// What is wrong with the source ports, which may be the default ones.
     #[must_use]
     pub fn snat_ports_fault(&self, message: &str, mend: &str) -> Fault {
-        Fault(Diagnostic::error(self.spans.snat_ports.clone(), message, mend))
+        Fault(match &self.spans.snat_ports {
+            Some(span) => Diagnostic::error(span.clone(), message, mend),
+            None => {
+                let message = format!("the default is not for this host: {message}");
+                Diagnostic::error(0..0, message, mend).without_place()
+            }
+        })
     }
 
     /// What is wrong with a backend's address, by the places of its service and of itself.

@@ -101,7 +101,15 @@ fn spans(file: &Located<File>) -> Spans {
             .collect()
     };
     Spans {
-        snat_ports: file.snat_ports.as_ref().map_or(0..0, |ports| ports.span()),
+        snat_ports: file.snat_ports.as_ref().map(|one| one.span()),
+        checks_user: file.checks.user.as_ref().map(|one| one.span()),
+        tls_directories: file
+            .checks
+            .tls_directories
+            .iter()
+            .flat_map(|list| list.get_ref())
+            .map(|one| one.span())
+            .collect(),
         interfaces: file
             .interfaces
             .iter()

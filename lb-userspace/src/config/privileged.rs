@@ -10,14 +10,18 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use anyhow::{Result, ensure};
-use nix::unistd::geteuid;
+use anyhow::{Result, bail, ensure};
+use nix::unistd::{Uid, geteuid};
 
-use super::{Checks, Config, Fault, Loaded};
+use super::{Checks, Config, Fault, Loaded, host::CheckFault};
 use crate::{desired::Document, health::Prober, model::HealthCheck};
 
 /// Write permission of everybody but the owner.
 const OTHERS_WRITE: u32 = 0o022;
+
+/// How a directory is closed to others.
+pub(super) const OTHERS_WRITE_MEND: &str =
+    "make root its owner, and take write access from everybody else: chmod go-w";
 
 /// A program or a file that a check names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -52,11 +56,13 @@ impl Named {
 }
 
 impl Allowed {
-    /// By the present services and configuration: others may use again what root has named.
+    /// By the present services and the file that was last read: others may use again what root has
+    /// named.
     #[must_use]
     pub fn by(config: &Config, document: &Document) -> Self {
+        let of_files = config.services.iter().map(|service| &service.policy.health);
         let checks = document.services().map(|service| &service.policy.health);
-        let checks = checks.chain([&config.defaults.health]);
+        let checks = checks.chain(of_files).chain([&config.defaults.health]);
         Self {
             in_use: checks.flat_map(Named::of).collect(),
             directories: config.checks.tls_directories.clone(),
@@ -110,13 +116,17 @@ impl Allowed {
 
 /// Whether only root, or the daemon's own user, can change what is in a directory. One that is not
 /// there has nothing in it.
-fn is_roots(directory: &Path) -> bool {
+pub(super) fn is_roots(directory: &Path) -> bool {
     fs::symlink_metadata(directory).map_or(true, |found| is_only_roots(&found))
 }
 
 /// Whether only root, or the daemon's own user, can write there.
 pub(super) fn is_only_roots(found: &fs::Metadata) -> bool {
-    let is_owned = found.uid() == 0 || found.uid() == geteuid().as_raw();
+    is_only_of(found, geteuid())
+}
+
+fn is_only_of(found: &fs::Metadata, daemon: Uid) -> bool {
+    let is_owned = found.uid() == 0 || found.uid() == daemon.as_raw();
     is_owned && (found.is_symlink() || found.mode() & OTHERS_WRITE == 0)
 }
 
@@ -132,26 +142,35 @@ impl Loaded {
                 "the file can be written by others than root: chown root {path}; chmod go-w {path}"
             )
         };
+        if self.config.checks.user != checks.user && self.is_sent {
+            bail!(
+                "only root may change `checks.user`: have root change it in the daemon's own file, \
+                 and restart the daemon"
+            );
+        }
         ensure!(self.config.checks == *checks, "only root may change `checks`: {mend}");
-        self.refuse_checks(|check| {
+        let faults = self.faults_of_checks(|check| {
             let Refused { key, message } = allowed.refused(check)?;
             Some((key, message, mend.clone()))
-        })
+        });
+        self.refuse(faults.into_iter().map(|found| found.fault).collect())
     }
 
     /// Refuses checks whose files cannot be used.
     pub fn check_files(&self) -> Result<()> {
-        self.refuse_checks(|check| {
+        let faults = self.faults_of_checks(|check| {
             let fault = Prober::verify_files(check).err()?;
             Some((fault.key, fault.message, fault.mend.to_owned()))
-        })
+        });
+        self.refuse(faults.into_iter().map(|found| found.fault).collect())
     }
 
-    fn refuse_checks(
+    /// What is wrong with the checks: key, message and mend of each.
+    pub(super) fn faults_of_checks(
         &self,
         fault_of: impl Fn(&HealthCheck) -> Option<(&'static str, String, String)>,
-    ) -> Result<()> {
-        let mut faults: Vec<Fault> = Vec::new();
+    ) -> Vec<CheckFault> {
+        let mut faults: Vec<CheckFault> = Vec::new();
         // Most services have the same check as many others.
         let mut known: HashMap<&HealthCheck, _> = HashMap::new();
         let services = self.config.services.iter().map(|service| &service.policy.health);
@@ -168,11 +187,15 @@ impl Loaded {
                 format!("`{key}`: {message}"),
                 mend.clone(),
             ));
-            if !faults.contains(&fault) {
-                faults.push(fault);
+            if faults.iter().all(|known| known.fault != fault) {
+                let named = Named::of(check).find_map(|named| match named {
+                    Named::File(named, file) if named == *key => Some(file),
+                    _ => None,
+                });
+                faults.push(CheckFault { fault, file: named });
             }
         }
-        self.refuse(faults)
+        faults
     }
 }
 
@@ -214,13 +237,28 @@ mod tests {
         let different: HashSet<_> =
             loaded.config.services.iter().map(|service| &service.policy.health).collect();
         let looked_at = Cell::new(0);
-        let refused = loaded.refuse_checks(|_| {
+        let faults = loaded.faults_of_checks(|_| {
             looked_at.set(looked_at.get() + 1);
             Some(("ca", "cannot be used".to_owned(), "write another".to_owned()))
         });
-        assert!(refused.is_err(), "all have the fault");
+        assert!(!faults.is_empty(), "all have the fault");
         let defaults = usize::from(!different.contains(&loaded.config.defaults.health));
         assert_eq!(looked_at.get(), different.len() + defaults);
+    }
+
+    #[test]
+    fn what_only_the_daemons_user_can_write_is_trusted_as_roots_is() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let owner = file.as_file().metadata().expect("there").uid();
+        let is_trusted = |mode: u32, daemon: u32| {
+            file.as_file().set_permissions(fs::Permissions::from_mode(mode)).expect("set");
+            let found = file.as_file().metadata().expect("there");
+            is_only_of(&found, Uid::from_raw(daemon))
+        };
+        assert!(is_trusted(0o400, owner) && is_trusted(0o644, owner));
+        assert!(!is_trusted(0o420, owner) && !is_trusted(0o602, owner));
+        // Root's file is trusted by every daemon, that of another user by none.
+        assert_eq!(is_trusted(0o400, owner + 1), owner == 0);
     }
 
     #[test]

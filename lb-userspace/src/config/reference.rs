@@ -62,6 +62,26 @@ fn service_by(settings: SchemaSettings) -> Schema {
     schema
 }
 
+/// The words that a key may have, wherever in the file it stands.
+pub(super) fn words(key: &str) -> Vec<String> {
+    let schema = inline().into_generator().into_root_schema_for::<File>().to_value();
+    words_in(&schema, key).unwrap_or_default()
+}
+
+fn words_in(schema: &Value, key: &str) -> Option<Vec<String>> {
+    let of_key = &schema["properties"][key];
+    let choices = of_key["oneOf"].as_array().or_else(|| of_key["anyOf"][0]["oneOf"].as_array());
+    if let Some(choices) = choices {
+        let words = choices.iter().filter_map(|one| one["const"].as_str());
+        return Some(words.map(ToOwned::to_owned).collect());
+    }
+    match schema {
+        Value::Object(members) => members.values().find_map(|one| words_in(one, key)),
+        Value::Array(values) => values.iter().find_map(|one| words_in(one, key)),
+        _ => None,
+    }
+}
+
 /// The page for people, in Markdown.
 pub fn page() -> Result<String> {
     let schema = schema()?;

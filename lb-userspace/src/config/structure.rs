@@ -6,7 +6,13 @@ use serde::de::DeserializeOwned;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error};
 
-use super::diagnostics::{Diagnostic, Findings, LeftOut, MOST_SHOWN, line_number, line_starts};
+use super::{
+    diagnostics::{Diagnostic, Findings, LeftOut, MOST_SHOWN, line_number, line_starts},
+    reference,
+};
+
+/// What the TOML reader says of a value that is no string where one of several words belongs.
+const WORD_WANTED: &str = "wanted string or table";
 
 /// Bytes that are read again in search of mistakes.
 const MOST_READ: usize = 64 << 20;
@@ -38,7 +44,8 @@ pub(super) fn read<T: DeserializeOwned>(text: &str, findings: &mut Findings) -> 
         let root = tree.span();
         let left_out = leave_out(tree.get_mut(), &root, &place);
         if !broken.contains(&line(place.start)) {
-            findings.push(Diagnostic { left_out: left_out.clone(), ..finding(&error) });
+            let finding = finding(&error).of_word(left_out.as_ref());
+            findings.push(Diagnostic { left_out: left_out.clone(), ..finding });
         }
         left_out?;
     }
@@ -63,6 +70,18 @@ fn finding(error: &Error) -> Diagnostic {
     }
     let message = message.replace("unknown field", "unknown key");
     Diagnostic::error(error.span().unwrap_or_default(), message, mend)
+}
+
+impl Diagnostic {
+    /// Of a value that should be a word, says which there are: the TOML reader does not know.
+    fn of_word(self, left_out: Option<&LeftOut>) -> Self {
+        let Some(LeftOut { key, .. }) = left_out.filter(|_| self.message == WORD_WANTED) else {
+            return self;
+        };
+        let words: Vec<_> = reference::words(key).iter().map(|one| format!("{one:?}")).collect();
+        let mend = format!("expected {}", words.join(" or "));
+        Self { message: "this is no word in quotes".to_owned(), mend, ..self }
+    }
 }
 
 /// What serde expects, by the names that TOML has for it.

@@ -69,13 +69,17 @@ fn a_mark_at_the_beginning_and_other_line_ends_change_nothing() {
 }
 
 #[test]
-fn a_clash_of_ports_is_shown_at_the_key_or_at_the_beginning() {
-    for (ports, place) in [("snat_ports = \"5000-6000\"\n", "2:14"), ("", "1:1")] {
+fn a_clash_of_ports_is_shown_at_the_key_or_told_of_the_default() {
+    let said = |ports: &str| {
         let loaded = read(&format!("interfaces = [\"eth0\"]\n{ports}{SERVICE}")).expect("valid");
-        let fault = loaded.snat_ports_fault("they clash", "move them");
-        let said = loaded.refuse(vec![fault]).expect_err("a fault").to_string();
-        assert_shows(&said, place, "they clash", "move them");
-    }
+        let fault = loaded.snat_ports_fault("`snat_ports` shares ports", "move them");
+        loaded.refuse(vec![fault]).expect_err("a fault").to_string()
+    };
+    let placed = said("snat_ports = \"5000-6000\"\n");
+    assert_shows(&placed, "2:14", "error: `snat_ports` shares ports", "move them");
+    let default = said("");
+    assert!(default.contains("the default is not for this host: `snat_ports` shares"), "{default}");
+    assert!(default.contains("lb.toml") && !default.contains("interfaces"), "{default}");
 }
 
 #[test]
@@ -235,11 +239,68 @@ fn an_invalid_service_is_shown_with_place_and_mend() {
 }
 
 #[test]
+fn a_key_that_could_not_be_read_is_not_said_to_be_missing() {
+    let shown = errors_in_service("health = { type = \"exec\", command = \"/bin/true\" }");
+    assert_eq!(shown.matches("error:").count(), 1, "{shown}");
+    assert_shows(&shown, "5:37", "invalid type: string", "expected a list, as in");
+}
+
+#[test]
+fn what_should_be_a_word_is_told_which_there_are() {
+    for (line, words) in [
+        ("on_refused = true", "expected \"retry\" or \"pass\""),
+        ("failback = 1", "expected \"auto\" or \"manual\""),
+        ("health.close = 1", "expected \"reset\" or \"fin\""),
+        ("health.type = []", "expected \"tcp\" or \"tls\" or"),
+        ("scheduler = 1", "expected \"round-robin\" or"),
+    ] {
+        let shown = errors_in_service(line);
+        assert!(shown.contains("this is no word in quotes") && shown.contains(words), "{shown}");
+    }
+}
+
+#[test]
 fn files_that_cannot_be_used_are_shown_by_check_only() {
     let service = format!("{SERVICE}health = {{ type = \"tls\", ca = \"/nowhere\" }}\n");
     let loaded = read(&format!("interfaces = [\"eth0\"]\n{service}")).expect("valid");
     let shown = loaded.check_files().expect_err("there is none").to_string();
     assert_shows(&shown, "5:31", "`ca`: cannot read /nowhere", "");
+}
+
+#[test]
+fn what_is_wrong_on_this_host_is_a_warning_of_check() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let open = directory.path().join("open");
+    std::fs::create_dir(&open).expect("made");
+    std::fs::set_permissions(&open, Permissions::from_mode(0o777)).expect("set");
+    let text = format!(
+        "interfaces = [\"eth0\"]\nchecks.user = \"nobody-at-all\"\n\
+         checks.tls_directories = [\"/etc\", {open:?}]\n{SERVICE}\
+         health = {{ type = \"tls\", ca = \"/run/credentials/xdplb.service/none.pem\" }}\n"
+    );
+    let warnings = read(&text).expect("valid").check_host().expect("only warnings");
+    let shown: Vec<_> = warnings.iter().map(ToString::to_string).collect();
+    let [credential, user, directory] = &shown[..] else { panic!("three: {shown:?}") };
+    assert_shows(credential, "7:31", "`ca`: cannot read /run/credentials/", "`LoadCredential=`");
+    assert_shows(user, "2:15", "there is no user nobody-at-all", "/etc/passwd");
+    assert_shows(directory, "3:35", "others than root can write to", "chmod go-w");
+    assert!(shown.iter().all(|one| one.starts_with("warning:")), "{shown:?}");
+    let other = text.replace("/run/credentials", "/nowhere");
+    read(&other).expect("valid").check_host().expect_err("a file that is not there");
+}
+
+#[test]
+fn users_of_checks_have_names_that_users_can_have() {
+    for name in ["", "a b", "a:b", "../x", "-x", "a\\nb"] {
+        let text = format!("interfaces = [\"a\"]\nchecks.user = \"{name}\"\n");
+        assert_shows(&read(&text).expect_err(name), "2:15", "no user can have this name", "nobody");
+    }
+}
+
+#[test]
+fn a_file_that_does_not_end_is_not_read_to_its_end() {
+    let error = super::load("/dev/zero".as_ref()).expect_err("endless").to_string();
+    assert!(error.contains("cannot read /dev/zero: it is longer than 128 MiB"), "{error}");
 }
 
 #[test]
@@ -266,11 +327,24 @@ fn what_others_than_root_must_not_say_is_shown_with_its_place() {
         "",
     );
     assert_eq!(shown.matches("error:").count(), 2, "{shown}");
-    for other in ["user = \"daemon\"", "tls_directories = [\"/\"]"] {
-        assert!(
-            refuse(&text(&format!("checks.{other}"))).contains("only root may change `checks`")
-        );
-    }
+    let shown = refuse(&text("checks.user = \"daemon\""));
+    assert!(shown.contains("only root may change `checks.user`"), "{shown}");
+    assert!(shown.contains("and restart the daemon"), "{shown}");
+    let shown = refuse(&text("checks.tls_directories = [\"/\"]"));
+    assert!(shown.contains("only root may change `checks`: have root apply it"), "{shown}");
+}
+
+#[test]
+fn what_the_file_that_was_read_last_names_may_be_said_again() {
+    let text = format!(
+        "interfaces = [\"eth0\"]\n{SERVICE}health = {{ type = \"exec\", command = [\"/bin/id\"] }}\n"
+    );
+    let loaded = read(&text).expect("valid");
+    // A command has taken the service away since.
+    let allowed = Allowed::by(&loaded.config, &crate::desired::Document::default());
+    loaded.refuse_foreign(&loaded.config.checks, &allowed).expect("root's own words");
+    let other = read(&text.replace("/bin/id", "/bin/sh")).expect("valid");
+    other.refuse_foreign(&loaded.config.checks, &allowed).expect_err("another program");
 }
 
 #[test]

@@ -14,6 +14,9 @@ use super::{
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
+/// Bytes of the longest configuration that is read, from a file or by the API.
+pub(crate) const LONGEST: usize = 128 << 20;
+
 /// Reads a file. Its error shows the byte that is not text.
 pub fn read_text(path: &Path) -> Result<String, Diagnostics> {
     read_owned(path).map(|(text, _)| text)
@@ -30,7 +33,11 @@ fn read_bytes(path: &Path) -> io::Result<(Vec<u8>, bool)> {
     let mut file = File::open(path)?;
     let is_roots = privileged::is_only_roots(&file.metadata()?);
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)?;
+    file.by_ref().take(LONGEST as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > LONGEST {
+        let megabytes = LONGEST >> 20;
+        return Err(io::Error::other(format!("it is longer than {megabytes} MiB")));
+    }
     Ok((bytes, is_roots))
 }
 

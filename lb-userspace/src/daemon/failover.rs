@@ -158,7 +158,7 @@ pub(super) mod tests {
     fn event(address: std::net::SocketAddr, health: Health) -> HealthEvent {
         let (service, detail, at) = ("web".to_owned(), String::new(), Timestamp::now());
         let is_success = health == Health::Up;
-        HealthEvent { service, address, health, detail, is_success, at }
+        HealthEvent { service, address, health, detail, is_success, was_checked: true, at }
     }
 
     fn ids(settings: serde_json::Value, backends: &str) -> Vec<u32> {

@@ -193,10 +193,9 @@ impl Daemon {
         reader: Reader,
         walks: mpsc::Sender<Walk>,
     ) -> Result<Self> {
-        let mut desired = Desired::open(&config.state_dir)?;
         let memory = Memory::start(&config.state_dir)?;
         let (memories, version) = memory.recall();
-        desired.expect(version);
+        let desired = Desired::open(&config.state_dir, version)?;
         let mut dataplane = Dataplane::load(&config.bpffs, &config.limits)?;
         dataplane.follow_messages()?;
         let adopted = dataplane.adopt(&config.limits)?;

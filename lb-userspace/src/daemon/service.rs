@@ -41,8 +41,10 @@ pub struct Backend {
     pub spec: model::Backend,
     pub id: u32,
     pub health: Health,
-    /// What the last check that changed anything has said.
+    /// What the last check has said.
     pub detail: String,
+    /// Whether the last check could not be carried out, so that its health is that of one before.
+    pub is_unchecked: bool,
     /// When its health last changed.
     pub since: Timestamp,
     /// How frames reach it, or why they cannot.
@@ -93,9 +95,12 @@ impl Service {
     /// Notes what checks have found. Returns whether any was of a backend that there is.
     pub fn hear(&mut self, events: Vec<HealthEvent>) -> bool {
         let mut is_news = false;
-        for HealthEvent { service, address, health, detail, .. } in events {
+        for HealthEvent { service, address, health, detail, was_checked, .. } in events {
             log::debug!("{service}: {address} is {health}: {detail}");
             is_news |= self.set_health(address, health, detail);
+            if let Some(backend) = self.backend_mut(address) {
+                backend.is_unchecked = !was_checked;
+            }
         }
         is_news
     }
@@ -106,7 +111,8 @@ impl Service {
         let is_manual = self.spec.policy.failover.failback == Failback::Manual && has_backups;
         let Some(backend) = self.backend_mut(address) else { return false };
         match (backend.health, health) {
-            (_, Health::Down) => {
+            // Who was let back while it was down is not held again.
+            (before, Health::Down) if before != Health::Down => {
                 backend.held |= is_manual && !backend.spec.backup;
                 backend.warming = None;
             }
@@ -230,7 +236,8 @@ impl Backend {
             Some((until, left)) => Deadline::after(until, left),
             None => spec.drain_until.and_then(Deadline::of),
         };
-        Self { spec, id, health, detail, since, next_hop, held, warming, drain }
+        let is_unchecked = false;
+        Self { spec, id, health, detail, is_unchecked, since, next_hop, held, warming, drain }
     }
 
     /// The same one, wanted in another way. What was known of it before its checks stopped says nothing
@@ -248,6 +255,7 @@ impl Backend {
         }
         if !self.is_checked() && self.health != Health::Unknown {
             self.set_health(Health::Unknown, "not checked while it is disabled".to_owned());
+            self.is_unchecked = false;
         }
         self
     }
@@ -258,6 +266,7 @@ impl Backend {
         if check.probe == Probe::None && self.health != Health::Up {
             self.set_health(Health::Up, "not checked".to_owned());
         }
+        self.is_unchecked &= check.probe != Probe::None;
         self
     }
 

@@ -27,6 +27,7 @@ fn transitions(former: Option<&Service>, present: &Service) -> Vec<(Level, Strin
         let was = former.and_then(|former| former.backend(backend.spec.address));
         if let Some(was) = was {
             lines.extend(of_health(was, backend, present));
+            lines.extend(of_check(was, backend));
             lines.extend(of_route(was, backend));
             lines.extend(of_drain(was, backend));
         }
@@ -47,6 +48,20 @@ fn of_health(was: &Backend, is: &Backend, service: &Service) -> Option<(Level, S
     };
     let Backend { spec, health, detail, .. } = is;
     Some((level, format!("{} is {health}: {detail} ({})", spec.address, up_of(service))))
+}
+
+fn of_check(was: &Backend, is: &Backend) -> Option<(Level, String)> {
+    let Backend { spec, health, detail, .. } = is;
+    let address = spec.address;
+    match (was.is_unchecked, is.is_unchecked) {
+        (false, true) => {
+            Some((Warn, format!("{address} cannot be checked, and stays {health}: {detail}")))
+        }
+        (true, false) if is.is_checked() => {
+            Some((Info, format!("{address} is checked again, and is {health}: {detail}")))
+        }
+        _ => None,
+    }
 }
 
 fn of_route(was: &Backend, is: &Backend) -> Option<(Level, String)> {
@@ -121,9 +136,16 @@ mod tests {
             (
                 Some("uu"),
                 "du",
-                vec![(Warn, "10.0.0.1:80 is down:  (1 of 2 backends up)".to_owned())],
+                vec![(
+                    Warn,
+                    "10.0.0.1:80 is down: not checked yet (1 of 2 backends up)".to_owned(),
+                )],
             ),
-            (Some("du"), "uu", vec![(Info, "10.0.0.1:80 is up:  (2 of 2 backends up)".to_owned())]),
+            (
+                Some("du"),
+                "uu",
+                vec![(Info, "10.0.0.1:80 is up: not checked yet (2 of 2 backends up)".to_owned())],
+            ),
             (
                 Some("uU"),
                 "dU",
@@ -176,6 +198,19 @@ mod tests {
         assert_eq!(transitions(Some(&found), &lost), [warning]);
         let recovery = (Info, "10.0.0.1:80 has a next hop".to_owned());
         assert_eq!(transitions(Some(&lost), &found), [recovery]);
+    }
+
+    #[test]
+    fn a_check_that_cannot_be_carried_out_is_a_warning() {
+        let checked = service(json!({}), "uu");
+        let mut unchecked = checked.clone();
+        let [first, _] = &mut unchecked.backends[..] else { panic!("two") };
+        (first.is_unchecked, first.detail) = (true, "PROCERR why".to_owned());
+        let warning = "10.0.0.1:80 cannot be checked, and stays up: PROCERR why".to_owned();
+        assert_eq!(transitions(Some(&checked), &unchecked), [(Warn, warning)]);
+        assert_eq!(transitions(Some(&unchecked), &unchecked), []);
+        let recovery = "10.0.0.1:80 is checked again, and is up: not checked yet".to_owned();
+        assert_eq!(transitions(Some(&unchecked), &checked), [(Info, recovery)]);
     }
 
     #[test]

@@ -161,6 +161,7 @@ impl Daemon {
                     self.taking_of(service)
                 ));
             }
+            warnings.extend(unchecked(service));
             if super::failover::fails_open(service) {
                 warnings.push(format!(
                     "{name}: so many backends are down that the check is not believed: all are used"
@@ -181,6 +182,18 @@ impl Daemon {
         }
         warnings
     }
+}
+
+/// That checks cannot be carried out, and why of the first one.
+fn unchecked(service: &Service) -> Option<String> {
+    let unchecked = || service.backends.iter().filter(|backend| backend.is_unchecked);
+    let Backend { spec, detail, .. } = unchecked().next()?;
+    let (name, count, all) = (&service.spec.name, unchecked().count(), service.backends.len());
+    let address = spec.address;
+    Some(format!(
+        "{name}: {count} of {all} backends cannot be checked, and keep the health that they had: \
+         {address}: {detail}"
+    ))
 }
 
 fn total(incidents: &Incidents, wanted: Incident) -> u64 {

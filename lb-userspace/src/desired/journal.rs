@@ -1,7 +1,7 @@
 //! The journal: a file of lines, each with one version, that is only ever appended to, and synced
 //! before anybody is told that a change is done. Each names the version it makes and the checksum of
 //! the line before. A line that was cut off by a crash is the last one, and was never promised to
-//! anybody. Files of older versions of xdplb, whose lines name no checksum, are read as well.
+//! anybody, unless the daemon knows better. A journal is there from its first record on. Files of older versions of xdplb, whose lines name no checksum, are read as well.
 
 use std::{
     fs::{self, File},
@@ -52,7 +52,8 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
-    file: File,
+    /// Nothing before the first record: a journal is never there without one.
+    file: Option<File>,
     /// In bytes.
     length: u64,
     /// The last line's checksum.
@@ -67,7 +68,18 @@ struct Content {
     /// Bytes of these.
     length: usize,
     last: Option<String>,
+    /// The last line is whole but for its end.
+    is_unended: bool,
     tail: Tail,
+}
+
+/// How a directory's journal was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Missing,
+    /// Without a record, which no daemon leaves behind.
+    Empty,
+    Records,
 }
 
 /// What stands behind the last whole record.
@@ -81,43 +93,50 @@ enum Tail {
 }
 
 impl Journal {
-    /// Opens the journal of a directory, which nobody else may have open, and reads it.
-    pub(super) fn open(directory: &Path) -> Result<(Self, Vec<Entry>)> {
+    /// Opens the journal of a directory, which nobody else may have open, and reads it. A last record
+    /// that was cut off is kept in a file of its own if this version, or one before it, was in force.
+    pub(super) fn open(directory: &Path, in_force: u64) -> Result<(Self, Vec<Entry>, Found)> {
         let cannot = |what: &str| format!("cannot {what} in {}", directory.display());
         private::directory(directory)
             .context("set `state_dir` to a directory of the daemon's own")?;
         let lock = lock(directory)?;
         let path = directory.join(NAME);
-        let mut file = private::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .with_context(|| cannot("open the journal"))?;
-        // A new file's name outlives a crash only with its directory.
-        lock.sync_all().with_context(|| cannot("keep the journal"))?;
+        let mut file = match private::options().read(true).write(true).open(&path) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == ErrorKind::NotFound => None,
+            Err(error) => return Err(error).with_context(|| cannot("open the journal")),
+        };
         let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).with_context(|| cannot("read the journal"))?;
-        let Content { entries, length, last, tail } = read(&bytes, &path)?;
+        if let Some(file) = &mut file {
+            file.read_to_end(&mut bytes).with_context(|| cannot("read the journal"))?;
+        }
+        let Content { entries, length, last, is_unended, tail } = read(&bytes, &path)?;
+        let next = entries.last().map_or(1, |last| last.version + 1);
         match tail {
-            Tail::Nothing => {}
-            Tail::Torn => {
+            Tail::Torn if next > in_force => {
                 log::warn!("{}: the last record was cut off, and is dropped", path.display());
             }
-            Tail::Damaged => set_aside(directory, &entries, &bytes[length..])?,
+            Tail::Torn | Tail::Damaged => set_aside(directory, next, &bytes[length..])?,
+            Tail::Nothing => {}
         }
+        let found = match &file {
+            None => Found::Missing,
+            Some(_) if bytes.trim_ascii().is_empty() => Found::Empty,
+            Some(_) => Found::Records,
+        };
         let mut journal = Self { path, file, length: length as u64, last, lock };
         journal.cut()?;
-        // Or a new file's name might not outlive the machine.
-        journal.lock.sync_all().with_context(|| cannot("keep the journal"))?;
-        Ok((journal, entries))
+        if is_unended {
+            journal.end_line()?;
+        }
+        Ok((journal, entries, found))
     }
 
     /// Appends an entry and waits until it is on the disk. If that fails, nothing is appended.
     pub(super) fn append(&mut self, entry: Entry) -> Result<()> {
+        let Some(file) = &mut self.file else { return self.rewrite(vec![entry]) };
         let (line, sum) = line(entry, self.last.as_deref())?;
-        let written = self.file.write_all(&line).and_then(|()| self.file.sync_data());
+        let written = file.write_all(&line).and_then(|()| file.sync_data());
         if let Err(error) = written {
             self.cut()?;
             return Err(error).with_context(|| format!("cannot write {}", self.path.display()));
@@ -147,15 +166,26 @@ impl Journal {
         file.sync_data().with_context(cannot)?;
         fs::rename(&new, &self.path).with_context(cannot)?;
         self.lock.sync_all().with_context(cannot)?;
-        (self.file, self.length, self.last) = (file, length, last);
+        (self.file, self.length, self.last) = (Some(file), length, last);
         Ok(())
     }
 
     /// Takes away what stands behind the last whole record.
     fn cut(&mut self) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
         let cannot = || format!("cannot repair {}", self.path.display());
-        self.file.set_len(self.length).with_context(cannot)?;
-        self.file.seek(SeekFrom::Start(self.length)).with_context(cannot)?;
+        file.set_len(self.length).with_context(cannot)?;
+        file.seek(SeekFrom::Start(self.length)).with_context(cannot)?;
+        Ok(())
+    }
+
+    /// Ends the last line, which is whole but for that.
+    fn end_line(&mut self) -> Result<()> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.write_all(b"\n")
+            .and_then(|()| file.sync_data())
+            .with_context(|| format!("cannot repair {}", self.path.display()))?;
+        self.length += 1;
         Ok(())
     }
 }
@@ -184,9 +214,8 @@ pub(super) fn damaged(directory: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Keeps the bytes of a damaged record in a file of their own.
-fn set_aside(directory: &Path, entries: &[Entry], bytes: &[u8]) -> Result<()> {
-    let version = entries.last().map_or(1, |last| last.version + 1);
+/// Keeps the bytes of a damaged record, which was to be of this version, in a file of their own.
+fn set_aside(directory: &Path, version: u64, bytes: &[u8]) -> Result<()> {
     let mut nth = 0;
     let (path, mut file) = loop {
         nth += 1;
@@ -205,9 +234,9 @@ fn set_aside(directory: &Path, entries: &[Entry], bytes: &[u8]) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))?;
     log::error!(
         "the last record of the journal in {}, of version {version}, is damaged: what it changed is \
-         lost, and version {} is in force; its bytes are kept in {}",
+         lost, and {} is in force; its bytes are kept in {}",
         directory.display(),
-        version - 1,
+        if version > 1 { format!("version {}", version - 1) } else { "no version".to_owned() },
         path.display()
     );
     Ok(())
@@ -225,7 +254,12 @@ fn read(bytes: &[u8], path: &Path) -> Result<Content> {
     let (mut entries, mut last) = (Vec::new(), None);
     let mut length = 0;
     let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').enumerate().peekable();
+    let mut is_unended = false;
     while let Some((nth, line)) = lines.next() {
+        // An editor may have left it there.
+        if line.trim_ascii().is_empty() && lines.peek().is_none() {
+            break;
+        }
         let place = format!("{}:{}", path.display(), nth + 1);
         let Some((sum, json)) = whole(line) else {
             let tail = if is_torn(line) { Tail::Torn } else { Tail::Damaged };
@@ -235,7 +269,7 @@ fn read(bytes: &[u8], path: &Path) -> Result<Content> {
             if tail == Tail::Damaged && entries.is_empty() {
                 bail!("{place}: this record is damaged, and it is the only one: {MEND}");
             }
-            return Ok(Content { entries, length, last, tail });
+            return Ok(Content { entries, length, last, is_unended, tail });
         };
         let entry = serde_json::from_str(json).with_context(|| {
             format!("{place}: this record is of another version of xdplb: start that, or {MEND}")
@@ -246,8 +280,9 @@ fn read(bytes: &[u8], path: &Path) -> Result<Content> {
         entries.push(entry);
         last = Some(sum.to_owned());
         length += line.len();
+        is_unended = !line.ends_with(b"\n");
     }
-    Ok(Content { entries, length, last, tail: Tail::Nothing })
+    Ok(Content { entries, length, last, is_unended, tail: Tail::Nothing })
 }
 
 /// Why a record cannot follow the one before, if it cannot.
@@ -278,9 +313,10 @@ fn fault(former: Option<&Entry>, sum: Option<&str>, entry: &Entry) -> Option<Str
     })
 }
 
-/// The checksum and the JSON of a line that is as it was written.
+/// The checksum and the JSON of a line that is as it was written, if maybe without its end.
 fn whole(line: &[u8]) -> Option<(&str, &str)> {
-    let (sum, json) = std::str::from_utf8(line).ok()?.strip_suffix('\n')?.split_once(' ')?;
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    let (sum, json) = std::str::from_utf8(line).ok()?.split_once(' ')?;
     is_sum_of(sum.as_bytes(), json.as_bytes()).then_some((sum, json))
 }
 

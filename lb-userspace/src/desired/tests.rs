@@ -164,16 +164,16 @@ fn what_a_document_may_not_say_is_refused() {
 #[test]
 fn versions_outlive_the_daemon() {
     let directory = TempDir::new().expect("a directory");
-    let mut desired = Desired::open(directory.path()).expect("opens");
+    let mut desired = Desired::open(directory.path(), 0).expect("opens");
     assert_eq!(desired.document(), None);
     desired.record(web(), author("first")).expect("recorded");
     let second = web().without("web");
     desired.record(second.clone(), author("second")).expect("recorded");
-    let held = Desired::open(directory.path()).expect_err("held").to_string();
+    let held = Desired::open(directory.path(), 0).expect_err("held").to_string();
     assert!(held.contains("another daemon keeps its state"), "{held}");
     drop(desired);
 
-    let desired = Desired::open(directory.path()).expect("opens again");
+    let desired = Desired::open(directory.path(), 0).expect("opens again");
     assert_eq!((desired.number(), desired.document()), (2, Some(&second)));
     assert_eq!(desired.former().map(|version| &version.document), Some(&web()));
     assert_eq!(desired.version(1).map(|version| version.author.clone()), Some(author("first")));
@@ -186,16 +186,17 @@ fn a_record_that_was_cut_off_is_dropped_and_a_damaged_one_is_not() {
     let journal = directory.path().join("journal");
     let whole = fs::read(&journal).expect("written");
     let first = whole.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
-    for length in first..whole.len() {
+    for length in first..whole.len() - 1 {
         fs::write(&journal, &whole[..length]).expect("written");
-        let desired = Desired::open(directory.path()).expect("survives");
+        let desired = Desired::open(directory.path(), 1).expect("survives");
         assert_eq!((desired.number(), desired.document()), (1, Some(&web())), "{length}");
         assert_eq!(fs::read(&journal).expect("there"), whole[..first], "{length}");
+        assert_eq!(desired.warnings(), [""; 0], "{length}");
     }
     let mut damaged = whole.clone();
     damaged[first / 2] ^= 1;
     fs::write(&journal, &damaged).expect("written");
-    let error = Desired::open(directory.path()).expect_err("damaged").to_string();
+    let error = Desired::open(directory.path(), 0).expect_err("damaged").to_string();
     assert!(error.contains("journal:1: this record is damaged"), "{error}");
     assert_eq!(fs::read(&journal).expect("there"), damaged, "nothing is lost");
 }
@@ -210,9 +211,72 @@ fn a_last_record_in_blocks_that_were_never_written_is_dropped() {
     for written in [0, 5, 9, 30] {
         let zeros = vec![0; 100];
         fs::write(&journal, [&whole[..first + written], &zeros].concat()).expect("written");
-        let desired = Desired::open(directory.path()).expect("survives");
+        let desired = Desired::open(directory.path(), 0).expect("survives");
         assert_eq!((desired.number(), desired.warnings().len()), (1, 0), "{written}");
     }
+}
+
+#[test]
+fn what_was_cut_off_of_a_version_that_was_in_force_is_told_and_kept() {
+    let directory = TempDir::new().expect("a directory");
+    record_two(directory.path());
+    let journal = directory.path().join("journal");
+    let whole = fs::read(&journal).expect("written");
+    let first = whole.iter().position(|byte| *byte == b'\n').expect("a line") + 1;
+    for (name, torn) in [("2.1", &whole[first..whole.len() - 9]), ("1.1", &whole[..first / 2])] {
+        let kept_before = if name == "2.1" { &whole[..first] } else { &[][..] };
+        fs::write(&journal, [kept_before, torn].concat()).expect("written");
+        let desired = Desired::open(directory.path(), 2).expect("survives");
+        let kept = directory.path().join(format!("journal.damaged.{name}"));
+        assert_eq!(fs::read(kept).expect("kept"), torn, "{name}");
+        let warnings = desired.warnings().concat();
+        assert!(warnings.contains("version 2 was in force"), "{warnings}");
+        assert!(warnings.contains(&format!("damaged.{name}")), "{warnings}");
+    }
+}
+
+#[test]
+fn a_last_record_without_its_end_counts_and_blank_lines_behind_it_do_not() {
+    let directory = TempDir::new().expect("a directory");
+    record_two(directory.path());
+    let journal = directory.path().join("journal");
+    let whole = fs::read(&journal).expect("written");
+    let unended = whole[..whole.len() - 1].to_vec();
+    for bytes in [unended, [&whole[..], b"\n"].concat(), [&whole[..], b" \r\n"].concat()] {
+        fs::write(&journal, &bytes).expect("written");
+        let mut desired = Desired::open(directory.path(), 2).expect("survives");
+        assert_eq!((desired.number(), desired.warnings().len()), (2, 0));
+        assert_eq!(fs::read(&journal).expect("there"), whole);
+        desired.record(web(), author("third")).expect("recorded");
+        drop(desired);
+        assert_eq!(Desired::open(directory.path(), 3).expect("opens").number(), 3);
+    }
+}
+
+#[test]
+fn a_journal_that_was_emptied_or_taken_away_is_told_and_versions_count_on() {
+    let directory = TempDir::new().expect("a directory");
+    let journal = directory.path().join("journal");
+    let lost = |in_force: u64| {
+        let desired = Desired::open(directory.path(), in_force).expect("opens");
+        assert_eq!((desired.number(), desired.document()), (0, None));
+        desired.warnings().concat()
+    };
+    assert_eq!(lost(0), "");
+    assert_eq!(lost(0), "", "a daemon that changed nothing leaves no empty journal");
+    assert!(lost(7).contains("version 7 was in force, and the journal in"), "{}", lost(7));
+    assert!(lost(7).contains("is missing: "), "{}", lost(7));
+    for blank in ["", "\n"] {
+        fs::write(&journal, blank).expect("written");
+        assert!(lost(7).contains("is empty: "), "{}", lost(7));
+        assert!(lost(0).starts_with("the journal in"), "{}", lost(0));
+    }
+    let mut desired = Desired::open(directory.path(), 7).expect("opens");
+    desired.record(web(), author("again")).expect("recorded");
+    assert_eq!(desired.number(), 8);
+    drop(desired);
+    let desired = Desired::open(directory.path(), 8).expect("opens");
+    assert_eq!((desired.number(), desired.warnings().len()), (8, 0));
 }
 
 /// A byte of the last record that was promised is another one, wherever it is.
@@ -227,7 +291,7 @@ fn a_last_record_that_is_damaged_is_told_and_kept() {
         let mut damaged = whole.clone();
         damaged[at] ^= 0x10;
         fs::write(&journal, &damaged).expect("written");
-        let desired = Desired::open(directory.path()).expect("survives");
+        let desired = Desired::open(directory.path(), 0).expect("survives");
         assert_eq!((desired.number(), desired.document()), (1, Some(&web())), "{at}");
         assert_eq!(desired.warnings().len(), nth + 1, "{at}");
         let kept = directory.path().join(format!("journal.damaged.2.{}", nth + 1));
@@ -241,7 +305,7 @@ fn a_last_record_that_is_damaged_is_told_and_kept() {
 #[test]
 fn records_that_are_swapped_missing_or_repeated_are_refused_and_named() {
     let directory = TempDir::new().expect("a directory");
-    let mut desired = Desired::open(directory.path()).expect("opens");
+    let mut desired = Desired::open(directory.path(), 0).expect("opens");
     for nth in 0..4 {
         desired.record(web(), author(&format!("record {nth}"))).expect("recorded");
     }
@@ -269,7 +333,7 @@ fn records_that_are_swapped_missing_or_repeated_are_refused_and_named() {
     ];
     for (lines, word) in cases {
         fs::write(&journal, lines.concat()).expect("written");
-        let error = Desired::open(directory.path()).expect_err(word).to_string();
+        let error = Desired::open(directory.path(), 0).expect_err(word).to_string();
         assert!(error.contains(word), "{error}");
         assert!(error.contains("move the journal away"), "{error}");
         assert_eq!(fs::read_to_string(&journal).expect("there"), lines.concat());
@@ -280,10 +344,10 @@ fn records_that_are_swapped_missing_or_repeated_are_refused_and_named() {
 fn last_records_that_are_missing_are_told() {
     let directory = TempDir::new().expect("a directory");
     record_two(directory.path());
-    let mut desired = Desired::open(directory.path()).expect("opens");
-    desired.expect(2);
+    let desired = Desired::open(directory.path(), 2).expect("opens");
     assert_eq!(desired.warnings(), [""; 0]);
-    desired.expect(4);
+    drop(desired);
+    let desired = Desired::open(directory.path(), 4).expect("opens");
     let [warning] = &desired.warnings()[..] else { panic!("one") };
     assert!(warning.contains("version 4 was in force"), "{warning}");
     assert!(warning.contains("ends with version 2"), "{warning}");
@@ -306,15 +370,15 @@ fn a_journal_of_an_older_version_is_read_and_goes_on() {
     assert!(text.contains("\"after\""), "{text}");
     let lines: Vec<_> = text.lines().map(old).collect();
     fs::write(&journal, lines.concat()).expect("written");
-    let mut desired = Desired::open(directory.path()).expect("is read");
+    let mut desired = Desired::open(directory.path(), 0).expect("is read");
     desired.record(web(), author("third")).expect("recorded");
     drop(desired);
-    assert_eq!(Desired::open(directory.path()).expect("is read").number(), 3);
+    assert_eq!(Desired::open(directory.path(), 0).expect("is read").number(), 3);
     let text = fs::read_to_string(&journal).expect("written");
     let last = text.lines().last().expect("a line");
     assert!(last.contains(&format!("\"after\":\"{}\"", &lines[1][..8])), "{last}");
     fs::write(&journal, [lines[0].as_str(), last, "\n"].concat()).expect("written");
-    let error = Desired::open(directory.path()).expect_err("one is missing").to_string();
+    let error = Desired::open(directory.path(), 0).expect_err("one is missing").to_string();
     assert!(error.contains("that of version 2 is missing"), "{error}");
 }
 
@@ -324,11 +388,11 @@ fn after_a_record_was_cut_off_others_follow() {
     record_two(directory.path());
     let journal = directory.path().join("journal");
     let whole = fs::read(&journal).expect("written");
-    fs::write(&journal, &whole[..whole.len() - 1]).expect("written");
-    let mut desired = Desired::open(directory.path()).expect("survives");
+    fs::write(&journal, &whole[..whole.len() - 2]).expect("written");
+    let mut desired = Desired::open(directory.path(), 0).expect("survives");
     desired.record(Document::default(), author("third")).expect("recorded");
     drop(desired);
-    let desired = Desired::open(directory.path()).expect("opens");
+    let desired = Desired::open(directory.path(), 0).expect("opens");
     assert_eq!((desired.number(), desired.document()), (2, Some(&Document::default())));
 }
 
@@ -344,14 +408,14 @@ fn a_record_of_another_version_is_refused_and_kept() {
     let foreign = format!("{first}\n{:08x} {json}\n", crc32fast::hash(json.as_bytes()));
     assert_ne!(foreign, written);
     fs::write(&journal, &foreign).expect("written");
-    let error = Desired::open(directory.path()).expect_err("of another version");
+    let error = Desired::open(directory.path(), 0).expect_err("of another version");
     let error = format!("{error:#}");
     assert!(error.contains("journal:2: this record is of another version of xdplb"), "{error}");
     assert_eq!(fs::read_to_string(&journal).expect("there"), foreign, "nothing is lost");
 }
 
 fn record_two(directory: &Path) {
-    let mut desired = Desired::open(directory).expect("opens");
+    let mut desired = Desired::open(directory, 0).expect("opens");
     desired.record(web(), author("first")).expect("recorded");
     desired.record(web().without("web"), author("second")).expect("recorded");
 }
@@ -359,7 +423,7 @@ fn record_two(directory: &Path) {
 #[test]
 fn only_the_last_versions_are_kept_and_which_file_was_read() {
     let directory = TempDir::new().expect("a directory");
-    let mut desired = Desired::open(directory.path()).expect("opens");
+    let mut desired = Desired::open(directory.path(), 0).expect("opens");
     let read = Author { file: Some("digest".to_owned()), ..author("read") };
     desired.record(web(), read).expect("recorded");
     for _ in 0..150 {
@@ -371,7 +435,7 @@ fn only_the_last_versions_are_kept_and_which_file_was_read() {
     assert_eq!(desired.steps_of(102), None, "nobody knows what was before it");
     assert_eq!(desired.steps_of(103).expect("known").len(), 1);
     drop(desired);
-    let desired = Desired::open(directory.path()).expect("opens");
+    let desired = Desired::open(directory.path(), 0).expect("opens");
     assert_eq!((desired.number(), desired.versions().count()), (301, 200));
     assert_eq!(desired.file(), Some("digest"));
 }
@@ -382,7 +446,7 @@ proptest! {
         let directory = TempDir::new().expect("a directory");
         let journal = directory.path().join("journal");
         fs::write(&journal, &bytes).expect("written");
-        if Desired::open(directory.path()).is_err() {
+        if Desired::open(directory.path(), 0).is_err() {
             prop_assert_eq!(fs::read(&journal).expect("there"), bytes);
         }
     }
@@ -399,7 +463,7 @@ proptest! {
         let at = at.index(bytes.len());
         bytes.splice(at..bytes.len().min(at + 3), by);
         fs::write(&journal, &bytes).expect("written");
-        let Ok(desired) = Desired::open(directory.path()) else {
+        let Ok(desired) = Desired::open(directory.path(), 0) else {
             prop_assert_eq!(fs::read(&journal).expect("there"), bytes);
             return Ok(());
         };

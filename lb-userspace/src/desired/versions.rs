@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::{
     Difference, Document, Step,
-    journal::{self, Entry, Journal},
+    journal::{self, Entry, Found, Journal},
     steps,
 };
 
@@ -52,14 +52,17 @@ pub struct Desired {
     /// Bytes of the journal when it was last written anew.
     shortest: u64,
     directory: PathBuf,
+    /// The last version that is known to have been in force.
+    in_force: u64,
     /// Versions that there were and that the journal has not.
     lost: Option<String>,
 }
 
 impl Desired {
-    /// What a directory's journal holds. Nobody else may have it open.
-    pub fn open(directory: &Path) -> Result<Self> {
-        let (journal, entries) = Journal::open(directory)?;
+    /// What a directory's journal holds, which should reach as far as this version, 0 if none is known
+    /// to have been in force. Nobody else may have it open.
+    pub fn open(directory: &Path, in_force: u64) -> Result<Self> {
+        let (journal, entries, found) = Journal::open(directory, in_force)?;
         let mut versions: VecDeque<Version> = VecDeque::new();
         for entry in entries {
             let base = match versions.back() {
@@ -72,8 +75,12 @@ impl Desired {
             versions.push_back(Version { number, at, author, document });
         }
         let shortest = journal.length();
-        let mut desired =
-            Self { journal, versions, shortest, directory: directory.to_owned(), lost: None };
+        let directory = directory.to_owned();
+        let mut desired = Self { journal, versions, shortest, directory, in_force, lost: None };
+        desired.lost = desired.lost(found);
+        if let Some(lost) = &desired.lost {
+            log::error!("{lost}");
+        }
         desired.forget();
         Ok(desired)
     }
@@ -96,20 +103,31 @@ impl Desired {
         self.versions.back().and_then(|version| version.author.file.as_deref())
     }
 
-    /// Says so if the journal does not reach as far as this version, which was in force.
-    pub fn expect(&mut self, version: u64) {
-        let number = self.number();
-        // Without a journal the operator has moved it away.
-        if number == 0 || version <= number {
-            return;
-        }
-        let lost = format!(
-            "version {version} was in force, and the journal in {} ends with version {number}: what \
-             the later ones changed is lost; look at `xdplb history`, and make the changes again",
-            self.directory.display()
-        );
-        log::error!("{lost}");
-        self.lost = Some(lost);
+    /// What is lost of a journal that does not reach as far as the version that was in force.
+    fn lost(&self, found: Found) -> Option<String> {
+        let (number, in_force) = (self.number(), self.in_force);
+        let journal = format!("the journal in {}", self.directory.display());
+        let fault = match found {
+            Found::Records if in_force <= number => return None,
+            Found::Records if number > 0 => {
+                return Some(format!(
+                    "version {in_force} was in force, and {journal} ends with version {number}: \
+                     what the later ones changed is lost; look at `xdplb history`, and make the \
+                     changes again"
+                ));
+            }
+            Found::Missing if in_force == 0 => return None,
+            Found::Missing => "is missing",
+            Found::Empty | Found::Records => "is empty",
+        };
+        let fault = match in_force {
+            0 => format!("{journal} {fault}"),
+            _ => format!("version {in_force} was in force, and {journal} {fault}"),
+        };
+        Some(format!(
+            "{fault}: what changes have made of the services is lost, and they are those of the \
+             configuration file; make the changes again"
+        ))
     }
 
     /// What an operator should know of the journal.
@@ -164,8 +182,9 @@ impl Desired {
     /// Makes this the present document, for good once this returns. On an error nothing has changed.
     pub fn record(&mut self, document: Document, mut author: Author) -> Result<()> {
         author.file = author.file.or_else(|| self.file().map(ToOwned::to_owned));
-        let number =
-            self.number().checked_add(1).context("there is no number for another version")?;
+        // A number stands for one version only, even if the journal has lost it.
+        let last = if self.versions.is_empty() { self.in_force } else { self.number() };
+        let number = last.checked_add(1).context("there is no number for another version")?;
         let version = Version { number, at: Timestamp::now(), author, document };
         let entry = match self.document() {
             Some(former) => version.entry(Some(former)),

@@ -1,16 +1,23 @@
 //! The probe of type `send-expect`: bytes there, bytes back.
 
+use std::io;
+
+use hyper::body::Bytes;
 use regex::bytes::Regex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-use super::probe::{Failure, Fault};
+use super::{
+    heard::Heard,
+    probe::{Failure, Fault},
+    search::{self, Pieces},
+};
 use crate::model::CheckRequest;
 
-/// Of an answer, in bytes: what is expected must be in it.
-const LONGEST: usize = 1 << 16;
+/// Bytes that are read at once.
+const PIECE: usize = 4 << 10;
 
 #[derive(Debug)]
 pub(super) struct Exchange {
@@ -26,18 +33,38 @@ impl Exchange {
         Ok(Self { send: unescaped(request.send.as_deref().unwrap_or_default())?, expect })
     }
 
-    pub(super) async fn ask(&self, mut stream: TcpStream) -> Result<String, Failure> {
-        let broken = |error: std::io::Error| Failure::new("L7RSP", &error);
+    pub(super) async fn ask(
+        &self,
+        mut stream: TcpStream,
+        heard: &Heard,
+    ) -> Result<String, Failure> {
+        let broken = |error: io::Error| Failure::new("L7RSP", &error);
         stream.write_all(&self.send).await.map_err(broken)?;
-        let mut answer = Vec::new();
-        while !self.expect.is_match(&answer) {
-            let more = stream.read_buf(&mut answer).await.map_err(broken)?;
-            if more == 0 || answer.len() > LONGEST {
+        let read = search::read(&self.expect, false, Answer { stream, heard }).await;
+        match read.broken {
+            _ if read.is_match => Ok("L7OK answered".to_owned()),
+            Some(error) => Err(broken(error)),
+            None => {
                 let expect = &self.expect;
-                return Err(Failure::new("L7RSP", &format!("the answer does not match {expect}")));
+                Err(Failure::new("L7RSP", &format!("the answer does not match {expect}")))
             }
         }
-        Ok("L7OK answered".to_owned())
+    }
+}
+
+struct Answer<'a> {
+    stream: TcpStream,
+    heard: &'a Heard,
+}
+
+impl Pieces for Answer<'_> {
+    type Error = io::Error;
+
+    async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        let mut piece = Vec::with_capacity(PIECE);
+        let more = self.stream.read_buf(&mut piece).await?;
+        self.heard.note(&piece);
+        Ok((more > 0).then(|| piece.into()))
     }
 }
 

@@ -99,6 +99,12 @@ impl Exec {
     }
 }
 
+/// Why programs cannot run as a user of this host, if they cannot.
+#[must_use]
+pub fn account_fault(user: &str) -> Option<String> {
+    account(user).err()
+}
+
 /// The account that programs run as. One that could rule the daemon is refused.
 fn account(user: &str) -> Result<Account, String> {
     let found = accounts::account(user);

@@ -39,7 +39,7 @@ impl Heard {
         self.bytes().is_empty()
     }
 
-    fn note(&self, bytes: &[u8]) {
+    pub(super) fn note(&self, bytes: &[u8]) {
         let mut kept = self.bytes();
         let room = KEPT.saturating_sub(kept.len());
         kept.extend_from_slice(&bytes[..room.min(bytes.len())]);

@@ -18,11 +18,9 @@ use super::{
     heard::Heard,
     host::Host,
     probe::{Failure, Fault, Stream, not},
+    search::{self, Pieces},
 };
 use crate::model::CheckRequest;
-
-/// Of a body, in bytes: more is not looked at.
-const LONGEST: usize = 1 << 16;
 
 #[derive(Debug)]
 pub(super) struct Http {
@@ -56,11 +54,12 @@ impl Http {
         &self,
         stream: Box<dyn Stream>,
         at: SocketAddr,
+        heard: &Heard,
+        body_heard: &Heard,
     ) -> Result<String, Failure> {
-        let heard = Heard::default();
         let broken = |error: hyper::Error| {
             if heard.is_nothing() || heard.is_other_than(b"HTTP/") {
-                return not("HTTP", "L7RSP", &heard);
+                return not("HTTP", "L7RSP", heard);
             }
             Failure::new("L7RSP", &format!("{:#}", anyhow::Error::from(error)))
         };
@@ -69,7 +68,7 @@ impl Http {
         let request = self.request(at)?;
         let answer = async {
             let (parts, body) = sender.send_request(request).await.map_err(broken)?.into_parts();
-            self.judge(&parts, body).await
+            self.judge(&parts, body, body_heard).await
         };
         tokio::pin!(answer);
         tokio::select! {
@@ -92,7 +91,7 @@ impl Http {
             .map_err(|error| Failure::new("L7RSP", &error))
     }
 
-    async fn judge(&self, parts: &Parts, body: Incoming) -> Result<String, Failure> {
+    async fn judge(&self, parts: &Parts, body: Incoming, heard: &Heard) -> Result<String, Failure> {
         let code = parts.status.as_u16();
         if !self.status.iter().any(|range| range.contains(&code)) {
             return Err(Failure::new(format!("L7STS/{code}"), &"another status is expected"));
@@ -102,13 +101,29 @@ impl Http {
             let is_bounded = [CONTENT_LENGTH, TRANSFER_ENCODING]
                 .iter()
                 .any(|header| parts.headers.contains_key(header));
-            expect.find_in(body, is_bounded).await.map_err(|error| {
+            expect.find_in(body, heard, is_bounded).await.map_err(|error| {
                 let error = error.map(|error| format!("{:#}", anyhow::Error::from(error)));
                 let detail = error.unwrap_or_else(|| format!("the body does not match {expect}"));
                 Failure::new(format!("L7RSP/{code}"), &detail)
             })?;
         }
         Ok(format!("L7OK/{code} answered"))
+    }
+}
+
+struct Body<'a> {
+    body: Incoming,
+    heard: &'a Heard,
+}
+
+impl Pieces for Body<'_> {
+    type Error = hyper::Error;
+
+    async fn next(&mut self) -> hyper::Result<Option<Bytes>> {
+        let frame = self.body.frame().await.transpose()?;
+        let piece = frame.map(|frame| frame.into_data().unwrap_or_default());
+        piece.iter().for_each(|piece| self.heard.note(piece));
+        Ok(piece)
     }
 }
 
@@ -134,30 +149,16 @@ impl Expected {
     /// Reads a body until it matches. The error is none if that is all that is wrong.
     async fn find_in(
         &self,
-        mut body: Incoming,
+        body: Incoming,
+        heard: &Heard,
         is_bounded: bool,
     ) -> Result<(), Option<hyper::Error>> {
-        let mut bytes = Vec::new();
-        let mut broken = None;
-        while bytes.len() < LONGEST {
-            if !self.is_provisional && self.pattern.is_match(&bytes) {
-                return Ok(());
-            }
-            match body.frame().await {
-                Some(Ok(frame)) => bytes.extend(frame.into_data().unwrap_or_default()),
-                Some(Err(error)) => {
-                    broken = Some(error);
-                    break;
-                }
-                None => break,
-            }
-        }
-        bytes.truncate(LONGEST);
-        let is_match = self.pattern.is_match(&bytes);
-        match broken.filter(|_| is_bounded) {
-            Some(error) => Err(Some(error)),
-            None if is_match => Ok(()),
-            None => Err(None),
+        let body = Body { body, heard };
+        let read = search::read(&self.pattern, self.is_provisional, body).await;
+        match read.broken.filter(|_| is_bounded) {
+            Some(error) if self.is_provisional || !read.is_match => Err(Some(error)),
+            _ if read.is_match => Ok(()),
+            _ => Err(None),
         }
     }
 }

@@ -13,6 +13,9 @@ const WINDOW: Duration = Duration::from_mins(10);
 /// this often.
 const DOUBLINGS: usize = 4;
 
+/// Results in a row that are counted for people: no check that fails for hours is news each time.
+const COUNTED: u32 = 16;
+
 /// The state of one address's checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Machine {
@@ -64,13 +67,25 @@ impl Machine {
         Some(observed)
     }
 
-    /// What is to be said of a backend that goes up and down.
-    pub(super) fn warning(&self, check: &HealthCheck, now: Instant) -> String {
-        let needed = self.rise(check, now);
-        if self.health != Health::Down || needed == check.rise {
-            return String::new();
+    /// Results in a row that contradict the health, as far as they are worth counting for people.
+    pub(super) fn contrary(&self) -> u32 {
+        self.contrary.min(COUNTED)
+    }
+
+    /// How far the results contradict the health, and whether the backend goes up and down.
+    pub(super) fn remark(&self, check: &HealthCheck, now: Instant) -> String {
+        let is_down = self.health == Health::Down;
+        let needed = if is_down { self.rise(check, now) } else { check.fall };
+        let mut remark = String::new();
+        if self.contrary > 0 {
+            let results = if is_down { "successes" } else { "failures" };
+            let more = if self.contrary > COUNTED { "more than " } else { "" };
+            remark = format!("; {more}{} of {needed} {results}", self.contrary());
         }
-        format!("; it flaps: {needed} successes in a row are needed")
+        if is_down && needed != check.rise {
+            remark += &format!("; it flaps: {needed} successes in a row are needed");
+        }
+        remark
     }
 
     /// Successes in a row that bring it back.
@@ -118,6 +133,25 @@ mod tests {
         results.chars().map(|result| machine.observe(result == '+', &check, now)).collect()
     }
 
+    #[test]
+    fn results_that_contradict_the_health_are_counted() {
+        let (check, now) = (HealthCheck { fall: 40, ..HealthCheck::default() }, Instant::now());
+        let mut machine = Machine::new(Health::Up);
+        assert_eq!(machine.remark(&check, now), "");
+        for _ in 0..2 {
+            machine.observe(false, &check, now);
+        }
+        assert_eq!(machine.remark(&check, now), "; 2 of 40 failures");
+        for _ in 0..20 {
+            machine.observe(false, &check, now);
+        }
+        assert_eq!(machine.remark(&check, now), "; more than 16 of 40 failures");
+        fall(&mut machine, &check, now);
+        assert_eq!(machine.remark(&check, now), "");
+        machine.observe(true, &check, now);
+        assert_eq!(machine.remark(&check, now), "; 1 of 2 successes");
+    }
+
     fn fall(machine: &mut Machine, check: &HealthCheck, now: Instant) {
         while machine.health() != Health::Down {
             machine.observe(false, check, now);
@@ -141,7 +175,7 @@ mod tests {
         assert_eq!(needed, [2, 4, 8, 16, 32, 32, 32]);
         let later = start + WINDOW + Duration::from_secs(10);
         fall(&mut machine, &check, later);
-        assert_eq!(machine.warning(&check, later), "");
+        assert_eq!(machine.remark(&check, later), "");
         assert_eq!(machine.observe(true, &check, later), None);
         assert_eq!(machine.observe(true, &check, later), Some(Health::Up));
     }

@@ -7,8 +7,10 @@ mod heard;
 mod host;
 mod http;
 mod machine;
+mod news;
 mod p521;
 mod probe;
+mod search;
 mod slots;
 mod target;
 mod tls;
@@ -23,7 +25,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-pub use self::probe::{Fault, Prober};
+pub use self::{
+    exec::account_fault,
+    probe::{Fault, Prober},
+};
 use self::{probe::Outcome, slots::Slots, target::Follower};
 use crate::model::{CheckRequest, Health, HealthCheck};
 
@@ -37,7 +42,7 @@ pub struct Target {
     pub initial: Health,
 }
 
-/// What the checks have found out of a backend: its first result, or another health.
+/// What the checks have found out of a backend: its first result, another health, or another reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthEvent {
     pub service: String,
@@ -47,6 +52,8 @@ pub struct HealthEvent {
     pub detail: String,
     /// Whether that probe succeeded.
     pub is_success: bool,
+    /// Whether that probe was carried out: without a result, the health stays as it was.
+    pub was_checked: bool,
     pub at: Timestamp,
 }
 

@@ -107,6 +107,34 @@ enum Layer {
     L7,
 }
 
+/// How far a probe has come.
+#[derive(Debug)]
+struct Progress {
+    layer: Layer,
+    heard: Heard,
+    /// Of an HTTP body.
+    body: Heard,
+}
+
+impl Progress {
+    fn start() -> Self {
+        Self { layer: Layer::L4, heard: Heard::default(), body: Heard::default() }
+    }
+
+    /// Why a probe that has come so far has failed when its time was up.
+    fn timed_out(&self, timeout: Duration) -> Outcome {
+        let Self { layer, heard, body } = self;
+        let detail = if !body.is_nothing() {
+            format!("no match and no end in {timeout:?} of a body that begins with {body}")
+        } else if !heard.is_nothing() {
+            format!("no match and no end in {timeout:?} of an answer that begins with {heard}")
+        } else {
+            format!("no answer in {timeout:?}")
+        };
+        Outcome::failed(format!("{layer:?}TOUT {detail}"))
+    }
+}
+
 /// Why a probe has failed, as in `L7STS/503`.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -264,7 +292,9 @@ impl Prober {
             }
             Err(fault) => {
                 if readiness.fault.as_ref() != Some(&fault) {
-                    log::warn!("a check's `{}` cannot be used: {}", fault.key, fault.message);
+                    let Fault { key, message, mend, .. } = &fault;
+                    let mend = if mend.is_empty() { String::new() } else { format!(": {mend}") };
+                    log::warn!("a check's `{key}` cannot be used: {message}{mend}");
                     readiness.fault = Some(fault.clone());
                 }
                 let former = readiness.ready.as_mut().ok_or(fault)?;
@@ -292,9 +322,9 @@ impl Kind {
 
     async fn ask_in_time(&self, at: SocketAddr, close: Close, timeout: Duration) -> Outcome {
         let begun = Instant::now();
-        let mut layer = Layer::L4;
-        let Ok(answer) = time::timeout(timeout, self.ask(at, close, &mut layer)).await else {
-            return Outcome::failed(format!("{layer:?}TOUT no answer in {timeout:?}"));
+        let mut progress = Progress::start();
+        let Ok(answer) = time::timeout(timeout, self.ask(at, close, &mut progress)).await else {
+            return progress.timed_out(timeout);
         };
         match answer {
             Ok(said) => Outcome::passed(format!("{said} in {:.1?}", begun.elapsed())),
@@ -306,22 +336,23 @@ impl Kind {
         &self,
         at: SocketAddr,
         close: Close,
-        layer: &mut Layer,
+        progress: &mut Progress,
     ) -> Result<String, Failure> {
         let stream = connect(at, close).await.map_err(|error| Failure::of("L4CON", &error))?;
         if matches!(self, Self::Tcp) {
             return Ok("L4OK connected".to_owned());
         }
         // Tens of thousands of TCP checks should not have room for what they never do.
-        Box::pin(self.talk(stream, at, layer)).await
+        Box::pin(self.talk(stream, at, progress)).await
     }
 
     async fn talk(
         &self,
         stream: TcpStream,
         at: SocketAddr,
-        layer: &mut Layer,
+        progress: &mut Progress,
     ) -> Result<String, Failure> {
+        let layer = &mut progress.layer;
         match self {
             Self::None | Self::Exec(_) | Self::Tcp => Ok("L4OK connected".to_owned()),
             Self::Tls(tls) => {
@@ -338,11 +369,11 @@ impl Kind {
                     None => Box::new(stream),
                 };
                 *layer = Layer::L7;
-                http.ask(stream, at).await
+                http.ask(stream, at, &progress.heard, &progress.body).await
             }
             Self::Exchange(exchange) => {
                 *layer = Layer::L7;
-                exchange.ask(stream).await
+                exchange.ask(stream, &progress.heard).await
             }
         }
     }

@@ -151,7 +151,9 @@ async fn a_body_is_read_until_it_matches_and_no_further() {
         assert_tells(&expecting("heal(thy|ed)").probe(at).await, true, "L7OK/200");
         assert_tells(&expecting("^health").probe(at).await, true, "L7OK/200");
         for open in ["sick", "healthy$", "health\\b", "(?m)healthy$"] {
-            assert_tells(&expecting(open).probe(at).await, false, "L7TOUT");
+            let heard =
+                r#"L7TOUT no match and no end in 300ms of a body that begins with "healthy""#;
+            assert_tells(&expecting(open).probe(at).await, false, heard);
         }
         // Reset by the server, as it has not read the request.
         for expect in ["healthy", "^healthy$"] {
@@ -177,6 +179,18 @@ async fn rude(answer: &'static [u8]) -> SocketAddr {
         stream.set_zero_linger().unwrap();
     });
     address
+}
+
+#[tokio::test]
+async fn what_was_heard_until_the_time_was_up_is_shown() {
+    let head = lingering(b"HTTP/1.1 200 OK\r\nContent-").await;
+    let outcome = prober(Probe::Http, CheckRequest::default()).probe(head).await;
+    let word = r#"L7TOUT no match and no end in 300ms of an answer that begins with "HTTP/1.1 200"#;
+    assert_tells(&outcome, false, word);
+    let request = CheckRequest { expect: Some("PONG".to_owned()), ..CheckRequest::default() };
+    let outcome = prober(Probe::SendExpect, request).probe(lingering(b"-LOADING").await).await;
+    let word = r#"L7TOUT no match and no end in 300ms of an answer that begins with "-LOADING""#;
+    assert_tells(&outcome, false, word);
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use tokio::{
     time::{self, Instant},
 };
 
-use super::{HealthEvent, Prober, Subscriber, machine::Machine, slots::Slots};
+use super::{HealthEvent, Prober, Subscriber, machine::Machine, news::News, slots::Slots};
 use crate::model::{Health, HealthCheck, Probe};
 
 /// From one hurried check of an address to the next, at least.
@@ -31,7 +31,7 @@ impl Follower {
         let check = prober.check();
         let is_probed = check.probe != Probe::None;
         let mut machine = Machine::new(if is_probed { initial } else { Health::Unknown });
-        let (mut newest_told, mut could_probe) = (0, true);
+        let (mut newest_told, mut news) = (0, News::default());
         let mut hurry = Hurry::default();
         let mut pause = fastrand::f64();
         loop {
@@ -40,12 +40,17 @@ impl Follower {
             let observed = outcome.success.and_then(|well| machine.observe(well, check, begun));
             let is_success = outcome.success == Some(true);
             let is_verdict = hurry.ends(is_success || observed.is_some());
-            let has_changed = observed.is_some() || could_probe != outcome.success.is_some();
-            let is_news = has_changed || is_verdict;
-            could_probe = outcome.success.is_some();
-            let detail = || format!("{}{}", outcome.detail, machine.warning(check, begun));
-            for mut event in self.news(&mut newest_told, is_news, machine.health(), detail) {
-                event.is_success = is_success;
+            let is_news = news.take(&outcome, &machine, begun) || is_verdict;
+            let events = self.events(&mut newest_told, is_news, || HealthEvent {
+                service: String::new(),
+                address: self.at,
+                health: machine.health(),
+                detail: format!("{}{}", outcome.detail, machine.remark(check, begun)),
+                is_success,
+                was_checked: outcome.success.is_some(),
+                at: Timestamp::now(),
+            });
+            for event in events {
                 if self.events.send(event).await.is_err() {
                     return;
                 }
@@ -59,23 +64,19 @@ impl Follower {
     }
 
     /// What subscribers are to be told: all of them what is new, and new ones what is known.
-    fn news(
-        &mut self,
+    fn events(
+        &self,
         newest_told: &mut u64,
         is_news: bool,
-        health: Health,
-        detail: impl Fn() -> String,
+        event: impl Fn() -> HealthEvent,
     ) -> Vec<HealthEvent> {
-        let all = self.subscribers.borrow_and_update();
+        let all = self.subscribers.borrow();
         let told = *newest_told;
         let listeners = all.iter().filter(|one| is_news || one.number > told);
         let events = listeners.map(|one| HealthEvent {
             service: one.service.clone(),
             address: one.address,
-            health,
-            detail: detail(),
-            is_success: false,
-            at: Timestamp::now(),
+            ..event()
         });
         let events = events.collect();
         *newest_told = all.iter().map(|one| one.number).max().unwrap_or(told).max(told);

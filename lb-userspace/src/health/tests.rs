@@ -180,3 +180,39 @@ async fn nobody_in_a_hurry_for_what_is_not_checked_is_an_error() {
     checker.hurry("web", "127.0.0.1:1".parse().unwrap());
     assert!(is_quiet(&mut events).await);
 }
+
+#[tokio::test]
+async fn a_failure_is_told_before_it_decides() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let (mut checker, mut events) = checker();
+    let long = HealthCheck { fall: 1_000_000, ..check() };
+    checker.set_service("web", vec![target(address, long)]);
+    assert_eq!(next(&mut events).await, (Health::Up, address));
+    drop(server);
+    let event = time::timeout(Duration::from_secs(20), events.recv()).await.expect("an event");
+    let event = event.expect("the checker");
+    assert_eq!((event.health, event.is_success, event.was_checked), (Health::Up, false, true));
+    let detail = &event.detail;
+    assert!(detail.starts_with("L4CON") && detail.ends_with("of 1000000 failures"), "{detail}");
+}
+
+#[tokio::test]
+async fn a_check_that_cannot_be_carried_out_is_told_and_keeps_the_health() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let ca = directory.path().join("ca.pem");
+    let request = crate::model::CheckRequest { ca: Some(ca), ..Default::default() };
+    let check = HealthCheck { probe: Probe::Tls, request, ..check() };
+    let address = "127.0.0.1:1".parse().unwrap();
+    let (mut checker, mut events) = checker();
+    checker.set_service("web", vec![Target { initial: Health::Up, ..target(address, check) }]);
+    let event = events.recv().await.expect("the checker");
+    assert_eq!((event.health, event.is_success, event.was_checked), (Health::Up, false, false));
+    assert!(is_quiet(&mut events).await);
+    // From then on there is something to shake hands with, and nobody who does.
+    let certificate = rcgen::generate_simple_self_signed(["db".to_owned()]).unwrap().cert;
+    std::fs::write(directory.path().join("ca.pem"), certificate.pem()).unwrap();
+    let event = time::timeout(Duration::from_secs(20), events.recv()).await.expect("an event");
+    let event = event.expect("the checker");
+    assert!(event.was_checked && event.detail.starts_with("L4CON"), "{event:?}");
+}

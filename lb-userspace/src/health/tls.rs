@@ -1,6 +1,7 @@
 //! TLS, as the probes of type `tls` and `https` speak it.
 
 use std::{
+    io::{self, ErrorKind},
     net::SocketAddr,
     path::Path,
     sync::{Arc, OnceLock},
@@ -75,9 +76,20 @@ impl Tls {
         connected.map_err(|error| {
             let is_record = |record: &&[u8]| !heard.is_other_than(record);
             let is_tls = !heard.is_nothing() && RECORDS.iter().any(is_record);
-            if is_tls { Failure::new("L6RSP", &error) } else { not("TLS", "L6RSP", &heard) }
+            if is_tls { Failure::new("L6RSP", &plain(&error)) } else { not("TLS", "L6RSP", &heard) }
         })
     }
+}
+
+/// What has gone wrong, in plain words where rustls has none.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    if text.contains("CaUsedAsEndEntity") {
+        return "the server's certificate is that of a CA: have the CA issue one for the server, or \
+                make it with basicConstraints=CA:FALSE"
+            .to_owned();
+    }
+    text
 }
 
 /// Says what is wrong with a check without a look at files. Returns whom the certificate must be for,
@@ -142,7 +154,13 @@ fn private_key(file: &Path) -> Result<PrivateKeyDer<'static>, Fault> {
 }
 
 fn contents(key: &'static str, file: &Path) -> Result<Vec<u8>, Fault> {
-    files::read(file).map_err(|error| Fault::new(key, &unreadable(file, &error)))
+    files::read(file).map_err(|error| {
+        let fault = Fault::new(key, &unreadable(file, &error));
+        if error.kind() != ErrorKind::PermissionDenied {
+            return fault;
+        }
+        fault.mend("let the daemon's user read it, or have the unit give it by `LoadCredential=`")
+    })
 }
 
 fn unreadable(file: &Path, error: &impl ToString) -> String {

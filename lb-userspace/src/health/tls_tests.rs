@@ -93,6 +93,7 @@ fn certificate_v1(directory: &Path, name: &str) {
 const P256: &str = "-algorithm EC -pkeyopt ec_paramgen_curve:P-256";
 const P521: &str = "-algorithm EC -pkeyopt ec_paramgen_curve:P-521";
 const RSA_1024: &str = "-algorithm RSA -pkeyopt rsa_keygen_bits:1024";
+const RSA_PSS: &str = "-algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048";
 const RSA_2048: &str = "-algorithm RSA -pkeyopt rsa_keygen_bits:2048";
 
 fn patient(probe: Probe, request: CheckRequest) -> super::probe_tests::Once {
@@ -104,7 +105,7 @@ fn careless() -> CheckRequest {
     CheckRequest { verify: Some(false), ..CheckRequest::default() }
 }
 
-/// All of it is refused if certificates must be valid. Ed448 is for TLS 1.3 only.
+/// All of it is refused if certificates must be valid. Ed448 and RSA-PSS are for TLS 1.3 only.
 #[tokio::test]
 async fn without_verify_any_certificate_is_taken_that_openssl_takes() {
     let directory = TempDir::new().unwrap();
@@ -115,10 +116,11 @@ async fn without_verify_any_certificate_is_taken_that_openssl_takes() {
     certificate(place, "ed448", "-algorithm ED448", "");
     certificate(place, "critical", P256, " -addext 1.2.3.4.5=critical,DER:0500");
     certificate(place, "self", RSA_2048, "");
-    for name in ["version1", "rsa1024", "p521", "ed448", "critical", "self"] {
+    certificate(place, "pss", RSA_PSS, "");
+    for name in ["version1", "rsa1024", "p521", "ed448", "critical", "self", "pss"] {
         for version in ["-tls1_2", "-tls1_3"] {
             println!("{name} {version}");
-            if (name, version) == ("ed448", "-tls1_2") {
+            if ["ed448", "pss"].contains(&name) && version == "-tls1_2" {
                 continue;
             }
             let server = Server::start(place, name, &[version]).await;
@@ -202,6 +204,27 @@ async fn an_ipv6_address_with_a_port_is_a_host() {
     }
     let other = patient(Probe::Https, host("[2001:db8::2]:8443")).probe(server.at).await;
     assert_tells(&other, false, "L6RSP");
+}
+
+#[tokio::test]
+async fn a_server_that_has_the_certificate_of_a_ca_is_told_so() {
+    let directory = TempDir::new().unwrap();
+    let place = directory.path();
+    certificate(place, "leaf", P256, " -addext subjectAltName=DNS:db.example");
+    openssl(
+        place,
+        "req -config req.cnf -x509 -new -key leaf.key -out ca.pem -days 2 -subj /CN=ca \
+         -addext basicConstraints=critical,CA:TRUE -addext subjectAltName=DNS:db.example",
+    );
+    fs::copy(place.join("leaf.key"), place.join("ca.key")).unwrap();
+    let server = Server::start(place, "ca", &[]).await;
+    let request = CheckRequest {
+        sni: Some("db.example".to_owned()),
+        ca: Some(place.join("ca.pem")),
+        ..CheckRequest::default()
+    };
+    let outcome = patient(Probe::Tls, request).probe(server.at).await;
+    assert_tells(&outcome, false, "L6RSP the server's certificate is that of a CA: have the CA");
 }
 
 #[tokio::test]

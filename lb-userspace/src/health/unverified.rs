@@ -9,8 +9,12 @@ use rustls::{
 
 use super::p521::P521;
 
-/// What servers may sign with: all that there is, as nobody looks at it.
-const SCHEMES: [SignatureScheme; 14] = [
+/// What servers may sign with: all that there is, as nobody looks at it. Those that rustls has no name
+/// for are of RSA keys that are for PSS only; it takes them in TLS 1.3.
+const SCHEMES: [SignatureScheme; 17] = [
+    SignatureScheme::Unknown(0x0809),
+    SignatureScheme::Unknown(0x080a),
+    SignatureScheme::Unknown(0x080b),
     SignatureScheme::ECDSA_NISTP256_SHA256,
     SignatureScheme::ECDSA_NISTP384_SHA384,
     SignatureScheme::ECDSA_NISTP521_SHA512,

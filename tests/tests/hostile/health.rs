@@ -9,7 +9,7 @@ use std::{
 };
 
 use lb_tests::balancer::{BINARY, Balancer};
-use lb_userspace::bed::Bed;
+use lb_userspace::{bed::Bed, model::Health};
 use nix::sys::signal::Signal;
 
 use crate::bed::{Arms, Site, backend, empty_bed, site, text};
@@ -225,6 +225,34 @@ fn a_configuration_that_others_can_write_names_no_programs() {
         log.contains("not reloaded") && log.contains("only root may name a program")
     });
     assert!(balancer.done(&["history"]).lines().count() == 2, "a heading and one version");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_check_that_cannot_be_carried_out_any_more_is_a_warning() {
+    let bed = empty_bed(Arms::Two);
+    set_mode(bed.directory(), 0o755);
+    let program = bed.directory().join("check");
+    fs::write(&program, "#!/bin/sh\nexit 0\n").expect("written");
+    set_mode(&program, 0o755);
+    let check = format!("[service.health]\ntype = \"exec\"\ncommand = [{program:?}]\n");
+    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]).replace("[service.health]", &check));
+    balancer.wait_for_ring_of(3);
+    let warns = || balancer.status().warnings.iter().any(|one| one.contains("3 of 3 backends"));
+    let logs = |what: &str| {
+        let log = fs::read_to_string(bed.directory().join("log")).expect("a log");
+        log.matches(what).count()
+    };
+    assert!(!warns());
+    set_mode(&program, 0);
+    balancer.wait_for("a warning", warns);
+    let view = &balancer.services()[0].backends[0];
+    assert_eq!((view.health, view.in_ring), (Health::Up, true));
+    assert!(view.detail.contains("Permission denied"), "{}", view.detail);
+    set_mode(&program, 0o755);
+    balancer.wait_for("no warning", || !warns());
+    assert_eq!(logs("cannot be checked, and stays up: PROCERR"), 3);
+    assert_eq!(logs("is checked again, and is up: PROCOK"), 3);
 }
 
 #[test]

@@ -219,10 +219,10 @@ async fn hold_together(requests: Vec<Sent>) -> Result<(), TestCaseError> {
 fn keep_and_read(directory: &TempDir, document: &Document) -> Result<(), TestCaseError> {
     let author = Author { by: "test".to_owned(), what: "all of it".to_owned(), file: None };
     let directory = directory.path().join("state");
-    let mut desired = Desired::open(&directory).expect("a journal");
+    let mut desired = Desired::open(&directory, 0).expect("a journal");
     desired.record(document.clone(), author).expect("recorded");
     drop(desired);
-    let read = Desired::open(&directory).expect("a journal");
+    let read = Desired::open(&directory, 0).expect("a journal");
     prop_assert!(read.document() == Some(document));
     Ok(())
 }

@@ -74,7 +74,9 @@ fn blame(
     let is_default = owner.is_none();
     let is_said = Prober::verify(base).is_err_and(|of_base| of_base == *fault);
     let is_elsewhere = if fault.is_missing { is_default } else { is_said };
-    if here.is_none() && is_elsewhere {
+    // What could not be read is not missing, and is a finding by itself.
+    let is_unread = fault.is_missing && findings.have_left_out_any(fault.key);
+    if here.is_none() && (is_elsewhere || is_unread) {
         return;
     }
     let kind = health.r#type.as_ref().map(|one| one.span());

@@ -198,12 +198,24 @@ pub(super) fn limits(limits: &schema::Limits, findings: &mut Findings) -> Limits
     }
 }
 
+/// Whether /etc/passwd could have this name.
+fn is_account(name: &str) -> bool {
+    const LONGEST: usize = 255;
+    let is_strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | '/');
+    (1..=LONGEST).contains(&name.len()) && !name.starts_with('-') && !name.contains(is_strange)
+}
+
 pub(super) fn checks(checks: &schema::Checks, findings: &mut Findings) -> Checks {
     let user = checks.user.as_ref();
-    if let Some(user) = user.filter(|user| user.get_ref() == "root") {
+    let fault = |user: &Located<String>| match user.get_ref().as_str() {
+        "root" => Some("programs of checks do not run as root"),
+        name if !is_account(name) => Some("no user can have this name"),
+        _ => None,
+    };
+    if let Some((user, fault)) = user.and_then(|user| Some((user, fault(user)?))) {
         findings.push(Diagnostic::error(
             user.span(),
-            "programs of checks do not run as root",
+            fault,
             "name a user that has no other rights, as in user = \"nobody\"",
         ));
     }

@@ -132,6 +132,7 @@ impl World {
                 health: self.health(target.address),
                 detail: String::new(),
                 is_success: self.health(target.address) == Health::Up,
+                was_checked: true,
                 at: jiff::Timestamp::now(),
             });
             let events: Vec<_> = events.collect();
@@ -152,8 +153,14 @@ impl World {
         let took: Vec<_> =
             self.maps.services.keys().filter(|key| !self.maps.ring(key).is_empty()).collect();
         let may_take = |wanted: &&Service| {
-            let hopeful =
-                |one: &Backend| one.spec.admin == Admin::Enabled && one.health != Health::Down;
+            // Others wait for a backend without a next hop only when they have been replaced by it.
+            let former = self.state.service(&wanted.spec.name);
+            let is_settled =
+                former.is_some_and(|one| one.spec == wanted.spec && one.leaving.is_empty());
+            let hopeful = |one: &Backend| {
+                let is_reachable = one.next_hop.is_ok() || !is_settled;
+                one.spec.admin == Admin::Enabled && one.health != Health::Down && is_reachable
+            };
             wanted.backends.iter().any(hopeful)
         };
         let goes_on: Vec<_> = next.services().filter(may_take).map(|one| key(&one.spec)).collect();

@@ -1,0 +1,75 @@
+//! What `check` finds wrong with what a configuration names on this host.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{
+    Diagnostics, Fault, Loaded,
+    diagnostics::Diagnostic,
+    privileged::{OTHERS_WRITE_MEND, is_roots},
+};
+use crate::health::{self, Prober};
+
+/// Where systemd puts credentials, while the unit runs.
+const CREDENTIALS: &str = "/run/credentials";
+
+impl Loaded {
+    /// Refuses checks whose files cannot be used, and says what a daemon on this host would have to
+    /// complain of.
+    pub fn check_host(&self) -> Result<Vec<Diagnostics>> {
+        let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+        for fault in self.faults_of_checks(|check| {
+            let fault = Prober::verify_files(check).err()?;
+            Some((fault.key, fault.message, fault.mend.to_owned()))
+        }) {
+            let is_credential = fault.file.as_deref().is_some_and(is_absent_credential);
+            if is_credential { &mut warnings } else { &mut errors }.push(fault);
+        }
+        self.refuse(errors.into_iter().map(|fault| fault.fault).collect())?;
+        let warnings = warnings.into_iter().map(|found| Diagnostic {
+            is_error: false,
+            mend: "systemd makes it when the unit starts: see that `LoadCredential=` names it"
+                .to_owned(),
+            ..found.fault.0
+        });
+        let mut warnings: Vec<_> = warnings.collect();
+        warnings.extend(self.user_warning());
+        warnings.extend(self.directory_warnings());
+        Ok(Diagnostics::each(&self.source, &warnings))
+    }
+
+    fn user_warning(&self) -> Option<Diagnostic> {
+        let span = self.spans.checks_user.clone()?;
+        let fault = health::account_fault(&self.config.checks.user)?;
+        Some(Diagnostic::warning(
+            span,
+            format!("{fault}: `exec` checks cannot be carried out on this host"),
+            "name a user of /etc/passwd that has no other rights, as in user = \"nobody\"",
+        ))
+    }
+
+    fn directory_warnings(&self) -> Vec<Diagnostic> {
+        let named = self.config.checks.tls_directories.iter().zip(&self.spans.tls_directories);
+        let open = named.filter(|(directory, _)| !is_roots(directory));
+        let warning = |(directory, span): (&std::path::PathBuf, &std::ops::Range<usize>)| {
+            let message = format!(
+                "others than root can write to {}: no file below it is used that they name",
+                directory.display()
+            );
+            Diagnostic::warning(span.clone(), message, OTHERS_WRITE_MEND)
+        };
+        open.map(warning).collect()
+    }
+}
+
+fn is_absent_credential(file: &Path) -> bool {
+    file.starts_with(CREDENTIALS) && !file.exists()
+}
+
+/// A fault of a check, and the file that has it.
+#[derive(Debug)]
+pub(super) struct CheckFault {
+    pub(super) fault: Fault,
+    pub(super) file: Option<std::path::PathBuf>,
+}
