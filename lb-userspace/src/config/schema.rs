@@ -177,8 +177,10 @@ pub(super) struct Health {
     /// HTTP: status codes and ranges, as in "200-299,401"; "200-399" if it is left out.
     pub(super) status: Option<Located<String>>,
     /// HTTP: a regular expression that the body must match; send-expect: that the answer must.
+    /// It may have 4 KiB, and take 64 KiB when compiled.
     pub(super) expect: Option<Located<String>>,
-    /// Instead of `expect`: text that must be in the body or the answer just as it is.
+    /// Instead of `expect`: text that must be in the body or the answer just as it is;
+    /// 64 KiB at most.
     pub(super) contains: Option<Located<String>>,
     /// send-expect: what to send, with escapes as in `'PING\r\n'`. It may be a password: commands,
     /// the API and the log show `(hidden)` instead.

@@ -3,7 +3,6 @@
 use std::io;
 
 use hyper::body::Bytes;
-use regex::bytes::Regex;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -11,6 +10,7 @@ use tokio::{
 
 use super::{
     heard::Heard,
+    pattern::Pattern,
     probe::{Failure, Fault},
     search::{self, Pieces},
 };
@@ -22,12 +22,12 @@ const PIECE: usize = 4 << 10;
 #[derive(Debug)]
 pub(super) struct Exchange {
     send: Vec<u8>,
-    expect: Regex,
+    expect: Pattern,
 }
 
 impl Exchange {
     pub(super) fn new(request: &CheckRequest) -> Result<Self, Fault> {
-        let expect = super::pattern(request)?.ok_or_else(|| {
+        let expect = Pattern::of(request)?.ok_or_else(|| {
             Fault::missing("expect", &"a check of type send-expect needs it, or `contains`")
         })?;
         Ok(Self { send: unescaped(request.send.as_deref().unwrap_or_default())?, expect })

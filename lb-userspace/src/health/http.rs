@@ -11,12 +11,12 @@ use hyper::{
     http::response::Parts,
 };
 use hyper_util::rt::TokioIo;
-use regex::bytes::Regex;
 use regex_syntax::{ParserBuilder, hir::Look};
 
 use super::{
     heard::Heard,
     host::Host,
+    pattern::Pattern,
     probe::{Failure, Fault, Stream, not},
     search::{self, Pieces},
 };
@@ -46,7 +46,7 @@ impl Http {
             path: path.parse().map_err(|error| Fault::new("path", &error))?,
             host: host.map_err(|error| Fault::new("host", &error))?,
             status: ranges(request.status.as_deref().unwrap_or("200-399"))?,
-            expect: super::pattern(request)?.map(Expected::new),
+            expect: Pattern::of(request)?.map(Expected::new),
         })
     }
 
@@ -130,13 +130,13 @@ impl Pieces for Body<'_> {
 /// What a body must match.
 #[derive(Debug)]
 struct Expected {
-    pattern: Regex,
+    pattern: Pattern,
     /// Whether a match may be none when more comes.
     is_provisional: bool,
 }
 
 impl Expected {
-    fn new(pattern: Regex) -> Self {
+    fn new(pattern: Pattern) -> Self {
         let parsed = ParserBuilder::new().utf8(false).build().parse(pattern.as_str());
         let looks = parsed.map(|parsed| parsed.properties().look_set());
         let is_provisional = looks.map_or(true, |looks| {

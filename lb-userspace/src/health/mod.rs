@@ -9,6 +9,7 @@ mod http;
 mod machine;
 mod news;
 mod p521;
+mod pattern;
 mod probe;
 mod search;
 mod slots;
@@ -19,7 +20,6 @@ mod unverified;
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
 use jiff::Timestamp;
-use regex::bytes::Regex;
 use tokio::{
     sync::{Notify, mpsc, watch},
     task::JoinHandle,
@@ -30,7 +30,7 @@ pub use self::{
     probe::{Fault, Prober},
 };
 use self::{probe::Outcome, slots::Slots, target::Follower};
-use crate::model::{CheckRequest, Health, HealthCheck};
+use crate::model::{Health, HealthCheck};
 
 /// A backend that is to be checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,26 +213,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
     }
-}
-
-/// What an answer must match, if there is anything.
-fn pattern(request: &CheckRequest) -> Result<Option<Regex>, Fault> {
-    let pattern = match (&request.expect, &request.contains) {
-        (Some(_), Some(_)) => {
-            return Err(Fault::new("contains", &"an answer is judged by this or by `expect`")
-                .mend("give one of them"));
-        }
-        (Some(pattern), None) => Some(Regex::new(pattern)),
-        (None, text) => text.as_deref().map(|text| Regex::new(&regex::escape(text))),
-    };
-    let pattern = pattern.transpose();
-    pattern.map_err(|error| {
-        let error = error.to_string();
-        // Its lines before show where, which the configuration's own error does.
-        let reason = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        Fault::new("expect", &format!("this is no regular expression: {reason}"))
-            .mend("a backslash before a character takes it as it is")
-    })
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use hyper::body::Bytes;
-use regex::bytes::Regex;
 use tokio::time;
+
+use super::pattern::Pattern;
 
 /// Of an answer, in bytes: more is not looked at.
 const LONGEST: usize = 1 << 16;
@@ -31,7 +32,7 @@ pub(super) trait Pieces: Send {
 /// Reads pieces until the answer matches, or ends. One that may match no more when more comes is judged
 /// at its end only.
 pub(super) async fn read<P: Pieces>(
-    pattern: &Regex,
+    pattern: &Pattern,
     is_provisional: bool,
     mut pieces: P,
 ) -> Read<P::Error> {
@@ -52,12 +53,12 @@ pub(super) async fn read<P: Pieces>(
                 broken = Some(error);
                 break;
             }
-            None if pattern.is_match(&bytes) => return Read { is_match: true, broken },
+            None if pattern.matches(&mut bytes).await => return Read { is_match: true, broken },
             None => searched = Some(bytes.len()),
         }
     }
     bytes.truncate(LONGEST);
-    Read { is_match: pattern.is_match(&bytes), broken }
+    Read { is_match: pattern.matches(&mut bytes).await, broken }
 }
 
 /// Whether an answer has grown by so much since it was searched that it is searched again: one that
@@ -69,6 +70,7 @@ fn is_worth_it(searched: Option<usize>, length: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::CheckRequest;
 
     /// Pieces, and what comes after them.
     struct Listed<'a> {
@@ -103,7 +105,9 @@ mod tests {
     async fn read_pieces(pattern: &str, pieces: &[&'static [u8]], last: Last) -> (bool, usize) {
         let mut count = 0;
         let pieces = Listed { pieces: pieces.iter(), last, count: &mut count };
-        let read = read(&Regex::new(pattern).expect("valid"), false, pieces).await;
+        let request = CheckRequest { expect: Some(pattern.to_owned()), ..CheckRequest::default() };
+        let pattern = Pattern::of(&request).expect("valid").expect("a pattern");
+        let read = read(&pattern, false, pieces).await;
         (read.is_match, count)
     }
 
