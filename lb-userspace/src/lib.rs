@@ -14,6 +14,7 @@ pub mod dataplane;
 mod demo;
 pub mod desired;
 pub mod health;
+mod listeners;
 pub mod local_ports;
 pub mod model;
 pub mod neighbours;

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     config::{self, Loaded, reference},
     dataplane::{map_bytes, megabytes},
+    listeners::Listeners,
     local_ports::LocalPorts,
 };
 
@@ -22,6 +23,7 @@ pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
         print_error(warning);
     }
     refuse_local_ports(&loaded)?;
+    let is_taken = warn_of_listeners(&loaded);
     let services = &loaded.config.services;
     let backends: usize = services.iter().map(|service| service.backends.len()).sum();
     let file = file.display();
@@ -34,7 +36,7 @@ pub(super) fn check(file: &Path) -> Result<ExitCode, Failure> {
     let size = megabytes(map_bytes(limits, cpus));
     let (services, backends) = (limits.services, limits.backends);
     print_line(&format!("maps: {services} services, {backends} backends, {size} MB"))?;
-    Ok(if warnings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+    Ok(if warnings.is_empty() && !is_taken { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
 }
 
 /// Refuses source ports that this host gives to its own connections, too.
@@ -48,6 +50,22 @@ fn refuse_local_ports(loaded: &Loaded) -> Result<(), Failure> {
     };
     let faults = clash.map(|clash| loaded.snat_ports_fault(&clash.message, &clash.fix));
     Ok(loaded.refuse(faults.into_iter().collect())?)
+}
+
+/// Warns of servers on this host that listen where clients of services connect to. Returns whether one
+/// has the very address and port of a service, which a running daemon does not take from it.
+fn warn_of_listeners(loaded: &Loaded) -> bool {
+    let listeners = Listeners::read().unwrap_or_else(|error| {
+        print_error(format_args!("xdplb: `vip` was not compared: {error:#}"));
+        Listeners::default()
+    });
+    let mut is_taken = false;
+    for (place, service) in loaded.config.services.iter().enumerate() {
+        let Some(found) = listeners.find(service.vip.address) else { continue };
+        is_taken |= found.is_exact;
+        loaded.vip_warning(place, &found.message, found.fix).iter().for_each(print_error);
+    }
+    is_taken
 }
 
 pub(super) fn schema() -> Result<ExitCode, Failure> {

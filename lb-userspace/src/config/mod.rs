@@ -162,6 +162,10 @@ struct Spans {
     snat_ports: Option<Range<usize>>,
     checks_user: Option<Range<usize>>,
     tls_directories: Vec<Range<usize>>,
+    /// Keys that are no service's and no default's, dotted.
+    settings: Keyed,
+    /// By service.
+    vips: Vec<Range<usize>>,
     /// By service, then by backend.
     backends: Vec<Vec<Range<usize>>>,
     /// Keys of the default check, and of each service's.
@@ -277,6 +281,19 @@ impl Loaded {
                 Diagnostic::error(0..0, message, mend).without_place()
             }
         })
+    }
+
+    /// What is wrong with the VIP of the service at `place`.
+    #[must_use]
+    pub fn vip_fault(&self, place: usize, message: &str, mend: &str) -> Fault {
+        Fault(Diagnostic::error(self.spans.vips[place].clone(), message, mend))
+    }
+
+    /// What is worth knowing of the VIP of the service at `place`.
+    #[must_use]
+    pub fn vip_warning(&self, place: usize, message: &str, mend: &str) -> Vec<Diagnostics> {
+        let warning = Diagnostic::warning(self.spans.vips[place].clone(), message, mend);
+        Diagnostics::each(&self.source, &[warning])
     }
 
     /// What is wrong with a backend's address, by the places of its service and of itself.

@@ -1,11 +1,13 @@
 //! From text to a configuration.
 
+use std::ops::Range;
+
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Api, Config, Diagnostics, Loaded, Source, Spans,
+    Api, Config, Diagnostics, Keyed, Loaded, Source, Spans,
     diagnostics::{Diagnostic, Findings},
     located::Located,
     schema::{self, File},
@@ -77,7 +79,7 @@ fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
     let defaults = validate::defaults(&file.defaults, findings);
     Config {
         interfaces: validate::interfaces(file.interfaces.as_ref(), place, findings),
-        xdp_mode: file.xdp_mode,
+        xdp_mode: file.xdp_mode.as_ref().map(|mode| *mode.get_ref()).unwrap_or_default(),
         bpffs: validate::path(file.bpffs.as_ref(), DEFAULT_BPFFS, findings),
         snat_ports: validate::snat_ports(file.snat_ports.as_ref(), findings),
         snat_addresses: validate::snat_addresses(&file.snat_addresses, findings),
@@ -93,6 +95,9 @@ fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
 fn spans(file: &Located<File>) -> Spans {
     let file = file.get_ref();
     let services = file.service.iter();
+    let vip = |service: &Located<schema::Service>| {
+        service.get_ref().vip.as_ref().map_or(service.span(), |vip| vip.span())
+    };
     let backends = |service: &schema::Service| {
         service
             .backend
@@ -110,6 +115,8 @@ fn spans(file: &Located<File>) -> Spans {
             .flat_map(|list| list.get_ref())
             .map(|one| one.span())
             .collect(),
+        settings: settings(file),
+        vips: services.clone().map(vip).collect(),
         interfaces: file
             .interfaces
             .iter()
@@ -120,4 +127,31 @@ fn spans(file: &Located<File>) -> Spans {
         default_check: validate::keys_of(&file.defaults.health),
         checks: services.map(|service| validate::keys_of(&service.get_ref().health)).collect(),
     }
+}
+
+/// Where settings of the daemon's own stand, those that are given.
+fn settings(file: &File) -> Keyed {
+    fn of<T>(
+        key: &'static str,
+        value: Option<&Located<T>>,
+    ) -> Option<(&'static str, Range<usize>)> {
+        value.map(|value| (key, value.span()))
+    }
+    let (limits, checks) = (&file.limits, &file.checks);
+    let keys = [
+        of("interfaces", file.interfaces.as_ref()),
+        of("xdp_mode", file.xdp_mode.as_ref()),
+        of("bpffs", file.bpffs.as_ref()),
+        of("snat_ports", file.snat_ports.as_ref()),
+        of("snat_addresses", file.snat_addresses.first()),
+        of("state_dir", file.state_dir.as_ref()),
+        of("api.socket", file.api.socket.as_ref()),
+        of("limits.flows", limits.flows.as_ref()),
+        of("limits.services", limits.services.as_ref()),
+        of("limits.backends", limits.backends.as_ref()),
+        of("limits.resets", limits.resets.as_ref()),
+        of("checks.user", checks.user.as_ref()),
+        of("checks.tls_directories", checks.tls_directories.as_ref()),
+    ];
+    keys.into_iter().flatten().collect()
 }

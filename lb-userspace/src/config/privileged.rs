@@ -131,17 +131,35 @@ fn is_only_of(found: &fs::Metadata, daemon: Uid) -> bool {
 }
 
 impl Loaded {
+    /// Refuses settings other than those of the running daemon, but for services and what they get that
+    /// say nothing of it: others than root change no more than that.
+    pub fn refuse_settings(&self, running: &Config) -> Result<()> {
+        let steps = running.steps_to(&self.config).into_iter().filter_map(|step| step.key);
+        let keys = steps.filter(|key| !key.starts_with("defaults."));
+        let mend =
+            self.mend("have root apply it, or write it into the daemon's file and reload that");
+        let fault = |key: String| {
+            let place = self.spans.settings.iter().find(|(known, _)| *known == key);
+            let place = place.map(|(_, span)| span.clone()).unwrap_or_default();
+            let message = format!("only root may change `{key}`");
+            Fault(super::Diagnostic::error(place, message, mend.clone()))
+        };
+        self.refuse(keys.map(fault).collect())
+    }
+
+    /// How what is not allowed becomes so.
+    fn mend(&self, sent: &str) -> String {
+        if self.is_sent {
+            return sent.to_owned();
+        }
+        let path = self.path();
+        format!("the file can be written by others than root: chown root {path}; chmod go-w {path}")
+    }
+
     /// Refuses what a file must not say that somebody else than root has written, or may have, while
     /// these are the settings of checks.
     pub fn refuse_foreign(&self, checks: &Checks, allowed: &Allowed) -> Result<()> {
-        let mend = if self.is_sent {
-            "have root apply it".to_owned()
-        } else {
-            let path = self.path();
-            format!(
-                "the file can be written by others than root: chown root {path}; chmod go-w {path}"
-            )
-        };
+        let mend = self.mend("have root apply it");
         if self.config.checks.user != checks.user && self.is_sent {
             bail!(
                 "only root may change `checks.user`: have root change it in the daemon's own file, \

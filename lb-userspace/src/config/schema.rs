@@ -21,8 +21,7 @@ pub(super) struct File {
     pub(super) interfaces: Option<Located<Vec<Located<String>>>>,
     /// Which XDP to have. When a running balancer changes from native to generic or back, packets are
     /// left to the host for a moment.
-    #[serde(default)]
-    pub(super) xdp_mode: XdpMode,
+    pub(super) xdp_mode: Option<Located<XdpMode>>,
     /// Where the BPF file system is, for what outlives the daemon; mounted if it is not.
     pub(super) bpffs: Option<Located<PathBuf>>,
     /// Source ports of full NAT, first and last. By default below what Linux gives to its own
@@ -101,7 +100,7 @@ pub(super) struct Service {
     /// Up to 63 letters, digits, dots, underscores and hyphens.
     #[schemars(required)]
     pub(super) name: Option<Located<String>>,
-    /// Where clients connect to: `ADDRESS:PORT`.
+    /// Where clients connect to: `ADDRESS:PORT`, at which no server of this host listens.
     #[schemars(required)]
     pub(super) vip: Option<Located<String>>,
     /// How packets reach a backend.

@@ -390,6 +390,48 @@ fn what_comes_back_hidden_stays_as_it_is() {
 }
 
 #[test]
+fn others_than_root_change_services_and_their_defaults_only() {
+    const SETTINGS: &str = "interfaces = [\"eth0\"]\n";
+    let running = read(&format!("{SETTINGS}{SERVICE}")).expect("valid").config;
+    let refused = |text: &str| {
+        let loaded = read(text).unwrap_or_else(|error| panic!("{error}"));
+        loaded.refuse_settings(&running).map_err(|error| error.to_string())
+    };
+    for fine in [
+        String::new(),
+        SERVICE.replace("web", "other"),
+        format!("{SERVICE}slow_start = \"10s\"\n[[service.backend]]\naddress = \"10.0.0.1:80\"\n"),
+        format!("[defaults.health]\ninterval = \"7s\"\n{SERVICE}"),
+    ] {
+        refused(&format!("{SETTINGS}{fine}")).unwrap_or_else(|error| panic!("{error}"));
+    }
+    let shown = refused(&format!("interfaces = [\"lo\"]\n{SERVICE}")).expect_err("refused");
+    assert_shows(&shown, "1:14", "only root may change `interfaces`", "have root apply it");
+    for (setting, key) in [
+        ("xdp_mode = \"generic\"", "xdp_mode"),
+        ("bpffs = \"/mnt\"", "bpffs"),
+        ("snat_ports = \"22-22\"", "snat_ports"),
+        ("snat_addresses = [\"10.0.0.2\"]", "snat_addresses"),
+        ("state_dir = \"/tmp\"", "state_dir"),
+        ("api.socket = \"/tmp/socket\"", "api.socket"),
+        ("limits.flows = 7", "limits.flows"),
+        ("limits.services = 7", "limits.services"),
+        ("limits.backends = 7", "limits.backends"),
+        ("limits.resets = 7", "limits.resets"),
+        ("checks.user = \"daemon\"", "checks.user"),
+        ("checks.tls_directories = [\"/\"]", "checks.tls_directories"),
+    ] {
+        let shown = refused(&format!("{SETTINGS}{setting}\n{SERVICE}")).expect_err(key);
+        assert!(shown.contains(&format!("only root may change `{key}`")), "{shown}");
+        assert!(shown.contains("lb.toml:2:"), "{shown}");
+    }
+    // What is missing has a default again.
+    let limited = read(&format!("{SETTINGS}limits.resets = 7\n")).expect("valid").config;
+    let shown = read(SETTINGS).expect("valid").refuse_settings(&limited).expect_err("refused");
+    assert!(shown.to_string().contains("only root may change `limits.resets`"), "{shown}");
+}
+
+#[test]
 fn what_is_wrong_with_inherited_checks_is_said_once() {
     let in_defaults = |keys: &str| {
         let services =

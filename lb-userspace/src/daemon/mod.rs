@@ -21,6 +21,7 @@ mod state;
 mod supervisor;
 mod transitions;
 mod views;
+mod vips;
 mod walks;
 mod worker;
 
@@ -173,7 +174,7 @@ impl Daemon {
             loaded.refuse_foreign(&checks, &Allowed::below(&checks.tls_directories))?;
         }
         dataplane::refuse_other_layouts(&loaded.config.bpffs)?;
-        let found = fit(&loaded, &[], &neighbours::local_addresses().await?).await?;
+        let found = fit(&loaded, &[], &neighbours::local_addresses().await?, None).await?;
         let bpffs = loaded.config.bpffs.clone();
         let fresh = !dataplane::exists(&bpffs);
         let taken_up = Self::take_up(loaded, file, found, checker, neighbours, reader, walks).await;
@@ -234,6 +235,7 @@ impl Daemon {
         };
         daemon.compare_ports();
         daemon.resume(&digest)?;
+        vips::warn(daemon.document());
         Ok(daemon)
     }
 
@@ -384,12 +386,13 @@ impl Daemon {
         if by.is_root {
             return Ok(());
         }
+        loaded.refuse_settings(&self.config)?;
         let allowed = Allowed::by(&self.config, self.document());
         loaded.refuse_foreign(&self.config.checks, &allowed)
     }
 
     async fn fit(&self, loaded: &Loaded) -> Result<Vec<Interface>> {
-        fit(loaded, &self.interfaces, &self.addresses).await
+        fit(loaded, &self.interfaces, &self.addresses, Some(self.document())).await
     }
 
     /// Makes the services those of a file.
@@ -427,15 +430,20 @@ impl Daemon {
     }
 }
 
-/// The interfaces of a configuration that fits this host; all that does not is shown at once.
+/// The interfaces of a configuration that fits this host, and does not take from its servers what they
+/// have while another document runs; all that does not is shown at once.
 async fn fit(
     loaded: &Loaded,
     former: &[Interface],
     addresses: &OwnAddresses,
+    running: Option<&Document>,
 ) -> Result<Vec<Interface>> {
     let mut faults = Vec::new();
     let found = interfaces::find(loaded, former, &mut faults).await?;
     network::find_local_backends(loaded, addresses, &mut faults);
+    if let Some(running) = running {
+        vips::find_listeners(loaded, running, &mut faults);
+    }
     loaded.refuse(faults)?;
     Ok(found)
 }

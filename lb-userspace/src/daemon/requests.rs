@@ -6,6 +6,7 @@ use super::{
     Daemon, network,
     reader::{File, Order},
     service::Backend,
+    vips,
 };
 use crate::{
     config::{Allowed, Refused},
@@ -63,6 +64,7 @@ impl Daemon {
         by: &Caller,
     ) -> Result<Option<ServiceView>, Refusal> {
         self.refuse_local(&document)?;
+        vips::refuse_taken(&document, self.document())?;
         self.refuse_foreign(&document, by)?;
         let author = Author { by: by.name.clone(), what: change.to_string(), file: None };
         self.adopt(document, author).map_err(failed)?;
@@ -180,6 +182,7 @@ impl Daemon {
         let what = format!("rolled back to version {}", former.number);
         let author = Author { by: by.name.clone(), what, file: None };
         let document = former.document.clone();
+        vips::refuse_taken(&document, self.document())?;
         self.refuse_foreign(&document, by)?;
         self.is_untidy = true;
         let steps = self.adopt(document, author).map_err(failed)?;

@@ -3,6 +3,7 @@
 
 use std::{
     fs,
+    net::{SocketAddr, TcpListener},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -103,7 +104,7 @@ fn members_of_the_group_have_no_program_run() {
     is_refused(&balancer, &["apply", "-c", &file_of_defaults], word);
     let other_user = text(&bed, &[1; 3]) + "[checks]\nuser = \"daemon\"\n";
     let file_of_user = write_open(&directory.join("user.toml"), &other_user);
-    is_refused(&balancer, &["apply", "-c", &file_of_user], "only root may change `checks`");
+    is_refused(&balancer, &["apply", "-c", &file_of_user], "only root may change `checks.user`");
     assert_eq!(versions(), before, "nothing was changed");
 
     // What root has named, others may keep and use, until root takes it away.
@@ -120,6 +121,43 @@ fn members_of_the_group_have_no_program_run() {
     assert!(kept.status.success(), "{}", said(&kept));
     balancer.done(&["service", "set", "web", "--health", "type=tcp"]);
     is_refused(&balancer, &["rollback"], word);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn members_of_the_group_take_neither_settings_nor_ports_of_the_host() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    admit_member(&balancer);
+    let directory = open_directory(&bed, "open");
+    let interfaces = balancer.status().interfaces;
+    let settings = text(&bed, &[1; 3]);
+    for (key, other) in [
+        ("interfaces", settings.replace(&format!("{:?}", bed.interfaces()), "[\"lo\"]")),
+        ("snat_ports", format!("snat_ports = \"22-22\"\n{settings}")),
+    ] {
+        let file = write_open(&directory.join(format!("{key}.toml")), &other);
+        for verb in ["apply", "diff"] {
+            let word = format!("only root may change `{key}`");
+            is_refused(&balancer, &[verb, "-c", &file], &word);
+        }
+    }
+    assert_eq!(balancer.status().interfaces, interfaces);
+
+    let vip = SocketAddr::from((bed.vip(), 2_222));
+    let server = bed.balancer().run(|| TcpListener::bind(vip)).expect("the namespace is there");
+    let _server = server.expect("the balancer has the address");
+    let (vip, word) = (vip.to_string(), format!("listens at {vip} on this host"));
+    let add = ["service", "add", "ssh", "--vip", &vip, "--health", "type=none"];
+    is_refused(&balancer, &add, &word);
+    let root = balancer.xdplb(&add);
+    assert!(!root.status.success() && said(&root).contains(&word), "{}", said(&root));
+    let other = settings.replace(&format!("{}:80", bed.vip()), &vip);
+    let file = write_open(&directory.join("vip.toml"), &other);
+    for verb in ["apply", "diff"] {
+        let root = balancer.xdplb(&[verb, "-c", &file]);
+        assert!(said(&root).contains(&word), "{verb}: {}", said(&root));
+    }
+    assert_eq!(balancer.services().len(), 1, "nothing has changed");
 }
 
 #[test]
