@@ -1,11 +1,11 @@
 //! What the API asks of the daemon's loop, and what it gets to see.
 
-use std::{fmt, net::SocketAddr, sync::Arc};
+use std::{any::Any, fmt, net::SocketAddr, sync::Arc};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     connections::Listing,
@@ -53,13 +53,13 @@ pub struct Proposal {
 /// Room that the body of a request takes up, until nothing holds any of it.
 #[derive(Clone, Debug, Default)]
 pub struct Room {
-    _permits: Arc<Vec<OwnedSemaphorePermit>>,
+    _held: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 impl Room {
     #[must_use]
-    pub fn of(permits: Vec<OwnedSemaphorePermit>) -> Self {
-        Self { _permits: Arc::new(permits) }
+    pub fn of(held: impl Any + Send + Sync) -> Self {
+        Self { _held: Some(Arc::new(held)) }
     }
 }
 

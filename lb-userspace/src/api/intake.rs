@@ -1,7 +1,11 @@
 //! Bodies of requests: how large they may be, one by one and all together, and how long they may
 //! take.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use axum::http::StatusCode;
 use http_body_util::BodyExt as _;
@@ -11,7 +15,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Problem, document};
+use super::{Problem, document, peer::Peer};
 use crate::control::Room;
 
 /// Bytes of a configuration file: more than one of a million backends has.
@@ -20,8 +24,11 @@ const LARGEST_FILE: usize = crate::config::LONGEST_FILE;
 /// Bytes of any other body.
 const LARGEST: usize = 1 << 20;
 
-/// Bytes of all bodies at once, of root's and of all others'.
-const ROOM: usize = 256 << 20;
+/// Bytes of each body that need no room: no upload keeps others' changes from being read.
+const SMALL: usize = 64 << 10;
+
+/// Bytes of root's bodies at once, and of everybody else's.
+const ROOM: usize = 128 << 20;
 
 /// Room is given in parts of so many bytes.
 const PART: usize = 1 << 10;
@@ -35,9 +42,16 @@ const LONGEST: Duration = Duration::from_mins(1);
 /// Takes bodies in.
 #[derive(Clone, Debug)]
 pub(super) struct Intake {
-    /// Others leave root its own.
-    of_root: Arc<Semaphore>,
-    of_others: Arc<Semaphore>,
+    for_root: Arc<Semaphore>,
+    for_others: Arc<Semaphore>,
+    uploads: Arc<Mutex<HashSet<Option<u32>>>>,
+}
+
+/// The one body of a user's, other than root, that takes up room.
+#[derive(Debug)]
+struct Upload {
+    uploads: Arc<Mutex<HashSet<Option<u32>>>>,
+    user: Option<u32>,
 }
 
 /// A body, and the room that it takes up.
@@ -45,6 +59,14 @@ pub(super) struct Intake {
 pub(super) struct Taken {
     pub(super) bytes: Bytes,
     pub(super) room: Room,
+}
+
+/// What a body takes up of the room for all.
+#[derive(Debug)]
+struct Share {
+    of: Arc<Semaphore>,
+    taken: Vec<OwnedSemaphorePermit>,
+    upload: Option<Upload>,
 }
 
 impl Default for Intake {
@@ -57,45 +79,84 @@ impl Intake {
     /// With so many bytes of room for root, and for others.
     pub(super) fn new(room: usize) -> Self {
         let room = || Arc::new(Semaphore::new(room / PART));
-        Self { of_root: room(), of_others: room() }
+        Self { for_root: room(), for_others: room(), uploads: Arc::default() }
     }
 
-    /// Reads the body of a request for a path.
+    /// Reads the body of somebody's request for a path.
     pub(super) async fn read(
         &self,
         mut body: Incoming,
         path: &str,
-        is_root: bool,
+        peer: &Peer,
     ) -> Result<Taken, Problem> {
         let most = if document::takes_file(path) { LARGEST_FILE } else { LARGEST };
         if body.size_hint().lower() > most as u64 {
             return Err(too_large(most));
         }
-        let (mut bytes, mut room) = (Vec::new(), Vec::new());
+        let (mut bytes, mut share) = (Vec::new(), self.share(peer));
         let end = Instant::now() + LONGEST;
         while let Some(piece) = piece(&mut body, end).await? {
             if bytes.len() + piece.len() > most {
                 return Err(too_large(most));
             }
-            let parts = (bytes.len() + piece.len()).div_ceil(PART) - bytes.len().div_ceil(PART);
-            if parts > 0 {
-                room.push(self.room(parts, is_root)?);
+            if bytes.len() + piece.len() > SMALL {
+                self.admit(&mut share, peer)?;
+                share.take(parts(bytes.len() + piece.len()) - parts(bytes.len()))?;
             }
             bytes.extend_from_slice(&piece);
         }
-        Ok(Taken { bytes: bytes.into(), room: Room::of(room) })
+        Ok(Taken { bytes: bytes.into(), room: Room::of(share) })
     }
 
-    fn room(&self, parts: usize, is_root: bool) -> Result<OwnedSemaphorePermit, Problem> {
-        let parts = u32::try_from(parts).unwrap_or(u32::MAX);
-        let room = if is_root { &self.of_root } else { &self.of_others };
-        Arc::clone(room).try_acquire_many_owned(parts).map_err(|_| {
-            Problem::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the daemon is reading other large requests: try again",
-            )
-        })
+    fn share(&self, peer: &Peer) -> Share {
+        let of = if peer.is_root() { &self.for_root } else { &self.for_others };
+        Share { of: Arc::clone(of), taken: Vec::new(), upload: None }
     }
+
+    /// Lets a body have room, if it is the only one of its user that has, or root's.
+    fn admit(&self, share: &mut Share, peer: &Peer) -> Result<(), Problem> {
+        if peer.is_root() || share.upload.is_some() {
+            return Ok(());
+        }
+        let (uploads, user) = (Arc::clone(&self.uploads), peer.uid());
+        if !lock(&uploads).insert(user) {
+            return Err(busy(
+                "another large request of yours is being carried out: wait for its end",
+            ));
+        }
+        share.upload = Some(Upload { uploads, user });
+        Ok(())
+    }
+}
+
+impl Share {
+    fn take(&mut self, parts: usize) -> Result<(), Problem> {
+        let parts = u32::try_from(parts).unwrap_or(u32::MAX);
+        let taken = Arc::clone(&self.of).try_acquire_many_owned(parts);
+        self.taken.push(
+            taken.map_err(|_| busy("the daemon is reading other large requests: try again"))?,
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        lock(&self.uploads).remove(&self.user);
+    }
+}
+
+/// Parts of the room for so many bytes of a body.
+fn parts(bytes: usize) -> usize {
+    bytes.saturating_sub(SMALL).div_ceil(PART)
+}
+
+fn busy(detail: &str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Some more of a body; nothing at its end.
@@ -119,4 +180,42 @@ async fn piece(body: &mut Incoming, end: Instant) -> Result<Option<Bytes>, Probl
 fn too_large(most: usize) -> Problem {
     let detail = format!("the body of the request is larger than {} MiB", most >> 20);
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WHOLE: usize = ROOM / PART;
+
+    fn admitted(intake: &Intake, peer: &Peer, parts: usize) -> Result<Share, Problem> {
+        let mut share = intake.share(peer);
+        intake.admit(&mut share, peer)?;
+        share.take(parts)?;
+        Ok(share)
+    }
+
+    #[test]
+    fn uploads_of_others_leave_room_for_root() {
+        let intake = Intake::default();
+        let withheld = admitted(&intake, &Peer::UNKNOWN, WHOLE).expect("free");
+        let refused = admitted(&intake, &Peer::UNKNOWN, 1).map(drop).expect_err("the second one");
+        assert_eq!(refused.status, 503);
+        assert!(refused.detail.contains("another large request of yours"), "{}", refused.detail);
+        let other = Peer::of_uid(1_000);
+        let refused = admitted(&intake, &other, 1).map(drop).expect_err("no room");
+        assert!(refused.detail.contains("reading other large requests"), "{}", refused.detail);
+        let root = Peer::of_uid(0);
+        let both = [admitted(&intake, &root, WHOLE / 2), admitted(&intake, &root, WHOLE / 2)];
+        assert!(both.iter().all(Result::is_ok), "root has room of its own, for several");
+        drop(withheld);
+        drop(admitted(&intake, &other, WHOLE).expect("free again"));
+        drop(admitted(&intake, &Peer::UNKNOWN, 1).expect("free again"));
+    }
+
+    #[test]
+    fn small_bodies_need_no_room() {
+        assert_eq!((parts(0), parts(SMALL), parts(SMALL + 1)), (0, 0, 1));
+        assert_eq!(parts(LARGEST_FILE), (LARGEST_FILE - SMALL) / PART);
+    }
 }

@@ -2,27 +2,43 @@
 
 use std::fmt;
 
-use tokio::net::{UnixStream, unix::UCred};
+use tokio::net::UnixStream;
 
 use crate::{accounts, control::Caller};
 
 /// The process that asks, as the kernel names it.
 #[derive(Clone, Debug)]
-pub(super) struct Peer(Option<UCred>);
+pub(super) struct Peer(Option<Credentials>);
+
+#[derive(Clone, Copy, Debug)]
+struct Credentials {
+    uid: u32,
+    pid: Option<i32>,
+}
 
 impl Peer {
     pub(super) const UNKNOWN: Self = Self(None);
 
     pub(super) fn of(stream: &UnixStream) -> Self {
-        Self(stream.peer_cred().ok())
+        let found = stream.peer_cred().ok();
+        Self(found.map(|found| Credentials { uid: found.uid(), pid: found.pid() }))
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_uid(uid: u32) -> Self {
+        Self(Some(Credentials { uid, pid: None }))
+    }
+
+    pub(super) fn uid(&self) -> Option<u32> {
+        self.0.map(|credentials| credentials.uid)
+    }
+
+    pub(super) fn is_root(&self) -> bool {
+        self.uid() == Some(0)
     }
 
     pub(super) fn caller(&self) -> Caller {
         Caller { name: self.to_string(), is_root: self.is_root() }
-    }
-
-    pub(super) fn is_root(&self) -> bool {
-        self.0.is_some_and(|credentials| credentials.uid() == 0)
     }
 }
 
@@ -30,10 +46,10 @@ impl Peer {
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(credentials) = &self.0 else { return f.write_str("somebody") };
-        let uid = credentials.uid();
+        let uid = credentials.uid;
         let name = accounts::user(uid).unwrap_or_else(|| "nobody known".to_owned());
         write!(f, "{name} (uid {uid}")?;
-        if let Some(pid) = credentials.pid() {
+        if let Some(pid) = credentials.pid {
             write!(f, ", pid {pid}")?;
         }
         f.write_str(")")

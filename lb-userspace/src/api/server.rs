@@ -116,7 +116,7 @@ impl Server {
         peer: &Peer,
     ) -> Result<Response, Infallible> {
         let (mut parts, body) = request.into_parts();
-        let body = match self.intake.read(body, parts.uri.path(), peer.is_root()).await {
+        let body = match self.intake.read(body, parts.uri.path(), peer).await {
             Ok(body) => body,
             Err(problem) => {
                 let mut response = problem.into_response();

@@ -115,7 +115,7 @@ async fn a_text_takes_up_room_until_nobody_works_on_it() {
     let (_stopping, stopped) = watch::channel(());
     let server = serve_within(Intake::new(64 << 10), listener, handle, stopped);
     let server = tokio::spawn(server);
-    let body = format!("{{\"path\":\"\",\"text\":\"{}\"}}", " ".repeat(40 << 10));
+    let body = format!("{{\"path\":\"\",\"text\":\"{}\"}}", " ".repeat(100 << 10));
     let head = POST.replace("/v1/rollback", "/v1/plan");
     let request = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
     let send = async || {
