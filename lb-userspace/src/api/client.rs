@@ -1,6 +1,12 @@
 //! The daemon's API, from the other end.
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    os::{fd::AsRawFd as _, unix::net},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow};
 use http_body_util::{BodyExt as _, Full};
@@ -11,15 +17,25 @@ use hyper::{
     header::{CONTENT_TYPE, HOST},
 };
 use hyper_util::rt::TokioIo;
+use nix::sys::{
+    socket::{
+        AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket,
+        sockopt::SendTimeout,
+    },
+    time::TimeVal,
+};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::net::UnixStream;
+use tokio::{net::UnixStream, task::spawn_blocking};
 
 use super::{NewBackend, Problem, Target};
 use crate::{
     connections::{Counts, Filter},
     control::{Keys, Plan, Proposal, ServiceView, Settings, Stats, Status, VersionView},
 };
+
+/// How long to wait until the daemon takes the connection.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
 pub struct Client {
@@ -34,6 +50,8 @@ pub enum ClientError {
         socket: PathBuf,
         error: io::Error,
     },
+    /// The daemon has not come to take the connection.
+    Busy(PathBuf),
     Refused(Problem),
     /// The conversation has failed.
     Broken(anyhow::Error),
@@ -48,6 +66,14 @@ impl fmt::Display for ClientError {
                     f,
                     "no daemon at {socket} ({error}): start it with `xdplb run -c FILE`, or name \
                      its socket with --socket"
+                )
+            }
+            Self::Busy(socket) => {
+                let (socket, patience) = (socket.display(), PATIENCE.as_secs());
+                write!(
+                    f,
+                    "the daemon at {socket} is busy: it has not taken the connection within \
+                     {patience} s: try again"
                 )
             }
             Self::Refused(problem) => f.write_str(&problem.detail),
@@ -171,17 +197,34 @@ impl Client {
     }
 
     async fn connect(&self) -> Result<UnixStream, ClientError> {
-        UnixStream::connect(&self.socket).await.map_err(|error| self.unreachable(error))
+        let socket = self.socket.clone();
+        let connecting = spawn_blocking(move || connect_in_turn(&socket)).await;
+        let connected = connecting.map_err(io::Error::other).flatten();
+        connected.and_then(UnixStream::from_std).map_err(|error| self.unreachable(error))
     }
 
     fn unreachable(&self, error: io::Error) -> ClientError {
         let socket = self.socket.clone();
+        if error.kind() == io::ErrorKind::WouldBlock {
+            return ClientError::Busy(socket);
+        }
         if error.kind() != io::ErrorKind::PermissionDenied {
             return ClientError::Absent { socket, error };
         }
         let socket = socket.display();
         ClientError::Broken(anyhow!("{socket} is only for root and the socket's group ({error})"))
     }
+}
+
+/// Connects as soon as the daemon's queue has room. The kernel lets those who wait in one after the
+/// other, which trying again and again would not.
+fn connect_in_turn(path: &Path) -> io::Result<net::UnixStream> {
+    let stream = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    setsockopt(&stream, SendTimeout, &TimeVal::new(PATIENCE.as_secs().cast_signed(), 0))?;
+    connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?;
+    let stream = net::UnixStream::from(stream);
+    stream.set_nonblocking(true)?;
+    Ok(stream)
 }
 
 fn service_path(name: &str) -> String {

@@ -1,5 +1,5 @@
 //! Who is connected, and who has to leave: whoever keeps the server waiting for too long, or for
-//! longest when others want its seat.
+//! longest when others want its seat. Nobody but root takes the seats of other users.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,14 +14,21 @@ use tokio::{
 /// A client, by its connection.
 #[derive(Debug)]
 pub(super) struct Guest {
+    /// Whose process it is, if the kernel says.
+    user: Option<u32>,
     /// Since when the server has waited for the client; nothing while the client waits.
     waiting_since: Mutex<Option<Instant>>,
     leave: Notify,
 }
 
 impl Guest {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { waiting_since: Mutex::new(Some(Instant::now())), leave: Notify::new() })
+    pub(super) fn new(user: Option<u32>) -> Arc<Self> {
+        let waiting_since = Mutex::new(Some(Instant::now()));
+        Arc::new(Self { user, waiting_since, leave: Notify::new() })
+    }
+
+    pub(super) fn is_root(&self) -> bool {
+        self.user == Some(0)
     }
 
     /// Notes that the client has sent or taken something.
@@ -80,17 +87,47 @@ impl Seats {
         Arc::new(Self { count, grace, taken: Mutex::default() })
     }
 
-    /// A free seat, or that of the guest that has been idle for longest. None if all are in use.
+    /// A free seat, or that of the guest that has been idle for longest among those who may have to
+    /// leave for this one. None if all are in use.
     pub(super) fn take(self: &Arc<Self>, guest: &Arc<Guest>) -> Option<Seat> {
         let mut taken = lock(&self.taken);
-        if taken.len() >= self.count {
-            let idle =
-                taken.iter().enumerate().filter_map(|(place, one)| Some((one.idle()?, place)));
-            let (_, place) = idle.max().filter(|(idle, _)| *idle >= self.grace)?;
-            taken.swap_remove(place).leave.notify_one();
+        let is_own = |one: &Guest| one.user == guest.user;
+        let is_others = |one: &Guest| !one.is_root();
+        let count = |of: &dyn Fn(&Guest) -> bool| taken.iter().filter(|one| of(one)).count();
+        let is_left = if guest.is_root() {
+            taken.len() < self.count
+                || self.free(&mut taken, is_others)
+                || self.free(&mut taken, |_| true)
+        } else if count(&is_own) >= self.share() {
+            self.free(&mut taken, is_own)
+        } else {
+            count(&is_others) < self.count - self.count / 4 || self.free(&mut taken, is_others)
+        };
+        if !is_left {
+            return None;
         }
         taken.push(Arc::clone(guest));
         Some(Seat { seats: Arc::clone(self), guest: Arc::clone(guest) })
+    }
+
+    /// Has the guest leave that has been idle for longest. Returns whether there is one.
+    pub(super) fn make_room(&self) -> bool {
+        self.free(&mut lock(&self.taken), |_| true)
+    }
+
+    /// Seats that a user other than root may have.
+    fn share(&self) -> usize {
+        (self.count / 4).max(1)
+    }
+
+    fn free(&self, taken: &mut Vec<Arc<Guest>>, may_leave: impl Fn(&Guest) -> bool) -> bool {
+        let guests = taken.iter().enumerate().filter(|(_, one)| may_leave(one));
+        let idle = guests.filter_map(|(place, one)| Some((one.idle()?, place)));
+        let Some((_, place)) = idle.max().filter(|(idle, _)| *idle >= self.grace) else {
+            return false;
+        };
+        taken.swap_remove(place).leave.notify_one();
+        true
     }
 }
 
@@ -111,11 +148,52 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const ROOT: Option<u32> = Some(0);
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_but_root_takes_the_seats_of_others() {
+        let seats = Seats::new(16, Duration::ZERO);
+        let sit = |user| {
+            let guest = Guest::new(user);
+            seats.take(&guest).map(|seat| (guest, seat))
+        };
+        let sits =
+            |guest: &Arc<Guest>| lock(&seats.taken).iter().any(|one| Arc::ptr_eq(one, guest));
+        let root: Vec<_> = (0..2).map(|_| sit(ROOT).expect("free")).collect();
+        let first = sit(Some(1)).expect("free");
+        advance(SECOND).await;
+        let many: Vec<_> = (0..40).map(|_| sit(Some(2)).expect("one of its own leaves")).collect();
+        assert_eq!(many.iter().filter(|(guest, _)| sits(guest)).count(), 4);
+        assert!(sits(&first.0) && root.iter().all(|(guest, _)| sits(guest)));
+        let others: Vec<_> = (3..40).map(|user| sit(Some(user)).expect("another leaves")).collect();
+        assert!(root.iter().all(|(guest, _)| sits(guest)), "root stays");
+        let count = |all: &[(Arc<Guest>, Seat)]| all.iter().filter(|(one, _)| sits(one)).count();
+        assert!(count(&others) <= 12, "some seats are kept for root");
+        others.iter().for_each(|(guest, _)| guest.is_served());
+        first.0.is_served();
+        many.iter().for_each(|(guest, _)| guest.is_served());
+        assert!(sit(Some(99)).is_none(), "all that others may have are in use");
+        let late: Vec<_> = (0..2).map(|_| sit(ROOT).expect("kept for root")).collect();
+        assert!(root.iter().chain(&late).all(|(guest, _)| sits(guest)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_served_does_not_make_room() {
+        let seats = Seats::new(4, Duration::ZERO);
+        let guest = Guest::new(ROOT);
+        let _seat = seats.take(&guest).expect("free");
+        guest.is_served();
+        assert!(!seats.make_room());
+        guest.is_waited_for();
+        assert!(seats.make_room());
+        timeout(SECOND, guest.must_leave(SECOND * 9)).await.expect("has to leave");
+        assert!(!seats.make_room(), "there is nobody any more");
+    }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_has_been_idle_for_longest_makes_room() {
         let seats = Seats::new(2, SECOND);
-        let (busy, idle, late) = (Guest::new(), Guest::new(), Guest::new());
+        let [busy, idle, late] = [ROOT; 3].map(Guest::new);
         busy.is_served();
         let _seats = [seats.take(&busy).expect("free"), seats.take(&idle).expect("free")];
         assert!(seats.take(&late).is_none(), "nobody has been idle for long");
@@ -131,7 +209,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whoever_moves_stays() {
-        let guest = Guest::new();
+        let guest = Guest::new(ROOT);
         for _ in 0..5 {
             timeout(SECOND * 2, guest.must_leave(SECOND * 3)).await.expect_err("has moved");
             guest.has_moved();

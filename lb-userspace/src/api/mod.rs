@@ -134,7 +134,7 @@ async fn serve_within(
 #[doc(hidden)]
 pub fn unnamed(handle: Handle) -> Router {
     let router = routes::router(handle).layer(MockConnectInfo(peer::Peer::UNKNOWN));
-    router.layer(Extension(guests::Guest::new()))
+    router.layer(Extension(guests::Guest::new(None)))
 }
 
 #[cfg(test)]

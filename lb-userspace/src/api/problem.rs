@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::described::of_media_type;
 use crate::control::Refusal;
 
-const MEDIA_TYPE: &str = "application/problem+json";
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
 /// Why a request was not carried out: RFC 9457.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

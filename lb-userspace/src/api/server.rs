@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::Body,
     extract::{ConnectInfo, Request},
-    http::{HeaderValue, header::CONNECTION},
+    http::{HeaderValue, StatusCode, header::CONNECTION},
     response::{IntoResponse as _, Response},
 };
 use hyper::{
@@ -18,6 +18,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use nix::sys::resource::{Resource, getrlimit};
 use tokio::{
     net::{UnixListener, UnixStream},
     task::JoinSet,
@@ -25,14 +26,19 @@ use tokio::{
 };
 
 use super::{
+    Problem,
     guests::{Guest, Seat, Seats},
     intake::Intake,
     peer::Peer,
+    problem::MEDIA_TYPE,
     watched::Watched,
 };
 
-/// Connections at once.
-const CONNECTIONS: usize = 256;
+/// Connections at once, at most.
+const CONNECTIONS: u64 = 256;
+
+/// Connections at once, at least.
+const FEWEST: u64 = 4;
 
 /// How long a client may take to send the head of a request.
 const HEAD: Duration = Duration::from_secs(10);
@@ -56,42 +62,76 @@ struct Server {
 /// Accepts connections for as long as the socket lives.
 pub(super) async fn serve(socket: &UnixListener, router: Router, intake: Intake) -> Infallible {
     let server = Server { router: TowerToHyperService::new(router), intake };
-    let seats = Seats::new(CONNECTIONS, Duration::ZERO);
+    let seats = Seats::new(connections(), Duration::ZERO);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
                 Ok((stream, _)) => {
-                    let guest = Guest::new();
-                    let seat = seat(&seats, &guest).await;
-                    connections.spawn(server.clone().attend(stream, guest, seat));
+                    let peer = Peer::of(&stream);
+                    let guest = Guest::new(peer.uid());
+                    match seat(&seats, &guest).await {
+                        Some(seat) => {
+                            connections.spawn(server.clone().attend(stream, peer, guest, seat));
+                        }
+                        None => send_away(&stream),
+                    }
                 }
-                Err(error) => refused(&error).await,
+                Err(error) => refused(&error, &seats).await,
             },
             Some(_) = connections.join_next() => {}
         }
     }
 }
 
-/// Waits until somebody can leave for the guest.
-async fn seat(seats: &Arc<Seats>, guest: &Arc<Guest>) -> Seat {
+/// A quarter of the files that the process may open: checks and others need the rest.
+fn connections() -> usize {
+    let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(CONNECTIONS, |(soft, _)| soft);
+    usize::try_from((files / 4).clamp(FEWEST, CONNECTIONS)).unwrap_or(usize::MAX)
+}
+
+/// Root waits until somebody can leave. Others do not, as everybody behind them would have to wait
+/// as well.
+async fn seat(seats: &Arc<Seats>, guest: &Arc<Guest>) -> Option<Seat> {
     loop {
         match seats.take(guest) {
-            Some(seat) => return seat,
-            None => sleep(PAUSE).await,
+            None if guest.is_root() => sleep(PAUSE).await,
+            seat => return seat,
         }
     }
 }
 
-async fn refused(error: &io::Error) {
+/// Says that there is no seat.
+fn send_away(stream: &UnixStream) {
+    let problem = Problem::new(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the daemon is answering too many other requests of yours, or of others: try again",
+    );
+    let body = serde_json::to_string(&problem).unwrap_or_default();
+    let answer = format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: {MEDIA_TYPE}\r\ncontent-length: {}\r\n\
+         connection: close\r\n\r\n{body}",
+        body.len()
+    );
+    // Whoever is gone already misses nothing.
+    stream.try_write(answer.as_bytes()).ok();
+}
+
+/// Whoever has been idle for longest makes room when there are no files left.
+async fn refused(error: &io::Error, seats: &Seats) {
+    let is_short = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
+    if is_short && seats.make_room() {
+        log::debug!("an idle client of the API makes room: {error}");
+        sleep(PAUSE).await;
+        return;
+    }
     log::warn!("a connection to the API could not be accepted: {error}");
     sleep(PAUSE * 10).await;
 }
 
 impl Server {
     /// Serves one connection until either side has had enough.
-    async fn attend(self, stream: UnixStream, guest: Arc<Guest>, _seat: Seat) {
-        let peer = Peer::of(&stream);
+    async fn attend(self, stream: UnixStream, peer: Peer, guest: Arc<Guest>, _seat: Seat) {
         let stream = TokioIo::new(Watched::new(stream, Arc::clone(&guest)));
         let answer = service_fn(|request| self.answer(request, &guest, &peer));
         let connection = http1::Builder::new()

@@ -5,6 +5,7 @@ use std::{
     fs, io,
     os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use http_body_util::{BodyExt as _, Full};
@@ -18,6 +19,7 @@ use tokio::{
     net::UnixStream,
     sync::{mpsc, watch},
     task::JoinHandle,
+    time::timeout,
 };
 
 use super::{Client, ClientError, NewBackend, Problem, listen, serve};
@@ -326,6 +328,36 @@ async fn the_socket_of_a_busy_daemon_is_not_replaced() {
     let refused = listen(&path).await.expect_err("one listens");
     assert!(refused.to_string().contains("another daemon answers"), "{refused}");
     assert!(path.exists());
+}
+
+/// One that is busy takes its clients in turn.
+#[tokio::test]
+async fn a_client_waits_for_a_daemon_whose_queue_is_full() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("socket");
+    let busy = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
+    let busy = busy.expect("a socket");
+    bind(busy.as_raw_fd(), &UnixAddr::new(&path).expect("short")).expect("binds");
+    nix::sys::socket::listen(&busy, Backlog::new(0).expect("valid")).expect("listens");
+    let mut queue = Vec::new();
+    while let Ok(client) = UnixStream::connect(&path).await {
+        queue.push(client);
+    }
+    let busy = std::os::unix::net::UnixListener::from(busy);
+    let client = Client::new(path);
+    let asking = client.services();
+    tokio::pin!(asking);
+    let early = timeout(Duration::from_millis(200), &mut asking).await;
+    assert!(early.is_err(), "does not wait: {early:?}");
+    let all = queue.len() + 1;
+    let accepting = std::thread::spawn(move || {
+        (0..all).for_each(|_| drop(busy.accept().expect("accepted")));
+    });
+    // It was let in, and hears that the conversation has ended.
+    let error = asking.await;
+    accepting.join().expect("no panic");
+    let error = error.expect_err("nobody answers");
+    assert!(matches!(error, ClientError::Broken(_)), "{error}");
 }
 
 /// Every answer to a GET is what the description says of it.

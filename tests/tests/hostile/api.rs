@@ -5,11 +5,17 @@ use std::{
     io::{ErrorKind, Read as _, Write as _},
     os::unix::net::UnixStream,
     path::Path,
+    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use lb_tests::{balancer::Balancer, processes::own_memory, requests, servers::nginx_everywhere};
+use lb_tests::{
+    balancer::{BINARY, Balancer},
+    processes::own_memory,
+    requests,
+    servers::nginx_everywhere,
+};
 use lb_userspace::model::Health;
 use nix::sys::signal::Signal;
 
@@ -72,6 +78,24 @@ fn half_requests_keep_nobody_out() {
     }
     println!("all were cut off after {:?}", begun.elapsed());
     is_done_soon(&balancer, &["service", "list"]);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn idle_clients_leave_files_for_checks_and_others() {
+    let bed = empty_bed(Arms::Two);
+    let mut servers = nginx_everywhere(&bed);
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=64:64", BINARY]);
+    let balancer = Balancer::start_by(&bed, &text(&bed, &[1; 3]), command);
+    balancer.wait_for_ring_of(3);
+    let idle: Vec<_> = (0..100).map(|_| send(balancer.socket(), "")).collect();
+    is_done_soon(&balancer, &["status"]);
+    drop(servers.remove(0));
+    balancer.wait_for("the dead backend to be down", || {
+        balancer.services()[0].backends[0].health == Health::Down
+    });
+    drop(idle);
 }
 
 #[test]
