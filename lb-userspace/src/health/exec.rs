@@ -161,7 +161,7 @@ impl Errors {
     /// Reads for ever.
     async fn listen(&mut self) {
         self.read().await;
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     /// The first line that is not blank, of what was said before the program ended.
