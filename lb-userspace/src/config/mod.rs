@@ -274,13 +274,11 @@ impl Loaded {
     /// What is wrong with the source ports, which may be the default ones.
     #[must_use]
     pub fn snat_ports_fault(&self, message: &str, mend: &str) -> Fault {
-        Fault(match &self.spans.snat_ports {
-            Some(span) => Diagnostic::error(span.clone(), message, mend),
-            None => {
-                let message = format!("the default is not for this host: {message}");
-                Diagnostic::error(0..0, message, mend).without_place()
-            }
-        })
+        if let Some(span) = &self.spans.snat_ports {
+            return Fault(Diagnostic::error(span.clone(), message, mend));
+        }
+        let message = format!("the default is not for this host: {message}");
+        Fault(Diagnostic::error(0..0, message, mend).without_place())
     }
 
     /// What is wrong with the VIP of the service at `place`.

@@ -185,7 +185,8 @@ pub(super) struct Health {
     /// the API and the log show `(hidden)` instead.
     pub(super) send: Option<Located<String>>,
     /// TLS: whether the certificate must be valid; it must if this is left out. If it need not, any is
-    /// taken, of whatever kind.
+    /// taken, of whatever kind. In any case servers must speak TLS 1.3, or TLS 1.2 with ECDHE and an AEAD
+    /// cipher (AES-GCM or ChaCha20-Poly1305); with keys for RSA-PSS only or for Ed448, TLS 1.3.
     pub(super) verify: Option<Located<bool>>,
     /// TLS: the name that the certificate is for, if not the host or the address.
     pub(super) sni: Option<Located<String>>,
@@ -200,7 +201,10 @@ pub(super) struct Health {
     /// without other groups, capabilities or open files, and finds the backend's address and port in
     /// `XDPLB_ADDRESS` and `XDPLB_PORT`; its environment has no more than these and `PATH`. When it
     /// ends or its time is up, its process group is killed. Do not put passwords in arguments, which
-    /// every user of the host can read.
+    /// every user of the host can read. The first line that it writes to its standard error is in the
+    /// detail of a failure. What needs more than an ordinary user has does not work: programs that are
+    /// set-uid or have file capabilities (`sudo`, some `ping`s) run without them, raw sockets cannot
+    /// be opened, and files that `checks.user` may not read, such as keys, cannot be read.
     pub(super) command: Option<Located<Vec<String>>>,
 }
 

@@ -11,7 +11,8 @@ use nix::{
     unistd::Pid,
 };
 use tokio::{
-    process::{Child, Command},
+    io::AsyncReadExt as _,
+    process::{Child, ChildStderr, Command},
     signal::unix::{Signal, SignalKind, signal},
     time,
 };
@@ -21,11 +22,21 @@ use crate::{
     accounts::{self, Account},
     api,
     model::CheckRequest,
+    printable,
     sys::program,
 };
 
 /// All that programs find in their environment, but for the backend's address and port.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Bytes of a program's errors that are kept.
+const KEPT: usize = 1_024;
+
+/// Bytes of the line of them that is shown.
+const LONGEST_LINE: usize = 160;
+
+/// For how long what a program has said is read when it has ended.
+const REST: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
 pub(super) struct Exec {
@@ -67,16 +78,24 @@ impl Exec {
             }
         };
         let group = Group::of(&child);
-        let in_time = time::timeout(timeout, group.leader_ends(&mut ends)).await.is_ok();
+        let mut errors = Errors::of(&mut child);
+        let ended = async {
+            tokio::select! {
+                () = group.leader_ends(&mut ends) => {}
+                () = errors.listen() => {}
+            }
+        };
+        let in_time = time::timeout(timeout, ended).await.is_ok();
         // While its leader is not reaped, its number is nobody else's.
         drop(group);
         let ended = child.wait().await;
+        let said = errors.first_line().await;
         if !in_time {
-            return Outcome::failed(format!("PROCTOUT not done in {timeout:?}"));
+            return Outcome::failed(format!("PROCTOUT not done in {timeout:?}{said}"));
         }
         match ended {
             Ok(status) if status.success() => Outcome::passed("PROCOK ended with 0".to_owned()),
-            Ok(status) => Outcome::failed(format!("PROCERR {status}")),
+            Ok(status) => Outcome::failed(format!("PROCERR {status}{said}")),
             Err(error) => Outcome::failed(format!("PROCERR {error}")),
         }
     }
@@ -92,7 +111,7 @@ impl Exec {
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .process_group(0);
         program::confine(&mut command, account);
         Command::from(command)
@@ -116,6 +135,47 @@ fn account(user: &str) -> Result<Account, String> {
         return Err(format!("`checks.user`: {user} may use the daemon's socket"));
     }
     Ok(account)
+}
+
+/// What a program says of its errors. All is read, as it would wait otherwise; its beginning is kept.
+struct Errors {
+    pipe: Option<ChildStderr>,
+    kept: Vec<u8>,
+}
+
+impl Errors {
+    fn of(child: &mut Child) -> Self {
+        Self { pipe: child.stderr.take(), kept: Vec::new() }
+    }
+
+    /// Reads until nobody has the pipe open any more.
+    async fn read(&mut self) {
+        let Some(pipe) = &mut self.pipe else { return };
+        let mut piece = [0; 1_024];
+        while let Ok(length @ 1..) = pipe.read(&mut piece).await {
+            let room = KEPT.saturating_sub(self.kept.len());
+            self.kept.extend_from_slice(&piece[..length.min(room)]);
+        }
+    }
+
+    /// Reads for ever.
+    async fn listen(&mut self) {
+        self.read().await;
+        std::future::pending::<()>().await;
+    }
+
+    /// The first line that is not blank, of what was said before the program ended.
+    async fn first_line(mut self) -> String {
+        // Who has left the program's group may have it open still.
+        time::timeout(REST, self.read()).await.ok();
+        let text = String::from_utf8_lossy(&self.kept);
+        let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+        line.map_or_else(String::new, |line| {
+            let end = line.floor_char_boundary(LONGEST_LINE);
+            let dots = if end < line.len() { "…" } else { "" };
+            format!(": {}{dots}", printable::line(&line[..end]))
+        })
+    }
 }
 
 /// A program and its children, killed when this is dropped: also when nobody wants to know of the

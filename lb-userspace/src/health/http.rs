@@ -122,7 +122,9 @@ impl Pieces for Body<'_> {
     async fn next(&mut self) -> hyper::Result<Option<Bytes>> {
         let frame = self.body.frame().await.transpose()?;
         let piece = frame.map(|frame| frame.into_data().unwrap_or_default());
-        piece.iter().for_each(|piece| self.heard.note(piece));
+        if let Some(piece) = &piece {
+            self.heard.note(piece);
+        }
         Ok(piece)
     }
 }

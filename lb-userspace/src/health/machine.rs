@@ -76,16 +76,16 @@ impl Machine {
     pub(super) fn remark(&self, check: &HealthCheck, now: Instant) -> String {
         let is_down = self.health == Health::Down;
         let needed = if is_down { self.rise(check, now) } else { check.fall };
-        let mut remark = String::new();
+        let mut count = String::new();
         if self.contrary > 0 {
             let results = if is_down { "successes" } else { "failures" };
             let more = if self.contrary > COUNTED { "more than " } else { "" };
-            remark = format!("; {more}{} of {needed} {results}", self.contrary());
+            count = format!("; {more}{} of {needed} {results}", self.contrary());
         }
         if is_down && needed != check.rise {
-            remark += &format!("; it flaps: {needed} successes in a row are needed");
+            return format!("{count}; it flaps: {needed} successes in a row are needed");
         }
-        remark
+        count
     }
 
     /// Successes in a row that bring it back.

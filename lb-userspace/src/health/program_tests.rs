@@ -65,6 +65,28 @@ async fn programs_are_judged_by_how_they_end_and_killed_in_time() {
 
 #[tokio::test]
 #[ignore = "needs root"]
+async fn the_first_line_of_a_programs_errors_is_shown() {
+    let at = "10.0.0.11:80".parse().unwrap();
+    let long = "x".repeat(500);
+    for (script, told) in [
+        ("echo; echo 'no: such' >&2; echo more >&2; exit 2", "PROCERR exit status: 2: no: such"),
+        ("printf '\\033[2J' >&2; exit 1", "PROCERR exit status: 1: \\u{1b}[2J"),
+        ("echo slow >&2; sleep 60", "PROCTOUT not done in 300ms: slow"),
+        ("exit 1", "PROCERR exit status: 1"),
+        (
+            &format!("echo {long} >&2; exit 1"),
+            &format!("PROCERR exit status: 1: {}…", &long[..160]),
+        ),
+        // Nobody who says a lot waits for somebody to read it.
+        ("head -c 1000000 /dev/zero >&2; echo >&2", "PROCOK ended with 0"),
+        ("setsid sleep 1 & echo gone >&2; exit 1", "PROCERR exit status: 1: gone"),
+    ] {
+        assert_eq!(run(script).probe(at).await.detail, told, "{script}");
+    }
+}
+
+#[tokio::test]
+#[ignore = "needs root"]
 async fn what_a_program_leaves_behind_ends_with_it() {
     let directory = directory();
     let child = directory.path().join("child");
@@ -109,6 +131,8 @@ async fn a_program_has_no_rights_no_files_and_no_environment() {
     );
     // What a careless library, or whoever has started the daemon, leaves open.
     let open = fs::File::open("/etc/shadow").unwrap();
+    // What a careless service manager gives on.
+    caps::raise(None, caps::CapSet::Inheritable, caps::Capability::CAP_NET_ADMIN).unwrap();
     nix::fcntl::fcntl(&open, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
     let script = format!(
         "cat /proc/self/environ > {}; cat /proc/self/status > {}; ls /proc/$$/fd > {}; \
@@ -136,7 +160,7 @@ async fn a_program_has_no_rights_no_files_and_no_environment() {
     assert_eq!(line("Gid:"), [account.gid.to_string().as_str(); 4].join(" "));
     assert_eq!(line("Groups:"), "");
     assert_eq!(line("NoNewPrivs:"), "1");
-    for capabilities in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:"] {
+    for capabilities in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:", "CapBnd:"] {
         assert_eq!(line(capabilities), "0000000000000000", "{capabilities}");
     }
     // The shell keeps files of its own from 10 on.

@@ -15,12 +15,28 @@ use nix::{
 
 use crate::accounts::Account;
 
-/// Has a command run as another user: without other groups, capabilities, a chance of getting any,
-/// or files that the daemon has open; and killed with the daemon.
+/// The version of capset(2) that has 64 capabilities, in two words.
+const CAPABILITIES: u32 = 0x2008_0522;
+
+/// For capset(2).
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: c_int,
+}
+
+/// Effective, permitted and inheritable ones, for capset(2).
+type CapabilityData = [[u32; 3]; 2];
+
+/// Has a command run as another user: without other groups, capabilities in any set, a chance of getting
+/// any, or files that the daemon has open; and killed with the daemon.
 pub(crate) fn confine(command: &mut Command, account: Account) -> &mut Command {
     let confined = move || {
+        // First, as it takes the rights of root.
+        drop_bounding_capabilities();
         set_account(account)?;
         clear_ambient_capabilities()?;
+        clear_capabilities()?;
         prctl::set_no_new_privs()?;
         // Last, as another user's credentials take it back.
         prctl::set_pdeathsig(Signal::SIGKILL)?;
@@ -40,6 +56,25 @@ fn set_account(Account { uid, gid }: Account) -> io::Result<()> {
 fn clear_ambient_capabilities() -> io::Result<()> {
     // SAFETY: this prctl(2) takes no pointers.
     check(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) })
+}
+
+/// Without `CAP_SETPCAP`, as in the systemd unit, the set stays as that has cut it: no program gains
+/// anything of it that may not gain rights.
+fn drop_bounding_capabilities() {
+    let is_dropped = |capability: libc::c_ulong| {
+        // SAFETY: this prctl(2) takes no pointers.
+        unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) == 0 }
+    };
+    (0..64).take_while(|capability| is_dropped(*capability)).for_each(drop);
+}
+
+/// Inheritable ones outlive another user's credentials, and exec.
+fn clear_capabilities() -> io::Result<()> {
+    let header = CapabilityHeader { version: CAPABILITIES, pid: 0 };
+    let none: CapabilityData = [[0; 3]; 2];
+    // SAFETY: both are as capset(2) has them for this version, and live until it returns.
+    let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) };
+    check(c_int::try_from(result).unwrap_or(-1))
 }
 
 /// Has all but input, output and errors closed at exec: the standard library has one open until then.
