@@ -35,7 +35,7 @@ pub(super) struct Refusals {
 struct FalseAlarms(BTreeMap<u32, (u32, Instant)>);
 
 /// How long a false alarm counts.
-const REMEMBERED: Duration = Duration::from_secs(600);
+const REMEMBERED: Duration = Duration::from_mins(10);
 
 /// Refusals that count for nothing after the first false alarm; [`GROWTH`] times as many after each
 /// other one.
