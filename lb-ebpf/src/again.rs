@@ -33,7 +33,7 @@ impl History {
     /// Whether a backend is one of those, as far as is known: the last two can be told, but by
     /// chance another one is taken for the first of them.
     #[inline(always)]
-    pub(crate) fn names(&self, backend: u32) -> bool {
+    pub(crate) fn names(self, backend: u32) -> bool {
         backend == self.refused_by || marks::may_be_first_refuser(self.marks, backend)
     }
 }

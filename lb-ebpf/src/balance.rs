@@ -186,7 +186,7 @@ fn admit(
     let flags = headers.tcp.flags;
     let arrived = arrival::of_client(headers, ingress);
     let may_open = arrived.is_ok() && tcp::opens(flags) && check_ttl(headers).is_ok();
-    let Some(id) = select::of_service(key, may_open, &history) else {
+    let Some(id) = select::of_service(key, may_open, history) else {
         return Err(arrived.map_or(Reason::NotOurs, |()| forgotten::named(context, key, flags)));
     };
     arrived?;

@@ -37,9 +37,9 @@ static BACKENDS: Array<Backend, { limits::BACKENDS as usize }> = Array::new();
 /// connection, which is this client's; not one that has refused it, if there is another. [`NOBODY`]
 /// takes it if it may not be opened.
 #[inline(always)]
-pub(crate) fn of_service(key: &FlowKey, may_open: bool, history: &History) -> Option<u32> {
+pub(crate) fn of_service(key: &FlowKey, may_open: bool, history: History) -> Option<u32> {
     let (addresses, ports) = key.as_words();
-    let History { refused_by, marks } = *history;
+    let History { refused_by, marks } = history;
     let chosen = select_of_service(addresses, ports, may_open.into(), refused_by, marks.into());
     (chosen != NO_SERVICE).then_some(low(chosen))
 }
@@ -61,7 +61,7 @@ extern "C" fn select_of_service(
     if may_open == 0 {
         return NOBODY.into();
     }
-    next(&service, &key, &History { refused_by, marks: low16(marks) }).into()
+    next(&service, &key, History { refused_by, marks: low16(marks) }).into()
 }
 
 /// What a slot holds that is nobody's, and the id of the backend to avoid that is none.
@@ -72,7 +72,7 @@ const PASSED_OVER: u32 = 16;
 
 /// Who takes a service's next connection, which has this key.
 #[inline(always)]
-fn next(service: &Service, key: &FlowKey, history: &History) -> u32 {
+fn next(service: &Service, key: &FlowKey, history: History) -> u32 {
     let Service { ring, id, scheduler, .. } = *service;
     let client = Client::new(key.src(), key.src_port());
     let slot = match Scheduler::from_number(scheduler) {
@@ -96,7 +96,7 @@ fn next(service: &Service, key: &FlowKey, history: &History) -> u32 {
 /// refuses. Each client begins to look at another slot, so that the others share what is passed over.
 /// If nobody is better it is the first one's, so that a service is never without a backend.
 #[inline(always)]
-fn willing(ring: Ring, client: Client, first: u32, history: &History) -> u32 {
+fn willing(ring: Ring, client: Client, first: u32, history: History) -> u32 {
     let Some(mut at) = ring.slot_at(client.hash().rotate_left(16)) else { return first };
     let mut chosen = first;
     for _ in 0..PASSED_OVER {

@@ -48,24 +48,29 @@ pub(crate) struct Aligned<T>(pub(crate) T);
 /// What an offset counts from.
 #[derive(Clone, Copy)]
 pub(crate) enum From {
-    Frame = BPF_HDR_START_MAC as isize,
-    Network = BPF_HDR_START_NET as isize,
+    Frame,
+    Network,
 }
 
 /// Bytes of a packet. By the kernel's own marks: after generic XDP has copied a packet, the data do not
 /// begin where they do otherwise.
 #[inline(always)]
 pub(crate) fn load<T: Pod>(context: &TcContext, from: From, offset: usize) -> Option<Aligned<T>> {
+    let start = match from {
+        From::Frame => BPF_HDR_START_MAC,
+        From::Network => BPF_HDR_START_NET,
+    };
+    let (offset, length) = (u32::try_from(offset).ok()?, u32::try_from(size_of::<T>()).ok()?);
     let mut loaded = Aligned(T::zeroed());
     // SAFETY: the context is valid, and the bytes are written to a value that has as many, and takes
     // any.
     let failed = unsafe {
         bpf_skb_load_bytes_relative(
             context.as_ptr(),
-            offset as u32,
+            offset,
             (&raw mut loaded.0).cast(),
-            size_of::<T>() as u32,
-            from as u32,
+            length,
+            start,
         )
     };
     (failed == 0).then_some(loaded)
