@@ -116,11 +116,20 @@ impl Clients {
             self.leave(hop, former, client, reached, now, &mut changes);
             changes.is_news = true;
         }
-        if self.asked.get(&client).is_some_and(|question| question.hop == reached.hop) {
-            self.moves.add(Scope::Client(client.octets()), reached.hop);
-            changes.is_news = true;
+        match self.asked.get(&client) {
+            Some(question) if question.hop == reached.hop => {
+                self.moves.add(Scope::Client(client.octets()), reached.hop);
+                changes.is_news = true;
+            }
+            // Frames in its name came otherwise, and so may others' SYNs have: its own, on the same
+            // tuples, must not wait for answers that go elsewhere.
+            Some(_) => {
+                self.moves.add(Scope::Handshakes(client.octets()), reached.hop);
+                changes.is_urgent = true;
+            }
+            None => {}
         }
-        changes.is_urgent = changes.is_news;
+        changes.is_urgent |= changes.is_news;
         if let Some(question) = self.reviewed.remove(&client) {
             changes.forgotten.push(client);
             if question.hop != reached.hop {

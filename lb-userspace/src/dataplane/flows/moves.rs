@@ -17,6 +17,8 @@ pub enum Scope {
     Client([u8; 4]),
     /// A client's that take this hop.
     ClientBy([u8; 4], Hop),
+    /// A client's, by whichever hop, whose handshakes have not ended: anybody may have begun them.
+    Handshakes([u8; 4]),
 }
 
 /// What is to be moved where: one target each, so that no two moves contradict each other.
@@ -63,6 +65,26 @@ impl Moves {
         self.wanted(hop, client, &mut HashSet::new()).is_some()
     }
 
+    /// The hop that a half-open connection's replies are to take, if they take another one now. Notes
+    /// which moves say so.
+    #[must_use]
+    pub fn wanted_in_handshake(
+        &self,
+        hop: Hop,
+        client: [u8; 4],
+        found: &mut HashSet<Scope>,
+    ) -> Option<Hop> {
+        let scope = Scope::Handshakes(client);
+        let Some(Target { to, .. }) = self.0.get(&scope) else {
+            return self.wanted(hop, client, found);
+        };
+        if *to == hop {
+            return None;
+        }
+        found.insert(scope);
+        Some(*to)
+    }
+
     /// The hop that a connection's replies are to take, if they take another one now. Notes which moves
     /// say so.
     #[must_use]
@@ -104,13 +126,15 @@ impl Scope {
     fn from(self) -> Option<Hop> {
         match self {
             Self::Hop(hop) | Self::ClientBy(_, hop) => Some(hop),
-            Self::Client(_) => None,
+            Self::Client(_) | Self::Handshakes(_) => None,
         }
     }
 
     fn client(self) -> Option<[u8; 4]> {
         match self {
-            Self::Client(client) | Self::ClientBy(client, _) => Some(client),
+            Self::Client(client) | Self::ClientBy(client, _) | Self::Handshakes(client) => {
+                Some(client)
+            }
             Self::Hop(_) => None,
         }
     }
@@ -120,7 +144,7 @@ impl Scope {
         match self {
             Self::Hop(from) => from == to,
             Self::ClientBy(client, from) => from == to && other.client() == Some(client),
-            Self::Client(_) => false,
+            Self::Client(_) | Self::Handshakes(_) => false,
         }
     }
 
@@ -130,6 +154,7 @@ impl Scope {
             Self::Hop(_) => other == Self::Hop(to),
             Self::ClientBy(client, _) => other == Self::ClientBy(client, to),
             Self::Client(client) => other.client() == Some(client),
+            Self::Handshakes(_) => false,
         }
     }
 }
@@ -164,6 +189,20 @@ mod tests {
             *hop = looked_for.wanted(*hop, *client, &mut found).unwrap_or(*hop);
         }
         moves.settle(&looked_for, &found, true);
+    }
+
+    #[test]
+    fn handshakes_in_a_clients_name_are_moved_and_its_connections_stay() {
+        let mut moves = Moves::default();
+        moves.add(Scope::Handshakes(CLIENT), hop(1));
+        let mut found = HashSet::new();
+        assert_eq!(moves.wanted_in_handshake(hop(2), CLIENT, &mut found), Some(hop(1)));
+        assert_eq!(found, HashSet::from([Scope::Handshakes(CLIENT)]));
+        assert_eq!(moves.wanted_in_handshake(hop(1), CLIENT, &mut found), None);
+        assert_eq!(moves.wanted_in_handshake(hop(2), OTHER, &mut found), None);
+        assert_eq!(moves.wanted(hop(2), CLIENT, &mut found), None, "it is not half-open");
+        moves.settle(&moves.clone(), &HashSet::new(), true);
+        assert!(moves.is_empty());
     }
 
     #[test]

@@ -269,7 +269,11 @@ impl<'a> Walk<'a> {
         }
         self.last_hop = hop;
         self.look_for(hop, client);
-        let wanted = self.search.moves.wanted(hop, client, &mut self.census.found);
+        let (moves, found) = (&self.search.moves, &mut self.census.found);
+        let wanted = match flow.state() {
+            State::HalfOpen => moves.wanted_in_handshake(hop, client, found),
+            _ => moves.wanted(hop, client, found),
+        };
         if let Some(to) = wanted
             && self.census.has_all_moved()
         {

@@ -216,7 +216,9 @@ fn packets_by_another_hop_are_believed_if_it_is_the_kernels() {
     let mut network = Network::of(&[(hop(1, 3), CLIENT)]);
     assert!(network.clients.ask(CLIENT, hop(2, 3), network.now));
     assert!(!network.clients.ask(CLIENT, hop(2, 3), network.now), "once");
-    assert!(!network.say(CLIENT, by(1, hop(1, 3))), "a spoofed one");
+    network.say(CLIENT, by(1, hop(1, 3)));
+    network.walk();
+    assert_eq!(network.hops_of(CLIENT), [hop(1, 3)], "a spoofed one");
     assert!(network.say(CLIENT, by(1, hop(2, 3))));
     network.walk();
     assert_eq!(network.hops_of(CLIENT), [hop(2, 3)]);
@@ -252,4 +254,18 @@ fn failed_writes_are_told_once_and_tried_again_without_hurry() {
     network.clients.note_write(false);
     network.walk();
     assert_eq!(network.hops_of(CLIENT), [hop(2, 3)]);
+}
+
+/// Who sends SYNs in a client's name before it does must not keep it out, whatever else it sends.
+#[test]
+fn handshakes_of_a_client_go_where_the_kernel_has_it() {
+    let (forged, own) = (hop(6, 2), hop(1, 2));
+    let mut network = Network::of(&[]);
+    assert!(network.clients.ask(CLIENT, forged, network.now));
+    assert!(!network.clients.ask(CLIENT, own, network.now), "it is being asked for");
+    assert!(network.say(CLIENT, by(1, own)), "a walk is waited for");
+    let moves = network.clients.search().moves;
+    let wanted = |from| moves.wanted_in_handshake(from, CLIENT.octets(), &mut HashSet::new());
+    assert_eq!([wanted(forged), wanted(own)], [Some(own), None]);
+    assert!(!moves.is_moving(forged, CLIENT.octets()), "connections stay");
 }
