@@ -75,6 +75,12 @@ impl Edit {
         })
     }
 
+    /// Whether files have to be read to judge the check that the service has then.
+    fn reads_files(&self, after: &Document) -> bool {
+        let service = after.service(self.change.service());
+        service.is_some_and(|service| Prober::reads_files(&service.policy.health))
+    }
+
     /// A check of root's that a change brings, and whose files are to be looked at.
     fn new_check<'a>(&self, before: &Document, after: &'a Document) -> Option<&'a HealthCheck> {
         let name = self.change.service();
@@ -275,16 +281,22 @@ impl Daemon {
         drop(reply.send(edited.and_then(|edited| self.carry_out(edited, &change, &by))));
     }
 
-    /// A change of the present document, though files are not read here: its check must be one that was
-    /// verified before.
+    /// A change of the present document, though files are not read here: a check that needs some must
+    /// be one that was verified before.
     fn edited_again(&self, edit: &Edit, verified: Option<&Document>) -> Result<Document, Refusal> {
         let edited = self.edited(&edit.change)?;
         let before = verified.unwrap_or(self.document());
         let is_verified = [before, self.document()]
             .into_iter()
             .any(|before| edit.new_check(before, &edited).is_none());
-        let busy = || Refusal::Busy("the configuration keeps changing: try again".to_owned());
-        is_verified.then_some(edited).ok_or_else(busy)
+        if is_verified {
+            return Ok(edited);
+        }
+        if edit.reads_files(&edited) {
+            return Err(Refusal::Busy("the configuration keeps changing: try again".to_owned()));
+        }
+        edit.refuse_files(&edited)?;
+        Ok(edited)
     }
 
     async fn reload(&mut self, file: Result<File, Error>) {

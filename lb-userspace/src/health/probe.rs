@@ -227,6 +227,12 @@ impl Prober {
         Kind::new(check).map(drop)
     }
 
+    /// Whether a check needs files or a program: certificates, if only those that the host trusts.
+    #[must_use]
+    pub fn reads_files(check: &HealthCheck) -> bool {
+        matches!(check.probe, Probe::Tls | Probe::Https | Probe::Exec)
+    }
+
     #[must_use]
     pub fn check(&self) -> &HealthCheck {
         &self.check

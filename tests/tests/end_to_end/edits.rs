@@ -184,8 +184,9 @@ fn ten_thousand_edits_of_eight_clients_leave_the_maps_as_they_should_be() {
             scope.spawn(move || edit(nth, socket, backends, text))
         };
         let editors: Vec<_> = (0..CLIENTS).map(edit).collect();
-        let carried_out: usize = editors.into_iter().map(|one| one.join().expect("edits")).sum();
+        let carried_out: Vec<_> = editors.into_iter().map(thread::ScopedJoinHandle::join).collect();
         ended.store(true, Ordering::Relaxed);
+        let carried_out: usize = carried_out.into_iter().map(|one| one.expect("edits")).sum();
         (carried_out, watch.join().expect("watches"))
     });
     eprintln!("{carried_out} edits were carried out");
