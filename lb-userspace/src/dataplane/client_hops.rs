@@ -1,6 +1,6 @@
 //! Entries whose client is reached by another hop, which a program of its own writes.
 
-use std::borrow::Cow;
+use std::{fs, io::ErrorKind, path::Path};
 
 use anyhow::{Context as _, Result};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
@@ -17,12 +17,26 @@ pub(super) const PROGRAM: &str = "client_hops";
 pub struct HopWriter(Xdp);
 
 impl Dataplane {
-    pub fn hop_writer(&self) -> Result<HopWriter> {
-        let program = self.ebpf.program(PROGRAM).context("the object has no program for hops")?;
-        let program: &Xdp = program.try_into()?;
-        let (info, name) = (program.info()?, Cow::Borrowed(PROGRAM));
-        let shared = Xdp::from_program_info(info, name, XdpAttachType::Interface);
-        shared.context("cannot open the program for hops").map(HopWriter)
+    /// By a pin for a moment: to open a program by its id takes more rights than the systemd unit has.
+    pub fn hop_writer(&mut self) -> Result<HopWriter> {
+        let pin = self.pins.map(PROGRAM);
+        remove(&pin)?;
+        let program = self.ebpf.program_mut(PROGRAM);
+        let program: &mut Xdp =
+            program.context("the object has no program for hops")?.try_into()?;
+        program.pin(&pin).context("cannot pin the program for hops")?;
+        let opened = Xdp::from_pin(&pin, XdpAttachType::Interface);
+        remove(&pin)?;
+        opened.context("cannot open the program for hops").map(HopWriter)
+    }
+}
+
+fn remove(pin: &Path) -> Result<()> {
+    match fs::remove_file(pin) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", pin.display()))
+        }
+        _ => Ok(()),
     }
 }
 
