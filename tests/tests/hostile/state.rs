@@ -321,7 +321,7 @@ fn source_ports_that_the_host_gives_away_are_refused_by_check_and_told_by_the_da
     let refused = check();
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
     for part in [
-        "xdplb.toml:1:1",
+        "the default is not for this host",
         "shares 1024-32767 with net.ipv4.ip_local_port_range",
         "sysctl -w net.ipv4.ip_local_reserved_ports=1024-32767",
         "sysctl -w net.ipv4.ip_local_port_range=\"32768 60999\"",
