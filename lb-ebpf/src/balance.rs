@@ -33,10 +33,6 @@ pub(crate) fn decide(packet: &mut Packet) -> Result<Outcome, Reason> {
             reset::answer(packet)?;
             Ok(Outcome::from(reason))
         }
-        Err(Reason::NotOurs) if forgotten::is_of_backend(packet) => {
-            reset::answer(packet)?;
-            Ok(Outcome::from(Reason::ResetUnknownFlow))
-        }
         Err(reason @ (Reason::IpOptions | Reason::Fragment)) => {
             Err(unforwardable::named(packet, reason))
         }
@@ -191,7 +187,7 @@ fn admit(
     let arrived = arrival::of_client(headers, ingress);
     let may_open = arrived.is_ok() && tcp::opens(flags) && check_ttl(headers).is_ok();
     let Some(id) = select::of_service(key, may_open, history) else {
-        return Err(Reason::NotOurs);
+        return Err(arrived.map_or(Reason::NotOurs, |()| forgotten::named(context, key, flags)));
     };
     arrived?;
     if !tcp::is_possible(flags) {

@@ -1,25 +1,26 @@
-//! Backends' packets of connections that are not known, to the addresses that those come from.
+//! Packets of connections that are not known, to the addresses that balanced connections come from.
 
-use aya_ebpf::programs::XdpContext;
-use lb_common::{flow::FlowKey, tcp, wire::Headers};
+use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
+use lb_common::{flow::FlowKey, reason::Reason, tcp};
 
-use crate::{addresses, arrival, guard, raw, raw::Packet};
+use crate::{guard, raw};
 
-/// Whether a packet of no service is a backend's, of a connection that has been idle for too long. It is
+/// What a packet of no service is. A backend's, of a connection that has been idle for too long, is
 /// answered by a reset, as a client's is: the host guard keeps it from the host, which would.
-#[inline(never)]
-pub(crate) fn is_of_backend(packet: &mut Packet) -> bool {
-    let (context, ingress) = (packet.context(), packet.ingress());
-    is_of_known_backend(packet, &context, ingress).unwrap_or(false)
+#[inline(always)]
+pub(crate) fn named(context: &XdpContext, key: &FlowKey, flags: u8) -> Reason {
+    let (addresses, ports) = key.as_words();
+    if flags & tcp::RST == 0 && is_of_backend(context.ctx, addresses, ports) {
+        return Reason::ResetUnknownFlow;
+    }
+    Reason::NotOurs
 }
 
-#[inline(always)]
-fn is_of_known_backend(packet: &mut Packet, context: &XdpContext, ingress: u32) -> Option<bool> {
-    let headers: &Headers = packet.at(0)?;
-    if !addresses::may_be_ours(headers.ip.dst) || headers.tcp.flags & tcp::RST != 0 {
-        return None;
-    }
-    arrival::of_client(headers, ingress).ok()?;
-    let key = FlowKey::of(headers);
-    Some(guard::is_from_backend(&key)? && !raw::is_of_own_connection(context, &key))
+/// A function of its own, as the lookups take more stack than a packet's own path has left.
+#[inline(never)]
+fn is_of_backend(context: *mut xdp_md, addresses: u64, ports: u32) -> bool {
+    let packet = FlowKey::of_words(addresses, ports);
+    let context = XdpContext::new(context);
+    guard::is_from_backend(&packet).unwrap_or(false)
+        && !raw::is_of_own_connection(&context, &packet)
 }
