@@ -20,21 +20,37 @@ pub(crate) enum Asked {
     Anew(History),
 }
 
-/// What became of a connection attempt before.
+/// What became of a connection attempt before: the backend that has refused it, or
+/// [`select::NOBODY`], and what the new connection's marks say of those that have. In one word, as a
+/// packet's own path has little stack.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct History {
-    /// The backend that has refused it, or [`select::NOBODY`].
-    pub(crate) refused_by: u32,
-    /// What the new connection's marks say of those that have.
-    pub(crate) marks: u16,
-}
+pub(crate) struct History(u64);
 
 impl History {
-    /// Whether a backend is one of those, as far as is known: the last two can be told, but by
-    /// chance another one is taken for the first of them.
+    const fn new(refused_by: u32, marks: u16) -> Self {
+        Self(join(refused_by, marks as u32))
+    }
+
+    #[inline(always)]
+    pub(crate) const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    #[inline(always)]
+    pub(crate) const fn word(self) -> u64 {
+        self.0
+    }
+
+    #[inline(always)]
+    pub(crate) const fn marks(self) -> u16 {
+        low16(high(self.0))
+    }
+
+    /// Whether a backend is one of those that have refused, as far as is known: the last two can be
+    /// told, but by chance another one is taken for the first of them.
     #[inline(always)]
     pub(crate) fn names(self, backend: u32) -> bool {
-        backend == self.refused_by || marks::may_be_first_refuser(self.marks, backend)
+        backend == low(self.0) || marks::may_be_first_refuser(self.marks(), backend)
     }
 }
 
@@ -47,11 +63,10 @@ const UNANSWERED: u32 = ticks::from_nanos(500_000_000);
 #[inline(always)]
 pub(crate) fn ask(entry: Entry) -> Result<Asked, Reason> {
     let answer = again_ask(entry.place.0, entry.tag.word());
-    let (refused_by, marks) = (low(answer), low16(high(answer)));
     match answer {
         KNOWN => Ok(Asked::Known(entry)),
         CONTENDED => Err(Reason::Contended),
-        _ => Ok(Asked::Anew(History { refused_by, marks })),
+        _ => Ok(Asked::Anew(History::from_word(answer))),
     }
 }
 
@@ -64,7 +79,7 @@ const CONTENDED: u64 = u64::MAX - 1;
 extern "C" fn again_ask(place: u32, tag: u64) -> u64 {
     let Some(entry) = flow::found(place, tag) else { return CONTENDED };
     match replaced(entry) {
-        Ok(Some(History { refused_by, marks })) => join(refused_by, marks.into()),
+        Ok(Some(history)) => history.word(),
         Ok(None) => KNOWN,
         Err(_) => CONTENDED,
     }
@@ -93,7 +108,7 @@ fn replaced(entry: Entry) -> Result<Option<History>, Reason> {
     if !is_refused {
         return Ok(Some(History::default()));
     }
-    Ok(Some(History { refused_by: id, marks: marks::refused_by(marks, id) }))
+    Ok(Some(History::new(id, marks::refused_by(marks, id))))
 }
 
 /// Whether a SYN has gone by before, and nothing from the backend since. A backend that knows the

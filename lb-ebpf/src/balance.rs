@@ -205,7 +205,7 @@ fn admit(
     }
     let number = u32::from_be_bytes(headers.tcp.sequence);
     let client = client_hop(headers, ingress);
-    let entry = flow::open(key, &New { backend: id, client, number, marks: history.marks })?;
+    let entry = flow::open(key, &New { backend: id, client, number, marks: history.marks() })?;
     stats::connection(id);
     trace::opened(context, key, &entry.line.rewrite().to());
     let backend: &Backend = select::backend(id).ok_or(Reason::Unreachable)?;

@@ -6,7 +6,7 @@ use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
 use lb_common::{
     backend::Backend,
     flow::FlowKey,
-    halves::{low, low16},
+    halves::low,
     limits,
     ring::{Ring, SLOTS, Slots},
     schedule::{Client, Scheduler},
@@ -39,8 +39,7 @@ static BACKENDS: Array<Backend, { limits::BACKENDS as usize }> = Array::new();
 #[inline(always)]
 pub(crate) fn of_service(key: &FlowKey, may_open: bool, history: History) -> Option<u32> {
     let (addresses, ports) = key.as_words();
-    let History { refused_by, marks } = history;
-    let chosen = select_of_service(addresses, ports, may_open.into(), refused_by, marks.into());
+    let chosen = select_of_service(addresses, ports, may_open.into(), history.word());
     (chosen != NO_SERVICE).then_some(low(chosen))
 }
 
@@ -49,19 +48,13 @@ const NO_SERVICE: u64 = u64::MAX;
 
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn select_of_service(
-    addresses: u64,
-    ports: u32,
-    may_open: u32,
-    refused_by: u32,
-    marks: u32,
-) -> u64 {
+extern "C" fn select_of_service(addresses: u64, ports: u32, may_open: u32, history: u64) -> u64 {
     let key = FlowKey::of_words(addresses, ports);
     let Some(service) = service::lookup(&key) else { return NO_SERVICE };
     if may_open == 0 {
         return NOBODY.into();
     }
-    next(&service, &key, History { refused_by, marks: low16(marks) }).into()
+    next(&service, &key, History::from_word(history)).into()
 }
 
 /// What a slot holds that is nobody's, and the id of the backend to avoid that is none.

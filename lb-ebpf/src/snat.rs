@@ -2,14 +2,16 @@
 
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use lb_common::{
-    backend::Backend,
     flow::FlowKey,
     limits,
     snat::{Source, ahead, draw},
     unmapped,
 };
 
-use crate::raw::{self, ticket};
+use crate::{
+    raw::{self, ticket},
+    select,
+};
 
 /// The sources of all backends; each backend names a region.
 #[btf_map]
@@ -33,9 +35,10 @@ pub(crate) fn skip(id: u32, draws: u32) {
     }
 }
 
-/// The tuple that a new connection whose own draw is `turn` gets on the backend's side at this try.
+/// The tuple that a new connection whose own draw is `turn` gets on this backend's side at this try.
 #[inline(always)]
-pub(crate) fn drawn(turn: u64, attempt: u32, backend: &Backend) -> Option<FlowKey> {
+pub(crate) fn drawn(turn: u64, attempt: u32, id: u32) -> Option<FlowKey> {
+    let backend = select::backend(id)?;
     if backend.source_count == 0 {
         return None;
     }

@@ -65,7 +65,7 @@ fn open_pair(key: &FlowKey, new: &New) -> Result<Place, Reason> {
         if spare.is_enough() {
             break;
         }
-        let outside = snat::drawn(first, attempt, backend).ok_or(Reason::Unreachable)?;
+        let outside = snat::drawn(first, attempt, id).ok_or(Reason::Unreachable)?;
         match table::open(Flows, &opening, &outside) {
             Err(Unopened::PortTaken) => {
                 stats::incident(Incident::PortClash);
@@ -78,7 +78,7 @@ fn open_pair(key: &FlowKey, new: &New) -> Result<Place, Reason> {
         }
     }
     let attempt = spare.attempt().ok_or(Reason::PortsExhausted)?;
-    let outside = snat::drawn(first, attempt, backend).ok_or(Reason::Unreachable)?;
+    let outside = snat::drawn(first, attempt, id).ok_or(Reason::Unreachable)?;
     take_port(&outside, now)?;
     opened(id, attempt, table::open(Flows, &opening, &outside))
 }
