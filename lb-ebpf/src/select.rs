@@ -63,12 +63,13 @@ pub(crate) const NOBODY: u32 = 0;
 /// How many slots are looked at for a backend that does not refuse, beyond the scheduler's own.
 const PASSED_OVER: u32 = 16;
 
-/// Who takes a service's next connection, which has this key.
+/// The backend of a service's next connection, which has this key.
 #[inline(always)]
 fn next(service: &Service, key: &FlowKey, history: History) -> u32 {
     let Service { ring, id, scheduler, .. } = *service;
     let client = Client::new(key.src(), key.src_port());
-    let slot = match Scheduler::from_number(scheduler) {
+    let scheduler = Scheduler::from_number(scheduler);
+    let slot = match scheduler {
         Scheduler::RoundRobin => turn(id).and_then(|turn| ring.slot(turn)),
         Scheduler::LeastConnections => less_busy(ring),
         Scheduler::Maglev => ring.slot_at(client.hash()),
@@ -80,14 +81,14 @@ fn next(service: &Service, key: &FlowKey, history: History) -> u32 {
     if !history.names(first) && !passive::refuses(first) {
         return first;
     }
-    let sticks = matches!(Scheduler::from_number(scheduler), Scheduler::SourceHash);
+    let sticks = matches!(scheduler, Scheduler::SourceHash);
     let client = if sticks { client.without_port() } else { client };
     willing(ring, client, first, history)
 }
 
-/// Whom a client's connection gets instead of the backend that is its turn's and is to be avoided, or
-/// refuses. Each client begins to look at another slot, so that the others share what is passed over.
-/// If nobody is better it is the first one's, so that a service is never without a backend.
+/// The backend of a connection whose first choice is to be avoided, or refuses. The search begins at
+/// another slot for each client, so that the others share what is passed over. If none is better the
+/// first choice stands, so that a service is never without a backend.
 #[inline(always)]
 fn willing(ring: Ring, client: Client, first: u32, history: History) -> u32 {
     let Some(mut at) = ring.slot_at(client.hash().rotate_left(16)) else { return first };

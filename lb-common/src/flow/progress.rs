@@ -103,7 +103,7 @@ impl Progress {
         if segment.has(FIN) {
             return self.with(marks::CLIENT_FIN);
         }
-        // Who has sent a FIN sends no more: that was another's, or is sent again.
+        // No data follow a client's own FIN: that one was forged, or is sent again.
         let goes_on = segment.payload > 0 && is_beyond(end, self.number);
         if goes_on { Self { marks: self.marks & !marks::CLIENT_FIN, ..self } } else { self }
     }
