@@ -171,7 +171,7 @@ fn a_backend_that_has_sent_nothing_resets_by_its_first_number() {
     }
 }
 
-/// Who has sent a FIN sends no more: a FIN within the window that data go beyond was another's.
+/// No data follow an honest FIN: one within the window that data go beyond was forged.
 #[test]
 fn a_blind_fin_is_taken_back_by_the_clients_data() {
     let blind = follow(established(), &[segment(Client, FIN | ACK, 200, 0)]);

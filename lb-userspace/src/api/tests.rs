@@ -3,7 +3,10 @@ mod limits;
 
 use std::{
     fs, io,
-    os::{fd::AsRawFd as _, unix::fs::PermissionsExt as _},
+    os::{
+        fd::{AsRawFd as _, OwnedFd},
+        unix::fs::PermissionsExt as _,
+    },
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -312,19 +315,25 @@ async fn only_a_socket_that_nobody_answers_at_is_replaced() {
     assert_eq!(fs::read_to_string(&file).expect("still there"), "precious");
 }
 
+/// A socket whose queue is full of these clients, none of which is taken.
+async fn busy_socket(path: &Path) -> (OwnedFd, Vec<UnixStream>) {
+    let busy = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
+    let busy = busy.expect("a socket");
+    bind(busy.as_raw_fd(), &UnixAddr::new(path).expect("short")).expect("binds");
+    nix::sys::socket::listen(&busy, Backlog::new(0).expect("valid")).expect("listens");
+    let mut queue = Vec::new();
+    while let Ok(client) = UnixStream::connect(path).await {
+        queue.push(client);
+    }
+    (busy, queue)
+}
+
 /// One that hangs, and has more clients in its queue than it can hold.
 #[tokio::test]
 async fn the_socket_of_a_busy_daemon_is_not_replaced() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("socket");
-    let busy = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
-    let busy = busy.expect("a socket");
-    bind(busy.as_raw_fd(), &UnixAddr::new(&path).expect("short")).expect("binds");
-    nix::sys::socket::listen(&busy, Backlog::new(0).expect("valid")).expect("listens");
-    let mut waiting = Vec::new();
-    while let Ok(client) = UnixStream::connect(&path).await {
-        waiting.push(client);
-    }
+    let _busy = busy_socket(&path).await;
     let refused = listen(&path).await.expect_err("one listens");
     assert!(refused.to_string().contains("another daemon answers"), "{refused}");
     assert!(path.exists());
@@ -335,14 +344,7 @@ async fn the_socket_of_a_busy_daemon_is_not_replaced() {
 async fn a_client_waits_for_a_daemon_whose_queue_is_full() {
     let directory = TempDir::new().expect("a directory");
     let path = directory.path().join("socket");
-    let busy = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
-    let busy = busy.expect("a socket");
-    bind(busy.as_raw_fd(), &UnixAddr::new(&path).expect("short")).expect("binds");
-    nix::sys::socket::listen(&busy, Backlog::new(0).expect("valid")).expect("listens");
-    let mut queue = Vec::new();
-    while let Ok(client) = UnixStream::connect(&path).await {
-        queue.push(client);
-    }
+    let (busy, queue) = busy_socket(&path).await;
     let busy = std::os::unix::net::UnixListener::from(busy);
     let client = Client::new(path);
     let asking = client.services();

@@ -40,7 +40,7 @@ impl Loaded {
     }
 
     fn user_warning(&self) -> Option<Diagnostic> {
-        let span = self.spans.checks_user.clone()?;
+        let span = self.spans.setting("checks.user")?;
         let fault = health::account_fault(&self.config.checks.user)?;
         Some(Diagnostic::warning(
             span,

@@ -158,9 +158,6 @@ impl Source {
 #[derive(Clone, Debug, Default)]
 struct Spans {
     interfaces: Vec<Range<usize>>,
-    /// Nothing, as of other keys, if it is not there.
-    snat_ports: Option<Range<usize>>,
-    checks_user: Option<Range<usize>>,
     tls_directories: Vec<Range<usize>>,
     /// Keys that are no service's and no default's, dotted.
     settings: Keyed,
@@ -171,6 +168,14 @@ struct Spans {
     /// Keys of the default check, and of each service's.
     default_check: Keyed,
     checks: Vec<Keyed>,
+}
+
+impl Spans {
+    /// Where a key of the daemon's own stands, if it is there.
+    fn setting(&self, key: &str) -> Option<Range<usize>> {
+        let found = self.settings.iter().find(|(known, _)| *known == key);
+        found.map(|(_, span)| span.clone())
+    }
 }
 
 /// Where keys stand.
@@ -274,8 +279,8 @@ impl Loaded {
     /// What is wrong with the source ports, which may be the default ones.
     #[must_use]
     pub fn snat_ports_fault(&self, message: &str, mend: &str) -> Fault {
-        if let Some(span) = &self.spans.snat_ports {
-            return Fault(Diagnostic::error(span.clone(), message, mend));
+        if let Some(span) = self.spans.setting("snat_ports") {
+            return Fault(Diagnostic::error(span, message, mend));
         }
         let message = format!("the default is not for this host: {message}");
         Fault(Diagnostic::error(0..0, message, mend).without_place())

@@ -106,8 +106,6 @@ fn spans(file: &Located<File>) -> Spans {
             .collect()
     };
     Spans {
-        snat_ports: file.snat_ports.as_ref().map(|one| one.span()),
-        checks_user: file.checks.user.as_ref().map(|one| one.span()),
         tls_directories: file
             .checks
             .tls_directories

@@ -139,8 +139,7 @@ impl Loaded {
         let mend =
             self.mend("have root apply it, or write it into the daemon's file and reload that");
         let fault = |key: String| {
-            let place = self.spans.settings.iter().find(|(known, _)| *known == key);
-            let place = place.map(|(_, span)| span.clone()).unwrap_or_default();
+            let place = self.spans.setting(&key).unwrap_or_default();
             let message = format!("only root may change `{key}`");
             Fault(super::Diagnostic::error(place, message, mend.clone()))
         };
@@ -167,19 +166,25 @@ impl Loaded {
             );
         }
         ensure!(self.config.checks == *checks, "only root may change `checks`: {mend}");
-        let faults = self.faults_of_checks(|check| {
+        self.refuse_checks(|check| {
             let Refused { key, message } = allowed.refused(check)?;
             Some((key, message, mend.clone()))
-        });
-        self.refuse(faults.into_iter().map(|found| found.fault).collect())
+        })
     }
 
     /// Refuses checks whose files cannot be used.
     pub fn check_files(&self) -> Result<()> {
-        let faults = self.faults_of_checks(|check| {
+        self.refuse_checks(|check| {
             let fault = Prober::verify_files(check).err()?;
             Some((fault.key, fault.message, fault.mend.to_owned()))
-        });
+        })
+    }
+
+    fn refuse_checks(
+        &self,
+        fault_of: impl Fn(&HealthCheck) -> Option<(&'static str, String, String)>,
+    ) -> Result<()> {
+        let faults = self.faults_of_checks(fault_of);
         self.refuse(faults.into_iter().map(|found| found.fault).collect())
     }
 

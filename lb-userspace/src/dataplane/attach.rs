@@ -1,6 +1,6 @@
 //! The program on its interfaces.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 use aya::{
@@ -12,6 +12,7 @@ use aya::{
     sys::SyscallError,
 };
 
+use super::pins::unpin;
 use crate::sys;
 
 /// Puts the program on an interface and pins its link at `pin`.
@@ -53,7 +54,7 @@ pub fn replace(program: &mut Xdp, pin: &Path) -> Result<bool> {
 /// Takes the program off the interface whose link is pinned at `pin`.
 pub fn remove(pin: &Path) -> Result<()> {
     sys::bpf::detach_pinned(pin).with_context(|| format!("cannot detach {}", pin.display()))?;
-    fs::remove_file(pin).with_context(|| format!("cannot unpin {}", pin.display()))
+    unpin(pin)
 }
 
 fn explain(error: ProgramError) -> anyhow::Error {

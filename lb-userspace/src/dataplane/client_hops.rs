@@ -1,13 +1,11 @@
 //! Entries whose client is reached by another hop, which a program of its own writes.
 
-use std::{fs, io::ErrorKind, path::Path};
-
 use anyhow::{Context as _, Result};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use aya_obj::programs::XdpAttachType;
 use lb_common::event::{CLIENT_HOPS, ClientHop};
 
-use super::Dataplane;
+use super::{Dataplane, pins::unpin};
 
 /// The name of the program that writes them.
 pub(super) const PROGRAM: &str = "client_hops";
@@ -20,23 +18,16 @@ impl Dataplane {
     /// By a pin for a moment: to open a program by its id takes more rights than the systemd unit has.
     pub fn hop_writer(&mut self) -> Result<HopWriter> {
         let pin = self.pins.map(PROGRAM);
-        remove(&pin)?;
+        if pin.exists() {
+            unpin(&pin)?;
+        }
         let program = self.ebpf.program_mut(PROGRAM);
         let program: &mut Xdp =
             program.context("the object has no program for hops")?.try_into()?;
         program.pin(&pin).context("cannot pin the program for hops")?;
         let opened = Xdp::from_pin(&pin, XdpAttachType::Interface);
-        remove(&pin)?;
+        unpin(&pin)?;
         opened.context("cannot open the program for hops").map(HopWriter)
-    }
-}
-
-fn remove(pin: &Path) -> Result<()> {
-    match fs::remove_file(pin) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", pin.display()))
-        }
-        _ => Ok(()),
     }
 }
 

@@ -7,7 +7,7 @@ use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use super::{
     attach, guard,
-    pins::{Pins, directories, directory},
+    pins::{Pins, directories, directory, unpin},
 };
 
 /// An interface, by index, and who keeps its link.
@@ -60,8 +60,7 @@ fn choose<'a>(attached: &[Attached<'a>], interfaces: &[String]) -> Result<Vec<At
 
 fn remove_all(directory: &Path) -> Result<()> {
     for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        fs::remove_file(&path).with_context(|| format!("cannot unpin {}", path.display()))?;
+        unpin(&entry?.path())?;
     }
     fs::remove_dir(directory)
         .with_context(|| format!("cannot remove the pin directory {}", directory.display()))?;

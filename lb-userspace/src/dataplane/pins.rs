@@ -27,6 +27,11 @@ const FILTER: &str = "filter_";
 /// Of a BPF file system: the directory of all our pins.
 const DIRECTORY: &str = "xdplb";
 
+/// Takes a pin away.
+pub fn unpin(pin: &Path) -> Result<()> {
+    fs::remove_file(pin).with_context(|| format!("cannot unpin {}", pin.display()))
+}
+
 /// The directory of a layout's pins, locked against a second daemon as long as this lives.
 #[derive(Debug)]
 pub struct Pins {

@@ -104,6 +104,23 @@ async fn a_backend_without_a_probe_is_up() {
     assert_eq!(next(&mut events).await, (Health::Up, address));
 }
 
+/// A server that a check has found to be up.
+struct Watched {
+    server: TcpListener,
+    address: SocketAddr,
+    checker: Checker,
+    events: mpsc::Receiver<HealthEvent>,
+}
+
+async fn up(check: HealthCheck) -> Watched {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let (mut checker, mut events) = checker();
+    checker.set_service("web", vec![target(address, check)]);
+    assert_eq!(next(&mut events).await, (Health::Up, address));
+    Watched { server, address, checker, events }
+}
+
 fn checker() -> (Checker, mpsc::Receiver<HealthEvent>) {
     let (sender, events) = mpsc::channel(8);
     (Checker::new(sender, "nobody"), events)
@@ -127,12 +144,8 @@ async fn is_quiet(events: &mut mpsc::Receiver<HealthEvent>) -> bool {
 
 #[tokio::test]
 async fn who_is_in_a_hurry_is_told_of_the_next_success_though_it_is_no_news() {
-    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = server.local_addr().unwrap();
-    let (mut checker, mut events) = checker();
-    let slow = HealthCheck { interval: Duration::from_mins(10), ..check() };
-    checker.set_service("web", vec![target(address, slow)]);
-    assert_eq!(next(&mut events).await, (Health::Up, address));
+    let Watched { server: _server, address, checker, mut events } =
+        up(HealthCheck { interval: Duration::from_mins(10), ..check() }).await;
     checker.hurry("web", address);
     let event = events.recv().await.unwrap();
     assert_eq!((event.health, event.is_success), (Health::Up, true));
@@ -141,12 +154,8 @@ async fn who_is_in_a_hurry_is_told_of_the_next_success_though_it_is_no_news() {
 
 #[tokio::test]
 async fn a_hurry_waits_for_success_or_another_health() {
-    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = server.local_addr().unwrap();
-    let (mut checker, mut events) = checker();
-    let long = HealthCheck { fall: 1_000_000, ..check() };
-    checker.set_service("web", vec![target(address, long)]);
-    assert_eq!(next(&mut events).await, (Health::Up, address));
+    let Watched { server, address, checker, mut events } =
+        up(HealthCheck { fall: 1_000_000, ..check() }).await;
     drop(server);
     checker.hurry("web", address);
     assert!(is_quiet(&mut events).await, "a failure that decides nothing is no verdict");
@@ -157,12 +166,8 @@ async fn a_hurry_waits_for_success_or_another_health() {
 
 #[tokio::test]
 async fn hurries_are_a_second_apart_and_none_is_lost() {
-    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = server.local_addr().unwrap();
-    let (mut checker, mut events) = checker();
-    let slow = HealthCheck { interval: Duration::from_mins(10), ..check() };
-    checker.set_service("web", vec![target(address, slow)]);
-    assert_eq!(next(&mut events).await, (Health::Up, address));
+    let Watched { server: _server, address, checker, mut events } =
+        up(HealthCheck { interval: Duration::from_mins(10), ..check() }).await;
     let mut first = None;
     for _ in 0..2 {
         checker.hurry("web", address);
@@ -183,12 +188,8 @@ async fn nobody_in_a_hurry_for_what_is_not_checked_is_an_error() {
 
 #[tokio::test]
 async fn a_failure_is_told_before_it_decides() {
-    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = server.local_addr().unwrap();
-    let (mut checker, mut events) = checker();
-    let long = HealthCheck { fall: 1_000_000, ..check() };
-    checker.set_service("web", vec![target(address, long)]);
-    assert_eq!(next(&mut events).await, (Health::Up, address));
+    let Watched { server, address: _, checker: _checker, mut events } =
+        up(HealthCheck { fall: 1_000_000, ..check() }).await;
     drop(server);
     let event = time::timeout(Duration::from_secs(20), events.recv()).await.expect("an event");
     let event = event.expect("the checker");

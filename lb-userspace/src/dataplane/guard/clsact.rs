@@ -3,7 +3,7 @@
 //! The filter stays when the daemon ends, and is known by its priority and handle. Others' filters
 //! stay what they are, as does the qdisc, which others may use.
 
-use std::{fs, mem, path::Path};
+use std::{mem, path::Path};
 
 use anyhow::{Context as _, Result};
 use aya::programs::{
@@ -11,7 +11,7 @@ use aya::programs::{
     tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact},
 };
 
-use super::{Present, name};
+use super::{super::pins::unpin, Present, name};
 
 /// Early, and a number that nobody else is likely to have taken.
 pub const PRIORITY: u16 = 7;
@@ -35,7 +35,7 @@ pub(super) fn attach(
         replace(program, &name)?;
     }
     if pin.exists() {
-        fs::remove_file(pin).with_context(|| format!("cannot unpin {}", pin.display()))?;
+        unpin(pin)?;
     }
     program.pin(pin).with_context(|| format!("cannot pin the host guard at {}", pin.display()))
 }
@@ -83,7 +83,7 @@ pub(super) fn remove(pin: &Path, ifindex: u32) -> Result<()> {
             _ => {}
         }
     }
-    fs::remove_file(pin).with_context(|| format!("cannot unpin {}", pin.display()))
+    unpin(pin)
 }
 
 fn add_qdisc(name: &str) -> Result<()> {
