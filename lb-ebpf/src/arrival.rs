@@ -52,10 +52,10 @@ pub(crate) fn of_backend(headers: &Headers, ingress: u32, hop: &Hop) -> Result<(
 #[inline(always)]
 pub(crate) fn at_our_mac(headers: &Headers) -> Result<(), Reason> {
     let mac = headers.ethernet.dst;
-    if macs::is_group(mac) {
-        return Err(Reason::GroupMac);
+    if is_our_mac(mac) {
+        return Ok(());
     }
-    if is_our_mac(mac) { Ok(()) } else { Err(Reason::OtherMac) }
+    Err(if macs::is_group(mac) { Reason::GroupMac } else { Reason::OtherMac })
 }
 
 /// Whether this is the MAC address of one of our interfaces, or one that they were given.

@@ -69,16 +69,15 @@ fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, R
     check_ttl(headers)?;
     let id = entry.line.backend();
     let backend = select::backend(id).ok_or(Reason::Unreachable)?;
-    let is_usual = tcp::is_usual(headers.tcp.flags)
-        && marks::are_settled(entry.tag.marks(), entry.direction());
     match entry.direction() {
         Direction::ToBackend => {
             let client = client_hop(headers, ingress);
+            let is_usual = is_usual(headers, entry, Direction::ToBackend);
             let mut entry = entry;
             if !is_usual || entry.line.client() != client {
                 entry = unusual_of_client(headers, entry, client, is_usual)?;
             }
-            to_backend(headers, entry, ingress, &backend.hop)
+            to_backend(headers, entry, ingress, (id, &backend.hop))
         }
         Direction::ToClient => {
             if entry.tag.marks() & marks::QUARANTINED != 0 {
@@ -90,7 +89,7 @@ fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, R
             if backend.left != 0 {
                 passive::heard(id, backend);
             }
-            if is_usual {
+            if is_usual(headers, entry, Direction::ToClient) {
                 flow::acknowledge(entry, u32::from_be_bytes(headers.tcp.acknowledgement));
             } else {
                 answers::follow(headers, entry, id)?;
@@ -98,6 +97,12 @@ fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, R
             to_client(headers, entry, ingress, id)
         }
     }
+}
+
+/// Whether a packet of an entry in this direction changes nothing but numbers, as most do not.
+#[inline(always)]
+fn is_usual(headers: &Headers, entry: Entry, direction: Direction) -> bool {
+    tcp::is_usual(headers.tcp.flags) && marks::are_settled(entry.tag.marks(), direction)
 }
 
 /// A client's packet that changes its connection's state, or comes another way than replies take.
@@ -142,10 +147,10 @@ fn to_backend(
     headers: &mut Headers,
     entry: Entry,
     ingress: u32,
-    hop: &Hop,
+    (backend, hop): (u32, &Hop),
 ) -> Result<Outcome, Reason> {
     flow::touch(entry);
-    stats::inbound(entry.line.backend(), headers.ip.total_length);
+    stats::inbound(backend, headers.ip.total_length);
     nat::apply(headers, &entry.line.rewrite(), hop);
     let egress = Egress::between(ingress, hop.ifindex());
     if entry.holds() {
@@ -209,7 +214,7 @@ fn admit(
     stats::connection(id);
     trace::opened(context, key, &entry.line.rewrite().to());
     let backend: &Backend = select::backend(id).ok_or(Reason::Unreachable)?;
-    to_backend(headers, entry, ingress, &backend.hop)
+    to_backend(headers, entry, ingress, (id, &backend.hop))
 }
 
 /// Whether a packet may be sent on.
