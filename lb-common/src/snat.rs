@@ -2,8 +2,6 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::limits;
-
 /// One source address and the ports that may be drawn from it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
@@ -20,25 +18,14 @@ const _: () = assert!(size_of::<Source>() == 20);
 /// Which source and which port the `turn`-th draw gets: one address after the other, then the
 /// next port, so that every pair of address and port rests as long as there are others.
 ///
-/// `source_count` and `ports` must not be 0, and their product must fit 32 bits.
+/// `source_count` and `ports` must not be 0.
 #[must_use]
-#[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "each is less than its modulus")]
 pub const fn draw(turn: u64, source_count: u32, ports: u16) -> (u32, u16) {
-    // One long division; of the short ones' two results the second is cheaper by multiplication.
-    let pair = (turn % pairs(source_count, ports)) as u32;
-    let port = pair / source_count;
-    (pair - port * source_count, port as u16)
+    let source = turn % source_count as u64;
+    let port = (turn / source_count as u64) % ports as u64;
+    (source as u32, port as u16)
 }
-
-/// How many draws there are before the first one comes again.
-#[must_use]
-#[inline(always)]
-pub const fn pairs(source_count: u32, ports: u16) -> u64 {
-    source_count as u64 * ports as u64
-}
-
-const _: () = assert!(limits::SNAT_SOURCES.checked_mul(u16::MAX as u32).is_some());
 
 /// Tries that meet neighbours: ports that are drawn next anyway, so that in a flood of handshakes the
 /// oldest is met first, even where some ports are not to be had.

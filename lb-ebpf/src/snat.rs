@@ -4,7 +4,7 @@ use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use lb_common::{
     flow::FlowKey,
     limits,
-    snat::{Source, ahead, draw, pairs},
+    snat::{Source, ahead, draw},
     unmapped,
 };
 
@@ -43,10 +43,10 @@ pub(crate) fn drawn(turn: u64, attempt: u32, id: u32) -> Option<FlowKey> {
         return None;
     }
     let first = SNAT_SOURCES.get(backend.sources)?;
-    let pairs = pairs(backend.source_count, first.ports);
-    if pairs == 0 {
+    if first.ports == 0 {
         return None;
     }
+    let pairs = u64::from(backend.source_count) * u64::from(first.ports);
     let draws = turn.wrapping_add(ahead(attempt, pairs));
     let (index, port) = draw(draws, backend.source_count, first.ports);
     let source = SNAT_SOURCES.get(backend.sources + index)?;
