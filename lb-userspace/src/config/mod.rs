@@ -1,6 +1,7 @@
 //! The configuration file.
 
 mod diagnostics;
+mod digests;
 mod host;
 mod located;
 mod parse;
@@ -28,6 +29,7 @@ use self::diagnostics::Diagnostic;
 pub(crate) use self::text::LONGEST as LONGEST_FILE;
 pub use self::{
     diagnostics::Diagnostics,
+    digests::Digests,
     privileged::{Allowed, Refused},
     text::read_text,
 };
@@ -126,8 +128,7 @@ impl Default for Limits {
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Diagnostics>,
-    /// Tells this text from others.
-    pub digest: String,
+    pub digests: Digests,
     /// Whether it was read from a file that nobody but root can write.
     pub is_roots: bool,
     /// Whether it is a text that somebody has sent, and no file of this host.
@@ -261,7 +262,7 @@ impl Loaded {
     /// Whether a file has the very text that this was read from.
     #[must_use]
     pub fn is_text_of(&self, path: &Path) -> bool {
-        read_text(path).is_ok_and(|text| parse::digest(&text) == self.digest)
+        read_text(path).is_ok_and(|text| self.digests.are_of_text(&text))
     }
 
     /// Where the text is from.

@@ -4,10 +4,9 @@ use std::ops::Range;
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
 
 use super::{
-    Api, Config, Diagnostics, Keyed, Loaded, Source, Spans,
+    Api, Config, Diagnostics, Digests, Keyed, Loaded, Source, Spans,
     diagnostics::{Diagnostic, Findings},
     located::Located,
     schema::{self, File},
@@ -26,17 +25,12 @@ pub(super) fn parse(source: Source) -> Result<Loaded> {
     let mut findings = Findings::default();
     let file: Option<Located<File>> = structure::read(&source.text, &mut findings);
     let read = file.map(|file| (spans(&file), assemble(&file, &mut findings)));
-    let digest = digest(&source.text);
+    let digests = Digests::of(&source.text);
     let source = source.shown();
     let warnings = warnings(&source, findings)?;
     let warnings = Diagnostics::each(&source, &warnings);
     let (spans, config) = read.context("the file cannot be read")?;
-    Ok(Loaded { config, warnings, digest, is_roots: false, is_sent: true, source, spans })
-}
-
-/// The same for any line ends.
-pub(super) fn digest(text: &str) -> String {
-    format!("{:x}", Sha256::digest(text.replace("\r\n", "\n")))
+    Ok(Loaded { config, warnings, digests, is_roots: false, is_sent: true, source, spans })
 }
 
 /// Reads one service from its keys, as if they stood in a file.

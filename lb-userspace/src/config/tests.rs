@@ -59,7 +59,7 @@ fn a_mark_at_the_beginning_and_other_line_ends_change_nothing() {
     let windows = format!("\u{feff}{}", VALID.replace('\n', "\r\n"));
     let (plain, windows) = (load(VALID), load(&windows));
     assert_eq!(plain.config, windows.config);
-    assert_eq!(plain.digest, windows.digest);
+    assert_eq!(plain.digests, windows.digests);
     assert!(plain.is_text_of(&file));
     let wrong = VALID.replace("\"5s\"", "5").replace('\n', "\r\n");
     let said = read(&wrong).expect_err("no duration");

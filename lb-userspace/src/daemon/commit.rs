@@ -11,7 +11,7 @@ use crate::{
     plan::plan,
 };
 
-/// Steps of one change that are logged; the history has all.
+/// Changes of one version that are logged; the history has all.
 const LOGGED: usize = 20;
 
 impl Daemon {
@@ -39,7 +39,7 @@ impl Daemon {
             return Err(error);
         }
         self.memory.note();
-        steps.iter().take(LOGGED).for_each(|step| log::info!("{step}"));
+        log_steps(&steps, self.desired.number());
         Ok(steps)
     }
 
@@ -128,6 +128,14 @@ impl Daemon {
         if let Err(error) = restored {
             log::error!("the kernel could not be made what it was: {error:#}");
         }
+    }
+}
+
+/// Logs what a version has changed.
+pub(super) fn log_steps(steps: &[Step], version: u64) {
+    steps.iter().take(LOGGED).for_each(|step| log::info!("{step}"));
+    if steps.len() > LOGGED {
+        log::info!("{} changes more: `xdplb history {version}`", steps.len() - LOGGED);
     }
 }
 

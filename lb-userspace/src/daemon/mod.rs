@@ -52,10 +52,10 @@ use self::{
 use crate::{
     api,
     arena::Arena,
-    config::{Allowed, Checks, Config, Loaded},
+    config::{Allowed, Checks, Config, Digests, Loaded},
     control::{self, Caller, Request},
     dataplane::{self, Census, Dataplane, Expiry},
-    desired::{Author, Desired, Document, Step},
+    desired::{Author, Desired, Document, Step, steps},
     health::{Checker, HealthEvent},
     neighbours::{self, Neighbours, NetworkEvent, OwnAddresses},
     plan::Image,
@@ -186,7 +186,7 @@ impl Daemon {
 
     /// Loads the program, adopts what is there and attaches to the interfaces.
     async fn take_up(
-        Loaded { config, digest, .. }: Loaded,
+        Loaded { config, digests, .. }: Loaded,
         file: PathBuf,
         found: Vec<Interface>,
         checker: Checker,
@@ -234,37 +234,47 @@ impl Daemon {
             config,
         };
         daemon.compare_ports();
-        daemon.resume(&digest)?;
+        daemon.resume(&digests)?;
         vips::warn(daemon.document());
         Ok(daemon)
     }
 
-    /// Goes on with the document of the journal; unless the daemon's own file has been changed since
-    /// it was last read, or there is no journal.
-    fn resume(&mut self, digest: &str) -> Result<()> {
+    /// Goes on with the document of the journal; unless the daemon's own file says something else of
+    /// services than when it was last read, or there is no journal.
+    fn resume(&mut self, digests: &Digests) -> Result<()> {
         let from_file = Document::of(self.config.services.clone());
         let Some(kept) = self.desired.document().cloned() else {
-            return self.begin(from_file, "loaded", digest);
+            return self.begin(from_file, "loaded", digests);
         };
-        if self.desired.file() == Some(digest) {
-            return self.begin(kept, "unchanged", digest);
+        if digests.are_of(self.desired.file()) {
+            return self.begin(kept, "unchanged", digests);
         }
-        self.begin(from_file.with_orders_of(&kept), "has changed while no daemon ran", digest)
+        log::warn!(
+            "{} says something else of services than when it was last read: its services replace \
+             those of version {}",
+            self.file.display(),
+            self.desired.number()
+        );
+        let document = from_file.with_orders_of(&kept);
+        let steps = steps(&kept, &document);
+        self.begin(document, "has changed while no daemon ran", digests)?;
+        commit::log_steps(&steps, self.desired.number());
+        Ok(())
     }
 
-    fn begin(&mut self, document: Document, what: &str, digest: &str) -> Result<()> {
+    fn begin(&mut self, document: Document, what: &str, digests: &Digests) -> Result<()> {
         let mut state = self.state.clone();
         state.follow(&document.since(&Document::default()))?;
         state.forget_left();
         self.commit(state)?;
         let is_known = self.desired.document() == Some(&document);
-        if is_known && self.desired.file() == Some(digest) {
+        if is_known && digests.are_of(self.desired.file()) {
             return Ok(());
         }
         let author = Author {
             by: "start".to_owned(),
             what: format!("{} {what}", self.file.display()),
-            file: Some(digest.to_owned()),
+            file: Some(digests.kept().to_owned()),
         };
         self.desired.record(document, author)
     }
@@ -398,7 +408,7 @@ impl Daemon {
     /// Makes the services those of a file.
     fn take_over(&mut self, loaded: &Loaded, is_own: bool, by: String) -> Result<Vec<Step>> {
         let what = format!("{} loaded", loaded.path());
-        let file = is_own.then(|| loaded.digest.clone());
+        let file = is_own.then(|| loaded.digests.kept().to_owned());
         self.adopt(self.read_from(loaded), Author { by, what, file })
     }
 

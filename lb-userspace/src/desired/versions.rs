@@ -30,8 +30,8 @@ const LONG_RATIO: u64 = 4;
 pub struct Author {
     pub by: String,
     pub what: String,
-    /// The digest of the daemon's own file, if the document was read from that; that of the version
-    /// before, if not.
+    /// The digest of what the daemon's own file says of services, if the document was read from that;
+    /// that of the version before, if not.
     pub file: Option<String>,
 }
 

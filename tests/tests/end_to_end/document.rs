@@ -124,6 +124,27 @@ fn a_file_whose_interfaces_are_not_to_be_had_changes_nothing_and_is_read_again()
     assert_eq!(weights(&balancer), [1, 1, 7]);
 }
 
+/// Commands' changes last as long as the file says the same of services; then every step is logged.
+#[test]
+#[ignore = "needs root"]
+fn a_comment_undoes_no_command() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::One, [1; 3]);
+    let third = backend(&bed, 2).to_string();
+    balancer.done(&["backend", "set", "web", &third, "--weight", "7"]);
+    balancer.stop(Signal::SIGTERM);
+    let text = text(&bed, &[1; 3]);
+    let balancer =
+        Balancer::start(&bed, &format!("# A comment\nxdp_mode = \"auto\"\n{text}# End\n"));
+    assert_eq!(weights(&balancer), [1, 1, 7]);
+    balancer.stop(Signal::SIGTERM);
+    let balancer = Balancer::start(&bed, &text.replace("weight = 1", "weight = 2"));
+    assert_eq!(weights(&balancer), [2; 3]);
+    let log = fs::read_to_string(bed.directory().join("log")).expect("text");
+    for said in ["its services replace those of version 2", &format!("{third}: weight: 7 -> 2")] {
+        assert!(log.contains(said), "{log}");
+    }
+}
+
 #[test]
 #[ignore = "needs root"]
 fn services_come_and_go_without_a_restart() {
