@@ -72,7 +72,8 @@ fn first_to_last<S: Serializer>(
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum XdpMode {
-    /// Native; if the driver has none, generic, with a warning.
+    /// Native; if the driver has none, generic, with a warning. Native mode is tried again at start, at
+    /// a reload, and when the link comes up or its MTU changes.
     #[default]
     Auto,
     /// The driver's.

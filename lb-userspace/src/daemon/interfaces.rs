@@ -1,6 +1,6 @@
 //! The interfaces that packets of services come in by.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use aya::programs::{ProgramInfo, XdpMode as Kernel, loaded_programs};
@@ -19,6 +19,9 @@ pub const UPKEEP: Duration = Duration::from_secs(1);
 /// Indexes of its past by which connections may know an interface.
 const FORMER: usize = 8;
 
+/// How long a link may need to come up again after a driver has stopped it to try native XDP.
+const OWN_DOING: Duration = Duration::from_secs(10);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     pub name: String,
@@ -26,9 +29,13 @@ pub struct Interface {
     /// Those that it had before it was made anew, from the latest on.
     former: Vec<u32>,
     pub link: LinkState,
+    /// In bytes, without the Ethernet header.
+    mtu: u32,
     pub mode: InterfaceMode,
     /// Why it is not native although it may be.
     fallback: Option<String>,
+    /// When native mode was last tried in vain.
+    tried: Option<Instant>,
     /// Why the program is not on it.
     trouble: Option<String>,
     guard: GuardHook,
@@ -75,10 +82,12 @@ pub async fn attach(
     for interface in interfaces.iter_mut().filter(|one| one.link != LinkState::Gone) {
         // First of all, so that no packet meets the host's stack in between.
         interface.put_guard(dataplane, Present::IsReplaced);
-        interface.fallback = put_on(dataplane, interface, wanted)?;
+        let fallback = put_on(dataplane, interface, wanted)?;
+        interface.set_fallback(fallback);
         interface.mode = mode(interface.ifindex, dataplane.program_id()?).await?;
         if is_other(interface.mode, wanted) {
-            put_on_anew(dataplane, interface, wanted)?;
+            let fallback = put_on_anew(dataplane, interface, wanted)?;
+            interface.set_fallback(fallback);
             interface.mode = mode(interface.ifindex, dataplane.program_id()?).await?;
         }
     }
@@ -127,11 +136,16 @@ async fn mended(
     now.put_guard(dataplane, Present::Stays);
     now.mode = mode(link.ifindex, own).await?;
     if now.mode != InterfaceMode::Detached {
-        now.fallback.clone_from(&before.fallback);
+        (now.fallback, now.tried) = (before.fallback.clone(), before.tried);
+        if is_other(now.mode, wanted) && now.has_other_terms(before) {
+            let fallback = put_on_anew(dataplane, &now, wanted)?;
+            now.set_fallback(fallback);
+            now.mode = mode(link.ifindex, own).await?;
+        }
         return Ok(now);
     }
     match put_on(dataplane, &now, wanted) {
-        Ok(fallback) => now.fallback = fallback,
+        Ok(fallback) => now.set_fallback(fallback),
         Err(error) => now.trouble = Some(format!("{error:#}")),
     }
     now.mode = mode(link.ifindex, own).await?;
@@ -173,21 +187,30 @@ fn put_on(
     Ok(Some(reason))
 }
 
-/// Whether the program runs in a mode that is not to be had.
+/// Whether the program runs in another mode than it should, if it can.
 fn is_other(mode: InterfaceMode, wanted: XdpMode) -> bool {
     matches!(
         (mode, wanted),
-        (InterfaceMode::Generic, XdpMode::Native) | (InterfaceMode::Native, XdpMode::Generic)
+        (InterfaceMode::Generic, XdpMode::Native | XdpMode::Auto)
+            | (InterfaceMode::Native, XdpMode::Generic)
     )
 }
 
-/// Takes the program off and puts it on in the other mode, as the kernel cannot change it: packets
-/// are left to the host meanwhile. If that fails, the program is what it was.
-fn put_on_anew(dataplane: &mut Dataplane, interface: &Interface, wanted: XdpMode) -> Result<()> {
+/// Detaches the program and attaches it in the other mode, as the kernel cannot change it: packets are
+/// left to the host meanwhile. If that fails, the program is what it was. Returns why native mode
+/// was not to be had, as [`put_on`] does.
+fn put_on_anew(
+    dataplane: &mut Dataplane,
+    interface: &Interface,
+    wanted: XdpMode,
+) -> Result<Option<String>> {
     let (name, ifindex) = (&interface.name, interface.ifindex);
-    log::warn!("{name}: the XDP mode changes: for a moment packets are left to the host");
+    log::info!("{name}: the program is attached again for another XDP mode");
     dataplane.detach_one(ifindex)?;
-    let Err(error) = put_on(dataplane, interface, wanted) else { return Ok(()) };
+    let error = match put_on(dataplane, interface, wanted) {
+        Ok(fallback) => return Ok(fallback),
+        Err(error) => error,
+    };
     let former = if wanted == XdpMode::Generic { Kernel::Driver } else { Kernel::Skb };
     dataplane.attach(ifindex, former)?;
     Err(error)
@@ -221,12 +244,27 @@ impl Interface {
             ifindex: link.ifindex,
             former: Vec::new(),
             link: if link.up { LinkState::Up } else { LinkState::Down },
+            mtu: link.mtu,
             mode: InterfaceMode::Detached,
             fallback: None,
+            tried: None,
             trouble: None,
             guard: GuardHook::Detached,
             unguarded: None,
         }
+    }
+
+    fn set_fallback(&mut self, reason: Option<String>) {
+        self.tried = reason.is_some().then(Instant::now);
+        self.fallback = reason;
+    }
+
+    /// Whether the link has come up or changed since, so that the driver may take native XDP now. Never
+    /// tried without such an event, as drivers stop the link for it; and what they do then is none.
+    fn has_other_terms(&self, before: &Self) -> bool {
+        let has_come_up = self.link == LinkState::Up && before.link != LinkState::Up;
+        let is_own_doing = before.tried.is_some_and(|tried| tried.elapsed() < OWN_DOING);
+        (has_come_up || self.mtu != before.mtu) && !is_own_doing
     }
 
     fn put_guard(&mut self, dataplane: &mut Dataplane, present: Present) {

@@ -173,3 +173,57 @@ fn the_xdp_mode_of_a_running_balancer_is_changed() {
         assert_eq!(answers.get(""), None, "{word}: {answers:?}");
     }
 }
+
+/// Too few queues for its peer keep native XDP from a veth.
+#[test]
+#[ignore = "needs root"]
+fn native_mode_is_gone_back_to_once_it_can_be_had() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let run = |program: &str, arguments: &str| {
+        let output = attempt(bed.balancer(), program, &arguments.split(' ').collect::<Vec<_>>());
+        assert!(output.status.success(), "{program} {arguments}: {output:?}");
+    };
+    let queues = "numrxqueues 2 numtxqueues 2";
+    run("ip", &format!("link add spare {queues} type veth peer name spare-peer {queues}"));
+    for link in ["spare", "spare-peer"] {
+        run("ip", &format!("link set {link} up"));
+    }
+    run("ethtool", "-L spare rx 1");
+    let text = text(&bed, &[1; 3]).replace("\"eth1\"]", "\"eth1\", \"spare\"]");
+    balancer.reload(&text);
+    let mode = |balancer: &Balancer| {
+        let spare = balancer.status().interfaces.into_iter().find(|one| one.name == "spare");
+        spare.map(|interface| interface.mode)
+    };
+    let wait_for = |balancer: &Balancer, wanted: InterfaceMode| {
+        balancer.wait_for("the other mode", || mode(balancer) == Some(wanted));
+    };
+    wait_for(&balancer, InterfaceMode::Generic);
+    let warnings = balancer.status().warnings;
+    assert!(warnings.iter().any(|one| one.contains("spare runs in generic mode")), "{warnings:?}");
+
+    run("ethtool", "-L spare rx 2");
+    // What a link does shortly after native mode was tried is taken for the driver's doing.
+    balancer.wait_for("native mode after the link has come up", || {
+        run("ip", "link set spare down");
+        run("ip", "link set spare up");
+        mode(&balancer) == Some(InterfaceMode::Native)
+    });
+
+    let to_generic = |balancer: Balancer| {
+        balancer.stop(Signal::SIGTERM);
+        assert!(detach(&bed).status.success());
+        run("ethtool", "-L spare rx 1");
+        let balancer = Balancer::start(&bed, &text);
+        wait_for(&balancer, InterfaceMode::Generic);
+        run("ethtool", "-L spare rx 2");
+        balancer
+    };
+    let balancer = to_generic(balancer);
+    balancer.reload(&text);
+    wait_for(&balancer, InterfaceMode::Native);
+
+    to_generic(balancer).stop(Signal::SIGTERM);
+    let balancer = Balancer::start(&bed, &text);
+    wait_for(&balancer, InterfaceMode::Native);
+}
