@@ -41,6 +41,10 @@ pub(super) fn bpffs(prefix: &str) -> PathBuf {
     path(prefix).join("bpf")
 }
 
+pub(super) fn exists(prefix: &str) -> bool {
+    path(prefix).exists()
+}
+
 /// Removes a bed's directory, if there is one.
 pub(super) fn remove(prefix: &str) -> Result<()> {
     let path = path(prefix);

@@ -91,20 +91,35 @@ impl Bed {
         Ok(bed)
     }
 
-    /// Removes what an earlier bed of that prefix has left, be it all or nothing.
+    /// Removes what an earlier bed of that prefix has left, be it all or nothing. Namespaces that
+    /// others have made stay, with their processes.
     pub fn remove(prefix: &str) -> Result<()> {
-        for name in namespace::names()? {
-            if name.rsplit_once('-').is_some_and(|(its, _)| its == prefix) {
-                namespace::remove(&name)?;
-            }
+        for name in namespaces(prefix)?.iter().filter(|name| namespace::is_own(name)) {
+            namespace::remove(name)?;
         }
         bpffs::unmount(&directory::bpffs(prefix))?;
         directory::remove(prefix)
     }
 
+    /// Whether a bed of that prefix could be made: there is no namespace of it, be it others'.
+    pub fn is_free(prefix: &str) -> Result<bool> {
+        Ok(namespaces(prefix)?.is_empty())
+    }
+
+    /// Whether there is anything of an earlier bed of that prefix.
+    pub fn has_left(prefix: &str) -> Result<bool> {
+        let is_own = namespaces(prefix)?.iter().any(|name| namespace::is_own(name));
+        Ok(is_own || directory::exists(prefix))
+    }
+
     /// Leaves the bed up.
     pub fn keep(self) {
         std::mem::forget(self);
+    }
+
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     #[must_use]
@@ -250,6 +265,13 @@ impl Bed {
         namespace.add_address("eth0", address, PREFIX_LENGTH)?;
         Ok(Host { namespace, address })
     }
+}
+
+/// The names of all namespaces that begin with a prefix and a dash, as a bed's do.
+fn namespaces(prefix: &str) -> Result<Vec<String>> {
+    let mut names = namespace::names()?;
+    names.retain(|name| name.rsplit_once('-').is_some_and(|(its, _)| its == prefix));
+    Ok(names)
 }
 
 #[cfg(test)]

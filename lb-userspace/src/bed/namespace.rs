@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io,
+    mem::ManuallyDrop,
     net::Ipv4Addr,
     os::{fd::AsFd as _, unix::fs::MetadataExt as _},
     panic,
@@ -19,12 +20,19 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder, packet_route::link::LinkFlags};
+use rtnetlink::{
+    Handle, LinkUnspec, RouteMessageBuilder,
+    packet_route::link::{LinkAttribute, LinkFlags},
+};
 use tokio::runtime;
 
 use crate::netlink;
 
 const DIRECTORY: &str = "/run/netns";
+
+/// What the loopback interface of every namespace that is made here is also called, so that nobody
+/// else's is taken for one.
+const MARK: &str = "made by xdplb";
 
 /// A network namespace, which is removed with the processes in it when this is dropped.
 #[derive(Debug)]
@@ -33,7 +41,7 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes a namespace whose loopback interface is up.
+    /// Makes a namespace whose loopback interface is up, and marked.
     pub fn create(name: &str) -> Result<Self> {
         let path = path(name);
         fs::create_dir_all(DIRECTORY).with_context(|| format!("cannot make {DIRECTORY}"))?;
@@ -55,8 +63,25 @@ impl Namespace {
             )
         })
         .with_context(|| format!("cannot make the network namespace {name}: are you root?"))?;
-        namespace.set_up("lo")?;
+        namespace.mark()?;
         Ok(namespace)
+    }
+
+    fn mark(&self) -> Result<()> {
+        self.configure(async |netlink| {
+            let mark = LinkAttribute::IfAlias(MARK.to_owned());
+            let change = LinkUnspec::new_with_name("lo").up().append_extra_attribute(mark);
+            Ok(netlink.link().change(change.build()).execute().await?)
+        })
+        .with_context(|| format!("cannot set up lo in {}", self.name))
+    }
+
+    fn is_marked(&self) -> Result<bool> {
+        self.configure(async |netlink| {
+            let link = netlink::link(&netlink, "lo").await?;
+            let mark = LinkAttribute::IfAlias(MARK.to_owned());
+            Ok(link.is_some_and(|link| link.attributes.contains(&mark)))
+        })
     }
 
     #[must_use]
@@ -185,6 +210,13 @@ pub(super) fn names() -> Result<Vec<String>> {
         .filter_map(|entry| entry.map(|entry| entry.file_name().into_string().ok()).transpose())
         .collect::<io::Result<_>>()
         .with_context(|| format!("cannot read {DIRECTORY}"))
+}
+
+/// Whether a namespace was made here. One that cannot be entered is somebody else's.
+pub(super) fn is_own(name: &str) -> bool {
+    // Forgotten, as it would be removed.
+    let namespace = ManuallyDrop::new(Namespace { name: name.to_owned() });
+    namespace.is_marked().unwrap_or_default()
 }
 
 /// Removes a namespace and ends the processes in it.

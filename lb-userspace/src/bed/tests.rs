@@ -65,6 +65,26 @@ fn root_a_kept_bed_is_removed_by_name() {
     assert_eq!(namespaces_of("t-keep-longer"), 4);
 }
 
+/// One that somebody else has made, be it under such a name.
+#[test]
+#[ignore = "needs root"]
+fn root_a_namespace_of_others_stays_with_its_processes() {
+    let ip = |arguments: &[&str]| {
+        assert!(Command::new("ip").args(arguments).status().unwrap().success(), "{arguments:?}");
+    };
+    ip(&["netns", "add", "t-foreign-client1"]);
+    let mut sleeper = Command::new("ip");
+    sleeper.args(["netns", "exec", "t-foreign-client1", "sleep", "600"]);
+    let mut sleeper = sleeper.spawn().unwrap();
+    Bed::two_arm("t-foreign", 1).unwrap_err();
+    Bed::remove("t-foreign").unwrap();
+    assert_eq!(namespaces_of("t-foreign"), 1);
+    assert!(sleeper.try_wait().unwrap().is_none());
+    sleeper.kill().unwrap();
+    sleeper.wait().unwrap();
+    ip(&["netns", "delete", "t-foreign-client1"]);
+}
+
 #[test]
 #[ignore = "needs root"]
 fn root_settings_stay_in_their_namespace() {
@@ -76,8 +96,7 @@ fn root_settings_stay_in_their_namespace() {
 }
 
 fn namespaces_of(prefix: &str) -> usize {
-    let names = namespace::names().unwrap();
-    names.iter().filter(|name| name.rsplit_once('-').is_some_and(|(its, _)| its == prefix)).count()
+    namespaces(prefix).unwrap().len()
 }
 
 /// Whether what a server says at an address arrives at a client.

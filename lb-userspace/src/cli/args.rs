@@ -128,9 +128,12 @@ pub(super) enum Verb {
     Conns(Conns),
     /// Show all of it working: namespaces, a balancer, three servers and traffic, in 20 seconds.
     Demo {
-        /// Leave everything running afterwards, to play with.
+        /// Leave everything running afterwards, to play with. The next demo removes it.
         #[arg(long)]
         keep: bool,
+        /// Remove the demos that were kept.
+        #[arg(long, conflicts_with = "keep")]
+        stop: bool,
         #[command(flatten)]
         output: Output,
     },

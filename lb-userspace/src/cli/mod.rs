@@ -65,7 +65,8 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::History { number, output } => desired::history(&client, number, output).await,
         Verb::Rollback { number, output } => desired::rollback(&client, number, output).await,
         Verb::Backend { verb } => backend::change(&client, verb).await,
-        Verb::Demo { keep, output } => Ok(demo::run(keep, output.is_json()).await?),
+        Verb::Demo { stop: true, output, .. } => Ok(demo::stop(output.is_json())?),
+        Verb::Demo { keep, output, .. } => Ok(demo::run(keep, output.is_json()).await?),
         Verb::Respond { name, address } => {
             demo::respond(&name, address).await?;
             Ok(ExitCode::SUCCESS)

@@ -3,7 +3,7 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -39,7 +39,9 @@ impl Balancer {
         let mut daemon = Command::new(std::env::current_exe()?);
         daemon.args(["run", "--config"]).arg(&file);
         let output = fs::File::create(&log)?;
-        bed.balancer().spawn(daemon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output))?;
+        daemon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
+        // Of a group of its own, so that it outlives the terminal.
+        bed.balancer().spawn(daemon.process_group(0))?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self { client: Client::new(socket.clone()), runtime, socket, log })
     }

@@ -2,6 +2,7 @@
 //! and comes back.
 
 mod balancer;
+mod claim;
 mod report;
 mod responder;
 mod stage;
@@ -27,7 +28,7 @@ use self::stage::Stage;
 /// Runs the demo and removes all that it made, unless it is to be kept.
 pub async fn run(keep: bool, json: bool) -> Result<ExitCode> {
     let interrupted = Arc::new(AtomicBool::new(false));
-    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+    for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
         let (mut signal, interrupted) = (signal(kind)?, Arc::clone(&interrupted));
         tokio::spawn(async move {
             signal.recv().await;
@@ -41,14 +42,24 @@ pub async fn run(keep: bool, json: bool) -> Result<ExitCode> {
 fn play(keep: bool, json: bool, interrupted: &AtomicBool) -> Result<()> {
     let stage = Stage::set_up(interrupted)?;
     let mut servers = stage.start_servers()?;
-    let report = stage.play(&mut servers)?;
+    let mut report = stage.play(&mut servers)?;
+    if keep {
+        report.kept = Some(stage.keepsake()?);
+    }
     if json {
         report.print_json()?;
     } else {
         report.print()?;
     }
     if keep {
-        stage.keep()?;
+        stage.keep();
     }
     Ok(())
+}
+
+/// Removes the demos that were kept.
+pub fn stop(json: bool) -> Result<ExitCode> {
+    let (removed, running) = claim::remove_kept()?;
+    report::print_stopped(&removed, &running, json)?;
+    Ok(ExitCode::SUCCESS)
 }

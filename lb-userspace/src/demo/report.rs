@@ -2,8 +2,10 @@
 
 use std::{
     collections::BTreeMap,
+    env,
     io::{self, Write as _},
     net::SocketAddr,
+    path::PathBuf,
 };
 
 use anyhow::Result;
@@ -32,6 +34,8 @@ pub(super) struct Report {
     ns_per_packet: Option<u64>,
     vip: SocketAddr,
     phases: Vec<PhaseReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) kept: Option<Keepsake>,
 }
 
 #[derive(Debug, Serialize)]
@@ -76,6 +80,7 @@ impl Report {
             ns_per_packet: cost,
             vip: SocketAddr::from((bed.vip(), PORT)),
             phases,
+            kept: None,
         }
     }
 
@@ -106,7 +111,8 @@ impl Report {
             column.set_cell_alignment(CellAlignment::Right);
         }
         writeln!(out, "{table}\n")?;
-        self.print_summary(&mut out)
+        self.print_summary(&mut out)?;
+        self.kept.as_ref().map_or(Ok(()), |kept| kept.print(&mut out))
     }
 
     fn print_summary(&self, out: &mut impl io::Write) -> Result<()> {
@@ -155,21 +161,68 @@ fn topology(vip: SocketAddr, backends: &[&String]) -> String {
 }
 
 /// What to do with a demo that was kept.
-pub(super) fn print_keepsake(bed: &Bed, balancer: &Balancer) -> Result<()> {
-    let client = bed.clients()[0].namespace.name();
-    let vip = SocketAddr::from((bed.vip(), PORT));
-    let backend = address(bed.backends()[0].address);
-    let socket = balancer.socket.display();
-    let binary = std::env::current_exe()?;
-    let xdplb = format!("{} --socket {socket}", binary.display());
-    let xdplb = printable::line(&xdplb);
+#[derive(Debug, Serialize)]
+pub(super) struct Keepsake {
+    /// The network namespaces' names begin with it and a dash.
+    prefix: String,
+    client: String,
+    socket: PathBuf,
+    /// Commands to try.
+    r#try: Vec<String>,
+    /// The command that removes it.
+    stop: String,
+}
+
+impl Keepsake {
+    pub(super) fn of(bed: &Bed, balancer: &Balancer) -> Result<Self> {
+        let client = bed.clients()[0].namespace.name().to_owned();
+        let vip = SocketAddr::from((bed.vip(), PORT));
+        let backend = address(bed.backends()[0].address);
+        let socket = balancer.socket.clone();
+        let binary = env::current_exe()?.display().to_string();
+        let xdplb = format!("{binary} --socket {}", socket.display());
+        Ok(Self {
+            prefix: bed.prefix().to_owned(),
+            r#try: vec![
+                format!("ip netns exec {client} curl -i http://{vip}/"),
+                format!("ip netns exec {client} wrk -t1 -c8 -d5 http://{vip}/"),
+                format!("{xdplb} service list"),
+                format!("{xdplb} backend drain web {backend}"),
+                format!("{xdplb} stats --rate"),
+            ],
+            stop: format!("{binary} demo --stop"),
+            client,
+            socket,
+        })
+    }
+
+    fn print(&self, out: &mut impl io::Write) -> Result<()> {
+        writeln!(out, "\nStill running. Try:")?;
+        for command in &self.r#try {
+            writeln!(out, "  {}", printable::line(command))?;
+        }
+        writeln!(out, "Remove it:\n  {}", printable::line(&self.stop))?;
+        Ok(())
+    }
+}
+
+/// Says which demos were removed, and which run.
+pub(super) fn print_stopped(removed: &[String], running: &[String], json: bool) -> Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "\nIt is still there. Try:")?;
-    writeln!(out, "  ip netns exec {client} curl -i http://{vip}/")?;
-    writeln!(out, "  ip netns exec {client} wrk -t1 -c8 -d5 http://{vip}/")?;
-    writeln!(out, "  {xdplb} service list")?;
-    writeln!(out, "  {xdplb} backend drain web {backend}")?;
-    writeln!(out, "  {xdplb} stats --rate")?;
-    writeln!(out, "The next `xdplb demo` takes its place and removes it.")?;
+    if json {
+        let stopped = serde_json::json!({ "removed": removed, "running": running });
+        serde_json::to_writer_pretty(&mut out, &stopped)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    for prefix in removed {
+        writeln!(out, "{prefix} removed")?;
+    }
+    for prefix in running {
+        writeln!(out, "{prefix} is running: interrupt it to end it")?;
+    }
+    if removed.is_empty() && running.is_empty() {
+        writeln!(out, "There is no demo to stop")?;
+    }
     Ok(())
 }

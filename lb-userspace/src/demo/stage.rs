@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    os::unix::process::CommandExt as _,
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -12,12 +13,12 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::{
     balancer::Balancer,
-    report::{Report, print_keepsake},
+    claim::Claim,
+    report::{Keepsake, Report},
     traffic::{self, Tally},
 };
 use crate::{bed::Bed, model::Health};
 
-const PREFIX: &str = "demo";
 const BACKENDS: usize = 3;
 pub(super) const PORT: u16 = 80;
 
@@ -33,17 +34,19 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
 
 pub(super) struct Stage<'a> {
+    /// Dropped before the claim of its name.
     bed: Bed,
     balancer: Balancer,
     interrupted: &'a AtomicBool,
+    _claim: Claim,
 }
 
 impl<'a> Stage<'a> {
     pub(super) fn set_up(interrupted: &'a AtomicBool) -> Result<Self> {
-        Bed::remove(PREFIX).context("the demo needs root")?;
-        let bed = Bed::two_arm(PREFIX, BACKENDS).context("the demo needs root")?;
+        let claim = Claim::new().context("the demo needs root")?;
+        let bed = Bed::two_arm(&claim.prefix, BACKENDS).context("the demo needs root")?;
         let balancer = Balancer::start(&bed)?;
-        Ok(Self { bed, balancer, interrupted })
+        Ok(Self { bed, balancer, interrupted, _claim: claim })
     }
 
     /// Starts the backends' servers, and returns when the balancer has found them up.
@@ -84,11 +87,14 @@ impl<'a> Stage<'a> {
         self.wait(PHASE)
     }
 
-    /// Leaves everything running, and says what to do with it.
-    pub(super) fn keep(self) -> Result<()> {
-        print_keepsake(&self.bed, &self.balancer)?;
+    /// What there is to try.
+    pub(super) fn keepsake(&self) -> Result<Keepsake> {
+        Keepsake::of(&self.bed, &self.balancer)
+    }
+
+    /// Leaves everything running.
+    pub(super) fn keep(self) {
         self.bed.keep();
-        Ok(())
     }
 
     fn wait_until_up(&self, wanted: usize) -> Result<()> {
@@ -126,5 +132,7 @@ fn respond(bed: &Bed, nth: usize) -> Result<Child> {
     let address = SocketAddr::from((host.address, PORT));
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("respond").arg(format!("backend{}", nth + 1)).arg(address.to_string());
-    host.namespace.spawn(command.stdin(Stdio::null()).stdout(Stdio::null()))
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // Of a group of its own, so that it outlives the terminal.
+    host.namespace.spawn(command.process_group(0))
 }

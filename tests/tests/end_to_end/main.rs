@@ -5,6 +5,7 @@ mod bed;
 mod bulk;
 mod command_line;
 mod conns;
+mod demo;
 mod described;
 mod document;
 mod edits;

@@ -1,0 +1,73 @@
+//! Names of demos: each has its own, as long as it runs.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+
+use crate::bed::Bed;
+
+const PREFIX: &str = "demo";
+
+/// Demos that may run at once.
+const MOST: usize = 16;
+
+const LOCKS: &str = "/run/xdplb";
+
+/// A name that no other demo has, and that nobody else's namespaces begin with.
+pub(super) struct Claim {
+    pub(super) prefix: String,
+    _lock: Flock<File>,
+}
+
+impl Claim {
+    /// Claims the first free name. A demo that was kept is removed for it.
+    pub(super) fn new() -> Result<Self> {
+        fs::create_dir_all(LOCKS).with_context(|| format!("cannot make {LOCKS}"))?;
+        for prefix in prefixes() {
+            let Some(claim) = Self::of(prefix)? else { continue };
+            Bed::remove(&claim.prefix)?;
+            if Bed::is_free(&claim.prefix)? {
+                return Ok(claim);
+            }
+        }
+        bail!("{MOST} demos run already, or network namespaces of their names are in use")
+    }
+
+    /// Nothing if a demo of that name runs.
+    fn of(prefix: String) -> Result<Option<Self>> {
+        let path = lock(&prefix);
+        let file =
+            File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok();
+        Ok(lock.map(|lock| Self { prefix, _lock: lock }))
+    }
+}
+
+/// Removes all demos that were kept. Returns the names of those, and of those that run.
+pub(super) fn remove_kept() -> Result<(Vec<String>, Vec<String>)> {
+    let (mut removed, mut running) = (Vec::new(), Vec::new());
+    for prefix in prefixes().filter(|prefix| lock(prefix).exists()) {
+        let Some(claim) = Claim::of(prefix.clone())? else {
+            running.push(prefix);
+            continue;
+        };
+        if Bed::has_left(&claim.prefix)? {
+            Bed::remove(&claim.prefix)?;
+            removed.push(prefix);
+        }
+    }
+    Ok((removed, running))
+}
+
+fn prefixes() -> impl Iterator<Item = String> {
+    let others = (2..=MOST).map(|nth| format!("{PREFIX}{nth}"));
+    std::iter::once(PREFIX.to_owned()).chain(others)
+}
+
+fn lock(prefix: &str) -> PathBuf {
+    Path::new(LOCKS).join(format!("{prefix}.lock"))
+}
