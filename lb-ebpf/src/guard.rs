@@ -48,7 +48,7 @@ fn xdplb_guard(context: TcContext) -> i32 {
     if !is_the_balancers(&context).unwrap_or(false) {
         return TC_ACT_UNSPEC;
     }
-    stats::verdict(Reason::Guarded, context.len() as usize);
+    stats::verdict(Reason::Guarded, u64::from(context.len()));
     TC_ACT_SHOT
 }
 

@@ -39,7 +39,7 @@ use crate::{outcome::Outcome, raw::Packet};
 #[xdp(frags)]
 fn xdplb(ctx: XdpContext) -> u32 {
     let mut packet = Packet { ctx };
-    let bytes = packet.length();
+    let bytes = packet.bytes();
     let outcome = balance::decide(&mut packet).unwrap_or_else(Outcome::from);
     let (reason, action) = act(outcome);
     stats::verdict(reason, bytes);

@@ -76,6 +76,15 @@ impl Packet {
         length <= self.length() || length as u64 <= self.whole_length()
     }
 
+    /// As [`Self::whole_length`], but without a helper call for most frames: drivers fill a frame's
+    /// first buffer with more than this before they take another one.
+    #[inline(always)]
+    pub(crate) fn bytes(&self) -> u64 {
+        const ETHERNET_FRAME: usize = 1_514;
+        let length = self.length();
+        if length <= ETHERNET_FRAME { length as u64 } else { self.whole_length() }
+    }
+
     /// Bytes from the Ethernet header on, in all of its buffers. A helper call.
     #[inline(always)]
     fn whole_length(&self) -> u64 {

@@ -21,9 +21,9 @@ static TRAFFIC: PerCpuArray<Traffic, { limits::BACKENDS as usize }> = PerCpuArra
 static INCIDENTS_SEEN: PerCpuArray<u64, { INCIDENTS as usize }> = PerCpuArray::new();
 
 #[inline(always)]
-pub(crate) fn verdict(reason: Reason, bytes: usize) {
+pub(crate) fn verdict(reason: Reason, bytes: u64) {
     if let Some(value) = VERDICTS.get_ptr_mut(reason as u32) {
-        add(of_this_cpu(value), bytes as u64);
+        add(of_this_cpu(value), bytes);
     }
 }
 

@@ -349,6 +349,18 @@ impl Object {
         total
     }
 
+    /// Bytes of the frames that ended for this reason.
+    ///
+    /// # Panics
+    ///
+    /// If the map is not what it should be.
+    #[must_use]
+    pub fn bytes(&self, reason: Reason) -> u64 {
+        let counts: PerCpuArray<_, Count> =
+            self.ebpf.map("VERDICTS").expect("named").try_into().expect("typed");
+        counts.get(&(reason as u32), 0).expect("in range").iter().map(|count| count.bytes).sum()
+    }
+
     /// What the program has counted of a backend's connections that are not closed.
     #[must_use]
     pub fn active(&self, backend: u32) -> i64 {

@@ -34,7 +34,9 @@ fn all_their_bytes_are_counted() {
     let mut object = balancer();
     connect(&mut object, 40_000);
     let before = object.traffic(1).inbound.bytes;
+    let frames_before = object.bytes(Reason::Forwarded);
     let request = Segment::new(client(40_000), VIP, Flags::ACK).with_payload(&PAYLOAD);
     forward(&mut object, &request);
     assert_eq!(object.traffic(1).inbound.bytes - before, 8_940);
+    assert_eq!(object.bytes(Reason::Forwarded) - frames_before, 8_954);
 }
