@@ -181,7 +181,7 @@ impl Daemon {
         let fresh = !dataplane::exists(&bpffs);
         let taken_up = Self::take_up(loaded, file, found, checker, neighbours, reader, walks).await;
         if taken_up.is_err() && fresh {
-            dataplane::detach(&bpffs, &[]).ok();
+            dataplane::detach(&bpffs, &[]).await.ok();
         }
         taken_up
     }
