@@ -362,6 +362,7 @@ pub struct FlowsView {
     pub bytes: u64,
     /// Those in any state, and half a one for each port that rests.
     pub entries: u64,
+    /// Those that a backend has refused among them.
     pub half_open: u64,
     /// Those whose client has ended the handshake, and whose backend has sent nothing since.
     pub answered: u64,

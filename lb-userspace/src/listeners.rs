@@ -2,7 +2,7 @@
 //! their connections.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
@@ -14,7 +14,12 @@ use procfs::{
 
 /// What listens in the network namespace of this process.
 #[derive(Debug, Default)]
-pub struct Listeners(HashMap<SocketAddr, u64>);
+pub struct Listeners {
+    /// The inode of each listening socket.
+    sockets: HashMap<SocketAddr, u64>,
+    /// The programs that have those of these sockets that were asked for.
+    programs: HashMap<u64, String>,
+}
 
 /// A server on this host, and a VIP that it would lose connections to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,60 +31,85 @@ pub struct Listener {
 }
 
 impl Listeners {
-    pub fn read() -> Result<Self> {
+    /// Reads what listens where the clients of these VIPs connect to. Looks at all processes if
+    /// something does.
+    pub fn read(vips: impl IntoIterator<Item = SocketAddr>) -> Result<Self> {
         const UNREADABLE: &str = "cannot read which ports of this host are listened at";
         let own = Process::myself().context(UNREADABLE)?;
         let v4 = own.tcp().context(UNREADABLE)?;
         // There is none without IPv6.
         let v6 = own.tcp6().unwrap_or_default();
-        Ok(Self::of(v4.into_iter().chain(v6)))
+        let mut listeners = Self::of(v4.into_iter().chain(v6));
+        let found = vips.into_iter().filter_map(|vip| listeners.socket(vip));
+        let inodes: HashSet<u64> = found.map(|(_, inode)| inode).collect();
+        listeners.programs = programs(inodes);
+        Ok(listeners)
     }
 
     fn of(sockets: impl Iterator<Item = TcpNetEntry>) -> Self {
         let listening = sockets.filter(|socket| socket.state == TcpState::Listen);
         let place = |at: SocketAddr| SocketAddr::new(at.ip().to_canonical(), at.port());
-        Self(listening.map(|socket| (place(socket.local_address), socket.inode)).collect())
+        let sockets = listening.map(|socket| (place(socket.local_address), socket.inode));
+        Self { sockets: sockets.collect(), programs: HashMap::new() }
     }
 
     /// What listens where the clients of a VIP connect to.
     #[must_use]
     pub fn find(&self, vip: SocketAddr) -> Option<Listener> {
-        if let Some(inode) = self.0.get(&vip) {
-            let message = format!("{} listens at {vip} on this host", program(*inode));
+        let (at, inode) = self.socket(vip)?;
+        let program = self.programs.get(&inode).map_or("a server", String::as_str);
+        if at == vip {
+            let message = format!("{program} listens at {vip} on this host");
             let fix = "give the service another address or port, or stop that server";
             return Some(Listener { message, fix, is_exact: true });
         }
-        let any_v6 = SocketAddr::new(IpAddr::from([0_u16; 8]), vip.port());
-        let any_v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), vip.port());
-        let (any, inode) =
-            [any_v4, any_v6].into_iter().find_map(|any| Some((any, self.0.get(&any)?)))?;
         let message = format!(
-            "{} listens at {any} on this host: clients that connect to {vip} get the service instead",
-            program(*inode)
+            "{program} listens at {at} on this host: clients that connect to {vip} get the service \
+             instead"
         );
         let fix = "have that server listen at the host's other addresses only, if it is meant for \
                    other clients";
         Some(Listener { message, fix, is_exact: false })
     }
+
+    /// The socket that the clients of a VIP would reach, and where it listens.
+    fn socket(&self, vip: SocketAddr) -> Option<(SocketAddr, u64)> {
+        let any_v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), vip.port());
+        let any_v6 = SocketAddr::new(IpAddr::from([0_u16; 8]), vip.port());
+        let places = [vip, any_v4, any_v6];
+        places.into_iter().find_map(|at| Some((at, *self.sockets.get(&at)?)))
+    }
 }
 
-/// Whose socket that is, if it can be seen.
-fn program(inode: u64) -> String {
-    let owner = all_processes().ok().and_then(|processes| {
-        processes.filter_map(Result::ok).find(|process| has_socket(process, inode))
-    });
-    let stat = owner.and_then(|owner| owner.stat().ok());
-    stat.map_or_else(
-        || "a server".to_owned(),
-        |stat| format!("{} (pid {})", crate::printable::line(&stat.comm), stat.pid),
-    )
+/// Whose sockets these are, as far as it can be seen.
+fn programs(mut inodes: HashSet<u64>) -> HashMap<u64, String> {
+    let mut programs = HashMap::new();
+    if inodes.is_empty() {
+        return programs;
+    }
+    for process in all_processes().into_iter().flatten().filter_map(Result::ok) {
+        for inode in sockets(&process) {
+            if !inodes.remove(&inode) {
+                continue;
+            }
+            if let Ok(stat) = process.stat() {
+                let name = crate::printable::line(&stat.comm);
+                programs.insert(inode, format!("{name} (pid {})", stat.pid));
+            }
+        }
+        if inodes.is_empty() {
+            break;
+        }
+    }
+    programs
 }
 
-fn has_socket(process: &Process, inode: u64) -> bool {
-    let Ok(files) = process.fd() else { return false };
-    files
-        .filter_map(Result::ok)
-        .any(|file| matches!(file.target, FDTarget::Socket(it) if it == inode))
+fn sockets(process: &Process) -> impl Iterator<Item = u64> {
+    let files = process.fd().into_iter().flatten().filter_map(Result::ok);
+    files.filter_map(|file| match file.target {
+        FDTarget::Socket(inode) => Some(inode),
+        _ => None,
+    })
 }
 
 #[cfg(test)]
@@ -92,14 +122,14 @@ mod tests {
     fn servers_on_this_host_are_found_with_their_programs() {
         let server = TcpListener::bind("127.0.0.1:0").expect("binds");
         let at = server.local_addr().expect("bound");
-        let listeners = Listeners::read().expect("readable");
+        let listeners = Listeners::read([at]).expect("readable");
         let found = listeners.find(at).expect("found");
         assert!(found.is_exact, "{found:?}");
         assert!(found.message.contains(&format!("listens at {at} on this host")), "{found:?}");
         assert!(found.message.contains(&format!("(pid {})", std::process::id())), "{found:?}");
         assert_eq!(listeners.find(SocketAddr::new([127, 9, 9, 9].into(), at.port())), None);
         drop(server);
-        assert_eq!(Listeners::read().expect("readable").find(at), None);
+        assert_eq!(Listeners::read([at]).expect("readable").find(at), None);
     }
 
     #[test]
@@ -108,7 +138,7 @@ mod tests {
             let Ok(server) = TcpListener::bind(any) else { continue };
             let port = server.local_addr().expect("bound").port();
             let vip = SocketAddr::new([203, 0, 113, 10].into(), port);
-            let found = Listeners::read().expect("readable").find(vip).expect(any);
+            let found = Listeners::read([vip]).expect("readable").find(vip).expect(any);
             assert!(!found.is_exact, "{found:?}");
             let place = any.rsplit_once(':').expect("a port").0;
             assert!(found.message.contains(&format!("listens at {place}:{port} ")), "{found:?}");
@@ -120,6 +150,6 @@ mod tests {
         let Ok(server) = TcpListener::bind("[::ffff:127.0.0.1]:0") else { return };
         let at = server.local_addr().expect("bound");
         let at = SocketAddr::new([127, 0, 0, 1].into(), at.port());
-        assert!(Listeners::read().expect("readable").find(at).is_some_and(|one| one.is_exact));
+        assert!(Listeners::read([at]).expect("readable").find(at).is_some_and(|one| one.is_exact));
     }
 }

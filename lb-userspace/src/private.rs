@@ -24,16 +24,13 @@ const OWN: [&str; 2] = ["journal", "backends.json"];
 
 /// Makes a directory for the daemon's files, or takes one that there is from everybody else.
 pub(crate) fn directory(path: &Path) -> Result<()> {
-    let cannot = || format!("cannot make {}", path.display());
-    if let Some(parent) = path.parent() {
-        fs::create_dir_all(parent).with_context(cannot)?;
+    if is_made(path)? {
+        return Ok(());
     }
-    match DirBuilder::new().mode(DIRECTORY).create(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        made => return made.with_context(cannot),
-    }
+    let cannot = || format!("cannot look into {}", path.display());
     let found = fs::metadata(path).with_context(cannot)?;
     let owner = found.uid();
+    ensure!(found.is_dir(), "{} is there and not a directory", path.display());
     ensure!(
         owner == geteuid().as_raw() || owner == 0,
         "{} belongs to another user (uid {owner}), who could change what is in it: give it to the \
@@ -55,6 +52,19 @@ pub(crate) fn directory(path: &Path) -> Result<()> {
         }
     }
     take_from_others(path, DIRECTORY)
+}
+
+/// Makes a directory, and what it lies in; false if it is there already.
+fn is_made(path: &Path) -> Result<bool> {
+    let cannot = |path: &Path| format!("cannot make the directory {}", path.display());
+    if let Some(parent) = path.parent() {
+        fs::create_dir_all(parent).with_context(|| cannot(parent))?;
+    }
+    match DirBuilder::new().mode(DIRECTORY).create(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error).with_context(|| cannot(path)),
+    }
 }
 
 /// For a new file.
@@ -115,6 +125,24 @@ mod tests {
         write(&old, b"other").expect("written");
         write(&new, b"secret").expect("written");
         assert_eq!((mode(&old), mode(&new)), (FILE, FILE));
+    }
+
+    #[test]
+    fn what_the_system_says_is_told_with_what_was_tried() {
+        let directory = TempDir::new().expect("a directory");
+        let [file, link] = ["file", "link"].map(|name| directory.path().join(name));
+        fs::write(&file, "").expect("written");
+        std::os::unix::fs::symlink("/nowhere/at-all", &link).expect("made");
+        let below = file.join("state");
+        for (path, told) in [
+            (&below, format!("cannot make the directory {}: File exists", file.display())),
+            (&file, format!("{} is there and not a directory", file.display())),
+            (&link, format!("cannot look into {}: No such file", link.display())),
+            (&"/proc/state".into(), "cannot make the directory /proc/state: No such".to_owned()),
+        ] {
+            let error = format!("{:#}", super::directory(path).expect_err("refused"));
+            assert!(error.starts_with(&told), "{error}, not {told}");
+        }
     }
 
     #[test]

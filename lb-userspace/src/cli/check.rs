@@ -55,7 +55,8 @@ fn refuse_local_ports(loaded: &Loaded) -> Result<(), Failure> {
 /// Warns of servers on this host that listen where clients of services connect to. Returns whether one
 /// has the very address and port of a service, which a running daemon does not take from it.
 fn warn_of_listeners(loaded: &Loaded) -> bool {
-    let listeners = Listeners::read().unwrap_or_else(|error| {
+    let vips = loaded.config.services.iter().map(|service| service.vip.address);
+    let listeners = Listeners::read(vips).unwrap_or_else(|error| {
         print_error(format_args!("xdplb: `vip` was not compared: {error:#}"));
         Listeners::default()
     });

@@ -108,10 +108,10 @@ fn print_counts(counts: Counts, format: Format) -> Result<(), Failure> {
     if format == Format::Json {
         return Ok(print_json(&counts)?);
     }
-    let Counts { total, half_open, answered, established, closing, closed } = counts;
+    let Counts { total, half_open, refused, answered, established, closing, closed } = counts;
     Ok(print_line(&format!(
-        "{total} connections: {established} established, {half_open} half-open, {answered} answered, \
-         {closing} closing, {closed} closed"
+        "{total} connections: {established} established, {half_open} half-open, {refused} refused, \
+         {answered} answered, {closing} closing, {closed} closed"
     ))?)
 }
 

@@ -50,12 +50,12 @@ fn start(cli: Cli) -> Result<ExitCode, Failure> {
 async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
     let client = Client::new(cli.socket);
     match cli.verb {
-        Verb::Run { config, check: false } => run::run(config).await,
+        Verb::Run { config, check: false } => Box::pin(run::run(config)).await,
         Verb::Run { config, check: true } | Verb::Check { config: Some(config), .. } => {
             check::check(&config)
         }
         Verb::Check { config: None, .. } => check::schema(),
-        Verb::Detach { interfaces, bpffs } => detach::detach(&bpffs, &interfaces),
+        Verb::Detach { interfaces, bpffs } => detach::detach(&bpffs, &interfaces).await,
         Verb::Status { output } => status::status(&client, output).await,
         Verb::Stats { output, rate } => stats::stats(&client, output, rate).await,
         Verb::Conns(conns) => conns::conns(&client, conns).await,

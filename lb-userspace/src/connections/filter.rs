@@ -142,12 +142,21 @@ mod words {
         deserializer: D,
     ) -> Result<Vec<ConnectionState>, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let states = text.split(',').map(|word| ConnectionState::from_str(word, false));
-        states.collect::<Result<_, _>>().map_err(|_| {
-            D::Error::custom(format!(
-                "`{text}` is no state: write half-open, established, closing or closed, several \
-                 with commas"
-            ))
-        })
+        let state = |word: &str| {
+            ConnectionState::from_str(word, false).map_err(|_| {
+                let all = all().join(", ");
+                D::Error::custom(format!(
+                    "`{word}` is no state: write one of {all}, or several with commas"
+                ))
+            })
+        };
+        text.split(',').map(state).collect()
+    }
+
+    /// The names of all states.
+    fn all() -> Vec<String> {
+        let states = ConnectionState::value_variants().iter();
+        let names = states.filter_map(ValueEnum::to_possible_value);
+        names.map(|name| name.get_name().to_owned()).collect()
     }
 }

@@ -119,7 +119,7 @@ impl<'a> Search<'a> {
     }
 
     fn candidate(self, hit: Hit<&SharedLine>) -> Option<Candidate<'a>> {
-        let state = hit.state().into();
+        let state = ConnectionState::of(hit.tag.marks());
         if !self.filter.admits_state(state) {
             return None;
         }

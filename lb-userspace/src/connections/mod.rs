@@ -6,7 +6,7 @@ mod listing;
 use std::net::SocketAddr;
 
 use clap::ValueEnum;
-use lb_common::flow::State;
+use lb_common::flow::{State, marks};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +39,8 @@ pub struct Connection {
 pub enum ConnectionState {
     /// The handshake has not ended.
     HalfOpen,
+    /// The backend has reset it before the handshake ended: the client's next SYN opens it again.
+    Refused,
     /// The client has ended the handshake; the backend has sent nothing since.
     Answered,
     Established,
@@ -48,9 +50,13 @@ pub enum ConnectionState {
     Closed,
 }
 
-impl From<State> for ConnectionState {
-    fn from(state: State) -> Self {
-        match state {
+impl ConnectionState {
+    /// The state of the connection whose entries carry these marks.
+    #[must_use]
+    pub const fn of(marks: u16) -> Self {
+        const REFUSED: u16 = marks::REFUSED | marks::BACKEND_RST;
+        match State::of(marks) {
+            State::HalfOpen if marks & REFUSED != 0 => Self::Refused,
             State::HalfOpen => Self::HalfOpen,
             State::Answered => Self::Answered,
             State::Established => Self::Established,
@@ -65,6 +71,8 @@ impl From<State> for ConnectionState {
 pub struct Counts {
     pub total: u64,
     pub half_open: u64,
+    #[serde(default)]
+    pub refused: u64,
     pub answered: u64,
     pub established: u64,
     pub closing: u64,
@@ -76,6 +84,7 @@ impl Counts {
         self.total += 1;
         match state {
             ConnectionState::HalfOpen => self.half_open += 1,
+            ConnectionState::Refused => self.refused += 1,
             ConnectionState::Answered => self.answered += 1,
             ConnectionState::Established => self.established += 1,
             ConnectionState::Closing => self.closing += 1,

@@ -1,9 +1,10 @@
 use std::{collections::HashMap, ops::ControlFlow};
 
+use clap::ValueEnum as _;
 use lb_common::{
     backend::Hop,
-    flow::{FlowKey, marks, ticks},
-    table::{Opening, Seed, SharedBucket, SharedTable, buckets_for, open},
+    flow::{Direction, FlowKey, marks, ticks},
+    table::{Opening, Seed, SharedBucket, SharedTable, buckets_for, open, peek, refuse},
 };
 
 use super::{Connection, ConnectionState, Counts, Directory, Filter, listing::Search};
@@ -127,7 +128,12 @@ fn what_is_not_understood_is_named() {
         parsed.expect_err(query).to_string()
     };
     assert!(error("client=nobody").contains("`nobody` is no client: write ADDRESS"));
-    assert!(error("state=open").contains("`open` is no state: write half-open"));
+    let said = error("state=half-open,open");
+    assert!(said.contains("`open` is no state: write one of half-open, "), "{said}");
+    for state in ConnectionState::value_variants() {
+        let name = state.to_possible_value().expect("shown");
+        assert!(said.contains(name.get_name()), "{said}: {state:?}");
+    }
     assert!(error("servise=web").contains("unknown field `servise`"));
 }
 
@@ -141,4 +147,31 @@ fn a_listener_may_stop() {
     });
     assert!(flow.is_break());
     assert_eq!(told, 3);
+}
+
+#[test]
+fn refused_connections_are_not_half_open() {
+    let buckets = table(20);
+    let table = seeded(&buckets);
+    let refused = table
+        .flows()
+        .find(|hit| hit.direction() == Direction::ToBackend && hit.tag.marks() == HALF_OPEN)
+        .and_then(|hit| hit.snapshot())
+        .expect("a half-open one");
+    let flow = peek(table, &refused.key()).expect("there");
+    refuse(table, flow);
+    let filter: Filter = serde_urlencoded::from_str("state=refused").expect("a state");
+    let [only] = &listed(&buckets, &filter)[..] else { panic!("one is refused") };
+    assert_eq!(only.state, ConnectionState::Refused);
+    assert_eq!(only.client.port(), u16::from_be_bytes(refused.key().src_port()));
+    let counts = search(&buckets, &directory(), &Filter::default()).count();
+    assert_eq!((counts.refused, counts.half_open, counts.total), (1, 1, 20));
+    for (marks, state) in [
+        (marks::BACKEND_RST, ConnectionState::Refused),
+        (marks::BACKEND_SYN | marks::BACKEND_RST, ConnectionState::Refused),
+        (ESTABLISHED | marks::BACKEND_RST, ConnectionState::Closed),
+        (marks::REFUSED | marks::QUARANTINED, ConnectionState::Closed),
+    ] {
+        assert_eq!(ConnectionState::of(marks), state, "{marks:#b}");
+    }
 }

@@ -10,6 +10,7 @@ use crate::{
     control::{GuardHook, InterfaceMode, InterfaceView, LinkState},
     dataplane::{self, Dataplane, Present},
     neighbours::{self, Interface as Link, XdpAttached},
+    sys::bpf::{self, XdpLink},
 };
 
 /// How often to look whether the program is still where it should be: the kernel does not tell of
@@ -224,11 +225,39 @@ async fn refuse_foreign(link: &Link) -> Result<()> {
     let Some(attached) = neighbours::xdp_attached(link.ifindex).await? else { return Ok(()) };
     let id = attached.program_id;
     let name = program_name(id).unwrap_or_else(|| "unnamed".to_owned());
-    let link = &link.name;
     bail!(
-        "{link} has another XDP program attached (id {id}, {name}): take it off with \
-         `ip link set dev {link} xdp off`, or stop what put it there"
+        "{} has another XDP program attached (id {id}, {name}): {}",
+        link.name,
+        removal(link, attached, bpf::xdp_links().ok().as_deref())
     )
+}
+
+/// How to take a foreign program off; the links are unknown if we may not see them.
+fn removal(
+    Link { name, ifindex, .. }: &Link,
+    XdpAttached { mode, program_id }: XdpAttached,
+    links: Option<&[XdpLink]>,
+) -> String {
+    let mode = match mode {
+        neighbours::XdpMode::Native => "xdpdrv",
+        neighbours::XdpMode::Generic => "xdpgeneric",
+        neighbours::XdpMode::Offloaded => "xdpoffload",
+    };
+    let by_netlink = format!("`ip link set dev {name} {mode} off`");
+    let Some(links) = links else {
+        return format!(
+            "stop what put it there; or take it off with {by_netlink}, or, if `bpftool link show` \
+             has a link of program {program_id}, with `bpftool link detach id LINK`"
+        );
+    };
+    let is_its = |link: &&XdpLink| (link.program_id, link.ifindex) == (program_id, *ifindex);
+    match links.iter().find(is_its) {
+        Some(XdpLink { id, .. }) => format!(
+            "BPF link {id} holds it there: stop the program that has the link, as `bpftool link show \
+             id {id}` says, or take it off with `bpftool link detach id {id}`"
+        ),
+        None => format!("take it off with {by_netlink}, or stop what put it there"),
+    }
 }
 
 fn program_name(id: u32) -> Option<String> {

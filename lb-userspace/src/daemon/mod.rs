@@ -47,6 +47,7 @@ use self::{
     service::Service,
     state::State,
     supervisor::Watchdog,
+    vips::Claim,
     walks::{Walk, Walks},
 };
 use crate::{
@@ -57,6 +58,7 @@ use crate::{
     dataplane::{self, Census, Dataplane, Expiry},
     desired::{Author, Desired, Document, Step, steps},
     health::{Checker, HealthEvent},
+    listeners::Listeners,
     neighbours::{self, Neighbours, NetworkEvent, OwnAddresses},
     plan::Image,
     sys::heap,
@@ -179,7 +181,7 @@ impl Daemon {
         let fresh = !dataplane::exists(&bpffs);
         let taken_up = Self::take_up(loaded, file, found, checker, neighbours, reader, walks).await;
         if taken_up.is_err() && fresh {
-            dataplane::detach(&bpffs, &[]).ok();
+            dataplane::detach(&bpffs, &[]).await.ok();
         }
         taken_up
     }
@@ -361,12 +363,12 @@ impl Daemon {
     /// Makes the services those of a file, and the settings. Orders that backends have stay.
     async fn take_on(&mut self, file: File, by: &Caller) -> Result<Vec<Step>> {
         self.is_untidy = true;
-        let File { loaded, is_own } = file;
+        let File { loaded, is_own, listeners } = file;
         self.trust(&loaded, by)?;
         for warning in &loaded.warnings {
             log::warn!("{warning}");
         }
-        let found = self.fit(&loaded).await?;
+        let found = self.fit(&loaded, &listeners, by).await?;
         self.config.refuse_restart_only(&loaded.config)?;
         let mode = loaded.config.xdp_mode;
         // Before the services, which nobody is to see come and go again.
@@ -401,8 +403,18 @@ impl Daemon {
         loaded.refuse_foreign(&self.config.checks, &allowed)
     }
 
-    async fn fit(&self, loaded: &Loaded) -> Result<Vec<Interface>> {
-        fit(loaded, &self.interfaces, &self.addresses, Some(self.document())).await
+    async fn fit(
+        &self,
+        loaded: &Loaded,
+        listeners: &Listeners,
+        by: &Caller,
+    ) -> Result<Vec<Interface>> {
+        let running = Some((self.document(), self.claim(listeners, by)));
+        fit(loaded, &self.interfaces, &self.addresses, running).await
+    }
+
+    fn claim<'a>(&'a self, listeners: &'a Listeners, by: &Caller) -> Claim<'a> {
+        Claim { is_root: by.is_root, own: &self.addresses, listeners }
     }
 
     /// Makes the services those of a file.
@@ -446,13 +458,13 @@ async fn fit(
     loaded: &Loaded,
     former: &[Interface],
     addresses: &OwnAddresses,
-    running: Option<&Document>,
+    running: Option<(&Document, Claim<'_>)>,
 ) -> Result<Vec<Interface>> {
     let mut faults = Vec::new();
     let found = interfaces::find(loaded, former, &mut faults).await?;
     network::find_local_backends(loaded, addresses, &mut faults);
-    if let Some(running) = running {
-        vips::find_listeners(loaded, running, &mut faults);
+    if let Some((running, claim)) = running {
+        vips::find_taken(loaded, running, claim, &mut faults);
     }
     loaded.refuse(faults)?;
     Ok(found)

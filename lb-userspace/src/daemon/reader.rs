@@ -6,12 +6,13 @@ use std::{io, path::Path};
 use anyhow::{Error, Result};
 use tokio::sync::mpsc;
 
-use super::{Daemon, requests::invalid, worker::Worker};
+use super::{Daemon, requests::invalid, vips, worker::Worker};
 use crate::{
     config::{self, Loaded},
     control::{Caller, Change, Plan, Proposal, Refusal, Reply, Room, ServiceView, Submission},
     desired::{Document, edited},
     health::{Fault, Prober},
+    listeners::Listeners,
     model::{HealthCheck, Policy},
 };
 
@@ -35,6 +36,15 @@ pub(super) enum Order {
     Plan(Submission, Reply<Plan>),
     Apply(Submission, Reply<Plan>),
     Edit(Box<Edit>),
+    Rollback(Rollback),
+}
+
+/// A way back to a former version.
+pub(super) struct Rollback {
+    pub(super) number: u64,
+    pub(super) document: Document,
+    pub(super) by: Caller,
+    pub(super) reply: Reply<Plan>,
 }
 
 /// A change of a service, and what it is to be made of.
@@ -46,15 +56,24 @@ pub(super) struct Edit {
     version: u64,
     defaults: Policy,
     attempts: u32,
+    /// What listens at the VIP that it brings.
+    listeners: Listeners,
 }
 
 /// A file that is valid, and whether it is the daemon's own.
 pub(super) struct File {
     pub(super) loaded: Loaded,
     pub(super) is_own: bool,
+    /// What listens at its VIPs.
+    pub(super) listeners: Listeners,
 }
 
 impl File {
+    fn new(loaded: Loaded, is_own: bool) -> Self {
+        let listeners = vips::read(loaded.config.services.iter().map(|one| one.vip.address));
+        Self { loaded, is_own, listeners }
+    }
+
     /// Refuses files of root's checks that cannot be used. A slow disk holds up nothing here.
     fn verified(self, is_roots: bool) -> Result<Self> {
         if is_roots {
@@ -81,6 +100,17 @@ impl Edit {
         service.is_some_and(|service| Prober::reads_files(&service.policy.health))
     }
 
+    /// What listens at the VIP that a change brings, if it brings one.
+    fn read_listeners(&self, document: &Document) -> Listeners {
+        let brings_vip = match &self.change {
+            Change::AddService { .. } => true,
+            Change::SetService { keys, .. } => keys.contains_key("vip"),
+            _ => false,
+        };
+        let service = document.service(self.change.service()).filter(|_| brings_vip);
+        vips::read(service.map(|service| service.vip.address))
+    }
+
     /// A check of root's that a change brings, and whose files are to be looked at.
     fn new_check<'a>(&self, before: &Document, after: &'a Document) -> Option<&'a HealthCheck> {
         let name = self.change.service();
@@ -97,6 +127,7 @@ pub(super) enum Read {
     Plan(Result<File>, Sender, Reply<Plan>),
     Apply(Result<File>, Sender, Reply<Plan>),
     Edit(Box<Edit>, Result<Document, Refusal>),
+    Rollback(Rollback, Listeners),
 }
 
 /// Who has sent a text, and the room that it takes up until the loop is done with it.
@@ -154,7 +185,7 @@ impl Reader {
             Order::Plan(Submission { by, .. }, _) | Order::Apply(Submission { by, .. }, _) => {
                 if by.is_root { &self.of_root } else { &self.of_others }
             }
-            Order::Edit(_) => &self.edits,
+            Order::Edit(_) | Order::Rollback(_) => &self.edits,
         };
         if let Err(order) = worker.give(order) {
             order.refuse();
@@ -184,6 +215,7 @@ impl Order {
         match self {
             Self::Reload => false,
             Self::Plan(_, reply) | Self::Apply(_, reply) => reply.is_closed(),
+            Self::Rollback(rollback) => rollback.reply.is_closed(),
             Self::Edit(edit) => edit.reply.is_closed(),
         }
     }
@@ -195,6 +227,7 @@ impl Order {
             Self::Reload => unreachable!("the daemon's own file is read once at a time"),
             Self::Plan(_, reply) | Self::Apply(_, reply) => drop(reply.send(Err(busy))),
             Self::Edit(edit) => drop(edit.reply.send(Err(busy))),
+            Self::Rollback(rollback) => drop(rollback.reply.send(Err(busy))),
         }
     }
 
@@ -202,13 +235,13 @@ impl Order {
         let read = |Proposal { path, text }, by: &Caller| {
             let loaded = config::read(path, text)?;
             let is_own = loaded.is_text_of(own);
-            File { loaded, is_own }.verified(by.is_root)
+            File::new(loaded, is_own).verified(by.is_root)
         };
         match self {
             Self::Reload => {
                 let verified = |loaded: Loaded| {
                     let is_roots = loaded.is_roots;
-                    File { loaded, is_own: true }.verified(is_roots)
+                    File::new(loaded, true).verified(is_roots)
                 };
                 Read::Reload(config::load(own).and_then(verified))
             }
@@ -218,13 +251,19 @@ impl Order {
             Self::Apply(Submission { proposal, by, room }, reply) => {
                 Read::Apply(read(proposal, &by), Sender { by, _room: room }, reply)
             }
-            Self::Edit(edit) => {
+            Self::Edit(mut edit) => {
                 let edited = edited(&edit.document, &edit.change, &edit.defaults);
                 let verified = edited.and_then(|document| {
                     edit.refuse_files(&document)?;
+                    edit.listeners = edit.read_listeners(&document);
                     Ok(document)
                 });
                 Read::Edit(edit, verified)
+            }
+            Self::Rollback(rollback) => {
+                let vips = rollback.document.services().map(|service| service.vip.address);
+                let listeners = vips::read(vips);
+                Read::Rollback(rollback, listeners)
             }
         }
     }
@@ -247,6 +286,7 @@ impl Daemon {
             version: self.desired.number(),
             defaults: self.config.defaults.clone(),
             attempts,
+            listeners: Listeners::default(),
         })));
     }
 
@@ -265,6 +305,10 @@ impl Daemon {
                 drop(reply.send(self.apply(file.map_err(invalid), &sender.by).await));
             }
             Read::Edit(edit, edited) => self.on_edit(*edit, edited),
+            Read::Rollback(Rollback { reply, .. }, _) if reply.is_closed() => {}
+            Read::Rollback(Rollback { number, by, reply, .. }, listeners) => {
+                drop(reply.send(self.rollback(number, &by, &listeners)));
+            }
         }
     }
 
@@ -277,8 +321,9 @@ impl Daemon {
         }
         let edited =
             if is_current { edited } else { self.edited_again(&edit, edited.as_ref().ok()) };
-        let Edit { change, by, reply, .. } = edit;
-        drop(reply.send(edited.and_then(|edited| self.carry_out(edited, &change, &by))));
+        let Edit { change, by, reply, listeners, .. } = edit;
+        let changed = edited.and_then(|edited| self.carry_out(edited, &change, &by, &listeners));
+        drop(reply.send(changed));
     }
 
     /// A change of the present document, though files are not read here: a check that needs some must

@@ -4,15 +4,16 @@ use std::net::SocketAddr;
 
 use super::{
     Daemon, network,
-    reader::{File, Order},
+    reader::{File, Order, Rollback},
     service::Backend,
     vips,
 };
 use crate::{
     config::{Allowed, Refused},
     connections::Listing,
-    control::{Caller, Change, Plan, Refusal, Request, ServiceView, VersionView},
+    control::{Caller, Change, Plan, Refusal, Reply, Request, ServiceView, VersionView},
     desired::{Author, Document, Step, edited, named, steps},
+    listeners::Listeners,
     model::Admin,
     secrets,
 };
@@ -33,14 +34,18 @@ impl Daemon {
                 reply,
             ) => self.read_edit(change, by, reply, 1),
             Request::Change(change, by, reply) => {
-                let edited = self.edited(&change);
-                drop(reply.send(edited.and_then(|edited| self.carry_out(edited, &change, &by))));
+                // It brings no VIP.
+                let listeners = Listeners::default();
+                let changed = self
+                    .edited(&change)
+                    .and_then(|edited| self.carry_out(edited, &change, &by, &listeners));
+                drop(reply.send(changed));
             }
             Request::Plan(submission, reply) => self.reader.give(Order::Plan(submission, reply)),
             Request::Apply(submission, reply) => self.reader.give(Order::Apply(submission, reply)),
             Request::History(reply) => drop(reply.send(Ok(self.history()))),
             Request::Version(number, reply) => drop(reply.send(self.version(number))),
-            Request::Rollback(to, by, reply) => drop(reply.send(self.rollback(to, &by))),
+            Request::Rollback(to, by, reply) => self.read_rollback(to, by, reply),
         }
     }
 
@@ -62,9 +67,10 @@ impl Daemon {
         document: Document,
         change: &Change,
         by: &Caller,
+        listeners: &Listeners,
     ) -> Result<Option<ServiceView>, Refusal> {
         self.refuse_local(&document)?;
-        vips::refuse_taken(&document, self.document())?;
+        vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
         let author = Author { by: by.name.clone(), what: change.to_string(), file: None };
         self.adopt(document, author).map_err(failed)?;
@@ -124,11 +130,11 @@ impl Daemon {
         by: &Caller,
     ) -> Result<Plan, Refusal> {
         self.is_untidy = true;
-        let File { loaded, .. } = file?;
+        let File { loaded, listeners, .. } = file?;
         self.trust(&loaded, by).map_err(invalid)?;
         let mut all = self.config.steps_to(&loaded.config);
         all.extend(steps(self.document(), &self.read_from(&loaded)));
-        let fit = self.fit(&loaded).await;
+        let fit = self.fit(&loaded, &listeners, by).await;
         let refused = fit.and_then(|_| self.config.refuse_restart_only(&loaded.config)).err();
         Ok(Plan {
             version: self.desired.number(),
@@ -171,18 +177,37 @@ impl Daemon {
         Ok(Plan { version: number, steps, refused: None })
     }
 
-    /// Makes the services those of a former version: of the last one, if none is named.
-    fn rollback(&mut self, to: Option<u64>, by: &Caller) -> Result<Plan, Refusal> {
+    /// Has the ports of this host read that a former version is about: of the last one, if none is
+    /// named.
+    fn read_rollback(&self, to: Option<u64>, by: Caller, reply: Reply<Plan>) {
         let former = match to {
-            Some(number) => self.desired.version(number).ok_or_else(|| no_version(number))?,
+            Some(number) => self.desired.version(number).ok_or_else(|| no_version(number)),
             None => self.desired.former().ok_or_else(|| {
                 Refusal::Conflict("there is no version before the present one".to_owned())
-            })?,
+            }),
         };
+        match former {
+            Err(refusal) => drop(reply.send(Err(refusal))),
+            Ok(former) => {
+                let (number, document) = (former.number, former.document.clone());
+                let rollback = Rollback { number, document, by, reply };
+                self.reader.give(Order::Rollback(rollback));
+            }
+        }
+    }
+
+    /// Makes the services those of a former version.
+    pub(super) fn rollback(
+        &mut self,
+        number: u64,
+        by: &Caller,
+        listeners: &Listeners,
+    ) -> Result<Plan, Refusal> {
+        let former = self.desired.version(number).ok_or_else(|| no_version(number))?;
         let what = format!("rolled back to version {}", former.number);
         let author = Author { by: by.name.clone(), what, file: None };
         let document = former.document.clone();
-        vips::refuse_taken(&document, self.document())?;
+        vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
         self.is_untidy = true;
         let steps = self.adopt(document, author).map_err(failed)?;

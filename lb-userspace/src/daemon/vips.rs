@@ -8,69 +8,85 @@ use crate::{
     control::Refusal,
     listeners::{Listener, Listeners},
     model::Service,
+    neighbours::OwnAddresses,
 };
 
+/// What to do about a VIP that only root may take.
+const ROOTS: &str = "give the service another address or port, or have root make this change";
+
+/// Who gives services their VIPs, and what is at these on this host.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Claim<'a> {
+    pub(super) is_root: bool,
+    pub(super) own: &'a OwnAddresses,
+    pub(super) listeners: &'a Listeners,
+}
+
+impl Claim<'_> {
+    /// Why a service must not have its VIP, and what to do about it.
+    fn refusal(&self, vip: SocketAddr) -> Option<(String, &'static str)> {
+        let Listener { message, fix, is_exact } = self.listeners.find(vip)?;
+        if is_exact {
+            return Some((message, fix));
+        }
+        let is_own = self.own.iter().any(|(_, address)| *address == vip.ip());
+        let refused = is_own && !self.is_root;
+        refused.then(|| (format!("{message}, which only root may decide"), ROOTS))
+    }
+}
+
 /// Finds VIPs of a file that the running document does not have, and that a server of this host has.
-pub(super) fn find_listeners(loaded: &Loaded, running: &Document, faults: &mut Vec<Fault>) {
+pub(super) fn find_taken(
+    loaded: &Loaded,
+    running: &Document,
+    claim: Claim<'_>,
+    faults: &mut Vec<Fault>,
+) {
     let known = vips(running);
     let services = loaded.config.services.iter().enumerate();
-    let new: Vec<_> = services.filter(|(_, one)| !known.contains(&one.vip.address)).collect();
-    if new.is_empty() {
-        return;
-    }
-    let listeners = read();
-    for (place, service) in new {
-        match taken(&listeners, service) {
-            Some(Listener { message, fix, .. }) => {
-                faults.push(loaded.vip_fault(place, &message, fix));
-            }
-            None => warn_of(&listeners, service),
+    for (place, service) in services.filter(|(_, one)| !known.contains(&one.vip.address)) {
+        match claim.refusal(service.vip.address) {
+            Some((message, fix)) => faults.push(loaded.vip_fault(place, &message, fix)),
+            None => warn_of(claim.listeners, service),
         }
     }
 }
 
 /// Refuses a document with VIPs that the running one does not have, and that a server of this host has.
-pub(super) fn refuse_taken(document: &Document, running: &Document) -> Result<(), Refusal> {
-    let set = document.since(running).set;
-    if set.is_empty() {
-        return Ok(());
-    }
+pub(super) fn refuse_taken(
+    document: &Document,
+    running: &Document,
+    claim: Claim<'_>,
+) -> Result<(), Refusal> {
     let known = vips(running);
-    let new: Vec<_> = set.iter().filter(|one| !known.contains(&one.vip.address)).collect();
-    if new.is_empty() {
-        return Ok(());
-    }
-    let listeners = read();
-    for service in new {
-        if let Some(Listener { message, fix, .. }) = taken(&listeners, service) {
+    let set = document.since(running).set;
+    for service in set.iter().filter(|one| !known.contains(&one.vip.address)) {
+        if let Some((message, fix)) = claim.refusal(service.vip.address) {
             return Err(Refusal::Invalid(format!("{}: `vip`: {message}: {fix}", service.name)));
         }
-        warn_of(&listeners, service);
+        warn_of(claim.listeners, service);
     }
     Ok(())
 }
 
 /// Warns of all VIPs that servers of this host listen at.
 pub(super) fn warn(document: &Document) {
-    let listeners = read();
+    let listeners = read(document.services().map(|service| service.vip.address));
     document.services().for_each(|service| warn_of(&listeners, service));
+}
+
+/// Reads what listens at VIPs. Takes a while on a host with many sockets or processes.
+pub(super) fn read(vips: impl IntoIterator<Item = SocketAddr>) -> Listeners {
+    Listeners::read(vips).unwrap_or_else(|error| {
+        log::warn!("VIPs are not compared with this host's servers: {error:#}");
+        Listeners::default()
+    })
 }
 
 fn warn_of(listeners: &Listeners, service: &Service) {
     if let Some(Listener { message, fix, .. }) = listeners.find(service.vip.address) {
         log::warn!("{}: {message}; {fix}", service.name);
     }
-}
-
-fn taken(listeners: &Listeners, service: &Service) -> Option<Listener> {
-    listeners.find(service.vip.address).filter(|found| found.is_exact)
-}
-
-fn read() -> Listeners {
-    Listeners::read().unwrap_or_else(|error| {
-        log::warn!("VIPs are not compared with this host's servers: {error:#}");
-        Listeners::default()
-    })
 }
 
 fn vips(document: &Document) -> HashSet<SocketAddr> {
@@ -95,17 +111,43 @@ mod tests {
         }))
     }
 
+    /// What a caller is told who gives services these VIPs on a host with the address 203.0.113.1.
+    fn refused(is_root: bool, vips: &[SocketAddr], running: &[SocketAddr]) -> Option<String> {
+        let own = OwnAddresses::from([(2, [203, 0, 113, 1].into())]);
+        let listeners = read(vips.iter().copied());
+        let claim = Claim { is_root, own: &own, listeners: &listeners };
+        let refused = refuse_taken(&document(vips), &document(running), claim);
+        refused.err().map(|refusal| refusal.detail().to_owned())
+    }
+
     #[test]
     fn ports_of_this_hosts_own_servers_are_not_taken() {
         let server = TcpListener::bind("127.0.0.1:0").expect("binds");
         let taken = server.local_addr().expect("bound");
         let free = "203.0.113.10:80".parse().expect("an address");
-        let refused = refuse_taken(&document(&[free, taken]), &document(&[]));
-        let Err(Refusal::Invalid(said)) = refused else { panic!("{refused:?}") };
-        assert!(said.starts_with("s1: `vip`: ") && said.contains(&taken.to_string()), "{said}");
-        assert!(said.contains("give the service another address or port"), "{said}");
-        refuse_taken(&document(&[free]), &document(&[])).expect("free");
-        // A service that runs already goes on, and may be changed.
-        refuse_taken(&document(&[taken, free]), &document(&[free, taken])).expect("has it");
+        for is_root in [true, false] {
+            let said = refused(is_root, &[free, taken], &[]).expect("refused");
+            assert!(said.starts_with("s1: `vip`: ") && said.contains(&taken.to_string()), "{said}");
+            assert!(said.contains("give the service another address or port"), "{said}");
+            assert_eq!(refused(is_root, &[free], &[]), None);
+            // A service that runs already goes on, and may be changed.
+            assert_eq!(refused(is_root, &[taken, free], &[free, taken]), None);
+        }
+    }
+
+    #[test]
+    fn only_root_takes_ports_that_a_server_has_at_all_of_the_hosts_addresses() {
+        let server = TcpListener::bind("0.0.0.0:0").expect("binds");
+        let port = server.local_addr().expect("bound").port();
+        let [own, other] =
+            [[203, 0, 113, 1], [203, 0, 113, 10]].map(|address| SocketAddr::from((address, port)));
+        let said = refused(false, &[other, own], &[]).expect("refused");
+        assert!(said.starts_with("s1: `vip`: "), "{said}");
+        for word in [&format!("listens at 0.0.0.0:{port} "), "only root may", ROOTS] {
+            assert!(said.contains(word), "{said}: {word}");
+        }
+        assert_eq!(refused(true, &[other, own], &[]), None);
+        assert_eq!(refused(false, &[other], &[]), None, "no server of the host gets its clients");
+        assert_eq!(refused(false, &[own], &[own]), None, "it runs already");
     }
 }

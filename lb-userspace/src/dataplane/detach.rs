@@ -2,21 +2,42 @@
 
 use std::{fs, path::Path};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use super::{
     attach, guard,
     pins::{Pins, directories, directory, unpin},
 };
+use crate::{
+    neighbours,
+    sys::bpf::{self, XdpLink},
+};
 
-/// An interface, by index, and who keeps its link.
-type Attached<'a> = (u32, &'a Pins);
+/// A pinned link, and where its program runs.
+#[derive(Clone, Copy)]
+struct Attached<'a> {
+    pins: &'a Pins,
+    /// The interface's index when the link was pinned.
+    pinned: u32,
+    place: Place,
+}
+
+/// Where the program of a link runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// On the interface with this index.
+    Here(u32),
+    /// On the one with this index of another network namespace.
+    Elsewhere(u32),
+    /// Nowhere any more: the interface is gone, or somebody has detached the link.
+    Nowhere,
+}
 
 /// Takes the program off these interfaces, or, if none are named, off all, and then removes the
 /// maps too, whatever their layout is. Returns the names of the interfaces that packets no longer
 /// go through.
-pub fn detach(bpffs: &Path, interfaces: &[String]) -> Result<Vec<String>> {
+pub async fn detach(bpffs: &Path, interfaces: &[String]) -> Result<Vec<String>> {
     let layouts = directories(bpffs)?;
     if layouts.is_empty() {
         bail!("nothing is attached: {} does not exist", directory(bpffs).display());
@@ -24,11 +45,16 @@ pub fn detach(bpffs: &Path, interfaces: &[String]) -> Result<Vec<String>> {
     let layouts = layouts.into_iter().map(Pins::lock).collect::<Result<Vec<_>>>()?;
     let mut attached = Vec::new();
     for pins in &layouts {
-        attached.extend(pins.links()?.into_iter().map(|ifindex| (ifindex, pins)));
+        for pinned in pins.links()? {
+            attached.push(Attached { pins, pinned, place: place(&pins.link(pinned)).await? });
+        }
     }
     let chosen = choose(&attached, interfaces)?;
-    for (ifindex, pins) in &chosen {
-        attach::remove(&pins.link(*ifindex))?;
+    chosen.iter().try_for_each(Attached::refuse_filter_elsewhere)?;
+    // Before an interface could be deleted meanwhile.
+    let names = chosen.iter().map(Attached::name).collect();
+    for Attached { pins, pinned, .. } in &chosen {
+        attach::remove(&pins.link(*pinned))?;
     }
     // Afterwards, so that the host's stack sees nothing while another interface has the program.
     for pins in &layouts {
@@ -40,7 +66,22 @@ pub fn detach(bpffs: &Path, interfaces: &[String]) -> Result<Vec<String>> {
             remove_all(pins.directory())?;
         }
     }
-    Ok(chosen.into_iter().map(|(ifindex, _)| name(ifindex)).collect())
+    Ok(names)
+}
+
+/// The kernel names no network namespace of a link. But only one program is on an interface, so that it
+/// is here if this namespace's interface of that index has it.
+async fn place(pin: &Path) -> Result<Place> {
+    let link = bpf::pinned_xdp_link(pin)
+        .with_context(|| format!("cannot open the pinned link {}", pin.display()))?
+        .with_context(|| format!("{} is not a link of an XDP program", pin.display()))?;
+    let XdpLink { program_id, ifindex, .. } = link;
+    if ifindex == 0 {
+        return Ok(Place::Nowhere);
+    }
+    let here = neighbours::xdp_attached(ifindex).await?;
+    let is_here = here.is_some_and(|found| found.program_id == program_id);
+    Ok(if is_here { Place::Here(ifindex) } else { Place::Elsewhere(ifindex) })
 }
 
 fn choose<'a>(attached: &[Attached<'a>], interfaces: &[String]) -> Result<Vec<Attached<'a>>> {
@@ -52,10 +93,48 @@ fn choose<'a>(attached: &[Attached<'a>], interfaces: &[String]) -> Result<Vec<At
         .map(|name| {
             let ifindex = if_nametoindex(name.as_str())
                 .with_context(|| format!("there is no interface {name}"))?;
-            let found = attached.iter().find(|(other, _)| *other == ifindex);
+            let found = attached.iter().find(|one| one.is_of(ifindex));
             found.copied().with_context(|| format!("xdplb is not attached to {name}"))
         })
         .collect()
+}
+
+impl Attached<'_> {
+    /// Whether it is meant by the name of this network namespace's interface of that index.
+    fn is_of(&self, ifindex: u32) -> bool {
+        match self.place {
+            Place::Here(own) => own == ifindex,
+            Place::Elsewhere(_) => false,
+            Place::Nowhere => self.pinned == ifindex,
+        }
+    }
+
+    /// A filter has no link by which it could be removed from here.
+    fn refuse_filter_elsewhere(&self) -> Result<()> {
+        let is_elsewhere = matches!(self.place, Place::Elsewhere(_));
+        ensure!(
+            !is_elsewhere || !self.pins.filter(self.pinned).exists(),
+            "{} has a host guard that can be removed there only: run `xdplb detach` in that \
+             namespace",
+            self.name()
+        );
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        match self.place {
+            Place::Here(ifindex) => if_indextoname(ifindex)
+                .ok()
+                .and_then(|name| name.into_string().ok())
+                .unwrap_or_else(|| format!("interface {ifindex}")),
+            Place::Elsewhere(ifindex) => {
+                format!("interface {ifindex} of another network namespace")
+            }
+            Place::Nowhere => {
+                format!("interface {}, which had no program any more", self.pinned)
+            }
+        }
+    }
 }
 
 fn remove_all(directory: &Path) -> Result<()> {
@@ -67,12 +146,4 @@ fn remove_all(directory: &Path) -> Result<()> {
     // Another layout's pins may stay beside these.
     directory.parent().map(fs::remove_dir);
     Ok(())
-}
-
-/// An interface that is gone has only its index left.
-fn name(ifindex: u32) -> String {
-    if_indextoname(ifindex)
-        .ok()
-        .and_then(|name| name.into_string().ok())
-        .unwrap_or_else(|| format!("interface {ifindex}"))
 }

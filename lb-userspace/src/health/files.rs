@@ -22,6 +22,15 @@ pub(super) fn stamps(request: &CheckRequest) -> Vec<Stamp> {
     files.into_iter().flatten().map(|file| stamp(file)).collect()
 }
 
+/// The key of the first file that a check needs: without any, certificates that the host trusts.
+pub(super) fn first_key(request: &CheckRequest) -> &'static str {
+    match request {
+        CheckRequest { command: Some(_), .. } => "command",
+        CheckRequest { ca: None, certificate: Some(_), .. } => "certificate",
+        _ => "ca",
+    }
+}
+
 fn stamp(file: &Path) -> Stamp {
     let found = fs::metadata(file).ok();
     Stamp(found.map(|found| {

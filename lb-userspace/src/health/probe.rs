@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -11,6 +11,8 @@ use nix::errno::Errno;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
+    sync::Mutex as Turn,
+    task::spawn_blocking,
     time,
 };
 
@@ -57,6 +59,8 @@ pub struct Prober {
     user: Arc<str>,
     /// Made when it is first needed, and again when files that it names have changed.
     readiness: Mutex<Readiness>,
+    /// Whose turn it is to read the files.
+    turn: Arc<Turn<()>>,
 }
 
 #[derive(Debug)]
@@ -183,7 +187,7 @@ impl From<Failure> for Outcome {
 }
 
 /// How often files that a check names are looked at.
-const LOOK: Duration = Duration::from_secs(1);
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 
 /// A check as it was made ready, and of which files.
 #[derive(Debug)]
@@ -205,7 +209,7 @@ impl Prober {
     /// A check whose programs run as this user.
     #[must_use]
     pub fn new(check: HealthCheck, user: Arc<str>) -> Self {
-        Self { check, user, readiness: Mutex::default() }
+        Self { check, user, readiness: Mutex::default(), turn: Arc::default() }
     }
 
     /// Says what is wrong with the check, if anything is. Files that it names are not looked at.
@@ -247,10 +251,10 @@ impl Prober {
     }
 
     /// Carries the check out once, at the address where the backend is asked.
-    pub(super) async fn probe(&self, at: SocketAddr, slots: &Slots) -> Outcome {
+    pub(super) async fn probe(self: &Arc<Self>, at: SocketAddr, slots: &Slots) -> Outcome {
         // What takes longer than the interval is not waited for.
         let timeout = self.check.timeout.min(self.check.interval);
-        let kind = match self.kind() {
+        let kind = match self.ready(slots, timeout).await {
             Ok(kind) => kind,
             // Who may see the state of checks may not see which files there are.
             Err(Fault { key, .. }) => {
@@ -273,41 +277,87 @@ impl Prober {
         }
     }
 
+    /// What to carry the check out with. A thread reads its files; if a disk keeps that waiting for
+    /// longer than a check may take, the former ones are used.
+    async fn ready(
+        self: &Arc<Self>,
+        slots: &Slots,
+        patience: Duration,
+    ) -> Result<Arc<Kind>, Fault> {
+        if let Some(ready) = self.fresh() {
+            return Ok(ready);
+        }
+        if !Self::reads_files(&self.check) {
+            return self.read();
+        }
+        let read = time::timeout(patience, self.read_beside(slots)).await;
+        read.unwrap_or_else(|_| {
+            let message = format!("its files could not be read within {patience:?}");
+            self.former(Fault::new(files::first_key(&self.check.request), &message))
+        })
+    }
+
+    /// As [`Self::read`], by a thread, one at a time.
+    async fn read_beside(self: &Arc<Self>, slots: &Slots) -> Result<Arc<Kind>, Fault> {
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        if let Some(ready) = self.fresh() {
+            return Ok(ready);
+        }
+        let (prober, slot) = (Arc::clone(self), slots.reader().await);
+        let reading = spawn_blocking(move || {
+            // For as long as the thread is busy, even if nobody waits for it any more.
+            let _held = (turn, slot);
+            prober.read()
+        });
+        reading.await.unwrap_or_else(|error| {
+            self.former(Fault::new(files::first_key(&self.check.request), &error))
+        })
+    }
+
+    /// What need not be read again yet.
+    fn fresh(&self) -> Option<Arc<Kind>> {
+        let readiness = self.readiness();
+        let ready = readiness.ready.as_ref()?;
+        let is_fresh = ready.stamps.is_empty() || ready.looked.elapsed() < LOOK;
+        is_fresh.then(|| Arc::clone(&ready.kind))
+    }
+
     /// Made of the files as they are now. Of new ones that cannot be used nothing is made: they may be
     /// half of what is being replaced.
-    fn kind(&self) -> Result<Arc<Kind>, Fault> {
-        let mut readiness = self.readiness.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(ready) = &readiness.ready
-            && (ready.stamps.is_empty() || ready.looked.elapsed() < LOOK)
-        {
-            return Ok(Arc::clone(&ready.kind));
-        }
+    fn read(&self) -> Result<Arc<Kind>, Fault> {
         let (stamps, looked) = (files::stamps(&self.check.request), Instant::now());
-        if let Some(ready) = readiness.ready.as_mut().filter(|ready| ready.stamps == stamps) {
+        if let Some(ready) = self.readiness().ready.as_mut().filter(|one| one.stamps == stamps) {
             ready.looked = looked;
             return Ok(Arc::clone(&ready.kind));
         }
         match Kind::new(&self.check) {
             Ok(kind) => {
                 let kind = Arc::new(kind);
-                *readiness = Readiness {
-                    ready: Some(Ready { kind: Arc::clone(&kind), stamps, looked }),
-                    fault: None,
-                };
+                let ready = Some(Ready { kind: Arc::clone(&kind), stamps, looked });
+                *self.readiness() = Readiness { ready, fault: None };
                 Ok(kind)
             }
-            Err(fault) => {
-                if readiness.fault.as_ref() != Some(&fault) {
-                    let Fault { key, message, mend, .. } = &fault;
-                    let mend = if mend.is_empty() { String::new() } else { format!(": {mend}") };
-                    log::warn!("a check's `{key}` cannot be used: {message}{mend}");
-                    readiness.fault = Some(fault.clone());
-                }
-                let former = readiness.ready.as_mut().ok_or(fault)?;
-                former.looked = looked;
-                Ok(Arc::clone(&former.kind))
-            }
+            Err(fault) => self.former(fault),
         }
+    }
+
+    /// Says what is wrong with the files, once. Goes on with those that were there before, if any were.
+    fn former(&self, fault: Fault) -> Result<Arc<Kind>, Fault> {
+        let mut readiness = self.readiness();
+        if readiness.fault.as_ref() != Some(&fault) {
+            let Fault { key, message, mend, .. } = &fault;
+            let mend = if mend.is_empty() { String::new() } else { format!(": {mend}") };
+            log::warn!("a check's `{key}` cannot be used: {message}{mend}");
+            readiness.fault = Some(fault.clone());
+        }
+        let former = readiness.ready.as_mut().ok_or(fault)?;
+        former.looked = Instant::now();
+        Ok(Arc::clone(&former.kind))
+    }
+
+    /// Never kept while files are read.
+    fn readiness(&self) -> MutexGuard<'_, Readiness> {
+        self.readiness.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

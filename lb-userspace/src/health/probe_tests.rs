@@ -13,17 +13,17 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     Prober,
-    probe::{Failure, Outcome},
-    slots::Slots,
+    probe::{Failure, LOOK, Outcome},
+    slots::{READERS, Slots},
 };
 use crate::model::{CheckRequest, Close, HealthCheck, Probe};
 
 /// A check that is carried out once.
-pub(super) struct Once(Prober);
+pub(super) struct Once(Arc<Prober>);
 
 impl Once {
     pub(super) fn new(check: HealthCheck) -> Self {
-        Self(Prober::new(check, "nobody".into()))
+        Self(Arc::new(Prober::new(check, "nobody".into())))
     }
 
     pub(super) async fn probe(&self, at: SocketAddr) -> Outcome {
@@ -309,4 +309,31 @@ async fn certificates_must_be_valid_unless_told_otherwise() {
     }
     let plain = serving(BAD).await;
     assert_tells(&prober(Probe::Tls, named("db.example")).probe(plain).await, false, "L6RSP");
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_answer_holds_no_check_up() {
+    let directory = TempDir::new().unwrap();
+    let ca = directory.path().join("ca.pem");
+    let CertifiedKey { cert, .. } = generate_simple_self_signed(Vec::new()).unwrap();
+    std::fs::write(&ca, cert.pem()).unwrap();
+    let request = CheckRequest { ca: Some(ca), ..CheckRequest::default() };
+    let new = || Arc::new(Prober::new(check(Probe::Tls, request.clone()), "nobody".into()));
+    let (known, unknown) = (new(), new());
+    let (server, slots) = (serving(BAD).await, Slots::new());
+    assert_tells(&known.probe(server, &slots).await, false, "L6RSP");
+    // As if so many threads waited for the disk.
+    let mut stuck = Vec::new();
+    for _ in 0..READERS {
+        stuck.push(slots.reader().await.expect("a slot"));
+    }
+    let outcome = unknown.probe(server, &slots).await;
+    assert!(outcome.success.is_none() && outcome.detail.contains("`ca`"), "{outcome:?}");
+    let tcp = Arc::new(Prober::new(check(Probe::Tcp, CheckRequest::default()), "nobody".into()));
+    assert_tells(&tcp.probe(server, &slots).await, true, "L4OK");
+    tokio::time::sleep(LOOK).await;
+    assert_tells(&known.probe(server, &slots).await, false, "L6RSP");
+    drop(stuck);
+    tokio::time::sleep(LOOK).await;
+    assert_tells(&unknown.probe(server, &slots).await, false, "L6RSP");
 }

@@ -180,6 +180,7 @@ async fn a_program_that_cannot_be_run_says_nothing_of_the_backend() {
     for (user, word) in [("nobody-at-all", "there is no user"), ("root", "has the rights of root")]
     {
         let prober = super::Prober::new(check(Probe::Exec, request("true")), user.into());
+        let prober = std::sync::Arc::new(prober);
         let outcome = prober.probe(at, &super::Slots::new()).await;
         assert!(outcome.success.is_none() && outcome.detail.contains(word), "{outcome:?}");
     }

@@ -1,7 +1,9 @@
 //! How many probes may be under way at once.
 
+use std::sync::Arc;
+
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// Of the files that a process may have open, those that probes leave to everybody else.
 const RESERVE: u64 = 1_024;
@@ -12,12 +14,16 @@ const USUAL: u64 = 1_024;
 /// Programs at once.
 const PROGRAMS: usize = 256;
 
+/// Checks whose files are read at once. Each takes a thread, which a disk that does not answer keeps.
+pub(super) const READERS: usize = 32;
+
 /// A probe without a slot waits for one, and its time-out begins when it has it: a daemon that is
 /// short of files says nothing of backends.
 #[derive(Debug)]
 pub(super) struct Slots {
     connections: Semaphore,
     programs: Semaphore,
+    readers: Arc<Semaphore>,
 }
 
 impl Slots {
@@ -29,7 +35,11 @@ impl Slots {
         });
         let most = usize::try_from(files.saturating_sub(RESERVE).max(files / 2));
         let most = most.unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { connections: Semaphore::new(most), programs: Semaphore::new(PROGRAMS) }
+        Self {
+            connections: Semaphore::new(most),
+            programs: Semaphore::new(PROGRAMS),
+            readers: Arc::new(Semaphore::new(READERS)),
+        }
     }
 
     /// None is only given when there are no slots at all any more, which nobody sees to.
@@ -39,6 +49,11 @@ impl Slots {
 
     pub(super) async fn program(&self) -> Option<SemaphorePermit<'_>> {
         self.programs.acquire().await.ok()
+    }
+
+    /// For a thread to keep.
+    pub(super) async fn reader(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.readers).acquire_owned().await.ok()
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::{
     ffi::CString,
-    io,
+    io, iter,
     os::{
         fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
         unix::ffi::OsStrExt as _,
@@ -16,6 +16,9 @@ use libc::{c_int, c_long};
 
 /// Of `enum bpf_cmd` of `linux/bpf.h`.
 const OBJ_GET: c_int = 7;
+const OBJ_GET_INFO_BY_FD: c_int = 15;
+const LINK_GET_FD_BY_ID: c_int = 30;
+const LINK_GET_NEXT_ID: c_int = 31;
 const LINK_DETACH: c_int = 34;
 
 /// Of `union bpf_attr`: what `BPF_OBJ_GET` takes.
@@ -32,27 +35,128 @@ struct LinkDetach {
     link_fd: RawFd,
 }
 
+/// Of `union bpf_attr`: what commands take that are about ids.
+#[repr(C)]
+#[derive(Default)]
+struct ById {
+    id: u32,
+    next_id: u32,
+    open_flags: u32,
+}
+
+/// Of `union bpf_attr`: what `BPF_OBJ_GET_INFO_BY_FD` takes.
+#[repr(C)]
+struct GetInfo {
+    bpf_fd: RawFd,
+    info_len: u32,
+    info: u64,
+}
+
+/// `struct bpf_link_info`, as far as it is about all links, and about those of XDP programs.
+#[repr(C, align(8))]
+#[derive(Default)]
+struct Info {
+    link_type: u32,
+    id: u32,
+    program_id: u32,
+    padding: u32,
+    ifindex: u32,
+}
+
+/// `BPF_LINK_TYPE_XDP` of `enum bpf_link_type`.
+const XDP: u32 = 6;
+
+/// The attachment of an XDP program by a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct XdpLink {
+    pub(crate) id: u32,
+    pub(crate) program_id: u32,
+    /// The index of the interface in its own network namespace, whichever that is. 0 if the link is
+    /// detached, as when the interface is gone.
+    pub(crate) ifindex: u32,
+}
+
+/// All links of XDP programs on this host, in all network namespaces. Needs `CAP_SYS_ADMIN`.
+pub(crate) fn xdp_links() -> io::Result<Vec<XdpLink>> {
+    let mut last = 0;
+    let ids = iter::from_fn(|| {
+        let next = next_link(last).transpose()?;
+        last = next.as_ref().copied().unwrap_or(last);
+        Some(next)
+    });
+    let mut links = Vec::new();
+    for id in ids {
+        match link(id?) {
+            Ok(link) => links.extend(xdp_link(&link)?),
+            // It has just gone.
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(links)
+}
+
+/// The link that is pinned there, if it is one of an XDP program.
+pub(crate) fn pinned_xdp_link(pin: &Path) -> io::Result<Option<XdpLink>> {
+    xdp_link(&open(pin)?)
+}
+
+fn next_link(after: u32) -> io::Result<Option<u32>> {
+    let mut attributes = ById { id: after, ..ById::default() };
+    // SAFETY: the structure holds no pointers.
+    match unsafe { bpf(LINK_GET_NEXT_ID, &mut attributes) } {
+        Ok(_) => Ok(Some(attributes.next_id)),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn link(id: u32) -> io::Result<OwnedFd> {
+    // SAFETY: the structure holds no pointers.
+    let link = unsafe { bpf(LINK_GET_FD_BY_ID, &mut ById { id, ..ById::default() }) }?;
+    own(link)
+}
+
+fn xdp_link(link: &OwnedFd) -> io::Result<Option<XdpLink>> {
+    let mut info = Info::default();
+    let info_len = u32::try_from(size_of::<Info>()).map_err(io::Error::other)?;
+    let info_at = &raw mut info;
+    let mut attributes = GetInfo { bpf_fd: link.as_raw_fd(), info_len, info: info_at as u64 };
+    // SAFETY: the kernel writes no more than the length that is given, into plain numbers.
+    unsafe { bpf(OBJ_GET_INFO_BY_FD, &mut attributes) }?;
+    let Info { link_type, id, program_id, ifindex, .. } = info;
+    Ok((link_type == XDP).then_some(XdpLink { id, program_id, ifindex }))
+}
+
+fn open(pin: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(pin.as_os_str().as_bytes())?;
+    let mut get = ObjGet { pathname: path.as_ptr() as u64, bpf_fd: 0, file_flags: 0 };
+    // SAFETY: the path outlives the call and ends in a NUL.
+    let opened = unsafe { bpf(OBJ_GET, &mut get) }?;
+    own(opened)
+}
+
+fn own(opened: c_long) -> io::Result<OwnedFd> {
+    let opened = RawFd::try_from(opened).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just opened it for us.
+    Ok(unsafe { OwnedFd::from_raw_fd(opened) })
+}
+
 /// Detaches the program of a pinned link. It does not run any more when this returns, as it may for
 /// a while when only the pin is removed.
 pub(crate) fn detach_pinned(pin: &Path) -> io::Result<()> {
-    let path = CString::new(pin.as_os_str().as_bytes())?;
-    let get = ObjGet { pathname: path.as_ptr() as u64, bpf_fd: 0, file_flags: 0 };
-    // SAFETY: the path outlives the call and ends in a NUL.
-    let link = unsafe { bpf(OBJ_GET, &get) }?;
-    let link = RawFd::try_from(link).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just opened it for us.
-    let link = unsafe { OwnedFd::from_raw_fd(link) };
+    let link = open(pin)?;
     // SAFETY: the structure holds no pointers.
-    unsafe { bpf(LINK_DETACH, &LinkDetach { link_fd: link.as_raw_fd() }) }?;
+    unsafe { bpf(LINK_DETACH, &mut LinkDetach { link_fd: link.as_raw_fd() }) }?;
     Ok(())
 }
 
 /// # Safety
 ///
 /// The structure is the command's, and what it points to is valid for the call.
-unsafe fn bpf<T>(command: c_int, attributes: &T) -> io::Result<c_long> {
+unsafe fn bpf<T>(command: c_int, attributes: &mut T) -> io::Result<c_long> {
     // SAFETY: the attributes are as long as is said; the rest is the caller's promise.
     let result =
-        unsafe { libc::syscall(libc::SYS_bpf, command, &raw const *attributes, size_of::<T>()) };
+        unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attributes, size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -9,12 +9,12 @@ use std::{
 
 use lb_common::LAYOUT;
 use lb_tests::{
-    balancer::{Balancer, detach},
+    balancer::{BINARY, Balancer, detach},
     requests,
     servers::attempt,
 };
 use lb_userspace::control::InterfaceMode;
-use nix::sys::signal::Signal;
+use nix::{net::if_::if_indextoname, sys::signal::Signal};
 
 use crate::bed::{Arms, Site, site, text, vip};
 
@@ -32,6 +32,34 @@ fn packets_go_on_without_the_daemon_until_they_are_detached() {
     let answers = requests::send(&bed.clients()[0], vip(&bed), 3);
     assert_eq!(answers[""], 3, "nobody answers any more");
     assert!(!detach(&bed).status.success(), "there is nothing left to detach");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn what_is_detached_in_another_namespace_has_no_name_of_this_one() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let index = balancer.status().interfaces[0].ifindex;
+    balancer.stop(Signal::SIGTERM);
+    let other = &bed.clients()[0].namespace;
+    // One of the same index, unless there is one already.
+    let number = index.to_string();
+    let _ = attempt(other, "ip", &["link", "add", "same", "index", &number, "type", "dummy"]);
+    let name = other.run(|| if_indextoname(index)).expect("entered").expect("an interface");
+    let name = name.to_str().expect("text");
+    let bpffs = bed.bpffs().display().to_string();
+    let detach = |arguments: &[&str]| {
+        attempt(other, BINARY, &[&["detach", "--bpffs", &bpffs], arguments].concat())
+    };
+    let refused = detach(&[name]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(said.contains(&format!("xdplb is not attached to {name}")), "{said}");
+    let detached = detach(&[]);
+    let said = String::from_utf8_lossy(&detached.stdout);
+    assert!(detached.status.success(), "{}", String::from_utf8_lossy(&detached.stderr));
+    let told = format!("detached from interface {index} of another network namespace\n");
+    assert!(said.contains(&told), "{said}");
+    assert_eq!(said.lines().count(), 2, "{said}");
+    assert!(!bed.bpffs().join("xdplb").exists(), "something is left");
 }
 
 #[test]

@@ -1,7 +1,10 @@
 //! Daemons that must not start, and must change nothing.
 
+use std::fs;
+
 use lb_tests::{balancer::Balancer, servers::attempt};
-use lb_userspace::control::InterfaceMode;
+use lb_userspace::{bed::Bed, control::InterfaceMode};
+use nix::sys::signal::Signal;
 
 use crate::bed::{Arms, Site, empty_bed, site, text};
 
@@ -48,14 +51,47 @@ fn a_foreign_program_is_not_replaced() {
     let arguments = ["link", "set", "dev", "eth1", "xdpdrv", "obj", object, "sec", "xdp.frags"];
     let attached = attempt(bed.balancer(), "ip", &arguments);
     assert!(attached.status.success(), "{}", String::from_utf8_lossy(&attached.stderr));
-    let output = Balancer::refused(&bed, &text(&bed, &[1; 3]));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("eth1 has another XDP program attached"), "{said}");
+    let said = refused_as_foreign(&bed, "eth1");
     assert!(!bed.bpffs().join("xdplb").exists(), "something is left");
     let shown = attempt(bed.balancer(), "ip", &["-details", "link", "show"]);
     let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
     assert_eq!(shown.matches("prog/xdp").count(), 1, "{shown}");
+    follow_advice(&bed, &said, "ip link set dev eth1 xdp");
+    drop(Balancer::start(&bed, &text(&bed, &[1; 3])));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_foreign_program_of_a_link_is_not_replaced() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    balancer.stop(Signal::SIGTERM);
+    // Links without our pins are anybody's.
+    let pins = bed.bpffs().join("xdplb");
+    fs::rename(&pins, bed.bpffs().join("others")).expect("renamed");
+    for interface in ["eth0", "eth1"] {
+        let said = refused_as_foreign(&bed, interface);
+        assert!(!said.contains("ip link set"), "a link stays then: {said}");
+        follow_advice(&bed, &said, "bpftool link detach id ");
+    }
+    drop(Balancer::start(&bed, &text(&bed, &[1; 3])));
+}
+
+/// What a daemon says that does not start as an interface has a program already.
+fn refused_as_foreign(bed: &Bed, interface: &str) -> String {
+    let output = Balancer::refused(bed, &text(bed, &[1; 3]));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let expected = format!("{interface} has another XDP program attached (id ");
+    assert!(said.contains(&expected), "{said}");
+    said
+}
+
+/// Carries out the command of an error that begins like this.
+fn follow_advice(bed: &Bed, said: &str, begin: &str) {
+    let command = said.split('`').find(|part| part.starts_with(begin)).expect(said);
+    let words: Vec<_> = command.split(' ').collect();
+    let done = attempt(bed.balancer(), words[0], &words[1..]);
+    assert!(done.status.success(), "{command}: {}", String::from_utf8_lossy(&done.stderr));
 }
 
 #[test]

@@ -80,11 +80,56 @@ fn files_of_a_changed_check_are_read_beside_the_loop_for_root_alone() {
             version: 1,
             defaults: Policy::default(),
             attempts: 1,
+            listeners: Listeners::default(),
         }));
         let Read::Edit(_, edited) = order.carry_out(Path::new("/nowhere/own.toml")) else {
             panic!("another order")
         };
         let refused = edited.err().map(|refusal| refusal.detail().to_owned());
         assert_eq!(refused.is_some_and(|detail| detail.contains("`health.ca`")), is_root);
+    }
+}
+
+#[test]
+fn servers_at_vips_are_looked_for_beside_the_loop() {
+    let server = std::net::TcpListener::bind("0.0.0.0:0").expect("binds");
+    let port = server.local_addr().expect("bound").port();
+    let vip = std::net::SocketAddr::from(([203, 0, 113, 10], port));
+    let mut keys = crate::control::Keys::new();
+    keys.insert("vip".to_owned(), vip.to_string().into());
+    let service = config::service("web", &keys, &Policy::default()).expect("valid");
+    let carried_out = |order: Order| order.carry_out(Path::new("/nowhere/own.toml"));
+    let (reply, _answer) = oneshot::channel();
+    let Read::Edit(edit, _) = carried_out(Order::Edit(Box::new(Edit {
+        change: Change::AddService { name: "web".to_owned(), keys },
+        by: caller(false),
+        reply,
+        document: Document::default(),
+        version: 1,
+        defaults: Policy::default(),
+        attempts: 1,
+        listeners: Listeners::default(),
+    }))) else {
+        panic!("another order")
+    };
+    let (reply, _answer) = oneshot::channel();
+    let rollback =
+        Rollback { number: 1, document: Document::of([service]), by: caller(false), reply };
+    let Read::Rollback(_, of_rollback) = carried_out(Order::Rollback(rollback)) else {
+        panic!("another order")
+    };
+    let text = format!(
+        "interfaces = [\"eth0\"]\n[[service]]\nname = \"web\"\nvip = \"{vip}\"\n\
+         [[service.backend]]\naddress = \"10.0.0.11:80\"\n"
+    );
+    let (reply, _answer) = oneshot::channel();
+    let Read::Apply(file, ..) = carried_out(Order::Apply(submission(&text, false), reply)) else {
+        panic!("another order")
+    };
+    let of_file = file.expect("valid").listeners;
+    for (what, listeners) in
+        [("edit", edit.listeners), ("rollback", of_rollback), ("file", of_file)]
+    {
+        assert!(listeners.find(vip).is_some(), "{what}");
     }
 }
