@@ -1,16 +1,17 @@
 //! What the API asks of the daemon's loop, and what it gets to see.
 
-use std::{any::Any, fmt, net::SocketAddr, sync::Arc};
+use std::{any::Any, collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
 
 use jiff::Timestamp;
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
+    config::{Config, Origin, reference},
     connections::Listing,
-    desired::Step,
-    model::{Admin, Backend, Health, Mode, Protocol, Scheduler},
+    desired::{Document, Step},
+    model::{Admin, Backend, Health, Policy, Protocol},
     secrets::shown_of,
 };
 
@@ -19,6 +20,10 @@ use crate::{
 pub enum Request {
     Status(Reply<Status>),
     Services(Reply<Vec<ServiceView>>),
+    /// One service, with the origins of its settings.
+    Service(String, Reply<ServiceView>),
+    /// What runs.
+    Running(Reply<Running>),
     Stats(Reply<Stats>),
     Connections(Option<String>, Reply<Listing>),
     /// The changed service, if it still is; by whom it is changed.
@@ -26,8 +31,7 @@ pub enum Request {
     Plan(Submission, Reply<Plan>),
     Apply(Submission, Reply<Plan>),
     History(Reply<Vec<VersionView>>),
-    /// What a version has changed.
-    Version(u64, Reply<Plan>),
+    Version(u64, Reply<VersionDetail>),
     /// To this version, or to the one before the present one.
     Rollback(Option<u64>, Caller, Reply<Plan>),
 }
@@ -80,6 +84,9 @@ pub struct Plan {
     /// Why the running daemon cannot do it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// What the change takes out of service.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A version of the document.
@@ -89,6 +96,22 @@ pub struct VersionView {
     pub at: Timestamp,
     pub by: String,
     pub what: String,
+}
+
+/// A version with all of its services.
+#[derive(Clone, Debug)]
+pub struct VersionDetail {
+    pub view: VersionView,
+    /// Nothing if the version before is not kept.
+    pub steps: Option<Vec<Step>>,
+    pub document: Document,
+}
+
+/// The settings of the daemon, without services, and the document.
+#[derive(Clone, Debug)]
+pub struct Running {
+    pub config: Config,
+    pub document: Document,
 }
 
 pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
@@ -151,6 +174,14 @@ impl Handle {
         self.ask(Request::Services).await
     }
 
+    pub async fn service(&self, name: String) -> Result<ServiceView, Refusal> {
+        self.ask(|reply| Request::Service(name, reply)).await
+    }
+
+    pub async fn running(&self) -> Result<Running, Refusal> {
+        self.ask(Request::Running).await
+    }
+
     pub async fn stats(&self) -> Result<Stats, Refusal> {
         self.ask(Request::Stats).await
     }
@@ -180,8 +211,7 @@ impl Handle {
         self.ask(Request::History).await
     }
 
-    /// What a version has changed.
-    pub async fn version(&self, number: u64) -> Result<Plan, Refusal> {
+    pub async fn version(&self, number: u64) -> Result<VersionDetail, Refusal> {
         self.ask(|reply| Request::Version(number, reply)).await
     }
 
@@ -264,10 +294,24 @@ pub struct ServiceView {
     pub name: String,
     pub vip: SocketAddr,
     pub protocol: Protocol,
-    pub mode: Mode,
-    pub scheduler: Scheduler,
+    /// All settings with their effective values, by the keys that a change takes. Those without a
+    /// value are left out.
+    #[serde(flatten)]
+    #[schemars(schema_with = "settings_schema")]
+    pub policy: Policy,
+    /// The origin of each setting, by its key, dotted as in the file. Only of a service that is asked
+    /// for by its name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub origins: BTreeMap<String, Origin>,
+    /// What is wrong with the service at this moment.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// In configured order.
     pub backends: Vec<BackendView>,
+}
+
+fn settings_schema(_: &mut SchemaGenerator) -> Schema {
+    reference::settings_of_service()
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -275,6 +319,9 @@ pub struct BackendView {
     pub address: SocketAddr,
     pub weight: u16,
     pub backup: bool,
+    /// Only of a service that is asked for by its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
     pub admin: Admin,
     /// When draining ends: what is left of its connections is reset then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -282,10 +329,22 @@ pub struct BackendView {
     pub health: Health,
     /// When its health last changed.
     pub since: Timestamp,
-    /// What the check said then, or why packets cannot reach it.
+    /// The result of the last check, or why packets cannot reach it.
     pub detail: String,
-    /// Whether it takes new connections now.
+    /// Nothing while it is not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_check: Option<CheckView>,
+    /// Why it cannot take new connections. Nothing if it can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unusable: Option<String>,
+    /// Whether it takes new connections now. A backup that can, and does not, stands by.
     pub in_ring: bool,
+    /// Its weight at this moment: less in a slow start, 0 while it takes no new connections.
+    #[serde(default)]
+    pub effective_weight: f64,
+    /// How much of its weight it has, in percent, while it comes back slowly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<u8>,
     /// Whether it has refused its last connections, and is passed over until a check or a connection
     /// finds it well.
     #[serde(default)]
@@ -296,6 +355,21 @@ pub struct BackendView {
     /// IP packets and bytes in both directions.
     pub packets_total: u64,
     pub bytes_total: u64,
+}
+
+/// The last check of a backend.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckView {
+    /// When it ended.
+    pub at: Timestamp,
+    /// Nothing if it could not be carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub success: Option<bool>,
+    pub result: String,
+    /// Results in a row that contradict the health.
+    pub contrary: u32,
+    /// How many of them change it.
+    pub needed: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

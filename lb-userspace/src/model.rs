@@ -183,16 +183,16 @@ pub struct CheckRequest {
     /// By a reset if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub close: Option<Close>,
-    /// HTTP: `GET` if it is left out.
+    /// HTTP: [`Self::METHOD`] if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// HTTP: `/` if it is left out.
+    /// HTTP: [`Self::PATH`] if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
     /// HTTP: the header `Host`, if not the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// HTTP: status codes and ranges, as in `200-299,401`; `200-399` if it is left out.
+    /// HTTP: status codes and ranges, as in `200-299,401`; [`Self::STATUS`] if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
     /// HTTP: a regular expression that the body must match; send-expect: that the answer must.
@@ -221,6 +221,49 @@ pub struct CheckRequest {
     /// exec: a program and its arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,
+}
+
+impl HealthCheck {
+    /// With the values that hold where nothing is set, as far as this type of check uses them.
+    #[must_use]
+    pub fn effective(&self) -> Self {
+        let Self { probe, request, .. } = self;
+        let is_http = matches!(probe, Probe::Http | Probe::Https);
+        let is_tls = matches!(probe, Probe::Tls | Probe::Https);
+        let is_connected = is_http || is_tls || matches!(probe, Probe::Tcp | Probe::SendExpect);
+        let text = |value: &Option<String>, default: &str| {
+            value.clone().or_else(|| is_http.then(|| default.to_owned()))
+        };
+        let request = CheckRequest {
+            close: request.close.or(is_connected.then(Close::default)),
+            method: text(&request.method, CheckRequest::METHOD),
+            path: text(&request.path, CheckRequest::PATH),
+            status: text(&request.status, CheckRequest::STATUS),
+            verify: request.verify.or(is_tls.then_some(true)),
+            ..request.clone()
+        };
+        Self { request, ..self.clone() }
+    }
+}
+
+impl CheckRequest {
+    pub const METHOD: &str = "GET";
+    pub const PATH: &str = "/";
+    pub const STATUS: &str = "200-399";
+
+    /// Without values that are what holds anyway: two ways to write a check are one check.
+    #[must_use]
+    pub fn normalized(self) -> Self {
+        let unless = |value: Option<String>, default: &str| value.filter(|value| value != default);
+        Self {
+            close: self.close.filter(|close| *close != Close::default()),
+            method: unless(self.method, Self::METHOD),
+            path: unless(self.path, Self::PATH),
+            status: unless(self.status, Self::STATUS),
+            verify: self.verify.filter(|is_verified| !is_verified),
+            ..self
+        }
+    }
 }
 
 impl Default for HealthCheck {
@@ -285,6 +328,14 @@ pub struct Policy {
     pub timeouts: Timeouts,
     #[serde(flatten)]
     pub failover: Failover,
+}
+
+impl Policy {
+    /// With the values that hold where nothing is set.
+    #[must_use]
+    pub fn effective(&self) -> Self {
+        Self { health: self.health.effective(), ..self.clone() }
+    }
 }
 
 /// What happens when backends go down and come back.

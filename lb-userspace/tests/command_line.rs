@@ -8,10 +8,15 @@ use std::{
 
 use lb_userspace::{
     api,
-    control::{self, BackendView, Change, Plan, Refusal, Reply, Request, ServiceView, VersionView},
-    model::{Admin, Health, Mode, Protocol, Scheduler},
+    config::{self, Origin},
+    control::{
+        self, BackendView, Change, Plan, Refusal, Reply, Request, Running, ServiceView,
+        VersionDetail, VersionView,
+    },
+    desired::{Document, steps},
+    model::{Admin, Health, Policy, Protocol},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
     runtime::Runtime,
@@ -55,6 +60,13 @@ async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u64) {
                 give(reply, Ok(vec![web(active)]));
                 active = active.saturating_sub(1);
             }
+            Request::Service(name, reply) if name == "web" => {
+                give(reply, Ok(web(active)));
+                active = active.saturating_sub(1);
+            }
+            Request::Service(name, reply) => {
+                give(reply, Err(Refusal::NotFound(format!("there is no service {name}"))));
+            }
             Request::Change(Change::AddBackend { .. }, _, reply) => {
                 give(reply, Err(Refusal::Conflict("it is there already".to_owned())));
             }
@@ -64,6 +76,16 @@ async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u64) {
             Request::Change(_, _, reply) => give(reply, Ok(Some(web(active)))),
             Request::History(reply) => give(reply, Ok(vec![version()])),
             Request::Plan(_, reply) | Request::Apply(_, reply) => give(reply, Ok(plan())),
+            Request::Version(number, reply) => {
+                let view = VersionView { version: number, by: "alice".to_owned(), ..version() };
+                let steps = Some(steps(&Document::default(), &document()));
+                give(reply, Ok(VersionDetail { view, steps, document: document() }));
+            }
+            Request::Running(reply) => {
+                let text = "interfaces = [\"eth0\"]\nsnat_ports = \"2000-3000\"".to_owned();
+                let config = config::read("lb.toml".to_owned(), text).expect("valid").config;
+                give(reply, Ok(Running { config, document: document() }));
+            }
             Request::Rollback(_, _, reply) => give(reply, Err(Refusal::Conflict(HOSTILE.into()))),
             _ => {}
         }
@@ -81,8 +103,57 @@ fn version() -> VersionView {
     VersionView { version: 1, at, by: HOSTILE.to_owned(), what: HOSTILE.to_owned() }
 }
 
+/// A service whose check sends a password.
+fn document() -> Document {
+    let health = json!({ "type": "send-expect", "send": "AUTH secret", "contains": "OK" });
+    let backend = json!([{ "address": "10.0.0.11:80", "weight": 5 }]);
+    let keys = json!({ "vip": "203.0.113.10:80", "health": health, "backend": backend });
+    let keys = keys.as_object().expect("keys");
+    Document::of([config::service("web", keys, &Policy::default()).expect("valid")])
+}
+
+#[test]
+fn a_version_is_shown_whole() {
+    let daemon = Pretender::with_connections(0);
+    let shown = daemon.xdplb(&["history", "7"]).out;
+    for part in [
+        "version 7, 2026-01-02 03:04:05 UTC, by alice: ",
+        "+ web: 10.0.0.11:80: weight 5",
+        "[[service]]\nname = \"web\"\nvip = \"203.0.113.10:80\"\n",
+        "[[service.backend]]\naddress = \"10.0.0.11:80\"\nweight = 5\n",
+        "(hidden)",
+    ] {
+        assert!(shown.contains(part), "{part} is not in {shown}");
+    }
+    assert!(!shown.contains("secret"), "{shown}");
+    let json: Value =
+        serde_json::from_str(&daemon.xdplb(&["history", "7", "-o", "json"]).out).expect("JSON");
+    assert_eq!((&json["version"], &json["by"]), (&json!(7), &json!("alice")));
+    assert_eq!(json["steps"].as_array().map(Vec::len), Some(2), "{json}");
+    assert!(json["services"].as_str().is_some_and(|text| text.contains("[[service]]")), "{json}");
+}
+
+#[test]
+fn what_is_exported_is_a_file_that_makes_the_same() {
+    let daemon = Pretender::with_connections(0);
+    let ended = daemon.xdplb(&["export"]);
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""));
+    if !nix::unistd::geteuid().is_root() {
+        assert!(ended.out.contains("(hidden)") && !ended.out.contains("secret"), "{ended:?}");
+        return;
+    }
+    let config = config::read("export".to_owned(), ended.out).expect("valid").config;
+    assert_eq!(Document::of(config.services.clone()), document());
+    assert_eq!(config.snat_ports, 2_000..=3_000);
+}
+
 fn plan() -> Plan {
-    Plan { version: 1, steps: Vec::new(), refused: Some(HOSTILE.to_owned()) }
+    Plan {
+        version: 1,
+        steps: Vec::new(),
+        refused: Some(HOSTILE.to_owned()),
+        warnings: vec![HOSTILE.to_owned()],
+    }
 }
 
 fn give<T>(reply: Reply<T>, answer: Result<T, Refusal>) {
@@ -101,6 +172,11 @@ fn web(active_connections: u64) -> ServiceView {
         detail: if active_connections > FORGED / 2 { HOSTILE } else { "L4OK" }.to_owned(),
         refusing: false,
         in_ring: false,
+        origin: Some(Origin::Command),
+        last_check: None,
+        unusable: Some("draining".to_owned()),
+        effective_weight: 0.0,
+        slow_start: None,
         active_connections,
         connections_total: 17,
         packets_total: 1_234,
@@ -110,8 +186,9 @@ fn web(active_connections: u64) -> ServiceView {
         name: "web".to_owned(),
         vip: "203.0.113.10:80".parse().expect("an address"),
         protocol: Protocol::Tcp,
-        mode: Mode::Nat,
-        scheduler: Scheduler::RoundRobin,
+        policy: Policy::default(),
+        origins: [("scheduler".to_owned(), Origin::File)].into(),
+        warnings: Vec::new(),
         backends: vec![backend],
     }
 }
@@ -232,10 +309,20 @@ fn services_and_backends_are_printed_three_ways() {
     let table = daemon.xdplb(&["service", "list"]).out;
     let lines: Vec<Vec<_>> = table.lines().map(|line| line.split_whitespace().collect()).collect();
     assert_eq!(lines[1], ["web", "203.0.113.10:80/tcp", "nat", "round-robin"], "{table}");
-    let row = ["->", "10.0.0.11:80", "5", "backup", "draining", "up", "0", "17", "L4OK"];
-    assert_eq!(lines[2], row, "{table}");
+    let row = &lines[2];
+    assert_eq!(row[..5], ["->", "10.0.0.11:80", "5", "draining", "up"], "{table}");
+    assert_eq!(row[row.len() - 3..], ["0", "17", "L4OK"], "{table}");
     let wide = daemon.xdplb(&["service", "show", "web", "-o", "wide"]).out;
     assert!(wide.contains("56789") && wide.contains("2026-01-02 03:04:05"), "{wide}");
+    let settings: Vec<Vec<_>> =
+        wide.lines().map(|line| line.split_whitespace().collect()).collect();
+    for setting in [
+        &["scheduler", "round-robin", "file"][..],
+        &["health.interval", "2s"],
+        &["backend", "10.0.0.11:80", "weight", "5,", "backup", "command"],
+    ] {
+        assert!(settings.iter().any(|row| row == setting), "{setting:?}: {wide}");
+    }
     let json = daemon.xdplb(&["service", "list", "-o", "json"]).out;
     let services: Vec<ServiceView> = serde_json::from_str(&json).expect("the shape");
     assert_eq!(services, [web(0)]);

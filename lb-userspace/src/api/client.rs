@@ -28,7 +28,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, task::spawn_blocking};
 
-use super::{NewBackend, Problem, Target};
+use super::{FullVersion, NewBackend, Problem, Target};
 use crate::{
     connections::{Counts, Filter},
     control::{Keys, Plan, Proposal, ServiceView, Settings, Stats, Status, VersionView},
@@ -147,9 +147,22 @@ impl Client {
         self.get("/v1/history").await
     }
 
-    /// What a version has changed.
-    pub async fn version(&self, number: u64) -> Result<Plan, ClientError> {
+    pub async fn version(&self, number: u64) -> Result<FullVersion, ClientError> {
         self.get(&format!("/v1/history/{number}")).await
+    }
+
+    /// What runs, as the configuration file that would make it.
+    pub async fn export(&self) -> Result<String, ClientError> {
+        let stream = self.connect().await?;
+        let broken = |error| ClientError::Broken(error);
+        match ask(stream, Method::GET, "/v1/export", &()).await.map_err(broken)? {
+            Ok(body) => {
+                let whole = body.collect().await.context(BROKEN_OFF).map_err(broken)?;
+                let text = String::from_utf8(whole.to_bytes().into());
+                text.context("the daemon's answer is no text").map_err(broken)
+            }
+            Err(problem) => Err(ClientError::Refused(problem)),
+        }
     }
 
     pub async fn rollback(&self, target: Target) -> Result<Plan, ClientError> {

@@ -1,18 +1,29 @@
 //! The document as a whole: plans, versions, and the way back.
 
+use std::sync::Arc;
+
+use aide::{OperationOutput, generate::GenContext, openapi};
 use axum::{
     Json,
     extract::{ConnectInfo, State},
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::task::spawn_blocking;
 
 use super::{
     Problem,
+    described::of_media_type,
     extract::{Body, Held, Path},
     peer::Peer,
 };
-use crate::control::{Handle, Plan, Proposal, Submission, VersionView};
+use crate::{
+    config::{self, Secrets},
+    control::{Handle, Plan, Proposal, Running, Submission, VersionDetail, VersionView},
+    desired::Step,
+};
 
 pub(super) const PLAN: &str = "/v1/plan";
 pub(super) const APPLY: &str = "/v1/apply";
@@ -29,6 +40,42 @@ pub struct Target {
     /// The one before the present one if it is left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
+}
+
+/// A version whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FullVersion {
+    #[serde(flatten)]
+    pub view: VersionView,
+    /// What it changed. Nothing if the version before is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub steps: Option<Vec<Step>>,
+    /// All its services, as tables `[[service]]` of a configuration file.
+    pub services: String,
+}
+
+/// A configuration file.
+pub(super) struct Toml(String);
+
+const TOML: &str = "application/toml";
+
+impl IntoResponse for Toml {
+    fn into_response(self) -> Response {
+        ([(CONTENT_TYPE, TOML)], self.0).into_response()
+    }
+}
+
+impl OperationOutput for Toml {
+    type Inner = String;
+
+    fn inferred_responses(
+        context: &mut GenContext,
+        operation: &mut openapi::Operation,
+    ) -> Vec<(Option<u16>, openapi::Response)> {
+        let response = Json::<String>::operation_response(context, operation);
+        let text = response.map(|response| (Some(200), of_media_type(response, TOML)));
+        text.into_iter().collect()
+    }
 }
 
 /// What a path names.
@@ -64,8 +111,36 @@ pub(super) async fn history(
 pub(super) async fn version(
     State(handle): State<Handle>,
     Path(OfVersion { version }): Path<OfVersion>,
-) -> Result<Json<Plan>, Problem> {
-    Ok(Json(handle.version(version).await?))
+) -> Result<Json<FullVersion>, Problem> {
+    let VersionDetail { view, steps, document } = handle.version(version).await?;
+    let services = beside(move || {
+        let services: Vec<_> = document.services().map(Arc::as_ref).collect();
+        config::tables(&services, Secrets::Hidden)
+    });
+    Ok(Json(FullVersion { view, steps, services: services.await? }))
+}
+
+/// Passwords are in the answer to root only.
+pub(super) async fn export(
+    State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+) -> Result<Toml, Problem> {
+    let secrets = if peer.is_root() { Secrets::Written } else { Secrets::Hidden };
+    let Running { config, document } = handle.running().await?;
+    let text = beside(move || {
+        let services: Vec<_> = document.services().map(Arc::as_ref).collect();
+        config::running(&config, &services, secrets)
+    });
+    Ok(Toml(text.await?))
+}
+
+/// Writes a file where it holds nobody up.
+async fn beside(
+    write: impl FnOnce() -> anyhow::Result<String> + Send + 'static,
+) -> Result<String, Problem> {
+    let failed = |why: String| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, why);
+    let written = spawn_blocking(write).await.map_err(|error| failed(error.to_string()))?;
+    written.map_err(|error| failed(format!("{error:#}")))
 }
 
 pub(super) async fn rollback(

@@ -31,7 +31,7 @@ use self::intake::Intake;
 pub use self::{
     client::{Client, ClientError, Lines},
     described::description,
-    document::Target,
+    document::{FullVersion, Target},
     problem::Problem,
     routes::NewBackend,
 };

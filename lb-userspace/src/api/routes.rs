@@ -77,7 +77,8 @@ pub(super) fn routes() -> ApiRouter<Handle> {
         .api_route(document::PLAN, post_with(document::plan, says("What a configuration file would change")))
         .api_route(document::APPLY, post_with(document::apply, says("Make everything as a configuration file says")))
         .api_route("/v1/history", get_with(document::history, says("Who has changed what, the newest first")))
-        .api_route("/v1/history/{version}", get_with(document::version, says("What a version has changed")))
+        .api_route("/v1/history/{version}", get_with(document::version, says("A version: who made it, what it changed, all its services")))
+        .api_route("/v1/export", get_with(document::export, says("What runs, as the configuration file that would make it")))
         .api_route("/v1/rollback", post_with(document::rollback, says("Go back to a former version")))
         .api_route(
             "/v1/services",
@@ -118,10 +119,7 @@ async fn service(
     State(handle): State<Handle>,
     Path(OfService { name }): Path<OfService>,
 ) -> Result<Json<ServiceView>, Problem> {
-    let services = handle.services().await?;
-    let found = services.into_iter().find(|service| service.name == name);
-    let missing = || Problem::new(StatusCode::NOT_FOUND, format!("there is no service {name}"));
-    Ok(Json(found.ok_or_else(missing)?))
+    Ok(Json(handle.service(name).await?))
 }
 
 async fn add_service(

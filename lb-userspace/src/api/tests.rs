@@ -27,8 +27,9 @@ use tokio::{
 
 use super::{Client, ClientError, NewBackend, Problem, listen, serve};
 use crate::{
+    config::Origin,
     control::{self, BackendView, Change, Refusal, Reply, ServiceView, Settings, Stats},
-    model::{Admin, Health, Mode, Protocol, Scheduler},
+    model::{Admin, Health, Policy, Protocol},
 };
 
 /// An API with a daemon's loop behind it that has one service, `web`, and tells what is asked.
@@ -80,6 +81,10 @@ async fn answer(mut requests: mpsc::Receiver<control::Request>, told: mpsc::Send
     while let Some(request) = requests.recv().await {
         match request {
             control::Request::Services(reply) => give(reply, Ok(vec![web()])),
+            control::Request::Service(name, reply) if name == "web" => give(reply, Ok(web())),
+            control::Request::Service(name, reply) => {
+                give(reply, Err(Refusal::NotFound(format!("there is no service {name}"))));
+            }
             control::Request::Change(change, by, reply) => {
                 let own = std::process::id();
                 assert!(by.name.ends_with(&format!("pid {own})")), "{by:?}");
@@ -113,6 +118,11 @@ fn web() -> ServiceView {
         since: Timestamp::UNIX_EPOCH,
         detail: "L4OK".to_owned(),
         in_ring: false,
+        origin: None,
+        last_check: None,
+        unusable: Some("draining".to_owned()),
+        effective_weight: 0.0,
+        slow_start: None,
         refusing: false,
         active_connections: 1,
         connections_total: 2,
@@ -123,8 +133,9 @@ fn web() -> ServiceView {
         name: "web".to_owned(),
         vip: "203.0.113.10:80".parse().expect("an address"),
         protocol: Protocol::Tcp,
-        mode: Mode::Nat,
-        scheduler: Scheduler::RoundRobin,
+        policy: Policy::default(),
+        origins: [("mode".to_owned(), Origin::Default)].into(),
+        warnings: Vec::new(),
         backends: vec![backend],
     }
 }
@@ -137,9 +148,19 @@ async fn a_service_has_the_shape_of_the_contract() {
     let expected = serde_json::json!({
         "name": "web", "vip": "203.0.113.10:80", "protocol": "tcp", "mode": "nat",
         "scheduler": "round-robin",
+        "health": {
+            "type": "tcp", "interval": "2s", "timeout": "1s", "rise": 2, "fall": 3,
+        },
+        "timeouts": {
+            "half_open": "10s", "established": "3h", "closing": "2m", "closed": "1m",
+        },
+        "min_active": 1, "min_capacity": "0%", "fail_open": "0%", "failback": "auto",
+        "slow_start": "0s", "on_down": "keep", "on_refused": "retry",
+        "origins": { "mode": "default" },
         "backends": [{
             "address": "10.0.0.11:80", "weight": 5, "backup": false, "admin": "draining",
-            "health": "up", "since": "1970-01-01T00:00:00Z", "detail": "L4OK", "in_ring": false, "refusing": false,
+            "health": "up", "since": "1970-01-01T00:00:00Z", "detail": "L4OK",
+            "unusable": "draining", "in_ring": false, "effective_weight": 0.0, "refusing": false,
             "active_connections": 1, "connections_total": 2, "packets_total": 3, "bytes_total": 4,
         }],
     });

@@ -100,7 +100,11 @@ pub(super) enum Verb {
         #[command(flatten)]
         output: Output,
     },
-    /// Show who changed what and when, or what one version changed.
+    /// Print what runs as the configuration file that would make it: settings and services. Values
+    /// of `send` are printed for root only.
+    Export,
+    /// Show who changed what and when; or one version whole: who made it, what it changed, and all
+    /// its services.
     History {
         /// A version's number.
         #[arg(value_name = "VERSION")]

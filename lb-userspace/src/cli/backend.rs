@@ -63,10 +63,11 @@ pub(super) async fn change(client: &Client, verb: BackendVerb) -> Result<ExitCod
             return list(client, service.as_deref(), output).await;
         }
         BackendVerb::Add { place: Place { service, address }, weight, backup } => {
-            client.add(&service, &NewBackend { address, weight, backup }).await?;
+            let new = NewBackend { address, weight, backup };
+            service::print_warnings([&client.add(&service, &new).await?]);
         }
         BackendVerb::Remove { place: Place { service, address } } => {
-            client.remove(&service, address).await?;
+            service::print_warnings([&client.remove(&service, address).await?]);
         }
         BackendVerb::Set { place, weight, backup } => {
             let settings = Settings { weight, backup, ..Settings::default() };
@@ -91,7 +92,8 @@ async fn order(client: &Client, place: &Place, admin: Admin) -> Result<(), Failu
 }
 
 async fn set(client: &Client, place: &Place, settings: Settings) -> Result<(), Failure> {
-    client.set(&place.service, place.address, &settings).await?;
+    let changed = client.set(&place.service, place.address, &settings).await?;
+    service::print_warnings([&changed]);
     Ok(())
 }
 

@@ -1,6 +1,11 @@
 //! `diff`, `apply`, `history` and `rollback`: the services as one document.
 
-use std::{fs, path::Path, process::ExitCode};
+use std::{
+    fs,
+    io::{self, IsTerminal as _, Write as _},
+    path::Path,
+    process::ExitCode,
+};
 
 use anyhow::anyhow;
 
@@ -10,9 +15,9 @@ use super::{
     output::{align_numbers, print_error, print_json, print_line, print_table, table},
 };
 use crate::{
-    api::{Client, ClientError, Target},
+    api::{Client, ClientError, FullVersion, Target},
     config,
-    control::{Plan, Proposal},
+    control::{Plan, Proposal, VersionView},
 };
 
 pub(super) async fn diff(
@@ -53,8 +58,7 @@ pub(super) async fn history(
     output: Output,
 ) -> Result<ExitCode, Failure> {
     if let Some(version) = version {
-        print(&client.version(version).await?, output)?;
-        return Ok(ExitCode::SUCCESS);
+        return print_version(&client.version(version).await?, output);
     }
     let versions = client.history().await?;
     if output.is_json() {
@@ -68,6 +72,34 @@ pub(super) async fn history(
     }
     align_numbers(&mut rows, &[0]);
     print_table(&rows)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All of a version: who made it, what it changed, and its services.
+fn print_version(version: &FullVersion, output: Output) -> Result<ExitCode, Failure> {
+    if output.is_json() {
+        print_json(version)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let FullVersion { view: VersionView { version: number, at, by, what }, steps, services } =
+        version;
+    print_line(&format!("version {number}, {}, by {by}: {what}", at.strftime("%F %T UTC")))?;
+    match steps.as_deref() {
+        None => print_line("its changes are not known: the version before is not kept")?,
+        Some([]) => print_line("it changed no service")?,
+        Some(steps) => steps.iter().try_for_each(|step| print_line(&step.to_string()))?,
+    }
+    print_line(services.trim_end())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn export(client: &Client) -> Result<ExitCode, Failure> {
+    let text = client.export().await?;
+    if io::stdout().is_terminal() {
+        print_line(text.trim_end())?;
+    } else {
+        io::stdout().write_all(text.as_bytes())?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -89,6 +121,9 @@ fn proposal(file: &Path) -> Result<Proposal, Failure> {
 }
 
 fn print(plan: &Plan, output: Output) -> Result<(), Failure> {
+    for warning in &plan.warnings {
+        print_error(format_args!("warning: {warning}"));
+    }
     if output.is_json() {
         print_json(plan)?;
         return Ok(());

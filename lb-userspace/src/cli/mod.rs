@@ -62,6 +62,7 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Service { verb } => service::change(&client, verb).await,
         Verb::Diff { config, output } => desired::diff(&client, &config, output).await,
         Verb::Apply { config, output } => desired::apply(&client, &config, output).await,
+        Verb::Export => desired::export(&client).await,
         Verb::History { number, output } => desired::history(&client, number, output).await,
         Verb::Rollback { number, output } => desired::rollback(&client, number, output).await,
         Verb::Backend { verb } => backend::change(&client, verb).await,

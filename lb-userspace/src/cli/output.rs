@@ -6,6 +6,7 @@ use std::{
 };
 
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::printable;
@@ -55,7 +56,50 @@ pub(super) fn print_line(line: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", printable::lines(line))
 }
 
+/// How long ago a moment was, in two units at most, as in `2h 5m`.
+pub(super) fn age(moment: Timestamp) -> String {
+    let since = Timestamp::now().duration_since(moment);
+    let seconds = u64::try_from(since.as_secs()).unwrap_or(0);
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let Some(largest) = units.iter().position(|(_, unit)| seconds >= *unit) else {
+        return "0s".to_owned();
+    };
+    let mut rest = seconds;
+    let mut words = Vec::new();
+    for (name, unit) in units.iter().skip(largest).take(2) {
+        if rest >= *unit {
+            words.push(format!("{}{name}", rest / unit));
+        }
+        rest %= unit;
+    }
+    words.join(" ")
+}
+
 /// A line of standard error. Whoever has stopped reading it is owed the exit code all the same.
 pub(super) fn print_error(line: impl Display) {
     writeln!(io::stderr().lock(), "{}", printable::lines(&line.to_string())).ok();
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn ages_have_two_units_at_most() {
+        for (seconds, expected) in [
+            (0, "0s"),
+            (59, "59s"),
+            (61, "1m 1s"),
+            (3_600, "1h"),
+            (90_061, "1d 1h"),
+            (86_460, "1d"),
+        ] {
+            // Half a second more, so that the test may take as long.
+            let gone = Duration::from_millis(seconds * 1_000 + 300);
+            assert_eq!(age(Timestamp::now() - gone), expected);
+        }
+        assert_eq!(age(Timestamp::now() + Duration::from_hours(1)), "0s");
+    }
 }

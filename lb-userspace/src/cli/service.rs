@@ -7,12 +7,13 @@ use serde_json::Value;
 use super::{
     args::{Format, Output, ServiceVerb},
     exit::Failure,
-    output::{align_numbers, print_json, print_table, table},
+    output::{age, align_numbers, print_error, print_json, print_line, print_table, table},
 };
 use crate::{
     api::Client,
     config::word,
     control::{BackendView, Keys, ServiceView},
+    model::Health,
 };
 
 pub(super) async fn change(client: &Client, verb: ServiceVerb) -> Result<ExitCode, Failure> {
@@ -22,14 +23,14 @@ pub(super) async fn change(client: &Client, verb: ServiceVerb) -> Result<ExitCod
         ServiceVerb::Add { name, keys } => {
             let mut keys = keys.into_keys();
             keys.insert("name".to_owned(), name.into());
-            client.add_service(&keys).await?;
+            print_warnings([&client.add_service(&keys).await?]);
         }
         ServiceVerb::Set { name, keys, unset } => {
             let mut keys = keys.into_keys();
             for path in &unset {
                 put_null(&mut keys, path);
             }
-            client.set_service(&name, &keys).await?;
+            print_warnings([&client.set_service(&name, &keys).await?]);
         }
         ServiceVerb::Remove { name } => client.remove_service(&name).await?,
     }
@@ -62,23 +63,58 @@ async fn show(client: &Client, name: &str, output: Output) -> Result<ExitCode, F
     let service = client.service(name).await?;
     if output.is_json() {
         print_json(&service)?;
-    } else {
-        print(std::slice::from_ref(&service), output.format)?;
+        return Ok(ExitCode::SUCCESS);
     }
+    print(std::slice::from_ref(&service), output.format)?;
+    print_line("")?;
+    print_settings(&service)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Every setting with its effective value, and its origin.
+fn print_settings(service: &ServiceView) -> Result<(), Failure> {
+    let mut rows = table(&["SETTING", "VALUE", "FROM"]);
+    let mut values = vec![("vip".to_owned(), Value::from(service.vip.to_string()))];
+    let policy = serde_json::to_value(&service.policy).map_err(anyhow::Error::from)?;
+    flatten("", policy, &mut values);
+    for (key, value) in values {
+        let from = service.origins.get(&key).map(word).unwrap_or_default();
+        let text = value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+        rows.add_row([key, text, from]);
+    }
+    for backend in &service.backends {
+        let backup = if backend.backup { ", backup" } else { "" };
+        let value = format!("weight {}{backup}", backend.weight);
+        let from = backend.origin.as_ref().map(word).unwrap_or_default();
+        rows.add_row([format!("backend {}", backend.address), value, from]);
+    }
+    Ok(print_table(&rows)?)
+}
+
+fn flatten(prefix: &str, value: Value, all: &mut Vec<(String, Value)>) {
+    match value {
+        Value::Object(table) => {
+            for (key, value) in table {
+                let key = if prefix.is_empty() { key } else { format!("{prefix}.{key}") };
+                flatten(&key, value, all);
+            }
+        }
+        value => all.push((prefix.to_owned(), value)),
+    }
 }
 
 /// Each service, and under it its backends, as `ipvsadm -L` has them.
 pub(super) fn print(services: &[ServiceView], format: Format) -> Result<(), Failure> {
     let wide = format == Format::Wide;
-    let mut headings = vec!["SERVICE", "ADDRESS", "WEIGHT", "ADMIN", "HEALTH", "ACTIVE", "TOTAL"];
+    let mut headings =
+        vec!["SERVICE", "ADDRESS", "WEIGHT", "STATE", "HEALTH", "SINCE", "ACTIVE", "TOTAL"];
     if wide {
-        headings.extend(["PACKETS", "BYTES", "SINCE"]);
+        headings.extend(["PACKETS", "BYTES", "SINCE (UTC)"]);
     }
-    headings.push("DETAIL");
+    headings.push("LAST CHECK");
     let mut rows = table(&headings);
     for service in services {
-        let mode = format!("{} {}", word(&service.mode), word(&service.scheduler));
+        let mode = format!("{} {}", word(&service.policy.mode), word(&service.policy.scheduler));
         let vip = format!("{}/{}", service.vip, word(&service.protocol));
         let mut row = vec![service.name.clone(), vip];
         row.resize(headings.len() - 1, String::new());
@@ -88,25 +124,122 @@ pub(super) fn print(services: &[ServiceView], format: Format) -> Result<(), Fail
             rows.add_row(backend_row(backend, wide));
         }
     }
-    align_numbers(&mut rows, if wide { &[2, 5, 6, 7, 8] } else { &[2, 5, 6] });
-    Ok(print_table(&rows)?)
+    align_numbers(&mut rows, if wide { &[2, 6, 7, 8, 9] } else { &[2, 6, 7] });
+    print_table(&rows)?;
+    print_warnings(services);
+    Ok(())
+}
+
+/// What is wrong with services at this moment, on standard error.
+pub(super) fn print_warnings<'a>(services: impl IntoIterator<Item = &'a ServiceView>) {
+    for service in services {
+        for warning in &service.warnings {
+            print_error(format_args!("warning: {}: {warning}", service.name));
+        }
+    }
 }
 
 fn backend_row(backend: &BackendView, wide: bool) -> Vec<String> {
     let mut row = vec![
         "  ->".to_owned(),
         backend.address.to_string(),
-        format!("{}{}", backend.weight, if backend.backup { " backup" } else { "" }),
-        word(&backend.admin),
+        weight(backend),
+        state(backend),
         word(&backend.health),
+        age(backend.since),
         backend.active_connections.to_string(),
         backend.connections_total.to_string(),
     ];
     if wide {
         row.push(backend.packets_total.to_string());
         row.push(backend.bytes_total.to_string());
-        row.push(backend.since.strftime("%F %T UTC").to_string());
+        row.push(backend.since.strftime("%F %T").to_string());
     }
-    row.push(backend.detail.clone());
+    row.push(last_check(backend));
     row
+}
+
+/// As in `3`, or `0.9 of 3` in a slow start.
+fn weight(backend: &BackendView) -> String {
+    match backend.slow_start {
+        Some(_) => format!("{} of {}", backend.effective_weight, backend.weight),
+        None => backend.weight.to_string(),
+    }
+}
+
+/// Whether it takes new connections, or why not.
+fn state(backend: &BackendView) -> String {
+    if let Some(reason) = &backend.unusable {
+        return reason.clone();
+    }
+    let mut state = match (backend.in_ring, backend.backup) {
+        (true, true) => "backup in use".to_owned(),
+        (true, false) => "in use".to_owned(),
+        (false, true) => "standby".to_owned(),
+        (false, false) => "not in use".to_owned(),
+    };
+    if let Some(percent) = backend.slow_start {
+        state += &format!(", slow start {percent} %");
+    }
+    if backend.in_ring && backend.health == Health::Down {
+        state += ", health ignored";
+    }
+    state
+}
+
+/// As in `2 of 3 failures, 1s ago: L4CON Connection refused`.
+fn last_check(backend: &BackendView) -> String {
+    let Some(check) = &backend.last_check else { return backend.detail.clone() };
+    let results = if check.success == Some(true) { "successes" } else { "failures" };
+    let count = match check.contrary {
+        0 => String::new(),
+        count => format!("{count} of {} {results}, ", check.needed),
+    };
+    format!("{count}{} ago: {}", age(check.at), check.result)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn backend(changes: serde_json::Value) -> BackendView {
+        let mut view = json!({
+            "address": "10.0.0.1:80", "weight": 4, "backup": false, "admin": "enabled",
+            "health": "up", "since": jiff::Timestamp::now(), "detail": "not checked yet",
+            "in_ring": true, "effective_weight": 4.0, "active_connections": 0,
+            "connections_total": 0, "packets_total": 0, "bytes_total": 0,
+        });
+        view.as_object_mut().expect("one").extend(changes.as_object().expect("one").clone());
+        serde_json::from_value(view).expect("a backend")
+    }
+
+    #[test]
+    fn a_backend_says_whether_it_takes_connections_or_why_not() {
+        for (changes, expected) in [
+            (json!({}), "in use"),
+            (json!({ "backup": true }), "backup in use"),
+            (json!({ "backup": true, "in_ring": false }), "standby"),
+            (json!({ "in_ring": false, "unusable": "no next hop: why" }), "no next hop: why"),
+            (json!({ "slow_start": 40, "effective_weight": 1.6 }), "in use, slow start 40 %"),
+            (json!({ "health": "down" }), "in use, health ignored"),
+        ] {
+            assert_eq!(state(&backend(changes.clone())), expected, "{changes}");
+        }
+        let slow = backend(json!({ "slow_start": 40, "effective_weight": 1.6 }));
+        assert_eq!((weight(&slow), weight(&backend(json!({})))), ("1.6 of 4".into(), "4".into()));
+    }
+
+    #[test]
+    fn the_last_check_is_shown_with_its_age_and_what_it_counts_for() {
+        assert_eq!(last_check(&backend(json!({}))), "not checked yet");
+        let check = json!({
+            "at": jiff::Timestamp::now(), "success": false, "result": "L4CON refused",
+            "contrary": 2, "needed": 3,
+        });
+        let shown = last_check(&backend(json!({ "last_check": check })));
+        assert!(shown.starts_with("2 of 3 failures, "), "{shown}");
+        assert!(shown.ends_with(" ago: L4CON refused"), "{shown}");
+    }
 }

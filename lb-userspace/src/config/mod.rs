@@ -2,8 +2,10 @@
 
 mod diagnostics;
 mod digests;
+mod export;
 mod host;
 mod located;
+mod origins;
 mod parse;
 mod privileged;
 pub mod reference;
@@ -25,11 +27,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use self::diagnostics::Diagnostic;
 pub(crate) use self::text::LONGEST as LONGEST_FILE;
+use self::{diagnostics::Diagnostic, origins::Given};
 pub use self::{
     diagnostics::Diagnostics,
     digests::Digests,
+    export::{Secrets, running, tables},
+    origins::Origin,
     privileged::{Allowed, Refused},
     text::read_text,
 };
@@ -59,6 +63,8 @@ pub struct Config {
     /// In configured order.
     #[serde(skip)]
     pub services: Vec<Service>,
+    #[serde(skip)]
+    given: Given,
 }
 
 fn first_to_last<S: Serializer>(
@@ -227,6 +233,25 @@ fn keep_hidden(keys: &mut Keys, policy: &Policy) {
 }
 
 impl Config {
+    /// The same without services.
+    #[must_use]
+    pub fn settings(&self) -> Self {
+        Self {
+            interfaces: self.interfaces.clone(),
+            xdp_mode: self.xdp_mode,
+            bpffs: self.bpffs.clone(),
+            snat_ports: self.snat_ports.clone(),
+            snat_addresses: self.snat_addresses.clone(),
+            state_dir: self.state_dir.clone(),
+            api: self.api.clone(),
+            limits: self.limits,
+            checks: self.checks.clone(),
+            defaults: self.defaults.clone(),
+            services: Vec::new(),
+            given: Given::default(),
+        }
+    }
+
     /// What is other in a new configuration, but for its services.
     #[must_use]
     pub fn steps_to(&self, new: &Self) -> Vec<Step> {

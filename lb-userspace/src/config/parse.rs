@@ -9,6 +9,7 @@ use super::{
     Api, Config, Diagnostics, Digests, Keyed, Loaded, Source, Spans,
     diagnostics::{Diagnostic, Findings},
     located::Located,
+    origins::Given,
     schema::{self, File},
     structure, validate,
 };
@@ -81,6 +82,7 @@ fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
         checks: validate::checks(&file.checks, findings),
         services: validate::services(&defaults, &file.service, findings),
         defaults,
+        given: Given::of(file),
         state_dir: validate::path(file.state_dir.as_ref(), DEFAULT_STATE_DIR, findings),
         api: Api { socket: validate::path(file.api.socket.as_ref(), DEFAULT_SOCKET, findings) },
     }

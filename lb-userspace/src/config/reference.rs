@@ -43,17 +43,30 @@ pub fn service() -> Schema {
     service_by(settings())
 }
 
+/// The schema of a service's settings as they are, by the keys of a `[[service]]`.
+#[must_use]
+pub fn settings_of_service() -> Schema {
+    let mut schema = service_by(settings());
+    schema.remove("required");
+    retain_keys(&mut schema, |key| !matches!(key, "name" | "vip" | "backend"));
+    schema
+}
+
 /// The schema of changes of one `[[service]]`: each key may be left out, or be null. Its name stays,
 /// and backends are changed one by one.
 #[must_use]
 pub fn changes() -> Schema {
     let mut schema = service_by(inline());
     schema.remove("required");
+    retain_keys(&mut schema, |key| !matches!(key, "name" | "backend"));
+    schema
+}
+
+fn retain_keys(schema: &mut Schema, is_kept: impl Fn(&str) -> bool) {
     let properties = schema.as_object_mut().and_then(|schema| schema.get_mut("properties"));
     if let Some(keys) = properties.and_then(Value::as_object_mut) {
-        keys.retain(|key, _| !matches!(key.as_str(), "name" | "backend"));
+        keys.retain(|key, _| is_kept(key));
     }
-    schema
 }
 
 fn service_by(settings: SchemaSettings) -> Schema {

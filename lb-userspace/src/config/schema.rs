@@ -241,6 +241,57 @@ macro_rules! only_as_tables {
 
 only_as_tables!(File, Api, Limits, Checks, Defaults, Service, Backend, Health, Idle);
 
+/// Keys of a table, dotted as seen from a service, and whether they are given.
+macro_rules! given {
+    ($table:expr, $prefix:literal, $($key:literal: $field:ident),* $(,)?) => {
+        [$((concat!($prefix, $key), $table.$field.is_some())),*]
+    };
+}
+
+type Given = (&'static str, bool);
+
+impl Service {
+    /// Which of its settings are given.
+    pub(super) fn given(&self) -> impl Iterator<Item = Given> + use<> {
+        let own = given!(self, "",
+            "vip": vip, "mode": mode, "scheduler": scheduler, "min_active": min_active,
+            "min_capacity": min_capacity, "fail_open": fail_open, "failback": failback,
+            "slow_start": slow_start, "on_down": on_down, "on_refused": on_refused,
+        );
+        own.into_iter().chain(self.health.given()).chain(self.timeouts.given())
+    }
+}
+
+impl Defaults {
+    /// Which settings of services are given here.
+    pub(super) fn given(&self) -> impl Iterator<Item = Given> + use<> {
+        self.health.given().chain(self.timeouts.given())
+    }
+}
+
+impl Health {
+    fn given(&self) -> impl Iterator<Item = Given> + use<> {
+        let keys = given!(self, "health.",
+            "type": r#type, "interval": interval, "fast_interval": fast_interval,
+            "timeout": timeout, "rise": rise, "fall": fall, "address": address, "port": port,
+            "close": close, "method": method, "path": path, "host": host, "status": status,
+            "expect": expect, "contains": contains, "send": send, "verify": verify, "sni": sni,
+            "ca": ca, "certificate": certificate, "key": key, "command": command,
+        );
+        keys.into_iter()
+    }
+}
+
+impl Idle {
+    fn given(&self) -> impl Iterator<Item = Given> + use<> {
+        let keys = given!(self, "timeouts.",
+            "half_open": half_open, "established": established, "closing": closing,
+            "closed": closed,
+        );
+        keys.into_iter()
+    }
+}
+
 impl Service {
     /// What this says of failing over, and `base` where it says nothing.
     pub(super) fn failover_over(&self, base: &Failover) -> Failover {

@@ -98,6 +98,13 @@ fn able(service: &Service) -> Vec<&Backend> {
     chosen
 }
 
+/// How much of its weight a backend has at this moment, in percent.
+pub(super) fn share(service: &Service, backend: &Backend, now: Instant) -> u8 {
+    let weight = u32::from(backend.spec.weight) * STEPS;
+    let steps = steps(backend, service.spec.policy.failover.slow_start, now);
+    u8::try_from(steps * 100 / weight.max(1)).unwrap_or(100)
+}
+
 /// A backend's weight, in [`STEPS`] of it.
 fn steps(backend: &Backend, slow_start: Duration, now: Instant) -> u32 {
     let weight = u32::from(backend.spec.weight);

@@ -17,6 +17,7 @@ mod reader;
 mod requests;
 mod service;
 mod sources;
+mod standing;
 mod state;
 mod supervisor;
 mod transitions;
@@ -337,10 +338,8 @@ impl Daemon {
             state.change_service(&name, |service| service.hear(events));
             let fails_open = |state: &State| state.service(&name).is_some_and(failover::fails_open);
             match (fails_open(&self.state), fails_open(&state)) {
-                (false, true) => log::error!(
-                    "{name}: so many backends are down that the check is not believed: all are used"
-                ),
-                (true, false) => log::warn!("{name}: the check is believed again"),
+                (false, true) => log::error!("{name}: {}", standing::BELOW_FAIL_OPEN),
+                (true, false) => log::warn!("{name}: above fail_open; health checks count again"),
                 _ => {}
             }
             let ended = |state: &State| state.service(&name).map_or(0, Service::ended);

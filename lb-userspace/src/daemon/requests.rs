@@ -3,16 +3,20 @@
 use std::net::SocketAddr;
 
 use super::{
-    Daemon, network,
+    Daemon, failover, network,
     reader::{File, Order, Rollback},
-    service::Backend,
+    service::{Backend, Service},
+    standing::up_of,
+    state::State,
     vips,
 };
 use crate::{
     config::{Allowed, Refused},
     connections::Listing,
-    control::{Caller, Change, Plan, Refusal, Reply, Request, ServiceView, VersionView},
-    desired::{Author, Document, Step, edited, named, steps},
+    control::{
+        Caller, Change, Plan, Refusal, Reply, Request, ServiceView, VersionDetail, VersionView,
+    },
+    desired::{Author, Document, Step, Version, edited, named, steps},
     listeners::Listeners,
     model::Admin,
     secrets,
@@ -24,6 +28,8 @@ impl Daemon {
         match request {
             Request::Status(reply) => drop(reply.send(Ok(self.status()))),
             Request::Services(reply) => drop(reply.send(self.service_views())),
+            Request::Service(name, reply) => drop(reply.send(self.service_named(&name))),
+            Request::Running(reply) => drop(reply.send(Ok(self.running()))),
             Request::Stats(reply) => drop(reply.send(self.stats())),
             Request::Connections(service, reply) => {
                 drop(reply.send(self.connections(service.as_deref())));
@@ -73,6 +79,7 @@ impl Daemon {
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
         let author = Author { by: by.name.clone(), what: change.to_string(), file: None };
+        let former = self.state.clone();
         self.adopt(document, author).map_err(failed)?;
         if let Change::SetBackend { service, address, settings } = change
             && settings.admin == Some(Admin::Enabled)
@@ -82,8 +89,10 @@ impl Daemon {
             self.follow(state);
             self.memory.note();
         }
-        let service = self.state.service(change.service());
-        service.map(|service| self.service_view(service)).transpose()
+        let Some(service) = self.state.service(change.service()) else { return Ok(None) };
+        let mut view = self.service_view(service)?;
+        view.warnings = outage(former.service(change.service()), service).into_iter().collect();
+        Ok(Some(view))
     }
 
     /// Backends that a document brings, and that are the balancer itself.
@@ -133,14 +142,24 @@ impl Daemon {
         let File { loaded, listeners, .. } = file?;
         self.trust(&loaded, by).map_err(invalid)?;
         let mut all = self.config.steps_to(&loaded.config);
-        all.extend(steps(self.document(), &self.read_from(&loaded)));
+        let document = self.read_from(&loaded);
+        all.extend(steps(self.document(), &document));
         let fit = self.fit(&loaded, &listeners, by).await;
         let refused = fit.and_then(|_| self.config.refuse_restart_only(&loaded.config)).err();
         Ok(Plan {
             version: self.desired.number(),
             steps: all,
             refused: refused.map(|error| format!("{error:#}")),
+            warnings: self.outages_by(&document),
         })
+    }
+
+    /// Services that a document would leave without a usable backend.
+    fn outages_by(&self, document: &Document) -> Vec<String> {
+        let mut next = self.state.clone();
+        // A document that there is no room for is refused, and takes out nothing.
+        let followed = next.follow(&document.since(self.document()));
+        followed.map(|()| outages(&self.state, &next)).unwrap_or_default()
     }
 
     pub(super) async fn apply(
@@ -150,31 +169,23 @@ impl Daemon {
     ) -> Result<Plan, Refusal> {
         self.is_untidy = true;
         let file = file?;
+        let former = self.state.clone();
         let mut all = self.config.steps_to(&file.loaded.config);
         all.extend(self.take_on(file, by).await.map_err(invalid)?);
-        Ok(self.done(all))
+        Ok(self.done(all, &former))
     }
 
     fn history(&self) -> Vec<VersionView> {
-        let views = self.desired.versions().rev().map(|version| VersionView {
-            version: version.number,
-            at: version.at,
-            by: version.author.by.clone(),
-            what: secrets::shown_history(&version.author.what),
-        });
-        views.collect()
+        self.desired.versions().rev().map(version_view).collect()
     }
 
-    /// What a version has changed.
-    fn version(&self, number: u64) -> Result<Plan, Refusal> {
-        self.desired.version(number).ok_or_else(|| no_version(number))?;
-        let forgotten = || {
-            Refusal::NotFound(format!(
-                "what version {number} changed is not known any more: it is the oldest that is kept"
-            ))
-        };
-        let steps = self.desired.steps_of(number).ok_or_else(forgotten)?;
-        Ok(Plan { version: number, steps, refused: None })
+    fn version(&self, number: u64) -> Result<VersionDetail, Refusal> {
+        let version = self.desired.version(number).ok_or_else(|| no_version(number))?;
+        Ok(VersionDetail {
+            view: version_view(version),
+            steps: self.desired.steps_of(number),
+            document: version.document.clone(),
+        })
     }
 
     /// Has the ports of this host read that a former version is about: of the last one, if none is
@@ -210,12 +221,43 @@ impl Daemon {
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
         self.is_untidy = true;
+        let former = self.state.clone();
         let steps = self.adopt(document, author).map_err(failed)?;
-        Ok(self.done(steps))
+        Ok(self.done(steps, &former))
     }
 
-    fn done(&self, steps: Vec<Step>) -> Plan {
-        Plan { version: self.desired.number(), steps, refused: None }
+    fn done(&self, steps: Vec<Step>, former: &State) -> Plan {
+        let warnings = outages(former, &self.state);
+        Plan { version: self.desired.number(), steps, refused: None, warnings }
+    }
+}
+
+/// The outages that lead from one state to another.
+fn outages(former: &State, present: &State) -> Vec<String> {
+    let touched = present.touched_since(former);
+    let services = touched.iter().filter_map(|name| present.service(name));
+    let outages = services.filter_map(|service| {
+        let name = &service.spec.name;
+        Some(format!("{name}: {}", outage(former.service(name), service)?))
+    });
+    outages.collect()
+}
+
+/// That a change has taken out the last usable backend of a service, or would.
+fn outage(former: Option<&Service>, present: &Service) -> Option<String> {
+    let was_out = former.is_some_and(failover::is_out);
+    let is_taken = former.is_some() || !present.backends.is_empty();
+    (is_taken && !was_out && failover::is_out(present)).then(|| {
+        format!("no usable backend is left: new connections are refused ({})", up_of(present))
+    })
+}
+
+fn version_view(version: &Version) -> VersionView {
+    VersionView {
+        version: version.number,
+        at: version.at,
+        by: version.author.by.clone(),
+        what: secrets::shown_history(&version.author.what),
     }
 }
 
@@ -231,4 +273,39 @@ fn failed(error: anyhow::Error) -> Refusal {
 #[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
 pub(super) fn invalid(error: anyhow::Error) -> Refusal {
     Refusal::Invalid(format!("{error:#}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{super::failover::tests::service, *};
+
+    #[test]
+    fn the_last_usable_backend_that_a_change_takes_out_is_warned_of() {
+        let with = |admin, backends| {
+            let mut service = service(json!({}), backends);
+            if let Some(first) = service.backends.first_mut() {
+                first.spec.admin = admin;
+            }
+            service
+        };
+        let enabled = |backends| with(Admin::Enabled, backends);
+        for (former, present, is_warned) in [
+            (enabled("ud"), with(Admin::Draining, "ud"), true),
+            (enabled("ud"), with(Admin::Disabled, "ud"), true),
+            (enabled("u"), enabled(""), true),
+            (enabled("ud"), enabled("d"), true),
+            (enabled("uu"), with(Admin::Draining, "uu"), false),
+            (enabled("uU"), with(Admin::Draining, "uU"), false),
+            (enabled("un"), with(Admin::Draining, "un"), false),
+            (enabled("dd"), with(Admin::Draining, "dd"), false),
+        ] {
+            let warning = outage(Some(&former), &present);
+            assert_eq!(warning.is_some(), is_warned, "{warning:?}");
+        }
+        assert_eq!(outage(None, &enabled("")), None, "a service is added before its backends");
+        let warning = outage(Some(&enabled("u")), &with(Admin::Draining, "u")).expect("one");
+        assert!(warning.contains("(1 of 1 backends up)"), "{warning}");
+    }
 }

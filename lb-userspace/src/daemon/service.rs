@@ -128,10 +128,8 @@ impl Service {
         if !failover::needs_the_held(self) {
             return;
         }
-        let name = &self.spec.name;
         let is_ready = |one: &&mut Backend| one.held && one.is_usable() && one.health == Health::Up;
         for backend in self.backends.iter_mut().filter(is_ready) {
-            log::warn!("{name}: {} takes over, as nobody else can", backend.spec.address);
             backend.held = false;
         }
     }
@@ -293,22 +291,6 @@ impl Backend {
     #[must_use]
     pub fn is_checked(&self) -> bool {
         self.spec.admin != Admin::Disabled
-    }
-
-    /// What is to be said of it.
-    #[must_use]
-    pub fn told(&self) -> String {
-        let detail = &self.detail;
-        match (&self.next_hop, self.spec.drain_until) {
-            (Err(reason), _) => reason.clone(),
-            (Ok(_), Some(until)) => {
-                format!("{detail}; drains until {}", until.strftime("%F %T UTC"))
-            }
-            (Ok(_), None) if self.held && self.health == Health::Up => {
-                format!("{detail}; waits for `xdplb backend enable`")
-            }
-            (Ok(_), None) => detail.clone(),
-        }
     }
 
     /// Whether its next hop or its health is not known yet.

@@ -7,6 +7,7 @@ use log::Level::{self, Debug, Error, Info, Warn};
 use super::{
     failover,
     service::{Backend, Service},
+    standing::up_of,
     state::State,
 };
 use crate::model::{Admin, Health};
@@ -30,6 +31,7 @@ fn transitions(former: Option<&Service>, present: &Service) -> Vec<(Level, Strin
             lines.extend(of_check(was, backend));
             lines.extend(of_route(was, backend));
             lines.extend(of_drain(was, backend));
+            lines.extend(of_failback(was, backend, present));
         }
     }
     if let Some(former) = former {
@@ -85,6 +87,16 @@ fn of_drain(was: &Backend, is: &Backend) -> Option<(Level, String)> {
     Some((Info, line))
 }
 
+/// That a backend which waited for the operator takes over, as no other one can.
+fn of_failback(was: &Backend, is: &Backend, service: &Service) -> Option<(Level, String)> {
+    let address = is.spec.address;
+    let mut others = service.backends.iter().filter(|other| other.spec.address != address);
+    let can_any = others
+        .any(|one| one.spec.admin == Admin::Enabled && one.health != Health::Down && !one.held);
+    (was.held && !is.held && !can_any)
+        .then(|| (Warn, format!("{address} takes over: no other backend can")))
+}
+
 fn of_backups(former: &Service, present: &Service) -> Vec<(Level, String)> {
     let [before, now] = [former, present].map(backups_in_use);
     let joined = now.difference(&before);
@@ -109,11 +121,6 @@ fn backups_in_use(service: &Service) -> BTreeSet<std::net::SocketAddr> {
     let members: BTreeSet<_> = service.members().into_iter().map(|member| member.address).collect();
     let backups = service.backends.iter().filter(|backend| backend.spec.backup);
     backups.map(|backup| backup.spec.address).filter(|one| members.contains(one)).collect()
-}
-
-fn up_of(service: &Service) -> String {
-    let up = service.backends.iter().filter(|one| one.health == Health::Up).count();
-    format!("{up} of {} backends up", service.backends.len())
 }
 
 #[cfg(test)]
@@ -211,6 +218,25 @@ mod tests {
         assert_eq!(transitions(Some(&unchecked), &unchecked), []);
         let recovery = "10.0.0.1:80 is checked again, and is up: not checked yet".to_owned();
         assert_eq!(transitions(Some(&unchecked), &checked), [(Info, recovery)]);
+    }
+
+    #[test]
+    fn who_takes_over_without_an_order_is_a_warning() {
+        let mut waiting = service(json!({ "failback": "manual" }), "uD");
+        waiting.backends[0].held = true;
+        let mut released = waiting.clone();
+        released.release();
+        let warning = (Warn, "10.0.0.1:80 takes over: no other backend can".to_owned());
+        assert!(transitions(Some(&waiting), &released).contains(&warning));
+    }
+
+    #[test]
+    fn a_drain_of_the_last_usable_backend_is_an_error() {
+        let before = service(json!({}), "ud");
+        let mut drained = before.clone();
+        drained.backends[0].spec.admin = Admin::Draining;
+        let lines = transitions(Some(&before), &drained);
+        assert!(lines.iter().any(|(level, _)| *level == Error), "{lines:?}");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! The state as clients of the API see it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashSet},
+    time::Instant,
+};
 
 use lb_common::{
     stats::{Incident, Traffic},
@@ -8,17 +11,20 @@ use lb_common::{
 };
 
 use super::{
-    Daemon,
+    Daemon, failover,
     service::{Backend, Service},
+    standing,
 };
 use crate::{
     connections::{Directory, Listing},
     control::{
-        BackendStats, BackendView, FlowsView, IncidentView, Refusal, ServiceStats, ServiceView,
-        Stats, Status, VerdictView,
+        BackendStats, BackendView, CheckView, FlowsView, IncidentView, Refusal, Running,
+        ServiceStats, ServiceView, Stats, Status, VerdictView,
     },
     dataplane::Incidents,
+    health::LastCheck,
     model::Health,
+    secrets::HIDDEN,
 };
 
 impl Daemon {
@@ -59,15 +65,32 @@ impl Daemon {
         Listing::new(self.dataplane.flows(), directory)
     }
 
+    /// All services, without the origins of their settings.
     pub(super) fn service_views(&self) -> Result<Vec<ServiceView>, Refusal> {
         let traffic = self.traffic()?;
         Ok(self.state.services().map(|service| self.view(service, &traffic)).collect())
     }
 
+    /// One service whole.
     pub(super) fn service_view(&self, service: &Service) -> Result<ServiceView, Refusal> {
         let ids = service.backends.iter().map(|backend| backend.id);
         let traffic = self.dataplane.traffic(ids).map_err(failed)?;
-        Ok(self.view(service, &traffic))
+        let mut view = self.view(service, &traffic);
+        view.origins = self.config.origins(&service.spec);
+        let origins = self.config.backend_origins(&service.spec);
+        for (backend, origin) in view.backends.iter_mut().zip(origins) {
+            backend.origin = Some(origin);
+        }
+        Ok(view)
+    }
+
+    pub(super) fn service_named(&self, name: &str) -> Result<ServiceView, Refusal> {
+        let missing = || Refusal::NotFound(format!("there is no service {name}"));
+        self.service_view(self.state.service(name).ok_or_else(missing)?)
+    }
+
+    pub(super) fn running(&self) -> Running {
+        Running { config: self.config.settings(), document: self.document().clone() }
     }
 
     pub(super) fn stats(&self) -> Result<Stats, Refusal> {
@@ -101,41 +124,64 @@ impl Daemon {
 
     fn view(&self, service: &Service, traffic: &BTreeMap<u32, Traffic>) -> ServiceView {
         let members: HashSet<_> = service.members().iter().map(|member| member.id).collect();
-        let backends = service.backends.iter().map(|backend| {
-            let through = traffic.get(&backend.id).copied().unwrap_or_default();
-            BackendView {
-                address: backend.spec.address,
-                weight: backend.spec.weight,
-                backup: backend.spec.backup,
-                admin: backend.spec.admin,
-                drain_until: backend.spec.drain_until,
-                health: backend.health,
-                since: backend.since,
-                detail: self.told(backend),
-                in_ring: members.contains(&backend.id),
-                refusing: self.refusals.contains(backend.id),
-                active_connections: self.dataplane.active(backend.id),
-                connections_total: through.connections,
-                packets_total: through.inbound.packets + through.outbound.packets,
-                bytes_total: through.inbound.bytes + through.outbound.bytes,
-            }
+        let backends = service.backends.iter().map(|backend| BackendView {
+            in_ring: members.contains(&backend.id),
+            ..self.backend_view(service, backend, traffic)
         });
+        let mut backends: Vec<_> = backends.collect();
+        for backend in backends.iter_mut().filter(|backend| !backend.in_ring) {
+            (backend.effective_weight, backend.slow_start) = (0.0, None);
+        }
+        let mut policy = service.spec.policy.effective();
+        if let Some(send) = &mut policy.health.request.send {
+            HIDDEN.clone_into(send);
+        }
         ServiceView {
             name: service.spec.name.clone(),
             vip: service.spec.vip.address,
             protocol: service.spec.vip.protocol,
-            mode: service.spec.policy.mode,
-            scheduler: service.spec.policy.scheduler,
-            backends: backends.collect(),
+            policy,
+            origins: BTreeMap::new(),
+            warnings: standing::warnings(service),
+            backends,
         }
     }
 
-    fn told(&self, backend: &Backend) -> String {
-        let told = backend.told();
-        if self.refusals.contains(backend.id) {
-            return format!("refuses connections, passed over; {told}");
+    /// A backend as if it took new connections.
+    fn backend_view(
+        &self,
+        service: &Service,
+        backend: &Backend,
+        traffic: &BTreeMap<u32, Traffic>,
+    ) -> BackendView {
+        let now = Instant::now();
+        let through = traffic.get(&backend.id).copied().unwrap_or_default();
+        let refusing = self.refusals.contains(backend.id);
+        let unusable = standing::unusable(service, backend, now)
+            .or_else(|| refusing.then(|| "refuses connections, passed over".to_owned()));
+        let last = self.checker.last(&service.spec.name, backend.spec.address);
+        let share = failover::share(service, backend, now);
+        BackendView {
+            address: backend.spec.address,
+            weight: backend.spec.weight,
+            backup: backend.spec.backup,
+            origin: None,
+            admin: backend.spec.admin,
+            drain_until: backend.spec.drain_until,
+            health: backend.health,
+            since: backend.since,
+            detail: last.as_ref().map_or(&backend.detail, |last| &last.detail).clone(),
+            last_check: last.map(check_view),
+            unusable,
+            in_ring: true,
+            effective_weight: f64::from(backend.spec.weight) * f64::from(share) / 100.0,
+            slow_start: (share < 100).then_some(share),
+            refusing,
+            active_connections: self.dataplane.active(backend.id),
+            connections_total: through.connections,
+            packets_total: through.inbound.packets + through.outbound.packets,
+            bytes_total: through.inbound.bytes + through.outbound.bytes,
         }
-        told
     }
 
     /// All that an operator should know and that no command has asked for.
@@ -161,20 +207,8 @@ impl Daemon {
                     self.taking_of(service)
                 ));
             }
-            warnings.extend(unchecked(service));
-            if super::failover::fails_open(service) {
-                warnings.push(format!(
-                    "{name}: so many backends are down that the check is not believed: all are used"
-                ));
-            }
-            if !service.leaving.is_empty() {
-                warnings.push(format!(
-                    "{name}: backends that were removed take connections until another one is up"
-                ));
-            }
-            if service.members().is_empty() {
-                warnings.push(format!("{name}: no backend takes connections: clients are reset"));
-            }
+            let of_service = standing::warnings(service);
+            warnings.extend(of_service.into_iter().map(|one| format!("{name}: {one}")));
         }
         let capacity = u64::from(self.config.limits.flows) * 2;
         if self.census.entries > capacity / 10 * 9 {
@@ -184,16 +218,9 @@ impl Daemon {
     }
 }
 
-/// That checks cannot be carried out, and why of the first one.
-fn unchecked(service: &Service) -> Option<String> {
-    let unchecked = || service.backends.iter().filter(|backend| backend.is_unchecked);
-    let Backend { spec, detail, .. } = unchecked().next()?;
-    let (name, count, all) = (&service.spec.name, unchecked().count(), service.backends.len());
-    let address = spec.address;
-    Some(format!(
-        "{name}: {count} of {all} backends cannot be checked, and keep the health that they had: \
-         {address}: {detail}"
-    ))
+fn check_view(last: LastCheck) -> CheckView {
+    let LastCheck { at, success, result, contrary, needed, .. } = last;
+    CheckView { at, success, result, contrary, needed }
 }
 
 fn total(incidents: &Incidents, wanted: Incident) -> u64 {

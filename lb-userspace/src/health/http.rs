@@ -33,8 +33,8 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(request: &CheckRequest) -> Result<Self, Fault> {
-        let method = request.method.as_deref().unwrap_or("GET");
-        let path = request.path.as_deref().unwrap_or("/");
+        let method = request.method.as_deref().unwrap_or(CheckRequest::METHOD);
+        let path = request.path.as_deref().unwrap_or(CheckRequest::PATH);
         if !path.starts_with('/') {
             return Err(Fault::new("path", &format!("{path} does not begin with /"))
                 .mend("a host belongs to `host`, a query after the path"));
@@ -45,7 +45,7 @@ impl Http {
             method: method.parse().map_err(|error| Fault::new("method", &error))?,
             path: path.parse().map_err(|error| Fault::new("path", &error))?,
             host: host.map_err(|error| Fault::new("host", &error))?,
-            status: ranges(request.status.as_deref().unwrap_or("200-399"))?,
+            status: ranges(request.status.as_deref().unwrap_or(CheckRequest::STATUS))?,
             expect: Pattern::of(request)?.map(Expected::new),
         })
     }

@@ -16,6 +16,15 @@ const DOUBLINGS: usize = 4;
 /// Results in a row that are counted for people: no check that fails for hours is news each time.
 const COUNTED: u32 = 16;
 
+/// How far results contradict the health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Doubt {
+    /// Results in a row.
+    pub(super) contrary: u32,
+    /// How many of them change the health.
+    pub(super) needed: u32,
+}
+
 /// The state of one address's checks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Machine {
@@ -70,6 +79,12 @@ impl Machine {
     /// Results in a row that contradict the health, as far as they are worth counting for people.
     pub(super) fn contrary(&self) -> u32 {
         self.contrary.min(COUNTED)
+    }
+
+    pub(super) fn doubt(&self, check: &HealthCheck, now: Instant) -> Doubt {
+        let is_up = self.health == Health::Up;
+        let needed = if is_up { check.fall } else { self.rise(check, now) };
+        Doubt { contrary: self.contrary, needed }
     }
 
     /// How far the results contradict the health, and whether the backend goes up and down.

@@ -6,6 +6,7 @@ mod files;
 mod heard;
 mod host;
 mod http;
+mod last;
 mod machine;
 mod news;
 mod p521;
@@ -27,9 +28,10 @@ use tokio::{
 
 pub use self::{
     exec::account_fault,
+    last::LastCheck,
     probe::{Fault, Prober},
 };
-use self::{probe::Outcome, slots::Slots, target::Follower};
+use self::{last::Latest, probe::Outcome, slots::Slots, target::Follower};
 use crate::model::{Health, HealthCheck};
 
 /// A backend that is to be checked.
@@ -143,6 +145,13 @@ impl Checker {
         }
     }
 
+    /// The last check of a target. Nothing before the first one has ended, and where none is made.
+    #[must_use]
+    pub fn last(&self, service: &str, address: SocketAddr) -> Option<LastCheck> {
+        let key = self.wanted.get(service)?.get(&address)?;
+        self.running.get(key)?.latest.get()
+    }
+
     /// Stops the checks of a service.
     pub fn remove_service(&mut self, service: &str) {
         self.set_service(service, Vec::new());
@@ -173,7 +182,7 @@ impl Checker {
             running.subscribers.send_modify(|all| all.push(subscriber));
             return;
         }
-        let hurried = Arc::new(Notify::new());
+        let (hurried, latest) = (Arc::new(Notify::new()), Latest::default());
         let (subscribers, receiver) = watch::channel(vec![subscriber]);
         let follower = Follower {
             at: key.0,
@@ -181,10 +190,11 @@ impl Checker {
             slots: Arc::clone(&self.slots),
             subscribers: receiver,
             hurried: Arc::clone(&hurried),
+            latest: latest.clone(),
             events: self.events.clone(),
         };
         let task = tokio::spawn(follower.follow(target.initial));
-        self.running.insert(key, Running { subscribers, hurried, task });
+        self.running.insert(key, Running { subscribers, hurried, latest, task });
     }
 
     fn drop_all(&mut self, service: &str, wanted: HashMap<SocketAddr, Key>) {
@@ -206,6 +216,7 @@ struct Running {
     subscribers: watch::Sender<Vec<Subscriber>>,
     /// Has the next check come at once.
     hurried: Arc<Notify>,
+    latest: Latest,
     task: JoinHandle<()>,
 }
 

@@ -8,7 +8,9 @@ use tokio::{
     time::{self, Instant},
 };
 
-use super::{HealthEvent, Prober, Subscriber, machine::Machine, news::News, slots::Slots};
+use super::{
+    HealthEvent, Prober, Subscriber, last::Latest, machine::Machine, news::News, slots::Slots,
+};
 use crate::model::{Health, HealthCheck, Probe};
 
 /// From one hurried check of an address to the next, at least.
@@ -21,6 +23,7 @@ pub(super) struct Follower {
     pub(super) slots: Arc<Slots>,
     pub(super) subscribers: watch::Receiver<Vec<Subscriber>>,
     pub(super) hurried: Arc<Notify>,
+    pub(super) latest: Latest,
     pub(super) events: mpsc::Sender<HealthEvent>,
 }
 
@@ -38,6 +41,10 @@ impl Follower {
             let begun = Instant::now();
             let outcome = prober.probe(self.at, &self.slots).await;
             let observed = outcome.success.and_then(|well| machine.observe(well, check, begun));
+            let detail = format!("{}{}", outcome.detail, machine.remark(check, begun));
+            if is_probed {
+                self.latest.put(&outcome, detail.clone(), machine.doubt(check, begun));
+            }
             let is_success = outcome.success == Some(true);
             let is_verdict = hurry.ends(is_success || observed.is_some());
             let is_news = news.take(&outcome, &machine, begun) || is_verdict;
@@ -45,7 +52,7 @@ impl Follower {
                 service: String::new(),
                 address: self.at,
                 health: machine.health(),
-                detail: format!("{}{}", outcome.detail, machine.remark(check, begun)),
+                detail: detail.clone(),
                 is_success,
                 was_checked: outcome.success.is_some(),
                 at: Timestamp::now(),

@@ -45,7 +45,7 @@ fn document(services: &[ServiceView]) -> Vec<Value> {
         };
         service.backends.iter().map(kept).collect()
     };
-    let kept = |one: &ServiceView| json!([one.name, one.vip, one.scheduler, backends(one)]);
+    let kept = |one: &ServiceView| json!([one.name, one.vip, one.policy.scheduler, backends(one)]);
     services.iter().map(kept).collect()
 }
 

@@ -63,7 +63,8 @@ fn a_primary_that_was_replaced_waits_for_the_operator_even_over_a_restart() {
     sleep(Duration::from_secs(1));
     assert_eq!(in_ring(&balancer), [false, true, true]);
     let view = &balancer.services()[0].backends[0];
-    assert!(view.detail.contains("xdplb backend enable"), "{view:?}");
+    let reason = view.unusable.as_deref().unwrap_or_default();
+    assert!(reason.contains("xdplb backend enable"), "{view:?}");
     let other = &balancer.services()[0].backends[1];
     assert!(other.since < since, "health has kept its age");
     balancer.done(&["backend", "enable", "web", &backend(&bed, 0).to_string()]);

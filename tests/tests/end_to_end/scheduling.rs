@@ -117,7 +117,7 @@ fn a_scheduler_is_changed_under_traffic() {
         let set = balancer.xdplb(&["service", "set", "web", "--scheduler", name]);
         assert!(set.status.success(), "{set:?}");
         let services = balancer.services();
-        assert_eq!(serde_json::to_value(services[0].scheduler).expect("a word"), name);
+        assert_eq!(serde_json::to_value(services[0].policy.scheduler).expect("a word"), name);
         let answers = requests::send(host, vip(&bed), 100);
         assert_eq!(answers.get(""), None, "{name}: {answers:?}");
         assert_eq!(answers.len() == 1, name == "source-hash", "{name}: {answers:?}");

@@ -44,7 +44,7 @@ pub(super) fn health(
         timeout: or(health.timeout.as_ref(), base.timeout),
         rise: said(health.rise.as_ref()).unwrap_or(base.rise),
         fall: said(health.fall.as_ref()).unwrap_or(base.fall),
-        request: request(health, former.unwrap_or(&CheckRequest::default())),
+        request: request(health, former.unwrap_or(&CheckRequest::default())).normalized(),
     };
     check_order(health, &check, findings);
     if let Some(send) = health.send.as_ref().filter(|send| send.get_ref() == HIDDEN) {

@@ -37,8 +37,9 @@ fn a_way_that_there_is_no_room_for_does_not_keep_the_others_from_being_followed(
     ]);
     let is_reached = |name| state.service(name).expect("there").backends[0].next_hop.is_ok();
     assert_eq!(["s1", "s2", "s3"].map(is_reached), [true, false, true]);
-    let told = state.service("s2").expect("there").backends[0].told();
-    assert!(told.contains("no room for more source addresses"), "{told}");
+    let reason = state.service("s2").expect("there").backends[0].next_hop.clone();
+    let reason = reason.expect_err("no room");
+    assert!(reason.contains("no room for more source addresses"), "{reason}");
 }
 
 #[test]
