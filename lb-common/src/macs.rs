@@ -4,6 +4,8 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use crate::halves;
+
 pub const SLOTS: u32 = 256;
 
 const EACH: usize = 4;
@@ -17,8 +19,9 @@ pub struct Slot([u64; EACH]);
 #[must_use]
 #[inline(always)]
 pub const fn slot_of(mac: [u8; 6]) -> u32 {
-    // The uppermost bits of the product with the golden ratio: neighbours fall far from each other.
-    (word(mac).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - SLOTS.ilog2())) as u32
+    // The highest bits of the product with the golden ratio: neighbours fall far from each other.
+    let product = word(mac).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    halves::high(product) >> (u32::BITS - SLOTS.ilog2())
 }
 
 impl Slot {
@@ -51,13 +54,26 @@ pub const fn is_group(mac: [u8; 6]) -> bool {
 
 /// In parts that are loaded at once each, as compilers do not find them in six bytes. Never 0.
 #[inline(always)]
-const fn word([a, b, c, d, e, f]: [u8; 6]) -> u64 {
-    u32::from_le_bytes([a, b, c, d]) as u64 | (u32::from_le_bytes([e, f, 1, 0]) as u64) << 32
+const fn word(mac: [u8; 6]) -> u64 {
+    let first = u32::from_le_bytes([mac[0], mac[1], mac[2], mac[3]]);
+    halves::join(first, u32::from_le_bytes([mac[4], mac[5], 1, 0]))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn neighbours_fall_into_different_slots() {
+        let slots = |mac: fn(u8) -> [u8; 6]| {
+            let mut slots: [u8; SLOTS as usize] = [0; _];
+            (0..=u8::MAX).for_each(|n| slots[slot_of(mac(n)) as usize] += 1);
+            slots.into_iter().max().expect("some")
+        };
+        assert!(slots(|n| [0, 0, 0x5e, 0, 1, n]) <= EACH as u8 / 2);
+        assert!(slots(|n| [2, 0, 0, 0, n, 1]) <= EACH as u8 / 2);
+        assert!(slots(|n| [0x52, 0x54, n, 0, n, n]) <= EACH as u8);
+    }
 
     #[test]
     fn a_slot_has_what_it_was_given() {

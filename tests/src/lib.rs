@@ -9,3 +9,4 @@ pub mod object;
 pub mod processes;
 pub mod requests;
 pub mod servers;
+pub mod site;

@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    setup::ensure(Group::Tests)?;
+    setup::ensure(Group::Forwarding)?;
     build::xdplb()?;
     exec::run(
         workspace::cargo()

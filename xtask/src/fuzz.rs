@@ -15,6 +15,7 @@ use crate::{exec, setup::fuzzer, workspace};
 
 /// How long each target runs among the other tests.
 const SECONDS_IN_TESTS: u32 = 20;
+const SECONDS_IN_LONG_TESTS: u32 = 600;
 
 /// More than this for one input is a hang, in seconds, also on a busy machine.
 const TIMEOUT: u32 = 20;
@@ -56,12 +57,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Runs all targets for a short time, where libFuzzer can be built.
-pub(crate) fn test() -> Result<()> {
+pub(crate) fn test(long: bool) -> Result<()> {
     if !fuzzer::has_compiler() {
         println!("SKIPPED, for there is no C++ compiler to build libFuzzer with: fuzzing");
         return Ok(());
     }
-    run(&Arguments { target: None, seconds: SECONDS_IN_TESTS, minimize: false })
+    let seconds = if long { SECONDS_IN_LONG_TESTS } else { SECONDS_IN_TESTS };
+    run(&Arguments { target: None, seconds, minimize: false })
 }
 
 struct Fuzzer {

@@ -25,8 +25,7 @@ enum Verb {
     Setup(setup::Arguments),
     Build(build::Arguments),
     Demo(demo::Arguments),
-    /// Run every test that this user may run
-    Test,
+    Test(test::Arguments),
     Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
     /// Write the references in `docs/` anew, from the code
@@ -52,7 +51,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Setup(arguments) => setup::run(&arguments),
         Verb::Build(arguments) => build::run(&arguments),
         Verb::Demo(arguments) => demo::run(&arguments),
-        Verb::Test => test::run(),
+        Verb::Test(arguments) => test::run(&arguments),
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Docs => docs::run(),

@@ -10,6 +10,6 @@ pub(super) async fn run(file: PathBuf) -> Result<ExitCode, Failure> {
     for warning in &loaded.warnings {
         print_error(warning);
     }
-    daemon::run(loaded, file).await?;
+    Box::pin(daemon::run(loaded, file)).await?;
     Ok(ExitCode::SUCCESS)
 }

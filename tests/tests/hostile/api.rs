@@ -19,7 +19,7 @@ use lb_tests::{
 use lb_userspace::model::Health;
 use nix::sys::signal::Signal;
 
-use crate::bed::{Arms, Site, empty_bed, site, text, vip};
+use lb_tests::site::{Arms, Site, empty_bed, site, text, vip};
 
 /// Within this the daemon answers, whatever else it is asked.
 const SOON: Duration = Duration::from_secs(5);

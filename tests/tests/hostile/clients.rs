@@ -14,7 +14,7 @@ use lb_tests::{
 };
 use lb_userspace::bed::Namespace;
 
-use crate::bed::{Arms, backend, empty_bed, vip};
+use lb_tests::site::{Arms, backend, empty_bed, vip};
 
 /// The kernel alone takes half a minute.
 const PATIENCE: Duration = Duration::from_secs(12);

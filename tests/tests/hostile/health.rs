@@ -13,7 +13,7 @@ use lb_tests::balancer::{BINARY, Balancer};
 use lb_userspace::{bed::Bed, model::Health};
 use nix::sys::signal::Signal;
 
-use crate::bed::{Arms, Site, backend, empty_bed, site, text};
+use lb_tests::site::{Arms, Site, backend, empty_bed, site, text};
 
 /// Somebody without any rights but those of the socket's group.
 const MEMBER: u32 = 65_534;

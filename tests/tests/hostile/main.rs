@@ -2,8 +2,6 @@
 //! namespaces, or on the shipped packet path.
 
 mod api;
-#[path = "../end_to_end/bed.rs"]
-mod bed;
 mod clients;
 mod downloads;
 mod guard;

@@ -5,7 +5,7 @@ use std::{fs, process::Command};
 use lb_tests::{balancer::Balancer, requests, servers::nginx_everywhere};
 use nix::sys::signal::Signal;
 
-use crate::bed::{Arms, empty_bed, text, vip};
+use lb_tests::site::{Arms, empty_bed, text, vip};
 
 /// As the documentation says.
 const BUG: i32 = 70;

@@ -13,7 +13,7 @@ use lb_tests::{
 };
 use lb_userspace::bed::Bed;
 
-use crate::bed::{Arms, Site, backend, empty_bed, vip};
+use lb_tests::site::{Arms, Site, backend, empty_bed, vip};
 
 /// Longer than three SYNs take.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -26,7 +26,7 @@ use lb_tests::{
 use lb_userspace::bed::Bed;
 use nix::sys::signal::Signal;
 
-use crate::bed::{Arms, Site, backend, empty_bed, site, text, vip};
+use lb_tests::site::{Arms, Site, backend, empty_bed, site, text, vip};
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)

@@ -1,6 +1,11 @@
 //! Debian's packages.
 
-use std::{fs, process::Command};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    process::Command,
+};
 
 use anyhow::{Result, bail};
 
@@ -24,13 +29,45 @@ fn is_installed(package: &str) -> bool {
     exec::output(Command::new("dpkg-query").args(query)).is_ok_and(|status| status == "installed")
 }
 
-/// Installs packages, after saying which.
+/// Where Debian's packages ask whether they may start their services: `invoke-rc.d(8)`.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+/// "Action forbidden."
+const FORBIDS: &str = "#!/bin/sh\nexit 101\n";
+
+/// Forbids that services are started, until it is dropped; unless this machine has a policy.
+struct NoServices {
+    is_own: bool,
+}
+
+impl NoServices {
+    fn begin() -> Result<Self> {
+        let is_own = !Path::new(POLICY).exists();
+        if is_own {
+            fs::write(POLICY, FORBIDS)?;
+            fs::set_permissions(POLICY, Permissions::from_mode(0o755))?;
+        }
+        Ok(Self { is_own })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.is_own
+            && let Err(error) = fs::remove_file(POLICY)
+        {
+            eprintln!("warning: cannot remove {POLICY}, which forbids to start services: {error}");
+        }
+    }
+}
+
+/// Installs packages, after saying which, and starts no service of theirs.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     if !workspace::is_root() {
         bail!("not root, so these packages must be installed by hand: apt-get install {list}");
     }
     println!("Installing by apt: {list}");
+    let _no_services = NoServices::begin()?;
     exec::run(Command::new("apt-get").args(["update", "--quiet"]))?;
     exec::run(
         Command::new("apt-get")
@@ -40,8 +77,7 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     )
 }
 
-/// Stops a service that its package has just started, and keeps it from starting at boot.
+/// Keeps a service that its package has just brought from starting at boot.
 pub(crate) fn disable(service: &str) -> Result<()> {
-    exec::run(Command::new("/usr/sbin/service").args([service, "stop"]))?;
     exec::run(Command::new("/usr/sbin/update-rc.d").args([service, "disable"]))
 }

@@ -12,6 +12,8 @@ mod tools;
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
+use self::programs::Program;
+
 /// Install what building the eBPF objects and testing need; what is there is left alone
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -26,19 +28,36 @@ pub(crate) struct Arguments {
 pub(crate) enum Group {
     /// The toolchain that builds the eBPF objects
     Ebpf,
-    /// The servers, clients and tools of the end-to-end tests and the benchmark
-    Tests,
+    /// What the suite `host` needs
+    Host,
+    /// The servers, clients and tools of the suite `forwarding` and of the benchmark
+    Forwarding,
+    /// What the suite `hostile` needs
+    Hostile,
+    /// What the suite `package` needs
+    Package,
     /// What boots other kernels in emulated guests
-    Guests,
+    Guest,
 }
 
 impl Group {
+    /// The programs that it consists of.
+    const fn programs(self) -> &'static [Program] {
+        match self {
+            Self::Ebpf => &[],
+            Self::Host => &programs::HOST,
+            Self::Forwarding => &programs::FORWARDING,
+            Self::Hostile => &programs::HOSTILE,
+            Self::Package => &programs::PACKAGE,
+            Self::Guest => &programs::GUEST,
+        }
+    }
+
     /// Names of what is missing.
     fn missing(self) -> Result<Vec<String>> {
         match self {
             Self::Ebpf => toolchain::missing(),
-            Self::Tests => Ok(programs::missing(&programs::TESTS)),
-            Self::Guests => Ok(programs::missing(&programs::GUESTS)),
+            group => Ok(programs::missing(group.programs())),
         }
     }
 }
@@ -60,8 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 pub(crate) fn ensure(group: Group) -> Result<()> {
     match group {
         Group::Ebpf => toolchain::any().map(drop),
-        Group::Tests => programs::ensure(&programs::TESTS),
-        Group::Guests => programs::ensure(&programs::GUESTS),
+        group => programs::ensure(group.programs()),
     }
 }
 

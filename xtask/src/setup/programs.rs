@@ -8,7 +8,7 @@ use crate::exec;
 pub(super) struct Program {
     name: &'static str,
     package: &'static str,
-    /// What its package starts as a service, which the tests have no use for.
+    /// What its package would have started at boot, which the tests have no use for.
     service: Option<&'static str>,
 }
 
@@ -20,9 +20,13 @@ const fn server(name: &'static str) -> Program {
     Program { name, package: name, service: Some(name) }
 }
 
+/// Of the unit tests.
+pub(super) const HOST: [Program; 3] =
+    [tool("c++", "g++"), tool("ip", "iproute2"), tool("openssl", "openssl")];
+
 /// Of the end-to-end tests and the benchmark. An absolute path is found where it is, in whatever
 /// directories the search goes on.
-pub(super) const TESTS: [Program; 14] = [
+pub(super) const FORWARDING: [Program; 13] = [
     tool("bpftool", "bpftool"),
     tool("curl", "curl"),
     tool("ethtool", "ethtool"),
@@ -35,17 +39,31 @@ pub(super) const TESTS: [Program; 14] = [
     tool("openssl", "openssl"),
     tool("ping", "iputils-ping"),
     Program { name: "sshd", package: "openssh-server", service: Some("ssh") },
-    tool("/lib/systemd/systemd", "systemd"),
     tool("wrk", "wrk"),
 ];
 
+/// Of the attacks and mishaps.
+pub(super) const HOSTILE: [Program; 5] = [
+    tool("curl", "curl"),
+    tool("ip", "iproute2"),
+    server("nginx"),
+    tool("openssl", "openssl"),
+    tool("tc", "iproute2"),
+];
+
+/// Of the Debian package.
+pub(super) const PACKAGE: [Program; 3] =
+    [tool("ip", "iproute2"), server("nginx"), tool("/lib/systemd/systemd", "systemd")];
+
 /// Of the guests that boot other kernels.
-pub(super) const GUESTS: [Program; 6] = [
+pub(super) const GUEST: [Program; 8] = [
     tool("/bin/busybox", "busybox-static"),
     tool("cpio", "cpio"),
     tool("depmod", "kmod"),
+    tool("ip", "iproute2"),
     tool("qemu-system-x86_64", "qemu-system-x86"),
     tool("strip", "binutils"),
+    tool("tc", "iproute2"),
     tool("unxz", "xz-utils"),
 ];
 

@@ -6,7 +6,7 @@ use std::{fs, process::Output};
 use lb_tests::{balancer::Balancer, requests, servers::attempt};
 use nix::sys::signal::Signal;
 
-use crate::bed::{Arms, Site, backend, site, text, vip};
+use lb_tests::site::{Arms, Site, backend, site, text, vip};
 
 fn weights(balancer: &Balancer) -> Vec<u16> {
     balancer.services()[0].backends.iter().map(|backend| backend.weight).collect()

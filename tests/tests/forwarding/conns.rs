@@ -27,7 +27,7 @@ use lb_userspace::{
 };
 use nix::sys::signal::Signal;
 
-use crate::bed::{Arms, Site, backend, empty_bed, site, text, vip};
+use lb_tests::site::{Arms, Site, backend, empty_bed, site, text, vip};
 
 #[test]
 #[ignore = "needs root"]

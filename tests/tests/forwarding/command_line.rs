@@ -3,7 +3,7 @@
 use lb_tests::requests;
 use lb_userspace::control::Stats;
 
-use crate::bed::{Arms, backend, site, vip};
+use lb_tests::site::{Arms, backend, site, vip};
 
 #[test]
 #[ignore = "needs root"]

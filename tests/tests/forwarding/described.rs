@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fs, process::Command};
 use lb_tests::{balancer::Balancer, requests};
 use serde_json::{Value, json};
 
-use crate::bed::{Arms, Site, site, vip};
+use lb_tests::site::{Arms, Site, site, vip};
 
 const SERVICE: &str = "/v1/services/{name}";
 const BACKENDS: &str = "/v1/services/{name}/backends";

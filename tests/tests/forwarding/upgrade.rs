@@ -14,7 +14,7 @@ use lb_tests::{
 use lb_userspace::bed::Host;
 use nix::sys::signal::Signal;
 
-use crate::bed::{Arms, Site, site, text, vip};
+use lb_tests::site::{Arms, Site, site, text, vip};
 
 const REQUESTS: u64 = 100_000;
 const CLIENTS: usize = 4;

@@ -9,7 +9,7 @@ use std::{
 use lb_tests::{requests, servers::nginx};
 use lb_userspace::model::Health;
 
-use crate::bed::{Arms, site, text, vip};
+use lb_tests::site::{Arms, site, text, vip};
 
 /// Two failed checks, 200 ms apart and each of 200 ms at most; a poll and its answer.
 const FALL_TIME: Duration = Duration::from_millis(2 * (200 + 200) + 400);
@@ -59,7 +59,7 @@ fn draining_loses_no_request() {
         let to = vip(&site.bed);
         let going = || goes_on.load(Ordering::Relaxed);
         let sender = scope.spawn(move || requests::send_while(client, to, going));
-        let address = crate::bed::backend(&site.bed, 0).to_string();
+        let address = lb_tests::site::backend(&site.bed, 0).to_string();
         for _ in 0..5 {
             for verb in ["drain", "enable", "disable", "enable"] {
                 let _ = site.balancer.done(&["backend", verb, "web", &address]);

@@ -16,7 +16,7 @@ use lb_tests::{
 use lb_userspace::control::InterfaceMode;
 use nix::{net::if_::if_indextoname, sys::signal::Signal};
 
-use crate::bed::{Arms, Site, site, text, vip};
+use lb_tests::site::{Arms, Site, site, text, vip};
 
 #[test]
 #[ignore = "needs root"]

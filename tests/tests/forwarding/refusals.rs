@@ -6,7 +6,7 @@ use lb_tests::{balancer::Balancer, servers::attempt};
 use lb_userspace::{bed::Bed, control::InterfaceMode};
 use nix::sys::signal::Signal;
 
-use crate::bed::{Arms, Site, empty_bed, site, text};
+use lb_tests::site::{Arms, Site, empty_bed, site, text};
 
 #[test]
 #[ignore = "needs root"]

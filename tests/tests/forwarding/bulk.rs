@@ -7,7 +7,7 @@ use lb_tests::{
     servers::{client, root, start},
 };
 
-use crate::bed::{Arms, empty_bed, site, vip};
+use lb_tests::site::{Arms, empty_bed, site, vip};
 
 const BODY: usize = 100 << 20;
 

@@ -6,7 +6,7 @@ use lb_tests::servers::{self, PORT, client};
 use nix::sys::signal::Signal;
 
 use super::{FOLLOWED, SECOND, answer_within, ip, log, silence_while, unchecked_site, warns};
-use crate::bed::{Arms, Site, backend, empty_bed, vip};
+use lb_tests::site::{Arms, Site, backend, empty_bed, vip};
 
 /// An address that is reached over routers only.
 const REMOTE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);

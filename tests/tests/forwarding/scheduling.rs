@@ -13,7 +13,7 @@ use lb_tests::{
 };
 use lb_userspace::bed::{Bed, Host};
 
-use crate::bed::{Arms, Site, empty_bed, text, vip};
+use lb_tests::site::{Arms, Site, empty_bed, text, vip};
 
 /// A site whose service `web` has this scheduler.
 fn scheduled(name: &str) -> Site {

@@ -16,11 +16,11 @@ use lb_tests::{
 };
 use lb_userspace::bed::Bed;
 
-use crate::bed::{Arms, backend, empty_bed, vip};
+use lb_tests::site::{Arms, backend, empty_bed, vip};
 
 const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debian/xdplb.deb");
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/xdplb.service");
-const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/guest");
+const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/package/guest");
 
 const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);

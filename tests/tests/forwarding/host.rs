@@ -10,7 +10,7 @@ use std::{
 
 use lb_tests::servers::{attempt, client, start};
 
-use crate::bed::{Arms, site};
+use lb_tests::site::{Arms, site};
 
 /// Where the host's sshd would be: any port that no service has.
 const SSH: u16 = 22;

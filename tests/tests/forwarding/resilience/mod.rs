@@ -20,7 +20,7 @@ use lb_tests::{
 };
 use lb_userspace::bed::{Bed, Namespace};
 
-use crate::bed::{Site, vip};
+use lb_tests::site::{Site, vip};
 
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_millis(100);

@@ -10,7 +10,10 @@ use std::{
 };
 
 use fastrand::Rng;
-use lb_tests::balancer::{Balancer, configuration};
+use lb_tests::{
+    balancer::{Balancer, configuration},
+    site::{Arms, empty_bed},
+};
 use lb_userspace::{
     api::{Client, ClientError, NewBackend, Target},
     control::{Proposal, ServiceView, Settings},
@@ -20,10 +23,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use tokio::runtime;
 
-use crate::{
-    bed::{Arms, empty_bed},
-    maps::{Maps, Rings, shares},
-};
+use crate::maps::{Maps, Rings, shares};
 
 const CLIENTS: u64 = 8;
 const EDITS: usize = 1_250;
@@ -170,7 +170,7 @@ fn ten_thousand_edits_of_eight_clients_leave_the_maps_as_they_should_be() {
     let bed = empty_bed(Arms::Two);
     let text = configuration(&bed, "");
     let balancer = Balancer::start(&bed, &text);
-    let backends: Vec<_> = (0..3).map(|nth| crate::bed::backend(&bed, nth)).collect();
+    let backends: Vec<_> = (0..3).map(|nth| lb_tests::site::backend(&bed, nth)).collect();
     let maps = Maps::open(&bed);
     let ended = AtomicBool::new(false);
     let (carried_out, fault) = thread::scope(|scope| {

@@ -6,11 +6,12 @@ use std::{
     sync::OnceLock,
 };
 
-use lb_tests::{
+use lb_userspace::bed::Bed;
+
+use crate::{
     balancer::{Balancer, configuration, service},
     servers::{PORT, Server, nginx_everywhere},
 };
-use lb_userspace::bed::Bed;
 
 pub struct Site {
     pub balancer: Balancer,

@@ -8,13 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lb_tests::{balancer::Balancer, requests, servers::nginx};
+use lb_tests::{
+    balancer::Balancer,
+    requests,
+    servers::nginx,
+    site::{Arms, Site, backend, site, text, vip},
+};
 use lb_userspace::{bed::Bed, model::Health};
 
-use crate::{
-    bed::{Arms, Site, backend, site, text, vip},
-    maps::Maps,
-};
+use crate::maps::Maps;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

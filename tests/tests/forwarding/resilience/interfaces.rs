@@ -22,7 +22,7 @@ use lb_userspace::{
 use nix::sys::signal::Signal;
 
 use super::{SECOND, answer_within, ip, log, unchecked_site, warns};
-use crate::bed::{Arms, Site, backend, empty_bed, vip};
+use lb_tests::site::{Arms, Site, backend, empty_bed, vip};
 
 #[test]
 #[ignore = "needs root"]

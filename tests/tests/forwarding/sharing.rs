@@ -9,7 +9,7 @@ use lb_tests::{
 };
 use lb_userspace::control::InterfaceMode;
 
-use crate::bed::{Arms, empty_bed, site, text, vip};
+use lb_tests::site::{Arms, empty_bed, site, text, vip};
 
 const REQUESTS: u64 = 10_000;
 

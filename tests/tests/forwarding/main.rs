@@ -1,7 +1,6 @@
 //! The whole of it in network namespaces: the real daemon on native XDP, real servers, real
 //! clients.
 
-mod bed;
 mod bulk;
 mod command_line;
 mod conns;
@@ -14,7 +13,6 @@ mod health;
 mod host;
 mod lifecycle;
 mod maps;
-mod packaged;
 mod refusals;
 mod resilience;
 mod scheduling;

@@ -1,0 +1,38 @@
+//! `cargo xtask test`: the suites of tests that this user may run.
+
+mod suites;
+
+use anyhow::{Result, bail};
+use clap::ValueEnum as _;
+
+use self::suites::Suite;
+use crate::{build, workspace};
+
+/// Run the tests; install the programs that they need
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Which suites to run; all of them if not said
+    suites: Vec<Suite>,
+    /// Run far longer: more random cases, and fuzzing for ten minutes a target
+    #[arg(long)]
+    long: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let chosen = match arguments.suites.as_slice() {
+        [] => Suite::value_variants(),
+        chosen => chosen,
+    };
+    let may_run = |suite: &&Suite| workspace::is_root() || **suite == Suite::Host;
+    let (run, skipped): (Vec<&Suite>, Vec<_>) = chosen.iter().partition(may_run);
+    if run.is_empty() {
+        bail!("these suites need root");
+    }
+    build::xdplb()?;
+    run.into_iter().try_for_each(|suite| suite.run(arguments.long))?;
+    if !workspace::is_root() {
+        let names: Vec<_> = skipped.iter().map(ToString::to_string).collect();
+        println!("SKIPPED, as they need root: {} and tests of host that do", names.join(", "));
+    }
+    Ok(())
+}

@@ -1,0 +1,123 @@
+//! The suites of tests: what each is, needs and runs.
+
+use std::fmt;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use crate::{
+    exec, fuzz, package,
+    setup::{Group, ensure},
+    workspace,
+};
+
+/// More of everything that is drawn at random.
+const CASES: &str = "PROPTEST_CASES";
+const LONG_CASES: &str = "10000";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Suite {
+    /// Unit and property tests, those of the parts that need root included; fuzzing
+    Host,
+    /// Packets through the shipped object
+    Packets,
+    /// The whole balancer with real servers and clients
+    Forwarding,
+    /// What the balancer withstands
+    Hostile,
+    /// The Debian package and its unit
+    Package,
+    /// Debian's kernels in emulated guests
+    Guest,
+}
+
+impl Suite {
+    /// What it needs beyond what builds it.
+    const fn group(self) -> Option<Group> {
+        match self {
+            Self::Packets => None,
+            Self::Host => Some(Group::Host),
+            Self::Forwarding => Some(Group::Forwarding),
+            Self::Hostile => Some(Group::Hostile),
+            Self::Package => Some(Group::Package),
+            Self::Guest => Some(Group::Guest),
+        }
+    }
+
+    /// Its test targets of the package `lb-tests`.
+    const fn targets(self) -> &'static [&'static str] {
+        match self {
+            Self::Host => &[],
+            Self::Packets => &["object", "packets"],
+            Self::Forwarding => &["forwarding"],
+            Self::Hostile => &["hostile"],
+            Self::Package => &["package"],
+            Self::Guest => &["guest"],
+        }
+    }
+
+    /// Runs it; as root only, but for [`Self::Host`].
+    pub(super) fn run(self, long: bool) -> Result<()> {
+        println!("== suite {self}");
+        if let Some(group) = self.group().filter(|_| workspace::is_root()) {
+            ensure(group)?;
+        }
+        if self == Self::Host {
+            return host(long);
+        }
+        if self == Self::Package {
+            package::make()?;
+        }
+        let targets = self.targets().iter().flat_map(|target| ["--test", target]);
+        privileged(&[&["--package", "lb-tests"], targets.collect::<Vec<_>>().as_slice()], long)
+    }
+}
+
+impl fmt::Display for Suite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.to_possible_value().map(|value| value.get_name().to_owned());
+        f.write_str(&name.unwrap_or_default())
+    }
+}
+
+fn host(long: bool) -> Result<()> {
+    let mut tests = workspace::cargo();
+    if long {
+        tests.env(CASES, LONG_CASES);
+    }
+    exec::run(tests.arg("test"))?;
+    fuzz::test(long)?;
+    if workspace::is_root() {
+        privileged(&[&["--workspace", "--lib", "--bins"]], long)?;
+    }
+    Ok(())
+}
+
+/// Runs the tests that need root, one after another.
+fn privileged(arguments: &[&[&str]], long: bool) -> Result<()> {
+    let mut tests = workspace::cargo();
+    tests.arg("test").args(arguments.iter().copied().flatten());
+    tests.args(["--", "--ignored", "--test-threads=1"]);
+    if long {
+        tests.env(CASES, LONG_CASES);
+    }
+    exec::run(&mut tests)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn every_target_is_of_a_suite() {
+        let known: Vec<_> = Suite::value_variants().iter().flat_map(|one| one.targets()).collect();
+        let found = fs::read_dir(workspace::root().join("tests/tests")).expect("the targets");
+        for entry in found {
+            let path = entry.expect("readable").path();
+            let target = path.file_stem().and_then(|stem| stem.to_str()).expect("text");
+            assert!(known.contains(&&target), "{target} is of no suite");
+        }
+    }
+}
