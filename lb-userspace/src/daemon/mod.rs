@@ -54,7 +54,7 @@ use crate::{
     api,
     arena::Arena,
     config::{Allowed, Checks, Config, Loaded},
-    control::{self, Caller, Request},
+    control::{self, Caller, RefusedReload, Request},
     dataplane::{self, Census, Dataplane, Expiry},
     desired::{Author, Desired, Document, Step},
     health::{Checker, HealthEvent},
@@ -83,6 +83,8 @@ struct Daemon {
     image: Image,
     /// Whether that is not what they should hold.
     is_behind: bool,
+    /// Why the daemon's own file was not loaded when that was last asked for.
+    reload_refused: Option<RefusedReload>,
     /// What is wrong with the source ports on this host.
     port_clash: Option<String>,
     /// Whether much memory may have been freed.
@@ -224,6 +226,7 @@ impl Daemon {
             arena: Arena::of(&adopted.image),
             image: adopted.image,
             is_behind: false,
+            reload_refused: None,
             port_clash: None,
             is_untidy: true,
             census: Census::default(),
@@ -380,6 +383,9 @@ impl Daemon {
         self.refresh_macs().await;
         self.neighbours.tell_again();
         self.config = loaded.config;
+        if is_own {
+            self.reload_refused = None;
+        }
         Ok(steps)
     }
 

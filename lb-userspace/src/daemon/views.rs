@@ -14,8 +14,8 @@ use super::{
 use crate::{
     connections::{Directory, Listing},
     control::{
-        BackendStats, BackendView, FlowsView, IncidentView, Refusal, ServiceStats, ServiceView,
-        Stats, Status, VerdictView,
+        BackendStats, BackendView, FlowsView, IncidentView, Refusal, RefusedReload, ServiceStats,
+        ServiceView, Stats, Status, VerdictView,
     },
     dataplane::Incidents,
     model::Health,
@@ -46,6 +46,7 @@ impl Daemon {
             backends_up: self.state.backends().filter(up).count(),
             backends_total: self.state.backends().count(),
             warnings: self.warnings(),
+            reload_refused: self.reload_refused.clone(),
         }
     }
 
@@ -142,6 +143,7 @@ impl Daemon {
     fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<_> =
             self.interfaces.iter().filter_map(super::interfaces::Interface::warning).collect();
+        warnings.extend(self.reload_refused.as_ref().map(refused_reload));
         warnings.extend(self.missing_sources());
         warnings.extend(self.port_clash.clone());
         warnings.extend(self.desired.warnings());
@@ -182,6 +184,11 @@ impl Daemon {
         }
         warnings
     }
+}
+
+fn refused_reload(RefusedReload { at, reason }: &RefusedReload) -> String {
+    let at = at.strftime("%F %T UTC");
+    format!("the reload at {at} was refused and changed nothing, the log says all: {reason}")
 }
 
 /// That checks cannot be carried out, and why of the first one.
