@@ -25,7 +25,12 @@ mod vips;
 mod walks;
 mod worker;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    path::PathBuf,
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
@@ -75,6 +80,8 @@ struct Daemon {
     interfaces: Vec<Interface>,
     /// The balancer's own.
     addresses: OwnAddresses,
+    /// Of the networks that it is on.
+    broadcasts: BTreeSet<Ipv4Addr>,
     desired: Desired,
     memory: Memory,
     state: State,
@@ -209,7 +216,9 @@ impl Daemon {
             log::warn!("the program did not look for all addresses that the kernel's maps name");
         }
         let addresses = neighbours::local_addresses().await?;
-        dataplane.set_own_addresses(addresses.iter().map(|(_, address)| address))?;
+        let broadcasts = BTreeSet::new();
+        let own = addresses.iter().map(|(_, address)| address);
+        dataplane.set_host_addresses(own, &broadcasts)?;
         macs::refresh(&mut dataplane, &found).await?;
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
         interfaces::detach_others(&mut dataplane, &interfaces)?;
@@ -220,6 +229,7 @@ impl Daemon {
             dataplane,
             interfaces,
             addresses,
+            broadcasts,
             desired,
             state: State::new(&adopted, memories, &config.limits),
             memory,

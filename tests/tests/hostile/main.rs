@@ -4,6 +4,7 @@
 mod api;
 #[path = "../end_to_end/bed.rs"]
 mod bed;
+mod broadcast;
 mod clients;
 mod downloads;
 mod guard;
