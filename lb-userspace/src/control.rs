@@ -384,6 +384,17 @@ pub struct Status {
     pub backends_up: usize,
     pub backends_total: usize,
     pub warnings: Vec<String>,
+    /// Why the last reload changed nothing. Left out once the daemon's own file has been loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload_refused: Option<RefusedReload>,
+}
+
+/// A reload of the daemon's own file that changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefusedReload {
+    pub at: Timestamp,
+    /// The first mistake; the daemon's log has all.
+    pub reason: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

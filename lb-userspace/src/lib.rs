@@ -9,6 +9,7 @@ pub mod cli;
 pub mod config;
 pub mod connections;
 pub mod control;
+mod counters;
 pub mod daemon;
 pub mod dataplane;
 mod demo;

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{build, exec, workspace};
 
-const KEPT: [&str; 3] = ["configuration.md", "openapi.json", "xdplb.schema.json"];
+const KEPT: [&str; 4] = ["configuration.md", "counters.md", "openapi.json", "xdplb.schema.json"];
 
 pub(crate) fn run() -> Result<()> {
     build::xdplb()?;

@@ -13,7 +13,7 @@ use clap_complete::{Shell, generate};
 use clap_mangen::Man;
 
 use super::{args::Cli, exit::Failure};
-use crate::{api, config::reference};
+use crate::{api, config::reference, counters};
 
 const FILE_PAGE: &str = "xdplb.toml";
 
@@ -49,6 +49,7 @@ pub(super) fn write(directory: &Path) -> Result<ExitCode, Failure> {
 fn references() -> Result<Vec<Document>> {
     Ok(vec![
         ("configuration.md".to_owned(), reference::page()?),
+        ("counters.md".to_owned(), counters::page()),
         ("xdplb.schema.json".to_owned(), format!("{:#}\n", reference::schema()?)),
         ("openapi.json".to_owned(), format!("{:#}\n", serde_json::to_value(api::description())?)),
     ])

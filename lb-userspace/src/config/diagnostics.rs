@@ -15,6 +15,9 @@ pub(super) const MOST_SHOWN: usize = 100;
 /// Bytes of the longest line that is shown.
 const LONGEST_LINE: usize = 500;
 
+/// The key whose values may be passwords.
+const SECRET: &str = "send";
+
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Diagnostic {
@@ -47,7 +50,10 @@ pub(super) struct Findings {
 
 /// Rendered diagnostics, ready to print.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Diagnostics(String);
+pub struct Diagnostics {
+    rendered: String,
+    summary: String,
+}
 
 /// A text, and where its lines begin.
 struct Excerpts<'a> {
@@ -127,7 +133,8 @@ impl Diagnostics {
         } else {
             String::new()
         };
-        Self(format!("error: cannot read {path}: {error}{mend}"))
+        let summary = format!("cannot read {path}: {error}");
+        Self { rendered: format!("error: {summary}{mend}"), summary }
     }
 
     /// The first of them, and how many more there are.
@@ -141,13 +148,26 @@ impl Diagnostics {
             (unseen, false) => Some(format!("and {unseen} more mistakes: fix these first")),
             (unseen, true) => Some(format!("and at least {unseen} more mistakes: fix these first")),
         };
-        Self(shown.chain(more).collect::<Vec<_>>().join("\n\n"))
+        let rendered = shown.chain(more).collect::<Vec<_>>().join("\n\n");
+        let first = diagnostics.first().map(|one| excerpts.summary(one)).unwrap_or_default();
+        let summary = match diagnostics.len() {
+            0 | 1 => first,
+            all => format!("{first} (and {} more)", all - 1),
+        };
+        Self { rendered, summary }
     }
 
     /// Each of the first of them by itself.
     pub(super) fn each(source: &Source, diagnostics: &[Diagnostic]) -> Vec<Self> {
         let excerpts = Excerpts::of(source);
-        diagnostics.iter().take(MOST_SHOWN).map(|one| Self(excerpts.render(one))).collect()
+        let each = |one| Self { rendered: excerpts.render(one), summary: excerpts.summary(one) };
+        diagnostics.iter().take(MOST_SHOWN).map(each).collect()
+    }
+
+    /// The first of them in one line, without the file's text, which others than its readers may see.
+    #[must_use]
+    pub fn summary(&self) -> &str {
+        &self.summary
     }
 }
 
@@ -183,6 +203,23 @@ impl<'a> Excerpts<'a> {
         Renderer::plain().render(&[group])
     }
 
+    /// Where a finding is, and what: not if it is about a secret, which it may quote.
+    fn summary(&self, finding: &Diagnostic) -> String {
+        let (number, line) = self.line(finding.span.start);
+        let message = match printable::line(&finding.message) {
+            _ if finding.is_placed && has_secret(&self.source.text[line]) => {
+                "the line with `send` is wrong".into()
+            }
+            message => message,
+        };
+        let path = &self.path;
+        if finding.is_placed {
+            format!("{path}:{number}: {message}")
+        } else {
+            format!("{path}: {message}")
+        }
+    }
+
     /// The number of the line that a place is on, and where that line is.
     fn line(&self, at: usize) -> (usize, Range<usize>) {
         let at = at.min(self.source.text.len());
@@ -191,6 +228,13 @@ impl<'a> Excerpts<'a> {
         let end = self.lines.get(number).map_or(self.source.text.len(), |next| next - 1);
         (number, start..end)
     }
+}
+
+/// Whether the key of secrets has a value on this line.
+fn has_secret(line: &str) -> bool {
+    line.split(SECRET)
+        .skip(1)
+        .any(|rest| rest.trim_start_matches(['"', '\'', ' ', '\t']).starts_with('='))
 }
 
 /// Where lines begin.
@@ -206,7 +250,7 @@ pub(super) fn line_number(starts: &[usize], at: usize) -> usize {
 
 impl fmt::Display for Diagnostics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.rendered)
     }
 }
 

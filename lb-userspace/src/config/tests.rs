@@ -728,3 +728,23 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_summary_says_where_and_why_and_no_secret() {
+    let summary = |text: &str| {
+        let source = Source { path: "lb.toml".to_owned(), text: text.to_owned() };
+        let error = super::parse::parse(source).expect_err("invalid");
+        error.downcast_ref::<Diagnostics>().expect("diagnostics").summary().to_owned()
+    };
+    let plain = summary("interfaces = [\"eth0\"]\nwieght = 2\nintervall = 3\n");
+    assert!(plain.contains(":2: unknown key `wieght` (and "), "{plain}");
+    let secret = summary(
+        "interfaces = [\"eth0\"]\n[[service]]\nname = \"a\"\nvip = \"203.0.113.1:80\"\n\
+         [service.health]\ntype = \"send-expect\"\nexpect = \"x\"\nsend = 424242\n\
+         [[service.backend]]\naddress = \"10.0.0.11:80\"\n",
+    );
+    assert!(
+        secret.contains(":8: the line with `send` is wrong") && !secret.contains("424242"),
+        "{secret}"
+    );
+}

@@ -26,7 +26,12 @@ mod vips;
 mod walks;
 mod worker;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    path::PathBuf,
+    time::Instant,
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use jiff::Timestamp;
@@ -55,7 +60,7 @@ use crate::{
     api,
     arena::Arena,
     config::{Allowed, Checks, Config, Digests, Loaded},
-    control::{self, Caller, Request},
+    control::{self, Caller, RefusedReload, Request},
     dataplane::{self, Census, Dataplane, Expiry},
     desired::{Author, Desired, Document, Step, steps},
     health::{Checker, HealthEvent},
@@ -76,6 +81,8 @@ struct Daemon {
     interfaces: Vec<Interface>,
     /// The balancer's own.
     addresses: OwnAddresses,
+    /// Of the networks that it is on.
+    broadcasts: BTreeSet<Ipv4Addr>,
     desired: Desired,
     memory: Memory,
     state: State,
@@ -84,6 +91,8 @@ struct Daemon {
     image: Image,
     /// Whether that is not what they should hold.
     is_behind: bool,
+    /// Why the daemon's own file was not loaded when that was last asked for.
+    reload_refused: Option<RefusedReload>,
     /// What is wrong with the source ports on this host.
     port_clash: Option<String>,
     /// Whether much memory may have been freed.
@@ -208,7 +217,9 @@ impl Daemon {
             log::warn!("the program did not look for all addresses that the kernel's maps name");
         }
         let addresses = neighbours::local_addresses().await?;
-        dataplane.set_own_addresses(addresses.iter().map(|(_, address)| address))?;
+        let broadcasts = BTreeSet::new();
+        let own = addresses.iter().map(|(_, address)| address);
+        dataplane.set_host_addresses(own, &broadcasts)?;
         macs::refresh(&mut dataplane, &found).await?;
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
         interfaces::detach_others(&mut dataplane, &interfaces)?;
@@ -219,12 +230,14 @@ impl Daemon {
             dataplane,
             interfaces,
             addresses,
+            broadcasts,
             desired,
             state: State::new(&adopted, memories, &config.limits),
             memory,
             arena: Arena::of(&adopted.image),
             image: adopted.image,
             is_behind: false,
+            reload_refused: None,
             port_clash: None,
             is_untidy: true,
             census: Census::default(),
@@ -389,6 +402,9 @@ impl Daemon {
         self.refresh_macs().await;
         self.neighbours.tell_again();
         self.config = loaded.config;
+        if is_own {
+            self.reload_refused = None;
+        }
         Ok(steps)
     }
 

@@ -32,6 +32,10 @@ impl Daemon {
                     ways.push((address, self.judged(&resolution)));
                 }
                 NetworkEvent::Own(addresses) => self.set_addresses(addresses),
+                NetworkEvent::Broadcasts(broadcasts) => {
+                    self.broadcasts = broadcasts;
+                    self.tell_addresses();
+                }
                 NetworkEvent::Link(link) | NetworkEvent::LinkGone(link) => {
                     let is_ours = |one: &interfaces::Interface| {
                         one.name == link.name || one.ifindex == link.ifindex
@@ -68,11 +72,8 @@ impl Daemon {
             own.iter().filter(|(_, address)| is_source(address)).copied().collect()
         };
         let has_changed = sources(&self.addresses) != sources(&addresses);
-        let own = addresses.iter().map(|(_, address)| address);
-        if let Err(error) = self.dataplane.set_own_addresses(own) {
-            log::error!("the program does not know this host's addresses: {error:#}");
-        }
         self.addresses = addresses;
+        self.tell_addresses();
         if !has_changed {
             return;
         }
@@ -80,6 +81,14 @@ impl Daemon {
         let now = self.missing_sources();
         now.iter().filter(|one| !missing.contains(one)).for_each(|one| log::warn!("{one}"));
         self.neighbours.tell_again();
+    }
+
+    /// Has the program know this host's addresses.
+    fn tell_addresses(&mut self) {
+        let own = self.addresses.iter().map(|(_, address)| address);
+        if let Err(error) = self.dataplane.set_host_addresses(own, &self.broadcasts) {
+            log::error!("the program does not know this host's addresses: {error:#}");
+        }
     }
 
     /// What is to be said of source addresses that are configured and not there.

@@ -4,12 +4,16 @@
 use std::{io, path::Path};
 
 use anyhow::{Error, Result};
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::{Daemon, requests::invalid, vips, worker::Worker};
 use crate::{
-    config::{self, Loaded},
-    control::{Caller, Change, Plan, Proposal, Refusal, Reply, Room, ServiceView, Submission},
+    config::{self, Diagnostics, Loaded},
+    control::{
+        Caller, Change, Plan, Proposal, Refusal, RefusedReload, Reply, Room, ServiceView,
+        Submission,
+    },
     desired::{Document, edited},
     health::{Fault, Prober},
     listeners::Listeners,
@@ -357,6 +361,11 @@ impl Daemon {
             Ok(steps) => log::info!("{} reloaded, {} changes", path.display(), steps.len()),
             Err(error) => {
                 log::error!("{} not reloaded, nothing changed: {error:#}", path.display());
+                let reason = match error.downcast_ref::<Diagnostics>() {
+                    Some(diagnostics) => diagnostics.summary().to_owned(),
+                    None => format!("{error:#}"),
+                };
+                self.reload_refused = Some(RefusedReload { at: Timestamp::now(), reason });
             }
         }
     }

@@ -18,8 +18,8 @@ use super::{
 use crate::{
     connections::{Directory, Listing},
     control::{
-        BackendStats, BackendView, CheckView, FlowsView, IncidentView, Refusal, Running,
-        ServiceStats, ServiceView, Stats, Status, VerdictView,
+        BackendStats, BackendView, CheckView, FlowsView, IncidentView, Refusal, RefusedReload,
+        Running, ServiceStats, ServiceView, Stats, Status, VerdictView,
     },
     dataplane::Incidents,
     health::LastCheck,
@@ -52,6 +52,7 @@ impl Daemon {
             backends_up: self.state.backends().filter(up).count(),
             backends_total: self.state.backends().count(),
             warnings: self.warnings(),
+            reload_refused: self.reload_refused.clone(),
         }
     }
 
@@ -188,6 +189,7 @@ impl Daemon {
     fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<_> =
             self.interfaces.iter().filter_map(super::interfaces::Interface::warning).collect();
+        warnings.extend(self.reload_refused.as_ref().map(refused_reload));
         warnings.extend(self.missing_sources());
         warnings.extend(self.port_clash.clone());
         warnings.extend(self.desired.warnings());
@@ -221,6 +223,11 @@ impl Daemon {
 fn check_view(last: LastCheck) -> CheckView {
     let LastCheck { at, success, result, contrary, needed, .. } = last;
     CheckView { at, success, result, contrary, needed }
+}
+
+fn refused_reload(RefusedReload { at, reason }: &RefusedReload) -> String {
+    let at = at.strftime("%F %T UTC");
+    format!("the reload at {at} was refused and changed nothing, the log says all: {reason}")
 }
 
 fn total(incidents: &Incidents, wanted: Incident) -> u64 {

@@ -28,7 +28,7 @@ const ORIGINS: &str = "ORIGINS";
 const ORIGIN_BITS: &str = "ORIGIN_BITS";
 const OWN_MACS: &str = "OWN_MACS";
 
-/// Addresses of its own that a host may have.
+/// Addresses of its own and broadcast addresses that a host may have.
 const OWN: u32 = 4_096;
 
 type Address = [u8; 4];
@@ -42,6 +42,8 @@ pub(super) fn size(limits: &Limits) -> (&'static str, u32) {
 #[derive(Debug, Default)]
 pub(super) struct Origins {
     own: HashSet<Address>,
+    /// Broadcast addresses of the networks that this host is on.
+    broadcasts: HashSet<Address>,
     vips: HashMap<Address, HashSet<ServiceKey>>,
     /// The interface that packets to each backend leave by, by its id.
     backends: HashMap<u32, (Address, u32)>,
@@ -54,10 +56,35 @@ impl Origins {
         if self.own.contains(&address) || self.vips.contains_key(&address) {
             return Some(origin::NOWHERE);
         }
-        let ids = self.by_address.get(&address)?;
+        let Some(ids) = self.by_address.get(&address) else {
+            return self.broadcasts.contains(&address).then_some(origin::NOWHERE);
+        };
         let mut interfaces = ids.iter().map(|id| self.backends[id].1);
         let first = interfaces.next()?;
         (first != 0 && interfaces.all(|other| other == first)).then_some(first)
+    }
+
+    /// Returns the addresses that are something else now: first those that need no room any more.
+    fn set_host<'a>(
+        &mut self,
+        own: impl Iterator<Item = &'a IpAddr>,
+        broadcasts: &BTreeSet<Ipv4Addr>,
+    ) -> Vec<Address> {
+        const MOST: usize = OWN as usize;
+        let own = own.filter_map(|address| match address {
+            IpAddr::V4(v4) => Some(v4.octets()),
+            IpAddr::V6(_) => None,
+        });
+        let own: HashSet<Address> = own.take(MOST).collect();
+        let broadcasts = broadcasts.iter().map(Ipv4Addr::octets);
+        let broadcasts: HashSet<Address> = broadcasts.take(MOST - own.len()).collect();
+        let changed = [(&self.own, &own), (&self.broadcasts, &broadcasts)]
+            .into_iter()
+            .flat_map(|(before, now)| before.symmetric_difference(now).copied());
+        let mut changed: Vec<Address> = changed.collect();
+        (self.own, self.broadcasts) = (own, broadcasts);
+        changed.sort_by_key(|address| self.of(*address).is_some());
+        changed
     }
 
     /// Follows an operation. Returns the addresses that it was about.
@@ -106,7 +133,8 @@ impl Origins {
     }
 
     fn all(&self) -> impl Iterator<Item = Address> {
-        self.own.iter().chain(self.vips.keys()).chain(self.by_address.keys()).copied()
+        let own = self.own.iter().chain(&self.broadcasts);
+        own.chain(self.vips.keys()).chain(self.by_address.keys()).copied()
     }
 }
 
@@ -121,6 +149,7 @@ impl Dataplane {
             origins.set_backend(*id, backend);
         }
         origins.own.clone_from(&self.origins.own);
+        origins.broadcasts.clone_from(&self.origins.broadcasts);
         let wanted: Vec<Address> = origins.all().collect();
         let known: Vec<u32> = self.origin_map()?.keys().collect::<Result<_, _>>()?;
         self.origins = origins;
@@ -134,15 +163,13 @@ impl Dataplane {
         changed.into_iter().flatten().try_for_each(|address| self.write_origin(address))
     }
 
-    /// Says which addresses are this host's own.
-    pub fn set_own_addresses<'a>(&mut self, own: impl Iterator<Item = &'a IpAddr>) -> Result<()> {
-        let own = own.filter_map(|address| match address {
-            IpAddr::V4(v4) => Some(v4.octets()),
-            IpAddr::V6(_) => None,
-        });
-        let own: HashSet<Address> = own.take(OWN as usize).collect();
-        let changed: Vec<_> = self.origins.own.symmetric_difference(&own).copied().collect();
-        self.origins.own = own;
+    /// Says which addresses are this host's own, and which are broadcast addresses of its networks.
+    pub fn set_host_addresses<'a>(
+        &mut self,
+        own: impl Iterator<Item = &'a IpAddr>,
+        broadcasts: &BTreeSet<Ipv4Addr>,
+    ) -> Result<()> {
+        let changed = self.origins.set_host(own, broadcasts);
         changed.into_iter().try_for_each(|address| self.write_origin(address))
     }
 
@@ -207,6 +234,24 @@ mod tests {
         assert_eq!(origins.of(ADDRESS), None, "nobody knows where it is");
         origins.follow(&Op::ClearBackend { id: 2 });
         assert_eq!(origins.all().count(), 0);
+    }
+
+    #[test]
+    fn broadcast_addresses_come_in_nowhere_as_far_as_there_is_room() {
+        let mut origins = Origins::default();
+        let broadcast = Ipv4Addr::new(10, 0, 0, 255);
+        let changed = origins.set_host([].iter(), &BTreeSet::from([broadcast]));
+        assert_eq!(changed, [broadcast.octets()]);
+        assert_eq!(origins.of(broadcast.octets()), Some(origin::NOWHERE));
+        let of = |net: u8, count: u32| {
+            (0..count).map(move |nth| Ipv4Addr::from(u32::from(net) << 24 | nth))
+        };
+        let own: Vec<IpAddr> = of(11, OWN - 5).map(IpAddr::from).collect();
+        let changed = origins.set_host(own.iter(), &of(12, 9).collect());
+        assert_eq!(changed[0], broadcast.octets(), "room is made before it is taken");
+        assert_eq!(origins.of(broadcast.octets()), None);
+        assert_eq!(origins.broadcasts.len(), 5);
+        assert_eq!(origins.all().count(), OWN as usize);
     }
 
     #[test]

@@ -92,6 +92,9 @@ impl Follower {
         let now = dump.context("cannot read the kernel's network")?;
         let before = std::mem::replace(&mut self.table, now);
         let mut news = link_events(before.links(), self.table.links());
+        if before.broadcasts() != self.table.broadcasts() {
+            news.push(NetworkEvent::Broadcasts(self.table.broadcasts().all()));
+        }
         if before.own() != self.table.own() {
             news.push(NetworkEvent::Own(self.table.own().clone()));
         }
@@ -120,6 +123,7 @@ impl Follower {
             }
         }
         if own {
+            news.push(NetworkEvent::Broadcasts(self.table.broadcasts().all()));
             news.push(NetworkEvent::Own(self.table.own().clone()));
         }
         self.tell(news).await;

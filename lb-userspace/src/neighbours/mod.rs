@@ -3,6 +3,7 @@
 //! knows, so that one whose MAC address changes without a word is found out.
 
 mod ask;
+mod broadcast;
 mod feed;
 mod follower;
 mod hops;
@@ -14,7 +15,7 @@ mod wishes;
 
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
 };
 
 use anyhow::Result;
@@ -78,6 +79,8 @@ pub enum NetworkEvent {
     LinkGone(Interface),
     /// All addresses of this host, as they are now.
     Own(OwnAddresses),
+    /// The broadcast addresses of all networks that this host is on, as they are now.
+    Broadcasts(BTreeSet<Ipv4Addr>),
 }
 
 /// Follows the network until it is dropped.

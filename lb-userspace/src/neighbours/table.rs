@@ -20,7 +20,7 @@ use rtnetlink::{
     },
 };
 
-use super::{Interface, NetworkEvent, OwnAddresses};
+use super::{Interface, NetworkEvent, OwnAddresses, broadcast::Broadcasts};
 
 pub(super) type Mac = [u8; 6];
 
@@ -35,6 +35,7 @@ pub(super) struct Table {
     links: Links,
     neighbours: HashMap<NeighbourId, Neighbour>,
     own: OwnAddresses,
+    broadcasts: Broadcasts,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +55,7 @@ pub(super) enum Effect {
     /// The routes to these addresses.
     Routes(IpNet),
     AllRoutes,
-    /// This host's own addresses, and all routes.
+    /// This host's own addresses or its networks, and all routes.
     Own,
     /// All routes, and what has become of an interface.
     Link(NetworkEvent),
@@ -95,11 +96,13 @@ impl Table {
                 }),
             RouteNetlinkMessage::NewAddress(message) => {
                 let is_new = own(&message).is_some_and(|address| self.own.insert(address));
-                if is_new { Effect::Own } else { Effect::Nothing }
+                let is_other = self.broadcasts.set(&message);
+                if is_new || is_other { Effect::Own } else { Effect::Nothing }
             }
             RouteNetlinkMessage::DelAddress(message) => {
                 let was_there = own(&message).is_some_and(|address| self.own.remove(&address));
-                if was_there { Effect::Own } else { Effect::Nothing }
+                let is_other = self.broadcasts.remove(&message);
+                if was_there || is_other { Effect::Own } else { Effect::Nothing }
             }
             RouteNetlinkMessage::NewRoute(message) | RouteNetlinkMessage::DelRoute(message) => {
                 destination(&message).map_or(Effect::Nothing, Effect::Routes)
@@ -142,6 +145,10 @@ impl Table {
 
     pub(super) fn links(&self) -> &Links {
         &self.links
+    }
+
+    pub(super) fn broadcasts(&self) -> &Broadcasts {
+        &self.broadcasts
     }
 
     pub(super) fn own(&self) -> &OwnAddresses {

@@ -95,10 +95,22 @@ fn a_reload_follows_the_file_and_a_bad_file_changes_nothing() {
     let answers = requests::send(&bed.clients()[0], vip(&bed), 40);
     assert_eq!((answers["backend0"], answers["backend1"]), (10, 30));
     balancer.reload("interfaces = [");
-    thread::sleep(Duration::from_millis(300));
+    balancer.wait_for("a refused reload", || balancer.status().reload_refused.is_some());
+    let refused = balancer.status().reload_refused.expect("until the next one");
+    assert!(refused.reason.contains("xdplb.toml:1: "), "{refused:?}");
+    assert!(refused.at > balancer.status().started, "{refused:?}");
+    let told = format!("was refused and changed nothing, the log says all: {}", refused.reason);
+    assert!(balancer.done(&["status"]).contains(&told), "{told}");
     assert_eq!(balancer.services()[0].backends.len(), 2);
     let answers = requests::send(&bed.clients()[0], vip(&bed), 40);
     assert_eq!((answers["backend0"], answers["backend1"]), (10, 30));
+    let ports = text(&bed, &[1, 3]).replace("interfaces", "snat_ports = \"60000-1\"\ninterfaces");
+    balancer.reload(&ports);
+    let reason = || balancer.status().reload_refused.map(|refused| refused.reason);
+    balancer.wait_for("another reason", || reason().is_some_and(|now| now != refused.reason));
+    balancer.reload(&text(&bed, &[1, 3]));
+    balancer.wait_for("a reload that is not refused", || reason().is_none());
+    assert!(!balancer.done(&["status"]).contains("refused"));
 }
 
 #[test]

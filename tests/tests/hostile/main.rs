@@ -2,6 +2,7 @@
 //! namespaces, or on the shipped packet path.
 
 mod api;
+mod broadcast;
 mod clients;
 mod downloads;
 mod guard;
