@@ -1,6 +1,6 @@
 //! What `check` finds wrong with what a configuration names on this host.
 
-use std::path::Path;
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
 use anyhow::Result;
 
@@ -9,7 +9,10 @@ use super::{
     diagnostics::Diagnostic,
     privileged::{OTHERS_WRITE_MEND, is_roots},
 };
-use crate::health::{self, Prober};
+use crate::{
+    health::{self, Prober},
+    model::Probe,
+};
 
 /// Where systemd puts credentials, while the unit runs.
 const CREDENTIALS: &str = "/run/credentials";
@@ -36,6 +39,8 @@ impl Loaded {
         let mut warnings: Vec<_> = warnings.collect();
         warnings.extend(self.user_warning());
         warnings.extend(self.directory_warnings());
+        warnings.extend(self.program_warnings());
+        warnings.extend(self.socket_warning());
         Ok(Diagnostics::each(&self.source, &warnings))
     }
 
@@ -60,6 +65,44 @@ impl Loaded {
             Diagnostic::warning(span.clone(), message, OTHERS_WRITE_MEND)
         };
         open.map(warning).collect()
+    }
+}
+
+impl Loaded {
+    fn program_warnings(&self) -> Vec<Diagnostic> {
+        let faults = self.faults_of_checks(|check| {
+            let Probe::Exec = check.probe else { return None };
+            let program = Path::new(check.request.command.as_ref()?.first()?);
+            let message = program_fault(program)?;
+            Some(("command", message, "install it, or name another program".to_owned()))
+        });
+        let warning = |found: CheckFault| Diagnostic { is_error: false, ..found.fault.0 };
+        faults.into_iter().map(warning).collect()
+    }
+
+    fn socket_warning(&self) -> Option<Diagnostic> {
+        let span = self.spans.setting("api.socket")?;
+        let folder = self.config.api.socket.parent().filter(|folder| !folder.exists())?;
+        Some(Diagnostic::warning(
+            span,
+            format!("there is no directory {}: the daemon makes it", folder.display()),
+            "make it, so that its owner and permissions are what you want",
+        ))
+    }
+}
+
+/// Why a program cannot be run. One that the search path leads to is found when it is run.
+fn program_fault(program: &Path) -> Option<String> {
+    if !program.is_absolute() {
+        return None;
+    }
+    let shown = program.display();
+    match fs::metadata(program) {
+        Err(error) => Some(format!("{shown} cannot be run: {error}")),
+        Ok(found) if !found.is_file() || found.permissions().mode() & 0o111 == 0 => {
+            Some(format!("{shown} is no program"))
+        }
+        Ok(_) => None,
     }
 }
 

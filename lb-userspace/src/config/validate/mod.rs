@@ -138,6 +138,13 @@ pub(super) fn snat_ports(
         let (first, last): (u16, u16) = (first.trim().parse().ok()?, last.trim().parse().ok()?);
         (0 < first && first <= last).then_some(first..=last)
     });
+    if let Some(parsed) = parsed.as_ref().filter(|parsed| *parsed.start() < *SNAT_PORTS.start()) {
+        findings.push(Diagnostic::warning(
+            range.span(),
+            format!("ports below 1024 are servers': {} is among them", parsed.start()),
+            "give higher ones, as in snat_ports = \"1024-32767\"",
+        ));
+    }
     parsed.unwrap_or_else(|| {
         findings.push(Diagnostic::error(
             range.span(),

@@ -44,7 +44,32 @@ pub(in crate::config) fn services(
     for service in services {
         refuse_vips(&service.get_ref().backend, &owners, findings);
     }
+    for (said, parsed) in services.iter().zip(&parsed) {
+        if let Some(warning) = parsed.as_ref().and_then(|service| nobody(said, service)) {
+            findings.push(warning);
+        }
+    }
     parsed.into_iter().flatten().collect()
+}
+
+/// That nobody takes a service's connections, or only those that should do so in need.
+fn nobody(said: &Located<schema::Service>, service: &Service) -> Option<Diagnostic> {
+    let place = said.get_ref().name.as_ref().map_or(said.span(), |name| name.span());
+    let name = &service.name;
+    if service.backends.is_empty() {
+        return Some(Diagnostic::warning(
+            place,
+            format!("{name} has no backends: its connections are refused"),
+            format!("give it [[service.backend]] tables, or `xdplb backend add {name} ADDR`"),
+        ));
+    }
+    service.backends.iter().all(|backend| backend.backup).then(|| {
+        Diagnostic::warning(
+            place,
+            format!("{name} has backups only: they take all its connections"),
+            "take `backup` from those that should be used first",
+        )
+    })
 }
 
 /// One service, with what it does not say from `base`. Nothing if it has no valid VIP.
