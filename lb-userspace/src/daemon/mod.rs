@@ -91,6 +91,8 @@ struct Daemon {
     image: Image,
     /// Whether that is not what they should hold.
     is_behind: bool,
+    /// Whether forwarding ends with the daemon.
+    is_fleeting: bool,
     /// Why the daemon's own file was not loaded when that was last asked for.
     reload_refused: Option<RefusedReload>,
     /// What is wrong with the source ports on this host.
@@ -166,7 +168,7 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     served?;
     drop(stopping);
     inputs.server.await.context("the API server has failed")?;
-    log::info!("stopped; packets go on: `xdplb detach` ends that");
+    daemon.say_goodbye();
     Ok(())
 }
 
@@ -237,6 +239,7 @@ impl Daemon {
             arena: Arena::of(&adopted.image),
             image: adopted.image,
             is_behind: false,
+            is_fleeting: false,
             reload_refused: None,
             port_clash: None,
             is_untidy: true,
@@ -249,6 +252,8 @@ impl Daemon {
             neighbours,
             config,
         };
+        daemon.is_fleeting = !daemon.dataplane.is_lasting();
+        daemon.fleeting().iter().for_each(|warning| log::warn!("{warning}"));
         daemon.compare_ports();
         daemon.resume(&digests)?;
         vips::warn(daemon.document());
@@ -337,6 +342,26 @@ impl Daemon {
                 }
             }
         }
+    }
+
+    fn say_goodbye(&self) {
+        if self.dataplane.is_lasting() {
+            log::info!("stopped; packets go on: `xdplb detach` ends that");
+        } else {
+            log::warn!("stopped; forwarding ends with this process's mount namespace");
+        }
+    }
+
+    /// That pins are on a file system which only the daemon and its kin have mounted.
+    fn fleeting(&self) -> Option<String> {
+        let bpffs = self.config.bpffs.display();
+        self.is_fleeting.then(|| {
+            format!(
+                "forwarding ends with the daemon: {bpffs} is a BPF file system of its own mount \
+                 namespace, as in `ip netns exec` or a container: mount it on the host, and give the \
+                 daemon that one by a bind mount"
+            )
+        })
     }
 
     fn on_health(&mut self, events: impl Iterator<Item = HealthEvent>) {

@@ -8,6 +8,7 @@ mod detach;
 mod events;
 mod flows;
 mod guard;
+mod lasting;
 mod load;
 mod mapped;
 mod messages;
@@ -77,6 +78,13 @@ impl Dataplane {
         let refusals = Refusals::open(&ebpf)?;
         let (guarded, origins) = Default::default();
         Ok(Self { ebpf, pins, flows: Arc::new(flows), rings, active, refusals, guarded, origins })
+    }
+
+    /// Whether forwarding continues when the daemon ends: not if nobody else has the file system with
+    /// the pins.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        lasting::is_lasting(self.pins.directory())
     }
 
     #[must_use]

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    process::Command,
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::Duration,
@@ -11,12 +12,10 @@ use lb_common::LAYOUT;
 use lb_tests::{
     balancer::{BINARY, Balancer, detach},
     requests,
-    servers::attempt,
+    servers::{attempt, nginx_everywhere},
 };
 use lb_userspace::control::InterfaceMode;
 use nix::{net::if_::if_indextoname, sys::signal::Signal};
-
-use lb_tests::site::{Arms, Site, site, text, vip};
 
 #[test]
 #[ignore = "needs root"]
@@ -60,6 +59,37 @@ fn what_is_detached_in_another_namespace_has_no_name_of_this_one() {
     assert!(said.contains(&told), "{said}");
     assert_eq!(said.lines().count(), 2, "{said}");
     assert!(!bed.bpffs().join("xdplb").exists(), "something is left");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn pins_that_end_with_the_daemon_are_said_to() {
+    let bed = empty_bed(Arms::Two);
+    let _servers = nginx_everywhere(&bed);
+    let log = || fs::read_to_string(bed.directory().join("log")).expect("a log");
+    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
+    let is_warned = |balancer: &Balancer| {
+        let warnings = balancer.status().warnings;
+        warnings.iter().any(|one| one.starts_with("forwarding ends with the daemon"))
+    };
+    assert!(!is_warned(&balancer));
+    balancer.stop(Signal::SIGTERM);
+    assert!(log().contains("stopped; packets go on"), "{}", log());
+    assert!(detach(&bed).status.success());
+    let own = bed.directory().join("bpf-of-its-own").display().to_string();
+    let alone = text(&bed, &[1; 3]).replace(&bed.bpffs().display().to_string(), &own);
+    let mut command = Command::new("unshare");
+    command.args(["--mount", BINARY]);
+    let balancer = Balancer::start_by(&bed, &alone, command);
+    assert!(is_warned(&balancer));
+    assert!(log().contains("bpf-of-its-own is a BPF file system of its own mount namespace"));
+    balancer.wait_for_ring_of(3);
+    let answers = requests::send(&bed.clients()[0], vip(&bed), 3);
+    assert_eq!(answers.get(""), None, "{answers:?}");
+    balancer.stop(Signal::SIGTERM);
+    assert!(log().contains("stopped; forwarding ends"), "{}", log());
+    let answers = requests::send(&bed.clients()[0], vip(&bed), 3);
+    assert_eq!(answers[""], 3, "nobody forwards any more");
 }
 
 #[test]

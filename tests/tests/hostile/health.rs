@@ -162,6 +162,39 @@ fn members_of_the_group_take_neither_settings_nor_ports_of_the_host() {
 
 #[test]
 #[ignore = "needs root"]
+fn members_of_the_group_take_no_port_that_a_server_has_at_all_addresses() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    admit_member(&balancer);
+    let directory = open_directory(&bed, "open");
+    let server = bed.balancer().run(|| TcpListener::bind("0.0.0.0:2222"));
+    let _server = server.expect("the namespace is there").expect("free");
+    let vip = format!("{}:2222", bed.vip());
+    let word = "listens at 0.0.0.0:2222 on this host";
+    let add = ["service", "add", "ssh", "--vip", &vip, "--health", "type=none"];
+    let refused = |arguments: &[&str]| {
+        let said = is_refused(&balancer, arguments, word);
+        assert!(said.contains("only root may"), "{said}");
+    };
+    refused(&add);
+    let other = text(&bed, &[1; 3]).replace(&format!("{}:80", bed.vip()), &vip);
+    let file = write_open(&directory.join("vip.toml"), &other);
+    for verb in ["apply", "diff"] {
+        let output = as_member(&balancer, &[verb, "-c", &file]);
+        assert!(said(&output).contains("only root may"), "{verb}: {}", said(&output));
+    }
+    // Root is warned, and may.
+    balancer.done(&add);
+    let log = fs::read_to_string(bed.directory().join("log")).expect("a log");
+    assert!(log.contains(word), "{log}");
+    balancer.done(&["service", "remove", "ssh"]);
+    refused(&["rollback"]);
+    assert_eq!(balancer.services().len(), 1, "nothing has changed");
+    balancer.done(&["rollback"]);
+    assert_eq!(balancer.services().len(), 2);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn members_of_the_group_have_no_file_read_and_are_not_told_which_there_are() {
     let bed = empty_bed(Arms::Two);
     let tls = bed.directory().join("tls");
