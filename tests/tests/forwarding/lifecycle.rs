@@ -13,6 +13,7 @@ use lb_tests::{
     balancer::{BINARY, Balancer, detach},
     requests,
     servers::{attempt, nginx_everywhere},
+    site::{Arms, Site, empty_bed, site, text, vip},
 };
 use lb_userspace::control::InterfaceMode;
 use nix::{net::if_::if_indextoname, sys::signal::Signal};
