@@ -28,6 +28,8 @@ pub(super) struct Http {
     path: Uri,
     host: Option<HeaderValue>,
     status: Vec<RangeInclusive<u16>>,
+    /// As it is configured.
+    wanted: String,
     expect: Option<Expected>,
 }
 
@@ -35,6 +37,7 @@ impl Http {
     pub(super) fn new(request: &CheckRequest) -> Result<Self, Fault> {
         let method = request.method.as_deref().unwrap_or(CheckRequest::METHOD);
         let path = request.path.as_deref().unwrap_or(CheckRequest::PATH);
+        let wanted = request.status.as_deref().unwrap_or(CheckRequest::STATUS);
         if !path.starts_with('/') {
             return Err(Fault::new("path", &format!("{path} does not begin with /"))
                 .mend("a host belongs to `host`, a query after the path"));
@@ -45,7 +48,8 @@ impl Http {
             method: method.parse().map_err(|error| Fault::new("method", &error))?,
             path: path.parse().map_err(|error| Fault::new("path", &error))?,
             host: host.map_err(|error| Fault::new("host", &error))?,
-            status: ranges(request.status.as_deref().unwrap_or(CheckRequest::STATUS))?,
+            status: ranges(wanted)?,
+            wanted: wanted.to_owned(),
             expect: Pattern::of(request)?.map(Expected::new),
         })
     }
@@ -94,7 +98,8 @@ impl Http {
     async fn judge(&self, parts: &Parts, body: Incoming, heard: &Heard) -> Result<String, Failure> {
         let code = parts.status.as_u16();
         if !self.status.iter().any(|range| range.contains(&code)) {
-            return Err(Failure::new(format!("L7STS/{code}"), &"another status is expected"));
+            let detail = format!("got {code}, want {}", self.wanted);
+            return Err(Failure::new(format!("L7STS/{code}"), &detail));
         }
         if let Some(expect) = &self.expect {
             // Without either, the body ends with the connection, however that ends.
@@ -103,7 +108,12 @@ impl Http {
                 .any(|header| parts.headers.contains_key(header));
             expect.find_in(body, heard, is_bounded).await.map_err(|error| {
                 let error = error.map(|error| format!("{:#}", anyhow::Error::from(error)));
-                let detail = error.unwrap_or_else(|| format!("the body does not match {expect}"));
+                let detail = error.unwrap_or_else(|| {
+                    if heard.is_nothing() {
+                        return format!("the body is empty, want {expect}");
+                    }
+                    format!("the body does not match {expect}: got {heard}")
+                });
                 Failure::new(format!("L7RSP/{code}"), &detail)
             })?;
         }
