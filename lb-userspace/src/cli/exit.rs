@@ -44,7 +44,7 @@ impl Failure {
         }
         match self {
             Self::Operation(error) | Self::Usage(error) => {
-                print_error(format_args!("xdplb: {error:#}"))
+                print_error(format_args!("xdplb: {error:#}"));
             }
             Self::Config(error) => print_error(format_args!("{error:#}")),
             Self::Daemon(error) => print_error(format_args!("xdplb: {error}")),

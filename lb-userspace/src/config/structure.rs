@@ -97,9 +97,10 @@ impl Diagnostic {
         let Some((first, last)) = reference::range(key) else { return self };
         let given = text.get(self.span.clone()).unwrap_or_default();
         let is_number = given.replace('_', "").parse::<i128>().is_ok();
-        let (fault, how) = match is_number {
-            true => ("is out of range", ""),
-            false => ("is no whole number", ", without quotes"),
+        let (fault, how) = if is_number {
+            ("is out of range", "")
+        } else {
+            ("is no whole number", ", without quotes")
         };
         let mend = format!("`{key}` is {first} to {last}{how}");
         Self { message: format!("{given} {fault}"), mend, ..self }

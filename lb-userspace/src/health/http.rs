@@ -28,8 +28,6 @@ pub(super) struct Http {
     path: Uri,
     host: Option<HeaderValue>,
     status: Vec<RangeInclusive<u16>>,
-    /// As it is configured.
-    wanted: String,
     expect: Option<Expected>,
 }
 
@@ -37,7 +35,6 @@ impl Http {
     pub(super) fn new(request: &CheckRequest) -> Result<Self, Fault> {
         let method = request.method.as_deref().unwrap_or(CheckRequest::METHOD);
         let path = request.path.as_deref().unwrap_or(CheckRequest::PATH);
-        let wanted = request.status.as_deref().unwrap_or(CheckRequest::STATUS);
         if !path.starts_with('/') {
             return Err(Fault::new("path", &format!("{path} does not begin with /"))
                 .mend("a host belongs to `host`, a query after the path"));
@@ -48,8 +45,7 @@ impl Http {
             method: method.parse().map_err(|error| Fault::new("method", &error))?,
             path: path.parse().map_err(|error| Fault::new("path", &error))?,
             host: host.map_err(|error| Fault::new("host", &error))?,
-            status: ranges(wanted)?,
-            wanted: wanted.to_owned(),
+            status: ranges(request.status.as_deref().unwrap_or(CheckRequest::STATUS))?,
             expect: Pattern::of(request)?.map(Expected::new),
         })
     }
@@ -98,7 +94,7 @@ impl Http {
     async fn judge(&self, parts: &Parts, body: Incoming, heard: &Heard) -> Result<String, Failure> {
         let code = parts.status.as_u16();
         if !self.status.iter().any(|range| range.contains(&code)) {
-            let detail = format!("got {code}, want {}", self.wanted);
+            let detail = format!("got {code}, want {}", shown(&self.status));
             return Err(Failure::new(format!("L7STS/{code}"), &detail));
         }
         if let Some(expect) = &self.expect {
@@ -195,13 +191,23 @@ fn ranges(text: &str) -> Result<Vec<RangeInclusive<u16>>, Fault> {
     })
 }
 
+/// As [`ranges`] reads them.
+fn shown(ranges: &[RangeInclusive<u16>]) -> String {
+    let shown = |range: &RangeInclusive<u16>| match (range.start(), range.end()) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first}-{last}"),
+    };
+    ranges.iter().map(shown).collect::<Vec<_>>().join(",")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::ranges;
+    use super::{ranges, shown};
 
     #[test]
     fn codes_and_ranges_are_told_from_nonsense() {
         assert_eq!(ranges("200-299, 401"), Ok(vec![200..=299, 401..=401]));
+        assert_eq!(ranges("200-299, 401").map(|ranges| shown(&ranges)), Ok("200-299,401".into()));
         for nonsense in ["", "200-", "299-200", "20", "2xx", "200;300", "-1"] {
             assert!(ranges(nonsense).is_err(), "{nonsense}");
         }

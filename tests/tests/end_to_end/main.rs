@@ -18,4 +18,5 @@ mod refusals;
 mod resilience;
 mod scheduling;
 mod sharing;
+mod shown;
 mod upgrade;
