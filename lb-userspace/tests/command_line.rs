@@ -1,7 +1,8 @@
 //! The binary's exit codes and what it prints, with a daemon that only pretends.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     path::PathBuf,
     process::{Command, Output, Stdio},
 };
@@ -202,9 +203,14 @@ struct Ended {
 
 fn xdplb(arguments: &[&str]) -> Ended {
     let ended = Command::new(BINARY).args(arguments).env_remove("RUST_LOG").output();
-    let Output { status, stdout, stderr } = ended.expect("runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
-    Ended { code: status.code(), out: text(stdout), err: text(stderr) }
+    Ended::of(ended.expect("runs"))
+}
+
+impl Ended {
+    fn of(Output { status, stdout, stderr }: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
+        Self { code: status.code(), out: text(stdout), err: text(stderr) }
+    }
 }
 
 fn file(directory: &TempDir, text: &str) -> PathBuf {
@@ -219,7 +225,7 @@ fn check_says_by_its_exit_code_what_it_found() {
     let cases = [
         ("interfaces = [\"eth0\"]", 0, ""),
         ("interfaces = []", 2, "lb.toml:1:14"),
-        ("interfaces = [\"eth0\"]\napi.http = \"[::1]:80\"", 4, "warning: `api.http`"),
+        ("interfaces = [\"eth0\"]\napi.http = \"[::1]:80\"", 0, "warning: `api.http`"),
     ];
     for (text, code, word) in cases {
         let path = file(&directory, text).display().to_string();
@@ -228,7 +234,52 @@ fn check_says_by_its_exit_code_what_it_found() {
             assert_eq!(ended.code, Some(code), "{ended:?}");
             assert!(ended.err.contains(word), "{ended:?}");
         }
+        let strict = xdplb(&["check", "--strict", "-c", &path]);
+        let has_warnings = strict.err.contains("warning");
+        assert_eq!(strict.code, Some(if has_warnings { 4 } else { code }), "{strict:?}");
     }
+}
+
+/// Runs a verb with this text at its standard input, and once more with it in a named pipe.
+fn fed(daemon: &Pretender, verb: &str, text: &str) -> [Ended; 2] {
+    let pipe = daemon.directory.path().join("pipe");
+    nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    let run = |input: Stdio, file: &str| {
+        let command = Command::new(BINARY)
+            .args(["--socket", &daemon.socket(), verb, "-c", file])
+            .stdin(input)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        command.expect("runs")
+    };
+    let (reader, mut writer) = io::pipe().expect("a pipe");
+    let at_input = run(reader.into(), "-");
+    writer.write_all(text.as_bytes()).expect("written");
+    drop(writer);
+    let at_input = at_input.wait_with_output().expect("ends");
+    let named = run(Stdio::null(), &pipe.display().to_string());
+    fs::write(&pipe, text).expect("written");
+    let named = named.wait_with_output().expect("ends");
+    fs::remove_file(&pipe).expect("removed");
+    [at_input, named].map(Ended::of)
+}
+
+#[test]
+fn a_file_may_come_by_standard_input_or_a_pipe() {
+    let daemon = Pretender::with_connections(0);
+    for verb in ["check", "diff", "apply"] {
+        for ended in fed(&daemon, verb, "interfaces = [\"eth0\"]\n") {
+            assert_eq!(ended.code, Some(0), "{verb}: {ended:?}");
+        }
+        let [at_input, named] = fed(&daemon, verb, "interfaces = []\n");
+        assert!(at_input.err.contains("--> <stdin>:1:14"), "{verb}: {at_input:?}");
+        assert!(named.err.contains("/pipe:1:14"), "{verb}: {named:?}");
+        assert_eq!((at_input.code, named.code), (Some(2), Some(2)), "{verb}");
+    }
+    let run = xdplb(&["run", "-c", "-"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(run.err.contains("name a file"), "{run:?}");
 }
 
 #[test]
@@ -273,8 +324,22 @@ fn without_a_daemon_one_line_says_how_to_start_it() {
 
 #[test]
 fn wrong_usage_is_2() {
-    for wrong in [&["frobnicate"][..], &["run"], &["status", "-o", "yaml"], &[]] {
-        assert_eq!(xdplb(wrong).code, Some(2), "{wrong:?}");
+    let daemon = Pretender::with_connections(0);
+    let invalid = file(&daemon.directory, "interfaces = []").display().to_string();
+    for wrong in [
+        &["frobnicate"][..],
+        &["run"],
+        &["status", "-o", "yaml"],
+        &[],
+        &["man", "frobnicate"],
+        &["diff", "-c", &invalid],
+        &["apply", "-c", &invalid],
+        &["backend", "drain", "web", "10.0.0.11:80", "--deadline", "99999years"],
+        &["backend", "set", "web", "10.0.0.11:80", "--weight", "70000"],
+        &["service", "add", "web", "--vip", "nonsense"],
+    ] {
+        let ended = daemon.xdplb(wrong);
+        assert_eq!(ended.code, Some(2), "{wrong:?}: {ended:?}");
     }
 }
 
@@ -282,9 +347,11 @@ fn wrong_usage_is_2() {
 fn a_filter_that_means_nothing_is_2_and_names_the_mend() {
     let cases = [
         ("--client", "web", "write ADDRESS, ADDRESS:PORT or NETWORK/LENGTH"),
-        ("--backend", "10.0.0.11", "invalid socket address"),
+        ("--backend", "10.0.0.11", "the port is missing"),
+        ("--backend", "db.example:80", "names are not looked up"),
         ("--state", "open", "half-open, answered, established, closing, closed"),
-        ("--idle-over", "5", "write it as 30s, 5m or 1h"),
+        ("--idle-over", "5", "5 has no unit, expected one, as in \"5s\""),
+        ("--idle-over", "-5s", "-5s is negative"),
         ("--limit", "few", "invalid digit"),
     ];
     for (filter, value, word) in cases {

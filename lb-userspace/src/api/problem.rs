@@ -37,7 +37,9 @@ impl Problem {
     /// Whether what was sent is refused for what it says.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
-        self.status == StatusCode::UNPROCESSABLE_ENTITY
+        [StatusCode::UNPROCESSABLE_ENTITY, StatusCode::BAD_REQUEST]
+            .iter()
+            .any(|one| *one == self.status)
     }
 }
 

@@ -27,6 +27,7 @@ use super::{
     tables::{NewService, ServiceChanges},
 };
 use crate::{
+    config,
     control::{Change, Handle, ServiceView, Settings, Stats, Status},
     model::{Admin, Backend},
 };
@@ -35,6 +36,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewBackend {
+    #[serde(deserialize_with = "config::deserialize_address")]
     pub address: SocketAddr,
     #[serde(default = "one")]
     pub weight: u16,
@@ -53,6 +55,7 @@ struct OfService {
 struct OfBackend {
     name: String,
     /// `ADDRESS:PORT`.
+    #[serde(deserialize_with = "config::deserialize_address")]
     address: SocketAddr,
 }
 

@@ -231,7 +231,7 @@ async fn every_error_is_a_problem_document() {
         (Method::POST, backends, r#"{"address":"10.0.0.1:80","weight":70000}"#, 422, "70000"),
         (Method::POST, "/v1/services/%ff/backends", "{}", 400, "UTF-8"),
         (Method::PATCH, backend, r#"{"admin":"asleep"}"#, 422, "asleep"),
-        (Method::PATCH, "/v1/services/web/backends/here", "{}", 400, "here"),
+        (Method::PATCH, "/v1/services/web/backends/here", "{}", 400, "the port is missing"),
         (Method::DELETE, "/v1/services/nope/backends/10.0.0.1:80", "", 404, "no service nope"),
         (Method::GET, "/v1/stats", "", 500, "broken"),
         (Method::GET, "/v1/status", "", 500, "stopping"),

@@ -4,10 +4,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use super::value;
 use crate::{
+    config,
     connections::{ClientFilter, ConnectionState},
     control::Keys,
 };
@@ -16,7 +18,7 @@ use crate::{
 pub(super) const SOCKET_VARIABLE: &str = "XDPLB_SOCKET";
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage or invalid configuration; \
-    3 no daemon at the socket; 4 `check` has warnings, or `diff` has found differences; 70 a bug has \
+    3 no daemon at the socket; 4 `diff` has found differences, or `check --strict` has warnings; 70 a bug has \
     ended the daemon.";
 
 /// A Layer-4 TCP load balancer in XDP.
@@ -49,14 +51,17 @@ pub(super) enum Verb {
         #[arg(long)]
         check: bool,
     },
-    /// Check a configuration file: 0 if it is good, 2 if it is invalid, 4 if there are warnings.
+    /// Check a configuration file: 0 if it is good, 2 if it is invalid.
     Check {
-        /// The configuration file.
+        /// The configuration file, or - for standard input.
         #[arg(short, long, value_name = "FILE", required_unless_present = "schema")]
         config: Option<PathBuf>,
         /// Print the JSON Schema of configuration files instead, for editors.
         #[arg(long, conflicts_with = "config")]
         schema: bool,
+        /// End with 4 if there are warnings.
+        #[arg(long)]
+        strict: bool,
     },
     /// Take the program off interfaces, or off all: the only way packets stop. Stop the daemon
     /// first.
@@ -85,7 +90,7 @@ pub(super) enum Verb {
     },
     /// Show what a configuration file would change: 4 if it would change anything.
     Diff {
-        /// The configuration file.
+        /// The configuration file, or - for standard input.
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
         #[command(flatten)]
@@ -94,7 +99,7 @@ pub(super) enum Verb {
     /// Make everything as a configuration file says. Changes by commands that the file does not
     /// have are undone; orders (drain, disable) stay.
     Apply {
-        /// The configuration file.
+        /// The configuration file, or - for standard input.
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
         #[command(flatten)]
@@ -243,7 +248,12 @@ pub(super) enum BackendVerb {
         #[command(flatten)]
         place: Place,
         /// Its share of new connections beside the others' weights.
-        #[arg(long, default_value_t = 1, value_parser = value_parser!(u16).range(1..))]
+        #[arg(
+            long,
+            default_value_t = 1,
+            allow_negative_numbers = true,
+            value_parser = value_parser!(u16).range(1..)
+        )]
         weight: u16,
         /// Take connections only when no other backend can.
         #[arg(long)]
@@ -263,7 +273,7 @@ pub(super) enum BackendVerb {
         #[command(flatten)]
         place: Place,
         /// Its share of new connections beside the others' weights.
-        #[arg(long, value_parser = value_parser!(u16).range(1..))]
+        #[arg(long, allow_negative_numbers = true, value_parser = value_parser!(u16).range(1..))]
         weight: Option<u16>,
         /// Whether to take connections only when no other backend can.
         #[arg(long)]
@@ -277,7 +287,7 @@ pub(super) enum BackendVerb {
         #[arg(long)]
         wait: bool,
         /// After this long, reset what is left of its connections.
-        #[arg(long, value_name = "DURATION", value_parser = duration)]
+        #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = deadline)]
         deadline: Option<Duration>,
     },
     /// Give a backend connections again; one that was disabled, after its next successful check.
@@ -299,7 +309,7 @@ pub(super) struct Conns {
     #[arg(long, value_name = "NAME")]
     pub(super) service: Option<String>,
     /// To this backend.
-    #[arg(long, value_name = "ADDR:PORT")]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = config::address)]
     pub(super) backend: Option<SocketAddr>,
     /// From this client: ADDR, ADDR:PORT or NETWORK/LENGTH.
     #[arg(long, value_name = "CLIENT")]
@@ -308,7 +318,7 @@ pub(super) struct Conns {
     #[arg(long, value_name = "STATE", value_enum, value_delimiter = ',')]
     pub(super) state: Vec<ConnectionState>,
     /// Without a packet for longer than this.
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = config::duration)]
     pub(super) idle_over: Option<Duration>,
     /// No more than so many.
     #[arg(long, value_name = "N")]
@@ -325,7 +335,7 @@ pub(super) struct Conns {
 #[derive(Debug, Args)]
 pub(super) struct Place {
     pub(super) service: String,
-    #[arg(value_name = "ADDR:PORT")]
+    #[arg(value_name = "ADDR:PORT", value_parser = config::address)]
     pub(super) address: SocketAddr,
 }
 
@@ -350,10 +360,11 @@ impl Output {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    text.parse::<humantime_serde::re::humantime::Duration>()
-        .map(Into::into)
-        .map_err(|error| format!("{error}: write it as 30s, 5m or 1h"))
+/// A duration whose end is a moment that can be written.
+fn deadline(text: &str) -> Result<Duration, String> {
+    let time = config::duration(text)?;
+    let until = Timestamp::now().checked_add(time);
+    until.map(|_| time).map_err(|_| format!("{text} is too long: give 100 years at most"))
 }
 
 #[cfg(test)]
@@ -372,6 +383,27 @@ mod tests {
         for weight in ["0", "65536", "70000", "-1", "x"] {
             let arguments = ["xdplb", "backend", "add", "web", "10.0.0.1:80", "--weight", weight];
             assert!(Cli::try_parse_from(arguments).is_err(), "{weight}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_value_is_said_with_the_range_or_the_fix() {
+        let of = |arguments: &[&str]| {
+            let all = ["xdplb", "backend"].into_iter().chain(arguments.iter().copied());
+            Cli::try_parse_from(all).expect_err("a wrong value").to_string()
+        };
+        for (arguments, word) in [
+            (&["add", "web", "db.example:80"][..], "names are not looked up"),
+            (&["add", "web", "10.0.0.1"], "the port is missing"),
+            (&["add", "web", "10.0.0.1:99999"], "a port is 1 to 65535"),
+            (&["add", "web", "10.0.0.1:80", "--weight", "-1"], "-1 is not in 1..=65535"),
+            (&["set", "web", "10.0.0.1:80", "--weight", "70000"], "70000 is not in 1..=65535"),
+            (&["drain", "web", "10.0.0.1:80", "--deadline", "5"], "5 has no unit"),
+            (&["drain", "web", "10.0.0.1:80", "--deadline", "-5s"], "-5s is negative"),
+            (&["drain", "web", "10.0.0.1:80", "--deadline", "99999years"], "is too long"),
+        ] {
+            let said = of(arguments);
+            assert!(said.contains(word), "{arguments:?}: {said}");
         }
     }
 

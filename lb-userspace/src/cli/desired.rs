@@ -114,10 +114,12 @@ pub(super) async fn rollback(
 
 /// The file's text, if it is valid. The daemon judges it again, and what only it can judge.
 fn proposal(file: &Path) -> Result<Proposal, Failure> {
-    config::load(file)?;
+    // Once: a pipe cannot be read again.
     let text = config::read_text(file).map_err(anyhow::Error::from)?;
-    let path = fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
-    Ok(Proposal { path: path.display().to_string(), text })
+    let path = config::shown_path(file);
+    config::read(path.clone(), text.clone())?;
+    let path = fs::canonicalize(file).map_or(path, |whole| whole.display().to_string());
+    Ok(Proposal { path, text })
 }
 
 fn print(plan: &Plan, output: Output) -> Result<(), Failure> {

@@ -29,7 +29,7 @@ pub(super) fn print_completions(shell: Shell) -> Result<ExitCode, Failure> {
 pub(super) fn print_manual(verb: &[String]) -> Result<ExitCode, Failure> {
     let page = match verb {
         [word] if word == FILE_PAGE => reference::manual()?,
-        words => manual(find(words)?)?,
+        words => manual(find(words).map_err(Failure::Usage)?)?,
     };
     io::stdout().write_all(page.as_bytes())?;
     Ok(ExitCode::SUCCESS)

@@ -5,7 +5,7 @@ use std::{borrow::Cow, env, io, process::ExitCode};
 use super::{args::SOCKET_VARIABLE, output::print_error};
 use crate::{api::ClientError, printable};
 
-/// `check` found problems.
+/// `diff` has found differences, or `check --strict` warnings.
 pub(super) const PROBLEMS: u8 = 4;
 
 /// Prints wrong usage, or the help that was asked for.
@@ -30,6 +30,8 @@ fn is_printable() -> bool {
 #[derive(Debug)]
 pub(super) enum Failure {
     Operation(anyhow::Error),
+    /// What was asked for makes no sense.
+    Usage(anyhow::Error),
     /// The configuration is invalid; the text is complete.
     Config(anyhow::Error),
     Daemon(ClientError),
@@ -41,7 +43,9 @@ impl Failure {
             return ExitCode::SUCCESS;
         }
         match self {
-            Self::Operation(error) => print_error(format_args!("xdplb: {error:#}")),
+            Self::Operation(error) | Self::Usage(error) => {
+                print_error(format_args!("xdplb: {error:#}"));
+            }
             Self::Config(error) => print_error(format_args!("{error:#}")),
             Self::Daemon(error) => print_error(format_args!("xdplb: {error}")),
         }
@@ -50,7 +54,7 @@ impl Failure {
 
     fn code(&self) -> ExitCode {
         match self {
-            Self::Config(_) => ExitCode::from(2),
+            Self::Config(_) | Self::Usage(_) => ExitCode::from(2),
             Self::Daemon(ClientError::Refused(problem)) if problem.is_invalid() => {
                 ExitCode::from(2)
             }

@@ -51,9 +51,8 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
     let client = Client::new(cli.socket);
     match cli.verb {
         Verb::Run { config, check: false } => Box::pin(run::run(config)).await,
-        Verb::Run { config, check: true } | Verb::Check { config: Some(config), .. } => {
-            check::check(&config)
-        }
+        Verb::Run { config, check: true } => check::check(&config, false),
+        Verb::Check { config: Some(config), strict, .. } => check::check(&config, strict),
         Verb::Check { config: None, .. } => check::schema(),
         Verb::Detach { interfaces, bpffs } => detach::detach(&bpffs, &interfaces).await,
         Verb::Status { output } => status::status(&client, output).await,

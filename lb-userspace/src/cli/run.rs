@@ -2,10 +2,17 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
+use anyhow::anyhow;
+
 use super::{exit::Failure, output::print_error};
 use crate::{config, daemon};
 
 pub(super) async fn run(file: PathBuf) -> Result<ExitCode, Failure> {
+    if config::is_standard_input(&file) {
+        return Err(Failure::Usage(anyhow!(
+            "the daemon reads its configuration again, and again at each reload: name a file"
+        )));
+    }
     let loaded = config::load(&file)?;
     for warning in &loaded.warnings {
         print_error(warning);

@@ -172,19 +172,16 @@ fn state(backend: &BackendView) -> String {
     if let Some(reason) = &backend.unusable {
         return reason.clone();
     }
-    let mut state = match (backend.in_ring, backend.backup) {
-        (true, true) => "backup in use".to_owned(),
-        (true, false) => "in use".to_owned(),
-        (false, true) => "standby".to_owned(),
-        (false, false) => "not in use".to_owned(),
+    let state = match (backend.in_ring, backend.backup) {
+        (true, true) => "backup in use",
+        (true, false) => "in use",
+        (false, true) => "standby",
+        (false, false) => "not in use",
     };
-    if let Some(percent) = backend.slow_start {
-        state += &format!(", slow start {percent} %");
-    }
-    if backend.in_ring && backend.health == Health::Down {
-        state += ", health ignored";
-    }
-    state
+    let slow = backend.slow_start.map(|percent| format!(", slow start {percent} %"));
+    let is_ignored = backend.in_ring && backend.health == Health::Down;
+    let ignored = if is_ignored { ", health ignored" } else { "" };
+    format!("{state}{}{ignored}", slow.unwrap_or_default())
 }
 
 /// As in `2 of 3 failures, 1s ago: L4CON Connection refused`.
@@ -204,7 +201,7 @@ mod tests {
 
     use super::*;
 
-    fn backend(changes: serde_json::Value) -> BackendView {
+    fn backend(changes: &Value) -> BackendView {
         let mut view = json!({
             "address": "10.0.0.1:80", "weight": 4, "backup": false, "admin": "enabled",
             "health": "up", "since": jiff::Timestamp::now(), "detail": "not checked yet",
@@ -225,20 +222,20 @@ mod tests {
             (json!({ "slow_start": 40, "effective_weight": 1.6 }), "in use, slow start 40 %"),
             (json!({ "health": "down" }), "in use, health ignored"),
         ] {
-            assert_eq!(state(&backend(changes.clone())), expected, "{changes}");
+            assert_eq!(state(&backend(&changes)), expected, "{changes}");
         }
-        let slow = backend(json!({ "slow_start": 40, "effective_weight": 1.6 }));
-        assert_eq!((weight(&slow), weight(&backend(json!({})))), ("1.6 of 4".into(), "4".into()));
+        let slow = backend(&json!({ "slow_start": 40, "effective_weight": 1.6 }));
+        assert_eq!((weight(&slow), weight(&backend(&json!({})))), ("1.6 of 4".into(), "4".into()));
     }
 
     #[test]
     fn the_last_check_is_shown_with_its_age_and_what_it_counts_for() {
-        assert_eq!(last_check(&backend(json!({}))), "not checked yet");
+        assert_eq!(last_check(&backend(&json!({}))), "not checked yet");
         let check = json!({
             "at": jiff::Timestamp::now(), "success": false, "result": "L4CON refused",
             "contrary": 2, "needed": 3,
         });
-        let shown = last_check(&backend(json!({ "last_check": check })));
+        let shown = last_check(&backend(&json!({ "last_check": check })));
         assert!(shown.starts_with("2 of 3 failures, "), "{shown}");
         assert!(shown.ends_with(" ago: L4CON refused"), "{shown}");
     }

@@ -1,11 +1,11 @@
 //! Values, and where in the text they stand.
 
-use std::{borrow::Cow, fmt, marker::PhantomData, ops::Deref, time::Duration};
+use std::{borrow::Cow, fmt, marker::PhantomData, net::IpAddr, ops::Deref, time::Duration};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{
     Deserialize, Deserializer,
-    de::{MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{self, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_spanned::Spanned;
 
@@ -15,9 +15,12 @@ use serde_spanned::Spanned;
 pub(super) struct Located<T>(Spanned<T>);
 
 /// A duration as people write it: `500ms`, `2s`, `1h 30m`.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Period(humantime_serde::Serde<Duration>);
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Period(Duration);
+
+/// A host's address, which is no name.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HostAddress(IpAddr);
 
 /// What is read of a table's keys.
 pub(super) trait Table: Sized {
@@ -40,6 +43,85 @@ impl<'de, T: Table> Visitor<'de> for Keys<T> {
 
     fn visit_map<A: MapAccess<'de>>(self, keys: A) -> Result<T, A::Error> {
         T::of_keys(MapAccessDeserializer::new(keys))
+    }
+}
+
+/// Reads a duration. The error says what is wrong, and after a comma what is expected.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "expected a duration, as in \"500ms\", \"2s\" or \"1h 30m\"";
+    let text = text.trim();
+    if text.starts_with('-') {
+        return Err(format!("{text} is negative, {EXPECTED}"));
+    }
+    text.parse::<humantime_serde::re::humantime::Duration>().map(Into::into).map_err(|_| {
+        if text.parse::<f64>().is_ok() {
+            return format!(
+                "{text} has no unit, expected one, as in \"{text}s\" for seconds or \"{text}ms\" \
+                 for milliseconds"
+            );
+        }
+        format!("`{text}` is no duration, {EXPECTED}")
+    })
+}
+
+impl<'de> Deserialize<'de> for Period {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(DurationText).map(Self)
+    }
+}
+
+struct DurationText;
+
+impl Visitor<'_> for DurationText {
+    type Value = Duration;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a duration, as in \"500ms\", \"2s\" or \"1h 30m\"")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Duration, E> {
+        duration(text).map_err(E::custom)
+    }
+
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<Duration, E> {
+        self.visit_str(&number.to_string())
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Duration, E> {
+        self.visit_str(&number.to_string())
+    }
+}
+
+impl<'de> Deserialize<'de> for HostAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map(Self).map_err(|_| {
+            de::Error::custom(format_args!(
+                "{text} is not an IP address, expected one, as in \"10.0.0.1\": names are not looked up"
+            ))
+        })
+    }
+}
+
+impl Deref for HostAddress {
+    type Target = IpAddr;
+
+    fn deref(&self) -> &IpAddr {
+        &self.0
+    }
+}
+
+impl JsonSchema for HostAddress {
+    fn inline_schema() -> bool {
+        IpAddr::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        IpAddr::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        IpAddr::json_schema(generator)
     }
 }
 

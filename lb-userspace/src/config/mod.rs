@@ -16,15 +16,17 @@ mod text;
 mod validate;
 
 use std::{
-    net::IpAddr,
+    borrow::Cow,
+    net::{IpAddr, SocketAddr},
     ops::{Range, RangeInclusive},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use anyhow::{Result, ensure};
 use lb_common::limits;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::Value;
 
 pub(crate) use self::text::LONGEST as LONGEST_FILE;
@@ -35,7 +37,7 @@ pub use self::{
     export::{Secrets, running, tables},
     origins::Origin,
     privileged::{Allowed, Refused},
-    text::read_text,
+    text::{is_standard_input, read_text, shown_path},
 };
 use crate::{
     control::Keys,
@@ -192,7 +194,7 @@ type Keyed = Vec<(&'static str, Range<usize>)>;
 /// Reads a configuration file. The error of an invalid one shows all that is wrong with it.
 pub fn load(path: &Path) -> Result<Loaded> {
     let (text, is_roots) = text::read_owned(path)?;
-    Ok(Loaded { is_roots, is_sent: false, ..read(path.display().to_string(), text)? })
+    Ok(Loaded { is_roots, is_sent: false, ..read(shown_path(path), text)? })
 }
 
 /// Reads the text of a configuration file. As [`load`].
@@ -346,6 +348,27 @@ impl Loaded {
         let faults: Vec<_> = faults.into_iter().map(|Fault(diagnostic)| diagnostic).collect();
         Err(Diagnostics::new(&self.source, &faults, false).into())
     }
+}
+
+/// An address and port as commands and requests give them, with the errors of a file.
+pub fn address(text: &str) -> Result<SocketAddr, String> {
+    // Whether the address can be a server's is for the document to say.
+    if let Ok(address) = text.parse() {
+        return Ok(address);
+    }
+    validate::parse_address(text)
+        .map_err(|validate::Mistake { message, fix }| format!("{message}: {fix}"))
+}
+
+/// For values of requests, as [`address`].
+pub fn deserialize_address<'de, D: Deserializer<'de>>(value: D) -> Result<SocketAddr, D::Error> {
+    let text = Cow::<str>::deserialize(value)?;
+    address(&text).map_err(D::Error::custom)
+}
+
+/// A duration as commands give it, with the errors of a file.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    located::duration(text)
 }
 
 /// The word that a value has in the file.

@@ -149,8 +149,8 @@ mod tests {
     fn each_setting_has_the_origin_of_its_value() {
         let config = read("lb.toml".to_owned(), FILE.to_owned()).expect("valid").config;
         let web = &config.services[0];
-        let changes = json!({ "health": { "fall": 9, "interval": "5s" }, "on_down": "reset" });
-        let mut changed = changed_service(web, &keys(changes), &config.defaults).expect("valid");
+        let keys_set = json!({ "health": { "fall": 9, "interval": "5s" }, "on_down": "reset" });
+        let mut changed = changed_service(web, &keys(keys_set), &config.defaults).expect("valid");
         changed.backends[1].weight = 7;
         let origins = config.origins(&changed);
         for (key, expected) in [

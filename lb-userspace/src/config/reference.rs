@@ -95,6 +95,24 @@ fn words_in(schema: &Value, key: &str) -> Option<Vec<String>> {
     }
 }
 
+/// The range of a key that is a number, wherever in the file it stands.
+pub(super) fn range(key: &str) -> Option<(u64, u64)> {
+    let schema = inline().into_generator().into_root_schema_for::<File>().to_value();
+    range_in(&schema, key)
+}
+
+fn range_in(schema: &Value, key: &str) -> Option<(u64, u64)> {
+    let of_key = &schema["properties"][key];
+    if let (Some(first), Some(last)) = (of_key["minimum"].as_u64(), of_key["maximum"].as_u64()) {
+        return Some((first, last));
+    }
+    match schema {
+        Value::Object(members) => members.values().find_map(|one| range_in(one, key)),
+        Value::Array(values) => values.iter().find_map(|one| range_in(one, key)),
+        _ => None,
+    }
+}
+
 /// The page for people, in Markdown.
 pub fn page() -> Result<String> {
     let schema = schema()?;

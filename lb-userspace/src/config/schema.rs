@@ -1,13 +1,13 @@
 //! The file's keys. Each stands here once, with what it means.
 
-use std::{net::IpAddr, path::PathBuf, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
 
 use super::{
     XdpMode,
-    located::{Located, Period, Table, table},
+    located::{HostAddress, Located, Period, Table, table},
 };
 use crate::model::{
     Close, Failback, Failover, Mode, OnDown, OnRefused, Percent, Probe, Scheduler, Timeouts,
@@ -61,14 +61,18 @@ pub(super) struct Limits {
     /// Connections that the flow table has room for, 1 to 16000000, at 256 bytes of kernel memory
     /// each, taken for good when the daemon starts. A running table keeps its size: another one
     /// needs `xdplb detach` first, which ends all connections.
+    #[schemars(range(min = 1, max = 16_000_000))]
     pub(super) flows: Option<Located<u64>>,
     /// Services that the maps have room for, up to 100000. Changes as that of `flows` does.
+    #[schemars(range(min = 1, max = 100_000))]
     pub(super) services: Option<Located<u64>>,
     /// Backends of all services together that the maps have room for, and those that are gone but
     /// still have connections; up to 1000000, at 64 bytes each and 40 for each CPU. Changes as that
     /// of `flows` does.
+    #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) backends: Option<Located<u64>>,
     /// Resets that each CPU sends a second, at most; frames that ask for more are dropped.
+    #[schemars(range(min = 1, max = 10_000_000))]
     pub(super) resets: Option<Located<u64>>,
 }
 
@@ -112,11 +116,12 @@ pub(super) struct Service {
     #[serde(default)]
     pub(super) timeouts: Idle,
     /// Backups join, one after the other, while fewer backends than this take connections.
+    #[schemars(range(min = 1, max = 4_294_967_295_u32))]
     pub(super) min_active: Option<Located<u32>>,
     /// Backups join as well while those that take connections have less than this share of the
     /// weight of all that are no backups, as in "50%".
     pub(super) min_capacity: Option<Percent>,
-    /// When less than this share of backends is up, as in "30%", the check is not believed, and
+    /// When less than this share of backends is up, as in "30%", health checks are ignored, and
     /// all are used.
     pub(super) fail_open: Option<Percent>,
     /// When a backend that was down takes connections again.
@@ -139,6 +144,7 @@ pub(super) struct Backend {
     #[schemars(required)]
     pub(super) address: Option<Located<String>>,
     /// Its share of new connections, beside the others' weights: 1 to 65535.
+    #[schemars(range(min = 1, max = 65_535))]
     pub(super) weight: Option<Located<i64>>,
     /// Whether it takes connections only when no other backend can.
     #[serde(default)]
@@ -158,12 +164,15 @@ pub(super) struct Health {
     /// How long one check may take.
     pub(super) timeout: Option<Located<Period>>,
     /// Successes in a row that bring a backend back.
+    #[schemars(range(min = 1, max = 4_294_967_295_u32))]
     pub(super) rise: Option<Located<u32>>,
     /// Failures in a row that take a backend out.
+    #[schemars(range(min = 1, max = 4_294_967_295_u32))]
     pub(super) fall: Option<Located<u32>>,
     /// Where to ask, if not at the backend's own address.
-    pub(super) address: Option<Located<IpAddr>>,
+    pub(super) address: Option<Located<HostAddress>>,
     /// The port to ask at, if not the backend's own.
+    #[schemars(range(min = 1, max = 65_535))]
     pub(super) port: Option<Located<u16>>,
     /// How a check ends its connection.
     pub(super) close: Option<Located<Close>>,
@@ -190,8 +199,8 @@ pub(super) struct Health {
     pub(super) verify: Option<Located<bool>>,
     /// TLS: the name that the certificate is for, if not the host or the address.
     pub(super) sni: Option<Located<String>>,
-    /// TLS: a file of certificates (PEM) to trust, instead of the system's. Read again when it changes,
-    /// as `certificate` and `key` are.
+    /// TLS: a file of certificates (PEM) to trust, instead of the system's: of authorities, or the
+    /// server's own, self-signed one. Read again when it changes, as `certificate` and `key` are.
     pub(super) ca: Option<Located<PathBuf>>,
     /// TLS: a file of our own certificates (PEM), if servers ask for one.
     pub(super) certificate: Option<Located<PathBuf>>,
@@ -201,8 +210,7 @@ pub(super) struct Health {
     /// without other groups, capabilities or open files, and finds the backend's address and port in
     /// `XDPLB_ADDRESS` and `XDPLB_PORT`; its environment has no more than these and `PATH`. When it
     /// ends or its time is up, its process group is killed. Do not put passwords in arguments, which
-    /// every user of the host can read. The first line that it writes to its standard error is in the
-    /// detail of a failure. What needs more than an ordinary user has does not work: programs that are
+    /// every user of the host can read. The last line of its output is shown with the result. What needs more than an ordinary user has does not work: programs that are
     /// set-uid or have file capabilities (`sudo`, some `ping`s) run without them, raw sockets cannot
     /// be opened, and files that `checks.user` may not read, such as keys, cannot be read.
     pub(super) command: Option<Located<Vec<String>>>,

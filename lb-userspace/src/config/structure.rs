@@ -45,6 +45,7 @@ pub(super) fn read<T: DeserializeOwned>(text: &str, findings: &mut Findings) -> 
         let left_out = leave_out(tree.get_mut(), &root, &place);
         if !broken.contains(&line(place.start)) {
             let finding = finding(&error).of_word(left_out.as_ref());
+            let finding = finding.of_number(text, left_out.as_ref());
             findings.push(Diagnostic { left_out: left_out.clone(), ..finding });
         }
         left_out?;
@@ -81,6 +82,28 @@ impl Diagnostic {
         let words: Vec<_> = reference::words(key).iter().map(|one| format!("{one:?}")).collect();
         let mend = format!("expected {}", words.join(" or "));
         Self { message: "this is no word in quotes".to_owned(), mend, ..self }
+    }
+}
+
+/// What serde says of a value that is no number, or too large or small a one.
+const NUMBER_WANTED: &str = "expected an integer";
+
+impl Diagnostic {
+    /// Of a value where a number belongs, says the range.
+    fn of_number(self, text: &str, left_out: Option<&LeftOut>) -> Self {
+        let Some(LeftOut { key, .. }) = left_out.filter(|_| self.mend == NUMBER_WANTED) else {
+            return self;
+        };
+        let Some((first, last)) = reference::range(key) else { return self };
+        let given = text.get(self.span.clone()).unwrap_or_default();
+        let is_number = given.replace('_', "").parse::<i128>().is_ok();
+        let (fault, how) = if is_number {
+            ("is out of range", "")
+        } else {
+            ("is no whole number", ", without quotes")
+        };
+        let mend = format!("`{key}` is {first} to {last}{how}");
+        Self { message: format!("{given} {fault}"), mend, ..self }
     }
 }
 

@@ -29,11 +29,28 @@ pub(super) fn read_owned(path: &Path) -> Result<(String, bool), Diagnostics> {
     Ok((unmarked(decode(path, bytes)?), is_roots))
 }
 
+/// Whether a path stands for standard input.
+#[must_use]
+pub fn is_standard_input(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+/// A path as it is shown.
+#[must_use]
+pub fn shown_path(path: &Path) -> String {
+    if is_standard_input(path) { "<stdin>".to_owned() } else { path.display().to_string() }
+}
+
 fn read_bytes(path: &Path) -> io::Result<(Vec<u8>, bool)> {
-    let mut file = File::open(path)?;
-    let is_roots = privileged::is_only_roots(&file.metadata()?);
+    let (input, is_roots): (Box<dyn io::Read>, bool) = if is_standard_input(path) {
+        (Box::new(io::stdin().lock()), false)
+    } else {
+        let file = File::open(path)?;
+        let is_roots = privileged::is_only_roots(&file.metadata()?);
+        (Box::new(file), is_roots)
+    };
     let mut bytes = Vec::new();
-    file.by_ref().take(LONGEST as u64 + 1).read_to_end(&mut bytes)?;
+    input.take(LONGEST as u64 + 1).read_to_end(&mut bytes)?;
     if bytes.len() > LONGEST {
         let megabytes = LONGEST >> 20;
         return Err(io::Error::other(format!("it is longer than {megabytes} MiB")));
@@ -61,7 +78,7 @@ fn decode(path: &Path, bytes: Vec<u8>) -> Result<String, Diagnostics> {
     };
     // What is replaced stands behind the place, or is the place itself.
     let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-    let source = Source { path: path.display().to_string(), text }.shown();
+    let source = Source { path: shown_path(path), text }.shown();
     let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
     Err(Diagnostics::new(
         &source,

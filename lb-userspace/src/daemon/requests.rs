@@ -144,8 +144,8 @@ impl Daemon {
         let mut all = self.config.steps_to(&loaded.config);
         let document = self.read_from(&loaded);
         all.extend(steps(self.document(), &document));
-        let fit = self.fit(&loaded, &listeners, by).await;
-        let refused = fit.and_then(|_| self.config.refuse_restart_only(&loaded.config)).err();
+        self.fit(&loaded, &listeners, by).await.map_err(invalid)?;
+        let refused = self.config.refuse_restart_only(&loaded.config).err();
         Ok(Plan {
             version: self.desired.number(),
             steps: all,

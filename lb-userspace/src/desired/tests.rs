@@ -151,7 +151,7 @@ fn what_a_document_may_not_say_is_refused() {
                 name: "web".into(),
                 keys: keys(json!({ "health": { "rise": 0 } })),
             },
-            "at least 1",
+            "a count of checks is 1 to",
         ),
     ];
     for (change, word) in cases {

@@ -46,7 +46,12 @@ impl Exchange {
             Some(error) => Err(broken(error)),
             None => {
                 let expect = &self.expect;
-                Err(Failure::new("L7RSP", &format!("the answer does not match {expect}")))
+                let detail = if heard.is_nothing() {
+                    format!("the server closed the connection without an answer, want {expect}")
+                } else {
+                    format!("the answer does not match {expect}: got {heard}")
+                };
+                Err(Failure::new("L7RSP", &detail))
             }
         }
     }

@@ -1,6 +1,12 @@
 //! The probe of type `exec`: a program that ends with 0.
 
-use std::{net::SocketAddr, os::unix::process::CommandExt as _, process::Stdio, time::Duration};
+use std::{
+    io::{self, PipeReader, PipeWriter},
+    net::SocketAddr,
+    os::unix::process::CommandExt as _,
+    process::Stdio,
+    time::Duration,
+};
 
 use nix::{
     errno::Errno,
@@ -12,7 +18,8 @@ use nix::{
 };
 use tokio::{
     io::AsyncReadExt as _,
-    process::{Child, ChildStderr, Command},
+    net::unix::pipe::Receiver,
+    process::{Child, Command},
     signal::unix::{Signal, SignalKind, signal},
     time,
 };
@@ -29,7 +36,7 @@ use crate::{
 /// All that programs find in their environment, but for the backend's address and port.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Bytes of a program's errors that are kept.
+/// Bytes of a program's output that are kept, the last ones.
 const KEPT: usize = 1_024;
 
 /// Bytes of the line of them that is shown.
@@ -67,8 +74,13 @@ impl Exec {
         };
         // Before the program can end.
         let ends = signal(SignalKind::child());
-        let started = ends.and_then(|ends| Ok((ends, self.command(at, account).spawn()?)));
-        let (mut ends, mut child) = match started {
+        let started = ends.and_then(|ends| {
+            let (reader, writer) = io::pipe()?;
+            // What is left of the command has the pipe open, too.
+            let child = self.command(at, account, writer)?.spawn()?;
+            Ok((ends, child, Said::through(reader)?))
+        });
+        let (mut ends, mut child, mut said) = match started {
             Ok(started) => started,
             // It has not seen the backend.
             Err(error) => {
@@ -78,29 +90,29 @@ impl Exec {
             }
         };
         let group = Group::of(&child);
-        let mut errors = Errors::of(&mut child);
         let ended = async {
             tokio::select! {
                 () = group.leader_ends(&mut ends) => {}
-                () = errors.listen() => {}
+                () = said.listen() => {}
             }
         };
         let in_time = time::timeout(timeout, ended).await.is_ok();
         // While its leader is not reaped, its number is nobody else's.
         drop(group);
         let ended = child.wait().await;
-        let said = errors.first_line().await;
+        let said = said.last_line().await;
         if !in_time {
             return Outcome::failed(format!("PROCTOUT not done in {timeout:?}{said}"));
         }
         match ended {
-            Ok(status) if status.success() => Outcome::passed("PROCOK ended with 0".to_owned()),
+            Ok(status) if status.success() => Outcome::passed(format!("PROCOK ended with 0{said}")),
             Ok(status) => Outcome::failed(format!("PROCERR {status}{said}")),
-            Err(error) => Outcome::failed(format!("PROCERR {error}")),
+            Err(error) => Outcome::failed(format!("PROCERR {error}{said}")),
         }
     }
 
-    fn command(&self, at: SocketAddr, account: Account) -> Command {
+    /// Both outputs go to one pipe, in the order of what is said.
+    fn command(&self, at: SocketAddr, account: Account, said: PipeWriter) -> io::Result<Command> {
         let mut command = std::process::Command::new(&self.program);
         command
             .args(&self.arguments)
@@ -110,11 +122,11 @@ impl Exec {
             .env("XDPLB_PORT", at.port().to_string())
             .current_dir("/")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
+            .stdout(said.try_clone()?)
+            .stderr(said)
             .process_group(0);
         program::confine(&mut command, account);
-        Command::from(command)
+        Ok(Command::from(command))
     }
 }
 
@@ -137,24 +149,24 @@ fn account(user: &str) -> Result<Account, String> {
     Ok(account)
 }
 
-/// What a program says of its errors. All is read, as it would wait otherwise; its beginning is kept.
-struct Errors {
-    pipe: Option<ChildStderr>,
+/// The output of a program. All is read, as it would wait otherwise; its end is kept.
+struct Said {
+    pipe: Receiver,
     kept: Vec<u8>,
 }
 
-impl Errors {
-    fn of(child: &mut Child) -> Self {
-        Self { pipe: child.stderr.take(), kept: Vec::new() }
+impl Said {
+    fn through(pipe: PipeReader) -> io::Result<Self> {
+        Ok(Self { pipe: Receiver::from_owned_fd(pipe.into())?, kept: Vec::new() })
     }
 
     /// Reads until nobody has the pipe open any more.
     async fn read(&mut self) {
-        let Some(pipe) = &mut self.pipe else { return };
         let mut piece = [0; 1_024];
-        while let Ok(length @ 1..) = pipe.read(&mut piece).await {
-            let room = KEPT.saturating_sub(self.kept.len());
-            self.kept.extend_from_slice(&piece[..length.min(room)]);
+        while let Ok(length @ 1..) = self.pipe.read(&mut piece).await {
+            self.kept.extend_from_slice(&piece[..length]);
+            let excess = self.kept.len().saturating_sub(KEPT);
+            self.kept.drain(..excess);
         }
     }
 
@@ -164,12 +176,13 @@ impl Errors {
         std::future::pending::<()>().await;
     }
 
-    /// The first line that is not blank, of what was said before the program ended.
-    async fn first_line(mut self) -> String {
+    /// The last line that has anything to read, of what was said before the program ended.
+    async fn last_line(mut self) -> String {
         // Who has left the program's group may have it open still.
         time::timeout(REST, self.read()).await.ok();
         let text = String::from_utf8_lossy(&self.kept);
-        let line = text.lines().map(str::trim).find(|line| !line.is_empty());
+        let is_shown = |c: char| !c.is_whitespace() && !c.is_control();
+        let line = text.lines().map(str::trim).rfind(|line| line.contains(is_shown));
         line.map_or_else(String::new, |line| {
             let end = line.floor_char_boundary(LONGEST_LINE);
             let dots = if end < line.len() { "…" } else { "" };

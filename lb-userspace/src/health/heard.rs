@@ -35,6 +35,10 @@ impl Heard {
         bytes[..common] != beginning[..common]
     }
 
+    pub(super) fn begins_with(&self, beginning: &[u8]) -> bool {
+        self.bytes().starts_with(beginning)
+    }
+
     pub(super) fn is_nothing(&self) -> bool {
         self.bytes().is_empty()
     }

@@ -94,7 +94,8 @@ impl Http {
     async fn judge(&self, parts: &Parts, body: Incoming, heard: &Heard) -> Result<String, Failure> {
         let code = parts.status.as_u16();
         if !self.status.iter().any(|range| range.contains(&code)) {
-            return Err(Failure::new(format!("L7STS/{code}"), &"another status is expected"));
+            let detail = format!("got {code}, want {}", shown(&self.status));
+            return Err(Failure::new(format!("L7STS/{code}"), &detail));
         }
         if let Some(expect) = &self.expect {
             // Without either, the body ends with the connection, however that ends.
@@ -103,7 +104,12 @@ impl Http {
                 .any(|header| parts.headers.contains_key(header));
             expect.find_in(body, heard, is_bounded).await.map_err(|error| {
                 let error = error.map(|error| format!("{:#}", anyhow::Error::from(error)));
-                let detail = error.unwrap_or_else(|| format!("the body does not match {expect}"));
+                let detail = error.unwrap_or_else(|| {
+                    if heard.is_nothing() {
+                        return format!("the body is empty, want {expect}");
+                    }
+                    format!("the body does not match {expect}: got {heard}")
+                });
                 Failure::new(format!("L7RSP/{code}"), &detail)
             })?;
         }
@@ -185,13 +191,23 @@ fn ranges(text: &str) -> Result<Vec<RangeInclusive<u16>>, Fault> {
     })
 }
 
+/// As [`ranges`] reads them.
+fn shown(ranges: &[RangeInclusive<u16>]) -> String {
+    let shown = |range: &RangeInclusive<u16>| match (range.start(), range.end()) {
+        (first, last) if first == last => first.to_string(),
+        (first, last) => format!("{first}-{last}"),
+    };
+    ranges.iter().map(shown).collect::<Vec<_>>().join(",")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::ranges;
+    use super::{ranges, shown};
 
     #[test]
     fn codes_and_ranges_are_told_from_nonsense() {
         assert_eq!(ranges("200-299, 401"), Ok(vec![200..=299, 401..=401]));
+        assert_eq!(ranges("200-299, 401").map(|ranges| shown(&ranges)), Ok("200-299,401".into()));
         for nonsense in ["", "200-", "299-200", "20", "2xx", "200;300", "-1"] {
             assert!(ranges(nonsense).is_err(), "{nonsense}");
         }

@@ -11,6 +11,7 @@ mod machine;
 mod news;
 mod p521;
 mod pattern;
+mod pinned;
 mod probe;
 mod search;
 mod slots;

@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn another_failure_of_a_backend_that_is_down_is_told() {
-        let status = (Some(false), "L7STS/503 another status is expected");
+        let status = (Some(false), "L7STS/503 got 503, want 200-399");
         assert_eq!(told(Health::Down, &[REFUSED, status, status]), [0, 1]);
         let unreachable = (Some(false), "L4CON No route to host");
         let mut results = vec![REFUSED];

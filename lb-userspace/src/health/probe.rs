@@ -115,6 +115,8 @@ enum Layer {
 #[derive(Debug)]
 struct Progress {
     layer: Layer,
+    /// While shaking hands.
+    handshake: Heard,
     heard: Heard,
     /// Of an HTTP body.
     body: Heard,
@@ -122,20 +124,24 @@ struct Progress {
 
 impl Progress {
     fn start() -> Self {
-        Self { layer: Layer::L4, heard: Heard::default(), body: Heard::default() }
+        let [handshake, heard, body] = std::array::from_fn(|_| Heard::default());
+        Self { layer: Layer::L4, handshake, heard, body }
     }
 
     /// Why a probe that has come so far has failed when its time was up.
     fn timed_out(&self, timeout: Duration) -> Outcome {
-        let Self { layer, heard, body } = self;
-        let detail = if !body.is_nothing() {
-            format!("no match and no end in {timeout:?} of a body that begins with {body}")
+        let Self { layer, handshake, heard, body } = self;
+        let (what, got) = if !body.is_nothing() {
+            ("body", body)
         } else if !heard.is_nothing() {
-            format!("no match and no end in {timeout:?} of an answer that begins with {heard}")
+            ("answer", heard)
+        } else if *layer == Layer::L6 && !handshake.is_nothing() {
+            ("handshake", handshake)
         } else {
-            format!("no answer in {timeout:?}")
+            return Outcome::failed(format!("{layer:?}TOUT no answer in {timeout:?}"));
         };
-        Outcome::failed(format!("{layer:?}TOUT {detail}"))
+        let wanted = if what == "handshake" { "no end" } else { "no match and no end" };
+        Outcome::failed(format!("{layer:?}RSP {wanted} in {timeout:?} of the {what}: got {got}"))
     }
 }
 
@@ -176,7 +182,14 @@ pub(super) fn not(protocol: &str, code: &str, heard: &Heard) -> Failure {
     if heard.is_nothing() {
         return Failure::new(code, &"the server closed the connection without an answer");
     }
-    Failure::new(code, &format!("this is not {protocol}: the server has sent {heard}"))
+    let guess = if heard.begins_with(b"HTTP/") {
+        " (plain HTTP?)"
+    } else if tls::RECORDS.iter().any(|record| heard.begins_with(record)) {
+        " (TLS?)"
+    } else {
+        ""
+    };
+    Failure::new(code, &format!("not {protocol}{guess}: got {heard}"))
 }
 
 impl From<Failure> for Outcome {
@@ -413,14 +426,14 @@ impl Kind {
             Self::None | Self::Exec(_) | Self::Tcp => Ok("L4OK connected".to_owned()),
             Self::Tls(tls) => {
                 *layer = Layer::L6;
-                tls.shake_hands(stream, at).await?;
+                tls.shake_hands(stream, at, &progress.handshake).await?;
                 Ok("L6OK handshake".to_owned())
             }
             Self::Http(http, tls) => {
                 let stream: Box<dyn Stream> = match tls {
                     Some(tls) => {
                         *layer = Layer::L6;
-                        Box::new(tls.shake_hands(stream, at).await?)
+                        Box::new(tls.shake_hands(stream, at, &progress.handshake).await?)
                     }
                     None => Box::new(stream),
                 };

@@ -100,19 +100,14 @@ async fn http_looks_at_status_and_body() {
     };
     for (answer, status, expect, success, word) in [
         (GOOD, None, None, true, "L7OK/200"),
-        (GOOD, Some("201-299"), None, false, "L7STS/200"),
+        (GOOD, Some("201-299"), None, false, "L7STS/200 got 200, want 201-299"),
         (GOOD, None, Some("^heal(thy|ed)$"), true, "L7OK/200"),
-        (GOOD, None, Some("sick"), false, "L7RSP/200 the body does not match"),
-        (BAD, None, None, false, "L7STS/503"),
+        (GOOD, None, Some("sick"), false, "L7RSP/200 the body does not match sick: got \"healthy"),
+        (BAD, None, None, false, "L7STS/503 got 503, want 200-399"),
         (BAD, Some("503"), Some("busy"), true, "L7OK/503"),
-        (
-            b"SSH-2.0-OpenSSH\r\n",
-            None,
-            None,
-            false,
-            r#"L7RSP this is not HTTP: the server has sent "SSH-2.0-OpenSSH\r\n""#,
-        ),
-        (b"\x1b[2J", None, None, false, r#"L7RSP this is not HTTP: the server has sent "\x1b[2J""#),
+        (b"SSH-2.0-OpenSSH\r\n", None, None, false, r#"L7RSP not HTTP: got "SSH-2.0-OpenSSH\r\n""#),
+        (b"\x1b[2J", None, None, false, r#"L7RSP not HTTP: got "\x1b[2J""#),
+        (b"\x15\x03\x01", None, None, false, "L7RSP not HTTP (TLS?): got"),
         (b"", None, None, false, "L7RSP the server closed the connection without an answer"),
     ] {
         let outcome = expecting(status, expect).probe(serving(answer).await).await;
@@ -151,8 +146,7 @@ async fn a_body_is_read_until_it_matches_and_no_further() {
         assert_tells(&expecting("heal(thy|ed)").probe(at).await, true, "L7OK/200");
         assert_tells(&expecting("^health").probe(at).await, true, "L7OK/200");
         for open in ["sick", "healthy$", "health\\b", "(?m)healthy$"] {
-            let heard =
-                r#"L7TOUT no match and no end in 300ms of a body that begins with "healthy""#;
+            let heard = r#"L7RSP no match and no end in 300ms of the body: got "healthy""#;
             assert_tells(&expecting(open).probe(at).await, false, heard);
         }
         // Reset by the server, as it has not read the request.
@@ -185,11 +179,15 @@ async fn rude(answer: &'static [u8]) -> SocketAddr {
 async fn what_was_heard_until_the_time_was_up_is_shown() {
     let head = lingering(b"HTTP/1.1 200 OK\r\nContent-").await;
     let outcome = prober(Probe::Http, CheckRequest::default()).probe(head).await;
-    let word = r#"L7TOUT no match and no end in 300ms of an answer that begins with "HTTP/1.1 200"#;
+    let word = r#"L7RSP no match and no end in 300ms of the answer: got "HTTP/1.1 200"#;
     assert_tells(&outcome, false, word);
     let request = CheckRequest { expect: Some("PONG".to_owned()), ..CheckRequest::default() };
     let outcome = prober(Probe::SendExpect, request).probe(lingering(b"-LOADING").await).await;
-    let word = r#"L7TOUT no match and no end in 300ms of an answer that begins with "-LOADING""#;
+    let word = r#"L7RSP no match and no end in 300ms of the answer: got "-LOADING""#;
+    assert_tells(&outcome, false, word);
+    let tls = prober(Probe::Tls, CheckRequest { verify: Some(false), ..CheckRequest::default() });
+    let outcome = tls.probe(lingering(b"\x16\x03\x03").await).await;
+    let word = r#"L6RSP no end in 300ms of the handshake: got "\x16\x03\x03""#;
     assert_tells(&outcome, false, word);
 }
 
@@ -220,7 +218,7 @@ async fn bytes_are_sent_and_expected() {
     let good = prober(Probe::SendExpect, request("^\\+PONG")).probe(redis).await;
     assert_tells(&good, true, "L7OK");
     let bad = prober(Probe::SendExpect, request("QUEUED")).probe(redis).await;
-    assert_tells(&bad, false, "L7RSP the answer does not match QUEUED");
+    assert_tells(&bad, false, r#"L7RSP the answer does not match QUEUED: got "+PONG\r\n""#);
 }
 
 #[tokio::test]

@@ -65,11 +65,14 @@ async fn programs_are_judged_by_how_they_end_and_killed_in_time() {
 
 #[tokio::test]
 #[ignore = "needs root"]
-async fn the_first_line_of_a_programs_errors_is_shown() {
+async fn the_last_line_of_a_programs_output_is_shown() {
     let at = "10.0.0.11:80".parse().unwrap();
     let long = "x".repeat(500);
     for (script, told) in [
-        ("echo; echo 'no: such' >&2; echo more >&2; exit 2", "PROCERR exit status: 2: no: such"),
+        ("echo first >&2; echo 'no: such' >&2; echo; exit 2", "PROCERR exit status: 2: no: such"),
+        ("echo error >&2; echo output; exit 2", "PROCERR exit status: 2: output"),
+        ("echo 'OK - 5 users'", "PROCOK ended with 0: OK - 5 users"),
+        ("seq 100000; exit 1", "PROCERR exit status: 1: 100000"),
         ("printf '\\033[2J' >&2; exit 1", "PROCERR exit status: 1: \\u{1b}[2J"),
         ("echo slow >&2; sleep 60", "PROCTOUT not done in 300ms: slow"),
         ("exit 1", "PROCERR exit status: 1"),

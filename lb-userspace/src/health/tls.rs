@@ -20,13 +20,14 @@ use super::{
     files,
     heard::{Heard, Listened},
     host::Host,
+    pinned::Pinned,
     probe::{Failure, Fault, not},
     unverified::{self, Unverified},
 };
 use crate::model::CheckRequest;
 
 /// What the first record of a server begins with: an alert, or its part of the handshake.
-const RECORDS: [&[u8]; 2] = [&[21, 3], &[22, 3]];
+pub(super) const RECORDS: [&[u8]; 2] = [&[21, 3], &[22, 3]];
 
 pub(super) struct Tls {
     connector: TlsConnector,
@@ -44,13 +45,25 @@ impl Tls {
         let name = verify(request)?;
         let is_verified = request.verify != Some(false);
         let provider = if is_verified { ring::default_provider() } else { unverified::provider() };
-        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
+        let provider = Arc::new(provider);
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| Fault::new("type", &error))?;
-        let builder = if is_verified {
-            builder.with_root_certificates(roots(request.ca.as_deref())?)
-        } else {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified))
+        let builder = match &request.ca {
+            _ if !is_verified => {
+                builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified))
+            }
+            Some(ca) => {
+                let (named, roots) = named(ca)?;
+                // Without any that can be trusted, no server is.
+                match Pinned::new(Arc::clone(&roots), named, provider) {
+                    Ok(pinned) => {
+                        builder.dangerous().with_custom_certificate_verifier(Arc::new(pinned))
+                    }
+                    Err(_) => builder.with_root_certificates(roots),
+                }
+            }
+            None => builder.with_root_certificates(system_roots()?),
         };
         let mut config = match (&request.certificate, &request.key) {
             (Some(certificate), Some(key)) => {
@@ -69,14 +82,14 @@ impl Tls {
         &self,
         stream: TcpStream,
         at: SocketAddr,
+        heard: &Heard,
     ) -> Result<TlsStream<Listened<TcpStream>>, Failure> {
         let name = self.name.clone().unwrap_or_else(|| ServerName::from(at.ip()));
-        let heard = Heard::default();
         let connected = self.connector.connect(name, heard.listen_to(stream)).await;
         connected.map_err(|error| {
             let is_record = |record: &&[u8]| !heard.is_other_than(record);
             let is_tls = !heard.is_nothing() && RECORDS.iter().any(is_record);
-            if is_tls { Failure::new("L6RSP", &plain(&error)) } else { not("TLS", "L6RSP", &heard) }
+            if is_tls { Failure::new("L6RSP", &plain(&error)) } else { not("TLS", "L6RSP", heard) }
         })
     }
 }
@@ -85,8 +98,8 @@ impl Tls {
 fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     if text.contains("CaUsedAsEndEntity") {
-        return "the server's certificate is that of a CA: have the CA issue one for the server, or \
-                make it with basicConstraints=CA:FALSE"
+        return "the server's certificate is that of a CA: name that very certificate in `ca`, or have \
+                the CA issue one for the server"
             .to_owned();
     }
     text
@@ -115,11 +128,12 @@ pub(super) fn verify(request: &CheckRequest) -> Result<Option<ServerName<'static
     name.map_err(|error| Fault::new(key, &error).mend("`sni` is the name in the certificate"))
 }
 
-fn roots(file: Option<&Path>) -> Result<Arc<RootCertStore>, Fault> {
-    let Some(file) = file else { return system_roots() };
+/// The certificates of a file, and those of them that can be an authority's.
+fn named(file: &Path) -> Result<(Vec<CertificateDer<'static>>, Arc<RootCertStore>), Fault> {
+    let named = certificates("ca", file)?;
     let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(certificates("ca", file)?);
-    Ok(Arc::new(roots))
+    roots.add_parsable_certificates(named.iter().cloned());
+    Ok((named, Arc::new(roots)))
 }
 
 /// They are many, and read once.

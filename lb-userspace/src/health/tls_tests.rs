@@ -207,32 +207,43 @@ async fn an_ipv6_address_with_a_port_is_a_host() {
 }
 
 #[tokio::test]
-async fn a_server_that_has_the_certificate_of_a_ca_is_told_so() {
+async fn a_self_signed_certificate_that_is_named_is_trusted_and_no_other_of_a_ca() {
     let directory = TempDir::new().unwrap();
     let place = directory.path();
     certificate(place, "leaf", P256, " -addext subjectAltName=DNS:db.example");
-    openssl(
-        place,
-        "req -config req.cnf -x509 -new -key leaf.key -out ca.pem -days 2 -subj /CN=ca \
-         -addext basicConstraints=critical,CA:TRUE -addext subjectAltName=DNS:db.example",
-    );
+    for name in ["ca", "other"] {
+        let request = format!(
+            "req -config req.cnf -x509 -new -key leaf.key -out {name}.pem -days 2 -subj /CN=same \
+             -addext basicConstraints=critical,CA:TRUE -addext subjectAltName=DNS:db.example"
+        );
+        openssl(place, &request);
+    }
     fs::copy(place.join("leaf.key"), place.join("ca.key")).unwrap();
     let server = Server::start(place, "ca", &[]).await;
-    let request = CheckRequest {
-        sni: Some("db.example".to_owned()),
-        ca: Some(place.join("ca.pem")),
+    let request = |sni: &str, ca: &str| CheckRequest {
+        sni: Some(sni.to_owned()),
+        ca: Some(place.join(ca)),
         ..CheckRequest::default()
     };
-    let outcome = patient(Probe::Tls, request).probe(server.at).await;
-    assert_tells(&outcome, false, "L6RSP the server's certificate is that of a CA: have the CA");
+    for (sni, ca, success, word) in [
+        ("db.example", "ca.pem", true, "L6OK handshake"),
+        ("other.example", "ca.pem", false, "L6RSP"),
+        ("db.example", "other.pem", false, "L6RSP the server's certificate is that of a CA: name"),
+    ] {
+        let outcome = patient(Probe::Tls, request(sni, ca)).probe(server.at).await;
+        assert_tells(&outcome, success, word);
+    }
 }
 
 #[tokio::test]
 async fn what_is_not_tls_is_shown() {
     let at = serving(b"220 mail ESMTP\r\n").await;
     let outcome = prober(Probe::Tls, careless()).probe(at).await;
-    let word = r#"L6RSP this is not TLS: the server has sent "220 mail ESMTP\r\n""#;
+    let word = r#"L6RSP not TLS: got "220 mail ESMTP\r\n""#;
     assert_tells(&outcome, false, word);
+    let at = serving(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+    let plain = prober(Probe::Https, careless()).probe(at).await;
+    assert_tells(&plain, false, r#"L6RSP not TLS (plain HTTP?): got "HTTP/1.1 400"#);
     let silent = prober(Probe::Tls, careless()).probe(serving(b"").await).await;
     assert_tells(&silent, false, "L6RSP the server closed the connection without an answer");
 }

@@ -53,7 +53,7 @@ fn what_cannot_be_done_is_said_in_one_line() {
         (&["backend", "add", "web", "10.0.0.99:0"], 2, "no address of a server"),
         (&["backend", "drain", "web", "10.0.0.99:80"], 1, "no backend 10.0.0.99:80"),
         (&["backend", "add", "web", "10.0.0.99:80", "--weight", "70000"], 2, "70000"),
-        (&["backend", "add", "web", "10.0.0.99"], 2, "invalid socket address"),
+        (&["backend", "add", "web", "10.0.0.99"], 2, "the port is missing"),
     ];
     for (arguments, code, word) in refused {
         let output = site.balancer.xdplb(arguments);

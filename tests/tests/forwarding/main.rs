@@ -17,4 +17,5 @@ mod refusals;
 mod resilience;
 mod scheduling;
 mod sharing;
+mod shown;
 mod upgrade;

@@ -11,16 +11,30 @@ use crate::{
     model::is_of_a_host,
 };
 
+/// What is wrong with an address, and the fix.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::config) struct Mistake {
+    pub(in crate::config) message: String,
+    pub(in crate::config) fix: &'static str,
+}
+
 /// An IPv4 address that a host on the network can have, and a port.
 pub(super) fn address_and_port(
     text: &str,
     span: Range<usize>,
     findings: &mut Findings,
 ) -> Option<SocketAddr> {
-    let mut refuse = |message: String, mend: &str| {
-        findings.push(Diagnostic::error(span.clone(), message, mend));
-        None
-    };
+    match parse(text) {
+        Ok(address) => Some(address),
+        Err(Mistake { message, fix }) => {
+            findings.push(Diagnostic::error(span, message, fix));
+            None
+        }
+    }
+}
+
+pub(in crate::config) fn parse(text: &str) -> Result<SocketAddr, Mistake> {
+    let refuse = |message: String, fix| Err(Mistake { message, fix });
     // Without brackets, an IPv6 address takes what was meant as the port for its last group.
     if text.starts_with('[') || Ipv6Addr::from_str(text).is_ok() {
         return refuse("IPv6 is not supported yet".to_owned(), "give an IPv4 address and port");
@@ -42,7 +56,7 @@ pub(super) fn address_and_port(
     }
     let is_number = port.bytes().all(|byte| byte.is_ascii_digit());
     match u16::from_str(port) {
-        Ok(port) if port > 0 && is_number => Some((address, port).into()),
+        Ok(port) if port > 0 && is_number => Ok((address, port).into()),
         _ => refuse(format!("port {port} is out of range"), "a port is 1 to 65535"),
     }
 }

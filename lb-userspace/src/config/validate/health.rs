@@ -25,8 +25,11 @@ pub(super) fn health(
 ) -> HealthCheck {
     for count in [&health.rise, &health.fall].into_iter().flatten() {
         if *count.get_ref() == 0 {
-            let message = "a count of checks is at least 1";
-            findings.push(Diagnostic::error(count.span(), message, "1 acts on the first check"));
+            findings.push(Diagnostic::error(
+                count.span(),
+                "0 is out of range",
+                "a count of checks is 1 to 4294967295; 1 acts on the first check",
+            ));
         }
     }
     let periods = [&health.interval, &health.fast_interval, &health.timeout];
@@ -120,7 +123,7 @@ fn request(health: &schema::Health, base: &CheckRequest) -> CheckRequest {
     let expect = base.expect.as_ref().filter(|_| health.contains.is_none());
     let contains = base.contains.as_ref().filter(|_| health.expect.is_none());
     CheckRequest {
-        address: of(health.address.as_ref(), base.address.as_ref()),
+        address: health.address.as_ref().map(|address| **address.get_ref()).or(base.address),
         port: of(health.port.as_ref(), base.port.as_ref()),
         close: of(health.close.as_ref(), base.close.as_ref()),
         method: of(health.method.as_ref(), base.method.as_ref()),

@@ -12,6 +12,7 @@ use std::{
 };
 
 pub(super) use self::{
+    address::{Mistake, parse as parse_address},
     health::keys_of,
     service::{defaults, service, services},
 };
