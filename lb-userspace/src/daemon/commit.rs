@@ -4,7 +4,7 @@ use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Instant};
 
 use anyhow::Result;
 
-use super::{Daemon, service::Service, state::State, transitions};
+use super::{Daemon, events::Events, service::Service, state::State, transitions};
 use crate::{
     arena::Arena,
     desired::{Author, Document, Step, steps},
@@ -19,8 +19,14 @@ impl Daemon {
         self.desired.document().unwrap_or_else(|| unreachable!("there is one from the start on"))
     }
 
-    /// Makes a document the present one: in the kernel, then in the journal. All of it, or nothing.
-    pub(super) fn adopt(&mut self, document: Document, author: Author) -> Result<Vec<Step>> {
+    /// Makes a document the present one: in the kernel, then in the journal. All of it, or nothing. What
+    /// happens while the disk is slow is followed meanwhile.
+    pub(super) async fn adopt(
+        &mut self,
+        document: Document,
+        author: Author,
+        events: &mut Events,
+    ) -> Result<Vec<Step>> {
         let document = self.desired.shared(document);
         let before = self.document();
         let difference = document.since(before);
@@ -34,13 +40,32 @@ impl Daemon {
         next.follow(&difference)?;
         self.commit(next)?;
         log::info!("{}: {}", author.by, author.what);
-        if let Err(error) = self.desired.record(document, author) {
-            self.follow(former);
+        if let Err(error) = self.record(document, author, events).await {
+            self.follow(self.state.without(&difference, former));
+            self.neighbours.tell_again();
             return Err(error);
         }
         self.memory.note();
         log_steps(&steps, self.desired.number());
         Ok(steps)
+    }
+
+    async fn record(
+        &mut self,
+        document: Document,
+        author: Author,
+        events: &mut Events,
+    ) -> Result<()> {
+        let mut recording = self.desired.begin(document, author)?;
+        let kept = loop {
+            tokio::select! {
+                biased;
+                kept = recording.kept() => break kept?,
+                happening = events.next(&self.walks, &self.memory) => self.on(happening?).await,
+            }
+        };
+        self.desired.finish(recording, kept);
+        Ok(())
     }
 
     /// Makes kernel, checks and neighbours follow a state, which is the daemon's then. If the

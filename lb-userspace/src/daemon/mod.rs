@@ -4,6 +4,7 @@ mod backends;
 mod clients;
 mod clock;
 mod commit;
+mod events;
 mod failover;
 mod ids;
 mod interfaces;
@@ -33,19 +34,18 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
-use lb_common::event::Event;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::{Interval, MissedTickBehavior, interval},
 };
 
 pub use self::privileges::keep_from_programs;
 use self::{
     clients::Clients,
+    events::Events,
     interfaces::Interface,
     memory::Memory,
     passive::Refusals,
@@ -65,7 +65,7 @@ use crate::{
     desired::{Author, Desired, Document, Step, steps},
     health::{Checker, HealthEvent},
     listeners::Listeners,
-    neighbours::{self, Neighbours, NetworkEvent, OwnAddresses},
+    neighbours::{self, Neighbours, OwnAddresses},
     plan::Image,
     sys::heap,
 };
@@ -108,19 +108,12 @@ struct Daemon {
     neighbours: Neighbours,
 }
 
-/// What the loop listens to.
-struct Inputs {
+/// What asks the loop for something, one after the other.
+struct Commands {
     requests: mpsc::Receiver<Request>,
-    health: mpsc::Receiver<HealthEvent>,
-    network: mpsc::Receiver<NetworkEvent>,
-    events: mpsc::Receiver<Event>,
-    walked: mpsc::Receiver<Walk>,
     read: mpsc::Receiver<Read>,
     /// The API's server, which does not end before the loop.
     server: JoinHandle<()>,
-    watchdog: Watchdog,
-    /// When to look after the interfaces.
-    upkeep: Interval,
     reload: Signal,
     stop: Signal,
     interrupt: Signal,
@@ -135,39 +128,34 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     let (network_events, network) = mpsc::channel(BACKLOG);
     let (walks, walked) = mpsc::channel(1);
     let (told, read) = Reader::channel();
-    let mut upkeep = interval(interfaces::UPKEEP);
-    upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let listener = api::listen(&loaded.config.api.socket).await?;
     let checker = Checker::new(health_events, &loaded.config.checks.user);
     let neighbours = Neighbours::start(network_events)?;
     let reader = Reader::start(&file, &told)?;
     let mut daemon = Daemon::start(loaded, file, checker, neighbours, reader, walks).await?;
-    let (teller, events) = mpsc::channel(BACKLOG);
+    let (teller, program) = mpsc::channel(BACKLOG);
     daemon.dataplane.follow_events(teller)?;
     daemon.follow_refusals();
     let (stopping, stopped) = watch::channel(());
-    let mut inputs = Inputs {
+    let watchdog = Watchdog::new();
+    let mut events =
+        Events { health, network, program, walked, watchdog, upkeep: events::upkeep() };
+    let mut commands = Commands {
         requests,
-        watchdog: Watchdog::new(),
-        upkeep,
-        walked,
         read,
         server: tokio::spawn(api::serve(listener, handle, stopped)),
-        health,
-        network,
-        events,
         reload: signal(SignalKind::hangup())?,
         stop: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
     };
     supervisor::is_ready();
     log::info!("ready");
-    let served = daemon.serve(&mut inputs).await;
+    let served = daemon.serve(&mut commands, &mut events).await;
     supervisor::is_stopping();
     daemon.memory.close(&daemon.state, daemon.desired.number());
     served?;
     drop(stopping);
-    inputs.server.await.context("the API server has failed")?;
+    commands.server.await.context("the API server has failed")?;
     daemon.say_goodbye();
     Ok(())
 }
@@ -255,20 +243,20 @@ impl Daemon {
         daemon.is_fleeting = !daemon.dataplane.is_lasting();
         daemon.fleeting().iter().for_each(|warning| log::warn!("{warning}"));
         daemon.compare_ports();
-        daemon.resume(&digests)?;
+        daemon.resume(&digests).await?;
         vips::warn(daemon.document());
         Ok(daemon)
     }
 
     /// Goes on with the document of the journal; unless the daemon's own file says something else of
     /// services than when it was last read, or there is no journal.
-    fn resume(&mut self, digests: &Digests) -> Result<()> {
+    async fn resume(&mut self, digests: &Digests) -> Result<()> {
         let from_file = Document::of(self.config.services.clone());
         let Some(kept) = self.desired.document().cloned() else {
-            return self.begin(from_file, "loaded", digests);
+            return self.begin(from_file, "loaded", digests).await;
         };
         if digests.are_of(self.desired.file()) {
-            return self.begin(kept, "unchanged", digests);
+            return self.begin(kept, "unchanged", digests).await;
         }
         log::warn!(
             "{} says something else of services than when it was last read: its services replace \
@@ -278,12 +266,12 @@ impl Daemon {
         );
         let document = from_file.with_orders_of(&kept);
         let steps = steps(&kept, &document);
-        self.begin(document, "has changed while no daemon ran", digests)?;
+        self.begin(document, "has changed while no daemon ran", digests).await?;
         commit::log_steps(&steps, self.desired.number());
         Ok(())
     }
 
-    fn begin(&mut self, document: Document, what: &str, digests: &Digests) -> Result<()> {
+    async fn begin(&mut self, document: Document, what: &str, digests: &Digests) -> Result<()> {
         let mut state = self.state.clone();
         state.follow(&document.since(&Document::default()))?;
         state.forget_left();
@@ -297,49 +285,25 @@ impl Daemon {
             what: format!("{} {what}", self.file.display()),
             file: Some(digests.kept().to_owned()),
         };
-        self.desired.record(document, author)
+        self.desired.record(document, author).await
     }
 
     /// Until the daemon is told to stop. What should last as long as the loop, and has ended, is an
     /// error.
-    async fn serve(&mut self, inputs: &mut Inputs) -> Result<()> {
-        let mut news = Vec::new();
-        let mut events = Vec::new();
-        let mut told = Vec::new();
+    async fn serve(&mut self, commands: &mut Commands, events: &mut Events) -> Result<()> {
         loop {
             tokio::select! {
                 biased;
-                () = inputs.watchdog.due() => supervisor::is_alive(),
-                _ = inputs.stop.recv() => return Ok(()),
-                _ = inputs.interrupt.recv() => return Ok(()),
-                ended = &mut inputs.server => {
+                _ = commands.stop.recv() => return Ok(()),
+                _ = commands.interrupt.recv() => return Ok(()),
+                ended = &mut commands.server => {
                     ended.context("the API server has failed")?;
                     bail!("the API server has ended");
                 }
-                _ = inputs.reload.recv() => self.reader.reload(),
-                count = inputs.network.recv_many(&mut events, BACKLOG) => {
-                    ensure!(count > 0, "the task that follows the network has ended");
-                    self.on_network(events.drain(..)).await;
-                }
-                count = inputs.events.recv_many(&mut told, BACKLOG) => {
-                    ensure!(count > 0, "the task that reads the program's events has ended");
-                    self.on_events(told.drain(..));
-                }
-                _ = inputs.health.recv_many(&mut news, BACKLOG) => self.on_health(news.drain(..)),
-                Some(request) = inputs.requests.recv() => self.answer(request),
-                Some(walk) = inputs.walked.recv() => self.on_walked(walk),
-                Some(read) = inputs.read.recv() => self.on_read(read).await,
-                () = self.walks.due() => self.walk(),
-                _ = inputs.upkeep.tick() => {
-                    self.mend_interfaces().await;
-                    self.compare_ports();
-                    self.follow_refusals();
-                    self.catch_up();
-                    self.tidy();
-                }
-                () = self.memory.due() => {
-                    self.memory.write(&self.state, self.desired.number());
-                }
+                _ = commands.reload.recv() => self.reader.reload(),
+                happening = events.next(&self.walks, &self.memory) => self.on(happening?).await,
+                Some(request) = commands.requests.recv() => self.answer(request, events).await,
+                Some(read) = commands.read.recv() => self.on_read(read, events).await,
             }
         }
     }
@@ -364,8 +328,7 @@ impl Daemon {
         })
     }
 
-    fn on_health(&mut self, events: impl Iterator<Item = HealthEvent>) {
-        let events: Vec<_> = events.collect();
+    fn on_health(&mut self, events: Vec<HealthEvent>) {
         let verdicts = events.clone();
         let mut by_service: BTreeMap<String, Vec<HealthEvent>> = BTreeMap::new();
         for event in events {
@@ -398,7 +361,7 @@ impl Daemon {
     }
 
     /// Makes the services those of a file, and the settings. Orders that backends have stay.
-    async fn take_on(&mut self, file: File, by: &Caller) -> Result<Vec<Step>> {
+    async fn take_on(&mut self, file: File, by: &Caller, events: &mut Events) -> Result<Vec<Step>> {
         self.is_untidy = true;
         let File { loaded, is_own, listeners } = file;
         self.trust(&loaded, by)?;
@@ -408,22 +371,25 @@ impl Daemon {
         let found = self.fit(&loaded, &listeners, by).await?;
         self.config.refuse_restart_only(&loaded.config)?;
         let mode = loaded.config.xdp_mode;
+        let former = self.interfaces.clone();
         // Before the services, which nobody is to see come and go again.
-        let attached = interfaces::attach(&mut self.dataplane, found, mode).await;
-        let taken = attached.and_then(|interfaces| {
-            Ok((interfaces, self.take_over(&loaded, is_own, by.name.clone())?))
-        });
-        let (interfaces, steps) = match taken {
-            Ok(taken) => taken,
+        let taken = match interfaces::attach(&mut self.dataplane, found, mode).await {
+            Ok(interfaces) => {
+                self.interfaces = interfaces;
+                self.take_over(&loaded, is_own, by.name.clone(), events).await
+            }
+            Err(error) => Err(error),
+        };
+        let steps = match taken {
+            Ok(steps) => steps,
             Err(error) => {
-                self.restore_interfaces().await;
+                self.restore_interfaces(former).await;
                 return Err(error);
             }
         };
-        if let Err(error) = interfaces::detach_others(&mut self.dataplane, &interfaces) {
+        if let Err(error) = interfaces::detach_others(&mut self.dataplane, &self.interfaces) {
             log::error!("the program could not be taken off other interfaces: {error:#}");
         }
-        self.interfaces = interfaces;
         self.refresh_macs().await;
         self.neighbours.tell_again();
         self.config = loaded.config;
@@ -458,15 +424,22 @@ impl Daemon {
     }
 
     /// Makes the services those of a file.
-    fn take_over(&mut self, loaded: &Loaded, is_own: bool, by: String) -> Result<Vec<Step>> {
+    async fn take_over(
+        &mut self,
+        loaded: &Loaded,
+        is_own: bool,
+        by: String,
+        events: &mut Events,
+    ) -> Result<Vec<Step>> {
         let what = format!("{} loaded", loaded.path());
         let file = is_own.then(|| loaded.digests.kept().to_owned());
-        self.adopt(self.read_from(loaded), Author { by, what, file })
+        self.adopt(self.read_from(loaded), Author { by, what, file }, events).await
     }
 
     /// Goes on with the interfaces that there were before a file that was not to be had.
-    async fn restore_interfaces(&mut self) {
-        let (interfaces, mode) = (self.interfaces.clone(), self.config.xdp_mode);
+    async fn restore_interfaces(&mut self, interfaces: Vec<Interface>) {
+        self.interfaces.clone_from(&interfaces);
+        let mode = self.config.xdp_mode;
         let attached = interfaces::attach(&mut self.dataplane, interfaces, mode).await;
         let restored = attached.and_then(|interfaces| {
             self.interfaces = interfaces;

@@ -16,8 +16,7 @@ use crate::{
 
 impl Daemon {
     /// Follows all that has happened at once.
-    pub(super) async fn on_network(&mut self, events: impl Iterator<Item = NetworkEvent>) {
-        let events: Vec<NetworkEvent> = events.collect();
+    pub(super) async fn on_network(&mut self, events: Vec<NetworkEvent>) {
         let is_link = |event: &NetworkEvent| {
             matches!(event, NetworkEvent::Link(_) | NetworkEvent::LinkGone(_))
         };

@@ -7,7 +7,7 @@ use anyhow::{Error, Result};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::{Daemon, requests::invalid, vips, worker::Worker};
+use super::{Daemon, events::Events, requests::invalid, vips, worker::Worker};
 use crate::{
     config::{self, Diagnostics, Loaded},
     control::{
@@ -294,29 +294,34 @@ impl Daemon {
         })));
     }
 
-    pub(super) async fn on_read(&mut self, read: Read) {
+    pub(super) async fn on_read(&mut self, read: Read, events: &mut Events) {
         // A client that has hung up meanwhile wants no answer.
         match read {
             Read::Reload(file) => {
                 self.reader.has_reloaded();
-                self.reload(file).await;
+                self.reload(file, events).await;
             }
             Read::Plan(.., reply) if reply.is_closed() => self.is_untidy = true,
             Read::Plan(file, sender, reply) => {
                 drop(reply.send(self.plan(file.map_err(invalid), &sender.by).await));
             }
             Read::Apply(file, sender, reply) => {
-                drop(reply.send(self.apply(file.map_err(invalid), &sender.by).await));
+                drop(reply.send(self.apply(file.map_err(invalid), &sender.by, events).await));
             }
-            Read::Edit(edit, edited) => self.on_edit(*edit, edited),
+            Read::Edit(edit, edited) => self.on_edit(*edit, edited, events).await,
             Read::Rollback(Rollback { reply, .. }, _) if reply.is_closed() => {}
             Read::Rollback(Rollback { number, by, reply, .. }, listeners) => {
-                drop(reply.send(self.rollback(number, &by, &listeners)));
+                drop(reply.send(self.rollback(number, &by, &listeners, events).await));
             }
         }
     }
 
-    fn on_edit(&mut self, edit: Edit, edited: Result<Document, Refusal>) {
+    async fn on_edit(
+        &mut self,
+        edit: Edit,
+        edited: Result<Document, Refusal>,
+        events: &mut Events,
+    ) {
         let is_current = edit.version == self.desired.number();
         if !is_current && edit.attempts < ATTEMPTS {
             let Edit { change, by, reply, attempts, .. } = edit;
@@ -326,7 +331,10 @@ impl Daemon {
         let edited =
             if is_current { edited } else { self.edited_again(&edit, edited.as_ref().ok()) };
         let Edit { change, by, reply, listeners, .. } = edit;
-        let changed = edited.and_then(|edited| self.carry_out(edited, &change, &by, &listeners));
+        let changed = match edited {
+            Ok(edited) => self.carry_out(edited, &change, &by, &listeners, events).await,
+            Err(refusal) => Err(refusal),
+        };
         drop(reply.send(changed));
     }
 
@@ -348,12 +356,12 @@ impl Daemon {
         Ok(edited)
     }
 
-    async fn reload(&mut self, file: Result<File, Error>) {
+    async fn reload(&mut self, file: Result<File, Error>, events: &mut Events) {
         let path = self.file.clone();
         let taken = match file {
             Ok(file) => {
                 let by = Caller { name: "SIGHUP".to_owned(), is_root: file.loaded.is_roots };
-                self.take_on(file, &by).await
+                self.take_on(file, &by, events).await
             }
             Err(error) => Err(error),
         };

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 
 use super::{
-    Daemon, failover, network,
+    Daemon,
+    events::Events,
+    failover, network,
     reader::{File, Order, Rollback},
     service::{Backend, Service},
     standing::up_of,
@@ -23,7 +25,7 @@ use crate::{
 };
 
 impl Daemon {
-    pub(super) fn answer(&mut self, request: Request) {
+    pub(super) async fn answer(&mut self, request: Request, events: &mut Events) {
         // A client that has hung up meanwhile wants no answer.
         match request {
             Request::Status(reply) => drop(reply.send(Ok(self.status()))),
@@ -42,9 +44,10 @@ impl Daemon {
             Request::Change(change, by, reply) => {
                 // It brings no VIP.
                 let listeners = Listeners::default();
-                let changed = self
-                    .edited(&change)
-                    .and_then(|edited| self.carry_out(edited, &change, &by, &listeners));
+                let changed = match self.edited(&change) {
+                    Ok(edited) => self.carry_out(edited, &change, &by, &listeners, events).await,
+                    Err(refusal) => Err(refusal),
+                };
                 drop(reply.send(changed));
             }
             Request::Plan(submission, reply) => self.reader.give(Order::Plan(submission, reply)),
@@ -68,19 +71,20 @@ impl Daemon {
 
     /// Carries a change out whole, or not at all. Returns the service as it is then, if it still
     /// is.
-    pub(super) fn carry_out(
+    pub(super) async fn carry_out(
         &mut self,
         document: Document,
         change: &Change,
         by: &Caller,
         listeners: &Listeners,
+        events: &mut Events,
     ) -> Result<Option<ServiceView>, Refusal> {
         self.refuse_local(&document)?;
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
         let author = Author { by: by.name.clone(), what: change.to_string(), file: None };
         let former = self.state.clone();
-        self.adopt(document, author).map_err(failed)?;
+        self.adopt(document, author, events).await.map_err(failed)?;
         if let Change::SetBackend { service, address, settings } = change
             && settings.admin == Some(Admin::Enabled)
         {
@@ -166,12 +170,13 @@ impl Daemon {
         &mut self,
         file: Result<File, Refusal>,
         by: &Caller,
+        events: &mut Events,
     ) -> Result<Plan, Refusal> {
         self.is_untidy = true;
         let file = file?;
         let former = self.state.clone();
         let mut all = self.config.steps_to(&file.loaded.config);
-        all.extend(self.take_on(file, by).await.map_err(invalid)?);
+        all.extend(self.take_on(file, by, events).await.map_err(invalid)?);
         Ok(self.done(all, &former))
     }
 
@@ -208,11 +213,12 @@ impl Daemon {
     }
 
     /// Makes the services those of a former version.
-    pub(super) fn rollback(
+    pub(super) async fn rollback(
         &mut self,
         number: u64,
         by: &Caller,
         listeners: &Listeners,
+        events: &mut Events,
     ) -> Result<Plan, Refusal> {
         let former = self.desired.version(number).ok_or_else(|| no_version(number))?;
         let what = format!("rolled back to version {}", former.number);
@@ -222,7 +228,7 @@ impl Daemon {
         self.refuse_foreign(&document, by)?;
         self.is_untidy = true;
         let former = self.state.clone();
-        let steps = self.adopt(document, author).map_err(failed)?;
+        let steps = self.adopt(document, author, events).await.map_err(failed)?;
         Ok(self.done(steps, &former))
     }
 

@@ -96,6 +96,22 @@ impl State {
         Ok(())
     }
 
+    /// The former state, before this one followed a difference, with what has happened since to the
+    /// services that the difference leaves alone.
+    #[must_use]
+    pub fn without(&self, difference: &Difference, former: Self) -> Self {
+        let touched: HashSet<_> =
+            difference.set.iter().map(|spec| &spec.name).chain(&difference.removed).collect();
+        let mut state = former;
+        for (name, service) in self.services.iter().filter(|(name, _)| !touched.contains(name)) {
+            let is_same = state.services.get(name).is_some_and(|one| Arc::ptr_eq(one, service));
+            if !is_same {
+                state.put(Service::clone(service));
+            }
+        }
+        state
+    }
+
     /// Takes out all services that go or change.
     fn take_out(&mut self, difference: &Difference) -> Vec<Arc<Service>> {
         let set = difference.set.iter().map(|spec| &spec.name);

@@ -7,6 +7,7 @@ mod rules;
 mod steps;
 mod succession;
 mod versions;
+mod writer;
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ pub use self::{
     rules::violation,
     steps::{Kind, Step, changes, steps},
     succession::successions,
-    versions::{Author, Desired, Version},
+    versions::{Author, Desired, Kept, Recording, Version},
 };
 use crate::model::Service;
 

@@ -57,6 +57,11 @@ fn author(what: &str) -> Author {
     Author { by: "test".to_owned(), what: what.to_owned(), file: None }
 }
 
+fn record(desired: &mut Desired, document: Document, author: Author) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    runtime.block_on(desired.record(document, author))
+}
+
 #[test]
 fn a_plan_says_what_comes_changes_and_goes() {
     let document = web();
@@ -166,9 +171,9 @@ fn versions_outlive_the_daemon() {
     let directory = TempDir::new().expect("a directory");
     let mut desired = Desired::open(directory.path(), 0).expect("opens");
     assert_eq!(desired.document(), None);
-    desired.record(web(), author("first")).expect("recorded");
+    record(&mut desired, web(), author("first")).expect("recorded");
     let second = web().without("web");
-    desired.record(second.clone(), author("second")).expect("recorded");
+    record(&mut desired, second.clone(), author("second")).expect("recorded");
     let held = Desired::open(directory.path(), 0).expect_err("held").to_string();
     assert!(held.contains("another daemon keeps its state"), "{held}");
     drop(desired);
@@ -247,7 +252,7 @@ fn a_last_record_without_its_end_counts_and_blank_lines_behind_it_do_not() {
         let mut desired = Desired::open(directory.path(), 2).expect("survives");
         assert_eq!((desired.number(), desired.warnings().len()), (2, 0));
         assert_eq!(fs::read(&journal).expect("there"), whole);
-        desired.record(web(), author("third")).expect("recorded");
+        record(&mut desired, web(), author("third")).expect("recorded");
         drop(desired);
         assert_eq!(Desired::open(directory.path(), 3).expect("opens").number(), 3);
     }
@@ -272,7 +277,7 @@ fn a_journal_that_was_emptied_or_taken_away_is_told_and_versions_count_on() {
         assert!(lost(0).starts_with("the journal in"), "{}", lost(0));
     }
     let mut desired = Desired::open(directory.path(), 7).expect("opens");
-    desired.record(web(), author("again")).expect("recorded");
+    record(&mut desired, web(), author("again")).expect("recorded");
     assert_eq!(desired.number(), 8);
     drop(desired);
     let desired = Desired::open(directory.path(), 8).expect("opens");
@@ -307,7 +312,7 @@ fn records_that_are_swapped_missing_or_repeated_are_refused_and_named() {
     let directory = TempDir::new().expect("a directory");
     let mut desired = Desired::open(directory.path(), 0).expect("opens");
     for nth in 0..4 {
-        desired.record(web(), author(&format!("record {nth}"))).expect("recorded");
+        record(&mut desired, web(), author(&format!("record {nth}"))).expect("recorded");
     }
     drop(desired);
     let journal = directory.path().join("journal");
@@ -371,7 +376,7 @@ fn a_journal_of_an_older_version_is_read_and_goes_on() {
     let lines: Vec<_> = text.lines().map(old).collect();
     fs::write(&journal, lines.concat()).expect("written");
     let mut desired = Desired::open(directory.path(), 0).expect("is read");
-    desired.record(web(), author("third")).expect("recorded");
+    record(&mut desired, web(), author("third")).expect("recorded");
     drop(desired);
     assert_eq!(Desired::open(directory.path(), 0).expect("is read").number(), 3);
     let text = fs::read_to_string(&journal).expect("written");
@@ -390,7 +395,7 @@ fn after_a_record_was_cut_off_others_follow() {
     let whole = fs::read(&journal).expect("written");
     fs::write(&journal, &whole[..whole.len() - 2]).expect("written");
     let mut desired = Desired::open(directory.path(), 0).expect("survives");
-    desired.record(Document::default(), author("third")).expect("recorded");
+    record(&mut desired, Document::default(), author("third")).expect("recorded");
     drop(desired);
     let desired = Desired::open(directory.path(), 0).expect("opens");
     assert_eq!((desired.number(), desired.document()), (2, Some(&Document::default())));
@@ -416,8 +421,8 @@ fn a_record_of_another_version_is_refused_and_kept() {
 
 fn record_two(directory: &Path) {
     let mut desired = Desired::open(directory, 0).expect("opens");
-    desired.record(web(), author("first")).expect("recorded");
-    desired.record(web().without("web"), author("second")).expect("recorded");
+    record(&mut desired, web(), author("first")).expect("recorded");
+    record(&mut desired, web().without("web"), author("second")).expect("recorded");
 }
 
 #[test]
@@ -425,10 +430,10 @@ fn only_the_last_versions_are_kept_and_which_file_was_read() {
     let directory = TempDir::new().expect("a directory");
     let mut desired = Desired::open(directory.path(), 0).expect("opens");
     let read = Author { file: Some("digest".to_owned()), ..author("read") };
-    desired.record(web(), read).expect("recorded");
+    record(&mut desired, web(), read).expect("recorded");
     for _ in 0..150 {
-        desired.record(web(), author("there")).expect("recorded");
-        desired.record(Document::default(), author("not there")).expect("recorded");
+        record(&mut desired, web(), author("there")).expect("recorded");
+        record(&mut desired, Document::default(), author("not there")).expect("recorded");
     }
     assert!(desired.version(101).is_none());
     assert!(desired.version(102).is_some());

@@ -12,6 +12,7 @@ use super::{
     Difference, Document, Step,
     journal::{self, Entry, Found, Journal},
     steps,
+    writer::{Lengths, Writer, Written},
 };
 
 /// How many versions can be gone back to.
@@ -46,11 +47,9 @@ pub struct Version {
 /// The document as it is, and as it was.
 #[derive(Debug)]
 pub struct Desired {
-    journal: Journal,
+    journal: Writer,
     /// The present one last.
     versions: VecDeque<Version>,
-    /// Bytes of the journal when it was last written anew.
-    shortest: u64,
     directory: PathBuf,
     /// The last version that is known to have been in force.
     in_force: u64,
@@ -74,9 +73,9 @@ impl Desired {
             let author = Author { by, what, file };
             versions.push_back(Version { number, at, author, document });
         }
-        let shortest = journal.length();
+        let journal = Writer::start(journal).context("cannot start the journal's thread")?;
         let directory = directory.to_owned();
-        let mut desired = Self { journal, versions, shortest, directory, in_force, lost: None };
+        let mut desired = Self { journal, versions, directory, in_force, lost: None };
         desired.lost = desired.lost(found);
         if let Some(lost) = &desired.lost {
             log::error!("{lost}");
@@ -180,21 +179,31 @@ impl Desired {
     }
 
     /// Makes this the present document, for good once this returns. On an error nothing has changed.
-    pub fn record(&mut self, document: Document, mut author: Author) -> Result<()> {
+    pub async fn record(&mut self, document: Document, author: Author) -> Result<()> {
+        let mut recording = self.begin(document, author)?;
+        let kept = recording.kept().await?;
+        self.finish(recording, kept);
+        Ok(())
+    }
+
+    /// Begins to record a document, of which one at a time may be under way.
+    pub fn begin(&self, document: Document, mut author: Author) -> Result<Recording> {
         author.file = author.file.or_else(|| self.file().map(ToOwned::to_owned));
         // A number stands for one version only, even if the journal has lost it.
         let last = if self.versions.is_empty() { self.in_force } else { self.number() };
         let number = last.checked_add(1).context("there is no number for another version")?;
         let version = Version { number, at: Timestamp::now(), author, document };
-        let entry = match self.document() {
-            Some(former) => version.entry(Some(former)),
-            None => version.entry(None),
-        };
-        self.journal.append(entry)?;
+        let written = self.journal.append(version.entry(self.document()))?;
+        Ok(Recording { version, written })
+    }
+
+    /// Makes a document that is on the disk the present one.
+    pub fn finish(&mut self, Recording { version, .. }: Recording, Kept(lengths): Kept) {
         self.versions.push_back(version);
         self.forget();
-        self.shorten();
-        Ok(())
+        if lengths.now > LONG.max(lengths.shortest * LONG_RATIO) {
+            self.shorten();
+        }
     }
 
     fn forget(&mut self) {
@@ -202,11 +211,8 @@ impl Desired {
         self.versions.drain(..excess);
     }
 
-    /// A journal that cannot be shortened is only long.
-    fn shorten(&mut self) {
-        if self.journal.length() <= LONG.max(self.shortest * LONG_RATIO) {
-            return;
-        }
+    /// Has the journal rewritten, without what is only of versions that are forgotten.
+    fn shorten(&self) {
         let mut entries = Vec::new();
         let mut former = None;
         for version in &self.versions {
@@ -216,7 +222,25 @@ impl Desired {
         if let Err(error) = self.journal.rewrite(entries) {
             log::warn!("{error:#}");
         }
-        self.shortest = self.journal.length();
+    }
+}
+
+/// A version that is on its way to the disk.
+#[derive(Debug)]
+pub struct Recording {
+    version: Version,
+    written: Written,
+}
+
+/// That a version is on the disk.
+pub struct Kept(Lengths);
+
+impl Recording {
+    /// Waits until the version is on the disk; after an error it is not. May be given up, and called
+    /// again.
+    pub async fn kept(&mut self) -> Result<Kept> {
+        let written = (&mut self.written).await.context("the journal's thread has ended")?;
+        Ok(Kept(written?))
     }
 }
 

@@ -212,15 +212,15 @@ async fn hold_together(requests: Vec<Sent>) -> Result<(), TestCaseError> {
     }
     prop_assert!(!server.is_finished() && !editor.is_finished());
     let document = document.lock().expect("no panic").clone();
-    keep_and_read(&directory, &document)
+    keep_and_read(&directory, &document).await
 }
 
 /// What was accepted is read from the journal as it was written.
-fn keep_and_read(directory: &TempDir, document: &Document) -> Result<(), TestCaseError> {
+async fn keep_and_read(directory: &TempDir, document: &Document) -> Result<(), TestCaseError> {
     let author = Author { by: "test".to_owned(), what: "all of it".to_owned(), file: None };
     let directory = directory.path().join("state");
     let mut desired = Desired::open(&directory, 0).expect("a journal");
-    desired.record(document.clone(), author).expect("recorded");
+    desired.record(document.clone(), author).await.expect("recorded");
     drop(desired);
     let read = Desired::open(&directory, 0).expect("a journal");
     prop_assert!(read.document() == Some(document));

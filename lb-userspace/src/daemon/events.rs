@@ -1,0 +1,91 @@
+//! What happens to the balancer, and is followed whatever else the loop is about.
+
+use anyhow::{Result, ensure};
+use lb_common::event::Event;
+use tokio::{
+    sync::mpsc,
+    time::{Interval, MissedTickBehavior, interval},
+};
+
+use super::{
+    BACKLOG, Daemon, interfaces,
+    memory::Memory,
+    supervisor::{self, Watchdog},
+    walks::{Walk, Walks},
+};
+use crate::{health::HealthEvent, neighbours::NetworkEvent};
+
+pub(super) struct Events {
+    pub(super) health: mpsc::Receiver<HealthEvent>,
+    pub(super) network: mpsc::Receiver<NetworkEvent>,
+    pub(super) program: mpsc::Receiver<Event>,
+    pub(super) walked: mpsc::Receiver<Walk>,
+    pub(super) watchdog: Watchdog,
+    /// When to look after the interfaces.
+    pub(super) upkeep: Interval,
+}
+
+/// What has happened at once.
+pub(super) enum Happening {
+    WatchdogDue,
+    Network(Vec<NetworkEvent>),
+    Program(Vec<Event>),
+    Health(Vec<HealthEvent>),
+    Walked(Walk),
+    WalkDue,
+    UpkeepDue,
+    MemoryDue,
+}
+
+impl Events {
+    /// Waits for what happens next; may be given up. What should last as long as the loop, and has
+    /// ended, is an error.
+    pub(super) async fn next(&mut self, walks: &Walks, memory: &Memory) -> Result<Happening> {
+        let (mut network, mut program, mut health) = (Vec::new(), Vec::new(), Vec::new());
+        Ok(tokio::select! {
+            biased;
+            () = self.watchdog.due() => Happening::WatchdogDue,
+            count = self.network.recv_many(&mut network, BACKLOG) => {
+                ensure!(count > 0, "the task that follows the network has ended");
+                Happening::Network(network)
+            }
+            count = self.program.recv_many(&mut program, BACKLOG) => {
+                ensure!(count > 0, "the task that reads the program's events has ended");
+                Happening::Program(program)
+            }
+            _ = self.health.recv_many(&mut health, BACKLOG) => Happening::Health(health),
+            Some(walk) = self.walked.recv() => Happening::Walked(walk),
+            () = walks.due() => Happening::WalkDue,
+            _ = self.upkeep.tick() => Happening::UpkeepDue,
+            () = memory.due() => Happening::MemoryDue,
+        })
+    }
+}
+
+/// When to look after the interfaces.
+pub(super) fn upkeep() -> Interval {
+    let mut upkeep = interval(interfaces::UPKEEP);
+    upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    upkeep
+}
+
+impl Daemon {
+    pub(super) async fn on(&mut self, happening: Happening) {
+        match happening {
+            Happening::WatchdogDue => supervisor::is_alive(),
+            Happening::Network(events) => self.on_network(events).await,
+            Happening::Program(events) => self.on_events(events.into_iter()),
+            Happening::Health(events) => self.on_health(events),
+            Happening::Walked(walk) => self.on_walked(walk),
+            Happening::WalkDue => self.walk(),
+            Happening::UpkeepDue => {
+                self.mend_interfaces().await;
+                self.compare_ports();
+                self.follow_refusals();
+                self.catch_up();
+                self.tidy();
+            }
+            Happening::MemoryDue => self.memory.write(&self.state, self.desired.number()),
+        }
+    }
+}
