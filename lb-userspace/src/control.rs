@@ -382,6 +382,9 @@ pub struct Status {
     pub flows: FlowsView,
     pub services: usize,
     pub backends_up: usize,
+    /// Those that take new connections: others may be up, and drained or without a next hop.
+    #[serde(default)]
+    pub backends_in_use: usize,
     pub backends_total: usize,
     pub warnings: Vec<String>,
 }
