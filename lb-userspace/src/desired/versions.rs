@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
@@ -69,7 +70,8 @@ impl Desired {
                 Some(last) if !entry.whole => last.document.clone(),
                 _ => Document::default(),
             };
-            let Entry { version: number, at, by, what, file, set, removed, .. } = entry;
+            let Entry { version: number, at, by, what, file, mut set, removed, .. } = entry;
+            set.iter_mut().for_each(|service| Arc::make_mut(service).normalize());
             let document = base.after(&Difference { set, removed });
             let author = Author { by, what, file };
             versions.push_back(Version { number, at, author, document });
