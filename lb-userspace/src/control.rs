@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    config::{Config, Origin, reference},
+    config::{self, Config, Origin, reference},
     connections::Listing,
     desired::{Document, Step},
     model::{Admin, Backend, Health, Policy, Protocol},
@@ -133,7 +133,11 @@ pub enum Change {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "config::deserialize_some_weight",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub weight: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<bool>,
