@@ -71,7 +71,9 @@ impl Desired {
                 _ => Document::default(),
             };
             let Entry { version: number, at, by, what, file, mut set, removed, .. } = entry;
-            set.iter_mut().for_each(|service| Arc::make_mut(service).normalize());
+            for service in &mut set {
+                Arc::make_mut(service).normalize();
+            }
             let document = base.after(&Difference { set, removed });
             let author = Author { by, what, file };
             versions.push_back(Version { number, at, author, document });
