@@ -130,6 +130,7 @@ fn plan(
     let loaded = config::read(path, text);
     let loaded = loaded.map_err(|error| control::Refusal::Invalid(format!("{error:#}")))?;
     let document = Document::of(loaded.config.services).with_orders_of(present);
-    let plan = Plan { version: 1, steps: steps(present, &document), refused: None, warnings: Vec::new() };
+    let plan =
+        Plan { version: 1, steps: steps(present, &document), refused: None, warnings: Vec::new() };
     Ok((plan, document))
 }

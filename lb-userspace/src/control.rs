@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    config::{Config, Origin, reference},
+    config::{self, Config, Origin, reference},
     connections::Listing,
     desired::{Document, Step},
     model::{Admin, Backend, Health, Policy, Protocol},
@@ -133,7 +133,11 @@ pub enum Change {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "config::deserialize_some_weight",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub weight: Option<u16>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup: Option<bool>,
@@ -382,6 +386,9 @@ pub struct Status {
     pub flows: FlowsView,
     pub services: usize,
     pub backends_up: usize,
+    /// Those that take new connections: others may be up, and drained or without a next hop.
+    #[serde(default)]
+    pub backends_in_use: usize,
     pub backends_total: usize,
     pub warnings: Vec<String>,
     /// Why the last reload changed nothing. Left out once the daemon's own file has been loaded.

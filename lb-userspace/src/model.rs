@@ -470,6 +470,12 @@ impl Service {
         self.backends.iter().find(|backend| backend.address == address)
     }
 
+    /// Has its check without values that are what holds anyway, which older versions kept.
+    pub fn normalize(&mut self) {
+        let request = &mut self.policy.health.request;
+        *request = std::mem::take(request).normalized();
+    }
+
     /// Gives its backends the orders that those of the other service have.
     pub fn keep_orders_of(&mut self, other: &Self) {
         let known: HashMap<_, _> = other.backends.iter().map(|one| (one.address, one)).collect();

@@ -332,6 +332,8 @@ fn wrong_usage_is_2() {
         &["status", "-o", "yaml"],
         &[],
         &["man", "frobnicate"],
+        &["rollback", "-1"],
+        &["history", "0"],
         &["diff", "-c", &invalid],
         &["apply", "-c", &invalid],
         &["backend", "drain", "web", "10.0.0.11:80", "--deadline", "99999years"],
@@ -352,7 +354,8 @@ fn a_filter_that_means_nothing_is_2_and_names_the_mend() {
         ("--state", "open", "half-open, answered, established, closing, closed"),
         ("--idle-over", "5", "5 has no unit, expected one, as in \"5s\""),
         ("--idle-over", "-5s", "-5s is negative"),
-        ("--limit", "few", "invalid digit"),
+        ("--limit", "few", "give a number from 0 on"),
+        ("--limit", "-1", "give a number from 0 on"),
     ];
     for (filter, value, word) in cases {
         let ended = xdplb(&["conns", filter, value]);

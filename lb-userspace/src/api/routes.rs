@@ -38,7 +38,7 @@ use crate::{
 pub struct NewBackend {
     #[serde(deserialize_with = "config::deserialize_address")]
     pub address: SocketAddr,
-    #[serde(default = "one")]
+    #[serde(default = "one", deserialize_with = "config::deserialize_weight")]
     pub weight: u16,
     #[serde(default)]
     pub backup: bool,

@@ -112,7 +112,11 @@ pub(super) enum Verb {
     /// its services.
     History {
         /// A version's number.
-        #[arg(value_name = "VERSION")]
+        #[arg(
+            value_name = "VERSION",
+            allow_negative_numbers = true,
+            value_parser = version
+        )]
         number: Option<u64>,
         #[command(flatten)]
         output: Output,
@@ -120,7 +124,11 @@ pub(super) enum Verb {
     /// Go back to a former version of all services, which makes a new one.
     Rollback {
         /// Its number, as `history` has it; without, that before the present one.
-        #[arg(value_name = "VERSION")]
+        #[arg(
+            value_name = "VERSION",
+            allow_negative_numbers = true,
+            value_parser = version
+        )]
         number: Option<u64>,
         #[command(flatten)]
         output: Output,
@@ -321,7 +329,12 @@ pub(super) struct Conns {
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = config::duration)]
     pub(super) idle_over: Option<Duration>,
     /// No more than so many.
-    #[arg(long, value_name = "N")]
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = count
+    )]
     pub(super) limit: Option<u64>,
     /// Only say how many there are, by state.
     #[arg(long)]
@@ -358,6 +371,15 @@ impl Output {
     pub(super) fn is_json(self) -> bool {
         self.format == Format::Json
     }
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "give a number from 0 on".to_owned())
+}
+
+fn version(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "give a number from 1 on, as `xdplb history` has it".to_owned())
 }
 
 /// A duration whose end is a moment that can be written.

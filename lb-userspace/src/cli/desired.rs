@@ -118,7 +118,8 @@ fn proposal(file: &Path) -> Result<Proposal, Failure> {
     let text = config::read_text(file).map_err(anyhow::Error::from)?;
     let path = config::shown_path(file);
     config::read(path.clone(), text.clone())?;
-    let path = fs::canonicalize(file).map_or(path, |whole| whole.display().to_string());
+    let whole = fs::canonicalize(file).ok().filter(|whole| whole.is_file());
+    let path = whole.map_or(path, |whole| whole.display().to_string());
     Ok(Proposal { path, text })
 }
 

@@ -30,8 +30,10 @@ fn print(status: &Status) -> Result<(), Failure> {
         interfaces.add_row([interface.name.clone(), index, link, mode, word(&interface.guard)]);
     }
     print_table(&interfaces)?;
-    let Status { services, backends_up, backends_total, .. } = status;
-    print_line(&format!("services {services}, backends {backends_up} of {backends_total} up"))?;
+    let Status { services, backends_up, backends_in_use, backends_total, .. } = status;
+    print_line(&format!(
+        "services {services}, backends {backends_up} of {backends_total} up, {backends_in_use} in use"
+    ))?;
     print_line(&format!(
         "connections {} of {} ({} MB): {} established, {} half-open, {} answered, {} closing, {} closed, \
          {} ports rest",

@@ -88,11 +88,9 @@ fn makes(text: &str, config: &Config, defaults: &Policy, services: &[&Service]) 
         && made.services.iter().zip(services).all(|(made, one)| *made == unordered(one))
 }
 
-/// Older versions kept values of checks that are the default ones.
 fn normalized(service: &Service) -> Service {
     let mut service = service.clone();
-    let health = &mut service.policy.health;
-    health.request = std::mem::take(&mut health.request).normalized();
+    service.normalize();
     service
 }
 

@@ -366,6 +366,24 @@ pub fn deserialize_address<'de, D: Deserializer<'de>>(value: D) -> Result<Socket
     address(&text).map_err(D::Error::custom)
 }
 
+/// For values of requests: a weight, with the error of a file.
+pub fn deserialize_weight<'de, D: Deserializer<'de>>(value: D) -> Result<u16, D::Error> {
+    weight(i64::deserialize(value)?)
+}
+
+/// As [`deserialize_weight`], of one that may be left out.
+pub fn deserialize_some_weight<'de, D: Deserializer<'de>>(
+    value: D,
+) -> Result<Option<u16>, D::Error> {
+    Option::<i64>::deserialize(value)?.map(weight).transpose()
+}
+
+fn weight<E: serde::de::Error>(number: i64) -> Result<u16, E> {
+    let out_of_range =
+        |_| E::custom(format_args!("weight {number} is out of range: it is 1 to 65535"));
+    u16::try_from(number).map_err(out_of_range)
+}
+
 /// A duration as commands give it, with the errors of a file.
 pub fn duration(text: &str) -> Result<Duration, String> {
     located::duration(text)

@@ -92,6 +92,12 @@ impl Service {
         failover::members(self, Instant::now())
     }
 
+    /// How many of its backends take new connections.
+    #[must_use]
+    pub fn in_use(&self) -> usize {
+        self.shares.len()
+    }
+
     /// Notes what checks have found. Returns whether any was of a backend that there is.
     pub fn hear(&mut self, events: Vec<HealthEvent>) -> bool {
         let mut is_news = false;

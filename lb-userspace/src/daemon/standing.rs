@@ -1,6 +1,9 @@
 //! The state of services and backends at this moment, in the words of `service show` and `status`.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use humantime::format_duration;
 
@@ -10,8 +13,8 @@ use super::{
 };
 use crate::model::{Admin, Health};
 
-/// Why a backend cannot take new connections, if it cannot.
-pub(super) fn unusable(service: &Service, backend: &Backend, now: Instant) -> Option<String> {
+/// Why a backend cannot take new connections, if it cannot. Its service may ignore health checks.
+pub(super) fn unusable(backend: &Backend, ignores_health: bool, now: Instant) -> Option<String> {
     match backend.spec.admin {
         Admin::Draining => return Some(drain(backend, now)),
         Admin::Disabled => return Some("disabled".to_owned()),
@@ -22,7 +25,7 @@ pub(super) fn unusable(service: &Service, backend: &Backend, now: Instant) -> Op
     }
     match backend.health {
         Health::Unknown => return Some("not checked yet".to_owned()),
-        _ if failover::fails_open(service) => return None,
+        _ if ignores_health => return None,
         Health::Down => return Some("down".to_owned()),
         Health::Up => {}
     }
@@ -48,8 +51,8 @@ pub(super) fn warnings(service: &Service) -> Vec<String> {
     if !service.leaving.is_empty() {
         warnings.push("removed backends take connections until another one is up".to_owned());
     }
-    let members = service.members();
-    let is_member = |one: &&Backend| members.iter().any(|member| member.id == one.id);
+    let members: HashSet<_> = service.members().iter().map(|member| member.id).collect();
+    let is_member = |one: &&Backend| members.contains(&one.id);
     let backups = service.backends.iter().filter(|one| one.spec.backup).filter(is_member).count();
     if backups > 0 {
         let (noun, verb) = if backups == 1 { ("backup", "takes") } else { ("backups", "take") };
@@ -98,7 +101,7 @@ mod tests {
         let of = |settings: serde_json::Value, backends: &str, change: fn(&mut Backend)| {
             let mut service = service(settings, backends);
             change(&mut service.backends[0]);
-            unusable(&service, &service.backends[0], now)
+            unusable(&service.backends[0], failover::fails_open(&service), now)
         };
         for (backends, change, expected) in [
             ("uu", (|_| {}) as fn(&mut Backend), None),
@@ -123,8 +126,8 @@ mod tests {
         let ends = now + Duration::from_secs(61);
         backend.drain = Some(Deadline { until: Timestamp::now(), ends });
         let backend = &service.backends[0];
-        assert_eq!(unusable(&service, backend, now).as_deref(), Some("draining, 1m 1s left"));
-        let later = unusable(&service, backend, ends + Duration::from_hours(1));
+        assert_eq!(unusable(backend, false, now).as_deref(), Some("draining, 1m 1s left"));
+        let later = unusable(backend, false, ends + Duration::from_hours(1));
         assert_eq!(later.as_deref(), Some("drained: the deadline has passed"));
     }
 

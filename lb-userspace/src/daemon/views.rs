@@ -50,6 +50,7 @@ impl Daemon {
             },
             services: self.state.len(),
             backends_up: self.state.backends().filter(up).count(),
+            backends_in_use: self.state.services().map(Service::in_use).sum(),
             backends_total: self.state.backends().count(),
             warnings: self.warnings(),
             reload_refused: self.reload_refused.clone(),
@@ -125,9 +126,10 @@ impl Daemon {
 
     fn view(&self, service: &Service, traffic: &BTreeMap<u32, Traffic>) -> ServiceView {
         let members: HashSet<_> = service.members().iter().map(|member| member.id).collect();
+        let ignores_health = failover::fails_open(service);
         let backends = service.backends.iter().map(|backend| BackendView {
             in_ring: members.contains(&backend.id),
-            ..self.backend_view(service, backend, traffic)
+            ..self.backend_view(service, backend, ignores_health, traffic)
         });
         let mut backends: Vec<_> = backends.collect();
         for backend in backends.iter_mut().filter(|backend| !backend.in_ring) {
@@ -153,12 +155,13 @@ impl Daemon {
         &self,
         service: &Service,
         backend: &Backend,
+        ignores_health: bool,
         traffic: &BTreeMap<u32, Traffic>,
     ) -> BackendView {
         let now = Instant::now();
         let through = traffic.get(&backend.id).copied().unwrap_or_default();
         let refusing = self.refusals.contains(backend.id);
-        let unusable = standing::unusable(service, backend, now)
+        let unusable = standing::unusable(backend, ignores_health, now)
             .or_else(|| refusing.then(|| "refuses connections, passed over".to_owned()));
         let last = self.checker.last(&service.spec.name, backend.spec.address);
         let share = failover::share(service, backend, now);

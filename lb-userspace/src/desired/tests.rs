@@ -360,6 +360,20 @@ fn last_records_that_are_missing_are_told() {
 
 /// As it was written before records named the checksum of the one before.
 #[test]
+fn values_that_an_older_version_kept_and_that_hold_anyway_are_no_difference() {
+    let directory = TempDir::new().expect("a directory");
+    let check = json!({ "vip": "203.0.113.10:80", "health": { "type": "http" } });
+    let document = after(&[Change::AddService { name: "web".to_owned(), keys: keys(check) }]);
+    let mut older = crate::model::Service::clone(document.service("web").expect("there"));
+    older.policy.health.request.path = Some("/".to_owned());
+    let mut desired = Desired::open(directory.path(), 0).expect("opens");
+    desired.record(Document::of([older]), author("older")).expect("recorded");
+    drop(desired);
+    let desired = Desired::open(directory.path(), 1).expect("opens");
+    assert_eq!(desired.document(), Some(&document));
+}
+
+#[test]
 fn a_journal_of_an_older_version_is_read_and_goes_on() {
     let directory = TempDir::new().expect("a directory");
     record_two(directory.path());

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::{Context as _, Result};
@@ -68,7 +69,10 @@ impl Desired {
                 Some(last) if !entry.whole => last.document.clone(),
                 _ => Document::default(),
             };
-            let Entry { version: number, at, by, what, file, set, removed, .. } = entry;
+            let Entry { version: number, at, by, what, file, mut set, removed, .. } = entry;
+            for service in &mut set {
+                Arc::make_mut(service).normalize();
+            }
             let document = base.after(&Difference { set, removed });
             let author = Author { by, what, file };
             versions.push_back(Version { number, at, author, document });

@@ -159,7 +159,9 @@ fn what_takes_out_the_last_usable_backend_is_warned_of() {
     let errors =
         logged().lines().filter(|line| line.contains("no backend takes connections")).count();
     assert_eq!(errors, 4, "{}", logged());
-    let warnings = balancer.status().warnings;
+    let status = balancer.status();
+    assert_eq!((status.backends_up, status.backends_in_use), (2, 0), "drained, and well");
+    let warnings = status.warnings;
     assert!(
         warnings.iter().any(|one| one.contains("no backend takes connections")),
         "{warnings:?}"
