@@ -129,10 +129,7 @@ async fn request(vip: SocketAddr, connecting: Duration, answering: Duration) -> 
     let connected = timeout(connecting, TcpStream::connect(vip)).await;
     let stream = match connected.map_err(io::Error::from).flatten() {
         Ok(stream) => stream,
-        Err(error) => {
-            let why = format!("{error} after {} s", begun.elapsed().as_secs());
-            return Outcome { waited: false, end: End::Failed(why) };
-        }
+        Err(error) => return Outcome { waited: false, end: unconnected(&error, begun.elapsed()) },
     };
     let waited = begun.elapsed() >= WAITED;
     let end = match timeout(answering, ask(stream)).await {
@@ -140,6 +137,15 @@ async fn request(vip: SocketAddr, connecting: Duration, answering: Duration) -> 
         Ok(Err(_)) | Err(_) => End::Taken,
     };
     Outcome { waited, end }
+}
+
+/// What has become of a request whose client was told of no connection. A reset before the server's SYN
+/// is a refusal to Linux (`tcp_reset()`); one that is none came after it, before the client was awake.
+fn unconnected(error: &io::Error, after: Duration) -> End {
+    if error.kind() == io::ErrorKind::ConnectionReset {
+        return End::Taken;
+    }
+    End::Failed(format!("{error} after {} s", after.as_secs()))
 }
 
 /// Who answers on a connection.
@@ -176,6 +182,15 @@ mod tests {
         drop(listener);
         let outcome = request(address, SOON, SOON).await;
         assert!(matches!(outcome, Outcome { waited: false, end: End::Failed(_) }), "{outcome:?}");
+    }
+
+    #[test]
+    fn who_was_connected_and_reset_at_once_was_taken() {
+        let end = |errno| unconnected(&io::Error::from_raw_os_error(errno), SOON);
+        assert!(matches!(end(libc::ECONNRESET), End::Taken));
+        for errno in [libc::ECONNREFUSED, libc::ETIMEDOUT, libc::EHOSTUNREACH] {
+            assert!(matches!(end(errno), End::Failed(why) if why.contains("after 10 s")));
+        }
     }
 
     #[tokio::test]

@@ -367,7 +367,7 @@ fn values_that_an_older_version_kept_and_that_hold_anyway_are_no_difference() {
     let mut older = crate::model::Service::clone(document.service("web").expect("there"));
     older.policy.health.request.path = Some("/".to_owned());
     let mut desired = Desired::open(directory.path(), 0).expect("opens");
-    desired.record(Document::of([older]), author("older")).expect("recorded");
+    record(&mut desired, Document::of([older]), author("older")).expect("recorded");
     drop(desired);
     let desired = Desired::open(directory.path(), 1).expect("opens");
     assert_eq!(desired.document(), Some(&document));

@@ -6,6 +6,7 @@ mod command_line;
 mod conns;
 mod demo;
 mod described;
+mod disk;
 mod document;
 mod edits;
 mod failover;

@@ -26,13 +26,15 @@ pub(super) const HOST: [Program; 3] =
 
 /// Of the end-to-end tests and the benchmark. An absolute path is found where it is, in whatever
 /// directories the search goes on.
-pub(super) const FORWARDING: [Program; 13] = [
+pub(super) const FORWARDING: [Program; 15] = [
     tool("bpftool", "bpftool"),
     tool("curl", "curl"),
     tool("ethtool", "ethtool"),
+    tool("fsfreeze", "util-linux"),
     server("haproxy"),
     tool("ip", "iproute2"),
     tool("iperf3", "iperf3"),
+    tool("mkfs.ext4", "e2fsprogs"),
     server("nginx"),
     tool("/usr/lib/nginx/modules/ngx_stream_module.so", "libnginx-mod-stream"),
     tool("nft", "nftables"),

@@ -1,0 +1,100 @@
+//! A disk that does not answer.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use lb_tests::{
+    balancer::Balancer,
+    requests,
+    servers::nginx_everywhere,
+    site::{Arms, backend, empty_bed, text, vip},
+};
+
+/// How long to wait for what should happen meanwhile.
+const PATIENCE: Duration = Duration::from_secs(20);
+const POLL: Duration = Duration::from_millis(50);
+
+/// A file system in a file, that can be made to answer nothing.
+struct Disk(PathBuf);
+
+impl Disk {
+    fn new(directory: PathBuf) -> Self {
+        let image = directory.with_extension("img");
+        fs::File::create(&image).and_then(|file| file.set_len(32 << 20)).expect("an image");
+        fs::create_dir_all(&directory).expect("a directory");
+        let image = image.to_str().expect("text");
+        run("mkfs.ext4", &["-q", image]);
+        run("mount", &["-o", "loop", image, directory.to_str().expect("text")]);
+        Self(directory)
+    }
+
+    fn freeze(&self) -> Frozen<'_> {
+        run("fsfreeze", &["--freeze", self.0.to_str().expect("text")]);
+        Frozen(self)
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        run("umount", &["--lazy", self.0.to_str().expect("text")]);
+    }
+}
+
+/// As long as it lives, who writes to the disk waits, and cannot even be killed.
+struct Frozen<'a>(&'a Disk);
+
+impl Drop for Frozen<'_> {
+    fn drop(&mut self) {
+        run("fsfreeze", &["--unfreeze", self.0.0.to_str().expect("text")]);
+    }
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    let status = Command::new(program).args(arguments).status().expect("installed");
+    assert!(status.success(), "{program} {arguments:?}: {status}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_disk_that_does_not_answer_holds_up_no_fail_over() {
+    let bed = empty_bed(Arms::Two);
+    let mut servers = nginx_everywhere(&bed);
+    let state = bed.directory().join("disk");
+    let disk = Disk::new(state.clone());
+    let text = text(&bed, &[1; 3]);
+    let own = format!("state_dir = {:?}", bed.directory().join("state"));
+    assert!(text.contains(&own), "{text}");
+    let text = text.replace(&own, &format!("state_dir = {:?}", state.join("xdplb")));
+    let balancer = Balancer::start(&bed, &text);
+    balancer.wait_for_ring_of(3);
+
+    let frozen = disk.freeze();
+    let third = backend(&bed, 2).to_string();
+    let mut change = balancer.command(&["backend", "set", "web", &third, "--weight", "5"]);
+    let mut change = change.stdout(Stdio::null()).spawn().expect("the binary runs");
+    let log = || fs::read_to_string(bed.directory().join("log")).expect("text");
+    wait_for("the change in the kernel", || log().contains("weight 5"));
+    drop(servers.remove(0));
+    wait_for("the fail-over", || log().contains("2 of 3 backends up"));
+    let answers = requests::send(&bed.clients()[0], vip(&bed), 30);
+    assert_eq!(answers.get(""), None, "{answers:?}");
+    assert!(change.try_wait().expect("a child").is_none(), "answered before it was on the disk");
+
+    drop(frozen);
+    assert!(change.wait().expect("a child").success());
+    let weights: Vec<_> = balancer.services()[0].backends.iter().map(|one| one.weight).collect();
+    assert_eq!(weights, [1, 1, 5]);
+    assert!(balancer.done(&["history"]).contains("weight 5"));
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} must come");
+        std::thread::sleep(POLL);
+    }
+}
