@@ -10,6 +10,7 @@ use std::{fs, path::Path};
 use lb_userspace::desired::{Author, Desired, Document};
 use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
+use tokio::runtime::Builder;
 
 /// What a record names the checksum of the line before by.
 const AFTER: &[u8] = br#""after":""#;
@@ -55,7 +56,8 @@ fn open(directory: &Path) -> Desired {
 
 fn record(desired: &mut Desired, document: &Document) {
     let author = Author { by: "fuzz".to_owned(), what: "next".to_owned(), file: None };
-    desired.record(document.clone(), author).expect("recorded");
+    let runtime = Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(desired.record(document.clone(), author)).expect("recorded");
 }
 
 /// Each line with the checksum of what follows its first blank; and what names the checksum of the

@@ -66,13 +66,13 @@ mod tests {
     #[test]
     fn neighbours_fall_into_different_slots() {
         let slots = |mac: fn(u8) -> [u8; 6]| {
-            let mut slots: [u8; SLOTS as usize] = [0; _];
+            let mut slots = [0; SLOTS as usize];
             (0..=u8::MAX).for_each(|n| slots[slot_of(mac(n)) as usize] += 1);
             slots.into_iter().max().expect("some")
         };
-        assert!(slots(|n| [0, 0, 0x5e, 0, 1, n]) <= EACH as u8 / 2);
-        assert!(slots(|n| [2, 0, 0, 0, n, 1]) <= EACH as u8 / 2);
-        assert!(slots(|n| [0x52, 0x54, n, 0, n, n]) <= EACH as u8);
+        assert!(slots(|n| [0, 0, 0x5e, 0, 1, n]) <= EACH / 2);
+        assert!(slots(|n| [2, 0, 0, 0, n, 1]) <= EACH / 2);
+        assert!(slots(|n| [0x52, 0x54, n, 0, n, n]) <= EACH);
     }
 
     #[test]

@@ -26,6 +26,11 @@ pub enum Arms {
 }
 
 /// A site whose three backends have these weights, all of them up.
+///
+/// # Panics
+///
+/// If it cannot be made.
+#[must_use]
 pub fn site(arms: Arms, weights: [u16; 3]) -> Site {
     let bed = empty_bed(arms);
     let servers = nginx_everywhere(&bed);
@@ -34,6 +39,10 @@ pub fn site(arms: Arms, weights: [u16; 3]) -> Site {
     Site { balancer, servers, bed }
 }
 
+/// # Panics
+///
+/// If it cannot be made.
+#[must_use]
 pub fn empty_bed(arms: Arms) -> Bed {
     const PREFIX: &str = "e2e";
     await_turn();
@@ -57,16 +66,19 @@ fn await_turn() {
 }
 
 /// The configuration of the service `web` with as many of the bed's backends as there are weights.
+#[must_use]
 pub fn text(bed: &Bed, weights: &[u16]) -> String {
     let backends: Vec<_> =
         (0..).zip(weights).map(|(nth, weight)| (backend(bed, nth), *weight)).collect();
     configuration(bed, "") + &service("web", vip(bed), &backends)
 }
 
+#[must_use]
 pub fn vip(bed: &Bed) -> SocketAddr {
     (bed.vip(), PORT).into()
 }
 
+#[must_use]
 pub fn backend(bed: &Bed, nth: usize) -> SocketAddr {
     (bed.backends()[nth].address, PORT).into()
 }

@@ -31,7 +31,7 @@ pub(super) enum Happening {
     Network(Vec<NetworkEvent>),
     Program(Vec<Event>),
     Health(Vec<HealthEvent>),
-    Walked(Walk),
+    Walked(Box<Walk>),
     WalkDue,
     UpkeepDue,
     MemoryDue,
@@ -54,7 +54,7 @@ impl Events {
                 Happening::Program(program)
             }
             _ = self.health.recv_many(&mut health, BACKLOG) => Happening::Health(health),
-            Some(walk) = self.walked.recv() => Happening::Walked(walk),
+            Some(walk) = self.walked.recv() => Happening::Walked(Box::new(walk)),
             () = walks.due() => Happening::WalkDue,
             _ = self.upkeep.tick() => Happening::UpkeepDue,
             () = memory.due() => Happening::MemoryDue,
@@ -76,7 +76,7 @@ impl Daemon {
             Happening::Network(events) => self.on_network(events).await,
             Happening::Program(events) => self.on_events(events.into_iter()),
             Happening::Health(events) => self.on_health(events),
-            Happening::Walked(walk) => self.on_walked(walk),
+            Happening::Walked(walk) => self.on_walked(*walk),
             Happening::WalkDue => self.walk(),
             Happening::UpkeepDue => {
                 self.mend_interfaces().await;
