@@ -43,6 +43,8 @@ pub struct Caller {
     pub name: String,
     /// Whether it may name programs to run, and any file to read.
     pub is_root: bool,
+    /// Whether VIPs are to be taken that servers of this host have, which only root may.
+    pub forces: bool,
 }
 
 /// The text of a configuration file.

@@ -17,6 +17,8 @@ use procfs::{
 pub struct Listeners {
     /// The inode of each listening socket.
     sockets: HashMap<SocketAddr, u64>,
+    /// Connections to this host, and who has them.
+    connections: HashMap<SocketAddr, SocketAddr>,
     /// The programs that have those of these sockets that were asked for.
     programs: HashMap<u64, String>,
 }
@@ -26,7 +28,7 @@ pub struct Listeners {
 pub struct Listener {
     pub message: String,
     pub fix: &'static str,
-    /// Whether it listens at that very address; otherwise at all addresses.
+    /// Whether it listens, or has a connection, at that very address; otherwise it listens at all.
     pub is_exact: bool,
 }
 
@@ -47,10 +49,17 @@ impl Listeners {
     }
 
     fn of(sockets: impl Iterator<Item = TcpNetEntry>) -> Self {
-        let listening = sockets.filter(|socket| socket.state == TcpState::Listen);
-        let place = |at: SocketAddr| SocketAddr::new(at.ip().to_canonical(), at.port());
-        let sockets = listening.map(|socket| (place(socket.local_address), socket.inode));
-        Self { sockets: sockets.collect(), programs: HashMap::new() }
+        let mut listeners = Self::default();
+        for socket in sockets {
+            let [local, remote] = [socket.local_address, socket.remote_address]
+                .map(|at| SocketAddr::new(at.ip().to_canonical(), at.port()));
+            match socket.state {
+                TcpState::Listen => drop(listeners.sockets.insert(local, socket.inode)),
+                TcpState::Established => drop(listeners.connections.insert(local, remote)),
+                _ => {}
+            }
+        }
+        listeners
     }
 
     /// What listens where the clients of a VIP connect to.
@@ -61,6 +70,13 @@ impl Listeners {
         if at == vip {
             let message = format!("{program} listens at {vip} on this host");
             let fix = "give the service another address or port, or stop that server";
+            return Some(Listener { message, fix, is_exact: true });
+        }
+        if let Some(peer) = self.connections.get(&vip) {
+            let message = format!(
+                "{program} listens at {at} on this host and has a connection of {peer} at {vip}, which would end"
+            );
+            let fix = "give the service another address or port";
             return Some(Listener { message, fix, is_exact: true });
         }
         let message = format!(
@@ -114,7 +130,7 @@ fn sockets(process: &Process) -> impl Iterator<Item = u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -143,6 +159,19 @@ mod tests {
             let place = any.rsplit_once(':').expect("a port").0;
             assert!(found.message.contains(&format!("listens at {place}:{port} ")), "{found:?}");
         }
+    }
+
+    /// As that of an ssh session, whose server listens at all addresses.
+    #[test]
+    fn a_connection_to_this_host_is_found_at_its_very_address() {
+        let server = TcpListener::bind("0.0.0.0:0").expect("binds");
+        let port = server.local_addr().expect("bound").port();
+        let vip = SocketAddr::new([127, 0, 0, 1].into(), port);
+        let client = TcpStream::connect(vip).expect("connected");
+        let found = Listeners::read([vip]).expect("readable").find(vip).expect("found");
+        assert!(found.is_exact, "{found:?}");
+        let peer = client.local_addr().expect("connected");
+        assert!(found.message.contains(&format!("a connection of {peer} at {vip}")), "{found:?}");
     }
 
     #[test]

@@ -40,6 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Client {
     socket: PathBuf,
+    forces: bool,
 }
 
 /// Why the daemon has not done what it was asked for.
@@ -87,7 +88,13 @@ impl std::error::Error for ClientError {}
 impl Client {
     #[must_use]
     pub fn new(socket: PathBuf) -> Self {
-        Self { socket }
+        Self { socket, forces: false }
+    }
+
+    /// One that has VIPs taken that servers of the daemon's host have, if it is root's.
+    #[must_use]
+    pub fn forcing(self, forces: bool) -> Self {
+        Self { forces, ..self }
     }
 
     pub async fn status(&self) -> Result<Status, ClientError> {
@@ -122,11 +129,11 @@ impl Client {
 
     /// The keys are those of a table `[[service]]` of the file.
     pub async fn add_service(&self, keys: &Keys) -> Result<ServiceView, ClientError> {
-        self.send(Method::POST, "/v1/services", keys).await
+        self.send(Method::POST, &self.of_manner("/v1/services"), keys).await
     }
 
     pub async fn set_service(&self, name: &str, keys: &Keys) -> Result<ServiceView, ClientError> {
-        self.send(Method::PATCH, &service_path(name), keys).await
+        self.send(Method::PATCH, &self.of_manner(&service_path(name)), keys).await
     }
 
     pub async fn remove_service(&self, name: &str) -> Result<(), ClientError> {
@@ -135,11 +142,11 @@ impl Client {
 
     /// What a configuration file would change.
     pub async fn plan(&self, proposal: &Proposal) -> Result<Plan, ClientError> {
-        self.send(Method::POST, "/v1/plan", proposal).await
+        self.send(Method::POST, &self.of_manner("/v1/plan"), proposal).await
     }
 
     pub async fn apply(&self, proposal: &Proposal) -> Result<Plan, ClientError> {
-        self.send(Method::POST, "/v1/apply", proposal).await
+        self.send(Method::POST, &self.of_manner("/v1/apply"), proposal).await
     }
 
     /// The newest version first.
@@ -166,7 +173,7 @@ impl Client {
     }
 
     pub async fn rollback(&self, target: Target) -> Result<Plan, ClientError> {
-        self.send(Method::POST, "/v1/rollback", &target).await
+        self.send(Method::POST, &self.of_manner("/v1/rollback"), &target).await
     }
 
     pub async fn add(
@@ -193,6 +200,11 @@ impl Client {
         address: SocketAddr,
     ) -> Result<ServiceView, ClientError> {
         self.send(Method::DELETE, &backend_path(service, address), &()).await
+    }
+
+    /// The path of a change that may be forced.
+    fn of_manner(&self, path: &str) -> String {
+        if self.forces { format!("{path}?force=true") } else { path.to_owned() }
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {

@@ -16,8 +16,9 @@ use tokio::task::spawn_blocking;
 use super::{
     Problem,
     described::of_media_type,
-    extract::{Body, Held, Path},
+    extract::{Body, Held, Path, Query},
     peer::Peer,
+    routes::Manner,
 };
 use crate::{
     config::{self, Secrets},
@@ -87,19 +88,21 @@ pub(super) struct OfVersion {
 pub(super) async fn plan(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(Manner { force }): Query<Manner>,
     Held(room): Held,
     Body(proposal): Body<Proposal>,
 ) -> Result<Json<Plan>, Problem> {
-    Ok(Json(handle.plan(Submission { proposal, by: peer.caller(), room }).await?))
+    Ok(Json(handle.plan(Submission { proposal, by: peer.forcing(force), room }).await?))
 }
 
 pub(super) async fn apply(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(Manner { force }): Query<Manner>,
     Held(room): Held,
     Body(proposal): Body<Proposal>,
 ) -> Result<Json<Plan>, Problem> {
-    Ok(Json(handle.apply(Submission { proposal, by: peer.caller(), room }).await?))
+    Ok(Json(handle.apply(Submission { proposal, by: peer.forcing(force), room }).await?))
 }
 
 pub(super) async fn history(
@@ -146,7 +149,8 @@ async fn beside(
 pub(super) async fn rollback(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(Manner { force }): Query<Manner>,
     Body(target): Body<Target>,
 ) -> Result<Json<Plan>, Problem> {
-    Ok(Json(handle.rollback(target.version, peer.caller()).await?))
+    Ok(Json(handle.rollback(target.version, peer.forcing(force)).await?))
 }

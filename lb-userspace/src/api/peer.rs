@@ -38,7 +38,11 @@ impl Peer {
     }
 
     pub(super) fn caller(&self) -> Caller {
-        Caller { name: self.to_string(), is_root: self.is_root() }
+        self.forcing(false)
+    }
+
+    pub(super) fn forcing(&self, forces: bool) -> Caller {
+        Caller { name: self.to_string(), is_root: self.is_root(), forces }
     }
 }
 

@@ -22,7 +22,7 @@ use super::{
     Problem, connections,
     described::{Created, routes_with_description},
     document,
-    extract::{Body, Path},
+    extract::{Body, Path, Query},
     peer::Peer,
     tables::{NewService, ServiceChanges},
 };
@@ -42,6 +42,15 @@ pub struct NewBackend {
     pub weight: u16,
     #[serde(default)]
     pub backup: bool,
+}
+
+/// What a change may be told.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Manner {
+    /// Take VIPs that servers of this host have. Only for root.
+    #[serde(default)]
+    pub(super) force: bool,
 }
 
 /// What a path names.
@@ -128,12 +137,13 @@ async fn service(
 async fn add_service(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(Manner { force }): Query<Manner>,
     Body(NewService(mut keys)): Body<NewService>,
 ) -> Result<Created<Option<ServiceView>>, Problem> {
     let name = keys.remove("name").and_then(|name| name.as_str().map(ToOwned::to_owned));
     let missing = || Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the service has no `name`");
     let name = name.ok_or_else(missing)?;
-    let added = handle.change(Change::AddService { name, keys }, peer.caller()).await?;
+    let added = handle.change(Change::AddService { name, keys }, peer.forcing(force)).await?;
     Ok(Created(added))
 }
 
@@ -141,9 +151,10 @@ async fn set_service(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Path(OfService { name }): Path<OfService>,
+    Query(Manner { force }): Query<Manner>,
     Body(ServiceChanges(keys)): Body<ServiceChanges>,
 ) -> Result<Json<Option<ServiceView>>, Problem> {
-    Ok(Json(handle.change(Change::SetService { name, keys }, peer.caller()).await?))
+    Ok(Json(handle.change(Change::SetService { name, keys }, peer.forcing(force)).await?))
 }
 
 async fn remove_service(

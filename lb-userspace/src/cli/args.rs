@@ -93,6 +93,9 @@ pub(super) enum Verb {
         /// The configuration file, or - for standard input.
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
+        /// As `apply --force`: take VIPs that servers of this host have.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -102,6 +105,9 @@ pub(super) enum Verb {
         /// The configuration file, or - for standard input.
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
+        /// Take VIPs that servers of this host have.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -130,6 +136,9 @@ pub(super) enum Verb {
             value_parser = version
         )]
         number: Option<u64>,
+        /// Take VIPs that servers of this host have.
+        #[arg(long)]
+        force: bool,
         #[command(flatten)]
         output: Output,
     },
@@ -188,6 +197,9 @@ pub(super) enum ServiceVerb {
         name: String,
         #[command(flatten)]
         keys: ServiceKeys,
+        /// Take a VIP that a server of this host has.
+        #[arg(long)]
+        force: bool,
     },
     /// Change a service's settings; the others stay.
     #[command(arg_required_else_help = true)]
@@ -198,6 +210,9 @@ pub(super) enum ServiceVerb {
         /// A key that is to have its default again, as in health.path. May be given often.
         #[arg(long, value_name = "KEY")]
         unset: Vec<String>,
+        /// Take a VIP that a server of this host has.
+        #[arg(long)]
+        force: bool,
     },
     /// Remove a service. Its connections go on until they end.
     Remove { name: String },

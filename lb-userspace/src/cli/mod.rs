@@ -58,12 +58,18 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Status { output } => status::status(&client, output).await,
         Verb::Stats { output, rate } => stats::stats(&client, output, rate).await,
         Verb::Conns(conns) => conns::conns(&client, conns).await,
-        Verb::Service { verb } => service::change(&client, verb).await,
-        Verb::Diff { config, output } => desired::diff(&client, &config, output).await,
-        Verb::Apply { config, output } => desired::apply(&client, &config, output).await,
+        Verb::Service { verb } => service::change(client, verb).await,
+        Verb::Diff { config, force, output } => {
+            desired::diff(&client.forcing(force), &config, output).await
+        }
+        Verb::Apply { config, force, output } => {
+            desired::apply(&client.forcing(force), &config, output).await
+        }
         Verb::Export => desired::export(&client).await,
         Verb::History { number, output } => desired::history(&client, number, output).await,
-        Verb::Rollback { number, output } => desired::rollback(&client, number, output).await,
+        Verb::Rollback { number, force, output } => {
+            desired::rollback(&client.forcing(force), number, output).await
+        }
         Verb::Backend { verb } => backend::change(&client, verb).await,
         Verb::Demo { stop: true, output, .. } => Ok(demo::stop(output.is_json())?),
         Verb::Demo { keep, output, .. } => Ok(demo::run(keep, output.is_json()).await?),

@@ -16,21 +16,21 @@ use crate::{
     model::Health,
 };
 
-pub(super) async fn change(client: &Client, verb: ServiceVerb) -> Result<ExitCode, Failure> {
+pub(super) async fn change(client: Client, verb: ServiceVerb) -> Result<ExitCode, Failure> {
     match verb {
-        ServiceVerb::List { output } => return list(client, output).await,
-        ServiceVerb::Show { name, output } => return show(client, &name, output).await,
-        ServiceVerb::Add { name, keys } => {
+        ServiceVerb::List { output } => return list(&client, output).await,
+        ServiceVerb::Show { name, output } => return show(&client, &name, output).await,
+        ServiceVerb::Add { name, keys, force } => {
             let mut keys = keys.into_keys();
             keys.insert("name".to_owned(), name.into());
-            print_warnings([&client.add_service(&keys).await?]);
+            print_warnings([&client.forcing(force).add_service(&keys).await?]);
         }
-        ServiceVerb::Set { name, keys, unset } => {
+        ServiceVerb::Set { name, keys, unset, force } => {
             let mut keys = keys.into_keys();
             for path in &unset {
                 put_null(&mut keys, path);
             }
-            print_warnings([&client.set_service(&name, &keys).await?]);
+            print_warnings([&client.forcing(force).set_service(&name, &keys).await?]);
         }
         ServiceVerb::Remove { name } => client.remove_service(&name).await?,
     }

@@ -420,7 +420,7 @@ impl Daemon {
     }
 
     fn claim<'a>(&'a self, listeners: &'a Listeners, by: &Caller) -> Claim<'a> {
-        Claim { is_root: by.is_root, own: &self.addresses, listeners }
+        Claim { is_root: by.is_root, forces: by.forces, own: &self.addresses, listeners }
     }
 
     /// Makes the services those of a file.

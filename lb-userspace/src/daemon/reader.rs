@@ -360,7 +360,8 @@ impl Daemon {
         let path = self.file.clone();
         let taken = match file {
             Ok(file) => {
-                let by = Caller { name: "SIGHUP".to_owned(), is_root: file.loaded.is_roots };
+                let is_root = file.loaded.is_roots;
+                let by = Caller { name: "SIGHUP".to_owned(), is_root, forces: false };
                 self.take_on(file, &by, events).await
             }
             Err(error) => Err(error),

@@ -18,20 +18,25 @@ const ROOTS: &str = "give the service another address or port, or have root make
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Claim<'a> {
     pub(super) is_root: bool,
+    /// Whether root has said so twice.
+    pub(super) forces: bool,
     pub(super) own: &'a OwnAddresses,
     pub(super) listeners: &'a Listeners,
 }
 
 impl Claim<'_> {
     /// Why a service must not have its VIP, and what to do about it.
-    fn refusal(&self, vip: SocketAddr) -> Option<(String, &'static str)> {
+    fn refusal(&self, vip: SocketAddr) -> Option<(String, String)> {
         let Listener { message, fix, is_exact } = self.listeners.find(vip)?;
+        if self.is_root {
+            let refused = is_exact && !self.forces;
+            return refused.then(|| (message, format!("{fix}; `--force` takes it all the same")));
+        }
         if is_exact {
-            return Some((message, fix));
+            return Some((message, fix.to_owned()));
         }
         let is_own = self.own.iter().any(|(_, address)| *address == vip.ip());
-        let refused = is_own && !self.is_root;
-        refused.then(|| (format!("{message}, which only root may decide"), ROOTS))
+        is_own.then(|| (format!("{message}, which only root may decide"), ROOTS.to_owned()))
     }
 }
 
@@ -46,7 +51,7 @@ pub(super) fn find_taken(
     let services = loaded.config.services.iter().enumerate();
     for (place, service) in services.filter(|(_, one)| !known.contains(&one.vip.address)) {
         match claim.refusal(service.vip.address) {
-            Some((message, fix)) => faults.push(loaded.vip_fault(place, &message, fix)),
+            Some((message, fix)) => faults.push(loaded.vip_fault(place, &message, &fix)),
             None => warn_of(claim.listeners, service),
         }
     }
@@ -115,8 +120,11 @@ mod tests {
     fn refused(is_root: bool, vips: &[SocketAddr], running: &[SocketAddr]) -> Option<String> {
         let own = OwnAddresses::from([(2, [203, 0, 113, 1].into())]);
         let listeners = read(vips.iter().copied());
-        let claim = Claim { is_root, own: &own, listeners: &listeners };
+        let claim = Claim { is_root, forces: false, own: &own, listeners: &listeners };
         let refused = refuse_taken(&document(vips), &document(running), claim);
+        let forced = Claim { forces: true, ..claim };
+        let forced = refuse_taken(&document(vips), &document(running), forced);
+        assert_eq!(forced.is_err(), refused.is_err() && !is_root);
         refused.err().map(|refusal| refusal.detail().to_owned())
     }
 

@@ -5,9 +5,8 @@ use std::fs;
 use lb_tests::{
     balancer::{Balancer, configuration, service},
     servers::{client, root, start},
+    site::{Arms, empty_bed, site, vip},
 };
-
-use lb_tests::site::{Arms, empty_bed, site, vip};
 
 const BODY: usize = 100 << 20;
 

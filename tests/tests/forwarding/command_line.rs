@@ -1,9 +1,10 @@
 //! The command line against a living daemon.
 
-use lb_tests::requests;
+use lb_tests::{
+    requests,
+    site::{Arms, backend, site, vip},
+};
 use lb_userspace::control::Stats;
-
-use lb_tests::site::{Arms, backend, site, vip};
 
 #[test]
 #[ignore = "needs root"]

@@ -19,15 +19,18 @@ use lb_common::{
     flow::{FlowKey, marks},
     table::{Opening, open},
 };
-use lb_tests::{balancer::Balancer, requests, servers::nginx_everywhere};
+use lb_tests::{
+    balancer::Balancer,
+    requests,
+    servers::nginx_everywhere,
+    site::{Arms, Site, backend, empty_bed, site, text, vip},
+};
 use lb_userspace::{
     bed::Bed,
     connections::{Connection, ConnectionState, Counts},
     dataplane::{FLOWS, FlowTable, Plan, now},
 };
 use nix::sys::signal::Signal;
-
-use lb_tests::site::{Arms, Site, backend, empty_bed, site, text, vip};
 
 #[test]
 #[ignore = "needs root"]

@@ -2,10 +2,12 @@
 
 use std::{collections::BTreeSet, fs, process::Command};
 
-use lb_tests::{balancer::Balancer, requests};
+use lb_tests::{
+    balancer::Balancer,
+    requests,
+    site::{Arms, Site, site, vip},
+};
 use serde_json::{Value, json};
-
-use lb_tests::site::{Arms, Site, site, vip};
 
 const SERVICE: &str = "/v1/services/{name}";
 const BACKENDS: &str = "/v1/services/{name}/backends";

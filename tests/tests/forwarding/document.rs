@@ -3,10 +3,13 @@
 
 use std::{fs, process::Output};
 
-use lb_tests::{balancer::Balancer, requests, servers::attempt};
+use lb_tests::{
+    balancer::Balancer,
+    requests,
+    servers::attempt,
+    site::{Arms, Site, backend, site, text, vip},
+};
 use nix::sys::signal::Signal;
-
-use lb_tests::site::{Arms, Site, backend, site, text, vip};
 
 fn weights(balancer: &Balancer) -> Vec<u16> {
     balancer.services()[0].backends.iter().map(|backend| backend.weight).collect()

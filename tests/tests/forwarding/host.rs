@@ -8,9 +8,10 @@ use std::{
     time::Duration,
 };
 
-use lb_tests::servers::{attempt, client, start};
-
-use lb_tests::site::{Arms, site};
+use lb_tests::{
+    servers::{attempt, client, start},
+    site::{Arms, site},
+};
 
 /// Where the host's sshd would be: any port that no service has.
 const SSH: u16 = 22;

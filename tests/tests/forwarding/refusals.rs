@@ -2,11 +2,13 @@
 
 use std::fs;
 
-use lb_tests::{balancer::Balancer, servers::attempt};
+use lb_tests::{
+    balancer::Balancer,
+    servers::attempt,
+    site::{Arms, Site, empty_bed, site, text},
+};
 use lb_userspace::{bed::Bed, control::InterfaceMode};
 use nix::sys::signal::Signal;
-
-use lb_tests::site::{Arms, Site, empty_bed, site, text};
 
 #[test]
 #[ignore = "needs root"]

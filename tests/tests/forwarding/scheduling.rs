@@ -10,10 +10,9 @@ use lb_tests::{
     balancer::Balancer,
     requests,
     servers::{client, nginx_everywhere},
+    site::{Arms, Site, empty_bed, text, vip},
 };
 use lb_userspace::bed::{Bed, Host};
-
-use lb_tests::site::{Arms, Site, empty_bed, text, vip};
 
 /// A site whose service `web` has this scheduler.
 fn scheduled(name: &str) -> Site {

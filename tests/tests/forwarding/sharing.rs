@@ -6,10 +6,9 @@ use lb_tests::{
     balancer::Balancer,
     requests,
     servers::{client, nginx_everywhere},
+    site::{Arms, empty_bed, site, text, vip},
 };
 use lb_userspace::control::InterfaceMode;
-
-use lb_tests::site::{Arms, empty_bed, site, text, vip};
 
 const REQUESTS: u64 = 10_000;
 

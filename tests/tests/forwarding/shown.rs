@@ -6,14 +6,15 @@ use std::{
     process::{Output, Stdio},
 };
 
-use lb_tests::balancer::Balancer;
+use lb_tests::{
+    balancer::Balancer,
+    site::{Arms, Site, backend, site, text},
+};
 use lb_userspace::{
     config::Origin,
     control::{BackendView, ServiceView},
     model::Health,
 };
-
-use lb_tests::site::{Arms, Site, backend, site, text};
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)

@@ -10,11 +10,10 @@ use std::{
 use lb_tests::{
     balancer::{BINARY, Balancer},
     requests,
+    site::{Arms, Site, site, text, vip},
 };
 use lb_userspace::bed::Host;
 use nix::sys::signal::Signal;
-
-use lb_tests::site::{Arms, Site, site, text, vip};
 
 const REQUESTS: u64 = 100_000;
 const CLIENTS: usize = 4;

@@ -15,11 +15,10 @@ use lb_tests::{
     processes::own_memory,
     requests,
     servers::nginx_everywhere,
+    site::{Arms, Site, empty_bed, site, text, vip},
 };
 use lb_userspace::model::Health;
 use nix::sys::signal::Signal;
-
-use lb_tests::site::{Arms, Site, empty_bed, site, text, vip};
 
 /// Within this the daemon answers, whatever else it is asked.
 const SOON: Duration = Duration::from_secs(5);

@@ -9,13 +9,12 @@ use lb_tests::{
     balancer::Balancer,
     frame::{Flags, Segment},
     servers::attempt,
+    site::{Arms, empty_bed, text, vip},
 };
 use lb_userspace::{bed::Bed, control::Stats};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };
-
-use lb_tests::site::{Arms, empty_bed, text, vip};
 
 /// Of a frame's Ethernet header.
 const ETHERNET: usize = 14;

@@ -11,10 +11,9 @@ use std::{
 use lb_tests::{
     balancer::{Balancer, configuration},
     servers::{PORT, attempt},
+    site::{Arms, backend, empty_bed, vip},
 };
 use lb_userspace::bed::Namespace;
-
-use lb_tests::site::{Arms, backend, empty_bed, vip};
 
 /// The kernel alone takes half a minute.
 const PATIENCE: Duration = Duration::from_secs(12);

@@ -3,17 +3,18 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::{SocketAddr, TcpListener, TcpStream},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown},
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
-use lb_tests::balancer::{BINARY, Balancer};
+use lb_tests::{
+    balancer::{BINARY, Balancer},
+    site::{Arms, Site, backend, empty_bed, site, text},
+};
 use lb_userspace::{bed::Bed, model::Health};
 use nix::sys::signal::Signal;
-
-use lb_tests::site::{Arms, Site, backend, empty_bed, site, text};
 
 /// Somebody without any rights but those of the socket's group.
 const MEMBER: u32 = 65_534;
@@ -158,6 +159,29 @@ fn members_of_the_group_take_neither_settings_nor_ports_of_the_host() {
         assert!(said(&root).contains(&word), "{verb}: {}", said(&root));
     }
     assert_eq!(balancer.services().len(), 1, "nothing has changed");
+    is_refused(&balancer, &[&add[..], &["--force"]].concat(), &word);
+    balancer.done(&[&add[..], &["--force"]].concat());
+    assert_eq!(balancer.services().len(), 2);
+}
+
+/// The server of a session listens at all addresses, which by itself is only warned of.
+#[test]
+#[ignore = "needs root"]
+fn a_vip_over_which_a_session_has_come_is_taken_by_force_only() {
+    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let server = bed.balancer().run(|| TcpListener::bind("0.0.0.0:2222"));
+    let _server = server.expect("the namespace is there").expect("free");
+    let vip = SocketAddr::from((bed.vip(), 2_222));
+    let session = bed.clients()[0].namespace.run(|| TcpStream::connect(vip));
+    let _session = session.expect("the namespace is there").expect("connected");
+    let vip = vip.to_string();
+    let add = ["service", "add", "ssh", "--vip", &vip, "--health", "type=none"];
+    let refused = balancer.xdplb(&add);
+    for word in [&format!("at {vip}, which would end"), "`--force`"] {
+        assert!(!refused.status.success() && said(&refused).contains(word), "{}", said(&refused));
+    }
+    assert_eq!(balancer.services().len(), 1);
+    balancer.done(&[&add[..], &["--force"]].concat());
 }
 
 #[test]

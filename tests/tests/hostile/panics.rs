@@ -2,10 +2,13 @@
 
 use std::{fs, process::Command};
 
-use lb_tests::{balancer::Balancer, requests, servers::nginx_everywhere};
+use lb_tests::{
+    balancer::Balancer,
+    requests,
+    servers::nginx_everywhere,
+    site::{Arms, empty_bed, text, vip},
+};
 use nix::sys::signal::Signal;
-
-use lb_tests::site::{Arms, empty_bed, text, vip};
 
 /// As the documentation says.
 const BUG: i32 = 70;

@@ -10,10 +10,9 @@ use std::{
 use lb_tests::{
     balancer::{Balancer, configuration},
     servers::{Server, nginx, nginx_everywhere},
+    site::{Arms, Site, backend, empty_bed, vip},
 };
 use lb_userspace::bed::Bed;
-
-use lb_tests::site::{Arms, Site, backend, empty_bed, vip};
 
 /// Longer than three SYNs take.
 const PATIENCE: Duration = Duration::from_secs(15);

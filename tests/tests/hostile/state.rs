@@ -22,11 +22,10 @@ use lb_tests::{
     balancer::{BINARY, Balancer, configuration, service},
     requests::{self, Answers},
     servers::{attempt, nginx_everywhere},
+    site::{Arms, Site, backend, empty_bed, site, text, vip},
 };
 use lb_userspace::bed::Bed;
 use nix::sys::signal::Signal;
-
-use lb_tests::site::{Arms, Site, backend, empty_bed, site, text, vip};
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)

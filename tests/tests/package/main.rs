@@ -13,10 +13,9 @@ use lb_tests::{
     balancer::{BINARY, service},
     requests,
     servers::nginx_everywhere,
+    site::{Arms, backend, empty_bed, vip},
 };
 use lb_userspace::bed::Bed;
-
-use lb_tests::site::{Arms, backend, empty_bed, vip};
 
 const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debian/xdplb.deb");
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/xdplb.service");

@@ -13,6 +13,7 @@ use std::{
 use lb_tests::{
     balancer::Balancer,
     servers::{self, attempt},
+    site::{Arms, Site, backend, empty_bed, vip},
 };
 use lb_userspace::{
     bed::Bed,
@@ -22,7 +23,6 @@ use lb_userspace::{
 use nix::sys::signal::Signal;
 
 use super::{SECOND, answer_within, ip, log, unchecked_site, warns};
-use lb_tests::site::{Arms, Site, backend, empty_bed, vip};
 
 #[test]
 #[ignore = "needs root"]

@@ -2,10 +2,13 @@
 
 use std::{fs, net::SocketAddr, thread::sleep, time::Instant};
 
-use lb_tests::{processes::cpu_time, servers::PORT};
+use lb_tests::{
+    processes::cpu_time,
+    servers::PORT,
+    site::{Arms, Site, backend, empty_bed},
+};
 
 use super::{FOLLOWED, SECOND, answer_within, ip, silence_while, unchecked_site};
-use lb_tests::site::{Arms, Site, backend, empty_bed};
 
 #[test]
 #[ignore = "needs root"]

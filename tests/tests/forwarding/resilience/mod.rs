@@ -17,10 +17,9 @@ use lb_tests::{
     balancer::{Balancer, configuration},
     requests,
     servers::{Server, attempt, nginx_everywhere},
+    site::{Site, vip},
 };
 use lb_userspace::bed::{Bed, Namespace};
-
-use lb_tests::site::{Site, vip};
 
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_millis(100);

@@ -2,11 +2,13 @@
 
 use std::{fmt::Write as _, fs, net::Ipv4Addr, time::Instant};
 
-use lb_tests::servers::{self, PORT, client};
+use lb_tests::{
+    servers::{self, PORT, client},
+    site::{Arms, Site, backend, empty_bed, vip},
+};
 use nix::sys::signal::Signal;
 
 use super::{FOLLOWED, SECOND, answer_within, ip, log, silence_while, unchecked_site, warns};
-use lb_tests::site::{Arms, Site, backend, empty_bed, vip};
 
 /// An address that is reached over routers only.
 const REMOTE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
