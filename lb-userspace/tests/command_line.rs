@@ -351,7 +351,7 @@ fn a_filter_that_means_nothing_is_2_and_names_the_mend() {
         ("--client", "web", "write ADDRESS, ADDRESS:PORT or NETWORK/LENGTH"),
         ("--backend", "10.0.0.11", "the port is missing"),
         ("--backend", "db.example:80", "names are not looked up"),
-        ("--state", "open", "half-open, answered, established, closing, closed"),
+        ("--state", "open", "half-open, refused, answered, established, closing, closed"),
         ("--idle-over", "5", "5 has no unit, expected one, as in \"5s\""),
         ("--idle-over", "-5s", "-5s is negative"),
         ("--limit", "few", "give a number from 0 on"),
