@@ -4,7 +4,13 @@ use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Instant};
 
 use anyhow::Result;
 
-use super::{Daemon, events::Events, service::Service, state::State, transitions};
+use super::{
+    Daemon,
+    events::{Events, MOST_WAITING},
+    service::Service,
+    state::State,
+    transitions,
+};
 use crate::{
     arena::Arena,
     desired::{Author, Document, Step, steps},
@@ -61,7 +67,9 @@ impl Daemon {
             tokio::select! {
                 biased;
                 kept = recording.kept() => break kept?,
-                happening = events.next(&self.walks, &self.memory) => self.on(happening?).await,
+                happening = events.next(self, MOST_WAITING) => {
+                    self.on(happening?).await;
+                },
             }
         };
         self.desired.finish(recording, kept);

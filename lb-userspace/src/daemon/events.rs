@@ -9,13 +9,16 @@ use tokio::{
 
 use super::{
     BACKLOG, Daemon, interfaces,
-    memory::Memory,
     supervisor::{self, Watchdog},
-    walks::{Walk, Walks},
+    walks::Walk,
 };
-use crate::{health::HealthEvent, neighbours::NetworkEvent};
+use crate::{control::Request, health::HealthEvent, neighbours::NetworkEvent};
+
+/// Changes that may wait for the one before them to be on the disk.
+pub(super) const MOST_WAITING: usize = 64;
 
 pub(super) struct Events {
+    pub(super) requests: mpsc::Receiver<Request>,
     pub(super) health: mpsc::Receiver<HealthEvent>,
     pub(super) network: mpsc::Receiver<NetworkEvent>,
     pub(super) program: mpsc::Receiver<Event>,
@@ -35,12 +38,14 @@ pub(super) enum Happening {
     WalkDue,
     UpkeepDue,
     MemoryDue,
+    Asked(Request),
 }
 
 impl Events {
-    /// Waits for what happens next; may be given up. What should last as long as the loop, and has
-    /// ended, is an error.
-    pub(super) async fn next(&mut self, walks: &Walks, memory: &Memory) -> Result<Happening> {
+    /// Waits for what happens next; may be given up. Requests are taken while fewer changes than
+    /// `room` wait. What should last as long as the loop, and has ended, is an error.
+    pub(super) async fn next(&mut self, daemon: &Daemon, room: usize) -> Result<Happening> {
+        let has_room = daemon.waiting.len() < room;
         let (mut network, mut program, mut health) = (Vec::new(), Vec::new(), Vec::new());
         Ok(tokio::select! {
             biased;
@@ -55,9 +60,10 @@ impl Events {
             }
             _ = self.health.recv_many(&mut health, BACKLOG) => Happening::Health(health),
             Some(walk) = self.walked.recv() => Happening::Walked(Box::new(walk)),
-            () = walks.due() => Happening::WalkDue,
+            () = daemon.walks.due() => Happening::WalkDue,
             _ = self.upkeep.tick() => Happening::UpkeepDue,
-            () = memory.due() => Happening::MemoryDue,
+            () = daemon.memory.due() => Happening::MemoryDue,
+            Some(request) = self.requests.recv(), if has_room => Happening::Asked(request),
         })
     }
 }
@@ -86,6 +92,10 @@ impl Daemon {
                 self.tidy();
             }
             Happening::MemoryDue => self.memory.write(&self.state, self.desired.number()),
+            Happening::Asked(request) => {
+                let change = self.answer(request);
+                self.waiting.extend(change);
+            }
         }
     }
 }

@@ -28,7 +28,8 @@ mod walks;
 mod worker;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    future::ready,
     net::Ipv4Addr,
     path::PathBuf,
     time::Instant,
@@ -50,6 +51,7 @@ use self::{
     memory::Memory,
     passive::Refusals,
     reader::{File, Read, Reader},
+    requests::Waiting,
     service::Service,
     state::State,
     supervisor::Watchdog,
@@ -60,7 +62,7 @@ use crate::{
     api,
     arena::Arena,
     config::{Allowed, Checks, Config, Digests, Loaded},
-    control::{self, Caller, RefusedReload, Request},
+    control::{self, Caller, RefusedReload},
     dataplane::{self, Census, Dataplane, Expiry},
     desired::{Author, Desired, Document, Step, steps},
     health::{Checker, HealthEvent},
@@ -104,13 +106,14 @@ struct Daemon {
     refusals: Refusals,
     walks: Walks,
     reader: Reader,
+    /// Changes that are to be carried out, one after the other.
+    waiting: VecDeque<Waiting>,
     checker: Checker,
     neighbours: Neighbours,
 }
 
 /// What asks the loop for something, one after the other.
 struct Commands {
-    requests: mpsc::Receiver<Request>,
     read: mpsc::Receiver<Read>,
     /// The API's server, which does not end before the loop.
     server: JoinHandle<()>,
@@ -139,9 +142,8 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     let (stopping, stopped) = watch::channel(());
     let watchdog = Watchdog::new();
     let mut events =
-        Events { health, network, program, walked, watchdog, upkeep: events::upkeep() };
+        Events { requests, health, network, program, walked, watchdog, upkeep: events::upkeep() };
     let mut commands = Commands {
-        requests,
         read,
         server: tokio::spawn(api::serve(listener, handle, stopped)),
         reload: signal(SignalKind::hangup())?,
@@ -236,6 +238,7 @@ impl Daemon {
             refusals: Refusals::default(),
             walks: Walks::start(sweeper, hops, walks)?,
             reader,
+            waiting: VecDeque::new(),
             checker,
             neighbours,
             config,
@@ -301,9 +304,9 @@ impl Daemon {
                     bail!("the API server has ended");
                 }
                 _ = commands.reload.recv() => self.reader.reload(),
-                happening = events.next(&self.walks, &self.memory) => self.on(happening?).await,
-                Some(request) = commands.requests.recv() => self.answer(request, events).await,
+                happening = events.next(self, 1) => self.on(happening?).await,
                 Some(read) = commands.read.recv() => self.on_read(read, events).await,
+                () = ready(()), if !self.waiting.is_empty() => self.change(events).await,
             }
         }
     }

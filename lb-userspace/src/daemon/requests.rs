@@ -24,8 +24,16 @@ use crate::{
     secrets,
 };
 
+/// A change that waits for the one before it.
+pub(super) struct Waiting {
+    change: Change,
+    by: Caller,
+    reply: Reply<Option<ServiceView>>,
+}
+
 impl Daemon {
-    pub(super) async fn answer(&mut self, request: Request, events: &mut Events) {
+    /// Answers a request, or has it read beside the loop; a change that needs neither is returned.
+    pub(super) fn answer(&mut self, request: Request) -> Option<Waiting> {
         // A client that has hung up meanwhile wants no answer.
         match request {
             Request::Status(reply) => drop(reply.send(Ok(self.status()))),
@@ -41,21 +49,26 @@ impl Daemon {
                 by,
                 reply,
             ) => self.read_edit(change, by, reply, 1),
-            Request::Change(change, by, reply) => {
-                // It brings no VIP.
-                let listeners = Listeners::default();
-                let changed = match self.edited(&change) {
-                    Ok(edited) => self.carry_out(edited, &change, &by, &listeners, events).await,
-                    Err(refusal) => Err(refusal),
-                };
-                drop(reply.send(changed));
-            }
+            Request::Change(change, by, reply) => return Some(Waiting { change, by, reply }),
             Request::Plan(submission, reply) => self.reader.give(Order::Plan(submission, reply)),
             Request::Apply(submission, reply) => self.reader.give(Order::Apply(submission, reply)),
             Request::History(reply) => drop(reply.send(Ok(self.history()))),
             Request::Version(number, reply) => drop(reply.send(self.version(number))),
             Request::Rollback(to, by, reply) => self.read_rollback(to, by, reply),
         }
+        None
+    }
+
+    /// Carries out the change that has waited for longest.
+    pub(super) async fn change(&mut self, events: &mut Events) {
+        let Some(Waiting { change, by, reply }) = self.waiting.pop_front() else { return };
+        // It brings no VIP.
+        let listeners = Listeners::default();
+        let changed = match self.edited(&change) {
+            Ok(edited) => self.carry_out(edited, &change, &by, &listeners, events).await,
+            Err(refusal) => Err(refusal),
+        };
+        drop(reply.send(changed));
     }
 
     fn connections(&self, service: Option<&str>) -> Result<Listing, Refusal> {

@@ -82,12 +82,15 @@ fn a_disk_that_does_not_answer_holds_up_no_fail_over() {
     wait_for("the fail-over", || log().contains("2 of 3 backends up"));
     let answers = requests::send(&bed.clients()[0], vip(&bed), 30);
     assert_eq!(answers.get(""), None, "{answers:?}");
+    let weights =
+        || -> Vec<_> { balancer.services()[0].backends.iter().map(|one| one.weight).collect() };
+    assert_eq!(weights(), [1, 1, 5], "what runs can be read");
+    assert_eq!(balancer.done(&["history"]).lines().count(), 2, "a heading and one version");
     assert!(change.try_wait().expect("a child").is_none(), "answered before it was on the disk");
 
     drop(frozen);
     assert!(change.wait().expect("a child").success());
-    let weights: Vec<_> = balancer.services()[0].backends.iter().map(|one| one.weight).collect();
-    assert_eq!(weights, [1, 1, 5]);
+    assert_eq!(weights(), [1, 1, 5]);
     assert!(balancer.done(&["history"]).contains("weight 5"));
 }
 
