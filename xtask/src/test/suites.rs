@@ -88,7 +88,7 @@ fn host(long: bool) -> Result<()> {
     exec::run(tests.arg("test"))?;
     fuzz::test(long)?;
     if workspace::is_root() {
-        privileged(&[&["--workspace", "--lib", "--bins"]], long)?;
+        privileged(&[&["--lib", "--bins"]], long)?;
     }
     Ok(())
 }
