@@ -38,11 +38,10 @@ use crate::{outcome::Outcome, raw::Packet};
 
 #[xdp(frags)]
 fn xdplb(ctx: XdpContext) -> u32 {
-    let mut packet = Packet { ctx };
-    let bytes = packet.bytes();
+    let mut packet = Packet::new(ctx);
     let outcome = balance::decide(&mut packet).unwrap_or_else(Outcome::from);
     let (reason, action) = act(outcome);
-    stats::verdict(reason, bytes);
+    stats::verdict(reason, packet.bytes);
     action
 }
 
@@ -50,7 +49,7 @@ fn xdplb(ctx: XdpContext) -> u32 {
 /// data are [`ClientHop`](lb_common::event::ClientHop)s. Attached to nothing.
 #[xdp]
 fn client_hops(ctx: XdpContext) -> u32 {
-    client_hops::write(&mut Packet { ctx });
+    client_hops::write(&mut Packet::new(ctx));
     xdp_action::XDP_PASS
 }
 

@@ -35,9 +35,18 @@ const LOAD_ORDER: AtomicOrdering = AtomicOrdering::Acquire;
 /// A received frame.
 pub(crate) struct Packet {
     pub(crate) ctx: XdpContext,
+    /// Bytes that it had when it came, from the Ethernet header on: in all of its buffers, once somebody
+    /// has looked for more than is in the first.
+    pub(crate) bytes: u64,
 }
 
 impl Packet {
+    #[inline(always)]
+    pub(crate) fn new(ctx: XdpContext) -> Self {
+        let bytes = (ctx.data_end() - ctx.data()) as u64;
+        Self { ctx, bytes }
+    }
+
     /// A handle on the context alone, for those who only hand it on.
     #[inline(always)]
     pub(crate) fn context(&self) -> XdpContext {
@@ -72,17 +81,12 @@ impl Packet {
 
     /// Whether the frame has this many bytes, in all of its buffers.
     #[inline(always)]
-    pub(crate) fn holds(&self, length: usize) -> bool {
-        length <= self.length() || length as u64 <= self.whole_length()
-    }
-
-    /// As [`Self::whole_length`], but without a helper call for most frames: drivers fill a frame's
-    /// first buffer with more than this before they take another one.
-    #[inline(always)]
-    pub(crate) fn bytes(&self) -> u64 {
-        const ETHERNET_FRAME: usize = 1_514;
-        let length = self.length();
-        if length <= ETHERNET_FRAME { length as u64 } else { self.whole_length() }
+    pub(crate) fn holds(&mut self, length: usize) -> bool {
+        if length <= self.length() {
+            return true;
+        }
+        self.bytes = self.whole_length();
+        length as u64 <= self.bytes
     }
 
     /// Bytes from the Ethernet header on, in all of its buffers. A helper call.
