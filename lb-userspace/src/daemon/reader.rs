@@ -331,10 +331,7 @@ impl Daemon {
         let edited =
             if is_current { edited } else { self.edited_again(&edit, edited.as_ref().ok()) };
         let Edit { change, by, reply, listeners, .. } = edit;
-        let changed = match edited {
-            Ok(edited) => self.carry_out(edited, &change, &by, &listeners, events).await,
-            Err(refusal) => Err(refusal),
-        };
+        let changed = self.carry_out(edited, &change, &by, &listeners, events).await;
         drop(reply.send(changed));
     }
 

@@ -64,10 +64,7 @@ impl Daemon {
         let Some(Waiting { change, by, reply }) = self.waiting.pop_front() else { return };
         // It brings no VIP.
         let listeners = Listeners::default();
-        let changed = match self.edited(&change) {
-            Ok(edited) => self.carry_out(edited, &change, &by, &listeners, events).await,
-            Err(refusal) => Err(refusal),
-        };
+        let changed = self.carry_out(self.edited(&change), &change, &by, &listeners, events).await;
         drop(reply.send(changed));
     }
 
@@ -86,12 +83,13 @@ impl Daemon {
     /// is.
     pub(super) async fn carry_out(
         &mut self,
-        document: Document,
+        edited: Result<Document, Refusal>,
         change: &Change,
         by: &Caller,
         listeners: &Listeners,
         events: &mut Events,
     ) -> Result<Option<ServiceView>, Refusal> {
+        let document = edited?;
         self.refuse_local(&document)?;
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;

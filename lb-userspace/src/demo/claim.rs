@@ -6,7 +6,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use nix::fcntl::{Flock, FlockArg};
+use nix::{
+    errno::Errno,
+    fcntl::{Flock, FlockArg},
+};
 
 use crate::bed::Bed;
 
@@ -42,8 +45,13 @@ impl Claim {
         let path = lock(&prefix);
         let file =
             File::create(&path).with_context(|| format!("cannot make {}", path.display()))?;
-        let lock = Flock::lock(file, FlockArg::LockExclusiveNonblock).ok();
-        Ok(lock.map(|lock| Self { prefix, _lock: lock }))
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(Some(Self { prefix, _lock: lock })),
+            Err((_, Errno::EWOULDBLOCK)) => Ok(None),
+            Err((_, error)) => {
+                Err(error).with_context(|| format!("cannot lock {}", path.display()))
+            }
+        }
     }
 }
 

@@ -4,7 +4,6 @@ use std::{
     fs,
     path::PathBuf,
     process::{Command, Stdio},
-    time::{Duration, Instant},
 };
 
 use lb_tests::{
@@ -13,10 +12,6 @@ use lb_tests::{
     servers::nginx_everywhere,
     site::{Arms, backend, empty_bed, text, vip},
 };
-
-/// How long to wait for what should happen meanwhile.
-const PATIENCE: Duration = Duration::from_secs(20);
-const POLL: Duration = Duration::from_millis(50);
 
 /// A file system in a file, that can be made to answer nothing.
 struct Disk(PathBuf);
@@ -77,9 +72,9 @@ fn a_disk_that_does_not_answer_holds_up_no_fail_over() {
     let mut change = balancer.command(&["backend", "set", "web", &third, "--weight", "5"]);
     let mut change = change.stdout(Stdio::null()).spawn().expect("the binary runs");
     let log = || fs::read_to_string(bed.directory().join("log")).expect("text");
-    wait_for("the change in the kernel", || log().contains("weight 5"));
+    balancer.wait_for("the change in the kernel", || log().contains("weight 5"));
     drop(servers.remove(0));
-    wait_for("the fail-over", || log().contains("2 of 3 backends up"));
+    balancer.wait_for("the fail-over", || log().contains("2 of 3 backends up"));
     let answers = requests::send(&bed.clients()[0], vip(&bed), 30);
     assert_eq!(answers.get(""), None, "{answers:?}");
     let weights =
@@ -92,12 +87,4 @@ fn a_disk_that_does_not_answer_holds_up_no_fail_over() {
     assert!(change.wait().expect("a child").success());
     assert_eq!(weights(), [1, 1, 5]);
     assert!(balancer.done(&["history"]).contains("weight 5"));
-}
-
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "{what} must come");
-        std::thread::sleep(POLL);
-    }
 }
