@@ -14,6 +14,7 @@ pub mod addresses;
 pub mod allowance;
 pub mod backend;
 pub mod checksum;
+pub mod clock;
 pub mod event;
 pub mod flow;
 pub mod guard;

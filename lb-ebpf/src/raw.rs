@@ -15,13 +15,14 @@ use aya_ebpf::{
     EbpfContext as _, Global,
     bindings::xdp_md,
     helpers::generated::{
-        bpf_get_prandom_u32, bpf_ktime_get_coarse_ns, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
+        bpf_get_prandom_u32, bpf_jiffies64, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
     },
     programs::XdpContext,
 };
 use bytemuck::Pod;
 use lb_common::{
     backend::Hop,
+    clock::Scale,
     flow::{Flow, FlowKey, Rewrite},
     table::{self, PlainBucket, PlainLine, Seed, Tag, WAYS},
 };
@@ -110,8 +111,9 @@ impl Packet {
 /// Nanoseconds of the coarse monotonic clock, a few milliseconds behind at most.
 #[inline(always)]
 pub(crate) fn now() -> u64 {
+    let scale = Scale { nanos_per_jiffy: NANOS_PER_JIFFY.load(), offset: JIFFIES_OFFSET.load() };
     // SAFETY: takes no arguments and has no preconditions.
-    unsafe { bpf_ktime_get_coarse_ns() }
+    scale.nanos(unsafe { bpf_jiffies64() })
 }
 
 /// A copy of a map's value, as another CPU may recycle the element.
@@ -206,6 +208,14 @@ pub(crate) fn resets_each() -> u32 {
 /// Set by the loader.
 #[unsafe(no_mangle)]
 static RESETS_EACH: Global<u32> = Global::new(u32::MAX);
+
+/// Set by the loader.
+#[unsafe(no_mangle)]
+static NANOS_PER_JIFFY: Global<u64> = Global::new(0);
+
+/// Set by the loader.
+#[unsafe(no_mangle)]
+static JIFFIES_OFFSET: Global<u64> = Global::new(0);
 
 /// Set by the loader.
 #[unsafe(no_mangle)]

@@ -28,7 +28,7 @@ use lb_common::{
     stats::{Count, Incident, Traffic},
     table::{Line as _, Tag, peek, remove},
 };
-use lb_userspace::dataplane::{Active, FLOWS, FlowTable, Plan, Refusals, Sweeper};
+use lb_userspace::dataplane::{Active, Clock, FLOWS, FlowTable, Plan, Refusals, Sweeper};
 use log::LevelFilter;
 use nix::sched::{CloneFlags, unshare};
 
@@ -87,7 +87,9 @@ impl Object {
     pub fn with_resets(connections: u32, resets: u32) -> Self {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; are you root?");
         let plan = Plan::new(connections).expect("a seed");
+        let clock = Clock::of_kernel().expect("a clock");
         let mut loader = EbpfLoader::new();
+        clock.prepare(&mut loader);
         loader.override_global("RESETS_EACH", &resets, true);
         // As the daemon does, unless it is asked for more.
         loader.override_global(aya_log::LEVEL, &(LevelFilter::Info as u8), true);

@@ -13,6 +13,7 @@ use lb_common::{allowance::each_window, table::table_bytes};
 
 use super::{
     client_hops,
+    clock::Clock,
     flows::{FLOWS, FlowTable, Plan, megabytes},
     guard, origins,
     pins::{Pins, Shape},
@@ -47,9 +48,11 @@ pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
     let plan = plan.or_of_pin(&pins.map(FLOWS))?;
     let level = log::max_level() as u8;
     let resets = each_window(limits.resets);
+    let clock = Clock::of_kernel()?;
     let mut loader = EbpfLoader::new();
     loader.override_global(aya_log::LEVEL, &level, true);
     loader.override_global("RESETS_EACH", &resets, true);
+    clock.prepare(&mut loader);
     plan.prepare(&mut loader);
     for (name, entries) in &sizes {
         loader.map_max_entries(name, *entries);

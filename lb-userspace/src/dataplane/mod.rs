@@ -3,6 +3,7 @@
 mod adopt;
 mod attach;
 mod client_hops;
+mod clock;
 mod counters;
 mod detach;
 mod events;
@@ -33,11 +34,11 @@ use lb_common::{
 
 pub use self::{
     client_hops::HopWriter,
+    clock::{Clock, now},
     counters::{Incidents, Verdicts},
     detach::detach,
     flows::{
         Census, Expiry, FLOWS, FlowTable, Moves, Plan, Scope, Search, States, Sweeper, megabytes,
-        now,
     },
     guard::Present,
     mapped::{Active, Refusals},

@@ -8,5 +8,5 @@ mod table;
 pub use self::{
     moves::{Moves, Scope},
     sweep::{Census, Expiry, Search, States, Sweeper},
-    table::{FLOWS, FlowTable, Plan, megabytes, now},
+    table::{FLOWS, FlowTable, Plan, megabytes},
 };

@@ -1,15 +1,11 @@
-use std::{os::fd::AsFd as _, path::Path, time::Duration};
+use std::{os::fd::AsFd as _, path::Path};
 
 use anyhow::{Context as _, Result, bail};
 use aya::{
     EbpfLoader,
     maps::{Array, Map, MapData},
 };
-use lb_common::{
-    flow::ticks,
-    table::{Label, PlainBucket, Seed, SharedBucket, SharedTable, buckets_for},
-};
-use nix::time::{ClockId, clock_gettime};
+use lb_common::table::{Label, PlainBucket, Seed, SharedBucket, SharedTable, buckets_for};
 
 use crate::sys::mapping::Mapping;
 
@@ -100,16 +96,4 @@ impl FlowTable {
 #[must_use]
 pub fn megabytes(bytes: u64) -> u64 {
     ((bytes + 500_000) / 1_000_000).max(1)
-}
-
-/// The clock that the program reads, in [`ticks`].
-///
-/// # Panics
-///
-/// On a kernel without it: one from before 2009.
-#[must_use]
-pub fn now() -> u32 {
-    let time = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).expect("Linux has this clock");
-    let nanos = Duration::from(time).as_nanos();
-    ticks::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
