@@ -45,7 +45,7 @@ impl Hop {
     /// this hop leave.
     #[must_use]
     #[inline(always)]
-    pub const fn is_met_by(&self, dst_mac: [u8; 6], ifindex: u32) -> bool {
+    pub const fn receives(&self, dst_mac: [u8; 6], ifindex: u32) -> bool {
         let [d0, d1, d2, d3, d4, d5] = dst_mac;
         let rest = u32::from_le_bytes([d2, d3, d4, d5]) as u64 | (ifindex as u64) << 32;
         rest == self.rest && u16::from_le_bytes([d0, d1]) as u64 == self.first >> 48

@@ -13,7 +13,7 @@ pub struct Reading {
     pub nanos: u64,
 }
 
-/// How jiffies become nanoseconds of the coarse monotonic clock. Holds until the machine boots anew:
+/// How jiffies become nanoseconds of the coarse monotonic clock. Holds until the machine reboots:
 /// the kernel counts jiffies by that clock (`tick_do_update_jiffies64`), and neither moves in suspend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scale {

@@ -11,7 +11,7 @@ pub const RING_BYTES: u32 = 1 << 16;
 pub const REFUSALS: u32 = 3;
 
 /// Events of a kind that each CPU sends in each window of an
-/// [`Allowance`](crate::allowance::Allowance).
+/// [`RateLimiter`](crate::rate_limiter::RateLimiter).
 pub const EACH: u32 = 32;
 
 #[repr(C)]

@@ -10,8 +10,7 @@
     reason = "in the kernel a call costs a spill of what is known of the frame"
 )]
 
-pub mod addresses;
-pub mod allowance;
+pub mod address_filter;
 pub mod backend;
 pub mod checksum;
 pub mod clock;
@@ -23,6 +22,7 @@ pub mod limits;
 pub mod macs;
 pub mod mix;
 pub mod origin;
+pub mod rate_limiter;
 pub mod reason;
 pub mod reset;
 pub mod ring;

@@ -8,14 +8,14 @@ pub enum Scheduler {
     /// Slot after slot.
     #[default]
     RoundRobin,
-    /// The less loaded one of two that are drawn by lot (M. Mitzenmacher, "The power of two choices
+    /// The less loaded one of two that are drawn at random (M. Mitzenmacher, "The power of two choices
     /// in randomized load balancing", IEEE TPDS 12, 2001).
     LeastConnections,
     /// By the client's address and port.
     Maglev,
     /// By the client's address.
     SourceHash,
-    /// By lot.
+    /// At random.
     Random,
 }
 

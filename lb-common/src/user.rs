@@ -3,11 +3,11 @@
 #![expect(unsafe_code, reason = "aya::Pod is an unsafe trait, and aya offers no bytemuck bridge")]
 
 use crate::{
-    allowance::Allowance,
     backend::Backend,
     flow::FlowKey,
     guard::Guarded,
     macs::Slot,
+    rate_limiter::RateLimiter,
     service::{Service, ServiceKey},
     snat::Source,
     stats::{Count, Traffic},
@@ -30,7 +30,7 @@ macro_rules! pod {
 }
 
 pod!(
-    Allowance,
+    RateLimiter,
     Backend,
     Count,
     FlowKey,

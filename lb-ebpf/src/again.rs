@@ -17,7 +17,7 @@ use crate::{events, flow, flow::Entry, passive, select, stats};
 pub(crate) enum Asked {
     Known(Entry),
     /// Of none, if it does not open one.
-    Anew(History),
+    New(History),
 }
 
 /// What became of a connection attempt before: the backend that has refused it, or
@@ -66,7 +66,7 @@ pub(crate) fn ask(entry: Entry) -> Result<Asked, Reason> {
     match answer {
         KNOWN => Ok(Asked::Known(entry)),
         CONTENDED => Err(Reason::Contended),
-        _ => Ok(Asked::Anew(History::from_word(answer))),
+        _ => Ok(Asked::New(History::from_word(answer))),
     }
 }
 

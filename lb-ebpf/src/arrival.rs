@@ -6,7 +6,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use lb_common::{
-    addresses::{WORDS, bit_of},
+    address_filter::{WORDS, bit_of},
     backend::Hop,
     limits,
     macs::{self, Slot},
@@ -19,7 +19,7 @@ use lb_common::{
 #[btf_map]
 static OWN_MACS: Array<Slot, { macs::SLOTS as usize }> = Array::new();
 
-/// Of the keys of `ORIGINS`, as [`lb_common::addresses`] has it.
+/// Of the keys of `ORIGINS`, as [`lb_common::address_filter`] has it.
 #[btf_map]
 static ORIGIN_BITS: Array<u64, { WORDS as usize }> = Array::new();
 

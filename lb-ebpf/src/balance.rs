@@ -12,7 +12,6 @@ use lb_common::{
 };
 
 use crate::{
-    addresses,
     again::{self, Asked, History},
     answers, arrival,
     egress::Egress,
@@ -23,7 +22,7 @@ use crate::{
     parse, passive,
     raw::Packet,
     rewrite::{nat, reset},
-    select, stats, trace, unforwardable,
+    select, stats, trace, unforwardable, vip_filter,
 };
 
 #[inline(always)]
@@ -44,7 +43,7 @@ pub(crate) fn decide(packet: &mut Packet) -> Result<Outcome, Reason> {
 fn forward(packet: &mut Packet) -> Result<Outcome, Reason> {
     let (context, ingress) = (packet.context(), packet.ingress());
     let headers = parse::headers(packet)?;
-    if !addresses::may_be_ours(headers.ip.dst) {
+    if !vip_filter::may_be_ours(headers.ip.dst) {
         return Err(Reason::NotOurs);
     }
     let key = FlowKey::of(headers);
@@ -55,11 +54,11 @@ fn forward(packet: &mut Packet) -> Result<Outcome, Reason> {
             again::ask(entry)?
         }
         Some(entry) => Asked::Known(entry),
-        None => Asked::Anew(History::default()),
+        None => Asked::New(History::default()),
     };
     match asked {
         Asked::Known(entry) => known(headers, entry, ingress),
-        Asked::Anew(history) => admit(&context, headers, &key, ingress, history),
+        Asked::New(history) => admit(&context, headers, &key, ingress, history),
     }
 }
 
@@ -83,7 +82,7 @@ fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, R
             if entry.tag.marks() & marks::QUARANTINED != 0 {
                 return Err(Reason::Quarantined);
             }
-            if !backend.hop.is_met_by(headers.ethernet.dst, ingress) {
+            if !backend.hop.receives(headers.ethernet.dst, ingress) {
                 arrival::of_backend(headers, ingress, &backend.hop)?;
             }
             if backend.left != 0 {

@@ -7,9 +7,9 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use lb_common::{
-    allowance::Allowance,
     backend::Hop,
     event::{EACH, Event, KINDS, Kind, RING_BYTES},
+    rate_limiter::RateLimiter,
 };
 
 use crate::{
@@ -22,7 +22,7 @@ static EVENTS: RingBuf<Event, { RING_BYTES as usize }> = RingBuf::new();
 
 /// What this CPU has told of each kind, so that nobody can keep the daemon busy.
 #[btf_map]
-static EVENTS_TOLD: PerCpuArray<Allowance, { KINDS as usize }> = PerCpuArray::new();
+static EVENTS_TOLD: PerCpuArray<RateLimiter, { KINDS as usize }> = PerCpuArray::new();
 
 #[inline(always)]
 pub(crate) fn of_backend(kind: Kind, backend: u32) {

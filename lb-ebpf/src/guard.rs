@@ -22,16 +22,16 @@ use lb_common::{
 };
 
 use crate::{
-    addresses, arrival, flow, raw,
+    arrival, flow, raw,
     raw::{Aligned, From, copied},
-    service, stats,
+    service, stats, vip_filter,
 };
 
-const ADDRESSES: usize = (limits::SERVICES + limits::SNAT_SOURCES) as usize;
+const GUARDED: usize = (limits::SERVICES + limits::SNAT_SOURCES) as usize;
 
 /// What the balancer's addresses are for.
 #[btf_map]
-static GUARD_ADDRESSES: HashMap<[u8; 16], Guarded, ADDRESSES, { BPF_F_NO_PREALLOC as usize }> =
+static GUARD_ADDRESSES: HashMap<[u8; 16], Guarded, GUARDED, { BPF_F_NO_PREALLOC as usize }> =
     HashMap::new();
 
 /// Addresses and ports of backends; the values say nothing.
@@ -60,7 +60,7 @@ fn is_the_balancers(context: &TcContext) -> Option<bool> {
         return None;
     }
     let Aligned(ip) = raw::load::<Ipv4>(context, From::Network, 0)?;
-    if !ip.is_tcp() || !addresses::may_be_ours(ip.dst) {
+    if !ip.is_tcp() || !vip_filter::may_be_ours(ip.dst) {
         return None;
     }
     // XDP has left the others alone: a bridge may take them to their host.

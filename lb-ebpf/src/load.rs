@@ -5,7 +5,7 @@ use lb_common::{backend::Backend, limits, schedule::is_busier};
 
 use crate::raw;
 
-/// Connections that are not closed, by backend id. The daemon corrects them after each walk through
+/// Connections that are not closed, by backend id. The daemon corrects them after each sweep through
 /// the flow table.
 #[btf_map]
 static ACTIVE: Array<i64, { limits::BACKENDS as usize }, { BPF_F_MMAPABLE as usize }> =

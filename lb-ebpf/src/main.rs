@@ -7,7 +7,6 @@
 #![expect(clippy::needless_borrows_for_generic_args, reason = "keys by value cost instructions")]
 #![feature(asm_experimental_arch, core_intrinsics)]
 
-mod addresses;
 mod again;
 mod answers;
 mod arrival;
@@ -30,6 +29,7 @@ mod snat;
 mod stats;
 mod trace;
 mod unforwardable;
+mod vip_filter;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use lb_common::reason::{Reason, Verdict};

@@ -159,7 +159,7 @@ pub(crate) fn add(counter: *mut i64, change: i64) {
     unsafe { atomic_xadd::<_, _, ORDER>(counter, change) };
 }
 
-/// A number drawn by lot.
+/// A number drawn at random.
 #[inline(always)]
 pub(crate) fn random() -> u32 {
     // SAFETY: takes no arguments and has no preconditions.
@@ -199,7 +199,7 @@ pub(crate) fn flow_buckets() -> u32 {
     FLOW_BUCKETS.load()
 }
 
-/// How many resets a CPU may send in each window of an allowance.
+/// How many resets a CPU may send in each window of a rate limiter.
 #[inline(always)]
 pub(crate) fn resets_each() -> u32 {
     RESETS_EACH.load()

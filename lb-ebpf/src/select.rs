@@ -115,7 +115,7 @@ fn turn(service: u32) -> Option<u64> {
     RING_TURNS.get_ptr_mut(service).map(ticket)
 }
 
-/// Of two slots drawn by lot the one whose backend has less to do.
+/// Of two slots drawn at random the one whose backend has less to do.
 #[inline(always)]
 fn less_busy(ring: Ring) -> Option<u32> {
     let first = ring.slot_at(random())?;

@@ -7,7 +7,7 @@ use lb_common::{
     wire::{Ethernet, Ipv4, Ports},
 };
 
-use crate::{addresses, flow, raw::Packet, service};
+use crate::{flow, raw::Packet, service, vip_filter};
 
 /// What becomes of a frame that the parser has left for this reason.
 #[inline(never)]
@@ -26,7 +26,7 @@ fn is_to_service(packet: &mut Packet) -> Option<bool> {
     const START: usize = size_of::<Ethernet>();
     let ip: &Ipv4 = packet.at(START)?;
     let (src, dst, length) = (ip.src, ip.dst, ip.header_length());
-    if !addresses::may_be_ours(dst) || ip.is_later_fragment() {
+    if !vip_filter::may_be_ours(dst) || ip.is_later_fragment() {
         return Some(false);
     }
     let ports: &Ports = packet.at(START + length)?;

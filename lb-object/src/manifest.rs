@@ -24,8 +24,9 @@ mod tests {
 
     #[test]
     fn binaries_keep_their_order() {
-        let manifest = "[package]\nname = \"p\"\n[[bin]]\nname = \"lb\"\n[[bin]]\nname = \"bed\"\n";
-        assert_eq!(binaries(manifest).unwrap(), ["lb", "bed"]);
+        let manifest =
+            "[package]\nname = \"p\"\n[[bin]]\nname = \"lb\"\n[[bin]]\nname = \"testbed\"\n";
+        assert_eq!(binaries(manifest).unwrap(), ["lb", "testbed"]);
     }
 
     #[test]

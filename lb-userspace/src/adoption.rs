@@ -1,5 +1,5 @@
 //! What a former daemon has left in the maps, value by value. Whatever makes no sense there is not
-//! believed: it is written anew from what is wanted.
+//! believed: it is rebuilt from what is wanted.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -140,7 +140,7 @@ impl Adopted {
     /// Says what makes no sense.
     pub fn warn(&self) {
         for fault in self.faults.iter().take(TOLD) {
-            log::warn!("the kernel's maps make no sense, and are made anew: {fault}");
+            log::warn!("the kernel's maps make no sense, and are rebuilt: {fault}");
         }
         if self.faults.len() > TOLD {
             log::warn!("and {} more faults in the kernel's maps", self.faults.len() - TOLD);

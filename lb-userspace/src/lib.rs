@@ -4,7 +4,6 @@ mod accounts;
 pub mod adoption;
 pub mod api;
 pub mod arena;
-pub mod bed;
 pub mod cli;
 pub mod config;
 pub mod connections;
@@ -26,6 +25,7 @@ mod private;
 pub mod ring;
 mod secrets;
 mod sys;
+pub mod testbed;
 
 /// Where the daemon listens if nothing else is said.
 pub const DEFAULT_SOCKET: &str = "/run/xdplb/xdplb.sock";

@@ -52,13 +52,13 @@ pub enum Scheduler {
     /// In turn.
     #[default]
     RoundRobin,
-    /// The one with fewer connections of two drawn by lot.
+    /// The one with fewer connections of two picked at random.
     LeastConnections,
     /// By the client's address and port.
     Maglev,
     /// By the client's address.
     SourceHash,
-    /// By lot.
+    /// At random.
     Random,
 }
 
@@ -390,7 +390,7 @@ pub enum OnDown {
     /// They go on, as the check may be wrong.
     #[default]
     Keep,
-    /// The client's next packet is answered by a reset, so that it connects anew.
+    /// The client's next packet is answered by a reset, so that it connects again.
     Reset,
 }
 

@@ -346,7 +346,7 @@ fn wrong_usage_is_2() {
 }
 
 #[test]
-fn a_filter_that_means_nothing_is_2_and_names_the_mend() {
+fn a_filter_that_means_nothing_is_2_and_names_the_fix() {
     let cases = [
         ("--client", "web", "write ADDRESS, ADDRESS:PORT or NETWORK/LENGTH"),
         ("--backend", "10.0.0.11", "the port is missing"),

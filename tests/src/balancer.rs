@@ -1,4 +1,4 @@
-//! The real daemon in a bed.
+//! The real daemon in a testbed.
 
 use std::{
     fmt::Write as _,
@@ -11,9 +11,9 @@ use std::{
 };
 
 use lb_userspace::{
-    bed::Bed,
     control::{ServiceView, Status},
     model::Health,
+    testbed::Testbed,
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -26,16 +26,16 @@ pub const BINARY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release
 const PATIENCE: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(50);
 
-/// The text of a configuration for a bed's balancer: the interfaces and paths, and what follows.
+/// The text of a configuration for a testbed's balancer: the interfaces and paths, and what follows.
 #[must_use]
-pub fn configuration(bed: &Bed, rest: &str) -> String {
+pub fn configuration(testbed: &Testbed, rest: &str) -> String {
     format!(
         "interfaces = {:?}\nbpffs = \"{}\"\nstate_dir = \"{}\"\n{rest}\nlimits.flows = 100_000\n\
          [api]\nsocket = \"{}\"\n",
-        bed.interfaces(),
-        bed.bpffs().display(),
-        bed.directory().join("state").display(),
-        socket(bed).display()
+        testbed.interfaces(),
+        testbed.bpffs().display(),
+        testbed.directory().join("state").display(),
+        socket(testbed).display()
     )
 }
 
@@ -67,8 +67,8 @@ impl Balancer {
     ///
     /// If it does not.
     #[must_use]
-    pub fn start(bed: &Bed, text: &str) -> Self {
-        Self::start_by(bed, text, Command::new(BINARY))
+    pub fn start(testbed: &Testbed, text: &str) -> Self {
+        Self::start_by(testbed, text, Command::new(BINARY))
     }
 
     /// Starts the daemon by a command that takes its arguments.
@@ -77,26 +77,27 @@ impl Balancer {
     ///
     /// If it does not answer.
     #[must_use]
-    pub fn start_by(bed: &Bed, text: &str, mut command: Command) -> Self {
-        let file = bed.directory().join("xdplb.toml");
+    pub fn start_by(testbed: &Testbed, text: &str, mut command: Command) -> Self {
+        let file = testbed.directory().join("xdplb.toml");
         fs::write(&file, text).expect("written");
-        let log = fs::File::options().create(true).append(true).open(bed.directory().join("log"));
+        let log =
+            fs::File::options().create(true).append(true).open(testbed.directory().join("log"));
         command.arg("run").arg("-c").arg(&file).stdin(Stdio::null()).stderr(log.expect("a log"));
-        let process = bed.balancer().spawn(&mut command).expect("started");
-        let balancer = Self { process, file, socket: socket(bed) };
+        let process = testbed.balancer().spawn(&mut command).expect("started");
+        let balancer = Self { process, file, socket: socket(testbed) };
         balancer.wait_for("an answer", || balancer.xdplb(&["status"]).status.success());
         balancer
     }
 
     /// Runs the daemon with a configuration that it must refuse.
     #[must_use]
-    pub fn refused(bed: &Bed, text: &str) -> Output {
-        let file = bed.directory().join("refused.toml");
+    pub fn refused(testbed: &Testbed, text: &str) -> Output {
+        let file = testbed.directory().join("refused.toml");
         fs::write(&file, text).expect("written");
         let mut command = Command::new(BINARY);
         command.arg("run").arg("-c").arg(&file).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        bed.balancer().spawn(&mut command).expect("started").wait_with_output().expect("ended")
+        testbed.balancer().spawn(&mut command).expect("started").wait_with_output().expect("ended")
     }
 
     /// Carries out a verb of the command line.
@@ -206,15 +207,15 @@ impl Balancer {
     }
 }
 
-fn socket(bed: &Bed) -> PathBuf {
-    bed.directory().join("xdplb.sock")
+fn socket(testbed: &Testbed) -> PathBuf {
+    testbed.directory().join("xdplb.sock")
 }
 
-/// Carries out `xdplb detach` for a bed.
+/// Carries out `xdplb detach` for a testbed.
 #[must_use]
-pub fn detach(bed: &Bed) -> Output {
+pub fn detach(testbed: &Testbed) -> Output {
     let mut command = Command::new(BINARY);
-    command.args(["detach", "--bpffs"]).arg(bed.bpffs());
+    command.args(["detach", "--bpffs"]).arg(testbed.bpffs());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    bed.balancer().spawn(&mut command).expect("started").wait_with_output().expect("ended")
+    testbed.balancer().spawn(&mut command).expect("started").wait_with_output().expect("ended")
 }

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lb_userspace::bed::Host;
+use lb_userspace::testbed::Host;
 
 /// What comes at once.
 const CHUNK: usize = 1_000;

@@ -8,7 +8,7 @@ use aya::{
     programs::{SchedClassifier, TestRun as _, TestRunOptions},
 };
 use lb_common::{
-    addresses,
+    address_filter,
     guard::Guarded,
     macs::{self, Slot},
     mapped,
@@ -114,8 +114,8 @@ impl Guard {
     }
 
     fn expect_packets_for(&mut self, address: Ipv4Addr) {
-        let (word, bit) = addresses::bit_of(address.octets());
-        let map = self.0.map_mut("ADDRESSES").expect("named");
+        let (word, bit) = address_filter::bit_of(address.octets());
+        let map = self.0.map_mut("VIP_FILTER").expect("named");
         let mut words: Array<_, u64> = map.try_into().expect("typed");
         let bits = words.get(&word, 0).expect("in range");
         words.set(word, bits | bit, 0).expect("in range");

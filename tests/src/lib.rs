@@ -1,4 +1,4 @@
-//! The harness of the privileged tests: frames for the shipped object, and beds with real servers
+//! The harness of the privileged tests: frames for the shipped object, and testbeds with real servers
 //! and clients for the whole of it.
 
 pub mod balancer;

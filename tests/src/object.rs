@@ -13,7 +13,7 @@ use aya::{
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
 use lb_common::{
-    addresses,
+    address_filter,
     backend::{Backend, Hop},
     event::{ClientHop, Event},
     flow::{Flow, FlowKey, State, marks, ticks},
@@ -28,7 +28,7 @@ use lb_common::{
     stats::{Count, Incident, Traffic},
     table::{Line as _, Tag, peek, remove},
 };
-use lb_userspace::dataplane::{Active, Clock, FLOWS, FlowTable, Plan, Refusals, Sweeper};
+use lb_userspace::dataplane::{Active, Clock, FLOWS, FlowTable, Refusals, Sweeper, TablePlan};
 use log::LevelFilter;
 use nix::sched::{CloneFlags, unshare};
 
@@ -78,7 +78,7 @@ impl Object {
         Self::with_resets(connections, u32::MAX)
     }
 
-    /// As [`Self::load`], and a CPU may send so many resets in each window of an allowance.
+    /// As [`Self::load`], and a CPU may send so many resets in each window of a rate limiter.
     ///
     /// # Panics
     ///
@@ -86,7 +86,7 @@ impl Object {
     #[must_use]
     pub fn with_resets(connections: u32, resets: u32) -> Self {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; are you root?");
-        let plan = Plan::new(connections).expect("a seed");
+        let plan = TablePlan::new(connections).expect("a seed");
         let clock = Clock::of_kernel().expect("a clock");
         let mut loader = EbpfLoader::new();
         clock.prepare(&mut loader);
@@ -116,7 +116,7 @@ impl Object {
 
     /// Has packets from an address come in by this interface only; by none if it is 0.
     pub fn origin(&mut self, address: Ipv4Addr, ifindex: u32) {
-        let (word, bit) = addresses::bit_of(address.octets());
+        let (word, bit) = address_filter::bit_of(address.octets());
         let bits: u64 = self.get("ORIGIN_BITS", word);
         self.set("ORIGIN_BITS", word, &(bits | bit));
         self.insert("ORIGINS", u32::from_ne_bytes(address.octets()), ifindex);
@@ -254,7 +254,7 @@ impl Object {
     }
 
     /// Gives a backend another weight than 1.
-    pub fn weigh(&mut self, id: u32, weight: u16) {
+    pub fn set_weight(&mut self, id: u32, weight: u16) {
         let backend: Backend = self.get("BACKENDS", id);
         self.set("BACKENDS", id, &Backend { weight, ..backend });
     }
@@ -266,9 +266,9 @@ impl Object {
     }
 
     fn expect_packets_for(&mut self, address: Ipv4Addr) {
-        let (word, bit) = addresses::bit_of(address.octets());
-        let bits: u64 = self.get("ADDRESSES", word);
-        self.set("ADDRESSES", word, &(bits | bit));
+        let (word, bit) = address_filter::bit_of(address.octets());
+        let bits: u64 = self.get("VIP_FILTER", word);
+        self.set("VIP_FILTER", word, &(bits | bit));
     }
 
     pub fn open_egress(&mut self, ifindex: u32) {

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use lb_userspace::bed::{Bed, Host, Namespace};
+use lb_userspace::testbed::{Host, Namespace, Testbed};
 
 /// Where nginx of every backend listens.
 pub const PORT: u16 = 80;
@@ -22,8 +22,8 @@ const SETTLING: Duration = Duration::from_millis(200);
 ///
 /// If nginx cannot be started.
 #[must_use]
-pub fn nginx_everywhere(bed: &Bed) -> Vec<Server> {
-    (0..bed.backends().len()).map(|nth| nginx(bed, nth)).collect()
+pub fn nginx_everywhere(testbed: &Testbed) -> Vec<Server> {
+    (0..testbed.backends().len()).map(|nth| nginx(testbed, nth)).collect()
 }
 
 /// A server, killed when this is dropped, as a crash would.
@@ -56,18 +56,18 @@ pub fn start(namespace: &Namespace, program: &str, arguments: &[&str]) -> Server
 ///
 /// If it cannot be started.
 #[must_use]
-pub fn nginx(bed: &Bed, nth: usize) -> Server {
-    let directory = bed.directory().join(format!("nginx{nth}"));
+pub fn nginx(testbed: &Testbed, nth: usize) -> Server {
+    let directory = testbed.directory().join(format!("nginx{nth}"));
     fs::create_dir_all(&directory).expect("a directory");
     let file = directory.join("nginx.conf");
-    fs::write(&file, configuration(nth, &directory, &root(bed))).expect("written");
-    start(&bed.backends()[nth].namespace, "nginx", &["-c", &file.display().to_string()])
+    fs::write(&file, configuration(nth, &directory, &root(testbed))).expect("written");
+    start(&testbed.backends()[nth].namespace, "nginx", &["-c", &file.display().to_string()])
 }
 
 /// The directory whose files every nginx serves.
 #[must_use]
-pub fn root(bed: &Bed) -> PathBuf {
-    bed.directory().join("files")
+pub fn root(testbed: &Testbed) -> PathBuf {
+    testbed.directory().join("files")
 }
 
 fn configuration(nth: usize, directory: &Path, root: &Path) -> String {

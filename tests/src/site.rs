@@ -1,4 +1,4 @@
-//! A bed with nginx in every backend and the daemon in front.
+//! A testbed with nginx in every backend and the daemon in front.
 
 use std::{
     fs::{self, File},
@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use lb_userspace::bed::Bed;
+use lb_userspace::testbed::Testbed;
 
 use crate::{
     balancer::{Balancer, configuration, service},
@@ -16,7 +16,7 @@ use crate::{
 pub struct Site {
     pub balancer: Balancer,
     pub servers: Vec<Server>,
-    pub bed: Bed,
+    pub testbed: Testbed,
 }
 
 #[derive(Clone, Copy)]
@@ -32,29 +32,29 @@ pub enum Arms {
 /// If it cannot be made.
 #[must_use]
 pub fn site(arms: Arms, weights: [u16; 3]) -> Site {
-    let bed = empty_bed(arms);
-    let servers = nginx_everywhere(&bed);
-    let balancer = Balancer::start(&bed, &text(&bed, &weights));
+    let testbed = empty_testbed(arms);
+    let servers = nginx_everywhere(&testbed);
+    let balancer = Balancer::start(&testbed, &text(&testbed, &weights));
     balancer.wait_for_ring_of(3);
-    Site { balancer, servers, bed }
+    Site { balancer, servers, testbed }
 }
 
 /// # Panics
 ///
 /// If it cannot be made.
 #[must_use]
-pub fn empty_bed(arms: Arms) -> Bed {
+pub fn empty_testbed(arms: Arms) -> Testbed {
     const PREFIX: &str = "e2e";
     await_turn();
-    Bed::remove(PREFIX).expect("root");
-    let bed = match arms {
-        Arms::One => Bed::one_arm(PREFIX, 3),
-        Arms::Two => Bed::two_arm(PREFIX, 3),
+    Testbed::remove(PREFIX).expect("root");
+    let testbed = match arms {
+        Arms::One => Testbed::one_arm(PREFIX, 3),
+        Arms::Two => Testbed::two_arm(PREFIX, 3),
     };
-    bed.expect("a bed")
+    testbed.expect("a testbed")
 }
 
-/// Waits until no other run of these tests is left, which would take this one's beds away.
+/// Waits until no other run of these tests is left, which would take this one's testbeds away.
 fn await_turn() {
     static TURN: OnceLock<File> = OnceLock::new();
     TURN.get_or_init(|| {
@@ -65,20 +65,20 @@ fn await_turn() {
     });
 }
 
-/// The configuration of the service `web` with as many of the bed's backends as there are weights.
+/// The configuration of the service `web` with as many of the testbed's backends as there are weights.
 #[must_use]
-pub fn text(bed: &Bed, weights: &[u16]) -> String {
+pub fn text(testbed: &Testbed, weights: &[u16]) -> String {
     let backends: Vec<_> =
-        (0..).zip(weights).map(|(nth, weight)| (backend(bed, nth), *weight)).collect();
-    configuration(bed, "") + &service("web", vip(bed), &backends)
+        (0..).zip(weights).map(|(nth, weight)| (backend(testbed, nth), *weight)).collect();
+    configuration(testbed, "") + &service("web", vip(testbed), &backends)
 }
 
 #[must_use]
-pub fn vip(bed: &Bed) -> SocketAddr {
-    (bed.vip(), PORT).into()
+pub fn vip(testbed: &Testbed) -> SocketAddr {
+    (testbed.vip(), PORT).into()
 }
 
 #[must_use]
-pub fn backend(bed: &Bed, nth: usize) -> SocketAddr {
-    (bed.backends()[nth].address, PORT).into()
+pub fn backend(testbed: &Testbed, nth: usize) -> SocketAddr {
+    (testbed.backends()[nth].address, PORT).into()
 }

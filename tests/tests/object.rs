@@ -28,7 +28,7 @@ fn maps_have_the_shapes_of_the_shared_types() {
         .collect();
     let expected = [
         ("ACTIVE", 4, 8),
-        ("ADDRESSES", 4, 8),
+        ("VIP_FILTER", 4, 8),
         ("BACKENDS", 4, size_of::<Backend>()),
         ("FLOWS", 4, size_of::<PlainBucket>()),
         ("GUARD_ADDRESSES", 16, size_of::<Guarded>()),

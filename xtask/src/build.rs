@@ -36,7 +36,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 pub(crate) fn xdplb() -> Result<()> {
     let overridden = env::var_os(OVERRIDE).is_some();
     if !overridden && !Objects::new(workspace::root()).are_current()? {
-        println!("The eBPF sources changed: building their objects anew.");
+        println!("The eBPF sources changed: rebuilding their objects.");
         renew_objects()?;
     }
     exec::run(

@@ -2,7 +2,7 @@
 
 use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
 use lb_common::{
-    allowance::{self, Allowance},
+    rate_limiter::{self, RateLimiter},
     reason::Reason,
     reset,
     wire::Headers,
@@ -13,15 +13,15 @@ use crate::raw::{self, Packet, of_this_cpu};
 /// What this CPU has sent in all, and then what it has sent to each part of the Internet: so that
 /// nobody can have us flood others, and nobody alone can spend it.
 #[btf_map]
-static RESETS: PerCpuArray<Allowance, { 1 + allowance::PARTS as usize }> = PerCpuArray::new();
+static RESETS: PerCpuArray<RateLimiter, { 1 + rate_limiter::PARTS as usize }> = PerCpuArray::new();
 
 /// Turns the frame into the reset that answers it.
 #[inline(never)]
 pub(crate) fn answer(packet: &mut Packet) -> Result<(), Reason> {
     let headers: &Headers = packet.at(0).ok_or(Reason::ResetFailed)?;
-    let part = allowance::part_of(headers.ip.src, raw::flow_seed().0[0]);
+    let part = rate_limiter::part_of(headers.ip.src, raw::flow_seed().0[0]);
     let each = raw::resets_each();
-    if !take(1 + part, allowance::share_of(each))? || !take(0, each)? {
+    if !take(1 + part, rate_limiter::share_of(each))? || !take(0, each)? {
         return Err(Reason::ResetCapped);
     }
     packet.truncate(size_of::<Headers>()).ok_or(Reason::ResetFailed)?;
@@ -31,6 +31,6 @@ pub(crate) fn answer(packet: &mut Packet) -> Result<(), Reason> {
 
 #[inline(always)]
 fn take(place: u32, each: u32) -> Result<bool, Reason> {
-    let allowance = of_this_cpu(RESETS.get_ptr_mut(place).ok_or(Reason::ResetFailed)?);
-    Ok(allowance.take(raw::now(), each))
+    let limiter = of_this_cpu(RESETS.get_ptr_mut(place).ok_or(Reason::ResetFailed)?);
+    Ok(limiter.take(raw::now(), each))
 }

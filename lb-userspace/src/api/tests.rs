@@ -33,14 +33,14 @@ use crate::{
 };
 
 /// An API with a daemon's loop behind it that has one service, `web`, and tells what is asked.
-struct Bed {
+struct Testbed {
     directory: TempDir,
     changes: mpsc::Receiver<Change>,
     server: JoinHandle<()>,
     stopping: watch::Sender<()>,
 }
 
-impl Bed {
+impl Testbed {
     async fn new() -> Self {
         let directory = TempDir::new().expect("a directory");
         let listener = listen(&directory.path().join("socket")).await.expect("listens");
@@ -142,7 +142,7 @@ fn web() -> ServiceView {
 
 #[tokio::test]
 async fn a_service_has_the_shape_of_the_contract() {
-    let answer = Bed::new().await.send(Method::GET, "/v1/services/web", "").await;
+    let answer = Testbed::new().await.send(Method::GET, "/v1/services/web", "").await;
     assert_eq!(answer.headers()["content-type"], "application/json");
     let shown: serde_json::Value = serde_json::from_slice(answer.body()).expect("JSON");
     let expected = serde_json::json!({
@@ -169,8 +169,8 @@ async fn a_service_has_the_shape_of_the_contract() {
 
 #[tokio::test]
 async fn what_the_client_orders_reaches_the_daemon() {
-    let mut bed = Bed::new().await;
-    let client = bed.client();
+    let mut testbed = Testbed::new().await;
+    let client = testbed.client();
     assert_eq!(client.services().await.expect("listed"), [web()]);
     let address = "10.0.0.12:80".parse().expect("an address");
     let new = NewBackend { address, weight: 3, backup: true };
@@ -181,7 +181,7 @@ async fn what_the_client_orders_reaches_the_daemon() {
     client.remove("web", "[2001:db8::1]:80".parse().expect("an address")).await.expect("removed");
     let mut told = Vec::new();
     for _ in 0..3 {
-        told.push(bed.changes.recv().await.expect("a change").to_string());
+        told.push(testbed.changes.recv().await.expect("a change").to_string());
     }
     assert_eq!(told[0], "web: 10.0.0.12:80 added with weight 3");
     assert_eq!(told[1], "web: 10.0.0.12:80 set to weight 7, draining");
@@ -190,27 +190,27 @@ async fn what_the_client_orders_reaches_the_daemon() {
 
 #[tokio::test]
 async fn what_a_new_backend_does_not_say_has_a_default() {
-    let mut bed = Bed::new().await;
+    let mut testbed = Testbed::new().await;
     let body = r#"{"address":"10.0.0.12:80"}"#;
-    let answer = bed.send(Method::POST, "/v1/services/web/backends", body).await;
+    let answer = testbed.send(Method::POST, "/v1/services/web/backends", body).await;
     assert_eq!(answer.status(), 201);
-    let change = bed.changes.recv().await;
+    let change = testbed.changes.recv().await;
     let Some(Change::AddBackend { backend, .. }) = change else { panic!("{change:?}") };
     assert_eq!((backend.weight, backend.backup, backend.admin), (1, false, Admin::Enabled));
 }
 
 #[tokio::test]
 async fn names_are_not_part_of_the_path() {
-    let bed = Bed::new().await;
+    let testbed = Testbed::new().await;
     for name in ["web?", "web#", "ä b", "..", "web/backends"] {
-        let error = bed.client().service(name).await.expect_err(name);
+        let error = testbed.client().service(name).await.expect_err(name);
         assert_eq!(error.to_string(), format!("there is no service {name}"));
     }
 }
 
 #[tokio::test]
 async fn every_error_is_a_problem_document() {
-    let bed = Bed::new().await;
+    let testbed = Testbed::new().await;
     let backends = "/v1/services/web/backends";
     let backend = "/v1/services/web/backends/10.0.0.11:80";
     let cases = [
@@ -276,7 +276,7 @@ async fn every_error_is_a_problem_document() {
         (Method::GET, "/v1/history/last", "", 400, "last"),
     ];
     for (method, path, body, status, word) in cases {
-        let answer = bed.send(method, path, body).await;
+        let answer = testbed.send(method, path, body).await;
         assert_eq!(answer.status(), status, "{path}");
         assert_eq!(answer.headers()["content-type"], "application/problem+json", "{path}");
         let problem: Problem = serde_json::from_slice(answer.body()).expect(path);
@@ -287,7 +287,7 @@ async fn every_error_is_a_problem_document() {
 
 #[tokio::test]
 async fn what_is_not_an_object_is_refused() {
-    let mut bed = Bed::new().await;
+    let mut testbed = Testbed::new().await;
     let backend = "/v1/services/web/backends/10.0.0.11:80";
     let routes = [
         (Method::POST, "/v1/services", r#"["name", "vip"]"#),
@@ -300,7 +300,7 @@ async fn what_is_not_an_object_is_refused() {
     ];
     for (method, path, array) in routes {
         for body in [array, "[]", "[{}]", "null", "true", "0", "\"\"", " \n[null]"] {
-            let answer = bed.send(method.clone(), path, body).await;
+            let answer = testbed.send(method.clone(), path, body).await;
             let problem: Problem = serde_json::from_slice(answer.body()).expect(path);
             assert_eq!((problem.status, answer.status()), (422, StatusCode::UNPROCESSABLE_ENTITY));
             assert!(
@@ -310,26 +310,26 @@ async fn what_is_not_an_object_is_refused() {
             );
         }
     }
-    assert!(bed.changes.try_recv().is_err(), "something was carried out");
+    assert!(testbed.changes.try_recv().is_err(), "something was carried out");
 }
 
 #[tokio::test]
 async fn a_refusal_reaches_the_client() {
-    let refused: Result<Stats, _> = Bed::new().await.client().stats().await;
+    let refused: Result<Stats, _> = Testbed::new().await.client().stats().await;
     let Err(ClientError::Refused(problem)) = refused else { panic!("{refused:?}") };
     assert_eq!((problem.status, problem.detail.as_str()), (500, "broken"));
 }
 
 #[tokio::test]
 async fn the_socket_is_for_root_and_its_group_and_gone_at_the_end() {
-    let bed = Bed::new().await;
-    let socket = bed.socket();
+    let testbed = Testbed::new().await;
+    let socket = testbed.socket();
     let mode = fs::metadata(&socket).expect("there").permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
     let second = listen(&socket).await.expect_err("one answers");
     assert!(second.to_string().contains("another daemon answers"), "{second}");
-    drop(bed.stopping);
-    bed.server.await.expect("no panic");
+    drop(testbed.stopping);
+    testbed.server.await.expect("no panic");
     let gone = fs::symlink_metadata(&socket).expect_err("gone");
     assert_eq!(gone.kind(), io::ErrorKind::NotFound);
     let error = Client::new(socket).services().await.expect_err("nobody");
@@ -400,8 +400,8 @@ async fn a_client_waits_for_a_daemon_whose_queue_is_full() {
 /// Every answer to a GET is what the description says of it.
 #[tokio::test]
 async fn answers_are_as_they_are_described() {
-    let bed = Bed::new().await;
-    let described = bed.send(Method::GET, "/v1/openapi.json", "").await;
+    let testbed = Testbed::new().await;
+    let described = testbed.send(Method::GET, "/v1/openapi.json", "").await;
     let described: Value = serde_json::from_slice(described.body()).expect("JSON");
     assert!(described["openapi"].as_str().is_some_and(|version| version.starts_with("3.1")));
     let paths = described["paths"].as_object().expect("paths");
@@ -412,7 +412,7 @@ async fn answers_are_as_they_are_described() {
         ("/v1/stats", 500),
         ("/v1/status", 500),
     ] {
-        let answer = bed.send(Method::GET, &path.replace("{name}", "web"), "").await;
+        let answer = testbed.send(Method::GET, &path.replace("{name}", "web"), "").await;
         assert_eq!(answer.status(), status, "{path}");
         let (status, media) = match status {
             200 => ("200", "application/json"),

@@ -269,7 +269,7 @@ pub(super) enum BackendVerb {
     /// Add a backend. It takes connections after its first successful check.
     Add {
         #[command(flatten)]
-        place: Place,
+        place: BackendAddress,
         /// Its share of new connections beside the others' weights.
         #[arg(
             long,
@@ -285,7 +285,7 @@ pub(super) enum BackendVerb {
     /// Remove a backend. Its connections go on.
     Remove {
         #[command(flatten)]
-        place: Place,
+        place: BackendAddress,
     },
     /// Change a backend's settings.
     #[command(
@@ -294,7 +294,7 @@ pub(super) enum BackendVerb {
     )]
     Set {
         #[command(flatten)]
-        place: Place,
+        place: BackendAddress,
         /// Its share of new connections beside the others' weights.
         #[arg(long, allow_negative_numbers = true, value_parser = value_parser!(u16).range(1..))]
         weight: Option<u16>,
@@ -305,7 +305,7 @@ pub(super) enum BackendVerb {
     /// Give a backend no new connections; its connections go on.
     Drain {
         #[command(flatten)]
-        place: Place,
+        place: BackendAddress,
         /// Wait until its last connection has closed.
         #[arg(long)]
         wait: bool,
@@ -316,12 +316,12 @@ pub(super) enum BackendVerb {
     /// Give a backend connections again; one that was disabled, after its next successful check.
     Enable {
         #[command(flatten)]
-        place: Place,
+        place: BackendAddress,
     },
     /// Give a backend no new connections, and do not check it; its connections go on.
     Disable {
         #[command(flatten)]
-        place: Place,
+        place: BackendAddress,
     },
 }
 
@@ -361,7 +361,7 @@ pub(super) struct Conns {
 
 /// Which backend.
 #[derive(Debug, Args)]
-pub(super) struct Place {
+pub(super) struct BackendAddress {
     pub(super) service: String,
     #[arg(value_name = "ADDR:PORT", value_parser = config::address)]
     pub(super) address: SocketAddr,

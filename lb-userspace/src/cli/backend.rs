@@ -12,7 +12,7 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use super::{
-    args::{BackendVerb, Output, Place},
+    args::{BackendAddress, BackendVerb, Output},
     exit::Failure,
     output::print_json,
     service,
@@ -62,11 +62,11 @@ pub(super) async fn change(client: &Client, verb: BackendVerb) -> Result<ExitCod
         BackendVerb::List { service, output } => {
             return list(client, service.as_deref(), output).await;
         }
-        BackendVerb::Add { place: Place { service, address }, weight, backup } => {
+        BackendVerb::Add { place: BackendAddress { service, address }, weight, backup } => {
             let new = NewBackend { address, weight, backup };
             service::print_warnings([&client.add(&service, &new).await?]);
         }
-        BackendVerb::Remove { place: Place { service, address } } => {
+        BackendVerb::Remove { place: BackendAddress { service, address } } => {
             service::print_warnings([&client.remove(&service, address).await?]);
         }
         BackendVerb::Set { place, weight, backup } => {
@@ -87,11 +87,11 @@ pub(super) async fn change(client: &Client, verb: BackendVerb) -> Result<ExitCod
     Ok(ExitCode::SUCCESS)
 }
 
-async fn order(client: &Client, place: &Place, admin: Admin) -> Result<(), Failure> {
+async fn order(client: &Client, place: &BackendAddress, admin: Admin) -> Result<(), Failure> {
     set(client, place, Settings { admin: Some(admin), ..Settings::default() }).await
 }
 
-async fn set(client: &Client, place: &Place, settings: Settings) -> Result<(), Failure> {
+async fn set(client: &Client, place: &BackendAddress, settings: Settings) -> Result<(), Failure> {
     let changed = client.set(&place.service, place.address, &settings).await?;
     service::print_warnings([&changed]);
     Ok(())
@@ -104,7 +104,7 @@ fn after(time: Duration) -> Result<Timestamp, Failure> {
 
 async fn wait_until_idle(
     client: &Client,
-    place: &Place,
+    place: &BackendAddress,
     deadline: Option<Duration>,
 ) -> Result<(), Failure> {
     let begin = Instant::now();

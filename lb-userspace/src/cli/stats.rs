@@ -80,7 +80,7 @@ fn row(service: &str, backend: &BackendStats) -> [String; 7] {
 }
 
 impl Stats {
-    /// What has been counted since an earlier reading. Counters that have begun anew meanwhile
+    /// What has been counted since an earlier reading. Counters that have started over meanwhile
     /// count from nothing.
     fn since(mut self, earlier: &Self) -> Self {
         for view in &mut self.packets {

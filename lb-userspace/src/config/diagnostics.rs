@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: file, line, column, the text itself, and the mend.
+//! What is wrong with a configuration: file, line, column, the text itself, and the fix.
 
 use std::{collections::HashSet, fmt, io, iter, ops::Range, path::Path};
 
@@ -23,7 +23,7 @@ const SECRET: &str = "send";
 pub(super) struct Diagnostic {
     pub(super) span: Range<usize>,
     pub(super) message: String,
-    pub(super) mend: String,
+    pub(super) fix: String,
     pub(super) is_error: bool,
     /// Whether it stands at its span; if not, the file says nothing of it.
     pub(super) is_placed: bool,
@@ -97,10 +97,10 @@ impl Diagnostic {
     pub(super) fn error(
         span: Range<usize>,
         message: impl Into<String>,
-        mend: impl Into<String>,
+        fix: impl Into<String>,
     ) -> Self {
-        let (message, mend) = (message.into(), mend.into());
-        Self { span, message, mend, is_error: true, is_placed: true, left_out: None }
+        let (message, fix) = (message.into(), fix.into());
+        Self { span, message, fix, is_error: true, is_placed: true, left_out: None }
     }
 
     /// Of what stands nowhere in the file.
@@ -111,9 +111,9 @@ impl Diagnostic {
     pub(super) fn warning(
         span: Range<usize>,
         message: impl Into<String>,
-        mend: impl Into<String>,
+        fix: impl Into<String>,
     ) -> Self {
-        Self { is_error: false, ..Self::error(span, message, mend) }
+        Self { is_error: false, ..Self::error(span, message, fix) }
     }
 }
 
@@ -122,7 +122,7 @@ impl Diagnostics {
     pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
         let path = path.display().to_string();
         let path = printable::line(&path);
-        let mend = if error.kind() == io::ErrorKind::PermissionDenied {
+        let fix = if error.kind() == io::ErrorKind::PermissionDenied {
             let user = geteuid().as_raw();
             let user = accounts::user(user).unwrap_or_else(|| user.to_string());
             format!(
@@ -134,7 +134,7 @@ impl Diagnostics {
             String::new()
         };
         let summary = format!("cannot read {path}: {error}");
-        Self { rendered: format!("error: {summary}{mend}"), summary }
+        Self { rendered: format!("error: {summary}{fix}"), summary }
     }
 
     /// The first of them, and how many more there are.
@@ -196,9 +196,9 @@ impl<'a> Excerpts<'a> {
             let snippet = Snippet::source(text).line_start(number).path(self.path.as_str());
             group.element(snippet.annotation(annotation))
         };
-        let mend = printable::line(&finding.mend);
-        if !mend.is_empty() {
-            group = group.element(Level::HELP.message(mend));
+        let fix = printable::line(&finding.fix);
+        if !fix.is_empty() {
+            group = group.element(Level::HELP.message(fix));
         }
         Renderer::plain().render(&[group])
     }

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::{
     Diagnostics, Fault, Loaded,
     diagnostics::Diagnostic,
-    privileged::{OTHERS_WRITE_MEND, is_roots},
+    privileged::{OTHERS_WRITE_FIX, is_roots},
 };
 use crate::{
     health::{self, Prober},
@@ -24,7 +24,7 @@ impl Loaded {
         let (mut errors, mut warnings) = (Vec::new(), Vec::new());
         for fault in self.faults_of_checks(|check| {
             let fault = Prober::verify_files(check).err()?;
-            Some((fault.key, fault.message, fault.mend.to_owned()))
+            Some((fault.key, fault.message, fault.fix.to_owned()))
         }) {
             let is_credential = fault.file.as_deref().is_some_and(is_absent_credential);
             if is_credential { &mut warnings } else { &mut errors }.push(fault);
@@ -32,7 +32,7 @@ impl Loaded {
         self.refuse(errors.into_iter().map(|fault| fault.fault).collect())?;
         let warnings = warnings.into_iter().map(|found| Diagnostic {
             is_error: false,
-            mend: "systemd makes it when the unit starts: see that `LoadCredential=` names it"
+            fix: "systemd makes it when the unit starts: see that `LoadCredential=` names it"
                 .to_owned(),
             ..found.fault.0
         });
@@ -62,7 +62,7 @@ impl Loaded {
                 "others than root can write to {}: no file below it is used that they name",
                 directory.display()
             );
-            Diagnostic::warning(span.clone(), message, OTHERS_WRITE_MEND)
+            Diagnostic::warning(span.clone(), message, OTHERS_WRITE_FIX)
         };
         open.map(warning).collect()
     }

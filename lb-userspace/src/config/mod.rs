@@ -280,7 +280,7 @@ impl Config {
         ];
         let changed = keys.into_iter().filter(|(_, is_same, _)| !is_same);
         let refusals: Vec<_> =
-            changed.map(|(key, _, mend)| format!("`{key}` has changed{mend}")).collect();
+            changed.map(|(key, _, fix)| format!("`{key}` has changed{fix}")).collect();
         ensure!(refusals.is_empty(), refusals.join("\n"));
         Ok(())
     }
@@ -301,43 +301,37 @@ impl Loaded {
 
     /// What is wrong with the interface at `place` of the list.
     #[must_use]
-    pub fn interface_fault(&self, place: usize, message: &str, mend: &str) -> Fault {
-        Fault(Diagnostic::error(self.spans.interfaces[place].clone(), message, mend))
+    pub fn interface_fault(&self, place: usize, message: &str, fix: &str) -> Fault {
+        Fault(Diagnostic::error(self.spans.interfaces[place].clone(), message, fix))
     }
 
     /// What is wrong with the source ports, which may be the default ones.
     #[must_use]
-    pub fn snat_ports_fault(&self, message: &str, mend: &str) -> Fault {
+    pub fn snat_ports_fault(&self, message: &str, fix: &str) -> Fault {
         if let Some(span) = self.spans.setting("snat_ports") {
-            return Fault(Diagnostic::error(span, message, mend));
+            return Fault(Diagnostic::error(span, message, fix));
         }
         let message = format!("the default is not for this host: {message}");
-        Fault(Diagnostic::error(0..0, message, mend).without_place())
+        Fault(Diagnostic::error(0..0, message, fix).without_place())
     }
 
     /// What is wrong with the VIP of the service at `place`.
     #[must_use]
-    pub fn vip_fault(&self, place: usize, message: &str, mend: &str) -> Fault {
-        Fault(Diagnostic::error(self.spans.vips[place].clone(), message, mend))
+    pub fn vip_fault(&self, place: usize, message: &str, fix: &str) -> Fault {
+        Fault(Diagnostic::error(self.spans.vips[place].clone(), message, fix))
     }
 
     /// What is worth knowing of the VIP of the service at `place`.
     #[must_use]
-    pub fn vip_warning(&self, place: usize, message: &str, mend: &str) -> Vec<Diagnostics> {
-        let warning = Diagnostic::warning(self.spans.vips[place].clone(), message, mend);
+    pub fn vip_warning(&self, place: usize, message: &str, fix: &str) -> Vec<Diagnostics> {
+        let warning = Diagnostic::warning(self.spans.vips[place].clone(), message, fix);
         Diagnostics::each(&self.source, &[warning])
     }
 
     /// What is wrong with a backend's address, by the places of its service and of itself.
     #[must_use]
-    pub fn backend_fault(
-        &self,
-        service: usize,
-        backend: usize,
-        message: &str,
-        mend: &str,
-    ) -> Fault {
-        Fault(Diagnostic::error(self.spans.backends[service][backend].clone(), message, mend))
+    pub fn backend_fault(&self, service: usize, backend: usize, message: &str, fix: &str) -> Fault {
+        Fault(Diagnostic::error(self.spans.backends[service][backend].clone(), message, fix))
     }
 
     /// Refuses what the live system has found faults with, and shows them all.

@@ -20,7 +20,7 @@ use crate::{desired::Document, health::Prober, model::HealthCheck};
 const OTHERS_WRITE: u32 = 0o022;
 
 /// How a directory is closed to others.
-pub(super) const OTHERS_WRITE_MEND: &str =
+pub(super) const OTHERS_WRITE_FIX: &str =
     "make root its owner, and take write access from everybody else: chmod go-w";
 
 /// A program or a file that a check names.
@@ -136,18 +136,18 @@ impl Loaded {
     pub fn refuse_settings(&self, running: &Config) -> Result<()> {
         let steps = running.steps_to(&self.config).into_iter().filter_map(|step| step.key);
         let keys = steps.filter(|key| !key.starts_with("defaults."));
-        let mend =
-            self.mend("have root apply it, or write it into the daemon's file and reload that");
+        let fix =
+            self.fix("have root apply it, or write it into the daemon's file and reload that");
         let fault = |key: String| {
             let place = self.spans.setting(&key).unwrap_or_default();
             let message = format!("only root may change `{key}`");
-            Fault(super::Diagnostic::error(place, message, mend.clone()))
+            Fault(super::Diagnostic::error(place, message, fix.clone()))
         };
         self.refuse(keys.map(fault).collect())
     }
 
     /// How what is not allowed becomes so.
-    fn mend(&self, sent: &str) -> String {
+    fn fix(&self, sent: &str) -> String {
         if self.is_sent {
             return sent.to_owned();
         }
@@ -158,17 +158,17 @@ impl Loaded {
     /// Refuses what a file must not say that somebody else than root has written, or may have, while
     /// these are the settings of checks.
     pub fn refuse_foreign(&self, checks: &Checks, allowed: &Allowed) -> Result<()> {
-        let mend = self.mend("have root apply it");
+        let fix = self.fix("have root apply it");
         if self.config.checks.user != checks.user && self.is_sent {
             bail!(
                 "only root may change `checks.user`: have root change it in the daemon's own file, \
                  and restart the daemon"
             );
         }
-        ensure!(self.config.checks == *checks, "only root may change `checks`: {mend}");
+        ensure!(self.config.checks == *checks, "only root may change `checks`: {fix}");
         self.refuse_checks(|check| {
             let Refused { key, message } = allowed.refused(check)?;
-            Some((key, message, mend.clone()))
+            Some((key, message, fix.clone()))
         })
     }
 
@@ -176,7 +176,7 @@ impl Loaded {
     pub fn check_files(&self) -> Result<()> {
         self.refuse_checks(|check| {
             let fault = Prober::verify_files(check).err()?;
-            Some((fault.key, fault.message, fault.mend.to_owned()))
+            Some((fault.key, fault.message, fault.fix.to_owned()))
         })
     }
 
@@ -188,7 +188,7 @@ impl Loaded {
         self.refuse(faults.into_iter().map(|found| found.fault).collect())
     }
 
-    /// What is wrong with the checks: key, message and mend of each.
+    /// What is wrong with the checks: key, message and fix of each.
     pub(super) fn faults_of_checks(
         &self,
         fault_of: impl Fn(&HealthCheck) -> Option<(&'static str, String, String)>,
@@ -202,13 +202,13 @@ impl Loaded {
             [(&self.config.defaults.health, &self.spans.default_check)].into_iter().chain(checks);
         for (check, keys) in checks {
             let fault = known.entry(check).or_insert_with(|| fault_of(check));
-            let Some((key, message, mend)) = fault else { continue };
+            let Some((key, message, fix)) = fault else { continue };
             let mut places = keys.iter().chain(&self.spans.default_check);
             let span = places.find(|(known, _)| known == key).map(|(_, span)| span.clone());
             let fault = Fault(super::Diagnostic::error(
                 span.unwrap_or_default(),
                 format!("`{key}`: {message}"),
-                mend.clone(),
+                fix.clone(),
             ));
             if faults.iter().all(|known| known.fault != fault) {
                 let named = Named::of(check).find_map(|named| match named {

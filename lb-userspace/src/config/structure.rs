@@ -62,15 +62,15 @@ fn rounds(text: &str) -> usize {
 fn finding(error: &Error) -> Diagnostic {
     let (message, expected) =
         error.message().split_once(", expected ").unwrap_or((error.message(), ""));
-    let mut mend = match expected {
+    let mut fix = match expected {
         "" => String::new(),
         expected => format!("expected {}", in_terms_of_the_file(expected)),
     };
     if let Some(meant) = meant(message, expected) {
-        mend = format!("did you mean `{meant}`? {mend}");
+        fix = format!("did you mean `{meant}`? {fix}");
     }
     let message = message.replace("unknown field", "unknown key");
-    Diagnostic::error(error.span().unwrap_or_default(), message, mend)
+    Diagnostic::error(error.span().unwrap_or_default(), message, fix)
 }
 
 impl Diagnostic {
@@ -80,8 +80,8 @@ impl Diagnostic {
             return self;
         };
         let words: Vec<_> = reference::words(key).iter().map(|one| format!("{one:?}")).collect();
-        let mend = format!("expected {}", words.join(" or "));
-        Self { message: "this is no word in quotes".to_owned(), mend, ..self }
+        let fix = format!("expected {}", words.join(" or "));
+        Self { message: "this is no word in quotes".to_owned(), fix, ..self }
     }
 }
 
@@ -91,7 +91,7 @@ const NUMBER_WANTED: &str = "expected an integer";
 impl Diagnostic {
     /// Of a value where a number belongs, says the range.
     fn of_number(self, text: &str, left_out: Option<&LeftOut>) -> Self {
-        let Some(LeftOut { key, .. }) = left_out.filter(|_| self.mend == NUMBER_WANTED) else {
+        let Some(LeftOut { key, .. }) = left_out.filter(|_| self.fix == NUMBER_WANTED) else {
             return self;
         };
         let Some((first, last)) = reference::range(key) else { return self };
@@ -102,8 +102,8 @@ impl Diagnostic {
         } else {
             ("is no whole number", ", without quotes")
         };
-        let mend = format!("`{key}` is {first} to {last}{how}");
-        Self { message: format!("{given} {fault}"), mend, ..self }
+        let fix = format!("`{key}` is {first} to {last}{how}");
+        Self { message: format!("{given} {fault}"), fix, ..self }
     }
 }
 

@@ -22,8 +22,8 @@ fn errors_in_service(lines: &str) -> String {
     read(&format!("interfaces = [\"eth0\"]\n{SERVICE}{lines}")).expect_err(lines)
 }
 
-fn assert_shows(shown: &str, place: &str, message: &str, mend: &str) {
-    for part in [format!("lb.toml:{place}\n"), message.to_owned(), mend.to_owned()] {
+fn assert_shows(shown: &str, place: &str, message: &str, fix: &str) {
+    for part in [format!("lb.toml:{place}\n"), message.to_owned(), fix.to_owned()] {
         assert!(shown.contains(&part), "{part:?} is not in\n{shown}");
     }
 }
@@ -118,7 +118,7 @@ fn what_an_answer_must_have_is_said_in_one_way() {
 }
 
 #[test]
-fn an_invalid_file_is_shown_with_place_and_mend() {
+fn an_invalid_file_is_shown_with_place_and_fix() {
     let cases = [
         ("interfaces = []", "1:14", "no interface is named", "interfaces = [\"eth0\"]"),
         ("interfaces = [\"a\", \"a\"]", "1:20", "interface a is named twice", "remove one"),
@@ -162,13 +162,13 @@ fn an_invalid_file_is_shown_with_place_and_mend() {
             "1 to 16000000",
         ),
     ];
-    for (text, place, message, mend) in cases {
-        assert_shows(&read(text).expect_err(text), place, message, mend);
+    for (text, place, message, fix) in cases {
+        assert_shows(&read(text).expect_err(text), place, message, fix);
     }
 }
 
 #[test]
-fn an_invalid_service_is_shown_with_place_and_mend() {
+fn an_invalid_service_is_shown_with_place_and_fix() {
     let cases = [
         ("mode = \"dsr\"", "5:8", "unknown variant `dsr`", "expected `nat`"),
         ("scheduler = \"fair\"", "5:13", "unknown variant `fair`", "`least-connections`"),
@@ -242,8 +242,8 @@ fn an_invalid_service_is_shown_with_place_and_mend() {
         ("health.timeout = \"2\"", "5:18", "2 has no unit", "as in \"2s\""),
         ("timeouts.established = \"26d\"", "5:24", "this time is out of range", "7d"),
     ];
-    for (line, place, message, mend) in cases {
-        assert_shows(&errors_in_service(line), place, message, mend);
+    for (line, place, message, fix) in cases {
+        assert_shows(&errors_in_service(line), place, message, fix);
     }
 }
 
@@ -457,7 +457,7 @@ fn what_is_wrong_with_inherited_checks_is_said_once() {
 }
 
 #[test]
-fn an_invalid_backend_is_shown_with_place_and_mend() {
+fn an_invalid_backend_is_shown_with_place_and_fix() {
     let cases = [
         ("address = \"10.0.0.1:80\", weight = 0", "5:48", "a weight of 0", "`xdplb backend drain`"),
         ("address = \"10.0.0.1:80\", weight = 70000", "5:48", "weight 70000", "1 to 65535"),
@@ -483,9 +483,9 @@ fn an_invalid_backend_is_shown_with_place_and_mend() {
             "larger weight",
         ),
     ];
-    for (backend, place, message, mend) in cases {
+    for (backend, place, message, fix) in cases {
         let shown = errors_in_service(&format!("backend = [{{ {backend} }}]"));
-        assert_shows(&shown, place, message, mend);
+        assert_shows(&shown, place, message, fix);
     }
 }
 
@@ -559,9 +559,9 @@ fn services_must_differ_and_be_ipv4_tcp() {
         ("b", "[2001:db8::1]:80", "7:7", "IPv6 is not supported yet", "IPv4"),
         ("b c", "203.0.113.11:80", "6:8", "this cannot be a service's name", "letters, digits"),
     ];
-    for (name, vip, place, message, mend) in cases {
+    for (name, vip, place, message, fix) in cases {
         let second = format!("[[service]]\nname = \"{name}\"\nvip = \"{vip}\"");
-        assert_shows(&errors_in_service(&second), place, message, mend);
+        assert_shows(&errors_in_service(&second), place, message, fix);
     }
 }
 

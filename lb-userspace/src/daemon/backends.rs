@@ -30,7 +30,7 @@ pub struct Backends {
     /// What the map should hold, by id.
     entries: OrdMap<u32, Backend>,
     /// Those that no service has any more but connections may still name.
-    departed: OrdMap<u32, Departed>,
+    retired: OrdMap<u32, Retired>,
     /// Their ids.
     by_address: OrdMap<Identity, u32>,
 }
@@ -46,13 +46,13 @@ pub enum Presence {
 type Identity = (u32, [u8; 16], [u8; 2]);
 
 #[derive(Clone, Debug, PartialEq)]
-struct Departed {
+struct Retired {
     timeouts: Timeouts,
     since: Instant,
 }
 
 impl Backends {
-    /// Takes over what a former daemon has left, of which there may be `most`; all of it counts as departed
+    /// Takes over what a former daemon has left, of which there may be `most`; all of it counts as retired
     /// until a service takes it back.
     #[must_use]
     pub fn adopt(adopted: &Adopted, most: u32) -> Self {
@@ -61,14 +61,14 @@ impl Backends {
             ids: Ids::new("backend", first, first + most),
             sources: Sources::default(),
             entries: adopted.backends.clone(),
-            departed: OrdMap::new(),
+            retired: OrdMap::new(),
             by_address: OrdMap::new(),
         };
         for (id, backend) in &adopted.backends {
             backends.ids.claim(*id);
             let region = (backend.sources, backend.source_count);
             backends.sources.adopt(region, &adopted.image.sources);
-            backends.depart(*id, Timeouts::default(), Instant::now());
+            backends.retire(*id, Timeouts::default(), Instant::now());
         }
         // Connections may name them: their ids must not be another one's meanwhile.
         let unbelieved =
@@ -76,13 +76,13 @@ impl Backends {
         for id in unbelieved {
             backends.ids.claim(*id);
             let (timeouts, since) = (Timeouts::default(), Instant::now());
-            backends.departed.insert(*id, Departed { timeouts, since });
+            backends.retired.insert(*id, Retired { timeouts, since });
         }
         backends
     }
 
     /// The id for a backend of a service, and its way if it is known from before: one that is
-    /// about to depart comes back under its old id.
+    /// about to retire comes back under its old id.
     pub fn take_id(&mut self, service: u32, address: SocketAddr) -> Result<(u32, Option<Hop>)> {
         let new = Backend {
             address: wire_address(address.ip()),
@@ -91,7 +91,7 @@ impl Backends {
             ..Backend::default()
         };
         if let Some(id) = self.by_address.remove(&identity(&new)) {
-            self.departed.remove(&id);
+            self.retired.remove(&id);
             let hop = self.entries.get(&id).map(|known| known.hop);
             return Ok((id, hop.filter(|hop| hop.ifindex() != 0)));
         }
@@ -101,11 +101,11 @@ impl Backends {
     }
 
     /// Notes that no service has this backend any more.
-    pub fn depart(&mut self, id: u32, timeouts: Timeouts, now: Instant) {
+    pub fn retire(&mut self, id: u32, timeouts: Timeouts, now: Instant) {
         let Some(backend) = self.entries.get(&id) else { return };
         self.by_address.insert(identity(backend), id);
         self.set_presence(id, Presence::Away { is_down: false });
-        self.departed.insert(id, Departed { timeouts, since: now });
+        self.retired.insert(id, Retired { timeouts, since: now });
     }
 
     /// Gives a backend its way and the sources that its connections draw from.
@@ -119,10 +119,10 @@ impl Backends {
     }
 
     /// Says how much of the load is its share.
-    pub fn weigh(&mut self, id: u32, weight: u16) {
+    pub fn set_weight(&mut self, id: u32, weight: u16) {
         if let Some(backend) = self.entries.get(&id).filter(|backend| backend.weight != weight) {
-            let weighed = Backend { weight, ..*backend };
-            self.entries.insert(id, weighed);
+            let reweighted = Backend { weight, ..*backend };
+            self.entries.insert(id, reweighted);
         }
     }
 
@@ -148,16 +148,16 @@ impl Backends {
         }
     }
 
-    /// Lets those go that no connection names, given how many connections name each by a walk
-    /// through the flow table that began at `begun`, long after their departure.
+    /// Lets those go that no connection names, given how many connections name each by a sweep
+    /// through the flow table that began at `begun`, long after their retirement.
     pub fn release(&mut self, known: &HashMap<u32, u64>, begun: Instant) -> bool {
-        let is_gone = |(id, left): &(&u32, &Departed)| {
+        let is_gone = |(id, left): &(&u32, &Retired)| {
             begun.saturating_duration_since(left.since) > 2 * arena::GRACE
                 && !known.contains_key(id)
         };
-        let gone: Vec<u32> = self.departed.iter().filter(is_gone).map(|(id, _)| *id).collect();
+        let gone: Vec<u32> = self.retired.iter().filter(is_gone).map(|(id, _)| *id).collect();
         for id in &gone {
-            self.departed.remove(id);
+            self.retired.remove(id);
             self.ids.free(*id);
             let Some(backend) = self.entries.remove(id) else { continue };
             if self.by_address.get(&identity(&backend)) == Some(id) {
@@ -167,9 +167,9 @@ impl Backends {
         !gone.is_empty()
     }
 
-    /// How long connections of those that have departed may be idle.
-    pub fn departed_expiry(&self) -> Expiry {
-        let believed = self.departed.iter().filter(|(id, _)| self.entries.contains_key(id));
+    /// How long connections of those that have retired may be idle.
+    pub fn retired_expiry(&self) -> Expiry {
+        let believed = self.retired.iter().filter(|(id, _)| self.entries.contains_key(id));
         believed.map(|(id, left)| (*id, left.timeouts)).collect()
     }
 

@@ -10,7 +10,7 @@ use tokio::{
 use super::{
     BACKLOG, Daemon, interfaces,
     supervisor::{self, Watchdog},
-    walks::Walk,
+    sweeps::Sweep,
 };
 use crate::{control::Request, health::HealthEvent, neighbours::NetworkEvent};
 
@@ -22,7 +22,7 @@ pub(super) struct Events {
     pub(super) health: mpsc::Receiver<HealthEvent>,
     pub(super) network: mpsc::Receiver<NetworkEvent>,
     pub(super) program: mpsc::Receiver<Event>,
-    pub(super) walked: mpsc::Receiver<Walk>,
+    pub(super) swept: mpsc::Receiver<Sweep>,
     pub(super) watchdog: Watchdog,
     /// When to look after the interfaces.
     pub(super) upkeep: Interval,
@@ -34,8 +34,8 @@ pub(super) enum Happening {
     Network(Vec<NetworkEvent>),
     Program(Vec<Event>),
     Health(Vec<HealthEvent>),
-    Walked(Box<Walk>),
-    WalkDue,
+    Swept(Box<Sweep>),
+    SweepDue,
     UpkeepDue,
     MemoryDue,
     Asked(Request),
@@ -59,8 +59,8 @@ impl Events {
                 Happening::Program(program)
             }
             _ = self.health.recv_many(&mut health, BACKLOG) => Happening::Health(health),
-            Some(walk) = self.walked.recv() => Happening::Walked(Box::new(walk)),
-            () = daemon.walks.due() => Happening::WalkDue,
+            Some(sweep) = self.swept.recv() => Happening::Swept(Box::new(sweep)),
+            () = daemon.sweeps.due() => Happening::SweepDue,
             _ = self.upkeep.tick() => Happening::UpkeepDue,
             () = daemon.memory.due() => Happening::MemoryDue,
             Some(request) = self.requests.recv(), if has_room => Happening::Asked(request),
@@ -82,10 +82,10 @@ impl Daemon {
             Happening::Network(events) => self.on_network(events).await,
             Happening::Program(events) => self.on_events(events.into_iter()),
             Happening::Health(events) => self.on_health(events),
-            Happening::Walked(walk) => self.on_walked(*walk),
-            Happening::WalkDue => self.walk(),
+            Happening::Swept(sweep) => self.on_swept(*sweep),
+            Happening::SweepDue => self.sweep(),
             Happening::UpkeepDue => {
-                self.mend_interfaces().await;
+                self.fix_interfaces().await;
                 self.compare_ports();
                 self.follow_refusals();
                 self.catch_up();

@@ -230,7 +230,7 @@ pub(super) mod tests {
     fn who_comes_back_gets_its_share_little_by_little() {
         let mut service = service(json!({ "slow_start": "10s" }), "du");
         let address = service.backends[0].spec.address;
-        assert!(service.hear(vec![event(address, Health::Up)]));
+        assert!(service.apply_health(vec![event(address, Health::Up)]));
         assert!(service.backends[0].warming.is_some());
         let since = Instant::now();
         for (seconds, weights) in [(0, [1, 10]), (5, [6, 10]), (9, [10, 10]), (11, [10, 10])] {
@@ -247,7 +247,7 @@ pub(super) mod tests {
         let mut service = service(json!({ "failback": "manual" }), "uU");
         let address = service.backends[0].spec.address;
         for (health, expected) in [(Health::Down, 2), (Health::Up, 2)] {
-            service.hear(vec![event(address, health)]);
+            service.apply_health(vec![event(address, health)]);
             assert_eq!(service.members()[0].id, expected);
         }
         service.backends[0].held = false;

@@ -27,7 +27,7 @@ const OWN_DOING: Duration = Duration::from_secs(10);
 pub struct Interface {
     pub name: String,
     pub ifindex: u32,
-    /// Those that it had before it was made anew, from the latest on.
+    /// Those that it had before it was recreated, from the latest on.
     former: Vec<u32>,
     pub link: LinkState,
     /// In bytes, without the Ethernet header.
@@ -101,16 +101,16 @@ pub fn detach_others(dataplane: &mut Dataplane, interfaces: &[Interface]) -> Res
     dataplane.detach_others(&kept)
 }
 
-/// Follows what has become of the interfaces: puts the program on those that have been made anew or
+/// Follows what has become of the interfaces: puts the program on those that were recreated or
 /// have lost it. Returns whether any has changed.
-pub async fn mend(
+pub async fn fix(
     dataplane: &mut Dataplane,
     interfaces: &mut [Interface],
     wanted: XdpMode,
 ) -> Result<bool> {
     let mut has_changed = false;
     for interface in interfaces.iter_mut() {
-        let now = mended(dataplane, interface, wanted).await?;
+        let now = fixed(dataplane, interface, wanted).await?;
         if now != *interface {
             now.tell_change(interface);
             *interface = now;
@@ -123,7 +123,7 @@ pub async fn mend(
     Ok(has_changed)
 }
 
-async fn mended(
+async fn fixed(
     dataplane: &mut Dataplane,
     before: &Interface,
     wanted: XdpMode,
@@ -158,7 +158,7 @@ async fn mode(ifindex: u32, own: u32) -> Result<InterfaceMode> {
     let attached = neighbours::xdp_attached(ifindex).await?;
     Ok(match attached.filter(|attached| attached.program_id == own) {
         None => InterfaceMode::Detached,
-        Some(XdpAttached { mode: neighbours::XdpMode::Generic, .. }) => InterfaceMode::Generic,
+        Some(XdpAttached { mode: neighbours::AttachMode::Generic, .. }) => InterfaceMode::Generic,
         Some(_) => InterfaceMode::Native,
     })
 }
@@ -170,7 +170,7 @@ fn put_on(
     wanted: XdpMode,
 ) -> Result<Option<String>> {
     dataplane.open_egress(*ifindex, former)?;
-    if dataplane.take_over(*ifindex)? {
+    if dataplane.replace_program(*ifindex)? {
         return Ok(None);
     }
     if wanted == XdpMode::Generic {
@@ -239,9 +239,9 @@ fn removal(
     links: Option<&[XdpLink]>,
 ) -> String {
     let mode = match mode {
-        neighbours::XdpMode::Native => "xdpdrv",
-        neighbours::XdpMode::Generic => "xdpgeneric",
-        neighbours::XdpMode::Offloaded => "xdpoffload",
+        neighbours::AttachMode::Native => "xdpdrv",
+        neighbours::AttachMode::Generic => "xdpgeneric",
+        neighbours::AttachMode::Offloaded => "xdpoffload",
     };
     let by_netlink = format!("`ip link set dev {name} {mode} off`");
     let Some(links) = links else {
@@ -317,7 +317,7 @@ impl Interface {
     fn tell_change(&self, before: &Self) {
         let name = &self.name;
         if self.ifindex != before.ifindex {
-            log::warn!("{name} has been made anew");
+            log::warn!("{name} was recreated");
         }
         match self.warning() {
             Some(warning) => log::warn!("{warning}"),
@@ -345,7 +345,7 @@ impl Interface {
                 "is gone: packets go by it again as soon as there is one of that name".to_owned()
             }
             (LinkState::Gone, _) => {
-                "has another name now: packets go on by it until it is gone".to_owned()
+                "has another name now: packets continue by it until it is gone".to_owned()
             }
             (_, InterfaceMode::Detached) => match trouble {
                 Some(trouble) => format!("has no program attached: {trouble}"),

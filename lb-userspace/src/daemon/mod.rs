@@ -21,10 +21,10 @@ mod sources;
 mod standing;
 mod state;
 mod supervisor;
+mod sweeps;
 mod transitions;
 mod views;
 mod vips;
-mod walks;
 mod worker;
 
 use std::{
@@ -55,15 +55,15 @@ use self::{
     service::Service,
     state::State,
     supervisor::Watchdog,
+    sweeps::{Sweep, Sweeps},
     vips::Claim,
-    walks::{Walk, Walks},
 };
 use crate::{
     api,
     arena::Arena,
     config::{Allowed, Checks, Config, Digests, Loaded},
     control::{self, Caller, RefusedReload},
-    dataplane::{self, Census, Dataplane, Expiry},
+    dataplane::{self, Dataplane, Expiry, FlowCounts},
     desired::{Author, Desired, Document, Step, steps},
     health::{Checker, HealthEvent},
     listeners::Listeners,
@@ -101,10 +101,10 @@ struct Daemon {
     port_clash: Option<String>,
     /// Whether much memory may have been freed.
     is_untidy: bool,
-    census: Census,
+    flow_counts: FlowCounts,
     clients: Clients,
     refusals: Refusals,
-    walks: Walks,
+    sweeps: Sweeps,
     reader: Reader,
     /// Changes that are to be carried out, one after the other.
     waiting: VecDeque<Waiting>,
@@ -122,27 +122,27 @@ struct Commands {
     interrupt: Signal,
 }
 
-/// Runs until SIGTERM or SIGINT; packets go on afterwards.
+/// Runs until SIGTERM or SIGINT; forwarding continues afterwards.
 pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     panics::end_process();
     privileges::check()?;
     let (handle, requests) = control::channel(BACKLOG);
     let (health_events, health) = mpsc::channel(BACKLOG);
     let (network_events, network) = mpsc::channel(BACKLOG);
-    let (walks, walked) = mpsc::channel(1);
+    let (sweeps, swept) = mpsc::channel(1);
     let (told, read) = Reader::channel();
     let listener = api::listen(&loaded.config.api.socket).await?;
     let checker = Checker::new(health_events, &loaded.config.checks.user);
     let neighbours = Neighbours::start(network_events)?;
     let reader = Reader::start(&file, &told)?;
-    let mut daemon = Daemon::start(loaded, file, checker, neighbours, reader, walks).await?;
+    let mut daemon = Daemon::start(loaded, file, checker, neighbours, reader, sweeps).await?;
     let (teller, program) = mpsc::channel(BACKLOG);
     daemon.dataplane.follow_events(teller)?;
     daemon.follow_refusals();
     let (stopping, stopped) = watch::channel(());
     let watchdog = Watchdog::new();
     let mut events =
-        Events { requests, health, network, program, walked, watchdog, upkeep: events::upkeep() };
+        Events { requests, health, network, program, swept, watchdog, upkeep: events::upkeep() };
     let mut commands = Commands {
         read,
         server: tokio::spawn(api::serve(listener, handle, stopped)),
@@ -169,7 +169,7 @@ impl Daemon {
         checker: Checker,
         neighbours: Neighbours,
         reader: Reader,
-        walks: mpsc::Sender<Walk>,
+        sweeps: mpsc::Sender<Sweep>,
     ) -> Result<Self> {
         if loaded.is_roots {
             loaded.check_files()?;
@@ -181,22 +181,23 @@ impl Daemon {
         let found = fit(&loaded, &[], &neighbours::local_addresses().await?, None).await?;
         let bpffs = loaded.config.bpffs.clone();
         let fresh = !dataplane::exists(&bpffs);
-        let taken_up = Self::take_up(loaded, file, found, checker, neighbours, reader, walks).await;
-        if taken_up.is_err() && fresh {
+        let initialized =
+            Self::init(loaded, file, found, checker, neighbours, reader, sweeps).await;
+        if initialized.is_err() && fresh {
             dataplane::detach(&bpffs, &[]).await.ok();
         }
-        taken_up
+        initialized
     }
 
     /// Loads the program, adopts what is there and attaches to the interfaces.
-    async fn take_up(
+    async fn init(
         Loaded { config, digests, .. }: Loaded,
         file: PathBuf,
         found: Vec<Interface>,
         checker: Checker,
         neighbours: Neighbours,
         reader: Reader,
-        walks: mpsc::Sender<Walk>,
+        sweeps: mpsc::Sender<Sweep>,
     ) -> Result<Self> {
         let memory = Memory::start(&config.state_dir)?;
         let (memories, version) = memory.recall();
@@ -233,10 +234,10 @@ impl Daemon {
             reload_refused: None,
             port_clash: None,
             is_untidy: true,
-            census: Census::default(),
+            flow_counts: FlowCounts::default(),
             clients: Clients::default(),
             refusals: Refusals::default(),
-            walks: Walks::start(sweeper, hops, walks)?,
+            sweeps: Sweeps::start(sweeper, hops, sweeps)?,
             reader,
             waiting: VecDeque::new(),
             checker,
@@ -313,7 +314,7 @@ impl Daemon {
 
     fn say_goodbye(&self) {
         if self.dataplane.is_lasting() {
-            log::info!("stopped; packets go on: `xdplb detach` ends that");
+            log::info!("stopped; forwarding continues: `xdplb detach` ends that");
         } else {
             log::warn!("stopped; forwarding ends with this process's mount namespace");
         }
@@ -339,7 +340,7 @@ impl Daemon {
         }
         let mut state = self.state.clone();
         for (name, events) in by_service {
-            state.change_service(&name, |service| service.hear(events));
+            state.change_service(&name, |service| service.apply_health(events));
             let fails_open = |state: &State| state.service(&name).is_some_and(failover::fails_open);
             match (fails_open(&self.state), fails_open(&state)) {
                 (false, true) => log::error!("{name}: {}", standing::BELOW_FAIL_OPEN),
@@ -348,7 +349,7 @@ impl Daemon {
             }
             let ended = |state: &State| state.service(&name).map_or(0, Service::ended);
             if ended(&state) > ended(&self.state) {
-                self.walks.hurry();
+                self.sweeps.hurry();
             }
         }
         self.follow(state);
@@ -364,7 +365,12 @@ impl Daemon {
     }
 
     /// Makes the services those of a file, and the settings. Orders that backends have stay.
-    async fn take_on(&mut self, file: File, by: &Caller, events: &mut Events) -> Result<Vec<Step>> {
+    async fn apply_file(
+        &mut self,
+        file: File,
+        by: &Caller,
+        events: &mut Events,
+    ) -> Result<Vec<Step>> {
         self.is_untidy = true;
         let File { loaded, is_own, listeners } = file;
         self.trust(&loaded, by)?;
@@ -379,7 +385,7 @@ impl Daemon {
         let taken = match interfaces::attach(&mut self.dataplane, found, mode).await {
             Ok(interfaces) => {
                 self.interfaces = interfaces;
-                self.take_over(&loaded, is_own, by.name.clone(), events).await
+                self.replace_services(&loaded, is_own, by.name.clone(), events).await
             }
             Err(error) => Err(error),
         };
@@ -427,7 +433,7 @@ impl Daemon {
     }
 
     /// Makes the services those of a file.
-    async fn take_over(
+    async fn replace_services(
         &mut self,
         loaded: &Loaded,
         is_own: bool,
@@ -460,7 +466,7 @@ impl Daemon {
 
     fn expiry(&self) -> Expiry {
         let now = Instant::now();
-        let mut expiry = self.state.kernel.departed_expiry();
+        let mut expiry = self.state.kernel.retired_expiry();
         for service in self.state.services() {
             expiry.extend(service.expiry(now));
         }

@@ -1,4 +1,4 @@
-//! What happens around the balancer: ways to backends, and its own addresses.
+//! What happens around the balancer: routes to backends, and its own addresses.
 
 use std::{
     collections::HashSet,
@@ -7,7 +7,7 @@ use std::{
 
 use lb_common::{backend::Hop, snat::Source};
 
-use super::{Daemon, backends::wire_address, interfaces, state::Way};
+use super::{Daemon, backends::wire_address, interfaces, state::Route};
 use crate::{
     config::{Fault, Loaded},
     local_ports::{Clash, LocalPorts},
@@ -23,12 +23,12 @@ impl Daemon {
         if events.iter().any(is_link) {
             self.refresh_macs().await;
         }
-        let mut ways = Vec::new();
+        let mut routes = Vec::new();
         for event in events {
             match event {
                 NetworkEvent::NextHop { address, resolution } => {
-                    self.on_way_to_client(address, &resolution);
-                    ways.push((address, self.judged(&resolution)));
+                    self.on_route_to_client(address, &resolution);
+                    routes.push((address, self.judged(&resolution)));
                 }
                 NetworkEvent::Own(addresses) => self.set_addresses(addresses),
                 NetworkEvent::Broadcasts(broadcasts) => {
@@ -40,21 +40,21 @@ impl Daemon {
                         one.name == link.name || one.ifindex == link.ifindex
                     };
                     if self.interfaces.iter().any(is_ours) {
-                        self.mend_interfaces().await;
+                        self.fix_interfaces().await;
                     }
                 }
             }
         }
         let mut state = self.state.clone();
-        state.resolve(ways);
+        state.resolve(routes);
         self.follow(state);
     }
 
-    /// Has the program where it should be, and ways lead where it is.
-    pub(super) async fn mend_interfaces(&mut self) {
+    /// Has the program where it should be, and routes lead where it is.
+    pub(super) async fn fix_interfaces(&mut self) {
         let wanted = self.config.xdp_mode;
-        let mended = interfaces::mend(&mut self.dataplane, &mut self.interfaces, wanted).await;
-        match mended {
+        let fixed = interfaces::fix(&mut self.dataplane, &mut self.interfaces, wanted).await;
+        match fixed {
             Ok(false) => {}
             Ok(true) => {
                 self.refresh_macs().await;
@@ -118,18 +118,18 @@ impl Daemon {
     }
 
     /// How an address is reached, if it is.
-    fn judged(&self, resolution: &Resolution) -> Way {
-        let hop = self.way(resolution);
+    fn judged(&self, resolution: &Resolution) -> Route {
+        let hop = self.next_hop(resolution);
         let sources = match resolution {
             Resolution::Resolved(hop) => self.sources(hop),
             Resolution::Unresolved(_) => Vec::new(),
         };
-        Way { hop, sources }
+        Route { hop, sources }
     }
 
     /// How frames leave for a next hop: by one of our interfaces, or replies would not come back
     /// through the program.
-    pub(super) fn way(&self, resolution: &Resolution) -> Result<Hop, String> {
+    pub(super) fn next_hop(&self, resolution: &Resolution) -> Result<Hop, String> {
         let hop = match resolution {
             Resolution::Resolved(hop) => hop,
             Resolution::Unresolved(reason) => return Err(reason.clone()),

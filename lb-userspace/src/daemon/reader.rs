@@ -359,7 +359,7 @@ impl Daemon {
             Ok(file) => {
                 let is_root = file.loaded.is_roots;
                 let by = Caller { name: "SIGHUP".to_owned(), is_root, forces: false };
-                self.take_on(file, &by, events).await
+                self.apply_file(file, &by, events).await
             }
             Err(error) => Err(error),
         };

@@ -187,7 +187,7 @@ impl Daemon {
         let file = file?;
         let former = self.state.clone();
         let mut all = self.config.steps_to(&file.loaded.config);
-        all.extend(self.take_on(file, by, events).await.map_err(invalid)?);
+        all.extend(self.apply_file(file, by, events).await.map_err(invalid)?);
         Ok(self.done(all, &former))
     }
 

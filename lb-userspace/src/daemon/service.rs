@@ -99,7 +99,7 @@ impl Service {
     }
 
     /// Notes what checks have found. Returns whether any was of a backend that there is.
-    pub fn hear(&mut self, events: Vec<HealthEvent>) -> bool {
+    pub fn apply_health(&mut self, events: Vec<HealthEvent>) -> bool {
         let mut is_news = false;
         for HealthEvent { service, address, health, detail, was_checked, .. } in events {
             log::debug!("{service}: {address} is {health}: {detail}");

@@ -35,9 +35,9 @@ pub struct State {
     service_ids: Ids,
     /// What the kernel should know of the services.
     wanted: OrdMap<ServiceKey, Wanted>,
-    by_address: OrdSet<Place>,
+    by_address: OrdSet<BackendKey>,
     /// How frames reach the addresses of backends, as far as that was told.
-    ways: OrdMap<IpAddr, Way>,
+    routes: OrdMap<IpAddr, Route>,
     /// Services that a former daemon has left and that have not been configured yet.
     left: OrdMap<ServiceKey, ServiceImage>,
     /// What it knew of their backends.
@@ -46,13 +46,13 @@ pub struct State {
 
 /// How frames reach an address, or why they cannot, and from which sources.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Way {
+pub struct Route {
     pub hop: Result<Hop, String>,
     pub sources: Vec<Source>,
 }
 
 /// Which backend of which service.
-type Place = (IpAddr, String, SocketAddr);
+type BackendKey = (IpAddr, String, SocketAddr);
 
 impl State {
     /// Starts from what a former daemon has left in the kernel.
@@ -68,7 +68,7 @@ impl State {
             service_ids,
             wanted: OrdMap::new(),
             by_address: OrdSet::new(),
-            ways: OrdMap::new(),
+            routes: OrdMap::new(),
             left: adopted.services.clone(),
             memories,
         }
@@ -92,7 +92,7 @@ impl State {
             let service = self.configured(spec, former, &before)?;
             self.put(service);
         }
-        self.forget_ways(&formers);
+        self.forget_routes(&formers);
         Ok(())
     }
 
@@ -129,16 +129,16 @@ impl State {
     /// Lets a service that nothing continues go.
     fn retire(&mut self, service: &Service) {
         for backend in service.backends.iter().chain(&service.leaving) {
-            self.kernel.depart(backend.id, service.spec.policy.timeouts, Instant::now());
+            self.kernel.retire(backend.id, service.spec.policy.timeouts, Instant::now());
         }
         self.service_ids.free(service.id);
     }
 
     /// Forgets how addresses are reached that these services had and that none has any more.
-    fn forget_ways(&mut self, formers: &[Arc<Service>]) {
+    fn forget_routes(&mut self, formers: &[Arc<Service>]) {
         for (address, ..) in formers.iter().flat_map(|former| places(former)) {
             if self.at(address).next().is_none() {
-                self.ways.remove(&address);
+                self.routes.remove(&address);
             }
         }
     }
@@ -171,7 +171,7 @@ impl State {
         for backend in &spec.backends {
             let backend = match known.remove(&backend.address) {
                 Some(known) => known.with_spec(backend.clone()),
-                None => self.meet(spec, id, backend, before)?,
+                None => self.adopt_backend(spec, id, backend, before)?,
             };
             backends.push(backend.with_probe(&spec.policy.health));
         }
@@ -181,7 +181,7 @@ impl State {
     }
 
     /// Has the backends that a service no longer has take its connections until others can, if they
-    /// do now. The others depart.
+    /// do now. The others retire.
     fn hand_over(
         &mut self,
         service: &mut Service,
@@ -189,10 +189,10 @@ impl State {
         gone: Vec<Backend>,
     ) -> Result<()> {
         let members = former.map(Service::members).unwrap_or_default();
-        let (mut leaving, departing): (Vec<_>, Vec<_>) =
+        let (mut leaving, retiring): (Vec<_>, Vec<_>) =
             gone.into_iter().partition(|one| members.iter().any(|member| member.id == one.id));
-        for backend in departing {
-            self.kernel.depart(backend.id, service.spec.policy.timeouts, Instant::now());
+        for backend in retiring {
+            self.kernel.retire(backend.id, service.spec.policy.timeouts, Instant::now());
         }
         if former.is_none() {
             leaving = self.left_of(service)?;
@@ -231,7 +231,7 @@ impl State {
     /// A backend that is new to this daemon, or to its service. What a former daemon knew of it is
     /// believed if its service was never off the kernel; one that is in the ring counts as up until
     /// a check says otherwise; and what another service's check of the same kind says is so.
-    fn meet(
+    fn adopt_backend(
         &mut self,
         service: &model::Service,
         id: u32,
@@ -254,8 +254,8 @@ impl State {
             }
         };
         let mut backend = Backend::new(spec.clone(), id, hop, Remembered { drain, ..known });
-        if let Some(way) = self.ways.get(&spec.address.ip()).cloned() {
-            self.lead(&mut backend, &way);
+        if let Some(route) = self.routes.get(&spec.address.ip()).cloned() {
+            self.set_route(&mut backend, &route);
         }
         Ok(backend)
     }
@@ -291,34 +291,34 @@ impl State {
         })
     }
 
-    /// Has packets reach a backend this way. One that the maps have no room for is out of reach.
-    fn lead(&mut self, backend: &mut Backend, way: &Way) {
-        let routed = way.hop.clone().and_then(|hop| {
-            let routed = self.kernel.route(backend.id, hop, &way.sources);
+    /// Routes packets to a backend. One that the maps have no room for is out of reach.
+    fn set_route(&mut self, backend: &mut Backend, route: &Route) {
+        let routed = route.hop.clone().and_then(|hop| {
+            let routed = self.kernel.route(backend.id, hop, &route.sources);
             routed.map(|()| hop).map_err(|error| format!("{error:#}"))
         });
         backend.next_hop = routed;
     }
 
-    /// Has packets reach the backends at these addresses these ways.
-    pub fn resolve(&mut self, ways: Vec<(IpAddr, Way)>) {
-        let mut by_service: BTreeMap<String, Vec<(SocketAddr, Way)>> = BTreeMap::new();
-        for (address, way) in ways {
+    /// Routes packets to the backends at these addresses.
+    pub fn resolve(&mut self, routes: Vec<(IpAddr, Route)>) {
+        let mut by_service: BTreeMap<String, Vec<(SocketAddr, Route)>> = BTreeMap::new();
+        for (address, route) in routes {
             let places = self.places_at(address);
             if places.is_empty() {
                 continue;
             }
             for (service, backend) in places {
-                by_service.entry(service).or_default().push((backend, way.clone()));
+                by_service.entry(service).or_default().push((backend, route.clone()));
             }
-            self.ways.insert(address, way);
+            self.routes.insert(address, route);
         }
-        for (name, ways) in by_service {
+        for (name, routes) in by_service {
             let Some(service) = self.services.get(&name) else { continue };
             let mut service = Service::clone(service);
-            for (backend, way) in ways {
+            for (backend, route) in routes {
                 if let Some(backend) = service.backend_mut(backend) {
-                    self.lead(backend, &way);
+                    self.set_route(backend, &route);
                 }
             }
             self.know(service);
@@ -335,7 +335,7 @@ impl State {
     fn know(&mut self, mut service: Service) {
         service.release();
         for backend in service.let_go(Instant::now()) {
-            self.kernel.depart(backend.id, service.spec.policy.timeouts, Instant::now());
+            self.kernel.retire(backend.id, service.spec.policy.timeouts, Instant::now());
         }
         let members = service.members();
         let shares: Arc<[_]> = members.iter().map(|one| (one.id, one.weight)).collect();
@@ -347,7 +347,7 @@ impl State {
         }
         let key = key(&service.spec);
         if shares != service.shares || !self.owns(&key, &service) {
-            shares.iter().for_each(|(id, weight)| self.kernel.weigh(*id, *weight));
+            shares.iter().for_each(|(id, weight)| self.kernel.set_weight(*id, *weight));
             self.wanted.insert(key, service.wanted(&members));
             service.shares = shares;
         }
@@ -442,7 +442,7 @@ impl State {
         self.at(address).map(|(_, service, backend)| (service.clone(), *backend)).collect()
     }
 
-    fn at(&self, address: IpAddr) -> impl Iterator<Item = &Place> {
+    fn at(&self, address: IpAddr) -> impl Iterator<Item = &BackendKey> {
         let places = self.by_address.range((address, String::new(), ([0; 4], 0).into())..);
         places.take_while(move |(its, _, _)| *its == address)
     }
@@ -459,7 +459,7 @@ impl State {
     }
 }
 
-fn places(service: &Service) -> impl Iterator<Item = Place> {
+fn places(service: &Service) -> impl Iterator<Item = BackendKey> {
     let addresses = service.backends.iter().map(|backend| backend.spec.address);
     addresses.map(|address| (address.ip(), service.spec.name.clone(), address))
 }

@@ -30,7 +30,7 @@ use crate::{
 impl Daemon {
     pub(super) fn status(&self) -> Status {
         let up = |backend: &&Backend| backend.health == Health::Up;
-        let states = self.census.states;
+        let states = self.flow_counts.states;
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -40,13 +40,13 @@ impl Daemon {
             flows: FlowsView {
                 capacity: self.config.limits.flows.into(),
                 bytes: table_bytes(self.config.limits.flows),
-                entries: self.census.entries.div_ceil(2),
+                entries: self.flow_counts.entries.div_ceil(2),
                 half_open: states.half_open,
                 answered: states.answered,
                 established: states.established,
                 closing: states.closing,
                 closed: states.closed,
-                resting_ports: self.census.resting,
+                resting_ports: self.flow_counts.resting,
             },
             services: self.state.len(),
             backends_up: self.state.backends().filter(up).count(),
@@ -217,7 +217,7 @@ impl Daemon {
             warnings.extend(of_service.into_iter().map(|one| format!("{name}: {one}")));
         }
         let capacity = u64::from(self.config.limits.flows) * 2;
-        if self.census.entries > capacity / 10 * 9 {
+        if self.flow_counts.entries > capacity / 10 * 9 {
             warnings.push("the flow table is more than 90 % full: raise limits.flows".to_owned());
         }
         warnings

@@ -4,14 +4,14 @@ use anyhow::{Context as _, Result};
 use aya::maps::{Array, HashMap};
 use imbl::OrdMap;
 use lb_common::{
-    addresses,
+    address_filter,
     backend::Backend,
     limits,
     service::{Service, ServiceKey},
     snat::Source,
 };
 
-use super::{ADDRESSES, BACKENDS, Dataplane, SERVICES, SNAT_SOURCES};
+use super::{BACKENDS, Dataplane, SERVICES, SNAT_SOURCES, VIP_FILTER};
 use crate::{
     adoption::{Adopted, Found, judged},
     config::Limits,
@@ -37,10 +37,10 @@ impl Dataplane {
     pub fn expect_packets(&mut self, image: &Image) -> Result<bool> {
         let named = image.services.keys().map(|key| key.address);
         let named = named.chain(image.sources.values().map(|source| source.address));
-        let words: Array<_, u64> = self.map(ADDRESSES)?.try_into()?;
+        let words: Array<_, u64> = self.map(VIP_FILTER)?.try_into()?;
         let mut missing = Vec::new();
         for address in named {
-            let (word, bit) = addresses::bit_of_mapped(address);
+            let (word, bit) = address_filter::bit_of_mapped(address);
             if words.get(&word, 0).context("cannot read the addresses")? & bit == 0 {
                 missing.push(address);
             }

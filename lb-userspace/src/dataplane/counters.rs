@@ -33,7 +33,7 @@ impl Dataplane {
         ids.map(|id| Ok((id, total(&traffic, id)?))).collect()
     }
 
-    /// Has a backend's counters begin anew.
+    /// Has a backend's counters start over.
     pub(super) fn forget_traffic(&mut self, id: u32) -> Result<()> {
         let mut traffic: PerCpuArray<_, Traffic> = self.map_mut(TRAFFIC)?.try_into()?;
         let cpus = nr_cpus().map_err(|(_, error)| error)?;

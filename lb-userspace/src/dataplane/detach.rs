@@ -20,12 +20,12 @@ struct Attached<'a> {
     pins: &'a Pins,
     /// The interface's index when the link was pinned.
     pinned: u32,
-    place: Place,
+    place: Location,
 }
 
 /// Where the program of a link runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum Location {
     /// On the interface with this index.
     Here(u32),
     /// On the one with this index of another network namespace.
@@ -71,17 +71,17 @@ pub async fn detach(bpffs: &Path, interfaces: &[String]) -> Result<Vec<String>> 
 
 /// The kernel names no network namespace of a link. But only one program is on an interface, so that it
 /// is here if this namespace's interface of that index has it.
-async fn place(pin: &Path) -> Result<Place> {
+async fn place(pin: &Path) -> Result<Location> {
     let link = bpf::pinned_xdp_link(pin)
         .with_context(|| format!("cannot open the pinned link {}", pin.display()))?
         .with_context(|| format!("{} is not a link of an XDP program", pin.display()))?;
     let XdpLink { program_id, ifindex, .. } = link;
     if ifindex == 0 {
-        return Ok(Place::Nowhere);
+        return Ok(Location::Nowhere);
     }
     let here = neighbours::xdp_attached(ifindex).await?;
     let is_here = here.is_some_and(|found| found.program_id == program_id);
-    Ok(if is_here { Place::Here(ifindex) } else { Place::Elsewhere(ifindex) })
+    Ok(if is_here { Location::Here(ifindex) } else { Location::Elsewhere(ifindex) })
 }
 
 fn choose<'a>(attached: &[Attached<'a>], interfaces: &[String]) -> Result<Vec<Attached<'a>>> {
@@ -103,15 +103,15 @@ impl Attached<'_> {
     /// Whether it is meant by the name of this network namespace's interface of that index.
     fn is_of(&self, ifindex: u32) -> bool {
         match self.place {
-            Place::Here(own) => own == ifindex,
-            Place::Elsewhere(_) => false,
-            Place::Nowhere => self.pinned == ifindex,
+            Location::Here(own) => own == ifindex,
+            Location::Elsewhere(_) => false,
+            Location::Nowhere => self.pinned == ifindex,
         }
     }
 
     /// A filter has no link by which it could be removed from here.
     fn refuse_filter_elsewhere(&self) -> Result<()> {
-        let is_elsewhere = matches!(self.place, Place::Elsewhere(_));
+        let is_elsewhere = matches!(self.place, Location::Elsewhere(_));
         ensure!(
             !is_elsewhere || !self.pins.filter(self.pinned).exists(),
             "{} has a host guard that can be removed there only: run `xdplb detach` in that \
@@ -123,14 +123,14 @@ impl Attached<'_> {
 
     fn name(&self) -> String {
         match self.place {
-            Place::Here(ifindex) => if_indextoname(ifindex)
+            Location::Here(ifindex) => if_indextoname(ifindex)
                 .ok()
                 .and_then(|name| name.into_string().ok())
                 .unwrap_or_else(|| format!("interface {ifindex}")),
-            Place::Elsewhere(ifindex) => {
+            Location::Elsewhere(ifindex) => {
                 format!("interface {ifindex} of another network namespace")
             }
-            Place::Nowhere => {
+            Location::Nowhere => {
                 format!("interface {}, which had no program any more", self.pinned)
             }
         }

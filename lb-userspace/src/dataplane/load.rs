@@ -9,12 +9,12 @@ use aya::{
     programs::{SchedClassifier, Xdp},
 };
 use aya_obj::Object;
-use lb_common::{allowance::each_window, table::table_bytes};
+use lb_common::{rate_limiter::each_window, table::table_bytes};
 
 use super::{
     client_hops,
     clock::Clock,
-    flows::{FLOWS, FlowTable, Plan, megabytes},
+    flows::{FLOWS, FlowTable, TablePlan, megabytes},
     guard, origins,
     pins::{Pins, Shape},
     sizes::sizes,
@@ -37,7 +37,7 @@ pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
         Path::new(BTF).exists(),
         "this kernel has no BTF ({BTF} is missing): it must be built with CONFIG_DEBUG_INFO_BTF=y"
     );
-    let plan = Plan::new(limits.flows)?;
+    let plan = TablePlan::new(limits.flows)?;
     let others = [(FLOWS, plan.max_entries()), origins::size(limits)];
     let others = guard::sizes(limits).into_iter().chain(others);
     let sizes: HashMap<_, _> = sizes(limits).chain(others).collect();

@@ -78,7 +78,7 @@ impl Active {
         self.0.values().iter().map(|count| count.load(Relaxed)).collect()
     }
 
-    /// Corrects counts by what a walk through the flow table has found, given what they were
+    /// Corrects counts by what a sweep of the flow table has found, given what they were
     /// before it. While it lasted connections came and went: only what lies outside of what was
     /// counted before and after it has gone astray.
     pub fn correct(&self, before: &[i64], found: impl Iterator<Item = u64>) {

@@ -26,7 +26,7 @@ use aya::{
     programs::{Xdp, XdpMode},
 };
 use lb_common::{
-    addresses,
+    address_filter,
     backend::Backend,
     service::{Service, ServiceKey},
     snat::Source,
@@ -38,7 +38,8 @@ pub use self::{
     counters::{Incidents, Verdicts},
     detach::detach,
     flows::{
-        Census, Expiry, FLOWS, FlowTable, Moves, Plan, Scope, Search, States, Sweeper, megabytes,
+        Expiry, FLOWS, FlowCounts, FlowTable, Moves, Scope, Search, States, Sweeper, TablePlan,
+        megabytes,
     },
     guard::Present,
     mapped::{Active, Refusals},
@@ -48,7 +49,7 @@ pub use self::{
 use self::{guard::Index, load::PROGRAM, mapped::Rings, origins::Origins, pins::Pins};
 use crate::{config::Limits, plan::Op};
 
-const ADDRESSES: &str = "ADDRESSES";
+const VIP_FILTER: &str = "VIP_FILTER";
 const BACKENDS: &str = "BACKENDS";
 const INCIDENTS_SEEN: &str = "INCIDENTS_SEEN";
 const SERVICES: &str = "SERVICES";
@@ -71,7 +72,7 @@ pub struct Dataplane {
 
 impl Dataplane {
     /// Loads the program, on the maps that a former daemon has left pinned if there are any.
-    /// Nothing is attached yet: packets go on by the former program.
+    /// Nothing is attached yet: packets continue by the former program.
     pub fn load(bpffs: &Path, limits: &Limits) -> Result<Self> {
         let pins = Pins::open(bpffs)?;
         let (ebpf, flows) = load::load(&pins, limits)?;
@@ -93,7 +94,7 @@ impl Dataplane {
         Arc::clone(&self.flows)
     }
 
-    /// Who walks through the flow table.
+    /// Sweeps the flow table.
     pub fn sweeper(&self) -> Result<Sweeper> {
         Ok(Sweeper::new(self.flows(), Active::open(&self.ebpf)?))
     }
@@ -137,7 +138,7 @@ impl Dataplane {
     }
 
     /// Whether the program took over an interface from a former daemon's.
-    pub fn take_over(&mut self, ifindex: u32) -> Result<bool> {
+    pub fn replace_program(&mut self, ifindex: u32) -> Result<bool> {
         let pin = self.pins.link(ifindex);
         attach::replace(self.program()?, &pin)
     }
@@ -212,8 +213,8 @@ impl Dataplane {
 
     /// Has the program look closer at packets to this address.
     fn expect_packets_for(&mut self, address: [u8; 16]) -> Result<()> {
-        let (word, bit) = addresses::bit_of_mapped(address);
-        let mut words: Array<_, u64> = self.map_mut(ADDRESSES)?.try_into()?;
+        let (word, bit) = address_filter::bit_of_mapped(address);
+        let mut words: Array<_, u64> = self.map_mut(VIP_FILTER)?.try_into()?;
         let bits = words.get(&word, 0).context("cannot read the addresses")?;
         words.set(word, bits | bit, 0).context("cannot write an address")
     }

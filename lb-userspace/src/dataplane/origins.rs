@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use aya::maps::{self, Array, MapData};
 use lb_common::{
-    addresses,
+    address_filter,
     backend::Backend,
     limits,
     macs::{self, Slot},
@@ -180,7 +180,7 @@ impl Dataplane {
             return gone(self.origin_map()?.remove(&key)).with_context(told);
         };
         self.origin_map()?.insert(key, ifindex, 0).with_context(told)?;
-        let (word, bit) = addresses::bit_of(address);
+        let (word, bit) = address_filter::bit_of(address);
         let mut words: Array<_, u64> = self.map_mut(ORIGIN_BITS)?.try_into()?;
         let bits = words.get(&word, 0).with_context(told)?;
         words.set(word, bits | bit, 0).with_context(told)

@@ -18,7 +18,7 @@ use nix::{
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
-use super::sizes::mend;
+use super::sizes::fix;
 
 /// What the names of pins begin with that belong to an interface; its index follows.
 const LINK: &str = "link_";
@@ -142,15 +142,15 @@ impl Pins {
         if found == expected {
             return Ok(());
         }
-        if let Some(mend) = mend(name, found, expected) {
-            bail!(mend);
+        if let Some(fix) = fix(name, found, expected) {
+            bail!(fix);
         }
         if name == super::FLOWS
             && (Shape { max_entries: expected.max_entries, ..found }) == expected
         {
             bail!(
                 "the running flow table has room for {} connections, `limits.flows` asks for {}: \
-                 set `limits.flows` = {} again, and packets go on; or run `xdplb detach` first, which \
+                 set `limits.flows` = {} again, and forwarding continues; or run `xdplb detach` first, which \
                  ends all connections",
                 connections_of(found.max_entries),
                 connections_of(expected.max_entries),

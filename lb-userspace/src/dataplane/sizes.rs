@@ -30,7 +30,7 @@ pub(super) fn sizes(limits: &Limits) -> impl Iterator<Item = (&'static str, u32)
 }
 
 /// What an operator can do about a pinned map that is of another size, if that is all.
-pub(super) fn mend(map: &str, found: Shape, expected: Shape) -> Option<String> {
+pub(super) fn fix(map: &str, found: Shape, expected: Shape) -> Option<String> {
     if (Shape { max_entries: expected.max_entries, ..found }) != expected {
         return None;
     }
@@ -39,7 +39,7 @@ pub(super) fn mend(map: &str, found: Shape, expected: Shape) -> Option<String> {
     let (found, expected) = (found.max_entries - first, expected.max_entries - first);
     Some(format!(
         "the running maps have room for `{key}` = {found}, and the configuration asks for \
-         {expected}: set it to {found} again, and packets go on; or run `xdplb detach` first, \
+         {expected}: set it to {found} again, and forwarding continues; or run `xdplb detach` first, \
          which ends all connections"
     ))
 }

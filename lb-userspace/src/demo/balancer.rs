@@ -18,9 +18,9 @@ use tokio::runtime::{self, Runtime};
 use super::stage::PORT;
 use crate::{
     api::{Client, ClientError},
-    bed::Bed,
     control::{ServiceView, Status},
     neighbours::xdp_attached,
+    testbed::Testbed,
 };
 
 pub(super) struct Balancer {
@@ -31,17 +31,17 @@ pub(super) struct Balancer {
 }
 
 impl Balancer {
-    pub(super) fn start(bed: &Bed) -> Result<Self> {
-        let socket = bed.directory().join("xdplb.sock");
-        let file = bed.directory().join("xdplb.toml");
-        let log = bed.directory().join("xdplb.log");
-        fs::write(&file, configuration(bed, &socket))?;
+    pub(super) fn start(testbed: &Testbed) -> Result<Self> {
+        let socket = testbed.directory().join("xdplb.sock");
+        let file = testbed.directory().join("xdplb.toml");
+        let log = testbed.directory().join("xdplb.log");
+        fs::write(&file, configuration(testbed, &socket))?;
         let mut daemon = Command::new(std::env::current_exe()?);
         daemon.args(["run", "--config"]).arg(&file);
         let output = fs::File::create(&log)?;
         daemon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
         // Of a group of its own, so that it outlives the terminal.
-        bed.balancer().spawn(daemon.process_group(0))?;
+        testbed.balancer().spawn(daemon.process_group(0))?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self { client: Client::new(socket.clone()), runtime, socket, log })
     }
@@ -59,11 +59,11 @@ impl Balancer {
     }
 
     /// Has the kernel measure the program from now on.
-    pub(super) fn meter(&self, bed: &Bed) -> Result<Meter> {
+    pub(super) fn meter(&self, testbed: &Testbed) -> Result<Meter> {
         let status = self.status()?;
         let interface = status.interfaces.first().context("the balancer has no interface")?;
         let ifindex = interface.ifindex;
-        let attached = bed.balancer().run_async(async || xdp_attached(ifindex).await)??;
+        let attached = testbed.balancer().run_async(async || xdp_attached(ifindex).await)??;
         let program = attached.context("no program is attached")?.program_id;
         let enabled =
             enable_stats(Stats::RunTime).context("the kernel does not measure programs")?;
@@ -103,12 +103,13 @@ impl Reading {
     }
 }
 
-fn configuration(bed: &Bed, socket: &Path) -> String {
-    let (interfaces, bpffs, socket) = (bed.interfaces(), bed.bpffs().display(), socket.display());
-    let state = bed.directory().join("state");
+fn configuration(testbed: &Testbed, socket: &Path) -> String {
+    let (interfaces, bpffs, socket) =
+        (testbed.interfaces(), testbed.bpffs().display(), socket.display());
+    let state = testbed.directory().join("state");
     let state = state.display();
-    let vip = SocketAddr::from((bed.vip(), PORT));
-    let backends: Vec<_> = bed.backends().iter().map(|host| backend(host.address)).collect();
+    let vip = SocketAddr::from((testbed.vip(), PORT));
+    let backends: Vec<_> = testbed.backends().iter().map(|host| backend(host.address)).collect();
     let backends = backends.concat();
     format!(
         r#"interfaces = {interfaces:?}

@@ -11,7 +11,7 @@ use nix::{
     fcntl::{Flock, FlockArg},
 };
 
-use crate::bed::Bed;
+use crate::testbed::Testbed;
 
 const PREFIX: &str = "demo";
 
@@ -32,8 +32,8 @@ impl Claim {
         fs::create_dir_all(LOCKS).with_context(|| format!("cannot make {LOCKS}"))?;
         for prefix in prefixes() {
             let Some(claim) = Self::of(prefix)? else { continue };
-            Bed::remove(&claim.prefix)?;
-            if Bed::is_free(&claim.prefix)? {
+            Testbed::remove(&claim.prefix)?;
+            if Testbed::is_free(&claim.prefix)? {
                 return Ok(claim);
             }
         }
@@ -63,8 +63,8 @@ pub(super) fn remove_kept() -> Result<(Vec<String>, Vec<String>)> {
             running.push(prefix);
             continue;
         };
-        if Bed::has_left(&claim.prefix)? {
-            Bed::remove(&claim.prefix)?;
+        if Testbed::has_left(&claim.prefix)? {
+            Testbed::remove(&claim.prefix)?;
             removed.push(prefix);
         }
     }

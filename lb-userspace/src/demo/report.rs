@@ -14,9 +14,9 @@ use serde::Serialize;
 
 use super::{balancer::Balancer, stage::PORT, traffic::Phase};
 use crate::{
-    bed::Bed,
     control::{InterfaceMode, Status},
     printable,
+    testbed::Testbed,
 };
 
 /// The demo's outcome; JSON has these names.
@@ -51,8 +51,13 @@ struct PhaseReport {
 }
 
 impl Report {
-    pub(super) fn new(bed: &Bed, status: &Status, phases: Vec<Phase>, cost: Option<u64>) -> Self {
-        let nobody = bed.backends().iter().map(|host| (address(host.address), 0));
+    pub(super) fn new(
+        testbed: &Testbed,
+        status: &Status,
+        phases: Vec<Phase>,
+        cost: Option<u64>,
+    ) -> Self {
+        let nobody = testbed.backends().iter().map(|host| (address(host.address), 0));
         let nobody: BTreeMap<_, _> = nobody.collect();
         let phases: Vec<_> = phases
             .into_iter()
@@ -78,7 +83,7 @@ impl Report {
             per_backend,
             xdp_mode: generic.map_or(InterfaceMode::Native, |one| one.mode),
             ns_per_packet: cost,
-            vip: SocketAddr::from((bed.vip(), PORT)),
+            vip: SocketAddr::from((testbed.vip(), PORT)),
             phases,
             kept: None,
         }
@@ -174,15 +179,15 @@ pub(super) struct Keepsake {
 }
 
 impl Keepsake {
-    pub(super) fn of(bed: &Bed, balancer: &Balancer) -> Result<Self> {
-        let client = bed.clients()[0].namespace.name().to_owned();
-        let vip = SocketAddr::from((bed.vip(), PORT));
-        let backend = address(bed.backends()[0].address);
+    pub(super) fn of(testbed: &Testbed, balancer: &Balancer) -> Result<Self> {
+        let client = testbed.clients()[0].namespace.name().to_owned();
+        let vip = SocketAddr::from((testbed.vip(), PORT));
+        let backend = address(testbed.backends()[0].address);
         let socket = balancer.socket.clone();
         let binary = env::current_exe()?.display().to_string();
         let xdplb = format!("{binary} --socket {}", socket.display());
         Ok(Self {
-            prefix: bed.prefix().to_owned(),
+            prefix: testbed.prefix().to_owned(),
             r#try: vec![
                 format!("ip netns exec {client} curl -i http://{vip}/"),
                 format!("ip netns exec {client} wrk -t1 -c8 -d5 http://{vip}/"),

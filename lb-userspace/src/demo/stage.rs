@@ -17,7 +17,7 @@ use super::{
     report::{Keepsake, Report},
     traffic::{self, Tally},
 };
-use crate::{bed::Bed, model::Health};
+use crate::{model::Health, testbed::Testbed};
 
 const BACKENDS: usize = 3;
 pub(super) const PORT: u16 = 80;
@@ -35,7 +35,7 @@ const POLL: Duration = Duration::from_millis(50);
 
 pub(super) struct Stage<'a> {
     /// Dropped before the claim of its name.
-    bed: Bed,
+    testbed: Testbed,
     balancer: Balancer,
     interrupted: &'a AtomicBool,
     _claim: Claim,
@@ -44,14 +44,15 @@ pub(super) struct Stage<'a> {
 impl<'a> Stage<'a> {
     pub(super) fn set_up(interrupted: &'a AtomicBool) -> Result<Self> {
         let claim = Claim::new().context("the demo needs root")?;
-        let bed = Bed::two_arm(&claim.prefix, BACKENDS).context("the demo needs root")?;
-        let balancer = Balancer::start(&bed)?;
-        Ok(Self { bed, balancer, interrupted, _claim: claim })
+        let testbed = Testbed::two_arm(&claim.prefix, BACKENDS).context("the demo needs root")?;
+        let balancer = Balancer::start(&testbed)?;
+        Ok(Self { testbed, balancer, interrupted, _claim: claim })
     }
 
     /// Starts the backends' servers, and returns when the balancer has found them up.
     pub(super) fn start_servers(&self) -> Result<Vec<Child>> {
-        let started = (0..BACKENDS).map(|nth| respond(&self.bed, nth)).collect::<Result<_>>()?;
+        let started =
+            (0..BACKENDS).map(|nth| respond(&self.testbed, nth)).collect::<Result<_>>()?;
         self.wait_until_up(BACKENDS)?;
         Ok(started)
     }
@@ -59,10 +60,10 @@ impl<'a> Stage<'a> {
     /// Sends requests before, during and after the failure of a backend.
     pub(super) fn play(&self, responders: &mut [Child]) -> Result<Report> {
         let tally = Tally::default();
-        let vip = SocketAddr::from((self.bed.vip(), PORT));
-        let meter = self.balancer.meter(&self.bed)?;
+        let vip = SocketAddr::from((self.testbed.vip(), PORT));
+        let meter = self.balancer.meter(&self.testbed)?;
         thread::scope(|scope| {
-            let client = &self.bed.clients()[0].namespace;
+            let client = &self.testbed.clients()[0].namespace;
             let sender = scope.spawn(|| traffic::send(client, vip, &tally));
             let played = self.act(responders, &tally);
             tally.stop();
@@ -70,7 +71,7 @@ impl<'a> Stage<'a> {
             played.and(sent)
         })?;
         let cost = meter.nanoseconds_per_packet()?;
-        Ok(Report::new(&self.bed, &self.balancer.status()?, tally.into_phases(), cost))
+        Ok(Report::new(&self.testbed, &self.balancer.status()?, tally.into_phases(), cost))
     }
 
     fn act(&self, responders: &mut [Child], tally: &Tally) -> Result<()> {
@@ -81,7 +82,7 @@ impl<'a> Stage<'a> {
         victim.wait()?;
         self.wait(PHASE)?;
         self.wait_until_up(BACKENDS - 1)?;
-        responders[VICTIM] = respond(&self.bed, VICTIM)?;
+        responders[VICTIM] = respond(&self.testbed, VICTIM)?;
         self.wait_until_up(BACKENDS)?;
         tally.next_phase(format!("backend{} back", VICTIM + 1));
         self.wait(PHASE)
@@ -89,12 +90,12 @@ impl<'a> Stage<'a> {
 
     /// What there is to try.
     pub(super) fn keepsake(&self) -> Result<Keepsake> {
-        Keepsake::of(&self.bed, &self.balancer)
+        Keepsake::of(&self.testbed, &self.balancer)
     }
 
     /// Leaves everything running.
     pub(super) fn keep(self) {
-        self.bed.keep();
+        self.testbed.keep();
     }
 
     fn wait_until_up(&self, wanted: usize) -> Result<()> {
@@ -127,8 +128,8 @@ impl<'a> Stage<'a> {
 }
 
 /// Starts the web server of a backend.
-fn respond(bed: &Bed, nth: usize) -> Result<Child> {
-    let host = &bed.backends()[nth];
+fn respond(testbed: &Testbed, nth: usize) -> Result<Child> {
+    let host = &testbed.backends()[nth];
     let address = SocketAddr::from((host.address, PORT));
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("respond").arg(format!("backend{}", nth + 1)).arg(address.to_string());

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::responder::BACKEND_HEADER;
-use crate::bed::Namespace;
+use crate::testbed::Namespace;
 
 /// Requests under way at any time.
 const CLIENTS: usize = 8;

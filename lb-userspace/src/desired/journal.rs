@@ -26,7 +26,7 @@ const SUM: usize = 8;
 const DAMAGED: &str = "journal.damaged";
 
 /// What can be done about a journal that cannot be read.
-const MEND: &str = "to start from the configuration file alone, move the journal away";
+const FIX: &str = "to start from the configuration file alone, move the journal away";
 
 /// A version, as what it changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -264,18 +264,18 @@ fn read(bytes: &[u8], path: &Path) -> Result<Content> {
         let Some((sum, json)) = whole(line) else {
             let tail = if is_torn(line) { Tail::Torn } else { Tail::Damaged };
             if lines.peek().is_some() {
-                bail!("{place}: this record is damaged, and others follow: {MEND}");
+                bail!("{place}: this record is damaged, and others follow: {FIX}");
             }
             if tail == Tail::Damaged && entries.is_empty() {
-                bail!("{place}: this record is damaged, and it is the only one: {MEND}");
+                bail!("{place}: this record is damaged, and it is the only one: {FIX}");
             }
             return Ok(Content { entries, length, last, is_unended, tail });
         };
         let entry = serde_json::from_str(json).with_context(|| {
-            format!("{place}: this record is of another version of xdplb: start that, or {MEND}")
+            format!("{place}: this record is of another version of xdplb: start that, or {FIX}")
         })?;
         if let Some(fault) = fault(entries.last(), last.as_deref(), &entry) {
-            bail!("{place}: {fault}: {MEND}");
+            bail!("{place}: {fault}: {FIX}");
         }
         entries.push(entry);
         last = Some(sum.to_owned());

@@ -104,7 +104,7 @@ fn unescaped(text: &str) -> Result<Vec<u8>, Fault> {
 
 fn unknown_escape() -> Fault {
     Fault::new("send", &"there is no such escape")
-        .mend("escapes are \\r, \\n, \\t, \\\\ and \\x with two hexadecimal digits")
+        .fix("escapes are \\r, \\n, \\t, \\\\ and \\x with two hexadecimal digits")
 }
 
 #[cfg(test)]

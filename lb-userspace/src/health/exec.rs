@@ -56,11 +56,11 @@ impl Exec {
         let command = request.command.as_deref().unwrap_or_default();
         let Some((program, arguments)) = command.split_first() else {
             return Err(Fault::missing("command", &"a check of type exec needs it")
-                .mend("write it as in command = [\"/usr/local/bin/check\", \"--quick\"]"));
+                .fix("write it as in command = [\"/usr/local/bin/check\", \"--quick\"]"));
         };
         if !program.starts_with('/') {
             let message = format!("{program} is not a whole path");
-            return Err(Fault::new("command", &message).mend("give the path from / on"));
+            return Err(Fault::new("command", &message).fix("give the path from / on"));
         }
         Ok(Self { program: program.clone(), arguments: arguments.to_vec() })
     }

@@ -20,7 +20,7 @@ impl Host {
             return Ok(Self { header: format!("[{address}]"), name: address.to_string() });
         }
         let nonsense = || {
-            Fault::new("host", &format!("{text} is no host")).mend(
+            Fault::new("host", &format!("{text} is no host")).fix(
                 "give a name or an address, as in db.example, 10.0.0.1:8443 or [2001:db8::1]:8443",
             )
         };

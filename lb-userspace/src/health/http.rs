@@ -37,7 +37,7 @@ impl Http {
         let path = request.path.as_deref().unwrap_or(CheckRequest::PATH);
         if !path.starts_with('/') {
             return Err(Fault::new("path", &format!("{path} does not begin with /"))
-                .mend("a host belongs to `host`, a query after the path"));
+                .fix("a host belongs to `host`, a query after the path"));
         }
         let host = request.host.as_deref().map(Host::new).transpose()?;
         let host = host.map(|host| HeaderValue::from_str(&host.header)).transpose();
@@ -187,7 +187,7 @@ fn ranges(text: &str) -> Result<Vec<RangeInclusive<u16>>, Fault> {
     let parts = text.split(',').map(range).collect::<Option<Vec<_>>>();
     parts.ok_or_else(|| {
         Fault::new("status", &format!("{text} is no list of status codes"))
-            .mend("write codes and ranges, as in \"200-299,401\"")
+            .fix("write codes and ranges, as in \"200-299,401\"")
     })
 }
 

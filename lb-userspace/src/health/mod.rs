@@ -104,7 +104,7 @@ impl Checker {
     }
 
     /// Starts the checks of a service's new targets, stops those of targets that are gone, and lets
-    /// the others go on. A target that is to be checked in another way starts anew, from what is
+    /// the others go on. A target that is to be checked in another way starts over, from what is
     /// known of it. To be called within a tokio runtime.
     pub fn set_service(&mut self, service: &str, targets: Vec<Target>) {
         self.set_services([(service.to_owned(), targets)]);

@@ -65,7 +65,7 @@ impl Pattern {
         match (&request.expect, &request.contains) {
             (Some(_), Some(_)) => {
                 Err(Fault::new("contains", &"an answer is judged by this or by `expect`")
-                    .mend("give one of them"))
+                    .fix("give one of them"))
             }
             (Some(expect), None) => Self::expression(expect).map(Some),
             (None, Some(text)) => Self::text(text).map(Some),
@@ -82,7 +82,7 @@ impl Pattern {
                 let size = LARGEST >> 10;
                 let message =
                     format!("this regular expression takes more than {size} KiB when compiled");
-                Fault::new("expect", &message).mend(
+                Fault::new("expect", &message).fix(
                     "repeat less, or write classes such as [0-9A-Za-z_] instead of \\w, which has \
                      all letters of Unicode",
                 )
@@ -93,7 +93,7 @@ impl Pattern {
                 let reason = error.lines().last().unwrap_or_default();
                 let reason = reason.trim_start_matches("error: ");
                 Fault::new("expect", &format!("this is no regular expression: {reason}"))
-                    .mend("a backslash before a character takes it as it is")
+                    .fix("a backslash before a character takes it as it is")
             }
         })
     }
@@ -177,7 +177,7 @@ fn compiled() -> MutexGuard<'static, HashMap<String, Weak<Compiled>>> {
 }
 
 fn too_long(key: &'static str, most: usize) -> Fault {
-    Fault::new(key, &format!("this is longer than {most} bytes")).mend("give a shorter one")
+    Fault::new(key, &format!("this is longer than {most} bytes")).fix("give a shorter one")
 }
 
 #[cfg(test)]
@@ -210,7 +210,7 @@ mod tests {
         ] {
             let fault = expecting(&expect).expect_err(word);
             assert!(fault.key == "expect" && fault.message.contains(word), "{fault:?}");
-            assert!(!fault.mend.is_empty());
+            assert!(!fault.fix.is_empty());
         }
         for expect in ["^OK\\b", "\\w+", "(?i)healthy|degraded", "\"status\":\\s*\"(ok|up)\""] {
             expecting(expect).unwrap_or_else(|fault| panic!("{expect}: {fault:?}"));

@@ -32,22 +32,22 @@ use crate::model::{CheckRequest, Close, HealthCheck, Probe};
 pub struct Fault {
     pub key: &'static str,
     pub message: String,
-    pub mend: &'static str,
+    pub fix: &'static str,
     /// The key is missing.
     pub is_missing: bool,
 }
 
 impl Fault {
     pub(super) fn new(key: &'static str, message: &impl ToString) -> Self {
-        Self { key, message: message.to_string(), mend: "", is_missing: false }
+        Self { key, message: message.to_string(), fix: "", is_missing: false }
     }
 
     pub(super) fn missing(key: &'static str, message: &impl ToString) -> Self {
         Self { is_missing: true, ..Self::new(key, message) }
     }
 
-    pub(super) fn mend(self, mend: &'static str) -> Self {
-        Self { mend, ..self }
+    pub(super) fn fix(self, fix: &'static str) -> Self {
+        Self { fix, ..self }
     }
 }
 
@@ -358,9 +358,9 @@ impl Prober {
     fn former(&self, fault: Fault) -> Result<Arc<Kind>, Fault> {
         let mut readiness = self.readiness();
         if readiness.fault.as_ref() != Some(&fault) {
-            let Fault { key, message, mend, .. } = &fault;
-            let mend = if mend.is_empty() { String::new() } else { format!(": {mend}") };
-            log::warn!("a check's `{key}` cannot be used: {message}{mend}");
+            let Fault { key, message, fix, .. } = &fault;
+            let fix = if fix.is_empty() { String::new() } else { format!(": {fix}") };
+            log::warn!("a check's `{key}` cannot be used: {message}{fix}");
             readiness.fault = Some(fault.clone());
         }
         let former = readiness.ready.as_mut().ok_or(fault)?;
@@ -450,12 +450,12 @@ impl Kind {
 
 fn verify_place(request: &CheckRequest) -> Result<(), Fault> {
     if request.port == Some(0) {
-        return Err(Fault::new("port", &"port 0 is out of range").mend("give 1 to 65535"));
+        return Err(Fault::new("port", &"port 0 is out of range").fix("give 1 to 65535"));
     }
     let is_nobody = |ip: &IpAddr| ip.is_unspecified() || ip.is_multicast();
     if let Some(address) = request.address.filter(is_nobody) {
         return Err(Fault::new("address", &format!("nobody has the address {address}"))
-            .mend("give the one address that answers for the backend"));
+            .fix("give the one address that answers for the backend"));
     }
     Ok(())
 }

@@ -111,11 +111,11 @@ pub(super) fn verify(request: &CheckRequest) -> Result<Option<ServerName<'static
     match (&request.certificate, &request.key) {
         (None, Some(_)) => {
             let lonely = Fault::new("key", &"a key is of no use without a certificate");
-            return Err(lonely.mend("give its `certificate` as well"));
+            return Err(lonely.fix("give its `certificate` as well"));
         }
         (Some(_), None) => {
             let lonely = Fault::new("certificate", &"a certificate is of no use without a key");
-            return Err(lonely.mend("give its `key` as well"));
+            return Err(lonely.fix("give its `key` as well"));
         }
         _ => {}
     }
@@ -125,7 +125,7 @@ pub(super) fn verify(request: &CheckRequest) -> Result<Option<ServerName<'static
         (None, None) => return Ok(None),
     };
     let name = ServerName::try_from(name).map(Some);
-    name.map_err(|error| Fault::new(key, &error).mend("`sni` is the name in the certificate"))
+    name.map_err(|error| Fault::new(key, &error).fix("`sni` is the name in the certificate"))
 }
 
 /// The certificates of a file, and those of them that can be an authority's.
@@ -146,7 +146,7 @@ fn system_roots() -> Result<Arc<RootCertStore>, Fault> {
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
         return Err(Fault::missing("ca", &"this system trusts no certificates")
-            .mend("install ca-certificates, give a file of your own, or verify = false"));
+            .fix("install ca-certificates, give a file of your own, or verify = false"));
     }
     Ok(Arc::clone(KNOWN.get_or_init(|| Arc::new(roots))))
 }
@@ -173,7 +173,7 @@ fn contents(key: &'static str, file: &Path) -> Result<Vec<u8>, Fault> {
         if error.kind() != ErrorKind::PermissionDenied {
             return fault;
         }
-        fault.mend("let the daemon's user read it, or have the unit give it by `LoadCredential=`")
+        fault.fix("let the daemon's user read it, or have the unit give it by `LoadCredential=`")
     })
 }
 

@@ -47,7 +47,7 @@ impl Feed {
         Self::with_buffer(BUFFER)
     }
 
-    /// Subscribes anew after a loss, with a larger buffer.
+    /// Subscribes again after a loss, with a larger buffer.
     pub(super) fn reopen(&self) -> Result<Self> {
         Self::with_buffer((self.buffer * 2).min(LARGEST_BUFFER))
     }

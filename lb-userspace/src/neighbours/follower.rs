@@ -17,12 +17,12 @@ use super::{
     feed::Feed,
     hops, route,
     table::{Effect, Table, link_events},
+    watch_requests::{WatchRequest, WatchRequests},
     watched::Watched,
-    wishes::{Wish, Wishes},
 };
 use crate::netlink;
 
-/// How long to wait before all is read anew.
+/// How long to wait before all is read again.
 const RECOVERY: Duration = Duration::from_millis(100);
 
 /// How long the kernel may take to answer all that is asked at once.
@@ -34,7 +34,7 @@ const LOOK_UPS: usize = 64;
 #[derive(Debug)]
 pub(super) struct Follower {
     feed: Feed,
-    wishes: Wishes,
+    watch_requests: WatchRequests,
     events: mpsc::Sender<NetworkEvent>,
     requests: Handle,
     table: Table,
@@ -42,10 +42,13 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    pub(super) fn start(wishes: Wishes, events: mpsc::Sender<NetworkEvent>) -> Result<Self> {
+    pub(super) fn start(
+        watch_requests: WatchRequests,
+        events: mpsc::Sender<NetworkEvent>,
+    ) -> Result<Self> {
         Ok(Self {
             feed: Feed::open()?,
-            wishes,
+            watch_requests,
             events,
             requests: connect()?,
             table: Table::default(),
@@ -56,7 +59,7 @@ impl Follower {
     /// Goes on until nobody listens any more.
     pub(super) async fn run(mut self) {
         while let Err(error) = self.follow().await {
-            log::warn!("reading the kernel's network anew: {error:#}");
+            log::warn!("reading the kernel's network again: {error:#}");
 
             time::sleep(RECOVERY).await;
             if let Err(error) = self.reconnect() {
@@ -80,7 +83,7 @@ impl Follower {
             self.tell(news).await;
             tokio::select! {
                 changes = self.feed.next() => self.apply(changes?).await,
-                wishes = self.wishes.taken() => bounded(self.fulfil(wishes)).await?,
+                watch_requests = self.watch_requests.taken() => bounded(self.handle(watch_requests)).await?,
                 _ = ticks.tick(), if !self.watched.is_empty() => bounded(self.tick()).await?,
                 () = self.events.closed() => return Ok(()),
             }
@@ -129,12 +132,12 @@ impl Follower {
         self.tell(news).await;
     }
 
-    async fn fulfil(&mut self, wishes: HashMap<IpAddr, Wish>) {
+    async fn handle(&mut self, watch_requests: HashMap<IpAddr, WatchRequest>) {
         let mut new = BTreeSet::new();
-        for (address, wish) in wishes {
-            match wish {
-                Wish::Forget => self.watched.forget(address),
-                Wish::Watch => {
+        for (address, request) in watch_requests {
+            match request {
+                WatchRequest::Forget => self.watched.forget(address),
+                WatchRequest::Watch => {
                     if self.watched.watch(address) {
                         new.insert(address);
                     }

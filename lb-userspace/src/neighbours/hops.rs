@@ -41,11 +41,11 @@ pub(super) enum Question {
 
 #[derive(Debug, Default)]
 pub(super) struct Hops {
-    known: HashMap<NeighbourId, Hop>,
+    known: HashMap<NeighbourId, Neighbour>,
 }
 
 #[derive(Debug, Default)]
-struct Hop {
+struct Neighbour {
     /// Watched addresses whose frames go to it.
     users: BTreeSet<IpAddr>,
     asked_at: Option<Instant>,
@@ -82,7 +82,7 @@ impl Hops {
         let mut affected = Vec::new();
         for (id, hop) in &mut self.known {
             let is_silent = is_up(table, *id) && table.mac(*id).is_none();
-            if hop.hear(is_silent, now) {
+            if hop.note_silence(is_silent, now) {
                 affected.extend(&hop.users);
             }
         }
@@ -111,9 +111,9 @@ impl Hops {
     }
 }
 
-impl Hop {
+impl Neighbour {
     /// Returns whether it is now given up, or no more.
-    fn hear(&mut self, is_silent: bool, now: Instant) -> bool {
+    fn note_silence(&mut self, is_silent: bool, now: Instant) -> bool {
         self.silent_since = is_silent.then(|| self.silent_since.unwrap_or(now));
         let given_up = self.silent_since.is_some_and(|since| now >= since + PATIENCE);
         std::mem::replace(&mut self.given_up, given_up) != given_up

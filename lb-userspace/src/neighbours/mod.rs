@@ -10,8 +10,8 @@ mod hops;
 mod query;
 mod route;
 mod table;
+mod watch_requests;
 mod watched;
-mod wishes;
 
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
@@ -21,10 +21,10 @@ use std::{
 use anyhow::Result;
 use tokio::{sync::mpsc, task::JoinHandle};
 
-pub use self::query::{XdpAttached, XdpMode, interface, links, local_addresses, xdp_attached};
+pub use self::query::{AttachMode, XdpAttached, interface, links, local_addresses, xdp_attached};
 use self::{
     follower::Follower,
-    wishes::{Wish, Wishes},
+    watch_requests::{WatchRequest, WatchRequests},
 };
 
 /// How a frame reaches an address.
@@ -88,7 +88,7 @@ pub enum NetworkEvent {
 pub struct Neighbours {
     /// How often each address is watched.
     watched: HashMap<IpAddr, usize>,
-    wishes: Wishes,
+    watch_requests: WatchRequests,
     task: JoinHandle<()>,
 }
 
@@ -96,10 +96,10 @@ impl Neighbours {
     /// Starts to follow the calling thread's network namespace. To be called within a tokio
     /// runtime.
     pub fn start(events: mpsc::Sender<NetworkEvent>) -> Result<Self> {
-        let wishes = Wishes::default();
-        let follower = Follower::start(wishes.clone(), events)?;
+        let watch_requests = WatchRequests::default();
+        let follower = Follower::start(watch_requests.clone(), events)?;
         let task = tokio::spawn(follower.run());
-        Ok(Self { watched: HashMap::new(), wishes, task })
+        Ok(Self { watched: HashMap::new(), watch_requests, task })
     }
 
     /// Watches an address until it is forgotten as often as it was watched. One whose neighbour has
@@ -108,7 +108,7 @@ impl Neighbours {
         let count = self.watched.entry(address).or_default();
         *count += 1;
         if *count == 1 {
-            self.wishes.make([(address, Wish::Watch)]);
+            self.watch_requests.make([(address, WatchRequest::Watch)]);
         }
     }
 
@@ -119,18 +119,19 @@ impl Neighbours {
         *count.get_mut() -= 1;
         if *count.get() == 0 {
             count.remove();
-            self.wishes.make([(address, Wish::Forget)]);
+            self.watch_requests.make([(address, WatchRequest::Forget)]);
         }
     }
 
     /// Has a watched address's resolution told once more.
     pub fn tell(&self, address: IpAddr) {
-        self.wishes.make([(address, Wish::Watch)]);
+        self.watch_requests.make([(address, WatchRequest::Watch)]);
     }
 
     /// Has the resolutions of all watched addresses told once more.
     pub fn tell_again(&self) {
-        self.wishes.make(self.watched.keys().map(|address| (*address, Wish::Watch)));
+        self.watch_requests
+            .make(self.watched.keys().map(|address| (*address, WatchRequest::Watch)));
     }
 }
 

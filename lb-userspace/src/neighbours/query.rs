@@ -8,7 +8,7 @@ use super::{Interface, OwnAddresses, table};
 use crate::netlink;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum XdpMode {
+pub enum AttachMode {
     /// In the driver.
     Native,
     /// In the kernel's network stack.
@@ -20,7 +20,7 @@ pub enum XdpMode {
 /// An XDP program on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XdpAttached {
-    pub mode: XdpMode,
+    pub mode: AttachMode,
     pub program_id: u32,
 }
 
@@ -71,9 +71,9 @@ fn xdp(attribute: &LinkAttribute) -> Option<XdpAttached> {
     };
     attributes.iter().find_map(|attribute| {
         let (mode, program_id) = match attribute {
-            LinkXdp::DrvProgId(id) => (XdpMode::Native, *id),
-            LinkXdp::SkbProgId(id) => (XdpMode::Generic, *id),
-            LinkXdp::HwProgId(id) => (XdpMode::Offloaded, *id),
+            LinkXdp::DrvProgId(id) => (AttachMode::Native, *id),
+            LinkXdp::SkbProgId(id) => (AttachMode::Generic, *id),
+            LinkXdp::HwProgId(id) => (AttachMode::Offloaded, *id),
             _ => return None,
         };
         Some(XdpAttached { mode, program_id })

@@ -7,16 +7,16 @@ use rtnetlink::{LinkUnspec, RouteMessageBuilder, packet_route::route::RouteMessa
 use tokio::{sync::mpsc, time};
 
 use super::*;
-use crate::bed::{Bed, Host, Namespace};
+use crate::testbed::{Host, Namespace, Testbed};
 
 const REMOTE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 
 #[test]
 #[ignore = "needs root"]
 fn root_neighbours_are_resolved_by_arp() {
-    let bed = Bed::two_arm("t-arp", 2).unwrap();
-    let [first, second] = bed.backends() else { panic!("two backends") };
-    follow(&bed, async |network| {
+    let testbed = Testbed::two_arm("t-arp", 2).unwrap();
+    let [first, second] = testbed.backends() else { panic!("two backends") };
+    follow(&testbed, async |network| {
         network.watch(&[first.address, second.address]);
         for _ in 0..2 {
             let (address, resolution) = network.next_resolution().await;
@@ -24,7 +24,7 @@ fn root_neighbours_are_resolved_by_arp() {
             let hop = hop(resolution);
             assert_eq!(hop.interface, "eth1");
             assert_eq!(hop.dst_mac, mac(&host.namespace, "eth0"));
-            assert_eq!(hop.src_mac, mac(bed.balancer(), "eth1"));
+            assert_eq!(hop.src_mac, mac(testbed.balancer(), "eth1"));
             assert_eq!(hop.source, Ipv4Addr::new(10, 0, 0, 1));
         }
     });
@@ -33,8 +33,8 @@ fn root_neighbours_are_resolved_by_arp() {
 #[test]
 #[ignore = "needs root"]
 fn root_what_does_not_resolve_has_a_reason() {
-    let bed = Bed::two_arm("t-reasons", 1).unwrap();
-    follow(&bed, async |network| {
+    let testbed = Testbed::two_arm("t-reasons", 1).unwrap();
+    follow(&testbed, async |network| {
         for (address, reason) in [
             ([10, 0, 0, 99], "neighbour 10.0.0.99 on eth1 does not answer ARP"),
             ([192, 0, 2, 1], "no route to 192.0.2.1"),
@@ -50,11 +50,11 @@ fn root_what_does_not_resolve_has_a_reason() {
 #[test]
 #[ignore = "needs root"]
 fn root_a_neighbour_that_comes_late_is_found() {
-    let bed = Bed::two_arm("t-late", 1).unwrap();
-    let backend = &bed.backends()[0];
+    let testbed = Testbed::two_arm("t-late", 1).unwrap();
+    let backend = &testbed.backends()[0];
     set_up(&backend.namespace, "eth0", false);
-    set_up(bed.switch(), "backend1", true);
-    follow(&bed, async |network| {
+    set_up(testbed.switch(), "backend1", true);
+    follow(&testbed, async |network| {
         network.watch(&[backend.address]);
         let (_, resolution) = network.next_resolution().await;
         assert!(matches!(resolution, Resolution::Unresolved(_)), "{resolution:?}");
@@ -69,9 +69,9 @@ fn root_a_neighbour_that_comes_late_is_found() {
 #[test]
 #[ignore = "needs root"]
 fn root_a_new_mac_is_noticed_be_it_announced_or_not() {
-    let bed = Bed::two_arm("t-mac", 1).unwrap();
-    let Host { namespace, address } = &bed.backends()[0];
-    follow(&bed, async |network| {
+    let testbed = Testbed::two_arm("t-mac", 1).unwrap();
+    let Host { namespace, address } = &testbed.backends()[0];
+    follow(&testbed, async |network| {
         network.watch(&[*address]);
         hop(network.next_resolution().await.1);
 
@@ -95,10 +95,10 @@ fn root_a_new_mac_is_noticed_be_it_announced_or_not() {
 #[test]
 #[ignore = "needs root"]
 fn root_own_addresses_are_followed() {
-    let bed = Bed::two_arm("t-own", 1).unwrap();
+    let testbed = Testbed::two_arm("t-own", 1).unwrap();
     let more = Ipv4Addr::new(10, 0, 0, 2);
-    follow(&bed, async |network| {
-        bed.balancer().add_address("eth1", more, 24).unwrap();
+    follow(&testbed, async |network| {
+        testbed.balancer().add_address("eth1", more, 24).unwrap();
         loop {
             if let NetworkEvent::Own(own) = network.next().await
                 && own.iter().any(|(_, address)| *address == more)
@@ -112,11 +112,11 @@ fn root_own_addresses_are_followed() {
 #[test]
 #[ignore = "needs root"]
 fn root_a_gateway_is_the_next_hop_of_what_is_behind_it() {
-    let bed = Bed::two_arm("t-gateway", 2).unwrap();
-    let balancer = bed.balancer();
-    let [first, second] = bed.backends() else { panic!("two backends") };
+    let testbed = Testbed::two_arm("t-gateway", 2).unwrap();
+    let balancer = testbed.balancer();
+    let [first, second] = testbed.backends() else { panic!("two backends") };
     balancer.add_route(REMOTE, 32, first.address).unwrap();
-    follow(&bed, async |network| {
+    follow(&testbed, async |network| {
         network.watch(&[REMOTE]);
         let over_first = hop(network.next_resolution().await.1);
         assert_eq!(over_first.dst_mac, mac(&first.namespace, "eth0"));
@@ -134,17 +134,17 @@ fn root_a_gateway_is_the_next_hop_of_what_is_behind_it() {
 #[test]
 #[ignore = "needs root"]
 fn root_thousands_of_addresses_are_told_at_once() {
-    let bed = Bed::two_arm("t-many", 2).unwrap();
-    let [first, second] = bed.backends() else { panic!("two backends") };
+    let testbed = Testbed::two_arm("t-many", 2).unwrap();
+    let [first, second] = testbed.backends() else { panic!("two backends") };
     let many: Vec<_> = (0..5_000).map(|nth| Ipv4Addr::from_bits(0x0b00_0000 + nth)).collect();
-    bed.balancer().add_route(many[0], 16, first.address).unwrap();
-    follow(&bed, async |network| {
+    testbed.balancer().add_route(many[0], 16, first.address).unwrap();
+    follow(&testbed, async |network| {
         for (host, case) in [(first, "watched"), (second, "rerouted")] {
             let begin = Instant::now();
             if case == "watched" {
                 network.watch(&many);
             } else {
-                replace_route(bed.balancer(), route(many[0], 16, host.address));
+                replace_route(testbed.balancer(), route(many[0], 16, host.address));
             }
             let to = mac(&host.namespace, "eth0");
             for _ in &many {
@@ -162,17 +162,17 @@ fn root_thousands_of_addresses_are_told_at_once() {
 #[test]
 #[ignore = "needs root"]
 fn root_an_interface_that_goes_down_and_up_is_followed() {
-    let bed = Bed::two_arm("t-link", 1).unwrap();
-    follow(&bed, async |network| {
-        network.watch(&[bed.backends()[0].address]);
+    let testbed = Testbed::two_arm("t-link", 1).unwrap();
+    follow(&testbed, async |network| {
+        network.watch(&[testbed.backends()[0].address]);
         hop(network.next_resolution().await.1);
 
-        set_up(bed.switch(), "balancer-eth1", false);
+        set_up(testbed.switch(), "balancer-eth1", false);
         assert!(!network.next_link("eth1").await.up);
         let (_, resolution) = network.next_resolution().await;
         assert_eq!(resolution, Resolution::Unresolved("interface eth1 is down".to_owned()));
 
-        set_up(bed.switch(), "balancer-eth1", true);
+        set_up(testbed.switch(), "balancer-eth1", true);
         assert!(network.next_link("eth1").await.up);
         hop(network.next_resolution().await.1);
     });
@@ -181,11 +181,11 @@ fn root_an_interface_that_goes_down_and_up_is_followed() {
 #[test]
 #[ignore = "needs root"]
 fn root_a_burst_of_changes_loses_nothing() {
-    let bed = Bed::two_arm("t-burst", 1).unwrap();
-    let balancer = bed.balancer();
-    let gateway = bed.backends()[0].address;
+    let testbed = Testbed::two_arm("t-burst", 1).unwrap();
+    let balancer = testbed.balancer();
+    let gateway = testbed.backends()[0].address;
     balancer.add_route(REMOTE, 32, gateway).unwrap();
-    follow(&bed, async |network| {
+    follow(&testbed, async |network| {
         network.watch(&[REMOTE]);
         hop(network.next_resolution().await.1);
 
@@ -209,8 +209,8 @@ fn root_a_burst_of_changes_loses_nothing() {
 #[test]
 #[ignore = "needs root"]
 fn root_questions_are_answered() {
-    let bed = Bed::two_arm("t-query", 0).unwrap();
-    let (addresses, eth1, missing) = bed
+    let testbed = Testbed::two_arm("t-query", 0).unwrap();
+    let (addresses, eth1, missing) = testbed
         .balancer()
         .run_async(async || {
             (
@@ -220,16 +220,16 @@ fn root_questions_are_answered() {
             )
         })
         .unwrap();
-    for own in [bed.vip(), [203, 0, 113, 1].into(), [10, 0, 0, 1].into()] {
+    for own in [testbed.vip(), [203, 0, 113, 1].into(), [10, 0, 0, 1].into()] {
         assert!(addresses.iter().any(|(_, address)| *address == own), "{addresses:?}");
     }
     assert!(addresses.contains(&(eth1.ifindex, [10, 0, 0, 1].into())), "{addresses:?}");
     assert_eq!((eth1.mtu, eth1.up), (1500, true));
     assert_eq!(missing, None);
-    assert_eq!(attached(bed.balancer(), "eth1"), None);
+    assert_eq!(attached(testbed.balancer(), "eth1"), None);
     assert_eq!(
-        attached(bed.switch(), "balancer-eth1").map(|attached| attached.mode),
-        Some(XdpMode::Native)
+        attached(testbed.switch(), "balancer-eth1").map(|attached| attached.mode),
+        Some(AttachMode::Native)
     );
 }
 
@@ -271,13 +271,14 @@ impl Network {
 }
 
 /// Does something in the balancer's namespace that follows the network there.
-fn follow(bed: &Bed, work: impl AsyncFnOnce(&mut Network) + Send) {
-    bed.balancer()
+fn follow(testbed: &Testbed, work: impl AsyncFnOnce(&mut Network) + Send) {
+    testbed
+        .balancer()
         .run_async(async || {
             let (sender, events) = mpsc::channel(16);
             let neighbours = Neighbours::start(sender).unwrap();
             let mut network = Network { neighbours, events };
-            for name in bed.interfaces() {
+            for name in testbed.interfaces() {
                 assert!(network.next_link(name).await.up);
             }
             work(&mut network).await;

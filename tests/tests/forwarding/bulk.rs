@@ -5,7 +5,7 @@ use std::fs;
 use lb_tests::{
     balancer::{Balancer, configuration, service},
     servers::{client, root, start},
-    site::{Arms, empty_bed, site, vip},
+    site::{Arms, empty_testbed, site, vip},
 };
 
 const BODY: usize = 100 << 20;
@@ -21,13 +21,13 @@ fn a_hundred_megabytes_arrive_bit_for_bit() {
     })
     .take(BODY)
     .collect();
-    let files = root(&site.bed);
+    let files = root(&site.testbed);
     fs::create_dir_all(&files).expect("a directory");
     fs::write(files.join("big"), &body).expect("written");
-    let got = site.bed.directory().join("got");
-    let url = format!("http://{}/files/big", vip(&site.bed));
+    let got = site.testbed.directory().join("got");
+    let url = format!("http://{}/files/big", vip(&site.testbed));
     let target = got.display().to_string();
-    let _ = client(&site.bed.clients()[0], "curl", &["-sSf", "-m", "60", "-o", &target, &url]);
+    let _ = client(&site.testbed.clients()[0], "curl", &["-sSf", "-m", "60", "-o", &target, &url]);
     assert!(fs::read(&got).expect("a file") == body, "the body differs");
 }
 
@@ -35,10 +35,10 @@ fn a_hundred_megabytes_arrive_bit_for_bit() {
 #[ignore = "needs root"]
 fn wrk_gets_nothing_but_answers() {
     let site = site(Arms::Two, [1; 3]);
-    let url = format!("http://{}/", vip(&site.bed));
+    let url = format!("http://{}/", vip(&site.testbed));
     for extra in [&[][..], &["-H", "Connection: close"]] {
         let arguments = [&["-t1", "-c32", "-d3", url.as_str()], extra].concat();
-        let report = client(&site.bed.clients()[0], "wrk", &arguments);
+        let report = client(&site.testbed.clients()[0], "wrk", &arguments);
         assert!(report.contains("Requests/sec"), "{report}");
         assert!(!report.contains("Socket errors"), "{report}");
         assert!(!report.contains("Non-2xx"), "{report}");
@@ -49,15 +49,15 @@ fn wrk_gets_nothing_but_answers() {
 #[ignore = "needs root"]
 fn iperf3_runs_eight_streams() {
     const PORT: u16 = 5201;
-    let bed = empty_bed(Arms::Two);
-    let host = &bed.backends()[0];
+    let testbed = empty_testbed(Arms::Two);
+    let host = &testbed.backends()[0];
     let _server = start(&host.namespace, "iperf3", &["-s"]);
-    let vip = (bed.vip(), PORT).into();
+    let vip = (testbed.vip(), PORT).into();
     let rest = service("iperf", vip, &[((host.address, PORT).into(), 1)]);
-    let balancer = Balancer::start(&bed, &(configuration(&bed, "") + &rest));
+    let balancer = Balancer::start(&testbed, &(configuration(&testbed, "") + &rest));
     balancer.wait_for_ring_of(1);
-    let to = bed.vip().to_string();
-    let report = client(&bed.clients()[0], "iperf3", &["-c", &to, "-P8", "-t3", "-J"]);
+    let to = testbed.vip().to_string();
+    let report = client(&testbed.clients()[0], "iperf3", &["-c", &to, "-P8", "-t3", "-J"]);
     let report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
     let received = report["end"]["sum_received"]["bytes"].as_f64().expect("a number");
     assert!(received > 1e6, "{received}");

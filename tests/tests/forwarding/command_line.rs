@@ -8,20 +8,20 @@ use lb_userspace::control::Stats;
 
 #[test]
 #[ignore = "needs root"]
-fn backends_are_added_weighed_and_removed() {
+fn backends_are_added_changed_and_removed() {
     let site = site(Arms::Two, [1; 3]);
-    let third = backend(&site.bed, 2).to_string();
+    let third = backend(&site.testbed, 2).to_string();
     let _ = site.balancer.done(&["backend", "remove", "web", &third]);
     assert_eq!(site.balancer.services()[0].backends.len(), 2);
     let _ = site.balancer.done(&["backend", "add", "web", &third, "--weight", "4"]);
     site.balancer.wait_for_ring_of(3);
-    let answers = requests::send(&site.bed.clients()[0], vip(&site.bed), 60);
+    let answers = requests::send(&site.testbed.clients()[0], vip(&site.testbed), 60);
     assert_eq!(answers["backend2"], 40);
     let _ = site.balancer.done(&["backend", "set", "web", &third, "--weight", "1"]);
-    let answers = requests::send(&site.bed.clients()[0], vip(&site.bed), 60);
+    let answers = requests::send(&site.testbed.clients()[0], vip(&site.testbed), 60);
     assert_eq!(answers["backend2"], 20);
     let _ = site.balancer.done(&["backend", "drain", "web", &third, "--wait", "--deadline", "20s"]);
-    let answers = requests::send(&site.bed.clients()[0], vip(&site.bed), 60);
+    let answers = requests::send(&site.testbed.clients()[0], vip(&site.testbed), 60);
     assert_eq!(answers.get("backend2"), None);
 }
 
@@ -29,14 +29,14 @@ fn backends_are_added_weighed_and_removed() {
 #[ignore = "needs root"]
 fn a_backup_serves_only_alone() {
     let site = site(Arms::Two, [1; 3]);
-    let addresses: Vec<_> = (0..3).map(|nth| backend(&site.bed, nth).to_string()).collect();
+    let addresses: Vec<_> = (0..3).map(|nth| backend(&site.testbed, nth).to_string()).collect();
     let _ = site.balancer.done(&["backend", "set", "web", &addresses[2], "--backup", "true"]);
-    let answers = requests::send(&site.bed.clients()[0], vip(&site.bed), 20);
+    let answers = requests::send(&site.testbed.clients()[0], vip(&site.testbed), 20);
     assert_eq!(answers.get("backend2"), None);
     for address in &addresses[..2] {
         let _ = site.balancer.done(&["backend", "disable", "web", address]);
     }
-    let answers = requests::send(&site.bed.clients()[0], vip(&site.bed), 20);
+    let answers = requests::send(&site.testbed.clients()[0], vip(&site.testbed), 20);
     assert_eq!(answers["backend2"], 20);
 }
 
@@ -44,7 +44,7 @@ fn a_backup_serves_only_alone() {
 #[ignore = "needs root"]
 fn what_cannot_be_done_is_said_in_one_line() {
     let site = site(Arms::Two, [1; 3]);
-    let (first, vip) = (backend(&site.bed, 0).to_string(), vip(&site.bed).to_string());
+    let (first, vip) = (backend(&site.testbed, 0).to_string(), vip(&site.testbed).to_string());
     let refused = [
         (&["service", "show", "nope"][..], 1, "no service nope"),
         (&["backend", "add", "web", &first], 1, "already"),
@@ -69,7 +69,7 @@ fn what_cannot_be_done_is_said_in_one_line() {
 #[ignore = "needs root"]
 fn stats_count_what_went_by() {
     let site = site(Arms::Two, [1; 3]);
-    let _ = requests::send(&site.bed.clients()[0], vip(&site.bed), 30);
+    let _ = requests::send(&site.testbed.clients()[0], vip(&site.testbed), 30);
     let stats = site.balancer.done(&["stats", "-o", "json"]);
     let stats: Stats = serde_json::from_str(&stats).expect("the shape");
     let connections: Vec<_> =

@@ -23,31 +23,31 @@ use lb_tests::{
     balancer::Balancer,
     requests,
     servers::nginx_everywhere,
-    site::{Arms, Site, backend, empty_bed, site, text, vip},
+    site::{Arms, Site, backend, empty_testbed, site, text, vip},
 };
 use lb_userspace::{
-    bed::Bed,
     connections::{Connection, ConnectionState, Counts},
-    dataplane::{FLOWS, FlowTable, Plan, now},
+    dataplane::{FLOWS, FlowTable, TablePlan, now},
+    testbed::Testbed,
 };
 use nix::sys::signal::Signal;
 
 #[test]
 #[ignore = "needs root"]
 fn open_connections_are_listed_with_both_ends() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let streams = connect(&balancer, &bed);
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let streams = connect(&balancer, &testbed);
     let listed = listed(&balancer, &["--state", "established"]);
     let ends = listed.iter().map(|connection| connection.client);
     let expected = streams.iter().map(|stream| stream.local_addr().expect("bound"));
     assert_eq!(ends.collect::<HashSet<_>>(), expected.collect());
     for connection in &listed {
         assert_eq!(connection.service.as_deref(), Some("web"));
-        assert_eq!(connection.vip, vip(&bed));
+        assert_eq!(connection.vip, vip(&testbed));
         assert_eq!(connection.state, ConnectionState::Established);
         assert!(connection.idle_seconds <= connection.age_seconds, "{connection:?}");
     }
-    let first = backend(&bed, 0).to_string();
+    let first = backend(&testbed, 0).to_string();
     let rows = balancer.done(&["conns", "--backend", &first, "--state", "established"]);
     assert_eq!(rows.lines().count(), 1 + 2, "{rows}");
     let port = streams[0].local_addr().expect("bound").to_string();
@@ -61,8 +61,8 @@ fn open_connections_are_listed_with_both_ends() {
 #[test]
 #[ignore = "needs root"]
 fn connections_go_on_when_a_killed_daemon_is_followed_by_another() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let streams = connect(&balancer, &bed);
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let streams = connect(&balancer, &testbed);
     let ends = |balancer: &Balancer| -> HashSet<_> {
         let listed = listed(balancer, &["--state", "established"]).into_iter();
         listed
@@ -71,7 +71,7 @@ fn connections_go_on_when_a_killed_daemon_is_followed_by_another() {
     };
     let before = ends(&balancer);
     balancer.stop(Signal::SIGKILL);
-    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
+    let balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));
     assert_eq!(ends(&balancer), before);
     for mut stream in streams {
         stream.write_all(b"ET / HTTP/1.0\r\n\r\n").expect("sent");
@@ -84,8 +84,8 @@ fn connections_go_on_when_a_killed_daemon_is_followed_by_another() {
 #[test]
 #[ignore = "needs root"]
 fn readers_that_leave_or_linger_hold_nobody_up() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    fill(&pinned(&bed, 100_000), 80_000);
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    fill(&pinned(&testbed, 100_000), 80_000);
     let mut lingering = UnixStream::connect(balancer.socket()).expect("listens");
     lingering.write_all(b"GET /v1/connections HTTP/1.1\r\nhost: xdplb\r\n\r\n").expect("sent");
     let mut head = [0; 512];
@@ -115,16 +115,16 @@ fn readers_that_leave_or_linger_hold_nobody_up() {
 fn a_million_connections_are_listed_under_traffic() {
     const MANY: u32 = 1_000_000;
     const ROOM: u32 = 1_100_000;
-    let bed = empty_bed(Arms::Two);
-    let _servers = nginx_everywhere(&bed);
-    let larger = text(&bed, &[1; 3]).replace("flows = 100_000", "flows = 1_100_000");
-    let balancer = Balancer::start(&bed, &larger);
+    let testbed = empty_testbed(Arms::Two);
+    let _servers = nginx_everywhere(&testbed);
+    let larger = text(&testbed, &[1; 3]).replace("flows = 100_000", "flows = 1_100_000");
+    let balancer = Balancer::start(&testbed, &larger);
     balancer.wait_for_ring_of(3);
-    fill(&pinned(&bed, ROOM), MANY);
+    fill(&pinned(&testbed, ROOM), MANY);
 
     let goes_on = AtomicBool::new(true);
     let lines = thread::scope(|scope| {
-        let (client, to) = (&bed.clients()[0], vip(&bed));
+        let (client, to) = (&testbed.clients()[0], vip(&testbed));
         let going = || goes_on.load(Ordering::Relaxed);
         let sender = scope.spawn(move || requests::send_while(client, to, going));
         let held = ["conns", "--client", HELD, "-o", "json"];
@@ -152,20 +152,24 @@ fn a_million_connections_are_listed_under_traffic() {
     for line in lines.lines() {
         let connection: Connection = serde_json::from_str(line).expect("a connection");
         assert_eq!(connection.service.as_deref(), Some("web"), "{line}");
-        assert_eq!((connection.vip, connection.backend), (vip(&bed), backend(&bed, 0)), "{line}");
+        assert_eq!(
+            (connection.vip, connection.backend),
+            (vip(&testbed), backend(&testbed, 0)),
+            "{line}"
+        );
         assert!(clients.insert(connection.client), "told twice: {line}");
     }
 }
 
 /// Opens six connections, which nothing is sent on.
-fn connect(balancer: &Balancer, bed: &Bed) -> Vec<TcpStream> {
+fn connect(balancer: &Balancer, testbed: &Testbed) -> Vec<TcpStream> {
     let connect = || {
-        let mut stream = TcpStream::connect(vip(bed)).expect("accepted");
+        let mut stream = TcpStream::connect(vip(testbed)).expect("accepted");
         // The beginning of a request: by its acknowledgement the backend shows that it knows of it.
         stream.write_all(b"G").expect("sent");
         stream
     };
-    let client = &bed.clients()[0].namespace;
+    let client = &testbed.clients()[0].namespace;
     let streams = (0..6).map(|_| client.run(connect).expect("runs")).collect();
     balancer.wait_for("six handshakes", || {
         balancer.done(&["conns", "--state", "established", "--count"]).starts_with("6 ")
@@ -179,10 +183,10 @@ fn listed(balancer: &Balancer, filter: &[&str]) -> Vec<Connection> {
 }
 
 /// The running daemon's flow table.
-fn pinned(bed: &Bed, connections: u32) -> FlowTable {
-    let mut layouts = fs::read_dir(bed.bpffs().join("xdplb")).expect("pinned");
+fn pinned(testbed: &Testbed, connections: u32) -> FlowTable {
+    let mut layouts = fs::read_dir(testbed.bpffs().join("xdplb")).expect("pinned");
     let pin: PathBuf = layouts.next().expect("a layout").expect("readable").path().join(FLOWS);
-    let plan = Plan::new(connections).and_then(|plan| plan.or_of_pin(&pin)).expect("labelled");
+    let plan = TablePlan::new(connections).and_then(|plan| plan.or_of_pin(&pin)).expect("labelled");
     let mut map = Map::Array(MapData::from_pin(&pin).expect("pinned"));
     plan.open(&mut map).expect("maps")
 }

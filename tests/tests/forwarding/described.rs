@@ -52,8 +52,8 @@ fn writes(described: &Value) -> BTreeSet<(&str, &str)> {
 #[test]
 #[ignore = "needs root"]
 fn all_that_can_be_read_is_as_it_is_described() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let answers = requests::send(&bed.clients()[0], vip(&bed), 3);
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let answers = requests::send(&testbed.clients()[0], vip(&testbed), 3);
     assert_eq!(answers.len(), 3, "{answers:?}");
     let (_, described) = ask(&balancer, "get", "/v1/openapi.json", &json!(null));
     let paths = described["paths"].as_object().expect("paths");
@@ -70,11 +70,11 @@ fn all_that_can_be_read_is_as_it_is_described() {
 #[test]
 #[ignore = "needs root"]
 fn all_that_can_be_changed_is_as_it_is_described() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
     let (_, described) = ask(&balancer, "get", "/v1/openapi.json", &json!(null));
-    let text = fs::read_to_string(bed.directory().join("xdplb.toml")).expect("a file");
+    let text = fs::read_to_string(testbed.directory().join("xdplb.toml")).expect("a file");
     let proposal = json!({ "path": "xdplb.toml", "text": text });
-    let vip = format!("{}:81", bed.vip());
+    let vip = format!("{}:81", testbed.vip());
     let steps = [
         ("post", "/v1/services", json!({ "name": "db", "vip": vip, "health": { "type": "none" } })),
         ("patch", SERVICE, json!({ "scheduler": "maglev", "timeouts": { "closed": "5s" } })),

@@ -10,7 +10,7 @@ use lb_tests::{
     balancer::Balancer,
     requests,
     servers::nginx_everywhere,
-    site::{Arms, backend, empty_bed, text, vip},
+    site::{Arms, backend, empty_testbed, text, vip},
 };
 
 /// A file system in a file, that can be made to answer nothing.
@@ -56,26 +56,26 @@ fn run(program: &str, arguments: &[&str]) {
 #[test]
 #[ignore = "needs root"]
 fn a_disk_that_does_not_answer_holds_up_no_fail_over() {
-    let bed = empty_bed(Arms::Two);
-    let mut servers = nginx_everywhere(&bed);
-    let state = bed.directory().join("disk");
+    let testbed = empty_testbed(Arms::Two);
+    let mut servers = nginx_everywhere(&testbed);
+    let state = testbed.directory().join("disk");
     let disk = Disk::new(state.clone());
-    let text = text(&bed, &[1; 3]);
-    let own = format!("state_dir = {:?}", bed.directory().join("state"));
+    let text = text(&testbed, &[1; 3]);
+    let own = format!("state_dir = {:?}", testbed.directory().join("state"));
     assert!(text.contains(&own), "{text}");
     let text = text.replace(&own, &format!("state_dir = {:?}", state.join("xdplb")));
-    let balancer = Balancer::start(&bed, &text);
+    let balancer = Balancer::start(&testbed, &text);
     balancer.wait_for_ring_of(3);
 
     let frozen = disk.freeze();
-    let third = backend(&bed, 2).to_string();
+    let third = backend(&testbed, 2).to_string();
     let mut change = balancer.command(&["backend", "set", "web", &third, "--weight", "5"]);
     let mut change = change.stdout(Stdio::null()).spawn().expect("the binary runs");
-    let log = || fs::read_to_string(bed.directory().join("log")).expect("text");
+    let log = || fs::read_to_string(testbed.directory().join("log")).expect("text");
     balancer.wait_for("the change in the kernel", || log().contains("weight 5"));
     drop(servers.remove(0));
     balancer.wait_for("the fail-over", || log().contains("2 of 3 backends up"));
-    let answers = requests::send(&bed.clients()[0], vip(&bed), 30);
+    let answers = requests::send(&testbed.clients()[0], vip(&testbed), 30);
     assert_eq!(answers.get(""), None, "{answers:?}");
     let weights =
         || -> Vec<_> { balancer.services()[0].backends.iter().map(|one| one.weight).collect() };

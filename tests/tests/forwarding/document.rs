@@ -22,12 +22,12 @@ fn said(output: &Output) -> String {
 #[test]
 #[ignore = "needs root"]
 fn changes_by_commands_outlive_the_daemon() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let first = backend(&bed, 0).to_string();
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let first = backend(&testbed, 0).to_string();
     balancer.done(&["backend", "set", "web", &first, "--weight", "5"]);
-    balancer.done(&["backend", "drain", "web", &backend(&bed, 1).to_string()]);
+    balancer.done(&["backend", "drain", "web", &backend(&testbed, 1).to_string()]);
     balancer.stop(Signal::SIGKILL);
-    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
+    let balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));
     assert_eq!(weights(&balancer), [5, 1, 1]);
     balancer.wait_for_ring_of(2);
     let history = balancer.done(&["history"]);
@@ -41,11 +41,11 @@ fn changes_by_commands_outlive_the_daemon() {
 #[test]
 #[ignore = "needs root"]
 fn a_file_that_has_changed_wins_and_what_was_before_can_be_had_back() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let first = backend(&bed, 0).to_string();
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let first = backend(&testbed, 0).to_string();
     balancer.done(&["backend", "set", "web", &first, "--weight", "5"]);
     balancer.stop(Signal::SIGTERM);
-    let balancer = Balancer::start(&bed, &text(&bed, &[1, 1, 7]));
+    let balancer = Balancer::start(&testbed, &text(&testbed, &[1, 1, 7]));
     assert_eq!(weights(&balancer), [1, 1, 7]);
     let steps = balancer.done(&["rollback"]);
     assert!(steps.contains("~ web: 10.0.0.13:80: weight: 7 -> 1"), "{steps}");
@@ -60,33 +60,33 @@ fn a_file_that_has_changed_wins_and_what_was_before_can_be_had_back() {
 #[test]
 #[ignore = "needs root"]
 fn what_was_applied_from_another_file_outlives_the_daemon() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let other = bed.directory().join("other.toml");
-    fs::write(&other, text(&bed, &[1, 2, 3])).expect("written");
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let other = testbed.directory().join("other.toml");
+    fs::write(&other, text(&testbed, &[1, 2, 3])).expect("written");
     balancer.done(&["apply", "-c", other.to_str().expect("text")]);
     balancer.stop(Signal::SIGKILL);
-    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
+    let balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));
     assert_eq!(weights(&balancer), [1, 2, 3]);
 }
 
 #[test]
 #[ignore = "needs root"]
-fn drift_is_told_and_mended() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let file = bed.directory().join("xdplb.toml").display().to_string();
+fn drift_is_told_and_fixed() {
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let file = testbed.directory().join("xdplb.toml").display().to_string();
     let diff = || balancer.xdplb(&["diff", "-c", &file]);
     assert_eq!(diff().status.code(), Some(0), "{}", said(&diff()));
-    balancer.done(&["backend", "remove", "web", &backend(&bed, 2).to_string()]);
+    balancer.done(&["backend", "remove", "web", &backend(&testbed, 2).to_string()]);
     balancer.done(&["service", "set", "web", "--health", "fall=9"]);
     let drift = diff();
     assert_eq!(drift.status.code(), Some(4));
     let expected = "~ web: health.fall: 9 -> 2\n\
                     + web: 10.0.0.13:80: weight 1, backup false, admin enabled\n";
     assert_eq!(said(&drift), expected);
-    let bad = bed.directory().join("bad.toml");
-    fs::write(&bad, text(&bed, &[1; 3]).replace("fall = 2", "fall = 0")).expect("written");
-    let missing = bed.directory().join("missing.toml");
-    fs::write(&missing, text(&bed, &[1; 3]).replace("\"eth1\"", "\"eth9\"")).expect("written");
+    let bad = testbed.directory().join("bad.toml");
+    fs::write(&bad, text(&testbed, &[1; 3]).replace("fall = 2", "fall = 0")).expect("written");
+    let missing = testbed.directory().join("missing.toml");
+    fs::write(&missing, text(&testbed, &[1; 3]).replace("\"eth1\"", "\"eth9\"")).expect("written");
     let plan = balancer.xdplb(&["diff", "-c", &missing.display().to_string()]);
     assert!(said(&plan).contains("there is no interface eth9"), "{}", said(&plan));
     for file in [&bad, &missing] {
@@ -102,18 +102,18 @@ fn drift_is_told_and_mended() {
 #[test]
 #[ignore = "needs root"]
 fn a_file_whose_interfaces_are_not_to_be_had_changes_nothing_and_is_read_again() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
     let ip = |arguments: &str| {
-        let output = attempt(bed.balancer(), "ip", &arguments.split(' ').collect::<Vec<_>>());
+        let output = attempt(testbed.balancer(), "ip", &arguments.split(' ').collect::<Vec<_>>());
         assert!(output.status.success(), "{arguments}: {}", said(&output));
         said(&output)
     };
     ip("link add spare type veth peer spare-peer");
     // A bridge has no native XDP.
     ip("link add late type bridge");
-    let text = text(&bed, &[1, 1, 7]).replace("\"eth1\"]", "\"eth1\", \"spare\", \"late\"]");
+    let text = text(&testbed, &[1, 1, 7]).replace("\"eth1\"]", "\"eth1\", \"spare\", \"late\"]");
     let text = format!("xdp_mode = \"native\"\n{text}");
-    let file = bed.directory().join("xdplb.toml");
+    let file = testbed.directory().join("xdplb.toml");
     fs::write(&file, &text).expect("written");
     let refused = balancer.xdplb(&["apply", "-c", file.to_str().expect("text")]);
     assert!(said(&refused).contains("cannot attach to late in native mode"), "{}", said(&refused));
@@ -123,7 +123,7 @@ fn a_file_whose_interfaces_are_not_to_be_had_changes_nothing_and_is_read_again()
     balancer.stop(Signal::SIGKILL);
     ip("link del late");
     ip("link add late type veth peer late-peer");
-    let balancer = Balancer::start(&bed, &text);
+    let balancer = Balancer::start(&testbed, &text);
     assert_eq!(weights(&balancer), [1, 1, 7]);
 }
 
@@ -131,18 +131,18 @@ fn a_file_whose_interfaces_are_not_to_be_had_changes_nothing_and_is_read_again()
 #[test]
 #[ignore = "needs root"]
 fn a_comment_undoes_no_command() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::One, [1; 3]);
-    let third = backend(&bed, 2).to_string();
+    let Site { balancer, servers: _servers, testbed } = site(Arms::One, [1; 3]);
+    let third = backend(&testbed, 2).to_string();
     balancer.done(&["backend", "set", "web", &third, "--weight", "7"]);
     balancer.stop(Signal::SIGTERM);
-    let text = text(&bed, &[1; 3]);
+    let text = text(&testbed, &[1; 3]);
     let balancer =
-        Balancer::start(&bed, &format!("# A comment\nxdp_mode = \"auto\"\n{text}# End\n"));
+        Balancer::start(&testbed, &format!("# A comment\nxdp_mode = \"auto\"\n{text}# End\n"));
     assert_eq!(weights(&balancer), [1, 1, 7]);
     balancer.stop(Signal::SIGTERM);
-    let balancer = Balancer::start(&bed, &text.replace("weight = 1", "weight = 2"));
+    let balancer = Balancer::start(&testbed, &text.replace("weight = 1", "weight = 2"));
     assert_eq!(weights(&balancer), [2; 3]);
-    let log = fs::read_to_string(bed.directory().join("log")).expect("text");
+    let log = fs::read_to_string(testbed.directory().join("log")).expect("text");
     for said in ["its services replace those of version 2", &format!("{third}: weight: 7 -> 2")] {
         assert!(log.contains(said), "{log}");
     }
@@ -151,21 +151,21 @@ fn a_comment_undoes_no_command() {
 #[test]
 #[ignore = "needs root"]
 fn services_come_and_go_without_a_restart() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let other = std::net::SocketAddr::new(bed.vip().into(), 81);
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let other = std::net::SocketAddr::new(testbed.vip().into(), 81);
     let check = ["--health", "interval=200ms", "--health", "timeout=200ms"];
     let vip_81 = other.to_string();
     balancer.done(&[&["service", "add", "other", "--vip", &vip_81][..], &check].concat());
-    balancer.done(&["backend", "add", "other", &backend(&bed, 1).to_string()]);
+    balancer.done(&["backend", "add", "other", &backend(&testbed, 1).to_string()]);
     balancer.wait_for_ring_of(4);
-    let answers = requests::send(&bed.clients()[0], other, 10);
+    let answers = requests::send(&testbed.clients()[0], other, 10);
     assert_eq!(answers["backend1"], 10);
     let again = balancer.xdplb(&["service", "add", "again", "--vip", &vip_81]);
     assert_eq!(again.status.code(), Some(2));
     assert!(said(&again).contains("is that of service other already"), "{}", said(&again));
     balancer.done(&["service", "remove", "other"]);
-    let answers = requests::send(&bed.clients()[0], other, 1);
+    let answers = requests::send(&testbed.clients()[0], other, 1);
     assert_eq!(answers[""], 1);
-    let answers = requests::send(&bed.clients()[0], vip(&bed), 30);
+    let answers = requests::send(&testbed.clients()[0], vip(&testbed), 30);
     assert_eq!(answers.get(""), None);
 }

@@ -12,7 +12,7 @@ use std::{
 use fastrand::Rng;
 use lb_tests::{
     balancer::{Balancer, configuration},
-    site::{Arms, empty_bed},
+    site::{Arms, empty_testbed},
 };
 use lb_userspace::{
     api::{Client, ClientError, NewBackend, Target},
@@ -167,11 +167,11 @@ fn edit(nth: u64, socket: &Path, backends: &[SocketAddr], configuration: &str) -
 #[test]
 #[ignore = "needs root"]
 fn ten_thousand_edits_of_eight_clients_leave_the_maps_as_they_should_be() {
-    let bed = empty_bed(Arms::Two);
-    let text = configuration(&bed, "");
-    let balancer = Balancer::start(&bed, &text);
-    let backends: Vec<_> = (0..3).map(|nth| lb_tests::site::backend(&bed, nth)).collect();
-    let maps = Maps::open(&bed);
+    let testbed = empty_testbed(Arms::Two);
+    let text = configuration(&testbed, "");
+    let balancer = Balancer::start(&testbed, &text);
+    let backends: Vec<_> = (0..3).map(|nth| lb_tests::site::backend(&testbed, nth)).collect();
+    let maps = Maps::open(&testbed);
     let ended = AtomicBool::new(false);
     let (carried_out, fault) = thread::scope(|scope| {
         let watch = scope.spawn(|| {
@@ -198,6 +198,6 @@ fn ten_thousand_edits_of_eight_clients_leave_the_maps_as_they_should_be() {
 
     let before = document(&balancer.services());
     balancer.stop(Signal::SIGKILL);
-    let balancer = Balancer::start(&bed, &text);
+    let balancer = Balancer::start(&testbed, &text);
     assert_eq!(document(&balancer.services()), before);
 }

@@ -14,17 +14,17 @@ use lb_tests::{
     servers::nginx,
     site::{Arms, Site, backend, site, text, vip},
 };
-use lb_userspace::{bed::Bed, model::Health};
+use lb_userspace::{model::Health, testbed::Testbed};
 
 use crate::maps::Maps;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The site's file with this line in its service, and the third backend as a backup.
-fn with_backup(bed: &Bed, line: &str) -> String {
-    let vip = format!("vip = \"{}\"\n", vip(bed));
-    let third = format!("address = \"{}\"\n", backend(bed, 2));
-    let text = text(bed, &[1; 3]).replace(&vip, &format!("{vip}{line}\n"));
+fn with_backup(testbed: &Testbed, line: &str) -> String {
+    let vip = format!("vip = \"{}\"\n", vip(testbed));
+    let third = format!("address = \"{}\"\n", backend(testbed, 2));
+    let text = text(testbed, &[1; 3]).replace(&vip, &format!("{vip}{line}\n"));
     text.replace(&third, &format!("{third}backup = true\n"))
 }
 
@@ -35,33 +35,33 @@ fn in_ring(balancer: &Balancer) -> Vec<bool> {
 #[test]
 #[ignore = "needs root"]
 fn a_backup_joins_when_there_are_too_few_and_leaves_again() {
-    let Site { balancer, mut servers, bed } = site(Arms::Two, [1; 3]);
-    balancer.reload(&with_backup(&bed, "min_active = 2"));
+    let Site { balancer, mut servers, testbed } = site(Arms::Two, [1; 3]);
+    balancer.reload(&with_backup(&testbed, "min_active = 2"));
     balancer.wait_for("the backup at rest", || in_ring(&balancer) == [true, true, false]);
     drop(servers.remove(0));
     balancer.wait_for("the backup at work", || in_ring(&balancer) == [false, true, true]);
-    let answers = requests::send(&bed.clients()[0], vip(&bed), 20);
+    let answers = requests::send(&testbed.clients()[0], vip(&testbed), 20);
     assert_eq!((answers["backend1"], answers["backend2"]), (10, 10));
-    servers.push(nginx(&bed, 0));
+    servers.push(nginx(&testbed, 0));
     balancer.wait_for("the backup at rest", || in_ring(&balancer) == [true, true, false]);
 }
 
 #[test]
 #[ignore = "needs root"]
 fn a_primary_that_was_replaced_waits_for_the_operator_even_over_a_restart() {
-    let Site { balancer, mut servers, bed } = site(Arms::Two, [1; 3]);
-    let text = with_backup(&bed, "failback = \"manual\"\nmin_active = 2");
+    let Site { balancer, mut servers, testbed } = site(Arms::Two, [1; 3]);
+    let text = with_backup(&testbed, "failback = \"manual\"\nmin_active = 2");
     balancer.reload(&text);
     balancer.wait_for("the backup at rest", || in_ring(&balancer) == [true, true, false]);
     drop(servers.remove(0));
     balancer.wait_for("the backup at work", || in_ring(&balancer) == [false, true, true]);
-    servers.push(nginx(&bed, 0));
+    servers.push(nginx(&testbed, 0));
     balancer.wait_for("the primary up", || balancer.services()[0].backends[0].health == Health::Up);
     assert_eq!(in_ring(&balancer), [false, true, true]);
     sleep(Duration::from_secs(1));
     let since = balancer.services()[0].backends[0].since;
     balancer.stop(nix::sys::signal::Signal::SIGKILL);
-    let balancer = Balancer::start(&bed, &text);
+    let balancer = Balancer::start(&testbed, &text);
     sleep(Duration::from_secs(1));
     assert_eq!(in_ring(&balancer), [false, true, true]);
     let view = &balancer.services()[0].backends[0];
@@ -69,14 +69,14 @@ fn a_primary_that_was_replaced_waits_for_the_operator_even_over_a_restart() {
     assert!(reason.contains("xdplb backend enable"), "{view:?}");
     let other = &balancer.services()[0].backends[1];
     assert!(other.since < since, "health has kept its age");
-    balancer.done(&["backend", "enable", "web", &backend(&bed, 0).to_string()]);
+    balancer.done(&["backend", "enable", "web", &backend(&testbed, 0).to_string()]);
     assert_eq!(in_ring(&balancer), [true, true, false]);
 }
 
 /// A connection on which one request was answered, by this server.
-fn talk(bed: &Bed) -> (TcpStream, String) {
-    let to = vip(bed);
-    bed.clients()[0]
+fn talk(testbed: &Testbed) -> (TcpStream, String) {
+    let to = vip(testbed);
+    testbed.clients()[0]
         .namespace
         .run(|| {
             let mut stream = TcpStream::connect(to).expect("connects");
@@ -114,17 +114,18 @@ fn wait_for_reset(stream: &mut TcpStream) {
 #[test]
 #[ignore = "needs root"]
 fn clients_of_a_dead_backend_are_reset_if_the_service_says_so() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let vip_line = format!("vip = \"{}\"\n", vip(&bed));
-    let text = text(&bed, &[1; 3]).replace(&vip_line, &format!("{vip_line}on_down = \"reset\"\n"));
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let vip_line = format!("vip = \"{}\"\n", vip(&testbed));
+    let text =
+        text(&testbed, &[1; 3]).replace(&vip_line, &format!("{vip_line}on_down = \"reset\"\n"));
     balancer.reload(&text);
     balancer.wait_for_ring_of(3);
-    let (mut stream, server) = talk(&bed);
+    let (mut stream, server) = talk(&testbed);
     let nth: usize = server.trim_start_matches("backend").parse().expect("a number");
     // A server without power says nothing.
     let mut unplug = Command::new("ip");
     unplug.args(["link", "set", "eth0", "down"]);
-    let mut unplug = bed.backends()[nth].namespace.spawn(&mut unplug).expect("ip is there");
+    let mut unplug = testbed.backends()[nth].namespace.spawn(&mut unplug).expect("ip is there");
     assert!(unplug.wait().expect("it ends").success());
     balancer.wait_for_ring_of(2);
     wait_for_reset(&mut stream);
@@ -133,10 +134,10 @@ fn clients_of_a_dead_backend_are_reset_if_the_service_says_so() {
 #[test]
 #[ignore = "needs root"]
 fn what_is_left_at_a_drains_deadline_is_reset() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let (mut stream, server) = talk(&bed);
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let (mut stream, server) = talk(&testbed);
     let nth: usize = server.trim_start_matches("backend").parse().expect("a number");
-    let address = backend(&bed, nth).to_string();
+    let address = backend(&testbed, nth).to_string();
     let drain = ["backend", "drain", "web", &address, "--wait", "--deadline"];
     assert!(ask(&mut stream).is_ok());
     balancer.done(&[&drain[..], &["2s"]].concat());
@@ -148,28 +149,29 @@ fn what_is_left_at_a_drains_deadline_is_reset() {
 #[test]
 #[ignore = "needs root"]
 fn drains_and_slow_starts_go_on_when_the_daemon_was_killed() {
-    let Site { balancer, mut servers, bed } = site(Arms::Two, [1; 3]);
-    let vip_line = format!("vip = \"{}\"\n", vip(&bed));
-    let text = text(&bed, &[1; 3]).replace(&vip_line, &format!("{vip_line}slow_start = \"8s\"\n"));
+    let Site { balancer, mut servers, testbed } = site(Arms::Two, [1; 3]);
+    let vip_line = format!("vip = \"{}\"\n", vip(&testbed));
+    let text =
+        text(&testbed, &[1; 3]).replace(&vip_line, &format!("{vip_line}slow_start = \"8s\"\n"));
     balancer.reload(&text);
     balancer.wait_for_ring_of(3);
-    let (mut stream, server) = talk(&bed);
+    let (mut stream, server) = talk(&testbed);
     let drained: usize = server.trim_start_matches("backend").parse().expect("a number");
     let slow = (drained + 1) % 3;
     drop(servers.remove(slow));
     balancer.wait_for_ring_of(2);
-    servers.push(nginx(&bed, slow));
+    servers.push(nginx(&testbed, slow));
     balancer.wait_for_ring_of(3);
-    let address = backend(&bed, drained).to_string();
+    let address = backend(&testbed, drained).to_string();
     balancer.done(&["backend", "drain", "web", &address, "--deadline", "4s"]);
     sleep(Duration::from_secs(1));
     balancer.stop(nix::sys::signal::Signal::SIGKILL);
 
-    let balancer = Balancer::start(&bed, &text);
+    let balancer = Balancer::start(&testbed, &text);
     let share_of_slow = || {
-        let contents = Maps::open(&bed).contents();
-        let ring = &contents[&vip(&bed)];
-        let of = |nth| ring.iter().find(|(address, _)| *address == backend(&bed, nth));
+        let contents = Maps::open(&testbed).contents();
+        let ring = &contents[&vip(&testbed)];
+        let of = |nth| ring.iter().find(|(address, _)| *address == backend(&testbed, nth));
         (of(slow).map(|(_, share)| *share), of((drained + 2) % 3).map(|(_, share)| *share))
     };
     balancer.wait_for("a backend that has come back", || share_of_slow().0.is_some());

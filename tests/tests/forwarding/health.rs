@@ -26,14 +26,14 @@ fn a_killed_backend_leaves_in_time_and_comes_back() {
     assert!(killed.elapsed() <= FALL_TIME, "{:?}", killed.elapsed());
     let view = &site.balancer.services()[0].backends[1];
     assert_eq!((view.health, view.in_ring), (Health::Down, false));
-    let answers = requests::send(&site.bed.clients()[0], vip(&site.bed), 100);
+    let answers = requests::send(&site.testbed.clients()[0], vip(&site.testbed), 100);
     assert_eq!(
         answers.into_iter().collect::<Vec<_>>(),
         [("backend0".to_owned(), 50), ("backend2".to_owned(), 50)]
     );
-    site.servers.push(nginx(&site.bed, 1));
+    site.servers.push(nginx(&site.testbed, 1));
     site.balancer.wait_for_ring_of(3);
-    let answers = requests::send(&site.bed.clients()[0], vip(&site.bed), 90);
+    let answers = requests::send(&site.testbed.clients()[0], vip(&site.testbed), 90);
     assert_eq!(answers["backend1"], 30);
 }
 
@@ -44,7 +44,7 @@ fn without_backends_connections_are_refused_at_once() {
     site.servers.clear();
     site.balancer.wait_for_ring_of(0);
     let begin = Instant::now();
-    let answers = requests::send(&site.bed.clients()[0], vip(&site.bed), 20);
+    let answers = requests::send(&site.testbed.clients()[0], vip(&site.testbed), 20);
     assert_eq!(answers[""], 20);
     assert!(begin.elapsed() < Duration::from_secs(2), "a reset comes at once, silence does not");
     let status = site.balancer.status();
@@ -57,11 +57,11 @@ fn draining_loses_no_request() {
     let site = site(Arms::Two, [1; 3]);
     let goes_on = AtomicBool::new(true);
     let answers = thread::scope(|scope| {
-        let client = &site.bed.clients()[0];
-        let to = vip(&site.bed);
+        let client = &site.testbed.clients()[0];
+        let to = vip(&site.testbed);
         let going = || goes_on.load(Ordering::Relaxed);
         let sender = scope.spawn(move || requests::send_while(client, to, going));
-        let address = lb_tests::site::backend(&site.bed, 0).to_string();
+        let address = lb_tests::site::backend(&site.testbed, 0).to_string();
         for _ in 0..5 {
             for verb in ["drain", "enable", "disable", "enable"] {
                 let _ = site.balancer.done(&["backend", verb, "web", &address]);
@@ -81,7 +81,7 @@ fn a_server_that_answers_with_the_wrong_status_is_down() {
     let site = site(Arms::Two, [1; 3]);
     let of_http = |path: &str| {
         let check = format!("[service.health]\ntype = \"http\"\npath = \"{path}\"");
-        text(&site.bed, &[1; 3]).replace("[service.health]", &check)
+        text(&site.testbed, &[1; 3]).replace("[service.health]", &check)
     };
     site.balancer.reload(&of_http("/files/nothing"));
     site.balancer.wait_for("servers down", || {

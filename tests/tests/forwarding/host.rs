@@ -21,13 +21,13 @@ const SSH: u16 = 22;
 fn the_hosts_own_servers_and_clients_go_on_working() {
     let site = site(Arms::One, [1; 3]);
     let own = "10.0.0.1";
-    let greeting = site.bed.balancer().run(|| {
+    let greeting = site.testbed.balancer().run(|| {
         let listener = TcpListener::bind((own, SSH)).expect("free");
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().expect("a client");
             stream.write_all(b"SSH-2.0-host\r\n").expect("sent");
         });
-        let namespace = &site.bed.clients()[0].namespace;
+        let namespace = &site.testbed.clients()[0].namespace;
         namespace.run(|| {
             let mut stream = TcpStream::connect((own, SSH)).expect("the host answers");
             let mut greeting = String::new();
@@ -37,18 +37,22 @@ fn the_hosts_own_servers_and_clients_go_on_working() {
     });
     assert_eq!(greeting.expect("entered").expect("entered"), "SSH-2.0-host\r\n");
 
-    let url = format!("http://{}/", site.bed.backends()[0].address);
-    let answer = attempt(site.bed.balancer(), "curl", &["-sSf", "-m", "5", &url]);
+    let url = format!("http://{}/", site.testbed.backends()[0].address);
+    let answer = attempt(site.testbed.balancer(), "curl", &["-sSf", "-m", "5", &url]);
     assert_eq!(String::from_utf8_lossy(&answer.stdout), "backend0");
-    let _ = client(&site.bed.clients()[0], "ping", &["-c1", "-W2", own]);
-    let _ = client(&site.bed.clients()[0], "ping", &["-c1", "-W2", &site.bed.vip().to_string()]);
+    let _ = client(&site.testbed.clients()[0], "ping", &["-c1", "-W2", own]);
+    let _ = client(
+        &site.testbed.clients()[0],
+        "ping",
+        &["-c1", "-W2", &site.testbed.vip().to_string()],
+    );
 }
 
 #[test]
 #[ignore = "needs root"]
 fn ssh_to_the_balancer_works() {
     let site = site(Arms::One, [1; 3]);
-    let directory = site.bed.directory().join("ssh");
+    let directory = site.testbed.directory().join("ssh");
     std::fs::create_dir_all(&directory).expect("a directory");
     std::fs::create_dir_all("/run/sshd").expect("sshd's own");
     let key = directory.join("key").display().to_string();
@@ -60,10 +64,10 @@ fn ssh_to_the_balancer_works() {
     let options = ["-D", "-f/dev/null", "-oStrictModes=no", "-oUsePAM=no", "-oPermitRootLogin=yes"];
     let keys = ["-o", &authorized, "-o", &host_key];
     let sshd = [&options[..], &keys].concat();
-    let _sshd = start(site.bed.balancer(), "/usr/sbin/sshd", &sshd);
+    let _sshd = start(site.testbed.balancer(), "/usr/sbin/sshd", &sshd);
     sleep(Duration::from_secs(1));
     let arguments = ["-i", &key, "-oStrictHostKeyChecking=no", "-oUserKnownHostsFile=/dev/null"];
     let command = ["-oConnectTimeout=5", "root@10.0.0.1", "echo", "reached"];
-    let said = client(&site.bed.clients()[0], "ssh", &[&arguments[..], &command].concat());
+    let said = client(&site.testbed.clients()[0], "ssh", &[&arguments[..], &command].concat());
     assert_eq!(said, "reached\n");
 }

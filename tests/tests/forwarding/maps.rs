@@ -12,7 +12,7 @@ use lb_common::{
     ring::{Ring, SLOTS, Slots},
     service::{Service, ServiceKey},
 };
-use lb_userspace::bed::Bed;
+use lb_userspace::testbed::Testbed;
 
 /// Backends of a service, by VIP, with their shares.
 pub type Rings = BTreeMap<SocketAddr, BTreeSet<(SocketAddr, u16)>>;
@@ -25,8 +25,8 @@ pub struct Maps {
 }
 
 impl Maps {
-    pub fn open(bed: &Bed) -> Self {
-        let pin = |name| MapData::from_pin(bed.bpffs().join(format!("xdplb/v{LAYOUT}/{name}")));
+    pub fn open(testbed: &Testbed) -> Self {
+        let pin = |name| MapData::from_pin(testbed.bpffs().join(format!("xdplb/v{LAYOUT}/{name}")));
         let open = |name| pin(name).expect("pinned");
         Self {
             services: Map::HashMap(open("SERVICES")).try_into().expect("its shape"),

@@ -10,21 +10,21 @@ use lb_tests::{
     balancer::Balancer,
     requests,
     servers::{client, nginx_everywhere},
-    site::{Arms, Site, empty_bed, text, vip},
+    site::{Arms, Site, empty_testbed, text, vip},
 };
-use lb_userspace::bed::{Bed, Host};
+use lb_userspace::testbed::{Host, Testbed};
 
 /// A site whose service `web` has this scheduler.
 fn scheduled(name: &str) -> Site {
-    let bed = empty_bed(Arms::Two);
-    let servers = nginx_everywhere(&bed);
-    let balancer = Balancer::start(&bed, &with_scheduler(&bed, name));
+    let testbed = empty_testbed(Arms::Two);
+    let servers = nginx_everywhere(&testbed);
+    let balancer = Balancer::start(&testbed, &with_scheduler(&testbed, name));
     balancer.wait_for_ring_of(3);
-    Site { balancer, servers, bed }
+    Site { balancer, servers, testbed }
 }
 
-fn with_scheduler(bed: &Bed, name: &str) -> String {
-    text(bed, &[1; 3])
+fn with_scheduler(testbed: &Testbed, name: &str) -> String {
+    text(testbed, &[1; 3])
         .replace("[service.health]", &format!("scheduler = \"{name}\"\n[service.health]"))
 }
 
@@ -53,8 +53,8 @@ fn answered(to: SocketAddr) -> (TcpStream, String) {
 #[ignore = "needs root"]
 fn least_connections_keeps_away_from_who_has_many() {
     let site = scheduled("least-connections");
-    let host = &site.bed.clients()[0];
-    let to = vip(&site.bed);
+    let host = &site.testbed.clients()[0];
+    let to = vip(&site.testbed);
     let mut all = held(host, to, 60);
     // All but one backend's connections end.
     all.retain(|(_, name)| name == "backend1");
@@ -76,14 +76,14 @@ fn least_connections_keeps_away_from_who_has_many() {
 #[test]
 #[ignore = "needs root"]
 fn a_connection_is_active_from_its_first_packet_on() {
-    let Site { balancer, servers: _servers, bed } = scheduled("round-robin");
+    let Site { balancer, servers: _servers, testbed } = scheduled("round-robin");
     let active = || -> u64 {
         let services = balancer.services();
         services[0].backends.iter().map(|one| one.active_connections).sum()
     };
     let mut all = Vec::new();
     for count in 1..=6 {
-        all.append(&mut held(&bed.clients()[0], vip(&bed), 1));
+        all.append(&mut held(&testbed.clients()[0], vip(&testbed), 1));
         assert_eq!(active(), count);
     }
 }
@@ -92,8 +92,8 @@ fn a_connection_is_active_from_its_first_packet_on() {
 #[ignore = "needs root"]
 fn source_hash_keeps_a_client_with_one_server() {
     let site = scheduled("source-hash");
-    let host = &site.bed.clients()[0];
-    let url = format!("http://{}/", vip(&site.bed));
+    let host = &site.testbed.clients()[0];
+    let url = format!("http://{}/", vip(&site.testbed));
     let mut seen = std::collections::HashSet::new();
     for last in 101..=120 {
         let address = Ipv4Addr::new(203, 0, 113, last);
@@ -110,14 +110,14 @@ fn source_hash_keeps_a_client_with_one_server() {
 #[test]
 #[ignore = "needs root"]
 fn a_scheduler_is_changed_under_traffic() {
-    let Site { balancer, servers: _servers, bed } = scheduled("maglev");
-    let host = &bed.clients()[0];
+    let Site { balancer, servers: _servers, testbed } = scheduled("maglev");
+    let host = &testbed.clients()[0];
     for name in ["random", "source-hash", "least-connections", "maglev", "round-robin"] {
         let set = balancer.xdplb(&["service", "set", "web", "--scheduler", name]);
         assert!(set.status.success(), "{set:?}");
         let services = balancer.services();
         assert_eq!(serde_json::to_value(services[0].policy.scheduler).expect("a word"), name);
-        let answers = requests::send(host, vip(&bed), 100);
+        let answers = requests::send(host, vip(&testbed), 100);
         assert_eq!(answers.get(""), None, "{name}: {answers:?}");
         assert_eq!(answers.len() == 1, name == "source-hash", "{name}: {answers:?}");
     }

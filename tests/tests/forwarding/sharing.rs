@@ -6,7 +6,7 @@ use lb_tests::{
     balancer::Balancer,
     requests,
     servers::{client, nginx_everywhere},
-    site::{Arms, empty_bed, site, text, vip},
+    site::{Arms, empty_testbed, site, text, vip},
 };
 use lb_userspace::control::InterfaceMode;
 
@@ -16,7 +16,7 @@ fn assert_exact_round_robin(arms: Arms) {
     let site = site(arms, [1; 3]);
     let modes: Vec<_> = site.balancer.status().interfaces.iter().map(|one| one.mode).collect();
     assert!(modes.iter().all(|mode| *mode == InterfaceMode::Native), "{modes:?}");
-    let answers = requests::send(&site.bed.clients()[0], vip(&site.bed), REQUESTS);
+    let answers = requests::send(&site.testbed.clients()[0], vip(&site.testbed), REQUESTS);
     assert_eq!(answers.values().sum::<u64>(), REQUESTS);
     for name in ["backend0", "backend1", "backend2"] {
         let share = answers[name];
@@ -41,7 +41,7 @@ fn ten_thousand_requests_are_shared_exactly_on_one_arm() {
 fn weights_give_their_shares() {
     let weights = [1, 2, 5];
     let site = site(Arms::Two, weights);
-    let answers = requests::send(&site.bed.clients()[0], vip(&site.bed), 8_000);
+    let answers = requests::send(&site.testbed.clients()[0], vip(&site.testbed), 8_000);
     for (nth, weight) in weights.into_iter().enumerate() {
         let wanted = 1_000 * u64::from(weight);
         let got = answers[&format!("backend{nth}")];
@@ -52,17 +52,17 @@ fn weights_give_their_shares() {
 #[test]
 #[ignore = "needs root"]
 fn several_source_addresses_take_turns() {
-    let bed = empty_bed(Arms::Two);
-    let _servers = nginx_everywhere(&bed);
+    let testbed = empty_testbed(Arms::Two);
+    let _servers = nginx_everywhere(&testbed);
     let own = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
     for address in &own[1..] {
-        bed.balancer().add_address("eth1", address.parse().expect("IPv4"), 24).expect("added");
+        testbed.balancer().add_address("eth1", address.parse().expect("IPv4"), 24).expect("added");
     }
     let sources = format!("snat_addresses = {own:?}\n");
-    let balancer = Balancer::start(&bed, &(sources + &text(&bed, &[1; 3])));
+    let balancer = Balancer::start(&testbed, &(sources + &text(&testbed, &[1; 3])));
     balancer.wait_for_ring_of(3);
-    let url = format!("http://{}/who", vip(&bed));
+    let url = format!("http://{}/who", vip(&testbed));
     let seen: HashSet<_> =
-        (0..9).map(|_| client(&bed.clients()[0], "curl", &["-sSf", "-m", "5", &url])).collect();
+        (0..9).map(|_| client(&testbed.clients()[0], "curl", &["-sSf", "-m", "5", &url])).collect();
     assert_eq!(seen, own.map(str::to_owned).into());
 }

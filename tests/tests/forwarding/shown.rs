@@ -41,8 +41,8 @@ fn fed(balancer: &Balancer, arguments: &[&str], text: &str) -> Output {
 #[test]
 #[ignore = "needs root"]
 fn settings_are_shown_with_their_origins() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let second = backend(&bed, 1).to_string();
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let second = backend(&testbed, 1).to_string();
     balancer.done(&["service", "set", "web", "--health", "fall=9", "--set", "slow_start=1s"]);
     balancer.done(&["backend", "set", "web", &second, "--weight", "7"]);
     let web = web(&balancer);
@@ -70,12 +70,12 @@ fn settings_are_shown_with_their_origins() {
 #[test]
 #[ignore = "needs root"]
 fn what_is_exported_makes_what_runs() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let (first, check) = (backend(&bed, 0).to_string(), ["--health", "type=http"]);
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let (first, check) = (backend(&testbed, 0).to_string(), ["--health", "type=http"]);
     balancer.done(&["backend", "set", "web", &first, "--weight", "5", "--backup", "true"]);
     let add = ["service", "add", "other", "--vip", "203.0.113.77:81", "--scheduler", "maglev"];
     balancer.done(&[&add[..], &check].concat());
-    balancer.done(&["backend", "add", "other", &backend(&bed, 2).to_string()]);
+    balancer.done(&["backend", "add", "other", &backend(&testbed, 2).to_string()]);
     let exported = balancer.done(&["export"]);
     let diff = fed(&balancer, &["diff", "-c", "-"], &exported);
     assert_eq!(diff.status.code(), Some(0), "{}\n{exported}", said(&diff));
@@ -95,7 +95,7 @@ fn what_is_exported_makes_what_runs() {
 #[test]
 #[ignore = "needs root"]
 fn a_backend_shows_its_checks_as_they_are_made() {
-    let Site { balancer, mut servers, bed } = site(Arms::Two, [1; 3]);
+    let Site { balancer, mut servers, testbed } = site(Arms::Two, [1; 3]);
     balancer.done(&["service", "set", "web", "--health", "fall=1000"]);
     balancer.wait_for("a good check", || {
         first(&balancer).last_check.is_some_and(|last| last.success == Some(true))
@@ -118,7 +118,7 @@ fn a_backend_shows_its_checks_as_they_are_made() {
     balancer.done(&["service", "set", "web", "--health", "fall=2"]);
     balancer.wait_for("a backend down", || first(&balancer).unusable.as_deref() == Some("down"));
     assert_eq!(first(&balancer).effective_weight.to_string(), "0");
-    let second = backend(&bed, 1).to_string();
+    let second = backend(&testbed, 1).to_string();
     balancer.done(&["backend", "drain", "web", &second, "--deadline", "1s"]);
     let of_second = || web(&balancer).backends[1].unusable.clone().unwrap_or_default();
     balancer.wait_for("the end of the drain", || of_second().contains("deadline has passed"));
@@ -131,18 +131,18 @@ fn a_backend_shows_its_checks_as_they_are_made() {
 #[test]
 #[ignore = "needs root"]
 fn what_takes_out_the_last_usable_backend_is_warned_of() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let addresses: Vec<_> = (0..3).map(|nth| backend(&bed, nth).to_string()).collect();
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let addresses: Vec<_> = (0..3).map(|nth| backend(&testbed, nth).to_string()).collect();
     for address in &addresses[..2] {
         let drained = balancer.xdplb(&["backend", "drain", "web", address]);
         assert_eq!(said(&drained), "", "others are left");
     }
     let word = "web: no usable backend is left: new connections are refused";
-    let two = text(&bed, &[1; 2]);
+    let two = text(&testbed, &[1; 2]);
     let diff = fed(&balancer, &["diff", "-c", "-"], &two);
     assert_eq!(diff.status.code(), Some(4), "{}", said(&diff));
     assert!(said(&diff).contains(word), "{}", said(&diff));
-    let logged = || fs::read_to_string(bed.directory().join("log")).expect("a log");
+    let logged = || fs::read_to_string(testbed.directory().join("log")).expect("a log");
     assert!(!logged().contains("no backend takes connections"), "a plan takes out nothing");
     for (arguments, back) in [
         (&["backend", "drain", "web", &addresses[2]][..], "enable"),

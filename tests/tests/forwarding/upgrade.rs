@@ -12,7 +12,7 @@ use lb_tests::{
     requests,
     site::{Arms, Site, site, text, vip},
 };
-use lb_userspace::bed::Host;
+use lb_userspace::testbed::Host;
 use nix::sys::signal::Signal;
 
 const REQUESTS: u64 = 100_000;
@@ -39,11 +39,11 @@ fn steer_by_flow(host: &Host) {
 #[test]
 #[ignore = "needs root"]
 fn a_hundred_thousand_requests_survive_daemons_that_are_killed_and_followed_by_others() {
-    let Site { mut balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let client = &bed.clients()[0];
+    let Site { mut balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let client = &testbed.clients()[0];
     client.namespace.set_sysctl("net.ipv4.ip_local_port_range", "1024 65535").expect("root");
-    bed.backends().iter().for_each(steer_by_flow);
-    let (text, to) = (text(&bed, &[1; 3]), vip(&bed));
+    testbed.backends().iter().for_each(steer_by_flow);
+    let (text, to) = (text(&testbed, &[1; 3]), vip(&testbed));
     let begun = AtomicU64::new(0);
     let goes_on = || begun.fetch_add(1, Ordering::Relaxed) < REQUESTS;
     let (answers, daemons, balancer) = thread::scope(|scope| {
@@ -55,7 +55,7 @@ fn a_hundred_thousand_requests_survive_daemons_that_are_killed_and_followed_by_o
             balancer.stop(signal);
             thread::sleep(Duration::from_millis(200));
             let next = if daemons % 3 == 0 { other() } else { Command::new(BINARY) };
-            balancer = Balancer::start_by(&bed, &text, next);
+            balancer = Balancer::start_by(&testbed, &text, next);
             thread::sleep(Duration::from_millis(500));
             daemons += 1;
         }

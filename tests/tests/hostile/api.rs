@@ -15,7 +15,7 @@ use lb_tests::{
     processes::own_memory,
     requests,
     servers::nginx_everywhere,
-    site::{Arms, Site, empty_bed, site, text, vip},
+    site::{Arms, Site, empty_testbed, site, text, vip},
 };
 use lb_userspace::model::Health;
 use nix::sys::signal::Signal;
@@ -30,12 +30,13 @@ const PATIENCE: Duration = Duration::from_secs(90);
 #[ignore = "needs root"]
 fn readers_that_never_read_stop_neither_expiry_nor_others() {
     const CONNECTIONS: u64 = 8_000;
-    let bed = empty_bed(Arms::Two);
-    let servers = nginx_everywhere(&bed);
+    let testbed = empty_testbed(Arms::Two);
+    let servers = nginx_everywhere(&testbed);
     let kept = "timeouts = { closing = \"10m\", closed = \"10m\" }\n[service.health]";
-    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]).replace("[service.health]", kept));
+    let balancer =
+        Balancer::start(&testbed, &text(&testbed, &[1; 3]).replace("[service.health]", kept));
     balancer.wait_for_ring_of(3);
-    let answers = requests::send(&bed.clients()[0], vip(&bed), CONNECTIONS);
+    let answers = requests::send(&testbed.clients()[0], vip(&testbed), CONNECTIONS);
     assert_eq!(answers.get(""), None, "{answers:?}");
     balancer.wait_for("all connections in the table", || {
         balancer.status().flows.entries >= CONNECTIONS / 2
@@ -58,7 +59,7 @@ fn readers_that_never_read_stop_neither_expiry_nor_others() {
 #[test]
 #[ignore = "needs root"]
 fn half_requests_keep_nobody_out() {
-    let Site { balancer, servers: _servers, bed: _bed } = site(Arms::Two, [1; 3]);
+    let Site { balancer, servers: _servers, testbed: _testbed } = site(Arms::Two, [1; 3]);
     let begun = Instant::now();
     let heads = (0..600).map(|_| "GET /v1/status HTTP/1.1\r\nhost:");
     let bodies = (0..600).map(|_| {
@@ -82,11 +83,11 @@ fn half_requests_keep_nobody_out() {
 #[test]
 #[ignore = "needs root"]
 fn idle_clients_leave_files_for_checks_and_others() {
-    let bed = empty_bed(Arms::Two);
-    let mut servers = nginx_everywhere(&bed);
+    let testbed = empty_testbed(Arms::Two);
+    let mut servers = nginx_everywhere(&testbed);
     let mut command = Command::new("prlimit");
     command.args(["--nofile=64:64", BINARY]);
-    let balancer = Balancer::start_by(&bed, &text(&bed, &[1; 3]), command);
+    let balancer = Balancer::start_by(&testbed, &text(&testbed, &[1; 3]), command);
     balancer.wait_for_ring_of(3);
     let idle: Vec<_> = (0..100).map(|_| send(balancer.socket(), "")).collect();
     is_done_soon(&balancer, &["status"]);
@@ -101,7 +102,7 @@ fn idle_clients_leave_files_for_checks_and_others() {
 #[ignore = "needs root"]
 fn bodies_that_are_too_large_are_refused_and_cost_no_memory() {
     const MANY: usize = 200 << 20;
-    let Site { balancer, servers: _servers, bed: _bed } = site(Arms::Two, [1; 3]);
+    let Site { balancer, servers: _servers, testbed: _testbed } = site(Arms::Two, [1; 3]);
     let before = own_memory(balancer.pid());
     for path in ["/v1/apply", "/v1/plan", "/v1/services", "/v1/rollback"] {
         let announced = format!(
@@ -130,10 +131,11 @@ fn bodies_that_are_too_large_are_refused_and_cost_no_memory() {
 #[test]
 #[ignore = "needs root"]
 fn a_file_full_of_mistakes_stops_neither_api_nor_failing_over() {
-    let Site { balancer, mut servers, bed } = site(Arms::Two, [1; 3]);
+    let Site { balancer, mut servers, testbed } = site(Arms::Two, [1; 3]);
     let mistakes = "[[service.backend]]\naddress = \"nowhere\"\nweight = 0\n".repeat(20_000);
-    let file =
-        text(&bed, &[1; 3]) + "[[service]]\nname = \"b\"\nvip = \"203.0.113.9:80\"\n" + &mistakes;
+    let file = text(&testbed, &[1; 3])
+        + "[[service]]\nname = \"b\"\nvip = \"203.0.113.9:80\"\n"
+        + &mistakes;
     let body = serde_json::json!({ "path": "bad.toml", "text": file }).to_string();
     let request = |path: &str| {
         format!(
@@ -163,7 +165,7 @@ fn a_file_full_of_mistakes_stops_neither_api_nor_failing_over() {
             assert!(answer.contains("and 39900 more mistakes"), "{}", &answer[answer.len() - 99..]);
         }
     });
-    let log = bed.directory().join("log");
+    let log = testbed.directory().join("log");
     balancer.wait_for("the reload to be refused", || {
         fs::read_to_string(&log).is_ok_and(|log| log.contains("and 39900 more mistakes"))
     });
@@ -173,7 +175,7 @@ fn a_file_full_of_mistakes_stops_neither_api_nor_failing_over() {
 #[test]
 #[ignore = "needs root"]
 fn what_is_no_object_changes_nothing() {
-    let Site { balancer, servers: _servers, bed: _bed } = site(Arms::Two, [1; 3]);
+    let Site { balancer, servers: _servers, testbed: _testbed } = site(Arms::Two, [1; 3]);
     let backend = balancer.services()[0].backends[0].address.to_string();
     balancer.done(&["backend", "set", "web", &backend, "--weight", "3"]);
     let before = balancer.done(&["history"]);

@@ -9,9 +9,9 @@ use lb_tests::{
     balancer::Balancer,
     frame::{Flags, Segment},
     servers::attempt,
-    site::{Arms, empty_bed, text, vip},
+    site::{Arms, empty_testbed, text, vip},
 };
-use lb_userspace::{bed::Bed, control::Stats};
+use lb_userspace::{control::Stats, testbed::Testbed};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };
@@ -29,14 +29,14 @@ const BROADCASTS: [Ipv4Addr; 2] =
 #[test]
 #[ignore = "needs root"]
 fn broadcast_addresses_of_the_balancers_networks_are_no_clients() {
-    let bed = empty_bed(Arms::Two);
-    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
+    let testbed = empty_testbed(Arms::Two);
+    let balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));
     let [of_clients, of_another] = BROADCASTS;
     let is_martian = |source| {
         let before = ["martian_source", "bad_flags"].map(|reason| count(&balancer, reason));
-        send(&bed, source, Flags::SYN);
+        send(&testbed, source, Flags::SYN);
         // It comes after the other one.
-        send(&bed, CLIENT, Flags::NONE);
+        send(&testbed, CLIENT, Flags::NONE);
         balancer.wait_for("the second packet", || count(&balancer, "bad_flags") > before[1]);
         count(&balancer, "martian_source") > before[0]
     };
@@ -45,7 +45,7 @@ fn broadcast_addresses_of_the_balancers_networks_are_no_clients() {
     assert!(!is_martian(of_another), "the balancer is not on that network");
     let change = |verb| {
         let words = ["address", verb, "198.51.100.1/26", "dev", "eth0"];
-        assert!(attempt(bed.balancer(), "ip", &words).status.success(), "{words:?}");
+        assert!(attempt(testbed.balancer(), "ip", &words).status.success(), "{words:?}");
     };
     change("add");
     balancer.wait_for("another network", || is_martian(of_another));
@@ -55,10 +55,10 @@ fn broadcast_addresses_of_the_balancers_networks_are_no_clients() {
 }
 
 /// Sends a segment to the service from the client's host. The kernel fills in the header's checksum.
-fn send(bed: &Bed, source: Ipv4Addr, flags: Flags) {
-    let std::net::SocketAddr::V4(to) = vip(bed) else { panic!("IPv4") };
+fn send(testbed: &Testbed, source: Ipv4Addr, flags: Flags) {
+    let std::net::SocketAddr::V4(to) = vip(testbed) else { panic!("IPv4") };
     let frame = Segment::new(SocketAddrV4::new(source, 40_000), to, flags).frame();
-    let sent = bed.clients()[0].namespace.run(|| {
+    let sent = testbed.clients()[0].namespace.run(|| {
         let (kind, protocol) = (SockType::Raw, SockProtocol::Raw);
         let socket = socket(AddressFamily::Inet, kind, SockFlag::empty(), protocol)?;
         let to = SockaddrIn::from(SocketAddrV4::new(*to.ip(), 0));

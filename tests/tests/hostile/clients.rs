@@ -11,9 +11,9 @@ use std::{
 use lb_tests::{
     balancer::{Balancer, configuration},
     servers::{PORT, attempt},
-    site::{Arms, backend, empty_bed, vip},
+    site::{Arms, backend, empty_testbed, vip},
 };
-use lb_userspace::bed::Namespace;
+use lb_userspace::testbed::Namespace;
 
 /// The kernel alone takes half a minute.
 const PATIENCE: Duration = Duration::from_secs(12);
@@ -49,18 +49,18 @@ fn a_client_whose_mac_changes_and_changes_back_while_it_waits_gets_its_answer() 
 /// A client waits for an answer while something happens in its namespace, which tells all of its MAC
 /// address whenever that changes.
 fn answers_after(happens: impl FnOnce(&Namespace)) {
-    let bed = empty_bed(Arms::Two);
-    let text = configuration(&bed, "")
+    let testbed = empty_testbed(Arms::Two);
+    let text = configuration(&testbed, "")
         + &format!(
             "[[service]]\nname = \"web\"\nvip = \"{}\"\nhealth.type = \"none\"\n",
-            vip(&bed)
+            vip(&testbed)
         )
-        + &format!("[[service.backend]]\naddress = \"{}\"\n", backend(&bed, 0));
-    let balancer = Balancer::start(&bed, &text);
+        + &format!("[[service.backend]]\naddress = \"{}\"\n", backend(&testbed, 0));
+    let balancer = Balancer::start(&testbed, &text);
     balancer.wait_for("a backend in the ring", || balancer.services()[0].backends[0].in_ring);
-    let client = &bed.clients()[0];
+    let client = &testbed.clients()[0];
     let (answer, when) = mpsc::channel::<()>();
-    let server = &bed.backends()[0].namespace;
+    let server = &testbed.backends()[0].namespace;
     let listener =
         server.run(|| TcpListener::bind(("0.0.0.0", PORT)).expect("bound")).expect("runs");
     thread::scope(|scope| {
@@ -72,12 +72,12 @@ fn answers_after(happens: impl FnOnce(&Namespace)) {
             // Until the client has it.
             stream.read_to_end(&mut Vec::new()).ok();
         });
-        let connect = || TcpStream::connect(vip(&bed)).expect("accepted");
+        let connect = || TcpStream::connect(vip(&testbed)).expect("accepted");
         let mut stream = client.namespace.run(connect).expect("runs");
         stream.write_all(b"request!").expect("sent");
         let address = client.address.to_string();
         balancer.wait_for("the daemon following the client's MAC address", || {
-            let known = ip(bed.balancer(), &["neigh", "show", &address]);
+            let known = ip(testbed.balancer(), &["neigh", "show", &address]);
             known.contains("REACHABLE")
         });
         client.namespace.set_sysctl("net.ipv4.conf.eth0.arp_notify", "1").expect("root");

@@ -1,4 +1,4 @@
-//! A bed with servers of our own and the daemon in front: these tests run in small guests too, which
+//! A testbed with servers of our own and the daemon in front: these tests run in small guests too, which
 //! have no web server.
 
 use std::{
@@ -12,48 +12,48 @@ use lb_tests::{
     balancer::{BINARY, Balancer, configuration, service},
     downloads,
 };
-use lb_userspace::bed::Bed;
+use lb_userspace::testbed::Testbed;
 
 pub const PORT: u16 = 80;
 
 pub struct Site {
     pub balancer: Balancer,
-    pub bed: Bed,
+    pub testbed: Testbed,
 }
 
 /// A balancer between a client and two backends that answer by downloads. The daemon's environment
 /// has these variables too.
 pub fn site(variables: &[(&str, &str)]) -> Site {
-    let bed = empty_bed();
-    bed.backends().iter().for_each(|host| downloads::serve(host, PORT));
-    let balancer = start(&bed, variables);
-    balancer.wait_for_ring_of(bed.backends().len());
-    Site { balancer, bed }
+    let testbed = empty_testbed();
+    testbed.backends().iter().for_each(|host| downloads::serve(host, PORT));
+    let balancer = start(&testbed, variables);
+    balancer.wait_for_ring_of(testbed.backends().len());
+    Site { balancer, testbed }
 }
 
-pub fn start(bed: &Bed, variables: &[(&str, &str)]) -> Balancer {
+pub fn start(testbed: &Testbed, variables: &[(&str, &str)]) -> Balancer {
     let mut command = Command::new(BINARY);
     command.envs(variables.iter().copied());
-    Balancer::start_by(bed, &text(bed), command)
+    Balancer::start_by(testbed, &text(testbed), command)
 }
 
-pub fn text(bed: &Bed) -> String {
-    let backends = bed.backends().iter().map(|host| ((host.address, PORT).into(), 1));
-    configuration(bed, "") + &service("web", vip(bed), &backends.collect::<Vec<_>>())
+pub fn text(testbed: &Testbed) -> String {
+    let backends = testbed.backends().iter().map(|host| ((host.address, PORT).into(), 1));
+    configuration(testbed, "") + &service("web", vip(testbed), &backends.collect::<Vec<_>>())
 }
 
-pub fn vip(bed: &Bed) -> SocketAddr {
-    (bed.vip(), PORT).into()
+pub fn vip(testbed: &Testbed) -> SocketAddr {
+    (testbed.vip(), PORT).into()
 }
 
-pub fn empty_bed() -> Bed {
+pub fn empty_testbed() -> Testbed {
     const PREFIX: &str = "hostile";
     await_turn();
-    Bed::remove(PREFIX).expect("root");
-    Bed::two_arm(PREFIX, 2).expect("a bed")
+    Testbed::remove(PREFIX).expect("root");
+    Testbed::two_arm(PREFIX, 2).expect("a testbed")
 }
 
-/// Waits until no other run of these tests is left, which would take this one's beds away.
+/// Waits until no other run of these tests is left, which would take this one's testbeds away.
 fn await_turn() {
     static TURN: OnceLock<File> = OnceLock::new();
     TURN.get_or_init(|| {

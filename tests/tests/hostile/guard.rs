@@ -18,8 +18,8 @@ use lb_tests::{
     servers::attempt,
 };
 use lb_userspace::{
-    bed::{Bed, Host},
     control::{GuardHook, InterfaceMode, Stats},
+    testbed::{Host, Testbed},
 };
 use nix::sys::{
     signal::Signal,
@@ -28,7 +28,7 @@ use nix::sys::{
     },
 };
 
-use crate::downloads::{PORT, Site, empty_bed, site, start, text, vip};
+use crate::downloads::{PORT, Site, empty_testbed, site, start, text, vip};
 
 const DOWNLOADS: usize = 20;
 const SECOND: Duration = Duration::from_secs(1);
@@ -43,25 +43,25 @@ const HANDLE: &str = "handle 0x7864706c";
 #[test]
 #[ignore = "needs root"]
 fn downloads_survive_a_second_without_the_program() {
-    let Site { balancer, bed } = site(&[]);
-    downloads_survive(balancer, &bed, &[]);
+    let Site { balancer, testbed } = site(&[]);
+    downloads_survive(balancer, &testbed, &[]);
 }
 
 #[test]
 #[ignore = "needs root"]
 fn downloads_survive_by_a_filter_too() {
-    let Site { balancer, bed } = site(&CLSACT);
+    let Site { balancer, testbed } = site(&CLSACT);
     assert_eq!(hooks(&balancer), [GuardHook::Clsact; 2]);
-    downloads_survive(balancer, &bed, &CLSACT);
+    downloads_survive(balancer, &testbed, &CLSACT);
 }
 
-fn downloads_survive(balancer: Balancer, bed: &Bed, variables: &[(&str, &str)]) {
+fn downloads_survive(balancer: Balancer, testbed: &Testbed, variables: &[(&str, &str)]) {
     balancer.stop(Signal::SIGTERM);
     let mut balancer = None;
-    let complete = complete_while(&bed.clients()[0], vip(bed), DOWNLOADS, || {
-        take_program_off(bed);
+    let complete = complete_while(&testbed.clients()[0], vip(testbed), DOWNLOADS, || {
+        take_program_off(testbed);
         sleep(SECOND);
-        balancer = Some(start(bed, variables));
+        balancer = Some(start(testbed, variables));
     });
     assert_eq!(complete, DOWNLOADS);
     let guarded = guarded(&balancer.expect("started"));
@@ -71,14 +71,14 @@ fn downloads_survive(balancer: Balancer, bed: &Bed, variables: &[(&str, &str)]) 
 #[test]
 #[ignore = "needs root"]
 fn without_the_guard_downloads_die() {
-    let Site { balancer, bed } = site(&[]);
+    let Site { balancer, testbed } = site(&[]);
     balancer.stop(Signal::SIGTERM);
     let mut balancer = None;
-    let complete = complete_while(&bed.clients()[0], vip(&bed), DOWNLOADS, || {
-        take_guard_off(&bed);
-        take_program_off(&bed);
+    let complete = complete_while(&testbed.clients()[0], vip(&testbed), DOWNLOADS, || {
+        take_guard_off(&testbed);
+        take_program_off(&testbed);
         sleep(SECOND);
-        balancer = Some(start(&bed, &[]));
+        balancer = Some(start(&testbed, &[]));
     });
     assert_eq!(complete, 0, "the host's stack has reset them");
 }
@@ -86,11 +86,11 @@ fn without_the_guard_downloads_die() {
 #[test]
 #[ignore = "needs root"]
 fn downloads_survive_changes_of_the_xdp_mode() {
-    let Site { balancer, bed } = site(&[]);
-    let complete = complete_while(&bed.clients()[0], vip(&bed), DOWNLOADS, || {
+    let Site { balancer, testbed } = site(&[]);
+    let complete = complete_while(&testbed.clients()[0], vip(&testbed), DOWNLOADS, || {
         for (word, mode) in [("generic", InterfaceMode::Generic), ("native", InterfaceMode::Native)]
         {
-            balancer.reload(&format!("xdp_mode = \"{word}\"\n{}", text(&bed)));
+            balancer.reload(&format!("xdp_mode = \"{word}\"\n{}", text(&testbed)));
             balancer.wait_for("the other mode", || {
                 balancer.status().interfaces.iter().all(|interface| interface.mode == mode)
             });
@@ -102,75 +102,79 @@ fn downloads_survive_changes_of_the_xdp_mode() {
 #[test]
 #[ignore = "needs root"]
 fn the_hosts_own_tcp_is_untouched_with_and_without_the_program() {
-    let Site { balancer, bed } = site(&[]);
+    let Site { balancer, testbed } = site(&[]);
     let own: SocketAddr = ([10, 0, 0, 1], 22).into();
-    let vip_too: SocketAddr = (bed.vip(), 22).into();
+    let vip_too: SocketAddr = (testbed.vip(), 22).into();
     for address in [own, vip_too] {
-        greet(&bed, address);
+        greet(&testbed, address);
     }
     let look = || {
-        let client = &bed.clients()[0];
+        let client = &testbed.clients()[0];
         assert_eq!(greeting(client, vip_too), "SSH-2.0-host\r\n");
-        assert_eq!(greeting(&bed.backends()[0], own), "SSH-2.0-host\r\n");
-        let backend = (bed.backends()[0].address, PORT).into();
-        let bytes = bed.balancer().run(|| first_bytes_from_balanced_port(backend));
+        assert_eq!(greeting(&testbed.backends()[0], own), "SSH-2.0-host\r\n");
+        let backend = (testbed.backends()[0].address, PORT).into();
+        let bytes = testbed.balancer().run(|| first_bytes_from_balanced_port(backend));
         assert!(bytes.expect("entered") > 0);
     };
     look();
     balancer.stop(Signal::SIGKILL);
-    take_program_off(&bed);
+    take_program_off(&testbed);
     look();
 }
 
 #[test]
 #[ignore = "needs root"]
 fn there_is_one_guard_until_it_is_detached() {
-    let Site { balancer, bed } = site(&[]);
-    one_guard_until_it_is_detached(balancer, &bed, &[]);
+    let Site { balancer, testbed } = site(&[]);
+    one_guard_until_it_is_detached(balancer, &testbed, &[]);
 }
 
 #[test]
 #[ignore = "needs root"]
 fn others_filters_stay_beside_the_guard() {
-    let bed = empty_bed();
-    tc(&bed, &["qdisc", "add", "dev", "eth0", "clsact"]);
+    let testbed = empty_testbed();
+    tc(&testbed, &["qdisc", "add", "dev", "eth0", "clsact"]);
     let foreign = ["prio", "1", "protocol", "ip", "u32", "match", "ip", "dport", "9", "0xffff"];
     tc(
-        &bed,
+        &testbed,
         &[&["filter", "add", "dev", "eth0", "ingress"], &foreign[..], &["flowid", "1:1"]].concat(),
     );
-    let balancer = start(&bed, &CLSACT);
-    one_guard_until_it_is_detached(balancer, &bed, &CLSACT);
-    let filters = tc(&bed, &["filter", "show", "dev", "eth0", "ingress"]);
+    let balancer = start(&testbed, &CLSACT);
+    one_guard_until_it_is_detached(balancer, &testbed, &CLSACT);
+    let filters = tc(&testbed, &["filter", "show", "dev", "eth0", "ingress"]);
     assert!(filters.contains("u32"), "{filters}");
 }
 
 /// Daemons are killed and followed by others.
-fn one_guard_until_it_is_detached(mut balancer: Balancer, bed: &Bed, variables: &[(&str, &str)]) {
+fn one_guard_until_it_is_detached(
+    mut balancer: Balancer,
+    testbed: &Testbed,
+    variables: &[(&str, &str)],
+) {
     for signal in [Signal::SIGKILL, Signal::SIGTERM, Signal::SIGKILL] {
-        assert_eq!(guards(bed), [1, 1]);
+        assert_eq!(guards(testbed), [1, 1]);
         balancer.stop(signal);
-        assert_eq!(guards(bed), [1, 1], "it stays when the daemon ends");
-        balancer = start(bed, variables);
+        assert_eq!(guards(testbed), [1, 1], "it stays when the daemon ends");
+        balancer = start(testbed, variables);
     }
     balancer.stop(Signal::SIGTERM);
-    let detached = detach(bed);
+    let detached = detach(testbed);
     assert!(detached.status.success(), "{}", String::from_utf8_lossy(&detached.stderr));
-    assert_eq!(guards(bed), [0, 0]);
+    assert_eq!(guards(testbed), [0, 0]);
 }
 
 #[test]
 #[ignore = "needs root"]
 fn a_hook_is_exchanged_for_the_other() {
-    let Site { mut balancer, bed } = site(&[]);
+    let Site { mut balancer, testbed } = site(&[]);
     let first = hooks(&balancer);
     for variables in [&CLSACT[..], &[], &CLSACT] {
         balancer.stop(Signal::SIGTERM);
-        balancer = start(&bed, variables);
+        balancer = start(&testbed, variables);
         let expected =
             if variables.is_empty() { first.clone() } else { vec![GuardHook::Clsact; 2] };
         assert_eq!(hooks(&balancer), expected);
-        assert_eq!(guards(&bed), [1, 1]);
+        assert_eq!(guards(&testbed), [1, 1]);
     }
 }
 
@@ -178,14 +182,14 @@ fn a_hook_is_exchanged_for_the_other() {
 #[ignore = "needs root"]
 fn a_guard_that_is_taken_off_is_put_on_again() {
     for variables in [&[][..], &CLSACT] {
-        let Site { balancer, bed } = site(variables);
+        let Site { balancer, testbed } = site(variables);
         let hook = hooks(&balancer)[0];
-        take_guard_off(&bed);
-        balancer.wait_for("the guard", || guards(&bed) == [1, 1]);
-        bed.unplug_balancer("eth0").expect("root");
-        balancer.wait_for("a lost interface", || guards(&bed)[1..] == [1]);
-        bed.replug_balancer("eth0").expect("root");
-        balancer.wait_for("the guard of the recreated interface", || guards(&bed) == [1, 1]);
+        take_guard_off(&testbed);
+        balancer.wait_for("the guard", || guards(&testbed) == [1, 1]);
+        testbed.unplug_balancer("eth0").expect("root");
+        balancer.wait_for("a lost interface", || guards(&testbed)[1..] == [1]);
+        testbed.replug_balancer("eth0").expect("root");
+        balancer.wait_for("the guard of the recreated interface", || guards(&testbed) == [1, 1]);
         balancer.wait_for("its hook", || hooks(&balancer) == [hook; 2]);
     }
 }
@@ -195,21 +199,21 @@ fn hooks(balancer: &Balancer) -> Vec<GuardHook> {
 }
 
 /// Guards on each interface, by either hook.
-fn guards(bed: &Bed) -> Vec<usize> {
-    let count = |name: &&str| by_tcx(bed, name) + by_filter(bed, name);
-    bed.interfaces().iter().map(count).collect()
+fn guards(testbed: &Testbed) -> Vec<usize> {
+    let count = |name: &&str| by_tcx(testbed, name) + by_filter(testbed, name);
+    testbed.interfaces().iter().map(count).collect()
 }
 
 /// A kernel without TCX knows no such question.
-fn by_tcx(bed: &Bed, interface: &str) -> usize {
+fn by_tcx(testbed: &Testbed, interface: &str) -> usize {
     let ask = || SchedClassifier::query_tcx(interface, TcAttachType::Ingress);
-    let found = bed.balancer().run(ask).expect("entered");
+    let found = testbed.balancer().run(ask).expect("entered");
     let programs = found.map(|(_, programs)| programs).unwrap_or_default();
     programs.iter().filter(|program| program.name_as_str() == Some(GUARD)).count()
 }
 
-fn by_filter(bed: &Bed, interface: &str) -> usize {
-    let shown = attempt(bed.balancer(), "tc", &["filter", "show", "dev", interface, "ingress"]);
+fn by_filter(testbed: &Testbed, interface: &str) -> usize {
+    let shown = attempt(testbed.balancer(), "tc", &["filter", "show", "dev", interface, "ingress"]);
     String::from_utf8_lossy(&shown.stdout).matches(HANDLE).count()
 }
 
@@ -221,41 +225,41 @@ fn guarded(balancer: &Balancer) -> u64 {
 }
 
 /// Nobody else holds the links: without their pins the kernel detaches them.
-fn take_program_off(bed: &Bed) {
-    let links = pins(bed, "link_");
-    assert_eq!(links.len(), bed.interfaces().len());
+fn take_program_off(testbed: &Testbed) {
+    let links = pins(testbed, "link_");
+    assert_eq!(links.len(), testbed.interfaces().len());
     for pin in links {
         fs::remove_file(pin).expect("unpinned");
     }
 }
 
-fn take_guard_off(bed: &Bed) {
-    for pin in pins(bed, "guard_") {
+fn take_guard_off(testbed: &Testbed) {
+    for pin in pins(testbed, "guard_") {
         fs::remove_file(pin).expect("unpinned");
     }
-    for interface in bed.interfaces() {
+    for interface in testbed.interfaces() {
         // There is none where the guard has a link.
-        let _ = attempt(bed.balancer(), "tc", &["qdisc", "del", "dev", interface, "clsact"]);
+        let _ = attempt(testbed.balancer(), "tc", &["qdisc", "del", "dev", interface, "clsact"]);
     }
 }
 
-fn pins(bed: &Bed, prefix: &str) -> Vec<PathBuf> {
-    let layouts = fs::read_dir(bed.bpffs().join("xdplb")).expect("pins");
+fn pins(testbed: &Testbed, prefix: &str) -> Vec<PathBuf> {
+    let layouts = fs::read_dir(testbed.bpffs().join("xdplb")).expect("pins");
     let pins = layouts.flat_map(|layout| fs::read_dir(layout.expect("one").path()).expect("pins"));
     let pins = pins.map(|pin| pin.expect("a pin"));
     let named = pins.filter(|pin| pin.file_name().to_string_lossy().starts_with(prefix));
     named.map(|pin| pin.path()).collect()
 }
 
-fn tc(bed: &Bed, arguments: &[&str]) -> String {
-    let done = attempt(bed.balancer(), "tc", arguments);
+fn tc(testbed: &Testbed, arguments: &[&str]) -> String {
+    let done = attempt(testbed.balancer(), "tc", arguments);
     assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
     String::from_utf8(done.stdout).expect("text")
 }
 
 /// Has the balancer's host answer as sshd would, until the process ends.
-fn greet(bed: &Bed, address: SocketAddr) {
-    let listener = bed.balancer().run(|| TcpListener::bind(address).expect("a free port"));
+fn greet(testbed: &Testbed, address: SocketAddr) {
+    let listener = testbed.balancer().run(|| TcpListener::bind(address).expect("a free port"));
     let listener = listener.expect("entered");
     spawn(move || {
         for mut stream in listener.incoming().flatten() {

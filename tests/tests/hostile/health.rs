@@ -11,9 +11,9 @@ use std::{
 
 use lb_tests::{
     balancer::{BINARY, Balancer},
-    site::{Arms, Site, backend, empty_bed, site, text},
+    site::{Arms, Site, backend, empty_testbed, site, text},
 };
-use lb_userspace::{bed::Bed, model::Health};
+use lb_userspace::{model::Health, testbed::Testbed};
 use nix::sys::signal::Signal;
 
 /// Somebody without any rights but those of the socket's group.
@@ -56,8 +56,8 @@ fn is_refused(balancer: &Balancer, arguments: &[&str], word: &str) -> String {
 }
 
 /// A directory that everybody may write to.
-fn open_directory(bed: &Bed, name: &str) -> PathBuf {
-    let directory = bed.directory().join(name);
+fn open_directory(testbed: &Testbed, name: &str) -> PathBuf {
+    let directory = testbed.directory().join(name);
     fs::create_dir(&directory).expect("made");
     set_mode(&directory, 0o777);
     directory
@@ -70,32 +70,32 @@ fn write_open(path: &Path, text: &str) -> String {
 }
 
 /// The configuration with a program as the check of `web`.
-fn with_program(bed: &Bed, script: &str) -> String {
+fn with_program(testbed: &Testbed, script: &str) -> String {
     let check = format!("type = \"exec\"\ncommand = [\"/bin/sh\", \"-c\", {script:?}]\n");
-    text(bed, &[1; 3]).replace("[service.health]", &format!("[service.health]\n{check}"))
+    text(testbed, &[1; 3]).replace("[service.health]", &format!("[service.health]\n{check}"))
 }
 
 #[test]
 #[ignore = "needs root"]
 fn members_of_the_group_have_no_program_run() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
     admit_member(&balancer);
-    let directory = open_directory(&bed, "open");
+    let directory = open_directory(&testbed, "open");
     let loot = directory.join("loot");
     let steal = format!("id -u > {}", loot.display());
     let command = format!("command=[\"/bin/sh\", \"-c\", {steal:?}]");
     let word = "only root may name a program to run";
-    let vip_81 = format!("{}:81", bed.vip());
+    let vip_81 = format!("{}:81", testbed.vip());
     let check = ["--health", "type=exec", "--health", &command];
     let versions = || balancer.done(&["history"]).lines().count();
     let before = versions();
     is_refused(&balancer, &[&["service", "set", "web"][..], &check].concat(), word);
     is_refused(&balancer, &[&["service", "add", "x", "--vip", &vip_81][..], &check].concat(), word);
-    let file = write_open(&directory.join("lb.toml"), &with_program(&bed, &steal));
+    let file = write_open(&directory.join("lb.toml"), &with_program(&testbed, &steal));
     for verb in ["apply", "diff"] {
         is_refused(&balancer, &[verb, "-c", &file], word);
     }
-    let defaults = text(&bed, &[1; 3]).replace(
+    let defaults = text(&testbed, &[1; 3]).replace(
         "[[service]]",
         &format!("[defaults.health]\ntype = \"exec\"\ncommand = [\"/bin/sh\", \"-c\", {steal:?}]\n[[service]]"),
     );
@@ -103,7 +103,7 @@ fn members_of_the_group_have_no_program_run() {
     let defaults = defaults.replace("[service.health]", "[service.health]\ntype = \"tcp\"");
     let file_of_defaults = write_open(&directory.join("defaults.toml"), &defaults);
     is_refused(&balancer, &["apply", "-c", &file_of_defaults], word);
-    let other_user = text(&bed, &[1; 3]) + "[checks]\nuser = \"daemon\"\n";
+    let other_user = text(&testbed, &[1; 3]) + "[checks]\nuser = \"daemon\"\n";
     let file_of_user = write_open(&directory.join("user.toml"), &other_user);
     is_refused(&balancer, &["apply", "-c", &file_of_user], "only root may change `checks.user`");
     assert_eq!(versions(), before, "nothing was changed");
@@ -115,7 +115,7 @@ fn members_of_the_group_have_no_program_run() {
         fs::read_to_string(&loot).is_ok_and(|text| text.ends_with('\n'))
     });
     assert_ne!(fs::read_to_string(&loot).expect("written").trim(), "0", "not as root");
-    let first = backend(&bed, 0).to_string();
+    let first = backend(&testbed, 0).to_string();
     let kept = as_member(&balancer, &["backend", "set", "web", &first, "--weight", "3"]);
     assert!(kept.status.success(), "{}", said(&kept));
     let kept = as_member(&balancer, &["service", "set", "web", "--scheduler", "random"]);
@@ -127,13 +127,13 @@ fn members_of_the_group_have_no_program_run() {
 #[test]
 #[ignore = "needs root"]
 fn members_of_the_group_take_neither_settings_nor_ports_of_the_host() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
     admit_member(&balancer);
-    let directory = open_directory(&bed, "open");
+    let directory = open_directory(&testbed, "open");
     let interfaces = balancer.status().interfaces;
-    let settings = text(&bed, &[1; 3]);
+    let settings = text(&testbed, &[1; 3]);
     for (key, other) in [
-        ("interfaces", settings.replace(&format!("{:?}", bed.interfaces()), "[\"lo\"]")),
+        ("interfaces", settings.replace(&format!("{:?}", testbed.interfaces()), "[\"lo\"]")),
         ("snat_ports", format!("snat_ports = \"22-22\"\n{settings}")),
     ] {
         let file = write_open(&directory.join(format!("{key}.toml")), &other);
@@ -144,15 +144,15 @@ fn members_of_the_group_take_neither_settings_nor_ports_of_the_host() {
     }
     assert_eq!(balancer.status().interfaces, interfaces);
 
-    let vip = SocketAddr::from((bed.vip(), 2_222));
-    let server = bed.balancer().run(|| TcpListener::bind(vip)).expect("the namespace is there");
+    let vip = SocketAddr::from((testbed.vip(), 2_222));
+    let server = testbed.balancer().run(|| TcpListener::bind(vip)).expect("the namespace is there");
     let _server = server.expect("the balancer has the address");
     let (vip, word) = (vip.to_string(), format!("listens at {vip} on this host"));
     let add = ["service", "add", "ssh", "--vip", &vip, "--health", "type=none"];
     is_refused(&balancer, &add, &word);
     let root = balancer.xdplb(&add);
     assert!(!root.status.success() && said(&root).contains(&word), "{}", said(&root));
-    let other = settings.replace(&format!("{}:80", bed.vip()), &vip);
+    let other = settings.replace(&format!("{}:80", testbed.vip()), &vip);
     let file = write_open(&directory.join("vip.toml"), &other);
     for verb in ["apply", "diff"] {
         let root = balancer.xdplb(&[verb, "-c", &file]);
@@ -168,11 +168,11 @@ fn members_of_the_group_take_neither_settings_nor_ports_of_the_host() {
 #[test]
 #[ignore = "needs root"]
 fn a_vip_over_which_a_session_has_come_is_taken_by_force_only() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let server = bed.balancer().run(|| TcpListener::bind("0.0.0.0:2222"));
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let server = testbed.balancer().run(|| TcpListener::bind("0.0.0.0:2222"));
     let _server = server.expect("the namespace is there").expect("free");
-    let vip = SocketAddr::from((bed.vip(), 2_222));
-    let session = bed.clients()[0].namespace.run(|| TcpStream::connect(vip));
+    let vip = SocketAddr::from((testbed.vip(), 2_222));
+    let session = testbed.clients()[0].namespace.run(|| TcpStream::connect(vip));
     let _session = session.expect("the namespace is there").expect("connected");
     let vip = vip.to_string();
     let add = ["service", "add", "ssh", "--vip", &vip, "--health", "type=none"];
@@ -187,12 +187,12 @@ fn a_vip_over_which_a_session_has_come_is_taken_by_force_only() {
 #[test]
 #[ignore = "needs root"]
 fn members_of_the_group_take_no_port_that_a_server_has_at_all_addresses() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
     admit_member(&balancer);
-    let directory = open_directory(&bed, "open");
-    let server = bed.balancer().run(|| TcpListener::bind("0.0.0.0:2222"));
+    let directory = open_directory(&testbed, "open");
+    let server = testbed.balancer().run(|| TcpListener::bind("0.0.0.0:2222"));
     let _server = server.expect("the namespace is there").expect("free");
-    let vip = format!("{}:2222", bed.vip());
+    let vip = format!("{}:2222", testbed.vip());
     let word = "listens at 0.0.0.0:2222 on this host";
     let add = ["service", "add", "ssh", "--vip", &vip, "--health", "type=none"];
     let refused = |arguments: &[&str]| {
@@ -200,7 +200,7 @@ fn members_of_the_group_take_no_port_that_a_server_has_at_all_addresses() {
         assert!(said.contains("only root may"), "{said}");
     };
     refused(&add);
-    let other = text(&bed, &[1; 3]).replace(&format!("{}:80", bed.vip()), &vip);
+    let other = text(&testbed, &[1; 3]).replace(&format!("{}:80", testbed.vip()), &vip);
     let file = write_open(&directory.join("vip.toml"), &other);
     for verb in ["apply", "diff"] {
         let output = as_member(&balancer, &[verb, "-c", &file]);
@@ -208,7 +208,7 @@ fn members_of_the_group_take_no_port_that_a_server_has_at_all_addresses() {
     }
     // Root is warned, and may.
     balancer.done(&add);
-    let log = fs::read_to_string(bed.directory().join("log")).expect("a log");
+    let log = fs::read_to_string(testbed.directory().join("log")).expect("a log");
     assert!(log.contains(word), "{log}");
     balancer.done(&["service", "remove", "ssh"]);
     refused(&["rollback"]);
@@ -220,11 +220,11 @@ fn members_of_the_group_take_no_port_that_a_server_has_at_all_addresses() {
 #[test]
 #[ignore = "needs root"]
 fn members_of_the_group_have_no_file_read_and_are_not_told_which_there_are() {
-    let bed = empty_bed(Arms::Two);
-    let tls = bed.directory().join("tls");
+    let testbed = empty_testbed(Arms::Two);
+    let tls = testbed.directory().join("tls");
     fs::create_dir(&tls).expect("made");
     let checks = format!("[checks]\ntls_directories = [{:?}]\n", tls.display().to_string());
-    let balancer = Balancer::start(&bed, &(text(&bed, &[1; 3]) + &checks));
+    let balancer = Balancer::start(&testbed, &(text(&testbed, &[1; 3]) + &checks));
     admit_member(&balancer);
     let set = |key: &str, file: &str| {
         let file = format!("{key}={file}");
@@ -249,8 +249,8 @@ fn members_of_the_group_have_no_file_read_and_are_not_told_which_there_are() {
             ],
         )
     };
-    fs::write(bed.directory().join("there.pem"), "secret").expect("written");
-    let file = |name: &str| bed.directory().join(name).display().to_string();
+    fs::write(testbed.directory().join("there.pem"), "secret").expect("written");
+    let file = |name: &str| testbed.directory().join(name).display().to_string();
     for key in ["ca", "certificate", "key"] {
         let answers: Vec<_> = [
             "/etc/shadow".to_owned(),
@@ -281,42 +281,42 @@ fn members_of_the_group_have_no_file_read_and_are_not_told_which_there_are() {
     }
     assert_eq!(details[0], details[1]);
     // The log is for those who may read it.
-    let log = fs::read_to_string(bed.directory().join("log")).expect("a log");
+    let log = fs::read_to_string(testbed.directory().join("log")).expect("a log");
     assert!(log.contains("broken.pem") && log.contains("missing.pem: No such file"), "{log}");
 }
 
 #[test]
 #[ignore = "needs root"]
 fn a_configuration_that_others_can_write_names_no_programs() {
-    let bed = empty_bed(Arms::Two);
+    let testbed = empty_testbed(Arms::Two);
     let refused = |owner: u32, mode: u32, text: &str| {
-        let file = bed.directory().join("refused.toml");
+        let file = testbed.directory().join("refused.toml");
         fs::write(&file, text).expect("written");
         chown(&file, Some(owner), None).expect("root");
         set_mode(&file, mode);
         let mut command = Command::new(BINARY);
         command.arg("run").arg("-c").arg(&file).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let daemon = bed.balancer().spawn(&mut command).expect("started");
+        let daemon = testbed.balancer().spawn(&mut command).expect("started");
         let output = daemon.wait_with_output().expect("ended");
         assert!(!output.status.success());
         said(&output)
     };
-    let program = with_program(&bed, "exit 0");
+    let program = with_program(&testbed, "exit 0");
     for (owner, mode) in [(MEMBER, 0o644), (0, 0o646), (0, 0o664)] {
         let shown = refused(owner, mode, &program);
         assert!(shown.contains("`command`: only root may name a program to run"), "{shown}");
         assert!(shown.contains("chown root") && shown.contains("refused.toml:"), "{shown}");
-        let checks = text(&bed, &[1; 3]) + "[checks]\ntls_directories = [\"/\"]\n";
+        let checks = text(&testbed, &[1; 3]) + "[checks]\ntls_directories = [\"/\"]\n";
         let shown = refused(owner, mode, &checks);
         assert!(shown.contains("only root may change `checks`"), "{shown}");
     }
     // The same at a reload, which has no answer: what runs goes on.
-    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
-    set_mode(&bed.directory().join("xdplb.toml"), 0o666);
+    let balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));
+    set_mode(&testbed.directory().join("xdplb.toml"), 0o666);
     balancer.reload(&program);
     balancer.wait_for("a refusal in the log", || {
-        let log = fs::read_to_string(bed.directory().join("log")).expect("a log");
+        let log = fs::read_to_string(testbed.directory().join("log")).expect("a log");
         log.contains("not reloaded") && log.contains("only root may name a program")
     });
     assert!(balancer.done(&["history"]).lines().count() == 2, "a heading and one version");
@@ -325,17 +325,18 @@ fn a_configuration_that_others_can_write_names_no_programs() {
 #[test]
 #[ignore = "needs root"]
 fn a_check_that_cannot_be_carried_out_any_more_is_a_warning() {
-    let bed = empty_bed(Arms::Two);
-    set_mode(bed.directory(), 0o755);
-    let program = bed.directory().join("check");
+    let testbed = empty_testbed(Arms::Two);
+    set_mode(testbed.directory(), 0o755);
+    let program = testbed.directory().join("check");
     fs::write(&program, "#!/bin/sh\nexit 0\n").expect("written");
     set_mode(&program, 0o755);
     let check = format!("[service.health]\ntype = \"exec\"\ncommand = [{program:?}]\n");
-    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]).replace("[service.health]", &check));
+    let balancer =
+        Balancer::start(&testbed, &text(&testbed, &[1; 3]).replace("[service.health]", &check));
     balancer.wait_for_ring_of(3);
     let warns_of = |what| balancer.status().warnings.iter().any(|one| one.contains(what));
     let logs = |what: &str| {
-        let log = fs::read_to_string(bed.directory().join("log")).expect("a log");
+        let log = fs::read_to_string(testbed.directory().join("log")).expect("a log");
         log.matches(what).count()
     };
     assert!(!warns_of("cannot be checked"));
@@ -354,18 +355,18 @@ fn a_check_that_cannot_be_carried_out_any_more_is_a_warning() {
 #[ignore = "needs root"]
 fn passwords_of_checks_are_shown_to_nobody() {
     const PASSWORD: &str = "hunter2";
-    let bed = empty_bed(Arms::Two);
+    let testbed = empty_testbed(Arms::Two);
     let with_send = |send: &str| {
         let check = format!("type = \"send-expect\"\ncontains = \"OK\"\nsend = {send:?}\n");
-        text(&bed, &[1; 3]).replace("[service.health]", &format!("[service.health]\n{check}"))
+        text(&testbed, &[1; 3]).replace("[service.health]", &format!("[service.health]\n{check}"))
     };
     // As a former version has left it.
-    let state = bed.directory().join("state");
+    let state = testbed.directory().join("state");
     fs::create_dir(&state).expect("made");
     fs::write(state.join("backends.json"), "{}").expect("written");
     set_mode(&state, 0o755);
     set_mode(&state.join("backends.json"), 0o644);
-    let balancer = Balancer::start(&bed, &with_send(&format!("AUTH {PASSWORD}")));
+    let balancer = Balancer::start(&testbed, &with_send(&format!("AUTH {PASSWORD}")));
     let kept = || fs::read_to_string(state.join("journal")).expect("a journal");
     assert!(kept().contains(PASSWORD), "it is kept");
     let shown = |arguments: &[&str]| {
@@ -373,7 +374,7 @@ fn passwords_of_checks_are_shown_to_nobody() {
         assert!(!output.contains(PASSWORD), "{arguments:?}: {output}");
         output
     };
-    let changed = write_open(&bed.directory().join("other.toml"), &with_send("AUTH other"));
+    let changed = write_open(&testbed.directory().join("other.toml"), &with_send("AUTH other"));
     let hidden = "health.send: (hidden) -> (hidden)";
     assert!(shown(&["diff", "-c", &changed]).contains(hidden));
     assert!(shown(&["apply", "-c", &changed]).contains(hidden));
@@ -391,7 +392,7 @@ fn passwords_of_checks_are_shown_to_nobody() {
     ] {
         shown(arguments);
     }
-    let log = fs::read_to_string(bed.directory().join("log")).expect("a log");
+    let log = fs::read_to_string(testbed.directory().join("log")).expect("a log");
     assert!(!log.contains(PASSWORD), "{log}");
     let last = kept();
     let last = last.lines().last().expect("a version");

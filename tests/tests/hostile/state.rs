@@ -22,41 +22,41 @@ use lb_tests::{
     balancer::{BINARY, Balancer, configuration, service},
     requests::{self, Answers},
     servers::{attempt, nginx_everywhere},
-    site::{Arms, Site, backend, empty_bed, site, text, vip},
+    site::{Arms, Site, backend, empty_testbed, site, text, vip},
 };
-use lb_userspace::bed::Bed;
+use lb_userspace::testbed::Testbed;
 use nix::sys::signal::Signal;
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-fn log(bed: &Bed) -> String {
-    fs::read_to_string(bed.directory().join("log")).expect("a log")
+fn log(testbed: &Testbed) -> String {
+    fs::read_to_string(testbed.directory().join("log")).expect("a log")
 }
 
 /// The VIP of a second service.
-fn other_vip(bed: &Bed) -> SocketAddr {
-    (bed.vip(), 81).into()
+fn other_vip(testbed: &Testbed) -> SocketAddr {
+    (testbed.vip(), 81).into()
 }
 
 /// Two services, each a name and backends by their numbers.
-fn two(bed: &Bed, [first, second]: [(&str, &[usize]); 2]) -> String {
+fn two(testbed: &Testbed, [first, second]: [(&str, &[usize]); 2]) -> String {
     let backends = |numbers: &[usize]| -> Vec<_> {
-        numbers.iter().map(|nth| (backend(bed, *nth), 1)).collect()
+        numbers.iter().map(|nth| (backend(testbed, *nth), 1)).collect()
     };
-    configuration(bed, "")
-        + &service(first.0, vip(bed), &backends(first.1))
-        + &service(second.0, other_vip(bed), &backends(second.1))
+    configuration(testbed, "")
+        + &service(first.0, vip(testbed), &backends(first.1))
+        + &service(second.0, other_vip(testbed), &backends(second.1))
 }
 
 /// Sends requests to both VIPs while something is done, and returns the answers.
-fn answers_meanwhile(bed: &Bed, work: impl FnOnce()) -> [Answers; 2] {
+fn answers_meanwhile(testbed: &Testbed, work: impl FnOnce()) -> [Answers; 2] {
     let goes_on = AtomicBool::new(true);
     let going = || goes_on.load(Ordering::Relaxed);
     thread::scope(|scope| {
-        let senders = [vip(bed), other_vip(bed)]
-            .map(|to| scope.spawn(move || requests::send_while(&bed.clients()[0], to, going)));
+        let senders = [vip(testbed), other_vip(testbed)]
+            .map(|to| scope.spawn(move || requests::send_while(&testbed.clients()[0], to, going)));
         work();
         goes_on.store(false, Ordering::Relaxed);
         senders.map(|sender| sender.join().expect("no panic"))
@@ -66,8 +66,8 @@ fn answers_meanwhile(bed: &Bed, work: impl FnOnce()) -> [Answers; 2] {
 #[test]
 #[ignore = "needs root"]
 fn services_that_are_renamed_or_exchange_what_they_have_refuse_nobody() {
-    let bed = empty_bed(Arms::Two);
-    let _servers = nginx_everywhere(&bed);
+    let testbed = empty_testbed(Arms::Two);
+    let _servers = nginx_everywhere(&testbed);
     let texts: [[(&str, &[usize]); 2]; 6] = [
         [("web", &[0]), ("shop", &[1])],
         // Backends are exchanged, then names, then both.
@@ -78,11 +78,11 @@ fn services_that_are_renamed_or_exchange_what_they_have_refuse_nobody() {
         [("a", &[0]), ("b", &[1])],
         [("a", &[2]), ("b", &[1, 0])],
     ];
-    let texts = texts.map(|services| two(&bed, services));
-    let balancer = Balancer::start(&bed, &texts[0]);
+    let texts = texts.map(|services| two(&testbed, services));
+    let balancer = Balancer::start(&testbed, &texts[0]);
     balancer.wait_for_ring_of(2);
-    let file = bed.directory().join("other.toml");
-    let answers = answers_meanwhile(&bed, || {
+    let file = testbed.directory().join("other.toml");
+    let answers = answers_meanwhile(&testbed, || {
         for text in texts.iter().cycle().skip(1).take(5 * texts.len()) {
             fs::write(&file, text).expect("written");
             balancer.done(&["apply", "-c", file.to_str().expect("text")]);
@@ -97,13 +97,13 @@ fn services_that_are_renamed_or_exchange_what_they_have_refuse_nobody() {
 #[test]
 #[ignore = "needs root"]
 fn a_renamed_service_keeps_its_drains_and_its_counters() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let first = backend(&bed, 0).to_string();
-    let answers = requests::send(&bed.clients()[0], vip(&bed), 30);
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let first = backend(&testbed, 0).to_string();
+    let answers = requests::send(&testbed.clients()[0], vip(&testbed), 30);
     assert_eq!(answers["backend1"], 10);
     balancer.done(&["backend", "drain", "web", &first, "--deadline", "1h"]);
     let before = balancer.services().remove(0);
-    balancer.reload(&text(&bed, &[1; 3]).replace("\"web\"", "\"shop\""));
+    balancer.reload(&text(&testbed, &[1; 3]).replace("\"web\"", "\"shop\""));
     balancer.wait_for("the other name", || balancer.services()[0].name == "shop");
     let after = balancer.services().remove(0);
     for (before, after) in before.backends.iter().zip(&after.backends) {
@@ -113,20 +113,21 @@ fn a_renamed_service_keeps_its_drains_and_its_counters() {
     }
     // And so does a daemon that finds another name when it starts.
     balancer.stop(Signal::SIGTERM);
-    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]).replace("\"web\"", "\"third\""));
+    let balancer =
+        Balancer::start(&testbed, &text(&testbed, &[1; 3]).replace("\"web\"", "\"third\""));
     let started = balancer.services().remove(0);
     assert_eq!(started.name, "third");
     assert_eq!(started.backends[0].drain_until, after.backends[0].drain_until);
     assert_eq!(started.backends[1].since, after.backends[1].since);
 }
 
-fn pinned(bed: &Bed, name: &str) -> MapData {
-    MapData::from_pin(bed.bpffs().join(format!("xdplb/v{LAYOUT}/{name}"))).expect("pinned")
+fn pinned(testbed: &Testbed, name: &str) -> MapData {
+    MapData::from_pin(testbed.bpffs().join(format!("xdplb/v{LAYOUT}/{name}"))).expect("pinned")
 }
 
 /// Changes the only service's entry.
-fn spoil_service(bed: &Bed, spoil: impl FnOnce(&mut ServiceKey, &mut Service)) {
-    let map = Map::HashMap(pinned(bed, "SERVICES"));
+fn spoil_service(testbed: &Testbed, spoil: impl FnOnce(&mut ServiceKey, &mut Service)) {
+    let map = Map::HashMap(pinned(testbed, "SERVICES"));
     let mut services: HashMap<_, ServiceKey, Service> = map.try_into().expect("its shape");
     let (mut key, mut service) = services.iter().next().expect("a service").expect("readable");
     spoil(&mut key, &mut service);
@@ -134,99 +135,99 @@ fn spoil_service(bed: &Bed, spoil: impl FnOnce(&mut ServiceKey, &mut Service)) {
 }
 
 /// Where the only service's ring begins, and the backend that is first in it.
-fn first_slot(bed: &Bed) -> (u32, u32) {
-    let map = Map::HashMap(pinned(bed, "SERVICES"));
+fn first_slot(testbed: &Testbed) -> (u32, u32) {
+    let map = Map::HashMap(pinned(testbed, "SERVICES"));
     let services: HashMap<_, ServiceKey, Service> = map.try_into().expect("its shape");
     let (_, service) = services.iter().next().expect("a service").expect("readable");
-    let map = Map::Array(pinned(bed, "RINGS"));
+    let map = Map::Array(pinned(testbed, "RINGS"));
     let rings: Array<_, Slots> = map.try_into().expect("its shape");
     let slots = rings.get(&(service.ring.offset / SLOTS), 0).expect("within the arena");
     (service.ring.offset, slots[(service.ring.offset % SLOTS) as usize])
 }
 
 /// Changes the entry of a backend that takes connections.
-fn spoil_backend(bed: &Bed, spoil: impl FnOnce(&mut Backend)) {
-    let (_, id) = first_slot(bed);
-    let map = Map::Array(pinned(bed, "BACKENDS"));
+fn spoil_backend(testbed: &Testbed, spoil: impl FnOnce(&mut Backend)) {
+    let (_, id) = first_slot(testbed);
+    let map = Map::Array(pinned(testbed, "BACKENDS"));
     let mut backends: Array<_, Backend> = map.try_into().expect("its shape");
     let mut backend = backends.get(&id, 0).expect("readable");
     spoil(&mut backend);
     backends.set(id, backend, 0).expect("written");
 }
 
-fn spoil_sources(bed: &Bed) {
-    let map = Map::Array(pinned(bed, "SNAT_SOURCES"));
+fn spoil_sources(testbed: &Testbed) {
+    let map = Map::Array(pinned(testbed, "SNAT_SOURCES"));
     let mut sources: Array<_, Source> = map.try_into().expect("its shape");
     let source = sources.get(&0, 0).expect("readable");
     sources.set(0, Source { ports: 0, ..source }, 0).expect("written");
 }
 
-fn spoil_slots(bed: &Bed) {
-    let map = Map::Array(pinned(bed, "RINGS"));
+fn spoil_slots(testbed: &Testbed) {
+    let map = Map::Array(pinned(testbed, "RINGS"));
     let mut rings: Array<_, Slots> = map.try_into().expect("its shape");
-    rings.set(first_slot(bed).0 / SLOTS, [0, 9_999], 0).expect("written");
+    rings.set(first_slot(testbed).0 / SLOTS, [0, 9_999], 0).expect("written");
 }
 
-fn forget_addresses(bed: &Bed) {
-    let map = Map::Array(pinned(bed, "ADDRESSES"));
+fn forget_addresses(testbed: &Testbed) {
+    let map = Map::Array(pinned(testbed, "VIP_FILTER"));
     let mut words: Array<_, u64> = map.try_into().expect("its shape");
     for word in 0..words.len() {
         words.set(word, 0, 0).expect("written");
     }
 }
 
-type Spoil = (&'static str, fn(&Bed));
+type Spoil = (&'static str, fn(&Testbed));
 
 #[test]
 #[ignore = "needs root"]
 fn maps_that_make_no_sense_are_made_anew() {
-    let Site { mut balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
+    let Site { mut balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
     let spoils: [Spoil; 13] = [
-        ("cannot be", |bed| spoil_service(bed, |_, one| one.ring.offset = u32::MAX)),
-        ("cannot be", |bed| spoil_service(bed, |_, one| one.ring.length = u32::MAX)),
-        ("name no backend", |bed| {
-            spoil_service(bed, |_, one| one.ring = Ring { offset: 1, length: 9 });
+        ("cannot be", |testbed| spoil_service(testbed, |_, one| one.ring.offset = u32::MAX)),
+        ("cannot be", |testbed| spoil_service(testbed, |_, one| one.ring.length = u32::MAX)),
+        ("name no backend", |testbed| {
+            spoil_service(testbed, |_, one| one.ring = Ring { offset: 1, length: 9 });
         }),
-        ("no scheduler 77", |bed| spoil_service(bed, |_, one| one.scheduler = 77)),
-        ("its id is", |bed| spoil_service(bed, |_, one| one.id = u32::MAX)),
-        ("its id is", |bed| spoil_service(bed, |key, _| key.port = [0, 99])),
-        ("no service can have", |bed| spoil_service(bed, |key, _| key.protocol = 17)),
+        ("no scheduler 77", |testbed| spoil_service(testbed, |_, one| one.scheduler = 77)),
+        ("its id is", |testbed| spoil_service(testbed, |_, one| one.id = u32::MAX)),
+        ("its id is", |testbed| spoil_service(testbed, |key, _| key.port = [0, 99])),
+        ("no service can have", |testbed| spoil_service(testbed, |key, _| key.protocol = 17)),
         ("name no backend", spoil_slots),
-        ("no server can have", |bed| spoil_backend(bed, |one| one.port = [0; 2])),
-        ("of service 4294967295", |bed| spoil_backend(bed, |one| one.service = u32::MAX)),
-        ("sources from", |bed| spoil_backend(bed, |one| one.source_count = u32::MAX)),
+        ("no server can have", |testbed| spoil_backend(testbed, |one| one.port = [0; 2])),
+        ("of service 4294967295", |testbed| spoil_backend(testbed, |one| one.service = u32::MAX)),
+        ("sources from", |testbed| spoil_backend(testbed, |one| one.source_count = u32::MAX)),
         ("impossible address or range", spoil_sources),
         ("did not look for", forget_addresses),
     ];
     for (word, spoil) in spoils {
         balancer.stop(Signal::SIGKILL);
-        spoil(&bed);
-        let before = log(&bed).len();
-        balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
-        assert!(log(&bed)[before..].contains(word), "{word}: {}", &log(&bed)[before..]);
+        spoil(&testbed);
+        let before = log(&testbed).len();
+        balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));
+        assert!(log(&testbed)[before..].contains(word), "{word}: {}", &log(&testbed)[before..]);
         balancer.wait_for_ring_of(3);
-        let answers = requests::send(&bed.clients()[0], vip(&bed), 30);
+        let answers = requests::send(&testbed.clients()[0], vip(&testbed), 30);
         assert_eq!((answers.get(""), answers.len()), (None, 3), "{word}: {answers:?}");
-        let map = Map::HashMap(pinned(&bed, "SERVICES"));
+        let map = Map::HashMap(pinned(&testbed, "SERVICES"));
         let services: HashMap<_, ServiceKey, Service> = map.try_into().expect("its shape");
         assert_eq!(services.keys().count(), 1, "{word}");
     }
 }
 
-fn journal(bed: &Bed) -> PathBuf {
-    bed.directory().join("state/journal")
+fn journal(testbed: &Testbed) -> PathBuf {
+    testbed.directory().join("state/journal")
 }
 
 #[test]
 #[ignore = "needs root"]
 fn a_spoilt_journal_is_told_and_nothing_of_it_is_lost() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let first = backend(&bed, 0).to_string();
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let first = backend(&testbed, 0).to_string();
     for weight in ["2", "3", "4"] {
         balancer.done(&["backend", "set", "web", &first, "--weight", weight]);
     }
     balancer.stop(Signal::SIGKILL);
-    let whole = fs::read(journal(&bed)).expect("a journal");
+    let whole = fs::read(journal(&testbed)).expect("a journal");
     let lines: Vec<_> = whole.split_inclusive(|byte| *byte == b'\n').collect();
     assert_eq!(lines.len(), 4);
 
@@ -236,35 +237,35 @@ fn a_spoilt_journal_is_told_and_nothing_of_it_is_lost() {
         (vec![lines[0], lines[1], lines[1], lines[2]], "journal:3: this record is of version 2"),
     ];
     for (lines, word) in cases {
-        fs::write(journal(&bed), lines.concat()).expect("written");
-        let refused = Balancer::refused(&bed, &text(&bed, &[1; 3]));
+        fs::write(journal(&testbed), lines.concat()).expect("written");
+        let refused = Balancer::refused(&testbed, &text(&testbed, &[1; 3]));
         assert_eq!(refused.status.code(), Some(1), "{}", said(&refused));
         assert!(said(&refused).contains(word), "{}", said(&refused));
-        assert_eq!(fs::read(journal(&bed)).expect("there"), lines.concat());
+        assert_eq!(fs::read(journal(&testbed)).expect("there"), lines.concat());
     }
-    let answers = requests::send(&bed.clients()[0], vip(&bed), 30);
-    assert_eq!(answers.get(""), None, "packets go on: {answers:?}");
+    let answers = requests::send(&testbed.clients()[0], vip(&testbed), 30);
+    assert_eq!(answers.get(""), None, "forwarding continues: {answers:?}");
 
     let mut damaged = whole.clone();
     let at = whole.len() - 20;
     damaged[at] ^= 1;
-    fs::write(journal(&bed), &damaged).expect("written");
-    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
+    fs::write(journal(&testbed), &damaged).expect("written");
+    let balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));
     assert_eq!(balancer.services()[0].backends[0].weight, 3, "the version before");
-    let kept = journal(&bed).with_file_name("journal.damaged.4.1");
+    let kept = journal(&testbed).with_file_name("journal.damaged.4.1");
     assert!(damaged.ends_with(&fs::read(&kept).expect("kept")));
-    assert!(log(&bed).contains("of version 4, is damaged"), "{}", log(&bed));
+    assert!(log(&testbed).contains("of version 4, is damaged"), "{}", log(&testbed));
     let warnings = || balancer.status().warnings.join("\n");
     assert!(warnings().contains("journal.damaged.4.1 holds a damaged record"), "{}", warnings());
     fs::remove_file(kept).expect("removed");
     balancer.stop(Signal::SIGTERM);
-    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
+    let balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));
     assert_eq!(balancer.status().warnings, [""; 0]);
 
     // The last record is gone altogether, at the end of a line.
     balancer.stop(Signal::SIGTERM);
-    fs::write(journal(&bed), [lines[0], lines[1]].concat()).expect("written");
-    let balancer = Balancer::start(&bed, &text(&bed, &[1; 3]));
+    fs::write(journal(&testbed), [lines[0], lines[1]].concat()).expect("written");
+    let balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));
     let warnings = balancer.status().warnings.join("\n");
     assert!(warnings.contains("version 3 was in force"), "{warnings}");
     assert!(warnings.contains("ends with version 2"), "{warnings}");
@@ -273,31 +274,38 @@ fn a_spoilt_journal_is_told_and_nothing_of_it_is_lost() {
 #[test]
 #[ignore = "needs root"]
 fn a_remembered_moment_to_come_holds_nobody_back() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::Two, [1; 3]);
-    let slow =
-        text(&bed, &[1; 3]).replace("[service.health]", "slow_start = \"2s\"\n[service.health]");
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let slow = text(&testbed, &[1; 3])
+        .replace("[service.health]", "slow_start = \"2s\"\n[service.health]");
     balancer.reload(&slow);
-    balancer.wait_for("the file", || log(&bed).contains("reloaded"));
-    let first = backend(&bed, 0).to_string();
+    balancer.wait_for("the file", || log(&testbed).contains("reloaded"));
+    let first = backend(&testbed, 0).to_string();
     balancer.done(&["backend", "drain", "web", &first]);
-    balancer.done(&["backend", "drain", "web", &backend(&bed, 1).to_string(), "--deadline", "1h"]);
+    balancer.done(&[
+        "backend",
+        "drain",
+        "web",
+        &backend(&testbed, 1).to_string(),
+        "--deadline",
+        "1h",
+    ]);
     balancer.done(&["backend", "enable", "web", &first]);
     balancer.stop(Signal::SIGTERM);
-    let file = bed.directory().join("state/backends.json");
+    let file = testbed.directory().join("state/backends.json");
     let written = fs::read_to_string(&file).expect("written");
     let mut memory: serde_json::Value = serde_json::from_str(&written).expect("JSON");
     memory["moment"]["at"] = "2999-01-01T00:00:00Z".into();
     memory["moment"]["boot"] = "another".into();
-    let known = &mut memory["services"][vip(&bed).to_string()];
+    let known = &mut memory["services"][vip(&testbed).to_string()];
     assert!(known[&first]["warming"].is_string(), "{written}");
     known[&first]["since"] = "2999-01-01T00:00:00Z".into();
     fs::write(&file, memory.to_string()).expect("written");
 
-    let balancer = Balancer::start(&bed, &slow);
+    let balancer = Balancer::start(&testbed, &slow);
     let remembered = balancer.services().remove(0);
     assert!(remembered.backends[0].since < jiff::Timestamp::now());
     balancer.wait_for("its whole share", || {
-        let answers = requests::send(&bed.clients()[0], vip(&bed), 20);
+        let answers = requests::send(&testbed.clients()[0], vip(&testbed), 20);
         answers.get("backend0") == Some(&10)
     });
     assert_eq!(remembered.backends[1].admin, lb_userspace::model::Admin::Draining);
@@ -306,14 +314,14 @@ fn a_remembered_moment_to_come_holds_nobody_back() {
 #[test]
 #[ignore = "needs root"]
 fn source_ports_that_the_host_gives_away_are_refused_by_check_and_told_by_the_daemon() {
-    let Site { balancer, servers: _servers, bed } = site(Arms::One, [1; 3]);
-    let file = bed.directory().join("xdplb.toml").display().to_string();
-    let check = || attempt(bed.balancer(), BINARY, &["check", "-c", &file]);
+    let Site { balancer, servers: _servers, testbed } = site(Arms::One, [1; 3]);
+    let file = testbed.directory().join("xdplb.toml").display().to_string();
+    let check = || attempt(testbed.balancer(), BINARY, &["check", "-c", &file]);
     let warned = || balancer.status().warnings.iter().any(|one| one.contains("`snat_ports`"));
     assert_eq!(check().status.code(), Some(0), "{}", said(&check()));
     assert!(!warned());
     let set = |key: &str, value: &str| {
-        bed.balancer().set_sysctl(&format!("net.ipv4.{key}"), value).expect("root");
+        testbed.balancer().set_sysctl(&format!("net.ipv4.{key}"), value).expect("root");
     };
     set("ip_local_port_range", "1024 65535");
     balancer.wait_for("a warning", warned);
@@ -330,10 +338,10 @@ fn source_ports_that_the_host_gives_away_are_refused_by_check_and_told_by_the_da
     set("ip_local_reserved_ports", "1024-32767");
     balancer.wait_for("no warning", || !warned());
     assert_eq!(check().status.code(), Some(0), "{}", said(&check()));
-    let log = log(&bed);
+    let log = log(&testbed);
     assert!(log.contains("`snat_ports` shares no port with the host's own"), "{log}");
 
-    let key = format!("snat_ports = \"40000-50000\"\n{}", text(&bed, &[1; 3]));
+    let key = format!("snat_ports = \"40000-50000\"\n{}", text(&testbed, &[1; 3]));
     fs::write(&file, key).expect("written");
     let refused = check();
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));

@@ -13,9 +13,9 @@ use lb_tests::{
     balancer::{BINARY, service},
     requests,
     servers::nginx_everywhere,
-    site::{Arms, backend, empty_bed, vip},
+    site::{Arms, backend, empty_testbed, vip},
 };
-use lb_userspace::bed::Bed;
+use lb_userspace::testbed::Testbed;
 
 const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debian/xdplb.deb");
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/xdplb.service");
@@ -27,30 +27,30 @@ const POLL: Duration = Duration::from_millis(50);
 /// A second system in the balancer's network namespace: systemd, and the package over this root
 /// directory, in memory. It takes the steps of `guest/steps.sh`, and ends with the status of these.
 struct Guest<'a> {
-    bed: &'a Bed,
+    testbed: &'a Testbed,
     system: Child,
 }
 
 impl<'a> Guest<'a> {
-    fn boot(bed: &'a Bed, configuration: &str) -> Self {
-        let place = bed.directory().join("guest");
+    fn boot(testbed: &'a Testbed, configuration: &str) -> Self {
+        let place = testbed.directory().join("guest");
         fs::create_dir_all(&place).expect("a directory");
         for name in ["steps.sh", "steps.service", "credential.conf", "confined"] {
-            fs::copy(Path::new(GUEST).join(name), bed.directory().join(name)).expect("copied");
+            fs::copy(Path::new(GUEST).join(name), testbed.directory().join(name)).expect("copied");
         }
-        fs::write(bed.directory().join("secret"), "of the operator\n").expect("written");
-        fs::write(bed.directory().join("xdplb.toml"), configuration).expect("written");
-        let log = fs::File::create(bed.directory().join("boot.log")).expect("a log");
+        fs::write(testbed.directory().join("secret"), "of the operator\n").expect("written");
+        fs::write(testbed.directory().join("xdplb.toml"), configuration).expect("written");
+        let log = fs::File::create(testbed.directory().join("boot.log")).expect("a log");
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child"]);
         command.args(["sh", "-e"]).arg(Path::new(GUEST).join("boot.sh"));
-        command.env("PLACE", place).env("BED", bed.directory()).env("PACKAGE", PACKAGE);
+        command.env("PLACE", place).env("BED", testbed.directory()).env("PACKAGE", PACKAGE);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("the log")).stderr(log);
-        Self { bed, system: bed.balancer().spawn(&mut command).expect("started") }
+        Self { testbed, system: testbed.balancer().spawn(&mut command).expect("started") }
     }
 
     fn file(&self, name: &str) -> PathBuf {
-        self.bed.directory().join(name)
+        self.testbed.directory().join(name)
     }
 
     /// Waits until it says that it has come so far.
@@ -80,11 +80,11 @@ impl<'a> Guest<'a> {
 }
 
 /// A service whose one backend is up if the program of its check is confined.
-fn confined(bed: &Bed) -> String {
-    let (vip, backend) = (SocketAddr::new(vip(bed).ip(), 81), backend(bed, 0));
+fn confined(testbed: &Testbed) -> String {
+    let (vip, backend) = (SocketAddr::new(vip(testbed).ip(), 81), backend(testbed, 0));
     format!(
         "[[service]]\nname = \"confined\"\nvip = \"{vip}\"\n[service.health]\ntype = \"exec\"\n\
-         command = [\"/bin/sh\", \"-eux\", \"/run/bed/confined\"]\ninterval = \"2s\"\ntimeout = \"2s\"\n\
+         command = [\"/bin/sh\", \"-eux\", \"/run/testbed/confined\"]\ninterval = \"2s\"\ntimeout = \"2s\"\n\
          [[service.backend]]\naddress = \"{backend}\"\n"
     )
 }
@@ -101,33 +101,33 @@ fn the_unit_is_hardly_exposed() {
 #[test]
 #[ignore = "needs root"]
 fn the_packages_unit_runs_under_systemd_and_its_removal_ends_packets() {
-    let bed = empty_bed(Arms::Two);
-    let _servers = nginx_everywhere(&bed);
-    let backends = [0, 1, 2].map(|nth| (backend(&bed, nth), 1));
-    let interfaces = format!("interfaces = {:?}\nlimits.flows = 100_000\n", bed.interfaces());
-    let text = interfaces + &service("web", vip(&bed), &backends) + &confined(&bed);
-    let mut guest = Guest::boot(&bed, &text);
-    let send = |count| requests::send(&bed.clients()[0], vip(&bed), count);
+    let testbed = empty_testbed(Arms::Two);
+    let _servers = nginx_everywhere(&testbed);
+    let backends = [0, 1, 2].map(|nth| (backend(&testbed, nth), 1));
+    let interfaces = format!("interfaces = {:?}\nlimits.flows = 100_000\n", testbed.interfaces());
+    let text = interfaces + &service("web", vip(&testbed), &backends) + &confined(&testbed);
+    let mut guest = Guest::boot(&testbed, &text);
+    let send = |count| requests::send(&testbed.clients()[0], vip(&testbed), count);
     guest.reached("started");
     let answers = send(30);
     assert!(answers.len() == 3 && answers.values().all(|count| *count == 10), "{answers:?}");
     guest.go_on("disturb");
     guest.reached("stopped");
     let answers = send(30);
-    assert_eq!(answers.get(""), None, "packets go on: {answers:?}");
+    assert_eq!(answers.get(""), None, "forwarding continues: {answers:?}");
     guest.go_on("remove");
     guest.ended();
-    assert!(!bed.bpffs().join("xdplb").exists(), "packets still go by a program of nobody");
+    assert!(!testbed.bpffs().join("xdplb").exists(), "packets still go by a program of nobody");
     assert_eq!(send(1)[""], 1);
 }
 
 #[test]
 #[ignore = "needs root"]
 fn the_binary_needs_no_file_of_the_host() {
-    let bed = empty_bed(Arms::One);
-    fs::copy(BINARY, bed.directory().join("xdplb")).expect("a copy");
+    let testbed = empty_testbed(Arms::One);
+    fs::copy(BINARY, testbed.directory().join("xdplb")).expect("a copy");
     let mut command = Command::new("chroot");
-    let output = command.arg(bed.directory()).args(["/xdplb", "--version"]).output();
+    let output = command.arg(testbed.directory()).args(["/xdplb", "--version"]).output();
     let output = output.expect("coreutils");
     assert!(output.status.success(), "{output:?}");
 }

@@ -9,7 +9,7 @@ use lb_tests::{
     object::{Action, Object},
 };
 
-use crate::bed::{VIP, backend, balancer, client, connect, forward, reply, states, syn};
+use crate::testbed::{VIP, backend, balancer, client, connect, forward, reply, states, syn};
 
 fn close_by_fins(object: &mut Object, opened: &Segment) {
     reply(object, &opened.answer(Flags::FIN));

@@ -15,7 +15,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::bed::{VIP, backend, balancer_with, client, key_of, syn};
+use crate::testbed::{VIP, backend, balancer_with, client, key_of, syn};
 
 const EACH: u16 = 3_000;
 

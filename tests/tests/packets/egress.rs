@@ -9,7 +9,7 @@ use lb_tests::{
 };
 use nix::net::if_::if_nametoindex;
 
-use crate::bed::{FIRST_PORT, SOURCE, VIP, backend, syn};
+use crate::testbed::{FIRST_PORT, SOURCE, VIP, backend, syn};
 
 /// A balancer whose backend is behind another interface than the client.
 fn two_arm() -> (Object, u32) {

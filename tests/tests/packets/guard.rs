@@ -11,7 +11,7 @@ use lb_tests::{
     guarded::{Guard, Verdict},
 };
 
-use crate::bed::{FIRST_PORT, PORTS, SOURCE, VIP, backend, client};
+use crate::testbed::{FIRST_PORT, PORTS, SOURCE, VIP, backend, client};
 
 const LAST_PORT: u16 = FIRST_PORT + PORTS - 1;
 

@@ -19,8 +19,8 @@ use lb_userspace::{
 };
 
 use crate::{
-    bed::{VIP, balancer_with, client, syn},
     concurrency::{cpus, stay_on},
+    testbed::{VIP, balancer_with, client, syn},
 };
 
 /// Connections that each CPU opens, one after another.
@@ -172,7 +172,7 @@ fn expiry() -> Expiry {
     (1..=3).map(|id| (id, closed)).collect()
 }
 
-/// A walk among packets may take one for another that came or went meanwhile, and no more.
+/// A sweep among packets may take one for another that came or went meanwhile, and no more.
 fn assert_active_are_counted(object: &Object) {
     const CAME_AND_WENT: u64 = 10;
     let flows = object.flows();

@@ -3,7 +3,7 @@
 use lb_common::reason::Reason;
 use lb_tests::frame::{Flags, Segment};
 
-use crate::bed::{VIP, balancer, client, connect, forward, reply, sent};
+use crate::testbed::{VIP, balancer, client, connect, forward, reply, sent};
 
 const PAYLOAD: [u8; 8_900] = [7; 8_900];
 

@@ -9,7 +9,7 @@ use lb_tests::{
     object::INGRESS,
 };
 
-use crate::bed::{VIP, balancer, client, connect, forward, reply, syn};
+use crate::testbed::{VIP, balancer, client, connect, forward, reply, syn};
 
 const OTHER_ROUTER: [u8; 6] = [2, 0, 0, 0, 0, 9];
 

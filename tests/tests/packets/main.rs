@@ -1,6 +1,5 @@
 //! Packets through the shipped object: what goes in, what comes out, and what was said of it.
 
-mod bed;
 mod closing;
 mod concurrency;
 mod egress;
@@ -14,3 +13,4 @@ mod refused;
 mod resets;
 mod round_trip;
 mod scheduling;
+mod testbed;

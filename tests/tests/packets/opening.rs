@@ -10,7 +10,7 @@ use lb_tests::{
     object::Action,
 };
 
-use crate::bed::{
+use crate::testbed::{
     FIRST_PORT, SOURCE, VIP, backend, balancer, balancer_with, client, connect, forward, reply, syn,
 };
 

@@ -8,7 +8,7 @@ use lb_tests::{
     object::{Action, INGRESS, Object},
 };
 
-use crate::bed::{FIRST_PORT, VIP, backend, client, connect, forward, reply, syn};
+use crate::testbed::{FIRST_PORT, VIP, backend, client, connect, forward, reply, syn};
 
 fn one_backend(ports: u16) -> Object {
     let mut object = Object::load(1_000);

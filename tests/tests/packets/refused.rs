@@ -9,7 +9,7 @@ use lb_tests::{
     object::{Action, Object},
 };
 
-use crate::bed::{VIP, balancer, client, connect, syn};
+use crate::testbed::{VIP, balancer, client, connect, syn};
 
 const FRAGMENT: usize = 14 + 6;
 const TOTAL_LENGTH: usize = 14 + 2;

@@ -8,7 +8,7 @@ use lb_tests::{
     object::{Action, INGRESS, Object, Run},
 };
 
-use crate::bed::{PORTS, VIP, backend, balancer, client, configured, sent, syn};
+use crate::testbed::{PORTS, VIP, backend, balancer, client, configured, sent, syn};
 
 fn reset(flags: Flags, sequence: u32, acknowledgement: u32) -> Segment {
     Segment {

@@ -6,7 +6,7 @@ use lb_common::origin;
 use lb_tests::frame::{Flags, Segment};
 use proptest::{prelude::*, test_runner::TestRunner};
 
-use crate::bed::{VIP, balancer_with, forward, reply};
+use crate::testbed::{VIP, balancer_with, forward, reply};
 
 #[test]
 #[ignore = "needs root"]

@@ -15,7 +15,7 @@ use lb_userspace::{
     model::Timeouts,
 };
 
-use crate::bed::{VIP, backend, balancer_with, client, connect, forward, reply, sent, syn};
+use crate::testbed::{VIP, backend, balancer_with, client, connect, forward, reply, sent, syn};
 
 const PORTS: u16 = 60_000;
 
@@ -106,7 +106,7 @@ fn the_least_busy_backend_gets_a_new_connection() {
 #[ignore = "needs root"]
 fn load_is_measured_by_weight() {
     let mut object = scheduled(Scheduler::LeastConnections, &[2, 2, 2, 1]);
-    object.weigh(2, 3);
+    object.set_weight(2, 3);
     let shares = shares(&mut object, 400);
     assert!(shares[&backend(2)].abs_diff(300) <= 6, "{shares:?}");
 }
@@ -161,7 +161,7 @@ fn a_connection_that_makes_room_is_no_longer_active() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_walk_corrects_what_was_miscounted() {
+fn a_sweep_corrects_what_was_miscounted() {
     let mut object = scheduled(Scheduler::LeastConnections, &[1, 2]);
     shares(&mut object, 20);
     object.miscount(1, 1_000);

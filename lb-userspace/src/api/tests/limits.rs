@@ -12,14 +12,14 @@ use tokio::{
 
 use super::{
     super::{intake::Intake, serve_within},
-    Bed, listen, web,
+    Testbed, listen, web,
 };
 use crate::control::{self, Request};
 
 const POST: &str =
     "POST /v1/rollback HTTP/1.1\r\nhost: xdplb\r\ncontent-type: application/json\r\n";
 
-impl Bed {
+impl Testbed {
     async fn connect(&self, sent: &str) -> UnixStream {
         let mut stream = UnixStream::connect(self.socket()).await.expect("listens");
         stream.write_all(sent.as_bytes()).await.expect("sent");
@@ -37,13 +37,13 @@ async fn rest(mut stream: UnixStream) -> String {
 
 #[tokio::test(start_paused = true)]
 async fn half_requests_are_dropped_and_make_room_for_others() {
-    let bed = Bed::new().await;
+    let testbed = Testbed::new().await;
     let begun = Instant::now();
     let mut halves = Vec::new();
     for _ in 0..300 {
-        halves.push(bed.connect("GET /v1/services HTTP/1.1\r\nhost: x").await);
+        halves.push(testbed.connect("GET /v1/services HTTP/1.1\r\nhost: x").await);
     }
-    assert_eq!(bed.client().services().await.expect("answered"), [web()]);
+    assert_eq!(testbed.client().services().await.expect("answered"), [web()]);
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
     for half in halves {
         assert_eq!(rest(half).await, "");
@@ -53,15 +53,15 @@ async fn half_requests_are_dropped_and_make_room_for_others() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_is_refused() {
-    let bed = Bed::new().await;
-    let stream = bed.connect(&format!("{POST}content-length: 99\r\n\r\n{{")).await;
+    let testbed = Testbed::new().await;
+    let stream = testbed.connect(&format!("{POST}content-length: 99\r\n\r\n{{")).await;
     let said = rest(stream).await;
     assert!(said.starts_with("HTTP/1.1 408 ") && said.contains("took too long"), "{said}");
 }
 
 #[tokio::test]
 async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
-    let bed = Bed::new().await;
+    let testbed = Testbed::new().await;
     for (path, length) in [
         ("/v1/rollback", (1 << 20) + 1),
         ("/v1/services", 200 << 20),
@@ -70,13 +70,13 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
     ] {
         let head = POST.replace("/v1/rollback", path);
         let said =
-            rest(bed.connect(&format!("{head}content-length: {length}\r\n\r\n{{")).await).await;
+            rest(testbed.connect(&format!("{head}content-length: {length}\r\n\r\n{{")).await).await;
         assert!(said.starts_with("HTTP/1.1 413 "), "{path}: {said}");
         assert!(said.contains("application/problem+json"), "{path}: {said}");
     }
     let piece = format!("fffff\r\n{}\r\n", " ".repeat(0xf_ffff));
     let chunked = format!("{POST}transfer-encoding: chunked\r\n\r\n{piece}{piece}");
-    let mut stream = UnixStream::connect(bed.socket()).await.expect("listens");
+    let mut stream = UnixStream::connect(testbed.socket()).await.expect("listens");
     stream.write_all(chunked.as_bytes()).await.ok();
     let said = rest(stream).await;
     assert!(said.is_empty() || said.starts_with("HTTP/1.1 413 "), "{said}");
@@ -84,11 +84,11 @@ async fn a_body_that_is_too_large_is_refused_before_it_is_read() {
 
 #[tokio::test]
 async fn large_bodies_are_read_whole() {
-    let bed = Bed::new().await;
+    let testbed = Testbed::new().await;
     let text = " ".repeat(1_000_000);
     let body = format!("{{\"version\":\"{text}\"}}");
     let length = body.len();
-    let stream = bed
+    let stream = testbed
         .connect(&format!("{POST}connection: close\r\ncontent-length: {length}\r\n\r\n{body}"))
         .await;
     let said = rest(stream).await;
@@ -97,8 +97,8 @@ async fn large_bodies_are_read_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_takes_no_answers_is_dropped() {
-    let bed = Bed::new().await;
-    let mut stream = bed.connect("").await;
+    let testbed = Testbed::new().await;
+    let mut stream = testbed.connect("").await;
     let request = "GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
     let begun = Instant::now();
     while stream.write_all(request.as_bytes()).await.is_ok() {

@@ -56,8 +56,8 @@ pub(super) fn health(
     }
     for (key, probes, span) in useless(health, probe) {
         let message = format!("a check of type {} has no use for `{key}`", word(&probe));
-        let mend = format!("remove it, or give a `type` that has one: {}", words(probes));
-        findings.push(Diagnostic::error(span, message, mend));
+        let fix = format!("remove it, or give a `type` that has one: {}", words(probes));
+        findings.push(Diagnostic::error(span, message, fix));
     }
     if let Err(fault) = Prober::verify(&check) {
         blame(health, base, owner, &fault, findings);
@@ -87,7 +87,7 @@ fn blame(
     findings.push(Diagnostic::error(
         span,
         format!("`{}`: {}", fault.key, fault.message),
-        fault.mend,
+        fault.fix,
     ));
 }
 

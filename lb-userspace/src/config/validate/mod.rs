@@ -73,8 +73,8 @@ pub(super) fn path(
 ) -> PathBuf {
     let Some(path) = path else { return default.into() };
     if !path.get_ref().is_absolute() {
-        let mend = format!("give one from the root on, as in {default:?}");
-        findings.push(Diagnostic::error(path.span(), "this is no absolute path", mend));
+        let fix = format!("give one from the root on, as in {default:?}");
+        findings.push(Diagnostic::error(path.span(), "this is no absolute path", fix));
     }
     path.get_ref().clone()
 }

@@ -203,8 +203,8 @@ fn refuse_vips(
         let Ok(address) = said.get_ref().parse() else { continue };
         let Some(owner) = owners.get(&address) else { continue };
         let message = format!("{address} is the VIP of service {owner}");
-        let mend = "a backend must be a server behind it";
-        findings.push(Diagnostic::error(said.span(), message, mend));
+        let fix = "a backend must be a server behind it";
+        findings.push(Diagnostic::error(said.span(), message, fix));
     }
 }
 

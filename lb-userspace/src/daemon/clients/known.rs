@@ -8,7 +8,7 @@ use std::{
 
 use lb_common::backend::Hop;
 
-use crate::dataplane::{Census, Moves, Scope, Search};
+use crate::dataplane::{FlowCounts, Moves, Scope, Search};
 
 /// Hops that are followed, and clients whose packets came by another hop; each.
 const MOST: usize = 256;
@@ -71,7 +71,7 @@ pub struct Changes {
     pub watched: Vec<Ipv4Addr>,
     /// Those that are watched once less.
     pub forgotten: Vec<Ipv4Addr>,
-    /// Whether a walk is waited for.
+    /// Whether a sweep is waited for.
     pub is_urgent: bool,
     /// Whether people are told.
     pub is_news: bool,
@@ -91,7 +91,7 @@ impl Followed {
 }
 
 impl Clients {
-    /// What the next walk is to look for.
+    /// What the next sweep is to look for.
     pub fn search(&self) -> Search {
         let known = |(hop, review): (&Hop, &Review)| (*hop, review.known.clone());
         Search { moves: self.moves.clone(), clients_of: self.reviews.iter().map(known).collect() }
@@ -178,20 +178,20 @@ impl Clients {
         std::mem::replace(&mut self.is_write_failing, is_failure) != is_failure
     }
 
-    /// Follows what a walk has found that began then, given what it looked for.
+    /// Follows what a sweep has found that began then, given what it looked for.
     pub fn follow(
         &mut self,
         looked_for: &Search,
-        census: &Census,
+        flow_counts: &FlowCounts,
         begun: Instant,
         now: Instant,
     ) -> Changes {
-        let are_all_moved = !self.is_write_failing && census.has_all_moved();
-        self.moves.settle(&looked_for.moves, &census.found, are_all_moved);
+        let are_all_moved = !self.is_write_failing && flow_counts.has_all_moved();
+        self.moves.settle(&looked_for.moves, &flow_counts.found, are_all_moved);
         let mut changes = Changes::default();
-        self.forget(&census.client_hops, now, &mut changes);
-        self.review(census, begun, now, &mut changes);
-        self.follow_hops(&census.client_hops, &mut changes);
+        self.forget(&flow_counts.client_hops, now, &mut changes);
+        self.review(flow_counts, begun, now, &mut changes);
+        self.follow_hops(&flow_counts.client_hops, &mut changes);
         let has_moves = !self.moves.is_empty() && !self.is_write_failing;
         changes.is_urgent = has_moves || !self.reviews.is_empty();
         changes
@@ -214,11 +214,17 @@ impl Clients {
         }
     }
 
-    /// Asks for clients that a walk has found of hops under review. Clients that come later have learnt
-    /// their own hop, so a review ends with the first walk that has found all and could ask for all.
-    fn review(&mut self, census: &Census, begun: Instant, now: Instant, changes: &mut Changes) {
-        let mut is_whole = census.has_all_clients();
-        for (hop, client) in &census.clients {
+    /// Asks for clients that a sweep has found of hops under review. Clients that come later have learnt
+    /// their own hop, so a review ends with the first sweep that has found all and could ask for all.
+    fn review(
+        &mut self,
+        flow_counts: &FlowCounts,
+        begun: Instant,
+        now: Instant,
+        changes: &mut Changes,
+    ) {
+        let mut is_whole = flow_counts.has_all_clients();
+        for (hop, client) in &flow_counts.clients {
             let Some(review) = self.reviews.get_mut(hop) else { continue };
             let address = Ipv4Addr::from(*client);
             if self.reviewed.len() >= MOST_REVIEWED || self.reviewed.contains_key(&address) {

@@ -17,7 +17,7 @@ pub(super) use self::known::Clients;
 use self::known::{Changes, Reached};
 use super::Daemon;
 use crate::{
-    dataplane::{Census, Search},
+    dataplane::{FlowCounts, Search},
     neighbours::Resolution,
 };
 
@@ -32,10 +32,10 @@ impl Daemon {
     }
 
     /// What the kernel says of the way to an address, which may be a client's.
-    pub(super) fn on_way_to_client(&mut self, address: IpAddr, resolution: &Resolution) {
+    pub(super) fn on_route_to_client(&mut self, address: IpAddr, resolution: &Resolution) {
         let IpAddr::V4(client) = address else { return };
         let Resolution::Resolved(next) = resolution else { return };
-        let Ok(hop) = self.way(resolution) else { return };
+        let Ok(hop) = self.next_hop(resolution) else { return };
         let reached = Reached { hop, neighbour: next.neighbour };
         let changes = self.clients.resolve(client, reached, Instant::now());
         if changes.is_news {
@@ -44,11 +44,11 @@ impl Daemon {
         self.carry_out_changes(changes);
     }
 
-    /// Follows what a walk has found of clients, given what it looked for.
+    /// Follows what a sweep has found of clients, given what it looked for.
     pub(super) fn follow_clients(
         &mut self,
         looked_for: &Search,
-        census: &Census,
+        flow_counts: &FlowCounts,
         begun: Instant,
         written: Option<Result<()>>,
     ) {
@@ -64,7 +64,7 @@ impl Daemon {
                 }
             }
         }
-        let changes = self.clients.follow(looked_for, census, begun, Instant::now());
+        let changes = self.clients.follow(looked_for, flow_counts, begun, Instant::now());
         self.carry_out_changes(changes);
     }
 
@@ -77,7 +77,7 @@ impl Daemon {
             self.neighbours.forget(client.into());
         }
         if changes.is_urgent {
-            self.walks.hurry();
+            self.sweeps.hurry();
         }
     }
 }

@@ -28,7 +28,7 @@ struct Maps {
 
 /// A service of a document: a name, a VIP, a check, and backends by the last byte of their address.
 #[derive(Clone, Debug)]
-struct Wish {
+struct Draft {
     name: u8,
     vip: u8,
     check: u8,
@@ -39,10 +39,10 @@ struct Wish {
 #[derive(Clone, Debug)]
 enum Event {
     /// Another document.
-    Document(Vec<Wish>),
+    Document(Vec<Draft>),
     /// The checks come to their results.
     Checked,
-    /// The ways to all backends are told.
+    /// The routes to all backends are told.
     Resolved,
     /// A server is down from now on, or up.
     Server(u8, bool),
@@ -87,7 +87,7 @@ impl Maps {
                 };
                 let mut sources = backend.sources..backend.sources + backend.source_count;
                 if backend.hop.ifindex() == 0 || !sources.all(|at| self.sources.contains_key(&at)) {
-                    return Some(format!("{key:?} names {backend:?}, which has no way"));
+                    return Some(format!("{key:?} names {backend:?}, which has no route"));
                 }
             }
         }
@@ -111,13 +111,13 @@ impl World {
     fn live(&mut self, event: &Event) {
         let mut next = self.state.clone();
         match event {
-            Event::Document(wishes) => {
-                let document = document(wishes);
+            Event::Document(drafts) => {
+                let document = document(drafts);
                 next.follow(&document.since(&self.document)).expect("there is room");
                 self.document = document;
             }
             Event::Checked => self.check(&mut next),
-            Event::Resolved => next.resolve((1..=BACKENDS).map(way).collect()),
+            Event::Resolved => next.resolve((1..=BACKENDS).map(route).collect()),
             Event::Server(last, true) => drop(self.down.remove(last)),
             Event::Server(last, false) => drop(self.down.insert(*last)),
         }
@@ -136,7 +136,7 @@ impl World {
                 at: jiff::Timestamp::now(),
             });
             let events: Vec<_> = events.collect();
-            next.change_service(&service.spec.name, |service| service.hear(events));
+            next.change_service(&service.spec.name, |service| service.apply_health(events));
         }
     }
 
@@ -198,37 +198,37 @@ impl World {
 
 const BACKENDS: u8 = 5;
 
-fn way(last: u8) -> (IpAddr, Way) {
+fn route(last: u8) -> (IpAddr, Route) {
     let source = Source { address: [1; 16], first_port: 1_024, ports: 100 };
     let hop = Ok(Hop::new([2, 0, 0, 0, 0, last], [4; 6], 1));
-    ([10, 0, 0, last].into(), Way { hop, sources: vec![source] })
+    ([10, 0, 0, last].into(), Route { hop, sources: vec![source] })
 }
 
-fn document(wishes: &[Wish]) -> Document {
+fn document(drafts: &[Draft]) -> Document {
     let checks = [json!({ "type": "tcp" }), json!({ "type": "tls" }), json!({ "type": "none" })];
-    let spec = |wish: &Wish| {
+    let spec = |draft: &Draft| {
         let backend = |(last, weight): (&u8, &u16)| json!({ "address": format!("10.0.0.{last}:80"), "weight": weight });
         let keys = json!({
-            "vip": format!("203.0.113.{}:80", wish.vip),
-            "health": checks[usize::from(wish.check)],
-            "scheduler": if wish.scheduler { "random" } else { "round-robin" },
-            "backend": wish.backends.iter().map(backend).collect::<Vec<_>>(),
+            "vip": format!("203.0.113.{}:80", draft.vip),
+            "health": checks[usize::from(draft.check)],
+            "scheduler": if draft.scheduler { "random" } else { "round-robin" },
+            "backend": draft.backends.iter().map(backend).collect::<Vec<_>>(),
         });
         let keys: &Keys = keys.as_object().expect("an object");
-        config::service(&format!("s{}", wish.name), keys, &Policy::default()).expect("valid")
+        config::service(&format!("s{}", draft.name), keys, &Policy::default()).expect("valid")
     };
-    Document::of(wishes.iter().map(spec))
+    Document::of(drafts.iter().map(spec))
 }
 
 /// Services that have different names and different VIPs.
-fn wishes() -> impl Strategy<Value = Vec<Wish>> {
+fn drafts() -> impl Strategy<Value = Vec<Draft>> {
     let names = Just(vec![1, 2, 3, 4]).prop_shuffle();
     let vips = Just(vec![1, 2, 3, 4]).prop_shuffle();
     let backends = prop::collection::btree_map(1..=BACKENDS, 1u16..4, 0..4);
     let rest = prop::collection::vec((0u8..3, any::<bool>(), backends), 0..4);
     (names, vips, rest).prop_map(|(names, vips, rest)| {
         let all = names.into_iter().zip(vips).zip(rest);
-        all.map(|((name, vip), (check, scheduler, backends))| Wish {
+        all.map(|((name, vip), (check, scheduler, backends))| Draft {
             name,
             vip,
             check,
@@ -241,7 +241,7 @@ fn wishes() -> impl Strategy<Value = Vec<Wish>> {
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
-        4 => wishes().prop_map(Event::Document),
+        4 => drafts().prop_map(Event::Document),
         2 => Just(Event::Checked),
         2 => Just(Event::Resolved),
         1 => (1..=BACKENDS, any::<bool>()).prop_map(|(last, is_up)| Event::Server(last, is_up)),
@@ -260,15 +260,15 @@ proptest! {
     }
 }
 
-fn wish(name: u8, vip: u8, backends: &[u8]) -> Wish {
+fn draft(name: u8, vip: u8, backends: &[u8]) -> Draft {
     let backends = backends.iter().map(|last| (*last, 1)).collect();
-    Wish { name, vip, check: 0, scheduler: false, backends }
+    Draft { name, vip, check: 0, scheduler: false, backends }
 }
 
 /// A world of two services, each with the backend of its number, up.
 fn two() -> World {
     let mut world = World::new();
-    world.live(&Event::Document(vec![wish(1, 1, &[1]), wish(2, 2, &[2])]));
+    world.live(&Event::Document(vec![draft(1, 1, &[1]), draft(2, 2, &[2])]));
     world.live(&Event::Resolved);
     world.live(&Event::Checked);
     world
@@ -277,7 +277,7 @@ fn two() -> World {
 #[test]
 fn services_exchange_their_backends_without_a_gap() {
     let mut world = two();
-    world.live(&Event::Document(vec![wish(1, 1, &[2]), wish(2, 2, &[1])]));
+    world.live(&Event::Document(vec![draft(1, 1, &[2]), draft(2, 2, &[1])]));
     for service in world.state.services() {
         assert_eq!(service.backends[0].health, Health::Up, "its check goes on");
         assert!(service.leaving.is_empty());
@@ -288,7 +288,7 @@ fn services_exchange_their_backends_without_a_gap() {
 fn backends_that_are_replaced_stay_until_the_others_have_been_checked() {
     let mut world = two();
     world.down.insert(4);
-    world.live(&Event::Document(vec![wish(1, 1, &[3]), wish(2, 2, &[4])]));
+    world.live(&Event::Document(vec![draft(1, 1, &[3]), draft(2, 2, &[4])]));
     let leaving = |world: &World| -> Vec<usize> {
         world.state.services().map(|service| service.leaving.len()).collect()
     };
@@ -307,7 +307,7 @@ fn backends_that_are_replaced_stay_until_the_others_have_been_checked() {
 #[test]
 fn backends_that_are_replaced_do_not_stay_for_long() {
     let mut world = two();
-    world.live(&Event::Document(vec![wish(1, 1, &[3])]));
+    world.live(&Event::Document(vec![draft(1, 1, &[3])]));
     let mut next = world.state.clone();
     let later = Instant::now() + std::time::Duration::from_mins(1);
     next.change_service("s1", |service| {
@@ -324,11 +324,11 @@ fn a_renamed_service_stays_what_it_was() {
         backend.warming = Some(Span::begin());
     });
     let before = world.state.service("s1").cloned().expect("there");
-    let (maps, departed) = (world.maps.clone(), world.state.kernel.departed_expiry().len());
-    world.live(&Event::Document(vec![wish(7, 1, &[1]), wish(1, 2, &[2])]));
+    let (maps, retired) = (world.maps.clone(), world.state.kernel.retired_expiry().len());
+    world.live(&Event::Document(vec![draft(7, 1, &[1]), draft(1, 2, &[2])]));
     let after = world.state.service("s7").expect("there");
     assert_eq!((after.id, &after.backends), (before.id, &before.backends));
-    assert_eq!(world.state.kernel.departed_expiry().len(), departed);
+    assert_eq!(world.state.kernel.retired_expiry().len(), retired);
     assert_eq!(world.maps.services.len(), 2);
     assert_eq!(world.maps.backends, maps.backends);
 }

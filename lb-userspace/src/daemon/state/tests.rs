@@ -28,12 +28,12 @@ pub(in crate::daemon) fn state_of(services: &[u8]) -> State {
 fn a_way_that_there_is_no_room_for_does_not_keep_the_others_from_being_followed() {
     let mut state = state_of(&[1, 2, 3]);
     let source = |port| Source { address: [0; 16], first_port: port, ports: 1 };
-    let way = |sources| Way { hop: Ok(Hop::new([2; 6], [4; 6], 1)), sources };
+    let route = |sources| Route { hop: Ok(Hop::new([2; 6], [4; 6], 1)), sources };
     let too_many = (0..=u16::try_from(lb_common::limits::SNAT_SOURCES).expect("few")).map(source);
     state.resolve(vec![
-        ([10, 0, 0, 1].into(), way(vec![source(1)])),
-        ([10, 0, 0, 2].into(), way(too_many.collect())),
-        ([10, 0, 0, 3].into(), way(vec![source(1)])),
+        ([10, 0, 0, 1].into(), route(vec![source(1)])),
+        ([10, 0, 0, 2].into(), route(too_many.collect())),
+        ([10, 0, 0, 3].into(), route(vec![source(1)])),
     ]);
     let is_reached = |name| state.service(name).expect("there").backends[0].next_hop.is_ok();
     assert_eq!(["s1", "s2", "s3"].map(is_reached), [true, false, true]);

@@ -7,6 +7,6 @@ mod table;
 
 pub use self::{
     moves::{Moves, Scope},
-    sweep::{Census, Expiry, Search, States, Sweeper},
-    table::{FLOWS, FlowTable, Plan, megabytes},
+    sweep::{Expiry, FlowCounts, Search, States, Sweeper},
+    table::{FLOWS, FlowTable, TablePlan, megabytes},
 };

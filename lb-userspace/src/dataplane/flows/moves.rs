@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use lb_common::backend::Hop;
 
-/// Walks that may find connections of one move again and again, as new ones keep coming by the former
+/// Sweeps that may find connections of one move again and again, as new ones keep coming by the former
 /// hop. What comes by it then is not moved any more.
-const MOST_WALKS: u32 = 16;
+const MOST_SWEEPS: u32 = 16;
 
 /// Whose replies a move is for. A client's own move counts more than that of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,8 +28,8 @@ pub struct Moves(HashMap<Scope, Target>);
 #[derive(Clone, Copy, Debug)]
 struct Target {
     to: Hop,
-    /// Walks that have found connections to move, and moved them all.
-    walks: u32,
+    /// Sweeps that have found connections to move, and moved them all.
+    sweeps: u32,
 }
 
 impl Moves {
@@ -38,14 +38,14 @@ impl Moves {
     pub fn add(&mut self, scope: Scope, to: Hop) {
         for (other, target) in &mut self.0 {
             if scope.continues(*other, target.to) {
-                *target = Target { to, walks: 0 };
+                *target = Target { to, sweeps: 0 };
             }
         }
         self.0.retain(|other, target| {
             let is_back = other.from() == Some(target.to);
             !is_back && !scope.replaces(*other, to)
         });
-        self.0.insert(scope, Target { to, walks: 0 });
+        self.0.insert(scope, Target { to, sweeps: 0 });
     }
 
     #[must_use]
@@ -107,16 +107,16 @@ impl Moves {
         to.filter(|to| *to != hop)
     }
 
-    /// Ends what a walk has looked for and not found. `are_all_moved`: whether it has moved all that it
+    /// Ends what a sweep has looked for and not found. `are_all_moved`: whether it has moved all that it
     /// has found.
     pub fn settle(&mut self, looked_for: &Self, found: &HashSet<Scope>, are_all_moved: bool) {
         self.0.retain(|scope, target| {
-            // What was added or changed during the walk is looked for by the next.
+            // What was added or changed during the sweep is looked for by the next.
             if looked_for.0.get(scope).is_none_or(|former| former.to != target.to) {
                 return true;
             }
-            target.walks += u32::from(are_all_moved);
-            found.contains(scope) && target.walks < MOST_WALKS
+            target.sweeps += u32::from(are_all_moved);
+            found.contains(scope) && target.sweeps < MOST_SWEEPS
         });
     }
 }
@@ -182,8 +182,8 @@ mod tests {
         moves.wanted(from, client, &mut HashSet::new())
     }
 
-    /// What a walk over connections leaves of the moves, and of the connections.
-    fn walk(moves: &mut Moves, connections: &mut [(Hop, [u8; 4])]) {
+    /// What a sweep over connections leaves of the moves, and of the connections.
+    fn sweep(moves: &mut Moves, connections: &mut [(Hop, [u8; 4])]) {
         let (looked_for, mut found) = (moves.clone(), HashSet::new());
         for (hop, client) in connections {
             *hop = looked_for.wanted(*hop, *client, &mut found).unwrap_or(*hop);
@@ -209,9 +209,9 @@ mod tests {
     fn a_change_back_leaves_one_target_and_ends() {
         let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2)), (Scope::Hop(hop(2)), hop(1))]);
         let mut connections = [(hop(1), CLIENT), (hop(2), OTHER)];
-        walk(&mut moves, &mut connections);
+        sweep(&mut moves, &mut connections);
         assert_eq!(connections.map(|(hop, _)| hop), [hop(1); 2]);
-        walk(&mut moves, &mut connections);
+        sweep(&mut moves, &mut connections);
         assert!(moves.is_empty(), "{moves:?}");
     }
 
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_during_a_walk_is_kept_for_the_next() {
+    fn what_is_added_during_a_sweep_is_kept_for_the_next() {
         let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2))]);
         let looked_for = moves.clone();
         moves.add(Scope::Hop(hop(2)), hop(3));
@@ -266,16 +266,16 @@ mod tests {
     fn one_move_that_is_found_keeps_no_other() {
         let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2)), (Scope::Hop(hop(3)), hop(4))]);
         let mut connections = [(hop(1), CLIENT)];
-        walk(&mut moves, &mut connections);
+        sweep(&mut moves, &mut connections);
         assert!(moves.is_moving(hop(1), OTHER) && !moves.is_moving(hop(3), OTHER));
     }
 
     #[test]
     fn new_connections_by_the_former_hop_do_not_keep_a_move_for_ever() {
         let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2))]);
-        for _ in 0..MOST_WALKS {
+        for _ in 0..MOST_SWEEPS {
             assert!(!moves.is_empty());
-            walk(&mut moves, &mut [(hop(1), CLIENT)]);
+            sweep(&mut moves, &mut [(hop(1), CLIENT)]);
         }
         assert!(moves.is_empty());
     }
@@ -284,7 +284,7 @@ mod tests {
     fn what_could_not_be_moved_is_kept() {
         let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2))]);
         let (looked_for, found) = (moves.clone(), [Scope::Hop(hop(1))].into());
-        for _ in 0..2 * MOST_WALKS {
+        for _ in 0..2 * MOST_SWEEPS {
             moves.settle(&looked_for, &found, false);
         }
         assert!(!moves.is_empty());

@@ -5,17 +5,17 @@ use std::collections::HashSet;
 
 use lb_common::table::{Bucket as _, CHOICES, Hit, Line as _, SharedLine, SharedTable, Table as _};
 
-/// Buckets whose mark may go at the end of this walk.
+/// Buckets whose mark may go at the end of this sweep.
 ///
-/// One walk has marked them as fading. Whoever has placed a flow elsewhere before that has long done
-/// so, and this walk sees the flow; whoever does so afterwards has taken the mark away.
+/// One sweep has marked them as fading. Whoever has placed a flow elsewhere before that has long done
+/// so, and this sweep sees the flow; whoever does so afterwards has taken the mark away.
 pub(super) struct Recovering<'a> {
     table: SharedTable<'a>,
     candidates: HashSet<u32>,
 }
 
 impl<'a> Recovering<'a> {
-    /// At the beginning of a walk.
+    /// At the beginning of a sweep.
     pub(super) fn begin(table: SharedTable<'a>) -> Self {
         let mut candidates = HashSet::new();
         for index in 0..table.buckets() {
@@ -25,7 +25,7 @@ impl<'a> Recovering<'a> {
             if tag.is_fading() {
                 candidates.insert(index);
             } else if tag.is_overflowed() && !tag.is_claimed() {
-                // If others are at it, the next walk will do.
+                // If others are at it, the next sweep will do.
                 first.exchange(tag, tag.fading());
             }
         }
@@ -47,7 +47,7 @@ impl<'a> Recovering<'a> {
         }
     }
 
-    /// At the end of the walk.
+    /// At the end of the sweep.
     pub(super) fn finish(self) {
         for index in self.candidates {
             let Some(bucket) = self.table.bucket(index) else { continue };
@@ -96,7 +96,7 @@ mod tests {
         (0..table.buckets()).filter(|index| first(*index).is_overflowed()).count()
     }
 
-    fn walk(table: SharedTable<'_>) {
+    fn sweep(table: SharedTable<'_>) {
         let mut recovering = Recovering::begin(table);
         for flow in table.flows() {
             recovering.see(flow);
@@ -113,13 +113,13 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_bucket_recovers_with_the_second_walk() {
+    fn an_empty_bucket_recovers_with_the_second_sweep() {
         let buckets = full();
         let table = SharedTable { buckets: &buckets, seed: SEED };
         (0..CLIENTS).for_each(|client| disconnect(table, client));
-        walk(table);
+        sweep(table);
         assert!(overflowed(table) > 0);
-        walk(table);
+        sweep(table);
         assert_eq!(overflowed(table), 0);
     }
 
@@ -129,7 +129,7 @@ mod tests {
         let table = SharedTable { buckets: &buckets, seed: SEED };
         for round in 0..CLIENTS / 5 {
             (round * 5..round * 5 + 5).for_each(|client| disconnect(table, client));
-            walk(table);
+            sweep(table);
             for client in round * 5 + 5..CLIENTS {
                 assert!(find(table, &key(client)).expect("idle").is_some(), "{client}");
             }
@@ -140,7 +140,7 @@ mod tests {
     fn a_flow_that_goes_on_meanwhile_keeps_the_mark() {
         let buckets = full();
         let table = SharedTable { buckets: &buckets, seed: SEED };
-        walk(table);
+        sweep(table);
         let mut recovering = Recovering::begin(table);
         table.flows().for_each(|flow| recovering.see(flow));
         (CLIENTS..CLIENTS + 20).for_each(|client| connect(table, client));

@@ -30,9 +30,9 @@ pub struct States {
     pub closed: u64,
 }
 
-/// What a walk through the table has found.
+/// What a sweep of the table has found.
 #[derive(Clone, Debug, Default)]
-pub struct Census {
+pub struct FlowCounts {
     /// Entries of the table, two a connection.
     pub entries: u64,
     /// Entries among them that stand alone while their source port rests.
@@ -40,20 +40,20 @@ pub struct Census {
     pub states: States,
     /// Connections in any state, by backend id.
     pub known: HashMap<u32, u64>,
-    /// Connections whose time was up, removed by this walk.
+    /// Connections whose time was up, removed by this sweep.
     pub expired: u64,
     /// Ways back to clients, and a client that each leads to; not all, if there are very many.
     pub client_hops: HashMap<Hop, [u8; 4]>,
-    /// Connections that are to have another one; the next walk finds more, if there are very many.
+    /// Connections that are to have another one; the next sweep finds more, if there are very many.
     pub moved: Vec<ClientHop>,
     /// The moves that these are of.
     pub found: HashSet<Scope>,
-    /// Clients of the hops that were searched, each by its hop; the next walk finds more, if there are
+    /// Clients of the hops that were searched, each by its hop; the next sweep finds more, if there are
     /// very many.
     pub clients: HashSet<(Hop, [u8; 4])>,
 }
 
-impl Census {
+impl FlowCounts {
     /// Gives back what was found of clients.
     pub fn forget_clients(&mut self) {
         let Self { client_hops, moved, found, clients, .. } = self;
@@ -73,7 +73,7 @@ impl Census {
     }
 }
 
-/// What a walk is to look for besides.
+/// What a sweep is to look for besides.
 #[derive(Clone, Debug, Default)]
 pub struct Search {
     pub moves: Moves,
@@ -81,22 +81,22 @@ pub struct Search {
     pub clients_of: HashMap<Hop, HashSet<[u8; 4]>>,
 }
 
-/// Ways back to clients that a walk tells.
+/// Ways back to clients that a sweep tells.
 const MOST_HOPS: usize = 1_024;
 
-/// Connections that a walk has moved.
+/// Connections that a sweep has moved.
 const MOST_MOVED: usize = 1 << 16;
 
-/// Clients that a walk tells of the hops that are searched.
+/// Clients that a sweep tells of the hops that are searched.
 const MOST_CLIENTS: usize = 1_024;
 
 /// How long the connections of each backend, by id, may be idle; those of others are removed.
 pub type Expiry = HashMap<u32, Timeouts>;
 
-/// Walks through the table again and again.
+/// Sweeps the table again and again.
 ///
-/// A connection whose time is up is condemned by one walk and removed by the next, if no packet has
-/// come meanwhile. Between two walks there must be far more time than a packet takes, so that one
+/// A connection whose time is up is condemned by one sweep and removed by the next, if no packet has
+/// come meanwhile. Between two sweeps there must be far more time than a packet takes, so that one
 /// that had found its flow before it was condemned has also noted the time.
 #[derive(Debug)]
 pub struct Sweeper {
@@ -114,21 +114,21 @@ struct Sentence {
 
 type Entry<'a> = Hit<&'a SharedLine>;
 
-/// A walk.
-struct Walk<'a> {
+/// A sweep.
+struct Sweep<'a> {
     table: SharedTable<'a>,
     now: u32,
     /// By backend id: idle ticks by state, or nothing if its connections are to be removed.
-    limits: Vec<Option<Limits>>,
+    limits: Vec<Option<IdleLimits>>,
     search: &'a Search,
     last_hop: Hop,
     tallies: Vec<Tally>,
-    census: Census,
+    flow_counts: FlowCounts,
 }
 
 /// Idle ticks that connections may have, by state.
 #[derive(Clone, Copy)]
-struct Limits([u32; 4]);
+struct IdleLimits([u32; 4]);
 
 /// A backend's connections.
 #[derive(Clone, Copy, Default)]
@@ -143,40 +143,40 @@ impl Sweeper {
         Self { table, active, sentences: Vec::new() }
     }
 
-    /// Walks through the whole table once, and corrects what the program counts. `now` is when `expiry` held; connections that were made
+    /// Sweeps the whole table once, and corrects what the program counts. `now` is when `expiry` held; connections that were made
     /// later are not judged by it.
-    pub fn sweep(&mut self, now: u32, expiry: &Expiry, search: &Search) -> Census {
+    pub fn sweep(&mut self, now: u32, expiry: &Expiry, search: &Search) -> FlowCounts {
         let table = self.table.table();
         let before = self.active.counts();
-        let mut walk = Walk::new(table, now, expiry, search);
+        let mut sweep = Sweep::new(table, now, expiry, search);
         for sentence in self.sentences.drain(..) {
-            walk.execute(&sentence);
+            sweep.execute(&sentence);
         }
         let mut recovering = Recovering::begin(table);
         for flow in table.flows() {
             recovering.see(flow);
-            let condemned = walk.judge(flow);
+            let condemned = sweep.judge(flow);
             self.sentences.extend(condemned.map(|tag| Sentence { place: flow.place, tag }));
         }
         recovering.finish();
-        let found = walk.tallies.iter().map(|tally| tally.active);
+        let found = sweep.tallies.iter().map(|tally| tally.active);
         self.active.correct(&before, found.chain(iter::repeat(0)));
-        walk.finish()
+        sweep.finish()
     }
 }
 
-impl<'a> Walk<'a> {
+impl<'a> Sweep<'a> {
     fn new(table: SharedTable<'a>, now: u32, expiry: &Expiry, search: &'a Search) -> Self {
         let ids = expiry.keys().max().map_or(0, |last| *last as usize + 1);
         let mut limits = vec![None; ids];
         for (id, timeouts) in expiry {
             if let Some(place) = limits.get_mut(*id as usize) {
-                *place = Some(Limits::of(timeouts));
+                *place = Some(IdleLimits::of(timeouts));
             }
         }
         let tallies = vec![Tally::default(); ids];
-        let (last_hop, census) = Default::default();
-        Self { table, now, limits, search, last_hop, tallies, census }
+        let (last_hop, flow_counts) = Default::default();
+        Self { table, now, limits, search, last_hop, tallies, flow_counts }
     }
 
     /// Removes a condemned connection, or revives it if a packet has come.
@@ -185,7 +185,7 @@ impl<'a> Walk<'a> {
         if !self.is_overdue(flow) {
             revive(self.table, flow.place, flow.tag);
         } else if self.remove(flow) {
-            self.census.expired += 1;
+            self.flow_counts.expired += 1;
         }
     }
 
@@ -194,7 +194,7 @@ impl<'a> Walk<'a> {
         if self.limits(flow).is_none() {
             // Nobody is there to send its packets to, so none shall revive it.
             let is_known_to_us = ticks::between(self.began(flow), self.now) > 0;
-            self.census.expired += u64::from(is_known_to_us && self.remove(flow));
+            self.flow_counts.expired += u64::from(is_known_to_us && self.remove(flow));
             return None;
         }
         self.count(flow);
@@ -242,19 +242,19 @@ impl<'a> Walk<'a> {
         remove(self.table, flow.place, flow.tag, flow.tag.freed(), self.now)
     }
 
-    fn limits(&self, flow: Entry<'_>) -> Option<Limits> {
+    fn limits(&self, flow: Entry<'_>) -> Option<IdleLimits> {
         self.limits.get(flow.line.backend() as usize).copied().flatten()
     }
 
     /// Each connection once, by its entry towards the backend.
     fn count(&mut self, flow: Entry<'_>) {
-        self.census.entries += 1;
+        self.flow_counts.entries += 1;
         if flow.direction() == Direction::ToClient {
-            self.census.resting += u64::from(flow.tag.marks() & marks::QUARANTINED != 0);
+            self.flow_counts.resting += u64::from(flow.tag.marks() & marks::QUARANTINED != 0);
             return;
         }
         let state = flow.state();
-        self.census.states.count(state);
+        self.flow_counts.states.count(state);
         self.look_at_hop(flow);
         let Some(tally) = self.tallies.get_mut(flow.line.backend() as usize) else { return };
         tally.known += 1;
@@ -264,42 +264,42 @@ impl<'a> Walk<'a> {
     /// Notes the way back to a client, and whether it is to be another one.
     fn look_at_hop(&mut self, flow: Entry<'_>) {
         let (hop, client) = (flow.line.client(), flow.line.key().src());
-        if hop != self.last_hop && self.census.client_hops.len() < MOST_HOPS {
-            self.census.client_hops.entry(hop).or_insert(client);
+        if hop != self.last_hop && self.flow_counts.client_hops.len() < MOST_HOPS {
+            self.flow_counts.client_hops.entry(hop).or_insert(client);
         }
         self.last_hop = hop;
         self.look_for(hop, client);
-        let (moves, found) = (&self.search.moves, &mut self.census.found);
+        let (moves, found) = (&self.search.moves, &mut self.flow_counts.found);
         let wanted = match flow.state() {
             State::HalfOpen => moves.wanted_in_handshake(hop, client, found),
             _ => moves.wanted(hop, client, found),
         };
         if let Some(to) = wanted
-            && self.census.has_all_moved()
+            && self.flow_counts.has_all_moved()
         {
             let (tag, place) = (flow.tag.word(), flow.place.0);
-            self.census.moved.push(ClientHop { tag, hop: to, place, reserved: 0 });
+            self.flow_counts.moved.push(ClientHop { tag, hop: to, place, reserved: 0 });
         }
     }
 
     /// Notes a client of a hop that is searched.
     fn look_for(&mut self, hop: Hop, client: [u8; 4]) {
-        if self.search.clients_of.is_empty() || !self.census.has_all_clients() {
+        if self.search.clients_of.is_empty() || !self.flow_counts.has_all_clients() {
             return;
         }
         let known = self.search.clients_of.get(&hop);
         if known.is_some_and(|known| !known.contains(&client)) {
-            self.census.clients.insert((hop, client));
+            self.flow_counts.clients.insert((hop, client));
         }
     }
 
-    fn finish(self) -> Census {
+    fn finish(self) -> FlowCounts {
         let known = (0..).zip(self.tallies.iter().map(|tally| tally.known));
-        Census { known: known.filter(|(_, count)| *count > 0).collect(), ..self.census }
+        FlowCounts { known: known.filter(|(_, count)| *count > 0).collect(), ..self.flow_counts }
     }
 }
 
-impl Limits {
+impl IdleLimits {
     fn of(timeouts: &Timeouts) -> Self {
         let Timeouts { half_open, established, closing, closed } = *timeouts;
         Self([half_open, established, closing, closed].map(|limit| {

@@ -17,14 +17,14 @@ pub const FLOWS: &str = "FLOWS";
 /// Behind the table's last bucket its map has one value more, for the [`Label`]: so a later daemon
 /// finds the flows again.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub struct TablePlan {
     buckets: u32,
     seed: Seed,
     /// Whether loads and stores may overtake each other.
     weakly_ordered: u8,
 }
 
-impl Plan {
+impl TablePlan {
     /// A new table for so many connections.
     pub fn new(connections: u32) -> Result<Self> {
         let mut seed = [0; 4];

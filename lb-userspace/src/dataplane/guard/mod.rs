@@ -23,11 +23,11 @@ use crate::{
 /// The name of the tc program in its object, which the kernel's filters have, too.
 pub const PROGRAM: &str = "xdplb_guard";
 
-const ADDRESSES: &str = "GUARD_ADDRESSES";
+const GUARDED: &str = "GUARD_ADDRESSES";
 const BACKENDS: &str = "GUARD_BACKENDS";
 
 /// The guard's maps, which each loaded guard has for itself.
-pub(super) const MAPS: [&str; 2] = [ADDRESSES, BACKENDS];
+pub(super) const MAPS: [&str; 2] = [GUARDED, BACKENDS];
 
 /// What chooses the hook in tests: `clsact` has a new kernel do as an old one must.
 const HOOK: &str = "XDPLB_GUARD_HOOK";
@@ -42,7 +42,7 @@ pub enum Present {
 /// Names of the guard's maps and their sizes.
 pub(super) fn sizes(limits: &Limits) -> [(&'static str, u32); 2] {
     let addresses = limits.services + limits::SNAT_SOURCES;
-    [(ADDRESSES, addresses), (BACKENDS, limits.backends + limits::FIRST_BACKEND)]
+    [(GUARDED, addresses), (BACKENDS, limits.backends + limits::FIRST_BACKEND)]
 }
 
 /// Takes the guard off an interface, be it on it or not.
@@ -132,7 +132,7 @@ impl Dataplane {
     }
 
     fn guard_addresses(&mut self) -> Result<HashMap<&mut aya::maps::MapData, [u8; 16], Guarded>> {
-        Ok(self.map_mut(ADDRESSES)?.try_into()?)
+        Ok(self.map_mut(GUARDED)?.try_into()?)
     }
 
     fn guard_backends(&mut self) -> Result<HashMap<&mut aya::maps::MapData, ServiceKey, u32>> {

@@ -16,7 +16,7 @@ use aya::{
 };
 use lb_common::{template::FRAME_LENGTH, volley::Volley};
 use lb_tests::frame::{Flags, Segment};
-use lb_userspace::bed::Namespace;
+use lb_userspace::testbed::Namespace;
 use nix::{ifaddrs::getifaddrs, net::if_::if_nametoindex};
 
 use crate::programs;

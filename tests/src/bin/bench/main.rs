@@ -130,7 +130,7 @@ fn directory(arguments: &Arguments) -> Result<PathBuf> {
     Ok(target.join("bench").join(Timestamp::now().strftime("%Y-%m-%dT%H%M%SZ").to_string()))
 }
 
-/// Two at once would take each other's beds away.
+/// Two at once would take each other's testbeds away.
 fn lock() -> Result<File> {
     const DIRECTORY: &str = "/run/xdplb";
     fs::create_dir_all(DIRECTORY)?;

@@ -7,7 +7,7 @@ use aya::{
     Ebpf,
     programs::{Xdp, XdpMode},
 };
-use lb_userspace::bed::Namespace;
+use lb_userspace::testbed::Namespace;
 
 pub const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -43,7 +43,7 @@ impl Attached {
     }
 }
 
-/// Takes the program off that a bed has left on an interface.
+/// Takes the program off that a testbed has left on an interface.
 pub fn detach(namespace: &Namespace, interface: &str) -> Result<()> {
     let mut ip = Command::new("ip");
     ip.args(["link", "set", "dev", interface, "xdp", "off"]);

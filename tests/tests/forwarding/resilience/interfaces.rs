@@ -13,11 +13,11 @@ use std::{
 use lb_tests::{
     balancer::Balancer,
     servers::{self, attempt},
-    site::{Arms, Site, backend, empty_bed, vip},
+    site::{Arms, Site, backend, empty_testbed, vip},
 };
 use lb_userspace::{
-    bed::Bed,
     control::{InterfaceMode, InterfaceView, LinkState},
+    testbed::Testbed,
 };
 
 use nix::sys::signal::Signal;
@@ -27,18 +27,19 @@ use super::{SECOND, answer_within, ip, log, unchecked_site, warns};
 #[test]
 #[ignore = "needs root"]
 fn an_interface_that_goes_down_is_said_to_be_and_used_again_when_it_is_up() {
-    let bed = empty_bed(Arms::Two);
-    let Site { balancer, bed, .. } = &unchecked_site(bed, "", |bed| vec![backend(bed, 0)]);
+    let testbed = empty_testbed(Arms::Two);
+    let Site { balancer, testbed, .. } =
+        &unchecked_site(testbed, "", |testbed| vec![backend(testbed, 0)]);
     for name in ["eth1", "eth0"] {
-        ip(bed.balancer(), &["link", "set", name, "down"]);
+        ip(testbed.balancer(), &["link", "set", name, "down"]);
         balancer.wait_for("a link that is down", || {
             interface(balancer, name).link == LinkState::Down
                 && warns(balancer, &format!("{name} is down"))
         });
-        assert_eq!(answer_within(bed, SECOND / 2), None);
-        ip(bed.balancer(), &["link", "set", name, "up"]);
+        assert_eq!(answer_within(testbed, SECOND / 2), None);
+        ip(testbed.balancer(), &["link", "set", name, "up"]);
         let begin = Instant::now();
-        assert_eq!(answer_within(bed, 3 * SECOND).as_deref(), Some("backend0"));
+        assert_eq!(answer_within(testbed, 3 * SECOND).as_deref(), Some("backend0"));
         eprintln!("{name} up again: first answer after {:?}", begin.elapsed());
         balancer.wait_for("a link that is up", || {
             let InterfaceView { link, mode, .. } = interface(balancer, name);
@@ -50,63 +51,64 @@ fn an_interface_that_goes_down_is_said_to_be_and_used_again_when_it_is_up() {
 #[test]
 #[ignore = "needs root"]
 fn an_interface_that_is_made_anew_gets_the_program_again() {
-    let bed = empty_bed(Arms::Two);
-    let Site { balancer, bed, .. } = &unchecked_site(bed, "", |bed| vec![backend(bed, 0)]);
+    let testbed = empty_testbed(Arms::Two);
+    let Site { balancer, testbed, .. } =
+        &unchecked_site(testbed, "", |testbed| vec![backend(testbed, 0)]);
     for name in ["eth1", "eth0", "eth1"] {
         let before = interface(balancer, name).ifindex;
-        bed.unplug_balancer(name).expect("root");
+        testbed.unplug_balancer(name).expect("root");
         balancer.wait_for("a link that is gone", || {
             interface(balancer, name).link == LinkState::Gone
                 && warns(balancer, &format!("{name} is gone"))
         });
         balancer.signal(Signal::SIGHUP);
-        balancer.wait_for("a reload without it", || log(bed).contains("toml reloaded"));
-        bed.replug_balancer(name).expect("root");
-        ip(&bed.clients()[0].namespace, &["neigh", "flush", "dev", "eth0"]);
+        balancer.wait_for("a reload without it", || log(testbed).contains("toml reloaded"));
+        testbed.replug_balancer(name).expect("root");
+        ip(&testbed.clients()[0].namespace, &["neigh", "flush", "dev", "eth0"]);
         let begin = Instant::now();
-        assert_eq!(answer_within(bed, 3 * SECOND).as_deref(), Some("backend0"));
-        eprintln!("{name} made anew: first answer after {:?}", begin.elapsed());
+        assert_eq!(answer_within(testbed, 3 * SECOND).as_deref(), Some("backend0"));
+        eprintln!("{name} recreated: first answer after {:?}", begin.elapsed());
         let now = interface(balancer, name);
         assert_ne!(now.ifindex, before);
         assert_eq!((now.link, now.mode), (LinkState::Up, InterfaceMode::Native));
     }
-    let links = links(bed);
+    let links = links(testbed);
     assert_eq!(links.len(), 2, "the dead ones are forgotten: {links:?}");
-    let log = log(bed);
-    assert!(log.contains("eth1 has been made anew"), "{log}");
+    let log = log(testbed);
+    assert!(log.contains("eth1 was recreated"), "{log}");
     assert!(log.contains("eth1 is up, with the program on it"), "{log}");
 }
 
 #[test]
 #[ignore = "needs root"]
 fn a_download_goes_on_over_interfaces_that_are_made_anew() {
-    let bed = empty_bed(Arms::Two);
-    let Site { bed, .. } = &unchecked_site(bed, "", |bed| {
-        fs::create_dir_all(servers::root(bed)).expect("root");
-        let file = File::create(servers::root(bed).join("endless")).expect("root");
+    let testbed = empty_testbed(Arms::Two);
+    let Site { testbed, .. } = &unchecked_site(testbed, "", |testbed| {
+        fs::create_dir_all(servers::root(testbed)).expect("root");
+        let file = File::create(servers::root(testbed).join("endless")).expect("root");
         file.set_len(1 << 40).expect("a sparse file");
-        vec![backend(bed, 0)]
+        vec![backend(testbed, 0)]
     });
     let received = AtomicU64::new(0);
     let so_far = || received.load(Ordering::Relaxed);
     scope(|scope| {
-        let download = || download_until_silence(vip(bed), "/files/endless", &received);
-        let client = &bed.clients()[0].namespace;
+        let download = || download_until_silence(vip(testbed), "/files/endless", &received);
+        let client = &testbed.clients()[0].namespace;
         let download = scope.spawn(move || client.run(download).expect("a namespace"));
         sleep(SECOND / 2);
         for name in ["eth0", "eth1", "eth0"] {
-            bed.unplug_balancer(name).expect("root");
+            testbed.unplug_balancer(name).expect("root");
             sleep(SECOND);
-            bed.replug_balancer(name).expect("root");
+            testbed.replug_balancer(name).expect("root");
             // It has another MAC address now, and frames to the former one are nobody's.
-            for host in [&bed.clients()[0], &bed.backends()[0]] {
+            for host in [&testbed.clients()[0], &testbed.backends()[0]] {
                 ip(&host.namespace, &["neigh", "flush", "dev", "eth0"]);
             }
             let before = so_far();
             sleep(3 * SECOND);
             assert!(so_far() > before, "{name}: nothing more after {before} bytes");
         }
-        bed.unplug_balancer("eth0").expect("root");
+        testbed.unplug_balancer("eth0").expect("root");
         download.join().expect("no panic");
     });
 }
@@ -114,13 +116,13 @@ fn a_download_goes_on_over_interfaces_that_are_made_anew() {
 #[test]
 #[ignore = "needs root"]
 fn a_program_that_somebody_takes_off_is_put_on_again() {
-    let bed = empty_bed(Arms::Two);
-    let Site { bed, .. } = &unchecked_site(bed, "", |bed| vec![backend(bed, 0)]);
-    let link = links(bed)[0].display().to_string();
-    let detach = attempt(bed.balancer(), "bpftool", &["link", "detach", "pinned", &link]);
+    let testbed = empty_testbed(Arms::Two);
+    let Site { testbed, .. } = &unchecked_site(testbed, "", |testbed| vec![backend(testbed, 0)]);
+    let link = links(testbed)[0].display().to_string();
+    let detach = attempt(testbed.balancer(), "bpftool", &["link", "detach", "pinned", &link]);
     assert!(detach.status.success(), "{}", String::from_utf8_lossy(&detach.stderr));
     sleep(SECOND);
-    assert_eq!(answer_within(bed, 2 * SECOND).as_deref(), Some("backend0"));
+    assert_eq!(answer_within(testbed, 2 * SECOND).as_deref(), Some("backend0"));
 }
 
 /// Downloads what never ends, until nothing has come for five seconds.
@@ -140,8 +142,8 @@ fn interface(balancer: &Balancer, name: &str) -> InterfaceView {
 }
 
 /// The pinned links of the program.
-fn links(bed: &Bed) -> Vec<PathBuf> {
-    let layouts = fs::read_dir(bed.bpffs().join("xdplb")).expect("pins");
+fn links(testbed: &Testbed) -> Vec<PathBuf> {
+    let layouts = fs::read_dir(testbed.bpffs().join("xdplb")).expect("pins");
     let pins = layouts.flat_map(|layout| fs::read_dir(layout.expect("one").path()).expect("pins"));
     let paths = pins.map(|pin| pin.expect("a pin").path());
     paths.filter(|path| path.display().to_string().contains("link_")).collect()

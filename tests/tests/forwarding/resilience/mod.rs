@@ -19,7 +19,7 @@ use lb_tests::{
     servers::{Server, attempt, nginx_everywhere},
     site::{Site, vip},
 };
-use lb_userspace::bed::{Bed, Namespace};
+use lb_userspace::testbed::{Namespace, Testbed};
 
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_millis(100);
@@ -32,28 +32,32 @@ const SECOND: Duration = Duration::from_secs(1);
 const FOLLOWED: Duration = Duration::from_secs(8);
 
 /// A site whose only service has these backends, which nobody checks.
-fn unchecked_site(bed: Bed, settings: &str, prepare: impl FnOnce(&Bed) -> Vec<SocketAddr>) -> Site {
-    let backends = prepare(&bed);
-    let mut text = configuration(&bed, settings);
-    let vip = vip(&bed);
+fn unchecked_site(
+    testbed: Testbed,
+    settings: &str,
+    prepare: impl FnOnce(&Testbed) -> Vec<SocketAddr>,
+) -> Site {
+    let backends = prepare(&testbed);
+    let mut text = configuration(&testbed, settings);
+    let vip = vip(&testbed);
     writeln!(text, "[[service]]\nname = \"web\"\nvip = \"{vip}\"\nhealth.type = \"none\"")
         .expect("a string");
     for address in &backends {
         writeln!(text, "[[service.backend]]\naddress = \"{address}\"").expect("a string");
     }
-    let servers: Vec<Server> = nginx_everywhere(&bed);
-    let balancer = Balancer::start(&bed, &text);
+    let servers: Vec<Server> = nginx_everywhere(&testbed);
+    let balancer = Balancer::start(&testbed, &text);
     balancer.wait_for_ring_of(backends.len());
-    Site { balancer, servers, bed }
+    Site { balancer, servers, testbed }
 }
 
 /// The longest time without an answer while something is done, and for two seconds after it.
-fn silence_while(bed: &Bed, work: impl FnOnce()) -> Duration {
+fn silence_while(testbed: &Testbed, work: impl FnOnce()) -> Duration {
     let goes_on = AtomicBool::new(true);
     scope(|scope| {
         let send = || {
             let going = || goes_on.load(Ordering::Relaxed);
-            requests::longest_silence(&bed.clients()[0], vip(bed), REQUEST, going)
+            requests::longest_silence(&testbed.clients()[0], vip(testbed), REQUEST, going)
         };
         let sender = scope.spawn(send);
         sleep(SECOND / 2);
@@ -64,16 +68,16 @@ fn silence_while(bed: &Bed, work: impl FnOnce()) -> Duration {
     })
 }
 
-fn answer_within(bed: &Bed, longest: Duration) -> Option<String> {
-    requests::first_answer(&bed.clients()[0], vip(bed), REQUEST, longest)
+fn answer_within(testbed: &Testbed, longest: Duration) -> Option<String> {
+    requests::first_answer(&testbed.clients()[0], vip(testbed), REQUEST, longest)
 }
 
 fn warns(balancer: &Balancer, what: &str) -> bool {
     balancer.status().warnings.iter().any(|warning| warning.contains(what))
 }
 
-fn log(bed: &Bed) -> String {
-    fs::read_to_string(bed.directory().join("log")).expect("a log")
+fn log(testbed: &Testbed) -> String {
+    fs::read_to_string(testbed.directory().join("log")).expect("a log")
 }
 
 fn ip(namespace: &Namespace, arguments: &[&str]) {

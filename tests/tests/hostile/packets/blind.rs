@@ -10,8 +10,8 @@ use lb_tests::{
 };
 
 use super::{
-    bed::{VIP, backend, balancer, client, connect, forward, key_of, reply, syn},
     lasting,
+    testbed::{VIP, backend, balancer, client, connect, forward, key_of, reply, syn},
 };
 
 /// What the backend expects next of the client.

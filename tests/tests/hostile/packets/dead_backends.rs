@@ -1,4 +1,4 @@
-//! Connections to a backend that has lost power are chosen anew; those of one that lives are not.
+//! Connections to a backend that has lost power are chosen again; those of one that lives are not.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use lb_tests::{
     object::Object,
 };
 
-use super::bed::{VIP, backend, balancer, client, connect, forward, reply, shake_hands, syn};
+use super::testbed::{VIP, backend, balancer, client, connect, forward, reply, shake_hands, syn};
 
 /// Has the first backend leave the ring.
 fn leave(object: &mut Object, left: u32, is_down: bool) {
@@ -43,7 +43,7 @@ fn a_syn_on_an_established_tuple_leaves_a_dead_backend() {
             if is_proven { connect(&mut object, 40_000) } else { shake_hands(&mut object, 40_000) };
         leave(&mut object, 77, true);
         let data = forward(&mut object, &Segment::new(client(40_000), VIP, Flags::ACK));
-        assert_eq!(data.dst, opened.dst, "only a SYN begins anew");
+        assert_eq!(data.dst, opened.dst, "only a SYN starts over");
         assert_ne!(forward(&mut object, &syn(40_000)).dst, opened.dst);
     }
 }

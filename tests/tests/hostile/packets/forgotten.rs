@@ -9,7 +9,7 @@ use lb_tests::{
     object::{Action, INGRESS, Object},
 };
 
-use super::bed::{FIRST_PORT, PORTS, SOURCE, backend, balancer};
+use super::testbed::{FIRST_PORT, PORTS, SOURCE, backend, balancer};
 
 const LAST_PORT: u16 = FIRST_PORT + PORTS - 1;
 

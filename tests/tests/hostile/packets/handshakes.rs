@@ -7,9 +7,9 @@ use lb_tests::{
 };
 
 use super::{
-    bed::{VIP, balancer, balancer_with, client, connect, forward, key_of, reply, states, syn},
     crafted::with_flags,
     spoofed,
+    testbed::{VIP, balancer, balancer_with, client, connect, forward, key_of, reply, states, syn},
 };
 
 const FIN: u8 = 1;

@@ -1,7 +1,5 @@
 //! Frames made to harm, through the shipped object.
 
-#[path = "../../packets/bed.rs"]
-mod bed;
 mod blind;
 mod crafted;
 mod dead_backends;
@@ -13,6 +11,8 @@ mod properties;
 mod refusals;
 mod resets;
 mod stolen_replies;
+#[path = "../../packets/testbed.rs"]
+mod testbed;
 mod unforwardable;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -20,7 +20,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use lb_common::flow::marks;
 use lb_tests::object::Object;
 
-use self::bed::key_of;
+use self::testbed::key_of;
 
 /// What segments have made of a client's connection, but that a SYN went by, which its backend's answer
 /// ends.

@@ -8,7 +8,7 @@ use lb_tests::{
     object::{Action, INGRESS, Object},
 };
 
-use super::bed::{
+use super::testbed::{
     PORTS, SOURCE, VIP, backend, balancer, client, configured, connect, forward, key_of, reply, syn,
 };
 

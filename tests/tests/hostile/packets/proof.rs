@@ -15,12 +15,12 @@ use std::{
 };
 
 use super::{
-    bed::{
+    crafted::with_wrong_checksum,
+    spoofed,
+    testbed::{
         FIRST_PORT, VIP, backend, balancer, client, connect, forward, key_from, key_of, reply,
         sent, shake_hands, syn,
     },
-    crafted::with_wrong_checksum,
-    spoofed,
 };
 
 const MINUTE: Duration = Duration::from_mins(1);

@@ -17,8 +17,8 @@ use proptest::{
 };
 
 use super::{
-    bed::{VIP, balancer, client, connect, forward, key_of, reply, syn},
     lasting,
+    testbed::{VIP, balancer, client, connect, forward, key_of, reply, syn},
 };
 
 const PORT: u16 = 40_000;

@@ -14,8 +14,8 @@ use lb_tests::{
 };
 
 use super::{
-    bed::{VIP, backend, balancer, balancer_with, forward, reply, sent, shake_hands, syn},
     spoofed,
+    testbed::{VIP, backend, balancer, balancer_with, forward, reply, sent, shake_hands, syn},
 };
 
 const SCHEDULERS: [Scheduler; 5] = [

@@ -8,7 +8,7 @@ use lb_tests::{
     object::{Action, Object},
 };
 
-use super::bed::{PORTS, VIP, configured};
+use super::testbed::{PORTS, VIP, configured};
 
 fn stray([a, b, c, d]: [u8; 4]) -> Vec<u8> {
     let client = SocketAddrV4::new(Ipv4Addr::new(a, b, c, d), 40_000);

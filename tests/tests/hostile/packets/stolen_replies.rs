@@ -11,8 +11,8 @@ use lb_tests::{
 };
 
 use super::{
-    bed::{VIP, balancer, client, connect, forward, key_of, reply, syn},
     crafted::with_wrong_checksum,
+    testbed::{VIP, balancer, client, connect, forward, key_of, reply, syn},
 };
 
 const THIEF: [u8; 6] = [2, 0, 0, 0, 0, 0x66];

@@ -6,7 +6,7 @@ use lb_tests::{
     object::{Action, Object},
 };
 
-use super::bed::{VIP, balancer, client, connect, key_of};
+use super::testbed::{VIP, balancer, client, connect, key_of};
 
 const IP: usize = 14;
 const TCP: usize = IP + 20;
@@ -127,7 +127,7 @@ fn a_time_to_live_that_ends_here_ends_here() {
 fn a_syn_whose_time_to_live_ends_replaces_nothing() {
     let mut object = balancer();
     let opened = connect(&mut object, 40_000);
-    super::bed::reply(&mut object, &opened.answer(Flags::RST));
+    super::testbed::reply(&mut object, &opened.answer(Flags::RST));
     let before = object.progress(&key_of(40_000));
     let new = Segment { ttl: 1, ..Segment::new(client(40_000), VIP, Flags::SYN) };
     assert_becomes(&mut object, &new.frame(), Action::Drop, Reason::TtlExpired);

@@ -52,34 +52,34 @@ impl Network {
         is_urgent
     }
 
-    /// A walk, during which something may happen.
-    fn walk_while(&mut self, happens: impl FnOnce(&mut Self)) -> bool {
+    /// A sweep, during which something may happen.
+    fn sweep_while(&mut self, happens: impl FnOnce(&mut Self)) -> bool {
         let (search, begun) = (self.clients.search(), self.now);
-        let mut census = Census::default();
+        let mut flow_counts = FlowCounts::default();
         for (hop, client) in &mut self.connections {
             let octets = client.octets();
-            census.client_hops.entry(*hop).or_insert(octets);
+            flow_counts.client_hops.entry(*hop).or_insert(octets);
             if search.clients_of.get(hop).is_some_and(|known| !known.contains(&octets)) {
-                census.clients.insert((*hop, octets));
+                flow_counts.clients.insert((*hop, octets));
             }
-            let wanted = search.moves.wanted(*hop, octets, &mut census.found);
+            let wanted = search.moves.wanted(*hop, octets, &mut flow_counts.found);
             *hop = wanted.unwrap_or(*hop);
         }
         self.now += Duration::from_millis(50);
         happens(self);
         self.now += Duration::from_millis(50);
-        let changes = self.clients.follow(&search, &census, begun, self.now);
+        let changes = self.clients.follow(&search, &flow_counts, begun, self.now);
         self.carry_out(changes)
     }
 
-    fn walk(&mut self) -> bool {
-        self.walk_while(|_| {})
+    fn sweep(&mut self) -> bool {
+        self.sweep_while(|_| {})
     }
 
-    /// Walks until none is urgent any more.
+    /// Sweeps until none is urgent any more.
     fn settle(&mut self) {
-        let walks = (0..8).take_while(|_| self.walk()).count();
-        assert!(walks < 8, "there is always something to do");
+        let sweeps = (0..8).take_while(|_| self.sweep()).count();
+        assert!(sweeps < 8, "there is always something to do");
     }
 
     fn hops_of(&self, client: Ipv4Addr) -> Vec<Hop> {
@@ -96,7 +96,7 @@ impl Network {
 fn following(reached: Reached, clients: &[Ipv4Addr]) -> Network {
     let connections: Vec<_> = clients.iter().map(|client| (reached.hop, *client)).collect();
     let mut network = Network::of(&connections);
-    network.walk();
+    network.sweep();
     assert!(network.is_watched(clients[0]));
     assert!(!network.say(clients[0], reached));
     network
@@ -123,10 +123,10 @@ fn a_mac_that_changes_and_changes_back_is_followed_and_ends() {
 }
 
 #[test]
-fn a_mac_that_changes_back_between_two_walks_is_followed_and_ends() {
+fn a_mac_that_changes_back_between_two_sweeps_is_followed_and_ends() {
     let mut network = following(by(1, hop(1, 3)), &[CLIENT]);
     assert!(network.say(CLIENT, by(1, hop(2, 3))));
-    network.walk();
+    network.sweep();
     assert_eq!(network.hops_of(CLIENT), [hop(2, 3)]);
     assert!(network.say(CLIENT, by(1, hop(1, 3))));
     network.settle();
@@ -134,9 +134,9 @@ fn a_mac_that_changes_back_between_two_walks_is_followed_and_ends() {
 }
 
 #[test]
-fn what_is_told_during_a_walk_is_followed_by_the_next() {
+fn what_is_told_during_a_sweep_is_followed_by_the_next() {
     let mut network = following(by(1, hop(1, 3)), &[CLIENT]);
-    let is_urgent = network.walk_while(|network| {
+    let is_urgent = network.sweep_while(|network| {
         assert!(network.say(CLIENT, by(1, hop(2, 3))));
     });
     assert!(is_urgent);
@@ -150,7 +150,7 @@ fn a_route_by_another_router_is_followed_by_its_client_alone() {
     for other in [hop(9, 3), hop(9, 4)] {
         let mut network = following(by(1, hop(1, 3)), &[CLIENT, OTHER]);
         assert!(network.say(CLIENT, by(2, other)));
-        network.walk();
+        network.sweep();
         assert!(network.is_watched(OTHER), "its route may have changed too");
         assert!(!network.say(OTHER, by(1, hop(1, 3))));
         network.settle();
@@ -169,7 +169,7 @@ fn a_route_by_another_router_is_followed_by_its_client_alone() {
 fn a_route_that_changes_for_many_is_followed_by_each_of_them() {
     let mut network = following(by(1, hop(1, 3)), &[CLIENT, OTHER, THIRD]);
     assert!(network.say(CLIENT, by(2, hop(9, 3))));
-    network.walk();
+    network.sweep();
     for client in [OTHER, THIRD] {
         assert!(network.say(client, by(2, hop(9, 3))));
     }
@@ -180,7 +180,7 @@ fn a_route_that_changes_for_many_is_followed_by_each_of_them() {
 #[test]
 fn both_hops_of_one_client_are_followed() {
     let mut network = Network::of(&[(hop(1, 3), CLIENT), (hop(2, 3), CLIENT)]);
-    network.walk();
+    network.sweep();
     assert!(!network.say(CLIENT, by(2, hop(2, 3))));
     assert!(network.say(CLIENT, by(2, hop(5, 3))));
     network.settle();
@@ -190,7 +190,7 @@ fn both_hops_of_one_client_are_followed() {
 #[test]
 fn a_hop_that_was_never_the_kernels_stays() {
     let mut network = Network::of(&[(hop(7, 3), CLIENT)]);
-    network.walk();
+    network.sweep();
     assert!(!network.say(CLIENT, by(1, hop(1, 3))));
     assert!(!network.say(CLIENT, by(1, hop(2, 3))));
     network.settle();
@@ -200,10 +200,10 @@ fn a_hop_that_was_never_the_kernels_stays() {
 #[test]
 fn a_hop_is_followed_by_a_client_whom_the_kernel_reaches_by_it() {
     let mut network = Network::of(&[(hop(1, 3), CLIENT), (hop(1, 3), OTHER)]);
-    network.walk();
+    network.sweep();
     assert!(!network.say(CLIENT, by(2, hop(9, 3))));
     network.connections.reverse();
-    network.walk();
+    network.sweep();
     assert!(!network.is_watched(CLIENT));
     assert!(!network.say(OTHER, by(1, hop(1, 3))));
     assert!(network.say(OTHER, by(1, hop(2, 3))));
@@ -217,10 +217,10 @@ fn packets_by_another_hop_are_believed_if_it_is_the_kernels() {
     assert!(network.clients.ask(CLIENT, hop(2, 3), network.now));
     assert!(!network.clients.ask(CLIENT, hop(2, 3), network.now), "once");
     network.say(CLIENT, by(1, hop(1, 3)));
-    network.walk();
+    network.sweep();
     assert_eq!(network.hops_of(CLIENT), [hop(1, 3)], "a spoofed one");
     assert!(network.say(CLIENT, by(1, hop(2, 3))));
-    network.walk();
+    network.sweep();
     assert_eq!(network.hops_of(CLIENT), [hop(2, 3)]);
 }
 
@@ -229,10 +229,10 @@ fn a_question_that_is_not_answered_is_forgotten() {
     let mut network = Network::of(&[]);
     assert!(network.clients.ask(CLIENT, hop(2, 3), network.now));
     network.watched.insert(CLIENT, 1);
-    network.walk();
+    network.sweep();
     assert!(network.is_watched(CLIENT));
     network.now += PATIENCE;
-    network.walk();
+    network.sweep();
     assert!(!network.is_watched(CLIENT));
 }
 
@@ -247,12 +247,12 @@ fn failed_writes_are_told_once_and_tried_again_without_hurry() {
     );
     for _ in 0..40 {
         // Writing has failed, so the connection is where it was.
-        let urgent = network.walk();
+        let urgent = network.sweep();
         network.connections = vec![(hop(1, 3), CLIENT)];
         assert!(!urgent);
     }
     network.clients.note_write(false);
-    network.walk();
+    network.sweep();
     assert_eq!(network.hops_of(CLIENT), [hop(2, 3)]);
 }
 
@@ -263,7 +263,7 @@ fn handshakes_of_a_client_go_where_the_kernel_has_it() {
     let mut network = Network::of(&[]);
     assert!(network.clients.ask(CLIENT, forged, network.now));
     assert!(!network.clients.ask(CLIENT, own, network.now), "it is being asked for");
-    assert!(network.say(CLIENT, by(1, own)), "a walk is waited for");
+    assert!(network.say(CLIENT, by(1, own)), "a sweep is waited for");
     let moves = network.clients.search().moves;
     let wanted = |from| moves.wanted_in_handshake(from, CLIENT.octets(), &mut HashSet::new());
     assert_eq!([wanted(forged), wanted(own)], [Some(own), None]);

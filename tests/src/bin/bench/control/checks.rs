@@ -13,9 +13,9 @@ use lb_tests::{
     processes::cpu_time,
     servers::PORT,
 };
-use lb_userspace::bed::Bed;
+use lb_userspace::testbed::Testbed;
 
-use super::{Extent, Row, bed};
+use super::{Extent, Row, testbed};
 use crate::plan::Plan;
 
 /// Where all backends are; one host has all of it.
@@ -26,16 +26,16 @@ const ROUND: Duration = Duration::from_secs(4);
 
 /// The share of a core that checks of so many backends every two seconds take.
 pub(super) fn measure(extent: &Extent) -> Result<Row> {
-    let bed = bed()?;
-    serve(&bed)?;
-    bed.balancer().add_route(NETWORK, 16, bed.backends()[0].address)?;
+    let testbed = testbed()?;
+    serve(&testbed)?;
+    testbed.balancer().add_route(NETWORK, 16, testbed.backends()[0].address)?;
     let backends = (1..=extent.checks).map(|nth| {
         let address = Ipv4Addr::from(u32::from(NETWORK) + nth);
         ((address, PORT).into(), 1)
     });
-    let text = service("many", (bed.vip(), PORT).into(), &backends.collect::<Vec<_>>());
+    let text = service("many", (testbed.vip(), PORT).into(), &backends.collect::<Vec<_>>());
     let text = text.replace("\"200ms\"\ntimeout", "\"2s\"\ntimeout");
-    let balancer = Balancer::start(&bed, &(configuration(&bed, "") + &text));
+    let balancer = Balancer::start(&testbed, &(configuration(&testbed, "") + &text));
     thread::sleep(SETTLING);
     let up = balancer.status().backends_up;
     ensure!(up == extent.checks as usize, "{up} of {} backends are up", extent.checks);
@@ -51,8 +51,8 @@ pub(super) fn measure(extent: &Extent) -> Result<Row> {
 }
 
 /// Has the first host accept connections to all addresses.
-fn serve(bed: &Bed) -> Result<()> {
-    let host = &bed.backends()[0].namespace;
+fn serve(testbed: &Testbed) -> Result<()> {
+    let host = &testbed.backends()[0].namespace;
     let mut ip = Command::new("ip");
     ip.args(["route", "add", "local", &format!("{NETWORK}/16"), "dev", "lo"]);
     ensure!(host.spawn(&mut ip)?.wait()?.success(), "no route to oneself");

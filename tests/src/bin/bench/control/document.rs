@@ -14,11 +14,11 @@ use lb_tests::{
     balancer::{Balancer, configuration},
     processes::own_memory,
 };
-use lb_userspace::{api::Client, bed::Bed, control::Settings};
+use lb_userspace::{api::Client, control::Settings, testbed::Testbed};
 use nix::sys::signal::Signal;
 use tokio::runtime;
 
-use super::{Extent, Row, bed, milliseconds};
+use super::{Extent, Row, milliseconds, testbed};
 use crate::plan::Plan;
 
 const BACKENDS: usize = 100;
@@ -30,13 +30,13 @@ const LIMITS: &str = "limits.services = 4_096\nlimits.backends = 150_000";
 const SETTLING: Duration = Duration::from_millis(2_500);
 
 pub(super) fn measure(extent: &Extent) -> Result<Vec<Row>> {
-    let bed = bed()?;
-    let empty = configuration(&bed, LIMITS);
-    let file = bed.directory().join("many.toml");
-    fs::write(&file, empty.clone() + &services(&bed, extent.services))?;
+    let testbed = testbed()?;
+    let empty = configuration(&testbed, LIMITS);
+    let file = testbed.directory().join("many.toml");
+    fs::write(&file, empty.clone() + &services(&testbed, extent.services))?;
     let file = file.to_str().context("a path that is text")?;
     let (mut apply, mut diff, mut rollback) = (Vec::new(), Vec::new(), Vec::new());
-    let mut balancer = Balancer::start(&bed, &empty);
+    let mut balancer = Balancer::start(&testbed, &empty);
     let mut memory = Vec::new();
     for _ in 0..extent.rounds.div_ceil(10) {
         Plan::check()?;
@@ -47,13 +47,13 @@ pub(super) fn measure(extent: &Extent) -> Result<Vec<Row>> {
         rollback.push(timed(|| balancer.done(&["rollback"])));
     }
     balancer.done(&["apply", "-c", file]);
-    let changes = changes(balancer.socket(), backend(&bed, 0, 0), extent)?;
+    let changes = changes(balancer.socket(), backend(&testbed, 0, 0), extent)?;
     let mut restart = Vec::new();
     for _ in 0..extent.rounds.div_ceil(10) {
         Plan::check()?;
         balancer.stop(Signal::SIGKILL);
         let begin = Instant::now();
-        balancer = Balancer::start(&bed, &empty);
+        balancer = Balancer::start(&testbed, &empty);
         restart.push(milliseconds(begin));
     }
     Ok(vec![
@@ -66,7 +66,7 @@ pub(super) fn measure(extent: &Extent) -> Result<Vec<Row>> {
     ])
 }
 
-fn services(bed: &Bed, count: usize) -> String {
+fn services(testbed: &Testbed, count: usize) -> String {
     let mut text = String::new();
     for service in 0..count {
         let vip = format_args!("172.16.{}.{}:80", service / 250, service % 250 + 1);
@@ -75,7 +75,7 @@ fn services(bed: &Bed, count: usize) -> String {
         );
         write!(text, "{head}").expect("a string takes anything");
         for nth in 0..BACKENDS {
-            let address = backend(bed, service, nth);
+            let address = backend(testbed, service, nth);
             writeln!(text, "[[service.backend]]\naddress = \"{address}\"").expect("as above");
         }
     }
@@ -83,9 +83,9 @@ fn services(bed: &Bed, count: usize) -> String {
 }
 
 /// The backends of all services are at as few hosts as there are, by ports of their own.
-fn backend(bed: &Bed, service: usize, nth: usize) -> SocketAddr {
+fn backend(testbed: &Testbed, service: usize, nth: usize) -> SocketAddr {
     let number = service * BACKENDS + nth;
-    let hosts = bed.backends();
+    let hosts = testbed.backends();
     let port = u16::try_from(1_000 + number / hosts.len()).expect("that many are not asked for");
     (hosts[number % hosts.len()].address, port).into()
 }

@@ -7,9 +7,9 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result};
 use lb_userspace::{
-    bed::Bed,
     model::Scheduler,
     ring::{Member, build},
+    testbed::Testbed,
 };
 use serde::Serialize;
 
@@ -63,9 +63,9 @@ fn maglev(extent: &Extent) -> Row {
     Row::new("a Maglev table for 1,000 backends", "ms", measured.collect())
 }
 
-fn bed() -> Result<Bed> {
-    Bed::remove(PREFIX)?;
-    Bed::two_arm(PREFIX, 3).context("no bed")
+fn testbed() -> Result<Testbed> {
+    Testbed::remove(PREFIX)?;
+    Testbed::two_arm(PREFIX, 3).context("no testbed")
 }
 
 fn milliseconds(begin: std::time::Instant) -> f64 {

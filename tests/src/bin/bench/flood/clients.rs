@@ -1,4 +1,4 @@
-//! Clients who mean it: some that are connected already, and a canary that connects anew for each
+//! Clients who mean it: some that are connected already, and a canary that connects again for each
 //! request. None tries twice.
 
 use std::{

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use lb_common::template::FRAME_LENGTH;
 use lb_tests::frame::Flags;
-use lb_userspace::bed::Bed;
+use lb_userspace::testbed::Testbed;
 
 use super::{Extent, Flow, Round, clients};
 use crate::{
@@ -45,21 +45,21 @@ impl Field {
         let mut stage = Stage::set_up(candidate, "flood", servers)?;
         stage.take_frames_of_xdp()?;
         let target = stage.target();
-        let attacker = stage.bed.add_client()?.address;
-        let bed = &stage.bed;
-        let host = bed.clients().last().context("the attacker is gone")?;
+        let attacker = stage.testbed.add_client()?.address;
+        let testbed = &stage.testbed;
+        let host = testbed.clients().last().context("the attacker is gone")?;
         // Answers to the flood go to the attacker, who is silent.
         let sink = Attached::new("sink", &host.namespace, &["eth0"])?;
-        route_back(bed, attacker)?;
-        host.namespace.run(|| make_known(bed.vip()))??;
-        let macs = (mac(&host.namespace, "eth0")?, mac(bed.balancer(), NEAR)?);
+        route_back(testbed, attacker)?;
+        host.namespace.run(|| make_known(testbed.vip()))??;
+        let macs = (mac(&host.namespace, "eth0")?, mac(testbed.balancer(), NEAR)?);
         let syn = frame(SOURCE, target, Flags::SYN, macs);
         Ok(Self { stage, syn, _sink: sink })
     }
 
     /// Floods while clients go on.
     pub(super) fn fight(&self, pace: Pace, extent: &Extent) -> Result<Round> {
-        let client = &self.stage.bed.clients()[0].namespace;
+        let client = &self.stage.testbed.clients()[0].namespace;
         let target = self.stage.target();
         let connect = || (0..CONNECTIONS).map(|_| TcpStream::connect(target)).collect();
         let streams: Vec<TcpStream> = client.run::<std::io::Result<_>>(connect)??;
@@ -80,14 +80,14 @@ impl Field {
 
     /// Sends until it is over.
     fn flood(&self, pace: Pace, over: &AtomicBool) -> Result<Flow> {
-        let bed = &self.stage.bed;
+        let testbed = &self.stage.testbed;
         let counters = || -> Result<[u64; 2]> {
-            let arrived = generator::received(bed.balancer(), NEAR)?;
-            Ok([arrived, generator::not_taken(bed.switch(), FAR)?])
+            let arrived = generator::received(testbed.balancer(), NEAR)?;
+            Ok([arrived, generator::not_taken(testbed.switch(), FAR)?])
         };
         let before = counters()?;
         let start = Instant::now();
-        bed.switch().run(|| {
+        testbed.switch().run(|| {
             pin_to_one_cpu()?;
             let generator = Generator::new(self.syn, SOURCE_DOUBLINGS, FAR)?;
             generator.send_while(pace, || !over.load(Ordering::Relaxed))
@@ -100,9 +100,9 @@ impl Field {
     }
 }
 
-fn route_back(bed: &Bed, attacker: Ipv4Addr) -> Result<()> {
-    bed.balancer().add_route(*SOURCE.ip(), SOURCE_PREFIX, attacker)?;
-    let mut backends = bed.backends().iter();
+fn route_back(testbed: &Testbed, attacker: Ipv4Addr) -> Result<()> {
+    testbed.balancer().add_route(*SOURCE.ip(), SOURCE_PREFIX, attacker)?;
+    let mut backends = testbed.backends().iter();
     backends.try_for_each(|host| host.namespace.add_route(*SOURCE.ip(), SOURCE_PREFIX, INSIDE))
 }
 

@@ -96,7 +96,7 @@ impl Row {
     }
 }
 
-/// Floods each candidate at each pace, in a new bed each time: no flood finds what the one before
+/// Floods each candidate at each pace, in a new testbed each time: no flood finds what the one before
 /// has left. A candidate that cannot be measured leaves a word in `failures`.
 pub fn measure(extent: &Extent, failures: &mut Failures) -> Result<Vec<Row>> {
     let mut rows = Vec::new();

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use lb_common::template::FRAME_LENGTH;
 use lb_tests::frame::Flags;
-use lb_userspace::bed::{Bed, Namespace};
+use lb_userspace::testbed::{Namespace, Testbed};
 
 use super::Handler;
 use crate::{
@@ -35,15 +35,15 @@ pub(super) struct Stand {
     _programs: Vec<Attached>,
     /// The connection that is known, at both ends.
     _connection: Option<(TcpStream, TcpListener)>,
-    bed: Bed,
+    testbed: Testbed,
 }
 
 impl Stand {
     pub(super) fn set_up(handler: Handler) -> Result<Self> {
         let prefix = format!("bench-live-{}", handler.name());
-        Bed::remove(&prefix)?;
-        let bed = Bed::one_arm(&prefix, 1)?;
-        let connection = (handler == Handler::Known).then(|| connect(&bed)).transpose()?;
+        Testbed::remove(&prefix)?;
+        let testbed = Testbed::one_arm(&prefix, 1)?;
+        let connection = (handler == Handler::Known).then(|| connect(&testbed)).transpose()?;
         let near = match handler {
             Handler::Drop => Some("sink"),
             Handler::Null => Some("xdp_tx"),
@@ -51,27 +51,27 @@ impl Stand {
         };
         let mut programs = Vec::new();
         if let Some(near) = near {
-            programs.push(Attached::new(near, bed.balancer(), &[NEAR])?);
+            programs.push(Attached::new(near, testbed.balancer(), &[NEAR])?);
         }
-        programs::detach(bed.switch(), FAR)?;
-        programs.push(Attached::new("sink", bed.switch(), &[FAR])?);
+        programs::detach(testbed.switch(), FAR)?;
+        programs.push(Attached::new("sink", testbed.switch(), &[FAR])?);
         let client = match &connection {
             Some((stream, _)) => v4(stream)?,
-            None => SocketAddrV4::new(bed.clients()[0].address, PORT),
+            None => SocketAddrV4::new(testbed.clients()[0].address, PORT),
         };
-        let macs = (mac(&bed.clients()[0].namespace, "eth0")?, mac(bed.balancer(), NEAR)?);
-        let frame = frame(client, SocketAddrV4::new(bed.vip(), PORT), Flags::ACK, macs);
-        Ok(Self { handler, frame, _programs: programs, _connection: connection, bed })
+        let macs = (mac(&testbed.clients()[0].namespace, "eth0")?, mac(testbed.balancer(), NEAR)?);
+        let frame = frame(client, SocketAddrV4::new(testbed.vip(), PORT), Flags::ACK, macs);
+        Ok(Self { handler, frame, _programs: programs, _connection: connection, testbed })
     }
 
     /// How many frames a second end where they are to end.
     pub(super) fn packets_per_second(&self, duration: Duration) -> Result<f64> {
         let (namespace, interface) = match self.handler {
-            Handler::Drop => (self.bed.balancer(), NEAR),
-            Handler::Null | Handler::Known => (self.bed.switch(), FAR),
+            Handler::Drop => (self.testbed.balancer(), NEAR),
+            Handler::Null | Handler::Known => (self.testbed.switch(), FAR),
         };
         let before = generator::received(namespace, interface)?;
-        let (sent, elapsed) = self.bed.switch().run(|| self.send(duration))??;
+        let (sent, elapsed) = self.testbed.switch().run(|| self.send(duration))??;
         let arrived = generator::received(namespace, interface)? - before;
         let name = self.handler.name();
         // A cable whose CPU others want too loses frames; these do not count.
@@ -90,18 +90,18 @@ impl Stand {
 }
 
 /// Opens a connection through xdplb.
-fn connect(bed: &Bed) -> Result<(TcpStream, TcpListener)> {
-    let backend = &bed.backends()[0];
+fn connect(testbed: &Testbed) -> Result<(TcpStream, TcpListener)> {
+    let backend = &testbed.backends()[0];
     let listener = backend.namespace.run(|| TcpListener::bind((backend.address, PORT)))??;
-    let file = bed.directory().join("xdplb.toml");
-    fs::write(&file, configuration(bed))?;
+    let file = testbed.directory().join("xdplb.toml");
+    fs::write(&file, configuration(testbed))?;
     let mut xdplb = Command::new(xdplb_binary()?);
     xdplb.args(["run", "-c"]).arg(file).stdin(Stdio::null()).stderr(Stdio::null());
-    bed.balancer().spawn(&mut xdplb)?;
-    let vip = SocketAddrV4::new(bed.vip(), PORT);
+    testbed.balancer().spawn(&mut xdplb)?;
+    let vip = SocketAddrV4::new(testbed.vip(), PORT);
     let end = Instant::now() + START;
     loop {
-        match try_to_connect(&bed.clients()[0].namespace, vip) {
+        match try_to_connect(&testbed.clients()[0].namespace, vip) {
             Ok(stream) => return Ok((stream, listener)),
             Err(_) if Instant::now() < end => sleep(START_INTERVAL),
             Err(error) => return Err(error).context("xdplb opens no connection"),
@@ -113,13 +113,14 @@ fn try_to_connect(client: &Namespace, to: SocketAddrV4) -> Result<TcpStream> {
     Ok(client.run(|| TcpStream::connect_timeout(&to.into(), START_INTERVAL))??)
 }
 
-fn configuration(bed: &Bed) -> String {
-    let interfaces = bed.interfaces();
-    let bpffs = bed.bpffs().display();
-    let (socket, state) = (bed.directory().join("xdplb.sock"), bed.directory().join("state"));
+fn configuration(testbed: &Testbed) -> String {
+    let interfaces = testbed.interfaces();
+    let bpffs = testbed.bpffs().display();
+    let (socket, state) =
+        (testbed.directory().join("xdplb.sock"), testbed.directory().join("state"));
     let (socket, state) = (socket.display(), state.display());
-    let vip = SocketAddrV4::new(bed.vip(), PORT);
-    let backend = SocketAddrV4::new(bed.backends()[0].address, PORT);
+    let vip = SocketAddrV4::new(testbed.vip(), PORT);
+    let backend = SocketAddrV4::new(testbed.backends()[0].address, PORT);
     format!(
         r#"interfaces = {interfaces:?}
 xdp_mode = "native"

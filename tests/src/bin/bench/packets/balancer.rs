@@ -41,7 +41,7 @@ const OTHERS: [Scheduler; 4] =
     [Scheduler::LeastConnections, Scheduler::Maglev, Scheduler::SourceHash, Scheduler::Random];
 
 /// Where rings lie behind the first service's.
-const WITHOUT_WAY: u32 = 1 << 16;
+const WITHOUT_NEXT_HOP: u32 = 1 << 16;
 const LONG: u32 = 1 << 17;
 
 /// One of so many openings may find no room: half-open connections have little of it.
@@ -159,8 +159,8 @@ impl Topology {
             object.service(number, numbered(VIP, number), ring);
         }
         object.service(0, EMPTY, Ring::default());
-        let no_way = object.lay(WITHOUT_WAY, &[backends + 1]);
-        object.hand_out(UNREACHABLE, Scheduler::RoundRobin, no_way);
+        let no_next_hop = object.lay(WITHOUT_NEXT_HOP, &[backends + 1]);
+        object.hand_out(UNREACHABLE, Scheduler::RoundRobin, no_next_hop);
         // As long as those of schedulers that hash, whoever stands where.
         let all: Vec<_> = (1..=backends).cycle().take(LONGEST as usize).collect();
         let long = object.lay(LONG, &all);

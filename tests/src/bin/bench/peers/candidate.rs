@@ -1,4 +1,4 @@
-//! What is compared, and how each is set up in a bed of its own.
+//! What is compared, and how each is set up in a testbed of its own.
 
 use std::{
     env,
@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use lb_userspace::bed::{Bed, Namespace};
+use lb_userspace::testbed::{Namespace, Testbed};
 use serde::Serialize;
 
 use super::{configuration, iperf};
@@ -75,73 +75,78 @@ impl Candidate {
     }
 
     /// Where clients connect to.
-    pub(super) fn target(self, bed: &Bed) -> SocketAddrV4 {
+    pub(super) fn target(self, testbed: &Testbed) -> SocketAddrV4 {
         match self {
             Self::Routing | Self::RoutingXdp => SocketAddrV4::new(SHARED, PORT),
-            _ => SocketAddrV4::new(bed.vip(), PORT),
+            _ => SocketAddrV4::new(testbed.vip(), PORT),
         }
     }
 
     /// Where bytes are sent to, of which one server alone takes all connections.
-    pub(super) fn bulk_target(self, bed: &Bed) -> SocketAddrV4 {
+    pub(super) fn bulk_target(self, testbed: &Testbed) -> SocketAddrV4 {
         match self {
             Self::Routing | Self::RoutingXdp => {
-                SocketAddrV4::new(bed.backends()[0].address, iperf::PORT)
+                SocketAddrV4::new(testbed.backends()[0].address, iperf::PORT)
             }
-            _ => SocketAddrV4::new(bed.vip(), iperf::PORT),
+            _ => SocketAddrV4::new(testbed.vip(), iperf::PORT),
         }
     }
 
-    /// Starts it in a bed whose backends are up. Programs that it returns are to be kept.
-    pub(super) fn start(self, bed: &Bed) -> Result<Option<Attached>> {
+    /// Starts it in a testbed whose backends are up. Programs that it returns are to be kept.
+    pub(super) fn start(self, testbed: &Testbed) -> Result<Option<Attached>> {
         match self {
             Self::Routing => {
-                plain_cables(bed)?;
-                route(bed)?;
+                plain_cables(testbed)?;
+                route(testbed)?;
             }
             Self::RoutingXdp => {
-                route(bed)?;
-                return Attached::new("xdp_pass", bed.balancer(), bed.interfaces()).map(Some);
+                route(testbed)?;
+                return Attached::new("xdp_pass", testbed.balancer(), testbed.interfaces())
+                    .map(Some);
             }
-            Self::Xdplb => start_xdplb(bed, "native")?,
-            Self::XdplbGeneric => start_xdplb(bed, "generic")?,
+            Self::Xdplb => start_xdplb(testbed, "native")?,
+            Self::XdplbGeneric => start_xdplb(testbed, "generic")?,
             Self::Haproxy => {
-                plain_cables(bed)?;
-                start(bed, Command::new("haproxy").arg("-f"), configuration::haproxy(bed))?;
+                plain_cables(testbed)?;
+                start(testbed, Command::new("haproxy").arg("-f"), configuration::haproxy(testbed))?;
             }
             Self::Nginx => {
-                plain_cables(bed)?;
-                start(bed, Command::new("nginx").arg("-c"), configuration::nginx_stream(bed))?;
+                plain_cables(testbed)?;
+                start(
+                    testbed,
+                    Command::new("nginx").arg("-c"),
+                    configuration::nginx_stream(testbed),
+                )?;
             }
             Self::Nftables => {
-                plain_cables(bed)?;
-                translate(bed)?;
+                plain_cables(testbed)?;
+                translate(testbed)?;
             }
         }
         Ok(None)
     }
 }
 
-/// Undoes what a bed does for those who send by XDP, and others only suffer from: programs at the
+/// Undoes what a testbed does for those who send by XDP, and others only suffer from: programs at the
 /// far ends of the balancer's cables, and checksums that are computed there.
-fn plain_cables(bed: &Bed) -> Result<()> {
-    for interface in bed.interfaces() {
+fn plain_cables(testbed: &Testbed) -> Result<()> {
+    for interface in testbed.interfaces() {
         let port = format!("balancer-{interface}");
-        programs::detach(bed.switch(), &port)?;
+        programs::detach(testbed.switch(), &port)?;
         let mut ethtool = Command::new("ethtool");
         ethtool.args(["-K", &port, "tx", "on"]).stdout(Stdio::null());
-        finish(bed.switch(), &mut ethtool)?;
+        finish(testbed.switch(), &mut ethtool)?;
     }
     Ok(())
 }
 
-fn start_xdplb(bed: &Bed, mode: &str) -> Result<()> {
+fn start_xdplb(testbed: &Testbed, mode: &str) -> Result<()> {
     for address in EXTRA_SOURCES {
-        bed.balancer().add_address("eth1", address, 24)?;
+        testbed.balancer().add_address("eth1", address, 24)?;
     }
     let binary = xdplb_binary()?;
-    let configuration = configuration::xdplb(bed, mode, &EXTRA_SOURCES);
-    start(bed, Command::new(binary).args(["run", "-c"]), configuration)
+    let configuration = configuration::xdplb(testbed, mode, &EXTRA_SOURCES);
+    start(testbed, Command::new(binary).args(["run", "-c"]), configuration)
 }
 
 /// The balancer that is measured. Cargo puts all binaries of a profile into one directory.
@@ -152,49 +157,50 @@ pub fn xdplb_binary() -> Result<PathBuf> {
 }
 
 /// Starts a balancer whose last argument is its configuration.
-fn start(bed: &Bed, command: &mut Command, configuration: String) -> Result<()> {
-    let file = bed.directory().join("balancer.conf");
+fn start(testbed: &Testbed, command: &mut Command, configuration: String) -> Result<()> {
+    let file = testbed.directory().join("balancer.conf");
     fs::write(&file, configuration)?;
-    spawn(bed.balancer(), command.arg(&file), &log(bed))
+    spawn(testbed.balancer(), command.arg(&file), &log(testbed))
 }
 
-fn translate(bed: &Bed) -> Result<()> {
-    forward(bed)?;
-    let file = bed.directory().join("nftables.conf");
-    fs::write(&file, configuration::nftables(bed))?;
-    finish(bed.balancer(), Command::new("nft").arg("-f").arg(&file))
+fn translate(testbed: &Testbed) -> Result<()> {
+    forward(testbed)?;
+    let file = testbed.directory().join("nftables.conf");
+    fs::write(&file, configuration::nftables(testbed))?;
+    finish(testbed.balancer(), Command::new("nft").arg("-f").arg(&file))
 }
 
-fn route(bed: &Bed) -> Result<()> {
-    forward(bed)?;
-    let balancer = bed.balancer();
+fn route(testbed: &Testbed) -> Result<()> {
+    forward(testbed)?;
+    let balancer = testbed.balancer();
     balancer.set_sysctl("net.ipv4.fib_multipath_hash_policy", "1")?;
     let mut add = Command::new("ip");
     add.args(["route", "add", &SHARED.to_string()]);
-    for host in bed.backends() {
+    for host in testbed.backends() {
         host.namespace.add_address("lo", SHARED, 32)?;
         add.args(["nexthop", "via", &host.address.to_string()]);
     }
     finish(balancer, &mut add)?;
-    let gateway = configuration::gateway(bed);
-    let client = &bed.clients()[0].namespace;
+    let gateway = configuration::gateway(testbed);
+    let client = &testbed.clients()[0].namespace;
     client.add_route(SHARED, 32, gateway)?;
     // For bytes, which are sent to one server.
-    client.add_route(bed.backends()[0].address, 32, gateway)
+    client.add_route(testbed.backends()[0].address, 32, gateway)
 }
 
 /// Has the balancer's kernel forward, and backends answer through it.
-fn forward(bed: &Bed) -> Result<()> {
-    bed.balancer().set_sysctl("net.ipv4.ip_forward", "1")?;
-    let client = &bed.clients()[0];
-    bed.backends()
+fn forward(testbed: &Testbed) -> Result<()> {
+    testbed.balancer().set_sysctl("net.ipv4.ip_forward", "1")?;
+    let client = &testbed.clients()[0];
+    testbed
+        .backends()
         .iter()
         .try_for_each(|host| host.namespace.add_route(client.address, 32, configuration::INSIDE))
 }
 
 /// Where the balancer's own words are.
-pub(super) fn log(bed: &Bed) -> PathBuf {
-    bed.directory().join("balancer.log")
+pub(super) fn log(testbed: &Testbed) -> PathBuf {
+    testbed.directory().join("balancer.log")
 }
 
 /// Starts a server, which ends with its namespace.

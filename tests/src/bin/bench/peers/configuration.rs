@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use lb_userspace::bed::{Bed, Host};
+use lb_userspace::testbed::{Host, Testbed};
 
 use super::{candidate::PORT, iperf};
 
@@ -13,8 +13,8 @@ use super::{candidate::PORT, iperf};
 pub const INSIDE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 
 /// The balancer's address on the client's side.
-pub(super) fn gateway(bed: &Bed) -> Ipv4Addr {
-    let [a, b, c, _] = bed.vip().octets();
+pub(super) fn gateway(testbed: &Testbed) -> Ipv4Addr {
+    let [a, b, c, _] = testbed.vip().octets();
     Ipv4Addr::new(a, b, c, 1)
 }
 
@@ -42,12 +42,12 @@ http {{
 
 /// Each worker has a socket of its own, so that none wakes for another's connection, and a buffer
 /// that takes bulk data with few system calls.
-pub(super) fn nginx_stream(bed: &Bed) -> String {
-    let pid_file = bed.directory().join("balancer.pid");
+pub(super) fn nginx_stream(testbed: &Testbed) -> String {
+    let pid_file = testbed.directory().join("balancer.pid");
     let pid_file = pid_file.display();
-    let (vip, bulk) = (vip(bed), bulk(bed.vip()));
-    let servers = each(bed, |address| format!("        server {address} max_fails=0;\n"));
-    let bulk_server = bulk_server(bed);
+    let (vip, bulk) = (vip(testbed), bulk(testbed.vip()));
+    let servers = each(testbed, |address| format!("        server {address} max_fails=0;\n"));
+    let bulk_server = bulk_server(testbed);
     format!(
         r"load_module /usr/lib/nginx/modules/ngx_stream_module.so;
 daemon off;
@@ -75,10 +75,10 @@ stream {{
 
 /// With one thread: the better of one and two on two CPUs that clients and servers share. Data
 /// that only passes is spliced, without a copy, once there is much of it.
-pub(super) fn haproxy(bed: &Bed) -> String {
-    let (vip, bulk) = (vip(bed), bulk(bed.vip()));
-    let servers = each(bed, |address| format!("    server {address} {address}\n"));
-    let bulk_server = bulk_server(bed);
+pub(super) fn haproxy(testbed: &Testbed) -> String {
+    let (vip, bulk) = (vip(testbed), bulk(testbed.vip()));
+    let servers = each(testbed, |address| format!("    server {address} {address}\n"));
+    let bulk_server = bulk_server(testbed);
     format!(
         r"global
     maxconn 6000
@@ -101,14 +101,14 @@ listen balancer
 
 /// Translation needs conntrack, so that nothing can be left untracked. A flowtable would spare
 /// established connections the hooks, but kernels without `CONFIG_NF_FLOW_TABLE` refuse it.
-pub(super) fn nftables(bed: &Bed) -> String {
-    let vip = bed.vip();
-    let count = bed.backends().len();
-    let backends: Vec<_> = bed.backends().iter().map(|host| host.address.to_string()).collect();
+pub(super) fn nftables(testbed: &Testbed) -> String {
+    let vip = testbed.vip();
+    let count = testbed.backends().len();
+    let backends: Vec<_> = testbed.backends().iter().map(|host| host.address.to_string()).collect();
     let map: Vec<_> =
         backends.iter().enumerate().map(|(nth, address)| format!("{nth} : {address}")).collect();
     let map = map.join(", ");
-    let (bulk_port, bulk_server) = (iperf::PORT, bed.backends()[0].address);
+    let (bulk_port, bulk_server) = (iperf::PORT, testbed.backends()[0].address);
     format!(
         r"table ip balancer {{
     chain prerouting {{
@@ -121,15 +121,17 @@ pub(super) fn nftables(bed: &Bed) -> String {
     )
 }
 
-pub(super) fn xdplb(bed: &Bed, mode: &str, sources: &[Ipv4Addr]) -> String {
-    let interfaces = bed.interfaces();
-    let bpffs = bed.bpffs().display();
-    let (socket, state) = (bed.directory().join("xdplb.sock"), bed.directory().join("state"));
+pub(super) fn xdplb(testbed: &Testbed, mode: &str, sources: &[Ipv4Addr]) -> String {
+    let interfaces = testbed.interfaces();
+    let bpffs = testbed.bpffs().display();
+    let (socket, state) =
+        (testbed.directory().join("xdplb.sock"), testbed.directory().join("state"));
     let (socket, state) = (socket.display(), state.display());
     let sources: Vec<_> = [&INSIDE].into_iter().chain(sources).map(Ipv4Addr::to_string).collect();
-    let (vip, bulk) = (vip(bed), bulk(bed.vip()));
-    let backends = each(bed, |address| format!("\n[[service.backend]]\naddress = \"{address}\"\n"));
-    let bulk_server = bulk_server(bed);
+    let (vip, bulk) = (vip(testbed), bulk(testbed.vip()));
+    let backends =
+        each(testbed, |address| format!("\n[[service.backend]]\naddress = \"{address}\"\n"));
+    let bulk_server = bulk_server(testbed);
     format!(
         r#"interfaces = {interfaces:?}
 xdp_mode = "{mode}"
@@ -161,19 +163,19 @@ address = "{bulk_server}"
     )
 }
 
-fn vip(bed: &Bed) -> SocketAddrV4 {
-    SocketAddrV4::new(bed.vip(), PORT)
+fn vip(testbed: &Testbed) -> SocketAddrV4 {
+    SocketAddrV4::new(testbed.vip(), PORT)
 }
 
 fn bulk(address: Ipv4Addr) -> SocketAddrV4 {
     SocketAddrV4::new(address, iperf::PORT)
 }
 
-fn bulk_server(bed: &Bed) -> SocketAddrV4 {
-    bulk(bed.backends()[0].address)
+fn bulk_server(testbed: &Testbed) -> SocketAddrV4 {
+    bulk(testbed.backends()[0].address)
 }
 
-fn each(bed: &Bed, line: impl Fn(SocketAddrV4) -> String) -> String {
+fn each(testbed: &Testbed, line: impl Fn(SocketAddrV4) -> String) -> String {
     let address = |host: &Host| SocketAddrV4::new(host.address, PORT);
-    bed.backends().iter().map(address).map(line).collect()
+    testbed.backends().iter().map(address).map(line).collect()
 }

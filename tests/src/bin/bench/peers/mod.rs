@@ -89,7 +89,7 @@ pub fn measure(extent: &Extent, failures: &mut Failures) -> Result<Vec<Row>> {
 }
 
 fn set_up(failures: &mut Failures) -> Result<Vec<Contender>> {
-    eprintln!("Setting {} beds up", Candidate::ALL.len());
+    eprintln!("Setting {} testbeds up", Candidate::ALL.len());
     let mut contenders = Vec::new();
     for candidate in Candidate::ALL {
         Plan::check()?;

@@ -1,4 +1,4 @@
-//! A candidate in a bed, with servers behind it.
+//! A candidate in a testbed, with servers behind it.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lb_userspace::bed::Bed;
+use lb_userspace::testbed::Testbed;
 
 use super::{
     Load,
@@ -27,20 +27,20 @@ pub struct Stage {
     pub(super) candidate: Candidate,
     _programs: Option<Attached>,
     wrk: Wrk,
-    pub bed: Bed,
+    pub testbed: Testbed,
 }
 
 impl Stage {
-    /// In a bed of this prefix and the candidate's name, with some servers.
+    /// In a testbed of this prefix and the candidate's name, with some servers.
     pub fn set_up(candidate: Candidate, prefix: &str, servers: usize) -> Result<Self> {
         let prefix = format!("{prefix}-{}", candidate.name());
-        Bed::remove(&prefix)?;
-        let bed = Bed::two_arm(&prefix, servers)?;
-        widen_ports(&bed)?;
-        start_servers(&bed)?;
-        let programs = candidate.start(&bed)?;
-        let wrk = Wrk::new(bed.directory())?;
-        let stage = Self { candidate, _programs: programs, wrk, bed };
+        Testbed::remove(&prefix)?;
+        let testbed = Testbed::two_arm(&prefix, servers)?;
+        widen_ports(&testbed)?;
+        start_servers(&testbed)?;
+        let programs = candidate.start(&testbed)?;
+        let wrk = Wrk::new(testbed.directory())?;
+        let stage = Self { candidate, _programs: programs, wrk, testbed };
         stage.await_answer()?;
         Ok(stage)
     }
@@ -48,7 +48,7 @@ impl Stage {
     /// Where clients connect to.
     #[must_use]
     pub fn target(&self) -> SocketAddrV4 {
-        self.candidate.target(&self.bed)
+        self.candidate.target(&self.testbed)
     }
 
     /// Has the balancer take frames that XDP sends it from the other end of its cable: without a
@@ -59,12 +59,12 @@ impl Stage {
         }
         let mut ethtool = Command::new("ethtool");
         ethtool.args(["-K", "eth0", "gro", "on"]);
-        candidate::finish(self.bed.balancer(), &mut ethtool)
+        candidate::finish(self.testbed.balancer(), &mut ethtool)
     }
 
     /// Whole-machine CPU microseconds for a request or a megabyte at the load's fixed rate.
     pub(super) fn cpu_us(&self, load: Load, duration: Duration) -> Result<f64> {
-        let client = &self.bed.clients()[0].namespace;
+        let client = &self.testbed.clients()[0].namespace;
         let rate = load.fixed_rate();
         let requests = |keep_alive| {
             let load = (rate, keep_alive);
@@ -81,7 +81,7 @@ impl Stage {
 
     /// As much as goes.
     pub(super) fn throughput(&self, load: Load, duration: Duration) -> Result<Throughput> {
-        let client = &self.bed.clients()[0].namespace;
+        let client = &self.testbed.clients()[0].namespace;
         match load {
             Load::NewConnections => self.wrk.run(client, self.target(), false, duration),
             Load::KeepAlive => self.wrk.run(client, self.target(), true, duration),
@@ -94,13 +94,13 @@ impl Stage {
     }
 
     fn bulk_target(&self) -> SocketAddrV4 {
-        self.candidate.bulk_target(&self.bed)
+        self.candidate.bulk_target(&self.testbed)
     }
 
     /// So that no round meets the connections of an earlier one.
     pub(super) fn forget_closed_connections(&self) -> Result<()> {
-        let hosts = self.bed.backends().iter().chain(self.bed.clients());
-        for namespace in hosts.map(|host| &host.namespace).chain([self.bed.balancer()]) {
+        let hosts = self.testbed.backends().iter().chain(self.testbed.clients());
+        for namespace in hosts.map(|host| &host.namespace).chain([self.testbed.balancer()]) {
             let mut ss = Command::new("ss");
             ss.args(["--kill", "--tcp", "state", "time-wait"]).stdout(Stdio::null());
             candidate::finish(namespace, &mut ss)?;
@@ -110,7 +110,7 @@ impl Stage {
 
     fn await_answer(&self) -> Result<()> {
         let target = self.target();
-        let client = &self.bed.clients()[0].namespace;
+        let client = &self.testbed.clients()[0].namespace;
         let end = Instant::now() + START;
         loop {
             let answer = client.run(|| ask(target))?;
@@ -118,7 +118,7 @@ impl Stage {
                 Ok(()) => return Ok(()),
                 Err(_) if Instant::now() < end => sleep(START_INTERVAL),
                 Err(error) => {
-                    let log = fs::read_to_string(candidate::log(&self.bed)).unwrap_or_default();
+                    let log = fs::read_to_string(candidate::log(&self.testbed)).unwrap_or_default();
                     bail!("{target} does not answer: {error:#}\n{log}");
                 }
             }
@@ -127,25 +127,25 @@ impl Stage {
 }
 
 /// Enough source ports for a round at full tilt: the kernel looks long for one among few.
-fn widen_ports(bed: &Bed) -> Result<()> {
-    let clients = bed.clients().iter().map(|host| &host.namespace);
-    clients.chain([bed.balancer()]).try_for_each(|namespace| {
+fn widen_ports(testbed: &Testbed) -> Result<()> {
+    let clients = testbed.clients().iter().map(|host| &host.namespace);
+    clients.chain([testbed.balancer()]).try_for_each(|namespace| {
         namespace.set_sysctl("net.ipv4.ip_local_port_range", "1024 65535")
     })
 }
 
 /// One nginx in each backend, and iperf3 in the first.
-fn start_servers(bed: &Bed) -> Result<()> {
-    for (nth, host) in bed.backends().iter().enumerate() {
-        let file = |extension| bed.directory().join(format!("backend{nth}.{extension}"));
+fn start_servers(testbed: &Testbed) -> Result<()> {
+    for (nth, host) in testbed.backends().iter().enumerate() {
+        let file = |extension| testbed.directory().join(format!("backend{nth}.{extension}"));
         fs::write(file("conf"), configuration::web_server(&file("pid")))?;
         let mut nginx = Command::new("nginx");
         nginx.arg("-c").arg(file("conf"));
         candidate::spawn(&host.namespace, &mut nginx, &file("log"))?;
     }
     // One, as all connections of a run are to meet the same.
-    let log = bed.directory().join("iperf.log");
-    candidate::spawn(&bed.backends()[0].namespace, &mut iperf::server(), &log)
+    let log = testbed.directory().join("iperf.log");
+    candidate::spawn(&testbed.backends()[0].namespace, &mut iperf::server(), &log)
 }
 
 fn ask(target: SocketAddrV4) -> Result<()> {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use lb_userspace::bed::Namespace;
+use lb_userspace::testbed::Namespace;
 use serde::Deserialize;
 
 const CONNECTIONS: u32 = 64;

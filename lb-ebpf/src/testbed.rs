@@ -1,4 +1,4 @@
-//! Small XDP programs for test beds: never on a production interface.
+//! Small XDP programs for testbeds: never on a production interface.
 
 #![no_std]
 #![no_main]

@@ -1,4 +1,4 @@
-//! Where a bed keeps its files.
+//! Where a testbed keeps its files.
 
 use std::{
     fs, io,
@@ -7,9 +7,9 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-const BEDS: &str = "/run/xdplb/beds";
+const BEDS: &str = "/run/xdplb/testbeds";
 
-/// A bed's directory, which is removed with all in it when this is dropped.
+/// A testbed's directory, which is removed with all in it when this is dropped.
 #[derive(Debug)]
 pub(super) struct Directory {
     prefix: String,
@@ -36,7 +36,7 @@ impl Drop for Directory {
     }
 }
 
-/// The mount point of a bed's BPF file system.
+/// The mount point of a testbed's BPF file system.
 pub(super) fn bpffs(prefix: &str) -> PathBuf {
     path(prefix).join("bpf")
 }
@@ -45,7 +45,7 @@ pub(super) fn exists(prefix: &str) -> bool {
     path(prefix).exists()
 }
 
-/// Removes a bed's directory, if there is one.
+/// Removes a testbed's directory, if there is one.
 pub(super) fn remove(prefix: &str) -> Result<()> {
     let path = path(prefix);
     match fs::remove_dir_all(&path) {

@@ -12,12 +12,12 @@ const SECOND: u64 = 1_000_000_000;
 /// What has been spent in one window.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Allowance {
+pub struct RateLimiter {
     window: u64,
     spent: u64,
 }
 
-impl Allowance {
+impl RateLimiter {
     /// Whether one more may be spent at `now`, in nanoseconds, of so many in each window.
     #[inline(always)]
     pub fn take(&mut self, now: u64, each: u32) -> bool {
@@ -65,10 +65,10 @@ mod tests {
     #[test]
     fn no_second_has_more_than_is_allowed() {
         for per_second in [100, 20_000, 1_000_000] {
-            let mut allowance = Allowance::default();
+            let mut limiter = RateLimiter::default();
             let each = each_window(per_second);
             let tries = (0..10 * SECOND).step_by(100);
-            let taken = tries.filter(|now| allowance.take(*now, each)).count();
+            let taken = tries.filter(|now| limiter.take(*now, each)).count();
             let allowed = 10 * per_second as usize;
             assert!((allowed * 4 / 5..=allowed + allowed / 100).contains(&taken), "{taken}");
         }

@@ -1,4 +1,4 @@
-//! The switch of a bed: a namespace whose bridges are the LANs.
+//! The switch of a testbed: a namespace whose bridges are the LANs.
 
 use std::{os::fd::AsRawFd as _, time::Duration};
 

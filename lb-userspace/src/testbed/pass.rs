@@ -9,7 +9,7 @@ use rtnetlink::{
     packet_route::link::{LinkAttribute, LinkXdp},
 };
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/bed.bpf.o"));
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/testbed.bpf.o"));
 
 /// `XDP_FLAGS_DRV_MODE` of `linux/if_link.h`: native XDP.
 const DRIVER_MODE: u32 = 1 << 2;

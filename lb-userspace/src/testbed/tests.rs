@@ -11,11 +11,11 @@ use super::*;
 #[test]
 #[ignore = "needs root"]
 fn root_hosts_of_a_lan_reach_each_other() {
-    let bed = Bed::two_arm("t-reach", 2).unwrap();
-    let [client] = bed.clients() else { panic!("one client") };
-    assert!(greets(&bed.balancer, bed.vip(), &client.namespace));
-    for backend in bed.backends() {
-        assert!(greets(&backend.namespace, backend.address, &bed.balancer));
+    let testbed = Testbed::two_arm("t-reach", 2).unwrap();
+    let [client] = testbed.clients() else { panic!("one client") };
+    assert!(greets(&testbed.balancer, testbed.vip(), &client.namespace));
+    for backend in testbed.backends() {
+        assert!(greets(&backend.namespace, backend.address, &testbed.balancer));
         let unrouted = SocketAddr::from((backend.address, 80));
         let refused =
             client.namespace.run(|| TcpStream::connect_timeout(&unrouted, Duration::from_secs(1)));
@@ -26,26 +26,26 @@ fn root_hosts_of_a_lan_reach_each_other() {
 #[test]
 #[ignore = "needs root"]
 fn root_one_arm_puts_all_on_one_lan() {
-    let mut bed = Bed::one_arm("t-onearm", 1).unwrap();
-    bed.add_client().unwrap();
-    bed.set_mtu(9000).unwrap();
-    assert_eq!(bed.interfaces(), ["eth0"]);
-    let [first, second] = bed.clients() else { panic!("two clients") };
-    assert!(greets(&bed.balancer, bed.vip(), &second.namespace));
-    assert!(greets(&first.namespace, first.address, &bed.backends()[0].namespace));
+    let mut testbed = Testbed::one_arm("t-onearm", 1).unwrap();
+    testbed.add_client().unwrap();
+    testbed.set_mtu(9000).unwrap();
+    assert_eq!(testbed.interfaces(), ["eth0"]);
+    let [first, second] = testbed.clients() else { panic!("two clients") };
+    assert!(greets(&testbed.balancer, testbed.vip(), &second.namespace));
+    assert!(greets(&first.namespace, first.address, &testbed.backends()[0].namespace));
 }
 
 #[test]
 #[ignore = "needs root"]
-fn root_a_dropped_bed_leaves_nothing() {
-    let bed = Bed::two_arm("t-drop", 1).unwrap();
-    let directory = bed.directory().to_owned();
-    let mut sleeper = bed.balancer().spawn(Command::new("sleep").arg("600")).unwrap();
-    let second = Bed::two_arm("t-drop", 1).unwrap_err();
+fn root_a_dropped_testbed_leaves_nothing() {
+    let testbed = Testbed::two_arm("t-drop", 1).unwrap();
+    let directory = testbed.directory().to_owned();
+    let mut sleeper = testbed.balancer().spawn(Command::new("sleep").arg("600")).unwrap();
+    let second = Testbed::two_arm("t-drop", 1).unwrap_err();
     assert!(format!("{second:#}").contains("exists already"), "{second:#}");
-    assert!(bed.bpffs().is_dir());
+    assert!(testbed.bpffs().is_dir());
 
-    drop(bed);
+    drop(testbed);
     assert!(!sleeper.wait().unwrap().success());
     assert!(!directory.exists());
     assert_eq!(namespaces_of("t-drop"), 0);
@@ -53,13 +53,13 @@ fn root_a_dropped_bed_leaves_nothing() {
 
 #[test]
 #[ignore = "needs root"]
-fn root_a_kept_bed_is_removed_by_name() {
-    let longer = Bed::two_arm("t-keep-longer", 1).unwrap();
-    Bed::two_arm("t-keep", 1).unwrap().keep();
+fn root_a_kept_testbed_is_removed_by_name() {
+    let longer = Testbed::two_arm("t-keep-longer", 1).unwrap();
+    Testbed::two_arm("t-keep", 1).unwrap().keep();
     assert_eq!(namespaces_of("t-keep"), 4);
 
-    Bed::remove("t-keep").unwrap();
-    Bed::remove("t-keep").unwrap();
+    Testbed::remove("t-keep").unwrap();
+    Testbed::remove("t-keep").unwrap();
     assert_eq!(namespaces_of("t-keep"), 0);
     assert!(longer.bpffs().is_dir());
     assert_eq!(namespaces_of("t-keep-longer"), 4);
@@ -76,8 +76,8 @@ fn root_a_namespace_of_others_stays_with_its_processes() {
     let mut sleeper = Command::new("ip");
     sleeper.args(["netns", "exec", "t-foreign-client1", "sleep", "600"]);
     let mut sleeper = sleeper.spawn().unwrap();
-    Bed::two_arm("t-foreign", 1).unwrap_err();
-    Bed::remove("t-foreign").unwrap();
+    Testbed::two_arm("t-foreign", 1).unwrap_err();
+    Testbed::remove("t-foreign").unwrap();
     assert_eq!(namespaces_of("t-foreign"), 1);
     assert!(sleeper.try_wait().unwrap().is_none());
     sleeper.kill().unwrap();
@@ -88,11 +88,11 @@ fn root_a_namespace_of_others_stays_with_its_processes() {
 #[test]
 #[ignore = "needs root"]
 fn root_settings_stay_in_their_namespace() {
-    let bed = Bed::one_arm("t-sysctl", 0).unwrap();
-    bed.balancer.set_sysctl("net.ipv4.ip_forward", "1").unwrap();
+    let testbed = Testbed::one_arm("t-sysctl", 0).unwrap();
+    testbed.balancer.set_sysctl("net.ipv4.ip_forward", "1").unwrap();
     let read = || fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
-    assert_eq!(bed.balancer.run(read).unwrap().trim(), "1");
-    assert_eq!(bed.clients()[0].namespace.run(read).unwrap().trim(), "0");
+    assert_eq!(testbed.balancer.run(read).unwrap().trim(), "1");
+    assert_eq!(testbed.clients()[0].namespace.run(read).unwrap().trim(), "0");
 }
 
 fn namespaces_of(prefix: &str) -> usize {

@@ -1,4 +1,4 @@
-//! A BPF file system of a bed's own.
+//! A BPF file system of a testbed's own.
 
 use std::{
     fs,

@@ -1,4 +1,4 @@
-//! Network beds for the demo, the tests and the benchmark: a balancer, clients and backends in
+//! Network testbeds for the demo, the tests and the benchmark: a balancer, clients and backends in
 //! network namespaces, joined by the bridges of a switch.
 //!
 //! ```text
@@ -57,11 +57,11 @@ pub struct Host {
     pub address: Ipv4Addr,
 }
 
-/// A bed, which is removed with all processes in it when this is dropped.
+/// A testbed, which is removed with all processes in it when this is dropped.
 ///
 /// Its namespaces are `<prefix>-balancer`, `-switch`, `-client1`, `-backend1` and so on.
 #[derive(Debug)]
-pub struct Bed {
+pub struct Testbed {
     prefix: String,
     client_lan: Lan,
     server_lan: Lan,
@@ -73,25 +73,25 @@ pub struct Bed {
     directory: Directory,
 }
 
-impl Bed {
+impl Testbed {
     /// A balancer between a LAN with one client and a LAN with some backends.
     pub fn two_arm(prefix: &str, backends: usize) -> Result<Self> {
-        let mut bed = Self::empty(prefix, Lan::CLIENTS, Lan::SERVERS)?;
-        bed.plug_balancer("eth0", Lan::CLIENTS)?;
-        bed.plug_balancer("eth1", Lan::SERVERS)?;
-        bed.populate(backends)?;
-        Ok(bed)
+        let mut testbed = Self::empty(prefix, Lan::CLIENTS, Lan::SERVERS)?;
+        testbed.plug_balancer("eth0", Lan::CLIENTS)?;
+        testbed.plug_balancer("eth1", Lan::SERVERS)?;
+        testbed.populate(backends)?;
+        Ok(testbed)
     }
 
     /// A balancer, one client and some backends on one LAN.
     pub fn one_arm(prefix: &str, backends: usize) -> Result<Self> {
-        let mut bed = Self::empty(prefix, Lan::SERVERS, Lan::SERVERS)?;
-        bed.plug_balancer("eth0", Lan::SERVERS)?;
-        bed.populate(backends)?;
-        Ok(bed)
+        let mut testbed = Self::empty(prefix, Lan::SERVERS, Lan::SERVERS)?;
+        testbed.plug_balancer("eth0", Lan::SERVERS)?;
+        testbed.populate(backends)?;
+        Ok(testbed)
     }
 
-    /// Removes what an earlier bed of that prefix has left, be it all or nothing. Namespaces that
+    /// Removes what an earlier testbed of that prefix has left, be it all or nothing. Namespaces that
     /// others have made stay, with their processes.
     pub fn remove(prefix: &str) -> Result<()> {
         for name in namespaces(prefix)?.iter().filter(|name| namespace::is_own(name)) {
@@ -101,18 +101,18 @@ impl Bed {
         directory::remove(prefix)
     }
 
-    /// Whether a bed of that prefix could be made: there is no namespace of it, be it others'.
+    /// Whether a testbed of that prefix could be made: there is no namespace of it, be it others'.
     pub fn is_free(prefix: &str) -> Result<bool> {
         Ok(namespaces(prefix)?.is_empty())
     }
 
-    /// Whether there is anything of an earlier bed of that prefix.
+    /// Whether there is anything of an earlier testbed of that prefix.
     pub fn has_left(prefix: &str) -> Result<bool> {
         let is_own = namespaces(prefix)?.iter().any(|name| namespace::is_own(name));
         Ok(is_own || directory::exists(prefix))
     }
 
-    /// Leaves the bed up.
+    /// Leaves the testbed up.
     pub fn keep(self) {
         std::mem::forget(self);
     }
@@ -155,13 +155,13 @@ impl Bed {
         &self.backends
     }
 
-    /// The mount point of the bed's BPF file system.
+    /// The mount point of the testbed's BPF file system.
     #[must_use]
     pub fn bpffs(&self) -> &Path {
         self.bpffs.path()
     }
 
-    /// A directory for the bed's sockets and configurations, removed with the bed.
+    /// A directory for the testbed's sockets and configurations, removed with the testbed.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -193,7 +193,7 @@ impl Bed {
         self.balancer.remove_link(interface)
     }
 
-    /// Makes one of the balancer's interfaces anew.
+    /// Recreates one of the balancer's interfaces.
     pub fn replug_balancer(&self, interface: &str) -> Result<()> {
         let is_client_side = Some(&interface) == self.interfaces().first();
         self.plug_balancer(
@@ -203,7 +203,7 @@ impl Bed {
     }
 
     fn empty(prefix: &str, client_lan: Lan, server_lan: Lan) -> Result<Self> {
-        // First of all, as it fails if there is such a bed, whose directory must stay.
+        // First of all, as it fails if there is such a testbed, whose directory must stay.
         let switch = Switch::create(&format!("{prefix}-switch"))?;
         let directory = Directory::create(prefix)?;
         let bpffs = BpfFs::mount(&directory::bpffs(prefix))?;
@@ -267,7 +267,7 @@ impl Bed {
     }
 }
 
-/// The names of all namespaces that begin with a prefix and a dash, as a bed's do.
+/// The names of all namespaces that begin with a prefix and a dash, as a testbed's do.
 fn namespaces(prefix: &str) -> Result<Vec<String>> {
     let mut names = namespace::names()?;
     names.retain(|name| name.rsplit_once('-').is_some_and(|(its, _)| its == prefix));

@@ -1,4 +1,4 @@
-//! The walks through the flow table. They take a while when it is large, so the loop goes on
+//! The sweeps of the flow table. They take a while when it is large, so the loop goes on
 //! meanwhile.
 
 use std::{future::pending, io, time::Duration};
@@ -10,30 +10,30 @@ use tokio::{
 };
 
 use super::{Daemon, worker::Worker};
-use crate::dataplane::{self, Census, Expiry, HopWriter, Search, Sweeper};
+use crate::dataplane::{self, Expiry, FlowCounts, HopWriter, Search, Sweeper};
 
-/// From one walk to the next, at least.
+/// From one sweep to the next, at least.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A walk takes no more than one part in so many of a CPU's time.
+/// A sweep takes no more than one part in so many of a CPU's time.
 const SHARE: u32 = 10;
 
-/// From one walk to the next, if somebody waits for it: far more than a packet takes, even on a
+/// From one sweep to the next, if somebody waits for it: far more than a packet takes, even on a
 /// virtual machine that is not let run for a while.
 const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Who walks, and when next.
+/// Who sweeps, and when next.
 #[derive(Debug)]
-pub(super) struct Walks {
-    /// Nobody, while a walk is under way.
+pub(super) struct Sweeps {
+    /// Nobody, while a sweep is under way.
     idle: Option<Sweeper>,
     next: Instant,
-    /// Whether connections are to end that the walk under way may let go on.
+    /// Whether connections are to end that the sweep under way may let go on.
     is_urgent: bool,
     worker: Worker<Errand>,
 }
 
-/// A walk that is to be made.
+/// A sweep that is to be made.
 #[derive(Debug)]
 struct Errand {
     sweeper: Sweeper,
@@ -44,40 +44,40 @@ struct Errand {
     begun: Instant,
 }
 
-/// A walk that has ended.
+/// A sweep that has ended.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(super) struct Sweep {
     sweeper: Sweeper,
     begun: Instant,
     search: Search,
-    census: Census,
+    flow_counts: FlowCounts,
     /// What has become of the next hops that were to be written, if there were any.
     written: Option<Result<()>>,
 }
 
-impl Walks {
+impl Sweeps {
     pub(super) fn start(
         sweeper: Sweeper,
         hops: HopWriter,
-        walked: mpsc::Sender<Walk>,
+        swept: mpsc::Sender<Sweep>,
     ) -> io::Result<Self> {
         let worker = Worker::start("sweep", 1, move |errand| {
             let Errand { mut sweeper, now, expiry, search, begun } = errand;
-            let census = sweeper.sweep(now, &expiry, &search);
-            let written = (!census.moved.is_empty()).then(|| hops.write(&census.moved));
+            let flow_counts = sweeper.sweep(now, &expiry, &search);
+            let written = (!flow_counts.moved.is_empty()).then(|| hops.write(&flow_counts.moved));
             // Only closed if the daemon is about to end.
-            walked.blocking_send(Walk { sweeper, begun, search, census, written }).ok();
+            swept.blocking_send(Sweep { sweeper, begun, search, flow_counts, written }).ok();
         })?;
         Ok(Self { idle: Some(sweeper), next: Instant::now(), is_urgent: false, worker })
     }
 
-    /// Has a walk begin as soon as one can.
+    /// Has a sweep begin as soon as one can.
     pub(super) fn hurry(&mut self) {
         self.is_urgent = true;
         self.next = self.next.min(Instant::now() + LEAST_PAUSE);
     }
 
-    /// Until it is time for a walk.
+    /// Until it is time for a sweep.
     pub(super) async fn due(&self) {
         if self.idle.is_none() {
             pending::<()>().await;
@@ -87,41 +87,41 @@ impl Walks {
 }
 
 impl Daemon {
-    pub(super) fn walk(&mut self) {
-        let Some(sweeper) = self.walks.idle.take() else { return };
-        self.walks.is_urgent = false;
-        // Earlier than any connection to a backend that the walk does not know of.
+    pub(super) fn sweep(&mut self) {
+        let Some(sweeper) = self.sweeps.idle.take() else { return };
+        self.sweeps.is_urgent = false;
+        // Earlier than any connection to a backend that the sweep does not know of.
         let now = dataplane::now();
         let (expiry, search) = (self.expiry(), self.clients.search());
         let errand = Errand { sweeper, now, expiry, search, begun: Instant::now() };
-        if let Err(Errand { sweeper, .. }) = self.walks.worker.give(errand) {
+        if let Err(Errand { sweeper, .. }) = self.sweeps.worker.give(errand) {
             unreachable!("{sweeper:?} is one, and is not idle while it waits");
         }
     }
 
-    pub(super) fn on_walked(&mut self, walk: Walk) {
-        let Walk { sweeper, begun, search, mut census, written } = walk;
-        log::trace!("a walk through the flow table took {:?}", begun.elapsed());
-        self.follow_clients(&search, &census, begun.into_std(), written);
-        census.forget_clients();
-        self.census = census;
+    pub(super) fn on_swept(&mut self, sweep: Sweep) {
+        let Sweep { sweeper, begun, search, mut flow_counts, written } = sweep;
+        log::trace!("a sweep of the flow table took {:?}", begun.elapsed());
+        self.follow_clients(&search, &flow_counts, begun.into_std(), written);
+        flow_counts.forget_clients();
+        self.flow_counts = flow_counts;
         let mut state = self.state.clone();
         let has_changed = state.follow_time(std::time::Instant::now());
-        if state.kernel.release(&self.census.known, begun.into_std()) || has_changed {
+        if state.kernel.release(&self.flow_counts.known, begun.into_std()) || has_changed {
             self.follow(state);
         }
-        self.walks.next = Instant::now() + self.pause(begun.elapsed());
-        self.walks.idle = Some(sweeper);
+        self.sweeps.next = Instant::now() + self.pause(begun.elapsed());
+        self.sweeps.idle = Some(sweeper);
     }
 
-    /// How long to rest after a walk that took so long: no longer than until a drain ends.
-    fn pause(&self, walk: Duration) -> Duration {
-        if self.walks.is_urgent {
+    /// How long to rest after a sweep that took so long: no longer than until a drain ends.
+    fn pause(&self, sweep: Duration) -> Duration {
+        if self.sweeps.is_urgent {
             return LEAST_PAUSE;
         }
         let now = std::time::Instant::now();
         let deadlines = self.state.backends().filter_map(|backend| backend.drain);
         let rests = deadlines.filter_map(|drain| drain.ends.checked_duration_since(now));
-        rests.fold(PAUSE.max(walk * SHARE), Duration::min).max(LEAST_PAUSE)
+        rests.fold(PAUSE.max(sweep * SHARE), Duration::min).max(LEAST_PAUSE)
     }
 }
