@@ -5,8 +5,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use lb_common::{limits, ring::Ring};
 
-use crate::plan::Image;
-
 /// How long a freed region rests: far longer than any packet that has just read its whereabouts
 /// can still be on its way to its slots.
 pub const GRACE: Duration = Duration::from_secs(1);
@@ -25,11 +23,11 @@ impl Arena {
         Self { size, taken: Vec::new(), resting: Vec::new() }
     }
 
-    /// With the regions taken that are in use.
+    /// The kernel's arena, with these regions taken.
     #[must_use]
-    pub fn of(image: &Image) -> Self {
+    pub fn with_taken(rings: impl IntoIterator<Item = Ring>) -> Self {
         let mut arena = Self::new(limits::RING_SLOTS);
-        image.services.values().for_each(|service| arena.claim(service.ring));
+        rings.into_iter().for_each(|ring| arena.claim(ring));
         arena
     }
 

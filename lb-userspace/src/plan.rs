@@ -24,6 +24,14 @@ pub struct Image {
     pub sources: OrdMap<u32, Source>,
 }
 
+impl Image {
+    /// The arena in which the services' rings lie.
+    #[must_use]
+    pub fn arena(&self) -> Arena {
+        Arena::with_taken(self.services.values().map(|service| service.ring))
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceImage {
     pub ring: Ring,

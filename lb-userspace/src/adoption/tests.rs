@@ -4,10 +4,7 @@ use lb_common::backend::Hop;
 use proptest::prelude::*;
 
 use super::*;
-use crate::{
-    arena::Arena,
-    plan::{Goal, Op, plan},
-};
+use crate::plan::{Goal, Op, plan};
 
 const LIMITS: Limits = Limits { flows: 1, services: 8, backends: 8, resets: 1 };
 
@@ -115,7 +112,7 @@ fn is_made_good(adopted: &Adopted) {
         backends: wanted.backends.clone(),
         sources: wanted.sources.clone(),
     };
-    let mut arena = Arena::of(&adopted.image);
+    let mut arena = adopted.image.arena();
     let (ops, image) =
         plan(&adopted.image, &goal, &mut arena, Instant::now()).expect("there is room");
     for (key, found) in &adopted.image.services {

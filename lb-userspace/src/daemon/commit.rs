@@ -12,7 +12,6 @@ use super::{
     transitions,
 };
 use crate::{
-    arena::Arena,
     desired::{Author, Document, Step, steps},
     plan::plan,
 };
@@ -150,7 +149,7 @@ impl Daemon {
     /// After a write has failed: what the maps hold is read back, and made what it was.
     fn restore(&mut self) {
         let restored = self.dataplane.adopt(&self.config.limits).and_then(|found| {
-            self.arena = Arena::of(&found.image);
+            self.arena = found.image.arena();
             self.image = found.image;
             let goal = self.state.goal();
             let (ops, image) = plan(&self.image, &goal, &mut self.arena, Instant::now())?;

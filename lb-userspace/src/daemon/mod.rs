@@ -227,7 +227,7 @@ impl Daemon {
             desired,
             state: State::new(&adopted, memories, &config.limits),
             memory,
-            arena: Arena::of(&adopted.image),
+            arena: adopted.image.arena(),
             image: adopted.image,
             is_behind: false,
             is_fleeting: false,

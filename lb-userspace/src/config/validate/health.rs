@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::service::check_periods;
+use super::periods::check_periods;
 use crate::{
     config::{
         diagnostics::{Diagnostic, Findings},

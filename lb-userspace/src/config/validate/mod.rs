@@ -2,6 +2,7 @@
 
 mod address;
 mod health;
+mod periods;
 mod service;
 
 use std::{

@@ -3,24 +3,20 @@
 use std::{
     collections::{HashMap, HashSet},
     net::SocketAddr,
-    ops::{Range, RangeInclusive},
-    time::Duration,
+    ops::Range,
 };
 
-use super::{address::address_and_port, health::health, required};
+use super::{address::address_and_port, health::health, periods::check_periods, required};
 use crate::{
     config::{
         diagnostics::{Diagnostic, Findings},
-        located::{Located, Period},
+        located::Located,
         schema::{self, Defaults, Idle},
     },
     model::{Admin, Backend, Failover, Policy, Protocol, Service, Timeouts, Vip},
 };
 
 const LONGEST_NAME: usize = 63;
-
-/// The longest is well within the 26 days that the flow table's clock can tell apart.
-const PERIODS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(7 * 24);
 
 /// The services' names, by their VIPs.
 type Owners<'a> = HashMap<SocketAddr, &'a str>;
@@ -147,21 +143,6 @@ fn failover(service: &schema::Service, base: &Failover, findings: &mut Findings)
         findings.push(Diagnostic::error(least.span(), message, "give 1 at least, or no backups"));
     }
     service.failover_over(base)
-}
-
-pub(super) fn check_periods<const N: usize>(
-    periods: [Option<&Located<Period>>; N],
-    findings: &mut Findings,
-) {
-    for period in periods.into_iter().flatten() {
-        if !PERIODS.contains(&**period.get_ref()) {
-            findings.push(Diagnostic::error(
-                period.span(),
-                "this time is out of range",
-                "give 1ms to 7d, as in \"500ms\", \"2s\" or \"3h\"",
-            ));
-        }
-    }
 }
 
 fn backends(backends: &[Located<schema::Backend>], findings: &mut Findings) -> Vec<Backend> {
