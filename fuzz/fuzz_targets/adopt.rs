@@ -18,12 +18,7 @@ use lb_common::{
     service::{Service, ServiceKey},
     snat::Source,
 };
-use lb_userspace::{
-    adoption::{Adopted, Found, judged},
-    arena::Arena,
-    config::Limits,
-    plan::{Goal, Image, Op, Wanted, plan},
-};
+use lb_userspace::{adoption::{Adopted, Found, judged}, arena::Arena, config::Limits, plan::{Goal, Image, Op, Wanted, plan}};
 use libfuzzer_sys::{
     arbitrary::{self, Arbitrary},
     fuzz_target,

@@ -4,6 +4,7 @@
 //! The objects are committed so that stable Rust alone builds xdplb. `FINGERPRINT` says which
 //! sources they came from, so that nobody runs an object older than its sources without knowing.
 
+mod embed;
 mod fingerprint;
 mod lock;
 mod manifest;
@@ -15,6 +16,8 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+
+pub use self::embed::embed;
 
 /// Names a directory of objects to embed instead of the committed ones, for whoever builds them
 /// elsewhere.

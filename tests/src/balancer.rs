@@ -10,10 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lb_testbed::Testbed;
 use lb_userspace::{
     control::{ServiceView, Status},
     model::Health,
-    testbed::Testbed,
 };
 use nix::{
     sys::signal::{Signal, kill},

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lb_userspace::testbed::Host;
+use lb_testbed::Host;
 
 /// What comes at once.
 const CHUNK: usize = 1_000;

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lb_userspace::testbed::Host;
+use lb_testbed::Host;
 
 /// How long a request may take.
 const LONGEST: Duration = Duration::from_secs(2);

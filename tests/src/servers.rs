@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use lb_userspace::testbed::{Host, Namespace, Testbed};
+use lb_testbed::{Host, Namespace, Testbed};
 
 /// Where nginx of every backend listens.
 pub const PORT: u16 = 80;

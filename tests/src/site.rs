@@ -6,7 +6,7 @@ use std::{
     sync::OnceLock,
 };
 
-use lb_userspace::testbed::Testbed;
+use lb_testbed::Testbed;
 
 use crate::{
     balancer::{Balancer, configuration, service},

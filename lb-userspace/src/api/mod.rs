@@ -35,7 +35,8 @@ pub use self::{
     problem::Problem,
     routes::NewBackend,
 };
-use crate::{accounts, control::Handle};
+use crate::control::Handle;
+use lb_host::accounts;
 
 /// Read and write for root and the socket's group.
 const PERMISSIONS: u32 = 0o660;

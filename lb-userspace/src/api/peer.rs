@@ -4,7 +4,8 @@ use std::fmt;
 
 use tokio::net::UnixStream;
 
-use crate::{accounts, control::Caller};
+use crate::control::Caller;
+use lb_host::accounts;
 
 /// The process that asks, as the kernel names it.
 #[derive(Clone, Debug)]

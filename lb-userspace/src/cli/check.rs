@@ -11,9 +11,8 @@ use super::{
 use crate::{
     config::{self, Loaded, reference},
     dataplane::{map_bytes, megabytes},
-    listeners::Listeners,
-    local_ports::LocalPorts,
 };
+use lb_host::{listeners::Listeners, local_ports::LocalPorts};
 
 /// Warnings are no failure, unless that is wanted.
 pub(super) fn check(file: &Path, is_strict: bool) -> Result<ExitCode, Failure> {

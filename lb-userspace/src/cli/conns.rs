@@ -18,8 +18,8 @@ use super::{
 use crate::{
     api::Client,
     connections::{Counts, Filter},
-    printable,
 };
+use lb_host::printable;
 
 pub(super) async fn conns(client: &Client, conns: Conns) -> Result<ExitCode, Failure> {
     let Conns { service, backend, client: from, state, idle_over, limit, count, format } = conns;

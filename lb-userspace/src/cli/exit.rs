@@ -3,7 +3,8 @@
 use std::{borrow::Cow, env, io, process::ExitCode};
 
 use super::{args::SOCKET_VARIABLE, output::print_error};
-use crate::{api::ClientError, printable};
+use crate::api::ClientError;
+use lb_host::printable;
 
 /// `diff` has found differences, or `check --strict` warnings.
 pub(super) const PROBLEMS: u8 = 4;

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 use super::args::Cli;
-use crate::printable;
+use lb_host::printable;
 
 /// `RUST_LOG` has the last word.
 pub(super) fn start(cli: &Cli) {

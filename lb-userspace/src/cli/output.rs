@@ -9,7 +9,7 @@ use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::printable;
+use lb_host::printable;
 
 /// A table without lines around its cells.
 pub(super) struct Rows(Table);

@@ -7,7 +7,7 @@ use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use nix::unistd::geteuid;
 
 use super::Source;
-use crate::{accounts, printable};
+use lb_host::{accounts, printable};
 
 /// Mistakes that are shown at once: nobody reads more.
 pub(super) const MOST_SHOWN: usize = 100;

@@ -10,8 +10,8 @@ use crate::{
     control::{GuardHook, InterfaceMode, InterfaceView, LinkState},
     dataplane::{self, Dataplane, Present},
     neighbours::{self, Interface as Link, XdpAttached},
-    sys::bpf::{self, XdpLink},
 };
+use lb_host::sys::bpf::{self, XdpLink};
 
 /// How often to look whether the program is still where it should be: the kernel does not tell of
 /// all that could take it off.

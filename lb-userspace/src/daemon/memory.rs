@@ -20,7 +20,8 @@ use super::{
     state::State,
     worker::Worker,
 };
-use crate::{model::Health, private};
+use crate::model::Health;
+use lb_host::private;
 
 const NAME: &str = "backends.json";
 const NEW: &str = "backends.json.new";

@@ -66,11 +66,10 @@ use crate::{
     dataplane::{self, Dataplane, Expiry, FlowCounts},
     desired::{Author, Desired, Document, Step, steps},
     health::{Checker, HealthEvent},
-    listeners::Listeners,
     neighbours::{self, Neighbours, OwnAddresses},
     plan::Image,
-    sys::heap,
 };
+use lb_host::{listeners::Listeners, sys::heap};
 
 /// Events that may wait for the loop.
 const BACKLOG: usize = 1_024;

@@ -10,9 +10,9 @@ use lb_common::{backend::Hop, snat::Source};
 use super::{Daemon, backends::wire_address, interfaces, state::Route};
 use crate::{
     config::{Fault, Loaded},
-    local_ports::{Clash, LocalPorts},
     neighbours::{NetworkEvent, NextHop, OwnAddresses, Resolution},
 };
+use lb_host::local_ports::{Clash, LocalPorts};
 
 impl Daemon {
     /// Follows all that has happened at once.

@@ -16,9 +16,9 @@ use crate::{
     },
     desired::{Document, edited},
     health::{Fault, Prober},
-    listeners::Listeners,
     model::{HealthCheck, Policy},
 };
+use lb_host::listeners::Listeners;
 
 /// Texts that have been read and wait for the loop.
 const BACKLOG: usize = 1;

@@ -19,10 +19,10 @@ use crate::{
         Caller, Change, Plan, Refusal, Reply, Request, ServiceView, VersionDetail, VersionView,
     },
     desired::{Author, Document, Step, Version, edited, named, steps},
-    listeners::Listeners,
     model::Admin,
     secrets,
 };
+use lb_host::listeners::Listeners;
 
 /// A change that waits for the one before it.
 pub(super) struct Waiting {

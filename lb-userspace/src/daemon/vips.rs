@@ -6,10 +6,10 @@ use super::Document;
 use crate::{
     config::{Fault, Loaded},
     control::Refusal,
-    listeners::{Listener, Listeners},
     model::Service,
     neighbours::OwnAddresses,
 };
+use lb_host::listeners::{Listener, Listeners};
 
 /// What to do about a VIP that only root may take.
 const ROOTS: &str = "give the service another address or port, or have root make this change";

@@ -13,7 +13,7 @@ use aya::{
 };
 
 use super::pins::unpin;
-use crate::sys;
+use lb_host::sys;
 
 /// Puts the program on an interface and pins its link at `pin`.
 pub fn attach(program: &mut Xdp, ifindex: u32, mode: XdpMode, pin: &Path) -> Result<()> {

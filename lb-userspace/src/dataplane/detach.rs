@@ -9,10 +9,8 @@ use super::{
     attach, guard,
     pins::{Pins, directories, directory, unpin},
 };
-use crate::{
-    neighbours,
-    sys::bpf::{self, XdpLink},
-};
+use crate::neighbours;
+use lb_host::sys::bpf::{self, XdpLink};
 
 /// A pinned link, and where its program runs.
 #[derive(Clone, Copy)]

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use aya::{Ebpf, maps::Map};
 use lb_common::{limits, ring::Ring};
 
-use crate::sys::mapping::{Mapping, Shared};
+use lb_host::sys::mapping::{Mapping, Shared};
 
 const ACTIVE: &str = "ACTIVE";
 const REFUSALS: &str = "REFUSALS";

@@ -20,8 +20,8 @@ use crate::{
     api::{Client, ClientError},
     control::{ServiceView, Status},
     neighbours::xdp_attached,
-    testbed::Testbed,
 };
+use lb_testbed::Testbed;
 
 pub(super) struct Balancer {
     client: Client,

@@ -11,7 +11,7 @@ use nix::{
     fcntl::{Flock, FlockArg},
 };
 
-use crate::testbed::Testbed;
+use lb_testbed::Testbed;
 
 const PREFIX: &str = "demo";
 

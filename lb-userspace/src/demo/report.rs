@@ -13,11 +13,9 @@ use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use serde::Serialize;
 
 use super::{balancer::Balancer, stage::PORT, traffic::Phase};
-use crate::{
-    control::{InterfaceMode, Status},
-    printable,
-    testbed::Testbed,
-};
+use crate::control::{InterfaceMode, Status};
+use lb_host::printable;
+use lb_testbed::Testbed;
 
 /// The demo's outcome; JSON has these names.
 #[derive(Debug, Serialize)]

@@ -17,7 +17,8 @@ use super::{
     report::{Keepsake, Report},
     traffic::{self, Tally},
 };
-use crate::{model::Health, testbed::Testbed};
+use crate::model::Health;
+use lb_testbed::Testbed;
 
 const BACKENDS: usize = 3;
 pub(super) const PORT: u16 = 80;

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::responder::BACKEND_HEADER;
-use crate::testbed::Namespace;
+use lb_testbed::Namespace;
 
 /// Requests under way at any time.
 const CLIENTS: usize = 8;

@@ -14,7 +14,8 @@ use anyhow::{Context as _, Result, bail};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::{model::Service, private};
+use crate::model::Service;
+use lb_host::private;
 
 const NAME: &str = "journal";
 const NEW: &str = "journal.new";

@@ -25,10 +25,9 @@ use tokio::{
 };
 
 use super::{Outcome, probe::Fault};
-use crate::{
+use crate::{api, model::CheckRequest};
+use lb_host::{
     accounts::{self, Account},
-    api,
-    model::CheckRequest,
     printable,
     sys::program,
 };

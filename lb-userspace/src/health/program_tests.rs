@@ -10,10 +10,8 @@ use super::{
     Checker, Target,
     probe_tests::{Once, assert_tells, check, prober},
 };
-use crate::{
-    accounts,
-    model::{CheckRequest, Health, HealthCheck, Probe},
-};
+use crate::model::{CheckRequest, Health, HealthCheck, Probe};
+use lb_host::accounts;
 
 const USER: &str = "nobody";
 

@@ -20,7 +20,7 @@ use super::{
     watch_requests::{WatchRequest, WatchRequests},
     watched::Watched,
 };
-use crate::netlink;
+use lb_host::netlink;
 
 /// How long to wait before all is read again.
 const RECOVERY: Duration = Duration::from_millis(100);

@@ -5,7 +5,7 @@ use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp};
 
 use super::{Interface, OwnAddresses, table};
-use crate::netlink;
+use lb_host::netlink;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttachMode {

@@ -8,7 +8,7 @@ use rtnetlink::{
 };
 
 use super::table::NeighbourId;
-use crate::netlink;
+use lb_host::netlink;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Route {

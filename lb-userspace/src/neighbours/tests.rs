@@ -7,7 +7,7 @@ use rtnetlink::{LinkUnspec, RouteMessageBuilder, packet_route::route::RouteMessa
 use tokio::{sync::mpsc, time};
 
 use super::*;
-use crate::testbed::{Host, Namespace, Testbed};
+use lb_testbed::{Host, Namespace, Testbed};
 
 const REMOTE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 

@@ -19,6 +19,7 @@ use lb_common::{
     flow::{FlowKey, marks},
     table::{Opening, open},
 };
+use lb_testbed::Testbed;
 use lb_tests::{
     balancer::Balancer,
     requests,
@@ -28,7 +29,6 @@ use lb_tests::{
 use lb_userspace::{
     connections::{Connection, ConnectionState, Counts},
     dataplane::{FLOWS, FlowTable, TablePlan, now},
-    testbed::Testbed,
 };
 use nix::sys::signal::Signal;
 

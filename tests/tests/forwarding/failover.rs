@@ -8,13 +8,14 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lb_testbed::Testbed;
 use lb_tests::{
     balancer::Balancer,
     requests,
     servers::nginx,
     site::{Arms, Site, backend, site, text, vip},
 };
-use lb_userspace::{model::Health, testbed::Testbed};
+use lb_userspace::model::Health;
 
 use crate::maps::Maps;
 

@@ -12,7 +12,7 @@ use lb_common::{
     ring::{Ring, SLOTS, Slots},
     service::{Service, ServiceKey},
 };
-use lb_userspace::testbed::Testbed;
+use lb_testbed::Testbed;
 
 /// Backends of a service, by VIP, with their shares.
 pub type Rings = BTreeMap<SocketAddr, BTreeSet<(SocketAddr, u16)>>;

@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
+use lb_testbed::{Host, Testbed};
 use lb_tests::{
     balancer::Balancer,
     requests,
     servers::{client, nginx_everywhere},
     site::{Arms, Site, empty_testbed, text, vip},
 };
-use lb_userspace::testbed::{Host, Testbed};
 
 /// A site whose service `web` has this scheduler.
 fn scheduled(name: &str) -> Site {

@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
+use lb_testbed::Host;
 use lb_tests::{
     balancer::{BINARY, Balancer},
     requests,
     site::{Arms, Site, site, text, vip},
 };
-use lb_userspace::testbed::Host;
 use nix::sys::signal::Signal;
 
 const REQUESTS: u64 = 100_000;

@@ -5,13 +5,14 @@ use std::{
     os::fd::AsRawFd as _,
 };
 
+use lb_testbed::Testbed;
 use lb_tests::{
     balancer::Balancer,
     frame::{Flags, Segment},
     servers::attempt,
     site::{Arms, empty_testbed, text, vip},
 };
-use lb_userspace::{control::Stats, testbed::Testbed};
+use lb_userspace::control::Stats;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };

@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
+use lb_testbed::Namespace;
 use lb_tests::{
     balancer::{Balancer, configuration},
     servers::{PORT, attempt},
     site::{Arms, backend, empty_testbed, vip},
 };
-use lb_userspace::testbed::Namespace;
 
 /// The kernel alone takes half a minute.
 const PATIENCE: Duration = Duration::from_secs(12);

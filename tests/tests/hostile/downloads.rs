@@ -8,11 +8,11 @@ use std::{
     sync::OnceLock,
 };
 
+use lb_testbed::Testbed;
 use lb_tests::{
     balancer::{BINARY, Balancer, configuration, service},
     downloads,
 };
-use lb_userspace::testbed::Testbed;
 
 pub const PORT: u16 = 80;
 

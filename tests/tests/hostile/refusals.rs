@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
+use lb_testbed::Testbed;
 use lb_tests::{
     balancer::{Balancer, configuration},
     servers::{Server, nginx, nginx_everywhere},
     site::{Arms, Site, backend, empty_testbed, vip},
 };
-use lb_userspace::testbed::Testbed;
 
 /// Longer than three SYNs take.
 const PATIENCE: Duration = Duration::from_secs(15);

@@ -18,13 +18,13 @@ use lb_common::{
     service::{Service, ServiceKey},
     snat::Source,
 };
+use lb_testbed::Testbed;
 use lb_tests::{
     balancer::{BINARY, Balancer, configuration, service},
     requests::{self, Answers},
     servers::{attempt, nginx_everywhere},
     site::{Arms, Site, backend, empty_testbed, site, text, vip},
 };
-use lb_userspace::testbed::Testbed;
 use nix::sys::signal::Signal;
 
 fn said(output: &Output) -> String {

@@ -9,13 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lb_testbed::Testbed;
 use lb_tests::{
     balancer::{BINARY, service},
     requests,
     servers::nginx_everywhere,
     site::{Arms, backend, empty_testbed, vip},
 };
-use lb_userspace::testbed::Testbed;
 
 const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debian/xdplb.deb");
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/xdplb.service");

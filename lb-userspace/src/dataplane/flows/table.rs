@@ -7,7 +7,7 @@ use aya::{
 };
 use lb_common::table::{Label, PlainBucket, Seed, SharedBucket, SharedTable, buckets_for};
 
-use crate::sys::mapping::Mapping;
+use lb_host::sys::mapping::Mapping;
 
 /// The name of the table's map.
 pub const FLOWS: &str = "FLOWS";

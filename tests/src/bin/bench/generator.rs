@@ -15,8 +15,8 @@ use aya::{
     programs::{TestRun as _, TestRunAttrs, TestRunOptions, Xdp, XdpMode},
 };
 use lb_common::{template::FRAME_LENGTH, volley::Volley};
+use lb_testbed::Namespace;
 use lb_tests::frame::{Flags, Segment};
-use lb_userspace::testbed::Namespace;
 use nix::{ifaddrs::getifaddrs, net::if_::if_nametoindex};
 
 use crate::programs;

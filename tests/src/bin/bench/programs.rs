@@ -7,7 +7,7 @@ use aya::{
     Ebpf,
     programs::{Xdp, XdpMode},
 };
-use lb_userspace::testbed::Namespace;
+use lb_testbed::Namespace;
 
 pub const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
     env!("CARGO_MANIFEST_DIR"),

@@ -10,15 +10,13 @@ use std::{
     time::Instant,
 };
 
+use lb_testbed::Testbed;
 use lb_tests::{
     balancer::Balancer,
     servers::{self, attempt},
     site::{Arms, Site, backend, empty_testbed, vip},
 };
-use lb_userspace::{
-    control::{InterfaceMode, InterfaceView, LinkState},
-    testbed::Testbed,
-};
+use lb_userspace::control::{InterfaceMode, InterfaceView, LinkState};
 
 use nix::sys::signal::Signal;
 

@@ -13,13 +13,13 @@ use std::{
     time::Duration,
 };
 
+use lb_testbed::{Namespace, Testbed};
 use lb_tests::{
     balancer::{Balancer, configuration},
     requests,
     servers::{Server, attempt, nginx_everywhere},
     site::{Site, vip},
 };
-use lb_userspace::testbed::{Namespace, Testbed};
 
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_millis(100);

@@ -8,12 +8,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
+use lb_testbed::Testbed;
 use lb_tests::{
     balancer::{Balancer, configuration, service},
     processes::cpu_time,
     servers::PORT,
 };
-use lb_userspace::testbed::Testbed;
 
 use super::{Extent, Row, testbed};
 use crate::plan::Plan;

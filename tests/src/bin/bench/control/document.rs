@@ -10,11 +10,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use lb_testbed::Testbed;
 use lb_tests::{
     balancer::{Balancer, configuration},
     processes::own_memory,
 };
-use lb_userspace::{api::Client, control::Settings, testbed::Testbed};
+use lb_userspace::{api::Client, control::Settings};
 use nix::sys::signal::Signal;
 use tokio::runtime;
 

@@ -6,10 +6,10 @@ mod document;
 use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result};
+use lb_testbed::Testbed;
 use lb_userspace::{
     model::Scheduler,
     ring::{Member, build},
-    testbed::Testbed,
 };
 use serde::Serialize;
 

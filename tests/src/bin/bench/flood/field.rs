@@ -9,8 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 use lb_common::template::FRAME_LENGTH;
+use lb_testbed::Testbed;
 use lb_tests::frame::Flags;
-use lb_userspace::testbed::Testbed;
 
 use super::{Extent, Flow, Round, clients};
 use crate::{

@@ -10,8 +10,8 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use lb_common::template::FRAME_LENGTH;
+use lb_testbed::{Namespace, Testbed};
 use lb_tests::frame::Flags;
-use lb_userspace::testbed::{Namespace, Testbed};
 
 use super::Handler;
 use crate::{

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use lb_userspace::testbed::{Namespace, Testbed};
+use lb_testbed::{Namespace, Testbed};
 use serde::Serialize;
 
 use super::{configuration, iperf};

@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use lb_userspace::testbed::{Host, Testbed};
+use lb_testbed::{Host, Testbed};
 
 use super::{candidate::PORT, iperf};
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use lb_userspace::testbed::Namespace;
+use lb_testbed::Namespace;
 use tokio::{
     net::TcpStream,
     sync::Semaphore,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use lb_userspace::testbed::Namespace;
+use lb_testbed::Namespace;
 use serde::Deserialize;
 
 pub(super) const PORT: u16 = 5201;

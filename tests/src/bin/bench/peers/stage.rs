@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
-use lb_userspace::testbed::Testbed;
+use lb_testbed::Testbed;
 
 use super::{
     Load,

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use lb_userspace::testbed::Namespace;
+use lb_testbed::Namespace;
 use serde::Deserialize;
 
 const CONNECTIONS: u32 = 64;

@@ -10,7 +10,7 @@ use rtnetlink::{
 use tokio::time;
 
 use super::{namespace::Namespace, pass};
-use crate::{netlink, sys::ethtool};
+use lb_host::{netlink, sys::ethtool};
 
 const CARRIER_INTERVAL: Duration = Duration::from_millis(5);
 const CARRIER_ATTEMPTS: usize = 1000;

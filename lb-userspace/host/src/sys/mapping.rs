@@ -63,6 +63,7 @@ impl<T: Shared> Mapping<T> {
         Ok(mapping)
     }
 
+    #[must_use]
     pub fn values(&self) -> &[T] {
         // SAFETY: the mapping is that long and lives as long as `self`, it begins at a page, and a
         // `T` is shared.

@@ -68,16 +68,16 @@ const XDP: u32 = 6;
 
 /// The attachment of an XDP program by a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct XdpLink {
-    pub(crate) id: u32,
-    pub(crate) program_id: u32,
+pub struct XdpLink {
+    pub id: u32,
+    pub program_id: u32,
     /// The index of the interface in its own network namespace, whichever that is. 0 if the link is
     /// detached, as when the interface is gone.
-    pub(crate) ifindex: u32,
+    pub ifindex: u32,
 }
 
 /// All links of XDP programs on this host, in all network namespaces. Needs `CAP_SYS_ADMIN`.
-pub(crate) fn xdp_links() -> io::Result<Vec<XdpLink>> {
+pub fn xdp_links() -> io::Result<Vec<XdpLink>> {
     let mut last = 0;
     let ids = iter::from_fn(|| {
         let next = next_link(last).transpose()?;
@@ -97,7 +97,7 @@ pub(crate) fn xdp_links() -> io::Result<Vec<XdpLink>> {
 }
 
 /// The link that is pinned there, if it is one of an XDP program.
-pub(crate) fn pinned_xdp_link(pin: &Path) -> io::Result<Option<XdpLink>> {
+pub fn pinned_xdp_link(pin: &Path) -> io::Result<Option<XdpLink>> {
     xdp_link(&open(pin)?)
 }
 
@@ -144,7 +144,7 @@ fn own(opened: c_long) -> io::Result<OwnedFd> {
 
 /// Detaches the program of a pinned link. It does not run any more when this returns, as it may for
 /// a while when only the pin is removed.
-pub(crate) fn detach_pinned(pin: &Path) -> io::Result<()> {
+pub fn detach_pinned(pin: &Path) -> io::Result<()> {
     let link = open(pin)?;
     // SAFETY: the structure holds no pointers.
     unsafe { bpf(LINK_DETACH, &mut LinkDetach { link_fd: link.as_raw_fd() }) }?;

@@ -22,7 +22,7 @@ struct Value {
 /// # Errors
 ///
 /// `ENODEV` if there is no such interface, `EOPNOTSUPP` if its driver has no such switch.
-pub(crate) fn disable_tx_checksum(interface: &str) -> io::Result<()> {
+pub fn disable_tx_checksum(interface: &str) -> io::Result<()> {
     let mut value = Value { command: SET_TX_CHECKSUM, data: 0 };
     let request = libc::ifreq {
         ifr_name: interface_name(interface)?,

@@ -4,26 +4,29 @@
 use std::fs;
 
 /// A user's name.
-pub(crate) fn user(uid: u32) -> Option<String> {
+#[must_use]
+pub fn user(uid: u32) -> Option<String> {
     let text = fs::read_to_string("/etc/passwd").ok()?;
     accounts(&text).find(|(_, id)| *id == uid).map(|(name, _)| name.to_owned())
 }
 
 /// A group's number.
-pub(crate) fn group(name: &str) -> Option<u32> {
+#[must_use]
+pub fn group(name: &str) -> Option<u32> {
     let text = fs::read_to_string("/etc/group").ok()?;
     accounts(&text).find(|(known, _)| *known == name).map(|(_, id)| id)
 }
 
 /// The user and group that a program runs as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Account {
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
+pub struct Account {
+    pub uid: u32,
+    pub gid: u32,
 }
 
 /// The account of a user, with its primary group.
-pub(crate) fn account(name: &str) -> Option<Account> {
+#[must_use]
+pub fn account(name: &str) -> Option<Account> {
     find_account(&fs::read_to_string("/etc/passwd").ok()?, name)
 }
 

@@ -11,7 +11,7 @@ const LONGEST: Duration = Duration::from_secs(5);
 
 /// Opens a socket for requests, in the calling thread's network namespace, which is closed with the
 /// last copy of its handle. To be called within a tokio runtime.
-pub(crate) fn connect() -> io::Result<Handle> {
+pub fn connect() -> io::Result<Handle> {
     let (connection, handle, _) = rtnetlink::new_connection()?;
     tokio::spawn(connection);
     Ok(handle)
@@ -19,7 +19,7 @@ pub(crate) fn connect() -> io::Result<Handle> {
 
 /// The first message of an answer; none if that is one of the given errors, by which the kernel
 /// says that it knows nothing of what was asked for.
-pub(crate) async fn first<T>(
+pub async fn first<T>(
     answer: impl Stream<Item = Result<T, Error>>,
     unknown: &[i32],
 ) -> io::Result<Option<T>> {
@@ -34,7 +34,7 @@ pub(crate) async fn first<T>(
 }
 
 /// An interface by its name.
-pub(crate) async fn link(netlink: &Handle, name: &str) -> io::Result<Option<LinkMessage>> {
+pub async fn link(netlink: &Handle, name: &str) -> io::Result<Option<LinkMessage>> {
     let answer = netlink.link().get().match_name(name).execute();
     first(answer, &[libc::ENODEV]).await
 }

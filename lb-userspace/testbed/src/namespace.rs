@@ -26,7 +26,7 @@ use rtnetlink::{
 };
 use tokio::runtime;
 
-use crate::netlink;
+use lb_host::netlink;
 
 const DIRECTORY: &str = "/run/netns";
 
@@ -182,7 +182,7 @@ impl Namespace {
     }
 
     /// Does some rtnetlink requests within the namespace.
-    pub(crate) fn configure<T: Send>(
+    pub fn configure<T: Send>(
         &self,
         work: impl AsyncFnOnce(Handle) -> Result<T> + Send,
     ) -> Result<T> {

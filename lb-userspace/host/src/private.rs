@@ -23,7 +23,7 @@ const OTHERS: u32 = 0o077;
 const OWN: [&str; 2] = ["journal", "backends.json"];
 
 /// Makes a directory for the daemon's files, or takes one that there is from everybody else.
-pub(crate) fn directory(path: &Path) -> Result<()> {
+pub fn directory(path: &Path) -> Result<()> {
     if is_made(path)? {
         return Ok(());
     }
@@ -68,20 +68,21 @@ fn is_made(path: &Path) -> Result<bool> {
 }
 
 /// For a new file.
-pub(crate) fn options() -> OpenOptions {
+#[must_use]
+pub fn options() -> OpenOptions {
     let mut options = File::options();
     options.mode(FILE);
     options
 }
 
 /// As [`fs::write`].
-pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use io::Write as _;
     create(path)?.write_all(bytes)
 }
 
 /// An empty file of this name.
-pub(crate) fn create(path: &Path) -> io::Result<File> {
+pub fn create(path: &Path) -> io::Result<File> {
     let file = options().write(true).create(true).truncate(true).open(path)?;
     // One that was there may have been everybody's.
     file.set_permissions(Permissions::from_mode(FILE))?;

@@ -30,7 +30,7 @@ type CapabilityData = [[u32; 3]; 2];
 
 /// Has a command run as another user: without other groups, capabilities in any set, a chance of getting
 /// any, or files that the daemon has open; and killed with the daemon.
-pub(crate) fn confine(command: &mut Command, account: Account) -> &mut Command {
+pub fn confine(command: &mut Command, account: Account) -> &mut Command {
     let confined = move || {
         // First, as it takes the rights of root.
         drop_bounding_capabilities();

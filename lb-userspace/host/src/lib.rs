@@ -1,0 +1,9 @@
+//! The host as xdplb sees it.
+
+pub mod accounts;
+pub mod listeners;
+pub mod local_ports;
+pub mod netlink;
+pub mod printable;
+pub mod private;
+pub mod sys;

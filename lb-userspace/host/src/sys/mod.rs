@@ -1,0 +1,7 @@
+//! System calls that no library wraps: the only unsafe code of the control plane.
+
+pub mod bpf;
+pub mod ethtool;
+pub mod heap;
+pub mod mapping;
+pub mod program;
