@@ -27,5 +27,5 @@ mod secrets;
 mod sys;
 pub mod testbed;
 
-/// Where the daemon listens if nothing else is said.
+/// Default socket of the daemon.
 pub const DEFAULT_SOCKET: &str = "/run/xdplb/xdplb.sock";

@@ -8,9 +8,9 @@ use super::probe::Fault;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Host {
-    /// As in the header `Host`.
+    /// Value of the header `Host`.
     pub(super) header: String,
-    /// Without brackets and port.
+    /// Name without brackets and port.
     pub(super) name: String,
 }
 
