@@ -71,7 +71,7 @@ impl Balancer {
     }
 }
 
-/// The kernel's own measurement of the program.
+/// Measurement of the program by the kernel.
 pub(super) struct Meter {
     program: u32,
     before: Reading,

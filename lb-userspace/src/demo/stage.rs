@@ -1,4 +1,4 @@
-//! The demo's hosts, and what happens to them.
+//! Hosts of the demo, and the events of its phases.
 
 use std::{
     net::SocketAddr,

@@ -60,7 +60,7 @@ struct Outcome {
 
 #[derive(Debug)]
 enum End {
-    /// By this backend (`ADDR:PORT`).
+    /// Answered by this backend (`ADDR:PORT`).
     Answered(String),
     /// Connected, and then reset or not answered.
     Taken,

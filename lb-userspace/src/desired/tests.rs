@@ -415,7 +415,7 @@ fn after_a_record_was_cut_off_others_follow() {
     assert_eq!((desired.number(), desired.document()), (2, Some(&Document::default())));
 }
 
-/// For example one written by a later build, before a downgrade.
+/// A later build may have written it before a downgrade.
 #[test]
 fn a_record_of_another_version_is_refused_and_kept() {
     let directory = TempDir::new().expect("a directory");

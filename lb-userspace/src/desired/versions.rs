@@ -59,8 +59,8 @@ pub struct Desired {
 }
 
 impl Desired {
-    /// Opens a directory's journal, which must reach this version; 0 if none is known to have been
-    /// in force. No other process may have it open.
+    /// Opens a directory's journal, which should reach this version; 0 if none is known to have
+    /// been in force. No other process may have it open.
     pub fn open(directory: &Path, in_force: u64) -> Result<Self> {
         let (journal, entries, found) = Journal::open(directory, in_force)?;
         let mut versions: VecDeque<Version> = VecDeque::new();

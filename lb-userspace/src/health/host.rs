@@ -1,4 +1,4 @@
-//! A host as HTTP names it, with a port or without: `db`, `db:8443`, `[2001:db8::1]:8443`.
+//! A host in HTTP syntax, with or without a port: `db`, `db:8443`, `[2001:db8::1]:8443`.
 
 use std::net::Ipv6Addr;
 

@@ -74,7 +74,7 @@ impl Http {
         tokio::select! {
             biased;
             judged = &mut answer => judged,
-            // The connection has ended: use what came before.
+            // The connection has ended: use the answer received before.
             _ = connection => answer.await,
         }
     }

@@ -289,8 +289,8 @@ impl Prober {
         }
     }
 
-    /// Returns the prepared check. A blocking thread reads its files; if a disk delays that for
-    /// longer than a check may take, the former ones are used.
+    /// Returns the prepared check. A blocking thread reads its files; if that takes longer than a
+    /// check may take, the former ones are used.
     async fn ready(
         self: &Arc<Self>,
         slots: &Slots,

@@ -69,7 +69,7 @@ impl Feed {
     ///
     /// # Errors
     ///
-    /// If changes were lost, so that the known state may be out of date.
+    /// Returns an error if changes were lost and the known state may be out of date.
     pub(super) async fn next(&mut self) -> Result<Vec<RouteNetlinkMessage>> {
         let Some(batch) = self.batches.next().await else {
             bail!("the kernel's network events have ended");

@@ -13,7 +13,7 @@ use super::table::{NeighbourId, Table};
 /// Interval of unicast probes that confirm a neighbour at its last known MAC address.
 pub(super) const CONFIRM_EVERY: Duration = Duration::from_millis(400);
 
-/// Time to answer a unicast probe before a broadcast follows.
+/// Time to answer a unicast probe before a broadcast or multicast request follows.
 const ANSWER_WITHIN: Duration = Duration::from_millis(200);
 
 /// Interval of requests for an unknown neighbour.
@@ -31,11 +31,11 @@ const QUESTIONS: usize = 150;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Question {
-    /// Broadcast: the MAC address is unknown.
+    /// Broadcast or multicast: the MAC address is unknown.
     Where,
     /// Unicast to the last known MAC address.
     StillThere,
-    /// Broadcast, as it does not answer at the last known MAC address.
+    /// Broadcast or multicast, as it does not answer at the last known MAC address.
     WhereElse,
 }
 

@@ -59,7 +59,7 @@ impl<T: Shared> Mapping<T> {
         let start = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, map, 0) }?;
         let mapping = Self { start, count, values: PhantomData };
         // Not needed by programs of checks, and slow to copy its page tables at each fork.
-        // SAFETY: what has just been mapped stays so in this process.
+        // SAFETY: the new mapping stays valid in this process.
         unsafe { madvise(start, length.get(), MmapAdvise::MADV_DONTFORK) }?;
         Ok(mapping)
     }
@@ -74,7 +74,7 @@ impl<T: Shared> Mapping<T> {
 impl<T> Drop for Mapping<T> {
     fn drop(&mut self) {
         let length = self.count * size_of::<T>();
-        // SAFETY: this is what was mapped, and no reference to it outlives `self`.
+        // SAFETY: this is the whole mapping, and no reference to it outlives `self`.
         if let Err(error) = unsafe { munmap(self.start, length) } {
             log::debug!("a map stays mapped: {error}");
         }

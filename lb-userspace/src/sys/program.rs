@@ -59,7 +59,7 @@ fn clear_ambient_capabilities() -> io::Result<()> {
 }
 
 /// Empties the bounding set. Without `CAP_SETPCAP`, as in the systemd unit, it stays as the unit
-/// restricts it: with no_new_privs, a program cannot gain anything from it.
+/// restricts it: with `no_new_privs`, a program cannot gain anything from it.
 fn drop_bounding_capabilities() {
     let is_dropped = |capability: libc::c_ulong| {
         // SAFETY: this prctl(2) takes no pointers.

@@ -9,7 +9,7 @@ pub struct Sample {
 impl Sample {
     /// # Panics
     ///
-    /// If there are no measurements.
+    /// Panics if there are no measurements.
     #[must_use]
     pub fn new(mut measured: Vec<f64>) -> Self {
         assert!(!measured.is_empty(), "there is at least one round");

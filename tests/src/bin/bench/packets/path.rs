@@ -75,7 +75,7 @@ impl Path {
         }
     }
 
-    /// Measures with flow tables of all sizes.
+    /// Marks a path to be measured with flow tables of all sizes.
     const fn of_all(self, senders: Senders) -> Self {
         Self { senders, at_all_sizes: true, ..self }
     }

@@ -1,4 +1,4 @@
-//! The report as tables.
+//! Tables of the report.
 
 use std::io::{self, Write as _};
 
