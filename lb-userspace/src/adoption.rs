@@ -1,5 +1,5 @@
-//! What a former daemon has left in the maps, value by value. Whatever makes no sense there is not
-//! believed: it is rebuilt from what is wanted.
+//! Validation of the map contents that a previous daemon left. Invalid entries are rebuilt from the
+//! desired state.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -24,42 +24,42 @@ use crate::{
     ring,
 };
 
-/// An id that no service has, so that the entry differs from anything wanted.
+/// Id of no service, so that the entry differs from any desired one.
 const NO_SERVICE: u32 = u32::MAX;
 
-/// Faults that are told one by one.
+/// Number of faults that are logged one by one.
 const TOLD: usize = 20;
 
-/// The maps as they were found.
+/// Map contents as found.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     pub services: Vec<(ServiceKey, Service)>,
     pub backends: OrdMap<u32, Backend>,
-    /// All of the map, by place.
+    /// The whole map, by index.
     pub sources: Vec<Source>,
 }
 
-/// The same, judged.
+/// Map contents after validation.
 #[derive(Clone, Debug, Default)]
 pub struct Adopted {
-    /// What the maps hold, as far as it matters to what is to be written.
+    /// Contents of the maps, as far as they matter for the next write.
     pub image: Image,
-    /// What can be believed of the services.
+    /// Valid services.
     pub services: OrdMap<ServiceKey, ServiceImage>,
-    /// What can be believed of the backends.
+    /// Valid backends.
     pub backends: OrdMap<u32, Backend>,
-    /// What makes no sense.
+    /// Descriptions of invalid entries.
     pub faults: Vec<String>,
 }
 
-/// Judges maps, whose rings' slots can be looked up.
+/// Validates maps; `slots` returns the slots of a ring.
 #[must_use]
 pub fn judged(found: &Found, limits: &Limits, slots: impl Fn(Ring) -> Vec<u32>) -> Adopted {
     let mut adopted = Adopted::default();
     for (id, backend) in &found.backends {
         adopted.take_backend(*id, backend, &found.sources, limits);
     }
-    // In an order that does not hang on that of the map.
+    // Sorted, so that the result does not depend on the map's order.
     let services: BTreeMap<_, _> = found.services.iter().copied().collect();
     let mut ids = BTreeSet::new();
     for (key, service) in services {
@@ -137,7 +137,7 @@ impl Adopted {
         self.faults.extend(faults.into_iter().map(|fault| format!("service {name}: {fault}")));
     }
 
-    /// Says what makes no sense.
+    /// Logs the faults.
     pub fn warn(&self) {
         for fault in self.faults.iter().take(TOLD) {
             log::warn!("the kernel's maps make no sense, and are rebuilt: {fault}");
@@ -148,7 +148,7 @@ impl Adopted {
     }
 }
 
-/// A service as it is told.
+/// Display form of a service.
 struct Name(ServiceKey);
 
 impl fmt::Display for Name {
@@ -163,7 +163,7 @@ fn key_fault(key: &ServiceKey) -> Option<String> {
     (!is_one).then(|| "no service can have this address, port and protocol".to_owned())
 }
 
-/// Whether a host can have this IPv4 address, and a server this port.
+/// Returns true if this is a valid host IPv4 address with a nonzero port.
 fn is_host(address: [u8; 16], port: [u8; 2]) -> bool {
     let v4 = unmapped(address);
     mapped(v4) == address && is_of_a_host(v4.into()) && port != [0; 2]
@@ -184,7 +184,7 @@ fn backend_fault(backend: &Backend, limits: &Limits) -> Option<String> {
         .then(|| format!("it is of service {}, which cannot be", backend.service))
 }
 
-/// The sources that a backend names, if packets can be sent by its hop with them.
+/// Returns a backend's sources, if packets can be sent through its next hop with them.
 fn sources_of<'a>(backend: &Backend, all: &'a [Source]) -> Result<&'a [Source], String> {
     let Backend { hop, sources: first, source_count: count, .. } = backend;
     let end = first.checked_add(*count).map(|end| end as usize);

@@ -1,18 +1,18 @@
-//! Regions of the arena of ring slots, given out and taken back.
+//! Allocator of regions in the arena of ring slots.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use lb_common::{limits, ring::Ring};
 
-/// How long a freed region rests: far longer than any packet that has just read its whereabouts
-/// can still be on its way to its slots.
+/// Delay before a freed region is reused: far longer than a packet can take between reading a
+/// ring's location and reading its slots.
 pub const GRACE: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub struct Arena {
     size: u32,
-    /// In order of offsets. Only those that were claimed may overlap, or lie outside.
+    /// Sorted by offset. Only claimed regions may overlap or lie out of bounds.
     taken: Vec<Ring>,
     resting: Vec<(Instant, Ring)>,
 }
@@ -23,7 +23,7 @@ impl Arena {
         Self { size, taken: Vec::new(), resting: Vec::new() }
     }
 
-    /// The kernel's arena, with these regions taken.
+    /// Creates an arena with the regions of an image allocated.
     #[must_use]
     pub fn with_taken(rings: impl IntoIterator<Item = Ring>) -> Self {
         let mut arena = Self::new(limits::RING_SLOTS);
@@ -31,7 +31,7 @@ impl Arena {
         arena
     }
 
-    /// Marks a region as taken that was given out before this process began. It may be any.
+    /// Marks a region as allocated by an earlier process. The region is not validated.
     pub fn claim(&mut self, ring: Ring) {
         if ring.length == 0 {
             return;
@@ -40,7 +40,7 @@ impl Arena {
         self.taken.insert(place, ring);
     }
 
-    /// The first gap of `length` slots.
+    /// Allocates the first gap of `length` slots.
     pub fn allocate(&mut self, length: u32, now: Instant) -> Result<Ring> {
         if length == 0 {
             return Ok(Ring::default());
@@ -121,7 +121,7 @@ mod tests {
         }
         assert_eq!(arena.allocate(20, now).unwrap(), ring(45, 20));
         assert!(arena.allocate(26, now).is_err());
-        // The other one at its place stays taken.
+        // The other region at its offset stays allocated.
         arena.free(ring(10, 5), now);
         assert_eq!(arena.allocate(12, now + GRACE).unwrap(), ring(65, 12));
         assert!(arena.allocate(30, now + GRACE).is_err());

@@ -1,4 +1,4 @@
-//! What the counters of the packet path mean, for people.
+//! Documentation of the packet path's counters.
 
 use lb_common::{
     reason::{Reason, Verdict},
@@ -18,7 +18,7 @@ const INCIDENTS: &str = "\n## Incidents\n\n\
     These are counted beside the reasons: a frame may cause none or several.\n\n\
     | incident | meaning |\n|---|---|\n";
 
-/// The page of all counters, in Markdown.
+/// Returns the page of all counters, in Markdown.
 #[must_use]
 pub fn page() -> String {
     let verdicts = [Verdict::Tx, Verdict::Pass, Verdict::Drop].into_iter();

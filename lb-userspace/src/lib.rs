@@ -19,5 +19,5 @@ pub mod plan;
 pub mod ring;
 mod secrets;
 
-/// Where the daemon listens if nothing else is said.
+/// Default socket of the daemon.
 pub const DEFAULT_SOCKET: &str = "/run/xdplb/xdplb.sock";

@@ -1,23 +1,23 @@
-//! What is kept and used, but not shown: passwords in what checks send.
+//! Secrets that are stored and used, but not shown: passwords in data that checks send.
 
 use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 use serde_json::Value;
 
-/// What stands in its place.
+/// Placeholder of a hidden value.
 pub(crate) const HIDDEN: &str = "(hidden)";
 
 /// Keys of checks whose values are not shown.
 const KEYS: [&str; 1] = ["send"];
 
-/// Whether the value of a key, dotted as in the file, is not shown.
+/// Returns true if the value of a key, dotted as in the file, is not shown.
 pub(crate) fn is_secret(key: &str) -> bool {
     let (_, name) = key.rsplit_once('.').unwrap_or(("", key));
     KEYS.contains(&name)
 }
 
-/// A value of a secret key in TOML, or what stands in its place to the end of the line.
+/// A value of a secret key in TOML, or anything in its place up to the end of the line.
 static IN_TOML: LazyLock<Regex> = LazyLock::new(|| {
     pattern(
         r#"(\b(?:KEYS)["']?[ \t]*=[ \t]*)("""(?s:.*?)"""|'''(?s:.*?)'''|"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[^\n]*)"#,
@@ -32,7 +32,7 @@ fn pattern(text: &str) -> Regex {
     pattern.unwrap_or_else(|error| unreachable!("it is tested: {error}"))
 }
 
-/// The text of a configuration file as it may be shown: as long as it is, line by line.
+/// Masks the secrets in the text of a configuration file, keeping the length of each line.
 pub(crate) fn shown_file(text: &str) -> String {
     let veil = |found: &Captures<'_>| {
         let stars = found[2].bytes().map(|byte| if byte == b'\n' { '\n' } else { '*' });
@@ -41,12 +41,12 @@ pub(crate) fn shown_file(text: &str) -> String {
     IN_TOML.replace_all(text, veil).into_owned()
 }
 
-/// What a version has changed, as former versions of xdplb have written it.
+/// Masks the secrets in the description of a version, as older versions of xdplb wrote it.
 pub(crate) fn shown_history(what: &str) -> String {
     IN_JSON.replace_all(what, format!("${{1}}\"{HIDDEN}\"")).into_owned()
 }
 
-/// A value as it may be shown.
+/// Returns a value with its secrets masked.
 pub(crate) fn shown(value: &Value) -> Value {
     match value {
         Value::Object(object) => {
@@ -61,7 +61,7 @@ pub(crate) fn shown(value: &Value) -> Value {
     }
 }
 
-/// The value of a key as it may be shown.
+/// Returns the value of a key with its secrets masked.
 pub(crate) fn shown_of(key: &str, value: &Value) -> Value {
     if is_secret(key) && !value.is_null() { HIDDEN.into() } else { shown(value) }
 }

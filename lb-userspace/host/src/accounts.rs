@@ -1,16 +1,16 @@
-//! Users and groups of this host, as passwd(5) and group(5) have them. Not asked of the C library:
-//! a static binary cannot load its name services.
+//! Users and groups of this host, read from passwd(5) and group(5), not through the C library: a
+//! static binary cannot load its NSS modules.
 
 use std::fs;
 
-/// A user's name.
+/// Returns a user's name.
 #[must_use]
 pub fn user(uid: u32) -> Option<String> {
     let text = fs::read_to_string("/etc/passwd").ok()?;
     accounts(&text).find(|(_, id)| *id == uid).map(|(name, _)| name.to_owned())
 }
 
-/// A group's number.
+/// Returns a group's id.
 #[must_use]
 pub fn group(name: &str) -> Option<u32> {
     let text = fs::read_to_string("/etc/group").ok()?;
@@ -24,7 +24,7 @@ pub struct Account {
     pub gid: u32,
 }
 
-/// The account of a user, with its primary group.
+/// Returns the account of a user, with its primary group.
 #[must_use]
 pub fn account(name: &str) -> Option<Account> {
     find_account(&fs::read_to_string("/etc/passwd").ok()?, name)
@@ -39,7 +39,7 @@ fn find_account(text: &str, name: &str) -> Option<Account> {
     })
 }
 
-/// Names and numbers: first and third of the fields of a line, in either file.
+/// Parses names and ids: the first and third field of each line, in either file.
 fn accounts(text: &str) -> impl Iterator<Item = (&str, u32)> {
     text.lines().filter_map(|line| {
         let mut fields = line.split(':');

@@ -1,5 +1,5 @@
-//! Servers on this host that listen where a service's clients connect to: the program would take
-//! their connections.
+//! Servers on this host that listen where a service's clients connect to: the XDP program would
+//! take their connections.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,34 +12,35 @@ use procfs::{
     process::{FDTarget, Process, all_processes},
 };
 
-/// What listens in the network namespace of this process.
+/// Listening sockets in the network namespace of this process.
 #[derive(Debug, Default)]
 pub struct Listeners {
-    /// The inode of each listening socket.
+    /// Inode of each listening socket.
     sockets: HashMap<SocketAddr, u64>,
-    /// Connections to this host, and who has them.
+    /// Connections to this host: peer by local address.
     connections: HashMap<SocketAddr, SocketAddr>,
-    /// The programs that have those of these sockets that were asked for.
+    /// Programs that own the sockets found, by inode.
     programs: HashMap<u64, String>,
 }
 
-/// A server on this host, and a VIP that it would lose connections to.
+/// A server on this host that would lose connections to a VIP.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     pub message: String,
     pub fix: &'static str,
-    /// Whether it listens, or has a connection, at that very address; otherwise it listens at all.
+    /// True if it listens, or has a connection, at exactly the VIP; false if it listens at the
+    /// unspecified address.
     pub is_exact: bool,
 }
 
 impl Listeners {
-    /// Reads what listens where the clients of these VIPs connect to. Looks at all processes if
-    /// something does.
+    /// Reads the sockets that listen where the clients of these VIPs connect to. Scans all
+    /// processes if there are any.
     pub fn read(vips: impl IntoIterator<Item = SocketAddr>) -> Result<Self> {
         const UNREADABLE: &str = "cannot read which ports of this host are listened at";
         let own = Process::myself().context(UNREADABLE)?;
         let v4 = own.tcp().context(UNREADABLE)?;
-        // There is none without IPv6.
+        // The file is missing without IPv6.
         let v6 = own.tcp6().unwrap_or_default();
         let mut listeners = Self::of(v4.into_iter().chain(v6));
         let found = vips.into_iter().filter_map(|vip| listeners.socket(vip));
@@ -62,7 +63,7 @@ impl Listeners {
         listeners
     }
 
-    /// What listens where the clients of a VIP connect to.
+    /// Returns the server that listens where the clients of a VIP connect to.
     #[must_use]
     pub fn find(&self, vip: SocketAddr) -> Option<Listener> {
         let (at, inode) = self.socket(vip)?;
@@ -88,7 +89,7 @@ impl Listeners {
         Some(Listener { message, fix, is_exact: false })
     }
 
-    /// The socket that the clients of a VIP would reach, and where it listens.
+    /// Returns the listening address and inode of the socket that the clients of a VIP would reach.
     fn socket(&self, vip: SocketAddr) -> Option<(SocketAddr, u64)> {
         let any_v4 = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), vip.port());
         let any_v6 = SocketAddr::new(IpAddr::from([0_u16; 8]), vip.port());
@@ -97,7 +98,7 @@ impl Listeners {
     }
 }
 
-/// Whose sockets these are, as far as it can be seen.
+/// Returns the programs that own these sockets, as far as they are visible.
 fn programs(mut inodes: HashSet<u64>) -> HashMap<u64, String> {
     let mut programs = HashMap::new();
     if inodes.is_empty() {
@@ -161,7 +162,7 @@ mod tests {
         }
     }
 
-    /// As that of an ssh session, whose server listens at all addresses.
+    /// Like an ssh session, whose server listens at all addresses.
     #[test]
     fn a_connection_to_this_host_is_found_at_its_very_address() {
         let server = TcpListener::bind("0.0.0.0:0").expect("binds");

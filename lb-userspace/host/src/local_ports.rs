@@ -1,4 +1,4 @@
-//! The ports that the kernel gives to this host's own connections, the health checks' among them.
+//! Port range of this host's own outgoing connections, those of health checks included.
 
 use std::{fs, ops::RangeInclusive};
 
@@ -7,26 +7,27 @@ use anyhow::{Context as _, Result};
 const RANGE: &str = "ip_local_port_range";
 const RESERVED: &str = "ip_local_reserved_ports";
 
-/// Where the kernel's settings are, and where the systemd unit mounts them, which hides the first.
+/// Directories of the kernel's settings: the usual one, and the bind mount of the systemd unit,
+/// which hides the first.
 const PLACES: [&str; 2] = ["/proc/sys/net/ipv4", "/usr/lib/xdplb/ipv4"];
 
-/// Linux's own range, if nobody has set another.
+/// Default range of Linux.
 const USUAL: RangeInclusive<u16> = 32_768..=60_999;
 
-/// Ports below belong to services.
+/// Lowest port that is not a well-known port.
 const FIRST: u16 = 1_024;
 
-/// Ports that must be free for a range of them to be worth naming.
+/// Minimum size of a free range that is suggested.
 const WORTHWHILE: usize = 1_024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalPorts {
     range: RangeInclusive<u16>,
-    /// What of it the kernel does not give away.
+    /// Reserved ports within the range.
     reserved: Vec<RangeInclusive<u16>>,
 }
 
-/// Source ports that are the kernel's too, and what can be done.
+/// A conflict of source ports with the kernel's range, and its fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clash {
     pub message: String,
@@ -34,12 +35,12 @@ pub struct Clash {
 }
 
 impl LocalPorts {
-    /// Those of the calling thread's network namespace.
+    /// Reads the port range of the calling thread's network namespace.
     pub fn read() -> Result<Self> {
         Self::read_from(&PLACES)
     }
 
-    /// From the first of these directories that has them.
+    /// Reads the settings from the first of these directories that has them.
     fn read_from(places: &[&str]) -> Result<Self> {
         let read = |key| {
             let mut found = places.iter().map(|place| fs::read_to_string(format!("{place}/{key}")));
@@ -61,8 +62,8 @@ impl LocalPorts {
         Some(Self { range: first..=last, reserved: reserved.collect::<Option<_>>()? })
     }
 
-    /// What is wrong with these source ports, if the kernel may give some of them to connections of
-    /// the host's own.
+    /// Returns the conflict if the kernel may use some of these source ports for the host's own
+    /// connections.
     #[must_use]
     pub fn clash(&self, ports: &RangeInclusive<u16>) -> Option<Clash> {
         let is_given = |port: &u16| {
@@ -97,7 +98,7 @@ impl LocalPorts {
         format!("{} (a file in /etc/sysctl.d keeps a sysctl)", fixes.join("; "))
     }
 
-    /// The most ports in a row that the kernel does not give away.
+    /// Returns the larger of the ranges below and above the kernel's, if it is large enough.
     fn alternative(&self) -> Option<RangeInclusive<u16>> {
         let below = FIRST..=self.range.start().saturating_sub(1);
         let above = self.range.end().checked_add(1).map(|first| first..=u16::MAX);
@@ -106,7 +107,7 @@ impl LocalPorts {
     }
 }
 
-/// As in the file.
+/// Formats a range as in the configuration file.
 fn text(ports: &RangeInclusive<u16>) -> String {
     format!("{}-{}", ports.start(), ports.end())
 }

@@ -6,19 +6,19 @@ use futures_util::{Stream, TryStreamExt as _};
 use rtnetlink::{Error, Handle, packet_route::link::LinkMessage};
 use tokio::time;
 
-/// How long the kernel may take for an answer, which it gives at once unless it was lost.
+/// Timeout of a request. The kernel answers at once, unless the answer was lost.
 const LONGEST: Duration = Duration::from_secs(5);
 
-/// Opens a socket for requests, in the calling thread's network namespace, which is closed with the
-/// last copy of its handle. To be called within a tokio runtime.
+/// Opens a request socket in the calling thread's network namespace. It is closed with the last
+/// clone of its handle. Must be called within a tokio runtime.
 pub fn connect() -> io::Result<Handle> {
     let (connection, handle, _) = rtnetlink::new_connection()?;
     tokio::spawn(connection);
     Ok(handle)
 }
 
-/// The first message of an answer; none if that is one of the given errors, by which the kernel
-/// says that it knows nothing of what was asked for.
+/// Returns the first message of an answer, or None if that is one of the given errors, by which the
+/// kernel reports that the object does not exist.
 pub async fn first<T>(
     answer: impl Stream<Item = Result<T, Error>>,
     unknown: &[i32],
@@ -33,13 +33,13 @@ pub async fn first<T>(
     }
 }
 
-/// An interface by its name.
+/// Returns an interface by its name.
 pub async fn link(netlink: &Handle, name: &str) -> io::Result<Option<LinkMessage>> {
     let answer = netlink.link().get().match_name(name).execute();
     first(answer, &[libc::ENODEV]).await
 }
 
-/// What the kernel has refused, without the bytes of the request.
+/// Converts the kernel's error, without the bytes of the request.
 fn os_error(error: Error) -> io::Error {
     match error {
         Error::NetlinkError(message) => message.to_io(),

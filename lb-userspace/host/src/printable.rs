@@ -1,21 +1,22 @@
-//! Text from elsewhere, made fit for a terminal or a log: control characters are escaped, so that a
+//! Sanitizing of untrusted text for a terminal or a log: control characters are escaped, so that a
 //! path, a certificate or a server's answer can neither move the cursor nor forge a line.
 
 use std::{borrow::Cow, fmt::Write as _};
 
-/// Escapes all but printable characters and line ends.
+/// Escapes all except printable characters and newlines.
 #[must_use]
 pub fn lines(text: &str) -> Cow<'_, str> {
     escaped(text, |c| c != '\n' && is_unsafe(c), |out, c| out.extend(c.escape_default()))
 }
 
-/// Escapes all but printable characters: the text stays on one line.
+/// Escapes all except printable characters: the text stays on one line.
 #[must_use]
 pub fn line(text: &str) -> Cow<'_, str> {
     escaped(text, is_unsafe, |out, c| out.extend(c.escape_default()))
 }
 
-/// Escapes within the strings of a JSON text what JSON leaves as it is. The value stays the same.
+/// Escapes characters in the strings of a JSON text that JSON allows unescaped. The value stays the
+/// same.
 #[must_use]
 pub fn json(text: &str) -> Cow<'_, str> {
     let is_raw = |c| c != '\n' && is_unsafe(c);
@@ -39,7 +40,8 @@ fn escaped(
     out.into()
 }
 
-/// Control characters, and what changes the order or the lines of the text around it.
+/// Returns true for control characters, and for those that change the order or the lines of the
+/// text around them.
 fn is_unsafe(c: char) -> bool {
     matches!(
         c,

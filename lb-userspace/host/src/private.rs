@@ -1,5 +1,5 @@
-//! Files and directories that only the daemon's own user may look into: they hold what checks send,
-//! which may be passwords.
+//! Files and directories that only the daemon's own user may access: they hold data that checks
+//! send, such as passwords.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions, Permissions},
@@ -16,13 +16,14 @@ use nix::unistd::geteuid;
 const DIRECTORY: u32 = 0o700;
 const FILE: u32 = 0o600;
 
-/// The permissions of everybody but the owner.
+/// Permission bits of everybody except the owner.
 const OTHERS: u32 = 0o077;
 
-/// What the daemon's files begin with.
+/// Prefixes of the daemon's files.
 const OWN: [&str; 2] = ["journal", "backends.json"];
 
-/// Makes a directory for the daemon's files, or takes one that there is from everybody else.
+/// Creates a directory for the daemon's files, or removes everybody else's access to an existing
+/// one.
 pub fn directory(path: &Path) -> Result<()> {
     if is_made(path)? {
         return Ok(());
@@ -54,7 +55,7 @@ pub fn directory(path: &Path) -> Result<()> {
     take_from_others(path, DIRECTORY)
 }
 
-/// Makes a directory, and what it lies in; false if it is there already.
+/// Creates a directory and its parents; returns false if it exists already.
 fn is_made(path: &Path) -> Result<bool> {
     let cannot = |path: &Path| format!("cannot make the directory {}", path.display());
     if let Some(parent) = path.parent() {
@@ -67,7 +68,7 @@ fn is_made(path: &Path) -> Result<bool> {
     }
 }
 
-/// For a new file.
+/// Returns the options for a new file.
 #[must_use]
 pub fn options() -> OpenOptions {
     let mut options = File::options();
@@ -75,16 +76,16 @@ pub fn options() -> OpenOptions {
     options
 }
 
-/// As [`fs::write`].
+/// Writes a file like [`fs::write`], with private permissions.
 pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     use io::Write as _;
     create(path)?.write_all(bytes)
 }
 
-/// An empty file of this name.
+/// Creates or truncates a file.
 pub fn create(path: &Path) -> io::Result<File> {
     let file = options().write(true).create(true).truncate(true).open(path)?;
-    // One that was there may have been everybody's.
+    // An existing file may have other permissions.
     file.set_permissions(Permissions::from_mode(FILE))?;
     Ok(file)
 }

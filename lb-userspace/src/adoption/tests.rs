@@ -66,8 +66,8 @@ fn what_makes_sense_is_believed() {
     assert_eq!(adopted.image.sources.len(), 1);
 }
 
-/// How one thing is spoilt, what is said of it, and how many services and backends are believed and
-/// have a way.
+/// A corruption, its error message, and the numbers of valid services, valid backends and backends
+/// with a next hop.
 type Case = (fn(&mut Found, &mut Vec<u32>), &'static str, [usize; 3]);
 
 #[test]
@@ -103,7 +103,8 @@ fn what_makes_no_sense_is_told_and_not_believed() {
     }
 }
 
-/// Maps that hold what was found become what two services want: nothing of it stays.
+/// Asserts that the maps found can be changed to the desired state of two services, with nothing of
+/// the old contents left.
 fn is_made_good(adopted: &Adopted) {
     let (good, slots) = good();
     let wanted = adopt(&good, &slots).image;
@@ -131,7 +132,7 @@ fn is_made_good(adopted: &Adopted) {
     assert!(regions.windows(2).all(|two| two[0].offset + two[0].length <= two[1].offset));
 }
 
-/// Numbers that are small, or at some edge.
+/// Small numbers and edge cases.
 fn number() -> impl Strategy<Value = u32> {
     prop_oneof![0u32..10, Just(u32::MAX), Just(limits::RING_SLOTS), any::<u32>()]
 }

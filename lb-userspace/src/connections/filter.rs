@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ConnectionState;
 
-/// Which connections are wanted: those that everything here holds for.
+/// Selects the connections that match all of these criteria.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Filter {
@@ -23,7 +23,7 @@ pub struct Filter {
     #[schemars(with = "Option<String>")]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientFilter>,
-    /// Any of these, with commas between; all if there are none.
+    /// Any of these, comma-separated; all states if empty.
     #[schemars(with = "Option<String>")]
     #[serde(with = "words", skip_serializing_if = "Vec::is_empty")]
     pub state: Vec<ConnectionState>,
@@ -31,7 +31,7 @@ pub struct Filter {
     #[schemars(with = "Option<String>")]
     #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     pub idle_over: Option<Duration>,
-    /// No more than so many.
+    /// Maximum number of connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
 }
@@ -44,7 +44,7 @@ pub struct ClientFilter {
 }
 
 impl Filter {
-    /// Whether connections of this service and backend may be wanted.
+    /// Returns true if connections of this service and backend can match.
     #[must_use]
     pub fn admits_owner(&self, service: Option<&str>, backend: SocketAddr) -> bool {
         self.service.as_deref().is_none_or(|wanted| Some(wanted) == service)
@@ -97,7 +97,7 @@ impl fmt::Display for ClientFilter {
     }
 }
 
-/// What is written as one text.
+/// Serialization as one string.
 mod text {
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
@@ -122,7 +122,7 @@ mod text {
     }
 }
 
-/// What is written as words with commas between them.
+/// Serialization as a comma-separated list.
 mod words {
     use clap::ValueEnum;
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
@@ -153,7 +153,7 @@ mod words {
         text.split(',').map(state).collect()
     }
 
-    /// The names of all states.
+    /// Returns the names of all states.
     fn all() -> Vec<String> {
         let states = ConnectionState::value_variants().iter();
         let names = states.filter_map(ValueEnum::to_possible_value);

@@ -15,10 +15,10 @@ use lb_common::{
 use super::{Connection, ConnectionState, Counts, Filter};
 use crate::dataplane::{self, FlowTable};
 
-/// The services that connections belong to, by backend id.
+/// Service names by backend id.
 pub type Directory = HashMap<u32, String>;
 
-/// The flow table, and the names for what is in it.
+/// The flow table and the names of its services.
 #[derive(Clone, Debug)]
 pub struct Listing {
     flows: Arc<FlowTable>,
@@ -31,8 +31,8 @@ impl Listing {
         Self { flows, directory }
     }
 
-    /// Tells the wanted connections one by one, until it is told to stop. Takes a while, and stops
-    /// nobody: a connection that comes or goes meanwhile is told of or not.
+    /// Calls `tell` for each matching connection until it breaks. Takes a while, without locking: a
+    /// connection that is opened or closed meanwhile may or may not be included.
     pub fn for_each(
         &self,
         filter: &Filter,
@@ -41,7 +41,7 @@ impl Listing {
         self.search(filter).for_each(tell)
     }
 
-    /// How many connections are wanted.
+    /// Counts the matching connections.
     #[must_use]
     pub fn count(&self, filter: &Filter) -> Counts {
         self.search(filter).count()
@@ -53,11 +53,11 @@ impl Listing {
     }
 }
 
-/// How many connections are looked at together. The other entry of each lies anywhere in memory,
-/// and several of them are fetched in the time of one if nothing else is done between.
+/// Connections that are handled per batch. The reverse entry of each lies anywhere in memory;
+/// back-to-back loads of several let the cache misses overlap.
 const BATCH: usize = 64;
 
-/// A look for connections, in any table at any time.
+/// A search for connections in any table at any time.
 #[derive(Clone, Copy)]
 pub(super) struct Search<'a> {
     pub(super) table: SharedTable<'a>,
@@ -66,13 +66,13 @@ pub(super) struct Search<'a> {
     pub(super) filter: &'a Filter,
 }
 
-/// A connection that is wanted, unless for the time that it has been idle.
+/// A connection that matches, its idle time aside.
 struct Candidate<'a> {
     service: Option<&'a str>,
     state: ConnectionState,
-    /// When it began, in ticks.
+    /// Time of the first packet, in ticks.
     began: u32,
-    /// The entry towards the backend.
+    /// The entry in the direction of the backend.
     flow: Flow,
 }
 
@@ -98,7 +98,7 @@ impl<'a> Search<'a> {
     pub(super) fn count(self) -> Counts {
         let mut counts = Counts::default();
         let is_wanted = |candidate: &Candidate<'_>| {
-            // The other entry is in the way of a quick look, so it is only asked if it matters.
+            // Reading the reverse entry is slow, so it is only read if it matters.
             self.filter.idle_over.is_none() || self.filter.admits_idle(self.idle(&candidate.flow))
         };
         for candidate in self.candidates().filter(is_wanted).take(self.limit()) {
@@ -112,7 +112,7 @@ impl<'a> Search<'a> {
         limit.and_then(Result::ok).unwrap_or(usize::MAX)
     }
 
-    /// Each connection once, by its entry towards the backend.
+    /// Returns each connection once, by its entry in the direction of the backend.
     fn candidates(self) -> impl Iterator<Item = Candidate<'a>> {
         let entries = self.table.flows().filter(|hit| hit.direction() == Direction::ToBackend);
         entries.filter_map(move |hit| self.candidate(hit))
@@ -139,7 +139,7 @@ impl<'a> Search<'a> {
         iter::zip(batch, idle)
     }
 
-    /// Since the last packet of either side.
+    /// Time since the last packet of either side.
     fn idle(self, flow: &Flow) -> Duration {
         let back = peek(self.table, &flow.partner()).and_then(|hit| hit.snapshot());
         let back = back.filter(|back| back.partner() == flow.key());
@@ -167,7 +167,7 @@ fn elapsed(since: u32, now: u32) -> Duration {
     Duration::from_nanos(ticks::nanos_between(since, now))
 }
 
-/// To the millisecond, which is what the table's clock tells.
+/// Seconds rounded to milliseconds, the resolution of the table's clock.
 fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e3).round() / 1e3
 }

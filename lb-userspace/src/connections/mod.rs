@@ -1,4 +1,4 @@
-//! Connections, as the flow table has them: found in the mapping, named, filtered, told one by one.
+//! Connections of the flow table: read from the mapping, named, filtered and listed.
 
 mod filter;
 mod listing;
@@ -18,40 +18,41 @@ pub use self::{
 /// A connection of the flow table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Connection {
-    /// Nothing if no service has the backend any more.
+    /// None if no service has the backend any more.
     pub service: Option<String>,
     pub client: SocketAddr,
-    /// Where the client has connected to.
+    /// Destination of the client's connection.
     pub vip: SocketAddr,
-    /// Where the backend sees the connection come from.
+    /// Source address and port that the backend sees.
     pub source: SocketAddr,
     pub backend: SocketAddr,
     pub state: ConnectionState,
-    /// Since it was opened.
+    /// Time since it was opened.
     pub age_seconds: f64,
-    /// Since the last packet of either side.
+    /// Time since the last packet of either side.
     pub idle_seconds: f64,
 }
 
-/// How far a connection has come.
+/// State of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConnectionState {
-    /// The handshake has not ended.
+    /// The handshake is not complete.
     HalfOpen,
-    /// The backend has reset it before the handshake ended: the client's next SYN opens it again.
+    /// The backend sent a reset before the handshake was complete: the client's next SYN reopens
+    /// it.
     Refused,
-    /// The client has ended the handshake; the backend has sent nothing since.
+    /// The client has completed the handshake; the backend has sent nothing since.
     Answered,
     Established,
-    /// One side has said that it sends no more.
+    /// One side has sent a FIN.
     Closing,
-    /// Both sides have, or one has reset.
+    /// Both sides have sent a FIN, or one has sent a reset.
     Closed,
 }
 
 impl ConnectionState {
-    /// The state of the connection whose entries carry these marks.
+    /// Returns the state of the connection whose entries have these marks.
     #[must_use]
     pub const fn of(marks: u16) -> Self {
         const REFUSED: u16 = marks::REFUSED | marks::BACKEND_RST;
@@ -66,7 +67,7 @@ impl ConnectionState {
     }
 }
 
-/// How many connections there are.
+/// Number of connections by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {
     pub total: u64,

@@ -14,7 +14,7 @@ const NOW: u32 = ticks::from_nanos(70_000_000_000);
 const HALF_OPEN: u16 = 0;
 const ESTABLISHED: u16 = marks::SHAKEN | marks::PROVEN;
 
-/// Connections to backends 1 (of the service `web`) and 2 (of none) in turn.
+/// Connections that alternate between backends 1 (of the service `web`) and 2 (of none).
 fn table(connections: u16) -> Vec<SharedBucket> {
     let buckets: Vec<_> =
         (0..buckets_for(connections.into())).map(|_| SharedBucket::default()).collect();

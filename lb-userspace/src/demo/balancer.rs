@@ -40,7 +40,7 @@ impl Balancer {
         daemon.args(["run", "--config"]).arg(&file);
         let output = fs::File::create(&log)?;
         daemon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(output);
-        // Of a group of its own, so that it outlives the terminal.
+        // In its own process group, so that it outlives the terminal.
         testbed.balancer().spawn(daemon.process_group(0))?;
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
         Ok(Self { client: Client::new(socket.clone()), runtime, socket, log })
@@ -58,7 +58,7 @@ impl Balancer {
         &self.log
     }
 
-    /// Has the kernel measure the program from now on.
+    /// Makes the kernel measure the program from now on.
     pub(super) fn meter(&self, testbed: &Testbed) -> Result<Meter> {
         let status = self.status()?;
         let interface = status.interfaces.first().context("the balancer has no interface")?;
@@ -71,7 +71,7 @@ impl Balancer {
     }
 }
 
-/// The kernel's own measurement of the program.
+/// Measurement of the program by the kernel.
 pub(super) struct Meter {
     program: u32,
     before: Reading,
@@ -85,7 +85,7 @@ struct Reading {
 }
 
 impl Meter {
-    /// None if no packet has come by.
+    /// Returns the mean since the start; None if no packet was seen.
     pub(super) fn nanoseconds_per_packet(&self) -> Result<Option<u64>> {
         let now = Reading::of(self.program)?;
         let packets = u128::from(now.packets - self.before.packets);

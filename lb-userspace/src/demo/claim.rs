@@ -1,4 +1,4 @@
-//! Names of demos: each has its own, as long as it runs.
+//! Names of demos: each running demo has its own.
 
 use std::{
     fs::{self, File},
@@ -15,19 +15,19 @@ use lb_testbed::Testbed;
 
 const PREFIX: &str = "demo";
 
-/// Demos that may run at once.
+/// Maximum number of demos at a time.
 const MOST: usize = 16;
 
 const LOCKS: &str = "/run/xdplb";
 
-/// A name that no other demo has, and that nobody else's namespaces begin with.
+/// A name of no other demo that is not a prefix of foreign namespaces.
 pub(super) struct Claim {
     pub(super) prefix: String,
     _lock: Flock<File>,
 }
 
 impl Claim {
-    /// Claims the first free name. A demo that was kept is removed for it.
+    /// Claims the first free name. Removes a kept demo of that name.
     pub(super) fn new() -> Result<Self> {
         fs::create_dir_all(LOCKS).with_context(|| format!("cannot make {LOCKS}"))?;
         for prefix in prefixes() {
@@ -40,7 +40,7 @@ impl Claim {
         bail!("{MOST} demos run already, or network namespaces of their names are in use")
     }
 
-    /// Nothing if a demo of that name runs.
+    /// Returns None if a demo of that name is running.
     fn of(prefix: String) -> Result<Option<Self>> {
         let path = lock(&prefix);
         let file =
@@ -55,7 +55,7 @@ impl Claim {
     }
 }
 
-/// Removes all demos that were kept. Returns the names of those, and of those that run.
+/// Removes all kept demos. Returns the names of the removed and the running ones.
 pub(super) fn remove_kept() -> Result<(Vec<String>, Vec<String>)> {
     let (mut removed, mut running) = (Vec::new(), Vec::new());
     for prefix in prefixes().filter(|prefix| lock(prefix).exists()) {

@@ -25,7 +25,7 @@ use tokio::{
 pub use self::responder::serve as respond;
 use self::stage::Stage;
 
-/// Runs the demo and removes all that it made, unless it is to be kept.
+/// Runs the demo and removes everything it created, unless `keep` is set.
 pub async fn run(keep: bool, json: bool) -> Result<ExitCode> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for kind in [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()] {
@@ -57,7 +57,7 @@ fn play(keep: bool, json: bool, interrupted: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-/// Removes the demos that were kept.
+/// Removes all kept demos.
 pub fn stop(json: bool) -> Result<ExitCode> {
     let (removed, running) = claim::remove_kept()?;
     report::print_stopped(&removed, &running, json)?;

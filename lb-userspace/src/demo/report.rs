@@ -1,4 +1,4 @@
-//! What the demo shows.
+//! Output of the demo.
 
 use std::{
     collections::BTreeMap,
@@ -17,15 +17,15 @@ use crate::control::{InterfaceMode, Status};
 use lb_host::printable;
 use lb_testbed::Testbed;
 
-/// The demo's outcome; JSON has these names.
+/// Outcome of the demo; the field names are those of the JSON output.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     requests: u64,
-    /// No connection was made.
+    /// Requests without a connection.
     failed: u64,
-    /// Their server had taken the connection before it was killed.
+    /// Requests whose server had accepted the connection before it was killed.
     taken: u64,
-    /// Connected only after the client had sent its SYN again.
+    /// Requests that were connected only after a SYN retransmission.
     waited: u64,
     per_backend: BTreeMap<String, u64>,
     xdp_mode: InterfaceMode,
@@ -41,7 +41,7 @@ struct PhaseReport {
     name: String,
     requests: u64,
     failed: u64,
-    /// How many of them failed why.
+    /// Number of failures by reason.
     failures: BTreeMap<String, u64>,
     taken: u64,
     waited: u64,
@@ -163,10 +163,10 @@ fn topology(vip: SocketAddr, backends: &[&String]) -> String {
     lines.join("\n")
 }
 
-/// What to do with a demo that was kept.
+/// Hints for a kept demo.
 #[derive(Debug, Serialize)]
 pub(super) struct Keepsake {
-    /// The network namespaces' names begin with it and a dash.
+    /// Prefix of the network namespaces' names, before a dash.
     prefix: String,
     client: String,
     socket: PathBuf,
@@ -209,7 +209,7 @@ impl Keepsake {
     }
 }
 
-/// Says which demos were removed, and which run.
+/// Prints the demos that were removed and those that are running.
 pub(super) fn print_stopped(removed: &[String], running: &[String], json: bool) -> Result<()> {
     let mut out = io::stdout().lock();
     if json {

@@ -9,11 +9,11 @@ use axum::{
 };
 use tokio::net::TcpListener;
 
-/// The header that carries the `ADDR:PORT` of the backend that has answered.
+/// Header with the `ADDR:PORT` of the backend that answered.
 pub const BACKEND_HEADER: HeaderName = HeaderName::from_static("x-backend");
 
-/// Answers every request with who it is. The socket is closed when this is dropped; connections
-/// that are open then end with the runtime.
+/// Answers every request with its name and address. The socket is closed when the future is
+/// dropped; open connections then end with the runtime.
 pub async fn serve(name: &str, address: SocketAddr) -> Result<()> {
     let listener = TcpListener::bind(address)
         .await
@@ -64,7 +64,7 @@ mod tests {
         listener.local_addr().unwrap()
     }
 
-    /// Gets `/` as soon as there is someone to ask.
+    /// Requests `/` as soon as the server is listening.
     async fn get(address: SocketAddr) -> Response<Incoming> {
         let stream = loop {
             match TcpStream::connect(address).await {

@@ -1,4 +1,4 @@
-//! The demo's hosts, and what happens to them.
+//! Hosts of the demo, and the events of its phases.
 
 use std::{
     net::SocketAddr,
@@ -26,16 +26,16 @@ pub(super) const PORT: u16 = 80;
 /// The backend that fails and comes back.
 const VICTIM: usize = 1;
 
-/// How long traffic runs in each phase.
+/// Duration of each phase.
 const PHASE: Duration = Duration::from_secs(3);
 
-/// How long the balancer and its checks may take to follow what happens.
+/// Maximum time for the balancer and its checks to react.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 const POLL: Duration = Duration::from_millis(50);
 
 pub(super) struct Stage<'a> {
-    /// Dropped before the claim of its name.
+    /// Declared before `_claim`, so that it is dropped first.
     testbed: Testbed,
     balancer: Balancer,
     interrupted: &'a AtomicBool,
@@ -50,7 +50,7 @@ impl<'a> Stage<'a> {
         Ok(Self { testbed, balancer, interrupted, _claim: claim })
     }
 
-    /// Starts the backends' servers, and returns when the balancer has found them up.
+    /// Starts the backends' servers; returns when the balancer sees them up.
     pub(super) fn start_servers(&self) -> Result<Vec<Child>> {
         let started =
             (0..BACKENDS).map(|nth| respond(&self.testbed, nth)).collect::<Result<_>>()?;
@@ -89,7 +89,7 @@ impl<'a> Stage<'a> {
         self.wait(PHASE)
     }
 
-    /// What there is to try.
+    /// Returns hints for a kept demo.
     pub(super) fn keepsake(&self) -> Result<Keepsake> {
         Keepsake::of(&self.testbed, &self.balancer)
     }
@@ -135,6 +135,6 @@ fn respond(testbed: &Testbed, nth: usize) -> Result<Child> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("respond").arg(format!("backend{}", nth + 1)).arg(address.to_string());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Of a group of its own, so that it outlives the terminal.
+    // In its own process group, so that it outlives the terminal.
     host.namespace.spawn(command.process_group(0))
 }

@@ -1,4 +1,4 @@
-//! The demo's client: requests all the time, each on a connection of its own.
+//! Client of the demo: continuous requests, each on its own connection.
 
 use std::{
     collections::BTreeMap,
@@ -23,35 +23,35 @@ use tokio::{
 use super::responder::BACKEND_HEADER;
 use lb_testbed::Namespace;
 
-/// Requests under way at any time.
+/// Concurrent requests.
 const CLIENTS: usize = 8;
 
-/// Between two requests of one client.
+/// Pause between two requests of one client.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// How long a client tries to connect: it sends its SYN again after one second, and after three.
+/// Connect timeout: long enough for SYN retransmissions after one and after three seconds.
 const CONNECTING: Duration = Duration::from_secs(5);
 
-/// How long a request may take once it is connected.
+/// Timeout of a request after the connection is established.
 const ANSWERING: Duration = Duration::from_secs(1);
 
-/// Who took so long to connect has sent its SYN more than once.
+/// Connect time that indicates a SYN retransmission.
 const WAITED: Duration = Duration::from_millis(900);
 
-/// What the client has met while one thing was the case.
+/// Results of the requests in one phase.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Phase {
     pub(super) name: String,
     pub(super) per_backend: BTreeMap<String, u64>,
-    /// No connection was made, by why.
+    /// Requests without a connection, by reason.
     pub(super) failures: BTreeMap<String, u64>,
-    /// Their server had taken the connection before it was killed.
+    /// Requests whose server had accepted the connection before it was killed.
     pub(super) taken: u64,
-    /// Connected only after the client had sent its SYN again.
+    /// Requests that were connected only after a SYN retransmission.
     pub(super) waited: u64,
 }
 
-/// What has become of a request.
+/// Outcome of a request.
 #[derive(Debug)]
 struct Outcome {
     waited: bool,
@@ -60,11 +60,11 @@ struct Outcome {
 
 #[derive(Debug)]
 enum End {
-    /// By this backend.
+    /// Answered by this backend (`ADDR:PORT`).
     Answered(String),
     /// Connected, and then reset or not answered.
     Taken,
-    /// Not connected, and why.
+    /// Not connected, with the reason.
     Failed(String),
 }
 
@@ -139,8 +139,8 @@ async fn request(vip: SocketAddr, connecting: Duration, answering: Duration) -> 
     Outcome { waited, end }
 }
 
-/// What has become of a request whose client was told of no connection. A reset before the server's SYN
-/// is a refusal to Linux (`tcp_reset()`); one that is none came after it, before the client was awake.
+/// Classifies a failed connect. Linux reports a reset before the server's SYN as refused
+/// (`tcp_reset()`); any other reset came after it, before the client was woken up.
 fn unconnected(error: &io::Error, after: Duration) -> End {
     if error.kind() == io::ErrorKind::ConnectionReset {
         return End::Taken;
@@ -148,7 +148,7 @@ fn unconnected(error: &io::Error, after: Duration) -> End {
     End::Failed(format!("{error} after {} s", after.as_secs()))
 }
 
-/// Who answers on a connection.
+/// Sends a request and returns the backend that answered.
 async fn ask(stream: TcpStream) -> Result<String> {
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);

@@ -1,4 +1,4 @@
-//! Commands, as edits of the document.
+//! Edits of the document by commands.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -9,7 +9,8 @@ use crate::{
     model::{Admin, Backend, Policy, Service},
 };
 
-/// The document after a change, with the defaults of the configuration for what it leaves open.
+/// Returns the document after a change. Settings that the change leaves open take the configured
+/// defaults.
 pub fn edited(
     document: &Document,
     change: &Change,
@@ -69,7 +70,7 @@ pub fn edited(
     }
 }
 
-/// The service of that name, or that there is none.
+/// Returns the service of that name, or [`Refusal::NotFound`].
 pub fn named<'a>(document: &'a Document, name: &str) -> Result<&'a Arc<Service>, Refusal> {
     let missing = || Refusal::NotFound(format!("there is no service {name}"));
     document.service(name).ok_or_else(missing)

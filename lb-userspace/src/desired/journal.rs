@@ -1,7 +1,8 @@
-//! The journal: a file of lines, each with one version, that is only ever appended to, and synced
-//! before anybody is told that a change is done. Each names the version it makes and the checksum of
-//! the line before. A line that was cut off by a crash is the last one, and was never promised to
-//! anybody, unless the daemon knows better. A journal is there from its first record on. Files of older versions of xdplb, whose lines name no checksum, are read as well.
+//! The journal: an append-only file with one version per line, synced before a change is
+//! acknowledged. Each line names its version and the checksum of the line before. A line cut off by
+//! a crash is the last one and was never acknowledged, unless the daemon knows that its version was
+//! in force. The file is created with its first record. Files of older versions of xdplb, whose
+//! lines have no checksum of the line before, are read as well.
 
 use std::{
     fs::{self, File},
@@ -20,29 +21,29 @@ use lb_host::private;
 const NAME: &str = "journal";
 const NEW: &str = "journal.new";
 
-/// Digits of a checksum.
+/// Hexadecimal digits of a checksum.
 const SUM: usize = 8;
 
-/// A damaged last record is kept in a file of this name and its version.
+/// Prefix of the file that keeps a damaged last record; the version follows.
 const DAMAGED: &str = "journal.damaged";
 
-/// What can be done about a journal that cannot be read.
+/// Advice for a journal that cannot be read.
 const FIX: &str = "to start from the configuration file alone, move the journal away";
 
-/// A version, as what it changed.
+/// A version, stored as its changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Entry {
     pub(super) version: u64,
-    /// The checksum of the line before. Nothing in the first one.
+    /// Checksum of the line before. None in the first line.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) after: Option<String>,
     pub(super) at: Timestamp,
     pub(super) by: String,
     pub(super) what: String,
-    /// The digest of the daemon's own file when that was last read.
+    /// Digest of the daemon's own file when it was last read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) file: Option<String>,
-    /// Whether `set` is all there is.
+    /// True if `set` is the whole document.
     #[serde(default)]
     pub(super) whole: bool,
     pub(super) set: Vec<Arc<Service>>,
@@ -53,49 +54,49 @@ pub(super) struct Entry {
 #[derive(Debug)]
 pub(super) struct Journal {
     path: PathBuf,
-    /// Nothing before the first record: a journal is never there without one.
+    /// None before the first record: the file is created with it.
     file: Option<File>,
-    /// In bytes.
+    /// Length in bytes.
     length: u64,
-    /// The last line's checksum.
+    /// Checksum of the last line.
     last: Option<String>,
-    /// The directory, locked.
+    /// Lock on the directory.
     lock: File,
 }
 
-/// What a file holds.
+/// Parsed contents of a journal file.
 struct Content {
     entries: Vec<Entry>,
-    /// Bytes of these.
+    /// Length of the entries in bytes.
     length: usize,
     last: Option<String>,
-    /// The last line is whole but for its end.
+    /// Set if the last line is complete except for its newline.
     is_unended: bool,
     tail: Tail,
 }
 
-/// How a directory's journal was found.
+/// State in which a directory's journal was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Missing,
-    /// Without a record, which no daemon leaves behind.
+    /// Without a record. The daemon never leaves such a file.
     Empty,
     Records,
 }
 
-/// What stands behind the last whole record.
+/// Content after the last complete record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Tail {
     Nothing,
-    /// The beginning of a record, which was never promised.
+    /// The beginning of a record, which was never acknowledged.
     Torn,
-    /// What once was a record, or never was one.
+    /// A damaged record, or something that never was a record.
     Damaged,
 }
 
 impl Journal {
-    /// Opens the journal of a directory, which nobody else may have open, and reads it. A last record
-    /// that was cut off is kept in a file of its own if this version, or one before it, was in force.
+    /// Opens and reads a directory's journal, which no other process may have open. A truncated
+    /// last record is kept in a file of its own if this version, or one before it, was in force.
     pub(super) fn open(directory: &Path, in_force: u64) -> Result<(Self, Vec<Entry>, Found)> {
         let cannot = |what: &str| format!("cannot {what} in {}", directory.display());
         private::directory(directory)
@@ -133,7 +134,7 @@ impl Journal {
         Ok((journal, entries, found))
     }
 
-    /// Appends an entry and waits until it is on the disk. If that fails, nothing is appended.
+    /// Appends an entry and syncs it to disk. On an error, nothing is appended.
     pub(super) fn append(&mut self, entry: Entry) -> Result<()> {
         let Some(file) = &mut self.file else { return self.rewrite(vec![entry]) };
         let (line, sum) = line(entry, self.last.as_deref())?;
@@ -147,12 +148,12 @@ impl Journal {
         Ok(())
     }
 
-    /// In bytes.
+    /// Returns the length in bytes.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
-    /// Replaces the whole file, or leaves it as it was.
+    /// Replaces the whole file. On an error, it stays as it was.
     pub(super) fn rewrite(&mut self, entries: Vec<Entry>) -> Result<()> {
         let new = self.path.with_file_name(NEW);
         let cannot = || format!("cannot write {}", new.display());
@@ -171,7 +172,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Takes away what stands behind the last whole record.
+    /// Truncates the file after the last complete record.
     fn cut(&mut self) -> Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         let cannot = || format!("cannot repair {}", self.path.display());
@@ -180,7 +181,7 @@ impl Journal {
         Ok(())
     }
 
-    /// Ends the last line, which is whole but for that.
+    /// Adds the missing newline to the last line.
     fn end_line(&mut self) -> Result<()> {
         let Some(file) = &mut self.file else { return Ok(()) };
         file.write_all(b"\n")
@@ -206,7 +207,7 @@ fn lock(directory: &Path) -> Result<File> {
     }
 }
 
-/// The files of damaged records that a directory holds.
+/// Returns the paths of a directory's files of damaged records.
 pub(super) fn damaged(directory: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
     let names = entries.filter(|one| one.file_name().to_string_lossy().starts_with(DAMAGED));
@@ -215,7 +216,7 @@ pub(super) fn damaged(directory: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// Keeps the bytes of a damaged record, which was to be of this version, in a file of their own.
+/// Saves the bytes of a damaged record of this version to a file of their own.
 fn set_aside(directory: &Path, version: u64, bytes: &[u8]) -> Result<()> {
     let mut nth = 0;
     let (path, mut file) = loop {
@@ -243,21 +244,22 @@ fn set_aside(directory: &Path, version: u64, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
-/// A checksum (CRC-32), a blank, and the entry in JSON; and the checksum by itself.
+/// Encodes an entry as a line: checksum (CRC-32) in hexadecimal, a space, JSON. Returns the line
+/// and the checksum.
 fn line(entry: Entry, after: Option<&str>) -> Result<(Vec<u8>, String)> {
     let json = serde_json::to_string(&Entry { after: after.map(ToOwned::to_owned), ..entry })?;
     let sum = format!("{:08x}", crc32fast::hash(json.as_bytes()));
     Ok((format!("{sum} {json}\n").into_bytes(), sum))
 }
 
-/// Reads what is whole. Of what follows only a last record may be missing.
+/// Reads the complete records. Only the last record may be incomplete.
 fn read(bytes: &[u8], path: &Path) -> Result<Content> {
     let (mut entries, mut last) = (Vec::new(), None);
     let mut length = 0;
     let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').enumerate().peekable();
     let mut is_unended = false;
     while let Some((nth, line)) = lines.next() {
-        // An editor may have left it there.
+        // A blank last line may come from an editor.
         if line.trim_ascii().is_empty() && lines.peek().is_none() {
             break;
         }
@@ -286,7 +288,7 @@ fn read(bytes: &[u8], path: &Path) -> Result<Content> {
     Ok(Content { entries, length, last, is_unended, tail: Tail::Nothing })
 }
 
-/// Why a record cannot follow the one before, if it cannot.
+/// Returns the reason that a record cannot follow the one before, if any.
 fn fault(former: Option<&Entry>, sum: Option<&str>, entry: &Entry) -> Option<String> {
     let version = entry.version;
     let Some(former) = former else {
@@ -307,14 +309,14 @@ fn fault(former: Option<&Entry>, sum: Option<&str>, entry: &Entry) -> Option<Str
             "this record is of version {version}, and that of version {expected} is missing"
         ));
     }
-    // Older versions of xdplb name no checksum.
+    // Older versions of xdplb write no checksum of the line before.
     let is_next = entry.after.is_none() || entry.after.as_deref() == sum;
     (!is_next).then(|| {
         format!("this record of version {version} was not written after the one before it")
     })
 }
 
-/// The checksum and the JSON of a line that is as it was written, if maybe without its end.
+/// Splits a line whose checksum matches into checksum and JSON. The newline may be missing.
 fn whole(line: &[u8]) -> Option<(&str, &str)> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let (sum, json) = std::str::from_utf8(line).ok()?.split_once(' ')?;
@@ -325,7 +327,8 @@ fn is_sum_of(sum: &[u8], json: &[u8]) -> bool {
     sum == format!("{:08x}", crc32fast::hash(json)).as_bytes()
 }
 
-/// Whether a last line is the beginning of a record, maybe in blocks that were never written.
+/// Returns true if a last line is the beginning of a record, followed at most by zeros of blocks
+/// that were never written.
 fn is_torn(line: &[u8]) -> bool {
     if line.ends_with(b"\n") {
         return false;

@@ -1,5 +1,5 @@
-//! What the operator wants: one versioned document, which the file, the command line and the API
-//! edit alike. No aya, and no I/O but the journal's.
+//! The desired state: one versioned document that the file, the command line and the API all edit.
+//! No aya, and no I/O except the journal's.
 
 mod edit;
 mod journal;
@@ -22,18 +22,18 @@ pub use self::{
 };
 use crate::model::Service;
 
-/// All services by name. Copies share what they have in common.
+/// All services by name. Clones share unchanged services.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Document {
     services: OrdMap<String, Arc<Service>>,
 }
 
-/// What makes one document of another.
+/// Changes from one document to another.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Difference {
-    /// Services that are new or other than before.
+    /// Services that are new or changed.
     pub set: Vec<Arc<Service>>,
-    /// Names of those that are gone.
+    /// Names of removed services.
     pub removed: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ impl Document {
         Self { services: named.collect() }
     }
 
-    /// In the order of their names.
+    /// Returns the services, sorted by name.
     pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
         self.services.values()
     }
@@ -64,9 +64,9 @@ impl Document {
         Self { services: self.services.without(name) }
     }
 
-    /// With the orders that were given here for backends that are in both: a file has no words for
-    /// "drain" and "disable", so that reading one does not take them back. A service that was
-    /// renamed keeps them.
+    /// Returns the document with the admin states of backends that are in both documents taken from
+    /// the other one: the file format has no "drain" and "disable", so reading a file must not
+    /// reset them. A renamed service keeps them.
     #[must_use]
     pub fn with_orders_of(&self, other: &Self) -> Self {
         let difference = self.since(other);
@@ -86,7 +86,7 @@ impl Document {
         document
     }
 
-    /// The same, with the other's services where they are equal.
+    /// Returns the same document, sharing the services that are equal in the other one.
     #[must_use]
     fn sharing(mut self, other: &Self) -> Self {
         let equals = other.services().filter(|theirs| {
@@ -100,7 +100,7 @@ impl Document {
         self
     }
 
-    /// What to do to the other document to make it this one.
+    /// Returns the changes that turn the other document into this one.
     #[must_use]
     pub fn since(&self, other: &Self) -> Difference {
         let mut difference = Difference::default();

@@ -1,11 +1,11 @@
-//! What no document may say, whoever has written it.
+//! Rules that every document must follow, whatever its source.
 
 use std::collections::HashSet;
 
 use super::Document;
 use crate::model::{Service, is_of_a_host};
 
-/// What is wrong with a service in its document, if anything is.
+/// Returns the rule that a service in its document violates, if any.
 #[must_use]
 pub fn violation(document: &Document, service: &Service) -> Option<String> {
     let others = || document.services().filter(|other| other.name != service.name);
@@ -35,7 +35,7 @@ pub fn violation(document: &Document, service: &Service) -> Option<String> {
             return Some(is_vip(&service.name, address));
         }
     }
-    // Packets to it would go round in circles.
+    // Packets to it would loop.
     let addresses: HashSet<_> = service.backends.iter().map(|backend| backend.address).collect();
     for other in others() {
         if addresses.contains(&other.vip.address) {

@@ -1,4 +1,4 @@
-//! Differences of documents as people read them.
+//! Human-readable differences of documents.
 
 use std::{collections::HashMap, fmt, net::SocketAddr};
 
@@ -16,12 +16,12 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Step {
     pub kind: Kind,
-    /// Nothing if it is a setting of the daemon's own.
+    /// None for a setting of the daemon itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<SocketAddr>,
-    /// As in the file.
+    /// Key as in the configuration file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     #[serde(default, skip_serializing_if = "Value::is_null")]
@@ -38,7 +38,8 @@ pub enum Kind {
     Remove,
 }
 
-/// The steps from one document to another: services that go, then those that change or come.
+/// Returns the steps from one document to another: removed services first, then those that are
+/// changed or added.
 #[must_use]
 pub fn steps(from: &Document, to: &Document) -> Vec<Step> {
     let difference = to.since(from);
@@ -101,7 +102,7 @@ fn is_reordered(from: &Service, to: &Service) -> bool {
     is_same_set && pairs.any(|(from, to)| from.address != to.address)
 }
 
-/// The keys whose values differ, dotted as in the file.
+/// Returns the keys whose values differ, dotted as in the file.
 #[must_use]
 pub fn changes(from: &Value, to: &Value) -> Vec<Step> {
     let mut steps = Vec::new();
@@ -131,7 +132,7 @@ fn of<'a>(object: &'a Map<String, Value>, key: &str) -> &'a Value {
     object.get(key).unwrap_or(&Value::Null)
 }
 
-/// What JSON says of it, but for some keys.
+/// Serializes a value to JSON, without some keys.
 fn without(value: &impl Serialize, keys: &[&str]) -> Value {
     let mut value = serde_json::to_value(value).unwrap_or_default();
     if let Value::Object(object) = &mut value {
@@ -163,7 +164,7 @@ impl Step {
     }
 }
 
-/// As in `+ web: 10.0.0.1:80`, or `~ web: scheduler: round-robin -> maglev`.
+/// Formats as `+ web: 10.0.0.1:80`, or `~ web: scheduler: round-robin -> maglev`.
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = match self.kind {

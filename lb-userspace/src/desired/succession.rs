@@ -1,12 +1,12 @@
-//! Which service continues which: a service is its VIP, whatever its name.
+//! Matching of new services to former ones: a service is identified by its VIP, whatever its name.
 
 use std::{collections::HashMap, sync::Arc};
 
 use crate::model::Service;
 
-/// For each new service the place of the former one that it continues, if there is one: that with its
-/// VIP, or else that of its name, unless another one has that VIP now. No former service is continued
-/// twice.
+/// Returns, for each new service, the index of the former one that it continues, if any: the one
+/// with its VIP, or else the one with its name, unless another service has that VIP now. Each
+/// former service is continued at most once.
 #[must_use]
 pub fn successions(formers: &[Arc<Service>], services: &[Arc<Service>]) -> Vec<Option<usize>> {
     let by_vip: HashMap<_, _> = formers.iter().zip(0..).map(|(one, nth)| (one.vip, nth)).collect();
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
     use crate::{config, control::Keys, model::Policy};
 
-    /// Services as in `web 1`: a name, and the VIP's last byte.
+    /// Services from texts like `web 1`: a name, and the VIP's last byte.
     fn services(texts: &[&str]) -> Vec<Arc<Service>> {
         let service = |text: &&str| {
             let (name, vip) = text.split_once(' ').expect("two words");
@@ -40,7 +40,7 @@ mod tests {
         texts.iter().map(service).collect()
     }
 
-    /// Services before and after, and whom each continues.
+    /// Services before and after, and the former index that each continues.
     type Case = (&'static [&'static str], &'static [&'static str], &'static [Option<usize>]);
 
     #[test]

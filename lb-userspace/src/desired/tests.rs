@@ -284,7 +284,7 @@ fn a_journal_that_was_emptied_or_taken_away_is_told_and_versions_count_on() {
     assert_eq!((desired.number(), desired.warnings().len()), (8, 0));
 }
 
-/// A byte of the last record that was promised is another one, wherever it is.
+/// Flips a byte of the last acknowledged record, at any position.
 #[test]
 fn a_last_record_that_is_damaged_is_told_and_kept() {
     let directory = TempDir::new().expect("a directory");
@@ -358,7 +358,7 @@ fn last_records_that_are_missing_are_told() {
     assert!(warning.contains("ends with version 2"), "{warning}");
 }
 
-/// As it was written before records named the checksum of the one before.
+/// An older version recorded the default path, too.
 #[test]
 fn values_that_an_older_version_kept_and_that_hold_anyway_are_no_difference() {
     let directory = TempDir::new().expect("a directory");
@@ -415,7 +415,7 @@ fn after_a_record_was_cut_off_others_follow() {
     assert_eq!((desired.number(), desired.document()), (2, Some(&Document::default())));
 }
 
-/// One that was written by a later build, say, before this one was installed again.
+/// A later build may have written it before a downgrade.
 #[test]
 fn a_record_of_another_version_is_refused_and_kept() {
     let directory = TempDir::new().expect("a directory");

@@ -1,4 +1,4 @@
-//! The versions of the document, in memory and in the journal.
+//! Versions of the document, in memory and in the journal.
 
 use std::{
     collections::VecDeque,
@@ -16,24 +16,24 @@ use super::{
     writer::{Lengths, Writer, Written},
 };
 
-/// How many versions can be gone back to.
+/// Number of versions that can be rolled back to.
 const KEPT: usize = 200;
 
-/// How many are looked through for what a new one has in common with them.
+/// Number of versions that a new one is compared with, to share equal services.
 const COMPARED: usize = 8;
 
-/// A journal that is longer than this, in bytes, and this many times its shortest form, is written
-/// anew.
+/// A journal is rewritten if it is longer than this, in bytes, and than `LONG_RATIO` times its
+/// shortest form.
 const LONG: u64 = 16 << 20;
 const LONG_RATIO: u64 = 4;
 
-/// Who changed what.
+/// Author and description of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
     pub by: String,
     pub what: String,
-    /// The digest of what the daemon's own file says of services, if the document was read from that;
-    /// that of the version before, if not.
+    /// Digest of the services in the daemon's own file if the document was read from that;
+    /// otherwise that of the version before.
     pub file: Option<String>,
 }
 
@@ -45,22 +45,22 @@ pub struct Version {
     pub document: Document,
 }
 
-/// The document as it is, and as it was.
+/// The current document and its history.
 #[derive(Debug)]
 pub struct Desired {
     journal: Writer,
-    /// The present one last.
+    /// The current one last.
     versions: VecDeque<Version>,
     directory: PathBuf,
-    /// The last version that is known to have been in force.
+    /// Last version that is known to have been in force.
     in_force: u64,
-    /// Versions that there were and that the journal has not.
+    /// Describes versions that the journal has lost.
     lost: Option<String>,
 }
 
 impl Desired {
-    /// What a directory's journal holds, which should reach as far as this version, 0 if none is known
-    /// to have been in force. Nobody else may have it open.
+    /// Opens a directory's journal, which should reach this version; 0 if none is known to have
+    /// been in force. No other process may have it open.
     pub fn open(directory: &Path, in_force: u64) -> Result<Self> {
         let (journal, entries, found) = Journal::open(directory, in_force)?;
         let mut versions: VecDeque<Version> = VecDeque::new();
@@ -88,25 +88,25 @@ impl Desired {
         Ok(desired)
     }
 
-    /// The present document. Nothing if there never was one.
+    /// Returns the current document. None if there never was one.
     #[must_use]
     pub fn document(&self) -> Option<&Document> {
         self.versions.back().map(|version| &version.document)
     }
 
-    /// The number of the present version; 0 if there is none.
+    /// Returns the number of the current version; 0 if there is none.
     #[must_use]
     pub fn number(&self) -> u64 {
         self.versions.back().map_or(0, |version| version.number)
     }
 
-    /// The digest of the daemon's own file when it was last read.
+    /// Returns the digest of the daemon's own file when it was last read.
     #[must_use]
     pub fn file(&self) -> Option<&str> {
         self.versions.back().and_then(|version| version.author.file.as_deref())
     }
 
-    /// What is lost of a journal that does not reach as far as the version that was in force.
+    /// Describes the loss if the journal does not reach the version that was in force.
     fn lost(&self, found: Found) -> Option<String> {
         let (number, in_force) = (self.number(), self.in_force);
         let journal = format!("the journal in {}", self.directory.display());
@@ -133,7 +133,7 @@ impl Desired {
         ))
     }
 
-    /// What an operator should know of the journal.
+    /// Returns warnings about the journal for the operator.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let damaged = journal::damaged(&self.directory).into_iter().map(|path| {
@@ -146,7 +146,7 @@ impl Desired {
         self.lost.iter().cloned().chain(damaged).collect()
     }
 
-    /// The oldest first.
+    /// Returns the versions, oldest first.
     #[must_use]
     pub fn versions(&self) -> impl DoubleEndedIterator<Item = &Version> {
         self.versions.iter()
@@ -157,7 +157,7 @@ impl Desired {
         self.versions.iter().find(|version| version.number == number)
     }
 
-    /// What a version has changed. Nothing if it is not kept, or that before it is not.
+    /// Returns the changes of a version. None if it or the version before is not kept.
     #[must_use]
     pub fn steps_of(&self, number: u64) -> Option<Vec<Step>> {
         let version = self.version(number)?;
@@ -168,21 +168,22 @@ impl Desired {
         Some(steps(&former.document, &version.document))
     }
 
-    /// The version before the present one.
+    /// Returns the version before the current one.
     #[must_use]
     pub fn former(&self) -> Option<&Version> {
         self.versions.iter().nth_back(1)
     }
 
-    /// The same document, which shares what it has in common with the latest versions: files are read
-    /// again and again, and differ in little.
+    /// Returns the same document, sharing equal services with the latest versions: files are read
+    /// again and again, and differ little.
     #[must_use]
     pub fn shared(&self, document: Document) -> Document {
         let latest = self.versions.iter().rev().take(COMPARED);
         latest.fold(document, |document, version| document.sharing(&version.document))
     }
 
-    /// Makes this the present document, for good once this returns. On an error nothing has changed.
+    /// Makes this the current document, durable once this returns. On an error, nothing has
+    /// changed.
     pub async fn record(&mut self, document: Document, author: Author) -> Result<()> {
         let mut recording = self.begin(document, author)?;
         let kept = recording.kept().await?;
@@ -190,10 +191,10 @@ impl Desired {
         Ok(())
     }
 
-    /// Begins to record a document, of which one at a time may be under way.
+    /// Starts recording a document; only one recording may be in progress.
     pub fn begin(&self, document: Document, mut author: Author) -> Result<Recording> {
         author.file = author.file.or_else(|| self.file().map(ToOwned::to_owned));
-        // A number stands for one version only, even if the journal has lost it.
+        // A number is never reused, even if the journal has lost its version.
         let last = if self.versions.is_empty() { self.in_force } else { self.number() };
         let number = last.checked_add(1).context("there is no number for another version")?;
         let version = Version { number, at: Timestamp::now(), author, document };
@@ -201,7 +202,7 @@ impl Desired {
         Ok(Recording { version, written })
     }
 
-    /// Makes a document that is on the disk the present one.
+    /// Makes a recorded document the current one.
     pub fn finish(&mut self, Recording { version, .. }: Recording, Kept(lengths): Kept) {
         self.versions.push_back(version);
         self.forget();
@@ -215,7 +216,7 @@ impl Desired {
         self.versions.drain(..excess);
     }
 
-    /// Has the journal rewritten, without what is only of versions that are forgotten.
+    /// Rewrites the journal without the versions that are no longer kept.
     fn shorten(&self) {
         let mut entries = Vec::new();
         let mut former = None;
@@ -229,19 +230,18 @@ impl Desired {
     }
 }
 
-/// A version that is on its way to the disk.
+/// A version that is being written to disk.
 #[derive(Debug)]
 pub struct Recording {
     version: Version,
     written: Written,
 }
 
-/// That a version is on the disk.
+/// Proof that a version is on disk.
 pub struct Kept(Lengths);
 
 impl Recording {
-    /// Waits until the version is on the disk; after an error it is not. May be given up, and called
-    /// again.
+    /// Waits until the version is on disk; on an error it is not. Cancel safe.
     pub async fn kept(&mut self) -> Result<Kept> {
         let written = (&mut self.written).await.context("the journal's thread has ended")?;
         Ok(Kept(written?))

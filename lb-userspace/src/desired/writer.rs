@@ -1,4 +1,4 @@
-//! The journal's own thread: a slow disk holds up the change that it is to keep, and nothing else.
+//! The journal's writer thread: a slow disk delays only the change that is being recorded.
 
 use std::{
     io,
@@ -11,17 +11,17 @@ use tokio::sync::oneshot;
 
 use super::journal::{Entry, Journal};
 
-/// Orders that may wait: one version is recorded at a time, and the journal shortened in between.
+/// Queued orders: one version is recorded at a time, and the journal may be rewritten in between.
 const BACKLOG: usize = 2;
 
-/// Bytes of the journal: as it is, and when it was last rewritten.
+/// Size of the journal in bytes: now, and after its last rewrite.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lengths {
     pub(super) now: u64,
     pub(super) shortest: u64,
 }
 
-/// What has become of an entry, once that is known.
+/// Result of an append, once it is known.
 pub(super) type Written = oneshot::Receiver<Result<Lengths>>;
 
 enum Order {
@@ -29,10 +29,10 @@ enum Order {
     Rewrite(Vec<Entry>),
 }
 
-/// The thread, which ends, and leaves the journal, when this is dropped.
+/// The writer thread. It ends and closes the journal when this is dropped.
 #[derive(Debug)]
 pub(super) struct Writer {
-    /// Nothing only while it is dropped.
+    /// None only while this is dropped.
     orders: Option<SyncSender<Order>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -46,14 +46,14 @@ impl Writer {
         Ok(Self { orders: Some(sender), thread: Some(thread) })
     }
 
-    /// Has an entry appended.
+    /// Queues an entry to be appended.
     pub(super) fn append(&self, entry: Entry) -> Result<Written> {
         let (sender, written) = oneshot::channel();
         self.give(Order::Append(entry, sender))?;
         Ok(written)
     }
 
-    /// Has all entries replaced by these. A journal that cannot be rewritten is only long.
+    /// Queues a rewrite with these entries. If it fails, the journal only stays long.
     pub(super) fn rewrite(&self, entries: Vec<Entry>) -> Result<()> {
         self.give(Order::Rewrite(entries))
     }
@@ -74,7 +74,7 @@ impl Drop for Writer {
     }
 }
 
-/// What the thread works on.
+/// State of the thread.
 struct Desk {
     journal: Journal,
     shortest: u64,
@@ -86,7 +86,7 @@ impl Desk {
             Order::Append(entry, sender) => {
                 let appended = self.journal.append(entry);
                 let lengths = Lengths { now: self.journal.length(), shortest: self.shortest };
-                // Nobody waits any more if the daemon ends.
+                // The receiver is gone if the daemon is exiting.
                 drop(sender.send(appended.map(|()| lengths)));
             }
             Order::Rewrite(entries) => {

@@ -1,4 +1,4 @@
-//! The probe of type `send-expect`: bytes there, bytes back.
+//! The probe of type `send-expect`: sends bytes and matches the answer.
 
 use std::io;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::model::CheckRequest;
 
-/// Bytes that are read at once.
+/// Size of a read in bytes.
 const PIECE: usize = 4 << 10;
 
 #[derive(Debug)]
@@ -73,7 +73,7 @@ impl Pieces for Answer<'_> {
     }
 }
 
-/// With `\\r`, `\\n`, `\\t`, `\\\\` and `\\x1f` as the bytes that they stand for.
+/// Decodes the escapes `\\r`, `\\n`, `\\t`, `\\\\` and `\\x1f`.
 fn unescaped(text: &str) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();

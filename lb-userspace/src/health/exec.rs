@@ -1,4 +1,4 @@
-//! The probe of type `exec`: a program that ends with 0.
+//! The probe of type `exec`: runs a program, which succeeds with exit status 0.
 
 use std::{
     io::{self, PipeReader, PipeWriter},
@@ -32,16 +32,16 @@ use lb_host::{
     sys::program,
 };
 
-/// All that programs find in their environment, but for the backend's address and port.
+/// `PATH` of programs: the whole environment, except for the backend's address and port.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Bytes of a program's output that are kept, the last ones.
+/// Size of a program's output that is kept, the last bytes.
 const KEPT: usize = 1_024;
 
-/// Bytes of the line of them that is shown.
+/// Maximum length in bytes of the line that is shown.
 const LONGEST_LINE: usize = 160;
 
-/// For how long what a program has said is read when it has ended.
+/// Maximum time to read a program's remaining output after it has ended.
 const REST: Duration = Duration::from_millis(50);
 
 #[derive(Debug)]
@@ -64,24 +64,24 @@ impl Exec {
         Ok(Self { program: program.clone(), arguments: arguments.to_vec() })
     }
 
-    /// Runs the program as a user, and ends it and its children: when it has ended, or when its
-    /// time is up.
+    /// Runs the program as a user, and kills it and its children when it has ended or its time is
+    /// up.
     pub(super) async fn run(&self, at: SocketAddr, timeout: Duration, user: &str) -> Outcome {
         let account = match account(user) {
             Ok(account) => account,
             Err(reason) => return Outcome::unknown(format!("PROCERR {reason}")),
         };
-        // Before the program can end.
+        // Registered before the program can end.
         let ends = signal(SignalKind::child());
         let started = ends.and_then(|ends| {
             let (reader, writer) = io::pipe()?;
-            // What is left of the command has the pipe open, too.
+            // The rest of the command still has the pipe open.
             let child = self.command(at, account, writer)?.spawn()?;
             Ok((ends, child, Said::through(reader)?))
         });
         let (mut ends, mut child, mut said) = match started {
             Ok(started) => started,
-            // It has not seen the backend.
+            // The program has not contacted the backend.
             Err(error) => {
                 let program = &self.program;
                 let detail = format!("PROCERR {program} cannot be run as {user}: {error}");
@@ -96,7 +96,7 @@ impl Exec {
             }
         };
         let in_time = time::timeout(timeout, ended).await.is_ok();
-        // While its leader is not reaped, its number is nobody else's.
+        // The group's id cannot be reused before its leader is reaped.
         drop(group);
         let ended = child.wait().await;
         let said = said.last_line().await;
@@ -110,7 +110,7 @@ impl Exec {
         }
     }
 
-    /// Both outputs go to one pipe, in the order of what is said.
+    /// Builds the command, with stdout and stderr in one pipe to keep their order.
     fn command(&self, at: SocketAddr, account: Account, said: PipeWriter) -> io::Result<Command> {
         let mut command = std::process::Command::new(&self.program);
         command
@@ -129,13 +129,13 @@ impl Exec {
     }
 }
 
-/// Why programs cannot run as a user of this host, if they cannot.
+/// Returns the reason that programs cannot run as a user of this host, if any.
 #[must_use]
 pub fn account_fault(user: &str) -> Option<String> {
     account(user).err()
 }
 
-/// The account that programs run as. One that could rule the daemon is refused.
+/// Returns the account that programs run as. Rejects accounts with rights over the daemon.
 fn account(user: &str) -> Result<Account, String> {
     let found = accounts::account(user);
     let account = found.ok_or_else(|| format!("`checks.user`: there is no user {user}"))?;
@@ -148,7 +148,7 @@ fn account(user: &str) -> Result<Account, String> {
     Ok(account)
 }
 
-/// The output of a program. All is read, as it would wait otherwise; its end is kept.
+/// Output of a program. All of it is read, or else the program would block; the end is kept.
 struct Said {
     pipe: Receiver,
     kept: Vec<u8>,
@@ -159,7 +159,7 @@ impl Said {
         Ok(Self { pipe: Receiver::from_owned_fd(pipe.into())?, kept: Vec::new() })
     }
 
-    /// Reads until nobody has the pipe open any more.
+    /// Reads until all write ends of the pipe are closed.
     async fn read(&mut self) {
         let mut piece = [0; 1_024];
         while let Ok(length @ 1..) = self.pipe.read(&mut piece).await {
@@ -169,15 +169,15 @@ impl Said {
         }
     }
 
-    /// Reads for ever.
+    /// Reads without ever returning.
     async fn listen(&mut self) {
         self.read().await;
         std::future::pending::<()>().await;
     }
 
-    /// The last line that has anything to read, of what was said before the program ended.
+    /// Returns the last non-blank line of the program's output.
     async fn last_line(mut self) -> String {
-        // Who has left the program's group may have it open still.
+        // A process that left the group may still have the pipe open.
         time::timeout(REST, self.read()).await.ok();
         let text = String::from_utf8_lossy(&self.kept);
         let is_shown = |c: char| !c.is_whitespace() && !c.is_control();
@@ -190,8 +190,8 @@ impl Said {
     }
 }
 
-/// A program and its children, killed when this is dropped: also when nobody wants to know of the
-/// check any more. To be dropped before the program is reaped.
+/// A program and its children, killed when this is dropped, also if the check is cancelled. Must be
+/// dropped before the program is reaped.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -199,7 +199,7 @@ impl Group {
         Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
     }
 
-    /// Waits until the program has ended, and leaves it to be reaped.
+    /// Waits until the program has ended, without reaping it.
     async fn leader_ends(&self, ends: &mut Signal) {
         let Some(leader) = self.0 else { return };
         let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT | WaitPidFlag::WNOHANG;

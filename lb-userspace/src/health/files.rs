@@ -1,4 +1,4 @@
-//! Files that checks name.
+//! Files that checks refer to.
 
 use std::{
     fs::{self, File},
@@ -9,20 +9,21 @@ use std::{
 
 use crate::model::CheckRequest;
 
-/// In bytes: all certificates that a system trusts are a quarter of a megabyte.
+/// Maximum file size in bytes. A system's CA bundle has a quarter of a megabyte.
 const LONGEST: u64 = 16 << 20;
 
-/// Tells a file's contents from former ones. Nothing if there is none.
+/// Identifies a version of a file's contents. None if there is no file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Stamp(Option<[i64; 6]>);
 
-/// Of all files that a check names.
+/// Returns the stamps of all files that a check refers to.
 pub(super) fn stamps(request: &CheckRequest) -> Vec<Stamp> {
     let files = [&request.ca, &request.certificate, &request.key];
     files.into_iter().flatten().map(|file| stamp(file)).collect()
 }
 
-/// The key of the first file that a check needs: without any, certificates that the host trusts.
+/// Returns the key of the first file that a check needs; without any, it uses the host's CA
+/// certificates.
 pub(super) fn first_key(request: &CheckRequest) -> &'static str {
     match request {
         CheckRequest { command: Some(_), .. } => "command",
@@ -40,7 +41,7 @@ fn stamp(file: &Path) -> Stamp {
     }))
 }
 
-/// A file's contents. It must be an ordinary one: nobody waits for a pipe.
+/// Reads a regular file. Others are refused, as reading a pipe could block.
 pub(super) fn read(file: &Path) -> io::Result<Vec<u8>> {
     let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(file)?;
     let found = file.metadata()?;

@@ -1,4 +1,4 @@
-//! The first bytes of a server, kept to tell what came in place of what was expected.
+//! First bytes from a server, kept to report what came instead of the expected answer.
 
 use std::{
     fmt, io,
@@ -9,14 +9,14 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Bytes that are kept.
+/// Number of bytes that are kept.
 const KEPT: usize = 48;
 
-/// What was heard first.
+/// First bytes received.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Heard(Arc<Mutex<Vec<u8>>>);
 
-/// A stream that is listened to.
+/// A stream whose first received bytes are recorded.
 #[derive(Debug)]
 pub(super) struct Listened<S> {
     stream: S,
@@ -28,7 +28,7 @@ impl Heard {
         Listened { stream, heard: self.clone() }
     }
 
-    /// Whether it is something else than what begins like this.
+    /// Returns true if the bytes differ from this beginning, as far as they go.
     pub(super) fn is_other_than(&self, beginning: &[u8]) -> bool {
         let bytes = self.bytes();
         let common = beginning.len().min(bytes.len());
@@ -54,7 +54,7 @@ impl Heard {
     }
 }
 
-/// In quotes, and with escapes for all that is not printable ASCII.
+/// Formats the bytes in quotes, with escapes for everything except printable ASCII.
 impl fmt::Display for Heard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let bytes = self.bytes();

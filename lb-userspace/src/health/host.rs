@@ -1,4 +1,4 @@
-//! A host as HTTP names it, with a port or without: `db`, `db:8443`, `[2001:db8::1]:8443`.
+//! A host in HTTP syntax, with or without a port: `db`, `db:8443`, `[2001:db8::1]:8443`.
 
 use std::net::Ipv6Addr;
 
@@ -8,9 +8,9 @@ use super::probe::Fault;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Host {
-    /// As in the header `Host`.
+    /// Value of the header `Host`.
     pub(super) header: String,
-    /// Without brackets and port.
+    /// Name without brackets and port.
     pub(super) name: String,
 }
 

@@ -1,4 +1,4 @@
-//! The probes of type `http` and `https`: a request that is answered as expected.
+//! The probes of type `http` and `https`: send a request and check the answer.
 
 use std::{fmt, net::SocketAddr, ops::RangeInclusive};
 
@@ -74,7 +74,7 @@ impl Http {
         tokio::select! {
             biased;
             judged = &mut answer => judged,
-            // However it has ended: what came before is there.
+            // The connection has ended: use the answer received before.
             _ = connection => answer.await,
         }
     }
@@ -98,7 +98,7 @@ impl Http {
             return Err(Failure::new(format!("L7STS/{code}"), &detail));
         }
         if let Some(expect) = &self.expect {
-            // Without either, the body ends with the connection, however that ends.
+            // Without either header, the body ends with the connection, even by a reset.
             let is_bounded = [CONTENT_LENGTH, TRANSFER_ENCODING]
                 .iter()
                 .any(|header| parts.headers.contains_key(header));
@@ -135,11 +135,11 @@ impl Pieces for Body<'_> {
     }
 }
 
-/// What a body must match.
+/// Pattern that a body must match.
 #[derive(Debug)]
 struct Expected {
     pattern: Pattern,
-    /// Whether a match may be none when more comes.
+    /// Set if a match may become invalid when more data arrives.
     is_provisional: bool,
 }
 
@@ -154,7 +154,7 @@ impl Expected {
         Self { pattern, is_provisional }
     }
 
-    /// Reads a body until it matches. The error is none if that is all that is wrong.
+    /// Reads a body until it matches. The inner error is None if the body just does not match.
     async fn find_in(
         &self,
         body: Incoming,
@@ -177,7 +177,7 @@ impl fmt::Display for Expected {
     }
 }
 
-/// As in `200-299,401`.
+/// Parses a list like `200-299,401`.
 fn ranges(text: &str) -> Result<Vec<RangeInclusive<u16>>, Fault> {
     let range = |part: &str| {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
@@ -191,7 +191,7 @@ fn ranges(text: &str) -> Result<Vec<RangeInclusive<u16>>, Fault> {
     })
 }
 
-/// As [`ranges`] reads them.
+/// Formats ranges in the syntax of [`ranges`].
 fn shown(ranges: &[RangeInclusive<u16>]) -> String {
     let shown = |range: &RangeInclusive<u16>| match (range.start(), range.end()) {
         (first, last) if first == last => first.to_string(),

@@ -1,4 +1,4 @@
-//! The last check of an address, for whoever looks at it.
+//! Last check of an address, for status queries.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,22 +6,22 @@ use jiff::Timestamp;
 
 use super::{machine::Doubt, probe::Outcome};
 
-/// The result of the last check.
+/// Result of the last check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastCheck {
     pub at: Timestamp,
-    /// Nothing if it could not be carried out.
+    /// None if it could not be carried out.
     pub success: Option<bool>,
     pub result: String,
-    /// The result, how far it contradicts the health, and whether the backend goes up and down.
+    /// The result, its contradiction to the health, and whether the backend is flapping.
     pub detail: String,
-    /// Results in a row that contradict the health.
+    /// Number of consecutive results that contradict the health.
     pub contrary: u32,
-    /// How many of them change it.
+    /// Number of such results that change the health.
     pub needed: u32,
 }
 
-/// A place for it.
+/// Shared storage for the last check.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Latest(Arc<Mutex<Option<LastCheck>>>);
 

@@ -1,4 +1,4 @@
-//! When a backend counts as up and when as down.
+//! State machine of a backend's health.
 
 use std::time::Duration;
 
@@ -6,22 +6,23 @@ use tokio::time::Instant;
 
 use crate::model::{Health, HealthCheck};
 
-/// Falls within this time make a backend a flapping one.
+/// Window in which repeated falls make a backend flapping.
 const WINDOW: Duration = Duration::from_mins(10);
 
-/// Each fall within the window but the first doubles the successes that bring a backend back, up to
-/// this often.
+/// Maximum number of doublings: each fall within the window but the first doubles the successes
+/// that bring a backend back up.
 const DOUBLINGS: usize = 4;
 
-/// Results in a row that are counted for people: no check that fails for hours is news each time.
+/// Maximum of consecutive results that is shown: a check that fails for hours must not be news each
+/// time.
 const COUNTED: u32 = 16;
 
-/// How far results contradict the health.
+/// Progress of the results towards a change of health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Doubt {
-    /// Results in a row.
+    /// Number of consecutive contrary results.
     pub(super) contrary: u32,
-    /// How many of them change the health.
+    /// Number of such results that change the health.
     pub(super) needed: u32,
 }
 
@@ -29,9 +30,9 @@ pub(super) struct Doubt {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Machine {
     health: Health,
-    /// Results in a row that speak against `health`.
+    /// Number of consecutive results that contradict `health`.
     contrary: u32,
-    /// When it went down, within the window.
+    /// Times at which it went down, within the window.
     falls: Vec<Instant>,
 }
 
@@ -44,14 +45,14 @@ impl Machine {
         self.health
     }
 
-    /// Whether the last result speaks against the health.
+    /// Returns true if the last result contradicts the health.
     pub(super) fn is_in_doubt(&self) -> bool {
         self.contrary > 0
     }
 
-    /// Takes a probe's result and returns the new health if that changes it.
+    /// Processes a probe's result and returns the new health if it changes.
     ///
-    /// The first result of a backend that nothing is known of decides at once.
+    /// With unknown health, the first result decides at once.
     pub(super) fn observe(
         &mut self,
         success: bool,
@@ -76,7 +77,7 @@ impl Machine {
         Some(observed)
     }
 
-    /// Results in a row that contradict the health, as far as they are worth counting for people.
+    /// Returns the number of consecutive results that contradict the health, capped for display.
     pub(super) fn contrary(&self) -> u32 {
         self.contrary.min(COUNTED)
     }
@@ -87,7 +88,7 @@ impl Machine {
         Doubt { contrary: self.contrary, needed }
     }
 
-    /// How far the results contradict the health, and whether the backend goes up and down.
+    /// Describes the contradiction to the health, and flapping, for display.
     pub(super) fn remark(&self, check: &HealthCheck, now: Instant) -> String {
         let is_down = self.health == Health::Down;
         let needed = if is_down { self.rise(check, now) } else { check.fall };
@@ -103,7 +104,7 @@ impl Machine {
         count
     }
 
-    /// Successes in a row that bring it back.
+    /// Returns the number of consecutive successes that bring it back up.
     fn rise(&self, check: &HealthCheck, now: Instant) -> u32 {
         let falls = self.falls.iter().filter(|fall| now.duration_since(**fall) < WINDOW).count();
         check.rise.saturating_mul(1 << falls.saturating_sub(1).min(DOUBLINGS))
@@ -141,7 +142,7 @@ mod tests {
         );
     }
 
-    /// What each of a row of results, `+` or `-`, changes.
+    /// Returns the change of health by each of a series of results, `+` or `-`.
     fn transitions(initial: Health, results: &str) -> Vec<Option<Health>> {
         let mut machine = Machine::new(initial);
         let (check, now) = (HealthCheck::default(), Instant::now());

@@ -1,4 +1,4 @@
-//! Checks that backends can serve.
+//! Health checks of backends.
 
 mod exchange;
 mod exec;
@@ -35,63 +35,63 @@ pub use self::{
 use self::{last::Latest, probe::Outcome, slots::Slots, target::Follower};
 use crate::model::{Health, HealthCheck};
 
-/// A backend that is to be checked.
+/// A backend to check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     pub service: String,
     pub address: SocketAddr,
     pub check: HealthCheck,
-    /// What is known of it when its checks start.
+    /// Health when its checks start.
     pub initial: Health,
 }
 
-/// What the checks have found out of a backend: its first result, another health, or another reason.
+/// Event of a backend's checks: its first result, a change of health, or a new reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthEvent {
     pub service: String,
     pub address: SocketAddr,
     pub health: Health,
-    /// The last probe's result, for people.
+    /// Result of the last probe, for display.
     pub detail: String,
-    /// Whether that probe succeeded.
+    /// True if that probe succeeded.
     pub is_success: bool,
-    /// Whether that probe was carried out: without a result, the health stays as it was.
+    /// True if that probe was carried out: without a result, the health stays as it was.
     pub was_checked: bool,
     pub at: Timestamp,
 }
 
-/// Who wants to know of a probe's results.
+/// A recipient of a probe's results.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Subscriber {
-    /// Counted through, so that one who comes back is known to be new.
+    /// Unique number, so that one that subscribes again counts as new.
     number: u64,
     service: String,
-    /// The backend's own, which need not be where it is asked.
+    /// Address of the backend, which may differ from the address that is probed.
     address: SocketAddr,
 }
 
-/// A check that some service has.
+/// A check that some service uses.
 #[derive(Clone, Debug)]
 struct Known {
     number: u64,
     prober: Arc<Prober>,
 }
 
-/// Where is asked, and the number of the check by which.
+/// Address that is probed, and number of the check.
 type Key = (SocketAddr, u64);
 
-/// Runs the checks until it is dropped: one for each address and kind of check, whoever wants it.
+/// Runs the checks until it is dropped: one per address and kind of check, shared by all services.
 #[derive(Debug)]
 pub struct Checker {
-    /// Whom programs run as.
+    /// User that programs run as.
     user: Arc<str>,
     events: mpsc::Sender<HealthEvent>,
     slots: Arc<Slots>,
     running: HashMap<Key, Running>,
-    /// By service.
+    /// Keys by service and backend.
     wanted: HashMap<String, HashMap<SocketAddr, Key>>,
     known: HashMap<HealthCheck, Known>,
-    /// The last that was given to a check or to a subscriber.
+    /// Last number assigned to a check or subscriber.
     number: u64,
 }
 
@@ -103,15 +103,15 @@ impl Checker {
         Self { user: user.into(), events, slots, running, wanted, known, number: 0 }
     }
 
-    /// Starts the checks of a service's new targets, stops those of targets that are gone, and lets
-    /// the others go on. A target that is to be checked in another way starts over, from what is
-    /// known of it. To be called within a tokio runtime.
+    /// Starts the checks of a service's new targets, stops those of removed targets, and keeps the
+    /// others running. A target whose check has changed starts over, from its known health. Must be
+    /// called within a tokio runtime.
     pub fn set_service(&mut self, service: &str, targets: Vec<Target>) {
         self.set_services([(service.to_owned(), targets)]);
     }
 
-    /// As [`Self::set_service`], for all that change at once: a check that passes from one service
-    /// to another goes on.
+    /// Like [`Self::set_service`], for all services that change together: a check that moves from
+    /// one service to another keeps running.
     pub fn set_services(&mut self, services: impl IntoIterator<Item = (String, Vec<Target>)>) {
         let mut gone = Vec::new();
         for (service, targets) in services {
@@ -137,8 +137,8 @@ impl Checker {
         }
     }
 
-    /// Has a target checked at once, but not twice within a second. The next success is told even if it
-    /// is no news.
+    /// Checks a target at once, but at most once a second. The next success is reported even if it
+    /// is no change.
     pub fn hurry(&self, service: &str, address: SocketAddr) {
         let key = self.wanted.get(service).and_then(|wanted| wanted.get(&address));
         if let Some(running) = key.and_then(|key| self.running.get(key)) {
@@ -146,7 +146,7 @@ impl Checker {
         }
     }
 
-    /// The last check of a target. Nothing before the first one has ended, and where none is made.
+    /// Returns the last check of a target. None before the first one has ended, or without checks.
     #[must_use]
     pub fn last(&self, service: &str, address: SocketAddr) -> Option<LastCheck> {
         let key = self.wanted.get(service)?.get(&address)?;
@@ -207,7 +207,7 @@ impl Checker {
                 self.running.remove(&key);
             }
         }
-        // What nobody else has is carried out no more.
+        // Removes checks without other users.
         self.known.retain(|_, known| Arc::strong_count(&known.prober) > 1);
     }
 }
@@ -215,7 +215,7 @@ impl Checker {
 #[derive(Debug)]
 struct Running {
     subscribers: watch::Sender<Vec<Subscriber>>,
-    /// Has the next check come at once.
+    /// Triggers the next check at once.
     hurried: Arc<Notify>,
     latest: Latest,
     task: JoinHandle<()>,

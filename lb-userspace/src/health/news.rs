@@ -1,4 +1,4 @@
-//! Which results of an address's checks are worth telling.
+//! Selection of the check results that are reported.
 
 use std::time::Duration;
 
@@ -7,13 +7,14 @@ use tokio::time::Instant;
 use super::{machine::Machine, probe::Outcome};
 use crate::model::Health;
 
-/// Between two results that are told though they change no health, at least.
+/// Minimum time between two reports that do not change the health.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The same, if nothing but the text of a failure is another one: servers may put the time in it.
+/// Minimum time between two reports that only differ in the text of a failure: servers may put the
+/// time in it.
 const TEXT_PAUSE: Duration = Duration::from_secs(10);
 
-/// What was told last.
+/// Last result reported.
 #[derive(Debug, Default)]
 pub(super) struct News(Option<Told>);
 
@@ -27,8 +28,8 @@ struct Told {
 }
 
 impl News {
-    /// Takes a result, and returns whether it is to be told. A backend whose results do not change is
-    /// told of once; one whose results change without changing its health, once a second at most.
+    /// Takes a result, and returns true if it is to be reported. Unchanged results are reported
+    /// once; results that change without changing the health, at most once a second.
     pub(super) fn take(&mut self, outcome: &Outcome, machine: &Machine, now: Instant) -> bool {
         let is_news = self.0.as_ref().is_none_or(|told| told.is_stale(outcome, machine, now));
         if is_news {
@@ -37,7 +38,7 @@ impl News {
         is_news
     }
 
-    /// Notes that a result has been told.
+    /// Records that a result has been reported.
     pub(super) fn told(&mut self, outcome: &Outcome, machine: &Machine, now: Instant) {
         self.0 = Some(Told {
             health: machine.health(),
@@ -59,13 +60,13 @@ impl Told {
         if code(&self.detail) != code(&outcome.detail) || self.contrary != machine.contrary() {
             return age >= PAUSE;
         }
-        // Of a success, nothing changes but how long it took.
+        // Successes differ only in their duration.
         let is_other_failure = outcome.success != Some(true) && self.detail != outcome.detail;
         is_other_failure && age >= TEXT_PAUSE
     }
 }
 
-/// As in `L7STS/503`.
+/// Returns the code, like `L7STS/503`.
 fn code(detail: &str) -> &str {
     detail.split(' ').next().unwrap_or_default()
 }
@@ -75,7 +76,7 @@ mod tests {
     use super::*;
     use crate::model::HealthCheck;
 
-    /// Takes results a second and a half after each other, and returns the numbers of those to be told.
+    /// Feeds results 1.5 s apart, and returns the indices of those to report.
     fn told(initial: Health, results: &[(Option<bool>, &str)]) -> Vec<usize> {
         let (check, start) = (HealthCheck::default(), Instant::now());
         let (mut machine, mut news) = (Machine::new(initial), News::default());

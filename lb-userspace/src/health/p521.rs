@@ -1,4 +1,5 @@
-//! The curve P-521 for TLS: a server whose certificate is of it asks in TLS 1.2 that clients have it.
+//! The curve P-521 for TLS: in TLS 1.2, a server with a P-521 certificate requires clients to
+//! support it.
 
 use p521::{PublicKey, SecretKey, ecdh::diffie_hellman, elliptic_curve::sec1::ToEncodedPoint as _};
 use rustls::{
@@ -6,7 +7,7 @@ use rustls::{
     crypto::{ActiveKeyExchange, GetRandomFailed, SharedSecret, SupportedKxGroup},
 };
 
-/// Bytes of a secret key, of whose first bits only one may be set.
+/// Length of a secret key in bytes. Only the lowest bit of the first byte may be set.
 const LENGTH: usize = 66;
 
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl SupportedKxGroup for P521 {
     }
 }
 
-/// Almost every number that is drawn is a key.
+/// Draws a random key; almost every number is valid.
 fn secret() -> Result<SecretKey, Error> {
     loop {
         let mut bytes = [0; LENGTH];

@@ -1,4 +1,4 @@
-//! What an answer must match.
+//! Patterns that an answer must match.
 
 use std::{
     collections::HashMap,
@@ -19,32 +19,32 @@ use tokio::{sync::Semaphore, task::spawn_blocking};
 use super::probe::Fault;
 use crate::model::CheckRequest;
 
-/// Bytes of an `expect`.
+/// Maximum length of an `expect` in bytes.
 const LONGEST: usize = 4 << 10;
 
-/// Bytes of a `contains`: more of an answer is not looked at.
+/// Maximum length of a `contains` in bytes: no more of an answer is read.
 const LONGEST_TEXT: usize = 64 << 10;
 
-/// Bytes of a compiled regular expression. The time of a search grows with it: up to 0.4 s in 64 KiB
-/// of an answer.
+/// Maximum size of a compiled regular expression in bytes. The search time grows with it: up to 0.4
+/// s in 64 KiB of an answer.
 const LARGEST: usize = 64 << 10;
 
-/// Bytes of the states that a regular expression keeps to make searches faster.
+/// Size of the state cache of a regular expression in bytes.
 const LARGEST_CACHE: usize = 64 << 10;
 
-/// Bytes of an answer that any regular expression is searched for in within a millisecond or two.
+/// Length of an answer in bytes that any regular expression can search within a millisecond or two.
 const SHORT: usize = 256;
 
-/// A regular expression whose search has taken longer than this is slow.
+/// A search that takes longer marks a regular expression as slow.
 const QUICK: Duration = Duration::from_millis(5);
 
-/// Searches at once of regular expressions that are not known to be slow.
+/// Concurrent searches with regular expressions that are not known to be slow.
 static QUICK_SEARCHES: Semaphore = Semaphore::const_new(2);
 
-/// Searches at once of those that are slow, which wait for each other and keep nobody else waiting.
+/// Concurrent searches with slow regular expressions, which only delay each other.
 static SLOW_SEARCHES: Semaphore = Semaphore::const_new(1);
 
-/// By their text. Checks that expect the same share one.
+/// Compiled patterns by text, shared between checks.
 static COMPILED: LazyLock<Mutex<HashMap<String, Weak<Compiled>>>> = LazyLock::new(Mutex::default);
 
 /// A text or a regular expression.
@@ -54,13 +54,13 @@ pub(super) struct Pattern(Arc<Compiled>);
 #[derive(Debug)]
 struct Compiled {
     regex: Regex,
-    /// Found in no time, however long the answer is.
+    /// A plain text, fast to find in an answer of any length.
     is_text: bool,
     is_slow: AtomicBool,
 }
 
 impl Pattern {
-    /// What an answer must match, if there is anything.
+    /// Returns the pattern that an answer must match, if any.
     pub(super) fn of(request: &CheckRequest) -> Result<Option<Self>, Fault> {
         match (&request.expect, &request.contains) {
             (Some(_), Some(_)) => {
@@ -89,7 +89,7 @@ impl Pattern {
             }
             error => {
                 let error = error.to_string();
-                // Its lines before show where, which the configuration's own error does.
+                // The lines before show the position, which the configuration's own error does.
                 let reason = error.lines().last().unwrap_or_default();
                 let reason = reason.trim_start_matches("error: ");
                 Fault::new("expect", &format!("this is no regular expression: {reason}"))
@@ -123,8 +123,7 @@ impl Pattern {
         self.0.regex.as_str()
     }
 
-    /// Whether an answer matches. What may take long is done by another thread: the daemon goes on
-    /// meanwhile.
+    /// Returns whether an answer matches. Searches that may take long run on a blocking thread.
     pub(super) async fn matches(&self, answer: &mut Vec<u8>) -> bool {
         let compiled = &self.0;
         if compiled.is_text || answer.len() <= SHORT {
@@ -135,11 +134,11 @@ impl Pattern {
         let Ok(turn) = turns.acquire().await else { return false };
         let (compiled, bytes) = (Arc::clone(compiled), mem::take(answer));
         let searching = spawn_blocking(move || {
-            // A check whose time is up does not end the search.
+            // The search goes on after the check's timeout.
             let _turn = turn;
             (compiled.search(&bytes), bytes)
         });
-        // It only fails if it panics, which ends the process.
+        // It fails only by a panic, which ends the process.
         let Ok((is_match, bytes)) = searching.await else { return false };
         *answer = bytes;
         is_match
@@ -193,7 +192,7 @@ mod tests {
 
     const LENGTH: usize = 8 << 10;
 
-    /// An expression that takes tens of milliseconds in such an answer.
+    /// Returns an expression that takes tens of milliseconds in such an answer.
     fn slow() -> (Pattern, Vec<u8>) {
         let answer = (0..LENGTH).map(|_| if fastrand::bool() { b'a' } else { b'b' });
         (expecting("[ab]c?a[ab]{800}[^ab]").expect("small enough"), answer.collect())
@@ -234,12 +233,12 @@ mod tests {
         assert!(!compiled().contains_key("sha+red"));
     }
 
-    /// On a runtime of one thread, which a search would stop.
+    /// Runs on a single-threaded runtime, which a search would block.
     #[tokio::test]
     async fn searches_hold_up_neither_the_daemon_nor_other_checks() {
         const STEP: Duration = Duration::from_millis(1);
         let (slow, mut answer) = slow();
-        // From now on it is known.
+        // The first search marks it as slow.
         assert!(!slow.matches(&mut answer).await);
         assert_eq!(answer.len(), LENGTH, "the answer is there again");
         let searches: Vec<_> = (0..3)

@@ -1,4 +1,4 @@
-//! Certificates that a check names in `ca`, and that a server has itself.
+//! Verification of server certificates that a check pins in `ca`.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use rustls::{
     server::ParsedCertificate,
 };
 
-/// Trusts what authorities have signed, and the very certificates that are named: one that is
-/// self-signed is most often that of an authority too, which others are refused for.
+/// Trusts certificates signed by the CAs, and the pinned certificates themselves: a self-signed one
+/// is most often a CA's, too, which is otherwise refused for a server.
 #[derive(Debug)]
 pub(super) struct Pinned {
     by_authorities: Arc<WebPkiServerVerifier>,
@@ -50,7 +50,7 @@ impl ServerCertVerifier for Pinned {
             now,
         );
         match verified {
-            // Its time has been looked at before that.
+            // The validity period has been checked before that.
             Err(error) if is_of_a_ca(&error) && self.named.contains(end_entity) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
                 Ok(ServerCertVerified::assertion())
@@ -82,7 +82,7 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
-/// Whether a server's certificate is refused for being that of an authority. rustls has no name for
+/// Returns true if a server's certificate is refused for being a CA's. rustls has no variant for
 /// that.
 pub(super) fn is_of_a_ca(error: &Error) -> bool {
     let Error::InvalidCertificate(CertificateError::Other(reason)) = error else { return false };
@@ -96,8 +96,7 @@ mod tests {
 
     use super::*;
 
-    /// Whether a self-signed certificate of an authority that ends in this year is trusted, when it is
-    /// named.
+    /// Verifies a pinned self-signed CA certificate that expires in this year.
     fn is_trusted(last_year: i32) -> Result<(), Error> {
         let mut parameters = CertificateParams::new(["db.example".to_owned()]).expect("a name");
         parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

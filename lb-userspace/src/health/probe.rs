@@ -1,4 +1,4 @@
-//! A check, made ready to be carried out again and again.
+//! A check, prepared for repeated execution.
 
 use std::{
     io,
@@ -27,13 +27,13 @@ use super::{
 };
 use crate::model::{CheckRequest, Close, HealthCheck, Probe};
 
-/// What is wrong with a check, and in which key.
+/// An error in a check, and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
     pub key: &'static str,
     pub message: String,
     pub fix: &'static str,
-    /// The key is missing.
+    /// Set if the key is missing.
     pub is_missing: bool,
 }
 
@@ -51,15 +51,15 @@ impl Fault {
     }
 }
 
-/// A check that can be carried out.
+/// A check that can be executed.
 #[derive(Debug)]
 pub struct Prober {
     check: HealthCheck,
-    /// Whom programs run as.
+    /// User that programs run as.
     user: Arc<str>,
-    /// Made when it is first needed, and again when files that it names have changed.
+    /// Created on first use, and again when its files have changed.
     readiness: Mutex<Readiness>,
-    /// Whose turn it is to read the files.
+    /// Serializes reading the files.
     turn: Arc<Turn<()>>,
 }
 
@@ -73,10 +73,10 @@ enum Kind {
     Exec(Exec),
 }
 
-/// What a probe has found.
+/// Result of a probe.
 #[derive(Debug)]
 pub(super) struct Outcome {
-    /// Nothing if the probe could not be carried out, by no fault of the backend's.
+    /// None if the probe could not be carried out, through no fault of the backend.
     pub(super) success: Option<bool>,
     pub(super) detail: String,
 }
@@ -95,30 +95,30 @@ impl Outcome {
     }
 }
 
-/// A connection to a backend, whatever is between.
+/// A connection to a backend, plain or TLS.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// How far a probe has come, by the words that `HAProxy` has for it.
+/// Protocol layer that a probe has reached, in the terms of `HAProxy`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Layer {
     /// The connection.
     L4,
     /// The TLS handshake.
     L6,
-    /// What goes over it.
+    /// The application protocol.
     L7,
 }
 
-/// How far a probe has come.
+/// Progress of a probe.
 #[derive(Debug)]
 struct Progress {
     layer: Layer,
-    /// While shaking hands.
+    /// Received during the TLS handshake.
     handshake: Heard,
     heard: Heard,
-    /// Of an HTTP body.
+    /// Received of an HTTP body.
     body: Heard,
 }
 
@@ -128,7 +128,7 @@ impl Progress {
         Self { layer: Layer::L4, handshake, heard, body }
     }
 
-    /// Why a probe that has come so far has failed when its time was up.
+    /// Returns the outcome of a probe that timed out at this point.
     fn timed_out(&self, timeout: Duration) -> Outcome {
         let Self { layer, handshake, heard, body } = self;
         let (what, got) = if !body.is_nothing() {
@@ -145,7 +145,7 @@ impl Progress {
     }
 }
 
-/// Why a probe has failed, as in `L7STS/503`.
+/// Reason of a failed probe, with a code like `L7STS/503`.
 #[derive(Debug)]
 pub(super) struct Failure {
     code: String,
@@ -158,8 +158,7 @@ impl Failure {
         Self { code: code.into(), detail: detail.to_string(), is_ours: false }
     }
 
-    /// Of what the system says, which may be that this host lacks something: no backend is to blame
-    /// for that.
+    /// Converts a system error. If this host lacks resources, the backend is not to blame.
     pub(super) fn of(code: &str, error: &io::Error) -> Self {
         let is_ours = error.raw_os_error().is_some_and(|number| {
             matches!(
@@ -177,7 +176,7 @@ impl Failure {
     }
 }
 
-/// Why a server is not understood that speaks another protocol, or has nothing to say.
+/// Returns the failure for a server that speaks another protocol or sends nothing.
 pub(super) fn not(protocol: &str, code: &str, heard: &Heard) -> Failure {
     if heard.is_nothing() {
         return Failure::new(code, &"the server closed the connection without an answer");
@@ -199,10 +198,10 @@ impl From<Failure> for Outcome {
     }
 }
 
-/// How often files that a check names are looked at.
+/// Interval of checks for changed files.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
 
-/// A check as it was made ready, and of which files.
+/// A prepared check, and the stamps of its files.
 #[derive(Debug)]
 struct Ready {
     kind: Arc<Kind>,
@@ -210,22 +209,22 @@ struct Ready {
     looked: Instant,
 }
 
-/// What there is to carry a check out with.
+/// State of a check's preparation.
 #[derive(Debug, Default)]
 struct Readiness {
     ready: Option<Ready>,
-    /// What was wrong with its files, and was said.
+    /// Last error of its files, already logged.
     fault: Option<Fault>,
 }
 
 impl Prober {
-    /// A check whose programs run as this user.
+    /// Creates a prober whose programs run as this user.
     #[must_use]
     pub fn new(check: HealthCheck, user: Arc<str>) -> Self {
         Self { check, user, readiness: Mutex::default(), turn: Arc::default() }
     }
 
-    /// Says what is wrong with the check, if anything is. Files that it names are not looked at.
+    /// Validates a check, without reading its files.
     pub fn verify(check: &HealthCheck) -> Result<(), Fault> {
         let request = &check.request;
         verify_place(request)?;
@@ -239,12 +238,12 @@ impl Prober {
         }
     }
 
-    /// As [`Self::verify`], of the files too.
+    /// Validates a check and its files.
     pub fn verify_files(check: &HealthCheck) -> Result<(), Fault> {
         Kind::new(check).map(drop)
     }
 
-    /// Whether a check needs files or a program: certificates, if only those that the host trusts.
+    /// Returns true if a check needs files or a program; these include the host's CA certificates.
     #[must_use]
     pub fn reads_files(check: &HealthCheck) -> bool {
         matches!(check.probe, Probe::Tls | Probe::Https | Probe::Exec)
@@ -255,7 +254,7 @@ impl Prober {
         &self.check
     }
 
-    /// Where a backend is asked.
+    /// Returns the address and port to probe for a backend.
     #[must_use]
     pub fn asked(&self, backend: SocketAddr) -> SocketAddr {
         let request = &self.check.request;
@@ -263,13 +262,13 @@ impl Prober {
         (address, request.port.unwrap_or(backend.port())).into()
     }
 
-    /// Carries the check out once, at the address where the backend is asked.
+    /// Runs the check once, at the address to probe.
     pub(super) async fn probe(self: &Arc<Self>, at: SocketAddr, slots: &Slots) -> Outcome {
-        // What takes longer than the interval is not waited for.
+        // The timeout is limited to the interval.
         let timeout = self.check.timeout.min(self.check.interval);
         let kind = match self.ready(slots, timeout).await {
             Ok(kind) => kind,
-            // Who may see the state of checks may not see which files there are.
+            // Users who may see the state of checks may not learn which files exist.
             Err(Fault { key, .. }) => {
                 return Outcome::unknown(format!(
                     "UNK cannot be checked: `{key}` cannot be used; the daemon's log says why"
@@ -290,8 +289,8 @@ impl Prober {
         }
     }
 
-    /// What to carry the check out with. A thread reads its files; if a disk keeps that waiting for
-    /// longer than a check may take, the former ones are used.
+    /// Returns the prepared check. A blocking thread reads its files; if that takes longer than a
+    /// check may take, the former ones are used.
     async fn ready(
         self: &Arc<Self>,
         slots: &Slots,
@@ -310,7 +309,7 @@ impl Prober {
         })
     }
 
-    /// As [`Self::read`], by a thread, one at a time.
+    /// Runs [`Self::read`] on a blocking thread, one at a time.
     async fn read_beside(self: &Arc<Self>, slots: &Slots) -> Result<Arc<Kind>, Fault> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         if let Some(ready) = self.fresh() {
@@ -318,7 +317,7 @@ impl Prober {
         }
         let (prober, slot) = (Arc::clone(self), slots.reader().await);
         let reading = spawn_blocking(move || {
-            // For as long as the thread is busy, even if nobody waits for it any more.
+            // Held while the thread is busy, even if nobody waits for it any more.
             let _held = (turn, slot);
             prober.read()
         });
@@ -327,7 +326,7 @@ impl Prober {
         })
     }
 
-    /// What need not be read again yet.
+    /// Returns the prepared check if its files need not be read again yet.
     fn fresh(&self) -> Option<Arc<Kind>> {
         let readiness = self.readiness();
         let ready = readiness.ready.as_ref()?;
@@ -335,8 +334,8 @@ impl Prober {
         is_fresh.then(|| Arc::clone(&ready.kind))
     }
 
-    /// Made of the files as they are now. Of new ones that cannot be used nothing is made: they may be
-    /// half of what is being replaced.
+    /// Prepares the check from the current files. New files that cannot be used are ignored: they
+    /// may be partly replaced.
     fn read(&self) -> Result<Arc<Kind>, Fault> {
         let (stamps, looked) = (files::stamps(&self.check.request), Instant::now());
         if let Some(ready) = self.readiness().ready.as_mut().filter(|one| one.stamps == stamps) {
@@ -354,7 +353,7 @@ impl Prober {
         }
     }
 
-    /// Says what is wrong with the files, once. Goes on with those that were there before, if any were.
+    /// Logs an error of the files once. Continues with the former ones, if any.
     fn former(&self, fault: Fault) -> Result<Arc<Kind>, Fault> {
         let mut readiness = self.readiness();
         if readiness.fault.as_ref() != Some(&fault) {
@@ -368,7 +367,7 @@ impl Prober {
         Ok(Arc::clone(&former.kind))
     }
 
-    /// Never kept while files are read.
+    /// Locks the readiness. Never held while files are read.
     fn readiness(&self) -> MutexGuard<'_, Readiness> {
         self.readiness.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -411,7 +410,7 @@ impl Kind {
         if matches!(self, Self::Tcp) {
             return Ok("L4OK connected".to_owned());
         }
-        // Tens of thousands of TCP checks should not have room for what they never do.
+        // Boxed, so that tens of thousands of TCP checks do not reserve memory for this.
         Box::pin(self.talk(stream, at, progress)).await
     }
 
@@ -460,8 +459,8 @@ fn verify_place(request: &CheckRequest) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Unless told otherwise, the connection ends in a reset, as `TIME_WAIT` would keep a source port from
-/// the traffic.
+/// Connects. By default, the connection is closed by a reset, as `TIME_WAIT` would keep a source
+/// port from the traffic.
 async fn connect(at: SocketAddr, close: Close) -> io::Result<TcpStream> {
     let stream = TcpStream::connect(at).await?;
     if close == Close::Reset {

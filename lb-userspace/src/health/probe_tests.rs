@@ -1,4 +1,4 @@
-//! Probes of servers that answer as they are told to.
+//! Probes of servers with scripted answers.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::model::{CheckRequest, Close, HealthCheck, Probe};
 
-/// A check that is carried out once.
+/// A check that is run once.
 pub(super) struct Once(Arc<Prober>);
 
 impl Once {
@@ -40,7 +40,7 @@ pub(super) fn check(probe: Probe, request: CheckRequest) -> HealthCheck {
     HealthCheck { probe, timeout, request, ..HealthCheck::default() }
 }
 
-/// Where a server answers every connection's first bytes with these.
+/// Starts a server that answers every connection's first bytes with these.
 pub(super) async fn serving(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -118,7 +118,7 @@ async fn http_looks_at_status_and_body() {
     assert_tells(&outcome, false, "L7TOUT");
 }
 
-/// Where a server answers, and then neither sends more nor ends until the test does.
+/// Starts a server that answers, and then neither sends more nor closes until the test ends.
 async fn lingering(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -149,7 +149,7 @@ async fn a_body_is_read_until_it_matches_and_no_further() {
             let heard = r#"L7RSP no match and no end in 300ms of the body: got "healthy""#;
             assert_tells(&expecting(open).probe(at).await, false, heard);
         }
-        // Reset by the server, as it has not read the request.
+        // The server's close is a reset, as it has not read the request.
         for expect in ["healthy", "^healthy$"] {
             let at = rude(answer).await;
             let is_known_to_end = answer == UNBOUNDED || !expect.ends_with('$');
@@ -159,8 +159,8 @@ async fn a_body_is_read_until_it_matches_and_no_further() {
     }
 }
 
-/// Where a server answers without a look at the request, waits until that is read, and resets the
-/// connection.
+/// Starts a server that answers without reading the request, waits until that is read, and resets
+/// the connection.
 async fn rude(answer: &'static [u8]) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -320,7 +320,7 @@ async fn a_disk_that_does_not_answer_holds_no_check_up() {
     let (known, unknown) = (new(), new());
     let (server, slots) = (serving(BAD).await, Slots::new());
     assert_tells(&known.probe(server, &slots).await, false, "L6RSP");
-    // As if so many threads waited for the disk.
+    // Simulates this many threads that wait for the disk.
     let mut stuck = Vec::new();
     for _ in 0..READERS {
         stuck.push(slots.reader().await.expect("a slot"));

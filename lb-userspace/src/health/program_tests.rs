@@ -1,4 +1,4 @@
-//! Programs of checks: what they may do, and that they end.
+//! Programs of checks: their rights, and that they end.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf, time::Duration};
 
@@ -15,7 +15,7 @@ use lb_host::accounts;
 
 const USER: &str = "nobody";
 
-/// A directory that the programs may write to.
+/// Creates a directory that the programs may write to.
 fn directory() -> TempDir {
     assert!(geteuid().is_root(), "programs run as another user, which takes root");
     let directory = TempDir::new().unwrap();
@@ -40,7 +40,7 @@ async fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// The process whose number a program has written, if it runs.
+/// Returns true if the process whose id is in this file is running.
 fn runs(file: &PathBuf) -> bool {
     let pid = fs::read_to_string(file).unwrap();
     let status = fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
@@ -78,7 +78,7 @@ async fn the_last_line_of_a_programs_output_is_shown() {
             &format!("echo {long} >&2; exit 1"),
             &format!("PROCERR exit status: 1: {}…", &long[..160]),
         ),
-        // Nobody who says a lot waits for somebody to read it.
+        // A program with much output does not block.
         ("head -c 1000000 /dev/zero >&2; echo >&2", "PROCOK ended with 0"),
         ("setsid sleep 1 & echo gone >&2; exit 1", "PROCERR exit status: 1: gone"),
     ] {
@@ -120,7 +120,7 @@ async fn a_program_that_nobody_waits_for_is_killed_with_its_children() {
     wait_for("the end of the program's child", || !runs(&child)).await;
 }
 
-/// All that a program is and has.
+/// Checks a program's whole environment, rights and files.
 #[tokio::test]
 #[ignore = "needs root"]
 async fn a_program_has_no_rights_no_files_and_no_environment() {
@@ -130,9 +130,9 @@ async fn a_program_has_no_rights_no_files_and_no_environment() {
         directory.path().join("status"),
         directory.path().join("files"),
     );
-    // What a careless library, or whoever has started the daemon, leaves open.
+    // A file descriptor leaked by a library or the parent.
     let open = fs::File::open("/etc/shadow").unwrap();
-    // What a careless service manager gives on.
+    // A capability passed on by a service manager.
     caps::raise(None, caps::CapSet::Inheritable, caps::Capability::CAP_NET_ADMIN).unwrap();
     nix::fcntl::fcntl(&open, nix::fcntl::FcntlArg::F_SETFD(nix::fcntl::FdFlag::empty())).unwrap();
     let script = format!(
@@ -148,7 +148,7 @@ async fn a_program_has_no_rights_no_files_and_no_environment() {
     let mut names: Vec<_> =
         environment.split_terminator('\0').filter_map(|pair| pair.split('=').next()).collect();
     names.sort_unstable();
-    // The shell adds the one that it stands in.
+    // The shell adds its working directory.
     names.retain(|name| *name != "PWD");
     assert_eq!(names, ["PATH", "XDPLB_ADDRESS", "XDPLB_PORT"], "{environment}");
     let status = fs::read_to_string(status).unwrap();
@@ -164,7 +164,7 @@ async fn a_program_has_no_rights_no_files_and_no_environment() {
     for capabilities in ["CapInh:", "CapPrm:", "CapEff:", "CapAmb:", "CapBnd:"] {
         assert_eq!(line(capabilities), "0000000000000000", "{capabilities}");
     }
-    // The shell keeps files of its own from 10 on.
+    // The shell's own files start at 10.
     let files = fs::read_to_string(files).unwrap();
     let files: Vec<_> = files.lines().filter(|number| number.len() == 1).collect();
     assert_eq!(files, ["0", "1", "2"]);

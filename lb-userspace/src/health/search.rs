@@ -1,4 +1,4 @@
-//! What is expected, looked for in what a server sends.
+//! Search for an expected pattern in a server's answer.
 
 use std::time::Duration;
 
@@ -7,30 +7,30 @@ use tokio::time;
 
 use super::pattern::Pattern;
 
-/// Of an answer, in bytes: more is not looked at.
+/// Maximum length in bytes of an answer that is searched.
 const LONGEST: usize = 1 << 16;
 
-/// What has come is searched when nothing more has come for this long, however little it is.
+/// Time without new data after which an answer is searched, however short it is.
 const QUIET: Duration = Duration::from_millis(20);
 
-/// How an answer was read.
+/// Result of reading an answer.
 #[derive(Debug)]
 pub(super) struct Read<E> {
     pub(super) is_match: bool,
-    /// What has ended it.
+    /// Error that ended it.
     pub(super) broken: Option<E>,
 }
 
-/// What comes in pieces.
+/// A source of data in pieces.
 pub(super) trait Pieces: Send {
     type Error: Send;
 
-    /// The next piece, or nothing at the end. It may be dropped while it waits, and called again.
+    /// Returns the next piece, or None at the end. Cancel safe.
     fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, Self::Error>> + Send;
 }
 
-/// Reads pieces until the answer matches, or ends. One that may match no more when more comes is judged
-/// at its end only.
+/// Reads pieces until the answer matches or ends. With `is_provisional`, more data may undo a
+/// match, so only the whole answer is searched.
 pub(super) async fn read<P: Pieces>(
     pattern: &Pattern,
     is_provisional: bool,
@@ -61,8 +61,8 @@ pub(super) async fn read<P: Pieces>(
     Read { is_match: pattern.matches(&mut bytes).await, broken }
 }
 
-/// Whether an answer has grown by so much since it was searched that it is searched again: one that
-/// comes byte by byte would otherwise be searched as often as it has bytes.
+/// Returns true if an answer has grown enough since the last search to be searched again: one that
+/// comes byte by byte would otherwise be searched once per byte.
 fn is_worth_it(searched: Option<usize>, length: usize) -> bool {
     searched.is_none_or(|searched| length - searched > searched / 4)
 }
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
     use crate::model::CheckRequest;
 
-    /// Pieces, and what comes after them.
+    /// Pieces, and the event after them.
     struct Listed<'a> {
         pieces: std::slice::Iter<'a, &'static [u8]>,
         last: Last,
@@ -101,7 +101,7 @@ mod tests {
         }
     }
 
-    /// Reads what comes in these pieces, and says how many of them were read.
+    /// Reads these pieces; returns whether they match and the number of pieces read.
     async fn read_pieces(pattern: &str, pieces: &[&'static [u8]], last: Last) -> (bool, usize) {
         let mut count = 0;
         let pieces = Listed { pieces: pieces.iter(), last, count: &mut count };

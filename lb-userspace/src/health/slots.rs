@@ -1,24 +1,25 @@
-//! How many probes may be under way at once.
+//! Limits of concurrent probes.
 
 use std::sync::Arc;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
-/// Of the files that a process may have open, those that probes leave to everybody else.
+/// Number of a process's open files that probes leave to others.
 const RESERVE: u64 = 1_024;
 
-/// What Linux lets a process open that has not asked for more.
+/// Default limit of open files of Linux.
 const USUAL: u64 = 1_024;
 
-/// Programs at once.
+/// Maximum of concurrent programs.
 const PROGRAMS: usize = 256;
 
-/// Checks whose files are read at once. Each takes a thread, which a disk that does not answer keeps.
+/// Maximum of checks whose files are read concurrently. Each takes a thread, which an unresponsive
+/// disk blocks.
 pub(super) const READERS: usize = 32;
 
-/// A probe without a slot waits for one, and its time-out begins when it has it: a daemon that is
-/// short of files says nothing of backends.
+/// A probe waits for a slot, and its timeout starts when it has one: a daemon that is short of
+/// files must not report backends as down.
 #[derive(Debug)]
 pub(super) struct Slots {
     connections: Semaphore,
@@ -27,7 +28,7 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// As many as the process may open files, once it has raised its own limit.
+    /// Creates slots for the process's limit of open files, after raising it.
     pub(super) fn new() -> Self {
         let files = raised().unwrap_or_else(|error| {
             log::warn!("the limit of open files could not be raised: {error}");
@@ -42,7 +43,7 @@ impl Slots {
         }
     }
 
-    /// None is only given when there are no slots at all any more, which nobody sees to.
+    /// Waits for a slot. Returns None only if the semaphore is closed, which never happens.
     pub(super) async fn connection(&self) -> Option<SemaphorePermit<'_>> {
         self.connections.acquire().await.ok()
     }
@@ -51,7 +52,7 @@ impl Slots {
         self.programs.acquire().await.ok()
     }
 
-    /// For a thread to keep.
+    /// Waits for a slot that a thread can own.
     pub(super) async fn reader(&self) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.readers).acquire_owned().await.ok()
     }

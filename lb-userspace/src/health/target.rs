@@ -1,4 +1,4 @@
-//! The checks of one address, one after another.
+//! Consecutive checks of one address.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -13,10 +13,10 @@ use super::{
 };
 use crate::model::{Health, HealthCheck, Probe};
 
-/// From one hurried check of an address to the next, at least.
+/// Minimum time between two expedited checks of an address.
 const HURRY: Duration = Duration::from_secs(1);
 
-/// Who checks an address.
+/// Task that checks an address.
 pub(super) struct Follower {
     pub(super) at: SocketAddr,
     pub(super) prober: Arc<Prober>,
@@ -28,7 +28,7 @@ pub(super) struct Follower {
 }
 
 impl Follower {
-    /// Checks the address until nobody wants to know of it any more.
+    /// Checks the address until there are no subscribers any more.
     pub(super) async fn follow(mut self, initial: Health) {
         let prober = Arc::clone(&self.prober);
         let check = prober.check();
@@ -70,7 +70,7 @@ impl Follower {
         }
     }
 
-    /// What subscribers are to be told: all of them what is new, and new ones what is known.
+    /// Returns the events for subscribers: news for all, and the current state for new ones.
     fn events(
         &self,
         newest_told: &mut u64,
@@ -90,8 +90,8 @@ impl Follower {
         events
     }
 
-    /// Waits for the next probe, which somebody new or in a hurry wants at once; false when there is to
-    /// be none.
+    /// Waits for the next probe; a new subscriber or an expedited check ends the wait. Returns
+    /// false if there is no further probe.
     async fn wait(&mut self, due: Option<Instant>, newest_told: u64, hurry: &mut Hurry) -> bool {
         let is_new = |all: &Vec<Subscriber>| all.iter().any(|one| one.number > newest_told);
         let Some(due) = due else { return self.subscribers.wait_for(is_new).await.is_ok() };
@@ -104,18 +104,18 @@ impl Follower {
     }
 }
 
-/// Whether somebody waits for a verdict.
+/// Requests for an expedited verdict.
 #[derive(Debug, Default)]
 struct Hurry {
     is_owed: bool,
-    /// When a probe was last made for that.
+    /// Time of the last expedited probe.
     last: Option<Instant>,
 }
 
 impl Hurry {
     async fn comes(&mut self, hurried: &Notify) {
         hurried.notified().await;
-        // The next probe is the verdict, even if its turn comes first.
+        // The next probe decides, even if it was due anyway.
         self.is_owed = true;
         if let Some(last) = self.last {
             time::sleep_until(last + HURRY).await;
@@ -123,7 +123,7 @@ impl Hurry {
         self.last = Some(Instant::now());
     }
 
-    /// Takes a result, and returns whether it is the verdict: a success, or another health.
+    /// Takes a result, and returns true if it is the verdict: a success, or a change of health.
     fn ends(&mut self, is_decided: bool) -> bool {
         is_decided && std::mem::take(&mut self.is_owed)
     }
@@ -134,8 +134,8 @@ fn interval(check: &HealthCheck, is_in_doubt: bool) -> Duration {
     fast.map_or(check.interval, |fast| fast.min(check.interval))
 }
 
-/// Intervals vary by a twentieth, so that checks do not go in step. The first one is cut anywhere,
-/// which spreads those that have begun together.
+/// Factor that varies intervals by 5 %, so that checks do not run in lockstep. The first one is cut
+/// at random, which spreads checks that started together.
 fn jitter() -> f64 {
     0.95 + 0.1 * fastrand::f64()
 }

@@ -104,7 +104,7 @@ async fn a_backend_without_a_probe_is_up() {
     assert_eq!(next(&mut events).await, (Health::Up, address));
 }
 
-/// A server that a check has found to be up.
+/// A server that a check has found up.
 struct Watched {
     server: TcpListener,
     address: SocketAddr,
@@ -174,7 +174,7 @@ async fn hurries_are_a_second_apart_and_none_is_lost() {
         events.recv().await.unwrap();
         first.get_or_insert_with(time::Instant::now);
     }
-    // By the probes' begin, of which the first was a little before it was told.
+    // Measured from the start of the probes; the first started a little before its report.
     let apart = first.unwrap().elapsed();
     assert!(apart > Duration::from_millis(500), "{apart:?}");
 }
@@ -210,7 +210,7 @@ async fn a_check_that_cannot_be_carried_out_is_told_and_keeps_the_health() {
     let event = events.recv().await.expect("the checker");
     assert_eq!((event.health, event.is_success, event.was_checked), (Health::Up, false, false));
     assert!(is_quiet(&mut events).await);
-    // From then on there is something to shake hands with, and nobody who does.
+    // From then on a TLS handshake is possible, but no server listens.
     let certificate = rcgen::generate_simple_self_signed(["db".to_owned()]).unwrap().cert;
     std::fs::write(directory.path().join("ca.pem"), certificate.pem()).unwrap();
     let event = time::timeout(Duration::from_secs(20), events.recv()).await.expect("an event");

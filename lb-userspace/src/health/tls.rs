@@ -1,4 +1,4 @@
-//! TLS, as the probes of type `tls` and `https` speak it.
+//! TLS for the probes of type `tls` and `https`.
 
 use std::{
     io::{self, ErrorKind},
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::model::CheckRequest;
 
-/// What the first record of a server begins with: an alert, or its part of the handshake.
+/// Beginnings of a server's first record: an alert, or a handshake message.
 pub(super) const RECORDS: [&[u8]; 2] = [&[21, 3], &[22, 3]];
 
 pub(super) struct Tls {
@@ -55,7 +55,7 @@ impl Tls {
             }
             Some(ca) => {
                 let (named, roots) = named(ca)?;
-                // Without any that can be trusted, no server is.
+                // Without a usable trust anchor, no server is trusted.
                 match Pinned::new(Arc::clone(&roots), named, provider) {
                     Ok(pinned) => {
                         builder.dangerous().with_custom_certificate_verifier(Arc::new(pinned))
@@ -73,7 +73,7 @@ impl Tls {
             }
             _ => builder.with_no_client_auth(),
         };
-        // A session that is resumed would say nothing of a certificate that has expired since.
+        // A resumed session would not show that the certificate has expired since.
         config.resumption = Resumption::disabled();
         Ok(Self { connector: TlsConnector::from(Arc::new(config)), name })
     }
@@ -94,7 +94,7 @@ impl Tls {
     }
 }
 
-/// What has gone wrong, in plain words where rustls has none.
+/// Describes an error, in plain words where rustls has none.
 fn plain(error: &io::Error) -> String {
     let text = error.to_string();
     if text.contains("CaUsedAsEndEntity") {
@@ -105,8 +105,8 @@ fn plain(error: &io::Error) -> String {
     text
 }
 
-/// Says what is wrong with a check without a look at files. Returns whom the certificate must be for,
-/// if not for the address.
+/// Validates a check without reading files. Returns the name that the certificate must be for, if
+/// not the address.
 pub(super) fn verify(request: &CheckRequest) -> Result<Option<ServerName<'static>>, Fault> {
     match (&request.certificate, &request.key) {
         (None, Some(_)) => {
@@ -128,7 +128,7 @@ pub(super) fn verify(request: &CheckRequest) -> Result<Option<ServerName<'static
     name.map_err(|error| Fault::new(key, &error).fix("`sni` is the name in the certificate"))
 }
 
-/// The certificates of a file, and those of them that can be an authority's.
+/// Reads the certificates of a file, and those of them that can be a CA's.
 fn named(file: &Path) -> Result<(Vec<CertificateDer<'static>>, Arc<RootCertStore>), Fault> {
     let named = certificates("ca", file)?;
     let mut roots = RootCertStore::empty();
@@ -136,7 +136,7 @@ fn named(file: &Path) -> Result<(Vec<CertificateDer<'static>>, Arc<RootCertStore
     Ok((named, Arc::new(roots)))
 }
 
-/// They are many, and read once.
+/// Reads the host's CA certificates, which are many, once.
 fn system_roots() -> Result<Arc<RootCertStore>, Fault> {
     static KNOWN: OnceLock<Arc<RootCertStore>> = OnceLock::new();
     if let Some(known) = KNOWN.get() {

@@ -1,4 +1,4 @@
-//! TLS probes of servers as OpenSSL makes them.
+//! TLS probes of OpenSSL servers.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use tokio::{net::TcpStream, time::Instant};
 use super::probe_tests::{assert_tells, check, prober, serving};
 use crate::model::{CheckRequest, HealthCheck, Probe};
 
-/// Generous, as this may be one of many tests.
+/// Generous, as many tests may run concurrently.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 fn openssl(directory: &Path, arguments: &str) {
@@ -27,7 +27,7 @@ fn openssl(directory: &Path, arguments: &str) {
     assert!(output.status.success(), "openssl {arguments}: {output:?}");
 }
 
-/// `openssl s_server`, killed at the end.
+/// An `openssl s_server`, killed on drop.
 struct Server {
     process: Child,
     at: SocketAddr,
@@ -65,7 +65,7 @@ impl Server {
     }
 }
 
-/// A certificate of its own, with a key that `openssl genpkey` makes.
+/// Creates a self-signed certificate, with a key from `openssl genpkey`.
 fn certificate(directory: &Path, name: &str, key: &str, more: &str) {
     fs::write(directory.join("req.cnf"), "[req]\ndistinguished_name=dn\n[dn]\n").unwrap();
     openssl(directory, &format!("genpkey {key} -out {name}.key"));
@@ -76,7 +76,7 @@ fn certificate(directory: &Path, name: &str, key: &str, more: &str) {
     openssl(directory, &request);
 }
 
-/// Without extensions it is of version 1.
+/// Creates a certificate of version 1: it has no extensions.
 fn certificate_v1(directory: &Path, name: &str) {
     openssl(directory, &format!("genpkey {P256} -out {name}.key"));
     openssl(directory, &format!("req -new -key {name}.key -out {name}.csr -subj /CN={name}"));
@@ -105,7 +105,7 @@ fn careless() -> CheckRequest {
     CheckRequest { verify: Some(false), ..CheckRequest::default() }
 }
 
-/// All of it is refused if certificates must be valid. Ed448 and RSA-PSS are for TLS 1.3 only.
+/// Certificates that are refused with verification. Ed448 and RSA-PSS are for TLS 1.3 only.
 #[tokio::test]
 async fn without_verify_any_certificate_is_taken_that_openssl_takes() {
     let directory = TempDir::new().unwrap();
@@ -160,7 +160,7 @@ async fn files_are_read_again_when_they_have_changed() {
         ..CheckRequest::default()
     };
     let prober = patient(Probe::Https, request);
-    // Takes clients with this certificate only.
+    // Accepts clients with this certificate only.
     let mutual = |name: &'static str| {
         let client: &'static str = format!("{name}.pem").leak();
         [name, "-Verify", "1", "-verify_return_error", "-CAfile", client]
@@ -174,7 +174,7 @@ async fn files_are_read_again_when_they_have_changed() {
     assert_tells(&prober.probe(server.at).await, false, "L6RSP");
     copy("new.pem", "ca.pem");
     copy("new.pem", "client.pem");
-    // What is half replaced is not used; with the old files there is still an answer.
+    // Partly replaced files are not used; the old ones still get an answer.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     assert_tells(&prober.probe(server.at).await, false, "L6RSP");
     copy("new.key", "client.key");

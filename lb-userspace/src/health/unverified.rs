@@ -1,4 +1,4 @@
-//! TLS without a look at the server's certificate, for `verify = false`.
+//! TLS without verification of the server's certificate, for `verify = false`.
 
 use rustls::{
     DigitallySignedStruct, SignatureScheme,
@@ -9,8 +9,8 @@ use rustls::{
 
 use super::p521::P521;
 
-/// What servers may sign with: all that there is, as nobody looks at it. Those that rustls has no name
-/// for are of RSA keys that are for PSS only; it takes them in TLS 1.3.
+/// Signature schemes that servers may use: all, as no signature is checked. The ones unknown to
+/// rustls are for RSA-PSS keys; it accepts them in TLS 1.3.
 const SCHEMES: [SignatureScheme; 17] = [
     SignatureScheme::Unknown(0x0809),
     SignatureScheme::Unknown(0x080a),
@@ -31,16 +31,16 @@ const SCHEMES: [SignatureScheme; 17] = [
     SignatureScheme::ML_DSA_87,
 ];
 
-/// What such handshakes are made of: what is there for others, and P-521.
+/// Returns the crypto provider for such handshakes: the default one with P-521.
 pub(super) fn provider() -> CryptoProvider {
     let mut provider = ring::default_provider();
     provider.kx_groups.push(&P521);
     provider
 }
 
-/// Takes every certificate, and every signature by it. Nothing is parsed: webpki refuses what many
-/// servers have (X.509 v1, RSA of 1,024 bits, P-521, unknown critical extensions), and a signature by
-/// a key that anybody may have made proves nothing. What remains is that somebody speaks TLS.
+/// Accepts every certificate and every signature by it. Nothing is parsed: webpki refuses what many
+/// servers have (X.509 v1, RSA of 1,024 bits, P-521, unknown critical extensions), and a signature
+/// by an unverified key proves nothing. The check only shows that the server speaks TLS.
 #[derive(Debug)]
 pub(super) struct Unverified;
 

@@ -1,4 +1,4 @@
-//! Has the kernel ask for neighbours, by ARP or neighbour discovery.
+//! Makes the kernel resolve neighbours, by ARP or neighbour discovery.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use rtnetlink::{
 
 use super::{hops::Question, table::NeighbourId};
 
-/// Puts questions; who answers is told by the kernel's events.
+/// Sends requests; answers arrive as the kernel's events.
 pub(super) async fn put(netlink: &Handle, questions: Vec<(NeighbourId, Question)>) {
     join_all(questions.into_iter().map(|(id, question)| put_one(netlink, id, question))).await;
 }
@@ -29,7 +29,8 @@ async fn put_one(netlink: &Handle, id: NeighbourId, question: Question) {
     }
 }
 
-/// What the kernel does itself when it sends a packet: it asks everybody, if it does not know.
+/// Acts like the kernel when it sends a packet: multicasts or broadcasts a request if the neighbour
+/// is unknown.
 async fn use_entry(netlink: &Handle, (ifindex, neighbour): (u32, IpAddr)) -> Result<(), Error> {
     let entry = netlink.neighbours().add(ifindex, neighbour).state(NeighbourState::None);
     entry.flags(NeighbourFlags::Use).replace().execute().await

@@ -1,4 +1,4 @@
-//! Broadcast addresses of the networks that this host is on: no host sends from them.
+//! Broadcast addresses of this host's networks: no host sends from them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,24 +8,24 @@ use std::{
 use ipnet::Ipv4Net;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 
-/// A network of this many bits has no broadcast address from here on (RFC 3021).
+/// Networks with a prefix of this length or longer have no broadcast address (RFC 3021).
 const POINT_TO_POINT: u8 = 31;
 
-/// An address of this host: its interface, itself, and the length of its network's prefix.
+/// An address of this host: interface index, address, prefix length.
 type Id = (u32, IpAddr, u8);
 
-/// The broadcast addresses that each of this host's addresses brings.
+/// Broadcast addresses by own address.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Broadcasts(BTreeMap<Id, Vec<Ipv4Addr>>);
 
 impl Broadcasts {
-    /// Follows an address that has come or changed. Returns whether anything is new.
+    /// Adds or updates an address. Returns whether anything is new.
     pub(super) fn set(&mut self, message: &AddressMessage) -> bool {
         let Some((id, broadcasts)) = read(message) else { return false };
         self.0.insert(id, broadcasts.clone()) != Some(broadcasts)
     }
 
-    /// Follows an address that is gone. Returns whether it was known.
+    /// Removes an address. Returns whether it was known.
     pub(super) fn remove(&mut self, message: &AddressMessage) -> bool {
         read(message).is_some_and(|(id, _)| self.0.remove(&id).is_some())
     }
@@ -35,7 +35,7 @@ impl Broadcasts {
     }
 }
 
-/// As the kernel derives them: the one that was configured, and the last address of the network.
+/// Derives them like the kernel: the configured one, and the last address of the network.
 fn read(message: &AddressMessage) -> Option<(Id, Vec<Ipv4Addr>)> {
     let (mut local, mut peer, mut broadcasts) = (None, None, Vec::new());
     for attribute in &message.attributes {

@@ -1,4 +1,4 @@
-//! What the kernel tells of its network, as it changes.
+//! Network change events from the kernel.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ use rtnetlink::{
     sys::{AsyncSocket as _, SocketAddr, TokioSocket, protocols::NETLINK_ROUTE},
 };
 
-/// Room for some thousands of messages, in bytes.
+/// Receive buffer in bytes: room for some thousands of messages.
 const BUFFER: usize = 1 << 20;
 const LARGEST_BUFFER: usize = 1 << 26;
 
-/// Messages that are handled together.
+/// Maximum number of messages per batch.
 const BATCH: usize = 1024;
 
 const GROUPS: [MulticastGroup; 8] = [
@@ -33,11 +33,11 @@ const GROUPS: [MulticastGroup; 8] = [
 
 type Messages = NetlinkFramed<RouteNetlinkMessage, TokioSocket, NetlinkCodec>;
 
-/// A socket for events only, as a burst of them could push the answer to a request out. What has
-/// not been read yet waits in the kernel's buffer and nowhere else, so that it cannot grow.
+/// A socket for events only, as a burst of them could displace the answer to a request. Unread
+/// messages wait in the kernel's buffer only, so memory is bounded.
 pub(super) struct Feed {
     batches: ReadyChunks<Messages>,
-    /// The size of its receive buffer, in bytes.
+    /// Size of its receive buffer, in bytes.
     buffer: usize,
 }
 
@@ -65,11 +65,11 @@ impl Feed {
         Ok(Self { batches: Messages::new(socket).ready_chunks(BATCH), buffer })
     }
 
-    /// The next changes.
+    /// Returns the next changes.
     ///
     /// # Errors
     ///
-    /// Some changes are lost, so that what is known may be out of date.
+    /// Returns an error if changes were lost and the known state may be out of date.
     pub(super) async fn next(&mut self) -> Result<Vec<RouteNetlinkMessage>> {
         let Some(batch) = self.batches.next().await else {
             bail!("the kernel's network events have ended");

@@ -1,4 +1,4 @@
-//! Keeps what is told of the watched addresses true.
+//! Keeps the resolutions of the watched addresses up to date.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -22,13 +22,13 @@ use super::{
 };
 use lb_host::netlink;
 
-/// How long to wait before all is read again.
+/// Delay before the whole state is read again.
 const RECOVERY: Duration = Duration::from_millis(100);
 
-/// How long the kernel may take to answer all that is asked at once.
+/// Timeout of a batch of requests to the kernel.
 const LONGEST: Duration = Duration::from_secs(3);
 
-/// Routes that are looked up at once.
+/// Number of concurrent route lookups.
 const LOOK_UPS: usize = 64;
 
 #[derive(Debug)]
@@ -56,7 +56,7 @@ impl Follower {
         })
     }
 
-    /// Goes on until nobody listens any more.
+    /// Runs until the receiver of events is dropped.
     pub(super) async fn run(mut self) {
         while let Err(error) = self.follow().await {
             log::warn!("reading the kernel's network again: {error:#}");

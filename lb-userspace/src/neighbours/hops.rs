@@ -1,4 +1,4 @@
-//! The neighbours that frames to watched addresses go to, and when to ask for them.
+//! Neighbours that are next hops of watched addresses, and the times of their probes.
 
 use std::{
     collections::{BTreeSet, HashMap, hash_map::Entry},
@@ -10,32 +10,32 @@ use rtnetlink::packet_route::neighbour::NeighbourState;
 
 use super::table::{NeighbourId, Table};
 
-/// How often a neighbour is asked whether it is still there, at the address where it was.
+/// Interval of unicast probes that confirm a neighbour at its last known MAC address.
 pub(super) const CONFIRM_EVERY: Duration = Duration::from_millis(400);
 
-/// How long it may take to say so before everybody is asked where it is.
+/// Time to answer a unicast probe before a broadcast or multicast request follows.
 const ANSWER_WITHIN: Duration = Duration::from_millis(200);
 
-/// When a neighbour that nobody knows is asked for again.
+/// Interval of requests for an unknown neighbour.
 pub(super) const ASK_AGAIN: Duration = Duration::from_secs(1);
 
-/// How long a neighbour's silence is put up with: as long as the kernel asks for one.
+/// Silence after which a neighbour is given up: as long as the kernel's own resolution takes.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
-/// How often questions are put.
+/// Interval at which requests are sent.
 pub(super) const TICK: Duration = Duration::from_millis(50);
 
-/// Questions put at once: enough for a thousand neighbours within `CONFIRM_EVERY`. More are asked
-/// in turn, each less often.
+/// Maximum requests per tick: enough for a thousand neighbours within `CONFIRM_EVERY`. With more,
+/// each is probed less often.
 const QUESTIONS: usize = 150;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Question {
-    /// To everybody.
+    /// Broadcast or multicast: the MAC address is unknown.
     Where,
-    /// To where it was last.
+    /// Unicast to the last known MAC address.
     StillThere,
-    /// To everybody, as it does not answer there.
+    /// Broadcast or multicast, as it does not answer at the last known MAC address.
     WhereElse,
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Hops {
 
 #[derive(Debug, Default)]
 struct Neighbour {
-    /// Watched addresses whose frames go to it.
+    /// Watched addresses with this next hop.
     users: BTreeSet<IpAddr>,
     asked_at: Option<Instant>,
     silent_since: Option<Instant>,
@@ -72,12 +72,13 @@ impl Hops {
         self.known.get(&id).into_iter().flat_map(|hop| hop.users.iter().copied())
     }
 
-    /// Whether a neighbour's silence has lasted too long.
+    /// Returns true if a neighbour has been silent for too long.
     pub(super) fn is_given_up(&self, id: NeighbourId) -> bool {
         self.known.get(&id).is_some_and(|hop| hop.given_up)
     }
 
-    /// Looks who is silent. Returns the addresses behind those who are given up, or no more.
+    /// Updates the silent neighbours. Returns the addresses behind those that are newly given up,
+    /// or no longer.
     pub(super) fn listen(&mut self, table: &Table, now: Instant) -> Vec<IpAddr> {
         let mut affected = Vec::new();
         for (id, hop) in &mut self.known {
@@ -89,7 +90,7 @@ impl Hops {
         affected
     }
 
-    /// What to ask now: first those who have not been asked for longest.
+    /// Returns the requests that are due, least recently probed neighbours first.
     pub(super) fn questions(
         &mut self,
         table: &Table,
@@ -112,7 +113,7 @@ impl Hops {
 }
 
 impl Neighbour {
-    /// Returns whether it is now given up, or no more.
+    /// Returns true if it is newly given up, or no longer.
     fn note_silence(&mut self, is_silent: bool, now: Instant) -> bool {
         self.silent_since = is_silent.then(|| self.silent_since.unwrap_or(now));
         let given_up = self.silent_since.is_some_and(|since| now >= since + PATIENCE);

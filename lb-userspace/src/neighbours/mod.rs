@@ -1,6 +1,6 @@
-//! Where packets to an address go: follows the kernel's links, routes and neighbours by rtnetlink,
-//! has the kernel resolve the neighbours that it does not know, and keeps asking those that it
-//! knows, so that one whose MAC address changes without a word is found out.
+//! Next hop resolution: follows the kernel's links, routes and neighbours by rtnetlink, makes the
+//! kernel resolve unknown neighbours, and keeps probing known ones to detect MAC addresses that
+//! change silently.
 
 mod ask;
 mod broadcast;
@@ -27,25 +27,25 @@ use self::{
     watch_requests::{WatchRequest, WatchRequests},
 };
 
-/// How a frame reaches an address.
+/// Next hop of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NextHop {
     pub ifindex: u32,
     pub interface: String,
-    /// The interface's own.
+    /// MAC address of the interface.
     pub src_mac: [u8; 6],
-    /// Whom frames go to: the gateway, or the address itself.
+    /// The gateway, or the address itself.
     pub neighbour: IpAddr,
-    /// The neighbour's.
+    /// MAC address of the neighbour.
     pub dst_mac: [u8; 6],
-    /// The source address that the kernel itself would take.
+    /// Source address that the kernel would select.
     pub source: IpAddr,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
     Resolved(NextHop),
-    /// Why not, for people.
+    /// Reason, for display.
     Unresolved(String),
 }
 
@@ -54,46 +54,46 @@ pub enum Resolution {
 pub struct Interface {
     pub ifindex: u32,
     pub name: String,
-    /// None unless it is like Ethernet.
+    /// MAC address. None unless it is an Ethernet-like interface.
     pub mac: Option<[u8; 6]>,
-    /// In bytes, without the Ethernet header.
+    /// MTU in bytes, without the Ethernet header.
     pub mtu: u32,
-    /// Switched on, with a carrier.
+    /// Administratively up, with a carrier.
     pub up: bool,
-    /// The interface that it stands on, as a macvlan does.
+    /// Index of the lower interface, as of a macvlan.
     pub parent: Option<u32>,
-    /// The bridge or bond that it is a port of.
+    /// Index of the bridge or bond that it is a port of.
     pub controller: Option<u32>,
 }
 
-/// This host's own addresses, each with the index of the interface that it is on.
+/// This host's own addresses, each with its interface index.
 pub type OwnAddresses = BTreeSet<(u32, IpAddr)>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetworkEvent {
-    /// A watched address has another resolution than was told, or is told again.
+    /// The resolution of a watched address has changed, or was requested again.
     NextHop { address: IpAddr, resolution: Resolution },
-    /// An interface has appeared or has changed.
+    /// An interface was added or changed.
     Link(Interface),
-    /// An interface is gone; this is what it last was.
+    /// An interface was removed; this is its last state.
     LinkGone(Interface),
-    /// All addresses of this host, as they are now.
+    /// All current addresses of this host.
     Own(OwnAddresses),
-    /// The broadcast addresses of all networks that this host is on, as they are now.
+    /// Current broadcast addresses of all networks of this host.
     Broadcasts(BTreeSet<Ipv4Addr>),
 }
 
 /// Follows the network until it is dropped.
 #[derive(Debug)]
 pub struct Neighbours {
-    /// How often each address is watched.
+    /// Number of watches per address.
     watched: HashMap<IpAddr, usize>,
     watch_requests: WatchRequests,
     task: JoinHandle<()>,
 }
 
 impl Neighbours {
-    /// Starts to follow the calling thread's network namespace. To be called within a tokio
+    /// Starts to follow the calling thread's network namespace. Must be called within a tokio
     /// runtime.
     pub fn start(events: mpsc::Sender<NetworkEvent>) -> Result<Self> {
         let watch_requests = WatchRequests::default();
@@ -102,8 +102,8 @@ impl Neighbours {
         Ok(Self { watched: HashMap::new(), watch_requests, task })
     }
 
-    /// Watches an address until it is forgotten as often as it was watched. One whose neighbour has
-    /// not answered for three seconds is told to be unresolved, and asked for again every second.
+    /// Watches an address until it is forgotten as often as it was watched. If its neighbour has
+    /// not answered for three seconds, it is reported as unresolved, and probed every second.
     pub fn watch(&mut self, address: IpAddr) {
         let count = self.watched.entry(address).or_default();
         *count += 1;
@@ -123,12 +123,12 @@ impl Neighbours {
         }
     }
 
-    /// Has a watched address's resolution told once more.
+    /// Requests another event for a watched address.
     pub fn tell(&self, address: IpAddr) {
         self.watch_requests.make([(address, WatchRequest::Watch)]);
     }
 
-    /// Has the resolutions of all watched addresses told once more.
+    /// Requests another event for all watched addresses.
     pub fn tell_again(&self) {
         self.watch_requests
             .make(self.watched.keys().map(|address| (*address, WatchRequest::Watch)));

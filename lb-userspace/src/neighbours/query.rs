@@ -1,4 +1,4 @@
-//! Questions to the kernel about the network as it is now.
+//! Queries of the kernel's current network state.
 
 use anyhow::{Context as _, Result};
 use futures_util::TryStreamExt as _;
@@ -24,7 +24,7 @@ pub struct XdpAttached {
     pub program_id: u32,
 }
 
-/// This host's own addresses.
+/// Returns this host's own addresses.
 pub async fn local_addresses() -> Result<OwnAddresses> {
     let netlink = netlink::connect()?;
     let addresses = netlink.address().get().execute();
@@ -35,7 +35,7 @@ pub async fn local_addresses() -> Result<OwnAddresses> {
         .context("cannot read this host's addresses")
 }
 
-/// The interface of that name, if there is one.
+/// Returns the interface of that name, if there is one.
 pub async fn interface(name: &str) -> Result<Option<Interface>> {
     let link = netlink::link(&netlink::connect()?, name)
         .await
@@ -43,7 +43,7 @@ pub async fn interface(name: &str) -> Result<Option<Interface>> {
     Ok(link.as_ref().and_then(table::interface))
 }
 
-/// All interfaces of this host.
+/// Returns all interfaces of this host.
 pub async fn links() -> Result<Vec<Interface>> {
     let netlink = netlink::connect()?;
     let links = netlink.link().get().execute();
@@ -54,7 +54,7 @@ pub async fn links() -> Result<Vec<Interface>> {
         .context("cannot read this host's interfaces")
 }
 
-/// The XDP program on an interface, if there are both.
+/// Returns the XDP program on an interface. None if there is no such interface or no program.
 pub async fn xdp_attached(ifindex: u32) -> Result<Option<XdpAttached>> {
     let netlink = netlink::connect()?;
     let answer = netlink.link().get().match_index(ifindex).execute();

@@ -1,4 +1,4 @@
-//! What the kernel would route an address over.
+//! Route lookup in the kernel.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,24 +13,24 @@ use lb_host::netlink;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Route {
     pub(super) ifindex: u32,
-    /// Whom to send frames to: the gateway, or the address itself.
+    /// The gateway, or the address itself.
     pub(super) neighbour: IpAddr,
-    /// The source address that the kernel would take.
+    /// Source address that the kernel would select.
     pub(super) source: IpAddr,
 }
 
 impl Route {
-    /// Whose MAC address frames need.
+    /// Returns the neighbour whose MAC address frames need.
     pub(super) fn next(&self) -> NeighbourId {
         (self.ifindex, self.neighbour)
     }
 }
 
-/// Asks the kernel, so that its rules, tables and preferences all count.
+/// Looks up a route in the kernel, so that its rules, tables and metrics all apply.
 ///
 /// # Errors
 ///
-/// Why there is no way to the address, for people.
+/// The reason that there is no route to the address, for display.
 pub(super) async fn look_up(netlink: Handle, address: IpAddr) -> Result<Route, String> {
     let answer = netlink.route().get(question(address)).execute();
     match netlink::first(answer, &[libc::ENETUNREACH, libc::EHOSTUNREACH]).await {

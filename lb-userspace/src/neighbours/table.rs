@@ -1,4 +1,4 @@
-//! The kernel's links, neighbours and own addresses, as far as it has told of them.
+//! Copy of the kernel's links, neighbours and own addresses, as far as it has reported them.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -24,10 +24,10 @@ use super::{Interface, NetworkEvent, OwnAddresses, broadcast::Broadcasts};
 
 pub(super) type Mac = [u8; 6];
 
-/// By index.
+/// Interfaces by index.
 pub(super) type Links = BTreeMap<u32, Interface>;
 
-/// Who a neighbour is: its address, and the index of the interface that it is behind.
+/// Interface index and address of a neighbour.
 pub(super) type NeighbourId = (u32, IpAddr);
 
 #[derive(Debug, Default)]
@@ -41,12 +41,13 @@ pub(super) struct Table {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Neighbour {
     pub(super) state: NeighbourState,
-    /// Whether somebody else than the kernel's own ARP says where it is.
+    /// Set if the entry is maintained by something other than the kernel's ARP or neighbour
+    /// discovery.
     pub(super) is_fixed: bool,
     mac: Option<Mac>,
 }
 
-/// What may be otherwise after a change.
+/// State that a change may affect.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     Nothing,
@@ -57,12 +58,12 @@ pub(super) enum Effect {
     AllRoutes,
     /// This host's own addresses or its networks, and all routes.
     Own,
-    /// All routes, and what has become of an interface.
+    /// All routes, and an interface.
     Link(NetworkEvent),
 }
 
 impl Table {
-    /// Asks the kernel for all it knows.
+    /// Reads the whole state from the kernel.
     pub(super) async fn dump(netlink: &Handle) -> Result<Self, Error> {
         let mut table = Self::default();
         let mut links = netlink.link().get().execute();
@@ -138,7 +139,7 @@ impl Table {
         self.neighbours.get(&id).copied()
     }
 
-    /// Where frames to a neighbour go.
+    /// Returns the MAC address of a neighbour.
     pub(super) fn mac(&self, id: NeighbourId) -> Option<Mac> {
         self.neighbour(id)?.mac()
     }
@@ -174,7 +175,7 @@ fn effect_on_neighbour(
     if mac(before) == mac(now) { Effect::Nothing } else { Effect::Neighbour(id) }
 }
 
-/// What has become of interfaces.
+/// Returns the differences between two states of the interfaces.
 pub(super) fn link_events(before: &Links, now: &Links) -> Vec<NetworkEvent> {
     let gone = before
         .values()
@@ -218,12 +219,13 @@ pub(super) fn interface(message: &LinkMessage) -> Option<Interface> {
     })
 }
 
-/// A bridge tells of its ports as if these were links of their own family.
+/// Returns false for a bridge's messages about its ports, which are of a family of their own.
 fn is_whole(message: &LinkMessage) -> bool {
     message.header.interface_family == AddressFamily::Unspec
 }
 
-/// One of this host's own addresses. A point-to-point link has its peer's as the other one.
+/// Parses one of this host's own addresses. A point-to-point link has its peer's address as the
+/// other attribute.
 pub(super) fn own(message: &AddressMessage) -> Option<(u32, IpAddr)> {
     let mut address = None;
     for attribute in &message.attributes {
@@ -238,7 +240,7 @@ pub(super) fn own(message: &AddressMessage) -> Option<(u32, IpAddr)> {
 
 fn neighbour(message: &NeighbourMessage) -> Option<(NeighbourId, Neighbour)> {
     let header = &message.header;
-    // A bridge's own entries name the address of a tunnel's end.
+    // A bridge's FDB entries have the address of a tunnel endpoint.
     if !matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6) {
         return None;
     }

@@ -189,7 +189,7 @@ fn root_a_burst_of_changes_loses_nothing() {
         network.watch(&[REMOTE]);
         hop(network.next_resolution().await.1);
 
-        // This thread is the follower's, so that its buffer overflows and the last change is lost.
+        // This thread runs the follower, so its buffer overflows and the last change is lost.
         balancer
             .configure(async |netlink| {
                 for n in 0..8192 {
@@ -270,7 +270,7 @@ impl Network {
     }
 }
 
-/// Does something in the balancer's namespace that follows the network there.
+/// Runs work in the balancer's namespace that follows the network there.
 fn follow(testbed: &Testbed, work: impl AsyncFnOnce(&mut Network) + Send) {
     testbed
         .balancer()

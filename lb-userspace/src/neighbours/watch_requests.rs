@@ -1,4 +1,4 @@
-//! What the daemon wants to be told of, handed over without either side waiting for the other.
+//! Watch requests of the daemon, passed on without either side waiting for the other.
 
 use std::{
     collections::HashMap,
@@ -10,12 +10,12 @@ use tokio::sync::Notify;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum WatchRequest {
-    /// To be told of an address: how it is now, and whenever that changes.
+    /// Report the current resolution of an address, and its changes.
     Watch,
     Forget,
 }
 
-/// The last request for each address, until the follower takes it.
+/// Last request for each address, until the follower takes it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WatchRequests {
     pending: Arc<Mutex<HashMap<IpAddr, WatchRequest>>>,
@@ -34,7 +34,7 @@ impl WatchRequests {
         std::mem::take(&mut *self.lock())
     }
 
-    /// A thread that has panicked has left whole requests nevertheless.
+    /// Ignores poisoning: requests are complete even after a panic.
     fn lock(&self) -> MutexGuard<'_, HashMap<IpAddr, WatchRequest>> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -7,12 +7,12 @@ use lb_common::mix::mix;
 
 use super::{LONGEST, Member, spread::spread};
 
-/// No backend has this id.
+/// Marks a free slot. No backend has this id.
 const FREE: u32 = 0;
 
-/// A table that hardly changes when members come and go. Members take turns, by their weights; each
-/// takes the first free slot in an order of its own. Of more members than slots, those with the
-/// highest addresses get none.
+/// Builds a table that hardly changes when members come and go. Members take turns, in proportion
+/// to their weights; each takes the first free slot of its own permutation. If there are more
+/// members than slots, those with the highest addresses get none.
 pub(super) fn ring(members: &[Member]) -> Vec<u32> {
     if members.is_empty() {
         return Vec::new();
@@ -28,7 +28,7 @@ pub(super) fn ring(members: &[Member]) -> Vec<u32> {
     ring
 }
 
-/// How many slots each gets: what its weight says, rounded, and one at least.
+/// Returns the number of slots of each member: its weighted share, rounded, at least one.
 fn shares(members: &[Member]) -> Vec<u32> {
     let mut lightest_first: Vec<usize> = (0..members.len()).collect();
     lightest_first.sort_by_key(|place| members[*place].weight);
@@ -36,7 +36,7 @@ fn shares(members: &[Member]) -> Vec<u32> {
     let mut slots = LONGEST;
     let mut shares = vec![0; members.len()];
     for place in lightest_first {
-        // What rounding leaves or takes is for those who come later, to whom it means less.
+        // Rounding errors are passed on to heavier members, where they matter less.
         let weight = u64::from(members[place].weight);
         let share = (u64::from(slots) * weight + weights / 2) / weights.max(1);
         shares[place] = u32::try_from(share).unwrap_or(LONGEST).max(1);
@@ -46,21 +46,21 @@ fn shares(members: &[Member]) -> Vec<u32> {
     shares
 }
 
-/// All slots, in the order in which a member wants them: the paper's permutation.
+/// A member's permutation of the slots, as in the paper.
 struct Order {
     next: u32,
     skip: u32,
 }
 
 impl Order {
-    /// By the address alone, so that all balancers agree.
+    /// Depends on the address alone, so that all balancers agree.
     #[expect(clippy::cast_possible_truncation, reason = "each half of the hash is a number")]
     const fn of(address: SocketAddr) -> Self {
         let hash = hash(address);
         Self { next: (hash >> 32) as u32 % LONGEST, skip: hash as u32 % (LONGEST - 1) + 1 }
     }
 
-    /// The free slot that it wants most. There must be one.
+    /// Returns the first free slot of the permutation. There must be one.
     fn first_free<'a>(&mut self, ring: &'a mut [u32]) -> &'a mut u32 {
         loop {
             let slot = self.next as usize;

@@ -1,4 +1,4 @@
-//! Builds rings: who stands in them how often, and in which order.
+//! Building of rings: the members' numbers of slots, and their order.
 
 mod maglev;
 mod round_robin;
@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 
 use crate::model::Scheduler;
 
-/// Slots of a Maglev table, a prime. Other rings that would be longer are scaled down to about as
-/// many, which keeps weights exact to well under 1 %.
+/// Slots of a Maglev table, a prime. Other rings that would be longer are scaled down to about this
+/// length, which keeps weights exact to well under 1 %.
 pub const LONGEST: u32 = 65_537;
 
 /// A backend that takes new connections.
@@ -21,8 +21,8 @@ pub struct Member {
     pub weight: u16,
 }
 
-/// The ring that a scheduler picks from. Where it takes turns, the members' order decides ties;
-/// where it hashes, only their addresses and weights say who stands where.
+/// Builds the ring that a scheduler picks from. With taking turns, the order of the members decides
+/// ties; with hashing, only their addresses and weights matter.
 #[must_use]
 pub fn build(scheduler: Scheduler, members: &[Member]) -> Vec<u32> {
     match scheduler {

@@ -1,11 +1,12 @@
 use super::{LONGEST, Member, spread::spread};
 
-/// The members' ids, each as often as its weight says, in the shortest ring that keeps the ratio.
+/// Returns the members' ids, each in proportion to its weight, in the shortest ring that keeps the
+/// ratio.
 pub(super) fn ring(members: &[Member]) -> Vec<u32> {
     spread(&turns(members)).map(|place| members[place].id).collect()
 }
 
-/// How often each member stands in the ring.
+/// Returns the number of slots of each member.
 fn turns(members: &[Member]) -> Vec<u32> {
     let weights = || members.iter().map(|member| u64::from(member.weight));
     let divisor = weights().fold(0, gcd).max(1);

@@ -1,13 +1,13 @@
-//! Turns, evenly spread.
+//! Even distribution of turns.
 
-/// Places of members, each as often as its count says, and as evenly spread as can be.
+/// Returns the indices of members, each as often as its count, distributed as evenly as possible.
 ///
-/// A member's `k`-th of `n` turns falls due at `(2k + 1) / 2n` of the way round; sorting by that is
-/// smooth weighted round robin, with the given order deciding ties.
+/// A member's `k`-th of `n` turns is due at `(2k + 1) / 2n` of the cycle; sorting by that is smooth
+/// weighted round robin, with ties decided by the given order.
 pub(super) fn spread(counts: &[u32]) -> impl Iterator<Item = usize> {
-    /// Bits for a place.
+    /// Bits for an index.
     const PLACES: u32 = 24;
-    /// Bits for a moment: so fine that of counts below 2^18 any two moments differ.
+    /// Bits for a due time: with counts below 2^18, distinct times stay distinct.
     const FRACTION: u32 = u64::BITS - PLACES;
     let mut due = Vec::new();
     for (place, count) in (0_u64..).zip(counts) {

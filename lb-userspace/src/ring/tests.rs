@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Members with these weights, whose ids count from 1.
+/// Members with these weights and ids from 1.
 fn members(weights: &[u16]) -> Vec<Member> {
     (1..).zip(weights).map(|(id, weight)| member(id, *weight)).collect()
 }
@@ -21,7 +21,8 @@ fn share(ring: &[u32], id: u32) -> usize {
     ring.iter().filter(|slot| **slot == id).count()
 }
 
-/// Fails unless each stands in the ring as its weight says, to 1 % and one slot of the longest.
+/// Asserts that each member's share of the ring matches its weight, to 1 % plus one slot of the
+/// longest ring.
 fn assert_shares(ring: &[u32], members: &[Member]) {
     let total: f64 = members.iter().map(|member| f64::from(member.weight)).sum();
     for Member { id, weight, .. } in members {
@@ -33,7 +34,7 @@ fn assert_shares(ring: &[u32], members: &[Member]) {
     }
 }
 
-/// How many slots have changed hands although neither hand is this one.
+/// Counts the slots that moved between members other than this one.
 fn needlessly_moved(one: &[u32], other: &[u32], id: u32) -> usize {
     let slots = one.iter().zip(other);
     slots.filter(|(a, b)| a != b && **a != id && **b != id).count()
@@ -97,7 +98,7 @@ fn one_of_a_hundred_leaves_or_joins_and_hardly_anybody_moves() {
     }
 }
 
-/// A change of one of a thousand backends must not hold the daemon up.
+/// A change of one of a thousand backends must not delay the daemon.
 #[test]
 #[ignore = "a measurement, to be made with --release"]
 fn a_table_for_a_thousand_takes_less_than_five_milliseconds() {
@@ -120,7 +121,7 @@ fn a_table_for_a_thousand_takes_less_than_five_milliseconds() {
     }
 }
 
-/// What another balancer must build, too: a change of this is a change of the contract.
+/// Other balancers must build the same table: changing it breaks compatibility.
 #[test]
 fn a_table_is_the_same_everywhere() {
     let ring = build(Scheduler::Maglev, &members(&[1, 1, 1]));
@@ -177,7 +178,7 @@ proptest! {
         let full = build(Scheduler::Maglev, &members);
         let gone = members.remove(gone.index(weights.len())).id;
         let without = build(Scheduler::Maglev, &members);
-        // Besides those that have lost their member.
+        // Slots other than those of the removed member.
         let moved = needlessly_moved(&full, &without, gone);
         prop_assert!(moved <= full.len() / 20, "{} slots moved", moved);
     }

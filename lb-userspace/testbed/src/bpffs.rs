@@ -1,4 +1,4 @@
-//! A BPF file system of a testbed's own.
+//! BPF file system of a testbed.
 
 use std::{
     fs,
@@ -8,14 +8,14 @@ use std::{
 use anyhow::{Context as _, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
-/// A mounted BPF file system, which is unmounted, and all pins in it with it, when this is dropped.
+/// A mounted BPF file system, unmounted with all its pins on drop.
 #[derive(Debug)]
 pub struct BpfFs {
     path: PathBuf,
 }
 
 impl BpfFs {
-    /// Mounts one at a directory, which is made for it.
+    /// Creates a directory and mounts a BPF file system there.
     pub fn mount(path: &Path) -> Result<Self> {
         fs::create_dir_all(path).with_context(|| format!("cannot make {}", path.display()))?;
         mount(Some("bpf"), path, Some("bpf"), MsFlags::empty(), None::<&str>)

@@ -1,4 +1,4 @@
-//! Where a testbed keeps its files.
+//! Directory of a testbed's files.
 
 use std::{
     fs, io,
@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 const BEDS: &str = "/run/xdplb/testbeds";
 
-/// A testbed's directory, which is removed with all in it when this is dropped.
+/// A testbed's directory, removed with its contents on drop.
 #[derive(Debug)]
 pub(super) struct Directory {
     prefix: String,
@@ -36,7 +36,7 @@ impl Drop for Directory {
     }
 }
 
-/// The mount point of a testbed's BPF file system.
+/// Returns the mount point of a testbed's BPF file system.
 pub(super) fn bpffs(prefix: &str) -> PathBuf {
     path(prefix).join("bpf")
 }

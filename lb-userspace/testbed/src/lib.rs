@@ -28,7 +28,7 @@ use self::{
 
 const PREFIX_LENGTH: u8 = 24;
 
-/// The last bytes of addresses on a LAN.
+/// Last bytes of addresses on a LAN.
 const BALANCER: u8 = 1;
 const VIP: u8 = 10;
 const FIRST_BACKEND: u8 = 11;
@@ -57,7 +57,7 @@ pub struct Host {
     pub address: Ipv4Addr,
 }
 
-/// A testbed, which is removed with all processes in it when this is dropped.
+/// A testbed, removed with all its processes on drop.
 ///
 /// Its namespaces are `<prefix>-balancer`, `-switch`, `-client1`, `-backend1` and so on.
 #[derive(Debug)]
@@ -74,7 +74,7 @@ pub struct Testbed {
 }
 
 impl Testbed {
-    /// A balancer between a LAN with one client and a LAN with some backends.
+    /// Creates a balancer between a LAN with one client and a LAN with some backends.
     pub fn two_arm(prefix: &str, backends: usize) -> Result<Self> {
         let mut testbed = Self::empty(prefix, Lan::CLIENTS, Lan::SERVERS)?;
         testbed.plug_balancer("eth0", Lan::CLIENTS)?;
@@ -83,7 +83,7 @@ impl Testbed {
         Ok(testbed)
     }
 
-    /// A balancer, one client and some backends on one LAN.
+    /// Creates a balancer, one client and some backends on one LAN.
     pub fn one_arm(prefix: &str, backends: usize) -> Result<Self> {
         let mut testbed = Self::empty(prefix, Lan::SERVERS, Lan::SERVERS)?;
         testbed.plug_balancer("eth0", Lan::SERVERS)?;
@@ -91,8 +91,8 @@ impl Testbed {
         Ok(testbed)
     }
 
-    /// Removes what an earlier testbed of that prefix has left, be it all or nothing. Namespaces that
-    /// others have made stay, with their processes.
+    /// Removes the remains of an earlier testbed of that prefix, complete or not. Namespaces that
+    /// others created stay, with their processes.
     pub fn remove(prefix: &str) -> Result<()> {
         for name in namespaces(prefix)?.iter().filter(|name| namespace::is_own(name)) {
             namespace::remove(name)?;
@@ -101,12 +101,13 @@ impl Testbed {
         directory::remove(prefix)
     }
 
-    /// Whether a testbed of that prefix could be made: there is no namespace of it, be it others'.
+    /// Returns true if a testbed of that prefix can be created: it has no namespace, not even a
+    /// foreign one.
     pub fn is_free(prefix: &str) -> Result<bool> {
         Ok(namespaces(prefix)?.is_empty())
     }
 
-    /// Whether there is anything of an earlier testbed of that prefix.
+    /// Returns true if there are remains of an earlier testbed of that prefix.
     pub fn has_left(prefix: &str) -> Result<bool> {
         let is_own = namespaces(prefix)?.iter().any(|name| namespace::is_own(name));
         Ok(is_own || directory::exists(prefix))
@@ -127,19 +128,20 @@ impl Testbed {
         &self.balancer
     }
 
-    /// The balancer's interfaces: client side, then backend side if that is another one.
+    /// Returns the balancer's interfaces: client side, then backend side if that is another one.
     #[must_use]
     pub fn interfaces(&self) -> &'static [&'static str] {
         if self.client_lan == self.server_lan { &["eth0"] } else { &["eth0", "eth1"] }
     }
 
-    /// An address of the balancer's client side that is there to be served.
+    /// Returns an unused address on the balancer's client side, for a service.
     #[must_use]
     pub fn vip(&self) -> Ipv4Addr {
         self.client_lan.address(VIP)
     }
 
-    /// The namespace of the LANs. The balancer's cables end in its ports `balancer-<interface>`.
+    /// Returns the namespace of the LANs. The balancer's veth pairs end in its ports
+    /// `balancer-<interface>`.
     #[must_use]
     pub fn switch(&self) -> &Namespace {
         self.switch.namespace()
@@ -155,13 +157,13 @@ impl Testbed {
         &self.backends
     }
 
-    /// The mount point of the testbed's BPF file system.
+    /// Returns the mount point of the testbed's BPF file system.
     #[must_use]
     pub fn bpffs(&self) -> &Path {
         self.bpffs.path()
     }
 
-    /// A directory for the testbed's sockets and configurations, removed with the testbed.
+    /// Returns the directory of the testbed's sockets and configurations, removed with the testbed.
     #[must_use]
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -188,7 +190,7 @@ impl Testbed {
             .try_for_each(|namespace| namespace.set_mtu(mtu))
     }
 
-    /// Takes an interface away from the balancer, with its addresses.
+    /// Removes an interface of the balancer, with its addresses.
     pub fn unplug_balancer(&self, interface: &str) -> Result<()> {
         self.balancer.remove_link(interface)
     }
@@ -203,7 +205,7 @@ impl Testbed {
     }
 
     fn empty(prefix: &str, client_lan: Lan, server_lan: Lan) -> Result<Self> {
-        // First of all, as it fails if there is such a testbed, whose directory must stay.
+        // First, as it fails if such a testbed exists, whose directory must stay.
         let switch = Switch::create(&format!("{prefix}-switch"))?;
         let directory = Directory::create(prefix)?;
         let bpffs = BpfFs::mount(&directory::bpffs(prefix))?;
@@ -267,7 +269,7 @@ impl Testbed {
     }
 }
 
-/// The names of all namespaces that begin with a prefix and a dash, as a testbed's do.
+/// Returns the names of all namespaces with a prefix and a dash, like a testbed's.
 fn namespaces(prefix: &str) -> Result<Vec<String>> {
     let mut names = namespace::names()?;
     names.retain(|name| name.rsplit_once('-').is_some_and(|(its, _)| its == prefix));

@@ -1,4 +1,4 @@
-//! A network namespace, as `ip netns` knows it.
+//! Named network namespaces, as of `ip netns`.
 
 use std::{
     fs::{self, File},
@@ -30,18 +30,17 @@ use lb_host::netlink;
 
 const DIRECTORY: &str = "/run/netns";
 
-/// What the loopback interface of every namespace that is made here is also called, so that nobody
-/// else's is taken for one.
+/// Alias of the loopback interface of every namespace created here, to tell them from foreign ones.
 const MARK: &str = "made by xdplb";
 
-/// A network namespace, which is removed with the processes in it when this is dropped.
+/// A network namespace, removed with its processes on drop.
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
 }
 
 impl Namespace {
-    /// Makes a namespace whose loopback interface is up, and marked.
+    /// Creates a namespace whose loopback interface is up and marked.
     pub fn create(name: &str) -> Result<Self> {
         let path = path(name);
         fs::create_dir_all(DIRECTORY).with_context(|| format!("cannot make {DIRECTORY}"))?;
@@ -89,13 +88,13 @@ impl Namespace {
         &self.name
     }
 
-    /// Opens the namespace itself.
+    /// Opens the namespace's file.
     pub(super) fn open(&self) -> Result<File> {
         let path = path(&self.name);
         File::open(&path).with_context(|| format!("cannot open {}", path.display()))
     }
 
-    /// Does some work in a thread within the namespace and waits for it. A panic goes on here.
+    /// Runs work in a thread within the namespace and waits for it. A panic is propagated.
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         let namespace = self.open()?;
         in_thread(move || -> nix::Result<T> {
@@ -105,7 +104,7 @@ impl Namespace {
         .with_context(|| format!("cannot enter the network namespace {}", self.name))
     }
 
-    /// As [`run`](Self::run), in a tokio runtime of its own.
+    /// Like [`run`](Self::run), in a tokio runtime of its own.
     pub fn run_async<T: Send>(&self, work: impl AsyncFnOnce() -> T + Send) -> Result<T> {
         self.run(|| {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
@@ -113,13 +112,13 @@ impl Namespace {
         })?
     }
 
-    /// Starts a process in the namespace. It sees the ordinary mounts: /sys is the host's.
+    /// Starts a process in the namespace. It shares the host's mounts, /sys included.
     pub fn spawn(&self, command: &mut Command) -> Result<Child> {
         let program = command.get_program().display().to_string();
         self.run(|| command.spawn())?.with_context(|| format!("cannot start {program}"))
     }
 
-    /// Sets a setting of the namespace, like `net.ipv4.ip_forward`.
+    /// Sets a sysctl of the namespace, like `net.ipv4.ip_forward`.
     pub fn set_sysctl(&self, key: &str, value: &str) -> Result<()> {
         let path = Path::new("/proc/sys").join(key.replace('.', "/"));
         self.run(|| fs::write(path, value))?
@@ -144,7 +143,7 @@ impl Namespace {
         .with_context(|| format!("cannot set {interface} up"))
     }
 
-    /// Gives an interface an IPv4 address.
+    /// Adds an IPv4 address to an interface.
     pub fn add_address(&self, interface: &str, address: Ipv4Addr, prefix_length: u8) -> Result<()> {
         self.configure(async |netlink| {
             let link = netlink::link(&netlink, interface)
@@ -156,7 +155,7 @@ impl Namespace {
         .with_context(|| format!("cannot give {interface} the address {address}/{prefix_length}"))
     }
 
-    /// Adds a route over a gateway.
+    /// Adds a route via a gateway.
     pub fn add_route(&self, to: Ipv4Addr, prefix_length: u8, gateway: Ipv4Addr) -> Result<()> {
         let route = RouteMessageBuilder::<Ipv4Addr>::new()
             .destination_prefix(to, prefix_length)
@@ -181,7 +180,7 @@ impl Namespace {
         .with_context(|| format!("cannot set the MTU of {} to {mtu}", self.name))
     }
 
-    /// Does some rtnetlink requests within the namespace.
+    /// Sends rtnetlink requests within the namespace.
     pub fn configure<T: Send>(
         &self,
         work: impl AsyncFnOnce(Handle) -> Result<T> + Send,
@@ -199,7 +198,7 @@ impl Drop for Namespace {
     }
 }
 
-/// The names of all namespaces that are kept by name.
+/// Returns the names of all named namespaces.
 pub(super) fn names() -> Result<Vec<String>> {
     let entries = match fs::read_dir(DIRECTORY) {
         Ok(entries) => entries,
@@ -212,18 +211,18 @@ pub(super) fn names() -> Result<Vec<String>> {
         .with_context(|| format!("cannot read {DIRECTORY}"))
 }
 
-/// Whether a namespace was made here. One that cannot be entered is somebody else's.
+/// Returns true if a namespace was created here. One that cannot be entered is foreign.
 pub(super) fn is_own(name: &str) -> bool {
-    // Forgotten, as it would be removed.
+    // Not dropped, as that would remove it.
     let namespace = ManuallyDrop::new(Namespace { name: name.to_owned() });
     namespace.is_marked().unwrap_or_default()
 }
 
-/// Removes a namespace and ends the processes in it.
+/// Removes a namespace and kills its processes.
 pub(super) fn remove(name: &str) -> Result<()> {
     let path = path(name);
     kill_processes(&path).with_context(|| format!("cannot end the processes in {name}"))?;
-    // A namespace that could not be made is a plain file.
+    // A namespace whose creation failed is a plain file.
     match umount2(&path, MntFlags::MNT_DETACH) {
         Ok(()) | Err(nix::Error::EINVAL) => {}
         Err(error) => {
@@ -240,7 +239,7 @@ fn kill_processes(namespace: &Path) -> io::Result<()> {
         let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        // A process may be gone by now.
+        // The process may have exited.
         let Ok(its) = fs::metadata(entry.path().join("ns/net")) else {
             continue;
         };

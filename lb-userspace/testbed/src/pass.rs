@@ -1,4 +1,4 @@
-//! The XDP program that a switch's ports need.
+//! XDP program for a switch's ports.
 
 use std::os::fd::{AsFd as _, AsRawFd as _};
 
@@ -14,8 +14,8 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/te
 /// `XDP_FLAGS_DRV_MODE` of `linux/if_link.h`: native XDP.
 const DRIVER_MODE: u32 = 1 << 2;
 
-/// Has an interface pass all frames on by native XDP. The program stays as long as the interface,
-/// as it is attached by netlink instead of by a link that someone would have to hold.
+/// Attaches a native XDP program that passes all frames. It stays as long as the interface, as it
+/// is attached by netlink rather than by a link that someone would have to hold.
 pub(super) async fn attach(netlink: &Handle, interface: &str) -> Result<()> {
     let mut object = Ebpf::load(OBJECT)?;
     let program: &mut Xdp =

@@ -20,10 +20,10 @@ const CARRIER_ATTEMPTS: usize = 1000;
 pub(super) struct Cable<'a> {
     /// The bridge.
     pub(super) lan: &'a str,
-    /// The name of the end at the bridge.
+    /// Name of the end at the bridge.
     pub(super) port: &'a str,
     pub(super) host: &'a Namespace,
-    /// The name of the end in the host.
+    /// Name of the end in the host.
     pub(super) interface: &'a str,
 }
 
@@ -57,8 +57,8 @@ impl Switch {
             .with_context(|| format!("cannot plug {} into {}", cable.host.name(), cable.lan))
     }
 
-    /// The bridge drops what arrives at a port until the kernel's link watcher has been there, so
-    /// that a first ARP request would be lost.
+    /// Waits until the port forwards. The bridge drops frames from it until the kernel's link
+    /// watcher has run, which would lose the first ARP request.
     fn await_carrier(&self, port: &str) -> Result<()> {
         self.namespace.configure(async |netlink| {
             let up = LinkAttribute::OperState(State::Up);
@@ -73,9 +73,9 @@ impl Switch {
         })
     }
 
-    /// Readies a port for a host that sends by XDP: veth drops such frames unless the end where
-    /// they arrive has an XDP program too, and XDP sends checksums on as they came, so that those
-    /// to this host must be whole.
+    /// Prepares a port for a host that sends by XDP: veth drops such frames unless the receiving
+    /// end has an XDP program too, and XDP does not complete partial checksums, so frames to this
+    /// host must have full ones.
     pub(super) fn serve_xdp(&self, port: &str) -> Result<()> {
         self.namespace
             .run(|| ethtool::disable_tx_checksum(port))?

@@ -65,7 +65,7 @@ fn root_a_kept_testbed_is_removed_by_name() {
     assert_eq!(namespaces_of("t-keep-longer"), 4);
 }
 
-/// One that somebody else has made, be it under such a name.
+/// A foreign namespace stays, even if its name has the prefix.
 #[test]
 #[ignore = "needs root"]
 fn root_a_namespace_of_others_stays_with_its_processes() {
@@ -99,7 +99,7 @@ fn namespaces_of(prefix: &str) -> usize {
     namespaces(prefix).unwrap().len()
 }
 
-/// Whether what a server says at an address arrives at a client.
+/// Returns true if data from a server at an address reaches a client.
 fn greets(server: &Namespace, address: Ipv4Addr, client: &Namespace) -> bool {
     let listener = server.run(|| TcpListener::bind((address, 80))).unwrap();
     let stream = client.run(|| TcpStream::connect((address, 80))).unwrap();

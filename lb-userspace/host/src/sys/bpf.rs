@@ -1,4 +1,4 @@
-//! bpf(2), where aya has no name for what it can do.
+//! bpf(2) commands that aya does not wrap.
 
 #![expect(unsafe_code, reason = "bpf(2) takes a command and a structure of that command's own")]
 
@@ -14,14 +14,14 @@ use std::{
 
 use libc::{c_int, c_long};
 
-/// Of `enum bpf_cmd` of `linux/bpf.h`.
+/// From `enum bpf_cmd` of `linux/bpf.h`.
 const OBJ_GET: c_int = 7;
 const OBJ_GET_INFO_BY_FD: c_int = 15;
 const LINK_GET_FD_BY_ID: c_int = 30;
 const LINK_GET_NEXT_ID: c_int = 31;
 const LINK_DETACH: c_int = 34;
 
-/// Of `union bpf_attr`: what `BPF_OBJ_GET` takes.
+/// From `union bpf_attr`: arguments of `BPF_OBJ_GET`.
 #[repr(C)]
 struct ObjGet {
     pathname: u64,
@@ -29,13 +29,13 @@ struct ObjGet {
     file_flags: u32,
 }
 
-/// Of `union bpf_attr`: what `BPF_LINK_DETACH` takes.
+/// From `union bpf_attr`: arguments of `BPF_LINK_DETACH`.
 #[repr(C)]
 struct LinkDetach {
     link_fd: RawFd,
 }
 
-/// Of `union bpf_attr`: what commands take that are about ids.
+/// From `union bpf_attr`: arguments of commands on ids.
 #[repr(C)]
 #[derive(Default)]
 struct ById {
@@ -44,7 +44,7 @@ struct ById {
     open_flags: u32,
 }
 
-/// Of `union bpf_attr`: what `BPF_OBJ_GET_INFO_BY_FD` takes.
+/// From `union bpf_attr`: arguments of `BPF_OBJ_GET_INFO_BY_FD`.
 #[repr(C)]
 struct GetInfo {
     bpf_fd: RawFd,
@@ -52,7 +52,7 @@ struct GetInfo {
     info: u64,
 }
 
-/// `struct bpf_link_info`, as far as it is about all links, and about those of XDP programs.
+/// `struct bpf_link_info`: the part common to all links, and that of XDP links.
 #[repr(C, align(8))]
 #[derive(Default)]
 struct Info {
@@ -66,17 +66,18 @@ struct Info {
 /// `BPF_LINK_TYPE_XDP` of `enum bpf_link_type`.
 const XDP: u32 = 6;
 
-/// The attachment of an XDP program by a link.
+/// Attachment of an XDP program by a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XdpLink {
     pub id: u32,
     pub program_id: u32,
-    /// The index of the interface in its own network namespace, whichever that is. 0 if the link is
-    /// detached, as when the interface is gone.
+    /// Interface index in the interface's own network namespace, whichever that is. 0 if the link
+    /// is detached, for example because the interface is gone.
     pub ifindex: u32,
 }
 
-/// All links of XDP programs on this host, in all network namespaces. Needs `CAP_SYS_ADMIN`.
+/// Returns all links of XDP programs on this host, in all network namespaces. Needs
+/// `CAP_SYS_ADMIN`.
 pub fn xdp_links() -> io::Result<Vec<XdpLink>> {
     let mut last = 0;
     let ids = iter::from_fn(|| {
@@ -88,7 +89,7 @@ pub fn xdp_links() -> io::Result<Vec<XdpLink>> {
     for id in ids {
         match link(id?) {
             Ok(link) => links.extend(xdp_link(&link)?),
-            // It has just gone.
+            // The link was removed meanwhile.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
             Err(error) => return Err(error),
         }
@@ -96,7 +97,7 @@ pub fn xdp_links() -> io::Result<Vec<XdpLink>> {
     Ok(links)
 }
 
-/// The link that is pinned there, if it is one of an XDP program.
+/// Returns the link pinned at this path, if it is an XDP link.
 pub fn pinned_xdp_link(pin: &Path) -> io::Result<Option<XdpLink>> {
     xdp_link(&open(pin)?)
 }
@@ -142,8 +143,8 @@ fn own(opened: c_long) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(opened) })
 }
 
-/// Detaches the program of a pinned link. It does not run any more when this returns, as it may for
-/// a while when only the pin is removed.
+/// Detaches the program of a pinned link. When this returns, the program no longer runs; removing
+/// only the pin would let it run for a while.
 pub fn detach_pinned(pin: &Path) -> io::Result<()> {
     let link = open(pin)?;
     // SAFETY: the structure holds no pointers.
@@ -153,9 +154,9 @@ pub fn detach_pinned(pin: &Path) -> io::Result<()> {
 
 /// # Safety
 ///
-/// The structure is the command's, and what it points to is valid for the call.
+/// `attributes` must be the structure of the command, and its pointers must be valid for the call.
 unsafe fn bpf<T>(command: c_int, attributes: &mut T) -> io::Result<c_long> {
-    // SAFETY: the attributes are as long as is said; the rest is the caller's promise.
+    // SAFETY: the size passed is that of the attributes; the caller guarantees the rest.
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attributes, size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }

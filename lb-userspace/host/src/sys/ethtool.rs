@@ -16,8 +16,8 @@ struct Value {
     data: u32,
 }
 
-/// Has the kernel itself compute the checksums of what it sends on an interface of the calling
-/// thread's network namespace.
+/// Makes the kernel compute the checksums of packets sent on an interface of the calling thread's
+/// network namespace.
 ///
 /// # Errors
 ///

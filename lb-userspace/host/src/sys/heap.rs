@@ -2,7 +2,7 @@
 
 #![expect(unsafe_code, reason = "malloc_trim is a plain call of libc")]
 
-/// Gives memory back to the kernel that was freed: glibc keeps what a large document once took.
+/// Returns freed memory to the kernel: glibc keeps the memory of a large document.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim(3) takes no pointers, is thread-safe, and touches only free memory.

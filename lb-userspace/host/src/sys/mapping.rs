@@ -1,4 +1,4 @@
-//! The memory of a BPF array, mapped: what the kernel's program writes is seen without a call.
+//! Memory-mapped BPF arrays: values written by the BPF program are visible without a system call.
 
 #![expect(unsafe_code, reason = "mmap(2) hands out raw memory")]
 
@@ -16,11 +16,11 @@ use std::{
 use lb_common::table::SharedBucket;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 
-/// What may lie where others write at the same time.
+/// Types that may be written by others while shared.
 ///
 /// # Safety
 ///
-/// It consists of atomics, any bit pattern is one, and a page is aligned for it.
+/// The type must consist of atomics, accept any bit pattern, and need at most page alignment.
 pub unsafe trait Shared: Send + Sync {}
 
 // SAFETY: its lines consist of atomics.
@@ -30,7 +30,7 @@ unsafe impl Shared for AtomicU32 {}
 // SAFETY: it is an atomic.
 unsafe impl Shared for AtomicI64 {}
 
-/// The values of an array.
+/// Values of an array.
 #[derive(Debug)]
 pub struct Mapping<T> {
     start: NonNull<c_void>,
@@ -44,11 +44,12 @@ unsafe impl<T: Shared> Send for Mapping<T> {}
 unsafe impl<T: Shared> Sync for Mapping<T> {}
 
 impl<T: Shared> Mapping<T> {
-    /// Maps the first `count` values of an array with `BPF_F_MMAPABLE`, which has as many.
+    /// Maps the first `count` values of an array with `BPF_F_MMAPABLE`. The array must have as
+    /// many.
     ///
     /// # Errors
     ///
-    /// The kernel's, if the map is no such array.
+    /// Returns the kernel's error if the map is no such array.
     pub fn new(map: BorrowedFd<'_>, count: u32) -> io::Result<Self> {
         let count = count as usize;
         let length =
@@ -57,8 +58,8 @@ impl<T: Shared> Mapping<T> {
         // SAFETY: a new mapping at an address of the kernel's choice, of a file that cannot shrink.
         let start = unsafe { mmap(None, length, access, MapFlags::MAP_SHARED, map, 0) }?;
         let mapping = Self { start, count, values: PhantomData };
-        // Programs of checks have no use for it, and to copy its page tables for each takes time.
-        // SAFETY: what has just been mapped stays so in this process.
+        // Not needed by programs of checks, and slow to copy its page tables at each fork.
+        // SAFETY: the new mapping stays valid in this process.
         unsafe { madvise(start, length.get(), MmapAdvise::MADV_DONTFORK) }?;
         Ok(mapping)
     }
@@ -74,7 +75,7 @@ impl<T: Shared> Mapping<T> {
 impl<T> Drop for Mapping<T> {
     fn drop(&mut self) {
         let length = self.count * size_of::<T>();
-        // SAFETY: this is what was mapped, and no reference to it outlives `self`.
+        // SAFETY: this is the whole mapping, and no reference to it outlives `self`.
         if let Err(error) = unsafe { munmap(self.start, length) } {
             log::debug!("a map stays mapped: {error}");
         }

@@ -1,4 +1,4 @@
-//! Programs that run with less than the daemon has.
+//! Programs that run with fewer rights than the daemon.
 
 #![expect(
     unsafe_code,
@@ -15,34 +15,34 @@ use nix::{
 
 use crate::accounts::Account;
 
-/// The version of capset(2) that has 64 capabilities, in two words.
+/// Version of the capset(2) interface with 64 capabilities, in two words.
 const CAPABILITIES: u32 = 0x2008_0522;
 
-/// For capset(2).
+/// Header of capset(2).
 #[repr(C)]
 struct CapabilityHeader {
     version: u32,
     pid: c_int,
 }
 
-/// Effective, permitted and inheritable ones, for capset(2).
+/// Effective, permitted and inheritable capabilities of capset(2), per word.
 type CapabilityData = [[u32; 3]; 2];
 
-/// Has a command run as another user: without other groups, capabilities in any set, a chance of getting
-/// any, or files that the daemon has open; and killed with the daemon.
+/// Makes a command run as another user: without supplementary groups, capabilities, a way to gain
+/// any, or the daemon's open files; and killed with the daemon.
 pub fn confine(command: &mut Command, account: Account) -> &mut Command {
     let confined = move || {
-        // First, as it takes the rights of root.
+        // First, as it needs root.
         drop_bounding_capabilities();
         set_account(account)?;
         clear_ambient_capabilities()?;
         clear_capabilities()?;
         prctl::set_no_new_privs()?;
-        // Last, as another user's credentials take it back.
+        // Last, as changing credentials resets it.
         prctl::set_pdeathsig(Signal::SIGKILL)?;
         close_files()
     };
-    // SAFETY: only system calls, none of which needs a lock or memory.
+    // SAFETY: makes only system calls, without locking or allocating.
     unsafe { command.pre_exec(confined) }
 }
 
@@ -58,8 +58,8 @@ fn clear_ambient_capabilities() -> io::Result<()> {
     check(unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) })
 }
 
-/// Without `CAP_SETPCAP`, as in the systemd unit, the set stays as that has cut it: no program gains
-/// anything of it that may not gain rights.
+/// Empties the bounding set. Without `CAP_SETPCAP`, as in the systemd unit, it stays as the unit
+/// restricts it: with `no_new_privs`, a program cannot gain anything from it.
 fn drop_bounding_capabilities() {
     let is_dropped = |capability: libc::c_ulong| {
         // SAFETY: this prctl(2) takes no pointers.
@@ -68,7 +68,7 @@ fn drop_bounding_capabilities() {
     (0..64).take_while(|capability| is_dropped(*capability)).for_each(drop);
 }
 
-/// Inheritable ones outlive another user's credentials, and exec.
+/// Clears the capabilities: inheritable ones survive a change of user and exec.
 fn clear_capabilities() -> io::Result<()> {
     let header = CapabilityHeader { version: CAPABILITIES, pid: 0 };
     let none: CapabilityData = [[0; 3]; 2];
@@ -77,7 +77,8 @@ fn clear_capabilities() -> io::Result<()> {
     check(c_int::try_from(result).unwrap_or(-1))
 }
 
-/// Has all but input, output and errors closed at exec: the standard library has one open until then.
+/// Marks all files but stdin, stdout and stderr close-on-exec: the standard library needs one until
+/// then.
 fn close_files() -> io::Result<()> {
     const FIRST: u32 = 3;
     const CLOEXEC: u32 = libc::CLOSE_RANGE_CLOEXEC;

@@ -19,17 +19,17 @@ use super::{
 pub(super) struct Watched {
     addresses: BTreeMap<IpAddr, Address>,
     hops: Hops,
-    /// Those whose resolution may be another than was told.
+    /// Addresses whose resolution may differ from the reported one.
     doubtful: BTreeSet<IpAddr>,
-    /// Those whose route may be another than is known.
+    /// Addresses whose route may differ from the known one.
     outdated: BTreeSet<IpAddr>,
-    /// Those that have been outdated long enough.
+    /// Addresses that have been outdated long enough.
     settled: BTreeSet<IpAddr>,
 }
 
 #[derive(Debug)]
 struct Address {
-    /// Or why there is none.
+    /// Route, or the reason that there is none.
     route: Result<Route, String>,
     told: Option<Resolution>,
 }
@@ -43,8 +43,8 @@ impl Watched {
         self.addresses.keys().copied()
     }
 
-    /// Has an address told as it is now, as soon as that is known. Returns whether it is new, and
-    /// its route to be looked up.
+    /// Requests a report of an address's resolution as soon as it is known. Returns true if the
+    /// address is new, and its route must be looked up.
     pub(super) fn watch(&mut self, address: IpAddr) -> bool {
         match self.addresses.entry(address) {
             Entry::Occupied(known) => {
@@ -86,14 +86,13 @@ impl Watched {
         self.outdated.extend(within.map(|(address, _)| *address));
     }
 
-    /// Those whose routes are to be looked up now: those that were outdated at the last call
-    /// already, as the kernel tells of some changes before it lets the routes go that end with
-    /// them.
+    /// Takes the addresses whose routes are to be looked up: those that were already outdated at
+    /// the last call, as the kernel reports some changes before it removes the affected routes.
     pub(super) fn take_outdated(&mut self) -> BTreeSet<IpAddr> {
         std::mem::replace(&mut self.settled, std::mem::take(&mut self.outdated))
     }
 
-    /// Takes in what a look-up has found.
+    /// Stores the result of a lookup.
     pub(super) fn set_route(&mut self, address: IpAddr, route: Result<Route, String>) {
         let Some(known) = self.addresses.get_mut(&address) else {
             return;
@@ -113,7 +112,7 @@ impl Watched {
         }
     }
 
-    /// What to ask neighbours now.
+    /// Returns the requests to neighbours that are due.
     pub(super) fn questions(
         &mut self,
         table: &Table,
@@ -123,7 +122,7 @@ impl Watched {
         self.hops.questions(table, now)
     }
 
-    /// What is to be told.
+    /// Returns the resolutions to report.
     pub(super) fn news(&mut self, table: &Table) -> Vec<NetworkEvent> {
         let mut news = Vec::new();
         for address in std::mem::take(&mut self.doubtful) {
@@ -142,7 +141,7 @@ impl Watched {
     }
 }
 
-/// None as long as the neighbour may still answer.
+/// Returns None while the neighbour may still answer.
 fn resolve(table: &Table, hops: &Hops, route: &Result<Route, String>) -> Option<Resolution> {
     let unresolved = |reason| Some(Resolution::Unresolved(reason));
     let route = match route {

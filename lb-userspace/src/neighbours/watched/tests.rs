@@ -121,7 +121,7 @@ fn only_routes_within_a_change_are_looked_up_and_not_at_once() {
     }
 }
 
-/// One address that is its own next hop.
+/// Watches one address that is its own next hop.
 fn watched() -> Watched {
     let mut watched = Watched::default();
     assert!(watched.watch(ADDRESS.into()));
@@ -139,7 +139,7 @@ fn asked(watched: &mut Watched, table: &Table, now: Instant) -> Option<Question>
     })
 }
 
-/// One interface that is up, and one neighbour on it.
+/// Table with one interface that is up, and one neighbour on it.
 fn table(state: NeighbourState) -> Table {
     let mut link =
         LinkUnspec::new_with_name("eth1").index(IFINDEX).address(OURS.to_vec()).up().build();

@@ -1,4 +1,4 @@
-//! How much is measured.
+//! Extent of all measurements.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -9,10 +9,10 @@ use anyhow::{Result, ensure};
 
 use crate::{control, flood, generator::Pace, live, packets, peers};
 
-/// Set when the user has asked to stop.
+/// Set when the user has interrupted the benchmark.
 pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// How much, of each part.
+/// Extent of each part.
 pub struct Plan {
     pub packets: packets::Extent,
     pub live: live::Extent,
@@ -64,7 +64,7 @@ impl Plan {
         control: control::Extent { services: 100, rounds: 10, checks: 1_000 },
     };
 
-    /// Fails once the user has asked to stop.
+    /// Fails once the user has interrupted the benchmark.
     pub fn check() -> Result<()> {
         ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted");
         Ok(())

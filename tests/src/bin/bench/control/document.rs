@@ -1,4 +1,4 @@
-//! A document of many services: applied, edited, gone back from, and taken up by another daemon.
+//! A document of many services: applied, edited, rolled back, and adopted by another daemon.
 
 use std::{
     fmt::Write as _,
@@ -24,10 +24,10 @@ use crate::plan::Plan;
 
 const BACKENDS: usize = 100;
 
-/// A wider flow table than needed would only be slow to start.
+/// Limits for the document only: a larger flow table would just start slowly.
 const LIMITS: &str = "limits.services = 4_096\nlimits.backends = 150_000";
 
-/// Until the daemon has given back what it needed to read a document.
+/// Time for the daemon to free the memory used for reading a document.
 const SETTLING: Duration = Duration::from_millis(2_500);
 
 pub(super) fn measure(extent: &Extent) -> Result<Vec<Row>> {
@@ -83,7 +83,8 @@ fn services(testbed: &Testbed, count: usize) -> String {
     text
 }
 
-/// The backends of all services are at as few hosts as there are, by ports of their own.
+/// Returns a backend's address: the backends of all services share the hosts, with ports of their
+/// own.
 fn backend(testbed: &Testbed, service: usize, nth: usize) -> SocketAddr {
     let number = service * BACKENDS + nth;
     let hosts = testbed.backends();
@@ -97,7 +98,8 @@ fn timed<T>(work: impl FnOnce() -> T) -> f64 {
     milliseconds(begin)
 }
 
-/// How long a change of one weight takes. The answer comes when the maps are written.
+/// Measures the time of weight changes, in milliseconds. The answer comes when the maps are
+/// written.
 fn changes(socket: &Path, backend: SocketAddr, extent: &Extent) -> Result<Vec<f64>> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let client = Client::new(socket.to_owned());

@@ -1,4 +1,4 @@
-//! Packets a second through a veth: frames come in, are handled, and go out again, all on one CPU.
+//! Packets per second through a veth: frames arrive, are handled, and leave again, all on one CPU.
 
 mod stand;
 
@@ -10,15 +10,15 @@ use serde::Serialize;
 use self::stand::Stand;
 use crate::{plan::Plan, statistics::Sample};
 
-/// What handles the frames.
+/// Handler of the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Handler {
-    /// They end here: what the generator and one veth cost.
+    /// Drops them: the cost of the generator and one veth.
     Drop,
-    /// They go back as they are.
+    /// Sends them back unchanged.
     Null,
-    /// xdplb knows their connection, and sends them on to its backend.
+    /// xdplb forwards them to the backend of their known connection.
     Known,
 }
 
@@ -35,7 +35,7 @@ impl Handler {
     }
 }
 
-/// Packets a second that one program has handled.
+/// Packets per second handled by one program.
 #[derive(Serialize)]
 pub struct Row {
     pub program: Handler,
@@ -58,7 +58,7 @@ impl Row {
     }
 }
 
-/// How much is measured.
+/// Extent of the measurement.
 pub struct Extent {
     pub rounds: u32,
     pub duration: Duration,

@@ -1,4 +1,4 @@
-//! Paths measured in turn, round after round.
+//! Rounds of measurements of all paths in turn.
 
 use anyhow::{Context as _, Result};
 use lb_common::{table::buckets_for, template::Template};
@@ -11,18 +11,18 @@ use super::{
 };
 use crate::{plan::Plan, statistics::Sample};
 
-/// A kind of packet and what it costs.
+/// A kind of packet and its cost.
 pub struct Cost {
     pub path: &'static Path,
-    /// Connections in the flow table.
+    /// Number of connections in the flow table.
     pub flows: u64,
     pub total: Sample,
-    /// Of a program that does nothing, in the same rounds.
+    /// Cost of a program that does nothing, in the same rounds.
     pub floor: Sample,
 }
 
 impl Cost {
-    /// Whether it is the same path's, with another number of connections.
+    /// Returns true if it is of the same path, with another number of connections.
     #[must_use]
     pub fn is_of_another_size(&self, other: &Self) -> bool {
         self.path.name == other.path.name && self.flows != other.flows
@@ -39,7 +39,7 @@ impl Cost {
     }
 }
 
-/// What is measured, and what it is measured beside.
+/// The measured program and its references.
 pub(super) struct Rounds {
     topology: Topology,
     balancer: Balancer,
@@ -60,8 +60,8 @@ impl Rounds {
         })
     }
 
-    /// Measures the paths in turn, each beside the floor: what a run costs before its first frame
-    /// shows in short runs.
+    /// Measures the paths in turn, each together with the floor: the start-up cost of a run is
+    /// visible in short runs.
     pub(super) fn measure(
         &mut self,
         extent: &Extent,
@@ -85,17 +85,18 @@ impl Rounds {
         Ok(costs.collect())
     }
 
-    /// What a packet of this path costs, and what it costs to do nothing with it.
+    /// Returns the cost of a packet of this path, and that of doing nothing with it, in
+    /// nanoseconds.
     fn measure_once(&mut self, path: &Path, round: u32, frames: u32) -> Result<(f64, f64)> {
         if path.senders != Senders::Strangers {
             let flows = 1_u64 << path.senders.doublings(self.topology);
             if flows <= frames.into() {
-                // Brings back what the other paths have displaced from the caches.
+                // Refills the caches with data that the other paths evicted.
                 self.run(path, round, frames)?;
             }
             return self.run(path, round, frames);
         }
-        // So few frames that the first of them would show, if the program had not just run.
+        // With so few frames, the first of them would matter if the program had not just run.
         let newcomers = self.newcomers();
         self.run(path, 2 * round, newcomers)?;
         self.run(path, 2 * round + 1, newcomers)
@@ -121,7 +122,8 @@ impl Rounds {
         Ok((total, floor))
     }
 
-    /// Connections that are opened in a round: so few that they hardly displace each other.
+    /// Returns the number of connections opened per round: so few that they hardly evict each
+    /// other.
     fn newcomers(&self) -> u32 {
         (self.topology.room() / 16).min(1_024)
     }

@@ -1,4 +1,4 @@
-//! A candidate on its stage, and its score under one load.
+//! A candidate on its stage, and its results under one load.
 
 use std::mem;
 
@@ -13,7 +13,7 @@ use crate::statistics::Sample;
 
 pub(super) struct Contender {
     stage: Stage,
-    /// It has not failed yet.
+    /// Set until it fails.
     pub(super) stands: bool,
     pub(super) score: Score,
 }
@@ -24,11 +24,11 @@ pub(super) struct Score {
     pub(super) cpu: Vec<CpuRound>,
 }
 
-/// What a request or a megabyte took of the whole machine at the fixed rate.
+/// CPU time of the whole machine per request or megabyte at the fixed rate.
 #[derive(Clone, Copy)]
 pub(super) struct CpuRound {
     us: f64,
-    /// Nothing else kept the machine busy.
+    /// Set if nothing else kept the machine busy.
     calm: bool,
 }
 
@@ -63,8 +63,8 @@ impl Contender {
         Ok(())
     }
 
-    /// The machine is to be calm before and after. What was disturbed is measured again, as long as
-    /// patience lasts.
+    /// Measures CPU time. The machine must be calm before and after; disturbed rounds are repeated
+    /// while the patience lasts.
     fn cpu(&self, load: Load, extent: &Extent, patience: &mut Patience) -> Result<CpuRound> {
         loop {
             let calm = patience.await_calm()?;
@@ -76,7 +76,7 @@ impl Contender {
         }
     }
 
-    /// What it did under a load, if it got so far, and makes room for the next one's score.
+    /// Returns the outcome under a load, if there is any, and resets the score for the next one.
     pub(super) fn take_outcome(&mut self, load: Load, baseline: &[CpuRound]) -> Option<Outcome> {
         let Score { throughput, cpu } = mem::take(&mut self.score);
         let marginal = cpu.iter().zip(baseline).map(|(own, routing)| CpuRound {
@@ -101,7 +101,7 @@ impl Contender {
     }
 }
 
-/// Rounds that nothing disturbed, or all if there are none.
+/// Returns the undisturbed rounds, or all if there are none.
 fn calm_ones(rounds: &[CpuRound]) -> Option<Sample> {
     let of = |calm: fn(&CpuRound) -> bool| {
         Sample::of(rounds.iter().filter(|round| calm(round)).map(|round| round.us).collect())

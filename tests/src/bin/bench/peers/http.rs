@@ -1,4 +1,4 @@
-//! Requests to the servers.
+//! HTTP requests to the servers.
 
 use std::net::SocketAddrV4;
 
@@ -10,7 +10,7 @@ use tokio::{
 
 const BUFFER: usize = 4_096;
 
-/// Opens a connection, makes one request, and reads until the server closes it.
+/// Opens a connection, sends one request, and reads until the server closes it.
 pub async fn fetch_once(target: SocketAddrV4) -> Result<()> {
     let mut stream = TcpStream::connect(target).await?;
     stream.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n").await?;
@@ -20,7 +20,7 @@ pub async fn fetch_once(target: SocketAddrV4) -> Result<()> {
     Ok(())
 }
 
-/// Makes a request over a connection that stays.
+/// Sends a request over a persistent connection.
 pub async fn fetch(stream: &mut TcpStream) -> Result<()> {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n").await?;
     // The answer is one segment.

@@ -1,4 +1,4 @@
-//! As many requests as will go, by wrk.
+//! Requests at the maximum rate, by wrk.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 const CONNECTIONS: u32 = 64;
 
-/// Has wrk say in JSON what it says in prose.
+/// Makes wrk print its results as JSON.
 const SCRIPT: &str = r#"
 done = function(summary, latency)
     local errors = summary.errors
@@ -26,7 +26,7 @@ done = function(summary, latency)
 end
 "#;
 
-/// The script, in a file that wrk can read.
+/// The script, in a file for wrk.
 pub(super) struct Wrk {
     script: PathBuf,
 }
@@ -41,12 +41,12 @@ struct Report {
     p999_us: f64,
 }
 
-/// What went at full tilt.
+/// Results at the maximum rate.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Throughput {
     /// Requests or bits.
     pub(super) per_second: f64,
-    /// How long requests took.
+    /// Latency percentiles of requests.
     pub(super) p50_us: Option<f64>,
     pub(super) p99_us: Option<f64>,
     pub(super) p999_us: Option<f64>,

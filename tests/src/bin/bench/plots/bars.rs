@@ -1,4 +1,4 @@
-//! Horizontal bars, each with its name and its number.
+//! Horizontal bars with names and numbers.
 
 use anyhow::Result;
 use plotters::{prelude::*, style::text_anchor::HPos};
@@ -8,20 +8,20 @@ use super::style::{self, Canvas, INK, MUTED};
 pub(super) struct Panel {
     pub(super) title: String,
     pub(super) bars: Vec<Bar>,
-    /// What the scale shows at least: the whole, of shares.
+    /// Minimum end of the scale: for shares, the whole.
     pub(super) whole: f64,
 }
 
 pub(super) struct Bar {
     pub(super) name: &'static str,
     pub(super) value: f64,
-    /// Where else the value could lie.
+    /// Range of the value.
     pub(super) range: Option<[f64; 2]>,
-    /// What is to be known of it.
+    /// Remark beside the number.
     pub(super) note: &'static str,
 }
 
-/// Pixels of a bar and the gap below it, of a panel's title, of names, and of numbers.
+/// Sizes in pixels: bar, bar with the gap below it, panel title, names, numbers.
 const BAR: i32 = 16;
 const STEP: i32 = 26;
 const TITLE: i32 = 34;
@@ -29,7 +29,7 @@ const NAME: i32 = 150;
 const NUMBER: i32 = 100;
 
 impl Panel {
-    /// Pixels that it needs.
+    /// Returns the height in pixels.
     pub(super) fn height(&self) -> u32 {
         u32::try_from(self.bars.len()).unwrap_or_default() * STEP.unsigned_abs()
             + 2 * TITLE.unsigned_abs()
@@ -44,7 +44,7 @@ impl Panel {
         Ok(())
     }
 
-    /// Where a value lies.
+    /// Returns the mapping of values to x coordinates, in pixels.
     fn scale(&self, width: u32) -> impl Fn(f64) -> i32 {
         let ends = || self.bars.iter().flat_map(Bar::ends);
         let (least, most) = (ends().fold(0.0, f64::min), ends().fold(self.whole, f64::max));
@@ -69,7 +69,7 @@ impl Bar {
         let corners = [(start.min(end), top), (start.max(end), top + BAR)];
         canvas.draw(&Rectangle::new(corners, style::colour(self.name).filled()))?;
         let mut rightmost = start.max(end);
-        // A single round has none.
+        // A single round has no range.
         if let Some([low, high]) = self.range.filter(|[low, high]| low < high) {
             let (low, high) = (scale(low), scale(high));
             for stroke in [

@@ -1,4 +1,4 @@
-//! Which pictures there are, and what is in them.
+//! Contents of the figures.
 
 use super::{
     Content, Figure,

@@ -1,4 +1,4 @@
-//! The report as pictures.
+//! Figures of the report.
 
 mod bars;
 mod figures;
@@ -13,12 +13,12 @@ use plotters::prelude::*;
 use self::{bars::Panel, lines::Line};
 use crate::report::Report;
 
-/// A picture, or what is told instead of it.
+/// One figure.
 struct Figure {
     file: &'static str,
     title: &'static str,
     subtitle: &'static str,
-    /// In rows.
+    /// Contents, in rows.
     content: Vec<Vec<Content>>,
 }
 
@@ -27,12 +27,12 @@ enum Content {
     Lines { axes: [&'static str; 2], lines: Vec<Line> },
 }
 
-/// Pixels.
+/// Sizes in pixels.
 const HEADLINE: u32 = 96;
 const LINES: u32 = 360;
 const GAP: i32 = 24;
 
-/// Draws all for which something was measured, and says which are left out.
+/// Draws all figures that have data, and prints which are left out.
 pub fn draw(report: &Report, directory: &Path) -> Result<()> {
     for figure in figures::all(report) {
         let Figure { file, .. } = figure;
@@ -91,7 +91,7 @@ impl Content {
         }
     }
 
-    /// The highest point of lines, whose scale is the same in a whole row.
+    /// Returns the highest point of lines; the scale is shared by a whole row.
     fn top(&self) -> f64 {
         match self {
             Self::Bars(_) => 0.0,

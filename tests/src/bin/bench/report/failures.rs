@@ -1,19 +1,19 @@
 use anyhow::{Result, ensure};
 use serde::Serialize;
 
-/// What could not be measured, and why.
+/// Failed measurements, with their reasons.
 #[derive(Default, Serialize)]
 pub struct Failures(Vec<String>);
 
 impl Failures {
-    /// Notes one, and says so at once.
+    /// Adds a failure and prints it.
     pub fn add(&mut self, error: &anyhow::Error) {
         let what = format!("{error:#}");
         eprintln!("error: {what}");
         self.0.push(what);
     }
 
-    /// Whether all was measured.
+    /// Fails unless everything was measured.
     pub fn verdict(&self) -> Result<()> {
         ensure!(self.0.is_empty(), "not measured: {}", self.0.join("; "));
         Ok(())

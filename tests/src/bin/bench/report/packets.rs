@@ -1,10 +1,10 @@
-//! What is told of packets.
+//! Reported results of packets.
 
 use serde::Serialize;
 
 use crate::packets::{Cost, Scaling};
 
-/// Nanoseconds of CPU time.
+/// Nanoseconds of CPU time per packet.
 #[derive(Serialize)]
 pub struct PacketRow {
     pub path: &'static str,
@@ -40,7 +40,7 @@ impl From<&Cost> for PacketRow {
     }
 }
 
-/// Nanoseconds of CPU time, with so much of something.
+/// Nanoseconds of CPU time per packet, by the number of some object.
 #[derive(Serialize)]
 pub struct ScalingRow {
     pub what: &'static str,
@@ -63,7 +63,7 @@ impl ScalingRow {
         }
     }
 
-    /// With more and more connections, where a path was measured so.
+    /// Returns the rows of paths that were measured with several numbers of connections.
     pub fn of_flows(costs: &[Cost]) -> impl Iterator<Item = Self> {
         let scales = |cost: &&Cost| costs.iter().any(|other| other.is_of_another_size(cost));
         costs.iter().filter(scales).map(|cost| Self::new("flows", cost.flows, cost))

@@ -1,4 +1,4 @@
-//! The report as tables.
+//! Tables of the report.
 
 use std::io::{self, Write as _};
 
@@ -9,7 +9,7 @@ use super::Report;
 use crate::peers::Load;
 
 impl Report {
-    /// Prints tables of what was measured.
+    /// Prints tables of the results.
     pub fn print(&self) -> Result<()> {
         section("Nanoseconds a packet; net of a program that only sends it back", &self.packets())?;
         section("How they grow with what is configured, with 16,384 connections", &self.scaling())?;
@@ -62,7 +62,7 @@ impl Report {
 
     fn scaling(&self) -> Table {
         let mut table = table(&["path", "with", "net min", "net median", "rounds"]);
-        // Growth with flows is in the table of packets.
+        // Growth with flows is shown in the table of packets.
         for row in self.scaling.iter().filter(|row| row.what != "flows") {
             table.add_row([
                 row.path.to_owned(),
@@ -189,7 +189,7 @@ fn tenths(number: Option<f64>) -> String {
     number.map_or_else(nothing, |number| format!("{number:.1}"))
 }
 
-/// A count and how many of it were lost.
+/// Formats a number of lost requests.
 fn lost(lost: usize, of: usize) -> String {
     format!("{lost} of {of}")
 }
@@ -201,7 +201,7 @@ fn table(headings: &[&str]) -> Table {
     table
 }
 
-/// Names to the left, numbers to the right.
+/// Aligns names to the left, numbers to the right.
 fn align(table: &mut Table) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
