@@ -9,9 +9,10 @@ use tokio::{
 };
 
 use super::{
+    fault::Fault,
     heard::Heard,
+    outcome::Failure,
     pattern::Pattern,
-    probe::{Failure, Fault},
     search::{self, Pieces},
 };
 use crate::model::CheckRequest;

@@ -24,7 +24,7 @@ use tokio::{
     time,
 };
 
-use super::{Outcome, probe::Fault};
+use super::{fault::Fault, outcome::Outcome};
 use crate::{api, model::CheckRequest};
 use lb_host::{
     accounts::{self, Account},

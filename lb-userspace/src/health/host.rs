@@ -4,7 +4,7 @@ use std::net::Ipv6Addr;
 
 use hyper::http::uri::Authority;
 
-use super::probe::Fault;
+use super::fault::Fault;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Host {

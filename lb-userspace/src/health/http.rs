@@ -12,15 +12,22 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use regex_syntax::{ParserBuilder, hir::Look};
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{
+    fault::Fault,
     heard::Heard,
     host::Host,
+    outcome::{Failure, wrong_protocol},
     pattern::Pattern,
-    probe::{Failure, Fault, Stream, not},
     search::{self, Pieces},
 };
 use crate::model::CheckRequest;
+
+/// A connection to a backend, plain or TLS.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
 #[derive(Debug)]
 pub(super) struct Http {
@@ -59,7 +66,7 @@ impl Http {
     ) -> Result<String, Failure> {
         let broken = |error: hyper::Error| {
             if heard.is_nothing() || heard.is_other_than(b"HTTP/") {
-                return not("HTTP", "L7RSP", heard);
+                return wrong_protocol("HTTP", "L7RSP", heard);
             }
             Failure::new("L7RSP", &format!("{:#}", anyhow::Error::from(error)))
         };

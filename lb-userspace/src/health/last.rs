@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-use super::{machine::Doubt, probe::Outcome};
+use super::{machine::Doubt, outcome::Outcome};
 
 /// Result of the last check.
 #[derive(Clone, Debug, PartialEq, Eq)]

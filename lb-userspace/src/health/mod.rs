@@ -2,13 +2,16 @@
 
 mod exchange;
 mod exec;
+mod fault;
 mod files;
 mod heard;
 mod host;
 mod http;
+mod kind;
 mod last;
 mod machine;
 mod news;
+mod outcome;
 mod p521;
 mod pattern;
 mod pinned;
@@ -27,12 +30,8 @@ use tokio::{
     task::JoinHandle,
 };
 
-pub use self::{
-    exec::account_fault,
-    last::LastCheck,
-    probe::{Fault, Prober},
-};
-use self::{last::Latest, probe::Outcome, slots::Slots, target::Follower};
+pub use self::{exec::account_fault, fault::Fault, last::LastCheck, probe::Prober};
+use self::{last::Latest, slots::Slots, target::Follower};
 use crate::model::{Health, HealthCheck};
 
 /// A backend to check.

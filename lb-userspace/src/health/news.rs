@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{machine::Machine, probe::Outcome};
+use super::{machine::Machine, outcome::Outcome};
 use crate::model::Health;
 
 /// Minimum time between two reports that do not change the health.

@@ -16,7 +16,7 @@ use regex::{
 };
 use tokio::{sync::Semaphore, task::spawn_blocking};
 
-use super::probe::Fault;
+use super::fault::Fault;
 use crate::model::CheckRequest;
 
 /// Maximum length of an `expect` in bytes.

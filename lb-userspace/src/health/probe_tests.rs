@@ -13,7 +13,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     Prober,
-    probe::{Failure, LOOK, Outcome},
+    outcome::{Failure, Outcome},
+    probe::LOOK,
     slots::{READERS, Slots},
 };
 use crate::model::{CheckRequest, Close, HealthCheck, Probe};

@@ -17,11 +17,12 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use super::{
+    fault::Fault,
     files,
     heard::{Heard, Listened},
     host::Host,
+    outcome::{Failure, wrong_protocol},
     pinned::Pinned,
-    probe::{Failure, Fault, not},
     unverified::{self, Unverified},
 };
 use crate::model::CheckRequest;
@@ -89,7 +90,11 @@ impl Tls {
         connected.map_err(|error| {
             let is_record = |record: &&[u8]| !heard.is_other_than(record);
             let is_tls = !heard.is_nothing() && RECORDS.iter().any(is_record);
-            if is_tls { Failure::new("L6RSP", &plain(&error)) } else { not("TLS", "L6RSP", heard) }
+            if is_tls {
+                Failure::new("L6RSP", &plain(&error))
+            } else {
+                wrong_protocol("TLS", "L6RSP", heard)
+            }
         })
     }
 }

@@ -12,12 +12,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lb_testbed::{Host, Namespace, Testbed};
 use lb_tests::{
     balancer::{Balancer, configuration},
     frame::{Flags, Segment},
     servers::{PORT, attempt},
 };
-use lb_userspace::testbed::{Host, Namespace, Testbed};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };

@@ -1,7 +1,7 @@
 //! The network cards of a guest: virtio, on the LANs of a testbed whose balancer the guest is.
 
+use lb_testbed::{Namespace, Testbed};
 use lb_tests::servers::attempt;
-use lb_userspace::testbed::{Namespace, Testbed};
 
 /// One of the guest's network cards.
 #[derive(Clone, Copy)]
