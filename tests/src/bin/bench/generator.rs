@@ -1,4 +1,4 @@
-//! Frames made in the kernel, as fast as it can or at a rate.
+//! Frames made in the kernel, at full speed or at a rate.
 
 use std::{
     fmt::{self, Display, Formatter},
@@ -21,16 +21,16 @@ use nix::{ifaddrs::getifaddrs, net::if_::if_nametoindex};
 
 use crate::programs;
 
-/// Frames that the kernel hands over at once.
+/// Frames per batch in the kernel.
 const BATCH: u32 = 64;
 
-/// Frames of one call at full tilt: enough that its set-up does not show.
+/// Frames per call at full speed: enough that its set-up is negligible.
 const SALVO: u32 = 8_192;
 
-/// How often frames are sent at a rate.
+/// Interval of sending at a rate.
 const PERIOD: Duration = Duration::from_millis(2);
 
-/// How many frames a second.
+/// Frames a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pace {
     PerSecond(u32),
@@ -53,14 +53,14 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// From 2^`doublings` sources: the lower half of the address, and the port.
+    /// Makes a generator with 2^`doublings` sources: the lower half of the address, and the port.
     pub fn new(frame: [u8; FRAME_LENGTH], doublings: u32, interface: &str) -> Result<Self> {
         let ifindex = if_nametoindex(interface);
         let ifindex = ifindex.with_context(|| format!("there is no interface {interface}"))?;
         let mut object = Ebpf::load(programs::OBJECT)?;
         let generate = programs::load(&mut object, "generate")?;
-        // An attached program stands in the kernel's XDP dispatcher. One that does not is put
-        // there for each run, and taken out again: tens of milliseconds. Nobody uses `lo` here.
+        // The kernel's XDP dispatcher has a slot for an attached program. An unattached one is
+        // added for each run, and removed again: tens of milliseconds. Nobody uses `lo` here.
         generate.attach("lo", XdpMode::Skb).context("cannot attach the generator")?;
         let map = object.map_mut("VOLLEY").context("the object has no map VOLLEY")?;
         Array::<_, Volley>::try_from(map)?.set(0, Volley::new(frame, doublings, ifindex), 0)?;
@@ -80,7 +80,7 @@ impl Generator {
         Ok(())
     }
 
-    /// Sends as long as it is told to; returns how many frames that were.
+    /// Sends while the condition holds; returns the number of frames.
     pub fn send_while(&self, pace: Pace, goes_on: impl Fn() -> bool) -> Result<u64> {
         let start = Instant::now();
         let (mut sent, mut due_before) = (0, 0);
@@ -92,7 +92,7 @@ impl Generator {
                     let due = start.elapsed().as_micros() * u128::from(rate) / 1_000_000;
                     let frames = u32::try_from(due - due_before)?;
                     due_before = due;
-                    // What a stall has kept back is not made up for in one go.
+                    // A stall is not caught up on in one burst.
                     frames.min(SALVO)
                 }
             };
@@ -105,7 +105,7 @@ impl Generator {
     }
 }
 
-/// A frame of a TCP segment without data, from one MAC address to another.
+/// Makes a frame of a TCP segment without data, from one MAC address to another.
 pub fn frame(
     src: SocketAddrV4,
     dst: SocketAddrV4,
@@ -119,7 +119,7 @@ pub fn frame(
     frame
 }
 
-/// The MAC address of a namespace's interface.
+/// Returns the MAC address of a namespace's interface.
 pub fn mac(namespace: &Namespace, interface: &str) -> Result<[u8; 6]> {
     let find = || {
         let mut its = getifaddrs()?.filter(|one| one.interface_name == interface);
@@ -129,17 +129,17 @@ pub fn mac(namespace: &Namespace, interface: &str) -> Result<[u8; 6]> {
     found?.with_context(|| format!("{interface} of {} has no MAC address", namespace.name()))
 }
 
-/// How many packets an interface has received, those included that its XDP program dropped.
+/// Returns the number of packets an interface has received, including those that XDP dropped.
 pub fn received(namespace: &Namespace, interface: &str) -> Result<u64> {
     counter(namespace, interface, RECEIVED)
 }
 
-/// How many packets an interface could not hand on to the other end of its cable.
+/// Returns the number of packets that an interface could not pass to its peer.
 pub fn not_taken(namespace: &Namespace, interface: &str) -> Result<u64> {
     counter(namespace, interface, NOT_SENT)
 }
 
-/// Places in an interface's line: `proc_pid_net(5)`.
+/// Fields of an interface's line: `proc_pid_net(5)`.
 const RECEIVED: usize = 1;
 const NOT_SENT: usize = 11;
 

@@ -1,4 +1,4 @@
-//! The benchmark: what a packet costs, and how xdplb does beside its peers.
+//! The benchmark: the cost of a packet, and xdplb compared with its peers.
 
 mod control;
 mod flood;
@@ -35,36 +35,36 @@ use self::{
     report::Report,
 };
 
-/// Measure xdplb: nanoseconds a packet, and requests beside its peers
+/// Measure xdplb: nanoseconds per packet, and requests compared with its peers
 #[derive(Parser)]
 #[command(name = "bench")]
 struct Arguments {
-    /// Measure less, in two minutes at most
+    /// Measure less, in at most two minutes
     #[arg(long)]
     quick: bool,
-    /// Measure these parts only
+    /// Measure only these parts
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
     #[arg(short, long, value_enum, default_value_t = Output::Table)]
     output: Output,
-    /// Where results and plots are kept [default: bench/ and the time, in cargo's target directory]
+    /// Directory for results and plots [default: bench/ and the time, in cargo's target directory]
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Part {
-    /// Nanoseconds a packet
+    /// Nanoseconds per packet
     Packets,
-    /// How nanoseconds a packet grow with services and backends
+    /// Nanoseconds per packet with more services and backends
     Scaling,
-    /// Packets a second through a veth
+    /// Packets per second through a veth
     Live,
-    /// Requests and bytes beside the peers
+    /// Requests and bytes compared with the peers
     Peers,
-    /// What a SYN flood does to others
+    /// Effect of a SYN flood on legitimate clients
     Flood,
-    /// How fast the daemon is
+    /// Speed of the daemon
     Control,
 }
 
@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
-        // Ctrl-C ends peers too, whose failure is not what happened.
+        // Ctrl-C ends peers too, whose failure is not the cause.
         Err(_) if INTERRUPTED.load(Ordering::Relaxed) => {
             eprintln!("error: interrupted; all namespaces are removed");
             ExitCode::FAILURE
@@ -103,7 +103,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         if !arguments.only.is_empty() && !arguments.only.contains(part) {
             continue;
         }
-        // One that fails takes nothing away from the others.
+        // A failure of one part does not affect the others.
         if let Err(error) = measure(*part, &plan, &mut report) {
             Plan::check()?;
             report.failures.add(&error.context(format!("{part:?}")));
@@ -120,7 +120,7 @@ fn run(arguments: &Arguments) -> Result<()> {
     report.failures.verdict()
 }
 
-/// Where results are kept.
+/// Returns the directory for results.
 fn directory(arguments: &Arguments) -> Result<PathBuf> {
     if let Some(directory) = &arguments.out {
         return Ok(directory.clone());
@@ -130,7 +130,7 @@ fn directory(arguments: &Arguments) -> Result<PathBuf> {
     Ok(target.join("bench").join(Timestamp::now().strftime("%Y-%m-%dT%H%M%SZ").to_string()))
 }
 
-/// Two at once would take each other's testbeds away.
+/// Two benchmarks at once would remove each other's testbeds.
 fn lock() -> Result<File> {
     const DIRECTORY: &str = "/run/xdplb";
     fs::create_dir_all(DIRECTORY)?;
@@ -161,7 +161,7 @@ fn measure(part: Part, plan: &Plan, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// On a thread of its own, as it leaves the network namespace and all CPUs but one.
+/// Runs on a thread of its own, as it leaves the network namespace and all CPUs but one.
 fn aside(measure: impl FnOnce() -> Result<()> + Send) -> Result<()> {
     let measured = thread::scope(|scope| scope.spawn(measure).join());
     measured.map_err(|_| anyhow!("measuring packets panicked"))?

@@ -1,4 +1,4 @@
-//! How much is measured.
+//! Extent of the measurements.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -12,7 +12,7 @@ use crate::{control, flood, generator::Pace, live, packets, peers};
 /// Set when the user has asked to stop.
 pub static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// How much, of each part.
+/// Extent of each part.
 pub struct Plan {
     pub packets: packets::Extent,
     pub live: live::Extent,

@@ -14,7 +14,7 @@ pub const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(
     "/../lb-ebpf/object/bench.bpf.o"
 ));
 
-/// A program of the object, loaded.
+/// Loads a program of the object.
 pub fn load<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     let program = object.program_mut(name);
     let program = program.with_context(|| format!("the object has no program {name}"))?;
@@ -23,13 +23,13 @@ pub fn load<'a>(object: &'a mut Ebpf, name: &str) -> Result<&'a mut Xdp> {
     Ok(program)
 }
 
-/// Programs on interfaces, which leave them when this is dropped.
+/// Programs on interfaces, detached when this is dropped.
 pub struct Attached {
     _object: Ebpf,
 }
 
 impl Attached {
-    /// Attaches one program to interfaces of a namespace, in the driver.
+    /// Attaches one program to interfaces of a namespace, in native mode.
     pub fn new(name: &str, namespace: &Namespace, interfaces: &[&str]) -> Result<Self> {
         let mut object = Ebpf::load(OBJECT)?;
         let program = load(&mut object, name)?;
@@ -43,7 +43,7 @@ impl Attached {
     }
 }
 
-/// Takes the program off that a testbed has left on an interface.
+/// Detaches the program that a testbed has left on an interface.
 pub fn detach(namespace: &Namespace, interface: &str) -> Result<()> {
     let mut ip = Command::new("ip");
     ip.args(["link", "set", "dev", interface, "xdp", "off"]);

@@ -1,6 +1,6 @@
-//! What many measurements of one thing say.
+//! Statistics of repeated measurements.
 
-/// Measurements in order of size; at least one.
+/// Measurements in ascending order; at least one.
 #[derive(Clone, Debug)]
 pub struct Sample {
     sorted: Vec<f64>,
@@ -17,7 +17,7 @@ impl Sample {
         Self { sorted: measured }
     }
 
-    /// Nothing if nothing was measured.
+    /// Makes a sample, or `None` if nothing was measured.
     #[must_use]
     pub fn of(measured: Vec<f64>) -> Option<Self> {
         (!measured.is_empty()).then(|| Self::new(measured))
@@ -38,18 +38,18 @@ impl Sample {
         self.sorted[self.sorted.len() - 1]
     }
 
-    /// The middle one, or the upper of two.
+    /// Returns the middle one, or the upper of two.
     #[must_use]
     pub fn median(&self) -> f64 {
         self.sorted[self.sorted.len() / 2]
     }
 
-    /// Where the median of endless rounds would lie, by 95 %: between two measurements, so that
-    /// nothing is said of how they are distributed. Fewer than six tell no more than their range.
+    /// Returns the 95 % confidence interval of the median, between two measurements and without any
+    /// assumption about their distribution. For fewer than six, it is their range.
     #[must_use]
     pub fn median_interval(&self) -> [f64; 2] {
         let rounds = self.sorted.len();
-        // How likely it is that so many rounds, of all, lie below the median.
+        // Probability that exactly this many of all rounds are below the median.
         let mut likelihood = 0.5_f64.powi(i32::try_from(rounds).unwrap_or(i32::MAX));
         let (mut cumulated, mut left_out) = (likelihood, 0);
         while left_out + 1 < rounds {
@@ -65,7 +65,7 @@ impl Sample {
         [self.sorted[left_out], self.sorted[rounds - 1 - left_out]]
     }
 
-    /// The smallest that this share of all does not exceed.
+    /// Returns the smallest value that this share of all does not exceed.
     #[must_use]
     pub fn quantile(&self, share: f64) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "no sample has 2^52 measurements")]
@@ -85,8 +85,8 @@ mod tests {
         Sample::new((0..rounds).map(f64::from).collect())
     }
 
-    /// Coverages from tables: 6 rounds' range has 96.9 %; of 9 rounds the second to the eighth
-    /// have 96.1 %; of 20 the sixth to the fifteenth have 95.9 %.
+    /// Coverages from tables: the range of 6 rounds has 96.9 %; the second to the eighth of 9
+    /// rounds 96.1 %; the sixth to the fifteenth of 20 rounds 95.9 %.
     #[test]
     fn a_median_lies_between_the_rounds_of_the_tables() {
         for (rounds, interval) in

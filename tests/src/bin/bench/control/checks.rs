@@ -1,4 +1,4 @@
-//! What many health checks cost.
+//! Cost of many health checks.
 
 use std::{
     net::{Ipv4Addr, TcpListener},
@@ -18,13 +18,13 @@ use lb_userspace::testbed::Testbed;
 use super::{Extent, Row, testbed};
 use crate::plan::Plan;
 
-/// Where all backends are; one host has all of it.
+/// Network of all backends; one host has all of it.
 const NETWORK: Ipv4Addr = Ipv4Addr::new(10, 99, 0, 0);
 
 const SETTLING: Duration = Duration::from_secs(10);
 const ROUND: Duration = Duration::from_secs(4);
 
-/// The share of a core that checks of so many backends every two seconds take.
+/// Measures the share of a core for checks of this many backends every two seconds.
 pub(super) fn measure(extent: &Extent) -> Result<Row> {
     let testbed = testbed()?;
     serve(&testbed)?;
@@ -50,7 +50,7 @@ pub(super) fn measure(extent: &Extent) -> Result<Row> {
     Ok(Row::new("TCP checks of all backends every 2 s", "% of a core", shares))
 }
 
-/// Has the first host accept connections to all addresses.
+/// Makes the first host accept connections to all addresses.
 fn serve(testbed: &Testbed) -> Result<()> {
     let host = &testbed.backends()[0].namespace;
     let mut ip = Command::new("ip");

@@ -1,4 +1,4 @@
-//! A document of many services: applied, edited, gone back from, and taken up by another daemon.
+//! A document of many services: applied, edited, rolled back, and restored by another daemon.
 
 use std::{
     fmt::Write as _,
@@ -23,10 +23,10 @@ use crate::plan::Plan;
 
 const BACKENDS: usize = 100;
 
-/// A wider flow table than needed would only be slow to start.
+/// A larger flow table than needed would only slow down the start.
 const LIMITS: &str = "limits.services = 4_096\nlimits.backends = 150_000";
 
-/// Until the daemon has given back what it needed to read a document.
+/// Time until the daemon has freed the memory for reading a document.
 const SETTLING: Duration = Duration::from_millis(2_500);
 
 pub(super) fn measure(extent: &Extent) -> Result<Vec<Row>> {
@@ -82,7 +82,7 @@ fn services(testbed: &Testbed, count: usize) -> String {
     text
 }
 
-/// The backends of all services are at as few hosts as there are, by ports of their own.
+/// Spreads the backends of all services over the few hosts, each with its own port.
 fn backend(testbed: &Testbed, service: usize, nth: usize) -> SocketAddr {
     let number = service * BACKENDS + nth;
     let hosts = testbed.backends();
@@ -96,7 +96,7 @@ fn timed<T>(work: impl FnOnce() -> T) -> f64 {
     milliseconds(begin)
 }
 
-/// How long a change of one weight takes. The answer comes when the maps are written.
+/// Measures changes of one weight. The response comes when the maps are written.
 fn changes(socket: &Path, backend: SocketAddr, extent: &Extent) -> Result<Vec<f64>> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let client = Client::new(socket.to_owned());

@@ -1,4 +1,4 @@
-//! How fast the daemon is, and what it takes: a document of many services, edited; many checks.
+//! Speed and cost of the daemon: a document of many services, edited; many checks.
 
 mod checks;
 mod document;
@@ -17,15 +17,15 @@ use crate::statistics::Sample;
 
 const PREFIX: &str = "benchc";
 
-/// How much is measured.
+/// Extent of the measurements.
 pub struct Extent {
     pub services: usize,
     pub rounds: usize,
-    /// Backends that are checked.
+    /// Number of backends that are checked.
     pub checks: u32,
 }
 
-/// One thing that was measured.
+/// A measured quantity.
 #[derive(Serialize)]
 pub struct Row {
     pub what: &'static str,
@@ -51,7 +51,7 @@ pub fn measure(extent: &Extent) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// A Maglev table of 65,537 slots for 1,000 backends.
+/// Measures a Maglev table of 65,537 slots for 1,000 backends.
 fn maglev(extent: &Extent) -> Row {
     let member = |id| Member { id, address: (Ipv4Addr::from(id), 80).into(), weight: 1 };
     let members: Vec<_> = (1..=1_000).map(member).collect();

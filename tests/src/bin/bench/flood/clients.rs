@@ -1,4 +1,4 @@
-//! Clients who mean it: some that are connected already, and a canary that connects again for each
+//! Legitimate clients: some that are connected already, and a canary that connects for each
 //! request. None tries twice.
 
 use std::{
@@ -20,13 +20,13 @@ use crate::{
     statistics::Sample,
 };
 
-/// How long a client waits for an answer.
+/// Time that a client waits for a response.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 
 const CANARY_PERIOD: Duration = Duration::from_millis(10);
 const ESTABLISHED_PERIOD: Duration = Duration::from_millis(20);
 
-/// How requests ended.
+/// Outcomes of requests.
 #[derive(Default)]
 pub(super) struct Fates {
     answered_us: Vec<f64>,
@@ -47,7 +47,7 @@ impl Fates {
         self.answered_us.len() + self.lost
     }
 
-    /// Of the requests that were answered, if any was.
+    /// Returns the latencies of the answered requests, if there are any.
     pub(super) fn latencies_us(&self) -> Option<Sample> {
         (!self.answered_us.is_empty()).then(|| Sample::new(self.answered_us.clone()))
     }
@@ -60,7 +60,7 @@ impl Fates {
     }
 }
 
-/// Starts a request at every tick, whether those before are answered or not.
+/// Starts a request at every tick, even if earlier ones are unanswered.
 pub(super) async fn canary(target: SocketAddrV4, extent: &Extent) -> Result<Fates> {
     let mut requests = JoinSet::new();
     let mut clock = interval(CANARY_PERIOD);
@@ -84,7 +84,7 @@ pub(super) async fn canary(target: SocketAddrV4, extent: &Extent) -> Result<Fate
     Ok(fates)
 }
 
-/// Makes requests over connections that stay.
+/// Makes requests over persistent connections.
 pub(super) async fn established(streams: Vec<TcpStream>, extent: &Extent) -> Result<Fates> {
     let mut connections = JoinSet::new();
     for stream in streams {
@@ -95,7 +95,7 @@ pub(super) async fn established(streams: Vec<TcpStream>, extent: &Extent) -> Res
     Ok(Fates::all(each.iter()))
 }
 
-/// A connection that has lost one request has lost all that were to come.
+/// Counts all remaining requests of a connection as lost once one is.
 async fn talk(mut stream: net::TcpStream, duration: Duration) -> Fates {
     let mut fates = Fates::default();
     let mut clock = interval(ESTABLISHED_PERIOD);

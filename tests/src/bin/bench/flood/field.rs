@@ -1,4 +1,4 @@
-//! A candidate, its clients, and an attacker whose sources are not his own.
+//! A candidate, its clients, and an attacker with spoofed sources.
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket},
@@ -20,7 +20,7 @@ use crate::{
     programs::Attached,
 };
 
-/// The first source of the flood, and those of its /16 are the others.
+/// First source of the flood; the others are in its /16.
 const SOURCE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 0), 0);
 const SOURCE_PREFIX: u8 = 16;
 const SOURCE_DOUBLINGS: u32 = u32::BITS;
@@ -39,7 +39,7 @@ pub(super) struct Field {
 
 impl Field {
     pub(super) fn set_up(candidate: Candidate) -> Result<Self> {
-        // Routing stands for a server of its own, whose kernel has SYN cookies.
+        // Routing represents a server without a balancer, whose kernel has SYN cookies.
         let is_routing = matches!(candidate, Candidate::Routing | Candidate::RoutingXdp);
         let servers = if is_routing { 1 } else { SERVERS };
         let mut stage = Stage::set_up(candidate, "flood", servers)?;
@@ -48,7 +48,7 @@ impl Field {
         let attacker = stage.testbed.add_client()?.address;
         let testbed = &stage.testbed;
         let host = testbed.clients().last().context("the attacker is gone")?;
-        // Answers to the flood go to the attacker, who is silent.
+        // Answers to the flood go to the attacker, which stays silent.
         let sink = Attached::new("sink", &host.namespace, &["eth0"])?;
         route_back(testbed, attacker)?;
         host.namespace.run(|| make_known(testbed.vip()))??;
@@ -57,7 +57,7 @@ impl Field {
         Ok(Self { stage, syn, _sink: sink })
     }
 
-    /// Floods while clients go on.
+    /// Floods while clients make requests.
     pub(super) fn fight(&self, pace: Pace, extent: &Extent) -> Result<Round> {
         let client = &self.stage.testbed.clients()[0].namespace;
         let target = self.stage.target();
@@ -106,7 +106,7 @@ fn route_back(testbed: &Testbed, attacker: Ipv4Addr) -> Result<()> {
     backends.try_for_each(|host| host.namespace.add_route(*SOURCE.ip(), SOURCE_PREFIX, INSIDE))
 }
 
-/// Sends something, so that neighbours and bridges learn where this host is.
+/// Sends a packet, so that neighbours and bridges learn the location of this host.
 fn make_known(to: Ipv4Addr) -> Result<()> {
     const DISCARD: u16 = 9;
     UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?.send_to(&[], (to, DISCARD))?;

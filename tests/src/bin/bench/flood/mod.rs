@@ -1,4 +1,4 @@
-//! A SYN flood to the very port that is served, and what becomes of those who mean it.
+//! A SYN flood to the served port, and its effect on legitimate clients.
 
 mod clients;
 mod field;
@@ -20,13 +20,13 @@ const CANDIDATES: [Candidate; 6] = [
     Candidate::Haproxy,
 ];
 
-/// How much is measured.
+/// Extent of the measurements.
 pub struct Extent {
     pub rounds: u32,
     pub paces: &'static [Pace],
-    /// Of the flood alone, so that tables fill.
+    /// Time of the flood alone, so that tables fill.
     pub lead: Duration,
-    /// Of canary requests.
+    /// Time of canary requests.
     pub duration: Duration,
 }
 
@@ -36,20 +36,20 @@ impl Extent {
     }
 }
 
-/// What became of requests under a flood.
+/// Fate of requests under a flood.
 #[derive(Serialize)]
 pub struct Row {
     pub candidate: Candidate,
-    /// What was to be sent; nothing for as much as would go.
+    /// Requested rate; none for full speed.
     pub asked_syn_per_s: Option<u32>,
-    /// What came to the candidate.
+    /// Rate that reached the candidate.
     pub syn_per_s: f64,
-    /// What the cable's queue at the candidate had no room for, the clients' frames among it.
+    /// Rate that the queue at the candidate dropped, the clients' frames included.
     pub not_taken_per_s: f64,
     pub rounds: usize,
     pub canary_requests: usize,
     pub canary_lost: usize,
-    /// Of those that were answered.
+    /// Latency of those that were answered.
     pub canary_p50_us: Option<f64>,
     pub canary_p99_us: Option<f64>,
     pub established_requests: usize,
@@ -96,8 +96,8 @@ impl Row {
     }
 }
 
-/// Floods each candidate at each pace, in a new testbed each time: no flood finds what the one before
-/// has left. A candidate that cannot be measured leaves a word in `failures`.
+/// Floods each candidate at each pace, in a new testbed each time, so that no flood is affected by
+/// the one before. A candidate that cannot be measured leaves an entry in `failures`.
 pub fn measure(extent: &Extent, failures: &mut Failures) -> Result<Vec<Row>> {
     let mut rows = Vec::new();
     for pace in extent.paces {

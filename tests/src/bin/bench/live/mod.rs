@@ -1,4 +1,4 @@
-//! Packets a second through a veth: frames come in, are handled, and go out again, all on one CPU.
+//! Packets a second through a veth: frames arrive, are handled, and leave, all on one CPU.
 
 mod stand;
 
@@ -10,15 +10,15 @@ use serde::Serialize;
 use self::stand::Stand;
 use crate::{plan::Plan, statistics::Sample};
 
-/// What handles the frames.
+/// The handler of the frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Handler {
-    /// They end here: what the generator and one veth cost.
+    /// Drops them here: the cost of the generator and one veth.
     Drop,
-    /// They go back as they are.
+    /// Sends them back unchanged.
     Null,
-    /// xdplb knows their connection, and sends them on to its backend.
+    /// xdplb, with a known connection: sends them on to its backend.
     Known,
 }
 
@@ -35,7 +35,7 @@ impl Handler {
     }
 }
 
-/// Packets a second that one program has handled.
+/// Packets a second of one handler.
 #[derive(Serialize)]
 pub struct Row {
     pub program: Handler,
@@ -58,7 +58,7 @@ impl Row {
     }
 }
 
-/// How much is measured.
+/// Extent of the measurements.
 pub struct Extent {
     pub rounds: u32,
     pub duration: Duration,

@@ -1,4 +1,4 @@
-//! A balancer at the end of a cable, and frames that come over it.
+//! A balancer at the end of a cable, and the frames that arrive over it.
 
 use std::{
     fs,
@@ -33,7 +33,7 @@ pub(super) struct Stand {
     handler: Handler,
     frame: [u8; FRAME_LENGTH],
     _programs: Vec<Attached>,
-    /// The connection that is known, at both ends.
+    /// The known connection, at both ends.
     _connection: Option<(TcpStream, TcpListener)>,
     testbed: Testbed,
 }
@@ -64,7 +64,7 @@ impl Stand {
         Ok(Self { handler, frame, _programs: programs, _connection: connection, testbed })
     }
 
-    /// How many frames a second end where they are to end.
+    /// Measures the frames per second that reach their end.
     pub(super) fn packets_per_second(&self, duration: Duration) -> Result<f64> {
         let (namespace, interface) = match self.handler {
             Handler::Drop => (self.testbed.balancer(), NEAR),
@@ -74,7 +74,7 @@ impl Stand {
         let (sent, elapsed) = self.testbed.switch().run(|| self.send(duration))??;
         let arrived = generator::received(namespace, interface)? - before;
         let name = self.handler.name();
-        // A cable whose CPU others want too loses frames; these do not count.
+        // A cable loses frames if others use its CPU, too; these do not count.
         ensure!(arrived * 10 > sent, "only {arrived} of {sent} frames passed {name}");
         #[expect(clippy::cast_precision_loss, reason = "no round sends 2^52 frames")]
         Ok(arrived as f64 / elapsed.as_secs_f64())

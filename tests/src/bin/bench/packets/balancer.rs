@@ -1,4 +1,4 @@
-//! The shipped program with its services, and the connections that it knows.
+//! The shipped program with its services, and its known connections.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -19,32 +19,32 @@ use super::{
     harness::Harness,
 };
 
-/// How many there are: two to the power of these.
+/// Numbers of each, as powers of two.
 #[derive(Clone, Copy)]
 pub(super) struct Topology {
     pub(super) services: u32,
     pub(super) backends: u32,
-    /// Connections that are open.
+    /// Open connections.
     pub(super) flows: u32,
 }
 
-/// Source addresses: two to the power of this.
+/// Number of source addresses, as a power of two.
 const SOURCES: u32 = 8;
-/// Of each source address. No port is drawn twice.
+/// Number of ports of each source address. No port is drawn twice.
 const PORTS: u16 = 1 << 15;
 
-/// A table is for so many connections at least, so that a few half-open ones have room.
+/// Minimum capacity of a table, so that a few half-open connections have room.
 const LEAST_ROOM: u32 = 4_096;
 
-/// Those that the first service does not have.
+/// Schedulers other than the first service's.
 const OTHERS: [Scheduler; 4] =
     [Scheduler::LeastConnections, Scheduler::Maglev, Scheduler::SourceHash, Scheduler::Random];
 
-/// Where rings lie behind the first service's.
+/// Offsets of rings after the first service's.
 const WITHOUT_NEXT_HOP: u32 = 1 << 16;
 const LONG: u32 = 1 << 17;
 
-/// One of so many openings may find no room: half-open connections have little of it.
+/// One of this many openings may find no room: half-open connections have little of it.
 const ROOMLESS: u64 = 256;
 
 pub(super) struct Balancer {
@@ -54,7 +54,7 @@ pub(super) struct Balancer {
 }
 
 impl Balancer {
-    /// With all connections open.
+    /// Makes a balancer with all connections open.
     pub(super) fn new(topology: Topology) -> Result<Self> {
         let mut object = Object::load(topology.room());
         topology.configure(&mut object);
@@ -64,7 +64,7 @@ impl Balancer {
         Ok(balancer)
     }
 
-    /// Opens them by handshakes. Few at once, as half-open connections displace each other.
+    /// Opens them by handshakes. A few at a time, as half-open connections displace each other.
     fn open_connections(&mut self) -> Result<()> {
         let Topology { flows, .. } = self.topology;
         let group = self.topology.room() / 256;
@@ -80,13 +80,13 @@ impl Balancer {
                 self.send(&template, some, reason)?;
             }
         }
-        // That none has displaced another.
+        // Fails if one has displaced another.
         let all = Template::new(frames::known(), Spread::CLIENTS, flows, 0);
         self.send(&all, 1 << flows, Reason::Forwarded).map(drop)
     }
 
-    /// Sends frames, of each of which the program must say this, but for openings that find no room;
-    /// returns what one cost.
+    /// Sends frames, each of which must end for this reason, except for openings that find no room;
+    /// returns the cost of one.
     pub(super) fn send(&mut self, template: &Template, frames: u32, reason: Reason) -> Result<f64> {
         let before = self.object.reasons();
         let cost = self.harness.run(template, frames)?;
@@ -120,14 +120,14 @@ impl Balancer {
 }
 
 impl Topology {
-    /// Connections that the flow table is made for: a quarter more than are open, as it refuses one
-    /// in a million when it is as full as can be.
+    /// Returns the capacity of the flow table: a quarter more than the open connections, as it
+    /// refuses one in a million when it is completely full.
     pub(super) fn room(self) -> u32 {
         LEAST_ROOM.max((1 << self.flows) / 4 * 5)
     }
 
-    /// How the numbers of connections, in the order in which they were opened, stand in replies:
-    /// each comes from the next backend, to the next source address of that, to the next port.
+    /// Returns the positions in replies of the connections' numbers, in the order of opening: each
+    /// comes from the next backend, to the next source address of that, to the next port.
     pub(super) fn replies(self) -> Spread {
         let (sources, ports) = (self.backends, self.backends + SOURCES);
         Spread::new(
@@ -161,7 +161,7 @@ impl Topology {
         object.service(0, EMPTY, Ring::default());
         let no_next_hop = object.lay(WITHOUT_NEXT_HOP, &[backends + 1]);
         object.hand_out(UNREACHABLE, Scheduler::RoundRobin, no_next_hop);
-        // As long as those of schedulers that hash, whoever stands where.
+        // As long as those of schedulers that hash, whatever their order.
         let all: Vec<_> = (1..=backends).cycle().take(LONGEST as usize).collect();
         let long = object.lay(LONG, &all);
         for scheduler in OTHERS {
@@ -170,7 +170,7 @@ impl Topology {
     }
 }
 
-/// The address whose lower half has this number, as [`Field`]s count.
+/// Returns the address whose lower half has this number, as [`Field`]s count.
 fn numbered(first: SocketAddrV4, number: u32) -> SocketAddrV4 {
     let [a, b, ..] = first.ip().octets();
     let [low, high, ..] = number.to_le_bytes();

@@ -12,26 +12,26 @@ use lb_tests::frame::{Flags, Segment};
 
 pub(super) type Frame = [u8; FRAME_LENGTH];
 
-/// The first service's.
+/// VIP of the first service.
 pub(super) const VIP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 0, 0), 80);
-/// Of a service without backends.
+/// VIP of a service without backends.
 pub(super) const EMPTY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 1, 0, 0), 80);
-/// Of a service whose backend nobody has found a way to.
+/// VIP of a service whose backend has no next hop.
 pub(super) const UNREACHABLE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 1, 1, 0), 80);
-/// The first of those with other schedulers.
+/// First of the VIPs with other schedulers.
 const SCHEDULED: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 3, 0, 0), 80);
 const ELSEWHERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 2, 0, 0), 80);
-/// The first of those whose connections stay.
+/// First of the clients whose connections stay.
 const CLIENT: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 18, 0, 0), 0);
-/// The first of those who come and go.
+/// First of the clients that come and go.
 const GUEST: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(198, 19, 0, 0), 0);
-/// The first one.
+/// First backend.
 pub(super) const BACKEND: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 0), 8080);
-/// Where the first backend sends its first reply.
+/// Destination of the first backend's first reply.
 pub(super) const SOURCE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(100, 0, 0, 1), 0x8000);
 
-/// A connection's first packets, and what the program says of them. After these its state is not
-/// changed by others like the last two.
+/// A connection's first packets, and the program's reason for each. After these, packets like the
+/// last two no longer change its state.
 pub(super) const HANDSHAKE: [(fn() -> Frame, Reason); 4] = [
     (opening, Reason::Forwarded),
     (accepting, Reason::Replied),
@@ -79,7 +79,7 @@ fn new_by(scheduler: Scheduler) -> Frame {
     tcp(GUEST, scheduled(scheduler), Flags::SYN)
 }
 
-/// The service that another scheduler than the first service's hands out.
+/// Returns the VIP of the service with this scheduler, which is not the first service's.
 pub(super) fn scheduled(scheduler: Scheduler) -> SocketAddrV4 {
     let [a, .., d] = SCHEDULED.ip().octets();
     let number = scheduler.number().to_le_bytes()[0];

@@ -16,10 +16,10 @@ use nix::{
 
 use crate::programs;
 
-/// The harness program and the one that it calls.
+/// The harness program and the program that it calls.
 pub(super) struct Harness {
     ebpf: Ebpf,
-    /// Where the harness is attached to an interface.
+    /// Namespace of the interface that the harness is attached to.
     _namespace: File,
 }
 
@@ -29,14 +29,14 @@ impl Harness {
         Self::new(Ebpf::load(programs::OBJECT)?, target.fd()?)
     }
 
-    /// Measures a program that does nothing but send the frame back.
+    /// Measures a program that only sends the frame back.
     pub(super) fn of_nothing() -> Result<Self> {
         let mut ebpf = Ebpf::load(programs::OBJECT)?;
         let target = programs::load(&mut ebpf, "xdp_tx")?.fd()?.try_clone()?;
         Self::new(ebpf, &target)
     }
 
-    /// Measures a program that reads one line of a table of so many buckets: `one_line`, or
+    /// Measures a program that reads one line of a table with this many buckets: `one_line`, or
     /// `one_line_waited`.
     pub(super) fn of_one_line(name: &str, buckets: u32) -> Result<Self> {
         let mut ebpf = EbpfLoader::new()
@@ -54,7 +54,7 @@ impl Harness {
         Ok(Self { ebpf, _namespace: namespace })
     }
 
-    /// Sends frames; returns the CPU time that one took, in nanoseconds.
+    /// Sends frames; returns the CPU time of one, in nanoseconds.
     pub(super) fn run(&mut self, template: &Template, frames: u32) -> Result<f64> {
         let map = self.ebpf.map_mut("TEMPLATE").context("the object has no map TEMPLATE")?;
         Array::<_, Template>::try_from(map)?.set(0, template, 0)?;
@@ -71,8 +71,8 @@ impl Harness {
     }
 }
 
-/// Attaches a program where no frames are. One that is attached stands in the kernel's XDP
-/// dispatcher; any other is put there for each run, and taken out again: tens of milliseconds.
+/// Attaches a program where there are no frames. The kernel's XDP dispatcher has a slot for an
+/// attached one; any other is added for each run, and removed again: tens of milliseconds.
 fn attach(program: &mut Xdp) -> Result<File> {
     let attach = || {
         unshare(CloneFlags::CLONE_NEWNET)?;
@@ -83,7 +83,7 @@ fn attach(program: &mut Xdp) -> Result<File> {
     attached.map_err(|_| anyhow!("attaching the harness panicked"))?
 }
 
-/// What this thread has used of any CPU.
+/// Returns the CPU time of this thread.
 fn cpu_time() -> Result<Duration> {
     Ok(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID)?.into())
 }

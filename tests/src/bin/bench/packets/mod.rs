@@ -1,4 +1,4 @@
-//! Nanoseconds a packet, by the paths through the program.
+//! Nanoseconds per packet, by the paths through the program.
 
 mod balancer;
 mod frames;
@@ -19,17 +19,17 @@ pub use self::{
     scaling::{Scaling, measure as measure_scaling},
 };
 
-/// How much is measured.
+/// Extent of the measurements.
 pub struct Extent {
     pub rounds: u32,
-    /// Frames a round of packets that change nothing: each of another connection in large tables,
-    /// so that none finds in a cache what another one has just fetched.
+    /// Frames per round of packets that change nothing: in large tables, each of another
+    /// connection, so that none finds in a cache what another one has just fetched.
     pub frames: u32,
-    /// Connections that are open: two to the power of these.
+    /// Numbers of open connections, as powers of two.
     pub flows: &'static [u32],
 }
 
-/// Measures each path with flow tables of a few sizes. What was measured before a failure counts.
+/// Measures each path with flow tables of several sizes. Results before a failure count.
 pub fn measure(extent: &Extent, costs: &mut Vec<Cost>) -> Result<()> {
     pin_to_one_cpu()?;
     for (place, flows) in extent.flows.iter().enumerate() {
@@ -41,7 +41,7 @@ pub fn measure(extent: &Extent, costs: &mut Vec<Cost>) -> Result<()> {
     Ok(())
 }
 
-/// Keeps this thread on the last CPU that it may use: the first one serves most interrupts.
+/// Pins this thread to the last CPU that it may use: the first one serves most interrupts.
 pub fn pin_to_one_cpu() -> Result<()> {
     let this = Pid::from_raw(0);
     let allowed = sched_getaffinity(this)?;

@@ -1,4 +1,4 @@
-//! The paths through the program: a row each.
+//! The paths through the program: one row each.
 
 use lb_common::{reason::Reason, template::Spread};
 
@@ -7,7 +7,7 @@ use super::{
     frames::{self, Frame},
 };
 
-/// A kind of packet. Another family or mode is another row, if need be with another frame.
+/// A kind of packet. Another family or mode is another row, if necessary with another frame.
 pub struct Path {
     pub name: &'static str,
     pub family: &'static str,
@@ -15,20 +15,20 @@ pub struct Path {
     pub(super) frame: fn() -> Frame,
     pub(super) senders: Senders,
     pub(super) handler: Handler,
-    /// Whether it is measured with large flow tables too.
+    /// True if it is measured with large flow tables, too.
     pub(super) at_all_sizes: bool,
 }
 
-/// Whose packets come in turn.
+/// Senders of the packets, in turn.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Senders {
     /// All clients with an open connection.
     Clients,
     /// The backends, on all open connections.
     Backends,
-    /// Everyone a new one. What they open is to be gone after the round.
+    /// A new client for each packet. The connections are removed after the round.
     Strangers,
-    /// Always the same one.
+    /// Always the same client.
     One,
 }
 
@@ -41,7 +41,7 @@ impl Senders {
         }
     }
 
-    /// How many: two to the power of this.
+    /// Returns the number of senders, as a power of two.
     pub(super) fn doublings(self, topology: Topology) -> u32 {
         match self {
             Self::Clients | Self::Backends => topology.flows,
@@ -51,14 +51,14 @@ impl Senders {
     }
 }
 
-/// What the packets meet.
+/// The handler of the packets.
 #[derive(Clone, Copy)]
 pub(super) enum Handler {
-    /// xdplb, which must say this of every one.
+    /// xdplb, with this reason for every packet.
     Xdplb(Reason),
     /// A program that reads one line of a table of the same size.
     OneLine,
-    /// As before, but the next packet waits for that line.
+    /// The same, but the next packet waits for that line.
     OneLineWaited,
 }
 
@@ -75,12 +75,12 @@ impl Path {
         }
     }
 
-    /// Measured with flow tables of all sizes.
+    /// Measures it with flow tables of all sizes.
     const fn of_all(self, senders: Senders) -> Self {
         Self { senders, at_all_sizes: true, ..self }
     }
 
-    /// Whether the program cuts the frames.
+    /// Returns true if the program shortens the frames.
     pub(super) fn is_cut(&self) -> bool {
         use Reason::{ResetNoBackend, ResetUnknownFlow};
         matches!(self.handler, Handler::Xdplb(ResetNoBackend | ResetUnknownFlow))
@@ -94,7 +94,7 @@ pub(super) const NEW: Path =
 pub(super) const NOT_OURS: Path =
     Path::new("not_ours", frames::elsewhere, Reason::NotOurs).of_all(Senders::Clients);
 
-/// Connections that another scheduler hands out than the first service's, which takes turns.
+/// New connections with another scheduler than the first service's round robin.
 const fn new_by(name: &'static str, frame: fn() -> Frame) -> Path {
     Path { senders: Senders::Strangers, ..Path::new(name, frame, Reason::Forwarded) }
 }
@@ -128,5 +128,5 @@ pub(super) const ALL: &[Path] = &[
     Path::new("truncated", frames::truncated, Reason::Truncated),
 ];
 
-/// Paths that more services or backends could make slower.
+/// Paths that might be slower with more services or backends.
 pub(super) const SCALING: &[Path] = &[KNOWN, NEW, NOT_OURS];

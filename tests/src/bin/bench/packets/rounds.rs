@@ -11,18 +11,18 @@ use super::{
 };
 use crate::{plan::Plan, statistics::Sample};
 
-/// A kind of packet and what it costs.
+/// A kind of packet and its cost.
 pub struct Cost {
     pub path: &'static Path,
     /// Connections in the flow table.
     pub flows: u64,
     pub total: Sample,
-    /// Of a program that does nothing, in the same rounds.
+    /// Cost of a program that does nothing, in the same rounds.
     pub floor: Sample,
 }
 
 impl Cost {
-    /// Whether it is the same path's, with another number of connections.
+    /// Returns true if it is of the same path, with another number of connections.
     #[must_use]
     pub fn is_of_another_size(&self, other: &Self) -> bool {
         self.path.name == other.path.name && self.flows != other.flows
@@ -39,7 +39,7 @@ impl Cost {
     }
 }
 
-/// What is measured, and what it is measured beside.
+/// The topology under test, and the baselines measured beside it.
 pub(super) struct Rounds {
     topology: Topology,
     balancer: Balancer,
@@ -60,8 +60,8 @@ impl Rounds {
         })
     }
 
-    /// Measures the paths in turn, each beside the floor: what a run costs before its first frame
-    /// shows in short runs.
+    /// Measures the paths in turn, each beside the floor: a run's fixed cost before its first frame
+    /// is visible in short runs.
     pub(super) fn measure(
         &mut self,
         extent: &Extent,
@@ -85,17 +85,17 @@ impl Rounds {
         Ok(costs.collect())
     }
 
-    /// What a packet of this path costs, and what it costs to do nothing with it.
+    /// Returns the costs of a packet of this path, and of a program that does nothing with it.
     fn measure_once(&mut self, path: &Path, round: u32, frames: u32) -> Result<(f64, f64)> {
         if path.senders != Senders::Strangers {
             let flows = 1_u64 << path.senders.doublings(self.topology);
             if flows <= frames.into() {
-                // Brings back what the other paths have displaced from the caches.
+                // Restores to the caches what the other paths have displaced.
                 self.run(path, round, frames)?;
             }
             return self.run(path, round, frames);
         }
-        // So few frames that the first of them would show, if the program had not just run.
+        // So few frames that the first of them would matter if the program had not just run.
         let newcomers = self.newcomers();
         self.run(path, 2 * round, newcomers)?;
         self.run(path, 2 * round + 1, newcomers)
@@ -121,7 +121,7 @@ impl Rounds {
         Ok((total, floor))
     }
 
-    /// Connections that are opened in a round: so few that they hardly displace each other.
+    /// Returns the connections opened in a round: so few that they hardly displace each other.
     fn newcomers(&self) -> u32 {
         (self.topology.room() / 16).min(1_024)
     }

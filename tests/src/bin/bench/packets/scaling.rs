@@ -1,10 +1,10 @@
-//! How the cost of a packet grows with what is configured.
+//! Growth of a packet's cost with the configuration.
 
 use anyhow::Result;
 
 use super::{Cost, Extent, balancer::Topology, path, pin_to_one_cpu, rounds::Rounds};
 
-/// What there is more and more of, how many there are, and what packets cost then.
+/// A configured quantity, its size, and the costs of packets.
 pub struct Scaling {
     pub what: &'static str,
     pub size: u64,
@@ -13,8 +13,8 @@ pub struct Scaling {
 
 const BASE: Topology = Topology { services: 0, backends: 2, flows: 14 };
 
-/// Measures a few paths with more and more services, and with more and more backends.
-/// What was measured before a failure counts.
+/// Measures a few paths with more and more services, and with more and more backends. Results
+/// before a failure count.
 pub fn measure(extent: &Extent, scalings: &mut Vec<Scaling>) -> Result<()> {
     pin_to_one_cpu()?;
     let services = [0, 6, 11].map(|services| ("services", services, Topology { services, ..BASE }));

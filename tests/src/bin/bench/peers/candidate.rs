@@ -1,4 +1,4 @@
-//! What is compared, and how each is set up in a testbed of its own.
+//! The candidates of the comparison, each set up in a testbed of its own.
 
 use std::{
     env,
@@ -17,10 +17,10 @@ use crate::programs::{self, Attached};
 
 pub(super) const PORT: u16 = 8080;
 
-/// An address that all backends have, beside their own.
+/// An address of all backends, in addition to their own.
 const SHARED: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
-/// Source addresses of full NAT, beside the balancer's own.
+/// Source addresses of full NAT, in addition to the balancer's own.
 const EXTRA_SOURCES: [Ipv4Addr; 4] = [
     Ipv4Addr::new(10, 0, 0, 2),
     Ipv4Addr::new(10, 0, 0, 3),
@@ -31,13 +31,13 @@ const EXTRA_SOURCES: [Ipv4Addr; 4] = [
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Candidate {
-    /// The kernel forwards, and spreads connections over equal routes; nothing is rewritten.
+    /// The kernel forwards, and spreads connections over equal-cost routes; nothing is rewritten.
     Routing,
-    /// The same, with XDP programs on the interfaces that only pass frames on: what native XDP
-    /// costs on veth, where it forbids segmentation offload and copies frames.
+    /// The same, with XDP programs on the interfaces that only pass frames: the cost of native XDP
+    /// on veth, where it forbids segmentation offload and copies frames.
     RoutingXdp,
     Xdplb,
-    /// In the kernel's generic hook, which takes frames as the kernel has them.
+    /// In the kernel's generic hook, which takes the kernel's own buffers.
     XdplbGeneric,
     Haproxy,
     Nginx,
@@ -69,12 +69,12 @@ impl Candidate {
         }
     }
 
-    /// Whether frames meet native XDP at the balancer's interfaces.
+    /// Returns true if frames pass native XDP at the balancer's interfaces.
     pub(super) fn uses_xdp(self) -> bool {
         matches!(self, Self::Xdplb | Self::RoutingXdp)
     }
 
-    /// Where clients connect to.
+    /// Returns the address that clients connect to.
     pub(super) fn target(self, testbed: &Testbed) -> SocketAddrV4 {
         match self {
             Self::Routing | Self::RoutingXdp => SocketAddrV4::new(SHARED, PORT),
@@ -82,7 +82,7 @@ impl Candidate {
         }
     }
 
-    /// Where bytes are sent to, of which one server alone takes all connections.
+    /// Returns the address that bulk data are sent to, where a single server takes all connections.
     pub(super) fn bulk_target(self, testbed: &Testbed) -> SocketAddrV4 {
         match self {
             Self::Routing | Self::RoutingXdp => {
@@ -92,7 +92,8 @@ impl Candidate {
         }
     }
 
-    /// Starts it in a testbed whose backends are up. Programs that it returns are to be kept.
+    /// Starts it in a testbed whose backends are up. The caller keeps the returned programs
+    /// attached.
     pub(super) fn start(self, testbed: &Testbed) -> Result<Option<Attached>> {
         match self {
             Self::Routing => {
@@ -127,8 +128,8 @@ impl Candidate {
     }
 }
 
-/// Undoes what a testbed does for those who send by XDP, and others only suffer from: programs at the
-/// far ends of the balancer's cables, and checksums that are computed there.
+/// Undoes a testbed's preparations for sending by XDP, which only slow the others down: programs at
+/// the far ends of the balancer's cables, and checksums computed there.
 fn plain_cables(testbed: &Testbed) -> Result<()> {
     for interface in testbed.interfaces() {
         let port = format!("balancer-{interface}");
@@ -149,7 +150,7 @@ fn start_xdplb(testbed: &Testbed, mode: &str) -> Result<()> {
     start(testbed, Command::new(binary).args(["run", "-c"]), configuration)
 }
 
-/// The balancer that is measured. Cargo puts all binaries of a profile into one directory.
+/// Returns the balancer under test. Cargo puts all binaries of a profile into one directory.
 pub fn xdplb_binary() -> Result<PathBuf> {
     let binary = env::current_exe()?.with_file_name("xdplb");
     ensure!(binary.exists(), "{} is missing: run `cargo xtask build`", binary.display());
@@ -184,11 +185,11 @@ fn route(testbed: &Testbed) -> Result<()> {
     let gateway = configuration::gateway(testbed);
     let client = &testbed.clients()[0].namespace;
     client.add_route(SHARED, 32, gateway)?;
-    // For bytes, which are sent to one server.
+    // The route for bulk data, which are sent to one server.
     client.add_route(testbed.backends()[0].address, 32, gateway)
 }
 
-/// Has the balancer's kernel forward, and backends answer through it.
+/// Makes the balancer's kernel forward, and backends answer through it.
 fn forward(testbed: &Testbed) -> Result<()> {
     testbed.balancer().set_sysctl("net.ipv4.ip_forward", "1")?;
     let client = &testbed.clients()[0];
@@ -198,7 +199,7 @@ fn forward(testbed: &Testbed) -> Result<()> {
         .try_for_each(|host| host.namespace.add_route(client.address, 32, configuration::INSIDE))
 }
 
-/// Where the balancer's own words are.
+/// Returns the path of the balancer's log.
 pub(super) fn log(testbed: &Testbed) -> PathBuf {
     testbed.directory().join("balancer.log")
 }

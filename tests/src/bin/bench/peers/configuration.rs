@@ -18,7 +18,7 @@ pub(super) fn gateway(testbed: &Testbed) -> Ipv4Addr {
     Ipv4Addr::new(a, b, c, 1)
 }
 
-/// A web server's, with an answer as small as they come.
+/// Returns a web server's configuration, with a minimal response.
 pub(super) fn web_server(pid_file: &Path) -> String {
     let pid_file = pid_file.display();
     format!(
@@ -40,7 +40,7 @@ http {{
     )
 }
 
-/// Each worker has a socket of its own, so that none wakes for another's connection, and a buffer
+/// Gives each worker its own socket, so that none wakes up for another's connection, and a buffer
 /// that takes bulk data with few system calls.
 pub(super) fn nginx_stream(testbed: &Testbed) -> String {
     let pid_file = testbed.directory().join("balancer.pid");
@@ -73,8 +73,8 @@ stream {{
     )
 }
 
-/// With one thread: the better of one and two on two CPUs that clients and servers share. Data
-/// that only passes is spliced, without a copy, once there is much of it.
+/// Uses one thread: the better of one and two on two CPUs shared with clients and servers.
+/// Forwarded data are spliced, without a copy, once there are enough of them.
 pub(super) fn haproxy(testbed: &Testbed) -> String {
     let (vip, bulk) = (vip(testbed), bulk(testbed.vip()));
     let servers = each(testbed, |address| format!("    server {address} {address}\n"));
@@ -99,8 +99,8 @@ listen balancer
     )
 }
 
-/// Translation needs conntrack, so that nothing can be left untracked. A flowtable would spare
-/// established connections the hooks, but kernels without `CONFIG_NF_FLOW_TABLE` refuse it.
+/// Translation needs conntrack, so nothing can be left untracked. A flowtable would spare
+/// established connections the hooks, but kernels without `CONFIG_NF_FLOW_TABLE` reject it.
 pub(super) fn nftables(testbed: &Testbed) -> String {
     let vip = testbed.vip();
     let count = testbed.backends().len();

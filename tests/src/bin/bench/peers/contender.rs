@@ -13,7 +13,7 @@ use crate::statistics::Sample;
 
 pub(super) struct Contender {
     stage: Stage,
-    /// It has not failed yet.
+    /// True until it fails.
     pub(super) stands: bool,
     pub(super) score: Score,
 }
@@ -24,11 +24,11 @@ pub(super) struct Score {
     pub(super) cpu: Vec<CpuRound>,
 }
 
-/// What a request or a megabyte took of the whole machine at the fixed rate.
+/// CPU time of the whole machine per request or megabyte at the fixed rate.
 #[derive(Clone, Copy)]
 pub(super) struct CpuRound {
     us: f64,
-    /// Nothing else kept the machine busy.
+    /// True if nothing else kept the machine busy.
     calm: bool,
 }
 
@@ -63,8 +63,8 @@ impl Contender {
         Ok(())
     }
 
-    /// The machine is to be calm before and after. What was disturbed is measured again, as long as
-    /// patience lasts.
+    /// Measures between two moments in which the machine is idle. A disturbed round is repeated
+    /// while patience lasts.
     fn cpu(&self, load: Load, extent: &Extent, patience: &mut Patience) -> Result<CpuRound> {
         loop {
             let calm = patience.await_calm()?;
@@ -76,7 +76,7 @@ impl Contender {
         }
     }
 
-    /// What it did under a load, if it got so far, and makes room for the next one's score.
+    /// Takes its outcome under a load, if there is one, and clears the score for the next load.
     pub(super) fn take_outcome(&mut self, load: Load, baseline: &[CpuRound]) -> Option<Outcome> {
         let Score { throughput, cpu } = mem::take(&mut self.score);
         let marginal = cpu.iter().zip(baseline).map(|(own, routing)| CpuRound {
@@ -101,7 +101,7 @@ impl Contender {
     }
 }
 
-/// Rounds that nothing disturbed, or all if there are none.
+/// Returns the undisturbed rounds, or all if there are none.
 fn calm_ones(rounds: &[CpuRound]) -> Option<Sample> {
     let of = |calm: fn(&CpuRound) -> bool| {
         Sample::of(rounds.iter().filter(|round| calm(round)).map(|round| round.us).collect())

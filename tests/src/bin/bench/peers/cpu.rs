@@ -1,4 +1,4 @@
-//! What the whole machine does.
+//! CPU usage of the whole machine.
 
 use std::{
     fs,
@@ -11,9 +11,9 @@ use nix::unistd::{SysconfVar, sysconf};
 
 const CALM_INTERVAL: Duration = Duration::from_millis(150);
 
-/// How long all CPUs together have been idle, at a moment.
+/// Idle time of all CPUs together, at a moment.
 ///
-/// The kernel measures idle time, whereas it samples what a busy CPU is busy with.
+/// The kernel measures idle time, but only samples what a busy CPU does.
 #[derive(Clone, Copy)]
 pub(super) struct Usage {
     at: Instant,
@@ -32,7 +32,7 @@ impl Usage {
         Ok(Self { at, cpus: u32::try_from(cpus)?, idle: tick * ticks })
     }
 
-    /// CPU time used by everything since.
+    /// Returns the CPU time used by everything since.
     pub(super) fn busy_since(self) -> Result<Duration> {
         let now = Self::now()?;
         let elapsed = (now.at - self.at) * self.cpus;
@@ -40,7 +40,7 @@ impl Usage {
     }
 }
 
-/// How long a benchmark lets others get in its way.
+/// Time that a benchmark waits for others to finish.
 pub(super) struct Patience {
     left: Duration,
 }
@@ -50,14 +50,14 @@ impl Patience {
         Self { left }
     }
 
-    /// Whether there is so much of it, which is then gone.
+    /// Spends this much of it. Returns false if there is not as much.
     pub(super) fn spend(&mut self, duration: Duration) -> bool {
         let left = self.left.checked_sub(duration);
         self.left = left.unwrap_or(self.left);
         left.is_some()
     }
 
-    /// Waits until the machine has nothing else to do; says whether it has.
+    /// Waits until the machine is otherwise idle. Returns false if it is not.
     pub(super) fn await_calm(&mut self) -> Result<bool> {
         while !is_calm()? {
             if !self.spend(CALM_INTERVAL) {
@@ -68,14 +68,15 @@ impl Patience {
     }
 }
 
-/// Whether the machine has nothing to do for a moment.
+/// Returns true if the machine is idle for a moment.
 pub(super) fn is_calm() -> Result<bool> {
     let before = Usage::now()?;
     sleep(CALM_INTERVAL);
     Ok(before.busy_since()? < CALM_INTERVAL / 5)
 }
 
-/// Idle, waiting for a disk, and stolen by the hypervisor: `proc_stat(5)`, fields 4, 5 and 8.
+/// Returns ticks idle, waiting for a disk, and stolen by the hypervisor: `proc_stat(5)`, fields 4,
+/// 5 and 8.
 fn idle_ticks(stat: &str) -> Option<u32> {
     let all = stat.lines().find(|line| line.starts_with("cpu "))?;
     let fields: Vec<u32> = all.split_whitespace().skip(1).flat_map(str::parse).collect();

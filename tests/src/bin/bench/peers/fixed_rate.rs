@@ -1,4 +1,4 @@
-//! As many requests as were asked for, so that what they cost can be compared.
+//! Requests at a fixed rate, so that their costs can be compared.
 
 use std::{
     net::SocketAddrV4,
@@ -21,13 +21,13 @@ use super::{
     iperf::{self, Transfer},
 };
 
-/// Requests under way at once, at most: the candidate is too slow for the rate if it needs more.
+/// Maximum number of concurrent requests: a candidate that needs more is too slow for the rate.
 const UNDER_WAY: usize = 256;
 /// Connections of the keep-alive load.
 const CONNECTIONS: u32 = 32;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How requests ended.
+/// Outcomes of requests.
 #[derive(Default)]
 struct Count {
     done: u32,
@@ -43,7 +43,7 @@ impl Count {
     }
 }
 
-/// Whole-machine CPU microseconds that a request took at a rate.
+/// Measures whole-machine CPU microseconds per request at a rate.
 pub(super) fn cpu_us_per_request(
     client: &Namespace,
     target: SocketAddrV4,
@@ -65,7 +65,7 @@ pub(super) fn cpu_us_per_request(
     })?
 }
 
-/// Whole-machine CPU microseconds that a megabyte took at a rate in bits a second.
+/// Measures whole-machine CPU microseconds per megabyte at a rate in bits per second.
 pub(super) fn cpu_us_per_megabyte(
     client: &Namespace,
     target: SocketAddrV4,
@@ -104,7 +104,7 @@ async fn new_connections(target: SocketAddrV4, rate: u32, duration: Duration) ->
     Ok(count)
 }
 
-/// Makes requests at a rate over connections that stay.
+/// Makes requests at a rate over persistent connections.
 async fn over_connections(target: SocketAddrV4, rate: u32, duration: Duration) -> Result<Count> {
     let period = Duration::from_secs(1) * CONNECTIONS / rate;
     let mut connections = JoinSet::new();

@@ -20,10 +20,10 @@ pub async fn fetch_once(target: SocketAddrV4) -> Result<()> {
     Ok(())
 }
 
-/// Makes a request over a connection that stays.
+/// Makes a request over a persistent connection.
 pub async fn fetch(stream: &mut TcpStream) -> Result<()> {
     stream.write_all(b"GET / HTTP/1.1\r\nHost: bench\r\n\r\n").await?;
-    // The answer is one segment.
+    // The response is one segment.
     let mut answer = [0; BUFFER];
     let length = stream.read(&mut answer).await?;
     ensure!(answer[..length].starts_with(b"HTTP/1.1 200"), "an answer is not 200 OK");

@@ -1,4 +1,4 @@
-//! As many bytes as will go, or some, by iperf3.
+//! Bulk data at full speed or at a rate, by iperf3.
 
 use std::{
     net::SocketAddrV4,
@@ -24,28 +24,28 @@ struct End {
     sum_received: Transfer,
 }
 
-/// What has arrived.
+/// Received data.
 #[derive(Clone, Copy, Debug, Deserialize)]
 pub(super) struct Transfer {
     pub(super) bytes: f64,
     pub(super) bits_per_second: f64,
 }
 
-/// A server.
+/// Returns the command of a server.
 pub(super) fn server() -> Command {
     let mut iperf = Command::new("iperf3");
     iperf.args(["--server", "--port", &PORT.to_string()]);
     iperf
 }
 
-/// Sends for some whole seconds, one at least, at a rate of bits a second in all if one is given.
+/// Sends for whole seconds, one at least, at a total rate in bits per second if one is given.
 pub(super) fn send(
     client: &Namespace,
     target: SocketAddrV4,
     duration: Duration,
     rate: Option<u32>,
 ) -> Result<Transfer> {
-    // None would be without end.
+    // Zero would mean no end.
     let seconds = duration.as_secs().max(1);
     let mut iperf = Command::new("iperf3");
     iperf

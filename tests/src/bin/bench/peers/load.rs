@@ -1,11 +1,11 @@
-//! What is asked of the candidates.
+//! Loads on the candidates.
 
 use serde::Serialize;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Load {
-    /// One for each request.
+    /// One connection per request.
     NewConnections,
     KeepAlive,
     /// Bytes, by iperf3.
@@ -24,7 +24,8 @@ impl Load {
         }
     }
 
-    /// Requests, or bits, a second that every candidate can do, at which CPU is compared.
+    /// Returns a rate of requests or bits per second that every candidate achieves, for comparing
+    /// CPU.
     #[must_use]
     pub fn fixed_rate(self) -> u32 {
         match self {
@@ -34,7 +35,7 @@ impl Load {
         }
     }
 
-    /// What a second has a fixed number of.
+    /// Returns the unit of rates.
     #[must_use]
     pub fn unit(self) -> &'static str {
         match self {
@@ -43,7 +44,7 @@ impl Load {
         }
     }
 
-    /// What CPU is told for.
+    /// Returns the unit that CPU time is given per.
     #[must_use]
     pub fn piece(self) -> &'static str {
         match self {

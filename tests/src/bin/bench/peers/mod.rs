@@ -28,44 +28,44 @@ use crate::{plan::Plan, report::Failures, statistics::Sample};
 
 pub const SERVERS: usize = 3;
 
-/// How much is measured.
+/// Extent of the measurements.
 pub struct Extent {
-    /// At a fixed rate, for CPU.
+    /// Rounds at a fixed rate, for CPU.
     pub cpu_rounds: u32,
     pub cpu_duration: Duration,
-    /// As much as goes.
+    /// Rounds at full speed.
     pub throughput_rounds: u32,
     pub throughput_duration: Duration,
-    /// To wait for others who keep the machine busy, and to repeat rounds that they disturbed.
+    /// Time to wait while others keep the machine busy, and to repeat rounds that they disturbed.
     pub patience: Duration,
 }
 
-/// What one candidate did under one load.
+/// Result of one candidate under one load.
 struct Outcome {
     candidate: Candidate,
     load: Load,
-    /// Requests a second, or bits.
+    /// Requests or bits per second.
     throughput: Sample,
-    /// Of requests.
+    /// Latency of requests.
     latency: Option<Latency>,
-    /// Microseconds of the whole machine at the fixed rate, for a request or a megabyte, of rounds
-    /// that nothing disturbed, if there are any.
+    /// Microseconds of the whole machine per request or megabyte at the fixed rate, in rounds that
+    /// nothing disturbed, if there are any.
     cpu_us: Sample,
-    /// Less what plain routing took in the same round, if nothing disturbed either.
+    /// The same, less that of plain routing in the same round, if nothing disturbed either.
     marginal_cpu_us: Option<Sample>,
-    /// Rounds of CPU in which something else kept the machine busy.
+    /// Number of CPU rounds in which something else kept the machine busy.
     disturbed: usize,
 }
 
-/// Microseconds.
+/// In microseconds.
 struct Latency {
     p50: Sample,
     p99: Sample,
     p999: Sample,
 }
 
-/// Measures all candidates in turn, several times. One that cannot be measured leaves a word in
-/// `failures`, and what it did before that counts.
+/// Measures all candidates in turn, several times. One that cannot be measured leaves an entry in
+/// `failures`, and its results before that count.
 pub fn measure(extent: &Extent, failures: &mut Failures) -> Result<Vec<Row>> {
     let mut contenders = set_up(failures)?;
     let mut patience = Patience::new(extent.patience);

@@ -1,12 +1,12 @@
-//! What is told of a candidate under a load.
+//! The reported result of a candidate under a load.
 
 use serde::Serialize;
 
 use super::{Candidate, Latency, Load, Outcome};
 use crate::statistics::Sample;
 
-/// Medians, with the range of all rounds, or where the median lies by 95 %. CPU is that of the
-/// whole machine at a fixed rate; marginal: less that of plain routing.
+/// Medians, with the range of all rounds, or the 95 % confidence interval of the median. CPU is
+/// that of the whole machine at a fixed rate; marginal: less that of plain routing.
 #[derive(Serialize)]
 pub struct Row {
     pub candidate: Candidate,
@@ -26,7 +26,7 @@ pub struct Row {
     pub marginal_cpu_us_per_megabyte_interval: Option<[f64; 2]>,
     pub throughput_rounds: usize,
     pub cpu_rounds: usize,
-    /// Pairs with plain routing.
+    /// Number of pairs with plain routing.
     pub marginal_rounds: usize,
     pub disturbed_rounds: usize,
 }

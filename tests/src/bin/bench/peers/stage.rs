@@ -31,7 +31,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// In a testbed of this prefix and the candidate's name, with some servers.
+    /// Sets it up in a testbed of this prefix and the candidate's name, with some servers.
     pub fn set_up(candidate: Candidate, prefix: &str, servers: usize) -> Result<Self> {
         let prefix = format!("{prefix}-{}", candidate.name());
         Testbed::remove(&prefix)?;
@@ -45,13 +45,13 @@ impl Stage {
         Ok(stage)
     }
 
-    /// Where clients connect to.
+    /// Returns the address that clients connect to.
     #[must_use]
     pub fn target(&self) -> SocketAddrV4 {
         self.candidate.target(&self.testbed)
     }
 
-    /// Has the balancer take frames that XDP sends it from the other end of its cable: without a
+    /// Makes the balancer accept frames sent by XDP from the other end of its cable: without a
     /// program of its own its interface does so only with GRO.
     pub fn take_frames_of_xdp(&self) -> Result<()> {
         if self.candidate.uses_xdp() {
@@ -62,7 +62,7 @@ impl Stage {
         candidate::finish(self.testbed.balancer(), &mut ethtool)
     }
 
-    /// Whole-machine CPU microseconds for a request or a megabyte at the load's fixed rate.
+    /// Measures whole-machine CPU microseconds per request or megabyte at the load's fixed rate.
     pub(super) fn cpu_us(&self, load: Load, duration: Duration) -> Result<f64> {
         let client = &self.testbed.clients()[0].namespace;
         let rate = load.fixed_rate();
@@ -79,7 +79,7 @@ impl Stage {
         }
     }
 
-    /// As much as goes.
+    /// Measures throughput at full speed.
     pub(super) fn throughput(&self, load: Load, duration: Duration) -> Result<Throughput> {
         let client = &self.testbed.clients()[0].namespace;
         match load {
@@ -97,7 +97,7 @@ impl Stage {
         self.candidate.bulk_target(&self.testbed)
     }
 
-    /// So that no round meets the connections of an earlier one.
+    /// Removes closed connections everywhere, so that they do not affect the next round.
     pub(super) fn forget_closed_connections(&self) -> Result<()> {
         let hosts = self.testbed.backends().iter().chain(self.testbed.clients());
         for namespace in hosts.map(|host| &host.namespace).chain([self.testbed.balancer()]) {
@@ -126,7 +126,7 @@ impl Stage {
     }
 }
 
-/// Enough source ports for a round at full tilt: the kernel looks long for one among few.
+/// Provides enough source ports for a round at full speed: the kernel searches long among few.
 fn widen_ports(testbed: &Testbed) -> Result<()> {
     let clients = testbed.clients().iter().map(|host| &host.namespace);
     clients.chain([testbed.balancer()]).try_for_each(|namespace| {
@@ -134,7 +134,7 @@ fn widen_ports(testbed: &Testbed) -> Result<()> {
     })
 }
 
-/// One nginx in each backend, and iperf3 in the first.
+/// Starts one nginx in each backend, and iperf3 in the first.
 fn start_servers(testbed: &Testbed) -> Result<()> {
     for (nth, host) in testbed.backends().iter().enumerate() {
         let file = |extension| testbed.directory().join(format!("backend{nth}.{extension}"));
@@ -143,7 +143,7 @@ fn start_servers(testbed: &Testbed) -> Result<()> {
         nginx.arg("-c").arg(file("conf"));
         candidate::spawn(&host.namespace, &mut nginx, &file("log"))?;
     }
-    // One, as all connections of a run are to meet the same.
+    // Only one, as all connections of a run have the same destination.
     let log = testbed.directory().join("iperf.log");
     candidate::spawn(&testbed.backends()[0].namespace, &mut iperf::server(), &log)
 }

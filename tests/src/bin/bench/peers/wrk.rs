@@ -1,4 +1,4 @@
-//! As many requests as will go, by wrk.
+//! Requests at full speed, by wrk.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 const CONNECTIONS: u32 = 64;
 
-/// Has wrk say in JSON what it says in prose.
+/// Makes wrk report in JSON.
 const SCRIPT: &str = r#"
 done = function(summary, latency)
     local errors = summary.errors
@@ -41,12 +41,12 @@ struct Report {
     p999_us: f64,
 }
 
-/// What went at full tilt.
+/// Result at full speed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Throughput {
     /// Requests or bits.
     pub(super) per_second: f64,
-    /// How long requests took.
+    /// Latency of requests.
     pub(super) p50_us: Option<f64>,
     pub(super) p99_us: Option<f64>,
     pub(super) p999_us: Option<f64>,

@@ -8,16 +8,16 @@ use super::style::{self, Canvas, INK, MUTED};
 pub(super) struct Panel {
     pub(super) title: String,
     pub(super) bars: Vec<Bar>,
-    /// What the scale shows at least: the whole, of shares.
+    /// Lower bound for the end of the scale: the whole, for shares.
     pub(super) whole: f64,
 }
 
 pub(super) struct Bar {
     pub(super) name: &'static str,
     pub(super) value: f64,
-    /// Where else the value could lie.
+    /// Confidence interval of the value.
     pub(super) range: Option<[f64; 2]>,
-    /// What is to be known of it.
+    /// A remark about the value.
     pub(super) note: &'static str,
 }
 
@@ -29,7 +29,7 @@ const NAME: i32 = 150;
 const NUMBER: i32 = 100;
 
 impl Panel {
-    /// Pixels that it needs.
+    /// Returns its height in pixels.
     pub(super) fn height(&self) -> u32 {
         u32::try_from(self.bars.len()).unwrap_or_default() * STEP.unsigned_abs()
             + 2 * TITLE.unsigned_abs()
@@ -44,7 +44,7 @@ impl Panel {
         Ok(())
     }
 
-    /// Where a value lies.
+    /// Returns the function from values to positions.
     fn scale(&self, width: u32) -> impl Fn(f64) -> i32 {
         let ends = || self.bars.iter().flat_map(Bar::ends);
         let (least, most) = (ends().fold(0.0, f64::min), ends().fold(self.whole, f64::max));
@@ -69,7 +69,7 @@ impl Bar {
         let corners = [(start.min(end), top), (start.max(end), top + BAR)];
         canvas.draw(&Rectangle::new(corners, style::colour(self.name).filled()))?;
         let mut rightmost = start.max(end);
-        // A single round has none.
+        // A single round has no range.
         if let Some([low, high]) = self.range.filter(|[low, high]| low < high) {
             let (low, high) = (scale(low), scale(high));
             for stroke in [

@@ -1,4 +1,4 @@
-//! Which pictures there are, and what is in them.
+//! The figures and their content.
 
 use super::{
     Content, Figure,

@@ -22,12 +22,12 @@ impl Line {
     }
 }
 
-/// Pixels from one name to the next, at least.
+/// Minimum distance between names, in pixels.
 const LINE_HEIGHT: i32 = 18;
-/// Pixels that a name may take.
+/// Maximum width of a name, in pixels.
 const NAME_WIDTH: i32 = 90;
 
-/// Draws them, from 0 to the top; the axes say what they are told.
+/// Draws lines from 0 to the top; the axes have these labels.
 pub(super) fn draw(canvas: &Canvas<'_>, [x, y]: [&str; 2], lines: &[Line], top: f64) -> Result<()> {
     let points = lines.iter().flat_map(|line| &line.points);
     let mut sizes: Vec<f64> = points.map(|point| point.size).collect();
@@ -79,7 +79,7 @@ pub(super) fn draw(canvas: &Canvas<'_>, [x, y]: [&str; 2], lines: &[Line], top: 
     write_names(canvas, names)
 }
 
-/// Writes each where its line ends, or as near as the others let it.
+/// Writes each name at the end of its line, or as near to it as the others allow.
 fn write_names(canvas: &Canvas<'_>, mut names: Vec<((i32, i32), &String)>) -> Result<()> {
     names.sort_by_key(|((_, y), _)| -y);
     let (left, top) = canvas.get_base_pixel();

@@ -1,4 +1,4 @@
-//! The report as pictures.
+//! The report as figures.
 
 mod bars;
 mod figures;
@@ -13,12 +13,12 @@ use plotters::prelude::*;
 use self::{bars::Panel, lines::Line};
 use crate::report::Report;
 
-/// A picture, or what is told instead of it.
+/// A figure, or the text shown instead of it.
 struct Figure {
     file: &'static str,
     title: &'static str,
     subtitle: &'static str,
-    /// In rows.
+    /// Content in rows.
     content: Vec<Vec<Content>>,
 }
 
@@ -32,7 +32,7 @@ const HEADLINE: u32 = 96;
 const LINES: u32 = 360;
 const GAP: i32 = 24;
 
-/// Draws all for which something was measured, and says which are left out.
+/// Draws all figures that have data, and reports the others.
 pub fn draw(report: &Report, directory: &Path) -> Result<()> {
     for figure in figures::all(report) {
         let Figure { file, .. } = figure;
@@ -91,7 +91,7 @@ impl Content {
         }
     }
 
-    /// The highest point of lines, whose scale is the same in a whole row.
+    /// Returns the maximum of lines, whose scale is the same in a whole row.
     fn top(&self) -> f64 {
         match self {
             Self::Bars(_) => 0.0,

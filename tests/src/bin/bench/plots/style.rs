@@ -1,4 +1,4 @@
-//! What all plots look like.
+//! The common style of all plots.
 
 use anyhow::Result;
 use plotters::{
@@ -9,7 +9,7 @@ use plotters::{
 
 pub(super) type Canvas<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Pixels, of everything that is not a headline.
+/// Width in pixels of everything except a headline.
 pub(super) const WIDTH: u32 = 960;
 
 const FONT: &str = "DejaVu Sans, Helvetica, Arial, sans-serif";
@@ -20,14 +20,14 @@ pub(super) const MUTED: RGBColor = RGBColor(0x66, 0x66, 0x66);
 pub(super) const GRID: RGBColor = RGBColor(0xe4, 0xe4, 0xe4);
 const PAPER: RGBColor = WHITE;
 
-// Colours that the colour-blind can tell apart: M. Okabe and K. Ito, "Color Universal Design".
+// Colours that colour-blind people can distinguish: M. Okabe and K. Ito, "Color Universal Design".
 const BLUE: RGBColor = RGBColor(0x00, 0x72, 0xb2);
 const SKY: RGBColor = RGBColor(0x56, 0xb4, 0xe9);
 const VERMILION: RGBColor = RGBColor(0xd5, 0x5e, 0x00);
 const GREEN: RGBColor = RGBColor(0x00, 0x9e, 0x73);
 const GREY: RGBColor = RGBColor(0xa8, 0xa8, 0xa8);
 
-/// The same path or program has the same colour in all plots.
+/// Returns the colour of a path or program, the same in all plots.
 pub(super) fn colour(name: &str) -> RGBColor {
     match name {
         "known" | "xdplb" => BLUE,
@@ -50,17 +50,17 @@ fn text(size: i32, colour: RGBColor) -> TextStyle<'static> {
     (FONT, size).into_font().color(&colour)
 }
 
-/// Small, and to the left of a point, or to its right.
+/// Returns the style of small text to the left of a point, or to its right.
 pub(super) fn beside(colour: RGBColor, side: HPos) -> TextStyle<'static> {
     small(colour).pos(Pos::new(side, VPos::Center))
 }
 
-/// Small, and below a point.
+/// Returns the style of small text below a point.
 pub(super) fn below() -> TextStyle<'static> {
     small(MUTED).pos(Pos::new(HPos::Center, VPos::Top))
 }
 
-/// Writes title, and a subtitle of two lines at most; returns the rest of the paper.
+/// Writes the title, and a subtitle of two lines at most; returns the rest of the canvas.
 pub(super) fn headed<'a>(paper: &Canvas<'a>, title: &str, subtitle: &str) -> Result<Canvas<'a>> {
     paper.fill(&PAPER)?;
     paper.draw(&Text::new(title.to_owned(), (MARGIN, 20), text(20, INK)))?;
@@ -71,7 +71,7 @@ pub(super) fn headed<'a>(paper: &Canvas<'a>, title: &str, subtitle: &str) -> Res
     Ok(paper.margin(96, 0, MARGIN, MARGIN))
 }
 
-/// A number that a person reads at a glance: three digits, and a letter for thousands and more.
+/// Formats a number for a quick look: three digits, and a letter for thousands and more.
 pub(super) fn short(number: f64) -> String {
     let (scaled, letter) = match number.abs() {
         size if size >= 1e9 => (number / 1e9, " G"),

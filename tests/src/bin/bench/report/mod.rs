@@ -1,4 +1,4 @@
-//! What was measured: rows, kept as JSON, printed as tables, and drawn.
+//! The results: rows, saved as JSON, printed as tables, and plotted.
 
 mod failures;
 mod packets;
@@ -51,7 +51,7 @@ impl Report {
         Ok(())
     }
 
-    /// Keeps the raw figures in a directory.
+    /// Saves the raw figures in a directory.
     pub fn save(&self, directory: &Path) -> Result<()> {
         let path = directory.join("results.json");
         let save = || {

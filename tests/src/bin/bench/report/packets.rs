@@ -1,4 +1,4 @@
-//! What is told of packets.
+//! The reported costs of packets.
 
 use serde::Serialize;
 
@@ -40,7 +40,7 @@ impl From<&Cost> for PacketRow {
     }
 }
 
-/// Nanoseconds of CPU time, with so much of something.
+/// Nanoseconds of CPU time, for one size of the configuration.
 #[derive(Serialize)]
 pub struct ScalingRow {
     pub what: &'static str,
@@ -63,7 +63,7 @@ impl ScalingRow {
         }
     }
 
-    /// With more and more connections, where a path was measured so.
+    /// Returns rows by number of connections, for paths measured with several.
     pub fn of_flows(costs: &[Cost]) -> impl Iterator<Item = Self> {
         let scales = |cost: &&Cost| costs.iter().any(|other| other.is_of_another_size(cost));
         costs.iter().filter(scales).map(|cost| Self::new("flows", cost.flows, cost))

@@ -9,7 +9,7 @@ use super::Report;
 use crate::peers::Load;
 
 impl Report {
-    /// Prints tables of what was measured.
+    /// Prints tables of the results.
     pub fn print(&self) -> Result<()> {
         section("Nanoseconds a packet; net of a program that only sends it back", &self.packets())?;
         section("How they grow with what is configured, with 16,384 connections", &self.scaling())?;
@@ -189,7 +189,7 @@ fn tenths(number: Option<f64>) -> String {
     number.map_or_else(nothing, |number| format!("{number:.1}"))
 }
 
-/// A count and how many of it were lost.
+/// Formats a count and the number of its losses.
 fn lost(lost: usize, of: usize) -> String {
     format!("{lost} of {of}")
 }
@@ -201,7 +201,7 @@ fn table(headings: &[&str]) -> Table {
     table
 }
 
-/// Names to the left, numbers to the right.
+/// Aligns names to the left, numbers to the right.
 fn align(table: &mut Table) {
     for column in table.column_iter_mut().skip(1) {
         column.set_cell_alignment(CellAlignment::Right);
