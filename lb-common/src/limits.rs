@@ -17,5 +17,5 @@ pub const ORIGINS: u32 = 1 << 15;
 pub const TX_PORTS: u32 = 256;
 /// Default number of connections; each takes two entries of the flow table.
 pub const DEFAULT_FLOWS: u32 = 1_000_000;
-/// Default for the number of resets that each CPU sends a second, at most.
+/// Default limit on the resets of each CPU, per second.
 pub const RESETS: u32 = 20_000;

@@ -16,7 +16,7 @@ use crate::{events, flow, flow::Entry, passive, select, stats};
 /// The connection that a packet belongs to.
 pub(crate) enum Asked {
     Known(Entry),
-    /// To none, or it opens a new one.
+    /// The packet belongs to no known connection.
     New(History),
 }
 

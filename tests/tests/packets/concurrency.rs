@@ -90,7 +90,7 @@ fn a_living_connection_keeps_its_port_when_ports_are_fought_for() {
                 continue;
             }
             if object.state(&key_of(port)) != Some(State::Established) {
-                // Or at the same moment.
+                // Or at the moment when it did.
                 continue;
             }
             let (action, frame) = object.run_uncounted(&next);
