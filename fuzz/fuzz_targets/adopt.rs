@@ -1,5 +1,5 @@
-//! Maps that hold anything, adopted: what is believed of them makes sense, and what is to be written
-//! makes them what is wanted, whatever they held.
+//! Adopts maps of arbitrary content: the adopted state is consistent, and the writes that follow
+//! bring the maps to the wanted state, whatever they held.
 
 #![no_main]
 
@@ -31,16 +31,16 @@ struct Input {
     services: Vec<FoundService>,
     backends: Vec<FoundBackend>,
     sources: Vec<FoundSource>,
-    /// Of the arena, from its beginning.
+    /// Contents of the arena's first slots.
     slots: Vec<u8>,
     wanted: Vec<WantedService>,
 }
 
-/// What a map held.
+/// An entry of a map.
 #[derive(Arbitrary, Debug)]
 struct FoundService {
     key: u8,
-    /// A byte of the key, and what stands there instead.
+    /// Offset of a byte of the key, and its replacement.
     damage: Option<(u8, u8)>,
     offset: u32,
     length: u32,
@@ -101,7 +101,7 @@ impl Input {
             let ring = Ring { offset, length };
             (key(one.key, one.damage), Service { ring, id, scheduler, members, retries })
         });
-        // A map holds a key once.
+        // Keys in a map are unique.
         let services: BTreeMap<_, _> = services.collect();
         let backends = self.backends.iter().map(|one| {
             let backend = Backend {
@@ -139,7 +139,7 @@ impl Input {
             let slots: Vec<_> = one.slots.iter().map(|slot| u32::from(*slot) + 1).collect();
             let scheduler = Scheduler::from_number(one.scheduler);
             let WantedService { members, retries, .. } = *one;
-            // What the maps hold that is not believed has an id that nobody ever wants.
+            // Entries that are not adopted have an id that is never wanted.
             let id = one.id % LIMITS.services;
             (key(one.key, None), Wanted { id, scheduler, members, retries, slots: slots.into() })
         });
@@ -154,13 +154,13 @@ impl Input {
     }
 }
 
-/// Places of the arena, if they are.
+/// Returns the arena slots of a ring, or `None` if it exceeds the arena.
 fn places(ring: Ring) -> Option<Range<u32>> {
     let end = ring.offset.checked_add(ring.length)?;
     (end <= limits::RING_SLOTS).then_some(ring.offset..end)
 }
 
-/// Whether rings lie in the arena, and none in another's.
+/// Returns true if all rings lie in the arena, and none overlap.
 fn is_sound(rings: impl Iterator<Item = Ring>) -> bool {
     let mut taken = BTreeMap::new();
     for ring in rings.filter(|ring| ring.length > 0) {
@@ -172,7 +172,7 @@ fn is_sound(rings: impl Iterator<Item = Ring>) -> bool {
     taken.values().zip(taken.keys().skip(1)).all(|(end, start)| end <= start)
 }
 
-/// The maps, as operations change them.
+/// The maps, changed by the planned operations.
 struct Maps {
     slots: HashMap<u32, u32>,
     services: HashMap<ServiceKey, Service>,
@@ -208,7 +208,7 @@ impl Maps {
         self.slots.get(&place).copied().unwrap_or_default()
     }
 
-    /// Whether the maps are what was wanted, and where the image says.
+    /// Fails unless the maps are as wanted, and at the places in the image.
     fn check(&self, goal: &Goal, image: &Image) {
         assert!(is_sound(image.services.values().map(|service| service.ring)), "rings overlap");
         assert!(image.services.keys().eq(goal.services.keys()));
@@ -228,7 +228,7 @@ impl Maps {
     }
 }
 
-/// What is believed names nothing that is not.
+/// Fails if the adopted state refers to anything that does not exist.
 fn assert_believable(adopted: &Adopted) {
     let mut ids = HashSet::new();
     for service in adopted.services.values() {
@@ -245,7 +245,7 @@ fn assert_believable(adopted: &Adopted) {
     }
 }
 
-/// What the daemon wants that goes on with what it believes.
+/// Returns a goal that keeps everything adopted.
 fn kept(adopted: &Adopted) -> Goal {
     Goal {
         services: adopted.services.iter().map(|(key, one)| (*key, one.wanted.clone())).collect(),

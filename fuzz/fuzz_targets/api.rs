@@ -1,8 +1,8 @@
-//! Requests to the API, one after the other: each is carried out whole, or refused with a reason and
-//! changes nothing.
+//! Requests to the API, one after another: each is carried out in full, or refused with a reason
+//! and without a change.
 //!
-//! Requests are separated by an empty line. The first line of each is method and path, the rest is
-//! the body.
+//! An empty line separates requests. The first line of each is method and path, the rest is the
+//! body.
 
 #![no_main]
 
@@ -21,10 +21,10 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-/// More than any answer has but that which describes the API.
+/// Exceeded only by the answer that describes the API.
 const LARGEST: usize = 16 << 20;
 
-/// What is made once: describing the API takes longer than many requests.
+/// State that is made once: describing the API takes longer than many requests.
 struct Made {
     runtime: Runtime,
     api: Router,
@@ -68,7 +68,7 @@ fn request(text: &str) -> Option<Request<Body>> {
 async fn hold_together(api: &Router, request: Request<Body>, document: &RefCell<Document>) {
     let before = document.borrow().clone();
     let what = format!("{} {}", request.method(), request.uri());
-    // RFC 9110, section 9.3.2: its answers have no body.
+    // RFC 9110, section 9.3.2: the response to HEAD has no body.
     let is_head = request.method() == Method::HEAD;
     let Ok(answer) = api.clone().oneshot(request).await;
     let status = answer.status();
@@ -87,7 +87,7 @@ async fn hold_together(api: &Router, request: Request<Body>, document: &RefCell<
     assert!(!problem.detail.is_empty(), "{what}");
 }
 
-/// Does what a daemon's loop would make of requests.
+/// Answers requests as the daemon's loop would.
 async fn answer(requests: &mut mpsc::Receiver<control::Request>, document: &RefCell<Document>) {
     while let Some(request) = requests.recv().await {
         match request {
@@ -111,7 +111,7 @@ async fn answer(requests: &mut mpsc::Receiver<control::Request>, document: &RefC
                 });
                 reply.send(done).expect("the API waits");
             }
-            // A daemon that is stopping.
+            // Simulates a daemon that is stopping.
             other => drop(other),
         }
     }

@@ -1,4 +1,4 @@
-//! A configuration file of any text: a document that holds together, or an error that can be shown.
+//! A configuration file of any text: a consistent document, or an error that can be shown.
 
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! The flow table under any sequence of operations: pairs stay pairs, nobody is there twice, counts
-//! are right, and who is established and was heard of is not displaced.
+//! The flow table under any sequence of operations: pairs stay pairs, no tuple is there twice,
+//! counts are right, and established connections that are not idle are never displaced.
 
 #![no_main]
 
@@ -24,12 +24,12 @@ use libfuzzer_sys::{
 
 const SECOND: u32 = ticks::from_nanos(1_000_000_000);
 
-/// In ticks: who is established stays for so long at least, however full the table is.
+/// Ticks for which an established connection stays at least, however full the table is.
 const SAFE: u32 = 60 * SECOND;
 
 #[derive(Arbitrary, Debug)]
 struct Run {
-    /// Buckets of the table, by a power of two.
+    /// Number of buckets, as a power of two.
     size: u8,
     seed: u8,
     ops: Vec<Op>,
@@ -47,7 +47,7 @@ enum Op {
     Wait { seconds: u8 },
 }
 
-/// A table that counts.
+/// A table that counts active connections.
 #[derive(Clone, Copy)]
 struct Counting<'a> {
     table: SharedTable<'a>,
@@ -84,7 +84,7 @@ fn outside(port: u8) -> FlowKey {
     FlowKey::tcp([10, 0, 0, 1], [4, port], [10, 0, 0, 11], [0, 80])
 }
 
-/// One of a few that could have been drawn: of others the hash may be none.
+/// One of a few seeds that could have been drawn: with others the hash may be degenerate.
 fn seed(number: u8) -> Seed {
     let mut state = u64::from(number);
     Seed([(); 4].map(|()| {
@@ -97,7 +97,7 @@ fn seed(number: u8) -> Seed {
 struct World<'a> {
     table: Counting<'a>,
     now: u32,
-    /// Clients whose connection nobody but an operation on it may end now.
+    /// Clients whose connection only an operation on it may end now.
     safe: RefCell<HashSet<FlowKey>>,
 }
 
@@ -140,7 +140,7 @@ impl<'a> World<'a> {
         }
     }
 
-    /// As the program, which looks first.
+    /// As the program, which looks the tuple up first.
     fn open(&self, client: u8, port: u8, number: u32, refusals: u8) {
         if self.hit(client).is_some() {
             return;
@@ -168,7 +168,7 @@ impl<'a> World<'a> {
         flow.line.set_seen(self.now);
     }
 
-    /// A SYN on a known tuple.
+    /// Handles a SYN on a known tuple.
     fn replace(&self, client: u8, is_abandoned: bool) {
         let Some(hit) = self.hit(client) else { return };
         let marks = hit.tag.marks();

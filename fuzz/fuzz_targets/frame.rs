@@ -1,5 +1,5 @@
-//! Frames through the program's own parser, table, rewriting and resets, in a row: what etherparse
-//! takes for a TCP segment is parsed, what is forwarded is a whole packet of the pair, and nothing
+//! Frames through the program's own parser, table, rewriting and resets: frames that etherparse
+//! takes for a TCP segment are parsed, forwarded frames are whole packets of the pair, and nothing
 //! panics.
 
 #![no_main]
@@ -30,13 +30,13 @@ use libfuzzer_sys::{
     fuzz_target,
 };
 
-/// What `parse.rs` reads.
+/// Stub of the module that `parse.rs` reads frames by.
 mod raw {
     use bytemuck::Pod;
 
     pub(crate) struct Packet {
         pub(crate) bytes: Vec<u8>,
-        /// How many of them lie in the first buffer.
+        /// Number of bytes in the first buffer.
         pub(crate) linear: usize,
     }
 
@@ -62,23 +62,23 @@ const OURS: [u8; 4] = [10, 0, 0, 1];
 const HTTP: u16 = 80;
 const HEADERS: usize = size_of::<Headers>();
 
-/// A segment of one of a few connections, and what has become of it on its way.
+/// A segment of one of a few connections, and its damage in transit.
 #[derive(Arbitrary, Debug)]
 struct Sent {
     client: u8,
-    /// By which source port, if it is the backend's.
+    /// Source port, if it is the backend's.
     from_backend: Option<u8>,
     flags: u8,
     ttl: u8,
     sequence: u32,
-    /// The last number that its sender has got.
+    /// The last number that its sender has received.
     received: u32,
     payload: u8,
-    /// Places and what stands there instead.
+    /// Offsets, and the bytes that replace those there.
     damage: Vec<(u8, u8)>,
-    /// Bytes that have been cut off.
+    /// Number of bytes cut off.
     cut: u8,
-    /// Bytes that lie in a second buffer.
+    /// Number of bytes in a second buffer.
     behind: u8,
 }
 
@@ -125,7 +125,7 @@ struct Balancer<'a> {
 }
 
 impl<'a> Balancer<'a> {
-    /// What the program does with a frame; the frame is what it leaves of it.
+    /// Handles a frame as the program does, and rewrites it in place.
     fn forward(&mut self, headers: &mut Headers) -> Result<(), Reason> {
         let key = FlowKey::of(headers);
         let segment = Segment::of(headers);
@@ -160,7 +160,7 @@ impl<'a> Balancer<'a> {
         Ok(())
     }
 
-    /// Whether a SYN on a known tuple is a new connection's.
+    /// Returns true if a SYN on a known tuple opens a new connection.
     fn replaces(&self, hit: Found<SharedTable<'a>>) -> bool {
         replace(self.table, hit, false, self.now).expect("nobody else is there")
     }
@@ -191,7 +191,7 @@ impl<'a> Balancer<'a> {
         Ok(open(self.table, &opening, &outside)?)
     }
 
-    /// The answer to what was forwarded belongs to the same connection, unless that has ended.
+    /// Fails unless an answer to the forwarded packet belongs to the same connection.
     fn leads_back(&self, from: &FlowKey, to: &FlowKey, direction: Direction, marks: u16) {
         let answer = find(self.table, &to.turned()).expect("nobody else is there");
         let Some(answer) = answer else {
@@ -205,13 +205,13 @@ impl<'a> Balancer<'a> {
     }
 }
 
-/// Whether a backend's segment refuses the connection of this entry towards the client.
+/// Returns true if a backend's segment refuses the connection of this entry towards the client.
 fn is_refused(entry: Found<SharedTable>, segment: &Segment) -> bool {
     let (marks, number) = (entry.tag.marks(), entry.line.extra());
     Progress { marks, number, other: 0 }.is_refused_by(segment)
 }
 
-/// Whether the fast path takes such a frame, by another library.
+/// Returns true if the fast path takes such a frame, as judged by another library.
 fn is_taken(frame: &[u8], linear: usize) -> bool {
     let is_ipv4 = frame.get(12..14) == Some(&[8, 0]);
     let Some(ip) = frame.get(14..).filter(|_| is_ipv4 && linear >= HEADERS) else { return false };
@@ -222,9 +222,9 @@ fn is_taken(frame: &[u8], linear: usize) -> bool {
     plain && segment.is_some_and(|segment| TcpSlice::from_slice(segment).is_ok())
 }
 
-/// Whether both checksums are right, to whoever receives it.
+/// Returns true for each of the IP and TCP checksums that a receiver accepts.
 fn checksums(frame: &[u8]) -> (bool, bool) {
-    /// Zero has two forms.
+    /// Compares checksums: zero has two forms.
     fn same(one: u16, other: u16) -> bool {
         one % u16::MAX == other % u16::MAX
     }

@@ -1,7 +1,7 @@
-//! The journal of any bytes: it is refused, or what it says is kept.
+//! A journal of any bytes: it is refused, or its content is kept.
 //!
-//! The first byte says whether the lines are given right checksums, without which hardly any record
-//! would be read at all.
+//! The first byte selects whether the lines are given valid checksums, without which hardly any
+//! record would be read.
 
 #![no_main]
 
@@ -12,10 +12,10 @@ use libfuzzer_sys::fuzz_target;
 use tempfile::TempDir;
 use tokio::runtime::Builder;
 
-/// What a record names the checksum of the line before by.
+/// Name of a record's field with the checksum of the line before.
 const AFTER: &[u8] = br#""after":""#;
 
-/// In memory, as every version is synced.
+/// Directory in memory, as every version is synced.
 const PLACE: &str = "/dev/shm";
 
 fuzz_target!(|input: &[u8]| {
@@ -36,7 +36,7 @@ fuzz_target!(|input: &[u8]| {
     if number == u64::MAX {
         return;
     }
-    // Its first service is removed, or nothing is changed.
+    // Removes its first service, or changes nothing.
     let former = kept.is_some().then_some(number);
     let mut next = kept.unwrap_or_default();
     let first = next.services().next().map(|service| service.name.clone());
@@ -60,8 +60,8 @@ fn record(desired: &mut Desired, document: &Document) {
     runtime.block_on(desired.record(document.clone(), author)).expect("recorded");
 }
 
-/// Each line with the checksum of what follows its first blank; and what names the checksum of the
-/// line before names that.
+/// Gives each line the checksum of the text after its first blank, and makes each record refer to
+/// the checksum of the line before.
 fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     let (mut journal, mut last) = (Vec::new(), None);
     for line in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -77,7 +77,7 @@ fn with_checksums(bytes: &[u8]) -> Vec<u8> {
     journal
 }
 
-/// A record whose first name of a checksum names this one instead.
+/// Replaces a record's first reference to a checksum.
 fn chained(record: &[u8], sum: Option<&str>) -> Vec<u8> {
     let mut record = record.to_vec();
     let place = record.windows(AFTER.len()).position(|window| window == AFTER);

@@ -1,18 +1,18 @@
-//! Which addresses packets may be for, so that a packet to any other one leaves before the flow
-//! table is looked at.
+//! A filter of destination addresses: a packet to an address outside it leaves before the flow
+//! table lookup.
 //!
-//! A filter after B. H. Bloom ("Space/time trade-offs in hash coding with allowable errors", CACM
+//! A Bloom filter (B. H. Bloom, "Space/time trade-offs in hash coding with allowable errors", CACM
 //! 13, 1970) with one hash: the bit of an address is set if the address was ever a service's or a
 //! source's, and for few others. Bits are never cleared, as connections outlive their service.
 
 use crate::unmapped;
 
-/// Bits in all: 8 KiB, which stay in a CPU's nearest cache.
+/// Number of bits: 8 KiB, which stay in a CPU's L1 cache.
 const BITS: u32 = 1 << 16;
 
 pub const WORDS: u32 = BITS / u64::BITS;
 
-/// Where the bit of an address is: the word, and the bit in it.
+/// Returns the position of an address's bit: the word, and the bit in it.
 #[must_use]
 #[inline(always)]
 pub const fn bit_of(address: [u8; 4]) -> (u32, u64) {
@@ -21,7 +21,7 @@ pub const fn bit_of(address: [u8; 4]) -> (u32, u64) {
     (place / u64::BITS, 1 << (place % u64::BITS))
 }
 
-/// As [`bit_of`], of an address as the maps hold it.
+/// As [`bit_of`], for an address in the IPv4-mapped form of the maps.
 #[must_use]
 pub const fn bit_of_mapped(address: [u8; 16]) -> (u32, u64) {
     bit_of(unmapped(address))

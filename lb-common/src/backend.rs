@@ -1,9 +1,9 @@
-//! Backends: where connections go.
+//! Backends: the servers that connections go to.
 
 use bytemuck::{Pod, Zeroable};
 
-/// A way out: the interface and the Ethernet header's addresses, in two words that are compared and
-/// copied at once.
+/// A next hop: the interface and the Ethernet header's addresses, in two words that are compared
+/// and copied at once.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct Hop {
@@ -17,7 +17,7 @@ impl Hop {
     #[must_use]
     #[inline(always)]
     pub const fn new(dst_mac: [u8; 6], src_mac: [u8; 6], ifindex: u32) -> Self {
-        // In parts that are loaded at once each, as compilers do not find them in six bytes.
+        // Compilers do not combine the loads of six single bytes themselves.
         let [d0, d1, d2, d3, d4, d5] = dst_mac;
         let [s0, s1, s2, s3, s4, s5] = src_mac;
         let dst = u32::from_le_bytes([d0, d1, d2, d3]) as u64
@@ -27,22 +27,22 @@ impl Hop {
         Self { first, rest }
     }
 
-    /// The words that it is made of.
+    /// Returns the two words of the hop.
     #[must_use]
     #[inline(always)]
     pub const fn words(self) -> [u64; 2] {
         [self.first, self.rest]
     }
 
-    /// Of the words that it is made of.
+    /// Makes a hop of the result of [`Self::words`].
     #[must_use]
     #[inline(always)]
     pub const fn of_words([first, rest]: [u64; 2]) -> Self {
         Self { first, rest }
     }
 
-    /// Whether a frame to this MAC address, which came in by this interface, came in where frames by
-    /// this hop leave.
+    /// Returns true if a frame to this MAC address that arrived on this interface came in where
+    /// frames to this hop leave.
     #[must_use]
     #[inline(always)]
     pub const fn receives(&self, dst_mac: [u8; 6], ifindex: u32) -> bool {
@@ -51,14 +51,14 @@ impl Hop {
         rest == self.rest && u16::from_le_bytes([d0, d1]) as u64 == self.first >> 48
     }
 
-    /// 0: no way.
+    /// Index of the interface; 0: no next hop.
     #[must_use]
     #[inline(always)]
     pub const fn ifindex(&self) -> u32 {
         (self.rest >> 32) as u32
     }
 
-    /// Destination, then source, as they stand in an Ethernet header.
+    /// Returns destination, then source, in the order of an Ethernet header.
     #[must_use]
     #[inline(always)]
     pub const fn macs(&self) -> [u8; 12] {
@@ -68,8 +68,8 @@ impl Hop {
     }
 }
 
-/// What the map knows of a backend. Its address never changes under one id; its hop does, when
-/// the neighbour behind it moves.
+/// A backend's entry in the map. Its address never changes under one id; its hop does, when the
+/// neighbour behind it moves.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Backend {
@@ -77,17 +77,17 @@ pub struct Backend {
     /// IPv4 as IPv4-mapped.
     pub address: [u8; 16],
     pub port: [u8; 2],
-    /// Its share beside the others': how many connections are how much of a load.
+    /// Share of the load, relative to the weights of the other backends.
     pub weight: u16,
     /// Id of the service it belongs to.
     pub service: u32,
     /// First of its sources in the arena.
     pub sources: u32,
     pub source_count: u32,
-    /// When it left its service's ring, in [`ticks`](crate::flow::ticks), but never 0; 0 while it is in
-    /// it. Written after the ring.
+    /// Time at which it left its service's ring, in [`ticks`](crate::flow::ticks), but never 0; 0
+    /// while it is in the ring. Written after the ring.
     pub left: u32,
-    /// Whether it has left the ring as it is down: 1 or 0.
+    /// 1 if it has left the ring because it is down, else 0.
     pub is_down: u32,
     pub reserved: [u32; 2],
 }

@@ -1,18 +1,18 @@
 //! The Internet checksum and its incremental update: RFC 1071, and equation 3 of RFC 1624.
 //!
-//! Sums are over 16-bit words in the machine's own byte order; RFC 1071, section 2(B), shows that
-//! the result is the same.
+//! Sums are over 16-bit words in native byte order; RFC 1071, section 2(B), shows that the result
+//! is the same.
 
 use bytemuck::{Pod, Zeroable};
 
-/// What to add to a checksum when some of the words under it change.
+/// The amount to add to a checksum when some of the words that it covers change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Delta(u32);
 
 impl Delta {
     pub const NONE: Self = Self(0);
 
-    /// A time to live that is one less: the word {ttl, protocol} falls by {1, 0}.
+    /// Decrement of the time to live: the word {ttl, protocol} falls by {1, 0}.
     pub const TTL_DECREMENT: Self = Self(!u16::from_ne_bytes([1, 0]) as u32);
 
     #[must_use]
@@ -30,13 +30,13 @@ impl Delta {
         Self(self.0 + other.0)
     }
 
-    /// The same change, in sixteen bits.
+    /// Returns the same change in sixteen bits.
     #[must_use]
     pub const fn folded(self) -> Folded {
         Folded(fold(self.0))
     }
 
-    /// The checksum field after the change.
+    /// Returns the checksum field after the change.
     #[must_use]
     pub const fn apply(self, checksum: [u8; 2]) -> [u8; 2] {
         let sum = !u16::from_ne_bytes(checksum) as u32 + self.0;
@@ -44,13 +44,13 @@ impl Delta {
     }
 }
 
-/// A [`Delta`] to keep.
+/// A [`Delta`] in the form that is stored.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Folded(u16);
 
 impl Folded {
-    /// The checksum field after the change.
+    /// Returns the checksum field after the change.
     #[must_use]
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "the carry of two such words is one bit")]
@@ -60,7 +60,7 @@ impl Folded {
     }
 }
 
-/// The checksum field of words whose own checksum field is zero.
+/// Returns the checksum field of words whose own checksum field is zero.
 #[must_use]
 pub const fn of_words<const N: usize>(words: &[[u8; 2]; N], initial: u32) -> [u8; 2] {
     let mut sum = initial;
@@ -72,7 +72,7 @@ pub const fn of_words<const N: usize>(words: &[[u8; 2]; N], initial: u32) -> [u8
     (!fold(sum)).to_ne_bytes()
 }
 
-/// The sum over TCP's IPv4 pseudo-header (RFC 9293, section 3.1), not folded.
+/// Returns the sum over TCP's IPv4 pseudo-header (RFC 9293, section 3.1), not folded.
 #[must_use]
 pub const fn tcp_pseudo_header(src: [u8; 4], dst: [u8; 4], tcp_length: u16) -> u32 {
     u16::from_ne_bytes([src[0], src[1]]) as u32
@@ -83,7 +83,7 @@ pub const fn tcp_pseudo_header(src: [u8; 4], dst: [u8; 4], tcp_length: u16) -> u
         + tcp_length.to_be() as u32
 }
 
-/// Holds for sums of up to 65,537 words: two rounds take any carry in.
+/// Valid for sums of up to 65,537 words: two rounds absorb any carry.
 const fn fold(sum: u32) -> u16 {
     let once = (sum & 0xffff) + (sum >> 16);
     let twice = (once & 0xffff) + (once >> 16);

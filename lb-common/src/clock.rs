@@ -1,5 +1,5 @@
-//! The kernel's coarse monotonic clock, without the call of a helper: the timer interrupts that it has
-//! counted (jiffies) move with it, and the verifier makes one load of reading them.
+//! The kernel's coarse monotonic clock without a helper call: the number of timer interrupts
+//! (jiffies) advances with it, and the verifier turns reading them into one load.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -7,18 +7,18 @@ use bytemuck::{Pod, Zeroable};
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Reading {
-    /// Of `bpf_jiffies64`.
+    /// Result of `bpf_jiffies64`.
     pub jiffies: u64,
-    /// Of `bpf_ktime_get_coarse_ns`.
+    /// Result of `bpf_ktime_get_coarse_ns`.
     pub nanos: u64,
 }
 
-/// How jiffies become nanoseconds of the coarse monotonic clock. Holds until the machine reboots:
-/// the kernel counts jiffies by that clock (`tick_do_update_jiffies64`), and neither moves in suspend.
+/// Conversion of jiffies to nanoseconds of the coarse monotonic clock, valid until reboot: the
+/// kernel counts jiffies by that clock (`tick_do_update_jiffies64`); neither advances in suspend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scale {
     pub nanos_per_jiffy: u64,
-    /// Nanoseconds at jiffy 0, which may lie before boot: modulo 2^64.
+    /// Nanoseconds at jiffy 0, which may be before boot: modulo 2^64.
     pub offset: u64,
 }
 
@@ -40,7 +40,7 @@ impl Scale {
 mod tests {
     use super::{Reading, Scale};
 
-    /// What the kernel counts from: five minutes before an unsigned int overflows.
+    /// Value of jiffies at boot: five minutes before an unsigned int overflows.
     const AT_BOOT: u64 = (1 << 32) - 300 * 250;
 
     #[test]

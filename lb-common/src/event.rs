@@ -1,30 +1,30 @@
-//! What the program tells the daemon at once.
+//! Events from the program to the daemon.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::backend::Hop;
 
-/// Bytes of the ring buffer that events wait in.
+/// Size of the ring buffer of events, in bytes.
 pub const RING_BYTES: u32 = 1 << 16;
 
-/// Refusals in a row, without a SYN-ACK in between, after which new connections pass a backend over.
+/// Consecutive refusals, without a SYN-ACK in between, after which new connections skip a backend.
 pub const REFUSALS: u32 = 3;
 
-/// Events of a kind that each CPU sends in each window of an
+/// Maximum number of events of one kind from each CPU in each window of a
 /// [`RateLimiter`](crate::rate_limiter::RateLimiter).
 pub const EACH: u32 = 32;
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Event {
-    /// A [`Kind`], by its number.
+    /// Number of a [`Kind`].
     pub kind: u32,
     pub backend: u32,
-    /// Of `ClientMoved`: the client's connection, by its place in the flow table, and its tag.
+    /// `ClientMoved` only: tag and place in the flow table of the client's connection.
     pub tag: u64,
     pub place: u32,
     pub client: [u8; 4],
-    /// Of `ClientMoved`: the way back that the packet's own way suggests.
+    /// `ClientMoved` only: next hop of replies, as the packet's source suggests.
     pub hop: Hop,
 }
 
@@ -33,9 +33,9 @@ pub struct Event {
 pub enum Kind {
     /// The backend has refused [`REFUSALS`] handshakes in a row.
     Refusing,
-    /// A client has sent its SYN again, as the backend has not answered.
+    /// A client has retransmitted its SYN, as the backend has not answered.
     Silent,
-    /// A client's packets come another way than replies take.
+    /// A client's packets come from another next hop than its replies are sent to.
     ClientMoved,
 }
 
@@ -53,8 +53,8 @@ impl Kind {
     }
 }
 
-/// One entry whose client is reached by another hop from now on, as the daemon hands it to the program
-/// that writes it.
+/// A new next hop for the replies of one entry: the daemon's input to the program that writes it to
+/// the flow table.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct ClientHop {
@@ -64,7 +64,7 @@ pub struct ClientHop {
     pub reserved: u32,
 }
 
-/// How many of them the program takes at once.
+/// Maximum number of [`ClientHop`]s in one run of the program.
 pub const CLIENT_HOPS: usize = 32;
 
 const _: () = assert!(size_of::<Event>() == 40);

@@ -1,23 +1,23 @@
-//! What the host guard knows of addresses: the daemon writes it, the guard reads it.
+//! Addresses as the host guard knows them: written by the daemon, read by the guard.
 
 use bytemuck::{Pod, Zeroable};
 
-/// What an address of the balancer's is for. The default is an address that is for nothing.
+/// Uses of one of the balancer's addresses. By default, it has none.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Guarded {
     /// First source port of balanced connections.
     pub first_port: u16,
-    /// Last one; less than the first if there are none.
+    /// Last one; less than `first_port` if there are none.
     pub last_port: u16,
-    /// Not 0 if services have this address.
+    /// Nonzero if the address is a service's.
     pub is_vip: u32,
 }
 
 impl Guarded {
     pub const NOTHING: Self = Self { first_port: u16::MAX, last_port: 0, is_vip: 0 };
 
-    /// Whether the source ports of balanced connections include this one.
+    /// Returns true if this is one of the source ports of balanced connections.
     #[must_use]
     #[inline(always)]
     pub const fn has_port(&self, port: u16) -> bool {

@@ -1,7 +1,7 @@
-//! Two numbers in one word: a tuple is compared so, and a global function of an XDP program takes no
-//! more than five arguments.
+//! Two numbers in one word, for comparing tuples, and because a global function of an XDP program
+//! takes at most five arguments.
 
-/// The word of a lower and an upper half.
+/// Joins a lower and an upper half.
 #[must_use]
 #[inline(always)]
 pub const fn join(low: u32, high: u32) -> u64 {
@@ -21,7 +21,7 @@ pub const fn high(word: u64) -> u32 {
     (word >> 32) as u32
 }
 
-/// The word of a lower and an upper half, of 16 bits each.
+/// Joins a lower and an upper half of 16 bits each.
 #[must_use]
 #[inline(always)]
 pub const fn join16(low: u16, high: u16) -> u32 {

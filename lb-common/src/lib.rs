@@ -1,8 +1,8 @@
-//! What the XDP program and the control plane agree on.
+//! Types and functions that the XDP program and the control plane share.
 //!
-//! The law of this crate: every type that lies in a map is `repr(C)` and [`bytemuck::Pod`], so it
-//! has no padding; addresses, ports and MACs are byte arrays as they stand on the wire; everything
-//! else is a native integer. No aya-ebpf, no I/O: all of it is tested on the host.
+//! Rules of this crate: every type in a map is `repr(C)` and [`bytemuck::Pod`], so it has no
+//! padding; addresses, ports and MACs are byte arrays in network byte order; everything else is a
+//! native integer. No aya-ebpf, no I/O: all of it is tested on the host.
 
 #![no_std]
 #![expect(
@@ -38,18 +38,18 @@ mod user;
 pub mod volley;
 pub mod wire;
 
-/// Version of the map layouts. Pins live in a directory of this version, so that a program never
-/// meets maps it would misread: raise it with every change of a map's type, key, value or meaning.
+/// Version of the map layouts. Pins are in a directory of this version, so that no program opens
+/// maps it would misread: raise it with every change of a map's type, key, value or meaning.
 pub const LAYOUT: u32 = 6;
 
-/// An IPv4 address as IPv4-mapped IPv6 (RFC 4291, section 2.5.5.2).
+/// Converts an IPv4 address to IPv4-mapped IPv6 (RFC 4291, section 2.5.5.2).
 #[must_use]
 #[inline]
 pub fn mapped([a, b, c, d]: [u8; 4]) -> [u8; 16] {
     bytemuck::must_cast([0, u64::from_ne_bytes([0, 0, 0xff, 0xff, a, b, c, d])])
 }
 
-/// The last four bytes of a mapped address: the IPv4 address it was made of.
+/// Returns the IPv4 address of an IPv4-mapped one: its last four bytes.
 #[must_use]
 pub const fn unmapped(mapped: [u8; 16]) -> [u8; 4] {
     [mapped[12], mapped[13], mapped[14], mapped[15]]

@@ -1,21 +1,21 @@
-//! How much the maps hold.
+//! Capacities of the maps.
 
-/// Services, if the configuration does not say.
+/// Default number of services.
 pub const SERVICES: u32 = 4_096;
-/// Backends of all services together, and those that are gone but still have connections, if the
-/// configuration does not say.
+/// Default number of backends of all services together, including removed ones that still have
+/// connections.
 pub const BACKENDS: u32 = 16_384;
-/// The first backend id that is given out: a ring slot of 0 means "nobody".
+/// The first backend id that is assigned: a ring slot of 0 means "none".
 pub const FIRST_BACKEND: u32 = 1;
-/// Ring slots of all services together, and freed regions that wait for their grace time.
+/// Ring slots of all services together, including freed regions in their grace period.
 pub const RING_SLOTS: u32 = 1 << 22;
 /// Source addresses of all backends' egress interfaces.
 pub const SNAT_SOURCES: u32 = 4_096;
-/// Addresses that are not any client's: own ones, VIPs, backends'; if the configuration does not say.
+/// Default number of addresses that are no client's: the host's own, VIPs, and backends'.
 pub const ORIGINS: u32 = 1 << 15;
 /// Interfaces that packets may leave by.
 pub const TX_PORTS: u32 = 256;
-/// Connections, if the configuration does not say; each takes two entries of the flow table.
+/// Default number of connections; each takes two entries of the flow table.
 pub const DEFAULT_FLOWS: u32 = 1_000_000;
-/// Resets that each CPU sends a second, at most, if the configuration does not say.
+/// Default limit on the resets of each CPU, per second.
 pub const RESETS: u32 = 20_000;

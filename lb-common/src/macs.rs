@@ -1,6 +1,6 @@
-//! The MAC addresses that frames to us have: those of our interfaces, and those that they were given.
+//! Own MAC addresses: those of our interfaces, and of bridges, bonds and VRRP on top of them.
 //!
-//! A small hash table that one side writes and the other only reads: four addresses share a slot.
+//! A small hash table that one side writes and the other only reads: a slot holds four addresses.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -10,12 +10,12 @@ pub const SLOTS: u32 = 256;
 
 const EACH: usize = 4;
 
-/// Addresses whose slot it is; 0: none.
+/// Addresses in this slot; 0: none.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Slot([u64; EACH]);
 
-/// The slot of an address.
+/// Returns the slot of an address.
 #[must_use]
 #[inline(always)]
 pub const fn slot_of(mac: [u8; 6]) -> u32 {
@@ -33,7 +33,7 @@ impl Slot {
         a == word || b == word || c == word || d == word
     }
 
-    /// Takes an address in. False if the slot is full.
+    /// Adds an address. Returns false if the slot is full.
     #[must_use]
     pub fn add(&mut self, mac: [u8; 6]) -> bool {
         if self.has(mac) {
@@ -45,14 +45,14 @@ impl Slot {
     }
 }
 
-/// Whether an address is a group's: IEEE 802, the lowest bit of the first byte.
+/// Returns true for a group address: the lowest bit of the first byte is set (IEEE 802).
 #[must_use]
 #[inline(always)]
 pub const fn is_group(mac: [u8; 6]) -> bool {
     mac[0] & 1 != 0
 }
 
-/// In parts that are loaded at once each, as compilers do not find them in six bytes. Never 0.
+/// Loads in two parts, as compilers do not combine single bytes themselves. Never 0.
 #[inline(always)]
 const fn word(mac: [u8; 6]) -> u64 {
     let first = u32::from_le_bytes([mac[0], mac[1], mac[2], mac[3]]);

@@ -1,7 +1,7 @@
 //! Mixing of bits.
 
 /// The finalizer of splitmix64 (S. Vigna's variant 13 of D. Stafford's mixers): every bit of the
-/// word has its say in every bit of the result, and no two words have one result.
+/// word affects every bit of the result, and no two words have the same result.
 #[must_use]
 #[inline(always)]
 pub const fn mix(word: u64) -> u64 {

@@ -1,7 +1,7 @@
-//! Where packets may come from.
+//! Valid origins of packets.
 
-/// Whether no host on any network has this source address: RFC 1122, section 3.2.1.3, and RFC 1112,
-/// section 4.
+/// Returns true if no host on any network can have this source address: RFC 1122, section 3.2.1.3,
+/// and RFC 1112, section 4.
 #[must_use]
 #[inline(always)]
 pub const fn is_nobodys([first, ..]: [u8; 4]) -> bool {
@@ -9,7 +9,7 @@ pub const fn is_nobodys([first, ..]: [u8; 4]) -> bool {
     first == 0 || first == 127 || first >= 224
 }
 
-/// In the map of addresses that are not clients': packets from it come in nowhere.
+/// Value in the map of addresses that are not clients': packets from it are valid on no interface.
 pub const NOWHERE: u32 = 0;
 
 #[cfg(test)]

@@ -1,15 +1,15 @@
-//! A rate that is kept by counting in short windows.
+//! A rate limit, kept by counting in short windows.
 
 use bytemuck::{Pod, Zeroable};
 
 use crate::mix::mix;
 
-/// How long a window is, in nanoseconds, as a power of two: 67 ms.
+/// Length of a window in nanoseconds, as a power of two: 67 ms.
 const WINDOW: u32 = 26;
 
 const SECOND: u64 = 1_000_000_000;
 
-/// What has been spent in one window.
+/// Number of units spent in one window.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct RateLimiter {
@@ -18,7 +18,7 @@ pub struct RateLimiter {
 }
 
 impl RateLimiter {
-    /// Whether one more may be spent at `now`, in nanoseconds, of so many in each window.
+    /// Spends one of `each` per window, at `now` in nanoseconds. Returns false if none is left.
     #[inline(always)]
     pub fn take(&mut self, now: u64, each: u32) -> bool {
         let window = now >> WINDOW;
@@ -30,13 +30,13 @@ impl RateLimiter {
     }
 }
 
-/// Parts that senders are counted in: networks of 256 addresses fall into them at random.
+/// Number of parts that senders are counted in: each /24 network falls into one at random.
 pub const PARTS: u32 = 256;
 
-/// The part of the whole that senders of one part may spend: one in so many.
+/// Divisor of the whole that gives the share of one part.
 const SHARE: u32 = 16;
 
-/// The part that a sender is in.
+/// Returns the part of a sender.
 #[must_use]
 #[inline(always)]
 pub const fn part_of([a, b, c, _]: [u8; 4], seed: u64) -> u32 {
@@ -44,14 +44,14 @@ pub const fn part_of([a, b, c, _]: [u8; 4], seed: u64) -> u32 {
     (mix(network ^ seed) >> 32) as u32 % PARTS
 }
 
-/// How many of so many in each window one part may spend; one at least.
+/// Returns the share of one part, of `each` per window; one at least.
 #[must_use]
 #[inline(always)]
 pub const fn share_of(each: u32) -> u32 {
     if each < SHARE { 1 } else { each / SHARE }
 }
 
-/// How many in each window are so many a second; one at least.
+/// Converts a rate per second to one per window; one at least.
 #[must_use]
 pub fn each_window(per_second: u32) -> u32 {
     let each = (u64::from(per_second) << WINDOW) / SECOND;

@@ -1,6 +1,6 @@
-//! Every end that a frame can meet, by name. The same word stands in counters, logs and docs.
+//! The outcomes of a frame, by name. Counters, logs and docs use the same names.
 
-/// What becomes of a frame.
+/// The fate of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Sent on, rewritten or answered.
@@ -23,7 +23,7 @@ impl Verdict {
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal => $verdict:ident,)+) => {
-        /// Why a frame met its verdict. The discriminant is the counter's index.
+        /// Reason for a frame's verdict. The discriminant is the counter's index.
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Reason {
@@ -51,17 +51,17 @@ macro_rules! reasons {
 }
 
 reasons! {
-    /// A client's packet, on its way to a backend.
+    /// A client's packet was sent to its backend.
     Forwarded = "forwarded" => Tx,
-    /// A backend's packet, on its way to a client.
+    /// A backend's packet was sent to its client.
     Replied = "replied" => Tx,
-    /// A new connection to a service that has no backend to give it to, answered by a reset.
+    /// A new connection was reset, as the service has no backend that takes connections.
     ResetNoBackend = "reset_no_backend" => Tx,
-    /// A packet to a service, or from a backend to a source port, of a connection that is not known,
+    /// A packet of an unknown connection, to a service or from a backend to a source port, was
     /// answered by a reset.
     ResetUnknownFlow = "reset_unknown_flow" => Tx,
 
-    /// Neither of a known connection nor to a service.
+    /// Belongs to no service and to no known connection.
     NotOurs = "not_ours" => Pass,
     NotIpv4 = "not_ipv4" => Pass,
     NotTcp = "not_tcp" => Pass,
@@ -78,41 +78,41 @@ reasons! {
 
     /// No room in the flow table for a new connection.
     TableFull = "table_full" => Drop,
-    /// No source port was free for a new connection, in a bounded number of tries.
+    /// No free source port was found for a new connection, in a bounded number of tries.
     PortsExhausted = "ports_exhausted" => Drop,
-    /// The chosen backend has no source address or no way out.
+    /// The chosen backend has no source address or no next hop.
     Unreachable = "unreachable" => Drop,
-    /// A reset to a service, of a connection that is not known: resets are not answered.
+    /// A reset of an unknown connection, to a service: resets are not answered.
     StrayReset = "stray_reset" => Drop,
-    /// A backend's late packet on a source port that rests after its connection's end.
+    /// A backend's late packet to a source port that rests after its connection's end.
     Quarantined = "quarantined" => Drop,
-    /// Another CPU is just opening the same connection: the client will ask again.
+    /// Another CPU was changing the same connection: the sender retransmits.
     Contended = "contended" => Drop,
-    /// The frame could not be cut to the size of a reset.
+    /// The frame could not be shortened to a reset.
     ResetFailed = "reset_failed" => Drop,
-    /// The interface to leave by is not one of ours.
+    /// The egress interface is not one of ours.
     NoEgress = "no_egress" => Drop,
-    /// It asks for a reset, and this CPU has sent as many as it may for the moment.
+    /// A reset was not sent: this CPU, or the sender's network, had used up the rate limit.
     ResetCapped = "reset_capped" => Drop,
-    /// Its time to live ends here.
+    /// The time to live of a packet to a service or of a known connection ended here.
     TtlExpired = "ttl_expired" => Drop,
     /// To a service, with IP options.
     IpOptionsToService = "ip_options_to_service" => Drop,
     /// To a service, and the first fragment of several.
     FragmentToService = "fragment_to_service" => Drop,
-    /// Has TCP flags that no TCP stack sends together, or none.
+    /// Has a combination of TCP flags that no TCP stack sends, or none of them.
     BadFlags = "bad_flags" => Drop,
     /// To a service, but to a broadcast or multicast MAC address.
     GroupMac = "group_mac" => Drop,
-    /// From an address that cannot be a client's, or not where it came in: loopback, multicast,
-    /// reserved, one of ours, or a backend's.
+    /// From an address that cannot be a client's on this interface: loopback, multicast, reserved,
+    /// one of ours, or a backend's.
     MartianSource = "martian_source" => Drop,
-    /// A backend's, but by another interface than the route to the backend.
+    /// From a backend, but by another interface than the route to it leaves by.
     WrongInterface = "wrong_interface" => Drop,
-    /// A backend's refusal of a connection, which the client need not know of: its next SYN is given
+    /// A backend's refusal of a connection was kept from the client, whose next SYN is given
     /// another backend.
     Refused = "refused" => Drop,
-    /// TCP that is the balancer's alone, kept from the host's stack, which would answer by a reset.
+    /// TCP of a service or backend, kept from the host's stack, which would answer by a reset.
     Guarded = "guarded" => Drop,
 }
 

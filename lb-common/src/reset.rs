@@ -1,4 +1,4 @@
-//! The reset that answers a segment nobody expects.
+//! The reset that answers an unexpected segment.
 
 use core::mem::swap;
 
@@ -14,8 +14,8 @@ const TTL: u8 = 64;
 const DONT_FRAGMENT: [u8; 2] = [0x40, 0];
 const DATA_OFFSET: u8 = 5 << 4;
 
-/// Makes the headers of a segment those of the reset that answers it, back the way it came. They
-/// are the whole frame then: what follows them is to be cut off.
+/// Turns the headers of a segment into those of the reset that answers it, back to its sender. They
+/// are then the whole frame: the caller cuts off the rest.
 pub fn answer(headers: &mut Headers) {
     let Headers { ethernet, ip, tcp } = headers;
     let taken = IPV4_LENGTH + tcp.header_length();

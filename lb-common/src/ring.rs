@@ -1,8 +1,8 @@
-//! Rings: arrays of backend ids, whose order and frequency say who gets how much.
+//! Rings: arrays of backend ids, whose order and frequency determine each backend's share.
 
 use bytemuck::{Pod, Zeroable};
 
-/// What a value of the arena holds. Values lie at least eight bytes apart, so two slots share one.
+/// Slots in one value of the arena. Values are at least eight bytes apart, so two slots share one.
 pub type Slots = [u32; 2];
 
 pub const SLOTS: u32 = 2;
@@ -12,12 +12,12 @@ pub const SLOTS: u32 = 2;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Ring {
     pub offset: u32,
-    /// 0: nobody can take a connection.
+    /// 0: no backend takes connections.
     pub length: u32,
 }
 
 impl Ring {
-    /// The arena slot of the `turn`-th connection, or nothing if the ring is empty.
+    /// Returns the arena slot of the `turn`-th connection, or `None` if the ring is empty.
     #[must_use]
     pub const fn slot(self, turn: u64) -> Option<u32> {
         if self.length == 0 {
@@ -28,7 +28,7 @@ impl Ring {
         Some(self.offset + index)
     }
 
-    /// The arena slot that lies `part` / 2^32 of the way round.
+    /// Returns the arena slot at `part` / 2^32 of the ring, or `None` if the ring is empty.
     #[must_use]
     #[inline(always)]
     pub const fn slot_at(self, part: u32) -> Option<u32> {
@@ -38,7 +38,7 @@ impl Ring {
         Some(self.offset + scaled(part, self.length))
     }
 
-    /// The slot that follows this one, the first one after the last.
+    /// Returns the slot after this one, or the first one after the last.
     #[must_use]
     #[inline(always)]
     pub const fn slot_after(self, slot: u32) -> u32 {
@@ -46,7 +46,7 @@ impl Ring {
         if next.wrapping_sub(self.offset) < self.length { next } else { self.offset }
     }
 
-    /// As [`Self::slot_at`], of the slots but this one, from it on.
+    /// As [`Self::slot_at`], over the slots other than this one, starting after it.
     #[must_use]
     #[inline(always)]
     pub const fn slot_beside(self, slot: u32, part: u32) -> Option<u32> {
@@ -59,7 +59,7 @@ impl Ring {
     }
 }
 
-/// `part` / 2^32 of `whole`.
+/// Returns `part` / 2^32 of `whole`.
 #[inline(always)]
 const fn scaled(part: u32, whole: u32) -> u32 {
     ((part as u64 * whole as u64) >> 32) as u32

@@ -1,19 +1,19 @@
-//! How a new connection's backend is picked from its service's ring.
+//! Schedulers: how a new connection's backend is selected from its service's ring.
 
 use crate::mix::mix;
 
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scheduler {
-    /// Slot after slot.
+    /// One slot after another.
     #[default]
     RoundRobin,
-    /// The less loaded one of two that are drawn at random (M. Mitzenmacher, "The power of two choices
-    /// in randomized load balancing", IEEE TPDS 12, 2001).
+    /// The less loaded of two slots drawn at random (M. Mitzenmacher, "The power of two choices in
+    /// randomized load balancing", IEEE TPDS 12, 2001).
     LeastConnections,
-    /// By the client's address and port.
+    /// By a hash of the client's address and port.
     Maglev,
-    /// By the client's address.
+    /// By a hash of the client's address.
     SourceHash,
     /// At random.
     Random,
@@ -26,7 +26,7 @@ impl Scheduler {
         self as u32
     }
 
-    /// Of a number that is nobody's, the one that needs nothing but a ring.
+    /// Returns the scheduler of this number, or for an unknown one round robin.
     #[must_use]
     #[inline(always)]
     pub const fn from_number(number: u32) -> Self {
@@ -40,7 +40,7 @@ impl Scheduler {
     }
 }
 
-/// A client, as far as a scheduler looks at it.
+/// A client's address and port, as schedulers use them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Client(u64);
 
@@ -52,15 +52,15 @@ impl Client {
         Self(u32::from_ne_bytes(address) as u64 | port << 32)
     }
 
-    /// The client whatever its port.
+    /// Returns the client without its port.
     #[must_use]
     #[inline(always)]
     pub const fn without_port(self) -> Self {
         Self(self.0 & 0xffff_ffff)
     }
 
-    /// Where in a ring its connections fall. There is no secret in it, so that two balancers with
-    /// one ring agree.
+    /// Returns the position in a ring of the client's connections, as a part of 2^32. It depends on
+    /// no secret, so that two balancers with the same ring agree.
     #[must_use]
     #[inline(always)]
     pub const fn hash(self) -> u32 {
@@ -70,7 +70,7 @@ impl Client {
     }
 }
 
-/// Whether a backend with so many connections and this weight has more load than the other one.
+/// Returns true if the first backend has more connections for its weight than the other one.
 #[must_use]
 #[inline(always)]
 pub const fn is_busier(connections: u32, weight: u16, other: u32, other_weight: u16) -> bool {

@@ -1,4 +1,4 @@
-//! Services: what clients connect to.
+//! Services: the endpoints that clients connect to.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -11,7 +11,7 @@ pub struct ServiceKey {
     pub address: [u8; 16],
     pub port: [u8; 2],
     pub reserved: [u8; 2],
-    /// As wide as the gap that would follow it.
+    /// Four bytes wide, so that no padding follows.
     pub protocol: u32,
 }
 
@@ -27,11 +27,11 @@ impl ServiceKey {
 pub struct Service {
     pub ring: Ring,
     pub id: u32,
-    /// A [`Scheduler`](crate::schedule::Scheduler), by its number.
+    /// Number of a [`Scheduler`](crate::schedule::Scheduler).
     pub scheduler: u32,
-    /// How many different backends are in its ring.
+    /// Number of different backends in its ring.
     pub members: u32,
-    /// Whether a connection that a backend refuses is given another one: 1 or 0.
+    /// 1 if a connection that a backend refuses is given another one, else 0.
     pub retries: u32,
 }
 

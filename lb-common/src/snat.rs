@@ -1,4 +1,4 @@
-//! Source addresses and ports that full NAT gives to connections.
+//! Source addresses and ports of full NAT.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -9,14 +9,14 @@ pub struct Source {
     /// IPv4 as IPv4-mapped.
     pub address: [u8; 16],
     pub first_port: u16,
-    /// How many ports from the first on; never 0 in a source that a backend names.
+    /// Number of ports, from the first on; never 0 in a source that a backend refers to.
     pub ports: u16,
 }
 
 const _: () = assert!(size_of::<Source>() == 20);
 
-/// Which source and which port the `turn`-th draw gets: one address after the other, then the
-/// next port, so that every pair of address and port rests as long as there are others.
+/// Returns the indices of source and port of the `turn`-th draw: one address after the other, then
+/// the next port, so that each pair of address and port rests for as long as possible.
 ///
 /// `source_count` and `ports` must not be 0.
 #[must_use]
@@ -27,18 +27,18 @@ pub const fn draw(turn: u64, source_count: u32, ports: u16) -> (u32, u16) {
     (source as u32, port as u16)
 }
 
-/// Tries that meet neighbours: ports that are drawn next anyway, so that in a flood of handshakes the
-/// oldest is met first, even where some ports are not to be had.
+/// Number of tries among the ports that are drawn next anyway, so that a flood of handshakes meets
+/// its oldest first, even if some ports are unavailable.
 const NEIGHBOURS: u32 = 3;
 
-/// Into how many parts later tries cut the rotation: ports that are taken tend to lie in runs.
+/// Number of parts of the rotation for later tries: ports that are taken tend to be in runs.
 const PARTS: u32 = 8;
 
-/// How many source ports are tried for a connection.
+/// Number of source ports tried for a connection.
 pub const TRIES: u32 = NEIGHBOURS + PARTS - 1;
 
-/// How far ahead of a connection's own draw its `attempt`-th try is, in a rotation of so many pairs of
-/// source and port. The [`TRIES`] differ, as far as there are pairs.
+/// Returns the distance from a connection's own draw to its `attempt`-th try, in a rotation of this
+/// many pairs of source and port. The [`TRIES`] differ, if there are enough pairs.
 #[must_use]
 #[inline(always)]
 pub const fn ahead(attempt: u32, pairs: u64) -> u64 {
@@ -49,7 +49,7 @@ pub const fn ahead(attempt: u32, pairs: u64) -> u64 {
     part * (attempt - NEIGHBOURS + 1) as u64
 }
 
-/// How many draws of the rotation a connection has used up beside its own that got a port at this try.
+/// Returns the number of draws that a connection has used beyond its own, if this try got a port.
 #[must_use]
 #[inline(always)]
 pub const fn neighbours_passed(attempt: u32) -> u32 {

@@ -1,4 +1,4 @@
-//! Counters. Each lies in a per-CPU map, so all are plain additions.
+//! Counters. Each is in a per-CPU map, so that all updates are plain additions.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -14,7 +14,7 @@ pub struct Count {
 
 macro_rules! incidents {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
-        /// Things worth knowing of that do not end a frame's path. The discriminant is the counter's
+        /// Events worth counting that do not end a frame's path. The discriminant is the counter's
         /// index.
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,25 +38,25 @@ macro_rules! incidents {
 incidents! {
     /// A drawn source port was taken; another one was drawn.
     PortClash = "port_clashes",
-    /// A source port was used again before its quarantine was over, as all that were tried were
+    /// A source port was reused before its quarantine was over, because all that were tried were
     /// taken.
     EarlyPortReuse = "early_port_reuses",
-    /// A connection that has ended made room for a new one, or gave it its source port.
+    /// A closed connection was removed early, to make room or to free its source port.
     EvictedClosed = "evicted_closed",
-    /// As `EvictedClosed`, of one that was closing.
+    /// As `EvictedClosed`, for a connection that one side had closed.
     EvictedClosing = "evicted_closing",
-    /// As `EvictedClosed`, of one whose handshake had not ended.
+    /// As `EvictedClosed`, for a half-open connection.
     EvictedHalfOpen = "evicted_half_open",
-    /// As `EvictedClosed`, of one whose backend had not shown that it knows of it.
+    /// As `EvictedClosed`, for a connection whose backend had not confirmed the handshake.
     EvictedAnswered = "evicted_answered",
-    /// As `EvictedClosed`, of one that was established and had been silent for a minute.
+    /// As `EvictedClosed`, for an established connection that had been silent for a minute.
     EvictedEstablished = "evicted_established",
     /// A backend refused a connection, or reset it before it was established.
     Refused = "refused_by_backend",
     /// A client's SYN was given another backend than its last one, which had refused it or was down.
     Rescheduled = "rescheduled",
-    /// A client's packet came another way than its connection's replies take. The daemon looks
-    /// whether they should follow.
+    /// A client's packet came from another next hop than its replies are sent to: the daemon checks
+    /// the kernel's route.
     ClientMoved = "client_path_changes",
 }
 
@@ -77,7 +77,7 @@ impl Incident {
     }
 }
 
-/// What went through one backend. "In" is from clients, "out" is to clients; bytes are IP bytes.
+/// Traffic of one backend. "In" is from clients, "out" is to clients; bytes are IP bytes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Traffic {

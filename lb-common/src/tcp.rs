@@ -10,24 +10,24 @@ pub const SYN: u8 = 0x02;
 pub const RST: u8 = 0x04;
 pub const ACK: u8 = 0x10;
 
-/// The flags that say what a segment is for; PSH, URG, ECE and CWR do not.
+/// The flags that determine a segment's purpose, unlike PSH, URG, ECE and CWR.
 const CONTROL: u8 = FIN | SYN | RST | ACK;
 
-/// Whether a segment asks for a new connection.
+/// Returns true if a segment requests a new connection.
 #[must_use]
 #[inline(always)]
 pub const fn opens(flags: u8) -> bool {
     flags & CONTROL == SYN
 }
 
-/// Whether a segment neither opens, ends nor resets, and acknowledges: all but a few do.
+/// Returns true for an ACK without SYN, FIN or RST, as nearly all segments are.
 #[must_use]
 #[inline(always)]
 pub const fn is_usual(flags: u8) -> bool {
     flags & CONTROL == ACK
 }
 
-/// Whether a TCP stack sends segments with these flags: Linux's `tcp_valid_flags`
+/// Returns true if a TCP stack sends segments with these flags: Linux's `tcp_valid_flags`
 /// (`net/netfilter/nf_conntrack_proto_tcp.c`). Others are probes and floods.
 #[must_use]
 #[inline(always)]
@@ -38,12 +38,12 @@ pub const fn is_possible(flags: u8) -> bool {
     matches!(flags & CONTROL, SYN | SYN_ACK | RST | RST_ACK | FIN_ACK | ACK)
 }
 
-/// What a connection's state depends on. Numbers are in host byte order.
+/// The parts of a segment that determine a connection's state. Numbers are in host byte order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
     pub flags: u8,
     pub sequence: u32,
-    /// Means nothing without [`ACK`].
+    /// Valid only with [`ACK`].
     pub acknowledgement: u32,
     /// Bytes of data.
     pub payload: u16,
@@ -69,7 +69,7 @@ impl Segment {
         self.flags & flag != 0
     }
 
-    /// Both numbers, and flags with payload, as a global function takes them.
+    /// Returns both numbers, and flags with payload, as arguments of a global function.
     #[must_use]
     #[inline(always)]
     pub const fn words(&self) -> (u64, u32) {
@@ -77,7 +77,7 @@ impl Segment {
         (numbers, join16(self.flags as u16, self.payload))
     }
 
-    /// The segment of [`Self::words`].
+    /// Makes a segment of the result of [`Self::words`].
     #[must_use]
     #[inline(always)]
     pub const fn of_words(numbers: u64, rest: u32) -> Self {
@@ -91,8 +91,8 @@ impl Segment {
     }
 }
 
-/// Sequence number, acknowledgement number and flags of the reset that answers `segment`, which
-/// carries `payload` bytes: RFC 9293, section 3.10.7.1. A reset is never answered.
+/// Returns sequence number, acknowledgement number and flags of the reset that answers `segment`,
+/// which carries `payload` bytes: RFC 9293, section 3.10.7.1. A reset is never answered.
 #[must_use]
 pub const fn reset_for(segment: &Tcp, payload: u16) -> ([u8; 4], [u8; 4], u8) {
     if segment.flags & ACK != 0 {

@@ -1,39 +1,39 @@
-//! What the benchmark's harness sends through the program that it measures.
+//! Frames that the benchmark's harness sends through the program under test.
 
 use bytemuck::{Pod, Zeroable};
 
 /// Bytes of a benchmark's frame.
 pub const FRAME_LENGTH: usize = STEP.unsigned_abs() as usize;
 
-/// From one frame to the next that lies behind it.
+/// Distance in bytes from one frame to the next one behind it.
 pub const STEP: i32 = 64;
 
-/// Frames that lie behind each other, at most.
+/// Maximum number of frames in a burst.
 pub const BURST: u32 = 32;
 
 /// An IPv4 TCP frame, and the connections that it belongs to in turn.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Template {
-    /// As it stands on the wire, in words, so that a copy is eight loads and stores.
+    /// In words, so that a copy is eight loads and stores.
     frame: [u64; FRAME_LENGTH / 8],
-    /// How many connections there are, less one.
+    /// Number of connections, less one.
     last: u64,
     sent: u64,
-    /// From one number to the next.
+    /// Step from one connection's number to the next.
     stride: u64,
     spread: Spread,
-    /// How many frames are written at once, so that they lie in memory like a network card's
-    /// when their turn comes: a CPU waits long for what it has only just stored in other pieces.
+    /// Number of frames written at once, so that they are in memory like a network card's when
+    /// their turn comes: a CPU stalls on loads of what it has just stored in other pieces.
     pub burst: u32,
-    /// The present frame's place among them.
+    /// Position of the current frame in the burst.
     pub place: i32,
-    /// How many lie behind it.
+    /// Number of frames behind it.
     pub left: u32,
     reserved: u32,
 }
 
-/// Where in a frame the bits of its connection's number stand.
+/// Positions in a frame of the bits of its connection's number.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Spread {
@@ -43,7 +43,7 @@ pub struct Spread {
     fourth: [Field; 2],
 }
 
-/// Bits that stand next to each other.
+/// A run of adjacent bits.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Field {
@@ -55,7 +55,7 @@ pub struct Field {
 impl Field {
     pub const NONE: Self = Self { mask: 0, from: 0, to: 0 };
 
-    /// So many bits of the number, from this one on, in the frame from this byte on.
+    /// Puts `bits` bits of the number, starting at bit `from`, at offset `byte` of the frame.
     #[must_use]
     pub const fn new(from: u32, bits: u32, byte: u32) -> Self {
         Self { mask: (1 << bits) - 1, from, to: byte % 8 * 8 }
@@ -68,7 +68,7 @@ impl Field {
 }
 
 impl Spread {
-    /// Over the lower half of the source address, and the source port.
+    /// Varies the lower half of the source address, and the source port.
     pub const CLIENTS: Self = Self::new(
         [Field::new(16, 16, byte::SOURCE + 2), Field::NONE],
         [Field::new(0, 16, byte::SOURCE_PORT), Field::NONE],
@@ -79,7 +79,7 @@ impl Spread {
         Self { third, fourth }
     }
 
-    /// And over 2^`bits` services, by the lower half of the destination.
+    /// Varies the lower half of the destination, too, over 2^`bits` services.
     #[must_use]
     pub const fn and_services(self, bits: u32) -> Self {
         let [clients, _] = self.fourth;
@@ -87,7 +87,7 @@ impl Spread {
     }
 }
 
-/// Where in the frame they begin.
+/// Offsets in the frame.
 pub mod byte {
     pub const SOURCE: u32 = 26;
     pub const DESTINATION: u32 = 30;
@@ -96,24 +96,24 @@ pub mod byte {
 }
 
 impl Template {
-    /// A frame of 2^`doublings` connections in turn, 2^32 at most, beginning with the `sent`th.
+    /// Makes frames of 2^`doublings` connections in turn, 2^32 at most, starting with the `sent`th.
     #[must_use]
     pub fn new(frame: [u8; FRAME_LENGTH], spread: Spread, doublings: u32, sent: u64) -> Self {
-        /// Odd, so that its multiples meet every connection before any of them twice.
+        /// Odd, so that its multiples visit every connection before any of them twice.
         const STRIDE: u64 = 0x9e37_79b9;
         let (frame, last) = (bytemuck::must_cast(frame), (1 << doublings) - 1);
         let stride = STRIDE;
         Self { frame, last, sent, stride, spread, burst: BURST, place: 0, left: 0, reserved: 0 }
     }
 
-    /// Written one at a time, for programs that cut them.
+    /// Writes frames one at a time, for programs that shorten them.
     #[must_use]
     pub const fn one_by_one(self) -> Self {
         Self { burst: 1, ..self }
     }
 
-    /// The connections by their numbers, instead of so that neighbours in time are not neighbours
-    /// in any table.
+    /// Visits connections in the order of their numbers, instead of one that separates neighbours
+    /// in every table.
     #[must_use]
     pub const fn in_order(self) -> Self {
         Self { stride: 1, ..self }
@@ -126,7 +126,7 @@ impl Template {
         self.sent = self.sent.wrapping_add(1);
         let [third, fourth] = [self.spread.third, self.spread.fourth]
             .map(|[one, other]| one.of(number) ^ other.of(number));
-        // Word by word: of a copy LLVM makes a loop over bytes, which stalls whoever reads words.
+        // Word by word: LLVM makes a copy a loop over bytes, which stalls later loads of words.
         let differences = [0, 0, 0, third, fourth, 0, 0, 0];
         for ((to, from), difference) in frame.iter_mut().zip(self.frame).zip(differences) {
             *to = from ^ difference;

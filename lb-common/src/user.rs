@@ -23,7 +23,7 @@ macro_rules! pod {
                 const fn is_plain_data<T: bytemuck::Pod>() {}
                 is_plain_data::<$type>();
             };
-            // SAFETY: it is `bytemuck::Pod`, checked above, which asks for more.
+            // SAFETY: it is `bytemuck::Pod`, checked above, which requires more.
             unsafe impl aya::Pod for $type {}
         )+
     };

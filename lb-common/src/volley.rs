@@ -1,4 +1,4 @@
-//! What the benchmark's packet generator sends.
+//! Frames of the benchmark's packet generator.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -21,7 +21,7 @@ pub struct Volley {
 }
 
 impl Volley {
-    /// A frame whose checksums are right, from 2^`doublings` clients, 2^32 at most.
+    /// Makes a volley of a frame with correct checksums, from 2^`doublings` clients, 2^32 at most.
     #[must_use]
     pub fn new(frame: [u8; FRAME_LENGTH], doublings: u32, ifindex: u32) -> Self {
         let headers: &Headers = bytemuck::from_bytes(&frame[..size_of::<Headers>()]);
@@ -34,7 +34,7 @@ impl Volley {
         }
     }
 
-    /// Writes the frame of the next client, with checksums that a server takes.
+    /// Writes the frame of the next client, with correct checksums.
     #[inline]
     pub fn write_next(&mut self, frame: &mut [u64; FRAME_LENGTH / 8]) {
         self.template.write_next(frame);

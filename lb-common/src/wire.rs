@@ -1,4 +1,4 @@
-//! Headers as they stand on the wire: byte arrays only, so any offset is aligned.
+//! Headers in wire format: byte arrays only, so any offset is aligned.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -10,7 +10,7 @@ pub const ETHERTYPE_QINQ: [u8; 2] = [0x88, 0xa8];
 
 pub const PROTO_TCP: u8 = 6;
 
-/// Of the word that has flags and offset.
+/// Mask for the word of flags and offset.
 const MORE_FRAGMENTS_AND_OFFSET: u16 = 0x3fff;
 const OFFSET: u16 = 0x1fff;
 
@@ -61,7 +61,7 @@ pub struct Tcp {
     pub urgent: [u8; 2],
 }
 
-/// What TCP's header begins with, and UDP's.
+/// The first fields of the TCP header and of the UDP header.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Ports {
@@ -69,7 +69,7 @@ pub struct Ports {
     pub dst: [u8; 2],
 }
 
-/// An IPv4 TCP frame without VLAN tag and IP options: what the fast path takes.
+/// The headers of an IPv4 TCP frame without VLAN tag and IP options, as the fast path takes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Headers {
@@ -84,7 +84,7 @@ const _: () = assert!(size_of::<Tcp>() == TCP_LENGTH as usize);
 const _: () = assert!(size_of::<Headers>() == 54);
 
 impl Ethernet {
-    /// Destination, then source.
+    /// Sets both addresses: destination, then source.
     #[inline(always)]
     pub const fn set_macs(&mut self, macs: [u8; 12]) {
         let [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5] = macs;
@@ -94,29 +94,29 @@ impl Ethernet {
 }
 
 impl Ipv4 {
-    /// Whether this is a piece of a datagram: its offset is not zero, or more pieces follow.
-    /// "Don't fragment" is not a fragment.
+    /// Returns true for a fragment of a datagram: its offset is not zero, or more fragments follow.
+    /// The flag "don't fragment" does not make one.
     #[must_use]
     #[inline(always)]
     pub const fn is_fragment(&self) -> bool {
         u16::from_be_bytes(self.fragment) & MORE_FRAGMENTS_AND_OFFSET != 0
     }
 
-    /// Whether this is a piece of a datagram, and not the first one: it has no TCP header.
+    /// Returns true for a fragment that is not the first one: it has no TCP header.
     #[must_use]
     #[inline(always)]
     pub const fn is_later_fragment(&self) -> bool {
         u16::from_be_bytes(self.fragment) & OFFSET != 0
     }
 
-    /// Whether it is IPv4, and carries TCP.
+    /// Returns true if it is IPv4 and carries TCP.
     #[must_use]
     #[inline(always)]
     pub const fn is_tcp(&self) -> bool {
         self.version_ihl >> 4 == 4 && self.protocol == PROTO_TCP
     }
 
-    /// Bytes, options included: 60 at most.
+    /// Returns the length in bytes, options included: 60 at most.
     #[must_use]
     #[inline(always)]
     pub const fn header_length(&self) -> usize {
@@ -125,7 +125,7 @@ impl Ipv4 {
 }
 
 impl Tcp {
-    /// Bytes, options included.
+    /// Returns the length in bytes, options included.
     #[must_use]
     pub const fn header_length(&self) -> u16 {
         (self.data_offset >> 4) as u16 * 4

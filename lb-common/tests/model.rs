@@ -1,4 +1,4 @@
-//! The flow table beside a map that cannot be wrong.
+//! The flow table compared with a trivially correct map.
 
 use std::{cell::Cell, collections::HashMap};
 
@@ -17,7 +17,7 @@ const ESTABLISHED: u16 = marks::SHAKEN | marks::PROVEN;
 const SECOND: u32 = ticks::from_nanos(1_000_000_000);
 const MINUTE: u32 = 60 * SECOND;
 
-/// A table that counts what it evicts, and what is active.
+/// A table that counts its evictions and active connections.
 #[derive(Clone, Copy)]
 struct Counting<'a> {
     table: SharedTable<'a>,
@@ -72,7 +72,7 @@ enum Op {
     Wait { seconds: u32 },
 }
 
-/// What comes next, to one of so many clients.
+/// Returns the next operation, on one of this many clients.
 fn op(random: &mut fastrand::Rng, clients: u16) -> Op {
     const MARKS: [u16; 5] = [
         HALF_OPEN,
@@ -105,7 +105,7 @@ struct Known {
 /// The table and its model.
 struct Both<'a> {
     table: Counting<'a>,
-    /// By client.
+    /// Connections by client.
     known: HashMap<u16, Known>,
     now: u32,
     is_crowded: bool,
@@ -167,7 +167,7 @@ impl Both<'_> {
                 self.known.insert(client, Known { port, marks, seen: now });
             }
             Err(Unopened::PortTaken) => assert!(held),
-            // A full bucket cannot be left while its first line is in this very opening's hands.
+            // A full bucket cannot be evicted from while this very opening holds its first line.
             Err(Unopened::Busy) => {
                 let is_in_its_own_way = self.share_a_bucket(inside, &outside(port).turned());
                 assert!(is_in_its_own_way || self.known.contains_key(&client) || self.is_crowded);
@@ -184,9 +184,9 @@ impl Both<'_> {
         ones.into_iter().any(|bucket| others.clone().any(|other| bucket == other))
     }
 
-    /// Takes those out of the model that had to make room, and the former connection of a client who
-    /// has a new one. There are as many as were counted, and
-    /// nobody who was heard of within a minute and is established is among them.
+    /// Removes from the model the connections that were evicted, and a client's former connection
+    /// if it has a new one. There are as many as were counted, and none that was established and
+    /// not idle for a minute.
     fn forget_evicted(&mut self, before: &[u32; 5], newcomer: Option<u16>) {
         if self.table.evicted.get() == *before {
             return;
@@ -204,7 +204,7 @@ impl Both<'_> {
         }
         let counted = self.table.evicted.get();
         assert_eq!(counts[..4], counted[..4]);
-        // Source ports that rest are counted too, and not in the model.
+        // Source ports that rest are counted too, but not in the model.
         assert!(counts[4] <= counted[4]);
     }
 
@@ -252,7 +252,7 @@ impl Both<'_> {
     }
 }
 
-/// Operations in a run.
+/// Number of operations in a run.
 const OPS: u32 = 10_000;
 
 fn run(buckets: u32, clients: u16, is_crowded: bool, seed: u64) {
@@ -328,7 +328,7 @@ fn a_full_table_evicts_who_is_worth_least() {
     };
     let closing = ESTABLISHED | marks::CLIENT_FIN;
     let closed = closing | marks::BACKEND_FIN;
-    // The longer one has been silent, the more its state is worth.
+    // The state is worth more than the idle time.
     open(0, ESTABLISHED, 0);
     open(1, closing, 2 * MINUTE - SECOND / 10);
     open(2, HALF_OPEN, 2 * MINUTE);
@@ -357,7 +357,7 @@ fn a_flood_of_half_open_connections_displaces_itself_only() {
     }
     let mut refused = 0;
     for attempt in 0..20 * MANY {
-        // Twenty times as many as the table is made for, within ten seconds.
+        // Twenty times the table's capacity, within ten seconds.
         let now = MINUTE + attempt / (2 * MANY) * SECOND;
         let opened = connect(table, MANY + attempt, HALF_OPEN, now);
         refused += u32::from(opened.is_err());
@@ -385,7 +385,7 @@ fn keys_in_a_row_fall_as_random_ones_do() {
         let expected = f64::from(KEYS / BUCKETS);
         let off = |count: &u32| (f64::from(*count) - expected).powi(2) / expected;
         let chi_square: f64 = counts.iter().map(off).sum();
-        // Six standard deviations of as many degrees of freedom.
+        // Six standard deviations at this many degrees of freedom.
         let spread = 6.0 * (2.0 * f64::from(BUCKETS)).sqrt();
         assert!((chi_square - f64::from(BUCKETS)).abs() < spread, "{chi_square}");
     }

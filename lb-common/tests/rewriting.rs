@@ -1,4 +1,4 @@
-//! Rewrites and resets, judged by etherparse.
+//! Rewrites and resets, verified by etherparse.
 
 use bytemuck::{bytes_of, from_bytes};
 use etherparse::{Ipv4HeaderSlice, PacketBuilder, TcpSlice};

@@ -1,4 +1,4 @@
-//! A connection's states: every order of honest and blind segments.
+//! Connection states under every order of honest and blind segments.
 
 use lb_common::{
     flow::{Direction, Progress, State, WINDOW, marks},
@@ -11,7 +11,7 @@ use Direction::{ToBackend as Client, ToClient as Backend};
 const CLIENT: u32 = u32::MAX - 5;
 const BACKEND: u32 = 7_000;
 
-/// A segment, with numbers that count from its sender's initial one, and the other side's.
+/// Makes a segment whose numbers count from the initial ones of its sender and of the other side.
 fn segment(
     side: Direction,
     flags: u8,
@@ -111,8 +111,8 @@ proptest! {
     fn a_client_that_the_backend_does_not_hear_establishes_nothing(
         sequences: Vec<u32>, payload: u16,
     ) {
-        // The right acknowledgement with a wrong checksum, and a second SYN that the backend answers
-        // by a bare ACK of the first.
+        // The right acknowledgement with a wrong checksum, and a second SYN that the backend
+        // answers by a bare ACK of the first one.
         let mut progress = follow(opened(), &[segment(Backend, SYN | ACK, 0, 1)]);
         for sequence in sequences {
             let acknowledgement = BACKEND.wrapping_add(1);
@@ -149,8 +149,8 @@ proptest! {
     }
 }
 
-/// A backend that still waits for the client's ACK (`TCP_DEFER_ACCEPT`, or an ACK lost behind us) answers
-/// a wrong one by a reset of the wrong number, and goes on waiting.
+/// A backend that still waits for the client's ACK (`TCP_DEFER_ACCEPT`, or an ACK lost behind us)
+/// answers a wrong one by a reset of the wrong number, and keeps waiting.
 #[test]
 fn a_backend_that_answers_a_wrong_ack_has_not_ended_the_connection() {
     let wrong = segment(Backend, RST, 0x7777, 0);
@@ -161,7 +161,7 @@ fn a_backend_that_answers_a_wrong_ack_has_not_ended_the_connection() {
     assert_eq!(follow(after, &data), established());
 }
 
-/// A server that was killed has no socket any more, or aborts the connection.
+/// A killed server has no socket any more, or aborts the connection.
 #[test]
 fn a_backend_that_has_sent_nothing_resets_by_its_first_number() {
     for flags in [RST, RST | ACK] {
@@ -171,7 +171,7 @@ fn a_backend_that_has_sent_nothing_resets_by_its_first_number() {
     }
 }
 
-/// No data follow an honest FIN: one within the window that data go beyond was forged.
+/// No data follow an honest FIN: one within the window that is followed by data was forged.
 #[test]
 fn a_blind_fin_is_taken_back_by_the_clients_data() {
     let blind = follow(established(), &[segment(Client, FIN | ACK, 200, 0)]);
@@ -314,7 +314,7 @@ fn a_fin_counts_where_its_data_ends() {
     assert_eq!(state(after), State::Closing);
     let far = segment(Client, FIN | ACK, 101 + 2 * WINDOW, 1);
     assert_eq!(state(follow(established(), &[far])), State::Established);
-    // A FIN that is sent again after the backend has acknowledged it.
+    // A FIN that is retransmitted after the backend has acknowledged it.
     let both = follow(
         after,
         &[segment(Backend, FIN | ACK, 1, 1_102), segment(Client, FIN | ACK, 1_101, 2)],

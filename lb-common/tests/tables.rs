@@ -88,7 +88,7 @@ fn schedulers_keep_their_numbers() {
     assert_eq!(Scheduler::from_number(5), Scheduler::RoundRobin);
 }
 
-/// What another balancer must compute, too: a change of these numbers is a change of the contract.
+/// Other balancers must compute the same hashes: a change of these numbers breaks the contract.
 #[test]
 fn a_clients_hash_is_the_same_everywhere() {
     let client = |port: u16| Client::new([198, 51, 100, 7], port.to_be_bytes());
@@ -112,7 +112,7 @@ fn clients_in_a_row_fall_as_random_ones_do() {
         let expected = f64::from(CLIENTS / BINS);
         let off = |count: &u32| (f64::from(*count) - expected).powi(2) / expected;
         let chi_square: f64 = counts.iter().map(off).sum();
-        // Six standard deviations of as many degrees of freedom.
+        // Six standard deviations at this many degrees of freedom.
         let spread = 6.0 * (2.0 * f64::from(BINS)).sqrt();
         assert!((chi_square - f64::from(BINS)).abs() < spread, "{chi_square}");
     }

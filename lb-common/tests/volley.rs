@@ -1,4 +1,4 @@
-//! The generator's frames, read by etherparse.
+//! The generator's frames, parsed by etherparse.
 
 use etherparse::{PacketBuilder, SlicedPacket, TransportSlice};
 use lb_common::{template::FRAME_LENGTH, volley::Volley};

@@ -1,4 +1,4 @@
-//! Connection attempts on known tuples: the same one's, or a new one's.
+//! Connection attempts on known tuples: the same connection's, or a new one's.
 
 #![expect(unsafe_code, reason = "the verifier knows global functions by their names")]
 
@@ -13,16 +13,16 @@ use lb_common::{
 
 use crate::{events, flow, flow::Entry, passive, select, stats};
 
-/// Which connection a packet is of.
+/// The connection that a packet belongs to.
 pub(crate) enum Asked {
     Known(Entry),
-    /// Of none, if it does not open one.
+    /// The packet belongs to no known connection.
     New(History),
 }
 
-/// What became of a connection attempt before: the backend that has refused it, or
-/// [`select::NOBODY`], and what the new connection's marks say of those that have. In one word, as a
-/// packet's own path has little stack.
+/// History of a connection attempt: the backend that has refused it, or [`select::NOBODY`], and the
+/// new connection's marks of the backends that have. In one word, as a packet's own path has little
+/// stack.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct History(u64);
 
@@ -46,20 +46,20 @@ impl History {
         low16(high(self.0))
     }
 
-    /// Whether a backend is one of those that have refused, as far as is known: the last two can be
-    /// told, but by chance another one is taken for the first of them.
+    /// Returns true if a backend has refused the attempt, as far as is known: only the last two can
+    /// be recognized, but by chance another backend is taken for the first of them.
     #[inline(always)]
     pub(crate) fn names(self, backend: u32) -> bool {
         backend == low(self.0) || marks::may_be_first_refuser(self.marks(), backend)
     }
 }
 
-/// How long a client's SYN must have been unanswered, if its connection was answered before, for the
-/// next one to be given another backend than one that has left its ring: less than the second after
-/// which a client sends it again, and more than an answer takes.
+/// Minimum time that a client's SYN must be unanswered, if its connection was answered before, for
+/// the next one to be given another backend than one that has left its ring: less than a client's
+/// first retransmission timeout of a second, and more than an answer takes.
 const UNANSWERED: u32 = ticks::from_nanos(500_000_000);
 
-/// What a client's SYN on the tuple of this entry is.
+/// Classifies a client's SYN on the tuple of this entry.
 #[inline(always)]
 pub(crate) fn ask(entry: Entry) -> Result<Asked, Reason> {
     let answer = again_ask(entry.place.0, entry.tag.word());
@@ -70,7 +70,7 @@ pub(crate) fn ask(entry: Entry) -> Result<Asked, Reason> {
     }
 }
 
-/// What is said instead of a history. None is so long.
+/// Results instead of a history. No history has these values.
 const KNOWN: u64 = u64::MAX;
 const CONTENDED: u64 = u64::MAX - 1;
 
@@ -85,11 +85,11 @@ extern "C" fn again_ask(place: u32, tag: u64) -> u64 {
     }
 }
 
-/// The history of a connection that has made room for the new one, if it has.
+/// Returns the history of the connection that was replaced by the new one, if any.
 #[inline(always)]
 fn replaced(entry: Entry) -> Result<Option<History>, Reason> {
     let id = entry.line.backend();
-    // What there is no backend of is for others to name.
+    // An entry without a backend is handled elsewhere.
     let Some(backend) = select::backend(id) else { return Ok(None) };
     let marks = entry.tag.marks();
     let is_unanswered = marks::is_unanswered(marks);
@@ -111,8 +111,8 @@ fn replaced(entry: Entry) -> Result<Option<History>, Reason> {
     Ok(Some(History::new(id, marks::refused_by(marks, id))))
 }
 
-/// Whether a SYN has gone by before, and nothing from the backend since. A backend that knows the
-/// connection answers each by a challenge ACK (RFC 5961, section 4).
+/// Returns true if a SYN was seen before, and nothing from the backend since. A backend that knows
+/// the connection answers each SYN by a challenge ACK (RFC 5961, section 4).
 #[inline(always)]
 fn has_asked_in_vain(entry: Entry) -> bool {
     let idle = ticks::between(entry.line.seen(), flow::now());

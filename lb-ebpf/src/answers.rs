@@ -1,5 +1,5 @@
-//! Backends' packets that change their connections' state: what they say to a new connection, and
-//! to one that ends.
+//! Backends' packets that change their connections' state: answers to a new connection, and
+//! segments that end one.
 
 #![expect(unsafe_code, reason = "the verifier knows global functions by their names")]
 
@@ -14,7 +14,7 @@ use lb_common::{
 
 use crate::{flow, flow::Entry, passive, service, stats};
 
-/// Has a connection follow a segment of its backend, with this id, unless its client must not see it.
+/// Updates a connection by a segment of its backend. Fails if its client must not see it.
 #[inline(always)]
 pub(crate) fn follow(headers: &Headers, entry: Entry, id: u32) -> Result<(), Reason> {
     if !tcp::is_possible(headers.tcp.flags) {
@@ -41,7 +41,7 @@ extern "C" fn answer_follow(place: u32, tag: u64, numbers: u64, rest: u32, id: u
     0
 }
 
-/// Notes what a segment says of its backend. Returns whether it refuses a connection.
+/// Records a segment's meaning for its backend. Returns true if it refuses a connection.
 #[inline(always)]
 fn note(entry: Entry, segment: &Segment, id: u32) -> bool {
     let marks = entry.tag.marks();
@@ -60,7 +60,7 @@ fn note(entry: Entry, segment: &Segment, id: u32) -> bool {
     is_refusal
 }
 
-/// Whether a connection that its backend has refused is given another one.
+/// Returns true if a connection that its backend has refused is given another one.
 #[inline(always)]
 fn is_tried_elsewhere(entry: Entry) -> bool {
     let to_vip = entry.line.rewrite().to().turned();

@@ -1,5 +1,5 @@
-//! Whether a frame came from where it can. Packets of known connections are compared with what
-//! their entry says instead, and only looked at here if they differ.
+//! Validates the origin of frames. Packets of known connections are compared with their entry
+//! instead, and only checked here if they differ.
 
 use aya_ebpf::{
     btf_maps::{Array, HashMap},
@@ -19,7 +19,7 @@ use lb_common::{
 #[btf_map]
 static OWN_MACS: Array<Slot, { macs::SLOTS as usize }> = Array::new();
 
-/// Of the keys of `ORIGINS`, as [`lb_common::address_filter`] has it.
+/// Filter of the keys of `ORIGINS`: see [`lb_common::address_filter`].
 #[btf_map]
 static ORIGIN_BITS: Array<u64, { WORDS as usize }> = Array::new();
 
@@ -28,7 +28,7 @@ static ORIGIN_BITS: Array<u64, { WORDS as usize }> = Array::new();
 #[btf_map]
 static ORIGINS: HashMap<u32, u32, { limits::ORIGINS as usize }> = HashMap::new();
 
-/// Of a packet of no known connection, to a service.
+/// Validates a packet to a service that belongs to no known connection.
 #[inline(always)]
 pub(crate) fn of_client(headers: &Headers, ingress: u32) -> Result<(), Reason> {
     at_our_mac(headers)?;
@@ -39,7 +39,7 @@ pub(crate) fn of_client(headers: &Headers, ingress: u32) -> Result<(), Reason> {
     Ok(())
 }
 
-/// Of a backend's packet that did not come in where packets to the backend leave by `hop`.
+/// Validates a backend's packet that did not come in where packets to `hop` leave.
 #[inline(always)]
 pub(crate) fn of_backend(headers: &Headers, ingress: u32, hop: &Hop) -> Result<(), Reason> {
     if hop.ifindex() != ingress {
@@ -48,7 +48,7 @@ pub(crate) fn of_backend(headers: &Headers, ingress: u32, hop: &Hop) -> Result<(
     at_our_mac(headers)
 }
 
-/// Whether a frame is addressed to us, and to us alone.
+/// Fails unless a frame is addressed to one of our own MAC addresses.
 #[inline(always)]
 pub(crate) fn at_our_mac(headers: &Headers) -> Result<(), Reason> {
     let mac = headers.ethernet.dst;
@@ -58,7 +58,7 @@ pub(crate) fn at_our_mac(headers: &Headers) -> Result<(), Reason> {
     Err(if macs::is_group(mac) { Reason::GroupMac } else { Reason::OtherMac })
 }
 
-/// Whether this is the MAC address of one of our interfaces, or one that they were given.
+/// Returns true for one of our own MAC addresses: see [`lb_common::macs`].
 #[inline(always)]
 pub(crate) fn is_our_mac(mac: [u8; 6]) -> bool {
     OWN_MACS.get(macs::slot_of(mac)).is_some_and(|slot| slot.has(mac))

@@ -62,7 +62,7 @@ fn forward(packet: &mut Packet) -> Result<Outcome, Reason> {
     }
 }
 
-/// A packet of a known connection, in either direction.
+/// Handles a packet of a known connection, in either direction.
 #[inline(always)]
 fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, Reason> {
     check_ttl(headers)?;
@@ -98,13 +98,13 @@ fn known(headers: &mut Headers, entry: Entry, ingress: u32) -> Result<Outcome, R
     }
 }
 
-/// Whether a packet of an entry in this direction changes nothing but numbers, as most do not.
+/// Returns true if a packet in this direction changes nothing but numbers, as most do not.
 #[inline(always)]
 fn is_usual(headers: &Headers, entry: Entry, direction: Direction) -> bool {
     tcp::is_usual(headers.tcp.flags) && marks::are_settled(entry.tag.marks(), direction)
 }
 
-/// A client's packet that changes its connection's state, or comes another way than replies take.
+/// Handles a client's packet that changes the state, or comes from another hop than replies go to.
 #[inline(always)]
 fn unusual_of_client(
     headers: &Headers,
@@ -118,7 +118,7 @@ fn unusual_of_client(
     }
     let before = entry.tag.marks();
     let after = if is_usual { before } else { track(headers, entry)? };
-    // Who ends the handshake has got the backend's SYN, so that is where its sender is.
+    // The sender of this ACK has received the backend's SYN, so it is where the client is.
     let is_proof = marks::are_shaken(after) && !marks::are_shaken(before);
     if !has_moved {
         return Ok(entry);
@@ -132,7 +132,7 @@ fn unusual_of_client(
     Ok(entry)
 }
 
-/// Has a connection follow a segment. Returns its marks afterwards.
+/// Updates a connection by a segment. Returns its marks afterwards.
 #[inline(always)]
 fn track(headers: &Headers, entry: Entry) -> Result<u16, Reason> {
     if !tcp::is_possible(headers.tcp.flags) {
@@ -178,7 +178,7 @@ fn to_client(
     }
 }
 
-/// A packet of no known connection: opens one, if it is to a service and asks for it.
+/// Handles a packet of no known connection: opens one, if it is a SYN to a service.
 #[inline(always)]
 fn admit(
     context: &XdpContext,
@@ -216,7 +216,7 @@ fn admit(
     to_backend(headers, entry, ingress, (id, &backend.hop))
 }
 
-/// Whether a packet may be sent on.
+/// Fails if the time to live is used up.
 #[inline(always)]
 fn check_ttl(headers: &Headers) -> Result<(), Reason> {
     if headers.ip.ttl <= 1 {
@@ -225,7 +225,7 @@ fn check_ttl(headers: &Headers) -> Result<(), Reason> {
     Ok(())
 }
 
-/// How frames reach the sender of this one.
+/// Returns the next hop towards the sender of this frame.
 #[inline(always)]
 fn client_hop(headers: &Headers, ingress: u32) -> Hop {
     Hop::new(headers.ethernet.src, headers.ethernet.dst, ingress)

@@ -1,4 +1,4 @@
-//! Programs of the benchmark: a floor to compare with, a harness that sends a program whole
+//! Programs of the benchmark: baselines to compare with, a harness that sends a program whole
 //! frames each time, although the program rewrites them, and a generator of live frames.
 
 #![no_std]
@@ -27,43 +27,43 @@ use lb_common::{
     wire::{ETHERTYPE_IPV4, Ethernet, Headers, IPV4_WITHOUT_OPTIONS, PROTO_TCP},
 };
 
-/// Not relaxed: of a relaxed operation LLVM's BPF target loses the old value.
+/// Not relaxed: LLVM's BPF target loses the old value of a relaxed operation.
 const ORDER: AtomicOrdering = AtomicOrdering::AcqRel;
 
 #[btf_map]
 static TEMPLATE: Array<Template, 1> = Array::new();
 
-/// The program that is measured.
+/// The program under test.
 #[btf_map]
 static TARGET: ProgramArray<1> = ProgramArray::new();
 
 #[btf_map]
 static VOLLEY: Array<Volley, 1> = Array::new();
 
-/// As many buckets as the flow table has that is measured beside them, and nothing in them.
+/// A table with as many buckets as the flow table that is measured beside it, all empty.
 #[btf_map]
 static LINES: Array<PlainBucket, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 
-/// How many they are. Set by the loader.
+/// Number of buckets. Set by the loader.
 #[unsafe(no_mangle)]
 static LINE_BUCKETS: u32 = 1;
 
-/// What any balancer costs at least.
+/// Minimum cost of any balancer.
 #[xdp(frags)]
 fn xdp_tx(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_TX
 }
 
-/// What a balancer costs at least that keeps its flows in memory: reads the headers, and one line
-/// of a table by their hash.
+/// Minimum cost of a balancer that keeps its flows in memory: reads the headers, and one line of a
+/// table by their hash.
 #[xdp(frags)]
 fn one_line(ctx: XdpContext) -> u32 {
     // SAFETY: the pointer is to a map's value.
     verdict(line(&ctx).map(|tag| unsafe { tag.read_volatile() }))
 }
 
-/// As `one_line`, but nothing of the next packet begins before this one's line has come: a locked
-/// operation waits for its line, and all that follows for the operation.
+/// As `one_line`, but the next packet cannot start before this one's line has arrived: a locked
+/// operation waits for its line, and everything after it waits for the operation.
 #[xdp(frags)]
 fn one_line_waited(ctx: XdpContext) -> u32 {
     // SAFETY: the pointer is to a map's value, which nobody accesses otherwise.
@@ -75,7 +75,7 @@ fn verdict(tag: Option<u64>) -> u32 {
     if tag == Some(0) { xdp_action::XDP_TX } else { xdp_action::XDP_ABORTED }
 }
 
-/// The tag of the line that the packet's hash leads to.
+/// Returns the tag of the line for the packet's hash.
 #[inline(always)]
 fn line(ctx: &XdpContext) -> Option<*mut u64> {
     const SEED: Seed = Seed([
@@ -105,7 +105,7 @@ fn line(ctx: &XdpContext) -> Option<*mut u64> {
     Some(unsafe { &raw mut (*bucket).lines[hash.home() as usize] }.cast())
 }
 
-/// Hands the next frame to the program. Runs on one CPU at a time.
+/// Passes the next frame to the program. Runs on one CPU at a time.
 #[xdp(frags)]
 fn harness(ctx: XdpContext) -> u32 {
     if advance(&ctx).is_some() {
@@ -115,7 +115,7 @@ fn harness(ctx: XdpContext) -> u32 {
     xdp_action::XDP_ABORTED
 }
 
-/// Goes on to the next frame of the burst; writes the next burst over the one that is through.
+/// Moves to the next frame of the burst; writes the next burst over one that is finished.
 #[inline(always)]
 fn advance(ctx: &XdpContext) -> Option<()> {
     let template = TEMPLATE.get_ptr_mut(0)?;
@@ -130,11 +130,11 @@ fn advance(ctx: &XdpContext) -> Option<()> {
         move_head(ctx, -(template.place * STEP))?;
         template.place = 0;
     }
-    // The program may have cut the frame.
+    // The program may have shortened the frame.
     let length = ctx.data_end() - ctx.data();
     if length < FRAME_LENGTH {
         let missing = i32::try_from(FRAME_LENGTH - length).ok()?;
-        // SAFETY: the context is the one that the kernel has handed over.
+        // SAFETY: the context is the one passed by the kernel.
         unsafe { bpf_xdp_adjust_tail(ctx.as_ptr().cast(), missing) };
     }
     for place in 0..BURST as usize {
@@ -149,12 +149,12 @@ fn advance(ctx: &XdpContext) -> Option<()> {
 
 #[inline(always)]
 fn move_head(ctx: &XdpContext, bytes: i32) -> Option<()> {
-    // SAFETY: the context is the one that the kernel has handed over.
+    // SAFETY: the context is the one passed by the kernel.
     let moved = unsafe { bpf_xdp_adjust_head(ctx.as_ptr().cast(), bytes) };
     (moved == 0).then_some(())
 }
 
-/// Writes the next frame over the one that is there and sends it. Runs on one CPU at a time.
+/// Writes the next frame over the present one and sends it. Runs on one CPU at a time.
 #[xdp]
 fn generate(ctx: XdpContext) -> u32 {
     let (Some(volley), Some(frame)) = (VOLLEY.get_ptr_mut(0), room(&ctx, 0)) else {
@@ -168,7 +168,7 @@ fn generate(ctx: XdpContext) -> u32 {
     xdp_action::XDP_REDIRECT
 }
 
-/// Where the generator's frames end. ARP goes on.
+/// Drops the generator's frames, and passes ARP.
 #[xdp(frags)]
 fn sink(ctx: XdpContext) -> u32 {
     let start = ctx.data();
@@ -180,13 +180,13 @@ fn sink(ctx: XdpContext) -> u32 {
     if header.ethertype == ETHERTYPE_IPV4 { xdp_action::XDP_DROP } else { xdp_action::XDP_PASS }
 }
 
-/// What any program costs that leaves a packet to the host.
+/// Minimum cost of a program that leaves a packet to the host.
 #[xdp(frags)]
 fn xdp_pass(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
-/// A frame of a test run.
+/// Returns a frame of a test run.
 #[inline(always)]
 fn room(ctx: &XdpContext, place: usize) -> Option<&'static mut [u64; FRAME_LENGTH / 8]> {
     let start = ctx.data() + place * FRAME_LENGTH;
@@ -194,8 +194,8 @@ fn room(ctx: &XdpContext, place: usize) -> Option<&'static mut [u64; FRAME_LENGT
         return None;
     }
     let frame = start as *mut [u64; FRAME_LENGTH / 8];
-    // SAFETY: the bytes lie in the frame, which starts 256 bytes into a page in a test run, and no
-    // caller holds two of one place.
+    // SAFETY: the bytes are in the frame, which starts 256 bytes into a page in a test run, and no
+    // caller holds two references to one place.
     Some(unsafe { &mut *frame })
 }
 

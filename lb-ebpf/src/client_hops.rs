@@ -1,5 +1,5 @@
-//! Entries whose client is reached by another hop. The daemon never writes to an entry itself: if it was
-//! killed meanwhile, nobody else could.
+//! Changes of the next hop towards a client. The daemon never writes to an entry itself: if it were
+//! killed while it holds one, nobody could release it.
 
 use lb_common::event::{CLIENT_HOPS, ClientHop};
 

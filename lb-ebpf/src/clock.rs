@@ -1,4 +1,4 @@
-//! Reads the kernel's two coarse clocks at one moment, so that the daemon can tell one from the other.
+//! Reads the kernel's two coarse clocks at one moment, so that the daemon can relate them.
 
 #![no_std]
 #![no_main]
@@ -24,7 +24,7 @@ fn clock(ctx: XdpContext) -> u32 {
     let jiffies = unsafe { bpf_jiffies64() };
     // SAFETY: as above.
     let nanos = unsafe { bpf_ktime_get_coarse_ns() };
-    // SAFETY: the bytes lie in the frame, which nobody else sees.
+    // SAFETY: the bytes are in the frame, which nobody else accesses.
     unsafe { (start as *mut Reading).write_unaligned(Reading { jiffies, nanos }) };
     xdp_action::XDP_PASS
 }

@@ -1,17 +1,17 @@
-//! The way out.
+//! Egress interfaces.
 
 use aya_ebpf::{bindings::xdp_action, btf_maps::DevMapHash, macros::btf_map};
 use lb_common::{limits, reason::Reason};
 
-/// Interfaces that frames may leave by, by their own index.
+/// Interfaces that frames may leave by, by their index.
 #[btf_map]
 static TX_PORTS: DevMapHash<{ limits::TX_PORTS as usize }> = DevMapHash::new();
 
 #[derive(Clone, Copy)]
 pub(crate) enum Egress {
-    /// Out of the interface that the frame came in by.
+    /// By the interface that the frame came in by.
     Back,
-    /// Out of the interface with this index.
+    /// By the interface with this index.
     Other(u32),
 }
 
@@ -21,7 +21,7 @@ impl Egress {
         if ingress == egress { Self::Back } else { Self::Other(egress) }
     }
 
-    /// The XDP action that sends the frame.
+    /// Returns the XDP action that sends the frame.
     #[inline(always)]
     pub(crate) fn transmit(self) -> Result<u32, Reason> {
         match self {

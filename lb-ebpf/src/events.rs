@@ -1,4 +1,4 @@
-//! What the daemon is told at once. Nothing waits for it: what does not fit is left out.
+//! Events to the daemon. Nothing waits for it: events that do not fit are dropped.
 
 #![expect(unsafe_code, reason = "the verifier knows global functions by their names")]
 
@@ -20,7 +20,7 @@ use crate::{
 #[btf_map]
 static EVENTS: RingBuf<Event, { RING_BYTES as usize }> = RingBuf::new();
 
-/// What this CPU has told of each kind, so that nobody can keep the daemon busy.
+/// Rate limit of this CPU's events of each kind, so that nobody can keep the daemon busy.
 #[btf_map]
 static EVENTS_TOLD: PerCpuArray<RateLimiter, { KINDS as usize }> = PerCpuArray::new();
 
@@ -36,7 +36,7 @@ extern "C" fn event_of_backend(kind: u32, backend: u32) -> u32 {
     0
 }
 
-/// A client's packet came by this hop, and replies of its connection take another one.
+/// Reports a client's packet that came from this hop, while replies are sent to another one.
 #[inline(always)]
 pub(crate) fn client_moved(entry: Entry, client: [u8; 4], hop: Hop) {
     let [first, rest] = hop.words();
@@ -61,7 +61,7 @@ extern "C" fn event_client_moved(place: u32, tag: u64, client: u32, first: u64, 
 fn tell(event: &Event) {
     let Some(told) = EVENTS_TOLD.get_ptr_mut(event.kind) else { return };
     if of_this_cpu(told).take(raw::now(), EACH) {
-        // A full buffer is a daemon that is busy or gone.
+        // The buffer is full if the daemon is busy or gone.
         EVENTS.output(event, 0).ok();
     }
 }

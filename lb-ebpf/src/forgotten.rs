@@ -1,12 +1,12 @@
-//! Packets of connections that are not known, to the addresses that balanced connections come from.
+//! Packets of unknown connections, to the addresses that balanced connections come from.
 
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use lb_common::{flow::FlowKey, reason::Reason, tcp};
 
 use crate::{guard, raw};
 
-/// What a packet of no service is. A backend's, of a connection that has been idle for too long, is
-/// answered by a reset, as a client's is: the host guard keeps it from the host, which would.
+/// Classifies a packet to no service. A backend's, of a connection that was idle for too long, is
+/// answered by a reset, as a client's is: the host guard keeps the host from sending one.
 #[inline(always)]
 pub(crate) fn named(context: &XdpContext, key: &FlowKey, flags: u8) -> Reason {
     let (addresses, ports) = key.as_words();
@@ -16,7 +16,7 @@ pub(crate) fn named(context: &XdpContext, key: &FlowKey, flags: u8) -> Reason {
     Reason::NotOurs
 }
 
-/// A function of its own, as the lookups take more stack than a packet's own path has left.
+/// A separate function, as the lookups take more stack than a packet's own path has left.
 #[inline(never)]
 fn is_of_backend(context: *mut xdp_md, addresses: u64, ports: u32) -> bool {
     let packet = FlowKey::of_words(addresses, ports);

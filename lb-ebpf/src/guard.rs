@@ -1,8 +1,8 @@
-//! The host guard: a tc program that keeps TCP which is the balancer's alone from the host's stack.
+//! The host guard: a tc program that keeps the balancer's own TCP from the host's stack.
 //!
 //! The host owns the services' addresses, so that its stack would answer such a segment by a reset
-//! of the right sequence number, and end a connection that the XDP program knows. Segments come
-//! here when no XDP program is attached for a moment, or when XDP has passed them.
+//! with the right sequence number, and end a connection of the XDP program. Segments get here while
+//! no XDP program is attached, or when XDP has passed them.
 
 #![expect(clippy::needless_pass_by_value, reason = "the kernel hands the context over")]
 
@@ -29,12 +29,12 @@ use crate::{
 
 const GUARDED: usize = (limits::SERVICES + limits::SNAT_SOURCES) as usize;
 
-/// What the balancer's addresses are for.
+/// Uses of the balancer's addresses.
 #[btf_map]
 static GUARD_ADDRESSES: HashMap<[u8; 16], Guarded, GUARDED, { BPF_F_NO_PREALLOC as usize }> =
     HashMap::new();
 
-/// Addresses and ports of backends; the values say nothing.
+/// Addresses and ports of backends; the values have no meaning.
 #[btf_map]
 static GUARD_BACKENDS: HashMap<
     ServiceKey,
@@ -52,7 +52,7 @@ fn xdplb_guard(context: TcContext) -> i32 {
     TC_ACT_SHOT
 }
 
-/// Whether a packet is TCP that the host's stack must not see; `None` if it is not even TCP.
+/// Returns true for TCP that the host's stack must not see; `None` if it is not even TCP.
 #[inline(always)]
 fn is_the_balancers(context: &TcContext) -> Option<bool> {
     // A tagged frame belongs to another network than the interface's own.
@@ -63,7 +63,7 @@ fn is_the_balancers(context: &TcContext) -> Option<bool> {
     if !ip.is_tcp() || !vip_filter::may_be_ours(ip.dst) {
         return None;
     }
-    // XDP has left the others alone: a bridge may take them to their host.
+    // XDP has passed the others: a bridge may forward them to their host.
     let Aligned(mac) = raw::load::<[u8; 6]>(context, From::Frame, 0)?;
     if !arrival::is_our_mac(mac) {
         return None;
@@ -80,8 +80,8 @@ fn is_the_balancers(context: &TcContext) -> Option<bool> {
     Some(is_from_backend(&packet)? && !raw::is_of_own_connection(context, &packet))
 }
 
-/// Whether a packet is from a backend's address and port to an address and port that balanced
-/// connections come from.
+/// Returns true if a packet is from a backend's address and port to an address and port of balanced
+/// connections.
 #[inline(always)]
 pub(crate) fn is_from_backend(packet: &FlowKey) -> Option<bool> {
     if !of_address(packet.dst())?.has_port(u16::from_be_bytes(packet.dst_port())) {

@@ -1,17 +1,17 @@
-//! How busy backends are.
+//! Load of backends.
 
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
 use lb_common::{backend::Backend, limits, schedule::is_busier};
 
 use crate::raw;
 
-/// Connections that are not closed, by backend id. The daemon corrects them after each sweep through
-/// the flow table.
+/// Number of connections that are not closed, by backend id. The daemon corrects it after each
+/// sweep of the flow table.
 #[btf_map]
 static ACTIVE: Array<i64, { limits::BACKENDS as usize }, { BPF_F_MMAPABLE as usize }> =
     Array::new();
 
-/// Notes that a backend has so many connections more.
+/// Adds to the number of a backend's connections.
 #[inline(always)]
 pub(crate) fn add(backend: u32, change: i64) {
     if let Some(count) = ACTIVE.get_ptr_mut(backend) {
@@ -19,7 +19,7 @@ pub(crate) fn add(backend: u32, change: i64) {
     }
 }
 
-/// Whether a backend, by its id, has more to do for its weight than the other one.
+/// Returns true if the first backend, with its id, has more load for its weight than the other one.
 #[inline(always)]
 pub(crate) fn is_more(one: (u32, &Backend), other: (u32, &Backend)) -> bool {
     is_busier(of(one.0), one.1.weight, of(other.0), other.1.weight)
@@ -28,6 +28,6 @@ pub(crate) fn is_more(one: (u32, &Backend), other: (u32, &Backend)) -> bool {
 #[inline(always)]
 fn of(backend: u32) -> u32 {
     let active = ACTIVE.get(backend).copied().unwrap_or_default();
-    // Below zero for a moment, when a connection ends before its beginning was counted.
+    // Below zero for a moment, if a connection ends before its start was counted.
     u32::try_from(active).unwrap_or_default()
 }

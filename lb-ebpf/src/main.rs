@@ -1,4 +1,4 @@
-//! The XDP program of xdplb: entry, and what each verdict means to XDP.
+//! The XDP program of xdplb: entry point, and the XDP action for each verdict.
 
 #![no_std]
 #![no_main]
@@ -45,8 +45,8 @@ fn xdplb(ctx: XdpContext) -> u32 {
     action
 }
 
-/// Has replies go to their clients by other hops, as the daemon says in a test run's frame: its
-/// data are [`ClientHop`](lb_common::event::ClientHop)s. Attached to nothing.
+/// Changes the next hops of replies, as listed by the daemon in a test run's frame: its data are
+/// [`ClientHop`](lb_common::event::ClientHop)s. Attached to nothing.
 #[xdp]
 fn client_hops(ctx: XdpContext) -> u32 {
     client_hops::write(&mut Packet::new(ctx));

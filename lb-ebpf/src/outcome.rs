@@ -1,4 +1,4 @@
-//! What has been decided of a frame.
+//! The decision on a frame.
 
 use lb_common::reason::Reason;
 
@@ -7,7 +7,7 @@ use crate::egress::Egress;
 #[derive(Clone, Copy)]
 pub(crate) struct Outcome {
     pub(crate) reason: Reason,
-    /// Only heeded if the reason's verdict is to send the frame.
+    /// Used only if the reason's verdict is to send the frame.
     pub(crate) egress: Egress,
 }
 

@@ -1,4 +1,4 @@
-//! Bytes to headers: what the fast path takes, and a name for everything else.
+//! Parses headers for the fast path, and names a reason for every other frame.
 
 use lb_common::{
     reason::Reason,
@@ -10,7 +10,7 @@ use lb_common::{
 
 use crate::raw::Packet;
 
-/// The headers of an IPv4 TCP frame without VLAN tag, options or fragmentation.
+/// Returns the headers of an IPv4 TCP frame without VLAN tag, options or fragmentation.
 #[inline(always)]
 pub(crate) fn headers(packet: &mut Packet) -> Result<&mut Headers, Reason> {
     if packet.length() < size_of::<Headers>() {
@@ -23,7 +23,7 @@ pub(crate) fn headers(packet: &mut Packet) -> Result<&mut Headers, Reason> {
     packet.at(0).ok_or(Reason::Truncated)
 }
 
-/// Bytes that the frame must have, by its own headers.
+/// Returns the frame's length in bytes by its own headers.
 #[inline(always)]
 fn claimed_length(headers: &Headers) -> Result<usize, Reason> {
     ethernet(&headers.ethernet)?;
@@ -36,7 +36,7 @@ fn claimed_length(headers: &Headers) -> Result<usize, Reason> {
     Ok(size_of::<Ethernet>() + usize::from(ip_length))
 }
 
-/// Why a frame that cannot hold all the headers is not for the fast path.
+/// Returns the reason for which a frame too short for all headers is not for the fast path.
 #[inline(always)]
 fn short(packet: &mut Packet) -> Reason {
     let Some(header) = packet.at(0) else {
@@ -56,7 +56,7 @@ fn short(packet: &mut Packet) -> Reason {
 
 #[inline(always)]
 fn ethernet(header: &Ethernet) -> Result<(), Reason> {
-    // Compared at once: patterns of arrays are compared byte by byte.
+    // Compared as a whole: array patterns are compared byte by byte.
     if header.ethertype == ETHERTYPE_IPV4 {
         return Ok(());
     }

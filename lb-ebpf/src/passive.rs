@@ -1,4 +1,4 @@
-//! What backends' own answers say of them.
+//! Passive health checks: refusals by backends, and signs of life.
 
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
 use lb_common::{backend::Backend, event, event::Kind, limits};
@@ -6,13 +6,13 @@ use lb_common::{backend::Backend, event, event::Kind, limits};
 use crate::{events, raw};
 
 /// Handshakes that each backend has refused in a row, by backend id. The daemon sets it to 0 when a
-/// check says otherwise, and below if refusals have been a false alarm: SYNs that are made to be refused
-/// cost nobody anything.
+/// check contradicts it, and below 0 if refusals were a false alarm: SYNs made to be refused must
+/// not eject a backend.
 #[btf_map]
 static REFUSALS: Array<u64, { limits::BACKENDS as usize }, { BPF_F_MMAPABLE as usize }> =
     Array::new();
 
-/// Of each backend, by id, its [`Backend::left`] when it was last heard of after that.
+/// Value of [`Backend::left`] when a backend was last heard of after it left, by id.
 #[btf_map]
 static HEARD: Array<u32, { limits::BACKENDS as usize }> = Array::new();
 
@@ -23,13 +23,13 @@ const fn signed(count: u64) -> i64 {
     count.cast_signed()
 }
 
-/// Whether new connections should pass a backend over, as it refuses them.
+/// Returns true if new connections should skip a backend, as it refuses them.
 #[inline(always)]
 pub(crate) fn refuses(backend: u32) -> bool {
     REFUSALS.get_ptr_mut(backend).is_some_and(|count| signed(raw::word(count)) >= THRESHOLD)
 }
 
-/// A backend has refused a handshake.
+/// Records that a backend has refused a handshake.
 #[inline(always)]
 pub(crate) fn refused(backend: u32) {
     let Some(count) = REFUSALS.get_ptr_mut(backend) else { return };
@@ -38,7 +38,7 @@ pub(crate) fn refused(backend: u32) {
     }
 }
 
-/// A backend has taken a handshake up.
+/// Records that a backend has accepted a handshake.
 #[inline(always)]
 pub(crate) fn answered(backend: u32) {
     let Some(count) = REFUSALS.get_ptr_mut(backend) else { return };
@@ -47,7 +47,7 @@ pub(crate) fn answered(backend: u32) {
     }
 }
 
-/// A backend that has left its ring was heard of.
+/// Records a packet of a backend that has left its ring.
 #[inline(always)]
 pub(crate) fn heard(id: u32, backend: &Backend) {
     let Some(when) = HEARD.get_ptr_mut(id) else { return };
@@ -56,7 +56,7 @@ pub(crate) fn heard(id: u32, backend: &Backend) {
     }
 }
 
-/// Whether a backend has left its ring and was not heard of since.
+/// Returns true if a backend has left its ring and was not heard of since.
 #[inline(always)]
 pub(crate) fn is_silent(id: u32, backend: &Backend) -> bool {
     let is_heard = || HEARD.get_ptr_mut(id).is_some_and(|when| raw::word(when) == backend.left);

@@ -1,4 +1,4 @@
-//! The only raw pointers and helper calls of this crate.
+//! All raw pointers and helper calls of this crate.
 
 #![expect(unsafe_code, reason = "frames, map values and helpers are pointers to the verifier")]
 
@@ -29,15 +29,15 @@ use lb_common::{
 
 pub(crate) use self::skb::{Aligned, From, is_ipv4, is_of_own_connection, is_tagged, load};
 
-/// Not relaxed: of a relaxed operation LLVM's BPF target loses the old value.
+/// Not relaxed: LLVM's BPF target loses the old value of a relaxed operation.
 const ORDER: AtomicOrdering = AtomicOrdering::AcqRel;
 const LOAD_ORDER: AtomicOrdering = AtomicOrdering::Acquire;
 
 /// A received frame.
 pub(crate) struct Packet {
     pub(crate) ctx: XdpContext,
-    /// Bytes that it had when it came, from the Ethernet header on: in all of its buffers, once somebody
-    /// has looked for more than is in the first.
+    /// Length on arrival, from the Ethernet header on: of all buffers, once more was requested than
+    /// is in the first one.
     pub(crate) bytes: u64,
 }
 
@@ -48,13 +48,13 @@ impl Packet {
         Self { ctx, bytes }
     }
 
-    /// A handle on the context alone, for those who only hand it on.
+    /// Returns another handle on the context, for callers that only pass it on.
     #[inline(always)]
     pub(crate) fn context(&self) -> XdpContext {
         XdpContext::new(self.ctx.ctx)
     }
 
-    /// Bytes from the Ethernet header on, without those in further buffers.
+    /// Returns the length from the Ethernet header on, without further buffers.
     #[inline(always)]
     pub(crate) fn length(&self) -> usize {
         self.ctx.data_end() - self.ctx.data()
@@ -67,7 +67,7 @@ impl Packet {
         unsafe { (*md).ingress_ifindex }
     }
 
-    /// The header at `offset`, or nothing if the frame ends before it does.
+    /// Returns the header at `offset`, or `None` if the frame ends before it does.
     #[inline(always)]
     pub(crate) fn at<T: Pod>(&mut self, offset: usize) -> Option<&mut T> {
         const { assert!(align_of::<T>() == 1) };
@@ -80,7 +80,7 @@ impl Packet {
         Some(unsafe { &mut *(start as *mut T) })
     }
 
-    /// Whether the frame has this many bytes, in all of its buffers.
+    /// Returns true if the frame has this many bytes in all of its buffers.
     #[inline(always)]
     pub(crate) fn holds(&mut self, length: usize) -> bool {
         if length <= self.length() {
@@ -90,14 +90,14 @@ impl Packet {
         length as u64 <= self.bytes
     }
 
-    /// Bytes from the Ethernet header on, in all of its buffers. A helper call.
+    /// Returns the length from the Ethernet header on, in all buffers. Costs a helper call.
     #[inline(always)]
     fn whole_length(&self) -> u64 {
         // SAFETY: the context is valid.
         unsafe { bpf_xdp_get_buff_len(self.ctx.ctx) }
     }
 
-    /// Cuts the frame's tail off, so that `length` bytes remain.
+    /// Shortens the frame to `length` bytes.
     #[inline(always)]
     pub(crate) fn truncate(&mut self, length: usize) -> Option<()> {
         let excess = self.whole_length().checked_sub(length as u64)?;
@@ -108,7 +108,7 @@ impl Packet {
     }
 }
 
-/// Nanoseconds of the coarse monotonic clock, a few milliseconds behind at most.
+/// Returns nanoseconds of the coarse monotonic clock, a few milliseconds late at most.
 #[inline(always)]
 pub(crate) fn now() -> u64 {
     let scale = Scale { nanos_per_jiffy: NANOS_PER_JIFFY.load(), offset: JIFFIES_OFFSET.load() };
@@ -116,14 +116,14 @@ pub(crate) fn now() -> u64 {
     scale.nanos(unsafe { bpf_jiffies64() })
 }
 
-/// A copy of a map's value, as another CPU may recycle the element.
+/// Returns a copy of a map's value, as another CPU may recycle the element.
 #[inline(always)]
 pub(crate) fn copied<T: Pod>(value: *const T) -> T {
     // SAFETY: the pointer comes from a map lookup that succeeded.
     unsafe { *value }
 }
 
-/// Takes a ticket: each caller on any CPU gets another number.
+/// Takes a ticket: each caller on any CPU gets a different number.
 #[inline(always)]
 pub(crate) fn ticket(counter: *mut u64) -> u64 {
     // SAFETY: the pointer comes from a map lookup that succeeded, and counters are only ever
@@ -131,42 +131,42 @@ pub(crate) fn ticket(counter: *mut u64) -> u64 {
     unsafe { atomic_xadd::<_, _, ORDER>(counter, 1_u64) }
 }
 
-/// Leaves so many tickets out.
+/// Skips this many tickets.
 #[inline(always)]
 pub(crate) fn skip(counter: *mut u64, tickets: u64) {
     // SAFETY: as in `ticket`.
     unsafe { atomic_xadd::<_, _, ORDER>(counter, tickets) };
 }
 
-/// The value of a word that others write, too.
+/// Reads a word that others write concurrently.
 #[inline(always)]
 pub(crate) fn word<T: Pod>(value: *const T) -> T {
     // SAFETY: the pointer comes from a map lookup that succeeded.
     unsafe { value.read_volatile() }
 }
 
-/// Sets a word that others read and write, too.
+/// Writes a word that others read and write concurrently.
 #[inline(always)]
 pub(crate) fn set_word<T: Pod>(value: *mut T, word: T) {
     // SAFETY: as in `word`.
     unsafe { value.write_volatile(word) }
 }
 
-/// Adds to a counter that others add to, too.
+/// Adds to a counter that others change concurrently.
 #[inline(always)]
 pub(crate) fn add(counter: *mut i64, change: i64) {
     // SAFETY: as in `ticket`.
     unsafe { atomic_xadd::<_, _, ORDER>(counter, change) };
 }
 
-/// A number drawn at random.
+/// Returns a random number.
 #[inline(always)]
 pub(crate) fn random() -> u32 {
     // SAFETY: takes no arguments and has no preconditions.
     unsafe { bpf_get_prandom_u32() }
 }
 
-/// This CPU's own value of a per-CPU map.
+/// Returns this CPU's own value of a per-CPU map.
 #[inline(always)]
 pub(crate) fn of_this_cpu<T>(value: *mut T) -> &'static mut T {
     // SAFETY: the pointer comes from a lookup that succeeded; XDP programs on one CPU run one
@@ -174,8 +174,8 @@ pub(crate) fn of_this_cpu<T>(value: *mut T) -> &'static mut T {
     unsafe { &mut *value }
 }
 
-/// The way, which is less than [`WAYS`], in a form that the verifier sees it in. A mask in Rust is
-/// left out where the compiler knows of the bound from elsewhere.
+/// Masks a way, which is less than [`WAYS`], so that the verifier sees the bound. The compiler
+/// omits a mask in Rust where it knows the bound from elsewhere.
 #[inline(always)]
 fn masked(way: u32) -> usize {
     let mut way = way as usize;
@@ -187,19 +187,19 @@ fn masked(way: u32) -> usize {
     way
 }
 
-/// What makes the flow table's hash its own.
+/// Returns the seed of the flow table's hash.
 #[inline(always)]
 pub(crate) fn flow_seed() -> Seed {
     Seed([FLOW_SEED[0].load(), FLOW_SEED[1].load(), FLOW_SEED[2].load(), FLOW_SEED[3].load()])
 }
 
-/// How many buckets the flow table has.
+/// Returns the number of buckets of the flow table.
 #[inline(always)]
 pub(crate) fn flow_buckets() -> u32 {
     FLOW_BUCKETS.load()
 }
 
-/// How many resets a CPU may send in each window of a rate limiter.
+/// Returns the number of resets that a CPU may send in each window of a rate limiter.
 #[inline(always)]
 pub(crate) fn resets_each() -> u32 {
     RESETS_EACH.load()
@@ -225,7 +225,7 @@ static FLOW_SEED: [Global<u64>; 4] = [const { Global::new(0) }; 4];
 #[unsafe(no_mangle)]
 static FLOW_BUCKETS: Global<u32> = Global::new(0);
 
-/// Whether this machine's loads and stores may overtake each other. Set by the loader.
+/// Nonzero if this machine may reorder loads and stores. Set by the loader.
 #[unsafe(no_mangle)]
 static WEAKLY_ORDERED: Global<u8> = Global::new(0);
 
@@ -250,11 +250,11 @@ impl table::Bucket for Bucket {
     }
 }
 
-/// A line of the flow table, where other CPUs and the control plane write, too.
+/// A line of the flow table, which other CPUs and the control plane write concurrently.
 #[derive(Clone, Copy)]
 pub(crate) struct Line(NonNull<PlainLine>);
 
-/// Where a word of a line lies.
+/// Returns the address of a word of a line.
 macro_rules! word {
     ($line:expr, $offset:expr) => {
         $line.0.as_ptr().wrapping_byte_add($offset).cast()
@@ -292,7 +292,7 @@ impl Line {
         self.store(offset + size_of::<u64>(), words[1]);
     }
 
-    /// The tag, with a full barrier.
+    /// Reads the tag, with a full barrier.
     #[inline(always)]
     fn ordered_tag(self) -> Tag {
         // SAFETY: the tag stays writable for the program's run, and is only ever changed atomically.
@@ -300,7 +300,7 @@ impl Line {
     }
 }
 
-/// Where the flow is in its line.
+/// Offset of the flow in its line.
 const FLOW: usize = offset_of!(PlainLine, flow);
 
 impl table::Line for Line {
@@ -382,7 +382,7 @@ impl table::Line for Line {
 
     #[inline(always)]
     fn write(self, flow: &Flow) {
-        // Word by word from registers: a whole flow on the stack would be too much for it.
+        // Word by word from registers: a whole flow would exceed the stack.
         let (addresses, ports) = flow.key().as_words();
         self.store(FLOW, addresses);
         self.store(FLOW + size_of::<u64>(), ports);

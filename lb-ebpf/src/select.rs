@@ -1,4 +1,4 @@
-//! Who gets a new connection.
+//! Selection of a new connection's backend.
 
 #![expect(unsafe_code, reason = "the verifier knows global functions by their names")]
 
@@ -26,16 +26,16 @@ const RING_VALUES: usize = (limits::RING_SLOTS / SLOTS) as usize;
 #[btf_map]
 static RINGS: Array<Slots, RING_VALUES, { BPF_F_MMAPABLE as usize }> = Array::new();
 
-/// Connections that each service has had in turn, by service id.
+/// Number of connections that took turns, by service id.
 #[btf_map]
 static RING_TURNS: Array<u64, { limits::SERVICES as usize }> = Array::new();
 
 #[btf_map]
 static BACKENDS: Array<Backend, { limits::BACKENDS as usize }> = Array::new();
 
-/// Of the service that a packet is to, if it is to one: the id of the backend that takes its next
-/// connection, which is this client's; not one that has refused it, if there is another. [`NOBODY`]
-/// takes it if it may not be opened.
+/// Returns the id of the backend for a client's new connection, or `None` if the packet is to no
+/// service. Avoids backends that have refused it, if there is another one. [`NOBODY`] if the packet
+/// may not open a connection.
 #[inline(always)]
 pub(crate) fn of_service(key: &FlowKey, may_open: bool, history: History) -> Option<u32> {
     let (addresses, ports) = key.as_words();
@@ -43,7 +43,7 @@ pub(crate) fn of_service(key: &FlowKey, may_open: bool, history: History) -> Opt
     (chosen != NO_SERVICE).then_some(low(chosen))
 }
 
-/// More than any id.
+/// Greater than any id.
 const NO_SERVICE: u64 = u64::MAX;
 
 #[unsafe(no_mangle)]
@@ -57,13 +57,13 @@ extern "C" fn select_of_service(addresses: u64, ports: u32, may_open: u32, histo
     next(&service, &key, History::from_word(history)).into()
 }
 
-/// What a slot holds that is nobody's, and the id of the backend to avoid that is none.
+/// Id of no backend, in an empty slot or as the backend to avoid.
 pub(crate) const NOBODY: u32 = 0;
 
-/// How many slots are looked at for a backend that does not refuse, beyond the scheduler's own.
+/// Number of slots searched for a backend that does not refuse, beyond the scheduler's choice.
 const PASSED_OVER: u32 = 16;
 
-/// The backend of a service's next connection, which has this key.
+/// Returns the backend of a service's next connection, which has this key.
 #[inline(always)]
 fn next(service: &Service, key: &FlowKey, history: History) -> u32 {
     let Service { ring, id, scheduler, .. } = *service;
@@ -86,9 +86,9 @@ fn next(service: &Service, key: &FlowKey, history: History) -> u32 {
     willing(ring, client, first, history)
 }
 
-/// The backend of a connection whose first choice is to be avoided, or refuses. The search begins at
-/// another slot for each client, so that the others share what is passed over. If none is better the
-/// first choice stands, so that a service is never without a backend.
+/// Returns the backend of a connection whose first choice is to be avoided, or refuses. The search
+/// starts at another slot for each client, so that the others share the load of the skipped one. If
+/// none is better the first choice stands, so that a service is never without a backend.
 #[inline(always)]
 fn willing(ring: Ring, client: Client, first: u32, history: History) -> u32 {
     let Some(mut at) = ring.slot_at(client.hash().rotate_left(16)) else { return first };
@@ -109,13 +109,13 @@ fn willing(ring: Ring, client: Client, first: u32, history: History) -> u32 {
     chosen
 }
 
-/// The number of the service's connection.
+/// Returns the number of the service's next connection.
 #[inline(always)]
 fn turn(service: u32) -> Option<u64> {
     RING_TURNS.get_ptr_mut(service).map(ticket)
 }
 
-/// Of two slots drawn at random the one whose backend has less to do.
+/// Returns the less loaded of two slots drawn at random.
 #[inline(always)]
 fn less_busy(ring: Ring) -> Option<u32> {
     let first = ring.slot_at(random())?;
@@ -125,7 +125,7 @@ fn less_busy(ring: Ring) -> Option<u32> {
     Some(if is_busier { second } else { first })
 }
 
-/// The id in a slot.
+/// Returns the id in a slot.
 #[inline(always)]
 fn holder(slot: u32) -> u32 {
     RINGS.get(slot / SLOTS).map_or(NOBODY, |slots| slots[(slot % SLOTS) as usize])

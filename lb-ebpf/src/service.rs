@@ -1,4 +1,4 @@
-//! Which service a packet is for.
+//! Lookup of a packet's service.
 
 use aya_ebpf::{btf_maps::HashMap, macros::btf_map};
 use lb_common::{
@@ -18,7 +18,7 @@ pub(crate) fn lookup(packet: &FlowKey) -> Option<Service> {
     SERVICES.get_ptr(&key).map(copied)
 }
 
-/// Whether packets to this address and port are for a service.
+/// Returns true if this address and port are a service's.
 #[inline(always)]
 pub(crate) fn is_served(address: [u8; 4], port: [u8; 2]) -> bool {
     SERVICES.get_ptr(&ServiceKey::tcp(mapped(address), port)).is_some()

@@ -1,4 +1,4 @@
-//! Which source address and port a connection gets.
+//! Selection of a connection's source address and port.
 
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use lb_common::{
@@ -17,17 +17,17 @@ use crate::{
 #[btf_map]
 static SNAT_SOURCES: Array<Source, { limits::SNAT_SOURCES as usize }> = Array::new();
 
-/// Connections that each backend has been given a source port for, by backend id.
+/// Number of source ports drawn for each backend, by backend id.
 #[btf_map]
 static SNAT_TURNS: Array<u64, { limits::BACKENDS as usize }> = Array::new();
 
-/// The number of a backend's next draw.
+/// Returns the number of a backend's next draw.
 #[inline(always)]
 pub(crate) fn turn(id: u32) -> Option<u64> {
     SNAT_TURNS.get_ptr_mut(id).map(ticket)
 }
 
-/// Leaves so many of a backend's next draws out.
+/// Skips this many of a backend's next draws.
 #[inline(always)]
 pub(crate) fn skip(id: u32, draws: u32) {
     if let Some(turns) = SNAT_TURNS.get_ptr_mut(id) {
@@ -35,7 +35,7 @@ pub(crate) fn skip(id: u32, draws: u32) {
     }
 }
 
-/// The tuple that a new connection whose own draw is `turn` gets on this backend's side at this try.
+/// Returns the backend-side tuple at this try of a new connection whose own draw is `turn`.
 #[inline(always)]
 pub(crate) fn drawn(turn: u64, attempt: u32, id: u32) -> Option<FlowKey> {
     let backend = select::backend(id)?;

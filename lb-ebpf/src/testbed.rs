@@ -1,11 +1,11 @@
-//! Small XDP programs for testbeds: never on a production interface.
+//! Small XDP programs for testbeds, never for a production interface.
 
 #![no_std]
 #![no_main]
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 
-/// Lets everything through. A veth's peer needs a program for frames sent by XDP to arrive.
+/// Passes everything. A veth's peer needs a program for frames sent by XDP to arrive.
 #[xdp(frags)]
 fn pass(_ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS

@@ -1,5 +1,5 @@
-//! What is said of single connections. The daemon sets the level when it loads the program; what
-//! lies above it is not in the program at all.
+//! Log messages about single connections. The daemon sets the level when it loads the program;
+//! messages above it are not in the program at all.
 
 use core::net::Ipv4Addr;
 
@@ -10,7 +10,7 @@ use aya_log_ebpf::{
 };
 use lb_common::flow::FlowKey;
 
-/// A connection was opened: its packets are `inside` on the client's side of the balancer, and
+/// Logs an opened connection: its packets are `inside` on the client's side of the balancer, and
 /// `outside` on the backend's.
 #[inline(always)]
 pub(crate) fn opened(context: &XdpContext, inside: &FlowKey, outside: &FlowKey) {
@@ -22,7 +22,7 @@ pub(crate) fn opened(context: &XdpContext, inside: &FlowKey, outside: &FlowKey) 
     say_opened(context.ctx, inside, inside_ports, outside, outside_ports);
 }
 
-/// A function of its own, as what it puts together would take the program's stack.
+/// A separate function, as the arguments of the message would exceed the program's stack.
 #[inline(never)]
 fn say_opened(
     context: *mut xdp_md,

@@ -1,5 +1,5 @@
-//! Packets that this version does not forward. To a service they are dropped: the host, which has the
-//! VIP, would answer them by a reset of the right number.
+//! Packets that this version does not forward. To a service they are dropped: the host, which has
+//! the VIP, would answer them by a reset with the right number.
 
 use lb_common::{
     flow::FlowKey,
@@ -9,7 +9,7 @@ use lb_common::{
 
 use crate::{flow, raw::Packet, service, vip_filter};
 
-/// What becomes of a frame that the parser has left for this reason.
+/// Returns the final reason for a frame that the parser has left for this reason.
 #[inline(never)]
 pub(crate) fn named(packet: &mut Packet, reason: Reason) -> Reason {
     let to_service = match reason {
@@ -20,7 +20,7 @@ pub(crate) fn named(packet: &mut Packet, reason: Reason) -> Reason {
     if is_to_service(packet).unwrap_or(false) { to_service } else { reason }
 }
 
-/// Whether it is a datagram's beginning, with the port of a service or of a known connection.
+/// Returns true for a first fragment or whole packet to a service or of a known connection.
 #[inline(always)]
 fn is_to_service(packet: &mut Packet) -> Option<bool> {
     const START: usize = size_of::<Ethernet>();

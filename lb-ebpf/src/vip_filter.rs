@@ -1,4 +1,4 @@
-//! The first question: may a packet be for us?
+//! The first test of a packet: whether its destination may be ours.
 
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use lb_common::address_filter::{WORDS, bit_of};

@@ -10,12 +10,12 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{lock, read};
 
-/// Files and directories under the workspace's root that the objects are built from. Of
-/// `Cargo.lock`, only the crates of `lb-ebpf` count.
+/// Source files and directories of the objects, under the workspace's root. Of `Cargo.lock`, only
+/// the crates of `lb-ebpf` count.
 pub(crate) const SOURCES: [&str; 5] =
     ["Cargo.lock", "lb-common/Cargo.toml", "lb-common/src", "lb-ebpf/Cargo.toml", "lb-ebpf/src"];
 
-/// The fingerprint of the sources under the workspace's root.
+/// Returns the fingerprint of the sources under the workspace's root.
 pub(crate) fn of_sources(root: &Path) -> Result<String> {
     let mut entries = BTreeMap::new();
     for source in SOURCES {
@@ -32,8 +32,8 @@ pub(crate) fn of_sources(root: &Path) -> Result<String> {
     Ok(of_entries(&entries))
 }
 
-/// SHA-256 in hexadecimal over names and contents, in the names' order. Each is preceded by its
-/// length, so that no byte can move from one to the next unnoticed.
+/// Returns the SHA-256 in hexadecimal over names and contents, in the names' order. Each is
+/// preceded by its length, so that no byte can move from one to the next unnoticed.
 fn of_entries(entries: &BTreeMap<String, Vec<u8>>) -> String {
     let mut hash = Sha256::new();
     for (name, content) in entries {
@@ -48,7 +48,7 @@ fn of_entries(entries: &BTreeMap<String, Vec<u8>>) -> String {
     })
 }
 
-/// The file itself, or every file below the directory.
+/// Returns the file itself, or every file below the directory.
 fn files(path: &Path) -> Result<Vec<PathBuf>> {
     if path.is_file() {
         return Ok(vec![path.to_owned()]);

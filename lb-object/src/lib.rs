@@ -1,8 +1,8 @@
-//! Where the committed eBPF objects of xdplb live, and whether they were built from the sources
-//! beside them.
+//! Paths of the committed eBPF objects of xdplb, and the check that they were built from the
+//! sources beside them.
 //!
-//! The objects are committed so that stable Rust alone builds xdplb. `FINGERPRINT` says which
-//! sources they came from, so that nobody runs an object older than its sources without knowing.
+//! The objects are committed so that stable Rust alone builds xdplb. `FINGERPRINT` names the
+//! sources that they were built from, so that an object older than its sources is noticed.
 
 mod embed;
 mod fingerprint;
@@ -19,8 +19,8 @@ use anyhow::{Context as _, Result};
 
 pub use self::embed::embed;
 
-/// Names a directory of objects to embed instead of the committed ones, for whoever builds them
-/// elsewhere.
+/// Environment variable with a directory of objects to embed instead of the committed ones, for
+/// distributors that build them elsewhere.
 pub const OVERRIDE: &str = "XDPLB_EBPF_OBJECT_DIR";
 
 /// The committed objects of one workspace: `<program>.bpf.o` for each binary of `lb-ebpf`.
@@ -40,28 +40,28 @@ impl Objects {
         self.root.join("lb-ebpf/object")
     }
 
-    /// The binaries of `lb-ebpf`, in the order of its manifest.
+    /// Returns the binaries of `lb-ebpf`, in the order of its manifest.
     pub fn programs(&self) -> Result<Vec<String>> {
         manifest::binaries(&read(&self.root.join("lb-ebpf/Cargo.toml"))?)
     }
 
-    /// What the objects are built from: files and directories, under the workspace's root.
+    /// Returns the sources of the objects: files and directories under the workspace's root.
     #[must_use]
     pub fn sources(&self) -> Vec<PathBuf> {
         fingerprint::SOURCES.iter().map(|source| self.root.join(source)).collect()
     }
 
-    /// The sources' SHA-256, in lower-case hexadecimal.
+    /// Returns the sources' SHA-256, in lower-case hexadecimal.
     pub fn fingerprint(&self) -> Result<String> {
         fingerprint::of_sources(&self.root)
     }
 
-    /// Whether the committed objects were built from the sources as they are now.
+    /// Returns true if the committed objects were built from the present sources.
     pub fn are_current(&self) -> Result<bool> {
         Ok(self.recorded()?.as_deref() == Some(self.fingerprint()?.as_str()))
     }
 
-    /// Notes that the committed objects were built from the sources as they are now.
+    /// Records that the committed objects were built from the present sources.
     pub fn record(&self) -> Result<()> {
         let path = self.record_path();
         fs::write(&path, self.fingerprint()? + "\n")
@@ -82,7 +82,7 @@ impl Objects {
     }
 }
 
-/// The file name of a program's object.
+/// Returns the file name of a program's object.
 #[must_use]
 pub fn file_name(program: &str) -> String {
     format!("{program}.bpf.o")

@@ -26,8 +26,8 @@ impl Package {
     }
 }
 
-/// `name version checksum` of each registry crate that the package `of` is built from, by the text
-/// of a `Cargo.lock`.
+/// Returns `name version checksum` of each registry crate that the package `of` is built from, by
+/// the text of a `Cargo.lock`.
 ///
 /// Members of the workspace are not followed: the lock file lists their test dependencies too,
 /// and those do not reach the object.
@@ -54,7 +54,7 @@ pub(crate) fn registry_crates(lock: &str, of: &str) -> Result<BTreeSet<String>> 
     Ok(found)
 }
 
-/// Packages by both forms in which a lock file refers to them.
+/// Returns packages by both forms in which a lock file refers to them.
 fn by_reference(packages: &[Package]) -> HashMap<String, &Package> {
     packages
         .iter()

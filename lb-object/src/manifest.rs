@@ -11,7 +11,7 @@ struct Binary {
     name: String,
 }
 
-/// The names of the `[[bin]]` tables of a `Cargo.toml`, in their order.
+/// Returns the names of the `[[bin]]` tables of a `Cargo.toml`, in their order.
 pub(crate) fn binaries(manifest: &str) -> Result<Vec<String>> {
     let manifest: Manifest =
         toml::from_str(manifest).context("the manifest of lb-ebpf names no programs")?;

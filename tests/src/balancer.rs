@@ -20,13 +20,13 @@ use nix::{
     unistd::Pid,
 };
 
-/// The binary under test: what `cargo xtask build` has made.
+/// The binary under test, built by `cargo xtask build`.
 pub const BINARY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/xdplb");
 
 const PATIENCE: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(50);
 
-/// The text of a configuration for a testbed's balancer: the interfaces and paths, and what follows.
+/// Returns the configuration of a testbed's balancer: its interfaces and paths, then `rest`.
 #[must_use]
 pub fn configuration(testbed: &Testbed, rest: &str) -> String {
     format!(
@@ -39,7 +39,7 @@ pub fn configuration(testbed: &Testbed, rest: &str) -> String {
     )
 }
 
-/// The text of a service with a fast TCP check and these backends and weights.
+/// Returns the configuration of a service with a fast TCP check and these backends and weights.
 #[must_use]
 pub fn service(name: &str, vip: SocketAddr, backends: &[(SocketAddr, u16)]) -> String {
     let mut text = format!(
@@ -89,7 +89,7 @@ impl Balancer {
         balancer
     }
 
-    /// Runs the daemon with a configuration that it must refuse.
+    /// Runs the daemon with a configuration that it must reject.
     #[must_use]
     pub fn refused(testbed: &Testbed, text: &str) -> Output {
         let file = testbed.directory().join("refused.toml");
@@ -100,13 +100,13 @@ impl Balancer {
         testbed.balancer().spawn(&mut command).expect("started").wait_with_output().expect("ended")
     }
 
-    /// Carries out a verb of the command line.
+    /// Runs a command of `xdplb` against the daemon.
     #[must_use]
     pub fn xdplb(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("the binary runs")
     }
 
-    /// A verb of the command line, to be carried out.
+    /// Returns a command of `xdplb` against the daemon, not yet started.
     #[must_use]
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(BINARY);
@@ -114,19 +114,19 @@ impl Balancer {
         command
     }
 
-    /// Where the daemon's API is.
+    /// Returns the path of the API's socket.
     #[must_use]
     pub fn socket(&self) -> &Path {
         &self.socket
     }
 
-    /// The daemon's process.
+    /// Returns the daemon's process id.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    /// Carries out a verb that must succeed, and returns what it printed.
+    /// Runs a command that must succeed, and returns its output.
     ///
     /// # Panics
     ///
@@ -169,17 +169,17 @@ impl Balancer {
         }
     }
 
-    /// Replaces the configuration file and has the daemon read it.
+    /// Replaces the configuration file and makes the daemon read it.
     pub fn reload(&self, text: &str) {
         fs::write(&self.file, text).expect("written");
         self.signal(Signal::SIGHUP);
     }
 
-    /// Waits until the daemon has ended by itself, and returns its exit code.
+    /// Waits until the daemon has exited by itself, and returns its exit code.
     ///
     /// # Panics
     ///
-    /// If it does not end soon.
+    /// If it does not exit soon.
     #[must_use]
     pub fn ended(mut self) -> Option<i32> {
         let deadline = Instant::now() + PATIENCE;
@@ -192,7 +192,7 @@ impl Balancer {
         }
     }
 
-    /// Stops the daemon by a signal and waits until it has ended.
+    /// Stops the daemon by a signal and waits until it has exited.
     pub fn stop(mut self, signal: Signal) {
         self.signal(signal);
         self.process.wait().expect("ended");
@@ -200,7 +200,7 @@ impl Balancer {
 
     /// # Panics
     ///
-    /// If the daemon has ended.
+    /// If the daemon has exited.
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.pid().cast_signed());
         kill(pid, signal).expect("a living process");
@@ -211,7 +211,7 @@ fn socket(testbed: &Testbed) -> PathBuf {
     testbed.directory().join("xdplb.sock")
 }
 
-/// Carries out `xdplb detach` for a testbed.
+/// Runs `xdplb detach` for a testbed.
 #[must_use]
 pub fn detach(testbed: &Testbed) -> Output {
     let mut command = Command::new(BINARY);

@@ -10,16 +10,16 @@ use std::{
 
 use lb_testbed::Host;
 
-/// What comes at once.
+/// Bytes of one chunk.
 const CHUNK: usize = 1_000;
-/// Of how many a download is made, and the pause between two.
+/// Number of chunks of a download, and the pause between two.
 const CHUNKS: usize = 300;
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// How long a client waits for the next bytes.
+/// Time that a client waits for the next bytes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Has a backend answer each connection by a download, until the process ends.
+/// Makes a backend answer each connection by a download, until the process ends.
 ///
 /// # Panics
 ///
@@ -34,7 +34,7 @@ pub fn serve(host: &Host, port: u16) {
     });
 }
 
-/// A client that has gone ends it.
+/// Sends a download, until its client is gone.
 fn send(mut stream: TcpStream) {
     for _ in 0..CHUNKS {
         if stream.write_all(&[7; CHUNK]).is_err() {
@@ -44,11 +44,12 @@ fn send(mut stream: TcpStream) {
     }
 }
 
-/// Begins so many downloads, disturbs them when all have begun, and returns how many were complete.
+/// Starts this many downloads, disturbs them when all have started, and returns the number of
+/// complete ones.
 ///
 /// # Panics
 ///
-/// If they do not begin.
+/// If they do not start.
 pub fn complete_while(
     client: &Host,
     from: SocketAddr,

@@ -10,7 +10,7 @@ pub const CLIENT_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub const BALANCER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 pub const BACKEND_MAC: [u8; 6] = [2, 0, 0, 0, 0, 3];
 
-/// The initial sequence numbers of a client, and of a backend.
+/// Initial sequence numbers of clients and backends.
 pub const CLIENT_ISN: u32 = 1_000;
 pub const BACKEND_ISN: u32 = 2_000;
 
@@ -51,7 +51,7 @@ impl Flags {
 }
 
 impl Segment {
-    /// A segment of a client's, as the balancer receives it. Nobody has sent data yet.
+    /// Makes a client's segment as the balancer receives it, before any data.
     #[must_use]
     pub fn new(src: SocketAddrV4, dst: SocketAddrV4, flags: Flags) -> Self {
         Self {
@@ -67,7 +67,7 @@ impl Segment {
         }
     }
 
-    /// What the receiver of this segment answers with.
+    /// Returns the receiver's answer to this segment.
     #[must_use]
     pub fn answer(&self, flags: Flags) -> Self {
         Self {
@@ -105,11 +105,11 @@ impl Segment {
         tcp
     }
 
-    /// Reads a frame back.
+    /// Parses a frame.
     ///
     /// # Panics
     ///
-    /// If it is no TCP segment in IPv4, or one of its checksums is wrong.
+    /// If it is not a TCP segment in IPv4, or a checksum is wrong.
     #[must_use]
     pub fn read(frame: &[u8]) -> Self {
         let sliced = SlicedPacket::from_ethernet(frame).expect("a whole frame");

@@ -21,15 +21,15 @@ use nix::sched::{CloneFlags, unshare};
 
 use crate::{frame::BALANCER_MAC, object::OBJECT};
 
-/// What tc does with a packet.
+/// tc's verdict on a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Whatever comes next decides.
+    /// Left to the next program.
     Next,
     Dropped,
 }
 
-/// The loaded guard and its maps, in a network namespace of the thread's own.
+/// The loaded guard and its maps, in a network namespace of this thread.
 pub struct Guard(Ebpf);
 
 impl Guard {
@@ -48,11 +48,11 @@ impl Guard {
         guard
     }
 
-    /// How much the verifier had to look at.
+    /// Returns the number of instructions that the verifier has processed.
     ///
     /// # Panics
     ///
-    /// If the kernel does not say.
+    /// If the kernel does not report it.
     #[must_use]
     pub fn verified_instructions(&mut self) -> u32 {
         let info = guard(&mut self.0).info().expect("known");
@@ -74,7 +74,7 @@ impl Guard {
         self.insert("SERVICES", key(vip), <Service as bytemuck::Zeroable>::zeroed());
     }
 
-    /// Source addresses that are not services' too.
+    /// Adds source addresses that are not VIPs, too.
     pub fn source(&mut self, address: Ipv4Addr, first_port: u16, last_port: u16) {
         self.expect_packets_for(address);
         self.set_address(address, Guarded { first_port, last_port, is_vip: 0 });
@@ -88,7 +88,7 @@ impl Guard {
     ///
     /// # Panics
     ///
-    /// If what is counted is not what is done.
+    /// If the counters contradict the verdict.
     pub fn run(&mut self, frame: &[u8]) -> Verdict {
         let before = self.counted();
         let options = TestRunOptions { data_in: Some(frame), ..TestRunOptions::default() };

@@ -1,5 +1,5 @@
-//! The harness of the privileged tests: frames for the shipped object, and testbeds with real servers
-//! and clients for the whole of it.
+//! The harness of the privileged tests: frames for the shipped object, and testbeds with real
+//! servers and clients for the whole balancer.
 
 pub mod balancer;
 pub mod downloads;

@@ -37,13 +37,13 @@ use crate::frame::{BACKEND_MAC, BALANCER_MAC};
 pub const OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../lb-ebpf/object/lb.bpf.o"));
 
-/// The loopback interface of the namespace: where frames of a test run come in.
+/// The namespace's loopback interface, on which frames of a test run arrive.
 pub const INGRESS: u32 = 1;
 
 /// Longer than any frame of these tests.
 const FRAME_ROOM: usize = 10_000;
 
-/// What XDP does with a frame.
+/// XDP's action on a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Aborted,
@@ -53,7 +53,7 @@ pub enum Action {
     Redirect,
 }
 
-/// How a frame left the program, and what the program said of it.
+/// A frame as it left the program, and the program's verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
     pub action: Action,
@@ -61,14 +61,14 @@ pub struct Run {
     pub reason: Reason,
 }
 
-/// The loaded program and its maps, in a network namespace of the thread's own.
+/// The loaded program and its maps, in a network namespace of this thread.
 pub struct Object {
     ebpf: Ebpf,
     flows: Arc<FlowTable>,
 }
 
 impl Object {
-    /// Loads the object with a flow table for so many connections.
+    /// Loads the object with a flow table for this many connections.
     ///
     /// # Panics
     ///
@@ -78,11 +78,11 @@ impl Object {
         Self::with_resets(connections, u32::MAX)
     }
 
-    /// As [`Self::load`], and a CPU may send so many resets in each window of a rate limiter.
+    /// As [`Self::load`], but limits the resets of a CPU in each window of a rate limiter.
     ///
     /// # Panics
     ///
-    /// As there.
+    /// As [`Self::load`].
     #[must_use]
     pub fn with_resets(connections: u32, resets: u32) -> Self {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; are you root?");
@@ -91,7 +91,7 @@ impl Object {
         let mut loader = EbpfLoader::new();
         clock.prepare(&mut loader);
         loader.override_global("RESETS_EACH", &resets, true);
-        // As the daemon does, unless it is asked for more.
+        // As the daemon does by default.
         loader.override_global(aya_log::LEVEL, &(LevelFilter::Info as u8), true);
         plan.prepare(&mut loader);
         let mut ebpf = loader.load(OBJECT).expect("loads");
@@ -114,7 +114,7 @@ impl Object {
         self.set("OWN_MACS", place, &slot);
     }
 
-    /// Has packets from an address come in by this interface only; by none if it is 0.
+    /// Makes packets from an address valid on this interface only; on none if it is 0.
     pub fn origin(&mut self, address: Ipv4Addr, ifindex: u32) {
         let (word, bit) = address_filter::bit_of(address.octets());
         let bits: u64 = self.get("ORIGIN_BITS", word);
@@ -122,7 +122,7 @@ impl Object {
         self.insert("ORIGINS", u32::from_ne_bytes(address.octets()), ifindex);
     }
 
-    /// Has the host guard know an address that balanced connections come from, and a backend.
+    /// Adds an address of balanced connections, and a backend, to the host guard.
     pub fn guard(&mut self, source: Ipv4Addr, ports: (u16, u16), backend: SocketAddrV4) {
         let (first_port, last_port) = ports;
         let guarded = Guarded { first_port, last_port, is_vip: 0 };
@@ -137,25 +137,25 @@ impl Object {
         map.insert(key, value, 0).expect("room");
     }
 
-    /// Notes that a backend has left its ring.
+    /// Records that a backend has left its ring.
     pub fn leave(&mut self, id: u32, left: u32, is_down: bool) {
         let backend: Backend = self.get("BACKENDS", id);
         self.set("BACKENDS", id, &Backend { left, is_down: is_down.into(), ..backend });
     }
 
-    /// Handshakes that a backend has refused in a row.
+    /// Returns the number of handshakes that a backend has refused in a row.
     #[must_use]
     pub fn refusals(&self, id: u32) -> u32 {
         let count: i64 = self.get("REFUSALS", id);
         u32::try_from(count.max(0)).expect("few")
     }
 
-    /// Has a backend have refused nobody, as the daemon does after a check.
+    /// Clears a backend's refusals, as the daemon does after a check.
     pub fn forgive(&mut self, id: u32) {
         self.set("REFUSALS", id, &0_u64);
     }
 
-    /// The same, as the daemon sees them.
+    /// Returns the refusals as the daemon sees them.
     ///
     /// # Panics
     ///
@@ -165,7 +165,7 @@ impl Object {
         Refusals::open(&self.ebpf).expect("maps")
     }
 
-    /// Has handshakes that a backend refuses be its client's business.
+    /// Makes refusals of a service's backends visible to their clients.
     pub fn pass_refusals(&mut self, vip: SocketAddrV4) {
         let key = ServiceKey::tcp(mapped(vip.ip().octets()), vip.port().to_be_bytes());
         let map = self.ebpf.map_mut("SERVICES").expect("named");
@@ -174,7 +174,7 @@ impl Object {
         services.insert(key, Service { retries: 0, ..service }, 0).expect("room");
     }
 
-    /// What the program has told the daemon, and it has not read.
+    /// Returns the events that the daemon has not read yet.
     pub fn events(&mut self) -> Vec<Event> {
         let map = self.ebpf.map_mut("EVENTS").expect("named");
         let mut ring: RingBuf<_> = map.try_into().expect("typed");
@@ -185,7 +185,7 @@ impl Object {
         events
     }
 
-    /// Has replies of these connections go by other hops, as the daemon does.
+    /// Changes the next hops of these connections' replies, as the daemon does.
     pub fn write_hops(&self, hops: &[ClientHop]) {
         let program = self.ebpf.program("client_hops").expect("named");
         let program: &Xdp = program.try_into().expect("XDP");
@@ -194,7 +194,7 @@ impl Object {
         program.test_run(options).expect("the kernel runs it");
     }
 
-    /// A service whose ring holds these backend ids.
+    /// Adds a service whose ring holds these backend ids.
     pub fn serve(&mut self, vip: SocketAddrV4, ring: &[u32]) {
         self.schedule(vip, Scheduler::RoundRobin, ring);
     }
@@ -205,7 +205,7 @@ impl Object {
         self.hand_out(vip, scheduler, ring);
     }
 
-    /// A ring of these backend ids, at an even place of the arena.
+    /// Writes a ring of these backend ids, at an even offset of the arena.
     pub fn lay(&mut self, offset: u32, ids: &[u32]) -> Ring {
         for (place, ids) in (offset / SLOTS..).zip(ids.chunks(SLOTS as usize)) {
             let slots: Slots = std::array::from_fn(|nth| ids.get(nth).copied().unwrap_or(0));
@@ -214,12 +214,12 @@ impl Object {
         Ring { offset, length: u32::try_from(ids.len()).expect("a short ring") }
     }
 
-    /// A service with a scheduler, whose ring may be another's too.
+    /// Adds a service with a scheduler, whose ring may be another's, too.
     pub fn hand_out(&mut self, vip: SocketAddrV4, scheduler: Scheduler, ring: Ring) {
         self.set_service(vip, 0, scheduler, ring);
     }
 
-    /// A service of this id, whose ring may be another's too.
+    /// Adds a service with this id, whose ring may be another's, too.
     pub fn service(&mut self, id: u32, vip: SocketAddrV4, ring: Ring) {
         self.set_service(vip, id, Scheduler::RoundRobin, ring);
     }
@@ -239,7 +239,8 @@ impl Object {
         services.insert(key, service, 0).expect("room");
     }
 
-    /// A backend that is reached by an interface and draws from `count` sources from `sources` on.
+    /// Adds a backend that is reached by an interface and draws from `count` sources from `sources`
+    /// on.
     pub fn backend(&mut self, id: u32, address: SocketAddrV4, ifindex: u32, sources: (u32, u32)) {
         let backend = Backend {
             hop: Hop::new(BACKEND_MAC, BALANCER_MAC, ifindex),
@@ -253,7 +254,7 @@ impl Object {
         self.set("BACKENDS", id, &backend);
     }
 
-    /// Gives a backend another weight than 1.
+    /// Sets a backend's weight, which is 1 at first.
     pub fn set_weight(&mut self, id: u32, weight: u16) {
         let backend: Backend = self.get("BACKENDS", id);
         self.set("BACKENDS", id, &Backend { weight, ..backend });
@@ -299,7 +300,7 @@ impl Object {
         Run { action, frame, reason }
     }
 
-    /// As [`Self::run`], for frames that others are sent beside.
+    /// As [`Self::run`], for frames sent concurrently.
     #[must_use]
     pub fn run_uncounted(&self, frame: &[u8]) -> (Action, Vec<u8>) {
         let mut out = vec![0; FRAME_ROOM];
@@ -321,7 +322,7 @@ impl Object {
         (action, out)
     }
 
-    /// Frames by the name of their reason.
+    /// Returns the number of frames by the name of their reason.
     #[must_use]
     pub fn reasons(&self) -> Counts<&'static str, u64> {
         let counts: PerCpuArray<_, Count> =
@@ -351,11 +352,11 @@ impl Object {
         total
     }
 
-    /// Bytes of the frames that ended for this reason.
+    /// Returns the bytes of the frames that ended for this reason.
     ///
     /// # Panics
     ///
-    /// If the map is not what it should be.
+    /// If the map has the wrong type.
     #[must_use]
     pub fn bytes(&self, reason: Reason) -> u64 {
         let counts: PerCpuArray<_, Count> =
@@ -363,13 +364,13 @@ impl Object {
         counts.get(&(reason as u32), 0).expect("in range").iter().map(|count| count.bytes).sum()
     }
 
-    /// What the program has counted of a backend's connections that are not closed.
+    /// Returns the program's number of a backend's connections that are not closed.
     #[must_use]
     pub fn active(&self, backend: u32) -> i64 {
         self.counters().counts()[backend as usize]
     }
 
-    /// Spoils that count by so many.
+    /// Falsifies that number by this much.
     pub fn miscount(&mut self, backend: u32, by: i64) {
         let wrong = self.active(backend) + by;
         self.set("ACTIVE", backend, &wrong);
@@ -388,29 +389,29 @@ impl Object {
             .collect()
     }
 
-    /// Who forgets what has been idle for too long.
+    /// Returns a sweeper of the flow table.
     #[must_use]
     pub fn sweeper(&self) -> Sweeper {
         Sweeper::new(Arc::clone(&self.flows), self.counters())
     }
 
-    /// The flow that packets of this tuple belong to.
+    /// Returns the flow of packets with this tuple.
     #[must_use]
     pub fn flow(&self, key: &FlowKey) -> Option<Flow> {
         peek(self.flows.table(), key)?.snapshot()
     }
 
-    /// The state of the connection that packets of this tuple belong to.
+    /// Returns the state of the connection of packets with this tuple.
     #[must_use]
     pub fn state(&self, key: &FlowKey) -> Option<State> {
         peek(self.flows.table(), key).map(|hit| hit.state())
     }
 
-    /// The marks of the connection that packets of this tuple belong to, and its number.
+    /// Returns the marks of the connection of packets with this tuple, and its number.
     ///
     /// # Panics
     ///
-    /// If one of its entries is missing, or they do not agree.
+    /// If one of its entries is missing, or they differ.
     #[must_use]
     pub fn progress(&self, key: &FlowKey) -> Option<(u16, u32)> {
         let flow = peek(self.flows.table(), key)?;
@@ -420,7 +421,7 @@ impl Object {
         Some((marks, partner.line.extra()))
     }
 
-    /// Makes all connections silent for so much longer.
+    /// Makes all connections idle for this much longer.
     pub fn pass_time(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).expect("short");
         for hit in self.flows.table().flows() {
@@ -428,14 +429,14 @@ impl Object {
         }
     }
 
-    /// Removes both entries of the connection whose client sends packets of this tuple.
+    /// Removes both entries of the connection of a client's packets with this tuple.
     pub fn remove_connection(&mut self, key: &FlowKey) {
         let table = self.flows.table();
         let hit = peek(table, key).expect("known");
         assert!(remove(table, hit.place, hit.tag, hit.tag.freed(), 0), "nobody else is there");
     }
 
-    /// Has every connection's handshake end.
+    /// Completes every connection's handshake.
     pub fn establish_all(&mut self) {
         for hit in self.flows.table().flows() {
             let marks = hit.tag.marks() | marks::SHAKEN | marks::PROVEN;
@@ -443,7 +444,7 @@ impl Object {
         }
     }
 
-    /// Removes one entry, and leaves the other one alone.
+    /// Removes one entry, and keeps the other one.
     pub fn remove_flow(&mut self, key: &FlowKey) {
         let hit = peek(self.flows.table(), key).expect("known");
         assert_eq!(hit.line.exchange(hit.tag, hit.tag.freed()), hit.tag);

@@ -1,15 +1,15 @@
-//! What the kernel knows of a process.
+//! The kernel's data about a process.
 
 use std::{fs, time::Duration};
 
-/// How long a process has run on CPUs.
+/// Returns the CPU time of a process.
 ///
 /// # Panics
 ///
 /// If there is no such process.
 #[must_use]
 pub fn cpu_time(pid: u32) -> Duration {
-    /// What the kernel counts in: `USER_HZ`.
+    /// The kernel's unit: `USER_HZ`.
     const TICK: Duration = Duration::from_millis(10);
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("a process");
     let after_name = stat.rsplit_once(')').expect("a name").1;
@@ -17,7 +17,8 @@ pub fn cpu_time(pid: u32) -> Duration {
     ticks.map(|ticks| TICK * ticks.parse::<u32>().expect("a number")).sum()
 }
 
-/// Bytes of memory that a process has for itself: maps that it shares with the kernel do not count.
+/// Returns the bytes of memory of a process alone: maps that it shares with the kernel do not
+/// count.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! One client that opens a connection for every request, as plain as can be.
+//! A simple client that opens a connection for every request.
 
 use std::{
     collections::BTreeMap,
@@ -9,10 +9,10 @@ use std::{
 
 use lb_testbed::Host;
 
-/// How long a request may take.
+/// Maximum duration of a request.
 const LONGEST: Duration = Duration::from_secs(2);
 
-/// Who answered how often; requests that failed stand under the empty name.
+/// Number of answers by server; failed requests have the empty name.
 pub type Answers = BTreeMap<String, u64>;
 
 /// Sends requests one after another, each on a connection of its own.
@@ -32,7 +32,7 @@ pub fn send(from: &Host, to: SocketAddr, count: u64) -> Answers {
     from.namespace.run(send).expect("the namespace is there")
 }
 
-/// Sends requests until told to stop.
+/// Sends requests until it should stop.
 ///
 /// # Panics
 ///
@@ -53,8 +53,8 @@ pub fn send_while(
     from.namespace.run(send).expect("the namespace is there")
 }
 
-/// Sends requests, each of which may take no longer than `patience`, until told to stop. Returns the
-/// longest time that has gone by without an answer.
+/// Sends requests, each of which may take no longer than `patience`, until it should stop. Returns
+/// the longest time without an answer.
 ///
 /// # Panics
 ///
@@ -82,7 +82,7 @@ pub fn longest_silence(
 }
 
 /// Sends requests, each of which may take no longer than `patience`, until one is answered, and
-/// returns the answer; none if that takes longer than `longest`.
+/// returns the answer; `None` if that takes longer than `longest`.
 ///
 /// # Panics
 ///
@@ -106,7 +106,7 @@ pub fn first_answer(
     from.namespace.run(send).expect("the namespace is there")
 }
 
-/// The body of the answer.
+/// Returns the body of the response.
 fn request(to: SocketAddr, patience: Duration) -> std::io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&to, patience)?;
     stream.set_read_timeout(Some(patience))?;

@@ -10,13 +10,13 @@ use std::{
 
 use lb_testbed::{Host, Namespace, Testbed};
 
-/// Where nginx of every backend listens.
+/// Port of every backend's nginx.
 pub const PORT: u16 = 80;
 
-/// Until a server that was started listens.
+/// Time until a started server listens.
 const SETTLING: Duration = Duration::from_millis(200);
 
-/// A web server in each backend, each of which answers with its own name.
+/// Starts a web server in each backend, which answers with the backend's name.
 ///
 /// # Panics
 ///
@@ -50,7 +50,7 @@ pub fn start(namespace: &Namespace, program: &str, arguments: &[&str]) -> Server
     server
 }
 
-/// Starts nginx in a backend. It serves what lies in [`root`] under `/files/`.
+/// Starts nginx in a backend. It serves the files of [`root`] under `/files/`.
 ///
 /// # Panics
 ///
@@ -64,7 +64,7 @@ pub fn nginx(testbed: &Testbed, nth: usize) -> Server {
     start(&testbed.backends()[nth].namespace, "nginx", &["-c", &file.display().to_string()])
 }
 
-/// The directory whose files every nginx serves.
+/// Returns the directory whose files every nginx serves.
 #[must_use]
 pub fn root(testbed: &Testbed) -> PathBuf {
     testbed.directory().join("files")

@@ -25,7 +25,7 @@ pub enum Arms {
     Two,
 }
 
-/// A site whose three backends have these weights, all of them up.
+/// Makes a site whose three backends have these weights, all of them up.
 ///
 /// # Panics
 ///
@@ -54,7 +54,7 @@ pub fn empty_testbed(arms: Arms) -> Testbed {
     testbed.expect("a testbed")
 }
 
-/// Waits until no other run of these tests is left, which would take this one's testbeds away.
+/// Waits until no other run of these tests is left, which would remove this one's testbeds.
 fn await_turn() {
     static TURN: OnceLock<File> = OnceLock::new();
     TURN.get_or_init(|| {
@@ -65,7 +65,7 @@ fn await_turn() {
     });
 }
 
-/// The configuration of the service `web` with as many of the testbed's backends as there are weights.
+/// Returns the configuration of the service `web` with one backend of the testbed for each weight.
 #[must_use]
 pub fn text(testbed: &Testbed, weights: &[u16]) -> String {
     let backends: Vec<_> =

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measure xdplb beside its peers.
+//! `cargo xtask bench`: measure xdplb and its peers.
 
 use std::ffi::OsString;
 
@@ -10,7 +10,7 @@ use crate::{
     workspace,
 };
 
-/// Measure the packet path and the peers beside it (needs root)
+/// Measure the packet path, and compare xdplb with its peers (needs root)
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Passed on to the benchmark: `--quick`, `--only PARTS`, `-o json`, `--out DIR`

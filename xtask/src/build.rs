@@ -1,4 +1,4 @@
-//! `cargo xtask build`: the release binary, with eBPF objects that fit their sources.
+//! `cargo xtask build`: the release binary, with eBPF objects that match their sources.
 
 use std::env;
 
@@ -11,13 +11,13 @@ use crate::{
     workspace,
 };
 
-/// Build `target/release/xdplb`, and the eBPF objects first if their sources changed
+/// Build `target/release/xdplb`, and first the eBPF objects if their sources changed
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Build the eBPF objects only, even if their sources did not change
     #[arg(long)]
     ebpf_only: bool,
-    /// Build the eBPF objects aside and compare them with the committed ones
+    /// Build the eBPF objects elsewhere and compare them with the committed ones
     #[arg(long, conflicts_with = "ebpf_only")]
     check_object: bool,
 }
@@ -32,7 +32,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     xdplb()
 }
 
-/// Builds the release binary, which needs no libraries of the host.
+/// Builds the static release binary.
 pub(crate) fn xdplb() -> Result<()> {
     let overridden = env::var_os(OVERRIDE).is_some();
     if !overridden && !Objects::new(workspace::root()).are_current()? {
@@ -58,7 +58,7 @@ fn renew_objects() -> Result<()> {
     Ok(())
 }
 
-/// Fails unless the committed objects are, byte for byte, what the pinned toolchain makes of the
+/// Fails unless the committed objects are byte for byte the pinned toolchain's output for the
 /// sources.
 pub(crate) fn check_objects() -> Result<()> {
     if !Objects::new(workspace::root()).are_current()? {

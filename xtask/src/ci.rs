@@ -1,4 +1,4 @@
-//! `cargo xtask ci`: all that a change must pass before its tests are worth running.
+//! `cargo xtask ci`: the checks that a change must pass before its tests are worth running.
 
 use anyhow::Result;
 use lb_object::Objects;

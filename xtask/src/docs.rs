@@ -1,4 +1,4 @@
-//! `cargo xtask docs`: the references in `docs/`, which the code itself knows best.
+//! `cargo xtask docs`: the references in `docs/`, generated from the code.
 
 use std::{fs, process::Command};
 
@@ -20,7 +20,7 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-/// Has the release binary write all that it knows of itself beside it.
+/// Makes the release binary write all its references beside itself.
 pub(crate) fn write_all() -> Result<()> {
     let mut xdplb = Command::new(workspace::xdplb()?);
     exec::run(xdplb.arg("documents").arg(workspace::documents()?))

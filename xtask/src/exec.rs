@@ -1,4 +1,4 @@
-//! Other programs, run so that an error says which command failed.
+//! Runs other programs, with errors that name the failed command.
 
 use std::{
     env,
@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// Runs a command to its end; it writes to our terminal.
+/// Runs a command to its end, with its output on our terminal.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command.status().with_context(|| format!("cannot run `{}`", line(command)))?;
     if !status.success() {
@@ -18,7 +18,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// What a command writes to its standard output.
+/// Returns the standard output of a command.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("cannot run `{}`", line(command)))?;
     if !output.status.success() {
@@ -33,8 +33,8 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Where a program is, by `PATH` and the administrator's directories, which an ordinary user's
-/// `PATH` lacks on Debian.
+/// Searches `PATH` and the administrator's directories, which an ordinary user's `PATH` lacks on
+/// Debian, for a program.
 pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
@@ -43,7 +43,7 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// `PATH` with other directories before it.
+/// Returns `PATH` with other directories before it.
 pub(crate) fn path_after(directories: &[&Path]) -> Result<OsString> {
     let path = env::var_os("PATH").unwrap_or_default();
     let own = directories.iter().map(|directory| directory.to_path_buf());
@@ -51,7 +51,7 @@ pub(crate) fn path_after(directories: &[&Path]) -> Result<OsString> {
         .context("a directory of PATH contains a colon")
 }
 
-/// The command as a person would type it, without its environment.
+/// Returns the command line as a person would type it, without its environment.
 fn line(command: &Command) -> String {
     let words: Vec<_> = std::iter::once(command.get_program())
         .chain(command.get_args())

@@ -1,7 +1,7 @@
-//! `cargo xtask fuzz`: coverage-guided fuzzing of everything that reads what others have written.
+//! `cargo xtask fuzz`: coverage-guided fuzzing of everything that reads others' data.
 //!
 //! Without a sanitizer the instrumentation needs no nightly: the code under test is safe Rust, and
-//! what is looked for is panics, failed assertions, hangs and lost memory.
+//! the fuzzer searches for panics, failed assertions, hangs and leaks.
 
 use std::{
     fs,
@@ -13,25 +13,25 @@ use anyhow::{Context as _, Result, ensure};
 
 use crate::{exec, setup::fuzzer, workspace};
 
-/// How long each target runs among the other tests.
+/// Duration of each target in the test suites.
 const SECONDS_IN_TESTS: u32 = 20;
 const SECONDS_IN_LONG_TESTS: u32 = 600;
 
-/// More than this for one input is a hang, in seconds, also on a busy machine.
+/// Seconds after which one input counts as a hang, also on a busy machine.
 const TIMEOUT: u32 = 20;
 
-/// Bytes of a target's committed corpus, at most.
+/// Maximum size of a target's committed corpus, in bytes.
 const LARGEST_CORPUS: u64 = 32 << 10;
 
-/// Fuzz what reads others' bytes, from the committed corpus on
+/// Fuzz the code that reads untrusted data, starting with the committed corpus
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// One target; all of them if not said
+    /// Target to run [default: all]
     target: Option<String>,
-    /// How long to run each target
+    /// Seconds to run each target
     #[arg(long, default_value_t = 60)]
     seconds: u32,
-    /// Then reduce what was found to a small corpus that reaches as much, to be committed
+    /// Then reduce the corpus to a few inputs with the same coverage, to be committed
     #[arg(long)]
     minimize: bool,
 }
@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Runs all targets for a short time, where libFuzzer can be built.
+/// Runs all targets for a short time, if libFuzzer can be built.
 pub(crate) fn test(long: bool) -> Result<()> {
     if !fuzzer::has_compiler() {
         println!("SKIPPED, for there is no C++ compiler to build libFuzzer with: fuzzing");
@@ -71,7 +71,7 @@ struct Fuzzer {
 }
 
 impl Fuzzer {
-    /// Goes on from the committed corpus; what is new is kept in the target directory.
+    /// Starts with the committed corpus; new inputs are kept in the target directory.
     fn run(&self, target: &str, seconds: u32) -> Result<()> {
         println!("== fuzzing {target} for {seconds} s");
         let found = found(target)?;
@@ -91,7 +91,7 @@ impl Fuzzer {
         })
     }
 
-    /// Makes the committed corpus few inputs that reach what was reached.
+    /// Reduces all inputs found to a small committed corpus with the same coverage.
     fn minimize(&self, target: &str) -> Result<()> {
         let (corpus, all) = (corpus(target), found(target)?);
         for entry in fs::read_dir(&corpus)? {
@@ -114,7 +114,7 @@ impl Fuzzer {
     }
 }
 
-/// Removes the largest inputs, until the rest may be committed.
+/// Removes the largest inputs until the rest is small enough to commit.
 fn shorten(corpus: &Path) -> Result<()> {
     let mut inputs = Vec::new();
     for entry in fs::read_dir(corpus)? {
@@ -132,7 +132,7 @@ fn shorten(corpus: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The names of the targets.
+/// Returns the names of the targets.
 fn targets() -> Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in fs::read_dir(directory().join("fuzz_targets"))? {
@@ -148,7 +148,7 @@ fn corpus(target: &str) -> PathBuf {
     directory().join("corpus").join(target)
 }
 
-/// Where inputs are kept that reach something new.
+/// Returns the directory of inputs that reach new code.
 fn found(target: &str) -> Result<PathBuf> {
     let directory = workspace::target()?.join("fuzz-corpus").join(target);
     fs::create_dir_all(&directory)

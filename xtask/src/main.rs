@@ -1,4 +1,4 @@
-//! The developer's verbs of xdplb: `cargo xtask <verb>`.
+//! The developer's commands of xdplb: `cargo xtask <command>`.
 
 mod bench;
 mod build;
@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-/// The developer's verbs of xdplb.
+/// The developer's commands of xdplb.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 enum Verb {
@@ -28,11 +28,11 @@ enum Verb {
     Test(test::Arguments),
     Fuzz(fuzz::Arguments),
     Bench(bench::Arguments),
-    /// Write the references in `docs/` anew, from the code
+    /// Generate the references in `docs/` from the code
     Docs,
-    /// Make a Debian package, `target/debian/xdplb.deb`
+    /// Build a Debian package, `target/debian/xdplb.deb`
     Package,
-    /// Compare the eBPF objects with their sources, check format, lints and dependencies
+    /// Compare the eBPF objects with their sources; check format, lints and dependencies
     Ci,
 }
 

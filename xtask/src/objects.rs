@@ -1,4 +1,4 @@
-//! The eBPF objects: compiled, stripped, and compared with or put in place of the committed ones.
+//! The eBPF objects: compiled, stripped, and compared with or written over the committed ones.
 
 use std::fs;
 
@@ -41,7 +41,7 @@ pub(crate) fn compile(toolchain: Toolchain) -> Result<Vec<Object>> {
         .collect()
 }
 
-/// Commits the objects to the workspace, with the fingerprint of their sources.
+/// Writes the objects to the workspace, with the fingerprint of their sources.
 pub(crate) fn write(objects: &[Object]) -> Result<()> {
     let committed = Objects::new(workspace::root());
     let directory = committed.directory();
@@ -54,7 +54,7 @@ pub(crate) fn write(objects: &[Object]) -> Result<()> {
     committed.record()
 }
 
-/// The file names of those objects that are not as committed.
+/// Returns the file names of those objects that differ from the committed ones.
 pub(crate) fn differing(objects: &[Object]) -> Result<Vec<&str>> {
     let directory = Objects::new(workspace::root()).directory();
     let mut differing = Vec::new();
@@ -69,7 +69,7 @@ pub(crate) fn differing(objects: &[Object]) -> Result<Vec<&str>> {
     Ok(differing)
 }
 
-/// Removes DWARF, four fifths of an object and of no use to the kernel. BTF stays.
+/// Removes DWARF, four fifths of an object and useless to the kernel. BTF stays.
 fn strip(linked: &[u8]) -> Result<Vec<u8>> {
     let mut elf = Builder::read(linked)?;
     for section in &mut elf.sections {
@@ -84,7 +84,7 @@ fn strip(linked: &[u8]) -> Result<Vec<u8>> {
     Ok(stripped)
 }
 
-/// LLVM keeps the names of sections and symbols in one table; the builder writes two.
+/// Separates the names of sections and symbols: LLVM has one table for both, the builder two.
 fn name_sections_apart(elf: &mut Builder<'_>) {
     let names = elf.sections.add();
     names.name = b".shstrtab"[..].into();

@@ -11,7 +11,7 @@ pub(crate) fn run() -> Result<()> {
     make()
 }
 
-/// Packs the binary that is there.
+/// Packages the existing binary.
 pub(crate) fn make() -> Result<()> {
     let packager = packager::ensure()?;
     docs::write_all()?;

@@ -1,4 +1,4 @@
-//! The flow table under every interleaving of two, by loom.
+//! The flow table under every interleaving of two threads, by loom.
 
 mod storage;
 
@@ -19,12 +19,12 @@ const HALF_OPEN: u16 = 0;
 const ESTABLISHED: u16 = marks::SHAKEN | marks::PROVEN;
 const CLOSED: u16 = ESTABLISHED | marks::FINS;
 
-/// The client's initial sequence number, and the backend's.
+/// Initial sequence numbers of client and backend.
 const CLIENT_ISN: u32 = 1_000;
 const BACKEND_ISN: u32 = 7_000;
 
-/// Runs it with so many lines that are not in the hands of others, in every order in which the two
-/// threads take turns with a few switches that neither asks for.
+/// Runs the test on a table with this many free lines, in every interleaving of the two threads
+/// with a few preemptions.
 fn explore(free: usize, test: impl Fn(Arc<Lines>) + Send + Sync + 'static) {
     let mut builder = Builder::new();
     builder.preemption_bound = Some(3);
@@ -32,7 +32,7 @@ fn explore(free: usize, test: impl Fn(Arc<Lines>) + Send + Sync + 'static) {
     builder.check(move || test(Arc::new(Lines::new(free))));
 }
 
-/// Runs both at once, and returns what they return.
+/// Runs both at once, and returns their results.
 fn both<A: 'static, B: 'static>(
     lines: &Arc<Lines>,
     one: impl FnOnce(Shared<'_>) -> A + 'static,
@@ -59,13 +59,13 @@ fn connect(table: Shared<'_>, client: u8, port: u8, marks: u16) -> Result<(), Un
     open(table, &opening, &outside(port)).map(|_| ())
 }
 
-/// The entry towards the backend of a client's connection.
+/// Returns the entry towards the backend of a client's connection.
 fn known(table: Shared<'_>, client: u8) -> Found<Shared<'_>> {
     peek(table, &inside(client)).expect("known")
 }
 
-/// Fails if half a pair stands in the table, but for a source port that rests, or if active
-/// connections were miscounted.
+/// Fails if half a pair is in the table, unless its source port rests, or if active connections
+/// were miscounted.
 fn assert_pairs(table: Shared<'_>) {
     for hit in table.flows() {
         assert!(!hit.tag.is_claimed(), "{hit:?}");
@@ -129,7 +129,7 @@ fn two_inserters_share_what_room_there_is_by_whole_pairs() {
 fn a_reader_gets_a_whole_flow_of_its_own_key_or_nothing() {
     explore(2, |lines| {
         connect(Shared(&lines), 1, 1, CLOSED).expect("room");
-        // The new connection takes the lines of the old one, which has ended.
+        // The new connection takes over the lines of the old one, which has ended.
         let (opened, read) = both(
             &lines,
             |table| connect(table, 2, 2, ESTABLISHED),
@@ -178,7 +178,7 @@ fn an_evicted_connection_goes_whole_and_a_refreshed_one_stays_whole() {
 fn a_port_is_taken_from_a_half_open_connection_only() {
     explore(2, |lines| {
         connect(Shared(&lines), 1, 1, HALF_OPEN).expect("room");
-        // By the entry towards the client, as who wants its port does.
+        // Finds it by the entry towards the client, as a connection that wants its port does.
         let holder = peek(Shared(&lines), &outside(1).turned()).expect("held");
         assert_eq!(holder.direction(), Direction::ToClient);
         let (place, tag) = (holder.place, holder.tag);
@@ -258,8 +258,8 @@ fn a_closed_connection_is_replaced_once() {
     });
 }
 
-/// Two copies of the ACK that ends a handshake, at once: the second must not take the connection's
-/// number for the backend's SYN.
+/// Two concurrent copies of the ACK that ends a handshake: the second must not take the
+/// connection's number for the backend's SYN.
 #[test]
 fn a_handshake_ends_once() {
     explore(2, |lines| {
@@ -282,8 +282,8 @@ fn a_handshake_ends_once() {
     });
 }
 
-/// A SYN, which may be anybody's, while the replies' next hop is just being written: the partner is
-/// there, and only cannot be read.
+/// A SYN, possibly spoofed, while the replies' next hop is being written: the partner exists, but
+/// cannot be read.
 #[test]
 fn a_connection_whose_client_moves_is_not_replaced() {
     explore(2, |lines| {

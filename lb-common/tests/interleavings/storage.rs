@@ -1,5 +1,5 @@
-//! A table of one bucket in loom's atomics. Most of its lines are in the hands of connections that
-//! stay, so that there is less to explore.
+//! A table of one bucket in loom's atomics. Most of its lines belong to connections that stay, so
+//! that there is less to explore.
 
 use std::sync::atomic::AtomicI64;
 
@@ -14,13 +14,13 @@ use loom::sync::atomic::{
     fence,
 };
 
-/// Late enough that idle times can be told.
+/// Late enough that idle times can be measured.
 pub const NOW: u32 = ticks::from_nanos(3_600_000_000_000);
 
 #[derive(Debug)]
 pub struct Lines {
     words: Vec<Words>,
-    /// Connections that are active. Nobody's decision hangs on it, so loom need not know of it.
+    /// Number of active connections. No decision depends on it, so loom need not see it.
     active: AtomicI64,
 }
 
@@ -56,14 +56,14 @@ impl Lines {
 pub struct Shared<'a>(pub &'a Lines);
 
 impl<'a> Shared<'a> {
-    /// What stands in the lines that are not in the hands of others.
+    /// Returns the contents of the lines that the test may use.
     pub fn flows(self) -> Vec<Hit<Slot<'a>>> {
         let lines = (0..).zip(&self.0.words).map(|(way, words)| (Place(way), Slot::Words(words)));
         let hits = lines.map(|(place, line)| Hit { line, place, tag: line.tag() });
         hits.filter(|hit| !hit.tag.is_free()).collect()
     }
 
-    /// What was counted of active connections.
+    /// Returns the counted number of active connections.
     pub fn active(self) -> i64 {
         self.0.active.load(Relaxed)
     }
@@ -103,7 +103,7 @@ impl<'a> Bucket for Shared<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum Slot<'a> {
     Words(&'a Words),
-    /// In the hands of an established connection that was just heard of.
+    /// Held by an established connection that is not idle.
     Taken,
 }
 
@@ -131,7 +131,7 @@ impl Line for Slot<'_> {
     fn exchange(self, from: Tag, to: Tag) -> Tag {
         let tag = &self.words().tag;
         let (Ok(found) | Err(found)) = tag.compare_exchange(from.word(), to.word(), SeqCst, SeqCst);
-        // The kernel's is a full barrier.
+        // The kernel's operation is a full barrier.
         fence(SeqCst);
         Tag::from_word(found)
     }

@@ -18,12 +18,12 @@ const LISTEN: u32 = 10;
 
 type Tuple = bpf_sock_tuple__bindgen_ty_1__bindgen_ty_1;
 
-/// By its size the kernel tells that the tuple is of IPv4.
+/// The kernel recognizes an IPv4 tuple by this size.
 const TUPLE_BYTES: u32 = 12;
 
 const _: () = assert!(size_of::<Tuple>() == TUPLE_BYTES as usize);
 
-/// Whether the frame had a VLAN tag, which the kernel has taken out of it by now.
+/// Returns true if the frame had a VLAN tag, which the kernel has removed by now.
 #[inline(always)]
 pub(crate) fn is_tagged(context: &TcContext) -> bool {
     let skb: *const __sk_buff = context.as_ptr().cast();
@@ -31,7 +31,7 @@ pub(crate) fn is_tagged(context: &TcContext) -> bool {
     unsafe { (*skb).vlan_present != 0 }
 }
 
-/// Whether the frame holds an IPv4 packet, by what the kernel makes of it.
+/// Returns true if the kernel has classified the frame's packet as IPv4.
 #[inline(always)]
 pub(crate) fn is_ipv4(context: &TcContext) -> bool {
     let skb: *const __sk_buff = context.as_ptr().cast();
@@ -40,20 +40,20 @@ pub(crate) fn is_ipv4(context: &TcContext) -> bool {
     protocol == u32::from(u16::from_ne_bytes(ETHERTYPE_IPV4))
 }
 
-/// On the stack the verifier wants every field aligned.
+/// Alignment for the stack, where the verifier requires every field to be aligned.
 #[repr(align(8))]
 #[derive(Clone, Copy)]
 pub(crate) struct Aligned<T>(pub(crate) T);
 
-/// What an offset counts from.
+/// Origin of an offset.
 #[derive(Clone, Copy)]
 pub(crate) enum From {
     Frame,
     Network,
 }
 
-/// Bytes of a packet. By the kernel's own marks: after generic XDP has copied a packet, the data do not
-/// begin where they do otherwise.
+/// Reads bytes of a packet, by the kernel's own offsets: after generic XDP has copied a packet, its
+/// data start elsewhere.
 #[inline(always)]
 pub(crate) fn load<T: Pod>(context: &TcContext, from: From, offset: usize) -> Option<Aligned<T>> {
     let start = match from {
@@ -62,8 +62,8 @@ pub(crate) fn load<T: Pod>(context: &TcContext, from: From, offset: usize) -> Op
     };
     let (offset, length) = (u32::try_from(offset).ok()?, u32::try_from(size_of::<T>()).ok()?);
     let mut loaded = Aligned(T::zeroed());
-    // SAFETY: the context is valid, and the bytes are written to a value that has as many, and takes
-    // any.
+    // SAFETY: the context is valid, and the bytes are written to a value of the same size that
+    // allows any bit pattern.
     let failed = unsafe {
         bpf_skb_load_bytes_relative(
             context.as_ptr(),
@@ -76,7 +76,7 @@ pub(crate) fn load<T: Pod>(context: &TcContext, from: From, offset: usize) -> Op
     (failed == 0).then_some(loaded)
 }
 
-/// Whether the host has a socket of just this connection, other than one that listens.
+/// Returns true if the host has a socket of exactly this connection, other than a listener.
 #[inline(always)]
 pub(crate) fn is_of_own_connection(context: &impl EbpfContext, packet: &FlowKey) -> bool {
     let mut tuple = bpf_sock_tuple {
@@ -89,7 +89,7 @@ pub(crate) fn is_of_own_connection(context: &impl EbpfContext, packet: &FlowKey)
             },
         },
     };
-    // SAFETY: the context is valid, and so is the tuple, of which IPv4's part is read.
+    // SAFETY: the context is valid, and so is the IPv4 part of the tuple, which alone is read.
     let socket = unsafe {
         bpf_skc_lookup_tcp(
             context.as_ptr(),

@@ -1,8 +1,8 @@
-//! Full NAT: both addresses and both ports are rewritten, on the way there and on the way back.
+//! Full NAT: both addresses and both ports are rewritten, in both directions.
 
 use lb_common::{backend::Hop, flow::Rewrite, wire::Headers};
 
-/// Makes the frame what `rewrite` says and addresses it to `hop`. The time to live must not be 0.
+/// Applies `rewrite` to the frame and addresses it to `hop`. The time to live must not be 0.
 #[inline(always)]
 pub(crate) fn apply(headers: &mut Headers, rewrite: &Rewrite, hop: &Hop) {
     headers.ethernet.set_macs(hop.macs());

@@ -1,4 +1,4 @@
-//! A reset in the place of the frame that asked for it.
+//! Replaces a frame by the reset that answers it.
 
 use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
 use lb_common::{
@@ -10,8 +10,8 @@ use lb_common::{
 
 use crate::raw::{self, Packet, of_this_cpu};
 
-/// What this CPU has sent in all, and then what it has sent to each part of the Internet: so that
-/// nobody can have us flood others, and nobody alone can spend it.
+/// Rate limits: this CPU's in all, and then one for each part of the Internet, so that nobody can
+/// make us flood others, and no single sender can use up the whole.
 #[btf_map]
 static RESETS: PerCpuArray<RateLimiter, { 1 + rate_limiter::PARTS as usize }> = PerCpuArray::new();
 

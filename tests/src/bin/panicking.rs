@@ -1,4 +1,4 @@
-//! The command line with a bug: at SIGUSR1 it panics where the variable PLACE says.
+//! The command line with a planted bug: at SIGUSR1 it panics at the place in the variable PLACE.
 
 use std::{env, future::pending, process::ExitCode, thread};
 

@@ -1,4 +1,4 @@
-//! Much at once.
+//! Bulk transfers.
 
 use std::fs;
 

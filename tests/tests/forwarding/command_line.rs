@@ -1,4 +1,4 @@
-//! The command line against a living daemon.
+//! The command line with a running daemon.
 
 use lb_tests::{
     requests,

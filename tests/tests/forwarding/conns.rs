@@ -1,4 +1,4 @@
-//! Connections are listed as they are.
+//! Lists of connections are correct.
 
 use std::{
     collections::HashSet,
@@ -105,11 +105,11 @@ fn readers_that_leave_or_linger_hold_nobody_up() {
     let count = ["conns", "--client", HELD, "--count", "-o", "json"];
     let counts: Counts = serde_json::from_str(&balancer.done(&count)).expect("JSON");
     assert_eq!(counts.total, 80_000);
-    // Which waits for nobody.
+    // The reader that lingers does not delay it.
     balancer.stop(Signal::SIGTERM);
 }
 
-/// Through the real daemon, while clients go on.
+/// With the real daemon, while clients make requests.
 #[test]
 #[ignore = "needs root"]
 fn a_million_connections_are_listed_under_traffic() {
@@ -161,11 +161,11 @@ fn a_million_connections_are_listed_under_traffic() {
     }
 }
 
-/// Opens six connections, which nothing is sent on.
+/// Opens six connections, on which nothing more is sent.
 fn connect(balancer: &Balancer, testbed: &Testbed) -> Vec<TcpStream> {
     let connect = || {
         let mut stream = TcpStream::connect(vip(testbed)).expect("accepted");
-        // The beginning of a request: by its acknowledgement the backend shows that it knows of it.
+        // The start of a request: its acknowledgement confirms the connection to the balancer.
         stream.write_all(b"G").expect("sent");
         stream
     };
@@ -182,7 +182,7 @@ fn listed(balancer: &Balancer, filter: &[&str]) -> Vec<Connection> {
     lines.lines().map(|line| serde_json::from_str(line).expect("a connection")).collect()
 }
 
-/// The running daemon's flow table.
+/// Opens the running daemon's flow table.
 fn pinned(testbed: &Testbed, connections: u32) -> FlowTable {
     let mut layouts = fs::read_dir(testbed.bpffs().join("xdplb")).expect("pinned");
     let pin: PathBuf = layouts.next().expect("a layout").expect("readable").path().join(FLOWS);
@@ -191,7 +191,7 @@ fn pinned(testbed: &Testbed, connections: u32) -> FlowTable {
     plan.open(&mut map).expect("maps")
 }
 
-/// Where the clients are of the connections that [`fill`] opens.
+/// Network of the clients of the connections that [`fill`] opens.
 const HELD: &str = "198.18.0.0/15";
 
 /// Opens connections that nobody uses.

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 const XDPLB: &str = lb_tests::balancer::BINARY;
 
-/// How long a demo may take to begin.
+/// Time that a demo may take to start.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn demo(arguments: &[&str]) -> Command {
@@ -33,7 +33,7 @@ fn json(demo: Command) -> Value {
     serde_json::from_slice(&output.stdout).expect("JSON alone")
 }
 
-/// Names of the namespaces that this demo has made.
+/// Returns the number of namespaces that this demo has made.
 fn namespaces(prefix: &str) -> usize {
     let names = fs::read_dir("/run/netns").into_iter().flatten().flatten();
     let is_of_it = |name: &str| name.rsplit_once('-').is_some_and(|(its, _)| its == prefix);
@@ -65,7 +65,7 @@ fn two_demos_at_once_do_not_hurt_each_other_and_one_that_is_kept_is_stopped() {
     assert_eq!(namespaces(kept["prefix"].as_str().expect("a name")), 0);
 }
 
-/// SIGHUP goes to the group of processes that the terminal's shell has started.
+/// SIGHUP is sent to the process group that the terminal's shell has started.
 #[test]
 #[ignore = "needs root"]
 fn a_demo_whose_terminal_ends_removes_all_that_it_made() {

@@ -1,4 +1,4 @@
-//! The API's description of itself, held against what the daemon takes and answers.
+//! The API's description of itself, compared with what the daemon accepts and answers.
 
 use std::{collections::BTreeSet, fs, process::Command};
 
@@ -13,7 +13,7 @@ const SERVICE: &str = "/v1/services/{name}";
 const BACKENDS: &str = "/v1/services/{name}/backends";
 const BACKEND: &str = "/v1/services/{name}/backends/{address}";
 
-/// The status of the answer, and the answer or the first of its lines.
+/// Returns the status of the response, and its body or the first line of it.
 fn ask(balancer: &Balancer, method: &str, path: &str, body: &Value) -> (String, Value) {
     let path = path.replace("{version}", "1").replace("{address}", "10.0.0.12:81");
     let mut command = Command::new("curl");
@@ -25,12 +25,12 @@ fn ask(balancer: &Balancer, method: &str, path: &str, body: &Value) -> (String, 
     let text = String::from_utf8(output.stdout).expect("text");
     let (answer, status) = text.rsplit_once('\n').expect("a status");
     let first = answer.lines().next().unwrap_or("null");
-    // What is no JSON is a file.
+    // A body that is not JSON is a file.
     let answer = serde_json::from_str(first).unwrap_or_else(|_| first.into());
     (status.to_owned(), answer)
 }
 
-/// Fails unless this is what the content of a body or of an answer may be.
+/// Fails unless the value conforms to the described content of a body or response.
 fn hold(described: &Value, content: &Value, value: &Value, what: &str) {
     let types = content.as_object().unwrap_or_else(|| panic!("{what} is not described"));
     let mut schema = types.values().next().expect("a media type")["schema"].clone();
@@ -39,7 +39,7 @@ fn hold(described: &Value, content: &Value, value: &Value, what: &str) {
     validator.validate(value).unwrap_or_else(|error| panic!("{what}: {error} in {value}"));
 }
 
-/// What is described, as method and path, but for what is only read.
+/// Returns the described operations that change something, as method and path.
 fn writes(described: &Value) -> BTreeSet<(&str, &str)> {
     let paths = described["paths"].as_object().expect("paths");
     let operations = paths.iter().flat_map(|(path, operations)| {

@@ -1,4 +1,4 @@
-//! A disk that does not answer.
+//! A disk that does not respond.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use lb_tests::{
     site::{Arms, backend, empty_testbed, text, vip},
 };
 
-/// A file system in a file, that can be made to answer nothing.
+/// A file system in a file, which can be made to hang.
 struct Disk(PathBuf);
 
 impl Disk {
@@ -39,7 +39,7 @@ impl Drop for Disk {
     }
 }
 
-/// As long as it lives, who writes to the disk waits, and cannot even be killed.
+/// While this lives, a process that writes to the disk waits, and cannot even be killed.
 struct Frozen<'a>(&'a Disk);
 
 impl Drop for Frozen<'_> {

@@ -1,5 +1,5 @@
-//! The services as one document: edited by commands, told apart from a file, kept, and gone back
-//! to.
+//! The services as one document: edited by commands, distinguished from a file, kept, and rolled
+//! back.
 
 use std::{fs, process::Output};
 
@@ -127,7 +127,7 @@ fn a_file_whose_interfaces_are_not_to_be_had_changes_nothing_and_is_read_again()
     assert_eq!(weights(&balancer), [1, 1, 7]);
 }
 
-/// Commands' changes last as long as the file says the same of services; then every step is logged.
+/// Commands' changes last while the file has the same services; then every step is logged.
 #[test]
 #[ignore = "needs root"]
 fn a_comment_undoes_no_command() {

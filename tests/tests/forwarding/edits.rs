@@ -1,5 +1,5 @@
-//! Edits by many clients at once, sensible ones and others. The kernel's maps have to be right all
-//! the while.
+//! Concurrent edits by many clients, valid and invalid ones. The kernel's maps must be correct all
+//! the time.
 
 use std::{
     fmt::Write as _,
@@ -28,7 +28,7 @@ use crate::maps::{Maps, Rings, shares};
 const CLIENTS: u64 = 8;
 const EDITS: usize = 1_250;
 
-/// What the maps must have, by what the daemon says of itself.
+/// Returns the required rings, by the daemon's own report.
 fn wanted(services: &[ServiceView]) -> Rings {
     let ring_of = |service: &ServiceView| {
         let backends = service.backends.iter().filter(|backend| backend.in_ring);
@@ -37,7 +37,7 @@ fn wanted(services: &[ServiceView]) -> Rings {
     services.iter().map(|service| (service.vip, ring_of(service))).collect()
 }
 
-/// What of services is kept for good.
+/// Returns the persistent part of services.
 fn document(services: &[ServiceView]) -> Vec<Value> {
     let backends = |service: &ServiceView| -> Vec<Value> {
         let kept = |one: &lb_userspace::control::BackendView| {
@@ -84,7 +84,7 @@ impl Editor<'_> {
         keys
     }
 
-    /// A configuration file with some services, or with an error.
+    /// Makes a configuration file with some services, or with an error.
     fn proposal(&mut self) -> Proposal {
         let mut text = self.configuration.to_owned();
         for nth in 0..self.chance.u8(..4) {
@@ -143,7 +143,7 @@ impl Editor<'_> {
         }
     }
 
-    /// Makes all edits, and returns how many were carried out.
+    /// Makes all edits, and returns the number of successful ones.
     async fn edit_all(&mut self) -> usize {
         let mut carried_out = 0;
         for _ in 0..EDITS {

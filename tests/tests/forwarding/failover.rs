@@ -1,4 +1,4 @@
-//! Who takes over, who comes back, and what becomes of the connections.
+//! Failover, recovery, and the fate of connections.
 
 use std::{
     io::{ErrorKind, Read as _, Write as _},
@@ -21,7 +21,8 @@ use crate::maps::Maps;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The site's file with this line in its service, and the third backend as a backup.
+/// Returns the site's configuration with this line in its service, and the third backend as a
+/// backup.
 fn with_backup(testbed: &Testbed, line: &str) -> String {
     let vip = format!("vip = \"{}\"\n", vip(testbed));
     let third = format!("address = \"{}\"\n", backend(testbed, 2));
@@ -74,7 +75,7 @@ fn a_primary_that_was_replaced_waits_for_the_operator_even_over_a_restart() {
     assert_eq!(in_ring(&balancer), [true, true, false]);
 }
 
-/// A connection on which one request was answered, by this server.
+/// Opens a connection, and returns it with the name of the server that answered one request on it.
 fn talk(testbed: &Testbed) -> (TcpStream, String) {
     let to = vip(testbed);
     testbed.clients()[0]
@@ -99,7 +100,7 @@ fn ask(stream: &mut TcpStream) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
 }
 
-/// Asks until the connection is reset.
+/// Sends requests until the connection is reset.
 fn wait_for_reset(stream: &mut TcpStream) {
     let begin = Instant::now();
     loop {
@@ -123,7 +124,7 @@ fn clients_of_a_dead_backend_are_reset_if_the_service_says_so() {
     balancer.wait_for_ring_of(3);
     let (mut stream, server) = talk(&testbed);
     let nth: usize = server.trim_start_matches("backend").parse().expect("a number");
-    // A server without power says nothing.
+    // A server without power sends nothing.
     let mut unplug = Command::new("ip");
     unplug.args(["link", "set", "eth0", "down"]);
     let mut unplug = testbed.backends()[nth].namespace.spawn(&mut unplug).expect("ip is there");

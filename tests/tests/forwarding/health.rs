@@ -1,4 +1,4 @@
-//! Backends that fail and come back.
+//! Backends that fail and recover.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},

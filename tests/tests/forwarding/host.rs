@@ -13,7 +13,7 @@ use lb_tests::{
     site::{Arms, site},
 };
 
-/// Where the host's sshd would be: any port that no service has.
+/// Port of the host's sshd: any port without a service.
 const SSH: u16 = 22;
 
 #[test]

@@ -1,4 +1,4 @@
-//! The daemon stops, starts, reloads; forwarding continues.
+//! Stops, starts and reloads of the daemon; forwarding continues.
 
 use std::{
     fs,
@@ -246,7 +246,7 @@ fn the_xdp_mode_of_a_running_balancer_is_changed() {
     }
 }
 
-/// Too few queues for its peer keep native XDP from a veth.
+/// A veth with too few queues for its peer does not support native XDP.
 #[test]
 #[ignore = "needs root"]
 fn native_mode_is_gone_back_to_once_it_can_be_had() {
@@ -276,7 +276,7 @@ fn native_mode_is_gone_back_to_once_it_can_be_had() {
     assert!(warnings.iter().any(|one| one.contains("spare runs in generic mode")), "{warnings:?}");
 
     run("ethtool", "-L spare rx 2");
-    // What a link does shortly after native mode was tried is taken for the driver's doing.
+    // A link event shortly after an attempt at native mode is attributed to the driver.
     balancer.wait_for("native mode after the link has come up", || {
         run("ip", "link set spare down");
         run("ip", "link set spare up");

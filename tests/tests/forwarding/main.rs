@@ -1,4 +1,4 @@
-//! The whole of it in network namespaces: the real daemon on native XDP, real servers, real
+//! The whole balancer in network namespaces: the real daemon on native XDP, real servers, real
 //! clients.
 
 mod bulk;

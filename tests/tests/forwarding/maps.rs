@@ -1,4 +1,4 @@
-//! What the kernel has been told, read back from the maps that the daemon has pinned.
+//! The contents of the kernel's maps, read from the daemon's pins.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use lb_testbed::Testbed;
 /// Backends of a service, by VIP, with their shares.
 pub type Rings = BTreeMap<SocketAddr, BTreeSet<(SocketAddr, u16)>>;
 
-/// The maps that the daemon has pinned.
+/// The daemon's pinned maps.
 pub struct Maps {
     services: HashMap<MapData, ServiceKey, Service>,
     backends: Array<MapData, Backend>,
@@ -48,7 +48,7 @@ impl Maps {
         (ring.offset..ring.offset + ring.length).map(|place| (place, self.slot(place)))
     }
 
-    /// A slot that a packet could have found to name no backend.
+    /// Returns a slot that a packet could have found to name no backend, if there is one.
     pub fn fault(&self) -> Option<String> {
         for (key, service) in self.services.iter().filter_map(Result::ok) {
             for (place, id) in self.slots(service.ring) {
@@ -72,7 +72,7 @@ impl Maps {
     }
 }
 
-/// Weights in lowest terms, as a service may have them finer than its operator.
+/// Reduces weights to lowest terms, as a service's own may be multiples of its operator's.
 pub fn shares(backends: impl Iterator<Item = (SocketAddr, u16)>) -> BTreeSet<(SocketAddr, u16)> {
     let backends: BTreeSet<_> = backends.collect();
     let common = backends.iter().fold(0, |common, (_, weight)| gcd(common, *weight)).max(1);

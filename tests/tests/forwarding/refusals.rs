@@ -68,7 +68,7 @@ fn a_foreign_program_is_not_replaced() {
 fn a_foreign_program_of_a_link_is_not_replaced() {
     let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
     balancer.stop(Signal::SIGTERM);
-    // Links without our pins are anybody's.
+    // Links without our pins may be anybody's.
     let pins = testbed.bpffs().join("xdplb");
     fs::rename(&pins, testbed.bpffs().join("others")).expect("renamed");
     for interface in ["eth0", "eth1"] {
@@ -79,7 +79,7 @@ fn a_foreign_program_of_a_link_is_not_replaced() {
     drop(Balancer::start(&testbed, &text(&testbed, &[1; 3])));
 }
 
-/// What a daemon says that does not start as an interface has a program already.
+/// Returns the error of a daemon that does not start because an interface already has a program.
 fn refused_as_foreign(testbed: &Testbed, interface: &str) -> String {
     let output = Balancer::refused(testbed, &text(testbed, &[1; 3]));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -89,7 +89,7 @@ fn refused_as_foreign(testbed: &Testbed, interface: &str) -> String {
     said
 }
 
-/// Carries out the command of an error that begins like this.
+/// Runs the command that an error recommends and that begins like this.
 fn follow_advice(testbed: &Testbed, said: &str, begin: &str) {
     let command = said.split('`').find(|part| part.starts_with(begin)).expect(said);
     let words: Vec<_> = command.split(' ').collect();

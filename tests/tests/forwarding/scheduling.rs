@@ -1,4 +1,4 @@
-//! Schedulers other than round robin, beside real servers.
+//! Schedulers other than round robin, with real servers.
 
 use std::{
     io::{Read as _, Write as _},
@@ -14,7 +14,7 @@ use lb_tests::{
     site::{Arms, Site, empty_testbed, text, vip},
 };
 
-/// A site whose service `web` has this scheduler.
+/// Makes a site whose service `web` has this scheduler.
 fn scheduled(name: &str) -> Site {
     let testbed = empty_testbed(Arms::Two);
     let servers = nginx_everywhere(&testbed);
@@ -28,7 +28,7 @@ fn with_scheduler(testbed: &Testbed, name: &str) -> String {
         .replace("[service.health]", &format!("scheduler = \"{name}\"\n[service.health]"))
 }
 
-/// Connections that stay open, and who has answered on each.
+/// Opens connections that stay, and returns each with the server that answered on it.
 fn held(from: &Host, to: SocketAddr, count: usize) -> Vec<(TcpStream, String)> {
     let connect = || (0..count).map(|_| answered(to)).collect();
     from.namespace.run(connect).expect("the namespace is there")

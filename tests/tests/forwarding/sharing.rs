@@ -1,4 +1,4 @@
-//! Who gets how much.
+//! Distribution of connections over backends.
 
 use std::collections::HashSet;
 

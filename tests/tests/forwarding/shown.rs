@@ -1,4 +1,4 @@
-//! What runs can be read, and is what is so at this moment.
+//! The running state can be read, and is current.
 
 use std::{
     fs,
@@ -29,7 +29,7 @@ fn first(balancer: &Balancer) -> BackendView {
     web(balancer).backends.remove(0)
 }
 
-/// Runs a verb with this text at its standard input.
+/// Runs a command with this text at its standard input.
 fn fed(balancer: &Balancer, arguments: &[&str], text: &str) -> Output {
     let mut command = balancer.command(arguments);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -101,7 +101,7 @@ fn a_backend_shows_its_checks_as_they_are_made() {
         first(&balancer).last_check.is_some_and(|last| last.success == Some(true))
     });
     drop(servers.remove(0));
-    // Health is the same for 1,000 checks, and each of them is shown.
+    // Health does not change for 1,000 checks, and yet each of them is shown.
     for count in [3, 6] {
         balancer.wait_for("failed checks", || {
             first(&balancer).last_check.is_some_and(|last| last.contrary >= count)

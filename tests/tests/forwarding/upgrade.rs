@@ -1,4 +1,4 @@
-//! Daemons are killed, and followed by others, under load.
+//! Daemons are killed, and replaced by others, under load.
 
 use std::{
     process::Command,
@@ -18,16 +18,17 @@ use nix::sys::signal::Signal;
 const REQUESTS: u64 = 100_000;
 const CLIENTS: usize = 4;
 
-/// A daemon whose program is another: with messages about every connection.
+/// Returns the command of a daemon with another program: with messages about every connection.
 fn other() -> Command {
     let mut command = Command::new(BINARY);
     command.env("RUST_LOG", "debug");
     command
 }
 
-/// Has one CPU handle all packets of a connection, as the queues of a NIC do. Over veth two may have
-/// the last of a handshake and the request at once, and a kernel whose `inet_ehash_insert()` removes
-/// the old socket before it adds the new one then finds none for the latter, and resets.
+/// Makes one CPU handle all packets of a connection, as the queues of a NIC do. Over veth, two CPUs
+/// may handle the last packet of a handshake and the request at once; a kernel whose
+/// `inet_ehash_insert()` removes the old socket before it adds the new one then finds none for the
+/// latter, and resets.
 fn steer_by_flow(host: &Host) {
     const STEER: &str =
         "for queue in /sys/class/net/eth0/queues/rx-*; do echo 3 > $queue/rps_cpus; done";

@@ -1,4 +1,4 @@
-//! Members of the group `xdplb` may use the API, and some of them are careless or worse.
+//! Members of the group `xdplb` may use the API, and some of them are careless or malicious.
 
 use std::{
     fs,
@@ -20,10 +20,10 @@ use lb_tests::{
 use lb_userspace::model::Health;
 use nix::sys::signal::Signal;
 
-/// Within this the daemon answers, whatever else it is asked.
+/// Time within which the daemon answers, whatever else is asked of it.
 const SOON: Duration = Duration::from_secs(5);
 
-/// Longer than the daemon puts up with anybody.
+/// Longer than the daemon's time limits.
 const PATIENCE: Duration = Duration::from_secs(90);
 
 #[test]
@@ -48,7 +48,7 @@ fn readers_that_never_read_stop_neither_expiry_nor_others() {
     is_done_soon(&balancer, &set);
     balancer.wait_for("the connections to expire", || balancer.status().flows.entries < 100);
     is_done_soon(&balancer, &["conns", "--count"]);
-    // One of those that do not read makes room.
+    // One of the clients that do not read is disconnected to make room.
     is_done_soon(&balancer, &["conns"]);
     for reader in readers {
         is_cut_off(reader);
@@ -114,7 +114,7 @@ fn bodies_that_are_too_large_are_refused_and_cost_no_memory() {
         assert!(answer.starts_with("HTTP/1.1 413 "), "{path}: {answer}");
         assert!(answer.contains("the body of the request is larger than"), "{path}: {answer}");
     }
-    // Of a length that is not known beforehand.
+    // Of a length that is not announced.
     let mut stream = send(
         balancer.socket(),
         "POST /v1/services HTTP/1.1\r\nhost: xdplb\r\ncontent-type: application/json\r\n\
@@ -211,16 +211,17 @@ fn is_done_soon(balancer: &Balancer, arguments: &[&str]) {
     assert!(begun.elapsed() < SOON, "{arguments:?} took {:?}", begun.elapsed());
 }
 
-/// Connects and sends the beginning of a request, or all of it.
+/// Connects and sends the start of a request, or all of it.
 fn send(socket: &Path, request: &str) -> UnixStream {
     let mut stream = UnixStream::connect(socket).expect("listens");
     stream.set_read_timeout(Some(PATIENCE)).expect("set");
-    // Whoever is refused early, or has had to make room, need not be able to send all of it.
+    // A client that is refused early, or disconnected to make room, may be unable to send all of
+    // it.
     stream.write_all(request.as_bytes()).ok();
     stream
 }
 
-/// The head of an answer, and the body up to its end.
+/// Returns the head of a response, and the body up to its end.
 fn answer(stream: &mut UnixStream) -> String {
     let (mut text, mut piece) = (Vec::new(), [0; 1 << 14]);
     loop {
@@ -240,7 +241,7 @@ fn length(head: &str) -> Option<usize> {
     head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok())
 }
 
-/// Takes what was sent, which comes to an end.
+/// Reads up to the end of the stream, which must come.
 fn is_cut_off(mut stream: UnixStream) {
     let mut piece = [0; 1 << 14];
     loop {

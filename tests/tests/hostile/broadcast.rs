@@ -1,4 +1,4 @@
-//! Packets from broadcast addresses, whose answers would go to whole networks.
+//! Packets from broadcast addresses, whose answers would reach whole networks.
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4},
@@ -17,13 +17,13 @@ use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };
 
-/// Of a frame's Ethernet header.
+/// Length of a frame's Ethernet header.
 const ETHERNET: usize = 14;
 
 /// A client of the clients' network.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 77);
 
-/// Of the network that clients are on, and one that the balancer is given meanwhile.
+/// Broadcast addresses of the clients' network, and of one added to the balancer meanwhile.
 const BROADCASTS: [Ipv4Addr; 2] =
     [Ipv4Addr::new(203, 0, 113, 255), Ipv4Addr::new(198, 51, 100, 63)];
 
@@ -36,7 +36,7 @@ fn broadcast_addresses_of_the_balancers_networks_are_no_clients() {
     let is_martian = |source| {
         let before = ["martian_source", "bad_flags"].map(|reason| count(&balancer, reason));
         send(&testbed, source, Flags::SYN);
-        // It comes after the other one.
+        // It arrives after the other one.
         send(&testbed, CLIENT, Flags::NONE);
         balancer.wait_for("the second packet", || count(&balancer, "bad_flags") > before[1]);
         count(&balancer, "martian_source") > before[0]
@@ -68,7 +68,7 @@ fn send(testbed: &Testbed, source: Ipv4Addr, flags: Flags) {
     sent.expect("entered").expect("sent");
 }
 
-/// How many packets were counted by this reason.
+/// Returns the number of packets counted for this reason.
 fn count(balancer: &Balancer, reason: &str) -> u64 {
     let stats: Stats =
         serde_json::from_str(&balancer.done(&["stats", "-o", "json"])).expect("the shape");

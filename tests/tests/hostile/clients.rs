@@ -1,4 +1,4 @@
-//! Clients whose replies have to go elsewhere.
+//! Clients whose replies need another next hop.
 
 use std::{
     io::{Read as _, Write as _},
@@ -15,7 +15,7 @@ use lb_tests::{
     site::{Arms, backend, empty_testbed, vip},
 };
 
-/// The kernel alone takes half a minute.
+/// Shorter than the half minute that the kernel alone takes.
 const PATIENCE: Duration = Duration::from_secs(12);
 
 fn ip(namespace: &Namespace, arguments: &[&str]) -> String {
@@ -46,8 +46,8 @@ fn a_client_whose_mac_changes_and_changes_back_while_it_waits_gets_its_answer() 
     });
 }
 
-/// A client waits for an answer while something happens in its namespace, which tells all of its MAC
-/// address whenever that changes.
+/// A client waits for an answer during a change in its namespace, which announces its MAC address
+/// whenever that changes.
 fn answers_after(happens: impl FnOnce(&Namespace)) {
     let testbed = empty_testbed(Arms::Two);
     let text = configuration(&testbed, "")
@@ -69,7 +69,7 @@ fn answers_after(happens: impl FnOnce(&Namespace)) {
             stream.read_exact(&mut [0; 8]).expect("a request");
             when.recv().expect("told to answer");
             stream.write_all(b"answer").expect("sent");
-            // Until the client has it.
+            // Waits until the client has it.
             stream.read_to_end(&mut Vec::new()).ok();
         });
         let connect = || TcpStream::connect(vip(&testbed)).expect("accepted");

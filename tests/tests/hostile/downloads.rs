@@ -1,5 +1,5 @@
-//! A testbed with servers of our own and the daemon in front: these tests run in small guests too, which
-//! have no web server.
+//! A testbed with our own servers and the daemon in front: these tests also run in small guests,
+//! which have no web server.
 
 use std::{
     fs::{self, File},
@@ -21,8 +21,8 @@ pub struct Site {
     pub testbed: Testbed,
 }
 
-/// A balancer between a client and two backends that answer by downloads. The daemon's environment
-/// has these variables too.
+/// Makes a balancer between a client and two backends that answer by downloads. The daemon's
+/// environment has these variables, too.
 pub fn site(variables: &[(&str, &str)]) -> Site {
     let testbed = empty_testbed();
     testbed.backends().iter().for_each(|host| downloads::serve(host, PORT));
@@ -53,7 +53,7 @@ pub fn empty_testbed() -> Testbed {
     Testbed::two_arm(PREFIX, 2).expect("a testbed")
 }
 
-/// Waits until no other run of these tests is left, which would take this one's testbeds away.
+/// Waits until no other run of these tests is left, which would remove this one's testbeds.
 fn await_turn() {
     static TURN: OnceLock<File> = OnceLock::new();
     TURN.get_or_init(|| {

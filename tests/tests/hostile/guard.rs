@@ -1,5 +1,5 @@
 //! A moment without the XDP program ends no connection: the host, which owns the service's address,
-//! never answers for it.
+//! never answers in its place.
 
 use std::{
     fs,
@@ -31,7 +31,7 @@ use crate::downloads::{PORT, Site, empty_testbed, site, start, text, vip};
 const DOWNLOADS: usize = 20;
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Has a new kernel attach the guard as an old one must.
+/// Makes a new kernel attach the guard as an old one must.
 const CLSACT: [(&str, &str); 1] = [("XDPLB_GUARD_HOOK", "clsact")];
 
 /// The guard's name, and the handle of its filter.
@@ -143,7 +143,7 @@ fn others_filters_stay_beside_the_guard() {
     assert!(filters.contains("u32"), "{filters}");
 }
 
-/// Daemons are killed and followed by others.
+/// Kills daemons, and starts others.
 fn one_guard_until_it_is_detached(
     mut balancer: Balancer,
     testbed: &Testbed,
@@ -196,13 +196,13 @@ fn hooks(balancer: &Balancer) -> Vec<GuardHook> {
     balancer.status().interfaces.iter().map(|interface| interface.guard).collect()
 }
 
-/// Guards on each interface, by either hook.
+/// Returns the number of guards on each interface, by either hook.
 fn guards(testbed: &Testbed) -> Vec<usize> {
     let count = |name: &&str| by_tcx(testbed, name) + by_filter(testbed, name);
     testbed.interfaces().iter().map(count).collect()
 }
 
-/// A kernel without TCX knows no such question.
+/// A kernel without TCX does not support this query.
 fn by_tcx(testbed: &Testbed, interface: &str) -> usize {
     let ask = || SchedClassifier::query_tcx(interface, TcAttachType::Ingress);
     let found = testbed.balancer().run(ask).expect("entered");
@@ -222,7 +222,7 @@ fn guarded(balancer: &Balancer) -> u64 {
     guarded.expect("named").packets
 }
 
-/// Nobody else holds the links: without their pins the kernel detaches them.
+/// Detaches the program: without their pins, nothing else holds the links.
 fn take_program_off(testbed: &Testbed) {
     let links = pins(testbed, "link_");
     assert_eq!(links.len(), testbed.interfaces().len());
@@ -236,7 +236,7 @@ fn take_guard_off(testbed: &Testbed) {
         fs::remove_file(pin).expect("unpinned");
     }
     for interface in testbed.interfaces() {
-        // There is none where the guard has a link.
+        // There is no qdisc where the guard has a link.
         let _ = attempt(testbed.balancer(), "tc", &["qdisc", "del", "dev", interface, "clsact"]);
     }
 }
@@ -255,7 +255,7 @@ fn tc(testbed: &Testbed, arguments: &[&str]) -> String {
     String::from_utf8(done.stdout).expect("text")
 }
 
-/// Has the balancer's host answer as sshd would, until the process ends.
+/// Makes the balancer's host greet like sshd, until the process ends.
 fn greet(testbed: &Testbed, address: SocketAddr) {
     let listener = testbed.balancer().run(|| TcpListener::bind(address).expect("a free port"));
     let listener = listener.expect("entered");
@@ -276,8 +276,8 @@ fn greeting(from: &Host, to: SocketAddr) -> String {
     from.namespace.run(ask).expect("entered")
 }
 
-/// Connects from a port that balanced connections may have, as a host whose own range of ports
-/// overlaps theirs does.
+/// Connects from a port of balanced connections, as a host does whose own range of ports overlaps
+/// theirs.
 fn first_bytes_from_balanced_port(to: SocketAddr) -> usize {
     let SocketAddr::V4(to) = to else { panic!("IPv4") };
     let flags = SockFlag::empty();

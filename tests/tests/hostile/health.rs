@@ -1,5 +1,5 @@
-//! Whoever may use the daemon's socket has no programs run, no files read and no passwords shown that
-//! are root's.
+//! Users of the daemon's socket cannot make it run programs, read files or show passwords that are
+//! root's.
 
 use std::{
     fs,
@@ -17,14 +17,14 @@ use lb_tests::{
 use lb_userspace::model::Health;
 use nix::sys::signal::Signal;
 
-/// Somebody without any rights but those of the socket's group.
+/// A user without any rights except those of the socket's group.
 const MEMBER: u32 = 65_534;
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
 }
 
-/// Lets the member use the socket, as its group does.
+/// Lets the member use the socket, as its group may.
 fn admit_member(balancer: &Balancer) {
     set_mode(balancer.socket(), 0o666);
 }
@@ -37,7 +37,7 @@ fn mode(path: &Path) -> u32 {
     fs::metadata(path).expect("there").mode() & 0o777
 }
 
-/// Carries out a verb of the command line as the member.
+/// Runs a command of `xdplb` as the member.
 fn as_member(balancer: &Balancer, arguments: &[&str]) -> Output {
     let id = MEMBER.to_string();
     Command::new("setpriv")
@@ -56,7 +56,7 @@ fn is_refused(balancer: &Balancer, arguments: &[&str], word: &str) -> String {
     said
 }
 
-/// A directory that everybody may write to.
+/// Makes a directory that everybody may write to.
 fn open_directory(testbed: &Testbed, name: &str) -> PathBuf {
     let directory = testbed.directory().join(name);
     fs::create_dir(&directory).expect("made");
@@ -70,7 +70,7 @@ fn write_open(path: &Path, text: &str) -> String {
     path.display().to_string()
 }
 
-/// The configuration with a program as the check of `web`.
+/// Returns the configuration with a program as the check of `web`.
 fn with_program(testbed: &Testbed, script: &str) -> String {
     let check = format!("type = \"exec\"\ncommand = [\"/bin/sh\", \"-c\", {script:?}]\n");
     text(testbed, &[1; 3]).replace("[service.health]", &format!("[service.health]\n{check}"))
@@ -100,7 +100,7 @@ fn members_of_the_group_have_no_program_run() {
         "[[service]]",
         &format!("[defaults.health]\ntype = \"exec\"\ncommand = [\"/bin/sh\", \"-c\", {steal:?}]\n[[service]]"),
     );
-    // The service itself says that its check is of another type.
+    // The service itself sets another type of check.
     let defaults = defaults.replace("[service.health]", "[service.health]\ntype = \"tcp\"");
     let file_of_defaults = write_open(&directory.join("defaults.toml"), &defaults);
     is_refused(&balancer, &["apply", "-c", &file_of_defaults], word);
@@ -109,7 +109,7 @@ fn members_of_the_group_have_no_program_run() {
     is_refused(&balancer, &["apply", "-c", &file_of_user], "only root may change `checks.user`");
     assert_eq!(versions(), before, "nothing was changed");
 
-    // What root has named, others may keep and use, until root takes it away.
+    // Programs that root has named may be kept and used by others, until root removes them.
     let set = ["service", "set", "web", "--health", "type=exec", "--health", &command];
     balancer.done(&set);
     balancer.wait_for("the program of root's", || {
@@ -165,7 +165,7 @@ fn members_of_the_group_take_neither_settings_nor_ports_of_the_host() {
     assert_eq!(balancer.services().len(), 2);
 }
 
-/// The server of a session listens at all addresses, which by itself is only warned of.
+/// The session's server listens at all addresses, which alone only causes a warning.
 #[test]
 #[ignore = "needs root"]
 fn a_vip_over_which_a_session_has_come_is_taken_by_force_only() {
@@ -207,7 +207,7 @@ fn members_of_the_group_take_no_port_that_a_server_has_at_all_addresses() {
         let output = as_member(&balancer, &[verb, "-c", &file]);
         assert!(said(&output).contains("only root may"), "{verb}: {}", said(&output));
     }
-    // Root is warned, and may.
+    // Root is warned, and allowed.
     balancer.done(&add);
     let log = fs::read_to_string(testbed.directory().join("log")).expect("a log");
     assert!(log.contains(word), "{log}");
@@ -265,7 +265,7 @@ fn members_of_the_group_have_no_file_read_and_are_not_told_which_there_are() {
         assert!(answers[0].contains("others than root may only name files below"), "{answers:?}");
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     }
-    // Of files that may be named the backends' state does not tell either.
+    // The backends' state does not reveal whether an allowed file exists, either.
     fs::write(tls.join("broken.pem"), "secret").expect("written");
     let mut details = Vec::new();
     for name in ["tls/broken.pem", "tls/missing.pem"] {
@@ -281,7 +281,7 @@ fn members_of_the_group_have_no_file_read_and_are_not_told_which_there_are() {
         });
     }
     assert_eq!(details[0], details[1]);
-    // The log is for those who may read it.
+    // The log reveals it, but only to its own readers.
     let log = fs::read_to_string(testbed.directory().join("log")).expect("a log");
     assert!(log.contains("broken.pem") && log.contains("missing.pem: No such file"), "{log}");
 }
@@ -312,7 +312,7 @@ fn a_configuration_that_others_can_write_names_no_programs() {
         let shown = refused(owner, mode, &checks);
         assert!(shown.contains("only root may change `checks`"), "{shown}");
     }
-    // The same at a reload, which has no answer: what runs goes on.
+    // The same on a reload, which has no response: the running configuration stays.
     let balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));
     set_mode(&testbed.directory().join("xdplb.toml"), 0o666);
     balancer.reload(&program);
@@ -361,7 +361,7 @@ fn passwords_of_checks_are_shown_to_nobody() {
         let check = format!("type = \"send-expect\"\ncontains = \"OK\"\nsend = {send:?}\n");
         text(&testbed, &[1; 3]).replace("[service.health]", &format!("[service.health]\n{check}"))
     };
-    // As a former version has left it.
+    // As left by an earlier version.
     let state = testbed.directory().join("state");
     fs::create_dir(&state).expect("made");
     fs::write(state.join("backends.json"), "{}").expect("written");

@@ -1,4 +1,4 @@
-//! What xdplb withstands: the list of attacks and mishaps, each with a test, on the real daemon in network
+//! Attacks and mishaps that xdplb withstands, each with a test, on the real daemon in network
 //! namespaces, or on the shipped packet path.
 
 mod api;

@@ -10,7 +10,7 @@ use lb_tests::{
 };
 use nix::sys::signal::Signal;
 
-/// As the documentation says.
+/// As documented.
 const BUG: i32 = 70;
 
 #[test]

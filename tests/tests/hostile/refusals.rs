@@ -1,4 +1,4 @@
-//! Servers that refuse connections. Nobody checks them here: only what backends answer says anything.
+//! Servers that refuse connections. There are no checks here: only backends' answers count.
 
 use std::{
     fmt::Write as _,
@@ -34,7 +34,7 @@ fn unchecked_site(settings: &str) -> Site {
     Site { balancer, servers, testbed }
 }
 
-/// The name of the server that answers a request.
+/// Returns the name of the server that answers a request.
 fn request(testbed: &Testbed) -> io::Result<String> {
     fn exchange(to: SocketAddr) -> io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
@@ -64,7 +64,7 @@ fn a_server_that_is_killed_costs_no_connection_and_is_back_when_it_is() {
     balancer
         .wait_for("the backend shown as refusing", || refusing(&balancer) == [false, true, false]);
     servers.push(nginx(&testbed, 1));
-    // One connection tries it after ten seconds.
+    // A single connection is tried there after ten seconds.
     balancer.wait_for("an end of that", || {
         request(&testbed).expect("answered");
         refusing(&balancer) == [false; 3]

@@ -1,4 +1,4 @@
-//! The daemon's memory under hostile hands: half changes, spoilt maps, a spoilt journal, clocks that
+//! The daemon's state under attack: partial changes, damaged maps, a damaged journal, clocks that
 //! jump, and a host that uses the same ports.
 
 use std::{
@@ -35,12 +35,12 @@ fn log(testbed: &Testbed) -> String {
     fs::read_to_string(testbed.directory().join("log")).expect("a log")
 }
 
-/// The VIP of a second service.
+/// Returns the VIP of a second service.
 fn other_vip(testbed: &Testbed) -> SocketAddr {
     (testbed.vip(), 81).into()
 }
 
-/// Two services, each a name and backends by their numbers.
+/// Returns two services, each with a name and the numbers of its backends.
 fn two(testbed: &Testbed, [first, second]: [(&str, &[usize]); 2]) -> String {
     let backends = |numbers: &[usize]| -> Vec<_> {
         numbers.iter().map(|nth| (backend(testbed, *nth), 1)).collect()
@@ -50,7 +50,7 @@ fn two(testbed: &Testbed, [first, second]: [(&str, &[usize]); 2]) -> String {
         + &service(second.0, other_vip(testbed), &backends(second.1))
 }
 
-/// Sends requests to both VIPs while something is done, and returns the answers.
+/// Sends requests to both VIPs during some work, and returns the answers.
 fn answers_meanwhile(testbed: &Testbed, work: impl FnOnce()) -> [Answers; 2] {
     let goes_on = AtomicBool::new(true);
     let going = || goes_on.load(Ordering::Relaxed);
@@ -74,7 +74,7 @@ fn services_that_are_renamed_or_exchange_what_they_have_refuse_nobody() {
         [("web", &[1]), ("shop", &[0])],
         [("shop", &[1]), ("web", &[0])],
         [("web", &[0]), ("shop", &[1])],
-        // Other names; and a backend that nobody has checked.
+        // Other names; and a backend that was never checked.
         [("a", &[0]), ("b", &[1])],
         [("a", &[2]), ("b", &[1, 0])],
     ];
@@ -111,7 +111,7 @@ fn a_renamed_service_keeps_its_drains_and_its_counters() {
         assert_eq!((before.health, before.since), (after.health, after.since));
         assert_eq!(before.connections_total, after.connections_total);
     }
-    // And so does a daemon that finds another name when it starts.
+    // The same for a daemon that finds another name when it starts.
     balancer.stop(Signal::SIGTERM);
     let balancer =
         Balancer::start(&testbed, &text(&testbed, &[1; 3]).replace("\"web\"", "\"third\""));
@@ -134,7 +134,7 @@ fn spoil_service(testbed: &Testbed, spoil: impl FnOnce(&mut ServiceKey, &mut Ser
     services.insert(key, service, 0).expect("written");
 }
 
-/// Where the only service's ring begins, and the backend that is first in it.
+/// Returns the start of the only service's ring, and the first backend in it.
 fn first_slot(testbed: &Testbed) -> (u32, u32) {
     let map = Map::HashMap(pinned(testbed, "SERVICES"));
     let services: HashMap<_, ServiceKey, Service> = map.try_into().expect("its shape");
@@ -262,7 +262,7 @@ fn a_spoilt_journal_is_told_and_nothing_of_it_is_lost() {
     let balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));
     assert_eq!(balancer.status().warnings, [""; 0]);
 
-    // The last record is gone altogether, at the end of a line.
+    // The last record is missing entirely, after the end of a line.
     balancer.stop(Signal::SIGTERM);
     fs::write(journal(&testbed), [lines[0], lines[1]].concat()).expect("written");
     let balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));

@@ -1,4 +1,4 @@
-//! The Debian package, installed where nothing of it stays, and its unit, run by systemd itself.
+//! The Debian package, installed temporarily, and its unit, run by systemd itself.
 
 use std::{
     fs,
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(50);
 
 /// A second system in the balancer's network namespace: systemd, and the package over this root
-/// directory, in memory. It takes the steps of `guest/steps.sh`, and ends with the status of these.
+/// directory, in memory. It runs `guest/steps.sh`, and ends with its status.
 struct Guest<'a> {
     testbed: &'a Testbed,
     system: Child,
@@ -53,7 +53,7 @@ impl<'a> Guest<'a> {
         self.testbed.directory().join(name)
     }
 
-    /// Waits until it says that it has come so far.
+    /// Waits until it reports this step.
     fn reached(&mut self, step: &str) {
         let deadline = Instant::now() + PATIENCE;
         while !self.file(step).exists() {
@@ -63,7 +63,7 @@ impl<'a> Guest<'a> {
         }
     }
 
-    /// Has it go on from where it waits.
+    /// Lets it continue with this step.
     fn go_on(&self, to: &str) {
         fs::write(self.file(to), "").expect("written");
     }
@@ -79,7 +79,7 @@ impl<'a> Guest<'a> {
     }
 }
 
-/// A service whose one backend is up if the program of its check is confined.
+/// Returns a service whose only backend is up if the program of its check is confined.
 fn confined(testbed: &Testbed) -> String {
     let (vip, backend) = (SocketAddr::new(vip(testbed).ip(), 81), backend(testbed, 0));
     format!(

@@ -1,4 +1,4 @@
-//! Connections that end, and tuples that are used again.
+//! Connections that end, and tuples that are reused.
 
 use lb_common::{
     flow::{State, marks},
@@ -50,7 +50,7 @@ fn a_reset_of_either_side_closes() {
     }
 }
 
-/// As Linux does it when the backend has the tuple in TIME-WAIT: RFC 5961, section 4.2.
+/// As in Linux if the backend has the tuple in TIME-WAIT: RFC 5961, section 4.2.
 #[test]
 #[ignore = "needs root"]
 fn a_syn_after_a_challenge_ack_comes_by_the_same_port() {

@@ -58,7 +58,7 @@ fn round_robin_is_exact_across_cpus() {
     assert_eq!(tuples.len(), opened.len(), "no two connections share a source port");
 }
 
-/// One port a backend, so that each new connection takes over the port of a resting one.
+/// One port per backend, so that each new connection takes over the port of a resting one.
 #[test]
 #[ignore = "needs root"]
 fn a_living_connection_keeps_its_port_when_ports_are_fought_for() {
@@ -80,7 +80,7 @@ fn a_living_connection_keeps_its_port_when_ports_are_fought_for() {
             let (action, frame) = object.run_uncounted(&next);
             let established = Segment::read(&frame);
             if action != Action::Tx || established.flags.rst {
-                // Somebody else took the port before the handshake ended.
+                // Another connection took the port before the handshake ended.
                 continue;
             }
             let welcome = opened.answer(Flags::ACK).with_payload(b"welcome").frame();
@@ -90,7 +90,7 @@ fn a_living_connection_keeps_its_port_when_ports_are_fought_for() {
                 continue;
             }
             if object.state(&key_of(port)) != Some(State::Established) {
-                // Or just while it did.
+                // Or at the moment when it did.
                 continue;
             }
             let (action, frame) = object.run_uncounted(&next);

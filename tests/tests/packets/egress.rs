@@ -1,4 +1,4 @@
-//! Ways out.
+//! Egress interfaces.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ use nix::net::if_::if_nametoindex;
 
 use crate::testbed::{FIRST_PORT, SOURCE, VIP, backend, syn};
 
-/// A balancer whose backend is behind another interface than the client.
+/// Makes a balancer whose backend is behind another interface than the client.
 fn two_arm() -> (Object, u32) {
     let mut object = Object::load(100);
     let added = Command::new("ip").args(["link", "add", "out0", "type", "veth"]).status();
@@ -31,7 +31,7 @@ fn a_backend_behind_another_interface_is_redirected_to() {
     let run = object.run(&syn(40_000).frame());
     assert_eq!((run.action, run.reason), (Action::Redirect, Reason::Forwarded));
     let opened = lb_tests::frame::Segment::read(&run.frame);
-    // A test run's frames all come in by the same interface, which is not the backend's.
+    // Frames of a test run all arrive on the same interface, which is not the backend's.
     let back = object.run(&opened.answer(Flags::SYN_ACK).frame());
     assert_eq!((back.action, back.reason), (Action::Drop, Reason::WrongInterface));
     assert_ne!(out, INGRESS);

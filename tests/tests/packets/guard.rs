@@ -1,4 +1,4 @@
-//! What the host guard keeps from the host's stack, and what it leaves alone.
+//! Packets that the host guard keeps from the host's stack, and packets that it passes.
 
 use std::{
     net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream},
@@ -15,7 +15,7 @@ use crate::testbed::{FIRST_PORT, PORTS, SOURCE, VIP, backend, client};
 
 const LAST_PORT: u16 = FIRST_PORT + PORTS - 1;
 
-/// Twice what it needs now.
+/// Twice its present size.
 const VERIFIER_BUDGET: u32 = 2_000;
 
 fn guard() -> Guard {
@@ -30,7 +30,7 @@ fn segment(from: SocketAddrV4, to: SocketAddrV4) -> Vec<u8> {
     Segment::new(from, to, Flags::ACK).frame()
 }
 
-/// A header whose identification, options, flags and offset are for the caller to set.
+/// Returns a header whose identification, options, flags and offset the caller sets.
 fn header(to: SocketAddrV4) -> Ipv4Header {
     let (from, to) = (client(1).ip().octets(), to.ip().octets());
     Ipv4Header::new(0, 64, IpNumber::TCP, from, to).expect("fits")
@@ -67,7 +67,7 @@ fn tcp_to_a_service_is_guarded_whatever_its_flags() {
     assert_eq!(guard.run(&last_hop.frame()), Verdict::Dropped);
 }
 
-/// A bridge may take them to their host: XDP passes them by the name `other_mac`.
+/// A bridge may forward them to their host: XDP passes them as `other_mac`.
 #[test]
 #[ignore = "needs root"]
 fn frames_to_another_hosts_mac_are_its() {
@@ -204,7 +204,7 @@ fn what_is_not_untagged_tcp_in_ipv4_is_the_hosts() {
 #[test]
 #[ignore = "needs root"]
 fn every_cut_of_a_packet_is_survived_by_the_guard() {
-    /// What the kernel takes at least, and the ports' end.
+    /// The kernel's minimum length, and the end of the ports.
     const SHORTEST: usize = 14 + 20;
     const PORTS_END: usize = SHORTEST + 4;
     let mut guard = guard();

@@ -26,25 +26,25 @@ use crate::{
 /// Connections that each CPU opens, one after another.
 const ROUNDS: u32 = 20_000;
 
-/// Connections that each CPU has open at a time: on two CPUs, half of what the table is made for.
+/// Connections that each CPU has open at a time: on two CPUs, half of the table's capacity.
 const OPEN: u16 = 64;
 
 const PORTS: u16 = 400;
 
-/// How often a segment is sent again that was dropped.
+/// Maximum number of retransmissions of a dropped segment.
 const TRIES: u32 = 20;
 
-/// What has been seen to go right.
+/// Number of successful operations.
 #[derive(Default)]
 struct Tally {
     forwarded: AtomicU64,
     replied: AtomicU64,
 }
 
-/// A connection whose handshake has ended.
+/// A connection whose handshake is complete.
 struct Open {
     port: u16,
-    /// As its frames leave for the backend.
+    /// A frame of it as sent to the backend.
     outside: Segment,
 }
 
@@ -77,7 +77,7 @@ fn no_packet_gets_anothers_rewrite() {
     assert_active_are_counted(&object);
 }
 
-/// Opens, uses and closes connections, a few at a time, and leaves attempts unfinished.
+/// Opens, uses and closes connections, a few at a time, and abandons some attempts.
 fn hammer(object: &Object, cpu: usize, tally: &Tally) {
     stay_on(cpu);
     let first = 10_000 + u16::try_from(cpu).expect("few") * 20_000;
@@ -87,7 +87,7 @@ fn hammer(object: &Object, cpu: usize, tally: &Tally) {
         if let Some(connection) = open.remove(&slot) {
             close(object, &connection, tally, round);
         }
-        // So that many clients come back with a port that they have used, and many do not.
+        // Makes many clients return with a port that they have used, and many not.
         let port = first + slot + u16::try_from(round % 7).expect("few") * OPEN;
         if round.is_multiple_of(3) {
             let _ = object.run_uncounted(&syn(port + 10 * OPEN).frame());
@@ -102,7 +102,7 @@ fn hammer(object: &Object, cpu: usize, tally: &Tally) {
     }
 }
 
-/// Nothing if somebody else was in the way; a client would try again.
+/// Returns `None` if another connection interfered; a client would try again.
 fn connect(object: &Object, port: u16) -> Option<Open> {
     let outside = sent(object, &syn(port))?;
     sent(object, &outside.answer(Flags::SYN_ACK))?;
@@ -115,12 +115,12 @@ fn connect(object: &Object, port: u16) -> Option<Open> {
         return None;
     }
     let welcome = sent(object, &outside.answer(Flags::ACK).with_payload(b"welcome"))?;
-    // From here on the connection is nobody else's to end.
+    // From here on no other connection may end this one.
     assert_eq!((welcome.src, welcome.dst), (VIP, client(port)));
     Some(Open { port, outside })
 }
 
-/// A segment of either side.
+/// Sends a segment of either side.
 fn exchange(object: &Object, connection: &Open, tally: &Tally) {
     let Open { port, outside } = connection;
     let there = sent(object, &Segment::new(client(*port), VIP, Flags::ACK)).expect("known");
@@ -142,9 +142,9 @@ fn close(object: &Object, connection: &Open, tally: &Tally, round: u32) {
     sent(object, &outside.answer(Flags::FIN)).expect("known");
 }
 
-/// What becomes of a segment, if it is sent on or answered.
+/// Returns a segment as it was sent on or answered.
 fn sent(object: &Object, segment: &Segment) -> Option<Segment> {
-    // A line may be in another CPU's hands at any moment; the sender would send again.
+    // Another CPU may hold a line at any moment; the sender would retransmit.
     for _ in 0..TRIES {
         match object.run_uncounted(&segment.frame()) {
             (Action::Tx, frame) => return Some(Segment::read(&frame)),
@@ -155,7 +155,7 @@ fn sent(object: &Object, segment: &Segment) -> Option<Segment> {
     None
 }
 
-/// Forgets the closed at once; returns how many connections it has forgotten.
+/// Removes closed connections at once; returns the number of removed ones.
 fn sweep(object: &Object, goes_on: &AtomicBool) -> u64 {
     let mut sweeper = object.sweeper();
     let mut expired = 0;
@@ -172,7 +172,7 @@ fn expiry() -> Expiry {
     (1..=3).map(|id| (id, closed)).collect()
 }
 
-/// A sweep among packets may take one for another that came or went meanwhile, and no more.
+/// A sweep during traffic may confuse connections that came or went meanwhile, but no more.
 fn assert_active_are_counted(object: &Object) {
     const CAME_AND_WENT: u64 = 10;
     let flows = object.flows();

@@ -1,4 +1,4 @@
-//! Frames of several buffers: only the first of them is at hand.
+//! Frames of several buffers: only the first of them is directly accessible.
 
 use lb_common::reason::Reason;
 use lb_tests::frame::{Flags, Segment};

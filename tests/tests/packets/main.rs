@@ -1,4 +1,4 @@
-//! Packets through the shipped object: what goes in, what comes out, and what was said of it.
+//! Packets through the shipped object: input, output, and the counted reason.
 
 mod closing;
 mod concurrency;

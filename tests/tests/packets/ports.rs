@@ -1,4 +1,4 @@
-//! Source ports: drawn in turn, never shared, and left to rest.
+//! Source ports: drawn in turn, never shared, and rested after use.
 
 use std::{collections::HashSet, net::Ipv4Addr};
 

@@ -1,4 +1,4 @@
-//! Frames that are not for the fast path: each has a name, and the host gets it.
+//! Frames that are not for the fast path: each has a reason, and is passed to the host.
 
 use etherparse::{
     ArpHardwareId, ArpOperation, ArpPacket, EtherType, IpFragOffset, PacketBuilder, VlanId,

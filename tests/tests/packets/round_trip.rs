@@ -1,4 +1,4 @@
-//! Any segment, there and back.
+//! Arbitrary segments, in both directions.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 

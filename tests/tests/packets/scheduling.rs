@@ -1,4 +1,4 @@
-//! Who gets a new connection, by the service's scheduler.
+//! Selection of a new connection's backend, by the service's scheduler.
 
 use std::{
     collections::BTreeMap,
@@ -19,7 +19,7 @@ use crate::testbed::{VIP, backend, balancer_with, client, connect, forward, repl
 
 const PORTS: u16 = 60_000;
 
-/// As many connections by each backend's address.
+/// Number of connections by backend address.
 type Shares = BTreeMap<SocketAddrV4, u32>;
 
 fn scheduled(scheduler: Scheduler, ring: &[u32]) -> Object {
@@ -28,14 +28,14 @@ fn scheduled(scheduler: Scheduler, ring: &[u32]) -> Object {
     object
 }
 
-/// Where a client's connection goes.
+/// Opens a connection, and returns its backend.
 fn open(object: &mut Object, address: [u8; 4], port: u16) -> SocketAddrV4 {
     let client = SocketAddrV4::new(Ipv4Addr::from(address), port);
     let run = object.run(&Segment::new(client, VIP, Flags::SYN).frame());
     sent(&run, Reason::Forwarded).dst
 }
 
-/// Where so many connections of one client go.
+/// Returns the distribution of this many connections of one client.
 fn shares(object: &mut Object, connections: u16) -> Shares {
     shares_from(object, 10_000, connections)
 }

@@ -1,4 +1,4 @@
-//! One service with three backends, and addresses for everybody.
+//! One service with three backends, and addresses for all hosts.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -24,7 +24,7 @@ pub fn backend(id: u8) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 10 + id), 8080)
 }
 
-/// Three backends of one service, all on the interface that frames come in by.
+/// Makes three backends of one service, all on the interface that frames arrive on.
 pub fn balancer() -> Object {
     balancer_with(1_000, PORTS)
 }
@@ -46,12 +46,12 @@ pub fn syn(port: u16) -> Segment {
     Segment::new(client(port), VIP, Flags::SYN)
 }
 
-/// Sends a segment that must be sent on, and returns what it has become.
+/// Sends a segment that must be forwarded, and returns the result.
 pub fn forward(object: &mut Object, segment: &Segment) -> Segment {
     sent(&object.run(&segment.frame()), Reason::Forwarded)
 }
 
-/// Sends a backend's segment that must be sent on to the client.
+/// Sends a backend's segment that must be forwarded to the client.
 pub fn reply(object: &mut Object, segment: &Segment) -> Segment {
     sent(&object.run(&segment.frame()), Reason::Replied)
 }
@@ -61,15 +61,14 @@ pub fn sent(run: &Run, reason: Reason) -> Segment {
     Segment::read(&run.frame)
 }
 
-/// Opens a connection with all three segments of the handshake; returns the last one as the
-/// backend got it.
+/// Completes a connection's handshake; returns the last segment as the backend got it.
 pub fn shake_hands(object: &mut Object, port: u16) -> Segment {
     let opened = forward(object, &syn(port));
     reply(object, &opened.answer(Flags::SYN_ACK));
     forward(object, &Segment::new(client(port), VIP, Flags::ACK))
 }
 
-/// As [`shake_hands`], and the backend has sent data then.
+/// As [`shake_hands`], then makes the backend send data.
 pub fn connect(object: &mut Object, port: u16) -> Segment {
     let opened = shake_hands(object, port);
     reply(object, &opened.answer(Flags::ACK).with_payload(b"welcome"));
@@ -80,12 +79,12 @@ pub fn states(object: &Object) -> Vec<State> {
     object.flows().values().map(|(tag, _)| tag.state()).collect()
 }
 
-/// The packets that a client sends from this port.
+/// Returns the tuple of a client's packets from this port.
 pub fn key_of(port: u16) -> FlowKey {
     key_from(client(port))
 }
 
-/// The packets that this client sends to the service.
+/// Returns the tuple of this client's packets to the service.
 pub fn key_from(client: SocketAddrV4) -> FlowKey {
     FlowKey::tcp(
         client.ip().octets(),

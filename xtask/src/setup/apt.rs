@@ -11,30 +11,30 @@ use anyhow::{Result, bail};
 
 use crate::{exec, workspace};
 
-/// Whether this is the Debian release that has the packages we name.
+/// Returns true on the Debian release that has the packages we name.
 pub(crate) fn is_debian_12() -> bool {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     release.lines().any(|line| line == "ID=debian")
         && release.lines().any(|line| line == r#"VERSION_ID="12""#)
 }
 
-/// Those of the packages that are not installed.
+/// Returns the packages that are not installed.
 pub(crate) fn missing<'a>(packages: &[&'a str]) -> Vec<&'a str> {
     packages.iter().filter(|package| !is_installed(package)).copied().collect()
 }
 
-/// `dpkg-query` fails for a package that dpkg has never heard of: that one is missing too.
+/// Treats a package as missing, too, if `dpkg-query` fails because it is unknown.
 fn is_installed(package: &str) -> bool {
     let query = ["--show", "--showformat=${db:Status-Status}", package];
     exec::output(Command::new("dpkg-query").args(query)).is_ok_and(|status| status == "installed")
 }
 
-/// Where Debian's packages ask whether they may start their services: `invoke-rc.d(8)`.
+/// Script that Debian's packages ask for permission to start services: `invoke-rc.d(8)`.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// "Action forbidden."
 const FORBIDS: &str = "#!/bin/sh\nexit 101\n";
 
-/// Forbids that services are started, until it is dropped; unless this machine has a policy.
+/// Prevents services from starting, until dropped; unless this machine has its own policy.
 struct NoServices {
     is_own: bool,
 }
@@ -60,7 +60,7 @@ impl Drop for NoServices {
     }
 }
 
-/// Installs packages, after saying which, and starts no service of theirs.
+/// Installs packages, after announcing them, without starting their services.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let list = packages.join(" ");
     if !workspace::is_root() {
@@ -77,7 +77,7 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     )
 }
 
-/// Keeps a service that its package has just brought from starting at boot.
+/// Disables a service of a package just installed, so that it does not start at boot.
 pub(crate) fn disable(service: &str) -> Result<()> {
     exec::run(Command::new("/usr/sbin/update-rc.d").args([service, "disable"]))
 }

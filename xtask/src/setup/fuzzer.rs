@@ -9,7 +9,7 @@ use crate::{exec, workspace};
 
 const VERSION: &str = "0.13.2";
 
-/// Its binary, built after saying so if it is missing.
+/// Returns the path of its binary, and first builds it if missing.
 pub(crate) fn ensure() -> Result<PathBuf> {
     let binary = tools::directory()?.join("cargo-fuzz");
     let version = exec::output(Command::new(&binary).args(["fuzz", "--version"]));
@@ -27,7 +27,7 @@ pub(crate) fn ensure() -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// libFuzzer itself is C++.
+/// Returns true if there is a C++ compiler, which libFuzzer needs.
 pub(crate) fn has_compiler() -> bool {
     ["c++", "clang++", "g++"].into_iter().any(|compiler| exec::find(compiler).is_some())
 }

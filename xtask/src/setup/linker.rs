@@ -13,8 +13,7 @@ use super::tools;
 use crate::{exec, workspace};
 
 const VERSION: &str = "0.13.0";
-/// The LLVM that the linker is built against: at least that of rustc, or it cannot read rustc's
-/// bitcode.
+/// The LLVM version of the linker: at least rustc's, or it cannot read rustc's bitcode.
 pub(super) const LLVM: u32 = 22;
 
 pub(super) fn is_installed() -> Result<bool> {
@@ -26,7 +25,7 @@ pub(super) fn is_installed() -> Result<bool> {
     Ok(version.trim() == format!("bpf-linker {VERSION}"))
 }
 
-/// Builds the linker, after saying so.
+/// Builds the linker, after announcing it.
 pub(super) fn install() -> Result<()> {
     let prefix = tools::prefix()?;
     println!("Building bpf-linker {VERSION} in {}", prefix.display());
@@ -43,8 +42,8 @@ pub(super) fn install() -> Result<()> {
     )
 }
 
-/// Makes what the linker's build takes for LLVM's own prefix, so that Debian's development
-/// package of LLVM (a quarter of a gigabyte installed) is not needed.
+/// Makes a directory that passes for LLVM's prefix in the linker's build, so that Debian's
+/// development package of LLVM (a quarter of a gigabyte installed) is not needed.
 fn llvm_prefix(prefix: &Path) -> Result<PathBuf> {
     let llvm = prefix.join(format!("llvm-{LLVM}"));
     let link = llvm.join("lib/libLLVM.so");
@@ -57,7 +56,7 @@ fn llvm_prefix(prefix: &Path) -> Result<PathBuf> {
     Ok(llvm)
 }
 
-/// The shared library of Debian's `libllvm` package.
+/// Returns the shared library of Debian's `libllvm` package.
 fn library() -> Result<PathBuf> {
     let package = format!("libllvm{LLVM}");
     let files = exec::output(Command::new("dpkg-query").args(["--listfiles", &package]))?;

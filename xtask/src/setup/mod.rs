@@ -1,4 +1,5 @@
-//! `cargo xtask setup`: what building the eBPF objects and testing need beyond stable Rust.
+//! `cargo xtask setup`: the requirements of building the eBPF objects and of testing, beyond stable
+//! Rust.
 
 mod apt;
 pub(crate) mod fuzzer;
@@ -14,12 +15,12 @@ use clap::ValueEnum;
 
 use self::programs::Program;
 
-/// Install what building the eBPF objects and testing need; what is there is left alone
+/// Install the requirements of building the eBPF objects and of testing, as far as missing
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// What to install; all of it if not said
+    /// Groups to install [default: all]
     groups: Vec<Group>,
-    /// Only say what is missing; fail if anything is
+    /// Only list what is missing; fail if anything is
     #[arg(long)]
     check: bool,
 }
@@ -28,20 +29,20 @@ pub(crate) struct Arguments {
 pub(crate) enum Group {
     /// The toolchain that builds the eBPF objects
     Ebpf,
-    /// What the suite `host` needs
+    /// Programs for the suite `host`
     Host,
-    /// The servers, clients and tools of the suite `forwarding` and of the benchmark
+    /// Servers, clients and tools for the suite `forwarding` and for the benchmark
     Forwarding,
-    /// What the suite `hostile` needs
+    /// Programs for the suite `hostile`
     Hostile,
-    /// What the suite `package` needs
+    /// Programs for the suite `package`
     Package,
-    /// What boots other kernels in emulated guests
+    /// Programs that boot other kernels in emulated guests
     Guest,
 }
 
 impl Group {
-    /// The programs that it consists of.
+    /// Returns the programs of the group.
     const fn programs(self) -> &'static [Program] {
         match self {
             Self::Ebpf => &[],
@@ -53,7 +54,7 @@ impl Group {
         }
     }
 
-    /// Names of what is missing.
+    /// Returns the names of missing programs.
     fn missing(self) -> Result<Vec<String>> {
         match self {
             Self::Ebpf => toolchain::missing(),
@@ -75,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Installs what the group misses.
+/// Installs the missing programs of the group.
 pub(crate) fn ensure(group: Group) -> Result<()> {
     match group {
         Group::Ebpf => toolchain::any().map(drop),

@@ -1,10 +1,10 @@
-//! The eBPF toolchain of any other system: rustup's nightly.
+//! The eBPF toolchain for other systems: rustup's nightly.
 
 use std::{path::Path, process::Command};
 
 use crate::exec;
 
-/// What of it is missing, each as the command that brings it.
+/// Returns the commands that install its missing parts.
 pub(super) fn missing() -> Vec<String> {
     let mut commands = Vec::new();
     if !has_sources() {

@@ -9,7 +9,7 @@ use crate::{exec, workspace};
 
 const VERSION: &str = "3.8.0";
 
-/// Its binary, built after saying so if it is missing.
+/// Returns the path of its binary, and first builds it if missing.
 pub(crate) fn ensure() -> Result<PathBuf> {
     let binary = tools::directory()?.join("cargo-deb");
     let version = exec::output(Command::new(&binary).arg("--version"));

@@ -8,7 +8,7 @@ use crate::exec;
 pub(super) struct Program {
     name: &'static str,
     package: &'static str,
-    /// What its package would have started at boot, which the tests have no use for.
+    /// Service that its package would start at boot, and that the tests do not need.
     service: Option<&'static str>,
 }
 
@@ -20,12 +20,11 @@ const fn server(name: &'static str) -> Program {
     Program { name, package: name, service: Some(name) }
 }
 
-/// Of the unit tests.
+/// For the unit tests.
 pub(super) const HOST: [Program; 3] =
     [tool("c++", "g++"), tool("ip", "iproute2"), tool("openssl", "openssl")];
 
-/// Of the end-to-end tests and the benchmark. An absolute path is found where it is, in whatever
-/// directories the search goes on.
+/// For the end-to-end tests and the benchmark. An absolute path is used as it is, without a search.
 pub(super) const FORWARDING: [Program; 15] = [
     tool("bpftool", "bpftool"),
     tool("curl", "curl"),
@@ -44,7 +43,7 @@ pub(super) const FORWARDING: [Program; 15] = [
     tool("wrk", "wrk"),
 ];
 
-/// Of the attacks and mishaps.
+/// For the attacks and mishaps.
 pub(super) const HOSTILE: [Program; 5] = [
     tool("curl", "curl"),
     tool("ip", "iproute2"),
@@ -53,11 +52,11 @@ pub(super) const HOSTILE: [Program; 5] = [
     tool("tc", "iproute2"),
 ];
 
-/// Of the Debian package.
+/// For the Debian package.
 pub(super) const PACKAGE: [Program; 3] =
     [tool("ip", "iproute2"), server("nginx"), tool("/lib/systemd/systemd", "systemd")];
 
-/// Of the guests that boot other kernels.
+/// For the guests that boot other kernels.
 pub(super) const GUEST: [Program; 11] = [
     tool("/bin/busybox", "busybox-static"),
     tool("cpio", "cpio"),
@@ -72,12 +71,12 @@ pub(super) const GUEST: [Program; 11] = [
     tool("unxz", "xz-utils"),
 ];
 
-/// The names of the programs that are not there.
+/// Returns the names of missing programs.
 pub(super) fn missing(programs: &[Program]) -> Vec<String> {
     absent(programs).map(|program| program.name.to_owned()).collect()
 }
 
-/// Installs the programs that are not there.
+/// Installs missing programs.
 pub(super) fn ensure(programs: &[Program]) -> Result<()> {
     let absent: Vec<_> = absent(programs).collect();
     if absent.is_empty() {

@@ -14,19 +14,19 @@ use crate::{exec, workspace};
 
 pub(crate) const TARGET: &str = "bpfel-unknown-none";
 
-/// Debian's rustc comes with a prebuilt `core` for BPF, so it needs no nightly.
+/// Debian's rustc has a prebuilt `core` for BPF, so it needs no nightly.
 const PACKAGES: [&str; 5] =
     ["cargo-web", "libllvm22", "libstd-rust-web-dev-bpf", "rust-web-clippy", "rustc-web"];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Toolchain {
-    /// That of Debian 12, which makes the committed objects.
+    /// Debian 12's, which builds the committed objects.
     Pinned,
     /// rustup's nightly, whose objects work but differ in their bytes.
     Nightly,
 }
 
-/// The pinned toolchain, installed if it is missing.
+/// Returns the pinned toolchain, and installs it if missing.
 pub(crate) fn pinned() -> Result<Toolchain> {
     if !apt::is_debian_12() {
         bail!("only Debian 12 has the toolchain that makes the committed eBPF objects");
@@ -42,7 +42,7 @@ pub(crate) fn pinned() -> Result<Toolchain> {
     Ok(Toolchain::Pinned)
 }
 
-/// The pinned toolchain where there can be one, else rustup's nightly.
+/// Returns the pinned toolchain if available, else rustup's nightly.
 pub(crate) fn any() -> Result<Toolchain> {
     if apt::is_debian_12() {
         return pinned();
@@ -58,7 +58,7 @@ pub(crate) fn any() -> Result<Toolchain> {
     Ok(Toolchain::Nightly)
 }
 
-/// Names of what is missing.
+/// Returns the names of what is missing.
 pub(super) fn missing() -> Result<Vec<String>> {
     if !apt::is_debian_12() {
         return Ok(nightly::missing());
@@ -71,7 +71,8 @@ pub(super) fn missing() -> Result<Vec<String>> {
 }
 
 impl Toolchain {
-    /// A cargo command on the programs of `lb-ebpf`, with the profile and flags of their objects.
+    /// Returns a cargo command on the programs of `lb-ebpf`, with the profile and flags of their
+    /// objects.
     pub(crate) fn cargo(self, verb: &str, programs: &[String], target: &Path) -> Result<Command> {
         let mut command = match self {
             Self::Pinned => pinned_cargo(verb, programs)?,
@@ -96,8 +97,8 @@ fn pinned_cargo(verb: &str, programs: &[String]) -> Result<Command> {
         .arg(verb)
         .env("PATH", exec::path_after(&[Path::new("/usr/bin"), &tools::directory()?])?)
         .env("RUSTC", "/usr/bin/rustc")
-        // The crates whose unstable features a stable rustc lets pass. "1" would also make them
-        // ask for the sources of `core`.
+        // The crates that may use unstable features with a stable rustc. "1" would also make them
+        // require the sources of `core`.
         .env("RUSTC_BOOTSTRAP", unstable.join(","));
     Ok(command)
 }
@@ -108,13 +109,13 @@ fn nightly_cargo(verb: &str) -> Command {
     command
 }
 
-/// rustc's flags, in the form of `CARGO_ENCODED_RUSTFLAGS`.
+/// Returns rustc's flags, in the form of `CARGO_ENCODED_RUSTFLAGS`.
 ///
-/// The architecture only picks the register layouts of traced programs, which XDP never sees: one
-/// object serves every little-endian machine. Version 3 of the instruction set has the atomics
-/// that return the old value. Paths are remapped, so that the bytes do not tell where they were
-/// built: to paths below a file, which cannot exist, for LLVM copies the source lines that it finds
-/// into BTF.
+/// The architecture only selects the register layouts of traced programs, which XDP never sees: one
+/// object serves every little-endian machine. Version 3 of the instruction set has the atomics that
+/// return the old value. Paths are remapped so that the bytes do not depend on the build directory:
+/// to paths below a file, which cannot exist, as LLVM copies the source lines that it finds into
+/// BTF.
 fn flags() -> Result<OsString> {
     let mut flags: Vec<OsString> = [
         r#"--cfg=bpf_target_arch="x86_64""#,
@@ -143,7 +144,7 @@ fn cargo_home() -> Result<PathBuf> {
     }
 }
 
-/// Debian's rustc must not have moved past the linker's LLVM.
+/// Fails if Debian's rustc has a newer LLVM than the linker.
 fn check_llvm() -> Result<()> {
     let rustc = exec::output(Command::new("/usr/bin/rustc").arg("--version").arg("--verbose"))?;
     let llvm = llvm_major(&rustc).context("`/usr/bin/rustc -vV` names no LLVM version")?;
@@ -157,7 +158,7 @@ fn check_llvm() -> Result<()> {
     Ok(())
 }
 
-/// The major version of LLVM by `rustc -vV`.
+/// Returns the major version of LLVM by `rustc -vV`.
 fn llvm_major(rustc: &str) -> Option<u32> {
     let version = rustc.lines().find_map(|line| line.strip_prefix("LLVM version: "))?;
     version.split('.').next()?.parse().ok()

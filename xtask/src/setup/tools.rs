@@ -1,10 +1,10 @@
-//! Where the programs are kept that we build for ourselves.
+//! Directories of the programs that we build for ourselves.
 
 use std::{env, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 
-/// A place that outlasts the workspace: bpf-linker loads LLVM by a path below it.
+/// Returns a directory that outlives the workspace: bpf-linker loads LLVM by a path below it.
 pub(super) fn prefix() -> Result<PathBuf> {
     let cache = match env::var_os("XDG_CACHE_HOME") {
         Some(cache) => PathBuf::from(cache),
@@ -13,7 +13,7 @@ pub(super) fn prefix() -> Result<PathBuf> {
     Ok(cache.join("xdplb"))
 }
 
-/// The directory of their binaries.
+/// Returns the directory of their binaries.
 pub(super) fn directory() -> Result<PathBuf> {
     Ok(prefix()?.join("bin"))
 }

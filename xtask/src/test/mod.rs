@@ -1,4 +1,4 @@
-//! `cargo xtask test`: the suites of tests that this user may run.
+//! `cargo xtask test`: the test suites that this user may run.
 
 mod suites;
 
@@ -11,9 +11,9 @@ use crate::{build, workspace};
 /// Run the tests; install the programs that they need
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Which suites to run; all of them if not said
+    /// Suites to run [default: all]
     suites: Vec<Suite>,
-    /// Run far longer: more random cases, and fuzzing for ten minutes a target
+    /// Run more random cases, and ten minutes of fuzzing per target
     #[arg(long)]
     long: bool,
 }

@@ -1,4 +1,4 @@
-//! The suites of tests: what each is, needs and runs.
+//! The test suites, with their requirements and commands.
 
 use std::fmt;
 
@@ -11,19 +11,19 @@ use crate::{
     workspace,
 };
 
-/// More of everything that is drawn at random.
+/// Environment variable for the number of cases of a property test.
 const CASES: &str = "PROPTEST_CASES";
 const LONG_CASES: &str = "10000";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Suite {
-    /// Unit and property tests, those of the parts that need root included; fuzzing
+    /// Unit and property tests, including those that need root; fuzzing
     Host,
     /// Packets through the shipped object
     Packets,
     /// The whole balancer with real servers and clients
     Forwarding,
-    /// What the balancer withstands
+    /// Attacks and mishaps
     Hostile,
     /// The Debian package and its unit
     Package,
@@ -32,7 +32,7 @@ pub(crate) enum Suite {
 }
 
 impl Suite {
-    /// What it needs beyond what builds it.
+    /// Returns the programs that it needs, beyond those that build it.
     const fn group(self) -> Option<Group> {
         match self {
             Self::Packets => None,
@@ -44,7 +44,7 @@ impl Suite {
         }
     }
 
-    /// Its test targets of the package `lb-tests`.
+    /// Returns its test targets of the package `lb-tests`.
     const fn targets(self) -> &'static [&'static str] {
         match self {
             Self::Host => &[],
@@ -56,7 +56,7 @@ impl Suite {
         }
     }
 
-    /// Runs it; as root only, but for [`Self::Host`].
+    /// Runs it. All but [`Self::Host`] need root.
     pub(super) fn run(self, long: bool) -> Result<()> {
         println!("== suite {self}");
         if let Some(group) = self.group().filter(|_| workspace::is_root()) {

@@ -1,4 +1,4 @@
-//! Interfaces that go and come.
+//! Interfaces that disappear and return.
 
 use std::{
     fs::{self, File},
@@ -98,7 +98,7 @@ fn a_download_goes_on_over_interfaces_that_are_made_anew() {
             testbed.unplug_balancer(name).expect("root");
             sleep(SECOND);
             testbed.replug_balancer(name).expect("root");
-            // It has another MAC address now, and frames to the former one are nobody's.
+            // It has another MAC address now, and frames to the former one reach nobody.
             for host in [&testbed.clients()[0], &testbed.backends()[0]] {
                 ip(&host.namespace, &["neigh", "flush", "dev", "eth0"]);
             }
@@ -123,7 +123,7 @@ fn a_program_that_somebody_takes_off_is_put_on_again() {
     assert_eq!(answer_within(testbed, 2 * SECOND).as_deref(), Some("backend0"));
 }
 
-/// Downloads what never ends, until nothing has come for five seconds.
+/// Downloads an endless file, until nothing has arrived for five seconds.
 fn download_until_silence(from: SocketAddr, path: &str, received: &AtomicU64) {
     let mut stream = TcpStream::connect(from).expect("connected");
     stream.set_read_timeout(Some(5 * SECOND)).expect("set");
@@ -139,7 +139,7 @@ fn interface(balancer: &Balancer, name: &str) -> InterfaceView {
     interfaces.into_iter().find(|interface| interface.name == name).expect("configured")
 }
 
-/// The pinned links of the program.
+/// Returns the pinned links of the program.
 fn links(testbed: &Testbed) -> Vec<PathBuf> {
     let layouts = fs::read_dir(testbed.bpffs().join("xdplb")).expect("pins");
     let pins = layouts.flat_map(|layout| fs::read_dir(layout.expect("one").path()).expect("pins"));

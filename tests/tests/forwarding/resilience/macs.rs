@@ -1,4 +1,4 @@
-//! Backends whose frames have to go elsewhere.
+//! Backends whose MAC address or next hop changes.
 
 use std::{fs, net::SocketAddr, thread::sleep, time::Instant};
 
@@ -75,7 +75,7 @@ fn a_thousand_neighbours_cost_little_and_are_all_followed() {
     assert!(silence < FOLLOWED, "{silence:?}");
 }
 
-/// Room for more neighbours than the kernel keeps for all namespaces together, while this lives.
+/// Room for more neighbours than the kernel's limit for all namespaces together, while this lives.
 struct Room {
     before: String,
 }

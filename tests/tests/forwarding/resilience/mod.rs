@@ -1,4 +1,4 @@
-//! The network around the balancer changes, and traffic goes on.
+//! The network around the balancer changes, and forwarding continues.
 
 mod interfaces;
 mod macs;
@@ -21,17 +21,17 @@ use lb_tests::{
     site::{Site, vip},
 };
 
-/// How long one request may take.
+/// Maximum duration of one request.
 const REQUEST: Duration = Duration::from_millis(100);
 
-/// What is promised of changes.
+/// The documented bound on changes.
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Of what is followed within a second, on a busy machine. A kernel that is left to itself takes
+/// Bound on changes that are followed within a second, on a busy machine. The kernel alone takes
 /// half a minute.
 const FOLLOWED: Duration = Duration::from_secs(8);
 
-/// A site whose only service has these backends, which nobody checks.
+/// Makes a site whose only service has these backends, without checks.
 fn unchecked_site(
     testbed: Testbed,
     settings: &str,
@@ -51,7 +51,7 @@ fn unchecked_site(
     Site { balancer, servers, testbed }
 }
 
-/// The longest time without an answer while something is done, and for two seconds after it.
+/// Returns the longest time without an answer during some work and for two seconds after it.
 fn silence_while(testbed: &Testbed, work: impl FnOnce()) -> Duration {
     let goes_on = AtomicBool::new(true);
     scope(|scope| {

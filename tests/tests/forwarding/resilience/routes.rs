@@ -1,4 +1,4 @@
-//! Routes, own addresses, and what the daemon did not hear of.
+//! Routes, own addresses, and changes that the daemon was not notified of.
 
 use std::{fmt::Write as _, fs, net::Ipv4Addr, time::Instant};
 
@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 
 use super::{FOLLOWED, SECOND, answer_within, ip, log, silence_while, unchecked_site, warns};
 
-/// An address that is reached over routers only.
+/// An address that is reached through routers only.
 const REMOTE: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 7);
 
 #[test]
@@ -88,7 +88,7 @@ fn events_that_were_lost_are_read_anew() {
     }
     fs::write(&batch, lines).expect("written");
     ip(testbed.balancer(), &["-batch", &batch.display().to_string()]);
-    // After all that these are lost.
+    // The notifications of these changes are lost in the overrun.
     ip(testbed.balancer(), &["addr", "add", "10.0.0.3/24", "dev", "eth1"]);
     testbed.unplug_balancer("eth1").expect("root");
     testbed.replug_balancer("eth1").expect("root");

@@ -1,4 +1,4 @@
-//! One side's word does not end a connection, nor does a third party's.
+//! Neither one side alone nor a third party can end a connection.
 
 use lb_common::{
     flow::{State, WINDOW, marks},
@@ -14,10 +14,10 @@ use super::{
     testbed::{VIP, backend, balancer, client, connect, forward, key_of, reply, syn},
 };
 
-/// What the backend expects next of the client.
+/// The next sequence number that the backend expects from the client.
 const NEXT: u32 = CLIENT_ISN + 1;
 
-/// What somebody may send in the client's name.
+/// Segments sent in the client's name.
 #[derive(Clone, Copy, Debug)]
 enum Blind {
     Rst,
@@ -29,7 +29,7 @@ enum Blind {
 
 const BLIND: [Blind; 5] = [Blind::Rst, Blind::RstAck, Blind::Fin, Blind::Syn, Blind::Data];
 
-/// Sequence numbers that are not within the window.
+/// Sequence numbers outside the window.
 const GUESSES: [u32; 4] =
     [NEXT.wrapping_add(WINDOW + 1), NEXT.wrapping_sub(2), NEXT ^ 1 << 31, NEXT ^ 0x5555_5555];
 
@@ -67,7 +67,7 @@ fn blind_segments_change_nothing_in_any_order() {
                         let sent = forward(&mut object, &blind.segment(sequence));
                         assert_eq!((sent.src, sent.dst), (opened.src, opened.dst));
                         if is_busy {
-                            // Which a challenge ACK looks like.
+                            // A challenge ACK looks like this.
                             reply(&mut object, &opened.answer(Flags::ACK));
                             forward(&mut object, &of_client(Flags::ACK, NEXT));
                         }
@@ -119,7 +119,7 @@ fn the_window_follows_the_backend() {
     assert_eq!(state(&object), State::Closed);
 }
 
-/// A lucky guess is one that the backend contradicts.
+/// A lucky guess is contradicted by the backend.
 #[test]
 #[ignore = "needs root"]
 fn a_challenge_ack_takes_a_reset_back() {
@@ -129,7 +129,7 @@ fn a_challenge_ack_takes_a_reset_back() {
     assert_eq!(state(&object), State::Closed);
     reply(&mut object, &opened.answer(Flags::ACK));
     assert_eq!(state(&object), State::Established);
-    // The client's own answer to it has the number to the byte.
+    // The client's own answer to it has the exact number.
     forward(&mut object, &of_client(Flags::RST, NEXT));
     assert_eq!(state(&object), State::Closed);
 }
@@ -137,7 +137,7 @@ fn a_challenge_ack_takes_a_reset_back() {
 #[test]
 #[ignore = "needs root"]
 fn a_syn_goes_by_the_same_port_until_both_have_closed() {
-    /// Whose segments come before the SYN.
+    /// Segments before the SYN, of the client and of the backend.
     const HISTORIES: [(&[Flags], &[Flags]); 5] = [
         (&[], &[]),
         (&[Flags::RST], &[]),
@@ -183,13 +183,13 @@ fn a_syn_opens_a_new_connection_when_both_have_closed() {
     }
 }
 
-/// The backend knows nothing of it any more: it takes the SYN, by the port that it knows.
+/// After the client's reset, the backend accepts a new SYN, from the source port that it knows.
 #[test]
 #[ignore = "needs root"]
 fn a_client_that_has_forgotten_its_connection_gets_a_new_one() {
     let mut object = balancer();
     let opened = connect(&mut object, 40_000);
-    // As RFC 9293, section 3.5.1: the backend asks, the client knows nothing of it and resets.
+    // As in RFC 9293, section 3.5.1: the backend asks, the client knows nothing of it and resets.
     forward(&mut object, &Segment { sequence: 5_000, ..syn(40_000) });
     reply(&mut object, &opened.answer(Flags::ACK));
     forward(&mut object, &of_client(Flags::RST, NEXT));

@@ -1,4 +1,4 @@
-//! Connections to a backend that has lost power are chosen again; those of one that lives are not.
+//! Connections of a backend that has lost power are rescheduled; those of a living one are not.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use lb_tests::{
 
 use super::testbed::{VIP, backend, balancer, client, connect, forward, reply, shake_hands, syn};
 
-/// Has the first backend leave the ring.
+/// Takes the first backend out of the ring.
 fn leave(object: &mut Object, left: u32, is_down: bool) {
     object.serve(VIP, &[2, 3]);
     object.leave(1, left, is_down);
@@ -59,8 +59,8 @@ fn a_backend_that_is_only_out_of_the_ring_keeps_its_connections() {
     assert_eq!(object.incidents(Incident::Rescheduled), 0);
 }
 
-/// Its services may have been taken out by an order, which says nothing of whether it lives: a backend
-/// that does answers a SYN on its connection by a challenge ACK.
+/// An operator may have taken the backend out of its services, which does not mean that it is down:
+/// if it is up, it answers a SYN on its connection by a challenge ACK.
 #[test]
 #[ignore = "needs root"]
 fn a_syn_that_is_asked_in_vain_leaves_a_backend_that_is_out() {
@@ -81,7 +81,7 @@ fn a_syn_that_is_asked_in_vain_leaves_a_backend_that_is_out() {
     }
 }
 
-/// As long as it is in the ring its checks decide.
+/// While it is in the ring, its checks decide.
 #[test]
 #[ignore = "needs root"]
 fn a_syn_that_is_asked_in_vain_stays_with_a_backend_that_is_in() {
@@ -106,7 +106,7 @@ fn a_backend_that_speaks_keeps_its_connections() {
     for port in [Some(40_000), unanswered].into_iter().flatten() {
         assert_eq!(forward(&mut object, &syn(port)).dst, backend(1));
     }
-    // It came back, and went again: what it said before is of another time.
+    // It came back, and left again: packets from before no longer count.
     object.leave(1, 0, false);
     leave(&mut object, 78, true);
     for port in [Some(40_000), unanswered].into_iter().flatten() {

@@ -1,5 +1,5 @@
-//! Backends' packets of connections that were forgotten: the host guard keeps them from the host's
-//! stack, which would reset them.
+//! Backends' packets of forgotten connections: the host guard keeps them from the host's stack,
+//! which would reset them.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -61,7 +61,7 @@ fn what_is_no_balanced_connection_is_the_hosts() {
     }
 }
 
-/// Its address in a frame from where it cannot be is anybody's.
+/// A frame with the backend's address from an impossible interface may be anybody's.
 #[test]
 #[ignore = "needs root"]
 fn what_only_says_that_it_is_a_backends_is_not_answered() {

@@ -19,7 +19,7 @@ const PSH: u8 = 8;
 const ACK: u8 = 16;
 const URG: u8 = 32;
 
-/// Flags that no TCP stack sends together.
+/// Combinations of flags that no TCP stack sends.
 const IMPOSSIBLE: [u8; 17] = [
     0,
     0xff,
@@ -72,7 +72,7 @@ fn impossible_flags_change_no_connection() {
     assert_eq!([40_000, 40_001].map(|port| object.progress(&key_of(port))), before);
 }
 
-/// Flags beside those that say what a segment is for harm nobody: ECN and urgent data.
+/// Flags without influence on a segment's purpose are harmless: ECN and urgent data.
 #[test]
 #[ignore = "needs root"]
 fn possible_flags_are_not_taken_for_impossible_ones() {
@@ -108,7 +108,7 @@ fn nothing_but_a_handshake_ends_being_half_open() {
     }
 }
 
-/// What is sent after each SYN of a flood.
+/// Segments sent after each SYN of a flood.
 const FOLLOWERS: [Option<Flags>; 6] = [
     None,
     Some(Flags::FIN),
@@ -143,7 +143,7 @@ fn a_flood_of_handshakes_keeps_nobody_out() {
     }
 }
 
-/// `SYN+FIN` was the cheapest of all floods.
+/// A flood of `SYN+FIN` was once the cheapest of all.
 #[test]
 #[ignore = "needs root"]
 fn a_flood_of_impossible_segments_leaves_no_entry() {
@@ -155,7 +155,7 @@ fn a_flood_of_impossible_segments_leaves_no_entry() {
     assert!(object.flows().is_empty());
 }
 
-/// As many SYNs as there are source ports come in a slow client's round trip, less a tenth.
+/// As many SYNs as there are source ports, less a tenth, arrive in a slow client's round trip.
 #[test]
 #[ignore = "needs root"]
 fn a_handshake_outlasts_as_many_syns_as_there_are_ports() {

@@ -1,4 +1,4 @@
-//! Frames made to harm, through the shipped object.
+//! Malicious frames, through the shipped object.
 
 mod blind;
 mod crafted;
@@ -22,14 +22,14 @@ use lb_tests::object::Object;
 
 use self::testbed::key_of;
 
-/// What segments have made of a client's connection, but that a SYN went by, which its backend's answer
-/// ends.
+/// Returns a connection's marks and number, without the mark of a SYN that was seen, which the
+/// backend's answer clears.
 fn lasting(object: &Object, port: u16) -> Option<(u16, u32)> {
     let (marks, number) = object.progress(&key_of(port))?;
     Some((marks & !marks::ASKED, number))
 }
 
-/// The `nth` client of many, each with an address of its own.
+/// Returns the `nth` of many clients, each with its own address.
 fn spoofed(nth: u32) -> SocketAddrV4 {
     let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(100, 64, 0, 0)) + nth);
     SocketAddrV4::new(address, 30_000)

@@ -1,4 +1,4 @@
-//! Frames come from where they can, and are addressed to us.
+//! Frames must have a possible origin, and be addressed to us.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -23,7 +23,7 @@ fn assert_becomes(object: &mut Object, segment: &Segment, action: Action, reason
     assert_eq!(run.frame, frame, "nothing is rewritten");
 }
 
-/// What a standby sees of the active one's clients: it must not reset them.
+/// A standby sees such frames of the active balancer's clients: it must not reset them.
 #[test]
 #[ignore = "needs root"]
 fn another_hosts_frames_are_not_answered() {
@@ -112,7 +112,7 @@ fn nobody_has_these_addresses() {
     assert!(object.flows().is_empty());
 }
 
-/// A backend may be a client of a service too, by its own interface.
+/// A backend may also be a client of a service, by its own interface.
 #[test]
 #[ignore = "needs root"]
 fn a_backend_may_be_a_client_where_it_is() {

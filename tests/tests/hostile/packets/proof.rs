@@ -1,4 +1,4 @@
-//! A connection is established when its backend has shown that it knows of it.
+//! A connection is established when its backend has confirmed it.
 
 use lb_common::{
     flow::{FlowKey, State},
@@ -53,8 +53,8 @@ fn a_wrong_acknowledgement_ends_no_handshake() {
     assert_eq!(state(&object, 40_000), Some(State::Answered));
 }
 
-/// A sender who sees the answers knows the number, and spoils the checksum so that the backend never
-/// hears of the connection.
+/// An attacker who sees the answers knows the number, and falsifies the checksum so that the
+/// backend never learns of the connection.
 #[test]
 #[ignore = "needs root"]
 fn a_wrong_checksum_establishes_nothing() {
@@ -66,7 +66,7 @@ fn a_wrong_checksum_establishes_nothing() {
         assert_eq!(object.run(&with_wrong_checksum(&ack)).reason, Reason::Forwarded);
     }
     assert_eq!(state(&object, 40_000), Some(State::Answered));
-    // It waits for the ACK still, and says so.
+    // It still waits for the ACK, and sends its SYN-ACK again.
     reply(&mut object, &opened.answer(Flags::SYN_ACK));
     assert_eq!(state(&object, 40_000), Some(State::HalfOpen));
 }
@@ -96,7 +96,7 @@ fn data_and_its_acknowledgement_prove_a_connection() {
     assert_eq!(state(&object, 40_001), Some(State::Established));
 }
 
-/// A connection that its backend never hears of, as the backend gets its SYN.
+/// Opens a connection that its backend never confirms, and returns the SYN as the backend gets it.
 fn spoof(object: &mut Object, nth: u32, is_number_known: bool) -> Segment {
     let syn = Segment::new(spoofed(nth), VIP, Flags::SYN);
     let opened = sent(&object.run(&syn.frame()), Reason::Forwarded);
@@ -128,7 +128,7 @@ fn spoofed_clients_do_not_close_a_service() {
     }
 }
 
-/// Silent is a connection whose backend is: what comes in a client's name proves no life.
+/// Idle time counts from the backend's last packet: packets in a client's name prove nothing.
 #[test]
 #[ignore = "needs root"]
 fn the_answered_one_that_was_silent_longest_gives_its_port_up() {
@@ -147,7 +147,7 @@ fn the_answered_one_that_was_silent_longest_gives_its_port_up() {
     assert_eq!(state(&object, 40_000), Some(State::Established));
 }
 
-/// Brings a connection of this port to a state, and returns the packets that its client sends.
+/// Brings a connection of this port to a state, and returns the tuple of its client's packets.
 fn bring_to(object: &mut Object, step: usize, port: u16) -> FlowKey {
     match step {
         0 => {
@@ -181,7 +181,7 @@ fn ports_are_retaken_in_order() {
         Incident::EvictedClosing,
         Incident::EvictedEstablished,
     ];
-    // Whatever the order in which they came.
+    // In any order of their arrival.
     for first in 0..COUNTED.len() {
         let mut object = one_backend(5);
         let victims: Vec<_> = (0..5)
@@ -204,7 +204,7 @@ fn ports_are_retaken_in_order() {
     }
 }
 
-/// A flood of handshakes costs nobody's port who is established, however long it lasts.
+/// A flood of handshakes takes no port from established connections, however long it lasts.
 #[test]
 #[ignore = "needs root"]
 fn established_connections_outlast_a_flood() {

@@ -1,4 +1,4 @@
-//! The object beside the pure function that says what a segment makes of a connection.
+//! The object compared with the pure function for a segment's effect on a connection.
 
 use lb_common::{
     flow::{Direction, Progress, State, WINDOW, marks},
@@ -23,7 +23,7 @@ use super::{
 
 const PORT: u16 = 40_000;
 
-/// A segment of either side, its numbers counted from the initial ones.
+/// A segment of either side, with numbers relative to the initial ones.
 #[derive(Clone, Debug)]
 struct Step {
     side: Direction,
@@ -48,7 +48,7 @@ fn flags() -> impl Strategy<Value = Flags> {
     ])
 }
 
-/// Numbers at the edges, and anywhere.
+/// Returns numbers at the edges, and arbitrary ones.
 fn number() -> impl Strategy<Value = u32> {
     let edges = [0, 1, 1, 1, 2, 10, 11, WINDOW, WINDOW + 1, WINDOW + 2, 1 << 31, u32::MAX];
     prop_oneof![9 => select(edges.to_vec()), 1 => any::<u32>()]
@@ -94,7 +94,7 @@ fn numbers(segment: &Segment) -> Numbers {
     }
 }
 
-/// What becomes of a connection by one segment, and of that segment, as the pure function has it.
+/// Returns a connection after one segment, and the segment's reason, by the pure function.
 fn expected(progress: Progress, side: Direction, segment: &Numbers) -> (Progress, Reason) {
     if !tcp::is_possible(segment.flags) {
         return (progress, Reason::BadFlags);
@@ -142,7 +142,7 @@ fn follows_the_pure_function(object: &mut Object, steps: &[Step]) -> Result<(), 
     Ok(())
 }
 
-/// Ends what one case has left, so that the next begins with nothing.
+/// Removes the connections of one case, so that the next starts without any.
 fn forget(object: &mut Object) {
     for key in object.flows().into_keys().collect::<Vec<_>>() {
         if object.flow(&key).is_some() {
@@ -170,7 +170,7 @@ fn the_object_runs_the_pure_function() {
         .expect("they agree");
 }
 
-/// What somebody sends who knows the tuple and no number, nor sees the answers.
+/// Returns a segment of a sender who knows the tuple, but no number, and does not see the answers.
 fn blind() -> impl Strategy<Value = Step> {
     let far = (2 * WINDOW)..(u32::MAX - 2 * WINDOW);
     (flags(), far.clone(), far, select(vec![0_u16, 1, 9])).prop_map(
@@ -184,7 +184,7 @@ fn blind() -> impl Strategy<Value = Step> {
     )
 }
 
-/// Where the blind sender's segments go: on a connection that is there, or on one that is not.
+/// Fails if a blind sender's segments, on the open connection or on another tuple, change it.
 fn is_powerless(object: &mut Object, steps: &[(Step, bool)]) -> Result<(), TestCaseError> {
     let opened = connect(object, PORT);
     let before = lasting(object, PORT);
@@ -193,7 +193,7 @@ fn is_powerless(object: &mut Object, steps: &[(Step, bool)]) -> Result<(), TestC
         let src = client(if *is_known { PORT } else { PORT + 1 });
         let run = object.run(&Segment { src, ..segment }.frame());
         if run.action == Action::Tx && !*is_known && run.reason == Reason::Forwarded {
-            // The backend answers what it has got, and the blind sender sees nothing of it.
+            // The backend answers its packet, which the blind sender does not see.
             let other = Segment::read(&run.frame);
             if other.flags == Flags::SYN {
                 let answer = other.answer(Flags::SYN_ACK);

@@ -1,4 +1,4 @@
-//! A refused connection is tried elsewhere, and a backend that refuses is passed over.
+//! A refused connection is rescheduled, and a backend that refuses is skipped.
 
 use std::collections::BTreeSet;
 
@@ -39,13 +39,13 @@ fn assert_swallowed(object: &mut Object, refusal: &Segment) {
     assert_eq!((run.action, run.reason), (Action::Drop, Reason::Refused));
 }
 
-/// A client's first SYN, as its backend gets it.
+/// Returns a client's first SYN, as its backend gets it.
 fn open(object: &mut Object, nth: u32) -> Segment {
     let syn = Segment::new(spoofed(nth), VIP, Flags::SYN);
     sent(&object.run(&syn.frame()), Reason::Forwarded)
 }
 
-/// Has a backend refuse so many new connections, and the others take theirs.
+/// Makes a backend refuse this many new connections, while the others accept theirs.
 fn refuse(object: &mut Object, id: u8, times: u32) {
     let mut refused = 0;
     for nth in 10_000..11_000 {
@@ -110,7 +110,7 @@ fn the_third_refusal_is_passed_on() {
             }
         }
         assert_eq!(tried.len(), 3, "{scheduler:?} {tried:?}");
-        // The client's next attempt is as good as any.
+        // The client's next attempt is treated like any other.
         let opened = forward(&mut object, &syn(40_000));
         assert_swallowed(&mut object, &refusal(&opened));
     }
@@ -226,7 +226,7 @@ fn the_checker_is_told_once() {
     assert_eq!(events.iter().map(|event| event.backend).collect::<Vec<_>>(), [1]);
 }
 
-/// Nobody but a backend makes it look as if it refused.
+/// Only a backend itself can be seen to refuse.
 #[test]
 #[ignore = "needs root"]
 fn clients_cannot_eject_a_backend() {
@@ -243,8 +243,8 @@ fn clients_cannot_eject_a_backend() {
     assert_eq!((1..=3).map(|id| object.refusals(id)).sum::<u32>(), 0);
 }
 
-/// A client can have a healthy server refuse its SYNs; the daemon finds out, and has as many of the next
-/// refusals count for nothing.
+/// A client can make a healthy server refuse its SYNs; the daemon notices, and has as many of the
+/// next refusals ignored.
 #[test]
 #[ignore = "needs root"]
 fn refusals_that_were_a_false_alarm_do_not_count_at_once() {

@@ -1,4 +1,4 @@
-//! Resets that we are made to send.
+//! Resets that we can be made to send.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -32,7 +32,7 @@ fn one_network_does_not_spend_the_others_resets() {
     assert!(object.reasons()[Reason::ResetCapped.as_str()] > 0);
 }
 
-/// Frames that we do not forward would be reset by the host, past the cap.
+/// The host would reset frames that we do not forward, beyond the limit.
 #[test]
 #[ignore = "needs root"]
 fn nothing_goes_round_the_cap_by_the_host() {

@@ -1,4 +1,4 @@
-//! Replies go where the handshake's ACK came from, whoever else sends in the client's name.
+//! Replies go to the sender of the handshake's ACK, whoever else sends in the client's name.
 
 use lb_common::{
     backend::Hop,
@@ -73,7 +73,7 @@ fn the_daemon_has_the_last_word() {
     assert_eq!(reply(&mut object, &opened.answer(Flags::ACK)).dst_mac, THIEF);
 }
 
-/// The tag tells one connection in a place from the next.
+/// The tag distinguishes successive connections in one place.
 #[test]
 #[ignore = "needs root"]
 fn a_late_word_moves_no_other_connection() {

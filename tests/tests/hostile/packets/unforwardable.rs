@@ -1,4 +1,4 @@
-//! What cannot be forwarded is not left to the host, which would reset it.
+//! Packets that cannot be forwarded are not left to the host, which would reset them.
 
 use lb_common::reason::Reason;
 use lb_tests::{
@@ -17,7 +17,7 @@ fn assert_becomes(object: &mut Object, frame: &[u8], action: Action, reason: Rea
     assert_eq!(run.frame, frame, "nothing is rewritten");
 }
 
-/// The segment with so many words of options, and this fragment field.
+/// Returns the segment's frame with this many words of options, and this fragment field.
 fn with_options(segment: &Segment, words: u8, fragment: [u8; 2]) -> Vec<u8> {
     let mut frame = segment.frame();
     let room = usize::from(words) * 4;
@@ -54,7 +54,7 @@ fn options_and_fragments_of_any_connection_are_dropped_by_name() {
     assert_eq!(object.flows().len(), 2);
 }
 
-/// A fragment with eight bytes of TCP, as the smallest may be, with and without Ethernet's padding.
+/// A fragment with the minimum of eight bytes of TCP, with and without Ethernet's padding.
 #[test]
 #[ignore = "needs root"]
 fn a_tiny_first_fragment_is_dropped_by_name() {
@@ -68,7 +68,7 @@ fn a_tiny_first_fragment_is_dropped_by_name() {
     }
 }
 
-/// Without the first fragment the host's stack puts nothing together.
+/// Without the first fragment the host's stack reassembles nothing.
 #[test]
 #[ignore = "needs root"]
 fn later_fragments_are_the_hosts_to_forget() {
@@ -121,7 +121,8 @@ fn a_time_to_live_that_ends_here_ends_here() {
     assert_eq!(object.flows().len(), 2);
 }
 
-/// A closed connection is replaced by one that goes on, not by one whose time ends here.
+/// A closed connection is replaced only by a packet that is forwarded, not by one that expires
+/// here.
 #[test]
 #[ignore = "needs root"]
 fn a_syn_whose_time_to_live_ends_replaces_nothing() {

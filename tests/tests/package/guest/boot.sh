@@ -20,7 +20,7 @@ else
     mount -t cgroup -o none,name=systemd cgroup "$guest/sys/fs/cgroup/systemd"
 fi
 
-# Nothing that this host has enabled, least of all what would configure its network.
+# Disables everything that this host has enabled, above all its network configuration.
 rm -rf "$guest"/etc/systemd/system/*.wants
 ln -sf /dev/null "$guest/etc/systemd/system/network-online.target"
 cp "$BED/steps.service" "$guest/etc/systemd/system/"

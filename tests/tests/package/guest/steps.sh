@@ -1,4 +1,4 @@
-# What an operator does with the service, and what befalls it.
+# An operator's commands to the service, and failures that it must survive.
 
 cd /run/bed
 
@@ -15,7 +15,7 @@ status_of_nobody_in() {
 owner() { stat --format '%a %U %G' "$1"; }
 
 trap 'journalctl --unit xdplb' EXIT
-# What a daemon that root has run by hand leaves is the user's afterwards.
+# State left by a daemon that root ran by hand belongs to the user afterwards.
 xdplb run --config /etc/xdplb/xdplb.toml &
 until_true xdplb status >/dev/null
 kill $!
@@ -34,7 +34,7 @@ test "$(owner /var/lib/xdplb)" = '700 xdplb xdplb'
 test "$(owner /sys/fs/bpf/xdplb)" = '700 xdplb xdplb'
 test -z "$(find /var/lib/xdplb /sys/fs/bpf/xdplb ! -user xdplb)"
 if xdplb detach; then exit 1; fi
-# The credential is there for the daemon, and the file is not.
+# The daemon can read the credential, but not the file.
 nsenter --target "$(pid)" --mount setpriv --reuid xdplb --regid xdplb --clear-groups sh -eux -c '
     cmp /run/credentials/xdplb.service/secret /run/bed/secret
     if cat /etc/xdplb/secret; then exit 1; fi
