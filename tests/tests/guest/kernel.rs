@@ -16,7 +16,17 @@ pub const DEBIAN_6_12: Package = Package("linux-image-6.12-cloud-amd64");
 const CACHE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests");
 
 /// Modules that the kernel or the tests ask for, and what these depend on.
-const MODULES: [&str; 5] = ["veth", "bridge", "sch_ingress", "cls_bpf", "cls_u32"];
+const MODULES: [&str; 8] = [
+    "veth",
+    "bridge",
+    "sch_ingress",
+    "cls_bpf",
+    "cls_u32",
+    "sch_netem",
+    "virtio_net",
+    // Nothing names it, so that busybox does not know that the network cards need it.
+    "virtio_pci",
+];
 
 /// An unpacked kernel.
 pub struct Kernel {

@@ -1,76 +1,148 @@
 //! An emulated machine.
 
 use std::{
-    fs,
+    fs::{self, File},
+    io::Write as _,
     path::Path,
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
-use crate::{initramfs::Initramfs, kernel::Kernel};
+use crate::{initramfs::Initramfs, kernel::Kernel, tap::Taps};
 
 const POLL: Duration = Duration::from_millis(100);
 
 /// What the guest's console says if its steps have succeeded.
 const SUCCESS: &str = "guest: ended with 0";
 
-/// Runs steps of a shell as root of a guest, and returns what they have printed.
+/// A guest that runs steps of a shell. It is killed when this is dropped, or when the thread that has
+/// started it ends.
+pub struct Machine {
+    process: Child,
+    version: String,
+    initramfs: Initramfs,
+    begin: Instant,
+    longest: Duration,
+}
+
+/// Runs steps of a shell as root of a guest without a network, and returns what they have printed.
 ///
 /// # Panics
 ///
 /// With the guest's console, if they fail or take longer than `longest`.
-pub fn run(kernel: &Kernel, mut initramfs: Initramfs, steps: &str, longest: Duration) -> String {
-    initramfs.write("steps.sh".as_ref(), steps.as_bytes());
-    let [console, output] = ["console", "output"].map(|name| initramfs.directory.join(name));
-    let archive = initramfs.pack();
-    let begin = Instant::now();
-    let mut machine = start(kernel, &archive, &console, &output);
-    let is_over = ended_within(&mut machine, longest);
-    let read = |path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-    let (console, output) = (read(&console), read(&output));
-    println!("{}: {:?}", kernel.version, begin.elapsed());
-    assert!(
-        is_over && console.contains(SUCCESS),
-        "{} did not succeed within {longest:?}\n--- console\n{console}\n--- output\n{output}",
-        kernel.version
-    );
-    output
+pub fn run(kernel: &Kernel, initramfs: Initramfs, steps: &str, longest: Duration) -> String {
+    Machine::start(kernel, initramfs, steps, None, longest).end()
 }
 
-fn start(kernel: &Kernel, initramfs: &Path, console: &Path, output: &Path) -> Child {
-    let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048"]);
-    qemu.args([
-        "-display",
-        "none",
-        "-nodefaults",
-        "-no-reboot",
-        "-nic",
-        "none",
-        "-monitor",
-        "none",
-    ]);
-    qemu.arg("-serial").arg(file(console)).arg("-serial").arg(file(output));
-    qemu.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(initramfs);
-    qemu.args(["-append", "console=ttyS0 quiet panic=-1 rdinit=/init"]);
-    qemu.stdin(Stdio::null()).spawn().expect("qemu-system-x86 is installed")
-}
-
-fn file(path: &Path) -> String {
-    format!("file:{}", path.display())
-}
-
-/// Ends the machine if it does not end itself.
-fn ended_within(machine: &mut Child, longest: Duration) -> bool {
-    let deadline = Instant::now() + longest;
-    while Instant::now() < deadline {
-        if machine.try_wait().expect("a child").is_some() {
-            return true;
-        }
-        sleep(POLL);
+impl Machine {
+    /// Starts a guest whose steps find the second serial line in `/dev/ttyS1`.
+    pub fn start(
+        kernel: &Kernel,
+        mut initramfs: Initramfs,
+        steps: &str,
+        taps: Option<&Taps<'_>>,
+        longest: Duration,
+    ) -> Self {
+        initramfs.write("steps.sh".as_ref(), steps.as_bytes());
+        let archive = initramfs.pack();
+        let mut command = match taps {
+            None => Command::new("setpriv"),
+            Some(taps) => {
+                // Its own process at once: a thread that enters a namespace to start it would end.
+                let mut enter = Command::new("ip");
+                enter.args(["netns", "exec", taps.namespace().name(), "setpriv"]);
+                enter
+            }
+        };
+        command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
+        command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048"]);
+        command.args(["-display", "none", "-nodefaults", "-no-reboot", "-monitor", "none"]);
+        command.args(taps.map_or_else(|| vec!["-nic".into(), "none".into()], Taps::devices));
+        let console = format!("file:{}", initramfs.directory.join("console").display());
+        command.args(["-serial", &console, "-serial", "stdio"]);
+        command.arg("-kernel").arg(&kernel.image).arg("-initrd").arg(archive);
+        command.args(["-append", "console=ttyS0 quiet panic=-1 rdinit=/init"]);
+        let output = File::create(initramfs.directory.join("output")).expect("created");
+        command.stdin(Stdio::piped()).stdout(output);
+        let process = command.spawn().expect("util-linux is installed");
+        let version = kernel.version.clone();
+        Self { process, version, initramfs, begin: Instant::now(), longest }
     }
-    machine.kill().expect("a child of our own");
-    machine.wait().expect("it ends");
-    false
+
+    /// Writes a line to the guest's second serial line.
+    pub fn say(&mut self, line: &str) {
+        let said = writeln!(self.process.stdin.as_mut().expect("piped"), "{line}");
+        said.unwrap_or_else(|error| self.fail(&format!("`{line}` cannot be said: {error}")));
+    }
+
+    /// What the guest has written to its second serial line.
+    pub fn output(&self) -> String {
+        read(&self.initramfs.directory.join("output"))
+    }
+
+    /// Waits until what the guest has written is as wanted, and returns what is made of it.
+    ///
+    /// # Panics
+    ///
+    /// With the guest's console, if it ends before, or takes too long.
+    pub fn wait_for<T>(&mut self, what: &str, mut find: impl FnMut(&str) -> Option<T>) -> T {
+        loop {
+            let has_ended = self.has_ended();
+            if let Some(found) = find(&self.output()) {
+                return found;
+            }
+            if has_ended || self.begin.elapsed() > self.longest {
+                self.fail(&format!("no {what}"));
+            }
+            sleep(POLL);
+        }
+    }
+
+    /// Waits until the guest's steps have succeeded, and returns what they have printed.
+    ///
+    /// # Panics
+    ///
+    /// With the guest's console, if they fail or take too long.
+    pub fn end(mut self) -> String {
+        while !self.has_ended() {
+            if self.begin.elapsed() > self.longest {
+                self.fail("no end");
+            }
+            sleep(POLL);
+        }
+        println!("{}: {:?}", self.version, self.begin.elapsed());
+        if !self.console().contains(SUCCESS) {
+            self.fail("no success");
+        }
+        self.output()
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.process.try_wait().expect("a child").is_some()
+    }
+
+    fn console(&self) -> String {
+        read(&self.initramfs.directory.join("console"))
+    }
+
+    fn fail(&self, why: &str) -> ! {
+        let (after, longest) = (self.begin.elapsed(), self.longest);
+        let (version, console, output) = (&self.version, self.console(), self.output());
+        panic!(
+            "{version}: {why} after {after:?} (at most {longest:?})\n--- console\n{console}\n--- \
+             output\n{output}"
+        )
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn read(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }

@@ -3,10 +3,14 @@
 //! The guests run by QEMU's own emulation, as hardware's may be missing or broken. Times in them mean
 //! nothing.
 
+mod distant;
 mod initramfs;
 mod kernel;
 mod machine;
+mod shell;
 mod suites;
+mod tap;
+mod virtio;
 
 use std::time::Duration;
 
@@ -77,4 +81,28 @@ fn hostile_packets_pass_on_6_12() {
 fn hostile_packets_pass(package: &Package) {
     let tests = ["packets::origins", "packets::unforwardable", "packets::dead_backends"];
     suites::pass(package, "hostile", &tests, LONGEST);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn virtio_forwards_natively_on_6_1() {
+    virtio::forwards(&DEBIAN_6_1);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn virtio_forwards_natively_on_6_12() {
+    virtio::forwards(&DEBIAN_6_12);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn distant_handshakes_survive_a_flood_on_6_1() {
+    distant::survive(&DEBIAN_6_1);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn distant_handshakes_survive_a_flood_on_6_12() {
+    distant::survive(&DEBIAN_6_12);
 }

@@ -13,7 +13,7 @@ use crate::{initramfs::Initramfs, kernel::Package, machine::run};
 const PLACE: &str = "/suite";
 
 /// Programs of the host's that the suites run.
-const PROGRAMS: [&str; 2] = ["ip", "tc"];
+pub const PROGRAMS: [&str; 2] = ["ip", "tc"];
 
 /// Runs a suite's privileged tests in a guest, one after another.
 ///
@@ -51,7 +51,7 @@ fn built(suite: &str) -> PathBuf {
     executables.next_back().expect("an executable")
 }
 
-fn find(program: &str) -> PathBuf {
+pub fn find(program: &str) -> PathBuf {
     let places =
         ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(|place| Path::new(place).join(program));
     let found = places.into_iter().find(|place| place.exists());

@@ -58,12 +58,15 @@ pub(super) const PACKAGE: [Program; 3] =
     [tool("ip", "iproute2"), server("nginx"), tool("/lib/systemd/systemd", "systemd")];
 
 /// Of the guests that boot other kernels.
-pub(super) const GUEST: [Program; 8] = [
+pub(super) const GUEST: [Program; 11] = [
     tool("/bin/busybox", "busybox-static"),
     tool("cpio", "cpio"),
     tool("depmod", "kmod"),
+    tool("ethtool", "ethtool"),
     tool("ip", "iproute2"),
+    server("nginx"),
     tool("qemu-system-x86_64", "qemu-system-x86"),
+    tool("setpriv", "util-linux"),
     tool("strip", "binutils"),
     tool("tc", "iproute2"),
     tool("unxz", "xz-utils"),

@@ -1,0 +1,57 @@
+//! Handshakes that take long, during a flood of others: what README states of SYN rate × round trip.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::{initramfs::Initramfs, kernel::Package, machine::run, suites};
+
+const PLACE: &str = "/distant";
+const LONGEST: Duration = Duration::from_mins(5);
+
+#[derive(Debug, Deserialize)]
+struct Report {
+    /// Source ports of all backends of the service.
+    ports: u64,
+    handshakes: Vec<Handshake>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Handshake {
+    /// How many SYNs of the flood were sent during it.
+    syns: u64,
+    error: Option<String>,
+}
+
+/// Times in a guest are what they are: a handshake is judged by the SYNs that really came during it,
+/// which is what rate × round trip says.
+pub fn survive(package: &Package) {
+    let kernel = package.kernel();
+    let mut initramfs = Initramfs::new(&kernel);
+    initramfs.add_xdplb();
+    for program in suites::PROGRAMS {
+        initramfs.add_program(&suites::find(program));
+    }
+    initramfs.add_stripped(env!("CARGO_BIN_EXE_distant").as_ref(), PLACE.as_ref());
+    let output = run(&kernel, initramfs, &format!("modprobe sch_netem; {PLACE}"), LONGEST);
+    println!("{output}");
+    let reports = output.lines().map(|line| serde_json::from_str(line).expect("a report"));
+    let [within, beyond] = reports.collect::<Vec<_>>().try_into().expect("two reports");
+    assert_survive(&within);
+    assert_need_another_try(&beyond);
+}
+
+fn assert_survive(report: &Report) {
+    let Report { ports, handshakes } = report;
+    let within = handshakes.iter().filter(|one| one.syns < ports * 9 / 10);
+    let (lost, survivors): (Vec<_>, Vec<_>) = within.partition(|one| one.error.is_some());
+    assert!(lost.is_empty(), "{lost:?} of {report:?}");
+    let flooded = survivors.iter().filter(|one| one.syns > ports / 4).count();
+    assert!(flooded > handshakes.len() / 2, "only {flooded} were flooded: {report:?}");
+}
+
+/// Otherwise it would not be the number of ports that matters.
+fn assert_need_another_try(report: &Report) {
+    let survivors = report.handshakes.iter().filter(|one| one.error.is_none()).count();
+    assert!(survivors < report.handshakes.len() / 4, "{survivors} survived: {report:?}");
+}
