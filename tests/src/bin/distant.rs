@@ -3,9 +3,10 @@
 //! It needs netem, which only some kernels have: the tests run it in guests.
 
 use std::{
-    env,
     io::{self, Read as _, Write as _},
+    iter,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream},
+    ops::Range,
     os::fd::AsRawFd as _,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread::{scope, sleep, spawn},
@@ -16,15 +17,33 @@ use lb_testbed::{Host, Namespace, Testbed};
 use lb_tests::{
     balancer::{Balancer, configuration},
     frame::{Flags, Segment},
-    servers::{PORT, attempt},
+    servers::attempt,
 };
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };
 use serde_json::{Value, json};
 
-const BACKENDS: u16 = 3;
-const FIRST_PORT: u16 = 2_000;
+/// A service, whose backends are ports of one server. Each has all source ports to itself.
+struct Service {
+    port: u16,
+    backends: Range<u16>,
+}
+
+impl Service {
+    fn backends(&self) -> Range<u16> {
+        self.backends.clone()
+    }
+}
+
+/// One has more source ports, of all its backends, than SYNs come in a round trip; the other, far fewer.
+const SERVICES: [Service; 2] =
+    [Service { port: 80, backends: 8_000..8_007 }, Service { port: 81, backends: 9_000..9_001 }];
+
+const SOURCE_PORTS: Range<u16> = 2_000..2_030;
+
+/// SYNs a second, few enough for emulated CPUs: 150 come in a round trip.
+const RATE: u128 = 500;
 
 /// Sources of the flood, of one /16.
 const SPOOFED: Ipv4Addr = Ipv4Addr::new(198, 18, 0, 0);
@@ -38,81 +57,80 @@ const ETHERNET_HEADER: usize = 14;
 
 /// The client's round trip, all of it on the path to the client.
 const DELAY: &str = "300ms";
-const HANDSHAKES: usize = 30;
+const HANDSHAKES: u32 = 30;
 /// Whether a kernel answers SYNs by cookies: 2 is always.
 const SYN_COOKIES: &str = "net.ipv4.tcp_syncookies";
 const SPACING: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(3);
 
 fn main() {
-    let mut arguments = env::args().skip(1).map(|argument| argument.parse().expect("a number"));
-    let mut argument = |name| arguments.next().unwrap_or_else(|| panic!("no {name}"));
-    let (ports, rate): (u16, u32) = {
-        let ports = argument("source ports of each backend");
-        (u16::try_from(ports).expect("a number of ports"), argument("SYNs a second"))
-    };
-    println!("{}", handshakes(ports, rate));
-}
-
-fn handshakes(ports: u16, rate: u32) -> Value {
-    let mut testbed =
-        Testbed::two_arm("distant", BACKENDS.into()).expect("a testbed; are you root?");
+    let mut testbed = Testbed::two_arm("distant", 1).expect("a testbed; are you root?");
     let attacker = testbed.add_client().expect("an attacker").address;
     testbed.balancer().add_route(SPOOFED, 16, attacker).expect("a route");
-    testbed.backends().iter().for_each(serve);
-    let balancer = Balancer::start(&testbed, &text(&testbed, ports));
-    balancer.wait_for_ring_of(BACKENDS.into());
-    let [client, attacker] = testbed.clients() else { panic!("two clients") };
-    let vip = SocketAddrV4::new(testbed.vip(), PORT);
+    let server = &testbed.backends()[0];
+    // Its kernel remembers nothing of the flood: a SYN that met another half-open connection of its port
+    // there would be answered only at a second try, a round trip later.
+    server.namespace.set_sysctl(SYN_COOKIES, "2").expect("root");
+    SERVICES.iter().flat_map(Service::backends).for_each(|port| serve(server, port));
+    let balancer = Balancer::start(&testbed, &text(&testbed));
+    let backends = SERVICES.iter().map(|service| service.backends().count()).sum();
+    balancer.wait_for_ring_of(backends);
+    let vip = |service: &Service| SocketAddrV4::new(testbed.vip(), service.port);
     // Neighbours are known from here on.
-    connect(client, vip).expect("an answer without a flood");
+    connect(&testbed.clients()[0], vip(&SERVICES[0])).expect("an answer without a flood");
     delay(testbed.switch(), "client1");
+    for service in &SERVICES {
+        let ports = SOURCE_PORTS.len() * service.backends().len();
+        let handshakes = handshakes(&testbed, vip(service), ports);
+        println!("{}", json!({ "ports": ports, "handshakes": handshakes }));
+    }
+}
 
-    let all_ports = u64::from(BACKENDS * ports);
+/// The client's, during a flood of the same service.
+fn handshakes(testbed: &Testbed, vip: SocketAddrV4, ports: usize) -> Vec<Value> {
+    let [client, attacker] = testbed.clients() else { panic!("two clients") };
     let (sent, is_over) = (&AtomicU64::new(0), &AtomicBool::new(false));
-    let begin = Instant::now();
     scope(|scope| {
-        let flood = move || flood(vip, rate, sent, is_over);
+        let flood = move || flood(vip, sent, is_over);
         let flood = scope.spawn(move || attacker.namespace.run(flood).expect("entered"));
         // Until every port is taken.
-        while sent.load(Ordering::Relaxed) < 2 * all_ports && !flood.is_finished() {
+        while sent.load(Ordering::Relaxed) < 2 * ports as u64 && !flood.is_finished() {
             sleep(PERIOD);
         }
         let start = |nth| {
-            let due = SPACING * u32::try_from(nth).expect("few");
             scope.spawn(move || {
-                sleep(due);
+                sleep(SPACING * nth);
                 handshake(client, vip, sent)
             })
         };
         let started: Vec<_> = (0..HANDSHAKES).map(start).collect();
-        let ended: Vec<_> = started.into_iter().map(|one| one.join().expect("no panic")).collect();
-        let (syns, seconds) = (sent.load(Ordering::Relaxed), begin.elapsed().as_secs_f64());
+        let ended = started.into_iter().map(|one| one.join().expect("no panic")).collect();
         is_over.store(true, Ordering::Relaxed);
         flood.join().expect("no panic");
-        json!({ "ports": all_ports, "syns": syns, "seconds": seconds, "handshakes": ended })
+        ended
     })
 }
 
-fn text(testbed: &Testbed, ports: u16) -> String {
-    let last = FIRST_PORT + ports - 1;
-    let head = configuration(testbed, &format!("snat_ports = \"{FIRST_PORT}-{last}\""));
-    let service = format!(
-        "[[service]]\nname = \"web\"\nvip = \"{}:{PORT}\"\nhealth.type = \"none\"\n",
-        testbed.vip()
-    );
-    let backends = testbed
-        .backends()
-        .iter()
-        .map(|backend| format!("[[service.backend]]\naddress = \"{}:{PORT}\"\n", backend.address));
-    [head, service].into_iter().chain(backends).collect()
+fn text(testbed: &Testbed) -> String {
+    let (first, last) = (SOURCE_PORTS.start, SOURCE_PORTS.end - 1);
+    let head = configuration(testbed, &format!("snat_ports = \"{first}-{last}\""));
+    let server = testbed.backends()[0].address;
+    let services = SERVICES.iter().map(|service| {
+        let (port, vip) = (service.port, testbed.vip());
+        let head = format!(
+            "[[service]]\nname = \"s{port}\"\nvip = \"{vip}:{port}\"\nhealth.type = \"none\"\n"
+        );
+        let backends = service
+            .backends()
+            .map(|port| format!("[[service.backend]]\naddress = \"{server}:{port}\"\n"));
+        iter::once(head).chain(backends).collect::<String>()
+    });
+    iter::once(head).chain(services).collect()
 }
 
-/// Answers each connection's request. Its kernel remembers nothing of the flood: a SYN that met another
-/// half-open connection of its port there would be answered only at a second try, a round trip later.
-fn serve(host: &Host) {
-    host.namespace.set_sysctl(SYN_COOKIES, "2").expect("root");
-    let listen = || TcpListener::bind((host.address, PORT)).expect("a free port");
+/// Answers each connection's request.
+fn serve(host: &Host, port: u16) {
+    let listen = || TcpListener::bind((host.address, port)).expect("a free port");
     let listener = host.namespace.run(listen).expect("entered");
     spawn(move || {
         for mut stream in listener.incoming().flatten() {
@@ -128,7 +146,7 @@ fn delay(switch: &Namespace, port: &str) {
 }
 
 /// Sends SYNs from sources that are not its own.
-fn flood(to: SocketAddrV4, rate: u32, sent: &AtomicU64, is_over: &AtomicBool) {
+fn flood(to: SocketAddrV4, sent: &AtomicU64, is_over: &AtomicBool) {
     let socket = socket(AddressFamily::Inet, SockType::Raw, SockFlag::empty(), SockProtocol::Raw);
     let (socket, target) = (socket.expect("root"), SockaddrIn::from(to));
     let frames = (0..SOURCES).map(|nth| Segment::new(spoofed(nth), to, Flags::SYN).frame());
@@ -138,7 +156,7 @@ fn flood(to: SocketAddrV4, rate: u32, sent: &AtomicU64, is_over: &AtomicBool) {
     let mut due_before = 0;
     while !is_over.load(Ordering::Relaxed) {
         sleep(PERIOD);
-        let due = begin.elapsed().as_micros() * u128::from(rate) / 1_000_000;
+        let due = begin.elapsed().as_micros() * RATE / 1_000_000;
         // What a stall has kept back is not made up for in one go.
         for _ in 0..(due - due_before).min(SALVO) {
             let packet = &frames.next().expect("a cycle")[ETHERNET_HEADER..];

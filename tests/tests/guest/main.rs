@@ -100,3 +100,9 @@ fn virtio_forwards_natively_on_6_12() {
 fn distant_handshakes_survive_a_flood_on_6_1() {
     distant::survive(&DEBIAN_6_1);
 }
+
+#[test]
+#[ignore = "needs root"]
+fn distant_handshakes_survive_a_flood_on_6_12() {
+    distant::survive(&DEBIAN_6_12);
+}

@@ -163,7 +163,7 @@ fn download(from: &Host, to: SocketAddr, path: &str) -> usize {
 }
 
 fn report(guest: &mut Shell) -> String {
-    guest.run(&format!("cat {LOG}; {}; {}; dmesg", xdplb("status"), xdplb("stats")))
+    guest.run(&format!("cat {LOG}; {}; {}; dmesg | tail -n 30", xdplb("status"), xdplb("stats")))
 }
 
 fn xdplb(verb: &str) -> String {
