@@ -1,6 +1,9 @@
 //! Allocator of regions in the arena of ring slots.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeSet,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Result, bail};
 use lb_common::{limits, ring::Ring};
@@ -29,6 +32,17 @@ impl Arena {
         let mut arena = Self::new(limits::RING_SLOTS);
         rings.into_iter().for_each(|ring| arena.claim(ring));
         arena
+    }
+
+    /// Takes these regions, which the maps were found to use. Other allocated regions are freed now.
+    pub fn follow(&mut self, rings: impl IntoIterator<Item = Ring>, now: Instant) {
+        let former = std::mem::replace(self, Self { size: self.size, ..Self::with_taken(rings) });
+        let place = |ring: &Ring| (ring.offset, ring.length);
+        let used: BTreeSet<_> = self.taken.iter().map(place).collect();
+        for ring in former.taken.into_iter().filter(|ring| !used.contains(&place(ring))) {
+            self.claim(ring);
+            self.free(ring, now);
+        }
     }
 
     /// Marks a region as allocated by an earlier process. The region is not validated.
@@ -97,6 +111,16 @@ mod tests {
         let first = arena.allocate(6, start).unwrap();
         arena.free(first, start);
         assert!(arena.allocate(6, start).is_err());
+        assert_eq!(arena.allocate(6, start + GRACE).unwrap(), first);
+    }
+
+    #[test]
+    fn regions_that_the_maps_no_longer_name_rest_before_they_are_given_out_again() {
+        let start = Instant::now();
+        let mut arena = Arena::new(10);
+        let first = arena.allocate(6, start).unwrap();
+        arena.follow(&Image::default(), start);
+        assert!(arena.allocate(6, start).is_err(), "a packet may be on its way to its slots");
         assert_eq!(arena.allocate(6, start + GRACE).unwrap(), first);
     }
 

@@ -1,6 +1,6 @@
 //! From what is wanted to what is: the kernel's maps, the checks and the neighbours.
 
-use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Instant};
+use std::{collections::HashSet, net::SocketAddr, sync::Arc};
 
 use anyhow::Result;
 
@@ -11,10 +11,7 @@ use super::{
     state::State,
     transitions,
 };
-use crate::{
-    desired::{Author, Document, Step, steps},
-    plan::plan,
-};
+use crate::desired::{Author, Document, Step, steps};
 
 /// Changes of one version that are logged; the history has all.
 const LOGGED: usize = 20;
@@ -43,10 +40,11 @@ impl Daemon {
         let former = self.state.clone();
         let mut next = former.clone();
         next.follow(&difference)?;
+        let committed = next.clone();
         self.commit(next)?;
         log::info!("{}: {}", author.by, author.what);
         if let Err(error) = self.record(document, author, events).await {
-            self.follow(self.state.without(&difference, former));
+            self.follow(self.state.without(&difference, former, &committed));
             self.neighbours.tell_again();
             return Err(error);
         }
@@ -78,8 +76,7 @@ impl Daemon {
     /// Makes kernel, checks and neighbours follow a state, which is the daemon's then. If the
     /// kernel's maps have no room for it, nothing is changed.
     pub(super) fn commit(&mut self, next: State) -> Result<()> {
-        self.write(&next)?;
-        self.is_behind = false;
+        self.sync.commit(self.dataplane.maps(), &self.state.goal(), &next.goal())?;
         self.settle(next);
         Ok(())
     }
@@ -87,32 +84,15 @@ impl Daemon {
     /// As [`Self::commit`], for events that nobody waits for an answer to. What has happened is known
     /// even if the kernel cannot follow yet.
     pub(super) fn follow(&mut self, next: State) {
-        let written = self.write(&next);
-        if let Err(error) = &written {
-            log::error!(
-                "the kernel could not be brought up to date, which is tried again: {error:#}"
-            );
-        }
-        self.is_behind = written.is_err();
+        self.sync.follow(self.dataplane.maps(), &self.state.goal(), &next.goal());
         self.settle(next);
     }
 
     /// Has the kernel follow what it could not before.
     pub(super) fn catch_up(&mut self) {
-        if self.is_behind {
+        if self.sync.is_behind() {
             self.follow(self.state.clone());
         }
-    }
-
-    /// Makes the kernel's maps what a state wants.
-    fn write(&mut self, next: &State) -> Result<()> {
-        let (ops, image) = plan(&self.image, &next.goal(), &mut self.arena, Instant::now())?;
-        if let Err(error) = self.dataplane.apply(&ops) {
-            self.restore();
-            return Err(error);
-        }
-        self.image = image;
-        Ok(())
     }
 
     fn settle(&mut self, next: State) {
@@ -143,22 +123,6 @@ impl Daemon {
         }
         for address in gone {
             self.neighbours.forget(address);
-        }
-    }
-
-    /// After a write has failed: what the maps hold is read back, and made what it was.
-    fn restore(&mut self) {
-        let restored = self.dataplane.adopt(&self.config.limits).and_then(|found| {
-            self.arena = found.image.arena();
-            self.image = found.image;
-            let goal = self.state.goal();
-            let (ops, image) = plan(&self.image, &goal, &mut self.arena, Instant::now())?;
-            self.dataplane.apply(&ops)?;
-            self.image = image;
-            Ok(())
-        });
-        if let Err(error) = restored {
-            log::error!("the kernel could not be made what it was: {error:#}");
         }
     }
 }

@@ -13,6 +13,7 @@ impl Daemon {
     pub(super) async fn refresh_macs(&mut self) {
         if let Err(error) = refresh(&mut self.dataplane, &self.interfaces).await {
             log::error!("the program does not know this host's MAC addresses: {error:#}");
+            self.sync.distrust();
         }
     }
 }
@@ -25,7 +26,7 @@ pub async fn refresh(dataplane: &mut Dataplane, interfaces: &[Interface]) -> any
         interfaces.iter().any(|one| one.ifindex == link.ifindex || one.name == link.name)
     };
     let ours = links.iter().filter(is_ours).map(|link| link.ifindex).collect();
-    for mac in dataplane.set_own_macs(&macs(&links, &ours))? {
+    for mac in dataplane.maps().set_own_macs(&macs(&links, &ours))? {
         let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
         log::warn!(
             "frames to {mac} are left to the host: too many MAC addresses of the interfaces are alike"

@@ -22,6 +22,7 @@ mod standing;
 mod state;
 mod supervisor;
 mod sweeps;
+mod sync;
 mod transitions;
 mod views;
 mod vips;
@@ -56,18 +57,17 @@ use self::{
     state::State,
     supervisor::Watchdog,
     sweeps::{Sweep, Sweeps},
+    sync::MapSync,
     vips::Claim,
 };
 use crate::{
     api,
-    arena::Arena,
     config::{Allowed, Checks, Config, Digests, Loaded},
     control::{self, Caller, RefusedReload},
     dataplane::{self, Dataplane, Expiry, FlowCounts},
     desired::{Author, Desired, Document, Step, steps},
     health::{Checker, HealthEvent},
     neighbours::{self, Neighbours, OwnAddresses},
-    plan::Image,
 };
 use lb_host::{listeners::Listeners, sys::heap};
 
@@ -87,11 +87,7 @@ struct Daemon {
     desired: Desired,
     memory: Memory,
     state: State,
-    arena: Arena,
-    /// What the maps hold.
-    image: Image,
-    /// Whether that is not what they should hold.
-    is_behind: bool,
+    sync: MapSync,
     /// Whether forwarding ends with the daemon.
     is_fleeting: bool,
     /// Why the daemon's own file was not loaded when that was last asked for.
@@ -203,15 +199,15 @@ impl Daemon {
         let desired = Desired::open(&config.state_dir, version)?;
         let mut dataplane = Dataplane::load(&config.bpffs, &config.limits)?;
         dataplane.follow_messages()?;
-        let adopted = dataplane.adopt(&config.limits)?;
+        let adopted = dataplane.maps().adopt(&config.limits)?;
         adopted.warn();
-        if dataplane.expect_packets(&adopted.image)? {
+        if dataplane.maps().expect_packets(&adopted.image)? {
             log::warn!("the program did not look for all addresses that the kernel's maps name");
         }
         let addresses = neighbours::local_addresses().await?;
         let broadcasts = BTreeSet::new();
         let own = addresses.iter().map(|(_, address)| address);
-        dataplane.set_host_addresses(own, &broadcasts)?;
+        dataplane.maps().set_host_addresses(own, &broadcasts)?;
         macs::refresh(&mut dataplane, &found).await?;
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
         interfaces::detach_others(&mut dataplane, &interfaces)?;
@@ -226,9 +222,7 @@ impl Daemon {
             desired,
             state: State::new(&adopted, memories, &config.limits),
             memory,
-            arena: adopted.image.arena(),
-            image: adopted.image,
-            is_behind: false,
+            sync: MapSync::new(&adopted, config.limits),
             is_fleeting: false,
             reload_refused: None,
             port_clash: None,

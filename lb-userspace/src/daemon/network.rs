@@ -85,8 +85,12 @@ impl Daemon {
     /// Has the program know this host's addresses.
     fn tell_addresses(&mut self) {
         let own = self.addresses.iter().map(|(_, address)| address);
-        if let Err(error) = self.dataplane.set_host_addresses(own, &self.broadcasts) {
-            log::error!("the program does not know this host's addresses: {error:#}");
+        let told = self.dataplane.maps().set_host_addresses(own, &self.broadcasts);
+        if let Err(error) = told {
+            log::error!(
+                "the program does not know this host's addresses, which is tried again: {error:#}"
+            );
+            self.sync.distrust();
         }
     }
 

@@ -7,7 +7,13 @@ use anyhow::{Error, Result};
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::{Daemon, events::Events, requests::invalid, vips, worker::Worker};
+use super::{
+    Daemon,
+    events::Events,
+    requests::{Comparison, invalid},
+    vips,
+    worker::Worker,
+};
 use crate::{
     config::{self, Diagnostics, Loaded},
     control::{
@@ -303,7 +309,10 @@ impl Daemon {
             }
             Read::Plan(.., reply) if reply.is_closed() => self.is_untidy = true,
             Read::Plan(file, sender, reply) => {
-                drop(reply.send(self.plan(file.map_err(invalid), &sender.by).await));
+                match self.compare(file.map_err(invalid), &sender.by).await {
+                    Ok(comparison) => compare(comparison, sender, reply),
+                    Err(refusal) => drop(reply.send(Err(refusal))),
+                }
             }
             Read::Apply(file, sender, reply) => {
                 drop(reply.send(self.apply(file.map_err(invalid), &sender.by, events).await));
@@ -375,6 +384,14 @@ impl Daemon {
             }
         }
     }
+}
+
+/// Compares beside the loop. The sender's room is taken until that is done.
+fn compare(comparison: Comparison, sender: Sender, reply: Reply<Plan>) {
+    tokio::task::spawn_blocking(move || {
+        drop(reply.send(Ok(comparison.plan())));
+        drop(sender);
+    });
 }
 
 #[cfg(test)]

@@ -147,34 +147,25 @@ impl Daemon {
         Ok(())
     }
 
-    /// What a file would change.
-    pub(super) async fn plan(
+    /// What is to be compared to say what a file would change.
+    pub(super) async fn compare(
         &mut self,
         file: Result<File, Refusal>,
         by: &Caller,
-    ) -> Result<Plan, Refusal> {
+    ) -> Result<Comparison, Refusal> {
         self.is_untidy = true;
         let File { loaded, listeners, .. } = file?;
         self.trust(&loaded, by).map_err(invalid)?;
-        let mut all = self.config.steps_to(&loaded.config);
-        let document = self.read_from(&loaded);
-        all.extend(steps(self.document(), &document));
         self.fit(&loaded, &listeners, by).await.map_err(invalid)?;
         let refused = self.config.refuse_restart_only(&loaded.config).err();
-        Ok(Plan {
+        Ok(Comparison {
             version: self.desired.number(),
-            steps: all,
+            settings: self.config.steps_to(&loaded.config),
             refused: refused.map(|error| format!("{error:#}")),
-            warnings: self.outages_by(&document),
+            before: self.document().clone(),
+            after: self.read_from(&loaded),
+            state: self.state.clone(),
         })
-    }
-
-    /// Services that a document would leave without a usable backend.
-    fn outages_by(&self, document: &Document) -> Vec<String> {
-        let mut next = self.state.clone();
-        // A document that there is no room for is refused, and takes out nothing.
-        let followed = next.follow(&document.since(self.document()));
-        followed.map(|()| outages(&self.state, &next)).unwrap_or_default()
     }
 
     pub(super) async fn apply(
@@ -246,6 +237,29 @@ impl Daemon {
     fn done(&self, steps: Vec<Step>, former: &State) -> Plan {
         let warnings = outages(former, &self.state);
         Plan { version: self.desired.number(), steps, refused: None, warnings }
+    }
+}
+
+/// Documents to compare, which takes long if much is different: not in the loop.
+pub(super) struct Comparison {
+    version: u64,
+    /// What becomes of the settings.
+    settings: Vec<Step>,
+    refused: Option<String>,
+    before: Document,
+    after: Document,
+    state: State,
+}
+
+impl Comparison {
+    pub(super) fn plan(self) -> Plan {
+        let Self { version, settings, refused, before, after, state } = self;
+        let mut next = state.clone();
+        // A document that there is no room for is refused, and takes out nothing.
+        let followed = next.follow(&after.since(&before));
+        let warnings = followed.map(|()| outages(&state, &next)).unwrap_or_default();
+        let steps = settings.into_iter().chain(steps(&before, &after)).collect();
+        Plan { version, steps, refused, warnings }
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::Result;
-use imbl::{OrdMap, OrdSet};
+use imbl::{OrdMap, OrdSet, ordmap::DiffItem};
 use lb_common::{backend::Hop, service::ServiceKey, snat::Source};
 
 use super::{
@@ -96,20 +96,59 @@ impl State {
         Ok(())
     }
 
-    /// The former state, before this one followed a difference, with what has happened since to the
-    /// services that the difference leaves alone.
+    /// The former state, before this one followed a difference and was `committed`, with what has happened
+    /// since.
     #[must_use]
-    pub fn without(&self, difference: &Difference, former: Self) -> Self {
+    pub fn without(&self, difference: &Difference, former: Self, committed: &Self) -> Self {
         let touched: HashSet<_> =
             difference.set.iter().map(|spec| &spec.name).chain(&difference.removed).collect();
         let mut state = former;
         for (name, service) in self.services.iter().filter(|(name, _)| !touched.contains(name)) {
-            let is_same = state.services.get(name).is_some_and(|one| Arc::ptr_eq(one, service));
-            if !is_same {
-                state.put(Service::clone(service));
+            let Some(before) = state.services.get(name).cloned() else { continue };
+            if Arc::ptr_eq(&before, service) {
+                continue;
             }
+            let stays = |id| service.leaving.iter().any(|one| one.id == id);
+            for left in before.leaving.iter().filter(|one| !stays(one.id)) {
+                state.kernel.retire(left.id, before.spec.policy.timeouts, Instant::now());
+            }
+            state.know(Service::clone(service));
         }
+        for name in touched {
+            state.change_service(name, |service| self.pass_verdicts(service, committed));
+        }
+        let told = state.routes.diff(&self.routes).filter_map(|item| match item {
+            DiffItem::Add(address, route) | DiffItem::Update { new: (address, route), .. } => {
+                Some((*address, route.clone()))
+            }
+            DiffItem::Remove(..) => None,
+        });
+        let told = told.collect();
+        state.resolve(told);
         state
+    }
+
+    /// Passes on what checks have found since a state was committed, which no check tells twice. Returns
+    /// whether there was anything.
+    fn pass_verdicts(&self, to: &mut Service, committed: &Self) -> bool {
+        let of_id = |state: &Self| state.services().find(|one| one.id == to.id).cloned();
+        let (Some(now), Some(then)) = (of_id(self), of_id(committed)) else { return false };
+        if now.spec.policy.health != to.spec.policy.health {
+            return false;
+        }
+        let mut is_any = false;
+        for backend in &mut to.backends {
+            let address = backend.spec.address;
+            let (now, then) = (now.backend(address), then.backend(address));
+            let Some(now) = now.filter(|now| now.id == backend.id && Some(*now) != then) else {
+                continue;
+            };
+            let known = Backend { spec: backend.spec.clone(), ..now.clone() };
+            *backend =
+                Backend { drain: backend.drain, next_hop: backend.next_hop.clone(), ..known };
+            is_any = true;
+        }
+        is_any
     }
 
     /// Takes out all services that go or change.
@@ -451,9 +490,9 @@ impl State {
     #[must_use]
     pub fn touched_since(&self, other: &Self) -> Vec<String> {
         let touched = other.services.diff(&self.services).map(|item| match item {
-            imbl::ordmap::DiffItem::Add(name, _)
-            | imbl::ordmap::DiffItem::Remove(name, _)
-            | imbl::ordmap::DiffItem::Update { new: (name, _), .. } => name.clone(),
+            DiffItem::Add(name, _)
+            | DiffItem::Remove(name, _)
+            | DiffItem::Update { new: (name, _), .. } => name.clone(),
         });
         touched.collect()
     }
@@ -469,6 +508,8 @@ fn key(service: &model::Service) -> ServiceKey {
     ServiceKey::tcp(wire_address(vip.ip()), vip.port().to_be_bytes())
 }
 
+#[cfg(test)]
+mod faults;
 #[cfg(test)]
 mod prefixes;
 #[cfg(test)]

@@ -204,13 +204,14 @@ impl Daemon {
                     warnings.push(format!("{name}: {}: {reason}", backend.spec.address));
                 }
             }
+            let mut taking = None;
             let refusing =
                 service.backends.iter().filter(|backend| self.refusals.contains(backend.id));
             for backend in refusing {
                 warnings.push(format!(
                     "{name}: {} refuses connections and is passed over: {}",
                     backend.spec.address,
-                    self.taking_of(service)
+                    taking.get_or_insert_with(|| self.taking_of(service))
                 ));
             }
             let of_service = standing::warnings(service);

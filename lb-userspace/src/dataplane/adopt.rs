@@ -1,35 +1,29 @@
 //! What a former daemon has left in the maps.
 
 use anyhow::{Context as _, Result};
-use aya::maps::{Array, HashMap};
 use imbl::OrdMap;
-use lb_common::{
-    address_filter,
-    backend::Backend,
-    limits,
-    service::{Service, ServiceKey},
-    snat::Source,
-};
+use lb_common::{addresses, backend::Backend, limits, snat::Source};
 
-use super::{BACKENDS, Dataplane, SERVICES, SNAT_SOURCES, VIP_FILTER};
+use super::writer::MapWriter;
 use crate::{
     adoption::{Adopted, Found, judged},
     config::Limits,
     plan::Image,
 };
 
-impl Dataplane {
+impl MapWriter {
     /// Reads the maps back: empty, unless a former daemon has left them pinned. The host guard knows
-    /// afterwards what they hold.
+    /// afterwards what they hold, and the program what was said of this host.
     pub fn adopt(&mut self, limits: &Limits) -> Result<Adopted> {
         let found = Found {
-            services: self.found_services()?,
+            services: self.maps.services.entries().context("cannot read the services")?,
             backends: self.found_backends()?,
             sources: self.found_sources()?,
         };
-        let adopted = judged(&found, limits, |ring| self.rings.read(ring));
+        let adopted = judged(&found, limits, |ring| self.maps.rings.read(ring));
         self.guard_image(&adopted.image)?;
         self.origins_of_image(&adopted.image)?;
+        self.write_own_macs()?;
         Ok(adopted)
     }
 
@@ -37,11 +31,11 @@ impl Dataplane {
     pub fn expect_packets(&mut self, image: &Image) -> Result<bool> {
         let named = image.services.keys().map(|key| key.address);
         let named = named.chain(image.sources.values().map(|source| source.address));
-        let words: Array<_, u64> = self.map(VIP_FILTER)?.try_into()?;
+        let words = &self.maps.addresses;
         let mut missing = Vec::new();
         for address in named {
             let (word, bit) = address_filter::bit_of_mapped(address);
-            if words.get(&word, 0).context("cannot read the addresses")? & bit == 0 {
+            if words.get(word).context("cannot read the addresses")? & bit == 0 {
                 missing.push(address);
             }
         }
@@ -50,17 +44,11 @@ impl Dataplane {
         Ok(is_missing)
     }
 
-    fn found_services(&self) -> Result<Vec<(ServiceKey, Service)>> {
-        let services: HashMap<_, ServiceKey, Service> = self.map(SERVICES)?.try_into()?;
-        let entries = services.iter().map(|entry| entry.context("cannot read the services"));
-        entries.collect()
-    }
-
     fn found_backends(&self) -> Result<OrdMap<u32, Backend>> {
-        let backends: Array<_, Backend> = self.map(BACKENDS)?.try_into()?;
+        let backends = &self.maps.backends;
         let mut found = OrdMap::new();
-        for id in limits::FIRST_BACKEND..backends.len() {
-            let backend = backends.get(&id, 0).context("cannot read the backends")?;
+        for id in limits::FIRST_BACKEND..backends.size() {
+            let backend = backends.get(id).context("cannot read the backends")?;
             if backend != Backend::default() {
                 found.insert(id, backend);
             }
@@ -69,8 +57,8 @@ impl Dataplane {
     }
 
     fn found_sources(&self) -> Result<Vec<Source>> {
-        let sources: Array<_, Source> = self.map(SNAT_SOURCES)?.try_into()?;
-        let read = |place| sources.get(&place, 0).context("cannot read the sources");
-        (0..sources.len()).map(read).collect()
+        let sources = &self.maps.sources;
+        let read = |place| sources.get(place).context("cannot read the sources");
+        (0..sources.size()).map(read).collect()
     }
 }

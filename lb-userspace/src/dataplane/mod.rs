@@ -12,25 +12,22 @@ mod guard;
 mod lasting;
 mod load;
 mod mapped;
+pub(crate) mod maps;
 mod messages;
 mod origins;
 mod pins;
 mod sizes;
+mod writer;
 
-use std::{io::ErrorKind, path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use aya::{
-    Ebpf, Pod,
-    maps::{Array, HashMap, Map, MapError, xdp::DevMapHash},
+    Ebpf,
+    maps::{Map, xdp::DevMapHash},
     programs::{Xdp, XdpMode},
 };
-use lb_common::{
-    address_filter,
-    backend::Backend,
-    service::{Service, ServiceKey},
-    snat::Source,
-};
+use lb_common::stats::Traffic;
 
 pub use self::{
     client_hops::HopWriter,
@@ -45,9 +42,10 @@ pub use self::{
     mapped::{Active, Refusals},
     pins::{exists, is_attached, refuse_other_layouts},
     sizes::map_bytes,
+    writer::MapWriter,
 };
-use self::{guard::Index, load::PROGRAM, mapped::Rings, origins::Origins, pins::Pins};
-use crate::{config::Limits, plan::Op};
+use self::{load::PROGRAM, maps::Maps, pins::Pins};
+use crate::config::Limits;
 
 const VIP_FILTER: &str = "VIP_FILTER";
 const BACKENDS: &str = "BACKENDS";
@@ -63,11 +61,9 @@ pub struct Dataplane {
     ebpf: Ebpf,
     pins: Pins,
     flows: Arc<FlowTable>,
-    rings: Rings,
     active: Active,
     refusals: Refusals,
-    guarded: Index,
-    origins: Origins,
+    maps: MapWriter,
 }
 
 impl Dataplane {
@@ -75,11 +71,20 @@ impl Dataplane {
     /// Nothing is attached yet: packets continue by the former program.
     pub fn load(bpffs: &Path, limits: &Limits) -> Result<Self> {
         let pins = Pins::open(bpffs)?;
-        let (ebpf, flows) = load::load(&pins, limits)?;
-        let (rings, active) = (Rings::open(&ebpf)?, Active::open(&ebpf)?);
-        let refusals = Refusals::open(&ebpf)?;
-        let (guarded, origins) = Default::default();
-        Ok(Self { ebpf, pins, flows: Arc::new(flows), rings, active, refusals, guarded, origins })
+        let (mut ebpf, flows) = load::load(&pins, limits)?;
+        let (active, refusals) = (Active::open(&ebpf)?, Refusals::open(&ebpf)?);
+        let maps = MapWriter::new(Maps::take(&mut ebpf)?);
+        Ok(Self { ebpf, pins, flows: Arc::new(flows), active, refusals, maps })
+    }
+
+    /// Who reads and writes the maps of services and backends.
+    pub fn maps(&mut self) -> &mut MapWriter {
+        &mut self.maps
+    }
+
+    /// What has gone through these backends.
+    pub fn traffic(&self, ids: impl Iterator<Item = u32>) -> Result<BTreeMap<u32, Traffic>> {
+        self.maps.traffic(ids)
     }
 
     /// Whether forwarding continues when the daemon ends: not if nobody else has the file system with
@@ -174,56 +179,6 @@ impl Dataplane {
         })
     }
 
-    /// Carries operations out, in their order.
-    pub fn apply(&mut self, ops: &[Op]) -> Result<()> {
-        ops.iter().try_for_each(|op| self.apply_one(op))
-    }
-
-    fn apply_one(&mut self, op: &Op) -> Result<()> {
-        self.guard_op(op)?;
-        self.origins_op(op)?;
-        match op {
-            Op::SetSource { place, source } => {
-                self.expect_packets_for(source.address)?;
-                self.set::<Source>(SNAT_SOURCES, *place, source)
-            }
-            Op::SetBackend { id, backend } => self.set::<Backend>(BACKENDS, *id, backend),
-            Op::ClearBackend { id } => {
-                self.set(BACKENDS, *id, &Backend::default())?;
-                self.end_refusals(*id);
-                self.forget_traffic(*id)
-            }
-            Op::WriteSlots { offset, slots } => {
-                self.rings.write(*offset, slots);
-                Ok(())
-            }
-            Op::SetService { key, service } => {
-                self.expect_packets_for(key.address)?;
-                let mut services: HashMap<_, ServiceKey, Service> =
-                    self.map_mut(SERVICES)?.try_into()?;
-                services.insert(key, service, 0).context("cannot write a service")
-            }
-            Op::RemoveService { key } => {
-                let mut services: HashMap<_, ServiceKey, Service> =
-                    self.map_mut(SERVICES)?.try_into()?;
-                services.remove(key).context("cannot remove a service")
-            }
-        }
-    }
-
-    /// Has the program look closer at packets to this address.
-    fn expect_packets_for(&mut self, address: [u8; 16]) -> Result<()> {
-        let (word, bit) = address_filter::bit_of_mapped(address);
-        let mut words: Array<_, u64> = self.map_mut(VIP_FILTER)?.try_into()?;
-        let bits = words.get(&word, 0).context("cannot read the addresses")?;
-        words.set(word, bits | bit, 0).context("cannot write an address")
-    }
-
-    fn set<V: Pod>(&mut self, map: &str, place: u32, value: &V) -> Result<()> {
-        let mut array: Array<_, V> = self.map_mut(map)?.try_into()?;
-        array.set(place, value, 0).with_context(|| format!("cannot write to {map} at {place}"))
-    }
-
     fn program(&mut self) -> Result<&mut Xdp> {
         let program = self.ebpf.program_mut(PROGRAM).context("the object has no program")?;
         Ok(program.try_into()?)
@@ -235,16 +190,5 @@ impl Dataplane {
 
     fn map_mut(&mut self, name: &str) -> Result<&mut Map> {
         self.ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))
-    }
-}
-
-/// Removes from a map what may have been gone before.
-fn gone(removed: Result<(), MapError>) -> Result<(), MapError> {
-    match removed {
-        Err(MapError::KeyNotFound) => Ok(()),
-        Err(MapError::SyscallError(error)) if error.io_error.kind() == ErrorKind::NotFound => {
-            Ok(())
-        }
-        other => other,
     }
 }

@@ -7,7 +7,6 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use aya::maps::{self, Array, MapData};
 use lb_common::{
     address_filter,
     backend::Backend,
@@ -18,15 +17,15 @@ use lb_common::{
     unmapped,
 };
 
-use super::{Dataplane, gone};
+use super::{maps::Maps, writer::MapWriter};
 use crate::{
     config::Limits,
     plan::{Image, Op},
 };
 
-const ORIGINS: &str = "ORIGINS";
-const ORIGIN_BITS: &str = "ORIGIN_BITS";
-const OWN_MACS: &str = "OWN_MACS";
+pub(super) const ORIGINS: &str = "ORIGINS";
+pub(super) const ORIGIN_BITS: &str = "ORIGIN_BITS";
+pub(super) const OWN_MACS: &str = "OWN_MACS";
 
 /// Addresses of its own and broadcast addresses that a host may have.
 const OWN: u32 = 4_096;
@@ -138,7 +137,7 @@ impl Origins {
     }
 }
 
-impl Dataplane {
+impl MapWriter {
     /// Has the program know where what the maps hold may come from.
     pub(super) fn origins_of_image(&mut self, image: &Image) -> Result<()> {
         let mut origins = Origins::default();
@@ -150,11 +149,13 @@ impl Dataplane {
         }
         origins.own.clone_from(&self.origins.own);
         origins.broadcasts.clone_from(&self.origins.broadcasts);
-        let wanted: Vec<Address> = origins.all().collect();
-        let known: Vec<u32> = self.origin_map()?.keys().collect::<Result<_, _>>()?;
+        let known = self.maps.origins.entries().context("cannot read the origins")?;
+        let known = known.into_iter().map(|(key, _)| u32::to_ne_bytes(key));
+        let mut addresses: Vec<Address> = known.chain(origins.all()).collect();
         self.origins = origins;
-        let known = known.into_iter().map(u32::to_ne_bytes);
-        wanted.into_iter().chain(known).try_for_each(|address| self.write_origin(address))
+        // Room is made before it is taken.
+        addresses.sort_by_key(|address| self.origins.of(*address).is_some());
+        addresses.into_iter().try_for_each(|address| self.write_origin(address))
     }
 
     /// Has the program follow an operation.
@@ -176,32 +177,35 @@ impl Dataplane {
     fn write_origin(&mut self, address: Address) -> Result<()> {
         let key = u32::from_ne_bytes(address);
         let told = || format!("cannot write where {} may come from", Ipv4Addr::from(address));
+        let Maps { origins, origin_bits, .. } = &mut self.maps;
         let Some(ifindex) = self.origins.of(address) else {
-            return gone(self.origin_map()?.remove(&key)).with_context(told);
+            return origins.remove(&key).with_context(told);
         };
-        self.origin_map()?.insert(key, ifindex, 0).with_context(told)?;
+        origins.insert(&key, &ifindex).with_context(told)?;
         let (word, bit) = address_filter::bit_of(address);
-        let mut words: Array<_, u64> = self.map_mut(ORIGIN_BITS)?.try_into()?;
-        let bits = words.get(&word, 0).with_context(told)?;
-        words.set(word, bits | bit, 0).with_context(told)
+        let bits = origin_bits.get(word).with_context(told)?;
+        origin_bits.set(word, &(bits | bit)).with_context(told)
     }
 
     /// Says which MAC addresses frames to this host have. Returns those that there was no room for.
     pub fn set_own_macs(&mut self, own: &BTreeSet<[u8; 6]>) -> Result<Vec<[u8; 6]>> {
-        let mut slots = [Slot::default(); macs::SLOTS as usize];
+        let mut slots = vec![Slot::default(); macs::SLOTS as usize];
         let mut left_out = own.clone();
         left_out.retain(|mac| !slots[macs::slot_of(*mac) as usize].add(*mac));
-        let mut map: Array<_, Slot> = self.map_mut(OWN_MACS)?.try_into()?;
-        for (place, slot) in (0..).zip(&slots) {
-            if map.get(&place, 0).context("cannot read the MAC addresses")? != *slot {
-                map.set(place, slot, 0).context("cannot write the MAC addresses")?;
-            }
-        }
+        self.own_macs = slots;
+        self.write_own_macs()?;
         Ok(left_out.into_iter().collect())
     }
 
-    fn origin_map(&mut self) -> Result<maps::HashMap<&mut MapData, u32, u32>> {
-        Ok(self.map_mut(ORIGINS)?.try_into()?)
+    /// Writes the MAC addresses, as far as any have been told.
+    pub(super) fn write_own_macs(&mut self) -> Result<()> {
+        let map = &mut self.maps.own_macs;
+        for (place, slot) in (0..).zip(&self.own_macs) {
+            if map.get(place).context("cannot read the MAC addresses")? != *slot {
+                map.set(place, slot).context("cannot write the MAC addresses")?;
+            }
+        }
+        Ok(())
     }
 }
 

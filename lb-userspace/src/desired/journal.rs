@@ -60,6 +60,8 @@ pub(super) struct Journal {
     length: u64,
     /// Checksum of the last line.
     last: Option<String>,
+    /// True if bytes after the last complete record could not be truncated.
+    is_torn: bool,
     /// Lock on the directory.
     lock: File,
 }
@@ -126,7 +128,8 @@ impl Journal {
             Some(_) if bytes.trim_ascii().is_empty() => Found::Empty,
             Some(_) => Found::Records,
         };
-        let mut journal = Self { path, file, length: length as u64, last, lock };
+        let is_torn = true;
+        let mut journal = Self { path, file, length: length as u64, last, is_torn, lock };
         journal.cut()?;
         if is_unended {
             journal.end_line()?;
@@ -136,11 +139,17 @@ impl Journal {
 
     /// Appends an entry and syncs it to disk. On an error, nothing is appended.
     pub(super) fn append(&mut self, entry: Entry) -> Result<()> {
-        let Some(file) = &mut self.file else { return self.rewrite(vec![entry]) };
+        if self.is_torn {
+            self.cut()?;
+        }
+        let Some(file) = &mut self.file else { return self.begin(entry) };
         let (line, sum) = line(entry, self.last.as_deref())?;
         let written = file.write_all(&line).and_then(|()| file.sync_data());
         if let Err(error) = written {
-            self.cut()?;
+            self.is_torn = true;
+            if let Err(error) = self.cut() {
+                log::error!("{error:#}, which is tried again before the next change");
+            }
             return Err(error).with_context(|| format!("cannot write {}", self.path.display()));
         }
         self.length += line.len() as u64;
@@ -148,12 +157,24 @@ impl Journal {
         Ok(())
     }
 
+    /// Creates the file with its first record. On an error, there is no file.
+    fn begin(&mut self, entry: Entry) -> Result<()> {
+        let begun = self.rewrite(vec![entry]);
+        if begun.is_err() && self.file.take().is_some() {
+            (self.length, self.last) = (0, None);
+            if let Err(error) = fs::remove_file(&self.path) {
+                log::error!("cannot remove {}: {error}", self.path.display());
+            }
+        }
+        begun
+    }
+
     /// Returns the length in bytes.
     pub(super) fn length(&self) -> u64 {
         self.length
     }
 
-    /// Replaces the whole file. On an error, it stays as it was.
+    /// Replaces the whole file. On an error, the old file stays, or either may be found after a crash.
     pub(super) fn rewrite(&mut self, entries: Vec<Entry>) -> Result<()> {
         let new = self.path.with_file_name(NEW);
         let cannot = || format!("cannot write {}", new.display());
@@ -167,17 +188,21 @@ impl Journal {
         }
         file.sync_data().with_context(cannot)?;
         fs::rename(&new, &self.path).with_context(cannot)?;
-        self.lock.sync_all().with_context(cannot)?;
-        (self.file, self.length, self.last) = (Some(file), length, last);
-        Ok(())
+        // From here on the former file is nowhere, whether or not the directory is on the disk.
+        (self.file, self.length, self.last, self.is_torn) = (Some(file), length, last, false);
+        self.lock.sync_all().with_context(cannot)
     }
 
     /// Truncates the file after the last complete record.
     fn cut(&mut self) -> Result<()> {
-        let Some(file) = &mut self.file else { return Ok(()) };
+        let Some(file) = &mut self.file else {
+            self.is_torn = false;
+            return Ok(());
+        };
         let cannot = || format!("cannot repair {}", self.path.display());
         file.set_len(self.length).with_context(cannot)?;
         file.seek(SeekFrom::Start(self.length)).with_context(cannot)?;
+        self.is_torn = false;
         Ok(())
     }
 
@@ -344,4 +369,71 @@ fn is_torn(line: &[u8]) -> bool {
         parsed.is_err_and(|error| error.is_eof())
     };
     *blank == b' ' && (is_sum_of(sum, json) || is_beginning())
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn entry(version: u64) -> Entry {
+        let (by, what) = ("test".to_owned(), format!("change {version}"));
+        let (after, file, set, removed) = Default::default();
+        Entry { version, after, at: Timestamp::now(), by, what, file, whole: true, set, removed }
+    }
+
+    fn opened(directory: &TempDir) -> (Journal, Vec<u64>) {
+        let (journal, entries, _) = Journal::open(directory.path(), 0).expect("opens");
+        (journal, entries.into_iter().map(|entry| entry.version).collect())
+    }
+
+    /// A directory that cannot be synced.
+    fn unsyncable() -> File {
+        File::open("/dev/null").expect("opens")
+    }
+
+    #[test]
+    fn a_record_follows_one_that_failed_and_could_not_be_taken_away() {
+        let directory = TempDir::new().expect("a directory");
+        let (mut journal, _) = opened(&directory);
+        journal.append(entry(1)).expect("appended");
+        // Neither written nor cut.
+        let read_only = File::open(&journal.path).expect("opens");
+        let mut writable = journal.file.replace(read_only).expect("there is one");
+        assert!(journal.append(entry(2)).is_err());
+        assert!(journal.append(entry(2)).is_err(), "not before what is torn has been taken away");
+        writable.write_all(b"{\"version\": 2, \"by\"").expect("as if half of it had been written");
+        journal.file = Some(writable);
+        journal.append(entry(2)).expect("appended");
+        drop(journal);
+        assert_eq!(opened(&directory).1, [1, 2]);
+    }
+
+    #[test]
+    fn records_go_to_the_file_that_is_there_even_if_its_directory_was_not_synced() {
+        let directory = TempDir::new().expect("a directory");
+        let (mut journal, _) = opened(&directory);
+        journal.append(entry(1)).expect("appended");
+        let lock = std::mem::replace(&mut journal.lock, unsyncable());
+        assert!(journal.rewrite(vec![entry(1)]).is_err());
+        journal.lock = lock;
+        journal.append(entry(2)).expect("appended");
+        drop(journal);
+        assert_eq!(opened(&directory).1, [1, 2]);
+    }
+
+    #[test]
+    fn a_first_record_that_failed_can_be_made_once_more() {
+        let directory = TempDir::new().expect("a directory");
+        let (mut journal, _) = opened(&directory);
+        let lock = std::mem::replace(&mut journal.lock, unsyncable());
+        assert!(journal.append(entry(1)).is_err());
+        assert!(!journal.path.exists());
+        journal.lock = lock;
+        journal.append(entry(1)).expect("appended");
+        journal.append(entry(2)).expect("appended");
+        drop(journal);
+        assert_eq!(opened(&directory).1, [1, 2]);
+    }
 }

@@ -5,8 +5,9 @@
 use std::{
     ffi::CString,
     io, iter,
+    ops::Range,
     os::{
-        fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd},
+        fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
         unix::ffi::OsStrExt as _,
     },
     path::Path,
@@ -17,6 +18,7 @@ use libc::{c_int, c_long};
 /// From `enum bpf_cmd` of `linux/bpf.h`.
 const OBJ_GET: c_int = 7;
 const OBJ_GET_INFO_BY_FD: c_int = 15;
+const MAP_LOOKUP_BATCH: c_int = 24;
 const LINK_GET_FD_BY_ID: c_int = 30;
 const LINK_GET_NEXT_ID: c_int = 31;
 const LINK_DETACH: c_int = 34;
@@ -50,6 +52,19 @@ struct GetInfo {
     bpf_fd: RawFd,
     info_len: u32,
     info: u64,
+}
+
+/// From `union bpf_attr`: what `BPF_MAP_LOOKUP_BATCH` takes.
+#[repr(C)]
+struct Lookup {
+    in_batch: u64,
+    out_batch: u64,
+    keys: u64,
+    values: u64,
+    count: u32,
+    map_fd: RawFd,
+    elem_flags: u64,
+    flags: u64,
 }
 
 /// `struct bpf_link_info`: the part common to all links, and that of XDP links.
@@ -100,6 +115,38 @@ pub fn xdp_links() -> io::Result<Vec<XdpLink>> {
 /// Returns the link pinned at this path, if it is an XDP link.
 pub fn pinned_xdp_link(pin: &Path) -> io::Result<Option<XdpLink>> {
     xdp_link(&open(pin)?)
+}
+
+/// The values of an array for each possible CPU, of these places, by one system call. Each consists of so
+/// many words for a CPU.
+pub(crate) fn per_cpu_values(
+    map: BorrowedFd<'_>,
+    places: Range<u32>,
+    words: usize,
+) -> io::Result<Vec<u64>> {
+    let count = places.len();
+    let (mut keys, mut values) = (vec![0_u32; count], vec![0_u64; count * words]);
+    // The place before the first one, if there is any.
+    let before = places.start.checked_sub(1);
+    let mut last = 0_u32;
+    let mut lookup = Lookup {
+        in_batch: before.as_ref().map_or(0, |before| &raw const *before as u64),
+        out_batch: &raw mut last as u64,
+        keys: keys.as_mut_ptr() as u64,
+        values: values.as_mut_ptr() as u64,
+        count: u32::try_from(count).map_err(io::Error::other)?,
+        map_fd: map.as_raw_fd(),
+        elem_flags: 0,
+        flags: 0,
+    };
+    // SAFETY: there is room for as many keys and values as are asked for; all are plain numbers.
+    match unsafe { bpf(MAP_LOOKUP_BATCH, &mut lookup) } {
+        // The array ends there.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+        Err(error) => return Err(error),
+        Ok(_) => {}
+    }
+    if keys.iter().copied().eq(places) { Ok(values) } else { Err(io::ErrorKind::NotFound.into()) }
 }
 
 fn next_link(after: u32) -> io::Result<Option<u32>> {
@@ -160,4 +207,58 @@ unsafe fn bpf<T>(command: c_int, attributes: &mut T) -> io::Result<c_long> {
     let result =
         unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attributes, size_of::<T>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::AsFd as _;
+
+    use aya::{
+        maps::{Map, MapData, PerCpuArray, PerCpuValues},
+        util::nr_cpus,
+    };
+    use aya_obj::{
+        EbpfSectionKind,
+        maps::{LegacyMap, bpf_map_def},
+    };
+
+    use super::*;
+
+    /// `BPF_MAP_TYPE_PERCPU_ARRAY`.
+    const PER_CPU_ARRAY: u32 = 6;
+
+    #[test]
+    #[ignore = "needs root"]
+    fn root_values_of_many_places_are_read_by_one_call() {
+        let def = bpf_map_def {
+            map_type: PER_CPU_ARRAY,
+            key_size: 4,
+            value_size: 16,
+            max_entries: 100,
+            ..bpf_map_def::default()
+        };
+        let map = aya_obj::Map::Legacy(LegacyMap {
+            def,
+            inner_def: None,
+            section_index: 0,
+            section_kind: EbpfSectionKind::Maps,
+            symbol_index: None,
+            data: Vec::new(),
+        });
+        let data = MapData::create(map, "values", None).expect("made");
+        let fd = data.fd().as_fd().try_clone_to_owned().expect("cloned");
+        let mut array: PerCpuArray<_, u128> =
+            Map::PerCpuArray(data).try_into().expect("such an array");
+        let cpus = nr_cpus().expect("some");
+        for place in 0..100_u32 {
+            let values = PerCpuValues::try_from(vec![u128::from(place); cpus]).expect("for each");
+            array.set(place, values, 0).expect("set");
+        }
+        for places in [0..1, 0..100, 7..9, 99..100] {
+            let read = per_cpu_values(fd.as_fd(), places.clone(), 2 * cpus).expect("read");
+            let words = places.flat_map(|place| [u64::from(place), 0].repeat(cpus));
+            assert_eq!(read, words.collect::<Vec<_>>());
+        }
+        assert!(per_cpu_values(fd.as_fd(), 99..101, 2 * cpus).is_err(), "beyond the end");
+    }
 }

@@ -1,43 +1,40 @@
 //! Whatever changes at once: after each single write to the maps every service that took connections
 //! before, and may take them afterwards, takes them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Mutex, PoisonError},
+};
 
 use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
 use crate::{
-    arena::Arena,
     config::{self, Limits},
     control::Keys,
+    daemon::sync::MapSync,
+    dataplane::{
+        MapWriter,
+        maps::memory::{Memory, Stored},
+    },
     desired::Document,
     health::HealthEvent,
     model::Policy,
-    plan::{Image, Op, plan},
 };
-
-/// The maps, written one operation at a time.
-#[derive(Clone, Debug, Default)]
-struct Maps {
-    services: BTreeMap<ServiceKey, lb_common::service::Service>,
-    backends: BTreeMap<u32, lb_common::backend::Backend>,
-    sources: BTreeMap<u32, Source>,
-    slots: BTreeMap<u32, u32>,
-}
 
 /// A service of a document: a name, a VIP, a check, and backends by the last byte of their address.
 #[derive(Clone, Debug)]
-struct Draft {
-    name: u8,
-    vip: u8,
-    check: u8,
-    scheduler: bool,
-    backends: BTreeMap<u8, u16>,
+pub(super) struct Draft {
+    pub(super) name: u8,
+    pub(super) vip: u8,
+    pub(super) check: u8,
+    pub(super) scheduler: bool,
+    pub(super) backends: BTreeMap<u8, u16>,
 }
 
 #[derive(Clone, Debug)]
-enum Event {
+pub(super) enum Event {
     /// Another document.
     Document(Vec<Draft>),
     /// The checks come to their results.
@@ -46,69 +43,58 @@ enum Event {
     Resolved,
     /// A server is down from now on, or up.
     Server(u8, bool),
+    /// No connection names a backend that has retired.
+    Forgotten,
 }
 
-struct World {
-    state: State,
-    document: Document,
-    image: Image,
-    arena: Arena,
-    maps: Maps,
-    down: BTreeSet<u8>,
-    now: Instant,
+pub(super) struct World {
+    pub(super) state: State,
+    pub(super) document: Document,
+    pub(super) sync: MapSync,
+    pub(super) writer: MapWriter,
+    pub(super) memory: Memory,
+    pub(super) down: BTreeSet<u8>,
+    /// The first fault that was seen after a write.
+    pub(super) seen: Arc<Mutex<Option<String>>>,
 }
 
-impl Maps {
-    fn write(&mut self, op: &Op) {
-        match op {
-            Op::SetSource { place, source } => drop(self.sources.insert(*place, *source)),
-            Op::SetBackend { id, backend } => drop(self.backends.insert(*id, *backend)),
-            Op::WriteSlots { offset, slots } => {
-                self.slots.extend((*offset..).zip(slots.iter().copied()));
-            }
-            Op::SetService { key, service } => drop(self.services.insert(*key, *service)),
-            Op::RemoveService { key } => drop(self.services.remove(key)),
-            Op::ClearBackend { id } => drop(self.backends.remove(id)),
-        }
-    }
-
-    /// What a service's slots hold.
-    fn ring(&self, key: &ServiceKey) -> Vec<u32> {
-        let ring = self.services.get(key).map(|service| service.ring).unwrap_or_default();
-        (ring.offset..ring.offset + ring.length).map(|at| self.slots[&at]).collect()
-    }
-
-    /// A slot that leads a packet nowhere.
-    fn fault(&self) -> Option<String> {
-        for key in self.services.keys() {
-            for id in self.ring(key) {
-                let Some(backend) = self.backends.get(&id) else {
-                    return Some(format!("{key:?} names {id}, which is not set"));
-                };
-                let mut sources = backend.sources..backend.sources + backend.source_count;
-                if backend.hop.ifindex() == 0 || !sources.all(|at| self.sources.contains_key(&at)) {
-                    return Some(format!("{key:?} names {backend:?}, which has no route"));
-                }
+/// A slot that leads a packet nowhere.
+fn fault(maps: &Stored) -> Option<String> {
+    for key in maps.services.keys() {
+        for id in maps.ring(key) {
+            let Some(backend) = maps.backends.get(&id) else {
+                return Some(format!("{key:?} names {id}, which is not set"));
+            };
+            let mut sources = backend.sources..backend.sources + backend.source_count;
+            if backend.hop.ifindex() == 0 || !sources.all(|at| maps.sources.contains_key(&at)) {
+                return Some(format!("{key:?} names {backend:?}, which has no route"));
             }
         }
-        None
     }
+    None
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
+        let memory = Memory::default();
         Self {
             state: State::new(&Adopted::default(), Memories::new(), &Limits::default()),
             document: Document::default(),
-            image: Image::default(),
-            arena: Arena::new(10_000_000),
-            maps: Maps::default(),
+            sync: MapSync::new(&Adopted::default(), Limits::default()),
+            writer: MapWriter::new(memory.maps(64)),
+            memory,
             down: BTreeSet::new(),
-            now: Instant::now(),
+            seen: Arc::default(),
         }
     }
 
-    fn live(&mut self, event: &Event) {
+    pub(super) fn live(&mut self, event: &Event) {
+        let next = self.after(event);
+        self.write(next);
+    }
+
+    /// The state that an event leads to.
+    pub(super) fn after(&mut self, event: &Event) -> State {
         let mut next = self.state.clone();
         match event {
             Event::Document(drafts) => {
@@ -120,8 +106,12 @@ impl World {
             Event::Resolved => next.resolve((1..=BACKENDS).map(route).collect()),
             Event::Server(last, true) => drop(self.down.remove(last)),
             Event::Server(last, false) => drop(self.down.insert(*last)),
+            Event::Forgotten => {
+                let later = Instant::now() + std::time::Duration::from_mins(1);
+                next.kernel.release(&HashMap::new(), later);
+            }
         }
-        self.write(next);
+        next
     }
 
     fn check(&self, next: &mut State) {
@@ -145,13 +135,28 @@ impl World {
         if self.down.contains(&v4.octets()[3]) { Health::Down } else { Health::Up }
     }
 
-    /// Writes what a state wants, and looks at the maps after every operation.
+    /// Writes what a state wants, and looks at the maps after every write.
     fn write(&mut self, next: State) {
-        self.now += crate::arena::GRACE;
-        let (ops, image) =
-            plan(&self.image, &next.goal(), &mut self.arena, self.now).expect("there is room");
-        let took: Vec<_> =
-            self.maps.services.keys().filter(|key| !self.maps.ring(key).is_empty()).collect();
+        self.watch(&next);
+        self.sync.commit(&mut self.writer, &self.state.goal(), &next.goal()).expect("written");
+        self.state = next;
+        self.compare();
+    }
+
+    /// Looks at the maps after every write on the route to this state, or back.
+    pub(super) fn watch(&self, next: &State) {
+        let goes_on = self.uninterrupted(next);
+        let seen = Arc::clone(&self.seen);
+        self.memory.watch(move |maps| {
+            let empty = goes_on.iter().find(|key| maps.ring(key).is_empty());
+            let empty = empty.map(|key| format!("{key:?} takes no connections"));
+            let mut seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
+            *seen = seen.take().or_else(|| fault(maps)).or(empty);
+        });
+    }
+
+    /// The services that take connections, and may in this state.
+    fn uninterrupted(&self, next: &State) -> Vec<ServiceKey> {
         let may_take = |wanted: &&Service| {
             // Others wait for a backend without a next hop only when they have been replaced by it.
             let former = self.state.service(&wanted.spec.name);
@@ -163,40 +168,49 @@ impl World {
             };
             wanted.backends.iter().any(hopeful)
         };
-        let goes_on: Vec<_> = next.services().filter(may_take).map(|one| key(&one.spec)).collect();
-        let goes_on: Vec<_> = goes_on.into_iter().filter(|key| took.contains(&key)).collect();
-        for op in &ops {
-            self.maps.write(op);
-            assert_eq!(self.maps.fault(), None, "after {op:?} of {ops:?}");
-            for key in &goes_on {
-                assert!(!self.maps.ring(key).is_empty(), "{key:?} after {op:?} of {ops:?}");
-            }
-        }
-        for key in &goes_on {
-            assert!(!self.maps.ring(key).is_empty(), "{key:?} after all of {ops:?}");
-        }
-        (self.image, self.state) = (image, next);
-        self.compare();
+        let maps = self.memory.stored();
+        let keys = next.services().filter(may_take).map(|one| key(&one.spec));
+        keys.filter(|key| !maps.ring(key).is_empty()).collect()
     }
 
-    /// The maps hold what the image says, and rings only backends of their own.
-    fn compare(&self) {
-        let keys: Vec<_> = self.image.services.keys().collect();
-        assert_eq!(keys, self.maps.services.keys().collect::<Vec<_>>());
-        for (key, service) in &self.image.services {
-            let ring = self.maps.ring(key);
-            assert_eq!(ring[..], service.wanted.slots[..]);
+    /// The maps hold what the state wants, rings only backends of their own, and nothing is left of
+    /// backends that are gone; on the route there everything led somewhere.
+    pub(super) fn compare(&self) {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        assert_eq!(seen, None);
+        let (goal, maps) = (self.state.goal(), self.memory.stored());
+        assert!(goal.services.keys().eq(maps.services.keys()));
+        for (key, wanted) in &goal.services {
+            let (ring, service) = (maps.ring(key), maps.services[key]);
+            assert_eq!(ring[..], wanted.slots[..]);
+            assert_eq!((service.id, service.members), (wanted.id, wanted.members));
             for id in ring {
-                assert_eq!(self.maps.backends[&id].service, service.wanted.id);
+                assert_eq!(maps.backends[&id].service, wanted.id);
             }
         }
-        let backends: BTreeMap<_, _> =
-            self.image.backends.iter().map(|(id, backend)| (*id, *backend)).collect();
-        assert_eq!(backends, self.maps.backends);
+        assert!(goal.backends.iter().eq(&maps.backends));
+        let named =
+            |backend: &lb_common::backend::Backend| ServiceKey::tcp(backend.address, backend.port);
+        let guarded: BTreeSet<_> = maps.backends.values().map(named).collect();
+        assert!(guarded.iter().eq(maps.guard_backends.keys()));
+        let vips = maps.guard_addresses.iter().filter(|(_, guarded)| guarded.is_vip != 0);
+        let vips: BTreeSet<_> = vips.map(|(address, _)| *address).collect();
+        assert_eq!(vips, maps.services.keys().map(|key| key.address).collect());
+        let origin = |address: [u8; 16]| u32::from_ne_bytes(lb_common::unmapped(address));
+        let is_reached = |address| {
+            let mut its = maps.backends.values().filter(|one| one.address == address);
+            its.all(|one| one.hop.ifindex() != 0)
+        };
+        let reached = maps.backends.values().filter(|one| is_reached(one.address));
+        let origins = vips.iter().copied().chain(reached.map(|one| one.address)).map(origin);
+        let origins: BTreeSet<_> = origins.collect();
+        assert!(origins.iter().eq(maps.origins.keys()), "{origins:?} {:?}", maps.origins);
+        let stale = maps.traffic.keys().find(|id| !maps.backends.contains_key(id));
+        assert_eq!(stale, None, "counters of a backend that is gone");
     }
 }
 
-const BACKENDS: u8 = 5;
+pub(super) const BACKENDS: u8 = 5;
 
 fn route(last: u8) -> (IpAddr, Route) {
     let source = Source { address: [1; 16], first_port: 1_024, ports: 100 };
@@ -204,7 +218,7 @@ fn route(last: u8) -> (IpAddr, Route) {
     ([10, 0, 0, last].into(), Route { hop, sources: vec![source] })
 }
 
-fn document(drafts: &[Draft]) -> Document {
+pub(super) fn document(drafts: &[Draft]) -> Document {
     let checks = [json!({ "type": "tcp" }), json!({ "type": "tls" }), json!({ "type": "none" })];
     let spec = |draft: &Draft| {
         let backend = |(last, weight): (&u8, &u16)| json!({ "address": format!("10.0.0.{last}:80"), "weight": weight });
@@ -244,6 +258,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => drafts().prop_map(Event::Document),
         2 => Just(Event::Checked),
         2 => Just(Event::Resolved),
+        1 => Just(Event::Forgotten),
         1 => (1..=BACKENDS, any::<bool>()).prop_map(|(last, is_up)| Event::Server(last, is_up)),
     ]
 }
@@ -260,13 +275,13 @@ proptest! {
     }
 }
 
-fn draft(name: u8, vip: u8, backends: &[u8]) -> Draft {
+pub(super) fn draft(name: u8, vip: u8, backends: &[u8]) -> Draft {
     let backends = backends.iter().map(|last| (*last, 1)).collect();
     Draft { name, vip, check: 0, scheduler: false, backends }
 }
 
 /// A world of two services, each with the backend of its number, up.
-fn two() -> World {
+pub(super) fn two() -> World {
     let mut world = World::new();
     world.live(&Event::Document(vec![draft(1, 1, &[1]), draft(2, 2, &[2])]));
     world.live(&Event::Resolved);
@@ -299,7 +314,7 @@ fn backends_that_are_replaced_stay_until_the_others_have_been_checked() {
     assert_eq!(leaving(&world), [0, 0], "one is up, and the other will not be");
     let ring = |vip| {
         let key = ServiceKey::tcp(wire_address([203, 0, 113, vip].into()), [0, 80]);
-        world.maps.ring(&key).len()
+        world.memory.stored().ring(&key).len()
     };
     assert_eq!([ring(1), ring(2)], [1, 0]);
 }
@@ -324,11 +339,13 @@ fn a_renamed_service_stays_what_it_was() {
         backend.warming = Some(Span::begin());
     });
     let before = world.state.service("s1").cloned().expect("there");
-    let (maps, retired) = (world.maps.clone(), world.state.kernel.retired_expiry().len());
+    let backends = world.memory.stored().backends.clone();
+    let retired = world.state.kernel.retired_expiry().len();
     world.live(&Event::Document(vec![draft(7, 1, &[1]), draft(1, 2, &[2])]));
     let after = world.state.service("s7").expect("there");
     assert_eq!((after.id, &after.backends), (before.id, &before.backends));
     assert_eq!(world.state.kernel.retired_expiry().len(), retired);
-    assert_eq!(world.maps.services.len(), 2);
-    assert_eq!(world.maps.backends, maps.backends);
+    let maps = world.memory.stored();
+    assert_eq!(maps.services.len(), 2);
+    assert_eq!(maps.backends, backends);
 }

@@ -1,0 +1,261 @@
+//! Whichever write fails: the maps are what they were, or are made what they should be later; and
+//! services go on meanwhile.
+
+use std::{collections::HashMap, ops::Range};
+
+use super::{prefixes::*, *};
+use crate::{
+    daemon::sync::MapSync,
+    dataplane::{MapWriter, maps::memory::Memory},
+};
+
+/// Changes of documents, each of them from two services that take connections.
+fn changes() -> Vec<(&'static str, Vec<Wish>)> {
+    let [one, two] = [wish(1, 1, &[1]), wish(2, 2, &[2])];
+    let heavy = Wish { backends: [(1, 3), (3, 2)].into(), ..one.clone() };
+    let other_check = Wish { check: 1, ..one.clone() };
+    let at_random = Wish { scheduler: true, ..one.clone() };
+    vec![
+        ("nothing is left", vec![]),
+        ("a service is added", vec![one.clone(), two.clone(), wish(3, 3, &[3])]),
+        ("a service is removed", vec![one.clone()]),
+        ("a service is renamed", vec![wish(7, 1, &[1]), two.clone()]),
+        ("services exchange their backends", vec![wish(1, 1, &[2]), wish(2, 2, &[1])]),
+        ("services exchange their VIPs", vec![wish(1, 2, &[1]), wish(2, 1, &[2])]),
+        ("a service has another VIP", vec![wish(1, 3, &[1]), two.clone()]),
+        ("a backend is added", vec![heavy, two.clone()]),
+        ("a backend is replaced", vec![wish(1, 1, &[3]), two.clone()]),
+        ("a backend is removed", vec![wish(1, 1, &[]), two.clone()]),
+        ("a check is another one", vec![other_check, two.clone()]),
+        ("a scheduler is another one", vec![at_random, two.clone()]),
+        ("all is another", vec![wish(3, 3, &[3, 4]), wish(4, 4, &[5])]),
+    ]
+}
+
+/// Two services, as they come to one of these documents: freshly, and with all that follows.
+fn worlds(wishes: &[Wish]) -> Vec<(World, Event)> {
+    let change = Event::Document(wishes.to_vec());
+    let back = Event::Document(vec![wish(1, 1, &[1]), wish(2, 2, &[2])]);
+    let lived = |events: &[&Event]| {
+        let mut world = two();
+        for event in events {
+            world.live(event);
+        }
+        world.count_traffic();
+        world
+    };
+    let (resolved, checked) = (Event::Resolved, Event::Checked);
+    vec![
+        (lived(&[]), change.clone()),
+        (lived(&[&change]), resolved.clone()),
+        (lived(&[&change, &resolved]), checked.clone()),
+        (lived(&[&change, &resolved, &checked]), Event::Forgotten),
+        // Rolled back.
+        (lived(&[&change, &resolved, &checked]), back.clone()),
+        (lived(&[&change, &resolved, &checked, &Event::Forgotten]), back),
+    ]
+}
+
+/// The calls that fail: one, one and one while the maps are restored, or all from one on.
+fn failing(nth: usize) -> Vec<Vec<Range<usize>>> {
+    let twice = |after: usize| {
+        let second = nth + 1 + after;
+        vec![nth..nth + 1, second..second + 1]
+    };
+    let mut all = vec![vec![nth..nth + 1], vec![nth..usize::MAX]];
+    all.extend([0, 1, 4, 9, 17].map(twice));
+    all
+}
+
+impl World {
+    /// Has every backend have counted something.
+    fn count_traffic(&self) {
+        let mut maps = self.memory.stored();
+        let ids: Vec<u32> = maps.backends.keys().copied().collect();
+        maps.traffic =
+            ids.into_iter().map(|id| (id, lb_common::stats::Traffic::default())).collect();
+    }
+
+    /// The same world, in memory of its own.
+    fn copy(&self) -> Self {
+        let memory = Memory::default();
+        memory.stored().clone_from(&self.memory.stored());
+        memory.fail(&[]);
+        let mut writer = MapWriter::new(memory.maps(64));
+        let adopted = writer.adopt(&Limits::default()).expect("read");
+        let sync = MapSync::new(&adopted, Limits::default());
+        let (state, document) = (self.state.clone(), self.document.clone());
+        let down = self.down.clone();
+        Self { state, document, sync, writer, memory, down, seen: Arc::default() }
+    }
+
+    /// What the upkeep does, once writes succeed again.
+    fn catch_up(&mut self) {
+        self.memory.fail(&[]);
+        assert!(self.sync.is_behind());
+        let goal = self.state.goal();
+        self.sync.follow(&mut self.writer, &goal, &goal);
+        assert!(!self.sync.is_behind());
+    }
+}
+
+/// Carries a step out with each of its calls failing, until none is left to fail. Returns how often
+/// one did.
+fn at_every_call(world: &World, mut step: impl FnMut(&mut World) -> bool) -> usize {
+    let mut failed = 0;
+    for nth in 0.. {
+        let before = failed;
+        for calls in failing(nth) {
+            let mut world = world.copy();
+            world.memory.fail(&calls);
+            failed += usize::from(step(&mut world));
+        }
+        if failed == before {
+            return failed;
+        }
+    }
+    unreachable!("calls end")
+}
+
+/// As [`at_every_call`], for all changes.
+fn in_every_change(mut step: impl FnMut(&mut World, State) -> bool) -> usize {
+    let mut failed = 0;
+    for (_, wishes) in changes() {
+        for (mut world, event) in worlds(&wishes) {
+            let next = world.after(&event);
+            failed += at_every_call(&world, |world| {
+                world.watch(&next);
+                step(world, next.clone())
+            });
+        }
+    }
+    failed
+}
+
+#[test]
+fn a_change_that_fails_at_any_write_is_undone_at_once_or_later() {
+    let failed = in_every_change(|world, next| {
+        let (present, goal) = (world.state.goal(), next.goal());
+        let written = world.sync.commit(&mut world.writer, &present, &goal);
+        if written.is_ok() {
+            world.state = next;
+        }
+        if world.sync.is_behind() {
+            world.catch_up();
+        }
+        world.compare();
+        written.is_err()
+    });
+    assert!(failed > 1_000, "{failed}");
+}
+
+#[test]
+fn what_has_happened_and_cannot_be_written_is_written_later() {
+    let failed = in_every_change(|world, next| {
+        world.sync.follow(&mut world.writer, &world.state.goal(), &next.goal());
+        world.state = next;
+        let is_behind = world.sync.is_behind();
+        if is_behind {
+            world.catch_up();
+        }
+        world.compare();
+        is_behind
+    });
+    assert!(failed > 1_000, "{failed}");
+}
+
+/// What happens while a change is written to the journal.
+#[derive(Clone, Copy, Debug)]
+enum Meanwhile {
+    Nothing,
+    /// The server of the first service fails.
+    Outage,
+    /// A backend is found and is up, so that those that it replaces are let go.
+    Found,
+}
+
+/// A world in which a change is in force, and the journal has not taken it: what it is to go back to.
+fn unrecorded(before: &World, wishes: &[Wish], meanwhile: Meanwhile) -> (World, State) {
+    let mut world = before.copy();
+    let document = document(wishes);
+    let difference = document.since(&world.document);
+    let former = world.state.clone();
+    world.live(&Event::Document(wishes.to_vec()));
+    let committed = world.state.clone();
+    match meanwhile {
+        Meanwhile::Nothing => {}
+        Meanwhile::Outage => {
+            world.live(&Event::Server(1, false));
+            world.live(&Event::Checked);
+        }
+        Meanwhile::Found => {
+            world.live(&Event::Resolved);
+            world.live(&Event::Checked);
+        }
+    }
+    let undone = world.state.without(&difference, former, &committed);
+    world.document = before.document.clone();
+    (world, undone)
+}
+
+/// A world of three services, of which the last has replaced its backend by one that nobody has found yet.
+fn replacing() -> World {
+    let mut world = two();
+    world.live(&Event::Document(vec![wish(1, 1, &[1]), wish(2, 2, &[2]), wish(3, 3, &[3])]));
+    world.live(&Event::Resolved);
+    world.live(&Event::Checked);
+    world.live(&Event::Document(vec![wish(1, 1, &[1]), wish(2, 2, &[2]), wish(3, 3, &[4])]));
+    world
+}
+
+#[test]
+fn a_change_that_the_journal_does_not_take_is_undone_whatever_write_fails() {
+    let mut failed = 0;
+    for (_, mut wishes) in changes() {
+        if !wishes.iter().any(|one| one.name == 3 || one.vip == 3) {
+            wishes.push(wish(3, 3, &[4]));
+        }
+        for meanwhile in [Meanwhile::Nothing, Meanwhile::Outage, Meanwhile::Found] {
+            // Its backend that was replaced stays for some seconds only.
+            let (world, undone) = unrecorded(&replacing(), &wishes, meanwhile);
+            failed += at_every_call(&world, |world| {
+                world.watch(&undone);
+                world.sync.follow(&mut world.writer, &world.state.goal(), &undone.goal());
+                world.state = undone.clone();
+                let is_behind = world.sync.is_behind();
+                if is_behind {
+                    world.catch_up();
+                }
+                world.compare();
+                is_behind
+            });
+        }
+    }
+    assert!(failed > 1_000, "{failed}");
+}
+
+#[test]
+fn an_outage_is_known_after_a_change_that_the_journal_does_not_take() {
+    let before = two();
+    let random = Wish { scheduler: true, ..wish(1, 1, &[1]) };
+    for changed in [random, wish(7, 1, &[1]), wish(1, 1, &[1, 3]), wish(1, 3, &[1])] {
+        let wishes = [changed, wish(2, 2, &[2])];
+        let (_, undone) = unrecorded(&before, &wishes, Meanwhile::Outage);
+        let service = undone.service("s1").expect("there");
+        assert_eq!(service.backends[0].health, Health::Down, "{wishes:?}: no check tells it again");
+        assert!(undone.wanted[&key(&service.spec)].slots.is_empty());
+    }
+}
+
+#[test]
+fn backends_that_have_left_meanwhile_are_released_after_a_change_that_the_journal_does_not_take() {
+    let mut before = two();
+    before.live(&Event::Document(vec![wish(1, 1, &[1]), wish(2, 2, &[4])]));
+    let backends = before.state.kernel.entries().len();
+    let (_, mut undone) =
+        unrecorded(&before, &[wish(1, 1, &[]), wish(2, 2, &[4])], Meanwhile::Found);
+    assert!(undone.service("s2").expect("there").leaving.is_empty());
+    let later = Instant::now() + std::time::Duration::from_mins(1);
+    assert!(undone.kernel.release(&HashMap::new(), later));
+    assert_eq!(undone.kernel.entries().len(), backends - 1);
+}

@@ -1,0 +1,76 @@
+//! The maps that the control plane writes: the kernel's, or others that store the same values.
+
+mod kernel;
+#[cfg(test)]
+pub(crate) mod memory;
+
+use std::ops::Range;
+
+use anyhow::Result;
+use lb_common::{
+    backend::Backend,
+    guard::Guarded,
+    macs,
+    ring::Ring,
+    service::{Service, ServiceKey},
+    snat::Source,
+    stats::Traffic,
+};
+
+/// Values by key.
+pub trait Table<K, V>: Send {
+    fn entries(&self) -> Result<Vec<(K, V)>>;
+
+    fn insert(&mut self, key: &K, value: &V) -> Result<()>;
+
+    /// Removes an entry, which may be gone already.
+    fn remove(&mut self, key: &K) -> Result<()>;
+}
+
+/// Values by place, all of which are always there.
+pub trait Array<V>: Send {
+    fn size(&self) -> u32;
+
+    fn get(&self, place: u32) -> Result<V>;
+
+    fn set(&mut self, place: u32, value: &V) -> Result<()>;
+}
+
+/// What the program counts of each backend, by its id.
+pub trait Counters<V>: Send {
+    /// Those of neighbouring ids, at once.
+    fn of(&self, backends: Range<u32>) -> Result<Vec<V>>;
+
+    fn clear(&mut self, backend: u32) -> Result<()>;
+}
+
+/// The arena of ring slots.
+pub trait Arena: Send {
+    fn read(&self, ring: Ring) -> Vec<u32>;
+
+    /// Writes slots from a place on. Whoever is told of them afterwards finds them written.
+    fn write(&mut self, offset: u32, slots: &[u32]);
+}
+
+/// An address as the guard looks it up.
+pub type Address = [u8; 16];
+
+/// All of them.
+pub struct Maps {
+    pub services: Box<dyn Table<ServiceKey, Service>>,
+    pub backends: Box<dyn Array<Backend>>,
+    pub sources: Box<dyn Array<Source>>,
+    pub rings: Box<dyn Arena>,
+    /// The filter of addresses that the program looks at more closely.
+    pub addresses: Box<dyn Array<u64>>,
+    /// The interface that packets from an IPv4 address may come in by.
+    pub origins: Box<dyn Table<u32, u32>>,
+    /// The filter of addresses that are in `origins`.
+    pub origin_bits: Box<dyn Array<u64>>,
+    pub own_macs: Box<dyn Array<macs::Slot>>,
+    pub guard_addresses: Box<dyn Table<Address, Guarded>>,
+    pub guard_backends: Box<dyn Table<ServiceKey, u32>>,
+    pub traffic: Box<dyn Counters<Traffic>>,
+    /// Handshakes that each backend has refused in a row.
+    pub refusals: Box<dyn Counters<u32>>,
+}
