@@ -28,7 +28,12 @@ impl Image {
     /// The arena in which the services' rings lie.
     #[must_use]
     pub fn arena(&self) -> Arena {
-        Arena::with_taken(self.services.values().map(|service| service.ring))
+        Arena::with_taken(self.rings())
+    }
+
+    /// The services' rings.
+    pub fn rings(&self) -> impl Iterator<Item = Ring> {
+        self.services.values().map(|service| service.ring)
     }
 }
 

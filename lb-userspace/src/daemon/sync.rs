@@ -23,7 +23,7 @@ pub(super) struct MapSync {
 
 impl MapSync {
     pub(super) fn new(adopted: &Adopted, limits: Limits) -> Self {
-        let (arena, image) = (Arena::of(&adopted.image), Some(adopted.image.clone()));
+        let (arena, image) = (adopted.image.arena(), Some(adopted.image.clone()));
         Self { limits, arena, image, is_behind: false }
     }
 
@@ -90,7 +90,7 @@ impl MapSync {
 
     fn read_back(&mut self, maps: &mut MapWriter) -> Result<Image> {
         let image = maps.adopt(&self.limits)?.image;
-        self.arena.follow(&image, Instant::now());
+        self.arena.follow(image.rings(), Instant::now());
         Ok(image)
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use imbl::OrdMap;
-use lb_common::{addresses, backend::Backend, limits, snat::Source};
+use lb_common::{address_filter, backend::Backend, limits, snat::Source};
 
 use super::writer::MapWriter;
 use crate::{

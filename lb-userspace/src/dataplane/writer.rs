@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use lb_common::{addresses, backend::Backend, macs::Slot, stats::Traffic};
+use lb_common::{address_filter, backend::Backend, macs::Slot, stats::Traffic};
 
 use super::{guard::Index, maps::Maps, origins::Origins};
 use crate::plan::Op;

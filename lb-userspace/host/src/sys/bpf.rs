@@ -119,7 +119,7 @@ pub fn pinned_xdp_link(pin: &Path) -> io::Result<Option<XdpLink>> {
 
 /// The values of an array for each possible CPU, of these places, by one system call. Each consists of so
 /// many words for a CPU.
-pub(crate) fn per_cpu_values(
+pub fn per_cpu_values(
     map: BorrowedFd<'_>,
     places: Range<u32>,
     words: usize,

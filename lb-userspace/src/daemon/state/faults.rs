@@ -10,32 +10,32 @@ use crate::{
 };
 
 /// Changes of documents, each of them from two services that take connections.
-fn changes() -> Vec<(&'static str, Vec<Wish>)> {
-    let [one, two] = [wish(1, 1, &[1]), wish(2, 2, &[2])];
-    let heavy = Wish { backends: [(1, 3), (3, 2)].into(), ..one.clone() };
-    let other_check = Wish { check: 1, ..one.clone() };
-    let at_random = Wish { scheduler: true, ..one.clone() };
+fn changes() -> Vec<(&'static str, Vec<Draft>)> {
+    let [one, two] = [draft(1, 1, &[1]), draft(2, 2, &[2])];
+    let heavy = Draft { backends: [(1, 3), (3, 2)].into(), ..one.clone() };
+    let other_check = Draft { check: 1, ..one.clone() };
+    let at_random = Draft { scheduler: true, ..one.clone() };
     vec![
         ("nothing is left", vec![]),
-        ("a service is added", vec![one.clone(), two.clone(), wish(3, 3, &[3])]),
+        ("a service is added", vec![one.clone(), two.clone(), draft(3, 3, &[3])]),
         ("a service is removed", vec![one.clone()]),
-        ("a service is renamed", vec![wish(7, 1, &[1]), two.clone()]),
-        ("services exchange their backends", vec![wish(1, 1, &[2]), wish(2, 2, &[1])]),
-        ("services exchange their VIPs", vec![wish(1, 2, &[1]), wish(2, 1, &[2])]),
-        ("a service has another VIP", vec![wish(1, 3, &[1]), two.clone()]),
+        ("a service is renamed", vec![draft(7, 1, &[1]), two.clone()]),
+        ("services exchange their backends", vec![draft(1, 1, &[2]), draft(2, 2, &[1])]),
+        ("services exchange their VIPs", vec![draft(1, 2, &[1]), draft(2, 1, &[2])]),
+        ("a service has another VIP", vec![draft(1, 3, &[1]), two.clone()]),
         ("a backend is added", vec![heavy, two.clone()]),
-        ("a backend is replaced", vec![wish(1, 1, &[3]), two.clone()]),
-        ("a backend is removed", vec![wish(1, 1, &[]), two.clone()]),
+        ("a backend is replaced", vec![draft(1, 1, &[3]), two.clone()]),
+        ("a backend is removed", vec![draft(1, 1, &[]), two.clone()]),
         ("a check is another one", vec![other_check, two.clone()]),
         ("a scheduler is another one", vec![at_random, two.clone()]),
-        ("all is another", vec![wish(3, 3, &[3, 4]), wish(4, 4, &[5])]),
+        ("all is another", vec![draft(3, 3, &[3, 4]), draft(4, 4, &[5])]),
     ]
 }
 
 /// Two services, as they come to one of these documents: freshly, and with all that follows.
-fn worlds(wishes: &[Wish]) -> Vec<(World, Event)> {
-    let change = Event::Document(wishes.to_vec());
-    let back = Event::Document(vec![wish(1, 1, &[1]), wish(2, 2, &[2])]);
+fn worlds(drafts: &[Draft]) -> Vec<(World, Event)> {
+    let change = Event::Document(drafts.to_vec());
+    let back = Event::Document(vec![draft(1, 1, &[1]), draft(2, 2, &[2])]);
     let lived = |events: &[&Event]| {
         let mut world = two();
         for event in events {
@@ -120,8 +120,8 @@ fn at_every_call(world: &World, mut step: impl FnMut(&mut World) -> bool) -> usi
 /// As [`at_every_call`], for all changes.
 fn in_every_change(mut step: impl FnMut(&mut World, State) -> bool) -> usize {
     let mut failed = 0;
-    for (_, wishes) in changes() {
-        for (mut world, event) in worlds(&wishes) {
+    for (_, drafts) in changes() {
+        for (mut world, event) in worlds(&drafts) {
             let next = world.after(&event);
             failed += at_every_call(&world, |world| {
                 world.watch(&next);
@@ -175,12 +175,12 @@ enum Meanwhile {
 }
 
 /// A world in which a change is in force, and the journal has not taken it: what it is to go back to.
-fn unrecorded(before: &World, wishes: &[Wish], meanwhile: Meanwhile) -> (World, State) {
+fn unrecorded(before: &World, drafts: &[Draft], meanwhile: Meanwhile) -> (World, State) {
     let mut world = before.copy();
-    let document = document(wishes);
+    let document = document(drafts);
     let difference = document.since(&world.document);
     let former = world.state.clone();
-    world.live(&Event::Document(wishes.to_vec()));
+    world.live(&Event::Document(drafts.to_vec()));
     let committed = world.state.clone();
     match meanwhile {
         Meanwhile::Nothing => {}
@@ -201,23 +201,23 @@ fn unrecorded(before: &World, wishes: &[Wish], meanwhile: Meanwhile) -> (World, 
 /// A world of three services, of which the last has replaced its backend by one that nobody has found yet.
 fn replacing() -> World {
     let mut world = two();
-    world.live(&Event::Document(vec![wish(1, 1, &[1]), wish(2, 2, &[2]), wish(3, 3, &[3])]));
+    world.live(&Event::Document(vec![draft(1, 1, &[1]), draft(2, 2, &[2]), draft(3, 3, &[3])]));
     world.live(&Event::Resolved);
     world.live(&Event::Checked);
-    world.live(&Event::Document(vec![wish(1, 1, &[1]), wish(2, 2, &[2]), wish(3, 3, &[4])]));
+    world.live(&Event::Document(vec![draft(1, 1, &[1]), draft(2, 2, &[2]), draft(3, 3, &[4])]));
     world
 }
 
 #[test]
 fn a_change_that_the_journal_does_not_take_is_undone_whatever_write_fails() {
     let mut failed = 0;
-    for (_, mut wishes) in changes() {
-        if !wishes.iter().any(|one| one.name == 3 || one.vip == 3) {
-            wishes.push(wish(3, 3, &[4]));
+    for (_, mut drafts) in changes() {
+        if !drafts.iter().any(|one| one.name == 3 || one.vip == 3) {
+            drafts.push(draft(3, 3, &[4]));
         }
         for meanwhile in [Meanwhile::Nothing, Meanwhile::Outage, Meanwhile::Found] {
             // Its backend that was replaced stays for some seconds only.
-            let (world, undone) = unrecorded(&replacing(), &wishes, meanwhile);
+            let (world, undone) = unrecorded(&replacing(), &drafts, meanwhile);
             failed += at_every_call(&world, |world| {
                 world.watch(&undone);
                 world.sync.follow(&mut world.writer, &world.state.goal(), &undone.goal());
@@ -237,12 +237,12 @@ fn a_change_that_the_journal_does_not_take_is_undone_whatever_write_fails() {
 #[test]
 fn an_outage_is_known_after_a_change_that_the_journal_does_not_take() {
     let before = two();
-    let random = Wish { scheduler: true, ..wish(1, 1, &[1]) };
-    for changed in [random, wish(7, 1, &[1]), wish(1, 1, &[1, 3]), wish(1, 3, &[1])] {
-        let wishes = [changed, wish(2, 2, &[2])];
-        let (_, undone) = unrecorded(&before, &wishes, Meanwhile::Outage);
+    let random = Draft { scheduler: true, ..draft(1, 1, &[1]) };
+    for changed in [random, draft(7, 1, &[1]), draft(1, 1, &[1, 3]), draft(1, 3, &[1])] {
+        let drafts = [changed, draft(2, 2, &[2])];
+        let (_, undone) = unrecorded(&before, &drafts, Meanwhile::Outage);
         let service = undone.service("s1").expect("there");
-        assert_eq!(service.backends[0].health, Health::Down, "{wishes:?}: no check tells it again");
+        assert_eq!(service.backends[0].health, Health::Down, "{drafts:?}: no check tells it again");
         assert!(undone.wanted[&key(&service.spec)].slots.is_empty());
     }
 }
@@ -250,10 +250,10 @@ fn an_outage_is_known_after_a_change_that_the_journal_does_not_take() {
 #[test]
 fn backends_that_have_left_meanwhile_are_released_after_a_change_that_the_journal_does_not_take() {
     let mut before = two();
-    before.live(&Event::Document(vec![wish(1, 1, &[1]), wish(2, 2, &[4])]));
+    before.live(&Event::Document(vec![draft(1, 1, &[1]), draft(2, 2, &[4])]));
     let backends = before.state.kernel.entries().len();
     let (_, mut undone) =
-        unrecorded(&before, &[wish(1, 1, &[]), wish(2, 2, &[4])], Meanwhile::Found);
+        unrecorded(&before, &[draft(1, 1, &[]), draft(2, 2, &[4])], Meanwhile::Found);
     assert!(undone.service("s2").expect("there").leaving.is_empty());
     let later = Instant::now() + std::time::Duration::from_mins(1);
     assert!(undone.kernel.release(&HashMap::new(), later));

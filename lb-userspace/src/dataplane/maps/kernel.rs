@@ -16,7 +16,7 @@ use lb_common::{ring::Ring, stats::Traffic};
 
 use super::{Arena, Array, Counters, Maps, Table};
 use crate::dataplane::{
-    ADDRESSES, BACKENDS, SERVICES, SNAT_SOURCES, TRAFFIC, guard,
+    BACKENDS, SERVICES, SNAT_SOURCES, TRAFFIC, VIP_FILTER, guard,
     mapped::{Refusals, Rings},
     origins,
 };
@@ -31,11 +31,11 @@ impl Maps {
             services: Box::new(table(ebpf, SERVICES)?),
             backends: Box::new(array(ebpf, BACKENDS)?),
             sources: Box::new(array(ebpf, SNAT_SOURCES)?),
-            addresses: Box::new(array(ebpf, ADDRESSES)?),
+            addresses: Box::new(array(ebpf, VIP_FILTER)?),
             origins: Box::new(table(ebpf, origins::ORIGINS)?),
             origin_bits: Box::new(array(ebpf, origins::ORIGIN_BITS)?),
             own_macs: Box::new(array(ebpf, origins::OWN_MACS)?),
-            guard_addresses: Box::new(table(ebpf, guard::ADDRESSES)?),
+            guard_addresses: Box::new(table(ebpf, guard::GUARDED)?),
             guard_backends: Box::new(table(ebpf, guard::BACKENDS)?),
             traffic: Box::new(PerCpuTraffic::take(ebpf)?),
         })
