@@ -15,10 +15,14 @@ pub use self::{
     listing::{Directory, Listing},
 };
 
+/// Follows the name of a service that was removed.
+pub const REMOVED: &str = " (removed)";
+
 /// A connection of the flow table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Connection {
-    /// Nothing if no service has the backend any more.
+    /// With ` (removed)` behind it, if that was removed. Nothing if no service is known that had the
+    /// backend.
     pub service: Option<String>,
     pub client: SocketAddr,
     /// Where the client has connected to.

@@ -15,6 +15,7 @@ mod panics;
 mod passive;
 mod privileges;
 mod reader;
+mod removed;
 mod requests;
 mod service;
 mod sources;
@@ -23,6 +24,7 @@ mod state;
 mod supervisor;
 mod sweeps;
 mod transitions;
+mod unrouted;
 mod views;
 mod vips;
 mod worker;
@@ -56,6 +58,7 @@ use self::{
     state::State,
     supervisor::Watchdog,
     sweeps::{Sweep, Sweeps},
+    unrouted::Unrouted,
     vips::Claim,
 };
 use crate::{
@@ -99,6 +102,7 @@ struct Daemon {
     reload_refused: Option<RefusedReload>,
     /// What is wrong with the source ports on this host.
     port_clash: Option<String>,
+    unrouted: Unrouted,
     /// Whether much memory may have been freed.
     is_untidy: bool,
     flow_counts: FlowCounts,
@@ -233,6 +237,7 @@ impl Daemon {
             is_fleeting: false,
             reload_refused: None,
             port_clash: None,
+            unrouted: Unrouted::default(),
             is_untidy: true,
             flow_counts: FlowCounts::default(),
             clients: Clients::default(),
@@ -249,6 +254,7 @@ impl Daemon {
         daemon.compare_ports();
         daemon.resume(&digests).await?;
         vips::warn(daemon.document());
+        daemon.look_for_vips().await;
         Ok(daemon)
     }
 

@@ -129,7 +129,7 @@ impl State {
     /// Lets a service that nothing continues go.
     fn retire(&mut self, service: &Service) {
         for backend in service.backends.iter().chain(&service.leaving) {
-            self.kernel.retire(backend.id, service.spec.policy.timeouts, Instant::now());
+            self.kernel.retire(backend.id, Some(&service.spec), Instant::now());
         }
         self.service_ids.free(service.id);
     }
@@ -192,7 +192,7 @@ impl State {
         let (mut leaving, retiring): (Vec<_>, Vec<_>) =
             gone.into_iter().partition(|one| members.iter().any(|member| member.id == one.id));
         for backend in retiring {
-            self.kernel.retire(backend.id, service.spec.policy.timeouts, Instant::now());
+            self.kernel.retire(backend.id, Some(&service.spec), Instant::now());
         }
         if former.is_none() {
             leaving = self.left_of(service)?;
@@ -335,7 +335,7 @@ impl State {
     fn know(&mut self, mut service: Service) {
         service.release();
         for backend in service.let_go(Instant::now()) {
-            self.kernel.retire(backend.id, service.spec.policy.timeouts, Instant::now());
+            self.kernel.retire(backend.id, Some(&service.spec), Instant::now());
         }
         let members = service.members();
         let shares: Arc<[_]> = members.iter().map(|one| (one.id, one.weight)).collect();
