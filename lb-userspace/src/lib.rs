@@ -15,6 +15,7 @@ pub mod desired;
 pub mod health;
 pub mod model;
 pub mod neighbours;
+pub mod patterns;
 pub mod plan;
 pub mod ring;
 mod secrets;

@@ -14,6 +14,8 @@ use lb_common::schedule;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use crate::patterns;
+
 /// Transport protocol of a service.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
@@ -429,6 +431,7 @@ impl TryFrom<String> for Percent {
 
     fn try_from(text: String) -> Result<Self, String> {
         let number = text.strip_suffix('%').map(str::trim_end).and_then(|text| text.parse().ok());
+        let number = number.filter(|_| !text.starts_with('+'));
         let valid = number.filter(|number| *number <= 100).map(Self);
         valid.ok_or_else(|| format!("`{text}` is no share: write 0% to 100%, as in \"30%\""))
     }
@@ -444,7 +447,7 @@ impl JsonSchema for Percent {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "percent", "pattern": "^[0-9]{1,3} *%$" })
+        json_schema!({ "type": "string", "format": "percent", "pattern": patterns::PERCENT })
     }
 }
 

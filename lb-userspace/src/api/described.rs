@@ -13,6 +13,7 @@ use axum::{
 };
 use schemars::JsonSchema;
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::routes;
 use crate::control::Handle;
@@ -58,11 +59,11 @@ pub(super) fn routes_with_description() -> Router<Handle> {
 
 /// The `OpenAPI` document of all routes.
 #[must_use]
-pub fn description() -> OpenApi {
+pub fn description() -> Value {
     describe().1
 }
 
-fn describe() -> (Router<Handle>, OpenApi) {
+fn describe() -> (Router<Handle>, Value) {
     generate::on_error(|error| log::debug!("the description of the API lacks something: {error}"));
     generate::extract_schemas(true);
     let info = Info {
@@ -77,5 +78,51 @@ fn describe() -> (Router<Handle>, OpenApi) {
     };
     let mut document = OpenApi { info, ..OpenApi::default() };
     let routes = routes::routes().finish_api(&mut document);
-    (routes, document)
+    (routes, exact(document))
+}
+
+/// The document with the ranges of all integers, and without null where a query has no word for it.
+fn exact(document: OpenApi) -> Value {
+    let mut document = serde_json::to_value(document).unwrap_or_default();
+    for path in members(&mut document["paths"]) {
+        for operation in members(path) {
+            let parameters = operation.get_mut("parameters").and_then(Value::as_array_mut);
+            for parameter in parameters.into_iter().flatten() {
+                without_null(&mut parameter["schema"]);
+            }
+        }
+    }
+    bound_integers(&mut document);
+    document
+}
+
+fn members(object: &mut Value) -> impl Iterator<Item = &mut Value> {
+    object.as_object_mut().into_iter().flat_map(|members| members.values_mut())
+}
+
+fn without_null(schema: &mut Value) {
+    let Some(types) = schema["type"].as_array_mut() else { return };
+    types.retain(|one| one != "null");
+    if let [only] = types.as_slice() {
+        schema["type"] = only.clone();
+    }
+}
+
+/// Validators do not know the formats, which say how many bits an integer has.
+fn bound_integers(schema: &mut Value) {
+    let most = match schema.get("format").and_then(Value::as_str) {
+        Some("uint8") => Some(u8::MAX.into()),
+        Some("uint16") => Some(u16::MAX.into()),
+        Some("uint32") => Some(u32::MAX.into()),
+        Some("uint64" | "uint") => Some(u64::MAX),
+        _ => None,
+    };
+    if let (Some(most), Some(schema)) = (most, schema.as_object_mut()) {
+        schema.entry("maximum").or_insert(json!(most));
+    }
+    match schema {
+        Value::Object(members) => members.values_mut().for_each(bound_integers),
+        Value::Array(values) => values.iter_mut().for_each(bound_integers),
+        _ => {}
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use tokio::net::UnixStream;
 
-use crate::control::Caller;
+use crate::control::{Caller, Expected};
 use lb_host::accounts;
 
 /// The process that asks, as the kernel names it.
@@ -43,7 +43,7 @@ impl Peer {
     }
 
     pub(super) fn forcing(&self, forces: bool) -> Caller {
-        Caller { name: self.to_string(), is_root: self.is_root(), forces }
+        Caller { name: self.to_string(), is_root: self.is_root(), forces, expected: Expected::Any }
     }
 }
 

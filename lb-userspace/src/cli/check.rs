@@ -1,8 +1,9 @@
 //! `check`: is this configuration good?
 
-use std::{path::Path, process::ExitCode};
+use std::{path::Path, process::ExitCode, thread};
 
 use lb_common::table::table_bytes;
+use nix::net::if_::if_nametoindex;
 
 use super::{
     exit::{Failure, PROBLEMS},
@@ -11,6 +12,7 @@ use super::{
 use crate::{
     config::{self, Loaded, reference},
     dataplane::{map_bytes, megabytes},
+    neighbours,
 };
 use lb_host::{listeners::Listeners, local_ports::LocalPorts};
 
@@ -24,6 +26,7 @@ pub(super) fn check(file: &Path, is_strict: bool) -> Result<ExitCode, Failure> {
     }
     refuse_local_ports(&loaded)?;
     let has_warnings = warn_of_listeners(&loaded) || !warnings.is_empty();
+    warn_of_unrouted(&loaded);
     let services = &loaded.config.services;
     let backends: usize = services.iter().map(|service| service.backends.len()).sum();
     let file = loaded.path().to_owned();
@@ -67,6 +70,28 @@ fn warn_of_listeners(loaded: &Loaded) -> bool {
         loaded.vip_warning(place, &found.message, found.fix).iter().for_each(print_error);
     }
     is_taken
+}
+
+/// Warns of VIPs that no interface of this host has, and that no route leads here. Those of another
+/// host, as a CI's, are no fault of the file.
+fn warn_of_unrouted(loaded: &Loaded) {
+    let is_here = |name: &String| if_nametoindex(name.as_str()).is_ok();
+    if !loaded.config.interfaces.iter().all(is_here) {
+        return;
+    }
+    let vips: Vec<_> = loaded.config.services.iter().map(|one| one.vip.address.ip()).collect();
+    let looked = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(neighbours::unrouted(vips))
+    });
+    let Ok(Ok(unrouted)) = looked.join() else { return };
+    for (place, service) in loaded.config.services.iter().enumerate() {
+        let address = service.vip.address.ip();
+        if unrouted.contains(&address) {
+            let (message, fix) = neighbours::unrouted_message(address);
+            loaded.vip_warning(place, &message, &fix).iter().for_each(print_error);
+        }
+    }
 }
 
 pub(super) fn schema() -> Result<ExitCode, Failure> {

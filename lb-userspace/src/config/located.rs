@@ -9,6 +9,8 @@ use serde::{
 };
 use serde_spanned::Spanned;
 
+use crate::patterns;
+
 /// A value and its place.
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
@@ -165,6 +167,9 @@ impl JsonSchema for Period {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "format": "duration", "examples": ["500ms", "2s", "1h 30m"] })
+        json_schema!({
+            "type": "string", "format": "period", "pattern": patterns::PERIOD,
+            "examples": ["500ms", "2s", "1h 30m"],
+        })
     }
 }

@@ -8,9 +8,13 @@ use serde::{Deserialize, Deserializer};
 use super::{
     XdpMode,
     located::{HostAddress, Located, Period, Table, table},
+    validate,
 };
-use crate::model::{
-    Close, Failback, Failover, Mode, OnDown, OnRefused, Percent, Probe, Scheduler, Timeouts,
+use crate::{
+    model::{
+        Close, Failback, Failover, Mode, OnDown, OnRefused, Percent, Probe, Scheduler, Timeouts,
+    },
+    patterns,
 };
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -23,6 +27,7 @@ pub(super) struct File {
     /// left to the host for a moment.
     pub(super) xdp_mode: Option<Located<XdpMode>>,
     /// Where the BPF file system is, for what outlives the daemon; mounted if it is not.
+    #[schemars(regex(pattern = patterns::ABSOLUTE))]
     pub(super) bpffs: Option<Located<PathBuf>>,
     /// Source ports of full NAT, first and last. By default below what Linux gives to its own
     /// connections (`net.ipv4.ip_local_port_range`); `check` refuses ports that are the host's, too,
@@ -33,6 +38,7 @@ pub(super) struct File {
     pub(super) snat_addresses: Vec<Located<String>>,
     /// Where the journal of changes, and what is known of backends, outlive the daemon; one daemon's
     /// own.
+    #[schemars(regex(pattern = patterns::ABSOLUTE))]
     pub(super) state_dir: Option<Located<PathBuf>>,
     #[serde(default)]
     pub(super) api: Api,
@@ -50,6 +56,7 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Api {
     /// The unix socket that `xdplb` talks to the daemon by.
+    #[schemars(regex(pattern = patterns::ABSOLUTE))]
     pub(super) socket: Option<Located<PathBuf>>,
     /// Not used by this version.
     pub(super) http: Option<Located<String>>,
@@ -61,18 +68,18 @@ pub(super) struct Limits {
     /// Connections that the flow table has room for, 1 to 16000000, at 256 bytes of kernel memory
     /// each, taken for good when the daemon starts. A running table keeps its size: another one
     /// needs `xdplb detach` first, which ends all connections.
-    #[schemars(range(min = 1, max = 16_000_000))]
+    #[schemars(range(min = 1, max = validate::MOST_FLOWS))]
     pub(super) flows: Option<Located<u64>>,
     /// Services that the maps have room for, up to 100000. Changes as that of `flows` does.
-    #[schemars(range(min = 1, max = 100_000))]
+    #[schemars(range(min = 1, max = validate::MOST_SERVICES))]
     pub(super) services: Option<Located<u64>>,
     /// Backends of all services together that the maps have room for, and those that are gone but
     /// still have connections; up to 1000000, at 64 bytes each and 40 for each CPU. Changes as that
     /// of `flows` does.
-    #[schemars(range(min = 1, max = 1_000_000))]
+    #[schemars(range(min = 1, max = validate::MOST_BACKENDS))]
     pub(super) backends: Option<Located<u64>>,
     /// Resets that each CPU sends a second, at most; frames that ask for more are dropped.
-    #[schemars(range(min = 1, max = 10_000_000))]
+    #[schemars(range(min = 1, max = validate::MOST_RESETS))]
     pub(super) resets: Option<Located<u64>>,
 }
 
@@ -103,9 +110,11 @@ pub(super) struct Defaults {
 pub(super) struct Service {
     /// Up to 63 letters, digits, dots, underscores and hyphens.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::NAME))]
     pub(super) name: Option<Located<String>>,
     /// Where clients connect to: `ADDRESS:PORT`, at which no server of this host listens.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::VIP))]
     pub(super) vip: Option<Located<String>>,
     /// How packets reach a backend.
     pub(super) mode: Option<Mode>,
@@ -128,6 +137,7 @@ pub(super) struct Service {
     pub(super) failback: Option<Failback>,
     /// How long a backend that was down, drained or disabled takes to get its whole share when it comes
     /// back, in ten steps.
+    #[schemars(regex(pattern = patterns::PERIOD_OR_NONE))]
     pub(super) slow_start: Option<Located<Period>>,
     /// What becomes of a backend's connections when it goes down.
     pub(super) on_down: Option<OnDown>,
@@ -142,6 +152,7 @@ pub(super) struct Service {
 pub(super) struct Backend {
     /// `ADDRESS:PORT`.
     #[schemars(required)]
+    #[schemars(regex(pattern = patterns::ADDRESS))]
     pub(super) address: Option<Located<String>>,
     /// Its share of new connections, beside the others' weights: 1 to 65535.
     #[schemars(range(min = 1, max = 65_535))]
@@ -177,21 +188,26 @@ pub(super) struct Health {
     /// How a check ends its connection.
     pub(super) close: Option<Located<Close>>,
     /// HTTP: the method; GET if it is left out.
+    #[schemars(regex(pattern = patterns::METHOD))]
     pub(super) method: Option<Located<String>>,
     /// HTTP: the path; / if it is left out.
+    #[schemars(regex(pattern = patterns::REQUEST_PATH))]
     pub(super) path: Option<Located<String>>,
     /// HTTP: the header Host, if not the address.
     pub(super) host: Option<Located<String>>,
     /// HTTP: status codes and ranges, as in "200-299,401"; "200-399" if it is left out.
+    #[schemars(regex(pattern = patterns::STATUS))]
     pub(super) status: Option<Located<String>>,
     /// HTTP: a regular expression that the body must match; send-expect: that the answer must.
     /// It may have 4 KiB, and take 64 KiB when compiled.
+    #[schemars(length(max = 4096))]
     pub(super) expect: Option<Located<String>>,
     /// Instead of `expect`: text that must be in the body or the answer just as it is;
     /// 64 KiB at most.
     pub(super) contains: Option<Located<String>>,
     /// send-expect: what to send, with escapes as in `'PING\r\n'`. It may be a password: commands,
     /// the API and the log show `(hidden)` instead.
+    #[schemars(regex(pattern = patterns::ESCAPED))]
     pub(super) send: Option<Located<String>>,
     /// TLS: whether the certificate must be valid; it must if this is left out. If it need not, any is
     /// taken, of whatever kind. In any case servers must speak TLS 1.3, or TLS 1.2 with ECDHE and an AEAD
@@ -213,6 +229,7 @@ pub(super) struct Health {
     /// every user of the host can read. The last line of its output is shown with the result. What needs more than an ordinary user has does not work: programs that are
     /// set-uid or have file capabilities (`sudo`, some `ping`s) run without them, raw sockets cannot
     /// be opened, and files that `checks.user` may not read, such as keys, cannot be read.
+    #[schemars(length(min = 1))]
     pub(super) command: Option<Located<Vec<String>>>,
 }
 

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ConnectionState;
+use crate::patterns;
 
 /// Selects the connections that match all of these criteria.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,18 +18,19 @@ use super::ConnectionState;
 pub struct Filter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
+    #[schemars(regex(pattern = patterns::ADDRESS))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backend: Option<SocketAddr>,
     /// An address, an address and its port, or a network.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", regex(pattern = patterns::CLIENT))]
     #[serde(with = "text", skip_serializing_if = "Option::is_none")]
     pub client: Option<ClientFilter>,
     /// Any of these, comma-separated; all states if empty.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", regex(pattern = patterns::STATES))]
     #[serde(with = "words", skip_serializing_if = "Vec::is_empty")]
     pub state: Vec<ConnectionState>,
     /// Idle for longer than this.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", regex(pattern = patterns::PERIOD_OR_NONE))]
     #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     pub idle_over: Option<Duration>,
     /// Maximum number of connections.
@@ -47,6 +49,7 @@ impl Filter {
     /// Returns true if connections of this service and backend can match.
     #[must_use]
     pub fn admits_owner(&self, service: Option<&str>, backend: SocketAddr) -> bool {
+        let service = service.map(|name| name.strip_suffix(super::REMOVED).unwrap_or(name));
         self.service.as_deref().is_none_or(|wanted| Some(wanted) == service)
             && self.backend.is_none_or(|wanted| wanted == backend)
     }

@@ -15,10 +15,14 @@ pub use self::{
     listing::{Directory, Listing},
 };
 
+/// Follows the name of a service that was removed.
+pub const REMOVED: &str = " (removed)";
+
 /// A connection of the flow table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Connection {
-    /// None if no service has the backend any more.
+    /// Name of the service, with ` (removed)` appended if it was removed. None if no known service had the
+    /// backend.
     pub service: Option<String>,
     pub client: SocketAddr,
     /// Destination of the client's connection.

@@ -2,7 +2,8 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, SocketAddr},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::Instant,
 };
 
@@ -19,7 +20,7 @@ use crate::{
     adoption::Adopted,
     arena,
     dataplane::{self, Expiry},
-    model::Timeouts,
+    model::{Service, Timeouts},
 };
 
 /// Copies share what they have in common.
@@ -48,6 +49,8 @@ type Identity = (u32, [u8; 16], [u8; 2]);
 #[derive(Clone, Debug, PartialEq)]
 struct Retired {
     timeouts: Timeouts,
+    /// The service that it was of, if this daemon knows.
+    owner: Option<Arc<Service>>,
     since: Instant,
 }
 
@@ -68,7 +71,7 @@ impl Backends {
             backends.ids.claim(*id);
             let region = (backend.sources, backend.source_count);
             backends.sources.adopt(region, &adopted.image.sources);
-            backends.retire(*id, Timeouts::default(), Instant::now());
+            backends.retire(*id, None, Instant::now());
         }
         // Connections may name them: their ids must not be another one's meanwhile.
         let unbelieved =
@@ -76,7 +79,7 @@ impl Backends {
         for id in unbelieved {
             backends.ids.claim(*id);
             let (timeouts, since) = (Timeouts::default(), Instant::now());
-            backends.retired.insert(*id, Retired { timeouts, since });
+            backends.retired.insert(*id, Retired { timeouts, owner: None, since });
         }
         backends
     }
@@ -100,12 +103,13 @@ impl Backends {
         Ok((id, None))
     }
 
-    /// Notes that no service has this backend any more.
-    pub fn retire(&mut self, id: u32, timeouts: Timeouts, now: Instant) {
+    /// Notes that no service has this backend any more, which was of this one.
+    pub fn retire(&mut self, id: u32, owner: Option<&Arc<Service>>, now: Instant) {
         let Some(backend) = self.entries.get(&id) else { return };
         self.by_address.insert(identity(backend), id);
         self.set_presence(id, Presence::Away { is_down: false });
-        self.retired.insert(id, Retired { timeouts, since: now });
+        let timeouts = owner.map_or_else(Timeouts::default, |owner| owner.policy.timeouts);
+        self.retired.insert(id, Retired { timeouts, owner: owner.cloned(), since: now });
     }
 
     /// Gives a backend its way and the sources that its connections draw from.
@@ -171,6 +175,16 @@ impl Backends {
     pub fn retired_expiry(&self) -> Expiry {
         let believed = self.retired.iter().filter(|(id, _)| self.entries.contains_key(id));
         believed.map(|(id, left)| (*id, left.timeouts)).collect()
+    }
+
+    /// Backends that connections may name after they were removed, with the service that each was of.
+    pub fn retired(&self) -> impl Iterator<Item = (u32, SocketAddr, &Arc<Service>)> {
+        self.retired.iter().filter_map(|(id, retired)| {
+            let entry = self.entries.get(id)?;
+            let ip = Ipv6Addr::from(entry.address).to_canonical();
+            let address = SocketAddr::new(ip, u16::from_be_bytes(entry.port));
+            Some((*id, address, retired.owner.as_ref()?))
+        })
     }
 
     #[must_use]

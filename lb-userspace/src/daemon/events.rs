@@ -87,6 +87,7 @@ impl Daemon {
             Happening::UpkeepDue => {
                 self.fix_interfaces().await;
                 self.compare_ports();
+                self.follow_vips().await;
                 self.follow_refusals();
                 self.catch_up();
                 self.tidy();

@@ -15,6 +15,7 @@ mod panics;
 mod passive;
 mod privileges;
 mod reader;
+mod removed;
 mod requests;
 mod service;
 mod sources;
@@ -24,6 +25,7 @@ mod supervisor;
 mod sweeps;
 mod sync;
 mod transitions;
+mod unrouted;
 mod views;
 mod vips;
 mod worker;
@@ -58,6 +60,7 @@ use self::{
     supervisor::Watchdog,
     sweeps::{Sweep, Sweeps},
     sync::MapSync,
+    unrouted::Unrouted,
     vips::Claim,
 };
 use crate::{
@@ -94,6 +97,7 @@ struct Daemon {
     reload_refused: Option<RefusedReload>,
     /// What is wrong with the source ports on this host.
     port_clash: Option<String>,
+    unrouted: Unrouted,
     /// Whether much memory may have been freed.
     is_untidy: bool,
     flow_counts: FlowCounts,
@@ -226,6 +230,7 @@ impl Daemon {
             is_fleeting: false,
             reload_refused: None,
             port_clash: None,
+            unrouted: Unrouted::default(),
             is_untidy: true,
             flow_counts: FlowCounts::default(),
             clients: Clients::default(),
@@ -242,6 +247,7 @@ impl Daemon {
         daemon.compare_ports();
         daemon.resume(&digests).await?;
         vips::warn(daemon.document());
+        daemon.look_for_vips().await;
         Ok(daemon)
     }
 

@@ -72,6 +72,7 @@ impl Daemon {
         };
         let has_changed = sources(&self.addresses) != sources(&addresses);
         self.addresses = addresses;
+        self.unrouted.outdate();
         self.tell_addresses();
         if !has_changed {
             return;

@@ -10,15 +10,15 @@ use tokio::sync::mpsc;
 use super::{
     Daemon,
     events::Events,
-    requests::{Comparison, invalid},
+    requests::{Comparison, brings_vip, invalid},
     vips,
     worker::Worker,
 };
 use crate::{
     config::{self, Diagnostics, Loaded},
     control::{
-        Caller, Change, Plan, Proposal, Refusal, RefusedReload, Reply, Room, ServiceView,
-        Submission,
+        Caller, Change, Expected, Plan, Proposal, Refusal, RefusedReload, Reply, Room, ServiceView,
+        Submission, Versioned,
     },
     desired::{Document, edited},
     health::{Fault, Prober},
@@ -61,7 +61,7 @@ pub(super) struct Rollback {
 pub(super) struct Edit {
     pub(super) change: Change,
     pub(super) by: Caller,
-    pub(super) reply: Reply<Option<ServiceView>>,
+    pub(super) reply: Reply<Versioned<Option<ServiceView>>>,
     document: Document,
     version: u64,
     defaults: Policy,
@@ -112,11 +112,7 @@ impl Edit {
 
     /// What listens at the VIP that a change brings, if it brings one.
     fn read_listeners(&self, document: &Document) -> Listeners {
-        let brings_vip = match &self.change {
-            Change::AddService { .. } => true,
-            Change::SetService { keys, .. } => keys.contains_key("vip"),
-            _ => false,
-        };
+        let brings_vip = brings_vip(&self.change);
         let service = document.service(self.change.service()).filter(|_| brings_vip);
         vips::read(service.map(|service| service.vip.address))
     }
@@ -285,7 +281,7 @@ impl Daemon {
         &self,
         change: Change,
         by: Caller,
-        reply: Reply<Option<ServiceView>>,
+        reply: Reply<Versioned<Option<ServiceView>>>,
         attempts: u32,
     ) {
         self.reader.give(Order::Edit(Box::new(Edit {
@@ -367,7 +363,12 @@ impl Daemon {
         let taken = match file {
             Ok(file) => {
                 let is_root = file.loaded.is_roots;
-                let by = Caller { name: "SIGHUP".to_owned(), is_root, forces: false };
+                let by = Caller {
+                    name: "SIGHUP".to_owned(),
+                    is_root,
+                    forces: false,
+                    expected: Expected::Any,
+                };
                 self.apply_file(file, &by, events).await
             }
             Err(error) => Err(error),

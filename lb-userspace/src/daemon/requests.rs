@@ -17,6 +17,7 @@ use crate::{
     connections::Listing,
     control::{
         Caller, Change, Plan, Refusal, Reply, Request, ServiceView, VersionDetail, VersionView,
+        Versioned,
     },
     desired::{Author, Document, Step, Version, edited, named, steps},
     model::Admin,
@@ -28,7 +29,7 @@ use lb_host::listeners::Listeners;
 pub(super) struct Waiting {
     change: Change,
     by: Caller,
-    reply: Reply<Option<ServiceView>>,
+    reply: Reply<Versioned<Option<ServiceView>>>,
 }
 
 impl Daemon {
@@ -37,8 +38,12 @@ impl Daemon {
         // A client that has hung up meanwhile wants no answer.
         match request {
             Request::Status(reply) => drop(reply.send(Ok(self.status()))),
-            Request::Services(reply) => drop(reply.send(self.service_views())),
-            Request::Service(name, reply) => drop(reply.send(self.service_named(&name))),
+            Request::Services(reply) => {
+                drop(reply.send(self.service_views().map(|of| self.versioned(of))));
+            }
+            Request::Service(name, reply) => {
+                drop(reply.send(self.service_named(&name).map(|of| self.versioned(of))));
+            }
             Request::Running(reply) => drop(reply.send(Ok(self.running()))),
             Request::Stats(reply) => drop(reply.send(self.stats())),
             Request::Connections(service, reply) => {
@@ -70,7 +75,10 @@ impl Daemon {
 
     fn connections(&self, service: Option<&str>) -> Result<Listing, Refusal> {
         if let Some(name) = service {
-            named(self.document(), name)?;
+            let is_left = self.state.kernel.retired().any(|(.., owner)| owner.name == name);
+            if !is_left {
+                named(self.document(), name)?;
+            }
         }
         Ok(self.listing())
     }
@@ -88,8 +96,14 @@ impl Daemon {
         by: &Caller,
         listeners: &Listeners,
         events: &mut Events,
-    ) -> Result<Option<ServiceView>, Refusal> {
-        let document = edited?;
+    ) -> Result<Versioned<Option<ServiceView>>, Refusal> {
+        let document = match edited {
+            Err(missing @ Refusal::NotFound(_)) => return Err(missing),
+            edited => {
+                by.expected.refuse_stale(self.desired.number())?;
+                edited?
+            }
+        };
         self.refuse_local(&document)?;
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
@@ -104,10 +118,20 @@ impl Daemon {
             self.follow(state);
             self.memory.note();
         }
-        let Some(service) = self.state.service(change.service()) else { return Ok(None) };
+        self.follow_vips().await;
+        let Some(service) = self.state.service(change.service()) else {
+            return Ok(self.versioned(None));
+        };
         let mut view = self.service_view(service)?;
         view.warnings = outage(former.service(change.service()), service).into_iter().collect();
-        Ok(Some(view))
+        if brings_vip(change) {
+            view.warnings.extend(self.vip_warning(service.spec.vip.address.ip()));
+        }
+        Ok(self.versioned(Some(view)))
+    }
+
+    fn versioned<T>(&self, value: T) -> Versioned<T> {
+        Versioned { version: self.desired.number(), value }
     }
 
     /// Backends that a document brings, and that are the balancer itself.
@@ -154,6 +178,7 @@ impl Daemon {
         by: &Caller,
     ) -> Result<Comparison, Refusal> {
         self.is_untidy = true;
+        by.expected.refuse_stale(self.desired.number())?;
         let File { loaded, listeners, .. } = file?;
         self.trust(&loaded, by).map_err(invalid)?;
         self.fit(&loaded, &listeners, by).await.map_err(invalid)?;
@@ -175,10 +200,12 @@ impl Daemon {
         events: &mut Events,
     ) -> Result<Plan, Refusal> {
         self.is_untidy = true;
+        by.expected.refuse_stale(self.desired.number())?;
         let file = file?;
         let former = self.state.clone();
         let mut all = self.config.steps_to(&file.loaded.config);
         all.extend(self.apply_file(file, by, events).await.map_err(invalid)?);
+        self.follow_vips().await;
         Ok(self.done(all, &former))
     }
 
@@ -223,6 +250,7 @@ impl Daemon {
         events: &mut Events,
     ) -> Result<Plan, Refusal> {
         let former = self.desired.version(number).ok_or_else(|| no_version(number))?;
+        by.expected.refuse_stale(self.desired.number())?;
         let what = format!("rolled back to version {}", former.number);
         let author = Author { by: by.name.clone(), what, file: None };
         let document = former.document.clone();
@@ -235,7 +263,8 @@ impl Daemon {
     }
 
     fn done(&self, steps: Vec<Step>, former: &State) -> Plan {
-        let warnings = outages(former, &self.state);
+        let mut warnings = outages(former, &self.state);
+        warnings.extend(self.vip_warnings());
         Plan { version: self.desired.number(), steps, refused: None, warnings }
     }
 }
@@ -281,6 +310,15 @@ fn outage(former: Option<&Service>, present: &Service) -> Option<String> {
     (is_taken && !was_out && failover::is_out(present)).then(|| {
         format!("no usable backend is left: new connections are refused ({})", up_of(present))
     })
+}
+
+/// Whether a change gives a service its VIP.
+pub(super) fn brings_vip(change: &Change) -> bool {
+    match change {
+        Change::AddService { .. } => true,
+        Change::SetService { keys, .. } => keys.contains_key("vip"),
+        _ => false,
+    }
 }
 
 fn version_view(version: &Version) -> VersionView {

@@ -110,7 +110,7 @@ impl State {
             }
             let stays = |id| service.leaving.iter().any(|one| one.id == id);
             for left in before.leaving.iter().filter(|one| !stays(one.id)) {
-                state.kernel.retire(left.id, before.spec.policy.timeouts, Instant::now());
+                state.kernel.retire(left.id, Some(&before.spec), Instant::now());
             }
             state.know(Service::clone(service));
         }
@@ -168,7 +168,7 @@ impl State {
     /// Lets a service that nothing continues go.
     fn retire(&mut self, service: &Service) {
         for backend in service.backends.iter().chain(&service.leaving) {
-            self.kernel.retire(backend.id, service.spec.policy.timeouts, Instant::now());
+            self.kernel.retire(backend.id, Some(&service.spec), Instant::now());
         }
         self.service_ids.free(service.id);
     }
@@ -231,7 +231,7 @@ impl State {
         let (mut leaving, retiring): (Vec<_>, Vec<_>) =
             gone.into_iter().partition(|one| members.iter().any(|member| member.id == one.id));
         for backend in retiring {
-            self.kernel.retire(backend.id, service.spec.policy.timeouts, Instant::now());
+            self.kernel.retire(backend.id, Some(&service.spec), Instant::now());
         }
         if former.is_none() {
             leaving = self.left_of(service)?;
@@ -374,7 +374,7 @@ impl State {
     fn know(&mut self, mut service: Service) {
         service.release();
         for backend in service.let_go(Instant::now()) {
-            self.kernel.retire(backend.id, service.spec.policy.timeouts, Instant::now());
+            self.kernel.retire(backend.id, Some(&service.spec), Instant::now());
         }
         let members = service.members();
         let shares: Arc<[_]> = members.iter().map(|one| (one.id, one.weight)).collect();

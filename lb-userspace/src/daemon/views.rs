@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
+    net::SocketAddr,
     time::Instant,
 };
 
@@ -12,6 +13,7 @@ use lb_common::{
 
 use super::{
     Daemon, failover,
+    removed::Remains,
     service::{Backend, Service},
     standing,
 };
@@ -64,20 +66,22 @@ impl Daemon {
             let backends = service.backends.iter().chain(&service.leaving);
             directory.extend(backends.map(|b| (b.id, name.clone())));
         }
+        self.remains().name(&mut directory);
         Listing::new(self.dataplane.flows(), directory)
     }
 
     /// All services, without the origins of their settings.
     pub(super) fn service_views(&self) -> Result<Vec<ServiceView>, Refusal> {
-        let traffic = self.traffic()?;
-        Ok(self.state.services().map(|service| self.view(service, &traffic)).collect())
+        let (traffic, remains) = (self.traffic()?, self.remains());
+        let views = self.state.services().map(|service| self.view(service, &traffic, &remains));
+        Ok(views.collect())
     }
 
     /// One service whole.
     pub(super) fn service_view(&self, service: &Service) -> Result<ServiceView, Refusal> {
         let ids = service.backends.iter().map(|backend| backend.id);
         let traffic = self.dataplane.traffic(ids).map_err(failed)?;
-        let mut view = self.view(service, &traffic);
+        let mut view = self.view(service, &traffic, &self.remains());
         view.origins = self.config.origins(&service.spec);
         let origins = self.config.backend_origins(&service.spec);
         for (backend, origin) in view.backends.iter_mut().zip(origins) {
@@ -92,7 +96,8 @@ impl Daemon {
     }
 
     pub(super) fn running(&self) -> Running {
-        Running { config: self.config.settings(), document: self.document().clone() }
+        let document = self.document().clone();
+        Running { version: self.desired.number(), config: self.config.settings(), document }
     }
 
     pub(super) fn stats(&self) -> Result<Stats, Refusal> {
@@ -105,11 +110,19 @@ impl Daemon {
             packets: count.packets,
             bytes: count.bytes,
         });
-        let services = self.state.services().map(|service| ServiceStats {
-            name: service.spec.name.clone(),
-            vip: service.spec.vip.address,
-            backends: service.backends.iter().map(|b| backend_stats(b, &traffic)).collect(),
+        let remains = self.remains();
+        let services = self.state.services().map(|service| {
+            let backends = service.backends.iter();
+            let backends = backends.map(|one| backend_stats(one.spec.address, one.id, &traffic));
+            let gone = self.removed_of(&service.spec.name, &remains, &traffic);
+            ServiceStats {
+                name: service.spec.name.clone(),
+                vip: service.spec.vip.address,
+                removed: false,
+                backends: backends.chain(gone).collect(),
+            }
         });
+        let services = services.chain(self.removed_services(&remains, &traffic));
         Ok(Stats {
             at: jiff::Timestamp::now(),
             packets: packets.collect(),
@@ -121,10 +134,17 @@ impl Daemon {
     }
 
     fn traffic(&self) -> Result<BTreeMap<u32, Traffic>, Refusal> {
-        self.dataplane.traffic(self.state.backends().map(|b| b.id)).map_err(failed)
+        let gone = self.state.kernel.retired().map(|(id, ..)| id);
+        let ids = self.state.backends().map(|one| one.id).chain(gone);
+        self.dataplane.traffic(ids).map_err(failed)
     }
 
-    fn view(&self, service: &Service, traffic: &BTreeMap<u32, Traffic>) -> ServiceView {
+    fn view(
+        &self,
+        service: &Service,
+        traffic: &BTreeMap<u32, Traffic>,
+        remains: &Remains<'_>,
+    ) -> ServiceView {
         let members: HashSet<_> = service.members().iter().map(|member| member.id).collect();
         let ignores_health = failover::fails_open(service);
         let backends = service.backends.iter().map(|backend| BackendView {
@@ -145,7 +165,7 @@ impl Daemon {
             protocol: service.spec.vip.protocol,
             policy,
             origins: BTreeMap::new(),
-            warnings: standing::warnings(service),
+            warnings: self.warnings_of(service, remains),
             backends,
         }
     }
@@ -188,6 +208,12 @@ impl Daemon {
         }
     }
 
+    fn warnings_of(&self, service: &Service, remains: &Remains<'_>) -> Vec<String> {
+        let mut warnings = standing::warnings(service);
+        warnings.extend(self.removed_backends(&service.spec.name, remains));
+        warnings
+    }
+
     /// All that an operator should know and that no command has asked for.
     fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<_> =
@@ -197,6 +223,10 @@ impl Daemon {
         warnings.extend(self.missing_sources());
         warnings.extend(self.port_clash.clone());
         warnings.extend(self.desired.warnings());
+        let remains = self.remains();
+        warnings.extend(self.removed_warnings(&remains));
+        warnings.extend(self.vip_warnings());
+        warnings.extend(self.own_check_warnings());
         for service in self.state.services() {
             let name = &service.spec.name;
             for backend in &service.backends {
@@ -214,7 +244,7 @@ impl Daemon {
                     taking.get_or_insert_with(|| self.taking_of(service))
                 ));
             }
-            let of_service = standing::warnings(service);
+            let of_service = self.warnings_of(service, &remains);
             warnings.extend(of_service.into_iter().map(|one| format!("{name}: {one}")));
         }
         let capacity = u64::from(self.config.limits.flows) * 2;
@@ -243,10 +273,15 @@ fn incident_view((incident, total): (Incident, u64)) -> IncidentView {
     IncidentView { incident: incident.as_str().to_owned(), total }
 }
 
-fn backend_stats(backend: &Backend, traffic: &BTreeMap<u32, Traffic>) -> BackendStats {
-    let through = traffic.get(&backend.id).copied().unwrap_or_default();
+pub(super) fn backend_stats(
+    address: SocketAddr,
+    id: u32,
+    traffic: &BTreeMap<u32, Traffic>,
+) -> BackendStats {
+    let through = traffic.get(&id).copied().unwrap_or_default();
     BackendStats {
-        address: backend.spec.address,
+        address,
+        removed_left: None,
         connections: through.connections,
         packets_in: through.inbound.packets,
         packets_out: through.outbound.packets,

@@ -10,6 +10,7 @@ mod hops;
 mod query;
 mod route;
 mod table;
+mod vips;
 mod watch_requests;
 mod watched;
 
@@ -22,6 +23,7 @@ use anyhow::Result;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 pub use self::query::{AttachMode, XdpAttached, interface, links, local_addresses, xdp_attached};
+pub use self::vips::{unrouted, unrouted_message};
 use self::{
     follower::Follower,
     watch_requests::{WatchRequest, WatchRequests},

@@ -1,6 +1,9 @@
 //! Route lookup in the kernel.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 use rtnetlink::{
     Handle, RouteMessageBuilder,
@@ -82,4 +85,20 @@ fn ip(address: &RouteAddress) -> Option<IpAddr> {
         RouteAddress::Inet6(address) => Some((*address).into()),
         _ => None,
     }
+}
+
+/// Whether the kernel would take packets to an address for its own: an interface has it, or a route
+/// leads to this host.
+pub(super) async fn leads_here(netlink: Handle, address: IpAddr) -> io::Result<bool> {
+    let answer = netlink.route().get(question(address)).execute();
+    let unknown = [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::EACCES, libc::EINVAL];
+    let route = netlink::first(answer, &unknown).await?;
+    Ok(route.is_some_and(|route| is_to_here(&route)))
+}
+
+fn is_to_here(route: &RouteMessage) -> bool {
+    const LOOPBACK: u32 = 1;
+    let is_local = matches!(route.header.kind, RouteType::Local | RouteType::Anycast);
+    let by_loopback = |one: &RouteAttribute| matches!(one, RouteAttribute::Oif(LOOPBACK));
+    is_local || route.attributes.iter().any(by_loopback)
 }

@@ -28,6 +28,7 @@ use lb_tests::{
 };
 use lb_userspace::{
     connections::{Connection, ConnectionState, Counts},
+    control::Stats,
     dataplane::{FLOWS, FlowTable, TablePlan, now},
 };
 use nix::sys::signal::Signal;
@@ -56,6 +57,42 @@ fn open_connections_are_listed_with_both_ends() {
     let said = String::from_utf8_lossy(&nobody.stderr);
     assert_eq!((nobody.status.code(), &*said), (Some(1), "xdplb: there is no service nope\n"));
     assert_eq!(self::listed(&balancer, &["--limit", "4"]).len(), 4);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn connections_of_what_was_removed_are_named_until_the_last_has_gone() {
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let streams = connect(&balancer, &testbed);
+    let first = backend(&testbed, 0);
+    balancer.done(&["backend", "remove", "web", &first.to_string()]);
+    let warns_of = |what: &str| balancer.status().warnings.iter().any(|one| one.contains(what));
+    balancer.wait_for("a warning of the removed backend's connections", || {
+        warns_of(&format!("web: {first} removed, 2 connections left"))
+    });
+    let of_first = ["--backend", &first.to_string(), "--state", "established"];
+    let named = |name: &str| {
+        let listed = listed(&balancer, &of_first);
+        listed.len() == 2 && listed.iter().all(|one| one.service.as_deref() == Some(name))
+    };
+    assert!(named("web"), "the service is still there");
+    balancer.done(&["service", "remove", "web"]);
+    let all = format!("web: removed, {} connections left", streams.len());
+    balancer.wait_for("a warning of the removed service's connections", || warns_of(&all));
+    assert!(named("web (removed)"));
+    let of_service = listed(&balancer, &["--service", "web", "--state", "established"]);
+    assert_eq!(of_service.len(), streams.len());
+    let stats: Stats =
+        serde_json::from_str(&balancer.done(&["stats", "-o", "json"])).expect("the shape");
+    let web = stats.services.iter().find(|one| one.name == "web").expect("still counted");
+    assert!(web.removed, "{web:?}");
+    let left: u64 = web.backends.iter().filter_map(|one| one.removed_left).sum();
+    assert_eq!(left, streams.len() as u64, "{web:?}");
+    assert!(web.backends.iter().all(|one| one.connections > 0), "{web:?}");
+    // Another one that has the VIP takes the place of the one that was removed.
+    let own = vip(&testbed).to_string();
+    balancer.done(&["service", "add", "other", "--vip", &own]);
+    balancer.wait_for("no word of a removed service", || !warns_of("web: removed"));
 }
 
 #[test]

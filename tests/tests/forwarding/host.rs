@@ -18,6 +18,33 @@ const SSH: u16 = 22;
 
 #[test]
 #[ignore = "needs root"]
+fn a_vip_that_no_packets_come_in_for_is_warned_of_until_they_do() {
+    const VIP: &str = "203.0.113.99";
+    let site = site(Arms::One, [1; 3]);
+    let warned = "no interface of this host has 203.0.113.99";
+    let warns = || site.balancer.status().warnings.iter().any(|one| one.contains(warned));
+    assert_eq!(site.balancer.status().warnings, [""; 0]);
+    let added = site.balancer.xdplb(&["service", "add", "far", "--vip", "203.0.113.99:80"]);
+    let said = String::from_utf8_lossy(&added.stderr);
+    assert!(added.status.success() && said.contains(warned), "{said}");
+    assert!(said.contains("ip address add 203.0.113.99/32"), "{said}");
+    assert!(warns(), "in status, too");
+    let ip = |arguments: &[&str]| {
+        let mut command = Command::new("ip");
+        let done = site.testbed.balancer().spawn(command.args(arguments)).expect("started").wait();
+        assert!(done.expect("ended").success(), "{arguments:?}");
+    };
+    let route = ["route", "add", "local", VIP, "dev", "lo"];
+    ip(&route);
+    site.balancer.wait_for("a route to count", || !warns());
+    ip(&["route", "del", "local", VIP, "dev", "lo"]);
+    site.balancer.wait_for("the missing route to be seen", warns);
+    ip(&["address", "add", VIP, "dev", "lo"]);
+    site.balancer.wait_for("an address to count", || !warns());
+}
+
+#[test]
+#[ignore = "needs root"]
 fn the_hosts_own_servers_and_clients_go_on_working() {
     let site = site(Arms::One, [1; 3]);
     let own = "10.0.0.1";

@@ -31,10 +31,10 @@ const SNAT_PORTS: RangeInclusive<u16> = 1_024..=32_767;
 /// The kernel is asked for each, one after the other.
 const MOST_INTERFACES: usize = 128;
 
-const MOST_FLOWS: u32 = 16_000_000;
-const MOST_SERVICES: u32 = 100_000;
-const MOST_BACKENDS: u32 = 1_000_000;
-const MOST_RESETS: u32 = 10_000_000;
+pub(super) const MOST_FLOWS: u32 = 16_000_000;
+pub(super) const MOST_SERVICES: u32 = 100_000;
+pub(super) const MOST_BACKENDS: u32 = 1_000_000;
+pub(super) const MOST_RESETS: u32 = 10_000_000;
 
 /// Warns of keys that other versions heed.
 pub(super) fn unused(file: &File, findings: &mut Findings) {
