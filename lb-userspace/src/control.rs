@@ -19,15 +19,15 @@ use crate::{
 #[derive(Debug)]
 pub enum Request {
     Status(Reply<Status>),
-    Services(Reply<Vec<ServiceView>>),
+    Services(Reply<Versioned<Vec<ServiceView>>>),
     /// One service, with the origins of its settings.
-    Service(String, Reply<ServiceView>),
+    Service(String, Reply<Versioned<ServiceView>>),
     /// What runs.
     Running(Reply<Running>),
     Stats(Reply<Stats>),
     Connections(Option<String>, Reply<Listing>),
     /// The changed service, if it still is; by whom it is changed.
-    Change(Change, Caller, Reply<Option<ServiceView>>),
+    Change(Change, Caller, Reply<Versioned<Option<ServiceView>>>),
     Plan(Submission, Reply<Plan>),
     Apply(Submission, Reply<Plan>),
     History(Reply<Vec<VersionView>>),
@@ -45,6 +45,49 @@ pub struct Caller {
     pub is_root: bool,
     /// Whether VIPs are to be taken that servers of this host have, which only root may.
     pub forces: bool,
+    /// Of which version the document must be.
+    pub expected: Expected,
+}
+
+impl Caller {
+    #[must_use]
+    pub fn expecting(self, expected: Expected) -> Self {
+        Self { expected, ..self }
+    }
+}
+
+/// The versions that the document may have for a change to be carried out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Expected {
+    #[default]
+    Any,
+    OneOf(Vec<u64>),
+}
+
+impl Expected {
+    /// Refuses a change that was made for another version.
+    pub fn refuse_stale(&self, present: u64) -> Result<(), Refusal> {
+        match self {
+            Self::OneOf(versions) if !versions.contains(&present) => Err(Refusal::Stale(format!(
+                "the configuration has changed meanwhile, to version {present}: read it again, and \
+                 send the change with its new ETag"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A value, and the version of the document that it is of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versioned<T> {
+    pub version: u64,
+    pub value: T,
+}
+
+impl<T> Versioned<T> {
+    pub fn map<U>(self, made: impl FnOnce(T) -> U) -> Versioned<U> {
+        Versioned { version: self.version, value: made(self.value) }
+    }
 }
 
 /// The text of a configuration file.
@@ -112,6 +155,7 @@ pub struct VersionDetail {
 /// The settings of the daemon, without services, and the document.
 #[derive(Clone, Debug)]
 pub struct Running {
+    pub version: u64,
     pub config: Config,
     pub document: Document,
 }
@@ -156,9 +200,21 @@ pub enum Refusal {
     NotFound(String),
     Conflict(String),
     Invalid(String),
+    /// Keys of the request have wrong values.
+    InvalidKeys(String, Vec<KeyFault>),
+    /// The document is not of the version that the request was made for.
+    Stale(String),
     Failed(String),
     /// It may be carried out later.
     Busy(String),
+}
+
+/// What is wrong with a value in the body of a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct KeyFault {
+    pub detail: String,
+    /// Where the value is: a JSON pointer, as in `#/health/interval`.
+    pub pointer: String,
 }
 
 /// A way to ask the loop.
@@ -176,11 +232,11 @@ impl Handle {
         self.ask(Request::Status).await
     }
 
-    pub async fn services(&self) -> Result<Vec<ServiceView>, Refusal> {
+    pub async fn services(&self) -> Result<Versioned<Vec<ServiceView>>, Refusal> {
         self.ask(Request::Services).await
     }
 
-    pub async fn service(&self, name: String) -> Result<ServiceView, Refusal> {
+    pub async fn service(&self, name: String) -> Result<Versioned<ServiceView>, Refusal> {
         self.ask(|reply| Request::Service(name, reply)).await
     }
 
@@ -199,7 +255,11 @@ impl Handle {
     }
 
     /// The service as it is after the change, if it still is.
-    pub async fn change(&self, change: Change, by: Caller) -> Result<Option<ServiceView>, Refusal> {
+    pub async fn change(
+        &self,
+        change: Change,
+        by: Caller,
+    ) -> Result<Versioned<Option<ServiceView>>, Refusal> {
         self.ask(|reply| Request::Change(change, by, reply)).await
     }
 
@@ -289,6 +349,8 @@ impl Refusal {
             Self::NotFound(detail)
             | Self::Conflict(detail)
             | Self::Invalid(detail)
+            | Self::InvalidKeys(detail, _)
+            | Self::Stale(detail)
             | Self::Failed(detail)
             | Self::Busy(detail) => detail,
         }

@@ -58,11 +58,11 @@ async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u64) {
     while let Some(request) = requests.recv().await {
         match request {
             Request::Services(reply) => {
-                give(reply, Ok(vec![web(active)]));
+                give(reply, Ok(versioned(vec![web(active)])));
                 active = active.saturating_sub(1);
             }
             Request::Service(name, reply) if name == "web" => {
-                give(reply, Ok(web(active)));
+                give(reply, Ok(versioned(web(active))));
                 active = active.saturating_sub(1);
             }
             Request::Service(name, reply) => {
@@ -74,7 +74,7 @@ async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u64) {
             Request::Change(Change::AddService { name, .. }, _, reply) => {
                 give(reply, Err(Refusal::Invalid(format!("{name}{HOSTILE}"))));
             }
-            Request::Change(_, _, reply) => give(reply, Ok(Some(web(active)))),
+            Request::Change(_, _, reply) => give(reply, Ok(versioned(Some(web(active))))),
             Request::History(reply) => give(reply, Ok(vec![version()])),
             Request::Plan(_, reply) | Request::Apply(_, reply) => give(reply, Ok(plan())),
             Request::Version(number, reply) => {
@@ -85,7 +85,7 @@ async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u64) {
             Request::Running(reply) => {
                 let text = "interfaces = [\"eth0\"]\nsnat_ports = \"2000-3000\"".to_owned();
                 let config = config::read("lb.toml".to_owned(), text).expect("valid").config;
-                give(reply, Ok(Running { config, document: document() }));
+                give(reply, Ok(Running { version: 1, config, document: document() }));
             }
             Request::Rollback(_, _, reply) => give(reply, Err(Refusal::Conflict(HOSTILE.into()))),
             _ => {}
@@ -155,6 +155,10 @@ fn plan() -> Plan {
         refused: Some(HOSTILE.to_owned()),
         warnings: vec![HOSTILE.to_owned()],
     }
+}
+
+fn versioned<T>(value: T) -> control::Versioned<T> {
+    control::Versioned { version: 1, value }
 }
 
 fn give<T>(reply: Reply<T>, answer: Result<T, Refusal>) {

@@ -28,7 +28,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{net::UnixStream, task::spawn_blocking};
 
-use super::{FullVersion, NewBackend, Problem, Target};
+use super::{FullVersion, NewBackend, Problem, Target, tables};
 use crate::{
     connections::{Counts, Filter},
     control::{Keys, Plan, Proposal, ServiceView, Settings, Stats, Status, VersionView},
@@ -129,7 +129,8 @@ impl Client {
 
     /// The keys are those of a table `[[service]]` of the file.
     pub async fn add_service(&self, keys: &Keys) -> Result<ServiceView, ClientError> {
-        self.send(Method::POST, &self.of_manner("/v1/services"), keys).await
+        let body = tables::body_of(keys.clone());
+        self.send(Method::POST, &self.of_manner("/v1/services"), &body).await
     }
 
     pub async fn set_service(&self, name: &str, keys: &Keys) -> Result<ServiceView, ClientError> {

@@ -16,13 +16,14 @@ use tokio::task::spawn_blocking;
 use super::{
     Problem,
     described::of_media_type,
+    etag::IfMatch,
     extract::{Body, Held, Path, Query},
     peer::Peer,
     routes::Manner,
 };
 use crate::{
     config::{self, Secrets},
-    control::{Handle, Plan, Proposal, Running, Submission, VersionDetail, VersionView},
+    control::{Handle, Plan, Proposal, Running, Submission, VersionDetail, VersionView, Versioned},
     desired::Step,
 };
 
@@ -89,20 +90,24 @@ pub(super) async fn plan(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Query(Manner { force }): Query<Manner>,
+    IfMatch(expected): IfMatch,
     Held(room): Held,
     Body(proposal): Body<Proposal>,
-) -> Result<Json<Plan>, Problem> {
-    Ok(Json(handle.plan(Submission { proposal, by: peer.forcing(force), room }).await?))
+) -> Result<Versioned<Json<Plan>>, Problem> {
+    let by = peer.forcing(force).expecting(expected);
+    Ok(of_plan(handle.plan(Submission { proposal, by, room }).await?))
 }
 
 pub(super) async fn apply(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Query(Manner { force }): Query<Manner>,
+    IfMatch(expected): IfMatch,
     Held(room): Held,
     Body(proposal): Body<Proposal>,
-) -> Result<Json<Plan>, Problem> {
-    Ok(Json(handle.apply(Submission { proposal, by: peer.forcing(force), room }).await?))
+) -> Result<Versioned<Json<Plan>>, Problem> {
+    let by = peer.forcing(force).expecting(expected);
+    Ok(of_plan(handle.apply(Submission { proposal, by, room }).await?))
 }
 
 pub(super) async fn history(
@@ -127,14 +132,14 @@ pub(super) async fn version(
 pub(super) async fn export(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-) -> Result<Toml, Problem> {
+) -> Result<Versioned<Toml>, Problem> {
     let secrets = if peer.is_root() { Secrets::Written } else { Secrets::Hidden };
-    let Running { config, document } = handle.running().await?;
+    let Running { version, config, document } = handle.running().await?;
     let text = beside(move || {
         let services: Vec<_> = document.services().map(Arc::as_ref).collect();
         config::running(&config, &services, secrets)
     });
-    Ok(Toml(text.await?))
+    Ok(Versioned { version, value: Toml(text.await?) })
 }
 
 /// Writes a file where it holds nobody up.
@@ -150,7 +155,13 @@ pub(super) async fn rollback(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Query(Manner { force }): Query<Manner>,
+    IfMatch(expected): IfMatch,
     Body(target): Body<Target>,
-) -> Result<Json<Plan>, Problem> {
-    Ok(Json(handle.rollback(target.version, peer.forcing(force)).await?))
+) -> Result<Versioned<Json<Plan>>, Problem> {
+    let by = peer.forcing(force).expecting(expected);
+    Ok(of_plan(handle.rollback(target.version, by).await?))
+}
+
+fn of_plan(plan: Plan) -> Versioned<Json<Plan>> {
+    Versioned { version: plan.version, value: Json(plan) }
 }

@@ -21,10 +21,11 @@ use serde::{
     },
 };
 
+use serde_path_to_error::Segment;
 use tokio::{runtime::Handle, task::spawn_blocking};
 
 use super::Problem;
-use crate::control::Room;
+use crate::control::{KeyFault, Room};
 
 /// Bytes that are read in no time.
 const QUICK: u64 = 64 << 10;
@@ -64,13 +65,35 @@ async fn parse<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
     let body = Bytes::from_request(Request::from_parts(head.clone(), body), &()).await;
     let body = body.map_err(|rejection| Problem::new(rejection.status(), rejection.body_text()))?;
     let request = Request::from_parts(head, body::Body::from(body.clone()));
-    let refused =
-        |rejection: JsonRejection| Problem::new(rejection.status(), rejection.body_text());
+    let refused = |rejection: JsonRejection| {
+        let problem = Problem::new(rejection.status(), rejection.body_text());
+        match rejection {
+            JsonRejection::JsonDataError(_) => Problem { errors: faults::<T>(&body), ..problem },
+            _ => problem,
+        }
+    };
     let Json(value) = Json::from_request(request, &()).await.map_err(refused)?;
     // Serde itself takes the last of two values for one key of a map.
     serde_json::from_slice::<Unrepeated>(&body)
         .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     Ok(value)
+}
+
+/// What is wrong with which key of a body.
+fn faults<T: DeserializeOwned>(body: &[u8]) -> Vec<KeyFault> {
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
+        return Vec::new();
+    };
+    let keys = error.path().iter().filter_map(|segment| match segment {
+        Segment::Map { key } => Some(key.replace('~', "~0").replace('/', "~1")),
+        Segment::Seq { index } => Some(index.to_string()),
+        Segment::Enum { .. } | Segment::Unknown => None,
+    });
+    let keys: Vec<_> = keys.collect();
+    let detail = error.inner().to_string();
+    let pointer = format!("#/{}", keys.join("/"));
+    if keys.is_empty() { Vec::new() } else { vec![KeyFault { detail, pointer }] }
 }
 
 /// Any JSON value in which no object has a key twice.

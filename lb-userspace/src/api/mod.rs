@@ -4,6 +4,7 @@ mod client;
 mod connections;
 mod described;
 mod document;
+mod etag;
 mod extract;
 mod guests;
 mod intake;

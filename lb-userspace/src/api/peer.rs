@@ -4,7 +4,10 @@ use std::fmt;
 
 use tokio::net::UnixStream;
 
-use crate::{accounts, control::Caller};
+use crate::{
+    accounts,
+    control::{Caller, Expected},
+};
 
 /// The process that asks, as the kernel names it.
 #[derive(Clone, Debug)]
@@ -42,7 +45,7 @@ impl Peer {
     }
 
     pub(super) fn forcing(&self, forces: bool) -> Caller {
-        Caller { name: self.to_string(), is_root: self.is_root(), forces }
+        Caller { name: self.to_string(), is_root: self.is_root(), forces, expected: Expected::Any }
     }
 }
 

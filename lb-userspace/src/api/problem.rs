@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::described::of_media_type;
-use crate::control::Refusal;
+use crate::control::{KeyFault, Refusal};
 
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
@@ -21,6 +21,9 @@ pub struct Problem {
     pub title: String,
     pub status: u16,
     pub detail: String,
+    /// Keys of the body with wrong values, if the daemon knows which.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<KeyFault>,
 }
 
 impl Problem {
@@ -31,6 +34,7 @@ impl Problem {
             title: status.canonical_reason().unwrap_or_default().to_owned(),
             status: status.as_u16(),
             detail: detail.into(),
+            errors: Vec::new(),
         }
     }
 
@@ -45,14 +49,19 @@ impl Problem {
 
 impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
-        let status = match refusal {
+        let status = match &refusal {
             Refusal::NotFound(_) => StatusCode::NOT_FOUND,
             Refusal::Conflict(_) => StatusCode::CONFLICT,
-            Refusal::Invalid(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::Invalid(_) | Refusal::InvalidKeys(..) => StatusCode::UNPROCESSABLE_ENTITY,
+            Refusal::Stale(_) => StatusCode::PRECONDITION_FAILED,
             Refusal::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Refusal::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Self::new(status, refusal.detail())
+        let problem = Self::new(status, refusal.detail());
+        match refusal {
+            Refusal::InvalidKeys(_, errors) => Self { errors, ..problem },
+            _ => problem,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use aide::{
     axum::{
         ApiRouter,
-        routing::{get_with, patch_with, post_with},
+        routing::{get_with, post_with},
     },
     transform::TransformOperation,
 };
@@ -22,13 +22,14 @@ use super::{
     Problem, connections,
     described::{Created, routes_with_description},
     document,
+    etag::IfMatch,
     extract::{Body, Path, Query},
     peer::Peer,
-    tables::{NewService, ServiceChanges},
+    tables::{self, NewService, ServiceChanges},
 };
 use crate::{
     config,
-    control::{Change, Handle, ServiceView, Settings, Stats, Status},
+    control::{BackendView, Change, Handle, ServiceView, Settings, Stats, Status, Versioned},
     model::{Admin, Backend},
 };
 
@@ -103,10 +104,15 @@ pub(super) fn routes() -> ApiRouter<Handle> {
                 .patch_with(set_service, says("Change a service's settings; the others stay"))
                 .delete_with(remove_service, says("Remove a service; its connections go on")),
         )
-        .api_route("/v1/services/{name}/backends", post_with(add_backend, says("Add a backend")))
+        .api_route(
+            "/v1/services/{name}/backends",
+            get_with(backends, says("A service's backends"))
+                .post_with(add_backend, says("Add a backend")),
+        )
         .api_route(
             "/v1/services/{name}/backends/{address}",
-            patch_with(set_backend, says("Change, drain, enable or disable a backend"))
+            get_with(backend, says("A backend"))
+                .patch_with(set_backend, says("Change, drain, enable or disable a backend"))
                 .delete_with(remove_backend, says("Remove a backend; its connections go on")),
         )
 }
@@ -123,78 +129,107 @@ async fn stats(State(handle): State<Handle>) -> Result<Json<Stats>, Problem> {
     Ok(Json(handle.stats().await?))
 }
 
-async fn services(State(handle): State<Handle>) -> Result<Json<Vec<ServiceView>>, Problem> {
-    Ok(Json(handle.services().await?))
+async fn services(
+    State(handle): State<Handle>,
+) -> Result<Versioned<Json<Vec<ServiceView>>>, Problem> {
+    Ok(handle.services().await?.map(Json))
 }
 
 async fn service(
     State(handle): State<Handle>,
     Path(OfService { name }): Path<OfService>,
-) -> Result<Json<ServiceView>, Problem> {
-    Ok(Json(handle.service(name).await?))
+) -> Result<Versioned<Json<ServiceView>>, Problem> {
+    Ok(handle.service(name).await?.map(Json))
+}
+
+async fn backends(
+    State(handle): State<Handle>,
+    Path(OfService { name }): Path<OfService>,
+) -> Result<Versioned<Json<Vec<BackendView>>>, Problem> {
+    Ok(handle.service(name).await?.map(|service| Json(service.backends)))
+}
+
+async fn backend(
+    State(handle): State<Handle>,
+    Path(OfBackend { name, address }): Path<OfBackend>,
+) -> Result<Versioned<Json<BackendView>>, Problem> {
+    let Versioned { version, value } = handle.service(name).await?;
+    let found = value.backends.into_iter().find(|backend| backend.address == address);
+    let missing = || {
+        let detail = format!("{} has no backend {address}", value.name);
+        Problem::new(StatusCode::NOT_FOUND, detail)
+    };
+    Ok(Versioned { version, value: Json(found.ok_or_else(missing)?) })
 }
 
 async fn add_service(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    IfMatch(expected): IfMatch,
     Query(Manner { force }): Query<Manner>,
     Body(NewService(mut keys)): Body<NewService>,
-) -> Result<Created<Option<ServiceView>>, Problem> {
-    let name = keys.remove("name").and_then(|name| name.as_str().map(ToOwned::to_owned));
-    let missing = || Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the service has no `name`");
-    let name = name.ok_or_else(missing)?;
-    let added = handle.change(Change::AddService { name, keys }, peer.forcing(force)).await?;
-    Ok(Created(added))
+) -> Result<Versioned<Created<Option<ServiceView>>>, Problem> {
+    let name = tables::name(&mut keys)?;
+    tables::rename_backends(&mut keys)?;
+    let by = peer.forcing(force).expecting(expected);
+    let added = handle.change(Change::AddService { name, keys }, by).await?;
+    Ok(added.map(Created))
 }
 
 async fn set_service(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    IfMatch(expected): IfMatch,
     Path(OfService { name }): Path<OfService>,
     Query(Manner { force }): Query<Manner>,
     Body(ServiceChanges(keys)): Body<ServiceChanges>,
-) -> Result<Json<Option<ServiceView>>, Problem> {
-    Ok(Json(handle.change(Change::SetService { name, keys }, peer.forcing(force)).await?))
+) -> Result<Versioned<Json<Option<ServiceView>>>, Problem> {
+    let by = peer.forcing(force).expecting(expected);
+    Ok(handle.change(Change::SetService { name, keys }, by).await?.map(Json))
 }
 
 async fn remove_service(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    IfMatch(expected): IfMatch,
     Path(OfService { name }): Path<OfService>,
-) -> Result<NoContent, Problem> {
-    handle.change(Change::RemoveService { name }, peer.caller()).await?;
-    Ok(NoContent)
+) -> Result<Versioned<NoContent>, Problem> {
+    let by = peer.caller().expecting(expected);
+    Ok(handle.change(Change::RemoveService { name }, by).await?.map(|_| NoContent))
 }
 
 async fn add_backend(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    IfMatch(expected): IfMatch,
     Path(OfService { name: service }): Path<OfService>,
     Body(new): Body<NewBackend>,
-) -> Result<Created<Option<ServiceView>>, Problem> {
+) -> Result<Versioned<Created<Option<ServiceView>>>, Problem> {
     let NewBackend { address, weight, backup } = new;
     let backend = Backend { address, weight, backup, admin: Admin::Enabled, drain_until: None };
     let change = Change::AddBackend { service, backend };
-    Ok(Created(handle.change(change, peer.caller()).await?))
+    Ok(handle.change(change, peer.caller().expecting(expected)).await?.map(Created))
 }
 
 async fn set_backend(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    IfMatch(expected): IfMatch,
     Path(OfBackend { name: service, address }): Path<OfBackend>,
     Body(settings): Body<Settings>,
-) -> Result<Json<Option<ServiceView>>, Problem> {
+) -> Result<Versioned<Json<Option<ServiceView>>>, Problem> {
     let change = Change::SetBackend { service, address, settings };
-    Ok(Json(handle.change(change, peer.caller()).await?))
+    Ok(handle.change(change, peer.caller().expecting(expected)).await?.map(Json))
 }
 
 async fn remove_backend(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
+    IfMatch(expected): IfMatch,
     Path(OfBackend { name: service, address }): Path<OfBackend>,
-) -> Result<Json<Option<ServiceView>>, Problem> {
+) -> Result<Versioned<Json<Option<ServiceView>>>, Problem> {
     let change = Change::RemoveBackend { service, address };
-    Ok(Json(handle.change(change, peer.caller()).await?))
+    Ok(handle.change(change, peer.caller().expecting(expected)).await?.map(Json))
 }
 
 fn one() -> u16 {

@@ -2,15 +2,59 @@
 
 use std::borrow::Cow;
 
+use axum::http::StatusCode;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::Deserialize;
+use serde_json::Value;
 
-use crate::{config::reference, control::Keys};
+use super::Problem;
+use crate::{
+    config::reference,
+    control::{KeyFault, Keys},
+};
 
-/// A table `[[service]]` of the file, in JSON.
+/// The key of a service's backends, in bodies and in the file.
+const BACKENDS: &str = "backends";
+const IN_FILE: &str = "backend";
+
+/// A table `[[service]]` of the file, in JSON; its backends are `backends`, as in answers.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct NewService(pub(super) Keys);
+
+/// Takes the name out of a new service's keys.
+pub(super) fn name(keys: &mut Keys) -> Result<String, Problem> {
+    match keys.remove("name") {
+        Some(Value::String(name)) => Ok(name),
+        Some(_) => Err(wrong("name", "`name` is a string, as in \"web\"")),
+        None => Err(wrong("name", "the service has no `name`")),
+    }
+}
+
+/// Makes `backends`, as all bodies of the API have it, the file's `backend`.
+pub(super) fn rename_backends(keys: &mut Keys) -> Result<(), Problem> {
+    if keys.contains_key(IN_FILE) {
+        return Err(wrong(IN_FILE, "unknown key `backend`: did you mean `backends`?"));
+    }
+    if let Some(backends) = keys.remove(BACKENDS) {
+        keys.insert(IN_FILE.to_owned(), backends);
+    }
+    Ok(())
+}
+
+/// The body that adds a service with these keys of the file.
+pub(super) fn body_of(mut keys: Keys) -> Keys {
+    if let Some(backends) = keys.remove(IN_FILE) {
+        keys.insert(BACKENDS.to_owned(), backends);
+    }
+    keys
+}
+
+fn wrong(key: &str, detail: &str) -> Problem {
+    let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail);
+    let error = KeyFault { detail: detail.to_owned(), pointer: format!("#/{key}") };
+    Problem { errors: vec![error], ..problem }
+}
 
 /// Those keys of a table `[[service]]` of the file that are to change, in JSON; null gives a key its
 /// default again. The name stays, and backends have requests of their own.
@@ -24,7 +68,7 @@ impl JsonSchema for NewService {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        reference::service()
+        reference::new_service()
     }
 }
 

@@ -28,7 +28,7 @@ use tokio::{
 use super::{Client, ClientError, NewBackend, Problem, listen, serve};
 use crate::{
     config::Origin,
-    control::{self, BackendView, Change, Refusal, Reply, ServiceView, Settings, Stats},
+    control::{self, BackendView, Change, Refusal, Reply, ServiceView, Settings, Stats, Versioned},
     model::{Admin, Health, Policy, Protocol},
 };
 
@@ -66,11 +66,24 @@ impl Testbed {
 }
 
 async fn send(socket: &Path, method: Method, path: &str, body: Bytes) -> Response<Bytes> {
+    send_with(socket, &[], method, path, body).await
+}
+
+async fn send_with(
+    socket: &Path,
+    headers: &[(&str, &str)],
+    method: Method,
+    path: &str,
+    body: Bytes,
+) -> Response<Bytes> {
     let stream = UnixStream::connect(socket).await.expect("connects");
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await.expect("speaks HTTP");
     tokio::spawn(connection);
     let request = Request::builder().method(method).uri(path).header("host", "xdplb");
-    let request = request.header("content-type", "application/json");
+    let mut request = request.header("content-type", "application/json");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
     let request = request.body(Full::new(body)).expect("a request");
     let answer = sender.send_request(request).await.expect("answers");
     let (parts, body) = answer.into_parts();
@@ -80,8 +93,10 @@ async fn send(socket: &Path, method: Method, path: &str, body: Bytes) -> Respons
 async fn answer(mut requests: mpsc::Receiver<control::Request>, told: mpsc::Sender<Change>) {
     while let Some(request) = requests.recv().await {
         match request {
-            control::Request::Services(reply) => give(reply, Ok(vec![web()])),
-            control::Request::Service(name, reply) if name == "web" => give(reply, Ok(web())),
+            control::Request::Services(reply) => give(reply, Ok(versioned(vec![web()]))),
+            control::Request::Service(name, reply) if name == "web" => {
+                give(reply, Ok(versioned(web())))
+            }
             control::Request::Service(name, reply) => {
                 give(reply, Err(Refusal::NotFound(format!("there is no service {name}"))));
             }
@@ -92,7 +107,9 @@ async fn answer(mut requests: mpsc::Receiver<control::Request>, told: mpsc::Send
                 let known = change.service() == "web";
                 let refusal = Refusal::NotFound(format!("no service {}", change.service()));
                 told.send(change).await.expect("the test listens");
-                give(reply, if known { Ok(Some(web())) } else { Err(refusal) });
+                let is_current = by.expected.refuse_stale(7);
+                let done = is_current.map(|()| versioned(Some(web())));
+                give(reply, if known { done } else { Err(refusal) });
             }
             control::Request::Stats(reply) => give(reply, Err(Refusal::Failed("broken".into()))),
             control::Request::Connections(_, reply) => {
@@ -105,6 +122,10 @@ async fn answer(mut requests: mpsc::Receiver<control::Request>, told: mpsc::Send
 
 fn give<T>(reply: Reply<T>, answer: Result<T, Refusal>) {
     reply.send(answer).ok();
+}
+
+fn versioned<T>(value: T) -> Versioned<T> {
+    Versioned { version: 7, value }
 }
 
 fn web() -> ServiceView {
@@ -197,6 +218,91 @@ async fn what_a_new_backend_does_not_say_has_a_default() {
     let change = testbed.changes.recv().await;
     let Some(Change::AddBackend { backend, .. }) = change else { panic!("{change:?}") };
     assert_eq!((backend.weight, backend.backup, backend.admin), (1, false, Admin::Enabled));
+}
+
+#[tokio::test]
+async fn answers_carry_the_version_and_changes_may_ask_for_it() {
+    let mut testbed = Testbed::new().await;
+    let (service, backends) = ("/v1/services/web", "/v1/services/web/backends");
+    let backend = "/v1/services/web/backends/10.0.0.11:80";
+    for path in ["/v1/services", service, backends, backend] {
+        let answer = testbed.send(Method::GET, path, "").await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        assert_eq!(answer.headers()["etag"], "\"7\"", "{path}");
+    }
+    let new = r#"{"address":"10.0.0.12:80"}"#;
+    for (method, path, body) in [
+        (Method::PATCH, service, "{}"),
+        (Method::DELETE, service, ""),
+        (Method::POST, "/v1/services", r#"{"name":"web","vip":"203.0.113.10:80"}"#),
+        (Method::POST, backends, new),
+        (Method::PATCH, backend, "{}"),
+        (Method::DELETE, backend, ""),
+    ] {
+        for (tag, is_done) in [
+            ("\"7\"", true),
+            ("\"6\", \"7\"", true),
+            ("*", true),
+            ("\"6\"", false),
+            ("W/\"7\"", false),
+        ] {
+            let headers = [("if-match", tag)];
+            let answer =
+                send_with(&testbed.socket(), &headers, method.clone(), path, body.into()).await;
+            testbed.changes.recv().await.expect("asked for");
+            let what = format!("{path} {tag}");
+            if is_done {
+                assert!(answer.status().is_success(), "{what}: {answer:?}");
+                assert_eq!(answer.headers()["etag"], "\"7\"", "{what}");
+                continue;
+            }
+            assert_eq!(answer.status(), StatusCode::PRECONDITION_FAILED, "{what}");
+            assert_eq!(answer.headers()["content-type"], "application/problem+json", "{what}");
+        }
+    }
+    let headers = [("if-match", "7")];
+    let answer = send_with(&testbed.socket(), &headers, Method::PATCH, service, "{}".into()).await;
+    assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "a tag has quotes");
+}
+
+#[tokio::test]
+async fn backends_have_one_name_and_one_path() {
+    let mut testbed = Testbed::new().await;
+    let body = r#"{"name":"web","vip":"203.0.113.10:80","backends":[{"address":"10.0.0.12:80"}]}"#;
+    let answer = testbed.send(Method::POST, "/v1/services", body).await;
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let Some(Change::AddService { keys, .. }) = testbed.changes.recv().await else {
+        panic!("another")
+    };
+    assert_eq!(keys["backend"], serde_json::json!([{ "address": "10.0.0.12:80" }]));
+    let answer = testbed.send(Method::POST, "/v1/services", r#"{"name":"web","backend":[]}"#).await;
+    let problem: Problem = serde_json::from_slice(answer.body()).expect("a problem");
+    assert!(problem.detail.contains("did you mean `backends`"), "{}", problem.detail);
+    let service = testbed.send(Method::GET, "/v1/services/web", "").await;
+    let service: Value = serde_json::from_slice(service.body()).expect("JSON");
+    let listed = testbed.send(Method::GET, "/v1/services/web/backends", "").await;
+    let listed: Value = serde_json::from_slice(listed.body()).expect("JSON");
+    assert_eq!(service["backends"], listed);
+    let one = testbed.send(Method::GET, "/v1/services/web/backends/10.0.0.11:80", "").await;
+    assert_eq!(serde_json::from_slice::<Value>(one.body()).expect("JSON"), listed[0]);
+    let none = testbed.send(Method::GET, "/v1/services/web/backends/10.0.0.99:80", "").await;
+    assert_eq!(none.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_problem_points_to_the_key() {
+    let testbed = Testbed::new().await;
+    for (method, path, body, pointer) in [
+        (Method::POST, "/v1/services/web/backends", r#"{"address":"10.0.0.1"}"#, "#/address"),
+        (Method::PATCH, "/v1/services/web/backends/10.0.0.1:80", r#"{"weight":-1}"#, "#/weight"),
+        (Method::POST, "/v1/services", r#"{"vip":"10.0.0.1:80"}"#, "#/name"),
+        (Method::POST, "/v1/rollback", r#"{"version":"x"}"#, "#/version"),
+    ] {
+        let answer = testbed.send(method, path, body).await;
+        let problem: Problem = serde_json::from_slice(answer.body()).expect(path);
+        let pointers: Vec<_> = problem.errors.iter().map(|one| one.pointer.as_str()).collect();
+        assert_eq!(pointers, [pointer], "{path}: {problem:?}");
+    }
 }
 
 #[tokio::test]

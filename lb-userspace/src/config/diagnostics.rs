@@ -7,7 +7,7 @@ use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 use nix::unistd::geteuid;
 
 use super::Source;
-use crate::{accounts, printable};
+use crate::{accounts, control::KeyFault, printable};
 
 /// Mistakes that are shown at once: nobody reads more.
 pub(super) const MOST_SHOWN: usize = 100;
@@ -16,7 +16,7 @@ pub(super) const MOST_SHOWN: usize = 100;
 const LONGEST_LINE: usize = 500;
 
 /// The key whose values may be passwords.
-const SECRET: &str = "send";
+pub(super) const SECRET: &str = "send";
 
 /// One thing that is wrong, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +53,8 @@ pub(super) struct Findings {
 pub struct Diagnostics {
     rendered: String,
     summary: String,
+    /// By keys, of what was no file.
+    keys: Vec<KeyFault>,
 }
 
 /// A text, and where its lines begin.
@@ -134,7 +136,7 @@ impl Diagnostics {
             String::new()
         };
         let summary = format!("cannot read {path}: {error}");
-        Self { rendered: format!("error: {summary}{fix}"), summary }
+        Self { rendered: format!("error: {summary}{fix}"), summary, keys: Vec::new() }
     }
 
     /// The first of them, and how many more there are.
@@ -154,14 +156,28 @@ impl Diagnostics {
             0 | 1 => first,
             all => format!("{first} (and {} more)", all - 1),
         };
-        Self { rendered, summary }
+        Self { rendered, summary, keys: Vec::new() }
     }
 
     /// Each of the first of them by itself.
     pub(super) fn each(source: &Source, diagnostics: &[Diagnostic]) -> Vec<Self> {
         let excerpts = Excerpts::of(source);
-        let each = |one| Self { rendered: excerpts.render(one), summary: excerpts.summary(one) };
+        let each = |one| Self {
+            rendered: excerpts.render(one),
+            summary: excerpts.summary(one),
+            keys: Vec::new(),
+        };
         diagnostics.iter().take(MOST_SHOWN).map(each).collect()
+    }
+
+    /// With what is wrong with each key of a text that was made of JSON.
+    pub(super) fn with_keys(self, keys: Vec<KeyFault>) -> Self {
+        Self { keys, ..self }
+    }
+
+    #[must_use]
+    pub fn keys(&self) -> &[KeyFault] {
+        &self.keys
     }
 
     /// The first of them in one line, without the file's text, which others than its readers may see.

@@ -7,6 +7,7 @@ mod host;
 mod located;
 mod origins;
 mod parse;
+mod pointer;
 mod privileged;
 pub mod reference;
 mod reset;
@@ -212,7 +213,7 @@ pub fn service(name: &str, keys: &Keys, defaults: &Policy) -> Result<Service> {
 /// are null.
 pub fn changed_service(service: &Service, keys: &Keys, defaults: &Policy) -> Result<Service> {
     ensure!(
-        !keys.contains_key("backend"),
+        !["backend", "backends"].iter().any(|key| keys.contains_key(*key)),
         "backends are changed one by one: `xdplb backend add|set|remove`"
     );
     ensure!(

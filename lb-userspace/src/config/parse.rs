@@ -10,6 +10,7 @@ use super::{
     diagnostics::{Diagnostic, Findings},
     located::Located,
     origins::Given,
+    pointer,
     schema::{self, File},
     structure, validate,
 };
@@ -44,7 +45,13 @@ pub(super) fn service(name: &str, keys: &Keys, base: &Policy) -> Result<Service>
     let mut findings = Findings::default();
     let service: Option<Located<schema::Service>> = structure::read(&source.text, &mut findings);
     let parsed = service.and_then(|service| validate::service(&service, base, &mut findings));
-    warnings(&source.shown(), findings)?;
+    let is_cut_short = findings.is_cut_short;
+    let (errors, _) = findings.into_errors_and_warnings();
+    if !errors.is_empty() {
+        let keys = pointer::faults(&source.text, &errors);
+        let shown = source.shown();
+        return Err(Diagnostics::new(&shown, &errors, is_cut_short).with_keys(keys).into());
+    }
     parsed.context("the service has no VIP")
 }
 

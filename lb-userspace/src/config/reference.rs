@@ -43,6 +43,18 @@ pub fn service() -> Schema {
     service_by(settings())
 }
 
+/// The schema of a new service in a request, whose backends are `backends`.
+#[must_use]
+pub fn new_service() -> Schema {
+    let mut schema = service();
+    let properties = schema.as_object_mut().and_then(|schema| schema.get_mut("properties"));
+    if let Some(keys) = properties.and_then(Value::as_object_mut) {
+        let backends = keys.shift_remove("backend");
+        keys.extend(backends.map(|one| ("backends".to_owned(), one)));
+    }
+    schema
+}
+
 /// The schema of a service's settings as they are, by the keys of a `[[service]]`.
 #[must_use]
 pub fn settings_of_service() -> Schema {

@@ -11,8 +11,8 @@ use super::{Daemon, events::Events, requests::invalid, vips, worker::Worker};
 use crate::{
     config::{self, Diagnostics, Loaded},
     control::{
-        Caller, Change, Plan, Proposal, Refusal, RefusedReload, Reply, Room, ServiceView,
-        Submission,
+        Caller, Change, Expected, Plan, Proposal, Refusal, RefusedReload, Reply, Room, ServiceView,
+        Submission, Versioned,
     },
     desired::{Document, edited},
     health::{Fault, Prober},
@@ -55,7 +55,7 @@ pub(super) struct Rollback {
 pub(super) struct Edit {
     pub(super) change: Change,
     pub(super) by: Caller,
-    pub(super) reply: Reply<Option<ServiceView>>,
+    pub(super) reply: Reply<Versioned<Option<ServiceView>>>,
     document: Document,
     version: u64,
     defaults: Policy,
@@ -279,7 +279,7 @@ impl Daemon {
         &self,
         change: Change,
         by: Caller,
-        reply: Reply<Option<ServiceView>>,
+        reply: Reply<Versioned<Option<ServiceView>>>,
         attempts: u32,
     ) {
         self.reader.give(Order::Edit(Box::new(Edit {
@@ -358,7 +358,12 @@ impl Daemon {
         let taken = match file {
             Ok(file) => {
                 let is_root = file.loaded.is_roots;
-                let by = Caller { name: "SIGHUP".to_owned(), is_root, forces: false };
+                let by = Caller {
+                    name: "SIGHUP".to_owned(),
+                    is_root,
+                    forces: false,
+                    expected: Expected::Any,
+                };
                 self.apply_file(file, &by, events).await
             }
             Err(error) => Err(error),

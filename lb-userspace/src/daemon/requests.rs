@@ -17,6 +17,7 @@ use crate::{
     connections::Listing,
     control::{
         Caller, Change, Plan, Refusal, Reply, Request, ServiceView, VersionDetail, VersionView,
+        Versioned,
     },
     desired::{Author, Document, Step, Version, edited, named, steps},
     listeners::Listeners,
@@ -28,7 +29,7 @@ use crate::{
 pub(super) struct Waiting {
     change: Change,
     by: Caller,
-    reply: Reply<Option<ServiceView>>,
+    reply: Reply<Versioned<Option<ServiceView>>>,
 }
 
 impl Daemon {
@@ -37,8 +38,12 @@ impl Daemon {
         // A client that has hung up meanwhile wants no answer.
         match request {
             Request::Status(reply) => drop(reply.send(Ok(self.status()))),
-            Request::Services(reply) => drop(reply.send(self.service_views())),
-            Request::Service(name, reply) => drop(reply.send(self.service_named(&name))),
+            Request::Services(reply) => {
+                drop(reply.send(self.service_views().map(|of| self.versioned(of))))
+            }
+            Request::Service(name, reply) => {
+                drop(reply.send(self.service_named(&name).map(|of| self.versioned(of))));
+            }
             Request::Running(reply) => drop(reply.send(Ok(self.running()))),
             Request::Stats(reply) => drop(reply.send(self.stats())),
             Request::Connections(service, reply) => {
@@ -88,8 +93,14 @@ impl Daemon {
         by: &Caller,
         listeners: &Listeners,
         events: &mut Events,
-    ) -> Result<Option<ServiceView>, Refusal> {
-        let document = edited?;
+    ) -> Result<Versioned<Option<ServiceView>>, Refusal> {
+        let document = match edited {
+            Err(missing @ Refusal::NotFound(_)) => return Err(missing),
+            edited => {
+                by.expected.refuse_stale(self.desired.number())?;
+                edited?
+            }
+        };
         self.refuse_local(&document)?;
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
@@ -104,10 +115,16 @@ impl Daemon {
             self.follow(state);
             self.memory.note();
         }
-        let Some(service) = self.state.service(change.service()) else { return Ok(None) };
+        let Some(service) = self.state.service(change.service()) else {
+            return Ok(self.versioned(None));
+        };
         let mut view = self.service_view(service)?;
         view.warnings = outage(former.service(change.service()), service).into_iter().collect();
-        Ok(Some(view))
+        Ok(self.versioned(Some(view)))
+    }
+
+    fn versioned<T>(&self, value: T) -> Versioned<T> {
+        Versioned { version: self.desired.number(), value }
     }
 
     /// Backends that a document brings, and that are the balancer itself.
@@ -154,6 +171,7 @@ impl Daemon {
         by: &Caller,
     ) -> Result<Plan, Refusal> {
         self.is_untidy = true;
+        by.expected.refuse_stale(self.desired.number())?;
         let File { loaded, listeners, .. } = file?;
         self.trust(&loaded, by).map_err(invalid)?;
         let mut all = self.config.steps_to(&loaded.config);
@@ -184,6 +202,7 @@ impl Daemon {
         events: &mut Events,
     ) -> Result<Plan, Refusal> {
         self.is_untidy = true;
+        by.expected.refuse_stale(self.desired.number())?;
         let file = file?;
         let former = self.state.clone();
         let mut all = self.config.steps_to(&file.loaded.config);
@@ -232,6 +251,7 @@ impl Daemon {
         events: &mut Events,
     ) -> Result<Plan, Refusal> {
         let former = self.desired.version(number).ok_or_else(|| no_version(number))?;
+        by.expected.refuse_stale(self.desired.number())?;
         let what = format!("rolled back to version {}", former.number);
         let author = Author { by: by.name.clone(), what, file: None };
         let document = former.document.clone();

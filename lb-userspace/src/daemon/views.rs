@@ -92,7 +92,8 @@ impl Daemon {
     }
 
     pub(super) fn running(&self) -> Running {
-        Running { config: self.config.settings(), document: self.document().clone() }
+        let document = self.document().clone();
+        Running { version: self.desired.number(), config: self.config.settings(), document }
     }
 
     pub(super) fn stats(&self) -> Result<Stats, Refusal> {

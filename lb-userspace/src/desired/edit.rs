@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc};
 
 use super::{Document, rules::violation};
 use crate::{
-    config,
+    config::{self, Diagnostics},
     control::{Change, Refusal, Settings},
     model::{Admin, Backend, Policy, Service},
 };
@@ -91,5 +91,9 @@ fn set(backend: &mut Backend, settings: Settings) {
 
 #[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
 fn invalid(error: anyhow::Error) -> Refusal {
-    Refusal::Invalid(format!("{error:#}"))
+    let detail = format!("{error:#}");
+    match error.downcast_ref::<Diagnostics>().map(Diagnostics::keys) {
+        Some(keys) if !keys.is_empty() => Refusal::InvalidKeys(detail, keys.to_vec()),
+        _ => Refusal::Invalid(detail),
+    }
 }

@@ -172,6 +172,55 @@ fn a_file_full_of_mistakes_stops_neither_api_nor_failing_over() {
     assert_eq!(balancer.services().len(), 1, "nothing has changed");
 }
 
+/// Two clients read a backend, and both set a weight by what they have read.
+#[test]
+#[ignore = "needs root"]
+fn a_lost_update_is_refused() {
+    let Site { balancer, servers: _servers, testbed: _testbed } = site(Arms::Two, [1; 3]);
+    let address = balancer.services()[0].backends[0].address;
+    let path = format!("/v1/services/web/backends/{address}");
+    let ask = |method: &str, path: &str, headers: &str, body: &str| {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nhost: xdplb\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n{headers}\r\n{body}",
+            body.len()
+        );
+        answer(&mut send(balancer.socket(), &request))
+    };
+    let tag = |answer: &str| {
+        let tag = answer.lines().find_map(|line| line.strip_prefix("etag: "));
+        tag.unwrap_or_else(|| panic!("no ETag in {answer}")).to_owned()
+    };
+    let read = tag(&ask("GET", &path, "", ""));
+    let set = |tag: &str, weight: u16| {
+        let body = format!("{{\"weight\":{weight}}}");
+        ask("PATCH", &path, &format!("if-match: {tag}\r\n"), &body)
+    };
+    let first = set(&read, 5);
+    assert!(first.starts_with("HTTP/1.1 200 "), "{first}");
+    let second = set(&read, 9);
+    assert!(second.starts_with("HTTP/1.1 412 "), "{second}");
+    assert!(second.contains("application/problem+json"), "{second}");
+    let weight = || balancer.services()[0].backends[0].weight;
+    assert_eq!(weight(), 5, "the first client's change is not lost");
+    for (method, path, body) in [
+        ("DELETE", "/v1/services/web", ""),
+        ("PATCH", "/v1/services/web", "{\"scheduler\":\"random\"}"),
+        ("POST", "/v1/services", "{\"name\":\"b\",\"vip\":\"203.0.113.9:81\"}"),
+        ("POST", "/v1/services/web/backends", "{\"address\":\"10.0.0.99:80\"}"),
+        ("POST", "/v1/rollback", "{}"),
+    ] {
+        let stale = ask(method, path, &format!("if-match: {read}\r\n"), body);
+        assert!(stale.starts_with("HTTP/1.1 412 "), "{method} {path}: {stale}");
+    }
+    assert_eq!(tag(&ask("GET", "/v1/services", "", "")), tag(&first), "nothing has changed since");
+    let second = set(&tag(&ask("GET", &path, "", "")), 9);
+    assert!(second.starts_with("HTTP/1.1 200 "), "{second}");
+    assert_eq!(weight(), 9);
+    let any = set("*", 3);
+    assert!(any.starts_with("HTTP/1.1 200 "), "{any}");
+}
+
 #[test]
 #[ignore = "needs root"]
 fn what_is_no_object_changes_nothing() {

@@ -38,7 +38,7 @@ async fn edit(mut requests: mpsc::Receiver<Request>, document: Shared) {
         match edited(&document, &change, &Policy::default()) {
             Ok(edited) => {
                 *document = edited;
-                give(reply, Ok(None));
+                give(reply, Ok(super::versioned(None)));
             }
             Err(refusal) => give(reply, Err(refusal)),
         }
@@ -118,6 +118,7 @@ fn key() -> impl Strategy<Value = String> {
         "timeouts",
         "established",
         "backend",
+        "backends",
         "address",
         "weight",
         "backup",

@@ -13,7 +13,7 @@ fn submission(text: &str, is_root: bool) -> Submission {
 }
 
 fn caller(is_root: bool) -> Caller {
-    Caller { name: "somebody".to_owned(), is_root, forces: false }
+    Caller { name: "somebody".to_owned(), is_root, forces: false, expected: Expected::Any }
 }
 
 #[tokio::test(flavor = "multi_thread")]

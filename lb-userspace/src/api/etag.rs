@@ -1,0 +1,158 @@
+//! `ETag` and `If-Match`: a change that was made for another version of the document is refused.
+
+use aide::{
+    OperationInput, OperationOutput,
+    generate::GenContext,
+    openapi::{Header, Operation, ParameterSchemaOrContent, ReferenceOr, SchemaObject},
+    operation::{ParamLocation, parameters_from_schema},
+};
+use axum::{
+    extract::FromRequestParts,
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{ETAG, IF_MATCH},
+        request::Parts,
+    },
+    response::{IntoResponse, Response},
+};
+use schemars::{JsonSchema, json_schema};
+
+use super::Problem;
+use crate::control::{Expected, Versioned};
+
+/// The versions that `If-Match` names.
+pub(super) struct IfMatch(pub(super) Expected);
+
+/// Headers of a request that changes something.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "describes the header, which is read as it comes")]
+struct Conditions {
+    /// `ETag`s of answers, or `*`. The request is refused (412) if the configuration has changed since.
+    #[serde(rename = "If-Match")]
+    if_match: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IfMatch {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        expected(&parts.headers).map(Self)
+    }
+}
+
+fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
+    let given = headers.get_all(IF_MATCH);
+    let mut versions = Vec::new();
+    for list in &given {
+        let list = list.to_str().map_err(|_| unreadable())?;
+        for tag in list.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+            match tag {
+                "*" => return Ok(Expected::Any),
+                tag => versions.extend(version(tag)?),
+            }
+        }
+    }
+    Ok(if given.iter().next().is_some() { Expected::OneOf(versions) } else { Expected::Any })
+}
+
+/// The version that a tag names. Weak tags and those of others name none.
+fn version(tag: &str) -> Result<Option<u64>, Problem> {
+    let strong = tag.strip_prefix("W/").unwrap_or(tag);
+    let is_tag = strong.len() >= 2 && strong.starts_with('"') && strong.ends_with('"');
+    if !is_tag {
+        return Err(unreadable());
+    }
+    Ok(tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')?.parse().ok()))
+}
+
+fn unreadable() -> Problem {
+    let detail = "`If-Match` is not understood: send the `ETag` as it came, as in \"7\", or *";
+    Problem::new(StatusCode::BAD_REQUEST, detail)
+}
+
+impl OperationInput for IfMatch {
+    fn operation_input(context: &mut GenContext, operation: &mut Operation) {
+        let schema = context.schema.subschema_for::<Conditions>();
+        let schema = context.resolve_schema(&schema).clone();
+        let described = parameters_from_schema(context, schema, ParamLocation::Header);
+        operation.parameters.extend(described.into_iter().map(ReferenceOr::Item));
+    }
+}
+
+impl<T: IntoResponse> IntoResponse for Versioned<T> {
+    fn into_response(self) -> Response {
+        let mut response = self.value.into_response();
+        let tag = HeaderValue::from_str(&format!("\"{}\"", self.version));
+        if let Ok(tag) = tag {
+            response.headers_mut().insert(ETAG, tag);
+        }
+        response
+    }
+}
+
+impl<T: OperationOutput> OperationOutput for Versioned<T> {
+    type Inner = T::Inner;
+
+    fn inferred_responses(
+        context: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Vec<(Option<u16>, aide::openapi::Response)> {
+        let mut responses = T::inferred_responses(context, operation);
+        for (_, response) in &mut responses {
+            response.headers.insert("ETag".to_owned(), ReferenceOr::Item(tag()));
+        }
+        responses
+    }
+}
+
+fn tag() -> Header {
+    let schema = json_schema!({ "type": "string", "pattern": "^\"[0-9]+\"$" });
+    Header {
+        description: Some(
+            "The version of the configuration. Send it back as `If-Match` with a change."
+                .to_owned(),
+        ),
+        style: aide::openapi::HeaderStyle::Simple,
+        required: true,
+        deprecated: None,
+        format: ParameterSchemaOrContent::Schema(SchemaObject {
+            json_schema: schema,
+            external_docs: None,
+            example: None,
+        }),
+        example: None,
+        examples: Default::default(),
+        extensions: Default::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(lists: &[&'static str]) -> Result<Expected, Problem> {
+        let mut headers = HeaderMap::new();
+        for list in lists {
+            headers.append(IF_MATCH, HeaderValue::from_static(list));
+        }
+        expected(&headers)
+    }
+
+    #[test]
+    fn versions_are_read_and_strange_tags_match_nothing() {
+        for (lists, versions) in [
+            (&["\"7\""][..], vec![7]),
+            (&["\"7\", \"9\"", "\"11\""], vec![7, 9, 11]),
+            (&["W/\"7\""], vec![]),
+            (&["\"other\""], vec![]),
+            (&[""], vec![]),
+        ] {
+            assert_eq!(read(lists), Ok(Expected::OneOf(versions)), "{lists:?}");
+        }
+        assert_eq!(read(&[]), Ok(Expected::Any));
+        assert_eq!(read(&["*"]), Ok(Expected::Any));
+        for wrong in ["7", "\"7", "\"", "W/7"] {
+            assert_eq!(read(&[wrong]).expect_err(wrong).status, 400);
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! JSON pointers to what is wrong with a service that was sent as JSON.
+
+use std::{fmt::Write as _, ops::Range};
+
+use serde_spanned::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::diagnostics::{Diagnostic, MOST_SHOWN, SECRET};
+use crate::control::KeyFault;
+
+/// What is wrong with each key of the text, as far as a key is to blame.
+pub(super) fn faults(text: &str, errors: &[Diagnostic]) -> Vec<KeyFault> {
+    let (tree, _) = DeTable::parse_recoverable(text);
+    let fault = |error: &Diagnostic| {
+        let path = path_to(tree.get_ref(), &error.span)?;
+        let is_secret = path.last().is_some_and(|key| key == SECRET);
+        let detail = if is_secret { "the value is wrong".to_owned() } else { detail(error) };
+        Some(KeyFault { detail, pointer: pointer(&path) })
+    };
+    errors.iter().take(MOST_SHOWN).filter_map(fault).collect()
+}
+
+fn detail(error: &Diagnostic) -> String {
+    let Diagnostic { message, fix, .. } = error;
+    if fix.is_empty() { message.clone() } else { format!("{message}: {fix}") }
+}
+
+/// The keys and places that lead to the innermost key or value at a place.
+fn path_to(table: &DeTable<'_>, place: &Range<usize>) -> Option<Vec<String>> {
+    table.iter().find_map(|(key, value)| {
+        let inner = path_in(value, place);
+        let inner = inner.or_else(|| (key.span() == *place).then(Vec::new))?;
+        Some([vec![key.get_ref().to_string()], inner].concat())
+    })
+}
+
+fn path_in(value: &Spanned<DeValue<'_>>, place: &Range<usize>) -> Option<Vec<String>> {
+    let inner = match value.get_ref() {
+        DeValue::Table(table) => path_to(table, place),
+        DeValue::Array(values) => values.iter().enumerate().find_map(|(nth, value)| {
+            Some([vec![nth.to_string()], path_in(value, place)?].concat())
+        }),
+        _ => None,
+    };
+    inner.or_else(|| (value.span() == *place).then(Vec::new))
+}
+
+/// RFC 6901, as a fragment; backends by the name that they have in JSON.
+fn pointer(path: &[String]) -> String {
+    let mut pointer = "#".to_owned();
+    for (nth, key) in path.iter().enumerate() {
+        let key = if nth == 0 && key == "backend" { "backends" } else { key };
+        let key = key.replace('~', "~0").replace('/', "~1");
+        // A string takes anything.
+        write!(pointer, "/{key}").ok();
+    }
+    pointer
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::{
+        config::{Diagnostics, service},
+        model::Policy,
+    };
+
+    #[test]
+    fn each_wrong_key_of_a_service_is_pointed_to() {
+        let keys = json!({
+            "vip": "203.0.113.10", "wieght": 1,
+            "health": { "type": "http", "interval": "1", "send": "x" },
+            "backend": [{ "address": "10.0.0.1:80" }, { "address": "10.0.0.2:80", "weight": 70000 }],
+        });
+        let keys = keys.as_object().expect("one");
+        let error = service("web", keys, &Policy::default()).expect_err("wrong");
+        let faults = error.downcast_ref::<Diagnostics>().expect("diagnostics").keys();
+        let mut pointers: Vec<_> = faults.iter().map(|fault| fault.pointer.as_str()).collect();
+        pointers.sort_unstable();
+        let expected =
+            ["#/backends/1/weight", "#/health/interval", "#/health/send", "#/vip", "#/wieght"];
+        assert_eq!(pointers, expected, "{faults:?}");
+        assert!(faults.iter().all(|fault| !fault.detail.is_empty()));
+    }
+}
