@@ -104,9 +104,12 @@ impl Daemon {
         self.refuse_local(&document)?;
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
+        if by.is_dry_run {
+            return self.preview(&document, change.service());
+        }
         let author = Author { by: by.name.clone(), what: change.to_string(), file: None };
         let former = self.state.clone();
-        self.adopt(document, author, events).await.map_err(failed)?;
+        let steps = self.adopt(document, author, events).await.map_err(failed)?;
         if let Change::SetBackend { service, address, settings } = change
             && settings.admin == Some(Admin::Enabled)
         {
@@ -120,6 +123,23 @@ impl Daemon {
         };
         let mut view = self.service_view(service)?;
         view.warnings = outage(former.service(change.service()), service).into_iter().collect();
+        view.steps = steps;
+        Ok(self.versioned(Some(view)))
+    }
+
+    /// The service as a document would leave it, and what the document would change.
+    fn preview(
+        &self,
+        document: &Document,
+        name: &str,
+    ) -> Result<Versioned<Option<ServiceView>>, Refusal> {
+        let before = self.document();
+        let mut next = self.state.clone();
+        next.follow(&document.since(before)).map_err(failed)?;
+        let Some(service) = next.service(name) else { return Ok(self.versioned(None)) };
+        let mut view = self.service_view(service)?;
+        view.warnings = outage(self.state.service(name), service).into_iter().collect();
+        view.steps = steps(before, document);
         Ok(self.versioned(Some(view)))
     }
 
@@ -257,6 +277,11 @@ impl Daemon {
         let document = former.document.clone();
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
+        if by.is_dry_run {
+            let warnings = self.outages_by(&document);
+            let steps = steps(self.document(), &document);
+            return Ok(Plan { version: self.desired.number(), steps, refused: None, warnings });
+        }
         self.is_untidy = true;
         let former = self.state.clone();
         let steps = self.adopt(document, author, events).await.map_err(failed)?;

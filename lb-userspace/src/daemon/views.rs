@@ -147,6 +147,7 @@ impl Daemon {
             policy,
             origins: BTreeMap::new(),
             warnings: standing::warnings(service),
+            steps: Vec::new(),
             backends,
         }
     }
