@@ -5,6 +5,7 @@ use std::{any::Any, collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
@@ -47,12 +48,19 @@ pub struct Caller {
     pub forces: bool,
     /// Of which version the document must be.
     pub expected: Expected,
+    /// Whether to check the change and show what it does, without doing it.
+    pub is_dry_run: bool,
 }
 
 impl Caller {
     #[must_use]
     pub fn expecting(self, expected: Expected) -> Self {
         Self { expected, ..self }
+    }
+
+    #[must_use]
+    pub fn trying(self, is_dry_run: bool) -> Self {
+        Self { is_dry_run, ..self }
     }
 }
 
@@ -328,11 +336,9 @@ impl fmt::Display for Change {
             Self::AddService { name, .. } => write!(f, "{name} added"),
             Self::RemoveService { name } => write!(f, "{name} removed"),
             Self::SetService { name, keys } => {
-                let keys: Vec<_> = keys
-                    .iter()
-                    .map(|(key, value)| format!("{key} {}", shown_of(key, value)))
-                    .collect();
-                write!(f, "{name} set to {}", keys.join(", "))
+                let mut words = Vec::new();
+                describe("", keys, &mut words);
+                write!(f, "{name} set to {}", words.join(", "))
             }
             Self::AddBackend { service, backend } => {
                 write!(f, "{service}: {} added with weight {}", backend.address, backend.weight)
@@ -342,6 +348,26 @@ impl fmt::Display for Change {
                 write!(f, "{service}: {address} set to {settings}")
             }
         }
+    }
+}
+
+/// Keys, dotted as in the file, with their values, as in `health.rise 3`.
+fn describe(prefix: &str, keys: &Keys, words: &mut Vec<String>) {
+    for (key, value) in keys {
+        let key = format!("{prefix}{key}");
+        match shown_of(&key, value) {
+            Value::Object(table) => describe(&format!("{key}."), &table, words),
+            value => words.push(format!("{key} {}", plain(&value))),
+        }
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "back to its default".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(" "),
+        value => value.to_string(),
     }
 }
 
@@ -388,6 +414,10 @@ pub struct ServiceView {
     /// What is wrong with the service at this moment.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// The differences that a change makes, or would make. Only in answers to changes; none if nothing
+    /// differs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<Step>,
     /// In configured order.
     pub backends: Vec<BackendView>,
 }

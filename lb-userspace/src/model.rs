@@ -53,12 +53,16 @@ pub enum Mode {
 pub enum Scheduler {
     /// In turn.
     #[default]
+    #[serde(alias = "rr", alias = "wrr", alias = "roundrobin")]
     RoundRobin,
     /// The one with fewer connections of two picked at random.
+    #[serde(alias = "lc", alias = "wlc", alias = "leastconn")]
     LeastConnections,
     /// By the client's address and port.
+    #[serde(alias = "mh")]
     Maglev,
     /// By the client's address.
+    #[serde(alias = "sh")]
     SourceHash,
     /// At random.
     Random,
@@ -311,7 +315,7 @@ impl Default for Timeouts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backend {
     pub address: SocketAddr,
-    /// 1 to 65,535.
+    /// Its share of new connections; with 0 it gets none, and keeps those that it has.
     pub weight: u16,
     /// Takes traffic only when the others are too few.
     pub backup: bool,
@@ -465,6 +469,14 @@ pub struct Service {
     pub policy: Policy,
     /// In configured order.
     pub backends: Vec<Backend>,
+}
+
+impl Backend {
+    /// Whether the operator has it take new connections.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.admin == Admin::Enabled && self.weight > 0
+    }
 }
 
 impl Service {

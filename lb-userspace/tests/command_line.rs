@@ -14,7 +14,7 @@ use lb_userspace::{
         self, BackendView, Change, Plan, Refusal, Reply, Request, Running, ServiceView,
         VersionDetail, VersionView,
     },
-    desired::{Document, steps},
+    desired::{Document, Step, steps},
     model::{Admin, Health, Policy, Protocol},
 };
 use serde_json::{Value, json};
@@ -23,6 +23,9 @@ use tokio::{
     runtime::Runtime,
     sync::{mpsc, watch},
 };
+
+/// Of the document.
+const VERSION: u64 = 7;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_xdplb");
 
@@ -74,7 +77,13 @@ async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u64) {
             Request::Change(Change::AddService { name, .. }, _, reply) => {
                 give(reply, Err(Refusal::Invalid(format!("{name}{HOSTILE}"))));
             }
-            Request::Change(_, _, reply) => give(reply, Ok(versioned(Some(web(active))))),
+            Request::Change(Change::RemoveService { .. }, _, reply) => {
+                give(reply, Ok(versioned(None)));
+            }
+            Request::Change(change, _, reply) => {
+                let steps = if is_enabled(&change) { Vec::new() } else { vec![step()] };
+                give(reply, Ok(versioned(Some(ServiceView { steps, ..web(active) }))));
+            }
             Request::History(reply) => give(reply, Ok(vec![version()])),
             Request::Plan(_, reply) | Request::Apply(_, reply) => give(reply, Ok(plan())),
             Request::Version(number, reply) => {
@@ -91,6 +100,18 @@ async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u64) {
             _ => {}
         }
     }
+}
+
+/// That a change makes no difference.
+fn is_enabled(change: &Change) -> bool {
+    matches!(change, Change::SetBackend { settings, .. } if settings.admin == Some(Admin::Enabled))
+}
+
+fn step() -> Step {
+    let step = json!({
+        "kind": "change", "service": "web", "key": "scheduler", "from": "round-robin", "to": "maglev",
+    });
+    serde_json::from_value(step).expect("a step")
 }
 
 /// So many connections has a backend whose check says what is hostile.
@@ -158,7 +179,7 @@ fn plan() -> Plan {
 }
 
 fn versioned<T>(value: T) -> control::Versioned<T> {
-    control::Versioned { version: 1, value }
+    control::Versioned { version: VERSION, value }
 }
 
 fn give<T>(reply: Reply<T>, answer: Result<T, Refusal>) {
@@ -194,6 +215,7 @@ fn web(active_connections: u64) -> ServiceView {
         policy: Policy::default(),
         origins: [("scheduler".to_owned(), Origin::File)].into(),
         warnings: Vec::new(),
+        steps: Vec::new(),
         backends: vec![backend],
     }
 }
@@ -338,6 +360,9 @@ fn wrong_usage_is_2() {
         &["man", "frobnicate"],
         &["rollback", "-1"],
         &["history", "0"],
+        &["service", "set", "web", "--set", "slow_start="],
+        &["backend", "drain", "web"],
+        &["backend", "drain", "web", "10.0.0.11:80", "--all-services", "10.0.0.11"],
         &["diff", "-c", &invalid],
         &["apply", "-c", &invalid],
         &["backend", "drain", "web", "10.0.0.11:80", "--deadline", "99999years"],
@@ -539,4 +564,169 @@ fn usage_in_colour_repeats_nothing_raw() {
     command.arg("nope").env("CLICOLOR_FORCE", "1");
     let shown = command.output().expect("runs").stderr;
     assert!(shown.contains(&b'\x1b'), "colours are kept");
+}
+
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+#[test]
+fn the_output_format_may_stand_before_the_verb_and_after_it() {
+    let daemon = Pretender::with_connections(0);
+    for verb in [
+        &["-o", "json", "service", "list"][..],
+        &["service", "-o", "json", "list"],
+        &["service", "list", "--output=json"],
+    ] {
+        let ended = daemon.xdplb(verb);
+        assert_eq!(parsed(&ended.out)[0]["name"], "web", "{verb:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn changes_say_in_json_whether_they_changed_anything() {
+    let daemon = Pretender::with_connections(0);
+    let place = ["web", "10.0.0.11:80"];
+    for (verb, is_changed) in [
+        (&["service", "set", "web", "--scheduler", "maglev"][..], true),
+        (&["service", "remove", "web"], true),
+        (&["backend", "set", place[0], place[1], "--weight", "0"], true),
+        (&["backend", "set", place[0], place[1], "--backup"], true),
+        (&["backend", "drain", place[0], place[1]], true),
+        (&["backend", "disable", "--all-services", "10.0.0.11"], true),
+        (&["backend", "enable", place[0], place[1]], false),
+    ] {
+        let ended = daemon.xdplb(&[verb, &["-o", "json"]].concat());
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{verb:?}: {ended:?}");
+        let outcome = parsed(&ended.out);
+        assert_eq!(outcome["changed"], is_changed, "{verb:?}: {outcome}");
+        assert_eq!(outcome["dry_run"], false, "{verb:?}: {outcome}");
+        assert_eq!(outcome["version"], VERSION, "{verb:?}: {outcome}");
+    }
+    let missing = daemon.xdplb(&["backend", "drain", "--all-services", "10.0.0.99"]);
+    let expected = "xdplb: no service has a backend 10.0.0.99\n";
+    assert_eq!((missing.code, missing.err.as_str()), (Some(1), expected));
+}
+
+#[test]
+fn a_dry_run_shows_what_would_change_as_diff_does() {
+    let daemon = Pretender::with_connections(0);
+    let set = ["service", "set", "web", "--scheduler", "maglev", "--dry-run"];
+    let ended = daemon.xdplb(&set);
+    let expected = "~ web: scheduler: round-robin -> maglev\n";
+    assert_eq!((ended.code, ended.out.as_str()), (Some(0), expected), "{ended:?}");
+    let outcome = parsed(&daemon.xdplb(&[&set[..], &["-o", "json"]].concat()).out);
+    assert_eq!((&outcome["changed"], &outcome["dry_run"]), (&json!(true), &json!(true)));
+    let removed = daemon.xdplb(&["service", "remove", "web", "--dry-run"]);
+    assert_eq!(removed.out, "- web: 203.0.113.10:80\n", "{removed:?}");
+    let real = daemon.xdplb(&["service", "set", "web", "--scheduler", "maglev"]);
+    assert_eq!((real.code, real.out.as_str()), (Some(0), ""), "{real:?}");
+}
+
+#[test]
+fn errors_are_problem_documents_where_json_is_asked_for() {
+    let daemon = Pretender::with_connections(0);
+    for (verb, code, word) in [
+        (&["service", "show", "nope", "-o", "json"][..], 1, "there is no service nope"),
+        (&["service", "lost", "-o", "json"], 2, "unrecognized subcommand"),
+        (&["-o", "json", "backend", "add", "web", "10.0.0.11"], 2, "the port is missing"),
+        (&["man", "nope", "--output", "json"], 2, "there is no verb"),
+    ] {
+        let ended = daemon.xdplb(verb);
+        assert_eq!((ended.code, ended.out.as_str()), (Some(code), ""), "{verb:?}: {ended:?}");
+        let problem = parsed(&ended.err);
+        assert_eq!(problem["exit_code"], code, "{problem}");
+        assert!(problem["detail"].as_str().is_some_and(|text| text.contains(word)), "{problem}");
+        assert!(problem["type"].is_string() && problem["title"].is_string(), "{problem}");
+    }
+    let absent = xdplb(&["status", "-o", "json", "--socket", "/nowhere/socket"]);
+    assert_eq!((absent.code, &parsed(&absent.err)["exit_code"]), (Some(3), &json!(3)));
+}
+
+#[test]
+fn check_lists_mistakes_and_warnings_with_their_places_in_json() {
+    let directory = TempDir::new().expect("a directory");
+    let check = |text: &str| {
+        let path = file(&directory, text).display().to_string();
+        let ended = xdplb(&["check", "-o", "json", "-c", &path]);
+        assert!(ended.err.is_empty(), "{ended:?}");
+        (ended.code, parsed(&ended.out), path)
+    };
+    let (code, report, path) = check("interfaces = []\n[limits]\nflows = 0\n");
+    assert_eq!((code, &report["valid"]), (Some(2), &json!(false)), "{report}");
+    let first = &report["findings"][0];
+    assert_eq!(first["file"], path.as_str(), "{report}");
+    assert_eq!(
+        [&first["severity"], &first["line"], &first["column"], &first["key"], &first["message"]],
+        [
+            &json!("error"),
+            &json!(1),
+            &json!(14),
+            &json!("interfaces"),
+            &json!("no interface is named")
+        ],
+    );
+    assert_eq!(report["findings"][1]["key"], "limits.flows", "{report}");
+    let (code, report, _) = check("interfaces = [\"eth0\"]\napi.http = \"[::1]:80\"");
+    assert_eq!((code, &report["valid"]), (Some(0), &json!(true)), "{report}");
+    let warnings = report["findings"].as_array().expect("a list");
+    assert!(
+        warnings.iter().any(|one| one["severity"] == "warning" && one["key"] == "api.http"),
+        "{report}"
+    );
+    assert_eq!(report["sizes"]["services"], 0, "{report}");
+}
+
+/// What a shell is offered for the last of these words.
+fn offered(daemon: &Pretender, words: &[&str]) -> Vec<String> {
+    let mut command = Command::new(BINARY);
+    command.args([&["--", "xdplb"], words].concat());
+    command.env("XDPLB_COMPLETE", "fish").env("XDPLB_SOCKET", daemon.socket());
+    let ended = Ended::of(command.output().expect("runs"));
+    assert_eq!(ended.code, Some(0), "{words:?}: {ended:?}");
+    ended.out.lines().map(|line| line.split('\t').next().unwrap_or(line).to_owned()).collect()
+}
+
+#[test]
+fn completions_know_words_and_names() {
+    let daemon = Pretender::with_connections(0);
+    for (words, expected) in [
+        (&["service", "show", ""][..], "web"),
+        (&["stats", ""], "web"),
+        (&["service", "add", "api", "--scheduler", ""], "maglev"),
+        (&["service", "add", "api", "--mode", ""], "nat"),
+        (&["backend", "drain", "web", ""], "10.0.0.11:80"),
+        (&["backend", "drain", "--all-services", ""], "10.0.0.11"),
+        (&["history", ""], "1"),
+        (&["detach", ""], "lo"),
+        (&[""], "service"),
+    ] {
+        let offered = offered(&daemon, words);
+        assert!(offered.iter().any(|one| one == expected), "{words:?}: {offered:?}");
+    }
+    let verbs = offered(&daemon, &[""]);
+    assert!(
+        !verbs.iter().any(|verb| ["respond", "documents"].contains(&verb.as_str())),
+        "{verbs:?}"
+    );
+    for shell in ["bash", "zsh", "fish"] {
+        let script = xdplb(&["completions", shell]).out;
+        assert!(script.contains("XDPLB_COMPLETE"), "{shell}: {script}");
+    }
+}
+
+#[test]
+fn manual_pages_go_through_man_on_a_terminal_only() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = TempDir::new().expect("a directory");
+    let man = directory.path().join("man");
+    fs::write(&man, "#!/bin/sh\necho shown by man \"$@\"\ncat > /dev/null\n").expect("written");
+    fs::set_permissions(&man, fs::Permissions::from_mode(0o755)).expect("executable");
+    let path = format!("{}:/usr/bin:/bin", directory.path().display());
+    let mut script = Command::new("script");
+    script.args(["-qec", &format!("{BINARY} man backend drain"), "/dev/null"]).env("PATH", path);
+    let shown = Ended::of(script.stdin(Stdio::null()).output().expect("`script` runs"));
+    assert!(shown.out.contains("shown by man -l -"), "{shown:?}");
+    let plain = xdplb(&["man", "backend", "drain"]);
+    assert!(plain.out.contains(".SH EXAMPLES"), "{plain:?}");
 }

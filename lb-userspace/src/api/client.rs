@@ -3,6 +3,7 @@
 use std::{
     fmt, io,
     net::SocketAddr,
+    ops::Not,
     os::{fd::AsRawFd as _, unix::net},
     path::{Path, PathBuf},
     time::Duration,
@@ -11,10 +12,10 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use http_body_util::{BodyExt as _, Full};
 use hyper::{
-    Method, Request,
+    Method, Request, Response,
     body::{Bytes, Incoming},
     client::conn::http1::handshake,
-    header::{CONTENT_TYPE, HOST},
+    header::{CONTENT_TYPE, ETAG, HOST},
 };
 use hyper_util::rt::TokioIo;
 use nix::sys::{
@@ -40,7 +41,23 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Client {
     socket: PathBuf,
-    forces: bool,
+    manner: Manner,
+}
+
+/// What changes may be told.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+struct Manner {
+    #[serde(skip_serializing_if = "Not::not")]
+    force: bool,
+    #[serde(skip_serializing_if = "Not::not")]
+    dry_run: bool,
+}
+
+/// The service after a change, and the version that the document has then.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Changed {
+    pub version: u64,
+    pub service: ServiceView,
 }
 
 /// Why the daemon has not done what it was asked for.
@@ -88,13 +105,24 @@ impl std::error::Error for ClientError {}
 impl Client {
     #[must_use]
     pub fn new(socket: PathBuf) -> Self {
-        Self { socket, forces: false }
+        Self { socket, manner: Manner::default() }
     }
 
     /// One that has VIPs taken that servers of the daemon's host have, if it is root's.
     #[must_use]
-    pub fn forcing(self, forces: bool) -> Self {
-        Self { forces, ..self }
+    pub fn forcing(self, force: bool) -> Self {
+        Self { manner: Manner { force, ..self.manner }, ..self }
+    }
+
+    /// One whose changes are checked and shown, but not made.
+    #[must_use]
+    pub fn trying(self, dry_run: bool) -> Self {
+        Self { manner: Manner { dry_run, ..self.manner }, ..self }
+    }
+
+    #[must_use]
+    pub fn is_dry_run(&self) -> bool {
+        self.manner.dry_run
     }
 
     pub async fn status(&self) -> Result<Status, ClientError> {
@@ -128,26 +156,30 @@ impl Client {
     }
 
     /// The keys are those of a table `[[service]]` of the file.
-    pub async fn add_service(&self, keys: &Keys) -> Result<ServiceView, ClientError> {
+    pub async fn add_service(&self, keys: &Keys) -> Result<Changed, ClientError> {
         let body = tables::body_of(keys.clone());
-        self.send(Method::POST, &self.of_manner("/v1/services"), &body).await
+        self.change(Method::POST, &self.of_manner("/v1/services")?, &body).await
     }
 
-    pub async fn set_service(&self, name: &str, keys: &Keys) -> Result<ServiceView, ClientError> {
-        self.send(Method::PATCH, &self.of_manner(&service_path(name)), keys).await
+    pub async fn set_service(&self, name: &str, keys: &Keys) -> Result<Changed, ClientError> {
+        self.change(Method::PATCH, &self.of_manner(&service_path(name))?, keys).await
     }
 
-    pub async fn remove_service(&self, name: &str) -> Result<(), ClientError> {
-        self.send(Method::DELETE, &service_path(name), &()).await
+    /// Returns the version that the document has then.
+    pub async fn remove_service(&self, name: &str) -> Result<u64, ClientError> {
+        let path = self.of_trial(&service_path(name))?;
+        let ((), version) = self.send_versioned(Method::DELETE, &path, &()).await?;
+        version_of(version)
     }
 
     /// What a configuration file would change.
     pub async fn plan(&self, proposal: &Proposal) -> Result<Plan, ClientError> {
-        self.send(Method::POST, &self.of_manner("/v1/plan"), proposal).await
+        self.send(Method::POST, &self.of_manner("/v1/plan")?, proposal).await
     }
 
+    /// Makes everything as a file says, or, in a dry run, says what that would change.
     pub async fn apply(&self, proposal: &Proposal) -> Result<Plan, ClientError> {
-        self.send(Method::POST, &self.of_manner("/v1/apply"), proposal).await
+        self.send(Method::POST, &self.of_manner("/v1/apply")?, proposal).await
     }
 
     /// The newest version first.
@@ -174,16 +206,12 @@ impl Client {
     }
 
     pub async fn rollback(&self, target: Target) -> Result<Plan, ClientError> {
-        self.send(Method::POST, &self.of_manner("/v1/rollback"), &target).await
+        self.send(Method::POST, &self.of_manner("/v1/rollback")?, &target).await
     }
 
-    pub async fn add(
-        &self,
-        service: &str,
-        backend: &NewBackend,
-    ) -> Result<ServiceView, ClientError> {
-        let path = format!("{}/backends", service_path(service));
-        self.send(Method::POST, &path, backend).await
+    pub async fn add(&self, service: &str, backend: &NewBackend) -> Result<Changed, ClientError> {
+        let path = self.of_trial(&format!("{}/backends", service_path(service)))?;
+        self.change(Method::POST, &path, backend).await
     }
 
     pub async fn set(
@@ -191,21 +219,34 @@ impl Client {
         service: &str,
         address: SocketAddr,
         settings: &Settings,
-    ) -> Result<ServiceView, ClientError> {
-        self.send(Method::PATCH, &backend_path(service, address), settings).await
+    ) -> Result<Changed, ClientError> {
+        let path = self.of_trial(&backend_path(service, address))?;
+        self.change(Method::PATCH, &path, settings).await
     }
 
-    pub async fn remove(
-        &self,
-        service: &str,
-        address: SocketAddr,
-    ) -> Result<ServiceView, ClientError> {
-        self.send(Method::DELETE, &backend_path(service, address), &()).await
+    pub async fn remove(&self, service: &str, address: SocketAddr) -> Result<Changed, ClientError> {
+        let path = self.of_trial(&backend_path(service, address))?;
+        self.change(Method::DELETE, &path, &()).await
     }
 
     /// The path of a change that may be forced.
-    fn of_manner(&self, path: &str) -> String {
-        if self.forces { format!("{path}?force=true") } else { path.to_owned() }
+    fn of_manner(&self, path: &str) -> Result<String, ClientError> {
+        with_query(path, &self.manner)
+    }
+
+    /// The path of a change that brings no VIP.
+    fn of_trial(&self, path: &str) -> Result<String, ClientError> {
+        with_query(path, &Manner { force: false, ..self.manner })
+    }
+
+    async fn change(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<Changed, ClientError> {
+        let (service, version) = self.send_versioned(method, path, body).await?;
+        Ok(Changed { version: version_of(version)?, service })
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
@@ -218,6 +259,17 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
+        let (answer, _) = self.send_versioned(method, path, body).await?;
+        Ok(answer)
+    }
+
+    /// With the version of the document that the answer is of, if it says so.
+    async fn send_versioned<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<(T, Option<u64>), ClientError> {
         let stream = self.connect().await?;
         exchange(stream, method, path, body).await.map_err(ClientError::Broken)?
     }
@@ -257,10 +309,14 @@ fn service_path(name: &str) -> String {
     format!("/v1/services/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
 }
 
-fn with_query(path: &str, filter: &Filter) -> Result<String, ClientError> {
+fn version_of(tag: Option<u64>) -> Result<u64, ClientError> {
+    tag.context(STRANGE).map_err(ClientError::Broken)
+}
+
+fn with_query(path: &str, filter: &impl Serialize) -> Result<String, ClientError> {
     let query = serde_urlencoded::to_string(filter);
     let query = query.context("the filter cannot be sent").map_err(ClientError::Broken)?;
-    Ok(format!("{path}?{query}"))
+    Ok(if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") })
 }
 
 fn backend_path(service: &str, address: SocketAddr) -> String {
@@ -275,24 +331,43 @@ async fn exchange<T: DeserializeOwned>(
     method: Method,
     path: &str,
     body: &impl Serialize,
-) -> anyhow::Result<Result<T, ClientError>> {
-    let body = match ask(stream, method, path, body).await? {
-        Ok(body) => body.collect().await.context(BROKEN_OFF)?.to_bytes(),
+) -> anyhow::Result<Result<(T, Option<u64>), ClientError>> {
+    let (body, version) = match answer(stream, method, path, body).await? {
+        Ok(answer) => {
+            let version = version(&answer);
+            (answer.into_body().collect().await.context(BROKEN_OFF)?.to_bytes(), version)
+        }
         Err(problem) => return Ok(Err(ClientError::Refused(problem))),
     };
     let parsed = serde_json::from_slice(if body.is_empty() { b"null" } else { &body });
-    Ok(Ok(parsed.context("the daemon's answer is not understood: is it of another version?")?))
+    Ok(Ok((parsed.context(STRANGE)?, version)))
+}
+
+const STRANGE: &str = "the daemon's answer is not understood: is it of another version?";
+
+/// The version in an `ETag`.
+fn version(answer: &Response<Incoming>) -> Option<u64> {
+    answer.headers().get(ETAG)?.to_str().ok()?.trim_matches('"').parse().ok()
 }
 
 const BROKEN_OFF: &str = "the daemon's answer broke off";
 
-/// Sends one request; the answer is yet to be read, if it is not a problem.
+/// Sends one request; the answer's body is yet to be read, if it is not a problem.
 async fn ask(
     stream: UnixStream,
     method: Method,
     path: &str,
     body: &impl Serialize,
 ) -> anyhow::Result<Result<Incoming, Problem>> {
+    Ok(answer(stream, method, path, body).await?.map(Response::into_body))
+}
+
+async fn answer(
+    stream: UnixStream,
+    method: Method,
+    path: &str,
+    body: &impl Serialize,
+) -> anyhow::Result<Result<Response<Incoming>, Problem>> {
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
     let request = Request::builder()
@@ -304,7 +379,7 @@ async fn ask(
     let answer = sender.send_request(request).await.context("the daemon does not answer")?;
     let status = answer.status();
     if status.is_success() {
-        return Ok(Ok(answer.into_body()));
+        return Ok(Ok(answer));
     }
     let body = answer.into_body().collect().await.context(BROKEN_OFF)?;
     let problem = serde_json::from_slice(&body.to_bytes());

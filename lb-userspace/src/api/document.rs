@@ -89,7 +89,7 @@ pub(super) struct OfVersion {
 pub(super) async fn plan(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Query(Manner { force }): Query<Manner>,
+    Query(Manner { force, .. }): Query<Manner>,
     IfMatch(expected): IfMatch,
     Held(room): Held,
     Body(proposal): Body<Proposal>,
@@ -101,13 +101,15 @@ pub(super) async fn plan(
 pub(super) async fn apply(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Query(Manner { force }): Query<Manner>,
+    Query(Manner { force, dry_run }): Query<Manner>,
     IfMatch(expected): IfMatch,
     Held(room): Held,
     Body(proposal): Body<Proposal>,
 ) -> Result<Versioned<Json<Plan>>, Problem> {
     let by = peer.forcing(force).expecting(expected);
-    Ok(of_plan(handle.apply(Submission { proposal, by, room }).await?))
+    let submission = Submission { proposal, by, room };
+    let plan = if dry_run { handle.plan(submission).await } else { handle.apply(submission).await };
+    Ok(of_plan(plan?))
 }
 
 pub(super) async fn history(
@@ -154,11 +156,11 @@ async fn beside(
 pub(super) async fn rollback(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    Query(Manner { force }): Query<Manner>,
+    Query(Manner { force, dry_run }): Query<Manner>,
     IfMatch(expected): IfMatch,
     Body(target): Body<Target>,
 ) -> Result<Versioned<Json<Plan>>, Problem> {
-    let by = peer.forcing(force).expecting(expected);
+    let by = peer.forcing(force).trying(dry_run).expecting(expected);
     Ok(of_plan(handle.rollback(target.version, by).await?))
 }
 

@@ -30,7 +30,7 @@ use tokio::{
 
 use self::intake::Intake;
 pub use self::{
-    client::{Client, ClientError, Lines},
+    client::{Changed, Client, ClientError, Lines},
     described::description,
     document::{FullVersion, Target},
     problem::Problem,

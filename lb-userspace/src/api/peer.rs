@@ -43,7 +43,13 @@ impl Peer {
     }
 
     pub(super) fn forcing(&self, forces: bool) -> Caller {
-        Caller { name: self.to_string(), is_root: self.is_root(), forces, expected: Expected::Any }
+        Caller {
+            name: self.to_string(),
+            is_root: self.is_root(),
+            forces,
+            expected: Expected::Any,
+            is_dry_run: false,
+        }
     }
 }
 

@@ -54,6 +54,18 @@ pub(super) struct Manner {
     /// Take VIPs that servers of this host have. Only for root.
     #[serde(default)]
     pub(super) force: bool,
+    /// Answer with what the change would do, and do nothing.
+    #[serde(default)]
+    pub(super) dry_run: bool,
+}
+
+/// What a change that brings no VIP may be told.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Trial {
+    /// Answer with what the change would do, and do nothing.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// What a path names.
@@ -169,12 +181,12 @@ async fn add_service(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     IfMatch(expected): IfMatch,
-    Query(Manner { force }): Query<Manner>,
+    Query(Manner { force, dry_run }): Query<Manner>,
     Body(NewService(mut keys)): Body<NewService>,
 ) -> Result<Versioned<Created<Option<ServiceView>>>, Problem> {
     let name = tables::name(&mut keys)?;
     tables::rename_backends(&mut keys)?;
-    let by = peer.forcing(force).expecting(expected);
+    let by = peer.forcing(force).trying(dry_run).expecting(expected);
     let added = handle.change(Change::AddService { name, keys }, by).await?;
     Ok(added.map(Created))
 }
@@ -184,10 +196,10 @@ async fn set_service(
     ConnectInfo(peer): ConnectInfo<Peer>,
     IfMatch(expected): IfMatch,
     Path(OfService { name }): Path<OfService>,
-    Query(Manner { force }): Query<Manner>,
+    Query(Manner { force, dry_run }): Query<Manner>,
     Body(ServiceChanges(keys)): Body<ServiceChanges>,
 ) -> Result<Versioned<Json<Option<ServiceView>>>, Problem> {
-    let by = peer.forcing(force).expecting(expected);
+    let by = peer.forcing(force).trying(dry_run).expecting(expected);
     Ok(handle.change(Change::SetService { name, keys }, by).await?.map(Json))
 }
 
@@ -196,8 +208,9 @@ async fn remove_service(
     ConnectInfo(peer): ConnectInfo<Peer>,
     IfMatch(expected): IfMatch,
     Path(OfService { name }): Path<OfService>,
+    Query(Trial { dry_run }): Query<Trial>,
 ) -> Result<Versioned<NoContent>, Problem> {
-    let by = peer.caller().expecting(expected);
+    let by = peer.caller().trying(dry_run).expecting(expected);
     Ok(handle.change(Change::RemoveService { name }, by).await?.map(|_| NoContent))
 }
 
@@ -206,12 +219,13 @@ async fn add_backend(
     ConnectInfo(peer): ConnectInfo<Peer>,
     IfMatch(expected): IfMatch,
     Path(OfService { name: service }): Path<OfService>,
+    Query(Trial { dry_run }): Query<Trial>,
     Body(new): Body<NewBackend>,
 ) -> Result<Versioned<Created<Option<ServiceView>>>, Problem> {
     let NewBackend { address, weight, backup } = new;
     let backend = Backend { address, weight, backup, admin: Admin::Enabled, drain_until: None };
     let change = Change::AddBackend { service, backend };
-    Ok(handle.change(change, peer.caller().expecting(expected)).await?.map(Created))
+    Ok(handle.change(change, peer.caller().trying(dry_run).expecting(expected)).await?.map(Created))
 }
 
 async fn set_backend(
@@ -219,10 +233,11 @@ async fn set_backend(
     ConnectInfo(peer): ConnectInfo<Peer>,
     IfMatch(expected): IfMatch,
     Path(OfBackend { name: service, address }): Path<OfBackend>,
+    Query(Trial { dry_run }): Query<Trial>,
     Body(settings): Body<Settings>,
 ) -> Result<Versioned<Json<Option<ServiceView>>>, Problem> {
     let change = Change::SetBackend { service, address, settings };
-    Ok(handle.change(change, peer.caller().expecting(expected)).await?.map(Json))
+    Ok(handle.change(change, peer.caller().trying(dry_run).expecting(expected)).await?.map(Json))
 }
 
 async fn remove_backend(
@@ -230,9 +245,10 @@ async fn remove_backend(
     ConnectInfo(peer): ConnectInfo<Peer>,
     IfMatch(expected): IfMatch,
     Path(OfBackend { name: service, address }): Path<OfBackend>,
+    Query(Trial { dry_run }): Query<Trial>,
 ) -> Result<Versioned<Json<Option<ServiceView>>>, Problem> {
     let change = Change::RemoveBackend { service, address };
-    Ok(handle.change(change, peer.caller().expecting(expected)).await?.map(Json))
+    Ok(handle.change(change, peer.caller().trying(dry_run).expecting(expected)).await?.map(Json))
 }
 
 fn one() -> u16 {

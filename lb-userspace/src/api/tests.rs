@@ -160,6 +160,7 @@ fn web() -> ServiceView {
         policy: Policy::default(),
         origins: [("mode".to_owned(), Origin::Default)].into(),
         warnings: Vec::new(),
+        steps: Vec::new(),
         backends: vec![backend],
     }
 }
@@ -349,7 +350,7 @@ async fn every_error_is_a_problem_document() {
             backend,
             r#"{"weight":-1}"#,
             422,
-            "weight -1 is out of range: it is 1 to 65535",
+            "weight -1 is out of range: it is 0 to 65535",
         ),
         (Method::POST, backends, r#"{"address":"db:80"}"#, 422, "names are not looked up"),
         (Method::POST, "/v1/services/%ff/backends", "{}", 400, "UTF-8"),

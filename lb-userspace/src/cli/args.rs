@@ -1,13 +1,18 @@
 //! The arguments.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{ArgAction, ArgGroup, Args, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::value;
+use super::{complete, value};
 use crate::{
     config,
     connections::{ClientFilter, ConnectionState},
@@ -35,6 +40,8 @@ pub struct Cli {
     /// Log less; twice, only errors.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(super) quiet: u8,
+    #[command(flatten)]
+    pub(super) output: Output,
     #[command(subcommand)]
     pub(super) verb: Verb,
 }
@@ -67,17 +74,14 @@ pub(super) enum Verb {
     /// first.
     Detach {
         /// The interfaces; without any, all of them, and the maps too, which ends all connections.
-        #[arg(value_name = "IFACE")]
+        #[arg(value_name = "IFACE", add = complete::interfaces())]
         interfaces: Vec<String>,
         /// Where the BPF file system is, if the configuration says so.
         #[arg(long, default_value = "/sys/fs/bpf", value_name = "DIR")]
         bpffs: PathBuf,
     },
     /// Show the daemon, its interfaces and their real XDP mode, table fill and warnings.
-    Status {
-        #[command(flatten)]
-        output: Output,
-    },
+    Status,
     /// Show and change services.
     Service {
         #[command(subcommand)]
@@ -96,8 +100,6 @@ pub(super) enum Verb {
         /// As `apply --force`: take VIPs that servers of this host have.
         #[arg(long)]
         force: bool,
-        #[command(flatten)]
-        output: Output,
     },
     /// Make everything as a configuration file says. Changes by commands that the file does not
     /// have are undone; orders (drain, disable) stay.
@@ -109,7 +111,7 @@ pub(super) enum Verb {
         #[arg(long)]
         force: bool,
         #[command(flatten)]
-        output: Output,
+        trial: Trial,
     },
     /// Print what runs as the configuration file that would make it: settings and services. Values
     /// of `send` are printed for root only.
@@ -121,11 +123,10 @@ pub(super) enum Verb {
         #[arg(
             value_name = "VERSION",
             allow_negative_numbers = true,
-            value_parser = version
+            value_parser = version,
+            add = complete::versions()
         )]
         number: Option<u64>,
-        #[command(flatten)]
-        output: Output,
     },
     /// Go back to a former version of all services, which makes a new one.
     Rollback {
@@ -133,24 +134,27 @@ pub(super) enum Verb {
         #[arg(
             value_name = "VERSION",
             allow_negative_numbers = true,
-            value_parser = version
+            value_parser = version,
+            add = complete::versions()
         )]
         number: Option<u64>,
         /// Take VIPs that servers of this host have.
         #[arg(long)]
         force: bool,
         #[command(flatten)]
-        output: Output,
+        trial: Trial,
     },
     /// Show packets by verdict and reason, and traffic by backend.
     Stats {
-        #[command(flatten)]
-        output: Output,
+        /// Only this service's traffic.
+        #[arg(value_name = "SERVICE", add = complete::services())]
+        service: Option<String>,
         /// Show what happens in one second, in place of totals.
         #[arg(long)]
         rate: bool,
     },
     /// List connections, or count them, as they come: `| head` and a million of them are both fine.
+    /// With -o json, one object a line.
     Conns(Conns),
     /// Show all of it working: namespaces, a balancer, three servers and traffic, in 20 seconds.
     Demo {
@@ -160,8 +164,6 @@ pub(super) enum Verb {
         /// Remove the demos that were kept.
         #[arg(long, conflicts_with = "keep")]
         stop: bool,
-        #[command(flatten)]
-        output: Output,
     },
     /// Answer HTTP requests, as a server of the demo.
     #[command(hide = true)]
@@ -181,29 +183,30 @@ pub(super) enum Verb {
 #[derive(Debug, Subcommand)]
 pub(super) enum ServiceVerb {
     /// List all services with their backends.
-    List {
-        #[command(flatten)]
-        output: Output,
-    },
+    List,
     /// Show one service.
     Show {
-        #[arg(value_name = "NAME")]
+        #[arg(value_name = "NAME", add = complete::services())]
         name: String,
-        #[command(flatten)]
-        output: Output,
     },
-    /// Add a service, without backends yet.
+    /// Add a service, with its backends, in one change.
     Add {
         name: String,
         #[command(flatten)]
         keys: ServiceKeys,
+        /// A backend, at the VIP's port if none is given. May be given often.
+        #[arg(long, value_name = "ADDR[:PORT]")]
+        backend: Vec<String>,
         /// Take a VIP that a server of this host has.
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        trial: Trial,
     },
     /// Change a service's settings; the others stay.
     #[command(arg_required_else_help = true)]
     Set {
+        #[arg(add = complete::services())]
         name: String,
         #[command(flatten)]
         keys: ServiceKeys,
@@ -213,9 +216,16 @@ pub(super) enum ServiceVerb {
         /// Take a VIP that a server of this host has.
         #[arg(long)]
         force: bool,
+        #[command(flatten)]
+        trial: Trial,
     },
     /// Remove a service. Its connections go on until they end.
-    Remove { name: String },
+    Remove {
+        #[arg(add = complete::services())]
+        name: String,
+        #[command(flatten)]
+        trial: Trial,
+    },
 }
 
 /// Settings of a service: the keys of the file's `[[service]]`.
@@ -225,10 +235,10 @@ pub(super) struct ServiceKeys {
     #[arg(long, value_name = "ADDR:PORT[/tcp]")]
     pub(super) vip: Option<String>,
     /// How packets reach backends.
-    #[arg(long)]
+    #[arg(long, add = complete::words("mode"))]
     pub(super) mode: Option<String>,
     /// How a new connection's backend is picked.
-    #[arg(long)]
+    #[arg(long, add = complete::words("scheduler"))]
     pub(super) scheduler: Option<String>,
     /// A key of `[service.health]`, as in --health type=tcp or
     /// --health 'command=/bin/check --quick'. May be given often.
@@ -248,10 +258,15 @@ impl ServiceKeys {
         let texts = [("vip", self.vip), ("mode", self.mode), ("scheduler", self.scheduler)];
         let texts =
             texts.into_iter().filter_map(|(key, text)| Some((key.to_owned(), text?.into())));
-        let mut keys: Keys = texts.chain(self.set).collect();
+        let mut keys: Keys = texts.collect();
+        for (path, value) in self.set {
+            value::put(&mut keys, &path, value);
+        }
         for (key, table) in [("health", self.health), ("timeouts", self.timeouts)] {
             if !table.is_empty() {
-                keys.insert(key.to_owned(), Value::Object(table.into_iter().collect()));
+                for (inner, value) in table {
+                    value::put(&mut keys, &format!("{key}.{inner}"), value);
+                }
             }
         }
         keys
@@ -262,30 +277,33 @@ impl ServiceKeys {
 pub(super) enum BackendVerb {
     /// List backends, of one service or of all.
     List {
+        #[arg(add = complete::services())]
         service: Option<String>,
-        #[command(flatten)]
-        output: Output,
     },
     /// Add a backend. It takes connections after its first successful check.
     Add {
         #[command(flatten)]
         place: BackendAddress,
-        /// Its share of new connections beside the others' weights.
+        #[command(flatten)]
+        trial: Trial,
+        /// Its share of new connections beside the others' weights; 0 for no new connections.
         #[arg(
             long,
             default_value_t = 1,
             allow_negative_numbers = true,
-            value_parser = value_parser!(u16).range(1..)
+            value_parser = value_parser!(u16)
         )]
         weight: u16,
         /// Take connections only when no other backend can.
-        #[arg(long)]
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
         backup: bool,
     },
     /// Remove a backend. Its connections go on.
     Remove {
         #[command(flatten)]
         place: BackendAddress,
+        #[command(flatten)]
+        trial: Trial,
     },
     /// Change a backend's settings.
     #[command(
@@ -295,17 +313,21 @@ pub(super) enum BackendVerb {
     Set {
         #[command(flatten)]
         place: BackendAddress,
-        /// Its share of new connections beside the others' weights.
-        #[arg(long, allow_negative_numbers = true, value_parser = value_parser!(u16).range(1..))]
+        #[command(flatten)]
+        trial: Trial,
+        /// Its share of new connections beside the others' weights; 0 for no new connections.
+        #[arg(long, allow_negative_numbers = true, value_parser = value_parser!(u16))]
         weight: Option<u16>,
-        /// Whether to take connections only when no other backend can.
-        #[arg(long)]
+        /// Take connections only when no other backend can; --backup=false: always.
+        #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         backup: Option<bool>,
     },
     /// Give a backend no new connections; its connections go on.
     Drain {
         #[command(flatten)]
-        place: BackendAddress,
+        place: Places,
+        #[command(flatten)]
+        trial: Trial,
         /// Wait until its last connection has closed.
         #[arg(long)]
         wait: bool,
@@ -316,12 +338,16 @@ pub(super) enum BackendVerb {
     /// Give a backend connections again; one that was disabled, after its next successful check.
     Enable {
         #[command(flatten)]
-        place: BackendAddress,
+        place: Places,
+        #[command(flatten)]
+        trial: Trial,
     },
     /// Give a backend no new connections, and do not check it; its connections go on.
     Disable {
         #[command(flatten)]
-        place: BackendAddress,
+        place: Places,
+        #[command(flatten)]
+        trial: Trial,
     },
 }
 
@@ -329,10 +355,10 @@ pub(super) enum BackendVerb {
 #[derive(Debug, Args)]
 pub(super) struct Conns {
     /// Of this service.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = complete::services())]
     pub(super) service: Option<String>,
     /// To this backend.
-    #[arg(long, value_name = "ADDR:PORT", value_parser = config::address)]
+    #[arg(long, value_name = "ADDR:PORT", value_parser = config::address, add = complete::backends())]
     pub(super) backend: Option<SocketAddr>,
     /// From this client: ADDR, ADDR:PORT or NETWORK/LENGTH.
     #[arg(long, value_name = "CLIENT")]
@@ -354,23 +380,65 @@ pub(super) struct Conns {
     /// Only say how many there are, by state.
     #[arg(long)]
     pub(super) count: bool,
-    /// How to print; json: one object a line.
-    #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Table)]
-    pub(super) format: Format,
 }
 
 /// Which backend.
 #[derive(Debug, Args)]
 pub(super) struct BackendAddress {
+    #[arg(add = complete::services())]
     pub(super) service: String,
-    #[arg(value_name = "ADDR:PORT", value_parser = config::address)]
+    #[arg(value_name = "ADDR:PORT", value_parser = config::address, add = complete::backends())]
     pub(super) address: SocketAddr,
+}
+
+/// A backend of one service, or of all that have it.
+#[derive(Debug, Args)]
+pub(super) struct Places {
+    /// The service; left out with --all-services.
+    #[arg(required_unless_present = "all_services", add = complete::services())]
+    pub(super) service: Option<String>,
+    #[arg(value_name = "ADDR:PORT", required_unless_present = "all_services", value_parser = config::address, add = complete::backends())]
+    pub(super) address: Option<SocketAddr>,
+    /// Every backend with this address, at any port if none is given, in all services.
+    #[arg(long, value_name = "ADDR[:PORT]", value_parser = server, add = complete::servers(), conflicts_with_all = ["service", "address"])]
+    pub(super) all_services: Option<Server>,
+}
+
+/// A server, or one port of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Server {
+    pub(super) ip: IpAddr,
+    pub(super) port: Option<u16>,
+}
+
+impl Server {
+    pub(super) fn has(self, address: SocketAddr) -> bool {
+        self.ip == address.ip() && self.port.is_none_or(|port| port == address.port())
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => SocketAddr::new(self.ip, port).fmt(f),
+            None => self.ip.fmt(f),
+        }
+    }
+}
+
+/// How a change is made.
+#[derive(Clone, Copy, Debug, Args)]
+pub(super) struct Trial {
+    /// Show what would change, as `diff` does, and change nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Output {
-    /// How to print.
-    #[arg(short = 'o', long = "output", value_enum, default_value_t = Format::Table)]
+    /// How to print. With json, results are on standard output and errors on standard error, as problem
+    /// documents (RFC 9457).
+    #[arg(short = 'o', long = "output", value_enum, global = true, default_value_t = Format::Table)]
     pub(super) format: Format,
 }
 
@@ -386,6 +454,13 @@ impl Output {
     pub(super) fn is_json(self) -> bool {
         self.format == Format::Json
     }
+}
+
+fn server(text: &str) -> Result<Server, String> {
+    if let Ok(ip) = text.parse() {
+        return Ok(Server { ip, port: None });
+    }
+    config::address(text).map(|address| Server { ip: address.ip(), port: Some(address.port()) })
 }
 
 fn count(text: &str) -> Result<u64, String> {
@@ -417,7 +492,7 @@ mod tests {
 
     #[test]
     fn weights_out_of_range_are_refused() {
-        for weight in ["0", "65536", "70000", "-1", "x"] {
+        for weight in ["65536", "70000", "-1", "x"] {
             let arguments = ["xdplb", "backend", "add", "web", "10.0.0.1:80", "--weight", weight];
             assert!(Cli::try_parse_from(arguments).is_err(), "{weight}");
         }
@@ -433,8 +508,8 @@ mod tests {
             (&["add", "web", "db.example:80"][..], "names are not looked up"),
             (&["add", "web", "10.0.0.1"], "the port is missing"),
             (&["add", "web", "10.0.0.1:99999"], "a port is 1 to 65535"),
-            (&["add", "web", "10.0.0.1:80", "--weight", "-1"], "-1 is not in 1..=65535"),
-            (&["set", "web", "10.0.0.1:80", "--weight", "70000"], "70000 is not in 1..=65535"),
+            (&["add", "web", "10.0.0.1:80", "--weight", "-1"], "-1 is not in 0..=65535"),
+            (&["set", "web", "10.0.0.1:80", "--weight", "70000"], "70000 is not in 0..=65535"),
             (&["drain", "web", "10.0.0.1:80", "--deadline", "5"], "5 has no unit"),
             (&["drain", "web", "10.0.0.1:80", "--deadline", "-5s"], "-5s is negative"),
             (&["drain", "web", "10.0.0.1:80", "--deadline", "99999years"], "is too long"),
@@ -449,7 +524,7 @@ mod tests {
         let set = ["xdplb", "backend", "set", "web", "10.0.0.1:80"];
         let missing = Cli::try_parse_from(set).expect_err("nothing to set").to_string();
         assert!(missing.contains("--weight") && missing.contains("--backup"), "{missing}");
-        for setting in ["--weight=5", "--backup=false"] {
+        for setting in ["--weight=5", "--weight=0", "--backup=false", "--backup"] {
             assert!(Cli::try_parse_from(set.into_iter().chain([setting])).is_ok(), "{setting}");
         }
     }

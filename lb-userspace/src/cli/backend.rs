@@ -12,9 +12,10 @@ use serde::Serialize;
 use tokio::time::sleep;
 
 use super::{
-    args::{BackendAddress, BackendVerb, Output},
+    args::{BackendAddress, BackendVerb, Output, Places},
+    changed::Outcome,
     exit::Failure,
-    output::print_json,
+    output::{count, print_json},
     service,
 };
 use crate::{
@@ -57,44 +58,100 @@ fn listed(service: &ServiceView) -> impl Iterator<Item = Listed<'_>> {
     service.backends.iter().map(|backend| Listed { service: &service.name, backend })
 }
 
-pub(super) async fn change(client: &Client, verb: BackendVerb) -> Result<ExitCode, Failure> {
-    match verb {
-        BackendVerb::List { service, output } => {
-            return list(client, service.as_deref(), output).await;
+pub(super) async fn change(
+    client: Client,
+    verb: BackendVerb,
+    output: Output,
+) -> Result<ExitCode, Failure> {
+    let client = client.trying(verb.is_dry_run());
+    let outcome = match verb {
+        BackendVerb::List { service } => {
+            return list(&client, service.as_deref(), output).await;
         }
-        BackendVerb::Add { place: BackendAddress { service, address }, weight, backup } => {
+        BackendVerb::Add { place: BackendAddress { service, address }, weight, backup, .. } => {
             let new = NewBackend { address, weight, backup };
-            service::print_warnings([&client.add(&service, &new).await?]);
+            client.add(&service, &new).await?.into()
         }
-        BackendVerb::Remove { place: BackendAddress { service, address } } => {
-            service::print_warnings([&client.remove(&service, address).await?]);
+        BackendVerb::Remove { place: BackendAddress { service, address }, .. } => {
+            client.remove(&service, address).await?.into()
         }
-        BackendVerb::Set { place, weight, backup } => {
+        BackendVerb::Set { place, weight, backup, .. } => {
             let settings = Settings { weight, backup, ..Settings::default() };
-            set(client, &place, settings).await?;
+            set(&client, &[place], settings).await?
         }
-        BackendVerb::Enable { place } => order(client, &place, Admin::Enabled).await?,
-        BackendVerb::Disable { place } => order(client, &place, Admin::Disabled).await?,
-        BackendVerb::Drain { place, wait, deadline } => {
+        BackendVerb::Enable { place, .. } => order(&client, place, Admin::Enabled).await?,
+        BackendVerb::Disable { place, .. } => order(&client, place, Admin::Disabled).await?,
+        BackendVerb::Drain { place, wait, deadline, .. } => {
+            let places = places(&client, place).await?;
             let until = deadline.map(after).transpose()?;
             let admin = Some(Admin::Draining);
-            set(client, &place, Settings { admin, until, ..Settings::default() }).await?;
-            if wait {
-                wait_until_idle(client, &place, deadline).await?;
+            let settings = Settings { admin, until, ..Settings::default() };
+            let outcome = set(&client, &places, settings).await?;
+            if wait && !client.is_dry_run() {
+                for place in &places {
+                    wait_until_idle(&client, place, deadline).await?;
+                }
             }
+            outcome.until(until)
         }
-    }
+    };
+    outcome.in_dry_run(client.is_dry_run()).print(output)?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn order(client: &Client, place: &BackendAddress, admin: Admin) -> Result<(), Failure> {
-    set(client, place, Settings { admin: Some(admin), ..Settings::default() }).await
+async fn order(client: &Client, place: Places, admin: Admin) -> Result<Outcome, Failure> {
+    let places = places(client, place).await?;
+    set(client, &places, Settings { admin: Some(admin), ..Settings::default() }).await
 }
 
-async fn set(client: &Client, place: &BackendAddress, settings: Settings) -> Result<(), Failure> {
-    let changed = client.set(&place.service, place.address, &settings).await?;
-    service::print_warnings([&changed]);
-    Ok(())
+async fn set(
+    client: &Client,
+    places: &[BackendAddress],
+    settings: Settings,
+) -> Result<Outcome, Failure> {
+    let mut outcome: Option<Outcome> = None;
+    for BackendAddress { service, address } in places {
+        let changed = client.set(service, *address, &settings).await?.into();
+        outcome = Some(match outcome {
+            Some(outcome) => outcome.and(changed),
+            None => changed,
+        });
+    }
+    Ok(outcome.unwrap_or_default())
+}
+
+/// The backends that are meant, at least one.
+async fn places(client: &Client, places: Places) -> Result<Vec<BackendAddress>, Failure> {
+    let Places { service, address, all_services } = places;
+    if let (Some(service), Some(address)) = (service, address) {
+        return Ok(vec![BackendAddress { service, address }]);
+    }
+    let server = all_services.context("name a service and a backend, or use --all-services")?;
+    let mut found = Vec::new();
+    for service in client.services().await? {
+        let of_it = service.backends.iter().map(|backend| backend.address);
+        let of_it = of_it.filter(|address| server.has(*address));
+        found
+            .extend(of_it.map(|address| BackendAddress { service: service.name.clone(), address }));
+    }
+    if found.is_empty() {
+        return Err(anyhow!("no service has a backend {server}").into());
+    }
+    Ok(found)
+}
+
+impl BackendVerb {
+    fn is_dry_run(&self) -> bool {
+        match self {
+            Self::List { .. } => false,
+            Self::Add { trial, .. }
+            | Self::Remove { trial, .. }
+            | Self::Set { trial, .. }
+            | Self::Drain { trial, .. }
+            | Self::Enable { trial, .. }
+            | Self::Disable { trial, .. } => trial.dry_run,
+        }
+    }
 }
 
 fn after(time: Duration) -> Result<Timestamp, Failure> {
@@ -117,9 +174,11 @@ async fn wait_until_idle(
         }
         if deadline.is_some_and(|deadline| begin.elapsed() >= deadline + CUT) {
             let address = place.address;
-            return Err(
-                anyhow!("{address} still has {left} connections, after its deadline").into()
-            );
+            return Err(anyhow!(
+                "{address} still has {}, after its deadline",
+                count(left, "connection")
+            )
+            .into());
         }
         sleep(POLL).await;
     }

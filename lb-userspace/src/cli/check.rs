@@ -4,46 +4,120 @@ use std::{path::Path, process::ExitCode, thread};
 
 use lb_common::table::table_bytes;
 use nix::net::if_::if_nametoindex;
+use serde::Serialize;
 
 use super::{
-    exit::{Failure, PROBLEMS},
-    output::{print_error, print_line},
+    args::Output,
+    exit::{Failure, INVALID, PROBLEMS},
+    output::{count, print_error, print_json, print_line},
 };
 use crate::{
-    config::{self, Loaded, reference},
+    config::{self, Diagnostics, Finding, Loaded, reference},
     dataplane::{map_bytes, megabytes},
     neighbours,
 };
 use lb_host::{listeners::Listeners, local_ports::LocalPorts};
 
+/// What `check` has found, for programs.
+#[derive(Serialize)]
+struct Report<'a> {
+    valid: bool,
+    file: &'a str,
+    findings: Vec<Finding>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sizes: Option<Sizes>,
+}
+
+/// What a valid configuration has and takes.
+#[derive(Serialize)]
+struct Sizes {
+    services: usize,
+    backends: usize,
+    flow_table_bytes: u64,
+    map_bytes: u64,
+}
+
 /// Warnings are no failure, unless that is wanted.
-pub(super) fn check(file: &Path, is_strict: bool) -> Result<ExitCode, Failure> {
-    let loaded = config::load(file)?;
-    let mut warnings = loaded.warnings.clone();
-    warnings.extend(loaded.check_host()?);
-    for warning in &warnings {
-        print_error(warning);
+pub(super) fn check(file: &Path, is_strict: bool, output: Output) -> Result<ExitCode, Failure> {
+    let mut found = Warnings::default();
+    let checked = inspect(file, &mut found);
+    if output.is_json() {
+        print_report(file, &checked, &found.all)?;
+    } else {
+        found.all.iter().for_each(print_error);
     }
+    let loaded = match checked {
+        Ok(loaded) => loaded,
+        // The report has it.
+        Err(error) if output.is_json() && error.is::<Diagnostics>() => return Ok(INVALID.into()),
+        Err(error) => return Err(error.into()),
+    };
+    if !output.is_json() {
+        print_sizes(&loaded)?;
+    }
+    Ok(if is_strict && found.is_strict { ExitCode::from(PROBLEMS) } else { ExitCode::SUCCESS })
+}
+
+#[derive(Default)]
+struct Warnings {
+    all: Vec<Diagnostics>,
+    /// Whether one of them is more than a note.
+    is_strict: bool,
+}
+
+/// Reads a file and compares it with this host.
+fn inspect(file: &Path, found: &mut Warnings) -> anyhow::Result<Loaded> {
+    let loaded = config::load(file)?;
+    found.all.clone_from(&loaded.warnings);
+    found.all.extend(loaded.check_host()?);
+    found.is_strict = !found.all.is_empty();
     refuse_local_ports(&loaded)?;
-    let has_warnings = warn_of_listeners(&loaded) || !warnings.is_empty();
-    warn_of_unrouted(&loaded);
+    warn_of_listeners(&loaded, found);
+    warn_of_unrouted(&loaded, found);
+    Ok(loaded)
+}
+
+fn print_report(
+    file: &Path,
+    checked: &anyhow::Result<Loaded>,
+    warnings: &[Diagnostics],
+) -> Result<(), Failure> {
+    let errors = checked.as_ref().err().and_then(|error| error.downcast_ref::<Diagnostics>());
+    let findings = errors.into_iter().chain(warnings).flat_map(Diagnostics::findings);
+    let sizes = checked.as_ref().ok().map(sizes).transpose()?;
+    let file = config::shown_path(file);
+    let findings = findings.cloned().collect();
+    print_json(&Report { valid: checked.is_ok(), file: &file, findings, sizes })?;
+    Ok(())
+}
+
+fn sizes(loaded: &Loaded) -> anyhow::Result<Sizes> {
     let services = &loaded.config.services;
-    let backends: usize = services.iter().map(|service| service.backends.len()).sum();
-    let file = loaded.path().to_owned();
-    print_line(&format!("{file}: {} services, {backends} backends", services.len()))?;
-    let flows = loaded.config.limits.flows;
-    let size = megabytes(table_bytes(flows));
-    print_line(&format!("flow table: {flows} connections, {size} MB"))?;
-    let cpus = std::thread::available_parallelism()?.get() as u64;
     let limits = &loaded.config.limits;
-    let size = megabytes(map_bytes(limits, cpus));
+    let cpus = std::thread::available_parallelism()?.get() as u64;
+    Ok(Sizes {
+        services: services.len(),
+        backends: services.iter().map(|service| service.backends.len()).sum(),
+        flow_table_bytes: table_bytes(limits.flows),
+        map_bytes: map_bytes(limits, cpus),
+    })
+}
+
+fn print_sizes(loaded: &Loaded) -> Result<(), Failure> {
+    let Sizes { services, backends, flow_table_bytes, map_bytes } = sizes(loaded)?;
+    let (services, backends) = (count(services, "service"), count(backends, "backend"));
+    print_line(&format!("{}: {services}, {backends}", loaded.path()))?;
+    let limits = &loaded.config.limits;
+    let size = megabytes(flow_table_bytes);
+    print_line(&format!("flow table: {} connections, {size} MB", limits.flows))?;
+    let size = megabytes(map_bytes);
     let (services, backends) = (limits.services, limits.backends);
     print_line(&format!("maps: {services} services, {backends} backends, {size} MB"))?;
-    Ok(if is_strict && has_warnings { ExitCode::from(PROBLEMS) } else { ExitCode::SUCCESS })
+    Ok(())
 }
 
 /// Refuses source ports that this host gives to its own connections, too.
-fn refuse_local_ports(loaded: &Loaded) -> Result<(), Failure> {
+fn refuse_local_ports(loaded: &Loaded) -> anyhow::Result<()> {
     let clash = match LocalPorts::read() {
         Ok(ports) => ports.clash(&loaded.config.snat_ports),
         Err(error) => {
@@ -52,29 +126,27 @@ fn refuse_local_ports(loaded: &Loaded) -> Result<(), Failure> {
         }
     };
     let faults = clash.map(|clash| loaded.snat_ports_fault(&clash.message, &clash.fix));
-    Ok(loaded.refuse(faults.into_iter().collect())?)
+    loaded.refuse(faults.into_iter().collect())
 }
 
-/// Warns of servers on this host that listen where clients of services connect to. Returns whether one
-/// has the very address and port of a service, which a running daemon does not take from it.
-fn warn_of_listeners(loaded: &Loaded) -> bool {
+/// Warns of servers on this host that listen where clients of services connect to. One that has the very
+/// address and port of a service keeps it from a running daemon, and is more than a note.
+fn warn_of_listeners(loaded: &Loaded, warnings: &mut Warnings) {
     let vips = loaded.config.services.iter().map(|service| service.vip.address);
     let listeners = Listeners::read(vips).unwrap_or_else(|error| {
         print_error(format_args!("xdplb: `vip` was not compared: {error:#}"));
         Listeners::default()
     });
-    let mut is_taken = false;
     for (place, service) in loaded.config.services.iter().enumerate() {
         let Some(found) = listeners.find(service.vip.address) else { continue };
-        is_taken |= found.is_exact;
-        loaded.vip_warning(place, &found.message, found.fix).iter().for_each(print_error);
+        warnings.is_strict |= found.is_exact;
+        warnings.all.extend(loaded.vip_warning(place, &found.message, found.fix));
     }
-    is_taken
 }
 
 /// Warns of VIPs that no interface of this host has, and that no route leads here. Those of another
 /// host, as a CI's, are no fault of the file.
-fn warn_of_unrouted(loaded: &Loaded) {
+fn warn_of_unrouted(loaded: &Loaded, warnings: &mut Warnings) {
     let is_here = |name: &String| if_nametoindex(name.as_str()).is_ok();
     if !loaded.config.interfaces.iter().all(is_here) {
         return;
@@ -89,7 +161,7 @@ fn warn_of_unrouted(loaded: &Loaded) {
         let address = service.vip.address.ip();
         if unrouted.contains(&address) {
             let (message, fix) = neighbours::unrouted_message(address);
-            loaded.vip_warning(place, &message, &fix).iter().for_each(print_error);
+            warnings.all.extend(loaded.vip_warning(place, &message, &fix));
         }
     }
 }

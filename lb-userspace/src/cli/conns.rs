@@ -11,9 +11,9 @@ use anyhow::Context as _;
 use serde::Deserialize;
 
 use super::{
-    args::{Conns, Format},
+    args::{Conns, Format, Output},
     exit::Failure,
-    output::{print_json, print_line},
+    output::{count, print_json, print_line},
 };
 use crate::{
     api::Client,
@@ -21,10 +21,14 @@ use crate::{
 };
 use lb_host::printable;
 
-pub(super) async fn conns(client: &Client, conns: Conns) -> Result<ExitCode, Failure> {
-    let Conns { service, backend, client: from, state, idle_over, limit, count, format } = conns;
+pub(super) async fn conns(
+    client: &Client,
+    conns: Conns,
+    Output { format }: Output,
+) -> Result<ExitCode, Failure> {
+    let Conns { service, backend, client: from, state, idle_over, limit, count: counts } = conns;
     let filter = Filter { service, backend, client: from, state, idle_over, limit };
-    if count {
+    if counts {
         print_counts(client.count_connections(&filter).await?, format)?;
     } else {
         list(client, &filter, format).await?;
@@ -110,8 +114,9 @@ fn print_counts(counts: Counts, format: Format) -> Result<(), Failure> {
     }
     let Counts { total, half_open, refused, answered, established, closing, closed } = counts;
     Ok(print_line(&format!(
-        "{total} connections: {established} established, {half_open} half-open, {refused} refused, \
-         {answered} answered, {closing} closing, {closed} closed"
+        "{}: {established} established, {half_open} half-open, {refused} refused, \
+         {answered} answered, {closing} closing, {closed} closed",
+        count(total, "connection"),
     ))?)
 }
 

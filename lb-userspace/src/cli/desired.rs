@@ -11,8 +11,9 @@ use anyhow::anyhow;
 
 use super::{
     args::Output,
+    changed::Outcome,
     exit::{Failure, PROBLEMS},
-    output::{align_numbers, print_error, print_json, print_line, print_table, table},
+    output::{align_numbers, print_json, print_line, print_table, table},
 };
 use crate::{
     api::{Client, ClientError, FullVersion, Target},
@@ -26,11 +27,13 @@ pub(super) async fn diff(
     output: Output,
 ) -> Result<ExitCode, Failure> {
     let plan = client.plan(&proposal(file)?).await.map_err(of_file)?;
-    print(&plan, output)?;
-    if let Some(refused) = &plan.refused {
-        print_error(format_args!("xdplb: `apply` would be refused: {refused}"));
+    let differs = !plan.steps.is_empty();
+    if output.is_json() {
+        print_json(&plan)?;
+    } else {
+        Outcome::from(plan).in_dry_run(true).print(output)?;
     }
-    Ok(if plan.steps.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(PROBLEMS) })
+    Ok(if differs { ExitCode::from(PROBLEMS) } else { ExitCode::SUCCESS })
 }
 
 pub(super) async fn apply(
@@ -38,7 +41,7 @@ pub(super) async fn apply(
     file: &Path,
     output: Output,
 ) -> Result<ExitCode, Failure> {
-    print(&client.apply(&proposal(file)?).await.map_err(of_file)?, output)?;
+    print(client, client.apply(&proposal(file)?).await.map_err(of_file)?, output)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -108,7 +111,7 @@ pub(super) async fn rollback(
     version: Option<u64>,
     output: Output,
 ) -> Result<ExitCode, Failure> {
-    print(&client.rollback(Target { version }).await?, output)?;
+    print(client, client.rollback(Target { version }).await?, output)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -123,17 +126,11 @@ fn proposal(file: &Path) -> Result<Proposal, Failure> {
     Ok(Proposal { path, text })
 }
 
-fn print(plan: &Plan, output: Output) -> Result<(), Failure> {
-    for warning in &plan.warnings {
-        print_error(format_args!("warning: {warning}"));
-    }
-    if output.is_json() {
-        print_json(plan)?;
-        return Ok(());
-    }
-    plan.steps.iter().try_for_each(|step| print_line(&step.to_string()))?;
-    if plan.steps.is_empty() {
-        print_line(&format!("nothing differs from version {}", plan.version))?;
+fn print(client: &Client, plan: Plan, output: Output) -> Result<(), Failure> {
+    let outcome = Outcome::from(plan).in_dry_run(client.is_dry_run());
+    outcome.print(output)?;
+    if !client.is_dry_run() && !output.is_json() {
+        outcome.print_steps()?;
     }
     Ok(())
 }

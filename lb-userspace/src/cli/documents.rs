@@ -9,10 +9,10 @@ use std::{
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::{Command, CommandFactory as _, ValueEnum as _};
-use clap_complete::{Shell, generate};
+use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::{args::Cli, exit::Failure};
+use super::{args::Cli, complete, exit::Failure, manual};
 use crate::{api, config::reference, counters};
 
 const FILE_PAGE: &str = "xdplb.toml";
@@ -21,17 +21,17 @@ const FILE_PAGE: &str = "xdplb.toml";
 type Document = (String, String);
 
 pub(super) fn print_completions(shell: Shell) -> Result<ExitCode, Failure> {
-    io::stdout().write_all(completions(shell)?.as_bytes())?;
+    io::stdout().write_all(complete::script(shell)?.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The page of a verb, given as its words.
-pub(super) fn print_manual(verb: &[String]) -> Result<ExitCode, Failure> {
+/// Shows the page of a verb, given as its words: in a pager on a terminal.
+pub(super) fn show_manual(verb: &[String]) -> Result<ExitCode, Failure> {
     let page = match verb {
         [word] if word == FILE_PAGE => reference::manual()?,
-        words => manual(find(words).map_err(Failure::Usage)?)?,
+        words => manual::page(find(words).map_err(Failure::Usage)?)?,
     };
-    io::stdout().write_all(page.as_bytes())?;
+    manual::show(&page)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -60,16 +60,16 @@ fn accessories() -> Result<Vec<Document>> {
     let mut documents = vec![(format!("man/{FILE_PAGE}.5"), reference::manual()?)];
     add_manuals(&commands(), &mut documents)?;
     for shell in Shell::value_variants() {
-        documents.push((format!("completions/{shell}"), completions(*shell)?));
+        documents.push((format!("completions/{shell}"), complete::script(*shell)?));
     }
     Ok(documents)
 }
 
 fn add_manuals(command: &Command, documents: &mut Vec<Document>) -> Result<()> {
     let page = Man::new(command.clone()).get_filename();
-    documents.push((format!("man/{page}"), manual(command.clone())?));
-    let shown = command.get_subcommands().filter(|verb| !verb.is_hide_set());
-    shown.into_iter().try_for_each(|verb| add_manuals(verb, documents))
+    documents.push((format!("man/{page}"), manual::page(command.clone())?));
+    let mut shown = command.get_subcommands().filter(|verb| complete::is_shown(verb));
+    shown.try_for_each(|verb| add_manuals(verb, documents))
 }
 
 fn commands() -> Command {
@@ -83,18 +83,6 @@ fn find(words: &[String]) -> Result<Command> {
         let found = command.find_subcommand(word).cloned();
         found.ok_or_else(|| anyhow!("there is no verb `{}`: see `xdplb --help`", words.join(" ")))
     })
-}
-
-fn manual(command: Command) -> Result<String> {
-    let mut page = Vec::new();
-    Man::new(command).render(&mut page)?;
-    Ok(String::from_utf8(page)?)
-}
-
-fn completions(shell: Shell) -> Result<String> {
-    let mut script = Vec::new();
-    generate(shell, &mut Cli::command(), "xdplb", &mut script);
-    Ok(String::from_utf8(script)?)
 }
 
 #[cfg(test)]
@@ -118,10 +106,18 @@ mod tests {
             assert!(text.contains(".SH NAME"), "{page}");
         }
         let (_, first) = pages.iter().find(|(path, _)| path == "man/xdplb.1").expect("a page");
-        assert!(first.contains("3 no daemon at the socket"), "{first}");
+        assert!(first.contains("No daemon at the socket"), "{first}");
         let drain = ["backend", "drain"].map(ToOwned::to_owned);
-        let page = manual(find(&drain).expect("a verb")).expect("a page");
+        let page = manual::page(find(&drain).expect("a verb")).expect("a page");
         assert!(page.contains("xdplb backend drain") && page.contains("deadline"), "{page}");
         assert!(find(&["no".to_owned()]).is_err());
+        for section in [".SH EXAMPLES", ".SH FILES", ".SH SIGNALS", ".SH \"EXIT STATUS\""] {
+            assert!(first.contains(section), "{section} is not in {first}");
+        }
+        for (path, text) in pages.iter().filter(|(path, _)| path.ends_with(".1")) {
+            assert!(text.contains(".SH \"EXIT STATUS\""), "{path}");
+            let has_verbs = text.contains(".SH SUBCOMMANDS");
+            assert!(has_verbs || text.contains(".SH EXAMPLES"), "{path} has no example");
+        }
     }
 }

@@ -1,17 +1,59 @@
 //! How a verb ends.
 
-use std::{borrow::Cow, env, io, process::ExitCode};
+use std::{borrow::Cow, env, ffi::OsString, io, process::ExitCode};
 
-use super::{args::SOCKET_VARIABLE, output::print_error};
-use crate::api::ClientError;
+use serde::Serialize;
+use serde_json::Value;
+
+use super::{
+    args::{Output, SOCKET_VARIABLE},
+    output::{print_error, print_json_error},
+};
+use crate::{api::ClientError, config::Diagnostics};
 use lb_host::printable;
 
 /// `diff` has found differences, or `check --strict` warnings.
 pub(super) const PROBLEMS: u8 = 4;
 
+/// Wrong usage, or an invalid configuration.
+pub(super) const INVALID: u8 = 2;
+
+/// Why nothing was done: RFC 9457.
+#[derive(Serialize)]
+struct Document<'a> {
+    r#type: &'a str,
+    title: &'a str,
+    /// Of the daemon's answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Value>,
+    exit_code: u8,
+}
+
+impl<'a> Document<'a> {
+    fn new(title: &'a str, detail: String, exit_code: u8) -> Self {
+        let r#type = "about:blank";
+        Self { r#type, title, status: None, detail, errors: Vec::new(), exit_code }
+    }
+}
+
+/// Whether arguments that were not understood ask for JSON.
+fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
+    let words: Vec<_> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
+    let is_pair = |pair: &[String]| ["-o", "--output"].contains(&&*pair[0]) && pair[1] == "json";
+    let is_one = |word: &String| ["-ojson", "-o=json", "--output=json"].contains(&&**word);
+    words.iter().any(is_one) || words.windows(2).any(is_pair)
+}
+
 /// Prints wrong usage, or the help that was asked for.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
-    if is_printable() {
+    if error.use_stderr() && wants_json(env::args_os()) {
+        let text = error.render().to_string();
+        let detail = text.trim_end().trim_start_matches("error: ").to_owned();
+        print_json_error(&Document::new("Wrong usage", detail, INVALID));
+    } else if is_printable() {
         // In colour, where there is any. Whoever has stopped reading is owed the exit code.
         error.print().ok();
     } else {
@@ -39,9 +81,13 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn report(&self) -> ExitCode {
+    pub(super) fn report(&self, output: Output) -> ExitCode {
         if self.is_closed_pipe() {
             return ExitCode::SUCCESS;
+        }
+        if output.is_json() {
+            print_json_error(&self.document());
+            return self.code().into();
         }
         match self {
             Self::Operation(error) | Self::Usage(error) => {
@@ -50,17 +96,40 @@ impl Failure {
             Self::Config(error) => print_error(format_args!("{error:#}")),
             Self::Daemon(error) => print_error(format_args!("xdplb: {error}")),
         }
-        self.code()
+        self.code().into()
     }
 
-    fn code(&self) -> ExitCode {
+    fn document(&self) -> Document<'_> {
+        let code = self.code();
         match self {
-            Self::Config(_) | Self::Usage(_) => ExitCode::from(2),
-            Self::Daemon(ClientError::Refused(problem)) if problem.is_invalid() => {
-                ExitCode::from(2)
+            Self::Operation(error) => Document::new("Failed", format!("{error:#}"), code),
+            Self::Usage(error) => Document::new("Wrong usage", format!("{error:#}"), code),
+            Self::Config(error) => {
+                let found = error.downcast_ref::<Diagnostics>();
+                let errors = found.map(Diagnostics::findings).unwrap_or_default();
+                let errors = errors.iter().filter_map(|one| serde_json::to_value(one).ok());
+                let detail = found.map_or_else(|| format!("{error:#}"), |all| all.summary().into());
+                let document = Document::new("Invalid configuration", detail, code);
+                Document { errors: errors.collect(), ..document }
             }
-            Self::Daemon(ClientError::Absent { .. }) => ExitCode::from(3),
-            Self::Operation(_) | Self::Daemon(_) => ExitCode::FAILURE,
+            Self::Daemon(ClientError::Refused(problem)) => {
+                let errors = problem.errors.iter().filter_map(|one| serde_json::to_value(one).ok());
+                let document = Document::new(&problem.title, problem.detail.clone(), code);
+                Document { status: Some(problem.status), errors: errors.collect(), ..document }
+            }
+            Self::Daemon(error @ ClientError::Absent { .. }) => {
+                Document::new("No daemon", error.to_string(), code)
+            }
+            Self::Daemon(error) => Document::new("Failed", error.to_string(), code),
+        }
+    }
+
+    fn code(&self) -> u8 {
+        match self {
+            Self::Config(_) | Self::Usage(_) => INVALID,
+            Self::Daemon(ClientError::Refused(problem)) if problem.is_invalid() => INVALID,
+            Self::Daemon(ClientError::Absent { .. }) => 3,
+            Self::Operation(_) | Self::Daemon(_) => 1,
         }
     }
 

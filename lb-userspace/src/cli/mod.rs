@@ -2,13 +2,16 @@
 
 mod args;
 mod backend;
+mod changed;
 mod check;
+mod complete;
 mod conns;
 mod desired;
 mod detach;
 mod documents;
 mod exit;
 mod log;
+mod manual;
 mod output;
 mod run;
 mod service;
@@ -22,20 +25,25 @@ use clap::Parser as _;
 use tokio::runtime;
 
 pub use self::args::Cli;
-use self::{args::Verb, exit::Failure};
+use self::{
+    args::{Trial, Verb},
+    exit::Failure,
+};
 use crate::{api::Client, daemon, demo};
 
 /// Parses the arguments, carries the verb out and says by the exit code how it went.
 #[must_use]
 pub fn main() -> ExitCode {
+    complete::answer();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return exit::usage(&error),
     };
+    let output = cli.output;
     log::start(&cli);
     match start(cli) {
         Ok(code) => code,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(output),
     }
 }
 
@@ -49,36 +57,41 @@ fn start(cli: Cli) -> Result<ExitCode, Failure> {
 
 async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
     let client = Client::new(cli.socket);
+    let output = cli.output;
     match cli.verb {
         Verb::Run { config, check: false } => Box::pin(run::run(config)).await,
-        Verb::Run { config, check: true } => check::check(&config, false),
-        Verb::Check { config: Some(config), strict, .. } => check::check(&config, strict),
+        Verb::Run { config, check: true } => check::check(&config, false, output),
+        Verb::Check { config: Some(config), strict, .. } => check::check(&config, strict, output),
         Verb::Check { config: None, .. } => check::schema(),
-        Verb::Detach { interfaces, bpffs } => detach::detach(&bpffs, &interfaces).await,
-        Verb::Status { output } => status::status(&client, output).await,
-        Verb::Stats { output, rate } => stats::stats(&client, output, rate).await,
-        Verb::Conns(conns) => conns::conns(&client, conns).await,
-        Verb::Service { verb } => service::change(client, verb).await,
-        Verb::Diff { config, force, output } => {
+        Verb::Detach { interfaces, bpffs } => detach::detach(&bpffs, &interfaces, output).await,
+        Verb::Status => status::status(&client, output).await,
+        Verb::Stats { service, rate } => {
+            stats::stats(&client, service.as_deref(), rate, output).await
+        }
+        Verb::Conns(conns) => conns::conns(&client, conns, output).await,
+        Verb::Service { verb } => service::change(client, verb, output).await,
+        Verb::Diff { config, force, .. } => {
             desired::diff(&client.forcing(force), &config, output).await
         }
-        Verb::Apply { config, force, output } => {
-            desired::apply(&client.forcing(force), &config, output).await
+        Verb::Apply { config, force, trial: Trial { dry_run } } => {
+            let client = client.forcing(force).trying(dry_run);
+            desired::apply(&client, &config, output).await
         }
         Verb::Export => desired::export(&client).await,
-        Verb::History { number, output } => desired::history(&client, number, output).await,
-        Verb::Rollback { number, force, output } => {
-            desired::rollback(&client.forcing(force), number, output).await
+        Verb::History { number } => desired::history(&client, number, output).await,
+        Verb::Rollback { number, force, trial: Trial { dry_run } } => {
+            let client = client.forcing(force).trying(dry_run);
+            desired::rollback(&client, number, output).await
         }
-        Verb::Backend { verb } => backend::change(&client, verb).await,
-        Verb::Demo { stop: true, output, .. } => Ok(demo::stop(output.is_json())?),
-        Verb::Demo { keep, output, .. } => Ok(demo::run(keep, output.is_json()).await?),
+        Verb::Backend { verb } => backend::change(client, verb, output).await,
+        Verb::Demo { stop: true, .. } => Ok(demo::stop(output.is_json())?),
+        Verb::Demo { keep, .. } => Ok(demo::run(keep, output.is_json()).await?),
         Verb::Respond { name, address } => {
             demo::respond(&name, address).await?;
             Ok(ExitCode::SUCCESS)
         }
         Verb::Completions { shell } => documents::print_completions(shell),
-        Verb::Man { verb } => documents::print_manual(&verb),
+        Verb::Man { verb } => documents::show_manual(&verb),
         Verb::Documents { directory } => documents::write(&directory),
     }
 }

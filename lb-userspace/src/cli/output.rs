@@ -56,6 +56,12 @@ pub(super) fn print_line(line: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", printable::lines(line))
 }
 
+/// A number and what it is of, as in `1 backend`.
+pub(super) fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+    let s = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {noun}{s}")
+}
+
 /// How long ago a moment was, in two units at most, as in `2h 5m`.
 pub(super) fn age(moment: Timestamp) -> String {
     let since = Timestamp::now().duration_since(moment);
@@ -78,6 +84,12 @@ pub(super) fn age(moment: Timestamp) -> String {
 /// A line of standard error. Whoever has stopped reading it is owed the exit code all the same.
 pub(super) fn print_error(line: impl Display) {
     writeln!(io::stderr().lock(), "{}", printable::lines(&line.to_string())).ok();
+}
+
+/// A document on standard error.
+pub(super) fn print_json_error(value: &impl Serialize) {
+    let text = serde_json::to_string_pretty(value).unwrap_or_default();
+    writeln!(io::stderr().lock(), "{}", printable::json(&text)).ok();
 }
 
 #[cfg(test)]

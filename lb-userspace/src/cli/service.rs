@@ -1,52 +1,80 @@
 //! `service`: what clients connect to.
 
-use std::process::ExitCode;
+use std::{
+    net::{IpAddr, SocketAddr},
+    process::ExitCode,
+};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
-    args::{Format, Output, ServiceVerb},
+    args::{Format, Output, ServiceVerb, Trial},
+    changed::Outcome,
     exit::Failure,
     output::{age, align_numbers, print_error, print_json, print_line, print_table, table},
+    value,
 };
 use crate::{
     api::Client,
     config::word,
     control::{BackendView, Keys, ServiceView},
+    desired::Step,
     model::Health,
 };
 
-pub(super) async fn change(client: Client, verb: ServiceVerb) -> Result<ExitCode, Failure> {
-    match verb {
-        ServiceVerb::List { output } => return list(&client, output).await,
-        ServiceVerb::Show { name, output } => return show(&client, &name, output).await,
-        ServiceVerb::Add { name, keys, force } => {
+pub(super) async fn change(
+    client: Client,
+    verb: ServiceVerb,
+    output: Output,
+) -> Result<ExitCode, Failure> {
+    let outcome: Outcome = match verb {
+        ServiceVerb::List => return list(&client, output).await,
+        ServiceVerb::Show { name } => return show(&client, &name, output).await,
+        ServiceVerb::Add { name, keys, backend, force, trial: Trial { dry_run } } => {
             let mut keys = keys.into_keys();
+            drop_nulls(&mut keys);
             keys.insert("name".to_owned(), name.into());
-            print_warnings([&client.forcing(force).add_service(&keys).await?]);
+            put_backends(&mut keys, &backend);
+            let client = client.forcing(force).trying(dry_run);
+            Outcome::from(client.add_service(&keys).await?).in_dry_run(dry_run)
         }
-        ServiceVerb::Set { name, keys, unset, force } => {
+        ServiceVerb::Set { name, keys, unset, force, trial: Trial { dry_run } } => {
             let mut keys = keys.into_keys();
             for path in &unset {
-                put_null(&mut keys, path);
+                value::put(&mut keys, path, Value::Null);
             }
-            print_warnings([&client.forcing(force).set_service(&name, &keys).await?]);
+            let client = client.forcing(force).trying(dry_run);
+            Outcome::from(client.set_service(&name, &keys).await?).in_dry_run(dry_run)
         }
-        ServiceVerb::Remove { name } => client.remove_service(&name).await?,
-    }
+        ServiceVerb::Remove { name, trial: Trial { dry_run } } => {
+            let vip = client.service(&name).await?.vip;
+            let version = client.trying(dry_run).remove_service(&name).await?;
+            Outcome::of(version, vec![Step::removal(&name, vip)]).in_dry_run(dry_run)
+        }
+    };
+    outcome.print(output)?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Has a key be null, given as in the file: `slow_start`, `health.path`.
-fn put_null(keys: &mut Keys, path: &str) {
-    let Some((table, key)) = path.split_once('.') else {
-        keys.insert(path.to_owned(), Value::Null);
+/// What a new service is not given has its default anyway.
+fn drop_nulls(keys: &mut Keys) {
+    keys.retain(|_, value| !value.is_null());
+    keys.values_mut().filter_map(Value::as_object_mut).for_each(drop_nulls);
+}
+
+/// Backends as `--backend` names them: at the VIP's port if they have none of their own.
+fn put_backends(keys: &mut Keys, backends: &[String]) {
+    if backends.is_empty() {
         return;
-    };
-    let table = keys.entry(table).or_insert_with(|| Keys::new().into());
-    if let Value::Object(table) = table {
-        table.insert(key.to_owned(), Value::Null);
     }
+    let vip = keys.get("vip").and_then(Value::as_str).and_then(|vip| vip.split('/').next());
+    let port = vip.and_then(|vip| vip.parse::<SocketAddr>().ok()).map(|vip| vip.port());
+    let address = |text: &String| match (text.parse::<IpAddr>(), port) {
+        (Ok(ip), Some(port)) => SocketAddr::new(ip, port).to_string(),
+        _ => text.clone(),
+    };
+    let tables = backends.iter().map(|text| json!({ "address": address(text) })).collect();
+    keys.insert("backend".to_owned(), tables);
 }
 
 async fn list(client: &Client, output: Output) -> Result<ExitCode, Failure> {
@@ -197,8 +225,6 @@ fn last_check(backend: &BackendView) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     fn backend(changes: &Value) -> BackendView {

@@ -2,6 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
+use anyhow::anyhow;
 use tokio::time::sleep;
 
 use super::{
@@ -11,20 +12,24 @@ use super::{
 };
 use crate::{
     api::Client,
-    control::{BackendStats, IncidentView, Stats, VerdictView},
+    control::{BackendStats, IncidentView, ServiceStats, Stats, VerdictView},
 };
 
 const PERIOD: Duration = Duration::from_secs(1);
 
 pub(super) async fn stats(
     client: &Client,
-    output: Output,
+    service: Option<&str>,
     rate: bool,
+    output: Output,
 ) -> Result<ExitCode, Failure> {
     let mut stats = client.stats().await?;
     if rate {
         sleep(PERIOD).await;
         stats = client.stats().await?.since(&stats);
+    }
+    if let Some(name) = service {
+        return print_service(&stats, name, output);
     }
     if output.is_json() {
         print_json(&stats)?;
@@ -44,15 +49,7 @@ fn print(stats: &Stats, format: Format) -> Result<(), Failure> {
     align_numbers(&mut verdicts, &[2, 3]);
     print_table(&verdicts)?;
     print_line("")?;
-    let headings = ["SERVICE", "BACKEND", "CONNS", "PKTS IN", "PKTS OUT", "BYTES IN", "BYTES OUT"];
-    let mut backends = table(&headings);
-    for service in &stats.services {
-        for backend in &service.backends {
-            backends.add_row(row(&service.name, backend));
-        }
-    }
-    align_numbers(&mut backends, &[2, 3, 4, 5, 6]);
-    print_table(&backends)?;
+    print_services(&stats.services)?;
     let shown = |view: &&IncidentView| format == Format::Wide || view.total > 0;
     let shown: Vec<_> = stats.incidents.iter().filter(shown).collect();
     if shown.is_empty() {
@@ -65,6 +62,30 @@ fn print(stats: &Stats, format: Format) -> Result<(), Failure> {
     align_numbers(&mut incidents, &[1]);
     print_line("")?;
     Ok(print_table(&incidents)?)
+}
+
+fn print_services(services: &[ServiceStats]) -> Result<(), Failure> {
+    let headings = ["SERVICE", "BACKEND", "CONNS", "PKTS IN", "PKTS OUT", "BYTES IN", "BYTES OUT"];
+    let mut backends = table(&headings);
+    for service in services {
+        for backend in &service.backends {
+            backends.add_row(row(&service.name, backend));
+        }
+    }
+    align_numbers(&mut backends, &[2, 3, 4, 5, 6]);
+    Ok(print_table(&backends)?)
+}
+
+/// Only one service's traffic: packets by verdict are not of a service.
+fn print_service(stats: &Stats, name: &str, output: Output) -> Result<ExitCode, Failure> {
+    let found = stats.services.iter().find(|service| service.name == name);
+    let found = found.ok_or_else(|| anyhow!("there is no service {name}"))?;
+    if output.is_json() {
+        print_json(found)?;
+    } else {
+        print_services(std::slice::from_ref(found))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn row(service: &str, backend: &BackendStats) -> [String; 7] {

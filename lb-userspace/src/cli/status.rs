@@ -36,7 +36,7 @@ fn print(status: &Status) -> Result<(), Failure> {
     ))?;
     print_line(&format!(
         "connections {} of {} ({} MB): {} established, {} half-open, {} answered, {} closing, {} closed, \
-         {} ports rest",
+         {} source ports cooling down",
         flows.entries,
         flows.capacity,
         megabytes(flows.bytes),

@@ -6,7 +6,9 @@ use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
 
 use nix::unistd::geteuid;
 
-use super::Source;
+use serde::Serialize;
+
+use super::{Source, pointer::Keys};
 use crate::control::KeyFault;
 use lb_host::{accounts, printable};
 
@@ -56,6 +58,34 @@ pub struct Diagnostics {
     summary: String,
     /// By keys, of what was no file.
     keys: Vec<KeyFault>,
+    findings: Vec<Finding>,
+}
+
+/// One thing that is wrong, for programs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Finding {
+    pub severity: Severity,
+    pub file: String,
+    /// Nothing if the file does not mention it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// In characters, from 1 on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// Dotted, as in `service.0.health.interval`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    pub message: String,
+    /// How to fix it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub fix: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    Error,
+    Warning,
 }
 
 /// A text, and where its lines begin.
@@ -137,7 +167,17 @@ impl Diagnostics {
             String::new()
         };
         let summary = format!("cannot read {path}: {error}");
-        Self { rendered: format!("error: {summary}{fix}"), summary, keys: Vec::new() }
+        let finding = Finding {
+            severity: Severity::Error,
+            file: path.into_owned(),
+            line: None,
+            column: None,
+            key: None,
+            message: format!("cannot be read: {error}"),
+            fix: String::new(),
+        };
+        let rendered = format!("error: {summary}{fix}");
+        Self { rendered, summary, keys: Vec::new(), findings: vec![finding] }
     }
 
     /// The first of them, and how many more there are.
@@ -148,6 +188,7 @@ impl Diagnostics {
         let more = match (unseen, is_cut_short) {
             (0, false) => None,
             (0, true) => Some("and possibly more: fix these first".to_owned()),
+            (1, false) => Some("and 1 more mistake: fix these first".to_owned()),
             (unseen, false) => Some(format!("and {unseen} more mistakes: fix these first")),
             (unseen, true) => Some(format!("and at least {unseen} more mistakes: fix these first")),
         };
@@ -157,16 +198,18 @@ impl Diagnostics {
             0 | 1 => first,
             all => format!("{first} (and {} more)", all - 1),
         };
-        Self { rendered, summary, keys: Vec::new() }
+        let findings = excerpts.findings(diagnostics.iter().take(MOST_SHOWN));
+        Self { rendered, summary, keys: Vec::new(), findings }
     }
 
     /// Each of the first of them by itself.
     pub(super) fn each(source: &Source, diagnostics: &[Diagnostic]) -> Vec<Self> {
         let excerpts = Excerpts::of(source);
-        let each = |one| Self {
+        let each = |one: &Diagnostic| Self {
             rendered: excerpts.render(one),
             summary: excerpts.summary(one),
             keys: Vec::new(),
+            findings: excerpts.findings(std::iter::once(one)),
         };
         diagnostics.iter().take(MOST_SHOWN).map(each).collect()
     }
@@ -174,6 +217,12 @@ impl Diagnostics {
     /// With what is wrong with each key of a text that was made of JSON.
     pub(super) fn with_keys(self, keys: Vec<KeyFault>) -> Self {
         Self { keys, ..self }
+    }
+
+    /// The first of them, for programs.
+    #[must_use]
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     #[must_use]
@@ -234,6 +283,31 @@ impl<'a> Excerpts<'a> {
             format!("{path}:{number}: {message}")
         } else {
             format!("{path}: {message}")
+        }
+    }
+
+    fn findings<'b>(&self, diagnostics: impl Iterator<Item = &'b Diagnostic>) -> Vec<Finding> {
+        let keys = Keys::of(&self.source.text);
+        diagnostics.map(|one| self.finding(one, &keys)).collect()
+    }
+
+    /// Without texts of a line that has a secret.
+    fn finding(&self, finding: &Diagnostic, keys: &Keys<'_>) -> Finding {
+        let (number, line) = self.line(finding.span.start);
+        let text = &self.source.text[line.clone()];
+        let start = finding.span.start.clamp(line.start, line.end) - line.start;
+        let column = text[..text.floor_char_boundary(start)].chars().count() + 1;
+        let is_secret = finding.is_placed && has_secret(text);
+        let message =
+            if is_secret { "the line with `send` is wrong" } else { finding.message.as_str() };
+        Finding {
+            severity: if finding.is_error { Severity::Error } else { Severity::Warning },
+            file: self.path.clone(),
+            line: finding.is_placed.then_some(number),
+            column: finding.is_placed.then_some(column),
+            key: keys.at(&finding.span).filter(|_| finding.is_placed),
+            message: message.to_owned(),
+            fix: finding.fix.clone(),
         }
     }
 

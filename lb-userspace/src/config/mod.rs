@@ -33,7 +33,7 @@ use serde_json::Value;
 pub(crate) use self::text::LONGEST as LONGEST_FILE;
 use self::{diagnostics::Diagnostic, origins::Given};
 pub use self::{
-    diagnostics::Diagnostics,
+    diagnostics::{Diagnostics, Finding, Severity},
     digests::Digests,
     export::{Secrets, running, tables},
     origins::Origin,
@@ -375,7 +375,7 @@ pub fn deserialize_some_weight<'de, D: Deserializer<'de>>(
 
 fn weight<E: serde::de::Error>(number: i64) -> Result<u16, E> {
     let out_of_range =
-        |_| E::custom(format_args!("weight {number} is out of range: it is 1 to 65535"));
+        |_| E::custom(format_args!("weight {number} is out of range: it is 0 to 65535"));
     u16::try_from(number).map_err(out_of_range)
 }
 

@@ -25,6 +25,20 @@ fn detail(error: &Diagnostic) -> String {
     if fix.is_empty() { message.clone() } else { format!("{message}: {fix}") }
 }
 
+/// The keys of a text, by their places.
+pub(super) struct Keys<'a>(Spanned<DeTable<'a>>);
+
+impl<'a> Keys<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        Self(DeTable::parse_recoverable(text).0)
+    }
+
+    /// The key at a place, dotted.
+    pub(super) fn at(&self, place: &Range<usize>) -> Option<String> {
+        Some(path_to(self.0.get_ref(), place)?.join("."))
+    }
+}
+
 /// The keys and places that lead to the innermost key or value at a place.
 fn path_to(table: &DeTable<'_>, place: &Range<usize>) -> Option<Vec<String>> {
     table.iter().find_map(|(key, value)| {

@@ -88,7 +88,8 @@ fn service_by(settings: SchemaSettings) -> Schema {
 }
 
 /// The words that a key may have, wherever in the file it stands.
-pub(super) fn words(key: &str) -> Vec<String> {
+#[must_use]
+pub fn words(key: &str) -> Vec<String> {
     let schema = inline().into_generator().into_root_schema_for::<File>().to_value();
     words_in(&schema, key).unwrap_or_default()
 }

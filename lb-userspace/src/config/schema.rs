@@ -154,8 +154,9 @@ pub(super) struct Backend {
     #[schemars(required)]
     #[schemars(regex(pattern = patterns::ADDRESS))]
     pub(super) address: Option<Located<String>>,
-    /// Its share of new connections, beside the others' weights: 1 to 65535.
-    #[schemars(range(min = 1, max = 65_535))]
+    /// Its share of new connections, beside the others' weights: 0 to 65535. With 0 it takes no new
+    /// connections; those that it has continue.
+    #[schemars(range(min = 0, max = 65_535))]
     pub(super) weight: Option<Located<i64>>,
     /// Whether it takes connections only when no other backend can.
     #[serde(default)]

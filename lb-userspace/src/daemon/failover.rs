@@ -6,10 +6,7 @@ use super::{
     clock::Span,
     service::{Backend, Service},
 };
-use crate::{
-    model::{Admin, Health},
-    ring::Member,
-};
+use crate::{model::Health, ring::Member};
 
 /// Steps in which a backend that has come back gets its share.
 const STEPS: u32 = 10;
@@ -50,7 +47,7 @@ fn chosen(service: &Service) -> Vec<&Backend> {
 pub(super) fn needs_the_leaving(service: &Service, now: Instant) -> bool {
     let is_in_time = |span: &Span| span.age(now) < HANDOVER + service.spec.policy.health.timeout;
     let is_hopeful =
-        |one: &Backend| one.spec.admin == Admin::Enabled && one.health != Health::Down && !one.held;
+        |one: &Backend| one.spec.is_enabled() && one.health != Health::Down && !one.held;
     service.handover.as_ref().is_some_and(is_in_time)
         && chosen(service).is_empty()
         && service.backends.iter().any(is_hopeful)
@@ -77,7 +74,7 @@ pub(super) fn is_out(service: &Service) -> bool {
 /// no failing back.
 pub(super) fn needs_the_held(service: &Service) -> bool {
     let mut others = service.backends.iter().filter(|backend| !backend.held);
-    !others.any(|one| one.spec.admin == Admin::Enabled && one.health != Health::Down)
+    !others.any(|one| one.spec.is_enabled() && one.health != Health::Down)
 }
 
 fn able(service: &Service) -> Vec<&Backend> {
@@ -130,7 +127,7 @@ pub(super) mod tests {
         control::Keys,
         daemon::memory::Remembered,
         health::HealthEvent,
-        model::{self, Policy, Timeouts},
+        model::{self, Admin, Policy, Timeouts},
     };
 
     /// A service with these settings, and backends `1`, `2`… that are `u`p, `d`own or `n`ew primaries,
@@ -180,6 +177,25 @@ pub(super) mod tests {
         {
             assert_eq!(super::is_out(&service(json!({}), backends)), is_out, "{backends}");
         }
+    }
+
+    #[test]
+    fn a_weight_of_0_takes_no_new_connections() {
+        let weightless = |backends: &str, places: &[usize]| {
+            let mut service = service(json!({ "fail_open": "100%" }), backends);
+            for place in places {
+                service.backends[*place].spec.weight = 0;
+            }
+            service
+        };
+        let ids = |service: &Service| -> Vec<u32> {
+            members(service, Instant::now()).into_iter().map(|member| member.id).collect()
+        };
+        assert_eq!(ids(&weightless("uu", &[0])), [2]);
+        assert_eq!(ids(&weightless("uU", &[0])), [2], "the backup takes over");
+        assert_eq!(ids(&weightless("uuU", &[2])), [1, 2]);
+        let out = weightless("uu", &[0, 1]);
+        assert!(ids(&out).is_empty() && super::is_out(&out));
     }
 
     #[test]

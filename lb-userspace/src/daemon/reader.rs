@@ -368,13 +368,14 @@ impl Daemon {
                     is_root,
                     forces: false,
                     expected: Expected::Any,
+                    is_dry_run: false,
                 };
                 self.apply_file(file, &by, events).await
             }
             Err(error) => Err(error),
         };
         match taken {
-            Ok(steps) => log::info!("{} reloaded, {} changes", path.display(), steps.len()),
+            Ok(steps) => log::info!("{} reloaded, changes: {}", path.display(), steps.len()),
             Err(error) => {
                 log::error!("{} not reloaded, nothing changed: {error:#}", path.display());
                 let reason = match error.downcast_ref::<Diagnostics>() {

@@ -107,9 +107,12 @@ impl Daemon {
         self.refuse_local(&document)?;
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
+        if by.is_dry_run {
+            return self.preview(&document, change.service());
+        }
         let author = Author { by: by.name.clone(), what: change.to_string(), file: None };
         let former = self.state.clone();
-        self.adopt(document, author, events).await.map_err(failed)?;
+        let steps = self.adopt(document, author, events).await.map_err(failed)?;
         if let Change::SetBackend { service, address, settings } = change
             && settings.admin == Some(Admin::Enabled)
         {
@@ -127,6 +130,23 @@ impl Daemon {
         if brings_vip(change) {
             view.warnings.extend(self.vip_warning(service.spec.vip.address.ip()));
         }
+        view.steps = steps;
+        Ok(self.versioned(Some(view)))
+    }
+
+    /// The service as a document would leave it, and what the document would change.
+    fn preview(
+        &self,
+        document: &Document,
+        name: &str,
+    ) -> Result<Versioned<Option<ServiceView>>, Refusal> {
+        let before = self.document();
+        let mut next = self.state.clone();
+        next.follow(&document.since(before)).map_err(failed)?;
+        let Some(service) = next.service(name) else { return Ok(self.versioned(None)) };
+        let mut view = self.service_view(service)?;
+        view.warnings = outage(self.state.service(name), service).into_iter().collect();
+        view.steps = steps(before, document);
         Ok(self.versioned(Some(view)))
     }
 
@@ -256,6 +276,17 @@ impl Daemon {
         let document = former.document.clone();
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
+        if by.is_dry_run {
+            return Ok(Comparison {
+                version: self.desired.number(),
+                settings: Vec::new(),
+                refused: None,
+                before: self.document().clone(),
+                after: document,
+                state: self.state.clone(),
+            }
+            .plan());
+        }
         self.is_untidy = true;
         let former = self.state.clone();
         let steps = self.adopt(document, author, events).await.map_err(failed)?;

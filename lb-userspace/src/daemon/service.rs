@@ -249,7 +249,7 @@ impl Backend {
     /// down.
     #[must_use]
     pub fn with_spec(mut self, spec: model::Backend) -> Self {
-        let comes_back = self.spec.admin != Admin::Enabled && spec.admin == Admin::Enabled;
+        let comes_back = !self.spec.is_enabled() && spec.is_enabled();
         if spec.drain_until != self.spec.drain_until {
             self.drain = spec.drain_until.and_then(Deadline::of);
         }
@@ -290,7 +290,7 @@ impl Backend {
     /// Whether it could take new connections, if it were up.
     #[must_use]
     pub fn is_usable(&self) -> bool {
-        self.spec.admin == Admin::Enabled && self.next_hop.is_ok()
+        self.spec.is_enabled() && self.next_hop.is_ok()
     }
 
     /// Whether its health is watched.
@@ -303,7 +303,7 @@ impl Backend {
     #[must_use]
     pub fn is_new(&self) -> bool {
         let is_unresolved = self.next_hop.as_ref().err().is_some_and(|why| why == UNRESOLVED);
-        self.spec.admin == Admin::Enabled && (self.health == Health::Unknown || is_unresolved)
+        self.spec.is_enabled() && (self.health == Health::Unknown || is_unresolved)
     }
 
     pub fn set_health(&mut self, health: Health, detail: String) {

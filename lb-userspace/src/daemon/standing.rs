@@ -18,6 +18,9 @@ pub(super) fn unusable(backend: &Backend, ignores_health: bool, now: Instant) ->
     match backend.spec.admin {
         Admin::Draining => return Some(drain(backend, now)),
         Admin::Disabled => return Some("disabled".to_owned()),
+        Admin::Enabled if backend.spec.weight == 0 => {
+            return Some("no new connections: weight 0".to_owned());
+        }
         Admin::Enabled => {}
     }
     if let Err(reason) = &backend.next_hop {
@@ -110,6 +113,7 @@ mod tests {
             ("uu", |one| one.next_hop = Err("no route".to_owned()), Some("no next hop: no route")),
             ("uu", |one| one.spec.admin = Admin::Disabled, Some("disabled")),
             ("uu", |one| one.spec.admin = Admin::Draining, Some("draining")),
+            ("uu", |one| one.spec.weight = 0, Some("no new connections: weight 0")),
             ("uu", |one| one.held = true, Some("waits for `xdplb backend enable`")),
         ] {
             assert_eq!(of(json!({}), backends, change).as_deref(), expected, "{backends}");

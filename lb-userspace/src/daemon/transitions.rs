@@ -91,8 +91,8 @@ fn of_drain(was: &Backend, is: &Backend) -> Option<(Level, String)> {
 fn of_failback(was: &Backend, is: &Backend, service: &Service) -> Option<(Level, String)> {
     let address = is.spec.address;
     let mut others = service.backends.iter().filter(|other| other.spec.address != address);
-    let can_any = others
-        .any(|one| one.spec.admin == Admin::Enabled && one.health != Health::Down && !one.held);
+    let can_any =
+        others.any(|one| one.spec.is_enabled() && one.health != Health::Down && !one.held);
     (was.held && !is.held && !can_any)
         .then(|| (Warn, format!("{address} takes over: no other backend can")))
 }

@@ -166,6 +166,7 @@ impl Daemon {
             policy,
             origins: BTreeMap::new(),
             warnings: self.warnings_of(service, remains),
+            steps: Vec::new(),
             backends,
         }
     }

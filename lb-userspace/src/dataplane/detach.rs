@@ -1,6 +1,9 @@
 //! The end: programs off, pins gone.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::net::if_::{if_indextoname, if_nametoindex};
@@ -40,7 +43,16 @@ pub async fn detach(bpffs: &Path, interfaces: &[String]) -> Result<Vec<String>> 
     if layouts.is_empty() {
         bail!("nothing is attached: {} does not exist", directory(bpffs).display());
     }
-    let layouts = layouts.into_iter().map(Pins::lock).collect::<Result<Vec<_>>>()?;
+    let lock = |directory: PathBuf| {
+        let shown = directory.display().to_string();
+        Pins::lock(directory)?.with_context(|| {
+            format!(
+                "a running daemon holds {shown}: stop it first, as with `systemctl stop xdplb`, then \
+                 detach"
+            )
+        })
+    };
+    let layouts = layouts.into_iter().map(lock).collect::<Result<Vec<_>>>()?;
     let mut attached = Vec::new();
     for pins in &layouts {
         for pinned in pins.links()? {

@@ -55,19 +55,21 @@ impl Pins {
         let directory = directory(bpffs);
         fs::create_dir_all(&directory)
             .with_context(|| format!("cannot make the pin directory {}", directory.display()))?;
-        Self::lock(directory)
+        let shown = directory.display().to_string();
+        Self::lock(directory)?.with_context(|| {
+            format!(
+                "another xdplb daemon holds {shown}: stop it first, or give this one another `bpffs`"
+            )
+        })
     }
 
-    /// Locks the pins in a directory, of whatever layout.
-    pub fn lock(directory: PathBuf) -> Result<Self> {
+    /// Locks the pins in a directory, of whatever layout. Nothing if a daemon holds them.
+    pub fn lock(directory: PathBuf) -> Result<Option<Self>> {
         let handle = fs::File::open(&directory)
             .with_context(|| format!("cannot open the pin directory {}", directory.display()))?;
         match Flock::lock(handle, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => Ok(Self { directory, _lock: lock }),
-            Err((_, nix::Error::EWOULDBLOCK)) => bail!(
-                "another xdplb daemon holds {}: stop it first, or give this one another `bpffs`",
-                directory.display()
-            ),
+            Ok(lock) => Ok(Some(Self { directory, _lock: lock })),
+            Err((_, nix::Error::EWOULDBLOCK)) => Ok(None),
             Err((_, error)) => {
                 Err(error).with_context(|| format!("cannot lock {}", directory.display()))
             }

@@ -26,11 +26,6 @@ pub fn violation(document: &Document, service: &Service) -> Option<String> {
                 "{address} is no address of a server: give a host's address and a port from 1 on"
             ));
         }
-        if backend.weight == 0 {
-            return Some(
-                "a weight is 1 to 65535: to give a backend no new connections, drain it".to_owned(),
-            );
-        }
         if vip.address == address {
             return Some(is_vip(&service.name, address));
         }

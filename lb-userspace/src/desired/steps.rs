@@ -46,7 +46,7 @@ pub fn steps(from: &Document, to: &Document) -> Vec<Step> {
     let mut steps = Vec::new();
     for name in &difference.removed {
         if let Some(service) = from.service(name) {
-            steps.push(Step::of(Kind::Remove, name).from(service.vip.to_string()));
+            steps.push(Step::removal(name, service.vip.address));
         }
     }
     for service in &difference.set {
@@ -142,6 +142,12 @@ fn without(value: &impl Serialize, keys: &[&str]) -> Value {
 }
 
 impl Step {
+    /// A service that is removed.
+    #[must_use]
+    pub fn removal(service: &str, vip: SocketAddr) -> Self {
+        Self::of(Kind::Remove, service).from(vip.to_string())
+    }
+
     fn bare(kind: Kind) -> Self {
         let nothing = Value::Null;
         Self { kind, service: None, backend: None, key: None, from: nothing.clone(), to: nothing }

@@ -191,25 +191,14 @@ fn refuse_vips(
 
 fn weight(weight: Option<&Located<i64>>, findings: &mut Findings) -> u16 {
     let Some(weight) = weight else { return 1 };
-    match u16::try_from(*weight.get_ref()) {
-        Ok(valid) if valid > 0 => valid,
-        Ok(_) => {
-            findings.push(Diagnostic::error(
-                weight.span(),
-                "a weight of 0 gives no share",
-                "remove the backend, or drain it with `xdplb backend drain`",
-            ));
-            1
-        }
-        Err(_) => {
-            findings.push(Diagnostic::error(
-                weight.span(),
-                format!("weight {} is out of range", weight.get_ref()),
-                "a weight is 1 to 65535",
-            ));
-            1
-        }
-    }
+    u16::try_from(*weight.get_ref()).unwrap_or_else(|_| {
+        findings.push(Diagnostic::error(
+            weight.span(),
+            format!("weight {} is out of range", weight.get_ref()),
+            "a weight is 0 to 65535",
+        ));
+        1
+    })
 }
 
 /// Who has which VIP. No two services may have one name or one VIP.

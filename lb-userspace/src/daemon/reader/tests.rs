@@ -13,7 +13,13 @@ fn submission(text: &str, is_root: bool) -> Submission {
 }
 
 fn caller(is_root: bool) -> Caller {
-    Caller { name: "somebody".to_owned(), is_root, forces: false, expected: Expected::Any }
+    Caller {
+        name: "somebody".to_owned(),
+        is_root,
+        forces: false,
+        expected: Expected::Any,
+        is_dry_run: false,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

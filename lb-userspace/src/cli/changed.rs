@@ -1,0 +1,90 @@
+//! The outcome of a change.
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{
+    args::Output,
+    exit::Failure,
+    output::{print_error, print_json, print_line},
+};
+use crate::{api, control::Plan, desired::Step};
+
+/// What a change has done, or, in a dry run, would do.
+#[derive(Debug, Default, Serialize)]
+pub(super) struct Outcome {
+    changed: bool,
+    dry_run: bool,
+    /// Of the document now.
+    version: u64,
+    steps: Vec<Step>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+    /// Why the running daemon cannot do it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
+    /// When draining ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
+}
+
+impl Outcome {
+    pub(super) fn of(version: u64, steps: Vec<Step>) -> Self {
+        Self { changed: !steps.is_empty(), version, steps, ..Self::default() }
+    }
+
+    pub(super) fn in_dry_run(self, dry_run: bool) -> Self {
+        Self { dry_run, ..self }
+    }
+
+    pub(super) fn until(self, until: Option<Timestamp>) -> Self {
+        Self { until, ..self }
+    }
+
+    /// With what another change has done after it.
+    pub(super) fn and(mut self, later: Self) -> Self {
+        self.steps.extend(later.steps);
+        self.warnings.extend(later.warnings);
+        Self { changed: self.changed || later.changed, version: later.version, ..self }
+    }
+
+    /// A document as JSON. For people, warnings, and the steps if nothing was changed by a dry run.
+    pub(super) fn print(&self, output: Output) -> Result<(), Failure> {
+        if output.is_json() {
+            return Ok(print_json(self)?);
+        }
+        for warning in &self.warnings {
+            print_error(format_args!("warning: {warning}"));
+        }
+        if let Some(refused) = &self.refused {
+            print_error(format_args!("xdplb: `apply` would be refused: {refused}"));
+        }
+        if self.dry_run {
+            self.print_steps()?;
+        }
+        Ok(())
+    }
+
+    /// As `diff` shows them.
+    pub(super) fn print_steps(&self) -> Result<(), Failure> {
+        self.steps.iter().try_for_each(|step| print_line(&step.to_string()))?;
+        if self.steps.is_empty() {
+            print_line(&format!("nothing differs from version {}", self.version))?;
+        }
+        Ok(())
+    }
+}
+
+impl From<api::Changed> for Outcome {
+    fn from(api::Changed { version, service }: api::Changed) -> Self {
+        let warnings = service.warnings.iter();
+        let warnings = warnings.map(|warning| format!("{}: {warning}", service.name)).collect();
+        Self { warnings, ..Self::of(version, service.steps) }
+    }
+}
+
+impl From<Plan> for Outcome {
+    fn from(Plan { version, steps, refused, warnings }: Plan) -> Self {
+        Self { warnings, refused, ..Self::of(version, steps) }
+    }
+}

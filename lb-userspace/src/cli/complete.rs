@@ -1,0 +1,136 @@
+//! Completions: what a shell offers while a command line is typed.
+
+use std::{collections::BTreeSet, env, net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, Result};
+use clap::{Command, CommandFactory as _};
+use clap_complete::{
+    CompleteEnv, Shell,
+    engine::{ArgValueCandidates, CompletionCandidate},
+    env::Shells,
+};
+use nix::net::if_::if_nameindex;
+use tokio::{runtime, time::timeout};
+
+use super::args::{Cli, SOCKET_VARIABLE};
+use crate::{
+    DEFAULT_SOCKET,
+    api::{Client, ClientError},
+    config::reference,
+    control::ServiceView,
+};
+use lb_host::printable;
+
+/// Names the shell that asks for completions.
+const VARIABLE: &str = "XDPLB_COMPLETE";
+
+/// How long a user who has pressed a key waits for names.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Answers a shell that asks for completions, and ends then.
+pub(super) fn answer() {
+    CompleteEnv::with_factory(Cli::command)
+        .var(VARIABLE)
+        .bin("xdplb")
+        .completer("xdplb")
+        .complete();
+}
+
+/// What a shell has to run at its start.
+pub(super) fn script(shell: Shell) -> Result<String> {
+    let name = shell.to_string();
+    let shell = Shells::builtins();
+    let shell = shell.completer(&name).with_context(|| format!("no completions for {name}"))?;
+    let mut script = Vec::new();
+    shell.write_registration(VARIABLE, "xdplb", "xdplb", "xdplb", &mut script)?;
+    Ok(String::from_utf8(script)?)
+}
+
+/// The words of a key of the file.
+pub(super) fn words(key: &'static str) -> ArgValueCandidates {
+    ArgValueCandidates::new(move || candidates(reference::words(key)))
+}
+
+pub(super) fn services() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| candidates(known_services().into_iter().map(|one| one.name)))
+}
+
+/// Backends: of the services that the command line names, or else of all.
+pub(super) fn backends() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let addresses: BTreeSet<_> = known_addresses().collect();
+        candidates(addresses.iter().map(SocketAddr::to_string))
+    })
+}
+
+/// Addresses of servers, whatever their ports.
+pub(super) fn servers() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let servers: BTreeSet<_> = known_addresses().map(|address| address.ip()).collect();
+        candidates(servers.iter().map(ToString::to_string))
+    })
+}
+
+pub(super) fn interfaces() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let found = if_nameindex();
+        let names = found.iter().flat_map(|all| all.iter());
+        candidates(names.map(|one| one.name().to_string_lossy().into_owned()))
+    })
+}
+
+pub(super) fn versions() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let versions = ask(async |client: Client| client.history().await);
+        let versions = versions.into_iter().flatten();
+        let candidate = |version: crate::control::VersionView| {
+            let what = printable::line(&version.what).into_owned();
+            CompletionCandidate::new(version.version.to_string()).help(Some(what.into()))
+        };
+        versions.map(candidate).collect()
+    })
+}
+
+fn candidates(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
+    names.into_iter().map(CompletionCandidate::new).collect()
+}
+
+fn known_services() -> Vec<ServiceView> {
+    ask(async |client: Client| client.services().await).unwrap_or_default()
+}
+
+fn known_addresses() -> impl Iterator<Item = SocketAddr> {
+    let words: Vec<_> = env::args().collect();
+    let mut services = known_services();
+    if services.iter().any(|service| words.contains(&service.name)) {
+        services.retain(|service| words.contains(&service.name));
+    }
+    services.into_iter().flat_map(|service| service.backends).map(|backend| backend.address)
+}
+
+/// What the daemon says, if there is one and it answers soon.
+fn ask<T, F>(question: impl FnOnce(Client) -> F) -> Option<T>
+where
+    F: Future<Output = Result<T, ClientError>>,
+{
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().ok()?;
+    let answer =
+        runtime.block_on(async { timeout(PATIENCE, question(Client::new(socket()))).await });
+    runtime.shutdown_background();
+    answer.ok()?.ok()
+}
+
+/// The daemon's socket, as the command line that is typed names it.
+fn socket() -> std::path::PathBuf {
+    let words: Vec<_> = env::args().collect();
+    let after = words.windows(2).find(|pair| pair[0] == "--socket").map(|pair| pair[1].clone());
+    let joined =
+        words.iter().find_map(|word| word.strip_prefix("--socket=").map(ToOwned::to_owned));
+    let named = after.or(joined).or_else(|| env::var(SOCKET_VARIABLE).ok());
+    named.unwrap_or_else(|| DEFAULT_SOCKET.to_owned()).into()
+}
+
+/// Whether a command is for users.
+pub(super) fn is_shown(command: &Command) -> bool {
+    !command.is_hide_set()
+}
