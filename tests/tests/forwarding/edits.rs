@@ -117,7 +117,7 @@ impl Editor<'_> {
                 let keys = keys.as_object().expect("an object");
                 self.client.set_service(&service, keys).await.map(drop)
             }
-            24..28 => self.client.remove_service(&service).await,
+            24..28 => self.client.remove_service(&service).await.map(drop),
             28..55 => {
                 let new = NewBackend { address, weight, backup };
                 self.client.add(&service, &new).await.map(drop)
