@@ -18,7 +18,11 @@ use lb_common::{
     service::{Service, ServiceKey},
     snat::Source,
 };
-use lb_userspace::{adoption::{Adopted, Found, judged}, arena::Arena, config::Limits, plan::{Goal, Image, Op, Wanted, plan}};
+use lb_userspace::{
+    adoption::{Adopted, Found, judged},
+    config::Limits,
+    plan::{Goal, Image, Op, Wanted, plan},
+};
 use libfuzzer_sys::{
     arbitrary::{self, Arbitrary},
     fuzz_target,
@@ -259,7 +263,7 @@ fuzz_target!(|input: Input| {
     let adopted = judged(&found, &LIMITS, |ring| input.slots(ring));
     assert_believable(&adopted);
     for goal in [kept(&adopted), input.goal()] {
-        let mut arena = Arena::of(&adopted.image);
+        let mut arena = adopted.image.arena();
         let planned = plan(&adopted.image, &goal, &mut arena, Instant::now());
         let (ops, image) = planned.expect("there is room");
         let mut maps = Maps::of(&input, &found);

@@ -13,7 +13,13 @@ use axum::{
     body::{Body, to_bytes},
     http::{Method, Request},
 };
-use lb_userspace::{api::{Problem, unnamed}, config, control::{self, Plan}, desired::{Document, edited, steps, violation}, model::Policy};
+use lb_userspace::{
+    api::{Problem, unnamed},
+    config,
+    control::{self, Plan},
+    desired::{Document, edited, steps, violation},
+    model::Policy,
+};
 use libfuzzer_sys::fuzz_target;
 use tokio::{
     runtime::{self, Runtime},

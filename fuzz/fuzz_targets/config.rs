@@ -2,7 +2,10 @@
 
 #![no_main]
 
-use lb_userspace::{config, desired::{Document, violation}};
+use lb_userspace::{
+    config,
+    desired::{Document, violation},
+};
 use libfuzzer_sys::fuzz_target;
 
 const NAME: &str = "lb.toml";
