@@ -343,7 +343,7 @@ async fn every_error_is_a_problem_document() {
             backends,
             r#"{"address":"10.0.0.1:80","weight":70000}"#,
             422,
-            "70000 is out of range: it is 1",
+            "70000 is out of range: it is 0",
         ),
         (
             Method::PATCH,

@@ -30,7 +30,7 @@ fn backends_are_added_changed_and_removed() {
 fn a_backup_serves_only_alone() {
     let site = site(Arms::Two, [1; 3]);
     let addresses: Vec<_> = (0..3).map(|nth| backend(&site.testbed, nth).to_string()).collect();
-    let _ = site.balancer.done(&["backend", "set", "web", &addresses[2], "--backup", "true"]);
+    let _ = site.balancer.done(&["backend", "set", "web", &addresses[2], "--backup=true"]);
     let answers = requests::send(&site.testbed.clients()[0], vip(&site.testbed), 20);
     assert_eq!(answers.get("backend2"), None);
     for address in &addresses[..2] {

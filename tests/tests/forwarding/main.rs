@@ -2,6 +2,7 @@
 //! clients.
 
 mod bulk;
+mod changes;
 mod command_line;
 mod conns;
 mod demo;

@@ -72,7 +72,7 @@ fn settings_are_shown_with_their_origins() {
 fn what_is_exported_makes_what_runs() {
     let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
     let (first, check) = (backend(&testbed, 0).to_string(), ["--health", "type=http"]);
-    balancer.done(&["backend", "set", "web", &first, "--weight", "5", "--backup", "true"]);
+    balancer.done(&["backend", "set", "web", &first, "--weight", "5", "--backup=true"]);
     let add = ["service", "add", "other", "--vip", "203.0.113.77:81", "--scheduler", "maglev"];
     balancer.done(&[&add[..], &check].concat());
     balancer.done(&["backend", "add", "other", &backend(&testbed, 2).to_string()]);
