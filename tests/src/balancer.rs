@@ -90,6 +90,10 @@ impl Balancer {
     }
 
     /// Runs the daemon with a configuration that it must reject.
+    ///
+    /// # Panics
+    ///
+    /// If it does not exit soon.
     #[must_use]
     pub fn refused(testbed: &Testbed, text: &str) -> Output {
         let file = testbed.directory().join("refused.toml");
@@ -97,7 +101,16 @@ impl Balancer {
         let mut command = Command::new(BINARY);
         command.arg("run").arg("-c").arg(&file).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        testbed.balancer().spawn(&mut command).expect("started").wait_with_output().expect("ended")
+        let mut process = testbed.balancer().spawn(&mut command).expect("started");
+        let deadline = Instant::now() + PATIENCE;
+        while process.try_wait().expect("a child").is_none() {
+            if Instant::now() >= deadline {
+                process.kill().expect("a child");
+                panic!("the daemon must refuse this configuration:\n{text}");
+            }
+            sleep(POLL);
+        }
+        process.wait_with_output().expect("ended")
     }
 
     /// Runs a command of `xdplb` against the daemon.

@@ -33,6 +33,12 @@ pub async fn first<T>(
     }
 }
 
+/// Returns true if an error of [`first`] is the kernel's answer, not the loss of one.
+#[must_use]
+pub fn is_answer(error: &io::Error) -> bool {
+    error.raw_os_error().is_some()
+}
+
 /// Returns an interface by its name.
 pub async fn link(netlink: &Handle, name: &str) -> io::Result<Option<LinkMessage>> {
     let answer = netlink.link().get().match_name(name).execute();

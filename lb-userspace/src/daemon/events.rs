@@ -90,6 +90,7 @@ impl Daemon {
                 self.follow_vips().await;
                 self.follow_refusals();
                 self.catch_up();
+                self.retry_macs().await;
                 self.tidy();
             }
             Happening::MemoryDue => self.memory.write(&self.state, self.desired.number()),

@@ -9,11 +9,20 @@ use crate::{
 };
 
 impl Daemon {
-    /// Has the program take frames to the MAC addresses that the interfaces have now.
+    /// Makes the program take frames to the MAC addresses that the interfaces have now.
     pub(super) async fn refresh_macs(&mut self) {
-        if let Err(error) = refresh(&mut self.dataplane, &self.interfaces).await {
+        let refreshed = refresh(&mut self.dataplane, &self.interfaces).await;
+        self.are_macs_outdated = refreshed.is_err();
+        if let Err(error) = refreshed {
             log::error!("the program does not know this host's MAC addresses: {error:#}");
             self.sync.distrust();
+        }
+    }
+
+    /// Tries again what failed. After the maps were restored, which brings the former addresses back.
+    pub(super) async fn retry_macs(&mut self) {
+        if self.are_macs_outdated && !self.sync.is_behind() {
+            self.refresh_macs().await;
         }
     }
 }

@@ -91,6 +91,8 @@ struct Daemon {
     memory: Memory,
     state: State,
     sync: MapSync,
+    /// True if the program may not know the MAC addresses of the interfaces.
+    are_macs_outdated: bool,
     /// Whether forwarding ends with the daemon.
     is_fleeting: bool,
     /// Why the daemon's own file was not loaded when that was last asked for.
@@ -227,6 +229,7 @@ impl Daemon {
             state: State::new(&adopted, memories, &config.limits),
             memory,
             sync: MapSync::new(&adopted, config.limits),
+            are_macs_outdated: false,
             is_fleeting: false,
             reload_refused: None,
             port_clash: None,
@@ -247,7 +250,7 @@ impl Daemon {
         daemon.compare_ports();
         daemon.resume(&digests).await?;
         vips::warn(daemon.document());
-        daemon.look_for_vips().await;
+        daemon.follow_vips().await;
         Ok(daemon)
     }
 

@@ -225,8 +225,7 @@ impl Daemon {
         let former = self.state.clone();
         let mut all = self.config.steps_to(&file.loaded.config);
         all.extend(self.apply_file(file, by, events).await.map_err(invalid)?);
-        self.follow_vips().await;
-        Ok(self.done(all, &former))
+        Ok(self.done(all, &former).await)
     }
 
     fn history(&self) -> Vec<VersionView> {
@@ -290,12 +289,13 @@ impl Daemon {
         self.is_untidy = true;
         let former = self.state.clone();
         let steps = self.adopt(document, author, events).await.map_err(failed)?;
-        Ok(self.done(steps, &former))
+        Ok(self.done(steps, &former).await)
     }
 
-    fn done(&self, steps: Vec<Step>, former: &State) -> Plan {
+    async fn done(&mut self, steps: Vec<Step>, former: &State) -> Plan {
+        self.follow_vips().await;
         let mut warnings = outages(former, &self.state);
-        warnings.extend(self.vip_warnings());
+        warnings.extend(self.new_vip_warnings(former));
         Plan { version: self.desired.number(), steps, refused: None, warnings }
     }
 }

@@ -1,23 +1,29 @@
 //! VIPs that no packets come in for, and checks that ask at one.
 
 use std::{
-    collections::BTreeSet,
-    net::IpAddr,
+    collections::{BTreeSet, HashMap},
+    net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
 };
 
-use super::{Daemon, network::own};
+use anyhow::Context as _;
+use tokio::time::timeout;
+
+use super::{Daemon, network::own, state::State};
 use crate::neighbours::{unrouted, unrouted_message};
 
-/// How often routes are looked up while nothing else changes.
+/// How often routes are looked up while no VIP changes.
 const EVERY: Duration = Duration::from_secs(10);
+
+/// How long the lookup of all may take: the loop waits for it.
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// VIPs that no interface has and no route brings.
 #[derive(Debug, Default)]
 pub(super) struct Unrouted {
     addresses: BTreeSet<IpAddr>,
-    /// When, and of which version of the document, routes were last looked up.
-    looked: Option<(Instant, u64)>,
+    /// Last lookup, and the VIPs that it was for.
+    looked: Option<(Instant, BTreeSet<IpAddr>)>,
 }
 
 impl Unrouted {
@@ -25,40 +31,47 @@ impl Unrouted {
     pub(super) fn outdate(&mut self) {
         self.looked = None;
     }
+
+    fn is_known(&self, vips: &BTreeSet<IpAddr>) -> bool {
+        let is_of = |(at, of): &(Instant, BTreeSet<IpAddr>)| of == vips && at.elapsed() < EVERY;
+        self.looked.as_ref().is_some_and(is_of)
+    }
 }
 
 impl Daemon {
-    /// Looks VIPs up again, if it is time or they have changed.
+    /// Looks VIPs up again if it is time, or if they have changed. Logs the new ones that no packets come
+    /// in for.
     pub(super) async fn follow_vips(&mut self) {
-        let version = self.desired.number();
-        let is_known =
-            self.unrouted.looked.is_some_and(|(at, of)| of == version && at.elapsed() < EVERY);
-        if !is_known {
-            self.look_for_vips().await;
-        }
-    }
-
-    /// Finds VIPs that no packets come in for, and logs the new ones.
-    pub(super) async fn look_for_vips(&mut self) {
         let own = own(&self.addresses);
         let vips = self.document().services().map(|service| service.vip.address.ip());
         let absent: BTreeSet<_> = vips.filter(|address| !own.contains(address)).collect();
-        let found = match unrouted(absent).await {
+        if self.unrouted.is_known(&absent) {
+            return;
+        }
+        let looked = timeout(LONGEST, unrouted(absent.iter().copied())).await;
+        let found = match looked.context("the kernel does not answer").flatten() {
             Ok(found) => found,
             Err(error) => {
                 log::debug!("VIPs are not compared with routes: {error:#}");
-                return;
+                // Those that were found before, as far as they are there.
+                self.unrouted.addresses.intersection(&absent).copied().collect()
             }
         };
         for address in found.difference(&self.unrouted.addresses) {
             log::warn!("{}", warning(*address));
         }
-        self.unrouted =
-            Unrouted { addresses: found, looked: Some((Instant::now(), self.desired.number())) };
+        self.unrouted = Unrouted { addresses: found, looked: Some((Instant::now(), absent)) };
     }
 
     pub(super) fn vip_warnings(&self) -> Vec<String> {
         self.unrouted.addresses.iter().map(|address| warning(*address)).collect()
+    }
+
+    /// Warnings of VIPs that a change from `former` has brought.
+    pub(super) fn new_vip_warnings(&self, former: &State) -> Vec<String> {
+        let vips = former.services().map(|service| service.spec.vip.address.ip());
+        let former: BTreeSet<_> = vips.collect();
+        self.unrouted.addresses.difference(&former).map(|address| warning(*address)).collect()
     }
 
     /// What to say of one service's VIP.
@@ -72,15 +85,15 @@ impl Daemon {
             let address = service.spec.policy.health.request.address?;
             Some((service, address))
         });
+        let services = self.document().services();
+        let vips: HashMap<_, _> = services.map(|other| (other.vip.address, other)).collect();
         let mut warnings = Vec::new();
         for (service, address) in asking {
             let ports = service.backends.iter().map(|one| {
                 service.spec.policy.health.request.port.unwrap_or(one.spec.address.port())
             });
             let ports: BTreeSet<u16> = ports.collect();
-            let other = self.document().services().find(|other| {
-                other.vip.address.ip() == address && ports.contains(&other.vip.address.port())
-            });
+            let other = ports.iter().find_map(|port| vips.get(&SocketAddr::new(address, *port)));
             warnings.extend(other.map(|other| {
                 format!(
                     "{}: its health check asks at {}, the VIP of {}: connections from the balancer \

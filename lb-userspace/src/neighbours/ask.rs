@@ -11,11 +11,19 @@ use rtnetlink::{
 use super::{hops::Question, table::NeighbourId};
 
 /// Sends requests; answers arrive as the kernel's events.
-pub(super) async fn put(netlink: &Handle, questions: Vec<(NeighbourId, Question)>) {
-    join_all(questions.into_iter().map(|(id, question)| put_one(netlink, id, question))).await;
+///
+/// # Errors
+///
+/// If a request was not sent or not answered. The socket is of no use any more.
+pub(super) async fn put(
+    netlink: &Handle,
+    questions: Vec<(NeighbourId, Question)>,
+) -> Result<(), Error> {
+    let put = questions.into_iter().map(|(id, question)| put_one(netlink, id, question));
+    join_all(put).await.into_iter().collect()
 }
 
-async fn put_one(netlink: &Handle, id: NeighbourId, question: Question) {
+async fn put_one(netlink: &Handle, id: NeighbourId, question: Question) -> Result<(), Error> {
     let done = match question {
         Question::Where => use_entry(netlink, id).await,
         Question::StillThere => set_state(netlink, id, NeighbourState::Probe).await,
@@ -24,8 +32,12 @@ async fn put_one(netlink: &Handle, id: NeighbourId, question: Question) {
             failed => failed,
         },
     };
-    if let Err(error) = done {
-        log::debug!("cannot have {} asked for: {error}", id.1);
+    match done {
+        Err(error @ Error::NetlinkError(_)) => {
+            log::debug!("the kernel does not probe {}: {error}", id.1);
+            Ok(())
+        }
+        done => done,
     }
 }
 

@@ -83,8 +83,8 @@ impl Follower {
             self.tell(news).await;
             tokio::select! {
                 changes = self.feed.next() => self.apply(changes?).await,
-                watch_requests = self.watch_requests.taken() => bounded(self.handle(watch_requests)).await?,
-                _ = ticks.tick(), if !self.watched.is_empty() => bounded(self.tick()).await?,
+                requests = self.watch_requests.taken() => bounded(self.handle(requests)).await??,
+                _ = ticks.tick(), if !self.watched.is_empty() => bounded(self.tick()).await??,
                 () = self.events.closed() => return Ok(()),
             }
         }
@@ -102,7 +102,7 @@ impl Follower {
             news.push(NetworkEvent::Own(self.table.own().clone()));
         }
         self.tell(news).await;
-        bounded(self.look_up_routes(self.watched.addresses().collect())).await
+        bounded(self.look_up_routes(self.watched.addresses().collect())).await?
     }
 
     async fn apply(&mut self, changes: Vec<RouteNetlinkMessage>) {
@@ -132,9 +132,9 @@ impl Follower {
         self.tell(news).await;
     }
 
-    async fn handle(&mut self, watch_requests: HashMap<IpAddr, WatchRequest>) {
+    async fn handle(&mut self, requests: HashMap<IpAddr, WatchRequest>) -> Result<()> {
         let mut new = BTreeSet::new();
-        for (address, request) in watch_requests {
+        for (address, request) in requests {
             match request {
                 WatchRequest::Forget => self.watched.forget(address),
                 WatchRequest::Watch => {
@@ -144,31 +144,37 @@ impl Follower {
                 }
             }
         }
-        self.look_up_routes(new).await;
-        self.ask().await;
+        self.look_up_routes(new).await?;
+        self.ask().await
     }
 
-    async fn tick(&mut self) {
+    async fn tick(&mut self) -> Result<()> {
         let outdated = self.watched.take_outdated();
-        self.look_up_routes(outdated).await;
-        self.ask().await;
+        self.look_up_routes(outdated).await?;
+        self.ask().await
     }
 
-    async fn look_up_routes(&mut self, addresses: BTreeSet<IpAddr>) {
+    /// Addresses whose lookup fails keep their routes: the caller reconnects and looks all up again.
+    async fn look_up_routes(&mut self, addresses: BTreeSet<IpAddr>) -> Result<()> {
         let requests = &self.requests;
         let look_up = |address| {
             let requests = requests.clone();
             async move { (address, route::look_up(requests, address).await) }
         };
         let found = stream::iter(addresses).map(look_up).buffer_unordered(LOOK_UPS);
+        let mut all = Ok(());
         for (address, route) in found.collect::<Vec<_>>().await {
-            self.watched.set_route(address, route);
+            match route {
+                Ok(route) => self.watched.set_route(address, route),
+                Err(error) => all = Err(error).context("cannot look up routes"),
+            }
         }
+        all
     }
 
-    async fn ask(&mut self) {
+    async fn ask(&mut self) -> Result<()> {
         let questions = self.watched.questions(&self.table, Instant::now());
-        ask::put(&self.requests, questions).await;
+        ask::put(&self.requests, questions).await.context("cannot probe next hops")
     }
 
     async fn tell(&self, news: Vec<NetworkEvent>) {

@@ -29,17 +29,21 @@ impl Route {
     }
 }
 
-/// Looks up a route in the kernel, so that its rules, tables and metrics all apply.
+/// Looks up a route in the kernel, so that its rules, tables and metrics all apply. Returns the route, or
+/// the reason that there is none, for display.
 ///
 /// # Errors
 ///
-/// The reason that there is no route to the address, for display.
-pub(super) async fn look_up(netlink: Handle, address: IpAddr) -> Result<Route, String> {
+/// If the kernel was not asked or did not answer. The socket is of no use any more.
+pub(super) async fn look_up(netlink: Handle, address: IpAddr) -> io::Result<Result<Route, String>> {
     let answer = netlink.route().get(question(address)).execute();
     match netlink::first(answer, &[libc::ENETUNREACH, libc::EHOSTUNREACH]).await {
-        Ok(Some(route)) => read(&route, address),
-        Ok(None) => Err(format!("no route to {address}")),
-        Err(error) => Err(format!("no route to {address}: {error}")),
+        Ok(Some(route)) => Ok(read(&route, address)),
+        Ok(None) => Ok(Err(format!("no route to {address}"))),
+        Err(error) if netlink::is_answer(&error) => {
+            Ok(Err(format!("no route to {address}: {error}")))
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -101,4 +105,25 @@ fn is_to_here(route: &RouteMessage) -> bool {
     let is_local = matches!(route.header.kind, RouteType::Local | RouteType::Anycast);
     let by_loopback = |one: &RouteAttribute| matches!(one, RouteAttribute::Oif(LOOPBACK));
     is_local || route.attributes.iter().any(by_loopback)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_socket_that_was_lost_is_no_missing_route() {
+        let (connection, netlink, _) = rtnetlink::new_connection().expect("a socket");
+        drop(connection);
+        let address = "203.0.113.10".parse().expect("an address");
+        look_up(netlink, address).await.expect_err("nobody was asked");
+    }
+
+    #[tokio::test]
+    async fn a_route_of_this_host_leads_to_no_backend() {
+        let netlink = netlink::connect().expect("a socket");
+        let address = "127.0.0.9".parse().expect("an address");
+        let reason = look_up(netlink, address).await.expect("an answer").expect_err("local");
+        assert_eq!(reason, "127.0.0.9 is an address of this host");
+    }
 }

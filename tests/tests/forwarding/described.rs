@@ -58,9 +58,10 @@ fn all_that_can_be_read_is_as_it_is_described() {
     let (_, described) = ask(&balancer, "get", "/v1/openapi.json", &json!(null));
     let paths = described["paths"].as_object().expect("paths");
     let read = paths.iter().filter(|(_, operations)| operations["get"].is_object());
-    assert_eq!(read.clone().count(), 9);
+    assert_eq!(read.clone().count(), 11);
     for (path, operations) in read {
-        let named = path.replace("{name}", "web");
+        let named = path.replace("{name}", "web").replace("{address}", "10.0.0.11:80");
+        let named = named.replace("{version}", "1");
         let (status, answer) = ask(&balancer, "get", &named, &json!(null));
         assert_eq!(status, "200", "{path}: {answer}");
         hold(&described, &operations["get"]["responses"]["200"]["content"], &answer, path);

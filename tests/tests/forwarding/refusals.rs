@@ -21,7 +21,7 @@ fn a_daemon_that_cannot_start_says_why_and_leaves_nothing() {
         (good.replace("10.0.0.11:80", "10.0.0.1:80"), 2, "balancer itself"),
         (good.replace("10.0.0.11:80", "203.0.113.10:80"), 2, "is the VIP of service web"),
         (good.replace("10.0.0.11:80", "10.0.0.11:99999"), 2, "out of range"),
-        (good.replace("weight = 1", "weight = 0"), 2, "weight of 0"),
+        (good.replace("weight = 1", "weight = 65536"), 2, "0 to 65535"),
     ];
     for (text, code, word) in cases {
         let output = Balancer::refused(&testbed, &text);
