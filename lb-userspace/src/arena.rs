@@ -88,6 +88,15 @@ impl Arena {
         self.resting.extend(rings.map(|ring| (now, ring)));
     }
 
+    /// Takes regions back that no packet has seen.
+    pub fn give_back(&mut self, rings: impl IntoIterator<Item = Ring>) {
+        for ring in rings.into_iter().filter(|ring| ring.length > 0) {
+            if let Some(place) = self.taken.iter().position(|other| *other == ring) {
+                self.taken.remove(place);
+            }
+        }
+    }
+
     fn reclaim(&mut self, now: Instant) {
         let taken = &mut self.taken;
         self.resting.retain(|(freed, ring)| {

@@ -1,6 +1,6 @@
 //! What the kernel's maps should hold, and in which order to change them.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use anyhow::Result;
 use imbl::{OrdMap, ordmap::DiffItem};
@@ -83,19 +83,53 @@ pub enum Op {
     ClearBackend { id: u32 },
 }
 
-/// What to change so that `current` becomes what is wanted, in an order in which no packet ever
-/// meets half a change: sources before the backends that name them, backends before the rings,
-/// rings before the services that point at them; then what says that backends have left their rings,
-/// and removals last.
+/// Plans the changes that turn `current` into `goal`, in an order in which no packet ever sees half a
+/// change: sources before the backends that name them, backends before the rings, rings before the services
+/// that point at them; then the notes that backends have left their rings, and removals last.
 ///
-/// Returns the operations and the image that they make. Regions are taken from the arena here;
-/// those that are no longer used begin their rest.
+/// Returns the operations and the image that they make. Regions are allocated from the arena here; those no
+/// longer used are freed.
+///
+/// # Errors
+///
+/// If the arena has no room for a ring. It is as before then.
 pub fn plan(
     current: &Image,
     goal: &Goal,
     arena: &mut Arena,
     now: Instant,
 ) -> Result<(Vec<Op>, Image)> {
+    let mut places = Places::new(current, arena);
+    for (key, wanted) in &goal.services {
+        if let Err(error) = places.place(*key, wanted, now) {
+            places.undo();
+            return Err(error);
+        }
+    }
+    Ok(ordered(current, goal, places, now))
+}
+
+/// As [`plan`], but services without room for their rings stay as they are. The last of these errors
+/// comes with the plan.
+pub fn plan_what_fits(
+    current: &Image,
+    goal: &Goal,
+    arena: &mut Arena,
+    now: Instant,
+) -> (Vec<Op>, Image, Option<anyhow::Error>) {
+    let mut places = Places::new(current, arena);
+    let mut missing = None;
+    for (key, wanted) in &goal.services {
+        if let Err(error) = places.place(*key, wanted, now) {
+            places.keep(*key);
+            missing = Some(error);
+        }
+    }
+    let (ops, image) = ordered(current, goal, places, now);
+    (ops, image, missing)
+}
+
+fn ordered(current: &Image, goal: &Goal, places: Places<'_>, now: Instant) -> (Vec<Op>, Image) {
     let mut ops = Vec::new();
     for (place, source) in changed(&current.sources, &goal.sources) {
         ops.push(Op::SetSource { place: *place, source: *source });
@@ -114,60 +148,89 @@ pub fn plan(
             ops.push(Op::SetBackend { id: *id, backend: early });
         }
     }
-    let services = place_rings(current, goal, arena, now, &mut ops)?;
+    let mut backends = goal.backends.clone();
+    let kept = places.kept.clone();
+    let services = places.finish(goal, now, &mut ops);
     ops.extend(leaving);
     for id in gone(&current.backends, &goal.backends) {
-        ops.push(Op::ClearBackend { id: *id });
+        if let Some(backend) = current.backends.get(id).filter(|_| kept.contains(id)) {
+            backends.insert(*id, *backend);
+        } else {
+            ops.push(Op::ClearBackend { id: *id });
+        }
     }
-    let (backends, sources) = (goal.backends.clone(), goal.sources.clone());
-    Ok((ops, Image { services, backends, sources }))
+    (ops, Image { services, backends, sources: goal.sources.clone() })
 }
 
-/// Gives each service that changes a ring: its own if that is as long, or else one in a free region,
-/// and takes the former ones back.
-fn place_rings(
-    current: &Image,
-    goal: &Goal,
-    arena: &mut Arena,
-    now: Instant,
-    ops: &mut Vec<Op>,
-) -> Result<OrdMap<ServiceKey, ServiceImage>> {
-    let mut placed = current.services.clone();
-    let (mut taken, mut left) = (Vec::new(), Vec::new());
-    for (key, wanted) in &goal.services {
-        let old = current.services.get(key);
+/// Where rings go: that of a service stays if it is as long as before, or else moves to a free region.
+struct Places<'a> {
+    current: &'a Image,
+    arena: &'a mut Arena,
+    placed: OrdMap<ServiceKey, ServiceImage>,
+    ops: Vec<Op>,
+    taken: Vec<Ring>,
+    left: Vec<Ring>,
+    /// Backends in rings that stay although their services have changed.
+    kept: HashSet<u32>,
+}
+
+impl<'a> Places<'a> {
+    fn new(current: &'a Image, arena: &'a mut Arena) -> Self {
+        let placed = current.services.clone();
+        let (ops, taken, left) = (Vec::new(), Vec::new(), Vec::new());
+        Self { current, arena, placed, ops, taken, left, kept: HashSet::new() }
+    }
+
+    fn place(&mut self, key: ServiceKey, wanted: &Wanted, now: Instant) -> Result<()> {
+        let old = self.current.services.get(&key);
         if old.is_some_and(|old| old.wanted == *wanted) {
-            continue;
+            return Ok(());
         }
         let length = u32::try_from(wanted.slots.len())?;
         // A packet looks at slots, not at a ring: in each it finds what was there, or what will be.
         let stays = old.map(|old| old.ring).filter(|ring| ring.length == length);
-        let ring = match stays.map_or_else(|| arena.allocate(length, now), Ok) {
-            Ok(ring) => ring,
-            Err(error) => {
-                arena.free_all(taken, now);
-                return Err(error);
-            }
-        };
+        let ring = stays.map_or_else(|| self.arena.allocate(length, now), Ok)?;
         if stays.is_none() {
-            taken.push(ring);
-            left.extend(old.map(|old| old.ring));
+            self.taken.push(ring);
+            self.left.extend(old.map(|old| old.ring));
         }
         if length > 0 {
-            ops.push(Op::WriteSlots { offset: ring.offset, slots: Arc::clone(&wanted.slots) });
+            let slots = Arc::clone(&wanted.slots);
+            self.ops.push(Op::WriteSlots { offset: ring.offset, slots });
         }
-        ops.push(Op::SetService { key: *key, service: wanted.service(ring) });
-        placed.insert(*key, ServiceImage { ring, wanted: wanted.clone() });
+        self.ops.push(Op::SetService { key, service: wanted.service(ring) });
+        self.placed.insert(key, ServiceImage { ring, wanted: wanted.clone() });
+        Ok(())
     }
-    for (key, old) in &current.services {
-        if !goal.services.contains_key(key) {
-            ops.push(Op::RemoveService { key: *key });
-            placed.remove(key);
-            left.push(old.ring);
+
+    /// Leaves a service as it is.
+    fn keep(&mut self, key: ServiceKey) {
+        let old = self.current.services.get(&key);
+        self.kept.extend(old.into_iter().flat_map(|old| old.wanted.slots.iter()));
+    }
+
+    fn undo(self) {
+        self.arena.give_back(self.taken);
+    }
+
+    /// Returns the services, and adds the operations that place and remove them.
+    fn finish(
+        mut self,
+        goal: &Goal,
+        now: Instant,
+        ops: &mut Vec<Op>,
+    ) -> OrdMap<ServiceKey, ServiceImage> {
+        ops.append(&mut self.ops);
+        for (key, old) in &self.current.services {
+            if !goal.services.contains_key(key) {
+                ops.push(Op::RemoveService { key: *key });
+                self.placed.remove(key);
+                self.left.push(old.ring);
+            }
         }
+        self.arena.free_all(self.left, now);
+        self.placed
     }
-    arena.free_all(left, now);
-    Ok(placed)
 }
 
 /// What is new or other than before.
@@ -231,5 +294,32 @@ mod tests {
         }
         assert_eq!(follow(&mut image, &mut arena, &[1, 2, 3, 4]).unwrap(), 3);
         assert!(follow(&mut image, &mut arena, &[1]).is_err(), "the first one still rests");
+    }
+
+    #[test]
+    fn a_service_without_room_holds_up_no_other() {
+        let (now, mut arena) = (Instant::now(), Arena::new(4));
+        let wanted = |id, length: u32| Wanted {
+            id,
+            scheduler: Scheduler::Maglev,
+            members: 1,
+            retries: false,
+            slots: (1..=length).collect(),
+        };
+        let key = |port: u16| ServiceKey::tcp([0; 16], port.to_be_bytes());
+        let goal = |first, second| Goal {
+            services: [(key(1), wanted(0, first)), (key(2), wanted(1, second))]
+                .into_iter()
+                .collect(),
+            ..Goal::default()
+        };
+        let (_, image) = plan(&Image::default(), &goal(1, 1), &mut arena, now).expect("room");
+        for _ in 0..3 {
+            plan(&image, &goal(3, 2), &mut arena, now).expect_err("no room");
+        }
+        let (ops, next, missing) = plan_what_fits(&image, &goal(3, 2), &mut arena, now);
+        assert!(missing.is_some(), "{ops:?}");
+        assert_eq!(next.services[&key(1)], image.services[&key(1)]);
+        assert_eq!(next.services[&key(2)].wanted, wanted(1, 2));
     }
 }

@@ -66,7 +66,13 @@ impl Listeners {
     /// Returns the server that listens where the clients of a VIP connect to.
     #[must_use]
     pub fn find(&self, vip: SocketAddr) -> Option<Listener> {
-        let (at, inode) = self.socket(vip)?;
+        let listening = self.socket(vip);
+        if let (None, Some(peer)) = (listening, self.connections.get(&vip)) {
+            let message = format!("this host has a connection of {peer} at {vip}, which would end");
+            let fix = "give the service another address or port";
+            return Some(Listener { message, fix, is_exact: true });
+        }
+        let (at, inode) = listening?;
         let program = self.programs.get(&inode).map_or("a server", String::as_str);
         if at == vip {
             let message = format!("{program} listens at {vip} on this host");

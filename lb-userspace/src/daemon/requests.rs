@@ -273,6 +273,7 @@ impl Daemon {
         let what = format!("rolled back to version {}", former.number);
         let author = Author { by: by.name.clone(), what, file: None };
         let document = former.document.clone();
+        self.refuse_local(&document)?;
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
         if by.is_dry_run {

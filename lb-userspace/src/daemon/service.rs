@@ -111,10 +111,15 @@ impl Service {
         is_news
     }
 
+    /// Returns true if backends that come back wait for the operator.
+    fn holds_back(&self) -> bool {
+        let has_backups = self.backends.iter().any(|backend| backend.spec.backup);
+        self.spec.policy.failover.failback == Failback::Manual && has_backups
+    }
+
     /// Notes what a check has found. Returns whether there is such a backend.
     fn set_health(&mut self, address: SocketAddr, health: Health, detail: String) -> bool {
-        let has_backups = self.backends.iter().any(|backend| backend.spec.backup);
-        let is_manual = self.spec.policy.failover.failback == Failback::Manual && has_backups;
+        let is_manual = self.holds_back();
         let Some(backend) = self.backend_mut(address) else { return false };
         match (backend.health, health) {
             // Who was let back while it was down is not held again.
@@ -131,6 +136,9 @@ impl Service {
 
     /// Has those who wait for the operator take over, if nobody else can.
     pub fn release(&mut self) {
+        if !self.holds_back() {
+            self.backends.iter_mut().for_each(|backend| backend.held = false);
+        }
         if !failover::needs_the_held(self) {
             return;
         }

@@ -3,13 +3,14 @@
 use std::time::Instant;
 
 use anyhow::Result;
+use jiff::Timestamp;
 
 use crate::{
     adoption::Adopted,
     arena::Arena,
     config::Limits,
     dataplane::MapWriter,
-    plan::{Goal, Image, plan},
+    plan::{Goal, Image, plan, plan_what_fits},
 };
 
 /// What the kernel's maps hold, and whether that is what they should hold.
@@ -18,24 +19,51 @@ pub(super) struct MapSync {
     arena: Arena,
     /// Nothing after a write has failed: then the maps are read back first.
     image: Option<Image>,
-    is_behind: bool,
+    behind: Option<Behind>,
+}
+
+/// That the maps are not what they should be.
+#[derive(Clone, Debug)]
+struct Behind {
+    since: Timestamp,
+    reason: String,
 }
 
 impl MapSync {
     pub(super) fn new(adopted: &Adopted, limits: Limits) -> Self {
         let (arena, image) = (adopted.image.arena(), Some(adopted.image.clone()));
-        Self { limits, arena, image, is_behind: false }
+        Self { limits, arena, image, behind: None }
     }
 
     /// Whether the maps are not what they should be, which the next upkeep tries again.
     pub(super) fn is_behind(&self) -> bool {
-        self.is_behind
+        self.behind.is_some()
+    }
+
+    /// Since when and why the maps are not what they should be.
+    pub(super) fn warning(&self) -> Option<String> {
+        self.behind.as_ref().map(|Behind { since, reason }| {
+            format!(
+                "the kernel has been behind the configuration since {since:.0}, which is retried every \
+                 second: {reason}"
+            )
+        })
+    }
+
+    /// Logs a reason only if it is another one than before.
+    fn note_behind(&mut self, error: &anyhow::Error) {
+        let reason = format!("{error:#}");
+        if self.behind.as_ref().is_none_or(|behind| behind.reason != reason) {
+            log::error!("the kernel is behind the configuration, which is retried: {reason}");
+        }
+        let since = self.behind.as_ref().map_or_else(Timestamp::now, |behind| behind.since);
+        self.behind = Some(Behind { since, reason });
     }
 
     /// Notes that the maps may hold something else than was written.
     pub(super) fn distrust(&mut self) {
         self.image = None;
-        self.is_behind = true;
+        self.note_behind(&anyhow::anyhow!("a map may hold something else than was written"));
     }
 
     /// Makes the maps what `next` wants. After an error they are what `present` wants, or behind it.
@@ -45,46 +73,56 @@ impl MapSync {
         present: &Goal,
         next: &Goal,
     ) -> Result<()> {
-        let written = self.write(maps, next);
-        self.is_behind = written.is_err() && !self.restore(maps, present);
+        let written = self.write(maps, next, Fit::All);
+        if written.is_ok() {
+            self.behind = None;
+        } else {
+            self.restore(maps, present);
+        }
         written
     }
 
-    /// As [`Self::commit`], for what is so even if the kernel cannot follow yet: it is behind then.
+    /// As [`Self::commit`], for what is so even if the kernel cannot follow yet: it is behind then. A
+    /// service that there is no room for holds up no other.
     pub(super) fn follow(&mut self, maps: &mut MapWriter, present: &Goal, next: &Goal) {
-        if let Err(error) = self.commit(maps, present, next) {
-            log::error!(
-                "the kernel could not be brought up to date, which is tried again: {error:#}"
-            );
-            self.is_behind = true;
+        match self.write(maps, next, Fit::Some) {
+            Ok(()) => {}
+            Err(error) => {
+                self.restore(maps, present);
+                self.note_behind(&error);
+            }
         }
     }
 
-    fn restore(&mut self, maps: &mut MapWriter, present: &Goal) -> bool {
-        let restored = self.write(maps, present);
-        if let Err(error) = &restored {
-            log::error!(
-                "the kernel could not be made what it was, which is tried again: {error:#}"
-            );
+    fn restore(&mut self, maps: &mut MapWriter, present: &Goal) {
+        if let Err(error) = self.write(maps, present, Fit::Some) {
+            self.note_behind(&error);
         }
-        restored.is_ok()
     }
 
-    fn write(&mut self, maps: &mut MapWriter, goal: &Goal) -> Result<()> {
+    fn write(&mut self, maps: &mut MapWriter, goal: &Goal, fit: Fit) -> Result<()> {
         let image = match self.image.take() {
             Some(image) => image,
             None => self.read_back(maps)?,
         };
-        let (ops, next) = match plan(&image, goal, &mut self.arena, Instant::now()) {
-            Ok(planned) => planned,
-            Err(error) => {
-                // Nothing was written.
-                self.image = Some(image);
-                return Err(error);
-            }
+        let now = Instant::now();
+        let (ops, next, missing) = match fit {
+            Fit::Some => plan_what_fits(&image, goal, &mut self.arena, now),
+            Fit::All => match plan(&image, goal, &mut self.arena, now) {
+                Ok((ops, next)) => (ops, next, None),
+                Err(error) => {
+                    // Nothing was written.
+                    self.image = Some(image);
+                    return Err(error);
+                }
+            },
         };
         maps.apply(&ops)?;
         self.image = Some(next);
+        match missing {
+            Some(error) => self.note_behind(&error),
+            None => self.behind = None,
+        }
         Ok(())
     }
 
@@ -93,4 +131,12 @@ impl MapSync {
         self.arena.follow(image.rings(), Instant::now());
         Ok(image)
     }
+}
+
+/// What a plan may leave out.
+#[derive(Clone, Copy)]
+enum Fit {
+    All,
+    /// Services that there is no room for.
+    Some,
 }

@@ -219,6 +219,7 @@ impl Daemon {
     fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<_> =
             self.interfaces.iter().filter_map(super::interfaces::Interface::warning).collect();
+        warnings.extend(self.sync.warning());
         warnings.extend(self.fleeting());
         warnings.extend(self.reload_refused.as_ref().map(refused_reload));
         warnings.extend(self.missing_sources());

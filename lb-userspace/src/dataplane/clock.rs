@@ -17,6 +17,9 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/cl
 
 const PROGRAM: &str = "clock";
 
+/// More than reading both clocks takes, even on a busy machine.
+const TOLERANCE: Duration = Duration::from_secs(2);
+
 /// More than a test run's frame has at least, which is an Ethernet header.
 const FRAME: usize = 64;
 
@@ -26,8 +29,19 @@ pub struct Clock(Scale);
 
 impl Clock {
     /// The running kernel's.
+    ///
+    /// # Errors
+    ///
+    /// In a time namespace with a clock of its own, too: idle times of connections would be wrong.
     pub fn of_kernel() -> Result<Self> {
-        Ok(Self(Scale::new(nanos_per_jiffy()?, read()?)))
+        let reading = read()?;
+        let difference = Duration::from_nanos(coarse_nanos().abs_diff(reading.nanos));
+        ensure!(
+            difference < TOLERANCE,
+            "the monotonic clock of this process differs from the kernel's by {difference:.0?}: start the \
+             daemon outside of a time namespace, or without its offsets"
+        );
+        Ok(Self(Scale::new(nanos_per_jiffy()?, reading)))
     }
 
     pub fn prepare<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
@@ -85,12 +99,7 @@ fn coarse_nanos() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use super::{Clock, coarse_nanos};
-
-    /// More than a jiffy of any kernel, and than a busy machine takes between two readings.
-    const TOLERANCE: Duration = Duration::from_millis(100);
+    use super::{Clock, TOLERANCE, coarse_nanos};
 
     #[test]
     #[ignore = "loads a program: needs root"]

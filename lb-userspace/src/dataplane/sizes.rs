@@ -26,7 +26,15 @@ const GROWING: [(&str, &[&str]); 2] = [
 pub(super) fn sizes(limits: &Limits) -> impl Iterator<Item = (&'static str, u32)> {
     let entries = [limits.services, limits.backends + limits::FIRST_BACKEND];
     let each = GROWING.iter().zip(entries);
-    each.flat_map(|((_, maps), entries)| maps.iter().map(move |map| (*map, entries)))
+    each.flat_map(|((_, maps), entries)| {
+        maps.iter().map(move |map| (*map, entries * entries_each(map)))
+    })
+}
+
+/// Number of entries for each of what the limit counts. A service that moves has two for a moment: the new
+/// one is written before the old one is removed.
+fn entries_each(map: &str) -> u32 {
+    if map == SERVICES { 2 } else { 1 }
 }
 
 /// What an operator can do about a pinned map that is of another size, if that is all.
@@ -36,7 +44,8 @@ pub(super) fn fix(map: &str, found: Shape, expected: Shape) -> Option<String> {
     }
     let (key, maps) = GROWING.iter().find(|(_, maps)| maps.contains(&map))?;
     let first = if maps.contains(&BACKENDS) { limits::FIRST_BACKEND } else { 0 };
-    let (found, expected) = (found.max_entries - first, expected.max_entries - first);
+    let limit = |shape: Shape| (shape.max_entries - first) / entries_each(map);
+    let (found, expected) = (limit(found), limit(expected));
     Some(format!(
         "the running maps have room for `{key}` = {found}, and the configuration asks for \
          {expected}: set it to {found} again, and forwarding continues; or run `xdplb detach` first, \
@@ -58,8 +67,8 @@ pub fn map_bytes(limits: &Limits, cpus: u64) -> u64 {
     /// What the kernel adds to an element of a hash.
     const ELEMENT: u64 = 64;
     let bytes = |size: usize| size as u64;
-    let service =
-        bytes(size_of::<ServiceKey>() + size_of::<Service>() + size_of::<u64>()) + ELEMENT;
+    let entry = bytes(size_of::<ServiceKey>() + size_of::<Service>()) + ELEMENT;
+    let service = entry * u64::from(entries_each(SERVICES)) + bytes(size_of::<u64>());
     let backend =
         bytes(size_of::<Backend>() + 2 * size_of::<u64>()) + bytes(size_of::<Traffic>()) * cpus;
     u64::from(limits.services) * service + u64::from(limits.backends) * backend

@@ -59,6 +59,13 @@ fn nobody(said: &Located<schema::Service>, service: &Service) -> Option<Diagnost
             format!("give it [[service.backend]] tables, or `xdplb backend add {name} ADDR`"),
         ));
     }
+    if service.backends.iter().all(|backend| backend.weight == 0) {
+        return Some(Diagnostic::warning(
+            place,
+            format!("all backends of {name} have weight 0: its connections are refused"),
+            "give those that should take connections a weight from 1 on",
+        ));
+    }
     service.backends.iter().all(|backend| backend.backup).then(|| {
         Diagnostic::warning(
             place,
