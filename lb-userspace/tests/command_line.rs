@@ -383,8 +383,8 @@ fn a_filter_that_means_nothing_is_2_and_names_the_fix() {
         ("--state", "open", "half-open, refused, answered, established, closing, closed"),
         ("--idle-over", "5", "5 has no unit, expected one, as in \"5s\""),
         ("--idle-over", "-5s", "-5s is negative"),
-        ("--limit", "few", "give a number from 0 on"),
-        ("--limit", "-1", "give a number from 0 on"),
+        ("--limit", "few", "give a number of at least 0"),
+        ("--limit", "-1", "give a number of at least 0"),
     ];
     for (filter, value, word) in cases {
         let ended = xdplb(&["conns", filter, value]);

@@ -602,7 +602,7 @@ fn errors_of_syntax_structure_and_meaning_are_shown_together() {
         ("11:10", "weight -1 is out of range"),
         ("12:1", "did you mean `backup`?"),
         ("14:8", "invalid type: integer `5`"),
-        ("16:13", "is no share"),
+        ("16:13", "is not a share"),
     ];
     assert_eq!(places(&shown), expected.map(|(place, _)| place), "{shown}");
     for (place, message) in expected {
