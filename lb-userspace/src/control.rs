@@ -77,7 +77,7 @@ impl Expected {
     pub fn refuse_stale(&self, present: u64) -> Result<(), Refusal> {
         match self {
             Self::OneOf(versions) if !versions.contains(&present) => Err(Refusal::Stale(format!(
-                "the configuration has changed meanwhile, to version {present}: read it again, and \
+                "the configuration has since changed to version {present}: read it again, and \
                  send the change with its new ETag"
             ))),
             _ => Ok(()),
@@ -611,7 +611,7 @@ pub struct ServiceStats {
     pub backends: Vec<BackendStats>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn is_false(value: &bool) -> bool {
     !value
 }

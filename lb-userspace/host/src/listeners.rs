@@ -37,7 +37,7 @@ impl Listeners {
     /// Reads the sockets that listen where the clients of these VIPs connect to. Scans all
     /// processes if there are any.
     pub fn read(vips: impl IntoIterator<Item = SocketAddr>) -> Result<Self> {
-        const UNREADABLE: &str = "cannot read which ports of this host are listened at";
+        const UNREADABLE: &str = "cannot read the listening ports of this host";
         let own = Process::myself().context(UNREADABLE)?;
         let v4 = own.tcp().context(UNREADABLE)?;
         // The file is missing without IPv6.
@@ -69,23 +69,24 @@ impl Listeners {
         let (at, inode) = self.socket(vip)?;
         let program = self.programs.get(&inode).map_or("a server", String::as_str);
         if at == vip {
-            let message = format!("{program} listens at {vip} on this host");
+            let message = format!("{program} listens on{vip} on this host");
             let fix = "give the service another address or port, or stop that server";
             return Some(Listener { message, fix, is_exact: true });
         }
         if let Some(peer) = self.connections.get(&vip) {
             let message = format!(
-                "{program} listens at {at} on this host and has a connection of {peer} at {vip}, which would end"
+                "{program} listens on{at} on this host and has a connection from {peer} to {vip}, \
+                 which would end"
             );
             let fix = "give the service another address or port";
             return Some(Listener { message, fix, is_exact: true });
         }
         let message = format!(
-            "{program} listens at {at} on this host: clients that connect to {vip} get the service \
+            "{program} listens on{at} on this host: clients that connect to {vip} get the service \
              instead"
         );
-        let fix = "have that server listen at the host's other addresses only, if it is meant for \
-                   other clients";
+        let fix = "if that server has other clients, let it listen only on the host's other \
+             addresses";
         Some(Listener { message, fix, is_exact: false })
     }
 
@@ -142,7 +143,7 @@ mod tests {
         let listeners = Listeners::read([at]).expect("readable");
         let found = listeners.find(at).expect("found");
         assert!(found.is_exact, "{found:?}");
-        assert!(found.message.contains(&format!("listens at {at} on this host")), "{found:?}");
+        assert!(found.message.contains(&format!("listens on {at} on this host")), "{found:?}");
         assert!(found.message.contains(&format!("(pid {})", std::process::id())), "{found:?}");
         assert_eq!(listeners.find(SocketAddr::new([127, 9, 9, 9].into(), at.port())), None);
         drop(server);
@@ -158,7 +159,7 @@ mod tests {
             let found = Listeners::read([vip]).expect("readable").find(vip).expect(any);
             assert!(!found.is_exact, "{found:?}");
             let place = any.rsplit_once(':').expect("a port").0;
-            assert!(found.message.contains(&format!("listens at {place}:{port} ")), "{found:?}");
+            assert!(found.message.contains(&format!("listens on {place}:{port} ")), "{found:?}");
         }
     }
 
@@ -172,7 +173,7 @@ mod tests {
         let found = Listeners::read([vip]).expect("readable").find(vip).expect("found");
         assert!(found.is_exact, "{found:?}");
         let peer = client.local_addr().expect("connected");
-        assert!(found.message.contains(&format!("a connection of {peer} at {vip}")), "{found:?}");
+        assert!(found.message.contains(&format!("a connection from {peer} to {vip}")), "{found:?}");
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl fmt::Display for ClientError {
                 let socket = socket.display();
                 write!(
                     f,
-                    "no daemon at {socket} ({error}): start it with `xdplb run -c FILE`, or name \
+                    "no daemon at {socket} ({error}): start it with `xdplb run -c FILE`, or give \
                      its socket with --socket"
                 )
             }
@@ -90,7 +90,7 @@ impl fmt::Display for ClientError {
                 let (socket, patience) = (socket.display(), PATIENCE.as_secs());
                 write!(
                     f,
-                    "the daemon at {socket} is busy: it has not taken the connection within \
+                    "the daemon at {socket} is busy and did not accept the connection within \
                      {patience} s: try again"
                 )
             }
@@ -199,7 +199,7 @@ impl Client {
             Ok(body) => {
                 let whole = body.collect().await.context(BROKEN_OFF).map_err(broken)?;
                 let text = String::from_utf8(whole.to_bytes().into());
-                text.context("the daemon's answer is no text").map_err(broken)
+                text.context("the daemon's answer is not text").map_err(broken)
             }
             Err(problem) => Err(ClientError::Refused(problem)),
         }
@@ -343,14 +343,14 @@ async fn exchange<T: DeserializeOwned>(
     Ok(Ok((parsed.context(STRANGE)?, version)))
 }
 
-const STRANGE: &str = "the daemon's answer is not understood: is it of another version?";
+const STRANGE: &str = "cannot parse the daemon's answer: is the daemon of another version?";
 
 /// The version in an `ETag`.
 fn version(answer: &Response<Incoming>) -> Option<u64> {
     answer.headers().get(ETAG)?.to_str().ok()?.trim_matches('"').parse().ok()
 }
 
-const BROKEN_OFF: &str = "the daemon's answer broke off";
+const BROKEN_OFF: &str = "the daemon's answer was cut short";
 
 /// Sends one request; the answer's body is yet to be read, if it is not a problem.
 async fn ask(

@@ -123,6 +123,6 @@ pub(super) async fn count(
 }
 
 fn too_many() -> Problem {
-    let detail = "the connections are being listed for too many others: try again";
+    let detail = "too many requests are listing connections: try again";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
 }

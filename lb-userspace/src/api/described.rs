@@ -64,7 +64,7 @@ pub fn description() -> Value {
 }
 
 fn describe() -> (Router<Handle>, Value) {
-    generate::on_error(|error| log::debug!("the description of the API lacks something: {error}"));
+    generate::on_error(|error| log::debug!("the OpenAPI document is incomplete: {error}"));
     generate::extract_schemas(true);
     let info = Info {
         title: "xdplb".to_owned(),

@@ -71,7 +71,7 @@ fn version(tag: &str) -> Result<Option<u64>, Problem> {
 }
 
 fn unreadable() -> Problem {
-    let detail = "`If-Match` is not understood: send the `ETag` as it came, as in \"7\", or *";
+    let detail = "`If-Match` is invalid: send the `ETag` unchanged, as in \"7\", or *";
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
 
@@ -112,7 +112,7 @@ impl<T: OperationOutput> OperationOutput for Versioned<T> {
 
 fn tag() -> Option<ReferenceOr<Header>> {
     let tag = json!({
-        "description": "The version of the configuration, for `If-Match` of a change.",
+        "description": "Version of the configuration, for the `If-Match` header of a change.",
         "required": true,
         "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" },
     });

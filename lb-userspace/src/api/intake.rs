@@ -121,7 +121,7 @@ impl Intake {
         let (uploads, user) = (Arc::clone(&self.uploads), peer.uid());
         if !lock(&uploads).insert(user) {
             return Err(busy(
-                "another large request of yours is being carried out: wait for its end",
+                "another large request of this user is in progress: wait until it ends",
             ));
         }
         share.upload = Some(Upload { uploads, user });
@@ -134,7 +134,7 @@ impl Share {
         let parts = u32::try_from(parts).unwrap_or(u32::MAX);
         let taken = Arc::clone(&self.of).try_acquire_many_owned(parts);
         self.taken.push(
-            taken.map_err(|_| busy("the daemon is reading other large requests: try again"))?,
+            taken.map_err(|_| busy("the daemon is busy with other large requests: try again"))?,
         );
         Ok(())
     }
@@ -201,10 +201,14 @@ mod tests {
         let withheld = admitted(&intake, &Peer::UNKNOWN, WHOLE).expect("free");
         let refused = admitted(&intake, &Peer::UNKNOWN, 1).map(drop).expect_err("the second one");
         assert_eq!(refused.status, 503);
-        assert!(refused.detail.contains("another large request of yours"), "{}", refused.detail);
+        assert!(
+            refused.detail.contains("another large request of this user"),
+            "{}",
+            refused.detail
+        );
         let other = Peer::of_uid(1_000);
         let refused = admitted(&intake, &other, 1).map(drop).expect_err("no room");
-        assert!(refused.detail.contains("reading other large requests"), "{}", refused.detail);
+        assert!(refused.detail.contains("busy with other large requests"), "{}", refused.detail);
         let root = Peer::of_uid(0);
         let both = [admitted(&intake, &root, WHOLE / 2), admitted(&intake, &root, WHOLE / 2)];
         assert!(both.iter().all(Result::is_ok), "root has room of its own, for several");

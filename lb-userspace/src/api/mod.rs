@@ -72,10 +72,10 @@ pub async fn listen(path: &Path) -> Result<Listener> {
     remove_stale(path).with_context(|| format!("cannot replace {}", path.display()))?;
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
+            .with_context(|| format!("cannot create {}", directory.display()))?;
     }
     let socket =
-        UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))?;
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
     let file = SocketFile(path.to_owned());
     share(path);
     fs::set_permissions(path, fs::Permissions::from_mode(PERMISSIONS))

@@ -58,7 +58,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(credentials) = &self.0 else { return f.write_str("somebody") };
         let uid = credentials.uid;
-        let name = accounts::user(uid).unwrap_or_else(|| "nobody known".to_owned());
+        let name = accounts::user(uid).unwrap_or_else(|| "unknown user".to_owned());
         write!(f, "{name} (uid {uid}")?;
         if let Some(pid) = credentials.pid {
             write!(f, ", pid {pid}")?;

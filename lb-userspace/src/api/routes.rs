@@ -88,9 +88,9 @@ pub(super) fn router(handle: Handle) -> Router {
     routes_with_description()
         // The server has read bodies before, by limits of its own.
         .layer(DefaultBodyLimit::disable())
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "unknown path"))
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not support this method")
         })
         .with_state(handle)
 }
@@ -98,37 +98,48 @@ pub(super) fn router(handle: Handle) -> Router {
 #[rustfmt::skip]
 pub(super) fn routes() -> ApiRouter<Handle> {
     ApiRouter::new()
-        .api_route("/v1/status", get_with(status, says("The daemon, its interfaces, table fill and warnings")))
-        .api_route("/v1/stats", get_with(stats, says("Packets by verdict and reason, traffic by backend")))
-        .api_route("/v1/connections", get_with(connections::list, says("Connections, a line each")))
-        .api_route("/v1/connections/count", get_with(connections::count, says("How many connections there are")))
-        .api_route(document::PLAN, post_with(document::plan, says("What a configuration file would change")))
-        .api_route(document::APPLY, post_with(document::apply, says("Make everything as a configuration file says")))
-        .api_route("/v1/history", get_with(document::history, says("Who has changed what, the newest first")))
-        .api_route("/v1/history/{version}", get_with(document::version, says("A version: who made it, what it changed, all its services")))
-        .api_route("/v1/export", get_with(document::export, says("What runs, as the configuration file that would make it")))
-        .api_route("/v1/rollback", post_with(document::rollback, says("Go back to a former version")))
+        .api_route("/v1/status", get_with(status, says("Returns the daemon, its interfaces, flow \
+             table usage and warnings")))
+        .api_route("/v1/stats", get_with(stats, says("Returns packets by verdict and reason, and \
+             traffic by backend")))
+        .api_route("/v1/connections", get_with(connections::list, says("Lists connections, one \
+             JSON object per line")))
+        .api_route("/v1/connections/count", get_with(connections::count, says("Counts connections \
+             by state")))
+        .api_route(document::PLAN, post_with(document::plan, says("Returns the changes that a \
+             configuration file would make")))
+        .api_route(document::APPLY, post_with(document::apply, says("Applies a configuration \
+             file")))
+        .api_route("/v1/history", get_with(document::history, says("Lists all versions of the \
+             configuration, newest first")))
+        .api_route("/v1/history/{version}", get_with(document::version, says("Returns a version: \
+             its author, its changes and all its services")))
+        .api_route("/v1/export", get_with(document::export, says("Returns the running \
+             configuration as a configuration file")))
+        .api_route("/v1/rollback", post_with(document::rollback, says("Rolls back to an earlier \
+             version")))
         .api_route(
             "/v1/services",
-            get_with(services, says("All services with their backends"))
-                .post_with(add_service, says("Add a service")),
+            get_with(services, says("Lists all services with their backends"))
+                .post_with(add_service, says("Adds a service")),
         )
         .api_route(
             "/v1/services/{name}",
-            get_with(service, says("A service with its backends"))
-                .patch_with(set_service, says("Change a service's settings; the others stay"))
-                .delete_with(remove_service, says("Remove a service; its connections go on")),
+            get_with(service, says("Returns a service with its backends"))
+                .patch_with(set_service, says("Changes settings of a service; other settings stay \
+                     as they are"))
+                .delete_with(remove_service, says("Removes a service; its connections continue")),
         )
         .api_route(
             "/v1/services/{name}/backends",
-            get_with(backends, says("A service's backends"))
-                .post_with(add_backend, says("Add a backend")),
+            get_with(backends, says("Lists the backends of a service"))
+                .post_with(add_backend, says("Adds a backend")),
         )
         .api_route(
             "/v1/services/{name}/backends/{address}",
-            get_with(backend, says("A backend"))
-                .patch_with(set_backend, says("Change, drain, enable or disable a backend"))
-                .delete_with(remove_backend, says("Remove a backend; its connections go on")),
+            get_with(backend, says("Returns a backend"))
+                .patch_with(set_backend, says("Changes, drains, enables or disables a backend"))
+                .delete_with(remove_backend, says("Removes a backend; its connections continue")),
         )
 }
 

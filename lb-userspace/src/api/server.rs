@@ -105,7 +105,7 @@ async fn seat(seats: &Arc<Seats>, guest: &Arc<Guest>) -> Option<Seat> {
 fn send_away(stream: &UnixStream) {
     let problem = Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
-        "the daemon is answering too many other requests of yours, or of others: try again",
+        "the daemon is busy with too many other requests, of this user or of others: try again",
     );
     let body = serde_json::to_string(&problem).unwrap_or_default();
     let answer = format!(
@@ -121,11 +121,11 @@ fn send_away(stream: &UnixStream) {
 async fn refused(error: &io::Error, seats: &Seats) {
     let is_short = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
     if is_short && seats.make_room() {
-        log::debug!("an idle client of the API makes room: {error}");
+        log::debug!("closed an idle API connection to make room: {error}");
         sleep(PAUSE).await;
         return;
     }
-    log::warn!("a connection to the API could not be accepted: {error}");
+    log::warn!("cannot accept an API connection: {error}");
     sleep(PAUSE * 10).await;
 }
 
@@ -142,10 +142,10 @@ impl Server {
         tokio::select! {
             ended = connection => {
                 if let Err(error) = ended {
-                    log::debug!("a connection to the API has failed: {error}");
+                    log::debug!("an API connection failed: {error}");
                 }
             }
-            () = guest.must_leave(IDLE) => log::debug!("an idle client of the API was cut off"),
+            () = guest.must_leave(IDLE) => log::debug!("closed an idle API connection"),
         }
     }
 

@@ -26,7 +26,7 @@ pub(super) struct NewService(pub(super) Keys);
 pub(super) fn name(keys: &mut Keys) -> Result<String, Problem> {
     match keys.remove("name") {
         Some(Value::String(name)) => Ok(name),
-        Some(_) => Err(wrong("name", "`name` is a string, as in \"web\"")),
+        Some(_) => Err(wrong("name", "`name` must be a string, as in \"web\"")),
         None => Err(wrong("name", "the service has no `name`")),
     }
 }

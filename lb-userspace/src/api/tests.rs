@@ -324,8 +324,8 @@ async fn every_error_is_a_problem_document() {
     let backends = "/v1/services/web/backends";
     let backend = "/v1/services/web/backends/10.0.0.11:80";
     let cases = [
-        (Method::GET, "/v1/nothing", "", 404, "nothing at this path"),
-        (Method::DELETE, "/v1/status", "", 405, "does not take this method"),
+        (Method::GET, "/v1/nothing", "", 404, "unknown path"),
+        (Method::DELETE, "/v1/status", "", 405, "does not support this method"),
         (Method::GET, "/v1/connections?state=open", "", 400, "`open` is no state"),
         (Method::GET, "/v1/connections?backend=10.0.0.11", "", 400, "backend: "),
         (Method::GET, "/v1/connections?client=web", "", 400, "client: `web` is no client"),

@@ -126,7 +126,7 @@ async fn places(client: &Client, places: Places) -> Result<Vec<BackendAddress>, 
     if let (Some(service), Some(address)) = (service, address) {
         return Ok(vec![BackendAddress { service, address }]);
     }
-    let server = all_services.context("name a service and a backend, or use --all-services")?;
+    let server = all_services.context("give a service and a backend, or use --all-services")?;
     let mut found = Vec::new();
     for service in client.services().await? {
         let of_it = service.backends.iter().map(|backend| backend.address);
@@ -156,7 +156,7 @@ impl BackendVerb {
 
 fn after(time: Duration) -> Result<Timestamp, Failure> {
     let until = Timestamp::now().checked_add(time);
-    Ok(until.with_context(|| format!("{time:?} is too long a deadline"))?)
+    Ok(until.with_context(|| format!("the deadline {time:?} is too long"))?)
 }
 
 async fn wait_until_idle(
@@ -175,7 +175,7 @@ async fn wait_until_idle(
         if deadline.is_some_and(|deadline| begin.elapsed() >= deadline + CUT) {
             let address = place.address;
             return Err(anyhow!(
-                "{address} still has {}, after its deadline",
+                "{address} still has {} after its deadline",
                 count(left, "connection")
             )
             .into());
@@ -186,6 +186,6 @@ async fn wait_until_idle(
 
 fn active(service: &ServiceView, address: SocketAddr) -> Result<u64, Failure> {
     let backend = service.backends.iter().find(|backend| backend.address == address);
-    let backend = backend.ok_or_else(|| anyhow!("{address} was removed meanwhile"))?;
+    let backend = backend.ok_or_else(|| anyhow!("{address} was removed in the meantime"))?;
     Ok(backend.active_connections)
 }

@@ -69,7 +69,7 @@ impl Outcome {
     pub(super) fn print_steps(&self) -> Result<(), Failure> {
         self.steps.iter().try_for_each(|step| print_line(&step.to_string()))?;
         if self.steps.is_empty() {
-            print_line(&format!("nothing differs from version {}", self.version))?;
+            print_line(&format!("no differences from version {}", self.version))?;
         }
         Ok(())
     }

@@ -121,7 +121,10 @@ fn refuse_local_ports(loaded: &Loaded) -> anyhow::Result<()> {
     let clash = match LocalPorts::read() {
         Ok(ports) => ports.clash(&loaded.config.snat_ports),
         Err(error) => {
-            print_error(format_args!("xdplb: `snat_ports` was not compared: {error:#}"));
+            print_error(format_args!(
+                "xdplb: `snat_ports` was not checked against this host: \
+                 {error:#}"
+            ));
             None
         }
     };
@@ -134,7 +137,7 @@ fn refuse_local_ports(loaded: &Loaded) -> anyhow::Result<()> {
 fn warn_of_listeners(loaded: &Loaded, warnings: &mut Warnings) {
     let vips = loaded.config.services.iter().map(|service| service.vip.address);
     let listeners = Listeners::read(vips).unwrap_or_else(|error| {
-        print_error(format_args!("xdplb: `vip` was not compared: {error:#}"));
+        print_error(format_args!("xdplb: `vip` was not checked against this host: {error:#}"));
         Listeners::default()
     });
     for (place, service) in loaded.config.services.iter().enumerate() {

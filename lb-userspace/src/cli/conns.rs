@@ -56,7 +56,7 @@ async fn list(client: &Client, filter: &Filter, format: Format) -> Result<(), Fa
     Ok(out.flush()?)
 }
 
-const STRANGE: &str = "the daemon's answer is not understood: is it of another version?";
+const STRANGE: &str = "cannot parse the daemon's answer: is the daemon of another version?";
 
 /// Those after the sixth only in a wide table.
 type Row<'a> = [&'a str; 8];

@@ -88,7 +88,7 @@ fn print_version(version: &FullVersion, output: Output) -> Result<ExitCode, Fail
         version;
     print_line(&format!("version {number}, {}, by {by}: {what}", at.strftime("%F %T UTC")))?;
     match steps.as_deref() {
-        None => print_line("its changes are not known: the version before is not kept")?,
+        None => print_line("its changes are unknown: the previous version is no longer stored")?,
         Some([]) => print_line("it changed no service")?,
         Some(steps) => steps.iter().try_for_each(|step| print_line(&step.to_string()))?,
     }

@@ -39,7 +39,8 @@ pub(super) fn write(directory: &Path) -> Result<ExitCode, Failure> {
     for (path, text) in references()?.into_iter().chain(accessories()?) {
         let path = directory.join(path);
         let parent = path.parent().context("a file is in a directory")?;
-        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+        fs::create_dir_all(parent)
+            .with_context(|| format!("cannot create {}", parent.display()))?;
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -81,7 +82,7 @@ fn commands() -> Command {
 fn find(words: &[String]) -> Result<Command> {
     words.iter().try_fold(commands(), |command, word| {
         let found = command.find_subcommand(word).cloned();
-        found.ok_or_else(|| anyhow!("there is no verb `{}`: see `xdplb --help`", words.join(" ")))
+        found.ok_or_else(|| anyhow!("unknown command `{}`: see `xdplb --help`", words.join(" ")))
     })
 }
 

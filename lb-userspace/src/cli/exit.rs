@@ -52,7 +52,7 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && wants_json(env::args_os()) {
         let text = error.render().to_string();
         let detail = text.trim_end().trim_start_matches("error: ").to_owned();
-        print_json_error(&Document::new("Wrong usage", detail, INVALID));
+        print_json_error(&Document::new("Usage error", detail, INVALID));
     } else if is_printable() {
         // In colour, where there is any. Whoever has stopped reading is owed the exit code.
         error.print().ok();
@@ -103,7 +103,7 @@ impl Failure {
         let code = self.code();
         match self {
             Self::Operation(error) => Document::new("Failed", format!("{error:#}"), code),
-            Self::Usage(error) => Document::new("Wrong usage", format!("{error:#}"), code),
+            Self::Usage(error) => Document::new("Usage error", format!("{error:#}"), code),
             Self::Config(error) => {
                 let found = error.downcast_ref::<Diagnostics>();
                 let errors = found.map(Diagnostics::findings).unwrap_or_default();

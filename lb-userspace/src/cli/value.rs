@@ -48,7 +48,7 @@ fn empty(described: &Value, key: &str) -> Result<Value, String> {
     if is_text {
         return Ok(Value::Null);
     }
-    Err(format!("`{key}` is empty: give a value, or its default again with --unset"))
+    Err(format!("`{key}` is empty: give a value, or reset it to its default with --unset"))
 }
 
 /// Sets a key, given as in the file: `slow_start`, `health.path`.

@@ -159,9 +159,9 @@ impl Diagnostics {
             let user = geteuid().as_raw();
             let user = accounts::user(user).unwrap_or_else(|| user.to_string());
             format!(
-                "\n  = help: this runs as the user {user}, who may not read it or look into its \
-                 directory: make that user the file's owner, and nobody else its reader: \
-                 chown {user} {path}; chmod 0400 {path}"
+                "\n  = help: xdplb runs as user {user}, who may not read the file or search its \
+                 directory: make that user its owner and only reader: chown {user} {path}; chmod \
+                 0400 {path}"
             )
         } else {
             String::new()
@@ -188,9 +188,9 @@ impl Diagnostics {
         let more = match (unseen, is_cut_short) {
             (0, false) => None,
             (0, true) => Some("and possibly more: fix these first".to_owned()),
-            (1, false) => Some("and 1 more mistake: fix these first".to_owned()),
-            (unseen, false) => Some(format!("and {unseen} more mistakes: fix these first")),
-            (unseen, true) => Some(format!("and at least {unseen} more mistakes: fix these first")),
+            (1, false) => Some("and 1 more error: fix these first".to_owned()),
+            (unseen, false) => Some(format!("and {unseen} more errors: fix these first")),
+            (unseen, true) => Some(format!("and at least {unseen} more errors: fix these first")),
         };
         let rendered = shown.chain(more).collect::<Vec<_>>().join("\n\n");
         let first = diagnostics.first().map(|one| excerpts.summary(one)).unwrap_or_default();
@@ -274,7 +274,7 @@ impl<'a> Excerpts<'a> {
         let (number, line) = self.line(finding.span.start);
         let message = match printable::line(&finding.message) {
             _ if finding.is_placed && has_secret(&self.source.text[line]) => {
-                "the line with `send` is wrong".into()
+                "the line with `send` is invalid".into()
             }
             message => message,
         };
@@ -299,7 +299,7 @@ impl<'a> Excerpts<'a> {
         let column = text[..text.floor_char_boundary(start)].chars().count() + 1;
         let is_secret = finding.is_placed && has_secret(text);
         let message =
-            if is_secret { "the line with `send` is wrong" } else { finding.message.as_str() };
+            if is_secret { "the line with `send` is invalid" } else { finding.message.as_str() };
         Finding {
             severity: if finding.is_error { Severity::Error } else { Severity::Warning },
             file: self.path.clone(),

@@ -44,7 +44,10 @@ pub fn running(config: &Config, services: &[&Service], secrets: Secrets) -> Resu
             };
         }
     }
-    bail!("no file makes what runs: this is a bug; `xdplb history` has the versions")
+    bail!(
+        "the running configuration cannot be written as a file: this is a bug; `xdplb history` \
+         shows its versions"
+    )
 }
 
 /// The tables `[[service]]` that make these services, whatever the defaults of a file are not.
@@ -59,12 +62,12 @@ fn head(config: &Config, services: &[&Service], defaults: &Policy, secrets: Secr
     let has_secrets = |check: &HealthCheck| check.request.send.is_some();
     if services.iter().any(|one| has_secrets(&one.policy.health)) || has_secrets(&defaults.health) {
         text += match secrets {
-            Secrets::Written => "# `send` may hold passwords: let nobody else read this file.\n",
-            Secrets::Hidden => "# `send` is shown to root only: replace \"(hidden)\".\n",
+            Secrets::Written => "# `send` may contain passwords: keep this file private.\n",
+            Secrets::Hidden => "# `send` is shown only to root: replace \"(hidden)\".\n",
         };
     }
     if config.defaults.health != defaults.health || config.defaults.timeouts != defaults.timeouts {
-        text += "# Without [defaults]: a service lacks a value that they give.\n";
+        text += "# Without [defaults], as a service lacks one of their values.\n";
     }
     text + "\n"
 }
@@ -137,9 +140,9 @@ fn write_backend(backend: &Backend, text: &mut String) -> Result<()> {
     writeln!(text, "\n[[service.backend]]")?;
     match (backend.admin, backend.drain_until) {
         (Admin::Enabled, _) => {}
-        (admin, None) => writeln!(text, "# {admin} by a command, which no file can say")?,
+        (admin, None) => writeln!(text, "# {admin} by a command; a file cannot set this")?,
         (admin, Some(until)) => {
-            writeln!(text, "# {admin} until {until} by a command, which no file can say")?;
+            writeln!(text, "# {admin} until {until} by a command; a file cannot set this")?;
         }
     }
     writeln!(text, "address = \"{}\"", backend.address)?;
@@ -195,7 +198,7 @@ fn prune(keys: &mut Keys, base: &Keys) {
 fn object(value: Value) -> Result<Keys> {
     match value {
         Value::Object(keys) => Ok(keys),
-        other => bail!("{other} is no table"),
+        other => bail!("{other} is not a table"),
     }
 }
 
@@ -313,9 +316,9 @@ mod tests {
         let text = exported(&config, Secrets::Hidden);
         assert!(text.contains("# draining by a command"), "{text}");
         assert!(!text.contains("AUTH") && text.contains("send = \"(hidden)\""), "{text}");
-        assert!(text.contains("shown to root only"), "{text}");
+        assert!(text.contains("shown only to root"), "{text}");
         let text = exported(&config, Secrets::Written);
-        assert!(text.contains("AUTH") && text.contains("let nobody else read"), "{text}");
+        assert!(text.contains("AUTH") && text.contains("keep this file private"), "{text}");
     }
 
     #[test]

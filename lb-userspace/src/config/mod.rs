@@ -218,7 +218,7 @@ pub fn changed_service(service: &Service, keys: &Keys, defaults: &Policy) -> Res
     );
     ensure!(
         !keys.contains_key("name"),
-        "a service keeps its name: add one of another name, and remove this one"
+        "a service cannot be renamed: add one with the new name, and remove this one"
     );
     let (mut keys, policy) = reset::nulls(keys, &service.policy, defaults)?;
     keep_hidden(&mut keys, &policy);
@@ -265,8 +265,8 @@ impl Config {
     /// Refuses a new configuration that a running daemon cannot take on, and says all that is in the
     /// way.
     pub fn refuse_restart_only(&self, new: &Self) -> Result<()> {
-        const RESTART: &str = ": restart the daemon for that";
-        const DETACH: &str = ", and the running maps keep their size: stop the daemon and run \
+        const RESTART: &str = ": restart the daemon";
+        const DETACH: &str = ", but the running maps keep their size: stop the daemon and run \
              `xdplb detach` first, which ends all connections";
         let (old_limits, new_limits) = (&self.limits, &new.limits);
         let keys = [
@@ -312,7 +312,7 @@ impl Loaded {
         if let Some(span) = self.spans.setting("snat_ports") {
             return Fault(Diagnostic::error(span, message, fix));
         }
-        let message = format!("the default is not for this host: {message}");
+        let message = format!("the default does not fit this host: {message}");
         Fault(Diagnostic::error(0..0, message, fix).without_place())
     }
 

@@ -39,8 +39,8 @@ pub(super) fn parse(source: Source) -> Result<Loaded> {
 pub(super) fn service(name: &str, keys: &Keys, base: &Policy) -> Result<Service> {
     let mut keys = keys.clone();
     keys.insert("name".to_owned(), name.into());
-    ensure!(!keys.values().any(has_null), "null is no value of a key: leave the key out");
-    let text = toml::to_string(&keys).context("these are no keys of a service")?;
+    ensure!(!keys.values().any(has_null), "a key cannot be null: omit it");
+    let text = toml::to_string(&keys).context("these are not keys of a service")?;
     let source = Source { path: "service".to_owned(), text };
     let mut findings = Findings::default();
     let service: Option<Located<schema::Service>> = structure::read(&source.text, &mut findings);

@@ -14,7 +14,7 @@ pub(super) fn faults(text: &str, errors: &[Diagnostic]) -> Vec<KeyFault> {
     let fault = |error: &Diagnostic| {
         let path = path_to(tree.get_ref(), &error.span)?;
         let is_secret = path.last().is_some_and(|key| key == SECRET);
-        let detail = if is_secret { "the value is wrong".to_owned() } else { detail(error) };
+        let detail = if is_secret { "the value is invalid".to_owned() } else { detail(error) };
         Some(KeyFault { detail, pointer: pointer(&path) })
     };
     errors.iter().take(MOST_SHOWN).filter_map(fault).collect()

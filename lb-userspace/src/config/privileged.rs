@@ -21,7 +21,7 @@ const OTHERS_WRITE: u32 = 0o022;
 
 /// How a directory is closed to others.
 pub(super) const OTHERS_WRITE_FIX: &str =
-    "make root its owner, and take write access from everybody else: chmod go-w";
+    "make root its owner, and remove write access for everybody else: chmod go-w";
 
 /// A program or a file that a check names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -101,14 +101,16 @@ impl Allowed {
                 self.directories.iter().map(|one| one.display().to_string()).collect();
             return Some(match all.as_slice() {
                 [] => "only root may name files".to_owned(),
-                all => format!("others than root may only name files below {}", all.join(" or ")),
+                all => {
+                    format!("users other than root may only name files below {}", all.join(" or "))
+                }
             });
         };
         // Who could put a link there would have the daemon read any file.
         let inner = file.ancestors().skip(1).take_while(|path| path.starts_with(directory));
         let open = inner.into_iter().find(|path| !is_roots(path))?;
         Some(format!(
-            "others than root could put links into {}: only root may have write access there",
+            "users other than root could create links in {}: give write access only to root",
             open.display()
         ))
     }
@@ -136,8 +138,7 @@ impl Loaded {
     pub fn refuse_settings(&self, running: &Config) -> Result<()> {
         let steps = running.steps_to(&self.config).into_iter().filter_map(|step| step.key);
         let keys = steps.filter(|key| !key.starts_with("defaults."));
-        let fix =
-            self.fix("have root apply it, or write it into the daemon's file and reload that");
+        let fix = self.fix("apply it as root, or write it to the daemon's file and reload that");
         let fault = |key: String| {
             let place = self.spans.setting(&key).unwrap_or_default();
             let message = format!("only root may change `{key}`");
@@ -152,16 +153,16 @@ impl Loaded {
             return sent.to_owned();
         }
         let path = self.path();
-        format!("the file can be written by others than root: chown root {path}; chmod go-w {path}")
+        format!("users other than root can write to the file: chown root {path}; chmod go-w {path}")
     }
 
     /// Refuses what a file must not say that somebody else than root has written, or may have, while
     /// these are the settings of checks.
     pub fn refuse_foreign(&self, checks: &Checks, allowed: &Allowed) -> Result<()> {
-        let fix = self.fix("have root apply it");
+        let fix = self.fix("apply it as root");
         if self.config.checks.user != checks.user && self.is_sent {
             bail!(
-                "only root may change `checks.user`: have root change it in the daemon's own file, \
+                "only root may change `checks.user`: as root, change it in the daemon's own file, \
                  and restart the daemon"
             );
         }
@@ -317,7 +318,7 @@ mod tests {
         }
         let elsewhere = refused(&root.join("there"));
         let message =
-            format!("others than root may only name files below {}", tls_directory.display());
+            format!("users other than root may only name files below {}", tls_directory.display());
         assert_eq!(elsewhere.as_deref(), Some(message.as_str()));
         let climbing = tls_directory.join("../there");
         for path in
@@ -326,6 +327,6 @@ mod tests {
             assert_eq!(refused(path), elsewhere, "{}", path.display());
         }
         let linked = refused(&open.join("link")).expect("refused");
-        assert!(linked.contains("could put links into"), "{linked}");
+        assert!(linked.contains("could create links in"), "{linked}");
     }
 }

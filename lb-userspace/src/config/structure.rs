@@ -81,7 +81,7 @@ impl Diagnostic {
         };
         let words: Vec<_> = reference::words(key).iter().map(|one| format!("{one:?}")).collect();
         let fix = format!("expected {}", words.join(" or "));
-        Self { message: "this is no word in quotes".to_owned(), fix, ..self }
+        Self { message: "this is not a string in quotes".to_owned(), fix, ..self }
     }
 }
 
@@ -100,7 +100,7 @@ impl Diagnostic {
         let (fault, how) = if is_number {
             ("is out of range", "")
         } else {
-            ("is no whole number", ", without quotes")
+            ("is not a whole number", ", without quotes")
         };
         let fix = format!("`{key}` is {first} to {last}{how}");
         Self { message: format!("{given} {fault}"), fix, ..self }

@@ -78,7 +78,10 @@ fn a_clash_of_ports_is_shown_at_the_key_or_told_of_the_default() {
     let placed = said("snat_ports = \"5000-6000\"\n");
     assert_shows(&placed, "2:14", "error: `snat_ports` shares ports", "move them");
     let default = said("");
-    assert!(default.contains("the default is not for this host: `snat_ports` shares"), "{default}");
+    assert!(
+        default.contains("the default does not fit this host: `snat_ports` shares"),
+        "{default}"
+    );
     assert!(default.contains("lb.toml") && !default.contains("interfaces"), "{default}");
 }
 
@@ -120,11 +123,11 @@ fn what_an_answer_must_have_is_said_in_one_way() {
 #[test]
 fn an_invalid_file_is_shown_with_place_and_fix() {
     let cases = [
-        ("interfaces = []", "1:14", "no interface is named", "interfaces = [\"eth0\"]"),
-        ("interfaces = [\"a\", \"a\"]", "1:20", "interface a is named twice", "remove one"),
-        ("interfaces = [\"\"]", "1:15", "no interface can have this name", "ip link"),
-        ("interfaces = [\"eth 0\"]", "1:15", "no interface can have this name", "ip link"),
-        ("interfaces = [\"sixteen-letters-\"]", "1:15", "no interface can have this name", ""),
+        ("interfaces = []", "1:14", "no interface is listed", "interfaces = [\"eth0\"]"),
+        ("interfaces = [\"a\", \"a\"]", "1:20", "interface a is listed twice", "remove one"),
+        ("interfaces = [\"\"]", "1:15", "not a valid interface name", "ip link"),
+        ("interfaces = [\"eth 0\"]", "1:15", "not a valid interface name", "ip link"),
+        ("interfaces = [\"sixteen-letters-\"]", "1:15", "not a valid interface name", ""),
         ("interfaces = [\"a\"]\nintervall = 1", "2:1", "unknown key `intervall`", "`xdp_mode`"),
         (
             "interfaces = [\"a\"]\nserivce = 1",
@@ -133,8 +136,8 @@ fn an_invalid_file_is_shown_with_place_and_fix() {
             "did you mean `service`?",
         ),
         ("interfaces = [\"a\"]\nxdp_mode = \"fast\"", "2:12", "unknown variant `fast`", "`native`"),
-        ("interfaces = [\"a\"]\nbpffs = \"\"", "2:9", "no absolute path", "\"/sys/fs/bpf\""),
-        ("interfaces = [\"a\"]\napi.socket = \"s\"", "2:14", "no absolute path", "xdplb.sock"),
+        ("interfaces = [\"a\"]\nbpffs = \"\"", "2:9", "not an absolute path", "\"/sys/fs/bpf\""),
+        ("interfaces = [\"a\"]\napi.socket = \"s\"", "2:14", "not an absolute path", "xdplb.sock"),
         ("interfaces = [\"a\"", "1:18", "unclosed array", "expected `]`"),
         ("xdp_mode = \"auto\"", "1:1", "`interfaces` is missing", "interfaces = [\"eth0\"]"),
         (
@@ -152,7 +155,7 @@ fn an_invalid_file_is_shown_with_place_and_fix() {
         (
             "interfaces = [\"a\"]\nsnat_addresses = [\"127.0.0.1\"]",
             "2:19",
-            "has the address 127.0.0.1",
+            "127.0.0.1 cannot be a host's address",
             "this host's addresses",
         ),
         (
@@ -175,8 +178,8 @@ fn an_invalid_service_is_shown_with_place_and_fix() {
         (
             "health.path = \"/\"",
             "5:15",
-            "a check of type tcp has no use for `path`",
-            "remove it, or give a `type` that has one: http, https",
+            "a check of type tcp does not use `path`",
+            "remove it, or give a `type` that uses it: http, https",
         ),
         (
             "health = { type = \"http\", expect = \"(\" }",
@@ -204,12 +207,7 @@ fn an_invalid_service_is_shown_with_place_and_fix() {
             "nobody has the address 0.0.0.0",
             "the one address",
         ),
-        (
-            "health = { type = \"none\", port = 81 }",
-            "5:34",
-            "type none has no use for `port`",
-            "tcp",
-        ),
+        ("health = { type = \"none\", port = 81 }", "5:34", "type none does not use `port`", "tcp"),
         (
             "health = { type = \"http\", status = \"2xx\" }",
             "5:36",
@@ -223,9 +221,9 @@ fn an_invalid_service_is_shown_with_place_and_fix() {
             "(hidden) stands for a value that is not shown",
             "give the value itself",
         ),
-        ("min_active = 0", "5:14", "no backup would ever be used", "1 at least"),
+        ("min_active = 0", "5:14", "no backup would ever be used", "at least 1"),
         ("health = \"tcp\"", "5:10", "invalid type: string", "expected a table of keys"),
-        ("health.port = \"80\"", "5:15", "\"80\" is no whole number", "`port` is 1 to 65535"),
+        ("health.port = \"80\"", "5:15", "\"80\" is not a whole number", "`port` is 1 to 65535"),
         ("health.port = 70000", "5:15", "70000 is out of range", "`port` is 1 to 65535"),
         ("health.rise = -1", "5:15", "-1 is out of range", "`rise` is 1 to 4294967295"),
         ("health.fall = 4294967296", "5:15", "4294967296 is out of range", "1 to 4294967295"),
@@ -233,7 +231,7 @@ fn an_invalid_service_is_shown_with_place_and_fix() {
         ("health.interval = 1", "5:19", "1 has no unit", "as in \"1s\" for seconds"),
         ("health.interval = \"5\"", "5:19", "5 has no unit", "as in \"5s\" for seconds"),
         ("health.interval = \"-1s\"", "5:19", "-1s is negative", "expected a duration"),
-        ("slow_start = \"soon\"", "5:14", "`soon` is no duration", "\"500ms\", \"2s\""),
+        ("slow_start = \"soon\"", "5:14", "`soon` is not a duration", "\"500ms\", \"2s\""),
         ("health.address = \"db\"", "5:18", "db is not an IP address", "names are not looked up"),
         ("health.ca = 1", "5:13", "invalid type: integer", "expected a string"),
         ("backend = 1", "5:11", "invalid type: integer", "expected a list, as in"),
@@ -264,7 +262,10 @@ fn what_should_be_a_word_is_told_which_there_are() {
         ("scheduler = 1", "expected \"round-robin\" or"),
     ] {
         let shown = errors_in_service(line);
-        assert!(shown.contains("this is no word in quotes") && shown.contains(words), "{shown}");
+        assert!(
+            shown.contains("this is not a string in quotes") && shown.contains(words),
+            "{shown}"
+        );
     }
 }
 
@@ -292,7 +293,7 @@ fn what_is_wrong_on_this_host_is_a_warning_of_check() {
     let [credential, user, directory] = &shown[..] else { panic!("three: {shown:?}") };
     assert_shows(credential, "7:31", "`ca`: cannot read /run/credentials/", "`LoadCredential=`");
     assert_shows(user, "2:15", "there is no user nobody-at-all", "/etc/passwd");
-    assert_shows(directory, "3:35", "others than root can write to", "chmod go-w");
+    assert_shows(directory, "3:35", "users other than root can write to", "chmod go-w");
     assert!(shown.iter().all(|one| one.starts_with("warning:")), "{shown:?}");
     let other = text.replace("/run/credentials", "/nowhere");
     read(&other).expect("valid").check_host().expect_err("a file that is not there");
@@ -302,7 +303,7 @@ fn what_is_wrong_on_this_host_is_a_warning_of_check() {
 fn users_of_checks_have_names_that_users_can_have() {
     for name in ["", "a b", "a:b", "../x", "-x", "a\\nb"] {
         let text = format!("interfaces = [\"a\"]\nchecks.user = \"{name}\"\n");
-        assert_shows(&read(&text).expect_err(name), "2:15", "no user can have this name", "nobody");
+        assert_shows(&read(&text).expect_err(name), "2:15", "not a valid user name", "nobody");
     }
 }
 
@@ -328,11 +329,11 @@ fn what_others_than_root_must_not_say_is_shown_with_its_place() {
         refused.expect_err("refused").to_string()
     };
     let shown = refuse(&text(""));
-    assert_shows(&shown, "4:11", "`command`: only root may name a program", "have root apply it");
+    assert_shows(&shown, "4:11", "`command`: only root may name a program", "apply it as root");
     assert_shows(
         &shown,
         "9:32",
-        "`key`: others than root may only name files below /etc/xdplb/tls",
+        "`key`: users other than root may only name files below /etc/xdplb/tls",
         "",
     );
     assert_eq!(shown.matches("error:").count(), 2, "{shown}");
@@ -340,7 +341,7 @@ fn what_others_than_root_must_not_say_is_shown_with_its_place() {
     assert!(shown.contains("only root may change `checks.user`"), "{shown}");
     assert!(shown.contains("and restart the daemon"), "{shown}");
     let shown = refuse(&text("checks.tls_directories = [\"/\"]"));
-    assert!(shown.contains("only root may change `checks`: have root apply it"), "{shown}");
+    assert!(shown.contains("only root may change `checks`: apply it as root"), "{shown}");
 }
 
 #[test]
@@ -366,7 +367,7 @@ fn what_is_sent_is_in_no_error() {
         assert!(shown.contains("5:") && !shown.contains("hunter2"), "{shown}");
     }
     let shown = errors_in_service("health = { type = \"http\", send = \"hunter2\" }");
-    assert!(shown.contains("no use for `send`") && !shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("does not use `send`") && !shown.contains("hunter2"), "{shown}");
 }
 
 #[test]
@@ -415,7 +416,7 @@ fn others_than_root_change_services_and_their_defaults_only() {
         refused(&format!("{SETTINGS}{fine}")).unwrap_or_else(|error| panic!("{error}"));
     }
     let shown = refused(&format!("interfaces = [\"lo\"]\n{SERVICE}")).expect_err("refused");
-    assert_shows(&shown, "1:14", "only root may change `interfaces`", "have root apply it");
+    assert_shows(&shown, "1:14", "only root may change `interfaces`", "apply it as root");
     for (setting, key) in [
         ("xdp_mode = \"generic\"", "xdp_mode"),
         ("bpffs = \"/mnt\"", "bpffs"),
@@ -469,8 +470,18 @@ fn an_invalid_backend_is_shown_with_place_and_fix() {
         ("address = \"10.0.0.1\"", "5:24", "the port is missing", "10.0.0.1:80"),
         ("address = \"db1:5432\"", "5:24", "db1 is not an IPv4 address", "not looked up"),
         ("address = \"10.0.0.1:\"", "5:24", "the port is missing", "10.0.0.1:80"),
-        ("address = \"0.0.0.0:80\"", "5:24", "has the address 0.0.0.0", "the one address"),
-        ("address = \"127.0.0.1:80\"", "5:24", "has the address 127.0.0.1", "the one address"),
+        (
+            "address = \"0.0.0.0:80\"",
+            "5:24",
+            "0.0.0.0 cannot be a host's address",
+            "the one address",
+        ),
+        (
+            "address = \"127.0.0.1:80\"",
+            "5:24",
+            "127.0.0.1 cannot be a host's address",
+            "the one address",
+        ),
         ("address = \"fd00::1:80\"", "5:24", "IPv6 is not supported yet", "IPv4"),
         ("address = \"[fd00::1]:80\"", "5:24", "IPv6 is not supported yet", "IPv4"),
         ("address = \"203.0.113.10:80\"", "5:24", "is the VIP of service web", "behind it"),
@@ -516,14 +527,14 @@ fn a_hundred_mistakes_are_shown_and_the_others_counted() {
     };
     let shown = many(&|_| "[[service.backend]]\naddress = \"x:80\"".to_owned());
     assert_eq!(places(&shown).len(), 100, "{shown}");
-    assert!(shown.ends_with("\n\nand 19900 more mistakes: fix these first"), "{shown}");
+    assert!(shown.ends_with("\n\nand 19900 more errors: fix these first"), "{shown}");
     let shown = many(&|_| "[[service.backend]]\nweight = 1".to_owned());
-    assert!(shown.ends_with("and 19900 more mistakes: fix these first"), "{shown}");
+    assert!(shown.ends_with("and 19900 more errors: fix these first"), "{shown}");
     let shown = many(&|_| "[[service.backend]]\naddress = \"203.0.113.10:80\"".to_owned());
     assert!(shown.contains("is the VIP of service web"), "{shown}");
     let shown = many(&|nth| format!("key{nth} = 1"));
     assert_eq!(places(&shown).len(), 100, "{shown}");
-    assert!(shown.contains("more mistakes: fix these first"), "{shown}");
+    assert!(shown.contains("more errors: fix these first"), "{shown}");
     let shown = many(&|_| "] = ".to_owned());
     assert_eq!(places(&shown).len(), 100, "{shown}");
     let shown = errors_in_service(&format!("backend = [ = {}]", "1, ".repeat(20_000)));
@@ -553,10 +564,16 @@ fn services_must_differ_and_be_ipv4_tcp() {
         ("web", "203.0.113.11:80", "6:8", "two services are named web", "rename one"),
         ("b", "203.0.113.10:80/tcp", "7:7", "is that of service web already", "own address"),
         ("b", "203.0.113.11:53/udp", "7:7", "protocol udp is not supported yet", "TCP"),
-        ("b", "224.0.0.1:80", "7:7", "has the address 224.0.0.1", "the one address"),
-        ("b", "255.255.255.255:80", "7:7", "has the address 255", "the one address"),
+        ("b", "224.0.0.1:80", "7:7", "224.0.0.1 cannot be a host's address", "the one address"),
+        (
+            "b",
+            "255.255.255.255:80",
+            "7:7",
+            "255.255.255.255 cannot be a host's address",
+            "the one address",
+        ),
         ("b", "[2001:db8::1]:80", "7:7", "IPv6 is not supported yet", "IPv4"),
-        ("b c", "203.0.113.11:80", "6:8", "this cannot be a service's name", "letters, digits"),
+        ("b c", "203.0.113.11:80", "6:8", "not a valid service name", "letters, digits"),
     ];
     for (name, vip, place, message, fix) in cases {
         let second = format!("[[service]]\nname = \"{name}\"\nvip = \"{vip}\"");
@@ -591,13 +608,13 @@ fn errors_of_syntax_structure_and_meaning_are_shown_together() {
     let expected = [
         ("1:14", "invalid type: integer `7`"),
         ("2:12", "string values must be quoted"),
-        ("3:9", "no absolute path"),
+        ("3:9", "not an absolute path"),
         ("4:1", "duplicate key"),
         ("6:1", "unknown key `sockt`"),
         ("7:1", "`name` is missing"),
         ("8:7", "the port is missing"),
         ("9:19", "unknown variant `tpc`"),
-        ("9:33", "\"2\" is no whole number"),
+        ("9:33", "\"2\" is not a whole number"),
         ("10:1", "`address` is missing"),
         ("11:10", "weight -1 is out of range"),
         ("12:1", "did you mean `backup`?"),
@@ -674,7 +691,7 @@ fn unused_keys_are_warned_of() {
     let text = "interfaces = [\"a\"]\napi.http = \"[::1]:9370\"\n";
     let warnings = read(text).expect("valid").warnings;
     assert_eq!(warnings.len(), 1);
-    assert_shows(&warnings[0].to_string(), "2:12", "`api.http` is not served", "unix socket");
+    assert_shows(&warnings[0].to_string(), "2:12", "`api.http` is not supported", "unix socket");
 }
 
 #[test]
@@ -703,7 +720,7 @@ fn only_what_a_running_daemon_cannot_change_is_refused() {
         ("bpffs = \"/bpf\"", "`bpffs` has changed: restart"),
         ("api.socket = \"/socket\"", "`api.socket` has changed: restart"),
         ("limits.resets = 5", "`limits.resets` has changed: restart"),
-        ("limits.flows = 5", "`limits.flows` has changed, and the running maps keep their size"),
+        ("limits.flows = 5", "`limits.flows` has changed, but the running maps keep their size"),
     ] {
         let refused = before.refuse_restart_only(&other(line)).expect_err(line).to_string();
         assert!(refused.contains(word), "{refused}");
@@ -752,7 +769,7 @@ fn a_summary_says_where_and_why_and_no_secret() {
          [[service.backend]]\naddress = \"10.0.0.11:80\"\n",
     );
     assert!(
-        secret.contains(":8: the line with `send` is wrong") && !secret.contains("424242"),
+        secret.contains(":8: the line with `send` is invalid") && !secret.contains("424242"),
         "{secret}"
     );
 }

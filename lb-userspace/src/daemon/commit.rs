@@ -131,7 +131,7 @@ impl Daemon {
 pub(super) fn log_steps(steps: &[Step], version: u64) {
     steps.iter().take(LOGGED).for_each(|step| log::info!("{step}"));
     if steps.len() > LOGGED {
-        log::info!("{} changes more: `xdplb history {version}`", steps.len() - LOGGED);
+        log::info!("{} more changes: `xdplb history {version}`", steps.len() - LOGGED);
     }
 }
 

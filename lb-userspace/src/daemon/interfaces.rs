@@ -67,7 +67,7 @@ pub async fn find(
             (None, None) => faults.push(loaded.interface_fault(
                 place,
                 &format!("there is no interface {name}"),
-                "`ip link` shows those that there are",
+                "`ip link` lists all interfaces",
             )),
         }
     }
@@ -206,7 +206,7 @@ fn put_on_anew(
     wanted: XdpMode,
 ) -> Result<Option<String>> {
     let (name, ifindex) = (&interface.name, interface.ifindex);
-    log::info!("{name}: the program is attached again for another XDP mode");
+    log::info!("{name}: attaching the program again for another XDP mode");
     dataplane.detach_one(ifindex)?;
     let error = match put_on(dataplane, interface, wanted) {
         Ok(fallback) => return Ok(fallback),
@@ -246,17 +246,17 @@ fn removal(
     let by_netlink = format!("`ip link set dev {name} {mode} off`");
     let Some(links) = links else {
         return format!(
-            "stop what put it there; or take it off with {by_netlink}, or, if `bpftool link show` \
-             has a link of program {program_id}, with `bpftool link detach id LINK`"
+            "stop the program that attached it; or detach it with {by_netlink}, or, if `bpftool \
+             link show` lists a link of program {program_id}, with `bpftool link detach id LINK`"
         );
     };
     let is_its = |link: &&XdpLink| (link.program_id, link.ifindex) == (program_id, *ifindex);
     match links.iter().find(is_its) {
         Some(XdpLink { id, .. }) => format!(
-            "BPF link {id} holds it there: stop the program that has the link, as `bpftool link show \
-             id {id}` says, or take it off with `bpftool link detach id {id}`"
+            "BPF link {id} keeps it attached: stop the program that holds the link, as shown by \
+             `bpftool link show id {id}`, or detach it with `bpftool link detach id {id}`"
         ),
-        None => format!("take it off with {by_netlink}, or stop what put it there"),
+        None => format!("detach it with {by_netlink}, or stop the program that attached it"),
     }
 }
 
@@ -321,7 +321,7 @@ impl Interface {
         }
         match self.warning() {
             Some(warning) => log::warn!("{warning}"),
-            None => log::info!("{name} is up, with the program on it"),
+            None => log::info!("{name} is up, with the program attached"),
         }
     }
 
@@ -334,7 +334,8 @@ impl Interface {
         let reason = self.unguarded.as_ref()?;
         let name = &self.name;
         Some(format!(
-            "{name} has no host guard: connections end when the program is off for a moment: {reason}"
+            "{name} has no host guard: connections end when the program is detached for a moment: \
+             {reason}"
         ))
     }
 
@@ -342,10 +343,10 @@ impl Interface {
         let Self { name, fallback, trouble, .. } = self;
         let said = match (self.link, self.mode) {
             (LinkState::Gone, InterfaceMode::Detached) => {
-                "is gone: packets go by it again as soon as there is one of that name".to_owned()
+                "is gone: forwarding resumes when an interface of that name appears".to_owned()
             }
             (LinkState::Gone, _) => {
-                "has another name now: packets continue by it until it is gone".to_owned()
+                "was renamed: packets are forwarded through it until it is gone".to_owned()
             }
             (_, InterfaceMode::Detached) => match trouble {
                 Some(trouble) => format!("has no program attached: {trouble}"),

@@ -12,7 +12,7 @@ impl Daemon {
     /// Has the program take frames to the MAC addresses that the interfaces have now.
     pub(super) async fn refresh_macs(&mut self) {
         if let Err(error) = refresh(&mut self.dataplane, &self.interfaces).await {
-            log::error!("the program does not know this host's MAC addresses: {error:#}");
+            log::error!("cannot give the program this host's MAC addresses: {error:#}");
             self.sync.distrust();
         }
     }

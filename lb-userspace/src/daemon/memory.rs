@@ -133,7 +133,7 @@ impl Memory {
         let path = self.directory.join(NAME);
         let Ok(text) = fs::read(&path) else { return Default::default() };
         parse(&text, &Moment::now()).unwrap_or_else(|error| {
-            log::warn!("{} is not understood, and not used: {error}", path.display());
+            log::warn!("ignoring {}, which cannot be parsed: {error}", path.display());
             Default::default()
         })
     }

@@ -206,7 +206,7 @@ impl Daemon {
         let adopted = dataplane.maps().adopt(&config.limits)?;
         adopted.warn();
         if dataplane.maps().expect_packets(&adopted.image)? {
-            log::warn!("the program did not look for all addresses that the kernel's maps name");
+            log::warn!("the program ignored some addresses in the kernel's maps");
         }
         let addresses = neighbours::local_addresses().await?;
         let broadcasts = BTreeSet::new();
@@ -262,14 +262,14 @@ impl Daemon {
             return self.begin(kept, "unchanged", digests).await;
         }
         log::warn!(
-            "{} says something else of services than when it was last read: its services replace \
-             those of version {}",
+            "the services in {} have changed since it was last read: they replace those of \
+             version {}",
             self.file.display(),
             self.desired.number()
         );
         let document = from_file.with_orders_of(&kept);
         let steps = steps(&kept, &document);
-        self.begin(document, "has changed while no daemon ran", digests).await?;
+        self.begin(document, "has changed while no daemon was running", digests).await?;
         commit::log_steps(&steps, self.desired.number());
         Ok(())
     }
@@ -313,7 +313,7 @@ impl Daemon {
 
     fn say_goodbye(&self) {
         if self.dataplane.is_lasting() {
-            log::info!("stopped; forwarding continues: `xdplb detach` ends that");
+            log::info!("stopped; forwarding continues until `xdplb detach`");
         } else {
             log::warn!("stopped; forwarding ends with this process's mount namespace");
         }
@@ -325,8 +325,8 @@ impl Daemon {
         self.is_fleeting.then(|| {
             format!(
                 "forwarding ends with the daemon: {bpffs} is a BPF file system of its own mount \
-                 namespace, as in `ip netns exec` or a container: mount it on the host, and give the \
-                 daemon that one by a bind mount"
+                 namespace, as in `ip netns exec` or a container: mount it on the host, and \
+                 bind-mount it for the daemon"
             )
         })
     }
@@ -396,7 +396,7 @@ impl Daemon {
             }
         };
         if let Err(error) = interfaces::detach_others(&mut self.dataplane, &self.interfaces) {
-            log::error!("the program could not be taken off other interfaces: {error:#}");
+            log::error!("cannot detach the program from other interfaces: {error:#}");
         }
         self.refresh_macs().await;
         self.neighbours.tell_again();
@@ -454,7 +454,7 @@ impl Daemon {
             interfaces::detach_others(&mut self.dataplane, &self.interfaces)
         });
         if let Err(error) = restored {
-            log::error!("the interfaces could not be made what they were: {error:#}");
+            log::error!("cannot restore the interfaces: {error:#}");
         }
     }
 

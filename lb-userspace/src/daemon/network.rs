@@ -60,7 +60,7 @@ impl Daemon {
                 self.refresh_macs().await;
                 self.neighbours.tell_again();
             }
-            Err(error) => log::error!("cannot look after the interfaces: {error:#}"),
+            Err(error) => log::error!("cannot update the interfaces: {error:#}"),
         }
     }
 
@@ -88,9 +88,7 @@ impl Daemon {
         let own = self.addresses.iter().map(|(_, address)| address);
         let told = self.dataplane.maps().set_host_addresses(own, &self.broadcasts);
         if let Err(error) = told {
-            log::error!(
-                "the program does not know this host's addresses, which is tried again: {error:#}"
-            );
+            log::error!("cannot give the program this host's addresses, trying again: {error:#}");
             self.sync.distrust();
         }
     }
@@ -107,7 +105,7 @@ impl Daemon {
         let ports = match LocalPorts::read() {
             Ok(ports) => ports,
             Err(error) => {
-                log::debug!("`snat_ports` is not compared: {error:#}");
+                log::debug!("cannot compare `snat_ports` with the host's ports: {error:#}");
                 return;
             }
         };
@@ -141,7 +139,7 @@ impl Daemon {
         };
         if !self.interfaces.iter().any(|interface| interface.ifindex == hop.ifindex) {
             let name = &hop.interface;
-            return Err(format!("the route leads out of {name}: add \"{name}\" to `interfaces`"));
+            return Err(format!("the route uses {name}: add \"{name}\" to `interfaces`"));
         }
         Ok(Hop::new(hop.dst_mac, hop.src_mac, hop.ifindex))
     }

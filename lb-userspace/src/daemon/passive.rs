@@ -131,7 +131,7 @@ impl Daemon {
                 Some(Kind::Refusing) => has_refused = true,
                 Some(Kind::Silent) => drop(silent.insert(event.backend)),
                 Some(Kind::ClientMoved) => self.on_client_moved(&event),
-                None => log::debug!("the program has told of an unknown kind {}", event.kind),
+                None => log::debug!("the program has sent an event of unknown kind {}", event.kind),
             }
         }
         if has_refused {

@@ -227,7 +227,7 @@ impl Order {
     }
 
     fn refuse(self) {
-        let busy = Refusal::Busy("the daemon is reading many other requests: try again".to_owned());
+        let busy = Refusal::Busy("the daemon is busy with other requests: try again".to_owned());
         // A client that has hung up meanwhile wants no answer.
         match self {
             Self::Reload => unreachable!("the daemon's own file is read once at a time"),

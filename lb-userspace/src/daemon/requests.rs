@@ -247,9 +247,10 @@ impl Daemon {
     fn read_rollback(&self, to: Option<u64>, by: Caller, reply: Reply<Plan>) {
         let former = match to {
             Some(number) => self.desired.version(number).ok_or_else(|| no_version(number)),
-            None => self.desired.former().ok_or_else(|| {
-                Refusal::Conflict("there is no version before the present one".to_owned())
-            }),
+            None => self
+                .desired
+                .former()
+                .ok_or_else(|| Refusal::Conflict("there is no earlier version".to_owned())),
         };
         match former {
             Err(refusal) => drop(reply.send(Err(refusal))),

@@ -85,8 +85,8 @@ fn unchecked(service: &Service) -> Option<String> {
     let Backend { spec, detail, .. } = unchecked().next()?;
     let (count, all, address) = (unchecked().count(), service.backends.len(), spec.address);
     Some(format!(
-        "{count} of {all} backends cannot be checked, and keep the health that they had: \
-         {address}: {detail}"
+        "{count} of {all} backends cannot be checked, and keep their last health: {address}: \
+         {detail}"
     ))
 }
 

@@ -39,6 +39,6 @@ pub fn is_stopping() {
 
 fn tell(state: NotifyState<'_>) {
     if let Err(error) = notify(&[state]) {
-        log::debug!("systemd was not told: {error}");
+        log::debug!("cannot notify systemd: {error}");
     }
 }

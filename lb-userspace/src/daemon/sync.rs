@@ -53,9 +53,7 @@ impl MapSync {
     /// As [`Self::commit`], for what is so even if the kernel cannot follow yet: it is behind then.
     pub(super) fn follow(&mut self, maps: &mut MapWriter, present: &Goal, next: &Goal) {
         if let Err(error) = self.commit(maps, present, next) {
-            log::error!(
-                "the kernel could not be brought up to date, which is tried again: {error:#}"
-            );
+            log::error!("cannot update the kernel's maps, trying again: {error:#}");
             self.is_behind = true;
         }
     }
@@ -63,9 +61,7 @@ impl MapSync {
     fn restore(&mut self, maps: &mut MapWriter, present: &Goal) -> bool {
         let restored = self.write(maps, present);
         if let Err(error) = &restored {
-            log::error!(
-                "the kernel could not be made what it was, which is tried again: {error:#}"
-            );
+            log::error!("cannot restore the kernel's maps, trying again: {error:#}");
         }
         restored.is_ok()
     }

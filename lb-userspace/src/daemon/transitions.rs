@@ -102,7 +102,7 @@ fn of_backups(former: &Service, present: &Service) -> Vec<(Level, String)> {
     let joined = now.difference(&before);
     let joined = joined.map(|address| (Warn, format!("backup {address} takes connections")));
     let left = before.difference(&now);
-    let left = left.map(|address| (Info, format!("backup {address} takes connections no more")));
+    let left = left.map(|address| (Info, format!("backup {address} no longer takes connections")));
     joined.chain(left).collect()
 }
 
@@ -166,7 +166,7 @@ mod tests {
                 "uU",
                 vec![
                     (Info, "10.0.0.1:80 is up".to_owned()),
-                    (Info, format!("backup {backup} takes connections no more")),
+                    (Info, format!("backup {backup} no longer takes connections")),
                 ],
             ),
             (

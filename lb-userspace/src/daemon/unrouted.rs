@@ -46,7 +46,7 @@ impl Daemon {
         let found = match unrouted(absent).await {
             Ok(found) => found,
             Err(error) => {
-                log::debug!("VIPs are not compared with routes: {error:#}");
+                log::debug!("cannot compare VIPs with routes: {error:#}");
                 return;
             }
         };
@@ -83,8 +83,8 @@ impl Daemon {
             });
             warnings.extend(other.map(|other| {
                 format!(
-                    "{}: its health check asks at {}, the VIP of {}: connections from the balancer \
-                     itself are not balanced, and are refused",
+                    "{}: its health check connects to {}, the VIP of {}: connections from the \
+                     balancer itself are not balanced, and are refused",
                     service.spec.name, other.vip, other.name
                 )
             }));

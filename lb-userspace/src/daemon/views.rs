@@ -263,7 +263,10 @@ fn check_view(last: LastCheck) -> CheckView {
 
 fn refused_reload(RefusedReload { at, reason }: &RefusedReload) -> String {
     let at = at.strftime("%F %T UTC");
-    format!("the reload at {at} was refused and changed nothing, the log says all: {reason}")
+    format!(
+        "the reload at {at} was refused and changed nothing (see the log for all errors): \
+         {reason}"
+    )
 }
 
 fn total(incidents: &Incidents, wanted: Incident) -> u64 {

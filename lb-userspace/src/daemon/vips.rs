@@ -12,7 +12,7 @@ use crate::{
 use lb_host::listeners::{Listener, Listeners};
 
 /// What to do about a VIP that only root may take.
-const ROOTS: &str = "give the service another address or port, or have root make this change";
+const ROOTS: &str = "give the service another address or port, or make this change as root";
 
 /// Who gives services their VIPs, and what is at these on this host.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ impl Claim<'_> {
         let Listener { message, fix, is_exact } = self.listeners.find(vip)?;
         if self.is_root {
             let refused = is_exact && !self.forces;
-            return refused.then(|| (message, format!("{fix}; `--force` takes it all the same")));
+            return refused.then(|| (message, format!("{fix}; or take it anyway with `--force`")));
         }
         if is_exact {
             return Some((message, fix.to_owned()));
@@ -83,7 +83,7 @@ pub(super) fn warn(document: &Document) {
 /// Reads what listens at VIPs. Takes a while on a host with many sockets or processes.
 pub(super) fn read(vips: impl IntoIterator<Item = SocketAddr>) -> Listeners {
     Listeners::read(vips).unwrap_or_else(|error| {
-        log::warn!("VIPs are not compared with this host's servers: {error:#}");
+        log::warn!("cannot compare VIPs with this host's servers: {error:#}");
         Listeners::default()
     })
 }
@@ -151,7 +151,7 @@ mod tests {
             [[203, 0, 113, 1], [203, 0, 113, 10]].map(|address| SocketAddr::from((address, port)));
         let said = refused(false, &[other, own], &[]).expect("refused");
         assert!(said.starts_with("s1: `vip`: "), "{said}");
-        for word in [&format!("listens at 0.0.0.0:{port} "), "only root may", ROOTS] {
+        for word in [&format!("listens on 0.0.0.0:{port}"), "only root may", ROOTS] {
             assert!(said.contains(word), "{said}: {word}");
         }
         assert_eq!(refused(true, &[other, own], &[]), None);

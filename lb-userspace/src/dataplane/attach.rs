@@ -20,9 +20,7 @@ pub fn attach(program: &mut Xdp, ifindex: u32, mode: XdpMode, pin: &Path) -> Res
     let id = program.attach_to_if_index(ifindex, mode).map_err(explain)?;
     let link: Result<FdLink, _> = program.take_link(id)?.try_into();
     let Ok(link) = link else {
-        bail!(
-            "this kernel cannot attach XDP programs by links: Linux 5.18 is the oldest that it runs on"
-        )
+        bail!("this kernel cannot attach XDP programs by links: xdplb needs Linux 5.18 or later")
     };
     link.pin(pin).with_context(|| format!("cannot pin the link at {}", pin.display()))?;
     Ok(())
@@ -60,7 +58,7 @@ pub fn remove(pin: &Path) -> Result<()> {
 fn explain(error: ProgramError) -> anyhow::Error {
     let hint = match os_error(&error) {
         Some(libc::EBUSY | libc::EEXIST) => "another XDP program is already attached",
-        Some(libc::EOPNOTSUPP) => "the driver has no XDP of this kind",
+        Some(libc::EOPNOTSUPP) => "the driver does not support this XDP mode",
         Some(libc::ERANGE) => "the MTU is too large for XDP on this driver",
         Some(libc::EPERM) => "not permitted: CAP_BPF and CAP_NET_ADMIN are needed",
         _ => return error.into(),

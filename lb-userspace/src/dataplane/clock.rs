@@ -46,9 +46,9 @@ impl Clock {
 fn nanos_per_jiffy() -> Result<u64> {
     const EXPECTED: std::ops::RangeInclusive<u64> = 100_000..=100_000_000;
     let resolution = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE)
-        .context("the kernel does not tell the resolution of its coarse clock")?;
+        .context("cannot read the resolution of the kernel's coarse clock")?;
     let nanos = u64::try_from(Duration::from(resolution).as_nanos())?;
-    ensure!(EXPECTED.contains(&nanos), "the kernel says that a jiffy has {nanos} ns");
+    ensure!(EXPECTED.contains(&nanos), "the kernel reports a jiffy of {nanos} ns");
     Ok(nanos)
 }
 
@@ -57,7 +57,7 @@ fn read() -> Result<Reading> {
     let mut ebpf = Ebpf::load(OBJECT).context("cannot load the program that reads the clock")?;
     let program: &mut Xdp =
         ebpf.program_mut(PROGRAM).context("the object has no clock")?.try_into()?;
-    program.load().context("the kernel refuses the program that reads the clock")?;
+    program.load().context("the kernel rejects the program that reads the clock")?;
     let mut frame = [0; FRAME];
     let options = TestRunOptions {
         data_in: Some(&[0; FRAME]),

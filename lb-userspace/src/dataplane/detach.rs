@@ -47,8 +47,8 @@ pub async fn detach(bpffs: &Path, interfaces: &[String]) -> Result<Vec<String>> 
         let shown = directory.display().to_string();
         Pins::lock(directory)?.with_context(|| {
             format!(
-                "a running daemon holds {shown}: stop it first, as with `systemctl stop xdplb`, then \
-                 detach"
+                "a running daemon holds {shown}: stop it first, for example with `systemctl stop \
+                 xdplb`, then detach"
             )
         })
     };
@@ -124,7 +124,7 @@ impl Attached<'_> {
         let is_elsewhere = matches!(self.place, Location::Elsewhere(_));
         ensure!(
             !is_elsewhere || !self.pins.filter(self.pinned).exists(),
-            "{} has a host guard that can be removed there only: run `xdplb detach` in that \
+            "{} has a host guard that can only be removed there: run `xdplb detach` in that \
              namespace",
             self.name()
         );
@@ -141,7 +141,7 @@ impl Attached<'_> {
                 format!("interface {ifindex} of another network namespace")
             }
             Location::Nowhere => {
-                format!("interface {}, which had no program any more", self.pinned)
+                format!("interface {}, which no longer had a program", self.pinned)
             }
         }
     }

@@ -63,15 +63,15 @@ pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
     let mut ebpf = loader.load(OBJECT).map_err(|error| explained(error, limits.flows))?;
     let program: &mut Xdp =
         ebpf.program_mut(PROGRAM).context("the object has no program")?.try_into()?;
-    program.load().context("the kernel refuses the XDP program")?;
+    program.load().context("the kernel rejects the XDP program")?;
     let program: &mut Xdp = ebpf
         .program_mut(client_hops::PROGRAM)
         .context("the object has no program for hops")?
         .try_into()?;
-    program.load().context("the kernel refuses the program for hops")?;
+    program.load().context("the kernel rejects the program for hops")?;
     let program: &mut SchedClassifier =
         ebpf.program_mut(guard::PROGRAM).context("the object has no host guard")?.try_into()?;
-    program.load().context("the kernel refuses the host guard")?;
+    program.load().context("the kernel rejects the host guard")?;
     let table = plan.open(ebpf.map_mut(FLOWS).context("the object has no flow table")?)?;
     Ok((ebpf, table))
 }
@@ -88,8 +88,8 @@ fn explained(error: EbpfError, connections: u32) -> anyhow::Error {
     }
     let megabytes = megabytes(table_bytes(connections));
     anyhow::anyhow!(
-        "the kernel has no {megabytes} MB for the flow table: `limits.flows` = {connections} is too \
-         much for this machine"
+        "the kernel cannot allocate {megabytes} MB for the flow table: lower `limits.flows` = \
+         {connections}"
     )
 }
 
@@ -132,8 +132,8 @@ mod tests {
             let error = MapError::CreateError { name: map.to_owned(), io_error };
             format!("{:#}", explained(error.into(), 16_000_000))
         };
-        let expected = "the kernel has no 4096 MB for the flow table: `limits.flows` = 16000000 is \
-                        too much for this machine";
+        let expected = "the kernel cannot allocate 4096 MB for the flow table: lower \
+             `limits.flows` = 16000000";
         assert_eq!(refusal(FLOWS, libc::ENOMEM), expected);
         for (map, code) in [(FLOWS, libc::EPERM), ("RINGS", libc::ENOMEM)] {
             assert!(refusal(map, code).starts_with("cannot load the eBPF object"), "{map} {code}");

@@ -176,7 +176,7 @@ impl MapWriter {
 
     fn write_origin(&mut self, address: Address) -> Result<()> {
         let key = u32::from_ne_bytes(address);
-        let told = || format!("cannot write where {} may come from", Ipv4Addr::from(address));
+        let told = || format!("cannot write the allowed origins of {}", Ipv4Addr::from(address));
         let Maps { origins, origin_bits, .. } = &mut self.maps;
         let Some(ifindex) = self.origins.of(address) else {
             return origins.remove(&key).with_context(told);

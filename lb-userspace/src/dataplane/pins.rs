@@ -54,7 +54,7 @@ impl Pins {
         mount_if_missing(bpffs)?;
         let directory = directory(bpffs);
         fs::create_dir_all(&directory)
-            .with_context(|| format!("cannot make the pin directory {}", directory.display()))?;
+            .with_context(|| format!("cannot create the pin directory {}", directory.display()))?;
         let shown = directory.display().to_string();
         Self::lock(directory)?.with_context(|| {
             format!(
@@ -152,8 +152,8 @@ impl Pins {
         {
             bail!(
                 "the running flow table has room for {} connections, `limits.flows` asks for {}: \
-                 set `limits.flows` = {} again, and forwarding continues; or run `xdplb detach` first, which \
-                 ends all connections",
+                 set `limits.flows` back to {} to keep forwarding, or run `xdplb detach` first, \
+                 which ends all connections",
                 connections_of(found.max_entries),
                 connections_of(expected.max_entries),
                 connections_of(found.max_entries),
@@ -210,8 +210,8 @@ pub fn refuse_other_layouts(bpffs: &Path) -> Result<()> {
         return Ok(());
     };
     bail!(
-        "packets go by {}, which another version of xdplb has left, with maps that this one cannot \
-         read: run `xdplb detach` first, which ends all connections; or start that version again",
+        "packets are forwarded by {} of another version of xdplb, whose maps this one cannot \
+         read: run `xdplb detach` first, which ends all connections, or start that version again",
         other.display()
     )
 }
@@ -226,7 +226,7 @@ fn mount_if_missing(bpffs: &Path) -> Result<()> {
         return Ok(());
     }
     fs::create_dir_all(bpffs)
-        .with_context(|| format!("cannot make {} to mount a BPF file system", bpffs.display()))?;
+        .with_context(|| format!("cannot create {} to mount a BPF file system", bpffs.display()))?;
     mount(Some("bpf"), bpffs, Some("bpf"), MsFlags::empty(), Some("mode=0700")).with_context(
         || format!("{} is not a BPF file system and none can be mounted there", bpffs.display()),
     )?;

@@ -39,7 +39,7 @@ pub(super) fn fix(map: &str, found: Shape, expected: Shape) -> Option<String> {
     let (found, expected) = (found.max_entries - first, expected.max_entries - first);
     Some(format!(
         "the running maps have room for `{key}` = {found}, and the configuration asks for \
-         {expected}: set it to {found} again, and forwarding continues; or run `xdplb detach` first, \
+         {expected}: set it back to {found} to keep forwarding, or run `xdplb detach` first, \
          which ends all connections"
     ))
 }

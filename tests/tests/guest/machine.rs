@@ -73,7 +73,7 @@ impl Machine {
     /// Writes a line to the guest's second serial line.
     pub fn say(&mut self, line: &str) {
         let said = writeln!(self.process.stdin.as_mut().expect("piped"), "{line}");
-        said.unwrap_or_else(|error| self.fail(&format!("`{line}` cannot be said: {error}")));
+        said.unwrap_or_else(|error| self.fail(&format!("`{line}` cannot be sent: {error}")));
     }
 
     /// What the guest has written to its second serial line.

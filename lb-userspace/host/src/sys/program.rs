@@ -1,9 +1,6 @@
 //! Programs that run with fewer rights than the daemon.
 
-#![expect(
-    unsafe_code,
-    reason = "what happens between fork and exec is for the caller to vouch for"
-)]
+#![expect(unsafe_code, reason = "the caller is responsible for the code between fork and exec")]
 
 use std::{io, os::unix::process::CommandExt as _, process::Command};
 

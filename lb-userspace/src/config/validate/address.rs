@@ -50,7 +50,7 @@ pub(in crate::config) fn parse(text: &str) -> Result<SocketAddr, Mistake> {
     };
     if !is_of_a_host(address.into()) {
         return refuse(
-            format!("no host on a network has the address {address}"),
+            format!("{address} cannot be a host's address"),
             "give the one address that packets are sent to",
         );
     }

@@ -55,8 +55,8 @@ pub(super) fn health(
         findings.push(Diagnostic::error(send.span(), message, "give the value itself"));
     }
     for (key, probes, span) in useless(health, probe) {
-        let message = format!("a check of type {} has no use for `{key}`", word(&probe));
-        let fix = format!("remove it, or give a `type` that has one: {}", words(probes));
+        let message = format!("a check of type {} does not use `{key}`", word(&probe));
+        let fix = format!("remove it, or give a `type` that uses it: {}", words(probes));
         findings.push(Diagnostic::error(span, message, fix));
     }
     if let Err(fault) = Prober::verify(&check) {
@@ -106,7 +106,7 @@ fn check_order(health: &schema::Health, check: &HealthCheck, findings: &mut Find
         findings.push(Diagnostic::error(
             fast.span(),
             format!("`fast_interval` is slower than the interval of {shown}"),
-            format!("give less than {shown}, or leave it out"),
+            format!("give less than {shown}, or omit it"),
         ));
     }
 }

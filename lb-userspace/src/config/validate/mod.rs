@@ -41,7 +41,7 @@ pub(super) fn unused(file: &File, findings: &mut Findings) {
     if let Some(key) = &file.api.http {
         findings.push(Diagnostic::warning(
             key.span(),
-            "`api.http` is not served by this version",
+            "`api.http` is not supported by this version",
             "use the unix socket",
         ));
     }
@@ -74,8 +74,8 @@ pub(super) fn path(
 ) -> PathBuf {
     let Some(path) = path else { return default.into() };
     if !path.get_ref().is_absolute() {
-        let fix = format!("give one from the root on, as in {default:?}");
-        findings.push(Diagnostic::error(path.span(), "this is no absolute path", fix));
+        let fix = format!("give an absolute path, as in {default:?}");
+        findings.push(Diagnostic::error(path.span(), "this is not an absolute path", fix));
     }
     path.get_ref().clone()
 }
@@ -92,16 +92,16 @@ pub(super) fn interfaces(
     if names.get_ref().is_empty() {
         findings.push(Diagnostic::error(
             names.span(),
-            "no interface is named",
-            "name those that clients and backends are reached by, as in interfaces = [\"eth0\"]",
+            "no interface is listed",
+            "list the interfaces towards clients and backends, as in interfaces = [\"eth0\"]",
         ));
     }
     if let Some(first) = names.get_ref().get(MOST_INTERFACES) {
-        let message = format!("more than {MOST_INTERFACES} interfaces are named");
+        let message = format!("more than {MOST_INTERFACES} interfaces are listed");
         findings.push(Diagnostic::error(
             first.span(),
             message,
-            format!("name {MOST_INTERFACES} at most"),
+            format!("list {MOST_INTERFACES} at most"),
         ));
     }
     let mut seen = HashSet::new();
@@ -109,12 +109,12 @@ pub(super) fn interfaces(
         if !is_interface(name.get_ref()) {
             findings.push(Diagnostic::error(
                 name.span(),
-                "no interface can have this name",
-                "`ip link` shows those that there are",
+                "this is not a valid interface name",
+                "`ip link` lists all interfaces",
             ));
         }
         if !seen.insert(name.get_ref()) {
-            let message = format!("interface {} is named twice", name.get_ref());
+            let message = format!("interface {} is listed twice", name.get_ref());
             findings.push(Diagnostic::error(name.span(), message, "remove one"));
         }
     }
@@ -143,7 +143,7 @@ pub(super) fn snat_ports(
     if let Some(parsed) = parsed.as_ref().filter(|parsed| *parsed.start() < *SNAT_PORTS.start()) {
         findings.push(Diagnostic::warning(
             range.span(),
-            format!("ports below 1024 are servers': {} is among them", parsed.start()),
+            format!("ports below 1024 are for servers: {} is one of them", parsed.start()),
             "give higher ones, as in snat_ports = \"1024-32767\"",
         ));
     }
@@ -172,7 +172,7 @@ pub(super) fn snat_addresses(
             Ok(v4) if is_of_a_host(v4.into()) => parsed.push(v4.into()),
             Ok(v4) => findings.push(Diagnostic::error(
                 address.span(),
-                format!("no host on a network has the address {v4}"),
+                format!("{v4} cannot be a host's address"),
                 "give one of this host's addresses, as in snat_addresses = [\"10.0.0.2\"]",
             )),
             Err(_) => findings.push(Diagnostic::error(
@@ -218,14 +218,14 @@ pub(super) fn checks(checks: &schema::Checks, findings: &mut Findings) -> Checks
     let user = checks.user.as_ref();
     let fault = |user: &Located<String>| match user.get_ref().as_str() {
         "root" => Some("programs of checks do not run as root"),
-        name if !is_account(name) => Some("no user can have this name"),
+        name if !is_account(name) => Some("this is not a valid user name"),
         _ => None,
     };
     if let Some((user, fault)) = user.and_then(|user| Some((user, fault(user)?))) {
         findings.push(Diagnostic::error(
             user.span(),
             fault,
-            "name a user that has no other rights, as in user = \"nobody\"",
+            "give an unprivileged user, as in user = \"nobody\"",
         ));
     }
     let default = Checks::default();

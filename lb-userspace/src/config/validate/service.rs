@@ -63,7 +63,7 @@ fn nobody(said: &Located<schema::Service>, service: &Service) -> Option<Diagnost
         Diagnostic::warning(
             place,
             format!("{name} has backups only: they take all its connections"),
-            "take `backup` from those that should be used first",
+            "remove `backup` from those that should be used first",
         )
     })
 }
@@ -100,7 +100,7 @@ fn name(
     if text.is_empty() || text.len() > LONGEST_NAME || !text.chars().all(allowed) {
         findings.push(Diagnostic::error(
             name.span(),
-            "this cannot be a service's name",
+            "this is not a valid service name",
             format!("use up to {LONGEST_NAME} letters, digits, dots, underscores and hyphens"),
         ));
     }
@@ -120,7 +120,7 @@ fn vip(
             findings.push(Diagnostic::error(
                 vip.span(),
                 format!("protocol {protocol} is not supported yet"),
-                "services are TCP",
+                "services use TCP",
             ));
             return None;
         }
@@ -140,7 +140,7 @@ fn failover(service: &schema::Service, base: &Failover, findings: &mut Findings)
     check_periods([slow_start], findings);
     if let Some(least) = service.min_active.as_ref().filter(|least| *least.get_ref() == 0) {
         let message = "with a `min_active` of 0 no backup would ever be used";
-        findings.push(Diagnostic::error(least.span(), message, "give 1 at least, or no backups"));
+        findings.push(Diagnostic::error(least.span(), message, "give at least 1, or no backups"));
     }
     service.failover_over(base)
 }
@@ -164,7 +164,7 @@ fn backends(backends: &[Located<schema::Backend>], findings: &mut Findings) -> V
             findings.push(Diagnostic::error(
                 span,
                 format!("backend {address} is given twice"),
-                "give it once, with a larger weight if it is to have a larger share",
+                "give it once, with a larger weight for a larger share",
             ));
             continue;
         }

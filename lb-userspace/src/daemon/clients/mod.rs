@@ -26,7 +26,7 @@ impl Daemon {
     pub(super) fn on_client_moved(&mut self, event: &Event) {
         let client = Ipv4Addr::from(event.client);
         if self.clients.ask(client, event.hop, Instant::now()) {
-            log::debug!("packets of {client} come by another next hop");
+            log::debug!("packets from {client} come through another next hop");
             self.carry_out_changes(Changes { watched: vec![client], ..Changes::default() });
         }
     }
@@ -39,7 +39,7 @@ impl Daemon {
         let reached = Reached { hop, neighbour: next.neighbour };
         let changes = self.clients.resolve(client, reached, Instant::now());
         if changes.is_news {
-            log::info!("replies to {client} take another next hop, {}", next.neighbour);
+            log::info!("replies to {client} use another next hop, {}", next.neighbour);
         }
         self.carry_out_changes(changes);
     }
@@ -56,9 +56,9 @@ impl Daemon {
             let is_failure = written.is_err();
             if self.clients.note_write(is_failure) {
                 match written {
-                    Ok(()) => log::info!("next hops to clients can be changed again"),
+                    Ok(()) => log::info!("next hops of clients can be updated again"),
                     Err(error) => log::error!(
-                        "next hops to clients cannot be changed, replies take the former ones: \
+                        "next hops of clients cannot be updated, replies use the old ones: \
                          {error:#}; each sweep tries again"
                     ),
                 }

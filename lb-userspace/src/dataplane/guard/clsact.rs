@@ -53,8 +53,8 @@ fn create(program: &mut SchedClassifier, name: &str) -> Result<bool> {
         Err(error) if code(&error) == Some(libc::EEXIST) => Ok(false),
         Err(error) => Err(error).with_context(|| {
             format!(
-                "cannot add the host guard to {name} as a tc filter of priority {PRIORITY}: \
-                 `tc filter show dev {name} ingress` shows those that there are"
+                "cannot add the host guard to {name} as a tc filter of priority {PRIORITY}: `tc \
+                 filter show dev {name} ingress` lists the existing ones"
             )
         }),
     }
@@ -78,7 +78,7 @@ pub(super) fn remove(pin: &Path, ifindex: u32) -> Result<()> {
         match filter(&name)?.detach() {
             Err(error) if !is_missing(&error) => {
                 return Err(error)
-                    .with_context(|| format!("cannot take the host guard off {name}"));
+                    .with_context(|| format!("cannot remove the host guard from {name}"));
             }
             _ => {}
         }
