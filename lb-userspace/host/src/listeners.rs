@@ -69,20 +69,20 @@ impl Listeners {
         let (at, inode) = self.socket(vip)?;
         let program = self.programs.get(&inode).map_or("a server", String::as_str);
         if at == vip {
-            let message = format!("{program} listens on{vip} on this host");
+            let message = format!("{program} listens on {vip} on this host");
             let fix = "give the service another address or port, or stop that server";
             return Some(Listener { message, fix, is_exact: true });
         }
         if let Some(peer) = self.connections.get(&vip) {
             let message = format!(
-                "{program} listens on{at} on this host and has a connection from {peer} to {vip}, \
+                "{program} listens on {at} on this host and has a connection from {peer} to {vip}, \
                  which would end"
             );
             let fix = "give the service another address or port";
             return Some(Listener { message, fix, is_exact: true });
         }
         let message = format!(
-            "{program} listens on{at} on this host: clients that connect to {vip} get the service \
+            "{program} listens on {at} on this host: clients that connect to {vip} get the service \
              instead"
         );
         let fix = "if that server has other clients, let it listen only on the host's other \

@@ -98,26 +98,16 @@ pub(super) fn router(handle: Handle) -> Router {
 #[rustfmt::skip]
 pub(super) fn routes() -> ApiRouter<Handle> {
     ApiRouter::new()
-        .api_route("/v1/status", get_with(status, says("Returns the daemon, its interfaces, flow \
-             table usage and warnings")))
-        .api_route("/v1/stats", get_with(stats, says("Returns packets by verdict and reason, and \
-             traffic by backend")))
-        .api_route("/v1/connections", get_with(connections::list, says("Lists connections, one \
-             JSON object per line")))
-        .api_route("/v1/connections/count", get_with(connections::count, says("Counts connections \
-             by state")))
-        .api_route(document::PLAN, post_with(document::plan, says("Returns the changes that a \
-             configuration file would make")))
-        .api_route(document::APPLY, post_with(document::apply, says("Applies a configuration \
-             file")))
-        .api_route("/v1/history", get_with(document::history, says("Lists all versions of the \
-             configuration, newest first")))
-        .api_route("/v1/history/{version}", get_with(document::version, says("Returns a version: \
-             its author, its changes and all its services")))
-        .api_route("/v1/export", get_with(document::export, says("Returns the running \
-             configuration as a configuration file")))
-        .api_route("/v1/rollback", post_with(document::rollback, says("Rolls back to an earlier \
-             version")))
+        .api_route("/v1/status", get_with(status, says("Returns the daemon, its interfaces, flow table usage and warnings")))
+        .api_route("/v1/stats", get_with(stats, says("Returns packets by verdict and reason, and traffic by backend")))
+        .api_route("/v1/connections", get_with(connections::list, says("Lists connections, one JSON object per line")))
+        .api_route("/v1/connections/count", get_with(connections::count, says("Counts connections by state")))
+        .api_route(document::PLAN, post_with(document::plan, says("Returns the changes that a configuration file would make")))
+        .api_route(document::APPLY, post_with(document::apply, says("Applies a configuration file")))
+        .api_route("/v1/history", get_with(document::history, says("Lists all versions of the configuration, newest first")))
+        .api_route("/v1/history/{version}", get_with(document::version, says("Returns a version: its author, its changes and all its services")))
+        .api_route("/v1/export", get_with(document::export, says("Returns the running configuration as a configuration file")))
+        .api_route("/v1/rollback", post_with(document::rollback, says("Rolls back to an earlier version")))
         .api_route(
             "/v1/services",
             get_with(services, says("Lists all services with their backends"))
@@ -126,8 +116,7 @@ pub(super) fn routes() -> ApiRouter<Handle> {
         .api_route(
             "/v1/services/{name}",
             get_with(service, says("Returns a service with its backends"))
-                .patch_with(set_service, says("Changes settings of a service; other settings stay \
-                     as they are"))
+                .patch_with(set_service, says("Changes settings of a service; other settings stay as they are"))
                 .delete_with(remove_service, says("Removes a service; its connections continue")),
         )
         .api_route(

@@ -62,7 +62,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
                  for milliseconds"
             );
         }
-        format!("`{text}` is not a duration,{EXPECTED}")
+        format!("`{text}` is not a duration, {EXPECTED}")
     })
 }
 

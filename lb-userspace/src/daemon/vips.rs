@@ -151,7 +151,7 @@ mod tests {
             [[203, 0, 113, 1], [203, 0, 113, 10]].map(|address| SocketAddr::from((address, port)));
         let said = refused(false, &[other, own], &[]).expect("refused");
         assert!(said.starts_with("s1: `vip`: "), "{said}");
-        for word in [&format!("listens on 0.0.0.0:{port}"), "only root may", ROOTS] {
+        for word in [&format!("listens on 0.0.0.0:{port} "), "only root may", ROOTS] {
             assert!(said.contains(word), "{said}: {word}");
         }
         assert_eq!(refused(true, &[other, own], &[]), None);

@@ -148,7 +148,7 @@ fn members_of_the_group_take_neither_settings_nor_ports_of_the_host() {
     let vip = SocketAddr::from((testbed.vip(), 2_222));
     let server = testbed.balancer().run(|| TcpListener::bind(vip)).expect("the namespace is there");
     let _server = server.expect("the balancer has the address");
-    let (vip, word) = (vip.to_string(), format!("listens on{vip} on this host"));
+    let (vip, word) = (vip.to_string(), format!("listens on {vip} on this host"));
     let add = ["service", "add", "ssh", "--vip", &vip, "--health", "type=none"];
     is_refused(&balancer, &add, &word);
     let root = balancer.xdplb(&add);
@@ -194,7 +194,7 @@ fn members_of_the_group_take_no_port_that_a_server_has_at_all_addresses() {
     let server = testbed.balancer().run(|| TcpListener::bind("0.0.0.0:2222"));
     let _server = server.expect("the namespace is there").expect("free");
     let vip = format!("{}:2222", testbed.vip());
-    let word = "listens on0.0.0.0:2222 on this host";
+    let word = "listens on 0.0.0.0:2222 on this host";
     let add = ["service", "add", "ssh", "--vip", &vip, "--health", "type=none"];
     let refused = |arguments: &[&str]| {
         let said = is_refused(&balancer, arguments, word);
