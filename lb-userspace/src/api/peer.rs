@@ -1,4 +1,4 @@
-//! Who is at the other end of the socket.
+//! Peer of the socket.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 use crate::control::{Caller, Expected};
 use lb_host::accounts;
 
-/// The process that asks, as the kernel names it.
+/// The client's process, as reported by the kernel.
 #[derive(Clone, Debug)]
 pub(super) struct Peer(Option<Credentials>);
 
@@ -53,7 +53,7 @@ impl Peer {
     }
 }
 
-/// As in `alice (uid 1000, pid 4711)`.
+/// Formats as `alice (uid 1000, pid 4711)`.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(credentials) = &self.0 else { return f.write_str("somebody") };

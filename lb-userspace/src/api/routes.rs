@@ -1,4 +1,4 @@
-//! What can be asked, where.
+//! Routes of the API.
 
 use std::net::SocketAddr;
 
@@ -34,7 +34,7 @@ use crate::{
     patterns,
 };
 
-/// The body that adds a backend.
+/// Body of a new backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewBackend {
@@ -47,38 +47,38 @@ pub struct NewBackend {
     pub backup: bool,
 }
 
-/// What a change may be told.
+/// Query parameters of a change.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Manner {
-    /// Take VIPs that servers of this host have. Only for root.
+    /// Take VIPs that servers on this host listen on. Only for root.
     #[serde(default)]
     pub(super) force: bool,
-    /// Answer with what the change would do, and do nothing.
+    /// Return what the change would do, and change nothing.
     #[serde(default)]
     pub(super) dry_run: bool,
 }
 
-/// What a change that brings no VIP may be told.
+/// Query parameters of a change that sets no VIP.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Trial {
-    /// Answer with what the change would do, and do nothing.
+    /// Return what the change would do, and change nothing.
     #[serde(default)]
     dry_run: bool,
 }
 
-/// What a path names.
+/// Path parameters.
 #[derive(Deserialize, JsonSchema)]
 struct OfService {
     name: String,
 }
 
-/// What a path names.
+/// Path parameters.
 #[derive(Deserialize, JsonSchema)]
 struct OfBackend {
     name: String,
-    /// `ADDRESS:PORT`.
+    /// Address and port: `ADDRESS:PORT`.
     #[serde(deserialize_with = "config::deserialize_address")]
     #[schemars(regex(pattern = patterns::ADDRESS))]
     address: SocketAddr,
@@ -86,7 +86,7 @@ struct OfBackend {
 
 pub(super) fn router(handle: Handle) -> Router {
     routes_with_description()
-        // The server has read bodies before, by limits of its own.
+        // The server has already read the body within its own limits.
         .layer(DefaultBodyLimit::disable())
         .fallback(async || Problem::new(StatusCode::NOT_FOUND, "unknown path"))
         .method_not_allowed_fallback(async || {

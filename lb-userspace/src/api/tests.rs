@@ -33,7 +33,7 @@ use crate::{
     model::{Admin, Health, Policy, Protocol},
 };
 
-/// An API with a daemon's loop behind it that has one service, `web`, and tells what is asked.
+/// An API with a fake daemon's loop that has one service, `web`, and reports the requests.
 struct Testbed {
     directory: TempDir,
     changes: mpsc::Receiver<Change>,
@@ -479,7 +479,7 @@ async fn only_a_socket_that_nobody_answers_at_is_replaced() {
     assert_eq!(fs::read_to_string(&file).expect("still there"), "precious");
 }
 
-/// A socket whose queue is full of these clients, none of which is taken.
+/// Returns a socket whose queue is full of these clients, none of which is accepted.
 async fn busy_socket(path: &Path) -> (OwnedFd, Vec<UnixStream>) {
     let busy = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
     let busy = busy.expect("a socket");
@@ -492,7 +492,7 @@ async fn busy_socket(path: &Path) -> (OwnedFd, Vec<UnixStream>) {
     (busy, queue)
 }
 
-/// One that hangs, and has more clients in its queue than it can hold.
+/// The daemon hangs, and has more clients than its queue can hold.
 #[tokio::test]
 async fn the_socket_of_a_busy_daemon_is_not_replaced() {
     let directory = TempDir::new().expect("a directory");
@@ -503,7 +503,7 @@ async fn the_socket_of_a_busy_daemon_is_not_replaced() {
     assert!(path.exists());
 }
 
-/// One that is busy takes its clients in turn.
+/// A busy daemon accepts its clients in turn.
 #[tokio::test]
 async fn a_client_waits_for_a_daemon_whose_queue_is_full() {
     let directory = TempDir::new().expect("a directory");
@@ -519,14 +519,14 @@ async fn a_client_waits_for_a_daemon_whose_queue_is_full() {
     let accepting = std::thread::spawn(move || {
         (0..all).for_each(|_| drop(busy.accept().expect("accepted")));
     });
-    // It was let in, and hears that the conversation has ended.
+    // The client was accepted, and sees that the connection has ended.
     let error = asking.await;
     accepting.join().expect("no panic");
     let error = error.expect_err("nobody answers");
     assert!(matches!(error, ClientError::Broken(_)), "{error}");
 }
 
-/// Every answer to a GET is what the description says of it.
+/// Checks every answer to a GET against the `OpenAPI` document.
 #[tokio::test]
 async fn answers_are_as_they_are_described() {
     let testbed = Testbed::new().await;

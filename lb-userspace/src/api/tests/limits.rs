@@ -1,4 +1,4 @@
-//! What a client may cost.
+//! Limits of a client's cost.
 
 use std::time::Duration;
 
@@ -27,10 +27,10 @@ impl Testbed {
     }
 }
 
-/// What comes until the server hangs up.
+/// Reads until the server closes the connection.
 async fn rest(mut stream: UnixStream) -> String {
     let mut said = Vec::new();
-    // What was not read of ours makes the end an error.
+    // Data that the server has not read turns the end into an error.
     stream.read_to_end(&mut said).await.ok();
     String::from_utf8_lossy(&said).into_owned()
 }
