@@ -33,7 +33,7 @@ pub enum Request {
     Apply(Submission, Reply<Plan>),
     History(Reply<Vec<VersionView>>),
     Version(u64, Reply<VersionDetail>),
-    /// To this version, or to the one before the present one.
+    /// Rolls back to this version, or to the one before the current one.
     Rollback(Option<u64>, Caller, Reply<Plan>),
 }
 
@@ -303,7 +303,7 @@ impl Handle {
         self.ask(|reply| Request::Version(number, reply)).await
     }
 
-    /// To this version, or to the one before the present one.
+    /// Rolls back to this version, or to the one before the current one.
     pub async fn rollback(&self, to: Option<u64>, by: Caller) -> Result<Plan, Refusal> {
         self.ask(|reply| Request::Rollback(to, by, reply)).await
     }

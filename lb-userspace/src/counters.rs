@@ -38,7 +38,7 @@ fn of_incident(incident: Incident) -> &'static str {
         Incident::PortClash => "A source port was in use, and another one was tried.",
         Incident::EarlyPortReuse => {
             "All source ports that were tried were in use, so one was reused before its minute of \
-             rest had passed: the backend may drop the first SYN."
+             rest had passed: the client may have to send its SYN again."
         }
         Incident::EvictedClosed => {
             "A closed connection was removed early, to make room or to free its source port."

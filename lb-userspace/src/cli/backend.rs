@@ -1,4 +1,4 @@
-//! `backend`: where connections go.
+//! `backend`: backends of services.
 
 use std::{
     net::SocketAddr,
@@ -26,13 +26,13 @@ use crate::{
 
 const POLL: Duration = Duration::from_millis(500);
 
-/// By then all packets have been counted that had been given to the backend before the order.
+/// Time after which all packets forwarded before the change have been counted.
 const SETTLED: Duration = Duration::from_millis(100);
 
-/// How long the daemon takes, after a deadline, to end what is left.
+/// Time that the daemon takes to reset the remaining connections after a deadline.
 const CUT: Duration = Duration::from_secs(3);
 
-/// A backend in a list that may be of all services.
+/// A backend with its service.
 #[derive(Serialize)]
 struct Listed<'a> {
     service: &'a str,
@@ -120,7 +120,7 @@ async fn set(
     Ok(outcome.unwrap_or_default())
 }
 
-/// The backends that are meant, at least one.
+/// Returns the selected backends, at least one.
 async fn places(client: &Client, places: Places) -> Result<Vec<BackendAddress>, Failure> {
     let Places { service, address, all_services } = places;
     if let (Some(service), Some(address)) = (service, address) {

@@ -1,4 +1,4 @@
-//! What is generated from the code: references, manual pages, completions.
+//! Documents generated from the code: references, manual pages, completions.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use crate::{api, config::reference, counters};
 
 const FILE_PAGE: &str = "xdplb.toml";
 
-/// A file's path, and what it holds.
+/// Path and content of a file.
 type Document = (String, String);
 
 pub(super) fn print_completions(shell: Shell) -> Result<ExitCode, Failure> {
@@ -25,7 +25,7 @@ pub(super) fn print_completions(shell: Shell) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows the page of a verb, given as its words: in a pager on a terminal.
+/// Shows the manual page of a verb, given as words, in a pager on a terminal.
 pub(super) fn show_manual(verb: &[String]) -> Result<ExitCode, Failure> {
     let page = match verb {
         [word] if word == FILE_PAGE => reference::manual()?,
@@ -46,7 +46,7 @@ pub(super) fn write(directory: &Path) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is kept in `docs/`.
+/// Returns the documents in `docs/`.
 fn references() -> Result<Vec<Document>> {
     Ok(vec![
         ("configuration.md".to_owned(), reference::page()?),
@@ -56,7 +56,7 @@ fn references() -> Result<Vec<Document>> {
     ])
 }
 
-/// What packages have besides.
+/// Returns the other documents of packages.
 fn accessories() -> Result<Vec<Document>> {
     let mut documents = vec![(format!("man/{FILE_PAGE}.5"), reference::manual()?)];
     add_manuals(&commands(), &mut documents)?;

@@ -1,4 +1,4 @@
-//! What `check` finds wrong with what a configuration names on this host.
+//! Checks of files, programs and users of a configuration on this host.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -14,12 +14,12 @@ use crate::{
     model::Probe,
 };
 
-/// Where systemd puts credentials, while the unit runs.
+/// Directory of systemd's credentials, while the unit runs.
 const CREDENTIALS: &str = "/run/credentials";
 
 impl Loaded {
-    /// Refuses checks whose files cannot be used, and says what a daemon on this host would have to
-    /// complain of.
+    /// Returns an error if files of checks cannot be used, and the warnings that a daemon on this
+    /// host would log.
     pub fn check_host(&self) -> Result<Vec<Diagnostics>> {
         let (mut errors, mut warnings) = (Vec::new(), Vec::new());
         for fault in self.faults_of_checks(|check| {
@@ -91,7 +91,7 @@ impl Loaded {
     }
 }
 
-/// Why a program cannot be run. One that the search path leads to is found when it is run.
+/// Returns the reason why a program cannot be run. Relative names are only resolved at run time.
 fn program_fault(program: &Path) -> Option<String> {
     if !program.is_absolute() {
         return None;
@@ -110,7 +110,7 @@ fn is_absent_credential(file: &Path) -> bool {
     file.starts_with(CREDENTIALS) && !file.exists()
 }
 
-/// A fault of a check, and the file that has it.
+/// A fault of a check, and the file concerned.
 #[derive(Debug)]
 pub(super) struct CheckFault {
     pub(super) fault: Fault,

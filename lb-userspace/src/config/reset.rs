@@ -1,4 +1,4 @@
-//! Keys that are given their defaults again.
+//! Reset of keys to their defaults.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::reference;
 use crate::{control::Keys, model::Policy};
 
-/// The keys of a `[[service]]` that have a value, and the policy in which those that are null have
-/// the value that they have in `defaults`, or none.
+/// Returns the keys of a `[[service]]` that have a value, and the policy with each null key reset
+/// to its value in `defaults`, or to none.
 pub(super) fn nulls(keys: &Keys, policy: &Policy, defaults: &Policy) -> Result<(Keys, Policy)> {
     let mut policy = serde_json::to_value(policy)?;
     let (defaults, schema) = (serde_json::to_value(defaults)?, reference::service().to_value());

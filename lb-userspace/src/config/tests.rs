@@ -17,7 +17,7 @@ fn read(text: &str) -> Result<Loaded, String> {
     parse::parse(source).map_err(|error| error.to_string())
 }
 
-/// The errors in one service whose further lines, from line 5 of the file on, are these.
+/// Returns the errors in a service with these lines from line 5 of the file on.
 fn errors_in_service(lines: &str) -> String {
     read(&format!("interfaces = [\"eth0\"]\n{SERVICE}{lines}")).expect_err(lines)
 }
@@ -350,7 +350,7 @@ fn what_the_file_that_was_read_last_names_may_be_said_again() {
         "interfaces = [\"eth0\"]\n{SERVICE}health = {{ type = \"exec\", command = [\"/bin/id\"] }}\n"
     );
     let loaded = read(&text).expect("valid");
-    // A command has taken the service away since.
+    // A command has since removed the service.
     let allowed = Allowed::by(&loaded.config, &crate::desired::Document::default());
     loaded.refuse_foreign(&loaded.config.checks, &allowed).expect("root's own words");
     let other = read(&text.replace("/bin/id", "/bin/sh")).expect("valid");
@@ -435,7 +435,7 @@ fn others_than_root_change_services_and_their_defaults_only() {
         assert!(shown.contains(&format!("only root may change `{key}`")), "{shown}");
         assert!(shown.contains("lb.toml:2:"), "{shown}");
     }
-    // What is missing has a default again.
+    // A missing key has its default again.
     let limited = read(&format!("{SETTINGS}limits.resets = 7\n")).expect("valid").config;
     let shown = read(SETTINGS).expect("valid").refuse_settings(&limited).expect_err("refused");
     assert!(shown.to_string().contains("only root may change `limits.resets`"), "{shown}");
@@ -581,7 +581,7 @@ fn services_must_differ_and_be_ipv4_tcp() {
     }
 }
 
-/// Where errors are said to be, in the order they are shown.
+/// Returns the places of errors in the order shown.
 fn places(shown: &str) -> Vec<&str> {
     shown.lines().filter_map(|line| line.trim_start().strip_prefix("--> lb.toml:")).collect()
 }
@@ -646,7 +646,7 @@ fn the_schema_knows_what_is_a_configuration() {
     }
 }
 
-/// What the package brings, with its examples no longer commented out.
+/// Checks the file of the package with its examples uncommented.
 #[test]
 fn the_packages_configuration_is_good() {
     let packaged = include_str!("../../../packaging/xdplb.toml");

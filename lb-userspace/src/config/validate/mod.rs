@@ -1,4 +1,4 @@
-//! What the file means, and everything that is wrong with it.
+//! Validation of the file's values.
 
 mod address;
 mod health;
@@ -25,10 +25,10 @@ use super::{
 };
 use crate::model::is_of_a_host;
 
-/// Below the ports that Linux gives to its own connections.
+/// Default range, below the ports that Linux uses for its own connections.
 const SNAT_PORTS: RangeInclusive<u16> = 1_024..=32_767;
 
-/// The kernel is asked for each, one after the other.
+/// Limited, as each is requested from the kernel one after the other.
 const MOST_INTERFACES: usize = 128;
 
 pub(super) const MOST_FLOWS: u32 = 16_000_000;
@@ -36,7 +36,7 @@ pub(super) const MOST_SERVICES: u32 = 100_000;
 pub(super) const MOST_BACKENDS: u32 = 1_000_000;
 pub(super) const MOST_RESETS: u32 = 10_000_000;
 
-/// Warns of keys that other versions heed.
+/// Warns of keys that only other versions support.
 pub(super) fn unused(file: &File, findings: &mut Findings) {
     if let Some(key) = &file.api.http {
         findings.push(Diagnostic::warning(
@@ -47,7 +47,7 @@ pub(super) fn unused(file: &File, findings: &mut Findings) {
     }
 }
 
-/// A key that a table must have. `owner` is where the table stands.
+/// Returns a required key of a table. `owner` is the span of the table.
 fn required<'a, T>(
     value: Option<&'a Located<T>>,
     key: &str,
@@ -121,7 +121,7 @@ pub(super) fn interfaces(
     names.get_ref().iter().map(|name| name.get_ref().clone()).collect()
 }
 
-/// By the kernel's rules (`dev_valid_name()`).
+/// Checks a name by the kernel's rules (`dev_valid_name()`).
 fn is_interface(name: &str) -> bool {
     let is_refused = |c: char| c.is_whitespace() || "/:".contains(c);
     (1..libc::IFNAMSIZ).contains(&name.len())
@@ -207,7 +207,7 @@ pub(super) fn limits(limits: &schema::Limits, findings: &mut Findings) -> Limits
     }
 }
 
-/// Whether /etc/passwd could have this name.
+/// Returns true if /etc/passwd could have this name.
 fn is_account(name: &str) -> bool {
     const LONGEST: usize = 255;
     let is_strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | '/');

@@ -18,7 +18,7 @@ use crate::{
 
 const LONGEST_NAME: usize = 63;
 
-/// The services' names, by their VIPs.
+/// Names of services by VIP.
 type Owners<'a> = HashMap<SocketAddr, &'a str>;
 
 pub(in crate::config) fn defaults(defaults: &Defaults, findings: &mut Findings) -> Policy {
@@ -48,7 +48,7 @@ pub(in crate::config) fn services(
     parsed.into_iter().flatten().collect()
 }
 
-/// That nobody takes a service's connections, or only those that should do so in need.
+/// Returns a warning if a service has no backends, or only backups.
 fn nobody(said: &Located<schema::Service>, service: &Service) -> Option<Diagnostic> {
     let place = said.get_ref().name.as_ref().map_or(said.span(), |name| name.span());
     let name = &service.name;
@@ -68,7 +68,7 @@ fn nobody(said: &Located<schema::Service>, service: &Service) -> Option<Diagnost
     })
 }
 
-/// One service, with what it does not say from `base`. Nothing if it has no valid VIP.
+/// Returns a service with the values of `base` where none are set, or None without a valid VIP.
 pub(in crate::config) fn service(
     service: &Located<schema::Service>,
     base: &Policy,
@@ -174,7 +174,7 @@ fn backends(backends: &[Located<schema::Backend>], findings: &mut Findings) -> V
     parsed
 }
 
-/// Packets to a backend that is a VIP would go round in circles.
+/// Rejects VIPs as backends, to which packets would loop.
 fn refuse_vips(
     backends: &[Located<schema::Backend>],
     owners: &Owners<'_>,
@@ -201,7 +201,7 @@ fn weight(weight: Option<&Located<i64>>, findings: &mut Findings) -> u16 {
     })
 }
 
-/// Who has which VIP. No two services may have one name or one VIP.
+/// Returns the services by VIP. Names and VIPs must be unique.
 fn owners<'a>(
     services: &'a [Located<schema::Service>],
     parsed: &[Option<Service>],
