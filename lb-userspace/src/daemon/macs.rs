@@ -1,4 +1,4 @@
-//! The MAC addresses that frames to this host have.
+//! Destination MAC addresses of frames to this host.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Daemon {
-    /// Has the program take frames to the MAC addresses that the interfaces have now.
+    /// Updates the program's MAC addresses from the interfaces.
     pub(super) async fn refresh_macs(&mut self) {
         if let Err(error) = refresh(&mut self.dataplane, &self.interfaces).await {
             log::error!("cannot give the program this host's MAC addresses: {error:#}");
@@ -18,10 +18,10 @@ impl Daemon {
     }
 }
 
-/// Has the program take frames to the MAC addresses of these interfaces.
+/// Sets the program's MAC addresses to those of these interfaces.
 pub async fn refresh(dataplane: &mut Dataplane, interfaces: &[Interface]) -> anyhow::Result<()> {
     let links = neighbours::links().await?;
-    // By name too: one that was recreated has another index, which nobody has noted yet.
+    // Also by name: a recreated interface has another index, which is not known yet.
     let is_ours = |link: &&Link| {
         interfaces.iter().any(|one| one.ifindex == link.ifindex || one.name == link.name)
     };
@@ -35,8 +35,8 @@ pub async fn refresh(dataplane: &mut Dataplane, interfaces: &[Interface]) -> any
     Ok(())
 }
 
-/// The MAC addresses of our interfaces, of the bridges and bonds that they are ports of, and of what
-/// stands on top of either, as VRRP's virtual MAC addresses do on macvlan interfaces.
+/// Returns the MAC addresses of our interfaces, of the bridges and bonds that they are ports of,
+/// and of upper interfaces of both, such as macvlan interfaces with VRRP's virtual MAC addresses.
 fn macs(links: &[Link], ours: &BTreeSet<u32>) -> BTreeSet<[u8; 6]> {
     let is_ours = |link: &&Link| ours.contains(&link.ifindex);
     let controllers = links.iter().filter(is_ours).filter_map(|link| link.controller);
@@ -67,7 +67,7 @@ mod tests {
         let links = [
             link(1, None, None),
             link(2, None, Some(5)),
-            // A virtual router's.
+            // Macvlan of a virtual router.
             link(3, Some(2), None),
             link(4, Some(1), None),
             link(5, None, None),

@@ -1,4 +1,4 @@
-//! The state of services and backends at this moment, in the words of `service show` and `status`.
+//! Current state of services and backends, in the words of `service show` and `status`.
 
 use std::{
     collections::HashSet,
@@ -13,7 +13,8 @@ use super::{
 };
 use crate::model::{Admin, Health};
 
-/// Why a backend cannot take new connections, if it cannot. Its service may ignore health checks.
+/// Returns the reason why a backend cannot take new connections, if any. Its service may ignore
+/// health checks.
 pub(super) fn unusable(backend: &Backend, ignores_health: bool, now: Instant) -> Option<String> {
     match backend.spec.admin {
         Admin::Draining => return Some(drain(backend, now)),
@@ -45,7 +46,7 @@ fn drain(backend: &Backend, now: Instant) -> String {
     format!("draining, {} left", format_duration(left))
 }
 
-/// What is wrong with a service.
+/// Returns the problems of a service.
 pub(super) fn warnings(service: &Service) -> Vec<String> {
     let mut warnings: Vec<_> = unchecked(service).into_iter().collect();
     if failover::fails_open(service) {
@@ -70,16 +71,16 @@ pub(super) fn warnings(service: &Service) -> Vec<String> {
     warnings
 }
 
-/// Said in the log and in `status`.
+/// Used in the log and in `status`.
 pub(super) const BELOW_FAIL_OPEN: &str = "below fail_open; ignoring health checks";
 
-/// How many of a service's backends are up.
+/// Formats the number of a service's backends that are up.
 pub(super) fn up_of(service: &Service) -> String {
     let up = service.backends.iter().filter(|one| one.health == Health::Up).count();
     format!("{up} of {} backends up", service.backends.len())
 }
 
-/// That checks cannot be carried out, and why of the first one.
+/// Returns a warning if checks cannot run, with the reason of the first one.
 fn unchecked(service: &Service) -> Option<String> {
     let unchecked = || service.backends.iter().filter(|backend| backend.is_unchecked);
     let Backend { spec, detail, .. } = unchecked().next()?;

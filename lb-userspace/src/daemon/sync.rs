@@ -1,4 +1,4 @@
-//! Keeps the kernel's maps in step with what the daemon wants of them, whatever write fails.
+//! Keeps the kernel's maps in sync with the daemon's state, whichever write fails.
 
 use std::time::Instant;
 
@@ -12,11 +12,11 @@ use crate::{
     plan::{Goal, Image, plan},
 };
 
-/// What the kernel's maps hold, and whether that is what they should hold.
+/// Content of the kernel's maps, and if it is up to date.
 pub(super) struct MapSync {
     limits: Limits,
     arena: Arena,
-    /// Nothing after a write has failed: then the maps are read back first.
+    /// None after a failed write: the maps are then read back first.
     image: Option<Image>,
     is_behind: bool,
 }
@@ -27,18 +27,18 @@ impl MapSync {
         Self { limits, arena, image, is_behind: false }
     }
 
-    /// Whether the maps are not what they should be, which the next upkeep tries again.
+    /// Returns true if the maps are out of date: the next upkeep tries again.
     pub(super) fn is_behind(&self) -> bool {
         self.is_behind
     }
 
-    /// Notes that the maps may hold something else than was written.
+    /// Marks the content of the maps as unknown.
     pub(super) fn distrust(&mut self) {
         self.image = None;
         self.is_behind = true;
     }
 
-    /// Makes the maps what `next` wants. After an error they are what `present` wants, or behind it.
+    /// Updates the maps to `next`. After an error they match `present`, or are out of date.
     pub(super) fn commit(
         &mut self,
         maps: &mut MapWriter,
@@ -50,7 +50,8 @@ impl MapSync {
         written
     }
 
-    /// As [`Self::commit`], for what is so even if the kernel cannot follow yet: it is behind then.
+    /// Like [`Self::commit`], for changes that hold even if the kernel cannot follow yet: the maps
+    /// are then out of date.
     pub(super) fn follow(&mut self, maps: &mut MapWriter, present: &Goal, next: &Goal) {
         if let Err(error) = self.commit(maps, present, next) {
             log::error!("cannot update the kernel's maps, trying again: {error:#}");

@@ -1,4 +1,4 @@
-//! What is logged of services and backends: one line for each transition.
+//! Log of services and backends: one line for each transition.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{Admin, Health};
 
-/// Logs what has changed of these services.
+/// Logs the changes of these services.
 pub(super) fn log(former: &State, present: &State, touched: &[String]) {
     for service in touched.iter().filter_map(|name| present.service(name)) {
         for (level, line) in transitions(former.service(&service.spec.name), service) {
@@ -21,7 +21,8 @@ pub(super) fn log(former: &State, present: &State, touched: &[String]) {
     }
 }
 
-/// Lines without the service's name. A service that was not there before is told of only if it is out.
+/// Returns lines without the service's name. New services are only logged if no backend takes
+/// connections.
 fn transitions(former: Option<&Service>, present: &Service) -> Vec<(Level, String)> {
     let mut lines = Vec::new();
     for backend in &present.backends {
@@ -87,7 +88,7 @@ fn of_drain(was: &Backend, is: &Backend) -> Option<(Level, String)> {
     Some((Info, line))
 }
 
-/// That a backend which waited for the operator takes over, as no other one can.
+/// Returns a line if a backend that waited for the operator takes over, as no other can.
 fn of_failback(was: &Backend, is: &Backend, service: &Service) -> Option<(Level, String)> {
     let address = is.spec.address;
     let mut others = service.backends.iter().filter(|other| other.spec.address != address);

@@ -1,4 +1,4 @@
-//! VIPs that no packets come in for, and checks that ask at one.
+//! VIPs that receive no packets, and checks that connect to VIPs.
 
 use std::{
     collections::BTreeSet,
@@ -9,26 +9,26 @@ use std::{
 use super::{Daemon, network::own};
 use crate::neighbours::{unrouted, unrouted_message};
 
-/// How often routes are looked up while nothing else changes.
+/// Interval of route lookups while nothing else changes.
 const EVERY: Duration = Duration::from_secs(10);
 
 /// VIPs that no interface has and no route brings.
 #[derive(Debug, Default)]
 pub(super) struct Unrouted {
     addresses: BTreeSet<IpAddr>,
-    /// When, and of which version of the document, routes were last looked up.
+    /// Time and document version of the last lookup.
     looked: Option<(Instant, u64)>,
 }
 
 impl Unrouted {
-    /// Has routes looked up soon.
+    /// Requests a lookup soon.
     pub(super) fn outdate(&mut self) {
         self.looked = None;
     }
 }
 
 impl Daemon {
-    /// Looks VIPs up again, if it is time or they have changed.
+    /// Looks up VIPs again, if it is due or they have changed.
     pub(super) async fn follow_vips(&mut self) {
         let version = self.desired.number();
         let is_known =
@@ -38,7 +38,7 @@ impl Daemon {
         }
     }
 
-    /// Finds VIPs that no packets come in for, and logs the new ones.
+    /// Finds VIPs that receive no packets, and logs the new ones.
     pub(super) async fn look_for_vips(&mut self) {
         let own = own(&self.addresses);
         let vips = self.document().services().map(|service| service.vip.address.ip());
@@ -61,12 +61,13 @@ impl Daemon {
         self.unrouted.addresses.iter().map(|address| warning(*address)).collect()
     }
 
-    /// What to say of one service's VIP.
+    /// Returns the warning of a VIP, if any.
     pub(super) fn vip_warning(&self, address: IpAddr) -> Option<String> {
         self.unrouted.addresses.contains(&address).then(|| warning(address))
     }
 
-    /// Checks that ask at a VIP, from this host: the program does not see their packets.
+    /// Returns warnings of checks that connect to a VIP: the program does not see packets from this
+    /// host.
     pub(super) fn own_check_warnings(&self) -> Vec<String> {
         let asking = self.state.services().filter_map(|service| {
             let address = service.spec.policy.health.request.address?;

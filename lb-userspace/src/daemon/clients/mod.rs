@@ -1,7 +1,7 @@
-//! Next hops to clients. A connection's is learnt from its handshake. Afterwards it changes only if the
-//! kernel's routes and neighbours say so: when a client or a router gets another MAC address, when the
-//! route to a client changes, or when a client's packets begin to come by another next hop that is the
-//! kernel's own to it.
+//! Next hops of clients. That of a connection is learnt from its handshake. Afterwards it changes
+//! only with the kernel's routes and neighbours: when a client or a router gets another MAC
+//! address, when the route to a client changes, or when a client's packets start to come through
+//! another next hop that the kernel uses as well.
 
 mod known;
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl Daemon {
-    /// A client's packets come by another hop than its connection's replies take.
+    /// Handles a client whose packets come through another hop than the one for its replies.
     pub(super) fn on_client_moved(&mut self, event: &Event) {
         let client = Ipv4Addr::from(event.client);
         if self.clients.ask(client, event.hop, Instant::now()) {
@@ -31,7 +31,7 @@ impl Daemon {
         }
     }
 
-    /// What the kernel says of the way to an address, which may be a client's.
+    /// Handles the kernel's next hop of an address, which may be a client's.
     pub(super) fn on_route_to_client(&mut self, address: IpAddr, resolution: &Resolution) {
         let IpAddr::V4(client) = address else { return };
         let Resolution::Resolved(next) = resolution else { return };
@@ -44,7 +44,7 @@ impl Daemon {
         self.carry_out_changes(changes);
     }
 
-    /// Follows what a sweep has found of clients, given what it looked for.
+    /// Follows the results of a sweep on clients, given its search.
     pub(super) fn follow_clients(
         &mut self,
         looked_for: &Search,

@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::control::{Proposal, Room};
 
-/// Orders that are given at once.
+/// Number of orders given at once.
 const MANY: usize = 30;
 
 fn submission(text: &str, is_root: bool) -> Submission {
@@ -36,7 +36,7 @@ async fn orders_of_clients_that_hang_up_neither_pile_up_nor_hold_up_root() {
     let is_refused =
         |answer: &mut oneshot::Receiver<_>| matches!(answer.try_recv(), Ok(Err(Refusal::Busy(_))));
     let refused = answers.iter_mut().filter_map(|answer| is_refused(answer).then_some(())).count();
-    // One in hand, one read.
+    // One in progress, one read.
     assert!(MANY - refused <= MOST_FILES + BACKLOG + 1, "only {refused} of {MANY} refused");
     drop(answers);
     let (reply, answer) = oneshot::channel();

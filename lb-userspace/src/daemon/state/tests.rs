@@ -8,7 +8,7 @@ use crate::{
     model::Policy,
 };
 
-/// Services with a VIP and a backend each, of this last byte.
+/// Returns services with a VIP and a backend each, with these last bytes.
 pub(in crate::daemon) fn state_of(services: &[u8]) -> State {
     let spec = |last: &u8| {
         let keys = json!({

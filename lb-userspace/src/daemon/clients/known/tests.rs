@@ -8,19 +8,19 @@ fn hop(mac: u8, ifindex: u32) -> Hop {
     Hop::new([2, 0, 0, 0, 0, mac], [4; 6], ifindex)
 }
 
-/// By router 10.0.0.`router`.
+/// Returns a next hop through router 10.0.0.`router`.
 fn by(router: u8, hop: Hop) -> Reached {
     Reached { hop, neighbour: [10, 0, 0, router].into() }
 }
 
-/// Connections, as a flow table has them, and the clock.
+/// Connections of a fake flow table, and the clock.
 struct Network {
     clients: Clients,
     connections: Vec<(Hop, Ipv4Addr)>,
     now: Instant,
-    /// How often each client is watched.
+    /// Number of watches of each client.
     watched: HashMap<Ipv4Addr, i32>,
-    /// How the kernel reaches clients, as far as it has said so.
+    /// The kernel's next hops of clients, as far as reported.
     kernel: HashMap<Ipv4Addr, Reached>,
 }
 
@@ -52,7 +52,7 @@ impl Network {
         is_urgent
     }
 
-    /// A sweep, during which something may happen.
+    /// Runs a sweep, during which something may happen.
     fn sweep_while(&mut self, happens: impl FnOnce(&mut Self)) -> bool {
         let (search, begun) = (self.clients.search(), self.now);
         let mut flow_counts = FlowCounts::default();
@@ -92,7 +92,7 @@ impl Network {
     }
 }
 
-/// Followed, and confirmed by the kernel.
+/// Returns a network whose hop is followed and confirmed by the kernel.
 fn following(reached: Reached, clients: &[Ipv4Addr]) -> Network {
     let connections: Vec<_> = clients.iter().map(|client| (reached.hop, *client)).collect();
     let mut network = Network::of(&connections);
@@ -256,7 +256,7 @@ fn failed_writes_are_told_once_and_tried_again_without_hurry() {
     assert_eq!(network.hops_of(CLIENT), [hop(2, 3)]);
 }
 
-/// Who sends SYNs in a client's name before it does must not keep it out, whatever else it sends.
+/// Forged SYNs with a client's address must not block the client, whatever else is sent.
 #[test]
 fn handshakes_of_a_client_go_where_the_kernel_has_it() {
     let (forged, own) = (hop(6, 2), hop(1, 2));
