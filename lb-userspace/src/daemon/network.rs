@@ -162,7 +162,7 @@ impl Daemon {
     }
 }
 
-/// Returns the addresses without their prefixes.
+/// Returns the addresses without their interfaces.
 pub fn own(addresses: &OwnAddresses) -> HashSet<IpAddr> {
     addresses.iter().map(|(_, address)| *address).collect()
 }

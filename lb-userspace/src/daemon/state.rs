@@ -165,7 +165,7 @@ impl State {
         formers
     }
 
-    /// Retires the backends of a service that no other continues.
+    /// Retires a service that no other continues.
     fn retire(&mut self, service: &Service) {
         for backend in service.backends.iter().chain(&service.leaving) {
             self.kernel.retire(backend.id, Some(&service.spec), Instant::now());

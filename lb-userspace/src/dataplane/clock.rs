@@ -1,4 +1,4 @@
-//! The clock that programs read, which is [`now`]'s.
+//! Clock of BPF programs and [`now`].
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/cl
 
 const PROGRAM: &str = "clock";
 
-/// More than a test run's frame has at least, which is an Ethernet header.
+/// Length of a test run's frame; the minimum is an Ethernet header.
 const FRAME: usize = 64;
 
-/// What a program must know of its clock when it is loaded.
+/// Constants of the clock that a program gets when it is loaded.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Scale);
 
 impl Clock {
-    /// The running kernel's.
+    /// Returns the clock of the running kernel.
     pub fn of_kernel() -> Result<Self> {
         Ok(Self(Scale::new(nanos_per_jiffy()?, read()?)))
     }
@@ -36,13 +36,14 @@ impl Clock {
         loader.override_global("JIFFIES_OFFSET", offset, true);
     }
 
-    /// What programs read now, in nanoseconds.
+    /// Returns the current time as read by programs, in nanoseconds.
     pub fn nanos(&self) -> Result<u64> {
         Ok(self.0.nanos(read()?.jiffies))
     }
 }
 
-/// The resolution of a coarse clock is a jiffy: `TICK_NSEC`, by `posix_get_coarse_res` of the kernel.
+/// Returns the length of a jiffy, which is the resolution of a coarse clock: `TICK_NSEC`, by
+/// `posix_get_coarse_res` of the kernel.
 fn nanos_per_jiffy() -> Result<u64> {
     const EXPECTED: std::ops::RangeInclusive<u64> = 100_000..=100_000_000;
     let resolution = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE)
@@ -52,7 +53,7 @@ fn nanos_per_jiffy() -> Result<u64> {
     Ok(nanos)
 }
 
-/// Both clocks at one moment.
+/// Reads both clocks at the same time.
 fn read() -> Result<Reading> {
     let mut ebpf = Ebpf::load(OBJECT).context("cannot load the program that reads the clock")?;
     let program: &mut Xdp =
@@ -68,11 +69,11 @@ fn read() -> Result<Reading> {
     Ok(bytemuck::pod_read_unaligned(&frame[..size_of::<Reading>()]))
 }
 
-/// The clock that programs read, in [`ticks`].
+/// Returns the time of the programs' clock, in [`ticks`].
 ///
 /// # Panics
 ///
-/// On a kernel without it: one from before 2009.
+/// If the kernel lacks the clock, as before 2009.
 #[must_use]
 pub fn now() -> u32 {
     ticks::from_nanos(coarse_nanos())
@@ -89,7 +90,7 @@ mod tests {
 
     use super::{Clock, coarse_nanos};
 
-    /// More than a jiffy of any kernel, and than a busy machine takes between two readings.
+    /// More than a jiffy of any kernel, and than the time between two readings on a busy machine.
     const TOLERANCE: Duration = Duration::from_millis(100);
 
     #[test]

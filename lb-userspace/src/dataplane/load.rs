@@ -1,4 +1,4 @@
-//! The object, from bytes to a program that the kernel has verified.
+//! Loading of the BPF object.
 
 use std::{collections::HashMap, io, path::Path};
 
@@ -21,12 +21,12 @@ use super::{
 };
 use crate::config::Limits;
 
-/// The name of the XDP program in its object.
+/// Name of the XDP program in its object.
 pub const PROGRAM: &str = "xdplb";
 
 const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lb.bpf.o"));
 
-/// Where the program's messages go, by aya-log.
+/// Map of the program's messages, by aya-log.
 const MESSAGES: &str = "AYA_LOGS";
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -76,7 +76,7 @@ pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
     Ok((ebpf, table))
 }
 
-/// Names what an operator can change about it.
+/// Adds the fix that an operator can apply.
 fn explained(error: EbpfError, connections: u32) -> anyhow::Error {
     let is_flows = matches!(
         &error,
@@ -93,7 +93,7 @@ fn explained(error: EbpfError, connections: u32) -> anyhow::Error {
     )
 }
 
-/// The maps that outlive the daemon, and what they must be.
+/// Returns the maps that outlive the daemon, and their required shapes.
 fn shapes(sizes: &HashMap<&str, u32>) -> Result<Vec<(String, Shape)>> {
     let object = Object::parse(OBJECT).context("the embedded eBPF object is damaged")?;
     let mut shapes: Vec<_> = object
@@ -115,8 +115,8 @@ fn shapes(sizes: &HashMap<&str, u32>) -> Result<Vec<(String, Shape)>> {
     Ok(shapes)
 }
 
-/// Whether a map belongs to one loaded object alone: its constants, its messages, and what the
-/// daemon writes for its host guard.
+/// Returns true if a map belongs to one loaded object: its constants, its messages and the maps of
+/// its host guard.
 fn is_of_the_build(map: &str) -> bool {
     map.starts_with('.') || map == MESSAGES || guard::MAPS.contains(&map)
 }

@@ -88,10 +88,10 @@ impl<V: Pod + Send> Array<V> for maps::Array<MapData, V> {
     }
 }
 
-/// What has gone through backends.
+/// Traffic counters of backends.
 struct PerCpuTraffic {
     map: PerCpuArray<MapData, Traffic>,
-    /// Of the same map.
+    /// File descriptor of the same map.
     fd: OwnedFd,
     cpus: usize,
 }
