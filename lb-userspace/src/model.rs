@@ -51,7 +51,7 @@ pub enum Mode {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scheduler {
-    /// Backends in turn, in proportion to their weights.
+    /// Backends in turn.
     #[default]
     #[serde(alias = "rr", alias = "wrr", alias = "roundrobin")]
     RoundRobin,
@@ -383,7 +383,7 @@ impl Default for Failover {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Failback {
-    /// As soon as its health check succeeds.
+    /// As soon as it is up again.
     #[default]
     Auto,
     /// By `xdplb backend enable` if backups have taken its place, or when no other backend is left.

@@ -23,8 +23,8 @@ use crate::{
 pub(super) const SOCKET_VARIABLE: &str = "XDPLB_SOCKET";
 
 const EXIT_CODES: &str = "Exit codes: 0 success; 1 failure; 2 usage error or invalid configuration; \
-    3 no daemon at the socket; 4 `diff` found differences, or `check --strict` found warnings; 70 the \
-daemon ended because of a bug.";
+    3 no daemon at the socket; 4 `diff` found differences, or `check --strict` found warnings; \
+    70 the daemon ended because of a bug.";
 
 /// A Layer-4 TCP load balancer in XDP.
 #[derive(Debug, Parser)]
@@ -49,7 +49,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Run the daemon in the foreground. SIGHUP reloads the configuration file; SIGTERM stops the
-    /// daemon, but packets are still forwarded.
+    /// daemon, and forwarding continues.
     Run {
         /// The configuration file.
         #[arg(short, long, value_name = "FILE")]

@@ -214,7 +214,7 @@ pub(super) struct Health {
     pub(super) send: Option<Located<String>>,
     /// TLS: verify the server's certificate. Default: true. If false, any certificate is accepted.
     /// Servers must always support TLS 1.3, or TLS 1.2 with ECDHE and an AEAD cipher (AES-GCM or
-    /// ChaCha20-Poly1305); servers with RSA-PSS or Ed448 keys need TLS 1.3.
+    /// ChaCha20-Poly1305); servers with Ed448 or RSA-PSS-only keys need TLS 1.3.
     pub(super) verify: Option<Located<bool>>,
     /// TLS: server name for SNI and verification. Default: `host`, or the address.
     pub(super) sni: Option<Located<String>>,
@@ -245,7 +245,7 @@ pub(super) struct Idle {
     pub(super) half_open: Option<Located<Period>>,
     /// Between the handshake and the first FIN. Should exceed the two hours of TCP keepalive.
     pub(super) established: Option<Located<Period>>,
-    /// After the first FIN.
+    /// After the first FIN, until the second one.
     pub(super) closing: Option<Located<Period>>,
     /// After both FINs, or a reset.
     pub(super) closed: Option<Located<Period>>,

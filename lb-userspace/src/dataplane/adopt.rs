@@ -27,7 +27,8 @@ impl MapWriter {
         Ok(adopted)
     }
 
-    /// Adds all addresses of services and sources to the program's filter. Returns true if any were missing.
+    /// Adds all addresses of services and sources to the program's filter. Returns true if any were
+    /// missing.
     pub fn expect_packets(&mut self, image: &Image) -> Result<bool> {
         let named = image.services.keys().map(|key| key.address);
         let named = named.chain(image.sources.values().map(|source| source.address));
