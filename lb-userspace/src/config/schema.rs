@@ -190,15 +190,15 @@ pub(super) struct Health {
     pub(super) port: Option<Located<u16>>,
     /// Close of the connection at the end of a check.
     pub(super) close: Option<Located<Close>>,
-    /// HTTP: request method. Default: GET.
+    /// HTTP: request method. Default: `GET`.
     #[schemars(regex(pattern = patterns::METHOD))]
     pub(super) method: Option<Located<String>>,
-    /// HTTP: request path. Default: /.
+    /// HTTP: request path. Default: `/`.
     #[schemars(regex(pattern = patterns::REQUEST_PATH))]
     pub(super) path: Option<Located<String>>,
     /// HTTP: Host header. Default: the address.
     pub(super) host: Option<Located<String>>,
-    /// HTTP: accepted status codes and ranges, such as "200-299,401". Default: "200-399".
+    /// HTTP: accepted status codes and ranges, such as `200-299,401`. Default: `200-399`.
     #[schemars(regex(pattern = patterns::STATUS))]
     pub(super) status: Option<Located<String>>,
     /// HTTP, send-expect: regular expression that the response body or the answer must match. At
