@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_at_all_addresses_are_told_from_those_at_one() {
+    fn servers_on_all_addresses_differ_from_those_on_one() {
         for any in ["0.0.0.0:0", "[::]:0"] {
             let Ok(server) = TcpListener::bind(any) else { continue };
             let port = server.local_addr().expect("bound").port();

@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_reserved_already_stays_so() {
+    fn reserved_ports_stay_reserved() {
         let fix =
             clash("15000\t61000\n", "15000,17000-17010\n", 1_024..=32_767).expect("a clash").fix;
         for part in [

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_and_what_is_found_is_private() {
+    fn created_and_existing_files_are_private() {
         let directory = TempDir::new().expect("a directory");
         let state = directory.path().join("var/lib/state");
         super::directory(&state).expect("made");
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_says_is_told_with_what_was_tried() {
+    fn errors_have_the_systems_reason_and_the_action() {
         let directory = TempDir::new().expect("a directory");
         let [file, link] = ["file", "link"].map(|name| directory.path().join(name));
         fs::write(&file, "").expect("written");

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_has_been_idle_for_longest_makes_room() {
+    async fn the_longest_idle_client_makes_room() {
         let seats = Seats::new(2, SECOND);
         let [busy, idle, late] = [ROOT; 3].map(Guest::new);
         busy.is_served();
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_moves_stays() {
+    async fn an_active_client_stays() {
         let guest = Guest::new(ROOT);
         for _ in 0..5 {
             timeout(SECOND * 2, guest.must_leave(SECOND * 3)).await.expect_err("has moved");

@@ -193,7 +193,7 @@ async fn a_service_has_the_shape_of_the_contract() {
 }
 
 #[tokio::test]
-async fn what_the_client_orders_reaches_the_daemon() {
+async fn requests_of_the_client_reach_the_daemon() {
     let mut testbed = Testbed::new().await;
     let client = testbed.client();
     assert_eq!(client.services().await.expect("listed"), [web()]);
@@ -214,7 +214,7 @@ async fn what_the_client_orders_reaches_the_daemon() {
 }
 
 #[tokio::test]
-async fn what_a_new_backend_does_not_say_has_a_default() {
+async fn missing_settings_of_a_new_backend_have_defaults() {
     let mut testbed = Testbed::new().await;
     let body = r#"{"address":"10.0.0.12:80"}"#;
     let answer = testbed.send(Method::POST, "/v1/services/web/backends", body).await;
@@ -415,7 +415,7 @@ async fn bodies_of_other_kinds_and_sizes_are_problem_documents_too() {
 }
 
 #[tokio::test]
-async fn what_is_not_an_object_is_refused() {
+async fn bodies_other_than_objects_are_refused() {
     let mut testbed = Testbed::new().await;
     let backend = "/v1/services/web/backends/10.0.0.11:80";
     let routes = [

@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_references_are_what_the_code_says() {
+    fn the_references_are_current() {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
         for (path, text) in references().expect("generated") {
             let kept = fs::read_to_string(docs.join(&path)).unwrap_or_default();

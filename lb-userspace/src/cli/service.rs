@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_says_whether_it_takes_connections_or_why_not() {
+    fn a_backend_shows_if_it_takes_connections_or_why_not() {
         for (changes, expected) in [
             (json!({}), "in use"),
             (json!({ "backup": true }), "backup in use"),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_check_is_shown_with_its_age_and_what_it_counts_for() {
+    fn the_last_check_is_shown_with_its_age_and_count() {
         assert_eq!(last_check(&backend(&json!({}))), "not checked yet");
         let check = json!({
             "at": jiff::Timestamp::now(), "success": false, "result": "L4CON refused",

@@ -49,7 +49,7 @@ mod tests {
     use super::Digests;
 
     #[test]
-    fn only_what_is_said_of_services_counts() {
+    fn only_services_count() {
         let text = "xdp_mode = \"auto\"\n[defaults]\nscheduler = \"maglev\"\n\
              [[service]]\nname = \"web\"\nvip = \"203.0.113.1:80\"\n";
         let digests = Digests::of(text);

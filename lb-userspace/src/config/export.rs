@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exported_file_makes_what_runs() {
+    fn an_exported_file_leads_to_the_same_configuration() {
         let config = config();
         let text = exported(&config, Secrets::Written);
         let again = read("again".to_owned(), text.clone()).expect(&text).config;
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn orders_and_what_is_not_shown_are_said() {
+    fn administrative_states_and_hidden_values_are_noted() {
         let mut config = config();
         config.services[1].backends[0].admin = Admin::Draining;
         let text = exported(&config, Secrets::Hidden);

@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_of_a_command_has_what_the_file_gives_to_all() {
+    fn a_service_of_a_command_has_the_defaults_of_the_file() {
         let config = read("lb.toml".to_owned(), FILE.to_owned()).expect("valid").config;
         let added = json!({ "vip": "203.0.113.11:80", "scheduler": "maglev" });
         let added = service("db", &keys(added), &config.defaults).expect("valid");

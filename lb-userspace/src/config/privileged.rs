@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_daemons_user_can_write_is_trusted_as_roots_is() {
+    fn files_of_the_daemons_user_are_trusted_like_roots() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let owner = file.as_file().metadata().expect("there").uid();
         let is_trusted = |mode: u32, daemon: u32| {

@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_null_has_its_default_again() {
+    fn a_null_key_has_its_default_again() {
         let health = HealthCheck { interval: Duration::from_secs(5), ..HealthCheck::default() };
         let defaults = Policy { health, ..Policy::default() };
         let all = json!({
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_default_is_not_null() {
+    fn a_key_without_default_cannot_be_null() {
         let defaults = Policy::default();
         let web = service("web", &keys(json!({ "vip": "203.0.113.10:80" })), &defaults);
         let web = web.expect("valid");

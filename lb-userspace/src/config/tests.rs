@@ -29,7 +29,7 @@ fn assert_shows(shown: &str, place: &str, message: &str, fix: &str) {
 }
 
 #[test]
-fn what_is_not_said_has_a_default() {
+fn missing_keys_have_defaults() {
     let loaded = read(&format!(
         "interfaces = [\"eth0\"]\n{SERVICE}[[service.backend]]\naddress = \"10.0.0.11:80\"\n"
     ));
@@ -69,7 +69,7 @@ fn a_mark_at_the_beginning_and_other_line_ends_change_nothing() {
 }
 
 #[test]
-fn a_clash_of_ports_is_shown_at_the_key_or_told_of_the_default() {
+fn a_clash_of_ports_is_shown_at_the_key_or_for_the_default() {
     let said = |ports: &str| {
         let loaded = read(&format!("interfaces = [\"eth0\"]\n{ports}{SERVICE}")).expect("valid");
         let fault = loaded.snat_ports_fault("`snat_ports` shares ports", "move them");
@@ -111,7 +111,7 @@ fn a_service_overrides_the_defaults_key_by_key() {
 }
 
 #[test]
-fn what_an_answer_must_have_is_said_in_one_way() {
+fn an_answer_is_checked_by_expect_or_contains_only() {
     let of_default = "[defaults.health]\ntype = \"http\"\nexpect = \"x\"\n";
     let text = format!("interfaces = [\"eth0\"]\n{of_default}{SERVICE}health.contains = \"(y)\"\n");
     let request = read(&text).expect("valid").config.services.remove(0).policy.health.request;
@@ -253,7 +253,7 @@ fn a_key_that_could_not_be_read_is_not_said_to_be_missing() {
 }
 
 #[test]
-fn what_should_be_a_word_is_told_which_there_are() {
+fn errors_of_words_list_the_valid_ones() {
     for (line, words) in [
         ("on_refused = true", "expected \"retry\" or \"pass\""),
         ("failback = 1", "expected \"auto\" or \"manual\""),
@@ -278,7 +278,7 @@ fn files_that_cannot_be_used_are_shown_by_check_only() {
 }
 
 #[test]
-fn what_is_wrong_on_this_host_is_a_warning_of_check() {
+fn faults_of_this_host_are_warnings_of_check() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let open = directory.path().join("open");
     std::fs::create_dir(&open).expect("made");
@@ -314,7 +314,7 @@ fn a_file_that_does_not_end_is_not_read_to_its_end() {
 }
 
 #[test]
-fn what_others_than_root_must_not_say_is_shown_with_its_place() {
+fn settings_only_for_root_are_shown_with_their_places() {
     let text = |checks: &str| {
         format!(
             "interfaces = [\"eth0\"]\n{checks}\n[defaults.health]\ncommand = [\"/bin/id\"]\n\
@@ -345,7 +345,7 @@ fn what_others_than_root_must_not_say_is_shown_with_its_place() {
 }
 
 #[test]
-fn what_the_file_that_was_read_last_names_may_be_said_again() {
+fn programs_and_files_of_the_last_file_may_be_reused() {
     let text = format!(
         "interfaces = [\"eth0\"]\n{SERVICE}health = {{ type = \"exec\", command = [\"/bin/id\"] }}\n"
     );
@@ -358,7 +358,7 @@ fn what_the_file_that_was_read_last_names_may_be_said_again() {
 }
 
 #[test]
-fn what_is_sent_is_in_no_error() {
+fn secrets_are_in_no_error() {
     for wrong in ["\\\\q", "\\q"] {
         let line = format!(
             "health = {{ type = \"send-expect\", send = \"hunter2 {wrong}\", expect = \"1\" }}"
@@ -377,7 +377,7 @@ fn programs_never_run_as_root() {
 }
 
 #[test]
-fn what_comes_back_hidden_stays_as_it_is() {
+fn a_hidden_value_that_is_sent_back_is_kept() {
     let keys = |health: serde_json::Value| {
         let mut keys = crate::control::Keys::new();
         keys.insert("health".to_owned(), health);
@@ -442,7 +442,7 @@ fn others_than_root_change_services_and_their_defaults_only() {
 }
 
 #[test]
-fn what_is_wrong_with_inherited_checks_is_said_once() {
+fn faults_of_inherited_checks_are_reported_once() {
     let in_defaults = |keys: &str| {
         let services =
             SERVICE.to_owned() + &SERVICE.replace("web", "api").replace("10:80", "11:80");
@@ -632,7 +632,7 @@ fn as_json(text: &str) -> serde_json::Value {
 }
 
 #[test]
-fn the_schema_knows_what_is_a_configuration() {
+fn the_schema_accepts_exactly_valid_configurations() {
     let schema = jsonschema::validator_for(&reference::schema().expect("made")).expect("a schema");
     assert!(schema.is_valid(&as_json(VALID)), "{:?}", schema.validate(&as_json(VALID)));
     for (wrong, by) in [
@@ -671,7 +671,7 @@ fn whose_a_file_is_comes_with_its_text() {
 }
 
 #[test]
-fn what_is_sent_is_not_shown_beside_a_byte_that_is_no_text() {
+fn secrets_are_not_shown_beside_an_invalid_byte() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let file = directory.path().join("lb.toml");
     std::fs::write(&file, b"send = \"hunter2 \xff\"\n").expect("written");
@@ -712,7 +712,7 @@ fn the_live_systems_errors_have_a_place_too() {
 }
 
 #[test]
-fn only_what_a_running_daemon_cannot_change_is_refused() {
+fn only_changes_that_need_a_restart_are_refused() {
     let before = read("interfaces = [\"a\"]").expect("valid").config;
     let other = |line: &str| read(&format!("interfaces = [\"b\"]\n{line}")).expect("valid").config;
     before.refuse_restart_only(&other("xdp_mode = \"native\"")).expect("may change");
@@ -755,7 +755,7 @@ proptest! {
 }
 
 #[test]
-fn a_summary_says_where_and_why_and_no_secret() {
+fn a_summary_has_place_and_reason_but_no_secret() {
     let summary = |text: &str| {
         let source = Source { path: "lb.toml".to_owned(), text: text.to_owned() };
         let error = super::parse::parse(source).expect_err("invalid");

@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn within_one_boot_the_wall_clock_says_nothing() {
+    fn within_one_boot_the_wall_clock_does_not_matter() {
         let now = Timestamp::now();
         for at in [now, now + DAY, now - DAY] {
             let later = moment(Some("a"), 107, at);

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_on_an_interface_is_its_own_too() {
+    fn addresses_of_upper_interfaces_belong_to_an_interface() {
         let links = [
             link(1, None, None),
             link(2, None, Some(5)),

@@ -249,7 +249,7 @@ mod tests {
     use crate::model;
 
     #[test]
-    fn what_is_older_never_takes_the_place_of_what_is_newer() {
+    fn older_states_never_replace_newer_ones() {
         let directory = TempDir::new().expect("a directory");
         let mut memory = Memory::start(directory.path()).expect("a thread");
         let older = memory.begin(&state::tests::state_of(&[1]), 1);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_older_version_has_written_is_read() {
+    fn files_of_older_versions_are_read() {
         let text = br#"{"web": {"10.0.0.1:80": {"health": "up", "detail": "", "held": true,
             "since": "2999-01-01T00:00:00Z", "warming_since": "2999-01-01T00:00:00Z"}}}"#;
         let (memories, _) = parse(text, &Moment::now()).expect("understood");

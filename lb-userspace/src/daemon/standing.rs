@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_says_what_is_left_and_never_a_time_in_the_past() {
+    fn a_drain_shows_the_time_left_and_never_a_past_one() {
         let mut service = service(json!({}), "uu");
         let now = Instant::now();
         let backend = &mut service.backends[0];
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_says_what_is_wrong_with_it() {
+    fn a_service_shows_its_problems() {
         for (settings, backends, expected) in [
             (json!({}), "uu", vec![]),
             (json!({}), "dU", vec!["1 backup takes connections (1 of 2 backends up)"]),

@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_is_told_when_it_starts_and_when_it_ends() {
+    fn a_drain_is_logged_when_it_starts_and_ends() {
         let mut draining = service(json!({}), "uu");
         draining.backends[0].spec.admin = Admin::Draining;
         let enabled = service(json!({}), "uu");

@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn file_systems_are_told_by_their_devices() {
+    fn file_systems_are_identified_by_their_devices() {
         let own = Process::myself().and_then(|own| own.mountinfo()).expect("readable").0;
         let root = fs::metadata("/proc").expect("mounted").dev();
         assert!(has(&own, root));

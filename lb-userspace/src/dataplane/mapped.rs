@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_and_went_meanwhile_is_no_drift() {
+    fn changes_during_a_sweep_are_no_drift() {
         assert_eq!([drift(5, 9, 5), drift(5, 9, 7), drift(9, 5, 9)], [0; 3]);
         assert_eq!(drift(5, 9, 4), -1);
         assert_eq!(drift(5, 9, 12), 3);

@@ -204,7 +204,7 @@ fn patterns_of_texts_are_those_of_the_code() {
 }
 
 #[test]
-fn times_that_the_schema_allows_are_read_and_no_others_than_it_says() {
+fn exactly_the_durations_that_the_schema_allows_are_read() {
     let validator = validator("NewService");
     let mut count = 0;
     for (key, _) in keys().into_iter().filter(|(_, schema)| schema["format"] == "period") {

@@ -149,7 +149,7 @@ fn a_change_that_fails_at_any_write_is_undone_at_once_or_later() {
 }
 
 #[test]
-fn what_has_happened_and_cannot_be_written_is_written_later() {
+fn events_that_cannot_be_written_are_written_later() {
     let failed = in_every_change(|world, next| {
         world.sync.follow(&mut world.writer, &world.state.goal(), &next.goal());
         world.state = next;

@@ -332,7 +332,7 @@ fn backends_that_are_replaced_do_not_stay_for_long() {
 }
 
 #[test]
-fn a_renamed_service_stays_what_it_was() {
+fn a_renamed_service_keeps_its_state() {
     let mut world = two();
     world.state.change_backend("s1", ([10, 0, 0, 1], 80).into(), |backend| {
         backend.held = true;

@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_during_a_sweep_is_kept_for_the_next() {
+    fn moves_added_during_a_sweep_are_kept_for_the_next() {
         let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2))]);
         let looked_for = moves.clone();
         moves.add(Scope::Hop(hop(2)), hop(3));
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_moved_is_kept() {
+    fn unfinished_moves_are_kept() {
         let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2))]);
         let (looked_for, found) = (moves.clone(), [Scope::Hop(hop(1))].into());
         for _ in 0..2 * MOST_SWEEPS {

@@ -134,7 +134,7 @@ fn a_mac_that_changes_back_between_two_sweeps_is_followed_and_ends() {
 }
 
 #[test]
-fn what_is_told_during_a_sweep_is_followed_by_the_next() {
+fn changes_during_a_sweep_are_left_to_the_next() {
     let mut network = following(by(1, hop(1, 3)), &[CLIENT]);
     let is_urgent = network.sweep_while(|network| {
         assert!(network.say(CLIENT, by(1, hop(2, 3))));
@@ -237,7 +237,7 @@ fn a_question_that_is_not_answered_is_forgotten() {
 }
 
 #[test]
-fn failed_writes_are_told_once_and_tried_again_without_hurry() {
+fn failed_writes_are_logged_once_and_retried_without_hurry() {
     let mut network = following(by(1, hop(1, 3)), &[CLIENT]);
     assert!(network.say(CLIENT, by(1, hop(2, 3))));
     let mut is_news = |is_failure| network.clients.note_write(is_failure);
