@@ -165,7 +165,7 @@ mod tests {
 
     /// Like an ssh session, whose server listens at all addresses.
     #[test]
-    fn a_connection_to_this_host_is_found_at_its_very_address() {
+    fn a_connection_to_this_host_is_found_at_its_exact_address() {
         let server = TcpListener::bind("0.0.0.0:0").expect("binds");
         let port = server.local_addr().expect("bound").port();
         let vip = SocketAddr::new([127, 0, 0, 1].into(), port);

@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_with_files_of_others_is_not_closed() {
+    fn a_directory_with_files_of_others_is_not_made_private() {
         let directory = TempDir::new().expect("a directory");
         fs::write(directory.path().join("passwd"), "").expect("written");
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("set");

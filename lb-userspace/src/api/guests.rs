@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_served_does_not_make_room() {
+    async fn a_served_client_does_not_make_room() {
         let seats = Seats::new(4, Duration::ZERO);
         let guest = Guest::new(ROOT);
         let _seat = seats.take(&guest).expect("free");

@@ -467,7 +467,7 @@ async fn the_socket_is_for_root_and_its_group_and_gone_at_the_end() {
 }
 
 #[tokio::test]
-async fn only_a_socket_that_nobody_answers_at_is_replaced() {
+async fn only_a_stale_socket_is_replaced() {
     let directory = TempDir::new().expect("a directory");
     let stale = directory.path().join("stale");
     drop(std::os::unix::net::UnixListener::bind(&stale).expect("binds"));

@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_and_files_are_for_root_to_name_unless_they_are_in_use() {
+    fn only_root_sets_programs_and_files_not_in_use() {
         let (known, ca) = (program(&["/bin/check", "-q"]), tls(Path::new("/etc/own.pem")));
         let in_use = [&known, &ca].into_iter().flat_map(Named::of).collect();
         let allowed = Allowed { in_use, directories: Vec::new() };
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn files_lie_where_only_root_can_put_links_and_nothing_tells_which_there_are() {
+    fn files_are_below_directories_of_root_and_never_revealed() {
         let directory = TempDir::new().expect("a directory");
         let root = directory.path().canonicalize().expect("there");
         let (tls_directory, open) = (root.join("tls"), root.join("tls/open"));

@@ -49,7 +49,7 @@ fn missing_keys_have_defaults() {
 }
 
 #[test]
-fn a_mark_at_the_beginning_and_other_line_ends_change_nothing() {
+fn byte_order_marks_and_line_ends_change_nothing() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let file = directory.path().join("lb.toml");
     let load = |text: &str| {
@@ -246,7 +246,7 @@ fn an_invalid_service_is_shown_with_place_and_fix() {
 }
 
 #[test]
-fn a_key_that_could_not_be_read_is_not_said_to_be_missing() {
+fn an_unreadable_key_is_not_reported_missing() {
     let shown = errors_in_service("health = { type = \"exec\", command = \"/bin/true\" }");
     assert_eq!(shown.matches("error:").count(), 1, "{shown}");
     assert_shows(&shown, "5:37", "invalid type: string", "expected a list, as in");
@@ -308,7 +308,7 @@ fn users_of_checks_have_names_that_users_can_have() {
 }
 
 #[test]
-fn a_file_that_does_not_end_is_not_read_to_its_end() {
+fn an_endless_file_is_not_read_to_the_end() {
     let error = super::load("/dev/zero".as_ref()).expect_err("endless").to_string();
     assert!(error.contains("cannot read /dev/zero: it is longer than 128 MiB"), "{error}");
 }
@@ -400,7 +400,7 @@ fn a_hidden_value_that_is_sent_back_is_kept() {
 }
 
 #[test]
-fn others_than_root_change_services_and_their_defaults_only() {
+fn only_root_changes_more_than_services_and_defaults() {
     const SETTINGS: &str = "interfaces = [\"eth0\"]\n";
     let running = read(&format!("{SETTINGS}{SERVICE}")).expect("valid").config;
     let refused = |text: &str| {
@@ -520,7 +520,7 @@ fn a_list_is_no_table() {
 }
 
 #[test]
-fn a_hundred_mistakes_are_shown_and_the_others_counted() {
+fn a_hundred_errors_are_shown_and_the_others_counted() {
     let many = |line: &dyn Fn(usize) -> String| {
         let lines: Vec<_> = (0..20_000).map(line).collect();
         errors_in_service(&lines.join("\n"))
@@ -660,7 +660,7 @@ fn the_packages_configuration_is_good() {
 }
 
 #[test]
-fn whose_a_file_is_comes_with_its_text() {
+fn the_owner_of_a_file_is_read_with_its_text() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let file = directory.path().join("lb.toml");
     std::fs::write(&file, format!("\u{feff}{VALID}")).expect("written");
@@ -695,7 +695,7 @@ fn unused_keys_are_warned_of() {
 }
 
 #[test]
-fn the_live_systems_errors_have_a_place_too() {
+fn errors_of_the_host_have_places() {
     let text = format!(
         "interfaces = [\"a\", \"b\"]\n{SERVICE}backend = [{{ address = \"10.0.0.1:80\" }}]\n"
     );

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_that_is_no_text_is_shown_where_it_is() {
+    fn an_invalid_byte_is_shown_with_its_place() {
         let cases: [(&[u8], &str, &str); 5] = [
             (b"\xff", "lb.toml:1:1\n", "0xff is not UTF-8"),
             (b"a = 1\n# \xe4rger\nb = 2\n", "lb.toml:2:3\n", "0xe4 is not UTF-8"),

@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn after_another_boot_a_moment_to_come_is_taken_as_now() {
+    fn after_a_reboot_a_future_moment_counts_as_now() {
         let now = Timestamp::now();
         for (boot, before) in [(Some("a"), Some("b")), (None, None), (Some("a"), None)] {
             let later = moment(boot, 5, now);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_point_without_a_mount_names_no_boot() {
+    fn a_mount_point_without_a_mount_has_no_boot_id() {
         let directory = tempfile::TempDir::new().expect("a directory");
         let (missing, file) = (directory.path().join("missing"), directory.path().join("boot_id"));
         for (text, expected) in [("", None), ("\n", None), ("one\n", Some("one".to_owned()))] {
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_goes_on_from_where_it_was() {
+    fn a_resumed_span_continues() {
         let span = Span::resume(DAY);
         let second = Duration::from_secs(1);
         assert_eq!(span.age(span.since + second), DAY + second);

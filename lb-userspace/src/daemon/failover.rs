@@ -217,7 +217,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_check_that_takes_too_many_down_is_not_believed() {
+    fn checks_that_take_too_many_down_are_ignored() {
         for (fail_open, backends, expected) in [
             ("0%", "dddd", vec![]),
             ("30%", "dddd", vec![1, 2, 3, 4]),
@@ -233,7 +233,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_check_that_is_not_believed_resets_nobody() {
+    fn an_ignored_check_resets_no_connections() {
         for (fail_open, expected) in [("0%", vec![2]), ("60%", vec![1, 2])] {
             let settings = json!({ "on_down": "reset", "fail_open": fail_open });
             let kept = service(settings, "du").expiry(Instant::now()).collect::<Vec<_>>();
@@ -243,7 +243,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_comes_back_gets_its_share_little_by_little() {
+    fn a_returning_backend_starts_slowly() {
         let mut service = service(json!({ "slow_start": "10s" }), "du");
         let address = service.backends[0].spec.address;
         assert!(service.apply_health(vec![event(address, Health::Up)]));
@@ -259,7 +259,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_was_replaced_waits_for_the_operator() {
+    fn a_replaced_backend_waits_for_the_operator() {
         let mut service = service(json!({ "failback": "manual" }), "uU");
         let address = service.backends[0].spec.address;
         for (health, expected) in [(Health::Down, 2), (Health::Up, 2)] {
@@ -271,7 +271,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_waits_for_the_operator_takes_over_when_nobody_else_can() {
+    fn a_waiting_backend_takes_over_when_no_other_can() {
         for (backup, takes_over) in [('U', false), ('N', false), ('D', true)] {
             let backends = format!("u{backup}");
             let mut service = service(json!({ "failback": "manual" }), &backends);
@@ -282,7 +282,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_was_disabled_is_checked_before_it_comes_back() {
+    fn a_disabled_backend_is_checked_before_it_returns() {
         let ordered = |backend: Backend, admin| {
             let spec = model::Backend { admin, ..backend.spec.clone() };
             backend.with_spec(spec)
@@ -296,7 +296,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_is_down_goes_on_waiting_for_the_operator() {
+    fn a_backend_that_is_down_keeps_waiting_for_the_operator() {
         let mut service = service(json!({ "failback": "manual" }), "dD");
         service.backends[0].held = true;
         service.release();

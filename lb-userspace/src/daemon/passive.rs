@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_is_not_checked_is_tried_by_time_alone() {
+    fn only_unchecked_backends_are_retried_by_time_alone() {
         for (is_checked, expected) in [(true, None), (false, Some(Change::Trial))] {
             let (mut refusals, now) = (Refusals::default(), Instant::now());
             refusals.follow(ID, event::REFUSALS, is_checked, now);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_well_all_the_same_is_believed_less_and_less() {
+    fn refusals_of_healthy_backends_count_less_and_less() {
         let (mut alarms, start) = (FalseAlarms::default(), Instant::now());
         let at = |minutes: u64| start + Duration::from_secs(60 * minutes);
         let ignored = [0, 1, 2].map(|minutes| alarms.note(ID, at(minutes)));
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_refused_are_looked_at_until_they_have_ended() {
+    fn refusing_backends_are_followed_until_their_refusals_end() {
         let mut refusals = Refusals::default();
         refusals.follow(ID, event::REFUSALS, true, Instant::now());
         assert_eq!(refusals.and(vec![ID + 1]), [ID, ID + 1].into());

@@ -382,7 +382,7 @@ mod tests {
     use super::{super::failover::tests::service, *};
 
     #[test]
-    fn the_last_usable_backend_that_a_change_takes_out_is_warned_of() {
+    fn removal_of_the_last_usable_backend_is_a_warning() {
         let with = |admin, backends| {
             let mut service = service(json!({}), backends);
             if let Some(first) = service.backends.first_mut() {

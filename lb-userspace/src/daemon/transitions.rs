@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_cannot_be_carried_out_is_a_warning() {
+    fn a_check_that_cannot_run_is_a_warning() {
         let checked = service(json!({}), "uu");
         let mut unchecked = checked.clone();
         let [first, _] = &mut unchecked.backends[..] else { panic!("two") };
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_over_without_an_order_is_a_warning() {
+    fn a_takeover_without_enable_is_a_warning() {
         let mut waiting = service(json!({ "failback": "manual" }), "uD");
         waiting.backends[0].held = true;
         let mut released = waiting.clone();

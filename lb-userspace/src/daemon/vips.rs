@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn only_root_takes_ports_that_a_server_has_at_all_of_the_hosts_addresses() {
+    fn only_root_takes_ports_of_servers_on_all_addresses() {
         let server = TcpListener::bind("0.0.0.0:0").expect("binds");
         let port = server.local_addr().expect("bound").port();
         let [own, other] =

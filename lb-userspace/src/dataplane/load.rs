@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flow_table_without_memory_is_blamed_on_its_setting() {
+    fn a_failed_allocation_of_the_flow_table_names_its_setting() {
         let refusal = |map: &str, code| {
             let io_error = io::Error::from_raw_os_error(code);
             let error = MapError::CreateError { name: map.to_owned(), io_error };

@@ -145,7 +145,7 @@ mod tests {
     use super::{drift, refusing};
 
     #[test]
-    fn who_has_refused_nobody_is_not_looked_at() {
+    fn backends_without_refusals_are_skipped() {
         assert_eq!(refusing([0, 1, -3, 0, 7].into_iter()), [1, 4]);
     }
 

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_comes_in_where_packets_to_it_leave() {
+    fn packets_of_a_backend_come_in_on_its_output_interface() {
         let mut origins = Origins::default();
         assert_eq!(origins.of(ADDRESS), None);
         let set = |id, ifindex| Op::SetBackend { id, backend: backend(ifindex) };
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn broadcast_addresses_come_in_nowhere_as_far_as_there_is_room() {
+    fn broadcast_addresses_are_no_sources_as_far_as_there_is_room() {
         let mut origins = Origins::default();
         let broadcast = Ipv4Addr::new(10, 0, 0, 255);
         let changed = origins.set_host([].iter(), &BTreeSet::from([broadcast]));
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn own_addresses_and_vips_come_in_nowhere() {
+    fn own_addresses_and_vips_are_no_sources() {
         use bytemuck::Zeroable as _;
 
         let mut origins = Origins::default();

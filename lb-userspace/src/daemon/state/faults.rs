@@ -209,7 +209,7 @@ fn replacing() -> World {
 }
 
 #[test]
-fn a_change_that_the_journal_does_not_take_is_undone_whatever_write_fails() {
+fn a_change_that_the_journal_rejects_is_undone_whichever_write_fails() {
     let mut failed = 0;
     for (_, mut drafts) in changes() {
         if !drafts.iter().any(|one| one.name == 3 || one.vip == 3) {
@@ -235,7 +235,7 @@ fn a_change_that_the_journal_does_not_take_is_undone_whatever_write_fails() {
 }
 
 #[test]
-fn an_outage_is_known_after_a_change_that_the_journal_does_not_take() {
+fn an_outage_is_known_after_a_change_that_the_journal_rejects() {
     let before = two();
     let random = Draft { scheduler: true, ..draft(1, 1, &[1]) };
     for changed in [random, draft(7, 1, &[1]), draft(1, 1, &[1, 3]), draft(1, 3, &[1])] {
@@ -248,7 +248,7 @@ fn an_outage_is_known_after_a_change_that_the_journal_does_not_take() {
 }
 
 #[test]
-fn backends_that_have_left_meanwhile_are_released_after_a_change_that_the_journal_does_not_take() {
+fn backends_that_have_left_are_released_after_a_change_that_the_journal_rejects() {
     let mut before = two();
     before.live(&Event::Document(vec![draft(1, 1, &[1]), draft(2, 2, &[4])]));
     let backends = before.state.kernel.entries().len();

@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn new_connections_by_the_former_hop_do_not_keep_a_move_for_ever() {
+    fn new_connections_through_the_old_hop_do_not_keep_a_move_forever() {
         let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2))]);
         for _ in 0..MOST_SWEEPS {
             assert!(!moves.is_empty());

@@ -103,7 +103,7 @@ fn following(reached: Reached, clients: &[Ipv4Addr]) -> Network {
 }
 
 #[test]
-fn a_neighbours_new_mac_is_followed_by_all_whom_it_leads_to() {
+fn a_neighbours_new_mac_is_followed_by_all_clients_behind_it() {
     let mut network = following(by(1, hop(1, 3)), &[CLIENT, OTHER]);
     assert!(network.say(CLIENT, by(1, hop(2, 3))));
     network.settle();
@@ -198,7 +198,7 @@ fn a_hop_that_was_never_the_kernels_stays() {
 }
 
 #[test]
-fn a_hop_is_followed_by_a_client_whom_the_kernel_reaches_by_it() {
+fn a_hop_is_followed_by_a_client_that_the_kernel_reaches_through_it() {
     let mut network = Network::of(&[(hop(1, 3), CLIENT), (hop(1, 3), OTHER)]);
     network.sweep();
     assert!(!network.say(CLIENT, by(2, hop(9, 3))));
@@ -212,7 +212,7 @@ fn a_hop_is_followed_by_a_client_whom_the_kernel_reaches_by_it() {
 }
 
 #[test]
-fn packets_by_another_hop_are_believed_if_it_is_the_kernels() {
+fn packets_through_another_hop_count_if_the_kernel_uses_it() {
     let mut network = Network::of(&[(hop(1, 3), CLIENT)]);
     assert!(network.clients.ask(CLIENT, hop(2, 3), network.now));
     assert!(!network.clients.ask(CLIENT, hop(2, 3), network.now), "once");
@@ -258,7 +258,7 @@ fn failed_writes_are_logged_once_and_retried_without_hurry() {
 
 /// Forged SYNs with a client's address must not block the client, whatever else is sent.
 #[test]
-fn handshakes_of_a_client_go_where_the_kernel_has_it() {
+fn handshakes_of_a_client_use_the_kernels_hop() {
     let (forged, own) = (hop(6, 2), hop(1, 2));
     let mut network = Network::of(&[]);
     assert!(network.clients.ask(CLIENT, forged, network.now));
