@@ -93,7 +93,7 @@ fn send(listing: &Listing, filter: &Filter, sender: &mpsc::Sender<Bytes>) {
     let mut chunk = room();
     let told = listing.for_each(filter, |connection| {
         if serde_json::to_writer(&mut chunk, &connection).is_err() {
-            unreachable!("a connection has no map with keys that are no texts");
+            unreachable!("a connection has no map with keys other than strings");
         }
         chunk.push(b'\n');
         if chunk.len() < CHUNK {

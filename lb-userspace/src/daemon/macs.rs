@@ -29,7 +29,8 @@ pub async fn refresh(dataplane: &mut Dataplane, interfaces: &[Interface]) -> any
     for mac in dataplane.maps().set_own_macs(&macs(&links, &ours))? {
         let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
         log::warn!(
-            "frames to {mac} are left to the host: too many MAC addresses of the interfaces are alike"
+            "frames to {mac} are passed to the host: too many MAC addresses of the interfaces \
+             collide"
         );
     }
     Ok(())

@@ -175,7 +175,7 @@ impl Daemon {
             Change::Began => {
                 self.checker.hurry(service, *address);
                 let rest = self.taking(service);
-                log::warn!("{service}: {address} refuses connections and is passed over: {rest}");
+                log::warn!("{service}: {address} refuses connections and is skipped: {rest}");
             }
             Change::Ended if one.is_up => {
                 let ignored = self.refusals.false_alarms.note(*id, Instant::now());

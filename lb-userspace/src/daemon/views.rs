@@ -183,7 +183,7 @@ impl Daemon {
         let through = traffic.get(&backend.id).copied().unwrap_or_default();
         let refusing = self.refusals.contains(backend.id);
         let unusable = standing::unusable(backend, ignores_health, now)
-            .or_else(|| refusing.then(|| "refuses connections, passed over".to_owned()));
+            .or_else(|| refusing.then(|| "refuses connections, skipped".to_owned()));
         let last = self.checker.last(&service.spec.name, backend.spec.address);
         let share = failover::share(service, backend, now);
         BackendView {
@@ -240,7 +240,7 @@ impl Daemon {
                 service.backends.iter().filter(|backend| self.refusals.contains(backend.id));
             for backend in refusing {
                 warnings.push(format!(
-                    "{name}: {} refuses connections and is passed over: {}",
+                    "{name}: {} refuses connections and is skipped: {}",
                     backend.spec.address,
                     taking.get_or_insert_with(|| self.taking_of(service))
                 ));
