@@ -89,8 +89,7 @@ impl LocalPorts {
         if *ports.end() < *USUAL.start() || *ports.start() > *USUAL.end() {
             let (first, last) = (USUAL.start(), USUAL.end());
             fixes.push(format!(
-                "or move the kernel's range: sysctl -w net.ipv4.{RANGE}=\"{first} \
-                 {last}\""
+                "or move the kernel's range: sysctl -w net.ipv4.{RANGE}=\"{first} {last}\""
             ));
         }
         if let Some(other) = self.alternative() {

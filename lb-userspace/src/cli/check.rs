@@ -122,8 +122,7 @@ fn refuse_local_ports(loaded: &Loaded) -> anyhow::Result<()> {
         Ok(ports) => ports.clash(&loaded.config.snat_ports),
         Err(error) => {
             print_error(format_args!(
-                "xdplb: `snat_ports` was not checked against this host: \
-                 {error:#}"
+                "xdplb: `snat_ports` was not checked against this host: {error:#}"
             ));
             None
         }

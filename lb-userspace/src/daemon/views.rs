@@ -264,8 +264,7 @@ fn check_view(last: LastCheck) -> CheckView {
 fn refused_reload(RefusedReload { at, reason }: &RefusedReload) -> String {
     let at = at.strftime("%F %T UTC");
     format!(
-        "the reload at {at} was refused and changed nothing (see the log for all errors): \
-         {reason}"
+        "the reload at {at} was refused and changed nothing (see the log for all errors): {reason}"
     )
 }
 
