@@ -1,5 +1,5 @@
-//! Patterns of strings in the JSON schema of the file and in the OpenAPI document: ECMA 262 regular
-//! expressions. Tests compare each with the code that parses the string.
+//! Patterns of strings in the JSON schema of the file and in the `OpenAPI` document: ECMA 262
+//! regular expressions. Tests compare each with the code that parses the string.
 
 /// Name of a service.
 pub const NAME: &str = "^[A-Za-z0-9._-]{1,63}$";

@@ -244,9 +244,9 @@ impl Backend {
         Self { spec, id, health, detail, is_unchecked, since, next_hop, held, warming, drain }
     }
 
-    /// Returns the backend with another specification. Its health from before its checks stopped is
-    /// forgotten when they start again, and an enabled backend gets a slow start like one that was
-    /// down.
+    /// Returns the backend with another specification. Its health is forgotten when its checks
+    /// stop, as it would be outdated when they start again, and an enabled backend gets a slow
+    /// start like one that was down.
     #[must_use]
     pub fn with_spec(mut self, spec: model::Backend) -> Self {
         let comes_back = !self.spec.is_enabled() && spec.is_enabled();
