@@ -1,4 +1,4 @@
-//! What the API asks of the daemon's loop, and what it gets to see.
+//! Requests of the API to the daemon's loop, and their answers.
 
 use std::{any::Any, collections::BTreeMap, fmt, net::SocketAddr, sync::Arc};
 
@@ -16,39 +16,39 @@ use crate::{
     secrets::shown_of,
 };
 
-/// Something to do, and where the answer goes.
+/// A request, with the channel for its answer.
 #[derive(Debug)]
 pub enum Request {
     Status(Reply<Status>),
     Services(Reply<Versioned<Vec<ServiceView>>>),
-    /// One service, with the origins of its settings.
+    /// A service by its name, with the origins of its settings.
     Service(String, Reply<Versioned<ServiceView>>),
-    /// What runs.
+    /// Running settings and services.
     Running(Reply<Running>),
     Stats(Reply<Stats>),
     Connections(Option<String>, Reply<Listing>),
-    /// The changed service, if it still is; by whom it is changed.
+    /// Answered with the changed service, unless it was removed.
     Change(Change, Caller, Reply<Versioned<Option<ServiceView>>>),
     Plan(Submission, Reply<Plan>),
     Apply(Submission, Reply<Plan>),
     History(Reply<Vec<VersionView>>),
     Version(u64, Reply<VersionDetail>),
-    /// To this version, or to the one before the present one.
+    /// Rolls back to this version, or to the one before the current one.
     Rollback(Option<u64>, Caller, Reply<Plan>),
 }
 
-/// Who asks, by the credentials of the process at the other end of the socket.
+/// Author of a request, by the credentials of the peer of the socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// For people, as in `alice (uid 1000, pid 4711)`.
+    /// For display, as in `alice (uid 1000, pid 4711)`.
     pub name: String,
-    /// Whether it may name programs to run, and any file to read.
+    /// True if it may set programs to run, and any file to read.
     pub is_root: bool,
-    /// Whether VIPs are to be taken that servers of this host have, which only root may.
+    /// True to take VIPs that servers on this host listen on; only root may.
     pub forces: bool,
-    /// Of which version the document must be.
+    /// Required version of the document.
     pub expected: Expected,
-    /// Whether to check the change and show what it does, without doing it.
+    /// True to check the change and return its steps without applying it.
     pub is_dry_run: bool,
 }
 
@@ -64,7 +64,7 @@ impl Caller {
     }
 }
 
-/// The versions that the document may have for a change to be carried out.
+/// Versions of the document for which a change is accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Expected {
     #[default]
@@ -73,11 +73,11 @@ pub enum Expected {
 }
 
 impl Expected {
-    /// Refuses a change that was made for another version.
+    /// Returns an error if the change was made for another version.
     pub fn refuse_stale(&self, present: u64) -> Result<(), Refusal> {
         match self {
             Self::OneOf(versions) if !versions.contains(&present) => Err(Refusal::Stale(format!(
-                "the configuration has changed meanwhile, to version {present}: read it again, and \
+                "the configuration has since changed to version {present}: read it again, and \
                  send the change with its new ETag"
             ))),
             _ => Ok(()),
@@ -85,7 +85,7 @@ impl Expected {
     }
 }
 
-/// A value, and the version of the document that it is of.
+/// A value with the version of its document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Versioned<T> {
     pub version: u64,
@@ -98,16 +98,16 @@ impl<T> Versioned<T> {
     }
 }
 
-/// The text of a configuration file.
+/// Text of a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Proposal {
-    /// For people: where the text is from.
+    /// Path of the file, for messages.
     pub path: String,
     pub text: String,
 }
 
-/// Room that the body of a request takes up, until nothing holds any of it.
+/// Memory reserved for the body of a request, released with the last clone.
 #[derive(Clone, Debug, Default)]
 pub struct Room {
     _held: Option<Arc<dyn Any + Send + Sync>>,
@@ -120,7 +120,7 @@ impl Room {
     }
 }
 
-/// The text of a configuration file, by whom it was sent, and its room.
+/// Text of a configuration file, its sender and its memory reservation.
 #[derive(Debug)]
 pub struct Submission {
     pub proposal: Proposal,
@@ -128,16 +128,16 @@ pub struct Submission {
     pub room: Room,
 }
 
-/// What a change does, or would do.
+/// Result of a change or a dry run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
-    /// Of the document: the present one, or the one that the change has made.
+    /// Version of the current document, or of the one that the change has created.
     pub version: u64,
     pub steps: Vec<Step>,
-    /// Why the running daemon cannot do it.
+    /// Reason why the running daemon cannot apply the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
-    /// What the change takes out of service.
+    /// Effects of the change that interrupt a service.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }
@@ -155,12 +155,12 @@ pub struct VersionView {
 #[derive(Clone, Debug)]
 pub struct VersionDetail {
     pub view: VersionView,
-    /// Nothing if the version before is not kept.
+    /// None if the previous version is no longer stored.
     pub steps: Option<Vec<Step>>,
     pub document: Document,
 }
 
-/// The settings of the daemon, without services, and the document.
+/// Settings of the daemon, without services, and the document.
 #[derive(Clone, Debug)]
 pub struct Running {
     pub version: u64,
@@ -183,7 +183,7 @@ pub enum Change {
     RemoveBackend { service: String, address: SocketAddr },
 }
 
-/// What of a backend to set; the rest stays.
+/// Settings of a backend to change; others stay as they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(transform = until_is_for_draining)]
@@ -198,7 +198,7 @@ pub struct Settings {
     pub backup: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub admin: Option<Admin>,
-    /// When draining ends; only with `admin` as `draining`.
+    /// End of draining; only valid if `admin` is `draining`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
 }
@@ -216,30 +216,30 @@ fn until_is_for_draining(schema: &mut Schema) {
     schema.insert("then".to_owned(), draining);
 }
 
-/// Why a request was not carried out.
+/// Error of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     NotFound(String),
     Conflict(String),
     Invalid(String),
-    /// Keys of the request have wrong values.
+    /// Keys of the request have invalid values.
     InvalidKeys(String, Vec<KeyFault>),
-    /// The document is not of the version that the request was made for.
+    /// The document has another version than the request was made for.
     Stale(String),
     Failed(String),
-    /// It may be carried out later.
+    /// The request may succeed later.
     Busy(String),
 }
 
-/// What is wrong with a value in the body of a request.
+/// An invalid value in the body of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct KeyFault {
     pub detail: String,
-    /// Where the value is: a JSON pointer, as in `#/health/interval`.
+    /// JSON pointer to the value, such as `#/health/interval`.
     pub pointer: String,
 }
 
-/// A way to ask the loop.
+/// Sends requests to the loop.
 #[derive(Clone, Debug)]
 pub struct Handle(mpsc::Sender<Request>);
 
@@ -270,13 +270,13 @@ impl Handle {
         self.ask(Request::Stats).await
     }
 
-    /// All connections, to be looked through without the loop; if only those of a service are
-    /// wanted, it must be there.
+    /// Returns a listing of all connections, to read outside the loop, or an error if the given
+    /// service does not exist.
     pub async fn connections(&self, service: Option<String>) -> Result<Listing, Refusal> {
         self.ask(|reply| Request::Connections(service, reply)).await
     }
 
-    /// The service as it is after the change, if it still is.
+    /// Returns the changed service, or None if it was removed.
     pub async fn change(
         &self,
         change: Change,
@@ -285,7 +285,7 @@ impl Handle {
         self.ask(|reply| Request::Change(change, by, reply)).await
     }
 
-    /// What a configuration file would change.
+    /// Returns the changes that a configuration file would make.
     pub async fn plan(&self, submission: Submission) -> Result<Plan, Refusal> {
         self.ask(|reply| Request::Plan(submission, reply)).await
     }
@@ -294,7 +294,7 @@ impl Handle {
         self.ask(|reply| Request::Apply(submission, reply)).await
     }
 
-    /// The newest version first.
+    /// Returns all versions, newest first.
     pub async fn history(&self) -> Result<Vec<VersionView>, Refusal> {
         self.ask(Request::History).await
     }
@@ -303,7 +303,7 @@ impl Handle {
         self.ask(|reply| Request::Version(number, reply)).await
     }
 
-    /// To this version, or to the one before the present one.
+    /// Rolls back to this version, or to the one before the current one.
     pub async fn rollback(&self, to: Option<u64>, by: Caller) -> Result<Plan, Refusal> {
         self.ask(|reply| Request::Rollback(to, by, reply)).await
     }
@@ -351,7 +351,7 @@ impl fmt::Display for Change {
     }
 }
 
-/// Keys, dotted as in the file, with their values, as in `health.rise 3`.
+/// Adds keys, dotted as in the file, with their values, as in `health.rise 3`.
 fn describe(prefix: &str, keys: &Keys, words: &mut Vec<String>) {
     for (key, value) in keys {
         let key = format!("{prefix}{key}");
@@ -402,20 +402,20 @@ pub struct ServiceView {
     pub name: String,
     pub vip: SocketAddr,
     pub protocol: Protocol,
-    /// All settings with their effective values, by the keys that a change takes. Those without a
-    /// value are left out.
+    /// All settings with their effective values, by the keys of a change. Those without a value are
+    /// omitted.
     #[serde(flatten)]
     #[schemars(schema_with = "settings_schema")]
     pub policy: Policy,
-    /// The origin of each setting, by its key, dotted as in the file. Only of a service that is asked
-    /// for by its name.
+    /// Origin of each setting, by its key, dotted as in the file. Only present in a request for
+    /// this service.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub origins: BTreeMap<String, Origin>,
-    /// What is wrong with the service at this moment.
+    /// Current problems of the service.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// The differences that a change makes, or would make. Only in answers to changes; none if nothing
-    /// differs.
+    /// Changes made by the request, or that a dry run would make. Only in answers to changes; empty
+    /// if nothing changes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
     /// In configured order.
@@ -431,37 +431,38 @@ pub struct BackendView {
     pub address: SocketAddr,
     pub weight: u16,
     pub backup: bool,
-    /// Only of a service that is asked for by its name.
+    /// Only present in a request for this service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
     pub admin: Admin,
-    /// When draining ends: what is left of its connections is reset then.
+    /// End of draining, when the remaining connections are reset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain_until: Option<Timestamp>,
     pub health: Health,
-    /// When its health last changed.
+    /// Time of the last change of health.
     pub since: Timestamp,
-    /// The result of the last check, or why packets cannot reach it.
+    /// Result of the last check, or the reason why packets cannot reach the backend.
     pub detail: String,
-    /// Nothing while it is not checked.
+    /// Absent while the backend is not checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_check: Option<CheckView>,
-    /// Why it cannot take new connections. Nothing if it can.
+    /// Reason why the backend cannot take new connections; absent if it can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unusable: Option<String>,
-    /// Whether it takes new connections now. A backup that can, and does not, stands by.
+    /// True if the backend currently takes new connections. A usable backup that takes none is on
+    /// standby.
     pub in_ring: bool,
-    /// Its weight at this moment: less in a slow start, 0 while it takes no new connections.
+    /// Current weight: reduced during a slow start, 0 while the backend takes no new connections.
     #[serde(default)]
     pub effective_weight: f64,
-    /// How much of its weight it has, in percent, while it comes back slowly.
+    /// Share of its weight during a slow start, in percent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub slow_start: Option<u8>,
-    /// Whether it has refused its last connections, and is passed over until a check or a connection
-    /// finds it well.
+    /// True if the backend refused its last connections and is skipped until a check or a
+    /// connection succeeds.
     #[serde(default)]
     pub refusing: bool,
-    /// Connections that are not closed.
+    /// Number of connections that are not closed.
     pub active_connections: u64,
     pub connections_total: u64,
     /// IP packets and bytes in both directions.
@@ -472,15 +473,15 @@ pub struct BackendView {
 /// The last check of a backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CheckView {
-    /// When it ended.
+    /// Time when the check ended.
     pub at: Timestamp,
-    /// Nothing if it could not be carried out.
+    /// Absent if the check could not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub success: Option<bool>,
     pub result: String,
-    /// Results in a row that contradict the health.
+    /// Number of consecutive results that contradict the health.
     pub contrary: u32,
-    /// How many of them change it.
+    /// Number of such results that change the health.
     pub needed: u32,
 }
 
@@ -494,21 +495,23 @@ pub struct Status {
     pub flows: FlowsView,
     pub services: usize,
     pub backends_up: usize,
-    /// Those that take new connections: others may be up, and drained or without a next hop.
+    /// Number of backends that take new connections. Others may be up, but drained or without a
+    /// next hop.
     #[serde(default)]
     pub backends_in_use: usize,
     pub backends_total: usize,
     pub warnings: Vec<String>,
-    /// Why the last reload changed nothing. Left out once the daemon's own file has been loaded.
+    /// Reason why the last reload changed nothing. Absent after the daemon's own file has been
+    /// loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reload_refused: Option<RefusedReload>,
 }
 
-/// A reload of the daemon's own file that changed nothing.
+/// A reload of the daemon's own file that was refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedReload {
     pub at: Timestamp,
-    /// The first mistake; the daemon's log has all.
+    /// First error; see the daemon's log for all errors.
     pub reason: String,
 }
 
@@ -521,78 +524,79 @@ pub struct InterfaceView {
     pub guard: GuardHook,
 }
 
-/// What has become of an interface.
+/// State of an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LinkState {
     Up,
-    /// Switched off, or without a carrier.
+    /// Administratively down, or without carrier.
     Down,
-    /// There is none of that name any more.
+    /// Removed or renamed.
     Gone,
 }
 
-/// How the program really runs on an interface.
+/// Actual XDP mode on an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum InterfaceMode {
     Native,
     Generic,
-    /// Nothing of ours is attached.
+    /// The program is not attached.
     Detached,
 }
 
-/// How the host guard is attached to an interface, which keeps the services' TCP from the host's own
+/// Attachment of the host guard, which keeps TCP packets of services from the host's own network
 /// stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum GuardHook {
-    /// By a TCX link, from Linux 6.6 on.
+    /// TCX link, on Linux 6.6 or later.
     Tcx,
-    /// By a filter of a clsact qdisc.
+    /// Filter of a clsact qdisc.
     Clsact,
     Detached,
 }
 
-/// The flow table, in connections.
+/// Usage of the flow table, in connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FlowsView {
     pub capacity: u64,
-    /// Bytes of memory that the table takes, however many connections there are.
+    /// Memory of the table in bytes, independent of the number of connections.
     pub bytes: u64,
-    /// Those in any state, and half a one for each port that rests.
+    /// Connections in any state, plus one half for each resting port.
     pub entries: u64,
-    /// Those that a backend has refused among them.
+    /// Includes connections that a backend has refused.
     pub half_open: u64,
-    /// Those whose client has ended the handshake, and whose backend has sent nothing since.
+    /// Connections whose client has completed the handshake, and whose backend has sent nothing
+    /// since.
     pub answered: u64,
     pub established: u64,
     pub closing: u64,
     pub closed: u64,
-    /// Source ports whose client has opened another connection before the time-out of the closed one.
+    /// Source ports whose client has opened another connection before the closed one timed out.
     pub resting_ports: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stats {
-    /// When these were read.
+    /// Time of the reading.
     pub at: Timestamp,
     pub packets: Vec<VerdictView>,
     pub services: Vec<ServiceStats>,
     pub port_clashes_total: u64,
     pub early_port_reuses_total: u64,
-    /// What else was noticed, by name.
+    /// Incidents by name.
     pub incidents: Vec<IncidentView>,
 }
 
-/// How often something was noticed that decides no packet's fate.
+/// Number of events that do not decide the verdict of a frame.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct IncidentView {
     pub incident: String,
     pub total: u64,
 }
 
-/// Frames that met one end.
+/// Frames with the same verdict and reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VerdictView {
     pub verdict: String,
@@ -605,22 +609,22 @@ pub struct VerdictView {
 pub struct ServiceStats {
     pub name: String,
     pub vip: SocketAddr,
-    /// Whether the service was removed, and connections of it are left.
+    /// True if the service was removed, but still has connections.
     #[serde(default, skip_serializing_if = "is_false")]
     pub removed: bool,
     pub backends: Vec<BackendStats>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
 fn is_false(value: &bool) -> bool {
     !value
 }
 
-/// "In" is from clients, "out" is to clients; bytes are IP bytes.
+/// Traffic of a backend: "in" is from clients, "out" is to clients; bytes are IP bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackendStats {
     pub address: SocketAddr,
-    /// Connections that are left, of one that was removed.
+    /// Number of remaining connections, only for a removed backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed_left: Option<u64>,
     pub connections: u64,

@@ -7,18 +7,18 @@ use lb_common::{
 
 const HEAD: &str = "# Counters\n\n\
     <!-- Generated from the code: `cargo xtask docs`. -->\n\n\
-    `xdplb stats` prints these, `-o wide` with those that are zero, and `-o json` prints all.\n";
+    `xdplb stats` prints the counters that are not zero, `-o wide` and `-o json` print all.\n";
 
 const REASONS: &str = "\n## Reasons\n\n\
-    Each frame is counted once, by what became of it. Frames are sent (`tx`), left to the host's own\n\
+    Each frame is counted once, by its verdict and reason: sent (`tx`), passed to the host's own\n\
     network stack (`pass`) or dropped (`drop`).\n\n\
     | verdict | reason | meaning |\n|---|---|---|\n";
 
 const INCIDENTS: &str = "\n## Incidents\n\n\
-    These are counted beside the reasons: a frame may cause none or several.\n\n\
+    Incidents are counted in addition to the reasons: a frame may cause none or several.\n\n\
     | incident | meaning |\n|---|---|\n";
 
-/// Returns the page of all counters, in Markdown.
+/// Returns the reference page of all counters, in Markdown.
 #[must_use]
 pub fn page() -> String {
     let verdicts = [Verdict::Tx, Verdict::Pass, Verdict::Drop].into_iter();
@@ -35,10 +35,10 @@ pub fn page() -> String {
 
 fn of_incident(incident: Incident) -> &'static str {
     match incident {
-        Incident::PortClash => "A source port was taken, and another one was tried.",
+        Incident::PortClash => "A source port was in use, and another one was tried.",
         Incident::EarlyPortReuse => {
-            "All source ports that were tried were taken, so that one was reused before its minute of \
-             rest was over: the backend may have the client send its SYN again."
+            "All source ports that were tried were in use, so one was reused before its minute of \
+             rest had passed: the client may have to send its SYN again."
         }
         Incident::EvictedClosed => {
             "A closed connection was removed early, to make room or to free its source port."
@@ -48,8 +48,8 @@ fn of_incident(incident: Incident) -> &'static str {
              source port."
         }
         Incident::EvictedHalfOpen => {
-            "A half-open connection was removed early, to make room or to free its source port, as in \
-             a SYN flood."
+            "A half-open connection was removed early, to make room or to free its source port, \
+             for example in a SYN flood."
         }
         Incident::EvictedAnswered => {
             "A connection whose backend had not confirmed the handshake was removed early, to make \
@@ -60,16 +60,16 @@ fn of_incident(incident: Incident) -> &'static str {
              room or to free its source port: raise `limits.flows`, or give more `snat_addresses`."
         }
         Incident::Refused => {
-            "A backend reset a connection before it was established, as a host does where no server \
-             listens."
+            "A backend reset a connection before it was established, as if no server listened on \
+             the port."
         }
         Incident::Rescheduled => {
-            "A client's SYN was given another backend, because its last one had refused it or was \
-             down."
+            "A client's SYN was sent to another backend, because its previous one had refused it \
+             or was down."
         }
         Incident::ClientMoved => {
-            "A client's packet came from another next hop than its replies are sent to: the daemon \
-             compares it with the kernel's route."
+            "A client's packet came from another next hop than the one for its replies: the \
+             daemon checks the kernel's route."
         }
     }
 }
@@ -79,46 +79,53 @@ fn of_reason(reason: Reason) -> &'static str {
         Reason::Forwarded => "A client's packet was sent to its backend.",
         Reason::Replied => "A backend's packet was sent to its client.",
         Reason::ResetNoBackend => {
-            "A new connection was reset, because the service has no backend that takes connections."
+            "A new connection was reset because the service has no backend that takes connections."
         }
         Reason::ResetUnknownFlow => {
-            "A packet of an unknown connection, to a service or from a backend, was answered by a \
-             reset."
+            "A packet of an unknown connection, to a service or from a backend, was answered with \
+             a reset."
         }
         Reason::NotOurs => "The packet belongs to no service and to no known connection.",
-        Reason::NotIpv4 => "The frame carries no IPv4, as ARP and IPv6 do not.",
-        Reason::NotTcp => "The packet carries no TCP, as UDP and ICMP do not.",
+        Reason::NotIpv4 => "The frame is not IPv4, for example ARP or IPv6.",
+        Reason::NotTcp => "The packet is not TCP, for example UDP or ICMP.",
         Reason::Vlan => "The frame has a VLAN tag.",
-        Reason::IpOptions => "The packet has IP options, and is not to a service.",
-        Reason::Fragment => "The packet is a fragment, and not the first one to a service.",
+        Reason::IpOptions => "The packet has IP options and is not for a service.",
+        Reason::Fragment => {
+            "The packet is a fragment, but not the first one of a packet to a service."
+        }
         Reason::Truncated => "The frame is shorter than its headers say.",
         Reason::OtherMac => {
-            "The packet is to a service, but to another host's MAC address, as a switch floods it."
+            "The packet is for a service, but has another host's MAC address, for example flooded \
+             by a switch."
         }
         Reason::TableFull => "The flow table had no room for a new connection.",
         Reason::PortsExhausted => "No source port was found for a new connection.",
         Reason::Unreachable => "The backend has no source address or no next hop.",
-        Reason::StrayReset => "A reset of an unknown connection: resets are not answered.",
+        Reason::StrayReset => {
+            "The packet is a reset of an unknown connection: resets are not answered."
+        }
         Reason::Quarantined => {
-            "A backend's late packet came to a source port that rests after its connection's end."
+            "A backend's late packet came to a source port that rests after the end of its \
+             connection."
         }
         Reason::Contended => {
             "Another CPU was changing the same connection: the sender retransmits."
         }
-        Reason::ResetFailed => "The frame could not be shortened to a reset.",
-        Reason::NoEgress => "The interface to leave by is not one of `interfaces`.",
+        Reason::ResetFailed => "The frame could not be turned into a reset.",
+        Reason::NoEgress => "The output interface is not one of `interfaces`.",
         Reason::ResetCapped => {
-            "A reset was not sent, because this CPU, or the sender's network, had used up \
+            "A reset was not sent because this CPU or the sender's network had reached \
              `limits.resets`."
         }
-        Reason::TtlExpired => "The time to live of a packet to a service ended here.",
+        Reason::TtlExpired => "The TTL of a packet to a service expired.",
         Reason::IpOptionsToService => "A packet to a service had IP options.",
         Reason::FragmentToService => {
-            "The first fragment of a packet to a service: fragments are not forwarded."
+            "The packet is the first fragment of a packet to a service: fragments are not \
+             forwarded."
         }
         Reason::BadFlags => {
-            "The TCP flags are impossible: SYN with FIN or RST, FIN with RST, or none of SYN, RST and \
-             ACK."
+            "The TCP flags are invalid: SYN with FIN or RST, FIN with RST, or none of SYN, RST \
+             and ACK."
         }
         Reason::GroupMac => "A packet to a service came to a broadcast or multicast MAC address.",
         Reason::MartianSource => {
@@ -126,13 +133,15 @@ fn of_reason(reason: Reason) -> &'static str {
              broadcast, reserved, one of this host's, or a backend's."
         }
         Reason::WrongInterface => {
-            "A backend's packet came in by another interface than the route to it leaves by."
+            "A backend's packet came in on another interface than the one of the route to it."
         }
         Reason::Refused => {
-            "A backend's refusal was kept from the client, whose next SYN is given another backend."
+            "A backend's refusal was not passed to the client, whose next SYN goes to another \
+             backend."
         }
         Reason::Guarded => {
-            "The host guard kept a service's or a backend's TCP from the host's own stack."
+            "The host guard dropped a TCP packet of a service or a backend before the host's own \
+             network stack."
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What an operator wants: services, their backends and how those are checked. No aya, no I/O.
+//! Configured state: services, backends and health checks. No aya, no I/O.
 
 use std::{
     borrow::Cow,
@@ -25,7 +25,7 @@ pub enum Protocol {
     Tcp,
 }
 
-/// Where clients connect to.
+/// Address, port and protocol that clients connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Vip {
     pub address: SocketAddr,
@@ -38,33 +38,33 @@ impl fmt::Display for Vip {
     }
 }
 
-/// How packets reach a backend.
+/// Forwarding method.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
-    /// Full NAT: source and destination are rewritten, replies come back through the balancer.
+    /// Full NAT: source and destination are rewritten, and replies come back through the balancer.
     #[default]
     Nat,
 }
 
-/// How a new connection's backend is picked.
+/// Selection of a backend for a new connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scheduler {
-    /// In turn.
+    /// Backends in turn.
     #[default]
     #[serde(alias = "rr", alias = "wrr", alias = "roundrobin")]
     RoundRobin,
-    /// The one with fewer connections of two picked at random.
+    /// The backend with fewer connections of two picked at random.
     #[serde(alias = "lc", alias = "wlc", alias = "leastconn")]
     LeastConnections,
-    /// By the client's address and port.
+    /// Maglev hashing of the client's address and port.
     #[serde(alias = "mh")]
     Maglev,
-    /// By the client's address.
+    /// Hash of the client's address.
     #[serde(alias = "sh")]
     SourceHash,
-    /// At random.
+    /// Random backend.
     Random,
 }
 
@@ -80,15 +80,15 @@ impl From<Scheduler> for schedule::Scheduler {
     }
 }
 
-/// What the operator has ordered for a backend.
+/// Administrative state of a backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Admin {
     #[default]
     Enabled,
-    /// No new connections; known ones go on; still checked.
+    /// No new connections; existing ones continue; still checked.
     Draining,
-    /// No new connections; known ones go on; not checked.
+    /// No new connections; existing ones continue; not checked.
     Disabled,
 }
 
@@ -102,11 +102,11 @@ impl fmt::Display for Admin {
     }
 }
 
-/// What the health check says of a backend.
+/// Health of a backend.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Health {
-    /// No check has ended yet.
+    /// No check has finished yet.
     #[default]
     Unknown,
     Up,
@@ -123,114 +123,115 @@ impl fmt::Display for Health {
     }
 }
 
-/// What a probe does.
+/// Type of health check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Probe {
-    /// A TCP connection that is accepted.
+    /// TCP connection.
     #[default]
     Tcp,
-    /// A TLS handshake.
+    /// TLS handshake.
     Tls,
-    /// A request, answered as expected.
+    /// HTTP request with an expected response.
     Http,
-    /// The same over TLS.
+    /// HTTP over TLS.
     Https,
-    /// Bytes that are sent, and bytes that must come.
+    /// Data to send and an expected answer.
     SendExpect,
-    /// A program that ends with 0.
+    /// Program that exits with 0.
     Exec,
-    /// No probe: the backend counts as up.
+    /// No check: the backend counts as up.
     None,
 }
 
-/// How a check ends its connection.
+/// Close of the connection at the end of a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Close {
-    /// By a reset, which leaves nothing behind.
+    /// RST, which leaves no state behind.
     #[default]
     Reset,
-    /// By a FIN, for servers that log or count resets. Each check then leaves a port of this host's in
+    /// FIN, for servers that log or count resets. Each check then leaves a port of this host in
     /// `TIME_WAIT` for a minute.
     Fin,
 }
 
-/// How backends are checked. What a kind of probe has no use for is left out.
+/// Settings of health checks. Those that a type of check does not use are omitted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HealthCheck {
     #[serde(rename = "type")]
     pub probe: Probe,
     #[serde(with = "humantime_serde")]
     pub interval: Duration,
-    /// Instead of `interval` while the health may be about to change.
+    /// Replaces `interval` after a result that contradicts the current health.
     #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     pub fast_interval: Option<Duration>,
     #[serde(with = "humantime_serde")]
     pub timeout: Duration,
-    /// Successes in a row that bring a backend that was down up again.
+    /// Consecutive successes that bring a backend up.
     pub rise: u32,
-    /// Failures in a row that take a backend that was up down.
+    /// Consecutive failures that take a backend down.
     pub fall: u32,
     #[serde(flatten)]
     pub request: CheckRequest,
 }
 
-/// What probes ask, whom, and what they expect.
+/// Target, request and expected answer of a check.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CheckRequest {
-    /// Where to ask, if not at the backend's own address.
+    /// Address to check; default: that of the backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
-    /// The port to ask at, if not the backend's own.
+    /// Port to check; default: that of the backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,
-    /// By a reset if it is left out.
+    /// Default: [`Close::Reset`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub close: Option<Close>,
-    /// HTTP: [`Self::METHOD`] if it is left out.
+    /// HTTP; default: [`Self::METHOD`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<String>,
-    /// HTTP: [`Self::PATH`] if it is left out.
+    /// HTTP; default: [`Self::PATH`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
-    /// HTTP: the header `Host`, if not the address.
+    /// HTTP: `Host` header; default: the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
-    /// HTTP: status codes and ranges, as in `200-299,401`; [`Self::STATUS`] if it is left out.
+    /// HTTP: accepted status codes and ranges, such as `200-299,401`; default: [`Self::STATUS`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<String>,
-    /// HTTP: a regular expression that the body must match; send-expect: that the answer must.
+    /// HTTP, send-expect: regular expression that the response body or the answer must match.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expect: Option<String>,
-    /// Instead of `expect`: text that must be in the body or the answer just as it is.
+    /// HTTP, send-expect: literal text that the body or the answer must contain, instead of
+    /// `expect`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contains: Option<String>,
-    /// send-expect: what to send, with escapes as in `PING\\r\\n`.
+    /// send-expect: data to send, with escapes as in `PING\\r\\n`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub send: Option<String>,
-    /// TLS: whether the certificate must be valid; it must if this is left out.
+    /// TLS: verify the server's certificate; default: true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<bool>,
-    /// TLS: the name that the certificate is for, if not `host` or the address.
+    /// TLS: server name for SNI and verification; default: `host`, or the address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sni: Option<String>,
-    /// TLS: a file of certificates (PEM) to trust, instead of the system's.
+    /// TLS: PEM file of trusted certificates instead of the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<PathBuf>,
-    /// TLS: files of our own certificate and key (PEM).
+    /// TLS: PEM file of the client certificate chain; `key` has its private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
-    /// exec: a program and its arguments.
+    /// exec: program and its arguments.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Vec<String>>,
 }
 
 impl HealthCheck {
-    /// With the values that hold where nothing is set, as far as this type of check uses them.
+    /// Fills in the defaults that this type of check uses.
     #[must_use]
     pub fn effective(&self) -> Self {
         let Self { probe, request, .. } = self;
@@ -257,7 +258,7 @@ impl CheckRequest {
     pub const PATH: &str = "/";
     pub const STATUS: &str = "200-399";
 
-    /// Without values that are what holds anyway: two ways to write a check are one check.
+    /// Removes values that equal the defaults, so that equivalent checks compare equal.
     #[must_use]
     pub fn normalized(self) -> Self {
         let unless = |value: Option<String>, default: &str| value.filter(|value| value != default);
@@ -286,7 +287,7 @@ impl Default for HealthCheck {
     }
 }
 
-/// How long an idle connection is remembered, by its TCP state.
+/// Lifetime of an idle connection, by its TCP state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Timeouts {
     #[serde(with = "humantime_serde")]
@@ -315,17 +316,17 @@ impl Default for Timeouts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Backend {
     pub address: SocketAddr,
-    /// Its share of new connections; with 0 it gets none, and keeps those that it has.
+    /// Share of new connections; with 0, none, but existing ones continue.
     pub weight: u16,
-    /// Takes traffic only when the others are too few.
+    /// True if used only when too few other backends are available.
     pub backup: bool,
     pub admin: Admin,
-    /// When draining ends: what is left of its connections is reset then.
+    /// End of draining, when the remaining connections are reset.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drain_until: Option<Timestamp>,
 }
 
-/// What of a service has a default.
+/// Settings of a service that have defaults.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     pub mode: Mode,
@@ -337,26 +338,27 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// With the values that hold where nothing is set.
+    /// Fills in the defaults.
     #[must_use]
     pub fn effective(&self) -> Self {
         Self { health: self.health.effective(), ..self.clone() }
     }
 }
 
-/// What happens when backends go down and come back.
+/// Settings for backends that go down and come back.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Failover {
-    /// Backups join, one after the other, while fewer backends than this take connections.
+    /// Minimum number of backends that take connections: below it, backups are added one by one.
     pub min_active: u32,
-    /// Backups join as well while those that take connections have less than this share of the
-    /// weight of all that are no backups.
+    /// Minimum weight of the backends that take connections, as a share of the weight of all
+    /// backends that are not backups: below it, backups are added one by one.
     pub min_capacity: Percent,
-    /// When less than this share of backends is up, the check is not believed, and all are used.
+    /// If less than this share of backends is up, health checks are ignored and all backends are
+    /// used.
     pub fail_open: Percent,
     pub failback: Failback,
-    /// How long a backend that comes back takes to get its whole share.
+    /// Time in which a backend that comes back gets to its full weight.
     #[serde(with = "humantime_serde")]
     pub slow_start: Duration,
     pub on_down: OnDown,
@@ -377,35 +379,34 @@ impl Default for Failover {
     }
 }
 
-/// When a backend that was down takes connections again.
+/// Return of a backend that was down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Failback {
-    /// When its check says that it is up.
+    /// As soon as it is up again.
     #[default]
     Auto,
-    /// When `xdplb backend enable` says so, if backups have taken its place; or when no other backend
-    /// is left.
+    /// By `xdplb backend enable` if backups have taken its place, or when no other backend is left.
     Manual,
 }
 
-/// What becomes of a backend's connections when it goes down.
+/// Handling of the connections of a backend that goes down.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnDown {
-    /// They go on, as the check may be wrong.
+    /// They continue, as the check may be wrong.
     #[default]
     Keep,
-    /// The client's next packet is answered by a reset, so that it connects again.
+    /// The client's next packet is answered with a reset, so that it reconnects.
     Reset,
 }
 
-/// What becomes of a new connection that its backend refuses by a reset.
+/// Handling of a new connection that its backend refuses with a reset.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnRefused {
-    /// If another backend takes connections, the client is not told, and its next SYN, a second later,
-    /// goes there; the third refusal is passed on.
+    /// If another backend takes connections, the reset is dropped, and the client's next SYN, a
+    /// second later, goes to another backend; the third reset is passed on.
     #[default]
     Retry,
     /// The reset is passed on to the client.
@@ -418,7 +419,7 @@ pub enum OnRefused {
 pub struct Percent(u8);
 
 impl Percent {
-    /// Whether a part of a whole is less than this.
+    /// Returns true if a part of a whole is less than this.
     #[must_use]
     pub fn exceeds(self, part: u64, whole: u64) -> bool {
         part * 100 < whole * u64::from(self.0)
@@ -437,7 +438,7 @@ impl TryFrom<String> for Percent {
         let number = text.strip_suffix('%').map(str::trim_end).and_then(|text| text.parse().ok());
         let number = number.filter(|_| !text.starts_with('+'));
         let valid = number.filter(|number| *number <= 100).map(Self);
-        valid.ok_or_else(|| format!("`{text}` is no share: write 0% to 100%, as in \"30%\""))
+        valid.ok_or_else(|| format!("`{text}` is not a share: write 0% to 100%, as in \"30%\""))
     }
 }
 
@@ -472,7 +473,7 @@ pub struct Service {
 }
 
 impl Backend {
-    /// Whether the operator has it take new connections.
+    /// Returns true if its administrative state and weight allow new connections.
     #[must_use]
     pub fn is_enabled(&self) -> bool {
         self.admin == Admin::Enabled && self.weight > 0
@@ -485,13 +486,13 @@ impl Service {
         self.backends.iter().find(|backend| backend.address == address)
     }
 
-    /// Has its check without values that are what holds anyway, which older versions kept.
+    /// Removes values of the check that equal the defaults, which older versions stored.
     pub fn normalize(&mut self) {
         let request = &mut self.policy.health.request;
         *request = std::mem::take(request).normalized();
     }
 
-    /// Gives its backends the orders that those of the other service have.
+    /// Copies the administrative state of backends from the other service.
     pub fn keep_orders_of(&mut self, other: &Self) {
         let known: HashMap<_, _> = other.backends.iter().map(|one| (one.address, one)).collect();
         for backend in &mut self.backends {
@@ -502,7 +503,7 @@ impl Service {
     }
 }
 
-/// Whether a host on a network can have this address.
+/// Returns true if a host on a network can have this address.
 #[must_use]
 pub fn is_of_a_host(address: IpAddr) -> bool {
     let is_broadcast = matches!(address, IpAddr::V4(v4) if v4.is_broadcast());

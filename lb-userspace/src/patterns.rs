@@ -1,7 +1,7 @@
-//! The form of texts in the JSON schema of the file and in the description of the API: regular
-//! expressions of ECMA 262. A test holds each against the code that reads the text.
+//! Patterns of strings in the JSON schema of the file and in the `OpenAPI` document: ECMA 262
+//! regular expressions. Tests compare each with the code that parses the string.
 
-/// A service's name.
+/// Name of a service.
 pub const NAME: &str = "^[A-Za-z0-9._-]{1,63}$";
 
 /// 0% to 100%.
@@ -22,7 +22,7 @@ macro_rules! address {
 /// An IPv4 address that a host on a network can have, and a port.
 pub const ADDRESS: &str = address!("$");
 
-/// The same, or that and `/tcp`.
+/// Like [`ADDRESS`], with an optional `/tcp`.
 pub const VIP: &str = address!("(/tcp)?$");
 
 macro_rules! period {
@@ -40,30 +40,30 @@ macro_rules! period {
     };
 }
 
-/// A time from 1 ms to 7 days: units from the largest on, and no more of each than the next larger one
-/// has, or one unit alone. Other ways to write these times are understood as well.
+/// A duration from 1 ms to 7 days: units in descending order, each less than one of the next larger
+/// unit, or a single unit. The parser accepts other forms as well.
 pub const PERIOD: &str = period!("");
 
-/// The same, or none.
+/// Like [`PERIOD`], or zero.
 pub const PERIOD_OR_NONE: &str = period!("0|0 *(s|secs?|seconds?|ms)|");
 
-/// A method of HTTP.
+/// HTTP method.
 pub const METHOD: &str = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
 
-/// The path of a request, with its query.
+/// Path and query of a request.
 pub const REQUEST_PATH: &str = "^/[!$-;=?-_a-z|~]*$";
 
-/// Status codes and ranges of them.
+/// Status codes and ranges of status codes.
 pub const STATUS: &str =
     "^ *[1-9][0-9]{2} *(- *[1-9][0-9]{2} *)?(, *[1-9][0-9]{2} *(- *[1-9][0-9]{2} *)?)*$";
 
-/// A path from the root on.
+/// Absolute path.
 pub const ABSOLUTE: &str = "^/";
 
-/// What to send, with its escapes.
+/// Data to send, with escapes.
 pub const ESCAPED: &str = "^([^\\\\]|\\\\([rnt\\\\]|x[0-9A-Fa-f]{2}))*$";
 
-/// States of connections, with commas between.
+/// States of connections, separated by commas.
 pub const STATES: &str = "^(half-open|refused|answered|established|closing|closed)\
     (,(half-open|refused|answered|established|closing|closed))*$";
 

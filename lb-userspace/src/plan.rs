@@ -1,4 +1,4 @@
-//! What the kernel's maps should hold, and in which order to change them.
+//! Desired content of the kernel's maps, and the order of changes to them.
 
 use std::{collections::HashSet, sync::Arc, time::Instant};
 
@@ -14,24 +14,24 @@ use lb_common::{
 
 use crate::arena::Arena;
 
-/// The content of the maps that the control plane writes. Copies share what they have in common.
+/// Content of the maps that the control plane writes. Clones share common parts.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Image {
     pub services: OrdMap<ServiceKey, ServiceImage>,
-    /// By id. Backends stay as long as connections name them.
+    /// By id. Backends stay as long as connections refer to them.
     pub backends: OrdMap<u32, Backend>,
-    /// By place in the arena.
+    /// By index.
     pub sources: OrdMap<u32, Source>,
 }
 
 impl Image {
-    /// The arena in which the services' rings lie.
+    /// Returns the arena with the services' rings.
     #[must_use]
     pub fn arena(&self) -> Arena {
         Arena::with_taken(self.rings())
     }
 
-    /// The services' rings.
+    /// Returns the services' rings.
     pub fn rings(&self) -> impl Iterator<Item = Ring> {
         self.services.values().map(|service| service.ring)
     }
@@ -43,28 +43,28 @@ pub struct ServiceImage {
     pub wanted: Wanted,
 }
 
-/// A service as it should be; where its ring goes is for the plan to find.
+/// Desired state of a service; the plan allocates its ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
     pub id: u32,
     pub scheduler: Scheduler,
-    /// How many different backends are in the ring.
+    /// Number of different backends in the ring.
     pub members: u32,
-    /// Whether a connection that a backend refuses is given another one.
+    /// True if a connection that a backend refuses goes to another one.
     pub retries: bool,
-    /// What the ring's slots hold.
+    /// Content of the ring's slots.
     pub slots: Arc<[u32]>,
 }
 
 impl Wanted {
-    /// The map's value, with the ring in this place.
+    /// Returns the map's value with this ring.
     fn service(&self, ring: Ring) -> Service {
         let Self { id, scheduler, members, retries, .. } = *self;
         Service { ring, id, scheduler: scheduler.number(), members, retries: retries.into() }
     }
 }
 
-/// What the maps should hold, but for where the rings are.
+/// Desired content of the maps, without the positions of the rings.
 #[derive(Clone, Debug, Default)]
 pub struct Goal {
     pub services: OrdMap<ServiceKey, Wanted>,
@@ -187,7 +187,7 @@ impl<'a> Places<'a> {
             return Ok(());
         }
         let length = u32::try_from(wanted.slots.len())?;
-        // A packet looks at slots, not at a ring: in each it finds what was there, or what will be.
+        // A packet reads a single slot, which holds either the old or the new value.
         let stays = old.map(|old| old.ring).filter(|ring| ring.length == length);
         let ring = stays.map_or_else(|| self.arena.allocate(length, now), Ok)?;
         if stays.is_none() {
@@ -233,7 +233,7 @@ impl<'a> Places<'a> {
     }
 }
 
-/// What is new or other than before.
+/// Returns added and changed entries.
 fn changed<'a, K: Ord + Clone, V: PartialEq + Clone>(
     current: &'a OrdMap<K, V>,
     wanted: &'a OrdMap<K, V>,
@@ -262,7 +262,7 @@ mod tests {
 
     const KEY: ServiceKey = ServiceKey::tcp([0; 16], [0, 80]);
 
-    /// Plans for one service with these slots, and returns where its ring is.
+    /// Plans for one service with these slots, and returns the offset of its ring.
     fn follow(image: &mut Image, arena: &mut Arena, slots: &[u32]) -> Result<u32> {
         let wanted = Wanted {
             id: 0,

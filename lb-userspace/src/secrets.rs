@@ -73,7 +73,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_sent_is_hidden_however_deep_it_is() {
+    fn nested_secrets_are_hidden() {
         let value = json!({ "health": [{ "send": "AUTH x", "path": "/" }], "send": null });
         assert_eq!(
             shown(&value),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_files_secrets_are_veiled_in_place() {
+    fn secrets_of_a_file_are_masked_in_place() {
         for (text, shown) in [
             ("send = \"AUTH x\"\nfall = 2", "send = ********\nfall = 2"),
             ("{ send='AUTH', fall = 2 }", "{ send=******, fall = 2 }"),

@@ -305,7 +305,7 @@ fn a_file_may_come_by_standard_input_or_a_pipe() {
     }
     let run = xdplb(&["run", "-c", "-"]);
     assert_eq!(run.code, Some(2), "{run:?}");
-    assert!(run.err.contains("name a file"), "{run:?}");
+    assert!(run.err.contains("give a file"), "{run:?}");
 }
 
 #[test]
@@ -383,8 +383,8 @@ fn a_filter_that_means_nothing_is_2_and_names_the_fix() {
         ("--state", "open", "half-open, refused, answered, established, closing, closed"),
         ("--idle-over", "5", "5 has no unit, expected one, as in \"5s\""),
         ("--idle-over", "-5s", "-5s is negative"),
-        ("--limit", "few", "give a number from 0 on"),
-        ("--limit", "-1", "give a number from 0 on"),
+        ("--limit", "few", "give a number of at least 0"),
+        ("--limit", "-1", "give a number of at least 0"),
     ];
     for (filter, value, word) in cases {
         let ended = xdplb(&["conns", filter, value]);
@@ -440,7 +440,7 @@ fn draining_waits_for_the_last_connection_but_not_for_ever() {
     assert_eq!(ending.code, Some(0), "{ending:?}");
     let busy = Pretender::with_connections(1_000).xdplb(&[&drain[..], &["1s"]].concat());
     assert_eq!(busy.code, Some(1), "{busy:?}");
-    assert!(busy.err.contains("connections, after its deadline"), "{busy:?}");
+    assert!(busy.err.contains("connections after its deadline"), "{busy:?}");
 }
 
 #[test]
@@ -630,7 +630,7 @@ fn errors_are_problem_documents_where_json_is_asked_for() {
         (&["service", "show", "nope", "-o", "json"][..], 1, "there is no service nope"),
         (&["service", "lost", "-o", "json"], 2, "unrecognized subcommand"),
         (&["-o", "json", "backend", "add", "web", "10.0.0.11"], 2, "the port is missing"),
-        (&["man", "nope", "--output", "json"], 2, "there is no verb"),
+        (&["man", "nope", "--output", "json"], 2, "unknown command"),
     ] {
         let ended = daemon.xdplb(verb);
         assert_eq!((ended.code, ended.out.as_str()), (Some(code), ""), "{verb:?}: {ended:?}");
@@ -663,7 +663,7 @@ fn check_lists_mistakes_and_warnings_with_their_places_in_json() {
             &json!(1),
             &json!(14),
             &json!("interfaces"),
-            &json!("no interface is named")
+            &json!("no interface is listed")
         ],
     );
     assert_eq!(report["findings"][1]["key"], "limits.flows", "{report}");

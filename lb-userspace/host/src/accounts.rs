@@ -52,7 +52,7 @@ mod tests {
     use super::{Account, accounts, find_account};
 
     #[test]
-    fn names_and_numbers_are_read_and_what_is_neither_is_passed_over() {
+    fn names_and_numbers_are_read_and_other_lines_skipped() {
         let text = "root:x:0:0:root:/root:/bin/bash\n\n+::::::\nxdplb:x:998:alice,bob\nhalf:x\n";
         assert!(accounts(text).eq([("root", 0), ("xdplb", 998)]));
     }

@@ -37,7 +37,7 @@ impl Listeners {
     /// Reads the sockets that listen where the clients of these VIPs connect to. Scans all
     /// processes if there are any.
     pub fn read(vips: impl IntoIterator<Item = SocketAddr>) -> Result<Self> {
-        const UNREADABLE: &str = "cannot read which ports of this host are listened at";
+        const UNREADABLE: &str = "cannot read the listening ports of this host";
         let own = Process::myself().context(UNREADABLE)?;
         let v4 = own.tcp().context(UNREADABLE)?;
         // The file is missing without IPv6.
@@ -75,23 +75,24 @@ impl Listeners {
         let (at, inode) = listening?;
         let program = self.programs.get(&inode).map_or("a server", String::as_str);
         if at == vip {
-            let message = format!("{program} listens at {vip} on this host");
+            let message = format!("{program} listens on {vip} on this host");
             let fix = "give the service another address or port, or stop that server";
             return Some(Listener { message, fix, is_exact: true });
         }
         if let Some(peer) = self.connections.get(&vip) {
             let message = format!(
-                "{program} listens at {at} on this host and has a connection of {peer} at {vip}, which would end"
+                "{program} listens on {at} on this host and has a connection from {peer} to {vip}, \
+                 which would end"
             );
             let fix = "give the service another address or port";
             return Some(Listener { message, fix, is_exact: true });
         }
         let message = format!(
-            "{program} listens at {at} on this host: clients that connect to {vip} get the service \
+            "{program} listens on {at} on this host: clients that connect to {vip} get the service \
              instead"
         );
-        let fix = "have that server listen at the host's other addresses only, if it is meant for \
-                   other clients";
+        let fix = "if that server has other clients, let it listen only on the host's other \
+             addresses";
         Some(Listener { message, fix, is_exact: false })
     }
 
@@ -148,7 +149,7 @@ mod tests {
         let listeners = Listeners::read([at]).expect("readable");
         let found = listeners.find(at).expect("found");
         assert!(found.is_exact, "{found:?}");
-        assert!(found.message.contains(&format!("listens at {at} on this host")), "{found:?}");
+        assert!(found.message.contains(&format!("listens on {at} on this host")), "{found:?}");
         assert!(found.message.contains(&format!("(pid {})", std::process::id())), "{found:?}");
         assert_eq!(listeners.find(SocketAddr::new([127, 9, 9, 9].into(), at.port())), None);
         drop(server);
@@ -156,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn servers_at_all_addresses_are_told_from_those_at_one() {
+    fn servers_on_all_addresses_differ_from_those_on_one() {
         for any in ["0.0.0.0:0", "[::]:0"] {
             let Ok(server) = TcpListener::bind(any) else { continue };
             let port = server.local_addr().expect("bound").port();
@@ -164,13 +165,13 @@ mod tests {
             let found = Listeners::read([vip]).expect("readable").find(vip).expect(any);
             assert!(!found.is_exact, "{found:?}");
             let place = any.rsplit_once(':').expect("a port").0;
-            assert!(found.message.contains(&format!("listens at {place}:{port} ")), "{found:?}");
+            assert!(found.message.contains(&format!("listens on {place}:{port} ")), "{found:?}");
         }
     }
 
     /// Like an ssh session, whose server listens at all addresses.
     #[test]
-    fn a_connection_to_this_host_is_found_at_its_very_address() {
+    fn a_connection_to_this_host_is_found_at_its_exact_address() {
         let server = TcpListener::bind("0.0.0.0:0").expect("binds");
         let port = server.local_addr().expect("bound").port();
         let vip = SocketAddr::new([127, 0, 0, 1].into(), port);
@@ -178,7 +179,7 @@ mod tests {
         let found = Listeners::read([vip]).expect("readable").find(vip).expect("found");
         assert!(found.is_exact, "{found:?}");
         let peer = client.local_addr().expect("connected");
-        assert!(found.message.contains(&format!("a connection of {peer} at {vip}")), "{found:?}");
+        assert!(found.message.contains(&format!("a connection from {peer} to {vip}")), "{found:?}");
     }
 
     #[test]

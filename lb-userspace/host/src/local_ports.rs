@@ -73,8 +73,8 @@ impl LocalPorts {
         let first = shared.next()?;
         let last = shared.next_back().unwrap_or(first);
         let message = format!(
-            "`snat_ports` {} shares {} with net.ipv4.{RANGE}, from which this host's own connections \
-             get theirs: health checks among them would fail",
+            "`snat_ports` {} shares {} with net.ipv4.{RANGE}, the source ports of this host's own \
+             connections: health checks from these ports would fail",
             text(ports),
             text(&(first..=last)),
         );
@@ -84,18 +84,21 @@ impl LocalPorts {
     fn fix(&self, ports: &RangeInclusive<u16>) -> String {
         let mut reserved: Vec<_> = self.reserved.iter().map(text).collect();
         reserved.push(text(ports));
-        let mut fixes = vec![format!(
-            "have the kernel leave them out: sysctl -w net.ipv4.{RESERVED}={}",
-            reserved.join(",")
-        )];
+        let mut fixes =
+            vec![format!("reserve them: sysctl -w net.ipv4.{RESERVED}={}", reserved.join(","))];
         if *ports.end() < *USUAL.start() || *ports.start() > *USUAL.end() {
             let (first, last) = (USUAL.start(), USUAL.end());
-            fixes.push(format!("or move its range: sysctl -w net.ipv4.{RANGE}=\"{first} {last}\""));
+            fixes.push(format!(
+                "or move the kernel's range: sysctl -w net.ipv4.{RANGE}=\"{first} {last}\""
+            ));
         }
         if let Some(other) = self.alternative() {
             fixes.push(format!("or set snat_ports = \"{}\"", text(&other)));
         }
-        format!("{} (a file in /etc/sysctl.d keeps a sysctl)", fixes.join("; "))
+        format!(
+            "{} (to make a sysctl permanent, add it to a file in /etc/sysctl.d)",
+            fixes.join("; ")
+        )
     }
 
     /// Returns the larger of the ranges below and above the kernel's, if it is large enough.
@@ -143,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_reserved_already_stays_so() {
+    fn reserved_ports_stay_reserved() {
         let fix =
             clash("15000\t61000\n", "15000,17000-17010\n", 1_024..=32_767).expect("a clash").fix;
         for part in [

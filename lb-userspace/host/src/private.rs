@@ -28,14 +28,14 @@ pub fn directory(path: &Path) -> Result<()> {
     if is_made(path)? {
         return Ok(());
     }
-    let cannot = || format!("cannot look into {}", path.display());
+    let cannot = || format!("cannot access {}", path.display());
     let found = fs::metadata(path).with_context(cannot)?;
     let owner = found.uid();
-    ensure!(found.is_dir(), "{} is there and not a directory", path.display());
+    ensure!(found.is_dir(), "{} is not a directory", path.display());
     ensure!(
         owner == geteuid().as_raw() || owner == 0,
-        "{} belongs to another user (uid {owner}), who could change what is in it: give it to the \
-         daemon's own user",
+        "{} belongs to another user (uid {owner}), who could change its contents: make the \
+         daemon's user its owner",
         path.display()
     );
     for entry in fs::read_dir(path).with_context(cannot)? {
@@ -44,7 +44,7 @@ pub fn directory(path: &Path) -> Result<()> {
         let is_own = OWN.iter().any(|own| name.as_encoded_bytes().starts_with(own.as_bytes()));
         ensure!(
             is_own || found.mode() & OTHERS == 0,
-            "{} has files of others in it, as {}, and cannot be closed to other users",
+            "{} contains files of other users, such as {}, and cannot be made private",
             path.display(),
             name.display()
         );
@@ -57,7 +57,7 @@ pub fn directory(path: &Path) -> Result<()> {
 
 /// Creates a directory and its parents; returns false if it exists already.
 fn is_made(path: &Path) -> Result<bool> {
-    let cannot = |path: &Path| format!("cannot make the directory {}", path.display());
+    let cannot = |path: &Path| format!("cannot create the directory {}", path.display());
     if let Some(parent) = path.parent() {
         fs::create_dir_all(parent).with_context(|| cannot(parent))?;
     }
@@ -91,12 +91,12 @@ pub fn create(path: &Path) -> io::Result<File> {
 }
 
 fn take_from_others(path: &Path, mode: u32) -> Result<()> {
-    let cannot = || format!("cannot take {} from other users", path.display());
+    let cannot = || format!("cannot remove other users' access to {}", path.display());
     let found = fs::metadata(path).with_context(cannot)?.permissions().mode();
     if found & OTHERS == 0 {
         return Ok(());
     }
-    log::warn!("{} was open to other users; it is not any more", path.display());
+    log::warn!("removed other users' access to {}", path.display());
     fs::set_permissions(path, Permissions::from_mode(mode)).with_context(cannot)
 }
 
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_made_and_what_is_found_is_private() {
+    fn created_and_existing_files_are_private() {
         let directory = TempDir::new().expect("a directory");
         let state = directory.path().join("var/lib/state");
         super::directory(&state).expect("made");
@@ -130,17 +130,17 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_says_is_told_with_what_was_tried() {
+    fn errors_have_the_systems_reason_and_the_action() {
         let directory = TempDir::new().expect("a directory");
         let [file, link] = ["file", "link"].map(|name| directory.path().join(name));
         fs::write(&file, "").expect("written");
         std::os::unix::fs::symlink("/nowhere/at-all", &link).expect("made");
         let below = file.join("state");
         for (path, told) in [
-            (&below, format!("cannot make the directory {}: File exists", file.display())),
-            (&file, format!("{} is there and not a directory", file.display())),
-            (&link, format!("cannot look into {}: No such file", link.display())),
-            (&"/proc/state".into(), "cannot make the directory /proc/state: No such".to_owned()),
+            (&below, format!("cannot create the directory {}: File exists", file.display())),
+            (&file, format!("{} is not a directory", file.display())),
+            (&link, format!("cannot access {}: No such file", link.display())),
+            (&"/proc/state".into(), "cannot create the directory /proc/state: No such".to_owned()),
         ] {
             let error = format!("{:#}", super::directory(path).expect_err("refused"));
             assert!(error.starts_with(&told), "{error}, not {told}");
@@ -148,12 +148,12 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_with_files_of_others_is_not_closed() {
+    fn a_directory_with_files_of_others_is_not_made_private() {
         let directory = TempDir::new().expect("a directory");
         fs::write(directory.path().join("passwd"), "").expect("written");
         fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("set");
         let refused = super::directory(directory.path()).expect_err("shared").to_string();
-        assert!(refused.contains("files of others in it, as passwd"), "{refused}");
+        assert!(refused.contains("contains files of other users, such as passwd"), "{refused}");
         assert_eq!(mode(directory.path()), 0o755);
     }
 }

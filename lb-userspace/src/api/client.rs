@@ -1,4 +1,4 @@
-//! The daemon's API, from the other end.
+//! Client of the daemon's API.
 
 use std::{
     fmt, io,
@@ -35,7 +35,7 @@ use crate::{
     control::{Keys, Plan, Proposal, ServiceView, Settings, Stats, Status, VersionView},
 };
 
-/// How long to wait until the daemon takes the connection.
+/// Timeout for the daemon to accept the connection.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ pub struct Client {
     manner: Manner,
 }
 
-/// What changes may be told.
+/// Query parameters of changes.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 struct Manner {
     #[serde(skip_serializing_if = "Not::not")]
@@ -53,25 +53,25 @@ struct Manner {
     dry_run: bool,
 }
 
-/// The service after a change, and the version that the document has then.
+/// The service and the version of the document after a change.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Changed {
     pub version: u64,
     pub service: ServiceView,
 }
 
-/// Why the daemon has not done what it was asked for.
+/// Error of a request to the daemon.
 #[derive(Debug)]
 pub enum ClientError {
-    /// Nobody listens at the socket.
+    /// No process listens on the socket.
     Absent {
         socket: PathBuf,
         error: io::Error,
     },
-    /// The daemon has not come to take the connection.
+    /// The daemon has not accepted the connection in time.
     Busy(PathBuf),
     Refused(Problem),
-    /// The conversation has failed.
+    /// The connection failed, or the answer is invalid.
     Broken(anyhow::Error),
 }
 
@@ -82,7 +82,7 @@ impl fmt::Display for ClientError {
                 let socket = socket.display();
                 write!(
                     f,
-                    "no daemon at {socket} ({error}): start it with `xdplb run -c FILE`, or name \
+                    "no daemon at {socket} ({error}): start it with `xdplb run -c FILE`, or give \
                      its socket with --socket"
                 )
             }
@@ -90,7 +90,7 @@ impl fmt::Display for ClientError {
                 let (socket, patience) = (socket.display(), PATIENCE.as_secs());
                 write!(
                     f,
-                    "the daemon at {socket} is busy: it has not taken the connection within \
+                    "the daemon at {socket} is busy and did not accept the connection within \
                      {patience} s: try again"
                 )
             }
@@ -108,13 +108,13 @@ impl Client {
         Self { socket, manner: Manner::default() }
     }
 
-    /// One that has VIPs taken that servers of the daemon's host have, if it is root's.
+    /// Returns a client that takes VIPs that servers on the daemon's host listen on; needs root.
     #[must_use]
     pub fn forcing(self, force: bool) -> Self {
         Self { manner: Manner { force, ..self.manner }, ..self }
     }
 
-    /// One whose changes are checked and shown, but not made.
+    /// Returns a client whose changes are checked, but not applied.
     #[must_use]
     pub fn trying(self, dry_run: bool) -> Self {
         Self { manner: Manner { dry_run, ..self.manner }, ..self }
@@ -133,7 +133,7 @@ impl Client {
         self.get("/v1/stats").await
     }
 
-    /// Connections, a line each.
+    /// Lists connections, one per line.
     pub async fn connections(&self, filter: &Filter) -> Result<Lines, ClientError> {
         let path = with_query("/v1/connections", filter)?;
         let stream = self.connect().await?;
@@ -155,7 +155,7 @@ impl Client {
         self.get(&service_path(name)).await
     }
 
-    /// The keys are those of a table `[[service]]` of the file.
+    /// Adds a service with the keys of a table `[[service]]` of the file.
     pub async fn add_service(&self, keys: &Keys) -> Result<Changed, ClientError> {
         let body = tables::body_of(keys.clone());
         self.change(Method::POST, &self.of_manner("/v1/services")?, &body).await
@@ -165,24 +165,24 @@ impl Client {
         self.change(Method::PATCH, &self.of_manner(&service_path(name))?, keys).await
     }
 
-    /// Returns the version that the document has then.
+    /// Returns the new version of the document.
     pub async fn remove_service(&self, name: &str) -> Result<u64, ClientError> {
         let path = self.of_trial(&service_path(name))?;
         let ((), version) = self.send_versioned(Method::DELETE, &path, &()).await?;
         version_of(version)
     }
 
-    /// What a configuration file would change.
+    /// Returns the changes that a configuration file would make.
     pub async fn plan(&self, proposal: &Proposal) -> Result<Plan, ClientError> {
         self.send(Method::POST, &self.of_manner("/v1/plan")?, proposal).await
     }
 
-    /// Makes everything as a file says, or, in a dry run, says what that would change.
+    /// Applies a configuration file, or, in a dry run, returns what it would change.
     pub async fn apply(&self, proposal: &Proposal) -> Result<Plan, ClientError> {
         self.send(Method::POST, &self.of_manner("/v1/apply")?, proposal).await
     }
 
-    /// The newest version first.
+    /// Returns all versions, newest first.
     pub async fn history(&self) -> Result<Vec<VersionView>, ClientError> {
         self.get("/v1/history").await
     }
@@ -191,7 +191,7 @@ impl Client {
         self.get(&format!("/v1/history/{number}")).await
     }
 
-    /// What runs, as the configuration file that would make it.
+    /// Returns the running configuration as a configuration file.
     pub async fn export(&self) -> Result<String, ClientError> {
         let stream = self.connect().await?;
         let broken = |error| ClientError::Broken(error);
@@ -199,7 +199,7 @@ impl Client {
             Ok(body) => {
                 let whole = body.collect().await.context(BROKEN_OFF).map_err(broken)?;
                 let text = String::from_utf8(whole.to_bytes().into());
-                text.context("the daemon's answer is no text").map_err(broken)
+                text.context("the daemon's answer is not text").map_err(broken)
             }
             Err(problem) => Err(ClientError::Refused(problem)),
         }
@@ -229,12 +229,12 @@ impl Client {
         self.change(Method::DELETE, &path, &()).await
     }
 
-    /// The path of a change that may be forced.
+    /// Returns the path of a change that may be forced.
     fn of_manner(&self, path: &str) -> Result<String, ClientError> {
         with_query(path, &self.manner)
     }
 
-    /// The path of a change that brings no VIP.
+    /// Returns the path of a change that sets no VIP.
     fn of_trial(&self, path: &str) -> Result<String, ClientError> {
         with_query(path, &Manner { force: false, ..self.manner })
     }
@@ -263,7 +263,7 @@ impl Client {
         Ok(answer)
     }
 
-    /// With the version of the document that the answer is of, if it says so.
+    /// Returns the answer with the version of its document, if it has one.
     async fn send_versioned<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -294,8 +294,8 @@ impl Client {
     }
 }
 
-/// Connects as soon as the daemon's queue has room. The kernel lets those who wait in one after the
-/// other, which trying again and again would not.
+/// Connects as soon as the daemon's queue has room. Blocks in the kernel, which admits waiting
+/// clients in order, unlike repeated attempts.
 fn connect_in_turn(path: &Path) -> io::Result<net::UnixStream> {
     let stream = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     setsockopt(&stream, SendTimeout, &TimeVal::new(PATIENCE.as_secs().cast_signed(), 0))?;
@@ -325,7 +325,7 @@ fn backend_path(service: &str, address: SocketAddr) -> String {
     format!("{}/backends/{address}", service_path(service))
 }
 
-/// Sends one request and reads the answer: what was asked for, or a problem.
+/// Sends one request and reads the answer.
 async fn exchange<T: DeserializeOwned>(
     stream: UnixStream,
     method: Method,
@@ -343,16 +343,16 @@ async fn exchange<T: DeserializeOwned>(
     Ok(Ok((parsed.context(STRANGE)?, version)))
 }
 
-const STRANGE: &str = "the daemon's answer is not understood: is it of another version?";
+const STRANGE: &str = "cannot parse the daemon's answer: is the daemon of another version?";
 
-/// The version in an `ETag`.
+/// Returns the version in an `ETag`.
 fn version(answer: &Response<Incoming>) -> Option<u64> {
     answer.headers().get(ETAG)?.to_str().ok()?.trim_matches('"').parse().ok()
 }
 
-const BROKEN_OFF: &str = "the daemon's answer broke off";
+const BROKEN_OFF: &str = "the daemon's answer was cut short";
 
-/// Sends one request; the answer's body is yet to be read, if it is not a problem.
+/// Sends one request; returns the unread body of the answer, or the problem.
 async fn ask(
     stream: UnixStream,
     method: Method,
@@ -386,16 +386,16 @@ async fn answer(
     Ok(Err(problem.with_context(|| format!("the daemon answers {status}"))?))
 }
 
-/// An answer of one JSON object a line, as it comes.
+/// Streamed answer with one JSON object per line.
 #[derive(Debug)]
 pub struct Lines {
     body: Incoming,
-    /// The beginning of a line.
+    /// Start of an incomplete line.
     rest: Vec<u8>,
 }
 
 impl Lines {
-    /// Some whole lines; nothing after the last one.
+    /// Returns some complete lines, or None at the end.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
         while let Some(frame) = self.body.frame().await {
             let frame = frame.context(BROKEN_OFF).map_err(ClientError::Broken)?;

@@ -1,4 +1,4 @@
-//! Connections, told while they are found: a million of them are never in memory at once.
+//! Listing of connections as a stream, so that they are never all in memory at once.
 
 use std::{
     convert::Infallible,
@@ -33,23 +33,23 @@ use crate::{
     control::Handle,
 };
 
-/// A JSON object a line, for each connection.
+/// Media type of one JSON object per line.
 const NDJSON: &str = "application/x-ndjson";
 
-/// Bytes that are sent at once, about.
+/// Approximate size of a chunk in bytes.
 const CHUNK: usize = 64 << 10;
 
-/// Chunks that wait for the reader, at most.
+/// Maximum number of chunks that wait for the reader.
 const BACKLOG: usize = 8;
 
-/// Who is told of connections at once: each keeps a thread busy. Whoever has not read for a second
+/// Limit of concurrent listings: each occupies a thread. A client that has not read for a second
 /// makes room for another.
 static READERS: LazyLock<Arc<Seats>> = LazyLock::new(|| Seats::new(16, Duration::from_secs(1)));
 
-/// Who counts connections at once.
+/// Limit of concurrent counts of connections.
 static COUNTERS: Semaphore = Semaphore::const_new(2);
 
-/// A connection a line.
+/// Response with one connection per line.
 pub(super) struct Lines(Body);
 
 impl IntoResponse for Lines {
@@ -87,13 +87,13 @@ pub(super) async fn list(
     Ok(Lines(Body::from_stream(chunks)))
 }
 
-/// Sends until all is told, or nobody listens any more.
+/// Sends all connections, or until the client disconnects.
 fn send(listing: &Listing, filter: &Filter, sender: &mpsc::Sender<Bytes>) {
     let room = || Vec::with_capacity(CHUNK + CHUNK / 8);
     let mut chunk = room();
     let told = listing.for_each(filter, |connection| {
         if serde_json::to_writer(&mut chunk, &connection).is_err() {
-            unreachable!("a connection has no map with keys that are no texts");
+            unreachable!("a connection has no map with keys other than strings");
         }
         chunk.push(b'\n');
         if chunk.len() < CHUNK {
@@ -106,7 +106,7 @@ fn send(listing: &Listing, filter: &Filter, sender: &mpsc::Sender<Bytes>) {
         }
     });
     if told.is_continue() {
-        // If nobody listens any more, nobody misses it.
+        // An error means that the client has disconnected.
         sender.blocking_send(chunk.into()).ok();
     }
 }
@@ -123,6 +123,6 @@ pub(super) async fn count(
 }
 
 fn too_many() -> Problem {
-    let detail = "the connections are being listed for too many others: try again";
+    let detail = "too many requests are listing connections: try again";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail)
 }

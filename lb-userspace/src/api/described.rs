@@ -1,4 +1,4 @@
-//! What the API can be asked, as an `OpenAPI` document that its own routes give.
+//! `OpenAPI` document of the API, generated from its routes.
 
 use aide::{
     OperationOutput,
@@ -20,7 +20,7 @@ use crate::control::Handle;
 
 const PATH: &str = "/v1/openapi.json";
 
-/// What has been made.
+/// Response 201 with the created resource.
 pub(super) struct Created<T>(pub(super) T);
 
 impl<T: Serialize> IntoResponse for Created<T> {
@@ -44,27 +44,27 @@ impl<T: JsonSchema> OperationOutput for Created<T> {
     }
 }
 
-/// The response with its content under another media type.
+/// Returns the response with another media type.
 pub(super) fn of_media_type(mut response: Response, media_type: &str) -> Response {
     response.content =
         response.content.into_values().map(|content| (media_type.to_owned(), content)).collect();
     response
 }
 
-/// The routes, and one more that describes them.
+/// Returns the routes, with one for the `OpenAPI` document.
 pub(super) fn routes_with_description() -> Router<Handle> {
     let (routes, document) = describe();
     routes.route(PATH, get(async move || Json(document)))
 }
 
-/// The `OpenAPI` document of all routes.
+/// Returns the `OpenAPI` document of all routes.
 #[must_use]
 pub fn description() -> Value {
     describe().1
 }
 
 fn describe() -> (Router<Handle>, Value) {
-    generate::on_error(|error| log::debug!("the description of the API lacks something: {error}"));
+    generate::on_error(|error| log::debug!("the OpenAPI document is incomplete: {error}"));
     generate::extract_schemas(true);
     let info = Info {
         title: "xdplb".to_owned(),
@@ -81,7 +81,8 @@ fn describe() -> (Router<Handle>, Value) {
     (routes, exact(document))
 }
 
-/// The document with the ranges of all integers, and without null where a query has no word for it.
+/// Adds the ranges of all integers, and removes null from query parameters, which cannot express
+/// it.
 fn exact(document: OpenApi) -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
     for path in members(&mut document["paths"]) {
@@ -108,7 +109,7 @@ fn without_null(schema: &mut Value) {
     }
 }
 
-/// Validators do not know the formats, which say how many bits an integer has.
+/// Adds maxima by the width of integers, as validators ignore these formats.
 fn bound_integers(schema: &mut Value) {
     let most = match schema.get("format").and_then(Value::as_str) {
         Some("uint8") => Some(u8::MAX.into()),

@@ -1,4 +1,4 @@
-//! The document as a whole: plans, versions, and the way back.
+//! The document as a whole: plans, versions and rollbacks.
 
 use std::sync::Arc;
 
@@ -30,29 +30,29 @@ use crate::{
 pub(super) const PLAN: &str = "/v1/plan";
 pub(super) const APPLY: &str = "/v1/apply";
 
-/// Whether what is sent to a path is a whole configuration file.
+/// Returns true if the body of a request to this path is a configuration file.
 pub(super) fn takes_file(path: &str) -> bool {
     [PLAN, APPLY].contains(&path)
 }
 
-/// The body of a rollback.
+/// Body of a rollback.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Target {
-    /// The one before the present one if it is left out.
+    /// Default: the version before the current one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<u64>,
 }
 
-/// A version whole.
+/// A version in full.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FullVersion {
     #[serde(flatten)]
     pub view: VersionView,
-    /// What it changed. Nothing if the version before is not kept.
+    /// Changes from the previous version; absent if that is no longer stored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub steps: Option<Vec<Step>>,
-    /// All its services, as tables `[[service]]` of a configuration file.
+    /// All services, as `[[service]]` tables of a configuration file.
     pub services: String,
 }
 
@@ -80,7 +80,7 @@ impl OperationOutput for Toml {
     }
 }
 
-/// What a path names.
+/// Path parameters.
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct OfVersion {
     version: u64,
@@ -130,7 +130,7 @@ pub(super) async fn version(
     Ok(Json(FullVersion { view, steps, services: services.await? }))
 }
 
-/// Passwords are in the answer to root only.
+/// Includes passwords only for root.
 pub(super) async fn export(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
@@ -144,7 +144,7 @@ pub(super) async fn export(
     Ok(Versioned { version, value: Toml(text.await?) })
 }
 
-/// Writes a file where it holds nobody up.
+/// Writes a file on a blocking thread.
 async fn beside(
     write: impl FnOnce() -> anyhow::Result<String> + Send + 'static,
 ) -> Result<String, Problem> {

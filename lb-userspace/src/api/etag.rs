@@ -1,4 +1,4 @@
-//! `ETag` and `If-Match`: a change that was made for another version of the document is refused.
+//! `ETag` and `If-Match`: changes made for another version of the document are refused.
 
 use aide::{
     OperationInput, OperationOutput,
@@ -21,17 +21,18 @@ use serde_json::json;
 use super::Problem;
 use crate::control::{Expected, Versioned};
 
-/// The versions that `If-Match` names.
+/// Versions in `If-Match`.
 pub(super) struct IfMatch(pub(super) Expected);
 
-/// What `If-Match` may be.
+/// Pattern of `If-Match`.
 const TAGS: &str = r#"^(\*|(W/)?"[^", ]*"(, *(W/)?"[^", ]*")*)$"#;
 
-/// Headers of a request that changes something.
+/// Headers of a change.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "describes the header, which is read as it comes")]
 struct Conditions {
-    /// `ETag`s of answers, or `*`. The request is refused (412) if the configuration has changed since.
+    /// `ETag`s of earlier answers, or `*`. The request fails with 412 if the configuration has
+    /// changed since.
     #[serde(rename = "If-Match")]
     #[schemars(regex(pattern = TAGS))]
     if_match: Option<String>,
@@ -60,7 +61,7 @@ fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
     Ok(if given.iter().next().is_some() { Expected::OneOf(versions) } else { Expected::Any })
 }
 
-/// The version that a tag names. Weak tags and those of others name none.
+/// Returns the version in a tag. Weak and foreign tags have none.
 fn version(tag: &str) -> Result<Option<u64>, Problem> {
     let strong = tag.strip_prefix("W/").unwrap_or(tag);
     let is_tag = strong.len() >= 2 && strong.starts_with('"') && strong.ends_with('"');
@@ -71,7 +72,7 @@ fn version(tag: &str) -> Result<Option<u64>, Problem> {
 }
 
 fn unreadable() -> Problem {
-    let detail = "`If-Match` is not understood: send the `ETag` as it came, as in \"7\", or *";
+    let detail = "`If-Match` is invalid: send the `ETag` unchanged, as in \"7\", or *";
     Problem::new(StatusCode::BAD_REQUEST, detail)
 }
 
@@ -112,7 +113,7 @@ impl<T: OperationOutput> OperationOutput for Versioned<T> {
 
 fn tag() -> Option<ReferenceOr<Header>> {
     let tag = json!({
-        "description": "The version of the configuration, for `If-Match` of a change.",
+        "description": "Version of the configuration, for the `If-Match` header of a change.",
         "required": true,
         "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" },
     });

@@ -1,4 +1,4 @@
-//! What requests bring. What is not understood is answered by a problem document.
+//! Extractors that answer invalid requests with a problem document.
 
 use std::{collections::HashSet, convert::Infallible, fmt, marker::PhantomData};
 
@@ -27,13 +27,13 @@ use tokio::{runtime::Handle, task::spawn_blocking};
 use super::Problem;
 use crate::control::{KeyFault, Room};
 
-/// Bytes that are read in no time.
+/// Size of a body, in bytes, that is parsed without a blocking thread.
 const QUICK: u64 = 64 << 10;
 
-/// A JSON object; a body that is none, or not of this shape, is answered by a problem document.
+/// Body with a JSON object of this type.
 pub(super) struct Body<T>(pub(super) T);
 
-/// A JSON object and its values. Serde by itself takes an array of values for a struct as well.
+/// A JSON object. Serde also accepts an array of values for a struct.
 struct Object<T>(T);
 
 impl<T, S> FromRequest<S> for Body<T>
@@ -49,7 +49,7 @@ where
     }
 }
 
-/// What takes long is done where it holds nobody up.
+/// Parses large bodies on a blocking thread.
 async fn read<T: DeserializeOwned + Send + 'static>(request: Request) -> Result<T, Problem> {
     if request.body().size_hint().lower() <= QUICK {
         return parse(request).await;
@@ -73,13 +73,13 @@ async fn parse<T: DeserializeOwned>(request: Request) -> Result<T, Problem> {
         }
     };
     let Json(value) = Json::from_request(request, &()).await.map_err(refused)?;
-    // Serde itself takes the last of two values for one key of a map.
+    // Serde itself accepts duplicate keys of a map and takes the last one.
     serde_json::from_slice::<Unrepeated>(&body)
         .map_err(|error| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     Ok(value)
 }
 
-/// What is wrong with which key of a body.
+/// Returns the invalid keys of a body.
 fn faults<T: DeserializeOwned>(body: &[u8]) -> Vec<KeyFault> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
     let Err(error) = serde_path_to_error::deserialize::<_, T>(&mut deserializer) else {
@@ -96,7 +96,7 @@ fn faults<T: DeserializeOwned>(body: &[u8]) -> Vec<KeyFault> {
     if keys.is_empty() { Vec::new() } else { vec![KeyFault { detail, pointer }] }
 }
 
-/// Any JSON value in which no object has a key twice.
+/// Any JSON value without duplicate keys.
 struct Unrepeated;
 
 impl<'de> Deserialize<'de> for Unrepeated {
@@ -174,7 +174,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
     }
 }
 
-/// What the path names; a path that does not name that is answered by a problem document.
+/// Path parameters.
 pub(super) struct Path<T>(pub(super) T);
 
 impl<T, S> FromRequestParts<S> for Path<T>
@@ -192,7 +192,7 @@ where
     }
 }
 
-/// What the query asks for; a query that is not understood is answered by a problem document.
+/// Query parameters.
 pub(super) struct Query<T>(pub(super) T);
 
 impl<T, S> FromRequestParts<S> for Query<T>
@@ -210,7 +210,7 @@ where
     }
 }
 
-/// The room that the request's body takes up.
+/// Memory reserved for the request's body.
 pub(super) struct Held(pub(super) Room);
 
 impl<S: Send + Sync> FromRequestParts<S> for Held {

@@ -1,5 +1,5 @@
-//! Who is connected, and who has to leave: whoever keeps the server waiting for too long, or for
-//! longest when others want its seat. Nobody but root takes the seats of other users.
+//! Limits of connections. A client is disconnected if the server has waited for it too long, or
+//! longest when another client needs its seat. Only root takes seats of other users.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -11,12 +11,12 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// A client, by its connection.
+/// A connected client.
 #[derive(Debug)]
 pub(super) struct Guest {
-    /// Whose process it is, if the kernel says.
+    /// User of the client's process, if known.
     user: Option<u32>,
-    /// Since when the server has waited for the client; nothing while the client waits.
+    /// Start of the server's wait for the client; None while the client waits.
     waiting_since: Mutex<Option<Instant>>,
     leave: Notify,
 }
@@ -31,28 +31,28 @@ impl Guest {
         self.user == Some(0)
     }
 
-    /// Notes that the client has sent or taken something.
+    /// Records that the client has sent or received something.
     pub(super) fn has_moved(&self) {
         let mut since = lock(&self.waiting_since);
         *since = since.map(|_| Instant::now());
     }
 
-    /// From now on the client waits for the server.
+    /// Starts the client's wait for the server.
     pub(super) fn is_served(&self) {
         *lock(&self.waiting_since) = None;
     }
 
-    /// From now on the server waits for the client.
+    /// Starts the server's wait for the client.
     pub(super) fn is_waited_for(&self) {
         *lock(&self.waiting_since) = Some(Instant::now());
     }
 
-    /// How long the server has waited for the client, if it does.
+    /// Returns the time that the server has waited for the client, if it does.
     fn idle(&self) -> Option<Duration> {
         lock(&self.waiting_since).map(|since| since.elapsed())
     }
 
-    /// Until the client has been idle for so long, or has to leave for another.
+    /// Waits until the client has been idle for this long, or must make room for another.
     pub(super) async fn must_leave(&self, limit: Duration) {
         let overstays = async {
             while let Some(left) = limit.checked_sub(self.idle().unwrap_or_default()) {
@@ -70,12 +70,12 @@ impl Guest {
 #[derive(Debug)]
 pub(super) struct Seats {
     count: usize,
-    /// For how long whoever has to leave for another has been idle, at least.
+    /// Minimum idle time of a client that must make room for another.
     grace: Duration,
     taken: Mutex<Vec<Arc<Guest>>>,
 }
 
-/// A seat, free again when this is dropped.
+/// A seat, freed on drop.
 #[derive(Debug)]
 pub(super) struct Seat {
     seats: Arc<Seats>,
@@ -87,8 +87,8 @@ impl Seats {
         Arc::new(Self { count, grace, taken: Mutex::default() })
     }
 
-    /// A free seat, or that of the guest that has been idle for longest among those who may have to
-    /// leave for this one. None if all are in use.
+    /// Returns a free seat, or that of the longest idle guest that may be disconnected for this
+    /// one. None if all are in use.
     pub(super) fn take(self: &Arc<Self>, guest: &Arc<Guest>) -> Option<Seat> {
         let mut taken = lock(&self.taken);
         let is_own = |one: &Guest| one.user == guest.user;
@@ -110,12 +110,12 @@ impl Seats {
         Some(Seat { seats: Arc::clone(self), guest: Arc::clone(guest) })
     }
 
-    /// Has the guest leave that has been idle for longest. Returns whether there is one.
+    /// Disconnects the longest idle guest. Returns false if there is none.
     pub(super) fn make_room(&self) -> bool {
         self.free(&mut lock(&self.taken), |_| true)
     }
 
-    /// Seats that a user other than root may have.
+    /// Returns the maximum number of seats of a user other than root.
     fn share(&self) -> usize {
         (self.count / 4).max(1)
     }
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_is_served_does_not_make_room() {
+    async fn a_served_client_does_not_make_room() {
         let seats = Seats::new(4, Duration::ZERO);
         let guest = Guest::new(ROOT);
         let _seat = seats.take(&guest).expect("free");
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_has_been_idle_for_longest_makes_room() {
+    async fn the_longest_idle_client_makes_room() {
         let seats = Seats::new(2, SECOND);
         let [busy, idle, late] = [ROOT; 3].map(Guest::new);
         busy.is_served();
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whoever_moves_stays() {
+    async fn an_active_client_stays() {
         let guest = Guest::new(ROOT);
         for _ in 0..5 {
             timeout(SECOND * 2, guest.must_leave(SECOND * 3)).await.expect_err("has moved");

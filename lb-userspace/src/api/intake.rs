@@ -1,5 +1,4 @@
-//! Bodies of requests: how large they may be, one by one and all together, and how long they may
-//! take.
+//! Limits of request bodies: size of each and of all together, and time.
 
 use std::{
     collections::HashSet,
@@ -18,28 +17,28 @@ use tokio::{
 use super::{Problem, document, peer::Peer};
 use crate::control::Room;
 
-/// Bytes of a configuration file: more than one of a million backends has.
+/// Maximum size of a configuration file in bytes: enough for a million backends.
 const LARGEST_FILE: usize = crate::config::LONGEST_FILE;
 
-/// Bytes of any other body.
+/// Maximum size of any other body in bytes.
 const LARGEST: usize = 1 << 20;
 
-/// Bytes of each body that need no room: no upload keeps others' changes from being read.
+/// Bytes of each body that need no reservation, so that uploads never block small changes.
 const SMALL: usize = 64 << 10;
 
-/// Bytes of root's bodies at once, and of everybody else's.
+/// Bytes of concurrent bodies, for root and for all other users each.
 const ROOM: usize = 128 << 20;
 
-/// Room is given in parts of so many bytes.
+/// Unit of reservations in bytes.
 const PART: usize = 1 << 10;
 
-/// How long a client may take from one piece of a body to the next.
+/// Timeout between two pieces of a body.
 const PIECE: Duration = Duration::from_secs(10);
 
-/// How long a body may take.
+/// Timeout of a whole body.
 const LONGEST: Duration = Duration::from_mins(1);
 
-/// Takes bodies in.
+/// Reads request bodies within the limits.
 #[derive(Clone, Debug)]
 pub(super) struct Intake {
     for_root: Arc<Semaphore>,
@@ -47,21 +46,21 @@ pub(super) struct Intake {
     uploads: Arc<Mutex<HashSet<Option<u32>>>>,
 }
 
-/// The one body of a user's, other than root, that takes up room.
+/// The one body of a user other than root that has a reservation.
 #[derive(Debug)]
 struct Upload {
     uploads: Arc<Mutex<HashSet<Option<u32>>>>,
     user: Option<u32>,
 }
 
-/// A body, and the room that it takes up.
+/// A body and its reservation.
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) bytes: Bytes,
     pub(super) room: Room,
 }
 
-/// What a body takes up of the room for all.
+/// Reservation of a body.
 #[derive(Debug)]
 struct Share {
     of: Arc<Semaphore>,
@@ -76,13 +75,13 @@ impl Default for Intake {
 }
 
 impl Intake {
-    /// With so many bytes of room for root, and for others.
+    /// Creates an intake with this many bytes for root, and for other users.
     pub(super) fn new(room: usize) -> Self {
         let room = || Arc::new(Semaphore::new(room / PART));
         Self { for_root: room(), for_others: room(), uploads: Arc::default() }
     }
 
-    /// Reads the body of somebody's request for a path.
+    /// Reads the body of a request.
     pub(super) async fn read(
         &self,
         mut body: Incoming,
@@ -113,7 +112,7 @@ impl Intake {
         Share { of: Arc::clone(of), taken: Vec::new(), upload: None }
     }
 
-    /// Lets a body have room, if it is the only one of its user that has, or root's.
+    /// Allows a body to reserve memory if it is root's, or the only one of its user.
     fn admit(&self, share: &mut Share, peer: &Peer) -> Result<(), Problem> {
         if peer.is_root() || share.upload.is_some() {
             return Ok(());
@@ -121,7 +120,7 @@ impl Intake {
         let (uploads, user) = (Arc::clone(&self.uploads), peer.uid());
         if !lock(&uploads).insert(user) {
             return Err(busy(
-                "another large request of yours is being carried out: wait for its end",
+                "another large request of this user is in progress: wait until it ends",
             ));
         }
         share.upload = Some(Upload { uploads, user });
@@ -134,7 +133,7 @@ impl Share {
         let parts = u32::try_from(parts).unwrap_or(u32::MAX);
         let taken = Arc::clone(&self.of).try_acquire_many_owned(parts);
         self.taken.push(
-            taken.map_err(|_| busy("the daemon is reading other large requests: try again"))?,
+            taken.map_err(|_| busy("the daemon is busy with other large requests: try again"))?,
         );
         Ok(())
     }
@@ -146,7 +145,7 @@ impl Drop for Upload {
     }
 }
 
-/// Parts of the room for so many bytes of a body.
+/// Returns the number of units for this many bytes.
 fn parts(bytes: usize) -> usize {
     bytes.saturating_sub(SMALL).div_ceil(PART)
 }
@@ -159,7 +158,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Some more of a body; nothing at its end.
+/// Returns the next piece of a body, or None at its end.
 async fn piece(body: &mut Incoming, end: Instant) -> Result<Option<Bytes>, Problem> {
     loop {
         let limit = end.min(Instant::now() + PIECE);
@@ -201,10 +200,14 @@ mod tests {
         let withheld = admitted(&intake, &Peer::UNKNOWN, WHOLE).expect("free");
         let refused = admitted(&intake, &Peer::UNKNOWN, 1).map(drop).expect_err("the second one");
         assert_eq!(refused.status, 503);
-        assert!(refused.detail.contains("another large request of yours"), "{}", refused.detail);
+        assert!(
+            refused.detail.contains("another large request of this user"),
+            "{}",
+            refused.detail
+        );
         let other = Peer::of_uid(1_000);
         let refused = admitted(&intake, &other, 1).map(drop).expect_err("no room");
-        assert!(refused.detail.contains("reading other large requests"), "{}", refused.detail);
+        assert!(refused.detail.contains("busy with other large requests"), "{}", refused.detail);
         let root = Peer::of_uid(0);
         let both = [admitted(&intake, &root, WHOLE / 2), admitted(&intake, &root, WHOLE / 2)];
         assert!(both.iter().all(Result::is_ok), "root has room of its own, for several");

@@ -42,17 +42,17 @@ use lb_host::accounts;
 /// Read and write for root and the socket's group.
 const PERMISSIONS: u32 = 0o660;
 
-/// Members may use the socket.
+/// Group whose members may use the socket.
 pub(crate) const GROUP: &str = "xdplb";
 
-/// A socket to be served.
+/// A listening socket.
 #[derive(Debug)]
 pub struct Listener {
     socket: UnixListener,
     file: SocketFile,
 }
 
-/// A socket's name in the file system, gone when this is dropped.
+/// Path of a socket, removed on drop.
 #[derive(Debug)]
 struct SocketFile(PathBuf);
 
@@ -64,7 +64,7 @@ impl Drop for SocketFile {
     }
 }
 
-/// Listens at a path, in the place of a socket that nobody answers at any more.
+/// Listens on a path, replacing a stale socket.
 pub async fn listen(path: &Path) -> Result<Listener> {
     if has_listener(path).await {
         bail!("another daemon answers at {}: stop it first", path.display());
@@ -72,10 +72,10 @@ pub async fn listen(path: &Path) -> Result<Listener> {
     remove_stale(path).with_context(|| format!("cannot replace {}", path.display()))?;
     if let Some(directory) = path.parent() {
         fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
+            .with_context(|| format!("cannot create {}", directory.display()))?;
     }
     let socket =
-        UnixListener::bind(path).with_context(|| format!("cannot listen at {}", path.display()))?;
+        UnixListener::bind(path).with_context(|| format!("cannot listen on {}", path.display()))?;
     let file = SocketFile(path.to_owned());
     share(path);
     fs::set_permissions(path, fs::Permissions::from_mode(PERMISSIONS))
@@ -83,7 +83,7 @@ pub async fn listen(path: &Path) -> Result<Listener> {
     Ok(Listener { socket, file })
 }
 
-/// Whether somebody listens, even one who is too busy to answer.
+/// Returns true if a process listens, even if it is too busy to accept.
 async fn has_listener(path: &Path) -> bool {
     match UnixStream::connect(path).await {
         Ok(_) => true,
@@ -91,7 +91,7 @@ async fn has_listener(path: &Path) -> bool {
     }
 }
 
-/// Gives the socket to the group whose members may use it, if there is one.
+/// Gives the socket to the group, if it exists.
 fn share(path: &Path) {
     let Some(group) = accounts::group(GROUP) else { return };
     let is_theirs = fs::metadata(path).is_ok_and(|socket| socket.gid() == group);
@@ -132,7 +132,7 @@ async fn serve_within(
     }
 }
 
-/// The API without a socket, for requests of somebody without a name.
+/// Returns the API without a socket, for requests of an unknown user.
 #[doc(hidden)]
 pub fn unnamed(handle: Handle) -> Router {
     let router = routes::router(handle).layer(MockConnectInfo(peer::Peer::UNKNOWN));

@@ -1,4 +1,4 @@
-//! Who is at the other end of the socket.
+//! Peer of the socket.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use tokio::net::UnixStream;
 use crate::control::{Caller, Expected};
 use lb_host::accounts;
 
-/// The process that asks, as the kernel names it.
+/// The client's process, as reported by the kernel.
 #[derive(Clone, Debug)]
 pub(super) struct Peer(Option<Credentials>);
 
@@ -53,12 +53,12 @@ impl Peer {
     }
 }
 
-/// As in `alice (uid 1000, pid 4711)`.
+/// Formats as `alice (uid 1000, pid 4711)`.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(credentials) = &self.0 else { return f.write_str("somebody") };
         let uid = credentials.uid;
-        let name = accounts::user(uid).unwrap_or_else(|| "nobody known".to_owned());
+        let name = accounts::user(uid).unwrap_or_else(|| "unknown user".to_owned());
         write!(f, "{name} (uid {uid}")?;
         if let Some(pid) = credentials.pid {
             write!(f, ", pid {pid}")?;

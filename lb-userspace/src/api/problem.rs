@@ -14,14 +14,14 @@ use crate::control::{KeyFault, Refusal};
 
 pub(super) const MEDIA_TYPE: &str = "application/problem+json";
 
-/// Why a request was not carried out: RFC 9457.
+/// Problem details of a failed request (RFC 9457).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     pub r#type: String,
     pub title: String,
     pub status: u16,
     pub detail: String,
-    /// Keys of the body with wrong values, if the daemon knows which.
+    /// Keys of the body with invalid values, as far as known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<KeyFault>,
 }
@@ -38,7 +38,7 @@ impl Problem {
         }
     }
 
-    /// Whether what was sent is refused for what it says.
+    /// Returns true if the content of the request is invalid.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
         [StatusCode::UNPROCESSABLE_ENTITY, StatusCode::BAD_REQUEST]

@@ -1,4 +1,4 @@
-//! What can be asked, where.
+//! Routes of the API.
 
 use std::net::SocketAddr;
 
@@ -34,7 +34,7 @@ use crate::{
     patterns,
 };
 
-/// The body that adds a backend.
+/// Body of a new backend.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewBackend {
@@ -47,38 +47,38 @@ pub struct NewBackend {
     pub backup: bool,
 }
 
-/// What a change may be told.
+/// Query parameters of a change.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Manner {
-    /// Take VIPs that servers of this host have. Only for root.
+    /// Take VIPs that servers on this host listen on. Only for root.
     #[serde(default)]
     pub(super) force: bool,
-    /// Answer with what the change would do, and do nothing.
+    /// Return what the change would do, and change nothing.
     #[serde(default)]
     pub(super) dry_run: bool,
 }
 
-/// What a change that brings no VIP may be told.
+/// Query parameters of a change that sets no VIP.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Trial {
-    /// Answer with what the change would do, and do nothing.
+    /// Return what the change would do, and change nothing.
     #[serde(default)]
     dry_run: bool,
 }
 
-/// What a path names.
+/// Path parameters.
 #[derive(Deserialize, JsonSchema)]
 struct OfService {
     name: String,
 }
 
-/// What a path names.
+/// Path parameters.
 #[derive(Deserialize, JsonSchema)]
 struct OfBackend {
     name: String,
-    /// `ADDRESS:PORT`.
+    /// Address and port: `ADDRESS:PORT`.
     #[serde(deserialize_with = "config::deserialize_address")]
     #[schemars(regex(pattern = patterns::ADDRESS))]
     address: SocketAddr,
@@ -86,11 +86,11 @@ struct OfBackend {
 
 pub(super) fn router(handle: Handle) -> Router {
     routes_with_description()
-        // The server has read bodies before, by limits of its own.
+        // The server has already read the body within its own limits.
         .layer(DefaultBodyLimit::disable())
-        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path"))
+        .fallback(async || Problem::new(StatusCode::NOT_FOUND, "unknown path"))
         .method_not_allowed_fallback(async || {
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path does not support this method")
         })
         .with_state(handle)
 }
@@ -98,37 +98,37 @@ pub(super) fn router(handle: Handle) -> Router {
 #[rustfmt::skip]
 pub(super) fn routes() -> ApiRouter<Handle> {
     ApiRouter::new()
-        .api_route("/v1/status", get_with(status, says("The daemon, its interfaces, table fill and warnings")))
-        .api_route("/v1/stats", get_with(stats, says("Packets by verdict and reason, traffic by backend")))
-        .api_route("/v1/connections", get_with(connections::list, says("Connections, a line each")))
-        .api_route("/v1/connections/count", get_with(connections::count, says("How many connections there are")))
-        .api_route(document::PLAN, post_with(document::plan, says("What a configuration file would change")))
-        .api_route(document::APPLY, post_with(document::apply, says("Make everything as a configuration file says")))
-        .api_route("/v1/history", get_with(document::history, says("Who has changed what, the newest first")))
-        .api_route("/v1/history/{version}", get_with(document::version, says("A version: who made it, what it changed, all its services")))
-        .api_route("/v1/export", get_with(document::export, says("What runs, as the configuration file that would make it")))
-        .api_route("/v1/rollback", post_with(document::rollback, says("Go back to a former version")))
+        .api_route("/v1/status", get_with(status, says("Returns the daemon, its interfaces, flow table usage and warnings")))
+        .api_route("/v1/stats", get_with(stats, says("Returns packets by verdict and reason, and traffic by backend")))
+        .api_route("/v1/connections", get_with(connections::list, says("Lists connections, one JSON object per line")))
+        .api_route("/v1/connections/count", get_with(connections::count, says("Counts connections by state")))
+        .api_route(document::PLAN, post_with(document::plan, says("Returns the changes that a configuration file would make")))
+        .api_route(document::APPLY, post_with(document::apply, says("Applies a configuration file")))
+        .api_route("/v1/history", get_with(document::history, says("Lists all versions of the configuration, newest first")))
+        .api_route("/v1/history/{version}", get_with(document::version, says("Returns a version: its author, its changes and all its services")))
+        .api_route("/v1/export", get_with(document::export, says("Returns the running configuration as a configuration file")))
+        .api_route("/v1/rollback", post_with(document::rollback, says("Rolls back to an earlier version")))
         .api_route(
             "/v1/services",
-            get_with(services, says("All services with their backends"))
-                .post_with(add_service, says("Add a service")),
+            get_with(services, says("Lists all services with their backends"))
+                .post_with(add_service, says("Adds a service")),
         )
         .api_route(
             "/v1/services/{name}",
-            get_with(service, says("A service with its backends"))
-                .patch_with(set_service, says("Change a service's settings; the others stay"))
-                .delete_with(remove_service, says("Remove a service; its connections go on")),
+            get_with(service, says("Returns a service with its backends"))
+                .patch_with(set_service, says("Changes settings of a service; other settings stay as they are"))
+                .delete_with(remove_service, says("Removes a service; its connections continue")),
         )
         .api_route(
             "/v1/services/{name}/backends",
-            get_with(backends, says("A service's backends"))
-                .post_with(add_backend, says("Add a backend")),
+            get_with(backends, says("Lists the backends of a service"))
+                .post_with(add_backend, says("Adds a backend")),
         )
         .api_route(
             "/v1/services/{name}/backends/{address}",
-            get_with(backend, says("A backend"))
-                .patch_with(set_backend, says("Change, drain, enable or disable a backend"))
-                .delete_with(remove_backend, says("Remove a backend; its connections go on")),
+            get_with(backend, says("Returns a backend"))
+                .patch_with(set_backend, says("Changes, drains, enables or disables a backend"))
+                .delete_with(remove_backend, says("Removes a backend; its connections continue")),
         )
 }
 

@@ -1,4 +1,4 @@
-//! The server's end of connections: how many there may be, and what they may cost.
+//! Server side of connections, with limits on their number and cost.
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
@@ -34,32 +34,32 @@ use super::{
     watched::Watched,
 };
 
-/// Connections at once, at most.
+/// Maximum number of concurrent connections.
 const CONNECTIONS: u64 = 256;
 
-/// Connections at once, at least.
+/// Minimum number of concurrent connections.
 const FEWEST: u64 = 4;
 
-/// How long a client may take to send the head of a request.
+/// Timeout for the head of a request.
 const HEAD: Duration = Duration::from_secs(10);
 
-/// Bytes of the largest head.
+/// Maximum size of the head of a request in bytes.
 const LARGEST_HEAD: usize = 64 << 10;
 
-/// How long a client may neither send nor take anything that it should.
+/// Timeout of a client that neither sends nor receives.
 const IDLE: Duration = Duration::from_secs(30);
 
-/// How long to wait for a seat, or for files that can be opened.
+/// Delay between attempts to get a seat or a file descriptor.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// What all connections have in common.
+/// State shared by all connections.
 #[derive(Clone, Debug)]
 struct Server {
     router: TowerToHyperService<Router>,
     intake: Intake,
 }
 
-/// Accepts connections for as long as the socket lives.
+/// Accepts connections until cancelled.
 pub(super) async fn serve(socket: &UnixListener, router: Router, intake: Intake) -> Infallible {
     let server = Server { router: TowerToHyperService::new(router), intake };
     let seats = Seats::new(connections(), Duration::ZERO);
@@ -84,14 +84,14 @@ pub(super) async fn serve(socket: &UnixListener, router: Router, intake: Intake)
     }
 }
 
-/// A quarter of the files that the process may open: checks and others need the rest.
+/// Returns a quarter of the limit of open files: checks and others need the rest.
 fn connections() -> usize {
     let files = getrlimit(Resource::RLIMIT_NOFILE).map_or(CONNECTIONS, |(soft, _)| soft);
     usize::try_from((files / 4).clamp(FEWEST, CONNECTIONS)).unwrap_or(usize::MAX)
 }
 
-/// Root waits until somebody can leave. Others do not, as everybody behind them would have to wait
-/// as well.
+/// Returns a seat. Root waits until one is free; other users do not, as all later clients would
+/// have to wait as well.
 async fn seat(seats: &Arc<Seats>, guest: &Arc<Guest>) -> Option<Seat> {
     loop {
         match seats.take(guest) {
@@ -101,11 +101,11 @@ async fn seat(seats: &Arc<Seats>, guest: &Arc<Guest>) -> Option<Seat> {
     }
 }
 
-/// Says that there is no seat.
+/// Answers that no seat is free.
 fn send_away(stream: &UnixStream) {
     let problem = Problem::new(
         StatusCode::SERVICE_UNAVAILABLE,
-        "the daemon is answering too many other requests of yours, or of others: try again",
+        "the daemon is busy with too many other requests, of this user or of others: try again",
     );
     let body = serde_json::to_string(&problem).unwrap_or_default();
     let answer = format!(
@@ -113,24 +113,24 @@ fn send_away(stream: &UnixStream) {
          connection: close\r\n\r\n{body}",
         body.len()
     );
-    // Whoever is gone already misses nothing.
+    // Errors are ignored: the client may have disconnected.
     stream.try_write(answer.as_bytes()).ok();
 }
 
-/// Whoever has been idle for longest makes room when there are no files left.
+/// Disconnects the longest idle client if no file descriptors are left.
 async fn refused(error: &io::Error, seats: &Seats) {
     let is_short = matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE));
     if is_short && seats.make_room() {
-        log::debug!("an idle client of the API makes room: {error}");
+        log::debug!("closed an idle API connection to make room: {error}");
         sleep(PAUSE).await;
         return;
     }
-    log::warn!("a connection to the API could not be accepted: {error}");
+    log::warn!("cannot accept an API connection: {error}");
     sleep(PAUSE * 10).await;
 }
 
 impl Server {
-    /// Serves one connection until either side has had enough.
+    /// Serves one connection until either side closes it.
     async fn attend(self, stream: UnixStream, peer: Peer, guest: Arc<Guest>, _seat: Seat) {
         let stream = TokioIo::new(Watched::new(stream, Arc::clone(&guest)));
         let answer = service_fn(|request| self.answer(request, &guest, &peer));
@@ -142,10 +142,10 @@ impl Server {
         tokio::select! {
             ended = connection => {
                 if let Err(error) = ended {
-                    log::debug!("a connection to the API has failed: {error}");
+                    log::debug!("an API connection failed: {error}");
                 }
             }
-            () = guest.must_leave(IDLE) => log::debug!("an idle client of the API was cut off"),
+            () = guest.must_leave(IDLE) => log::debug!("closed an idle API connection"),
         }
     }
 
@@ -160,7 +160,7 @@ impl Server {
             Ok(body) => body,
             Err(problem) => {
                 let mut response = problem.into_response();
-                // What is left of the body is not read.
+                // The rest of the body is not read.
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 return Ok(response);
             }
@@ -168,7 +168,7 @@ impl Server {
         guest.is_served();
         parts.extensions.insert(ConnectInfo(peer.clone()));
         parts.extensions.insert(Arc::clone(guest));
-        // Whoever works on the request holds it, even when the client has hung up.
+        // Held until the request is done, even if the client disconnects.
         parts.extensions.insert(body.room);
         let request = Request::from_parts(parts, Body::from(body.bytes));
         let response = self.router.call(request).await;

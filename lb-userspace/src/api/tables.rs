@@ -1,4 +1,4 @@
-//! Bodies that have the keys of the configuration file.
+//! Bodies with the keys of the configuration file.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ use crate::{
     control::{KeyFault, Keys},
 };
 
-/// The key of a service's backends, in bodies and in the file.
+/// Key of a service's backends in bodies; [`IN_FILE`] is that of the file.
 const BACKENDS: &str = "backends";
 const IN_FILE: &str = "backend";
 
@@ -26,12 +26,12 @@ pub(super) struct NewService(pub(super) Keys);
 pub(super) fn name(keys: &mut Keys) -> Result<String, Problem> {
     match keys.remove("name") {
         Some(Value::String(name)) => Ok(name),
-        Some(_) => Err(wrong("name", "`name` is a string, as in \"web\"")),
+        Some(_) => Err(wrong("name", "`name` must be a string, as in \"web\"")),
         None => Err(wrong("name", "the service has no `name`")),
     }
 }
 
-/// Makes `backends`, as all bodies of the API have it, the file's `backend`.
+/// Renames `backends` of the API to `backend` of the file.
 pub(super) fn rename_backends(keys: &mut Keys) -> Result<(), Problem> {
     if keys.contains_key(IN_FILE) {
         return Err(wrong(IN_FILE, "unknown key `backend`: did you mean `backends`?"));
@@ -42,7 +42,7 @@ pub(super) fn rename_backends(keys: &mut Keys) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The body that adds a service with these keys of the file.
+/// Returns the body that adds a service with these keys of the file.
 pub(super) fn body_of(mut keys: Keys) -> Keys {
     if let Some(backends) = keys.remove(IN_FILE) {
         keys.insert(BACKENDS.to_owned(), backends);
@@ -56,8 +56,8 @@ fn wrong(key: &str, detail: &str) -> Problem {
     Problem { errors: vec![error], ..problem }
 }
 
-/// Those keys of a table `[[service]]` of the file that are to change, in JSON; null gives a key its
-/// default again. The name stays, and backends have requests of their own.
+/// Keys of a table `[[service]]` to change, in JSON; null resets a key to its default. The name
+/// cannot change, and backends have their own requests.
 #[derive(Deserialize)]
 #[serde(transparent)]
 pub(super) struct ServiceChanges(pub(super) Keys);

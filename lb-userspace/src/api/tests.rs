@@ -33,7 +33,7 @@ use crate::{
     model::{Admin, Health, Policy, Protocol},
 };
 
-/// An API with a daemon's loop behind it that has one service, `web`, and tells what is asked.
+/// An API with a fake daemon's loop that has one service, `web`, and reports the requests.
 struct Testbed {
     directory: TempDir,
     changes: mpsc::Receiver<Change>,
@@ -193,7 +193,7 @@ async fn a_service_has_the_shape_of_the_contract() {
 }
 
 #[tokio::test]
-async fn what_the_client_orders_reaches_the_daemon() {
+async fn requests_of_the_client_reach_the_daemon() {
     let mut testbed = Testbed::new().await;
     let client = testbed.client();
     assert_eq!(client.services().await.expect("listed"), [web()]);
@@ -214,7 +214,7 @@ async fn what_the_client_orders_reaches_the_daemon() {
 }
 
 #[tokio::test]
-async fn what_a_new_backend_does_not_say_has_a_default() {
+async fn missing_settings_of_a_new_backend_have_defaults() {
     let mut testbed = Testbed::new().await;
     let body = r#"{"address":"10.0.0.12:80"}"#;
     let answer = testbed.send(Method::POST, "/v1/services/web/backends", body).await;
@@ -324,8 +324,8 @@ async fn every_error_is_a_problem_document() {
     let backends = "/v1/services/web/backends";
     let backend = "/v1/services/web/backends/10.0.0.11:80";
     let cases = [
-        (Method::GET, "/v1/nothing", "", 404, "nothing at this path"),
-        (Method::DELETE, "/v1/status", "", 405, "does not take this method"),
+        (Method::GET, "/v1/nothing", "", 404, "unknown path"),
+        (Method::DELETE, "/v1/status", "", 405, "does not support this method"),
         (Method::GET, "/v1/connections?state=open", "", 400, "`open` is no state"),
         (Method::GET, "/v1/connections?backend=10.0.0.11", "", 400, "backend: "),
         (Method::GET, "/v1/connections?client=web", "", 400, "client: `web` is no client"),
@@ -415,7 +415,7 @@ async fn bodies_of_other_kinds_and_sizes_are_problem_documents_too() {
 }
 
 #[tokio::test]
-async fn what_is_not_an_object_is_refused() {
+async fn bodies_other_than_objects_are_refused() {
     let mut testbed = Testbed::new().await;
     let backend = "/v1/services/web/backends/10.0.0.11:80";
     let routes = [
@@ -467,7 +467,7 @@ async fn the_socket_is_for_root_and_its_group_and_gone_at_the_end() {
 }
 
 #[tokio::test]
-async fn only_a_socket_that_nobody_answers_at_is_replaced() {
+async fn only_a_stale_socket_is_replaced() {
     let directory = TempDir::new().expect("a directory");
     let stale = directory.path().join("stale");
     drop(std::os::unix::net::UnixListener::bind(&stale).expect("binds"));
@@ -479,7 +479,7 @@ async fn only_a_socket_that_nobody_answers_at_is_replaced() {
     assert_eq!(fs::read_to_string(&file).expect("still there"), "precious");
 }
 
-/// A socket whose queue is full of these clients, none of which is taken.
+/// Returns a socket whose queue is full of these clients, none of which is accepted.
 async fn busy_socket(path: &Path) -> (OwnedFd, Vec<UnixStream>) {
     let busy = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None);
     let busy = busy.expect("a socket");
@@ -492,7 +492,7 @@ async fn busy_socket(path: &Path) -> (OwnedFd, Vec<UnixStream>) {
     (busy, queue)
 }
 
-/// One that hangs, and has more clients in its queue than it can hold.
+/// The daemon hangs, and has more clients than its queue can hold.
 #[tokio::test]
 async fn the_socket_of_a_busy_daemon_is_not_replaced() {
     let directory = TempDir::new().expect("a directory");
@@ -503,7 +503,7 @@ async fn the_socket_of_a_busy_daemon_is_not_replaced() {
     assert!(path.exists());
 }
 
-/// One that is busy takes its clients in turn.
+/// A busy daemon accepts its clients in turn.
 #[tokio::test]
 async fn a_client_waits_for_a_daemon_whose_queue_is_full() {
     let directory = TempDir::new().expect("a directory");
@@ -519,14 +519,14 @@ async fn a_client_waits_for_a_daemon_whose_queue_is_full() {
     let accepting = std::thread::spawn(move || {
         (0..all).for_each(|_| drop(busy.accept().expect("accepted")));
     });
-    // It was let in, and hears that the conversation has ended.
+    // The client was accepted, and sees that the connection has ended.
     let error = asking.await;
     accepting.join().expect("no panic");
     let error = error.expect_err("nobody answers");
     assert!(matches!(error, ClientError::Broken(_)), "{error}");
 }
 
-/// Every answer to a GET is what the description says of it.
+/// Checks every answer to a GET against the `OpenAPI` document.
 #[tokio::test]
 async fn answers_are_as_they_are_described() {
     let testbed = Testbed::new().await;

@@ -1,4 +1,4 @@
-//! A connection that tells when its client has sent or taken something.
+//! A connection that records when its client has sent or received something.
 
 use std::{
     io,

@@ -1,4 +1,4 @@
-//! The arguments.
+//! Command-line arguments.
 
 use std::{
     fmt,
@@ -19,12 +19,12 @@ use crate::{
     control::Keys,
 };
 
-/// Names the daemon's socket.
+/// Environment variable with the path of the daemon's socket.
 pub(super) const SOCKET_VARIABLE: &str = "XDPLB_SOCKET";
 
-const EXIT_CODES: &str = "Exit codes: 0 done; 1 failed; 2 wrong usage or invalid configuration; \
-    3 no daemon at the socket; 4 `diff` has found differences, or `check --strict` has warnings; 70 a bug has \
-    ended the daemon.";
+const EXIT_CODES: &str = "Exit codes: 0 success; 1 failure; 2 usage error or invalid configuration; \
+    3 no daemon at the socket; 4 `diff` found differences, or `check --strict` found warnings; \
+    70 the daemon ended because of a bug.";
 
 /// A Layer-4 TCP load balancer in XDP.
 #[derive(Debug, Parser)]
@@ -34,10 +34,10 @@ pub struct Cli {
     /// The daemon's socket.
     #[arg(long, global = true, env = SOCKET_VARIABLE, default_value = crate::DEFAULT_SOCKET)]
     pub(super) socket: PathBuf,
-    /// Log more; twice, even more.
+    /// Log more; repeat for even more.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(super) verbose: u8,
-    /// Log less; twice, only errors.
+    /// Log less; repeat to log only errors.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(super) quiet: u8,
     #[command(flatten)]
@@ -48,17 +48,17 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
-    /// Run the daemon in the foreground. SIGHUP reloads the file; SIGTERM stops the daemon and
-    /// leaves packets flowing.
+    /// Run the daemon in the foreground. SIGHUP reloads the configuration file; SIGTERM stops the
+    /// daemon, and forwarding continues.
     Run {
         /// The configuration file.
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
-        /// Only check the configuration, as `check` does.
+        /// Only check the configuration, like `check`.
         #[arg(long)]
         check: bool,
     },
-    /// Check a configuration file: 0 if it is good, 2 if it is invalid.
+    /// Check a configuration file. Exits with 0 if it is valid, 2 if it is invalid.
     Check {
         /// The configuration file, or - for standard input.
         #[arg(short, long, value_name = "FILE", required_unless_present = "schema")]
@@ -66,21 +66,21 @@ pub(super) enum Verb {
         /// Print the JSON Schema of configuration files instead, for editors.
         #[arg(long, conflicts_with = "config")]
         schema: bool,
-        /// End with 4 if there are warnings.
+        /// Exit with 4 if there are warnings.
         #[arg(long)]
         strict: bool,
     },
-    /// Take the program off interfaces, or off all: the only way packets stop. Stop the daemon
-    /// first.
+    /// Detach the XDP program from interfaces, which stops forwarding. Stop the daemon first.
     Detach {
-        /// The interfaces; without any, all of them, and the maps too, which ends all connections.
+        /// Interfaces to detach from. Default: all interfaces; the maps are removed too, which ends
+        /// all connections.
         #[arg(value_name = "IFACE", add = complete::interfaces())]
         interfaces: Vec<String>,
-        /// Where the BPF file system is, if the configuration says so.
+        /// Mount point of the BPF file system, if the configuration sets another one.
         #[arg(long, default_value = "/sys/fs/bpf", value_name = "DIR")]
         bpffs: PathBuf,
     },
-    /// Show the daemon, its interfaces and their real XDP mode, table fill and warnings.
+    /// Show the daemon, its interfaces and their actual XDP mode, flow table usage and warnings.
     Status,
     /// Show and change services.
     Service {
@@ -92,34 +92,34 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: BackendVerb,
     },
-    /// Show what a configuration file would change: 4 if it would change anything.
+    /// Show what a configuration file would change. Exits with 4 if it would change anything.
     Diff {
         /// The configuration file, or - for standard input.
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
-        /// As `apply --force`: take VIPs that servers of this host have.
+        /// Take VIPs that servers on this host listen on, like `apply --force`.
         #[arg(long)]
         force: bool,
     },
-    /// Make everything as a configuration file says. Changes by commands that the file does not
-    /// have are undone; orders (drain, disable) stay.
+    /// Apply a configuration file. Changes made by commands that are not in the file are undone,
+    /// except that drained and disabled backends stay so.
     Apply {
         /// The configuration file, or - for standard input.
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
-        /// Take VIPs that servers of this host have.
+        /// Take VIPs that servers on this host listen on.
         #[arg(long)]
         force: bool,
         #[command(flatten)]
         trial: Trial,
     },
-    /// Print what runs as the configuration file that would make it: settings and services. Values
-    /// of `send` are printed for root only.
+    /// Print the running settings and services as a configuration file. Values of `send` are
+    /// printed only for root.
     Export,
-    /// Show who changed what and when; or one version whole: who made it, what it changed, and all
-    /// its services.
+    /// Show who changed what and when, or one version in full: its author, its changes and all its
+    /// services.
     History {
-        /// A version's number.
+        /// Number of the version.
         #[arg(
             value_name = "VERSION",
             allow_negative_numbers = true,
@@ -128,9 +128,10 @@ pub(super) enum Verb {
         )]
         number: Option<u64>,
     },
-    /// Go back to a former version of all services, which makes a new one.
+    /// Roll back all services to an earlier version. Creates a new version.
     Rollback {
-        /// Its number, as `history` has it; without, that before the present one.
+        /// Number of the version, as shown by `history`. Default: the version before the current
+        /// one.
         #[arg(
             value_name = "VERSION",
             allow_negative_numbers = true,
@@ -138,7 +139,7 @@ pub(super) enum Verb {
             add = complete::versions()
         )]
         number: Option<u64>,
-        /// Take VIPs that servers of this host have.
+        /// Take VIPs that servers on this host listen on.
         #[arg(long)]
         force: bool,
         #[command(flatten)]
@@ -146,36 +147,37 @@ pub(super) enum Verb {
     },
     /// Show packets by verdict and reason, and traffic by backend.
     Stats {
-        /// Only this service's traffic.
+        /// Show only the traffic of this service.
         #[arg(value_name = "SERVICE", add = complete::services())]
         service: Option<String>,
-        /// Show what happens in one second, in place of totals.
+        /// Show rates measured over one second instead of totals.
         #[arg(long)]
         rate: bool,
     },
-    /// List connections, or count them, as they come: `| head` and a million of them are both fine.
-    /// With -o json, one object a line.
+    /// List or count connections. The list is streamed, so it may be long or cut by `| head`. With
+    /// -o json, one object per line.
     Conns(Conns),
-    /// Show all of it working: namespaces, a balancer, three servers and traffic, in 20 seconds.
+    /// Run a demo for 20 seconds: a balancer, three servers and traffic in network namespaces.
     Demo {
-        /// Leave everything running afterwards, to play with. The next demo removes it.
+        /// Leave everything running afterwards to try commands on it. The next demo removes it.
         #[arg(long)]
         keep: bool,
-        /// Remove the demos that were kept.
+        /// Remove demos that were kept running.
         #[arg(long, conflicts_with = "keep")]
         stop: bool,
     },
-    /// Answer HTTP requests, as a server of the demo.
+    /// Answer HTTP requests as a server of the demo.
     #[command(hide = true)]
     Respond { name: String, address: SocketAddr },
-    /// Print completions for a shell.
+    /// Print the completion script of a shell.
     Completions { shell: Shell },
-    /// Print a manual page: `man`, `man backend drain`, or `man xdplb.toml` for the configuration.
+    /// Print a manual page: `man`, `man backend drain`, or `man xdplb.toml` for the configuration
+    /// file.
     Man {
-        /// A verb.
+        /// Command to describe.
         verb: Vec<String>,
     },
-    /// Write all that is generated from the code: references, manual pages, completions.
+    /// Write everything generated from the code: references, manual pages, completions.
     #[command(hide = true)]
     Documents { directory: PathBuf },
 }
@@ -189,37 +191,37 @@ pub(super) enum ServiceVerb {
         #[arg(value_name = "NAME", add = complete::services())]
         name: String,
     },
-    /// Add a service, with its backends, in one change.
+    /// Add a service with its backends in one change.
     Add {
         name: String,
         #[command(flatten)]
         keys: ServiceKeys,
-        /// A backend, at the VIP's port if none is given. May be given often.
+        /// Backend; default port: that of the VIP. May be repeated.
         #[arg(long, value_name = "ADDR[:PORT]")]
         backend: Vec<String>,
-        /// Take a VIP that a server of this host has.
+        /// Take a VIP that a server on this host listens on.
         #[arg(long)]
         force: bool,
         #[command(flatten)]
         trial: Trial,
     },
-    /// Change a service's settings; the others stay.
+    /// Change settings of a service. Other settings stay as they are.
     #[command(arg_required_else_help = true)]
     Set {
         #[arg(add = complete::services())]
         name: String,
         #[command(flatten)]
         keys: ServiceKeys,
-        /// A key that is to have its default again, as in health.path. May be given often.
+        /// Key to reset to its default, such as health.path. May be repeated.
         #[arg(long, value_name = "KEY")]
         unset: Vec<String>,
-        /// Take a VIP that a server of this host has.
+        /// Take a VIP that a server on this host listens on.
         #[arg(long)]
         force: bool,
         #[command(flatten)]
         trial: Trial,
     },
-    /// Remove a service. Its connections go on until they end.
+    /// Remove a service. Its connections continue until they end.
     Remove {
         #[arg(add = complete::services())]
         name: String,
@@ -228,32 +230,32 @@ pub(super) enum ServiceVerb {
     },
 }
 
-/// Settings of a service: the keys of the file's `[[service]]`.
+/// Settings of a service: the keys of `[[service]]` in the configuration file.
 #[derive(Debug, Args)]
 pub(super) struct ServiceKeys {
-    /// Where clients connect to.
+    /// Address and port that clients connect to.
     #[arg(long, value_name = "ADDR:PORT[/tcp]")]
     pub(super) vip: Option<String>,
-    /// How packets reach backends.
+    /// Forwarding method.
     #[arg(long, add = complete::words("mode"))]
     pub(super) mode: Option<String>,
-    /// How a new connection's backend is picked.
+    /// Selection of a backend for a new connection.
     #[arg(long, add = complete::words("scheduler"))]
     pub(super) scheduler: Option<String>,
-    /// A key of `[service.health]`, as in --health type=tcp or
-    /// --health 'command=/bin/check --quick'. May be given often.
+    /// Key of `[service.health]`, such as --health type=tcp or --health 'command=/bin/check
+    /// --quick'. May be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = |text: &str| value::of("health", text))]
     pub(super) health: Vec<(String, Value)>,
-    /// A key of `[service.timeouts]`, as in established=1h. May be given often.
+    /// Key of `[service.timeouts]`, such as established=1h. May be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = |text: &str| value::of("timeouts", text))]
     pub(super) timeouts: Vec<(String, Value)>,
-    /// Any other key of `[[service]]`. May be given often.
+    /// Any other key of `[[service]]`. May be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = value::of_service)]
     pub(super) set: Vec<(String, Value)>,
 }
 
 impl ServiceKeys {
-    /// As the API takes them.
+    /// Returns the keys in the form of the API.
     pub(super) fn into_keys(self) -> Keys {
         let texts = [("vip", self.vip), ("mode", self.mode), ("scheduler", self.scheduler)];
         let texts =
@@ -275,18 +277,18 @@ impl ServiceKeys {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum BackendVerb {
-    /// List backends, of one service or of all.
+    /// List the backends of one service or of all.
     List {
         #[arg(add = complete::services())]
         service: Option<String>,
     },
-    /// Add a backend. It takes connections after its first successful check.
+    /// Add a backend. It gets connections after its first successful health check.
     Add {
         #[command(flatten)]
         place: BackendAddress,
         #[command(flatten)]
         trial: Trial,
-        /// Its share of new connections beside the others' weights; 0 for no new connections.
+        /// Share of new connections relative to the other weights; 0 for no new connections.
         #[arg(
             long,
             default_value_t = 1,
@@ -294,11 +296,11 @@ pub(super) enum BackendVerb {
             value_parser = value_parser!(u16)
         )]
         weight: u16,
-        /// Take connections only when no other backend can.
+        /// Use the backend only when no other backend is available.
         #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = false, default_missing_value = "true")]
         backup: bool,
     },
-    /// Remove a backend. Its connections go on.
+    /// Remove a backend. Its connections continue.
     Remove {
         #[command(flatten)]
         place: BackendAddress,
@@ -315,34 +317,35 @@ pub(super) enum BackendVerb {
         place: BackendAddress,
         #[command(flatten)]
         trial: Trial,
-        /// Its share of new connections beside the others' weights; 0 for no new connections.
+        /// Share of new connections relative to the other weights; 0 for no new connections.
         #[arg(long, allow_negative_numbers = true, value_parser = value_parser!(u16))]
         weight: Option<u16>,
-        /// Take connections only when no other backend can; --backup=false: always.
+        /// Use the backend only when no other backend is available; --backup=false: always.
         #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         backup: Option<bool>,
     },
-    /// Give a backend no new connections; its connections go on.
+    /// Stop new connections to a backend. Its existing connections continue.
     Drain {
         #[command(flatten)]
         place: Places,
         #[command(flatten)]
         trial: Trial,
-        /// Wait until its last connection has closed.
+        /// Wait until the last connection has closed.
         #[arg(long)]
         wait: bool,
-        /// After this long, reset what is left of its connections.
+        /// Reset the remaining connections after this time.
         #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = deadline)]
         deadline: Option<Duration>,
     },
-    /// Give a backend connections again; one that was disabled, after its next successful check.
+    /// Enable a drained or disabled backend; a disabled one gets connections after its next
+    /// successful health check.
     Enable {
         #[command(flatten)]
         place: Places,
         #[command(flatten)]
         trial: Trial,
     },
-    /// Give a backend no new connections, and do not check it; its connections go on.
+    /// Stop new connections to a backend and its health checks. Its existing connections continue.
     Disable {
         #[command(flatten)]
         place: Places,
@@ -351,25 +354,25 @@ pub(super) enum BackendVerb {
     },
 }
 
-/// Which connections, and how to tell of them. Filters are joined by "and".
+/// Filters and output of `conns`. A connection must match all filters.
 #[derive(Debug, Args)]
 pub(super) struct Conns {
-    /// Of this service.
+    /// Connections of this service.
     #[arg(long, value_name = "NAME", add = complete::services())]
     pub(super) service: Option<String>,
-    /// To this backend.
+    /// Connections to this backend.
     #[arg(long, value_name = "ADDR:PORT", value_parser = config::address, add = complete::backends())]
     pub(super) backend: Option<SocketAddr>,
-    /// From this client: ADDR, ADDR:PORT or NETWORK/LENGTH.
+    /// Connections from this client: ADDR, ADDR:PORT or NETWORK/LENGTH.
     #[arg(long, value_name = "CLIENT")]
     pub(super) client: Option<ClientFilter>,
-    /// In this state, or in any of these.
+    /// Connections in this state, or in any of several.
     #[arg(long, value_name = "STATE", value_enum, value_delimiter = ',')]
     pub(super) state: Vec<ConnectionState>,
-    /// Without a packet for longer than this.
+    /// Connections without a packet for longer than this.
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = config::duration)]
     pub(super) idle_over: Option<Duration>,
-    /// No more than so many.
+    /// Maximum number of connections to list.
     #[arg(
         long,
         value_name = "N",
@@ -377,12 +380,12 @@ pub(super) struct Conns {
         value_parser = count
     )]
     pub(super) limit: Option<u64>,
-    /// Only say how many there are, by state.
+    /// Print only the number of connections by state.
     #[arg(long)]
     pub(super) count: bool,
 }
 
-/// Which backend.
+/// One backend of a service.
 #[derive(Debug, Args)]
 pub(super) struct BackendAddress {
     #[arg(add = complete::services())]
@@ -391,20 +394,20 @@ pub(super) struct BackendAddress {
     pub(super) address: SocketAddr,
 }
 
-/// A backend of one service, or of all that have it.
+/// A backend of one service, or of all services that have it.
 #[derive(Debug, Args)]
 pub(super) struct Places {
-    /// The service; left out with --all-services.
+    /// Service; omit it with --all-services.
     #[arg(required_unless_present = "all_services", add = complete::services())]
     pub(super) service: Option<String>,
     #[arg(value_name = "ADDR:PORT", required_unless_present = "all_services", value_parser = config::address, add = complete::backends())]
     pub(super) address: Option<SocketAddr>,
-    /// Every backend with this address, at any port if none is given, in all services.
+    /// All backends with this address in all services, at any port if none is given.
     #[arg(long, value_name = "ADDR[:PORT]", value_parser = server, add = complete::servers(), conflicts_with_all = ["service", "address"])]
     pub(super) all_services: Option<Server>,
 }
 
-/// A server, or one port of it.
+/// A server, or one of its ports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Server {
     pub(super) ip: IpAddr,
@@ -426,18 +429,18 @@ impl fmt::Display for Server {
     }
 }
 
-/// How a change is made.
+/// Options of all changes.
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Trial {
-    /// Show what would change, as `diff` does, and change nothing.
+    /// Show what would change, like `diff`, and change nothing.
     #[arg(long)]
     pub(super) dry_run: bool,
 }
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Output {
-    /// How to print. With json, results are on standard output and errors on standard error, as problem
-    /// documents (RFC 9457).
+    /// Output format. With json, results go to standard output and errors to standard error as
+    /// problem documents (RFC 9457).
     #[arg(short = 'o', long = "output", value_enum, global = true, default_value_t = Format::Table)]
     pub(super) format: Format,
 }
@@ -464,15 +467,15 @@ fn server(text: &str) -> Result<Server, String> {
 }
 
 fn count(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "give a number from 0 on".to_owned())
+    text.parse().map_err(|_| "give a number of at least 0".to_owned())
 }
 
 fn version(text: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
-    number.ok_or_else(|| "give a number from 1 on, as `xdplb history` has it".to_owned())
+    number.ok_or_else(|| "give a number of at least 1, as shown by `xdplb history`".to_owned())
 }
 
-/// A duration whose end is a moment that can be written.
+/// Parses a duration whose end can be represented as a timestamp.
 fn deadline(text: &str) -> Result<Duration, String> {
     let time = config::duration(text)?;
     let until = Timestamp::now().checked_add(time);
@@ -499,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_value_is_said_with_the_range_or_the_fix() {
+    fn errors_of_values_give_the_range_or_the_fix() {
         let of = |arguments: &[&str]| {
             let all = ["xdplb", "backend"].into_iter().chain(arguments.iter().copied());
             Cli::try_parse_from(all).expect_err("a wrong value").to_string()
@@ -520,7 +523,7 @@ mod tests {
     }
 
     #[test]
-    fn at_least_one_setting_is_to_be_set() {
+    fn at_least_one_setting_is_required() {
         let set = ["xdplb", "backend", "set", "web", "10.0.0.1:80"];
         let missing = Cli::try_parse_from(set).expect_err("nothing to set").to_string();
         assert!(missing.contains("--weight") && missing.contains("--backup"), "{missing}");

@@ -1,4 +1,4 @@
-//! `backend`: where connections go.
+//! `backend`: backends of services.
 
 use std::{
     net::SocketAddr,
@@ -26,13 +26,13 @@ use crate::{
 
 const POLL: Duration = Duration::from_millis(500);
 
-/// By then all packets have been counted that had been given to the backend before the order.
+/// Time after which all packets forwarded before the change have been counted.
 const SETTLED: Duration = Duration::from_millis(100);
 
-/// How long the daemon takes, after a deadline, to end what is left.
+/// Time that the daemon takes to reset the remaining connections after a deadline.
 const CUT: Duration = Duration::from_secs(3);
 
-/// A backend in a list that may be of all services.
+/// A backend with its service.
 #[derive(Serialize)]
 struct Listed<'a> {
     service: &'a str,
@@ -120,13 +120,13 @@ async fn set(
     Ok(outcome.unwrap_or_default())
 }
 
-/// The backends that are meant, at least one.
+/// Returns the selected backends, at least one.
 async fn places(client: &Client, places: Places) -> Result<Vec<BackendAddress>, Failure> {
     let Places { service, address, all_services } = places;
     if let (Some(service), Some(address)) = (service, address) {
         return Ok(vec![BackendAddress { service, address }]);
     }
-    let server = all_services.context("name a service and a backend, or use --all-services")?;
+    let server = all_services.context("give a service and a backend, or use --all-services")?;
     let mut found = Vec::new();
     for service in client.services().await? {
         let of_it = service.backends.iter().map(|backend| backend.address);
@@ -156,7 +156,7 @@ impl BackendVerb {
 
 fn after(time: Duration) -> Result<Timestamp, Failure> {
     let until = Timestamp::now().checked_add(time);
-    Ok(until.with_context(|| format!("{time:?} is too long a deadline"))?)
+    Ok(until.with_context(|| format!("the deadline {time:?} is too long"))?)
 }
 
 async fn wait_until_idle(
@@ -175,7 +175,7 @@ async fn wait_until_idle(
         if deadline.is_some_and(|deadline| begin.elapsed() >= deadline + CUT) {
             let address = place.address;
             return Err(anyhow!(
-                "{address} still has {}, after its deadline",
+                "{address} still has {} after its deadline",
                 count(left, "connection")
             )
             .into());
@@ -186,6 +186,6 @@ async fn wait_until_idle(
 
 fn active(service: &ServiceView, address: SocketAddr) -> Result<u64, Failure> {
     let backend = service.backends.iter().find(|backend| backend.address == address);
-    let backend = backend.ok_or_else(|| anyhow!("{address} was removed meanwhile"))?;
+    let backend = backend.ok_or_else(|| anyhow!("{address} was removed in the meantime"))?;
     Ok(backend.active_connections)
 }

@@ -1,4 +1,4 @@
-//! The outcome of a change.
+//! Outcome of a change.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,20 +10,20 @@ use super::{
 };
 use crate::{api, control::Plan, desired::Step};
 
-/// What a change has done, or, in a dry run, would do.
+/// Steps of a change, or of a dry run.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Outcome {
     changed: bool,
     dry_run: bool,
-    /// Of the document now.
+    /// Version of the document after the change.
     version: u64,
     steps: Vec<Step>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
-    /// Why the running daemon cannot do it.
+    /// Reason why the running daemon cannot apply the change.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
-    /// When draining ends.
+    /// End of draining.
     #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<Timestamp>,
 }
@@ -41,14 +41,14 @@ impl Outcome {
         Self { until, ..self }
     }
 
-    /// With what another change has done after it.
+    /// Adds the outcome of a later change.
     pub(super) fn and(mut self, later: Self) -> Self {
         self.steps.extend(later.steps);
         self.warnings.extend(later.warnings);
         Self { changed: self.changed || later.changed, version: later.version, ..self }
     }
 
-    /// A document as JSON. For people, warnings, and the steps if nothing was changed by a dry run.
+    /// Prints a JSON document, or warnings and, in a dry run, the steps.
     pub(super) fn print(&self, output: Output) -> Result<(), Failure> {
         if output.is_json() {
             return Ok(print_json(self)?);
@@ -65,11 +65,11 @@ impl Outcome {
         Ok(())
     }
 
-    /// As `diff` shows them.
+    /// Prints the steps like `diff`.
     pub(super) fn print_steps(&self) -> Result<(), Failure> {
         self.steps.iter().try_for_each(|step| print_line(&step.to_string()))?;
         if self.steps.is_empty() {
-            print_line(&format!("nothing differs from version {}", self.version))?;
+            print_line(&format!("no differences from version {}", self.version))?;
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! `check`: is this configuration good?
+//! `check`: validation of a configuration.
 
 use std::{path::Path, process::ExitCode, thread};
 
@@ -18,7 +18,7 @@ use crate::{
 };
 use lb_host::{listeners::Listeners, local_ports::LocalPorts};
 
-/// What `check` has found, for programs.
+/// JSON report of `check`.
 #[derive(Serialize)]
 struct Report<'a> {
     valid: bool,
@@ -28,7 +28,7 @@ struct Report<'a> {
     sizes: Option<Sizes>,
 }
 
-/// What a valid configuration has and takes.
+/// Sizes of a valid configuration.
 #[derive(Serialize)]
 struct Sizes {
     services: usize,
@@ -37,7 +37,7 @@ struct Sizes {
     map_bytes: u64,
 }
 
-/// Warnings are no failure, unless that is wanted.
+/// Checks a file. Warnings are failures only if `is_strict`.
 pub(super) fn check(file: &Path, is_strict: bool, output: Output) -> Result<ExitCode, Failure> {
     let mut found = Warnings::default();
     let checked = inspect(file, &mut found);
@@ -48,7 +48,7 @@ pub(super) fn check(file: &Path, is_strict: bool, output: Output) -> Result<Exit
     }
     let loaded = match checked {
         Ok(loaded) => loaded,
-        // The report has it.
+        // The report contains the error.
         Err(error) if output.is_json() && error.is::<Diagnostics>() => return Ok(INVALID.into()),
         Err(error) => return Err(error.into()),
     };
@@ -61,7 +61,7 @@ pub(super) fn check(file: &Path, is_strict: bool, output: Output) -> Result<Exit
 #[derive(Default)]
 struct Warnings {
     all: Vec<Diagnostics>,
-    /// Whether one of them is more than a note.
+    /// True if `--strict` fails because of one of them.
     is_strict: bool,
 }
 
@@ -116,12 +116,14 @@ fn print_sizes(loaded: &Loaded) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses source ports that this host gives to its own connections, too.
+/// Returns an error if this host also uses the source ports for its own connections.
 fn refuse_local_ports(loaded: &Loaded) -> anyhow::Result<()> {
     let clash = match LocalPorts::read() {
         Ok(ports) => ports.clash(&loaded.config.snat_ports),
         Err(error) => {
-            print_error(format_args!("xdplb: `snat_ports` was not compared: {error:#}"));
+            print_error(format_args!(
+                "xdplb: `snat_ports` was not checked against this host: {error:#}"
+            ));
             None
         }
     };
@@ -129,12 +131,12 @@ fn refuse_local_ports(loaded: &Loaded) -> anyhow::Result<()> {
     loaded.refuse(faults.into_iter().collect())
 }
 
-/// Warns of servers on this host that listen where clients of services connect to. One that has the very
-/// address and port of a service keeps it from a running daemon, and is more than a note.
+/// Warns of servers on this host that listen on VIPs. A running daemon refuses a service whose
+/// exact address and port are taken, so that `--strict` fails.
 fn warn_of_listeners(loaded: &Loaded, warnings: &mut Warnings) {
     let vips = loaded.config.services.iter().map(|service| service.vip.address);
     let listeners = Listeners::read(vips).unwrap_or_else(|error| {
-        print_error(format_args!("xdplb: `vip` was not compared: {error:#}"));
+        print_error(format_args!("xdplb: `vip` was not checked against this host: {error:#}"));
         Listeners::default()
     });
     for (place, service) in loaded.config.services.iter().enumerate() {
@@ -144,8 +146,8 @@ fn warn_of_listeners(loaded: &Loaded, warnings: &mut Warnings) {
     }
 }
 
-/// Warns of VIPs that no interface of this host has, and that no route leads here. Those of another
-/// host, as a CI's, are no fault of the file.
+/// Warns of VIPs that neither an interface nor a route brings to this host. `--strict` accepts
+/// them, as the file may be for another host.
 fn warn_of_unrouted(loaded: &Loaded, warnings: &mut Warnings) {
     let is_here = |name: &String| if_nametoindex(name.as_str()).is_ok();
     if !loaded.config.interfaces.iter().all(is_here) {

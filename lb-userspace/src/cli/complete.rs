@@ -1,4 +1,4 @@
-//! Completions: what a shell offers while a command line is typed.
+//! Shell completions.
 
 use std::{collections::BTreeSet, env, net::SocketAddr, time::Duration};
 
@@ -21,13 +21,13 @@ use crate::{
 };
 use lb_host::printable;
 
-/// Names the shell that asks for completions.
+/// Environment variable with the name of the shell that requests completions.
 const VARIABLE: &str = "XDPLB_COMPLETE";
 
-/// How long a user who has pressed a key waits for names.
+/// Timeout of requests for names, as the user waits.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Answers a shell that asks for completions, and ends then.
+/// Answers a shell's request for completions and exits.
 pub(super) fn answer() {
     CompleteEnv::with_factory(Cli::command)
         .var(VARIABLE)
@@ -36,7 +36,7 @@ pub(super) fn answer() {
         .complete();
 }
 
-/// What a shell has to run at its start.
+/// Returns the script for the start of a shell.
 pub(super) fn script(shell: Shell) -> Result<String> {
     let name = shell.to_string();
     let shell = Shells::builtins();
@@ -46,7 +46,7 @@ pub(super) fn script(shell: Shell) -> Result<String> {
     Ok(String::from_utf8(script)?)
 }
 
-/// The words of a key of the file.
+/// Completes the values of an enumerated key of the file.
 pub(super) fn words(key: &'static str) -> ArgValueCandidates {
     ArgValueCandidates::new(move || candidates(reference::words(key)))
 }
@@ -55,7 +55,7 @@ pub(super) fn services() -> ArgValueCandidates {
     ArgValueCandidates::new(|| candidates(known_services().into_iter().map(|one| one.name)))
 }
 
-/// Backends: of the services that the command line names, or else of all.
+/// Completes backends of the services on the command line, or of all services.
 pub(super) fn backends() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let addresses: BTreeSet<_> = known_addresses().collect();
@@ -63,7 +63,7 @@ pub(super) fn backends() -> ArgValueCandidates {
     })
 }
 
-/// Addresses of servers, whatever their ports.
+/// Completes addresses of servers, without ports.
 pub(super) fn servers() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let servers: BTreeSet<_> = known_addresses().map(|address| address.ip()).collect();
@@ -108,7 +108,7 @@ fn known_addresses() -> impl Iterator<Item = SocketAddr> {
     services.into_iter().flat_map(|service| service.backends).map(|backend| backend.address)
 }
 
-/// What the daemon says, if there is one and it answers soon.
+/// Returns the daemon's answer, or None without a timely one.
 fn ask<T, F>(question: impl FnOnce(Client) -> F) -> Option<T>
 where
     F: Future<Output = Result<T, ClientError>>,
@@ -120,7 +120,7 @@ where
     answer.ok()?.ok()
 }
 
-/// The daemon's socket, as the command line that is typed names it.
+/// Returns the daemon's socket, as given on the command line.
 fn socket() -> std::path::PathBuf {
     let words: Vec<_> = env::args().collect();
     let after = words.windows(2).find(|pair| pair[0] == "--socket").map(|pair| pair[1].clone());
@@ -130,7 +130,7 @@ fn socket() -> std::path::PathBuf {
     named.unwrap_or_else(|| DEFAULT_SOCKET.to_owned()).into()
 }
 
-/// Whether a command is for users.
+/// Returns true if a command is not hidden.
 pub(super) fn is_shown(command: &Command) -> bool {
     !command.is_hide_set()
 }

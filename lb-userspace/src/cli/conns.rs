@@ -1,4 +1,4 @@
-//! `conns`: who is connected to whom.
+//! `conns`: current connections.
 
 use std::{
     borrow::Cow,
@@ -36,7 +36,7 @@ pub(super) async fn conns(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Line by line, so that neither the daemon nor this program ever has all of them in memory.
+/// Streams the list, so that neither the daemon nor this program has all of it in memory.
 async fn list(client: &Client, filter: &Filter, format: Format) -> Result<(), Failure> {
     let mut lines = client.connections(filter).await?;
     let mut out = BufWriter::new(io::stdout());
@@ -56,14 +56,14 @@ async fn list(client: &Client, filter: &Filter, format: Format) -> Result<(), Fa
     Ok(out.flush()?)
 }
 
-const STRANGE: &str = "the daemon's answer is not understood: is it of another version?";
+const STRANGE: &str = "cannot parse the daemon's answer: is the daemon of another version?";
 
-/// Those after the sixth only in a wide table.
+/// Columns after the sixth are only in a wide table.
 type Row<'a> = [&'a str; 8];
 
 const HEADINGS: Row<'_> = ["SERVICE", "CLIENT", "BACKEND", "STATE", "AGE", "IDLE", "VIP", "SOURCE"];
 
-/// [`Connection`](crate::connections::Connection), read without a look into its texts.
+/// [`Connection`](crate::connections::Connection) with unparsed strings.
 #[derive(Deserialize)]
 struct Told<'a> {
     #[serde(borrow)]
@@ -93,7 +93,7 @@ fn write_row(out: &mut impl Write, format: Format, row: &Row<'_>) -> io::Result<
     writeln!(out)
 }
 
-/// As short as it can be told: the two largest units.
+/// Formats seconds in the two largest units.
 fn span(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{seconds:.1}s");

@@ -45,7 +45,7 @@ pub(super) async fn apply(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What the daemon says of a file is said as `check` says it.
+/// Converts the daemon's error of a file to the form of `check`.
 fn of_file(error: ClientError) -> Failure {
     match error {
         ClientError::Refused(problem) if problem.is_invalid() => {
@@ -78,7 +78,7 @@ pub(super) async fn history(
     Ok(ExitCode::SUCCESS)
 }
 
-/// All of a version: who made it, what it changed, and its services.
+/// Prints a version: author, changes and services.
 fn print_version(version: &FullVersion, output: Output) -> Result<ExitCode, Failure> {
     if output.is_json() {
         print_json(version)?;
@@ -88,7 +88,7 @@ fn print_version(version: &FullVersion, output: Output) -> Result<ExitCode, Fail
         version;
     print_line(&format!("version {number}, {}, by {by}: {what}", at.strftime("%F %T UTC")))?;
     match steps.as_deref() {
-        None => print_line("its changes are not known: the version before is not kept")?,
+        None => print_line("its changes are unknown: the previous version is no longer stored")?,
         Some([]) => print_line("it changed no service")?,
         Some(steps) => steps.iter().try_for_each(|step| print_line(&step.to_string()))?,
     }
@@ -115,9 +115,9 @@ pub(super) async fn rollback(
     Ok(ExitCode::SUCCESS)
 }
 
-/// The file's text, if it is valid. The daemon judges it again, and what only it can judge.
+/// Returns the text of a file, if it is valid. The daemon checks it again, and against the host.
 fn proposal(file: &Path) -> Result<Proposal, Failure> {
-    // Once: a pipe cannot be read again.
+    // Read only once, as it may be a pipe.
     let text = config::read_text(file).map_err(anyhow::Error::from)?;
     let path = config::shown_path(file);
     config::read(path.clone(), text.clone())?;

@@ -1,4 +1,4 @@
-//! `detach`: the end of packets.
+//! `detach`: end of forwarding.
 
 use std::{path::Path, process::ExitCode};
 

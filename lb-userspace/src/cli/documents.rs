@@ -1,4 +1,4 @@
-//! What is generated from the code: references, manual pages, completions.
+//! Documents generated from the code: references, manual pages, completions.
 
 use std::{
     fs,
@@ -17,7 +17,7 @@ use crate::{api, config::reference, counters};
 
 const FILE_PAGE: &str = "xdplb.toml";
 
-/// A file's path, and what it holds.
+/// Path and content of a file.
 type Document = (String, String);
 
 pub(super) fn print_completions(shell: Shell) -> Result<ExitCode, Failure> {
@@ -25,7 +25,7 @@ pub(super) fn print_completions(shell: Shell) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows the page of a verb, given as its words: in a pager on a terminal.
+/// Shows the manual page of a verb, given as words, in a pager on a terminal.
 pub(super) fn show_manual(verb: &[String]) -> Result<ExitCode, Failure> {
     let page = match verb {
         [word] if word == FILE_PAGE => reference::manual()?,
@@ -39,13 +39,14 @@ pub(super) fn write(directory: &Path) -> Result<ExitCode, Failure> {
     for (path, text) in references()?.into_iter().chain(accessories()?) {
         let path = directory.join(path);
         let parent = path.parent().context("a file is in a directory")?;
-        fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+        fs::create_dir_all(parent)
+            .with_context(|| format!("cannot create {}", parent.display()))?;
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is kept in `docs/`.
+/// Returns the documents in `docs/`.
 fn references() -> Result<Vec<Document>> {
     Ok(vec![
         ("configuration.md".to_owned(), reference::page()?),
@@ -55,7 +56,7 @@ fn references() -> Result<Vec<Document>> {
     ])
 }
 
-/// What packages have besides.
+/// Returns the other documents of packages.
 fn accessories() -> Result<Vec<Document>> {
     let mut documents = vec![(format!("man/{FILE_PAGE}.5"), reference::manual()?)];
     add_manuals(&commands(), &mut documents)?;
@@ -81,7 +82,7 @@ fn commands() -> Command {
 fn find(words: &[String]) -> Result<Command> {
     words.iter().try_fold(commands(), |command, word| {
         let found = command.find_subcommand(word).cloned();
-        found.ok_or_else(|| anyhow!("there is no verb `{}`: see `xdplb --help`", words.join(" ")))
+        found.ok_or_else(|| anyhow!("unknown command `{}`: see `xdplb --help`", words.join(" ")))
     })
 }
 
@@ -90,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_references_are_what_the_code_says() {
+    fn the_references_are_current() {
         let docs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs");
         for (path, text) in references().expect("generated") {
             let kept = fs::read_to_string(docs.join(&path)).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! How a verb ends.
+//! Exit codes and errors of verbs.
 
 use std::{borrow::Cow, env, ffi::OsString, io, process::ExitCode};
 
@@ -12,18 +12,18 @@ use super::{
 use crate::{api::ClientError, config::Diagnostics};
 use lb_host::printable;
 
-/// `diff` has found differences, or `check --strict` warnings.
+/// `diff` found differences, or `check --strict` found warnings.
 pub(super) const PROBLEMS: u8 = 4;
 
-/// Wrong usage, or an invalid configuration.
+/// Usage error, or invalid configuration.
 pub(super) const INVALID: u8 = 2;
 
-/// Why nothing was done: RFC 9457.
+/// Problem document (RFC 9457).
 #[derive(Serialize)]
 struct Document<'a> {
     r#type: &'a str,
     title: &'a str,
-    /// Of the daemon's answer.
+    /// Status of the daemon's answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     detail: String,
@@ -39,7 +39,7 @@ impl<'a> Document<'a> {
     }
 }
 
-/// Whether arguments that were not understood ask for JSON.
+/// Returns true if invalid arguments request JSON.
 fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
     let words: Vec<_> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
     let is_pair = |pair: &[String]| ["-o", "--output"].contains(&&*pair[0]) && pair[1] == "json";
@@ -47,14 +47,14 @@ fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
     words.iter().any(is_one) || words.windows(2).any(is_pair)
 }
 
-/// Prints wrong usage, or the help that was asked for.
+/// Prints a usage error or the requested help.
 pub(super) fn usage(error: &clap::Error) -> ExitCode {
     if error.use_stderr() && wants_json(env::args_os()) {
         let text = error.render().to_string();
         let detail = text.trim_end().trim_start_matches("error: ").to_owned();
-        print_json_error(&Document::new("Wrong usage", detail, INVALID));
+        print_json_error(&Document::new("Usage error", detail, INVALID));
     } else if is_printable() {
-        // In colour, where there is any. Whoever has stopped reading is owed the exit code.
+        // In colour on a terminal. A closed pipe does not change the exit code.
         error.print().ok();
     } else {
         print_error(error.render().to_string().trim_end());
@@ -62,18 +62,18 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// Whether all that usage and help repeat can be shown in colour, among control characters of
-/// clap's own.
+/// Returns true if the arguments repeated in usage and help have no control characters, so that
+/// clap may add its own for colour.
 fn is_printable() -> bool {
     let mut said = env::args_os().chain(env::var_os(SOCKET_VARIABLE));
     said.all(|one| matches!(printable::line(&one.to_string_lossy()), Cow::Borrowed(_)))
 }
 
-/// Why a verb could not be carried out.
+/// Error of a verb.
 #[derive(Debug)]
 pub(super) enum Failure {
     Operation(anyhow::Error),
-    /// What was asked for makes no sense.
+    /// The arguments are invalid.
     Usage(anyhow::Error),
     /// The configuration is invalid; the text is complete.
     Config(anyhow::Error),
@@ -103,7 +103,7 @@ impl Failure {
         let code = self.code();
         match self {
             Self::Operation(error) => Document::new("Failed", format!("{error:#}"), code),
-            Self::Usage(error) => Document::new("Wrong usage", format!("{error:#}"), code),
+            Self::Usage(error) => Document::new("Usage error", format!("{error:#}"), code),
             Self::Config(error) => {
                 let found = error.downcast_ref::<Diagnostics>();
                 let errors = found.map(Diagnostics::findings).unwrap_or_default();
@@ -133,7 +133,7 @@ impl Failure {
         }
     }
 
-    /// Whether the reader of the output has had enough, as in `| head`.
+    /// Returns true if the reader of the output has closed the pipe, as in `| head`.
     fn is_closed_pipe(&self) -> bool {
         let Self::Operation(error) = self else {
             return false;

@@ -1,11 +1,11 @@
-//! The log: a line a record, on standard error.
+//! The log: one line per record, on standard error.
 
 use std::io::Write as _;
 
 use super::args::Cli;
 use lb_host::printable;
 
-/// `RUST_LOG` has the last word.
+/// Starts the log. `RUST_LOG` overrides the options.
 pub(super) fn start(cli: &Cli) {
     let level = match i16::from(cli.verbose) - i16::from(cli.quiet) {
         ..=-2 => "error",
@@ -24,7 +24,7 @@ pub(super) fn start(cli: &Cli) {
     builder.init();
 }
 
-/// A record's text: escaped, and further lines indented, so that none looks like a record of its own.
+/// Escapes a record and indents further lines, so that none looks like another record.
 fn text(text: &str) -> String {
     printable::lines(text).replace('\n', "\n    ")
 }

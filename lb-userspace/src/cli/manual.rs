@@ -1,4 +1,4 @@
-//! Manual pages: what clap knows of a verb, and what it does not.
+//! Manual pages: the sections from clap, and those that clap lacks.
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
@@ -13,35 +13,35 @@ use roff::{Roff, bold, roman};
 use super::output::print_error;
 
 const EXIT_STATUS: [(&str, &str); 6] = [
-    ("0", "Done."),
-    ("1", "Failed."),
-    ("2", "Wrong usage or an invalid configuration."),
+    ("0", "Success."),
+    ("1", "Failure."),
+    ("2", "Usage error or invalid configuration."),
     ("3", "No daemon at the socket."),
-    ("4", "diff has found differences, or check --strict has warnings."),
-    ("70", "A bug has ended the daemon."),
+    ("4", "diff found differences, or check --strict found warnings."),
+    ("70", "The daemon ended because of a bug."),
 ];
 
 const FILES: [(&str, &str); 5] = [
     ("/etc/xdplb/xdplb.toml", "The configuration: see xdplb.toml(5)."),
     ("/run/xdplb/xdplb.sock", "The daemon's socket, for root and the group xdplb."),
-    ("/var/lib/xdplb", "Changes by commands, the history, and what is known of backends."),
+    ("/var/lib/xdplb", "Changes made by commands, the history and the health of backends."),
     ("/sys/fs/bpf/xdplb", "The pinned programs and maps, which outlive the daemon."),
-    ("/etc/xdplb/tls", "Certificates that checks may name without root."),
+    ("/etc/xdplb/tls", "Certificates and keys that users other than root may use in checks."),
 ];
 
 const SIGNALS: [(&str, &str); 2] = [
-    ("SIGHUP", "The daemon reads its file again. An invalid file changes nothing."),
-    ("SIGTERM, SIGINT", "The daemon stops. Forwarding continues until xdplb detach."),
+    ("SIGHUP", "Reload the configuration file. An invalid file changes nothing."),
+    ("SIGTERM, SIGINT", "Stop the daemon. Forwarding continues until xdplb detach."),
 ];
 
-/// Commands and what they do, by verb.
+/// Example commands with descriptions, by verb.
 const EXAMPLES: &[(&str, &str, &str)] = &[
     ("xdplb", "xdplb demo", "Show a balancer, three servers and traffic in namespaces."),
     ("xdplb", "xdplb run -c /etc/xdplb/xdplb.toml", "Run the daemon in the foreground."),
     ("xdplb", "xdplb -o json status | jq .interfaces", "Read the status in a script."),
     ("xdplb run", "xdplb run -c /etc/xdplb/xdplb.toml", "Run the daemon in the foreground."),
-    ("xdplb check", "xdplb check -c lb.toml", "Show all mistakes in a file."),
-    ("xdplb check", "xdplb check -o json -c - < lb.toml", "List them for a program."),
+    ("xdplb check", "xdplb check -c lb.toml", "Show all errors in a file."),
+    ("xdplb check", "xdplb check -o json -c - < lb.toml", "List them as JSON."),
     (
         "xdplb detach",
         "xdplb detach",
@@ -62,7 +62,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     (
         "xdplb service set",
         "xdplb service set web --scheduler maglev --health type=http --unset health.path --dry-run",
-        "Show what a change of settings would do.",
+        "Show what changing these settings would do.",
     ),
     ("xdplb service remove", "xdplb service remove web", "Remove a service."),
     ("xdplb backend list", "xdplb backend list web", "List the backends of a service."),
@@ -76,25 +76,25 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     (
         "xdplb backend drain",
         "xdplb backend drain web 10.0.0.13:80 --wait --deadline 5m",
-        "Empty a backend before an upgrade, in five minutes at most.",
+        "Drain a backend before an upgrade, within five minutes.",
     ),
     (
         "xdplb backend drain",
         "xdplb backend drain --all-services 10.0.0.13",
-        "Empty a server that several services have.",
+        "Drain a server in all services that use it.",
     ),
+    ("xdplb backend enable", "xdplb backend enable --all-services 10.0.0.13", "Enable it again."),
     (
-        "xdplb backend enable",
-        "xdplb backend enable --all-services 10.0.0.13",
-        "Give it connections again.",
+        "xdplb backend disable",
+        "xdplb backend disable web 10.0.0.13:80",
+        "Also stop its health checks.",
     ),
-    ("xdplb backend disable", "xdplb backend disable web 10.0.0.13:80", "Stop checking it, too."),
     ("xdplb diff", "xdplb diff -c lb.toml", "Show what apply would change."),
-    ("xdplb apply", "xdplb apply -c lb.toml", "Make everything as the file says."),
-    ("xdplb export", "xdplb export > lb.toml", "Keep what runs as a file."),
+    ("xdplb apply", "xdplb apply -c lb.toml", "Apply the file."),
+    ("xdplb export", "xdplb export > lb.toml", "Save the running configuration to a file."),
     ("xdplb history", "xdplb history 7", "Show all of version 7."),
-    ("xdplb rollback", "xdplb rollback 7", "Go back to version 7."),
-    ("xdplb stats", "xdplb stats web --rate", "Show the traffic of a service in one second."),
+    ("xdplb rollback", "xdplb rollback 7", "Roll back to version 7."),
+    ("xdplb stats", "xdplb stats web --rate", "Show the traffic rates of a service."),
     (
         "xdplb conns",
         "xdplb conns --service web --state established --limit 20",
@@ -106,10 +106,10 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "xdplb completions bash > /etc/bash_completion.d/xdplb",
         "Install completions.",
     ),
-    ("xdplb man", "xdplb man backend drain", "Read a page."),
+    ("xdplb man", "xdplb man backend drain", "Read a manual page."),
 ];
 
-/// The page of a verb.
+/// Returns the manual page of a verb.
 pub(super) fn page(command: Command) -> Result<String> {
     let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
     let has_verbs = command.has_subcommands();
@@ -151,7 +151,7 @@ fn list(page: &mut Roff, heading: &str, entries: &[(&str, &str)]) {
     }
 }
 
-/// Shows a page, formatted and in a pager if this is a terminal. Elsewhere it is printed as it is.
+/// Shows a page, formatted and in a pager on a terminal, otherwise as raw roff.
 pub(super) fn show(page: &str) -> io::Result<()> {
     if io::stdout().is_terminal() {
         match page_by_man(page) {
@@ -162,11 +162,11 @@ pub(super) fn show(page: &str) -> io::Result<()> {
     io::stdout().write_all(page.as_bytes())
 }
 
-/// `man` itself heeds `$MANPAGER` and `$PAGER`.
+/// Pipes a page to `man`, which honours `$MANPAGER` and `$PAGER`.
 fn page_by_man(page: &str) -> io::Result<()> {
     let mut man = Process::new("man").args(["-l", "-"]).stdin(Stdio::piped()).spawn()?;
     if let Some(mut input) = man.stdin.take() {
-        // Who leaves the pager early has read enough.
+        // An early exit of the pager is not an error.
         input.write_all(page.as_bytes()).ok();
     }
     man.wait()?;

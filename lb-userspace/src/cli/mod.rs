@@ -1,4 +1,4 @@
-//! The command line: arguments, and what each verb does with them.
+//! The command line: arguments and verbs.
 
 mod args;
 mod backend;
@@ -31,7 +31,7 @@ use self::{
 };
 use crate::{api::Client, daemon, demo};
 
-/// Parses the arguments, carries the verb out and says by the exit code how it went.
+/// Parses the arguments, runs the verb and returns the exit code.
 #[must_use]
 pub fn main() -> ExitCode {
     complete::answer();

@@ -1,4 +1,4 @@
-//! Printing. Nothing that is printed holds control characters, wherever it is from.
+//! Printing. Control characters are escaped in all output.
 
 use std::{
     fmt::Display,
@@ -20,7 +20,7 @@ impl Rows {
     }
 }
 
-/// A table without lines, with these headings.
+/// Returns a table without lines, with these headings.
 pub(super) fn table(headings: &[&str]) -> Rows {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(headings.iter().copied());
@@ -56,13 +56,13 @@ pub(super) fn print_line(line: &str) -> io::Result<()> {
     writeln!(io::stdout().lock(), "{}", printable::lines(line))
 }
 
-/// A number and what it is of, as in `1 backend`.
+/// Formats a number and its noun, as in `1 backend`.
 pub(super) fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
     let s = if number == N::from(1) { "" } else { "s" };
     format!("{number} {noun}{s}")
 }
 
-/// How long ago a moment was, in two units at most, as in `2h 5m`.
+/// Formats the time since a moment in two units at most, as in `2h 5m`.
 pub(super) fn age(moment: Timestamp) -> String {
     let since = Timestamp::now().duration_since(moment);
     let seconds = u64::try_from(since.as_secs()).unwrap_or(0);
@@ -81,12 +81,12 @@ pub(super) fn age(moment: Timestamp) -> String {
     words.join(" ")
 }
 
-/// A line of standard error. Whoever has stopped reading it is owed the exit code all the same.
+/// Prints a line on standard error. A closed pipe does not change the exit code.
 pub(super) fn print_error(line: impl Display) {
     writeln!(io::stderr().lock(), "{}", printable::lines(&line.to_string())).ok();
 }
 
-/// A document on standard error.
+/// Prints a document on standard error.
 pub(super) fn print_json_error(value: &impl Serialize) {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
     writeln!(io::stderr().lock(), "{}", printable::json(&text)).ok();
@@ -108,7 +108,7 @@ mod tests {
             (90_061, "1d 1h"),
             (86_460, "1d"),
         ] {
-            // Half a second more, so that the test may take as long.
+            // Slightly more, as the test itself takes time.
             let gone = Duration::from_millis(seconds * 1_000 + 300);
             assert_eq!(age(Timestamp::now() - gone), expected);
         }

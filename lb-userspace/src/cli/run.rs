@@ -10,7 +10,7 @@ use crate::{config, daemon};
 pub(super) async fn run(file: PathBuf) -> Result<ExitCode, Failure> {
     if config::is_standard_input(&file) {
         return Err(Failure::Usage(anyhow!(
-            "the daemon reads its configuration again, and again at each reload: name a file"
+            "the daemon reads its configuration again at each reload: give a file"
         )));
     }
     let loaded = config::load(&file)?;

@@ -1,4 +1,4 @@
-//! `service`: what clients connect to.
+//! `service`: services and their settings.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -56,13 +56,13 @@ pub(super) async fn change(
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a new service is not given has its default anyway.
+/// Removes null keys: a new service has defaults anyway.
 fn drop_nulls(keys: &mut Keys) {
     keys.retain(|_, value| !value.is_null());
     keys.values_mut().filter_map(Value::as_object_mut).for_each(drop_nulls);
 }
 
-/// Backends as `--backend` names them: at the VIP's port if they have none of their own.
+/// Adds the backends of `--backend`, with the VIP's port if they have none.
 fn put_backends(keys: &mut Keys, backends: &[String]) {
     if backends.is_empty() {
         return;
@@ -99,7 +99,7 @@ async fn show(client: &Client, name: &str, output: Output) -> Result<ExitCode, F
     Ok(ExitCode::SUCCESS)
 }
 
-/// Every setting with its effective value, and its origin.
+/// Prints every setting with its effective value and its origin.
 fn print_settings(service: &ServiceView) -> Result<(), Failure> {
     let mut rows = table(&["SETTING", "VALUE", "FROM"]);
     let mut values = vec![("vip".to_owned(), Value::from(service.vip.to_string()))];
@@ -131,7 +131,7 @@ fn flatten(prefix: &str, value: Value, all: &mut Vec<(String, Value)>) {
     }
 }
 
-/// Each service, and under it its backends, as `ipvsadm -L` has them.
+/// Prints each service with its backends below, like `ipvsadm -L`.
 pub(super) fn print(services: &[ServiceView], format: Format) -> Result<(), Failure> {
     let wide = format == Format::Wide;
     let mut headings =
@@ -158,7 +158,7 @@ pub(super) fn print(services: &[ServiceView], format: Format) -> Result<(), Fail
     Ok(())
 }
 
-/// What is wrong with services at this moment, on standard error.
+/// Prints current problems of services on standard error.
 pub(super) fn print_warnings<'a>(services: impl IntoIterator<Item = &'a ServiceView>) {
     for service in services {
         for warning in &service.warnings {
@@ -187,7 +187,7 @@ fn backend_row(backend: &BackendView, wide: bool) -> Vec<String> {
     row
 }
 
-/// As in `3`, or `0.9 of 3` in a slow start.
+/// Formats a weight as in `3`, or `0.9 of 3` in a slow start.
 fn weight(backend: &BackendView) -> String {
     match backend.slow_start {
         Some(_) => format!("{} of {}", backend.effective_weight, backend.weight),
@@ -195,7 +195,7 @@ fn weight(backend: &BackendView) -> String {
     }
 }
 
-/// Whether it takes new connections, or why not.
+/// Formats whether a backend takes new connections, or the reason if not.
 fn state(backend: &BackendView) -> String {
     if let Some(reason) = &backend.unusable {
         return reason.clone();
@@ -212,7 +212,7 @@ fn state(backend: &BackendView) -> String {
     format!("{state}{}{ignored}", slow.unwrap_or_default())
 }
 
-/// As in `2 of 3 failures, 1s ago: L4CON Connection refused`.
+/// Formats as in `2 of 3 failures, 1s ago: L4CON Connection refused`.
 fn last_check(backend: &BackendView) -> String {
     let Some(check) = &backend.last_check else { return backend.detail.clone() };
     let results = if check.success == Some(true) { "successes" } else { "failures" };
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_says_whether_it_takes_connections_or_why_not() {
+    fn a_backend_shows_if_it_takes_connections_or_why_not() {
         for (changes, expected) in [
             (json!({}), "in use"),
             (json!({ "backup": true }), "backup in use"),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_check_is_shown_with_its_age_and_what_it_counts_for() {
+    fn the_last_check_is_shown_with_its_age_and_count() {
         assert_eq!(last_check(&backend(&json!({}))), "not checked yet");
         let check = json!({
             "at": jiff::Timestamp::now(), "success": false, "result": "L4CON refused",

@@ -1,4 +1,4 @@
-//! `stats`: what has gone by.
+//! `stats`: counters of packets and traffic.
 
 use std::{process::ExitCode, time::Duration};
 
@@ -76,7 +76,7 @@ fn print_services(services: &[ServiceStats]) -> Result<(), Failure> {
     Ok(print_table(&backends)?)
 }
 
-/// Only one service's traffic: packets by verdict are not of a service.
+/// Prints only one service's traffic, as packets by verdict are not counted by service.
 fn print_service(stats: &Stats, name: &str, output: Output) -> Result<ExitCode, Failure> {
     let found = stats.services.iter().find(|service| service.name == name);
     let found = found.ok_or_else(|| anyhow!("there is no service {name}"))?;
@@ -101,8 +101,8 @@ fn row(service: &str, backend: &BackendStats) -> [String; 7] {
 }
 
 impl Stats {
-    /// What has been counted since an earlier reading. Counters that have started over meanwhile
-    /// count from nothing.
+    /// Returns the counts since an earlier reading. Counters that were reset in the meantime count
+    /// from zero.
     fn since(mut self, earlier: &Self) -> Self {
         for view in &mut self.packets {
             let before = earlier.packets.iter().find(|before| before.reason == view.reason);

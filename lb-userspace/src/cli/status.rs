@@ -1,4 +1,4 @@
-//! `status`: how the daemon is.
+//! `status`: state of the daemon.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `KEY=VALUE`, of the type that the key has in the file.
+//! `KEY=VALUE` with the type of the key in the file.
 
 use serde_json::Value;
 
@@ -6,7 +6,7 @@ use crate::{config::reference, control::Keys};
 
 type Pair = (String, Value);
 
-/// Of a key of `[[service]]`.
+/// Parses a key of `[[service]]`.
 pub(super) fn of_service(text: &str) -> Result<Pair, String> {
     let schema = reference::service().to_value();
     match text.split_once('=') {
@@ -19,12 +19,12 @@ pub(super) fn of_service(text: &str) -> Result<Pair, String> {
     }
 }
 
-/// Of a key of a table in `[[service]]`.
+/// Parses a key of a table in `[[service]]`.
 pub(super) fn of(table: &str, text: &str) -> Result<Pair, String> {
     pair(&reference::service().to_value()["properties"][table], text)
 }
 
-/// What is not of its key's type is left as text, for the daemon to say so.
+/// Values of another type are sent as text, so that the daemon returns an error.
 fn pair(schema: &Value, text: &str) -> Result<Pair, String> {
     let (key, text) = text.split_once('=').ok_or("write it as KEY=VALUE")?;
     let described = &schema["properties"][key];
@@ -42,13 +42,13 @@ fn pair(schema: &Value, text: &str) -> Result<Pair, String> {
     Ok((key.to_owned(), value.unwrap_or_else(|| text.into())))
 }
 
-/// An empty text unsets a text; nothing else can be empty.
+/// Returns an empty string for a string key; other keys cannot be empty.
 fn empty(described: &Value, key: &str) -> Result<Value, String> {
     let is_text = described["type"] == "string" && described["format"].is_null() && key != "vip";
     if is_text {
         return Ok(Value::Null);
     }
-    Err(format!("`{key}` is empty: give a value, or its default again with --unset"))
+    Err(format!("`{key}` is empty: give a value, or reset it to its default with --unset"))
 }
 
 /// Sets a key, given as in the file: `slow_start`, `health.path`.

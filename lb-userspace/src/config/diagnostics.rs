@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: file, line, column, the text itself, and the fix.
+//! Errors and warnings of a configuration: file, line, column, excerpt and fix.
 
 use std::{collections::HashSet, fmt, io, iter, ops::Range, path::Path};
 
@@ -12,42 +12,42 @@ use super::{Source, pointer::Keys};
 use crate::control::KeyFault;
 use lb_host::{accounts, printable};
 
-/// Mistakes that are shown at once: nobody reads more.
+/// Maximum number of findings shown.
 pub(super) const MOST_SHOWN: usize = 100;
 
-/// Bytes of the longest line that is shown.
+/// Maximum length of a line that is shown, in bytes.
 const LONGEST_LINE: usize = 500;
 
-/// The key whose values may be passwords.
+/// Key whose values may be passwords.
 pub(super) const SECRET: &str = "send";
 
-/// One thing that is wrong, and where.
+/// An error or a warning, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Diagnostic {
     pub(super) span: Range<usize>,
     pub(super) message: String,
     pub(super) fix: String,
     pub(super) is_error: bool,
-    /// Whether it stands at its span; if not, the file says nothing of it.
+    /// False if the file does not contain the setting: the span is not shown.
     pub(super) is_placed: bool,
-    /// What could not be read because of this.
+    /// Key that could not be read because of this.
     pub(super) left_out: Option<LeftOut>,
 }
 
-/// A key that a table has, if nothing of use.
+/// A key of a table with an unusable value.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct LeftOut {
-    /// Where the table stands.
+    /// Span of the table.
     pub(super) owner: Range<usize>,
     pub(super) key: String,
 }
 
-/// All that is wrong.
+/// All errors and warnings.
 #[derive(Debug, Default)]
 pub(super) struct Findings {
     all: Vec<Diagnostic>,
     left_out: HashSet<LeftOut>,
-    /// Whether the rest of the file has not been read.
+    /// True if the rest of the file was not read.
     pub(super) is_cut_short: bool,
 }
 
@@ -56,27 +56,27 @@ pub(super) struct Findings {
 pub struct Diagnostics {
     rendered: String,
     summary: String,
-    /// By keys, of what was no file.
+    /// Errors by key, if the text was not a file.
     keys: Vec<KeyFault>,
     findings: Vec<Finding>,
 }
 
-/// One thing that is wrong, for programs.
+/// An error or a warning, for JSON output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub severity: Severity,
     pub file: String,
-    /// Nothing if the file does not mention it.
+    /// Absent if the file does not contain the setting.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<usize>,
-    /// In characters, from 1 on.
+    /// In characters, starting at 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub column: Option<usize>,
-    /// Dotted, as in `service.0.health.interval`.
+    /// Dotted, such as `service.0.health.interval`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
     pub message: String,
-    /// How to fix it.
+    /// Instruction to fix it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub fix: String,
 }
@@ -88,7 +88,7 @@ pub enum Severity {
     Warning,
 }
 
-/// A text, and where its lines begin.
+/// A text with the offsets of its lines.
 struct Excerpts<'a> {
     source: &'a Source,
     path: String,
@@ -109,17 +109,17 @@ impl Findings {
         self.all.iter()
     }
 
-    /// Whether it is known already that a table has no use of a key.
+    /// Returns true if a table is known to have an unusable value of this key.
     pub(super) fn have_left_out(&self, key: &LeftOut) -> bool {
         self.left_out.contains(key)
     }
 
-    /// Whether a key could not be read, in whichever table.
+    /// Returns true if a key could not be read in any table.
     pub(super) fn have_left_out_any(&self, key: &str) -> bool {
         self.left_out.iter().any(|left_out| left_out.key == key)
     }
 
-    /// Errors and warnings, each in the order of the text.
+    /// Returns errors and warnings, each in the order of the text.
     pub(super) fn into_errors_and_warnings(mut self) -> (Vec<Diagnostic>, Vec<Diagnostic>) {
         self.all.sort_by_key(|finding| finding.span.start);
         self.all.into_iter().partition(|finding| finding.is_error)
@@ -136,7 +136,7 @@ impl Diagnostic {
         Self { span, message, fix, is_error: true, is_placed: true, left_out: None }
     }
 
-    /// Of what stands nowhere in the file.
+    /// Marks the finding as one of a setting that the file does not contain.
     pub(super) fn without_place(self) -> Self {
         Self { is_placed: false, ..self }
     }
@@ -151,7 +151,7 @@ impl Diagnostic {
 }
 
 impl Diagnostics {
-    /// Of a file that has no text to show.
+    /// Creates the diagnostics of an unreadable file.
     pub(super) fn unreadable(path: &Path, error: &io::Error) -> Self {
         let path = path.display().to_string();
         let path = printable::line(&path);
@@ -159,9 +159,9 @@ impl Diagnostics {
             let user = geteuid().as_raw();
             let user = accounts::user(user).unwrap_or_else(|| user.to_string());
             format!(
-                "\n  = help: this runs as the user {user}, who may not read it or look into its \
-                 directory: make that user the file's owner, and nobody else its reader: \
-                 chown {user} {path}; chmod 0400 {path}"
+                "\n  = help: xdplb runs as user {user}, who may not read the file or search its \
+                 directory: make that user its owner and only reader: chown {user} {path}; chmod \
+                 0400 {path}"
             )
         } else {
             String::new()
@@ -180,7 +180,7 @@ impl Diagnostics {
         Self { rendered, summary, keys: Vec::new(), findings: vec![finding] }
     }
 
-    /// The first of them, and how many more there are.
+    /// Renders the first findings and the number of the others.
     pub(super) fn new(source: &Source, diagnostics: &[Diagnostic], is_cut_short: bool) -> Self {
         let excerpts = Excerpts::of(source);
         let shown = diagnostics.iter().take(MOST_SHOWN).map(|one| excerpts.render(one));
@@ -188,9 +188,9 @@ impl Diagnostics {
         let more = match (unseen, is_cut_short) {
             (0, false) => None,
             (0, true) => Some("and possibly more: fix these first".to_owned()),
-            (1, false) => Some("and 1 more mistake: fix these first".to_owned()),
-            (unseen, false) => Some(format!("and {unseen} more mistakes: fix these first")),
-            (unseen, true) => Some(format!("and at least {unseen} more mistakes: fix these first")),
+            (1, false) => Some("and 1 more error: fix these first".to_owned()),
+            (unseen, false) => Some(format!("and {unseen} more errors: fix these first")),
+            (unseen, true) => Some(format!("and at least {unseen} more errors: fix these first")),
         };
         let rendered = shown.chain(more).collect::<Vec<_>>().join("\n\n");
         let first = diagnostics.first().map(|one| excerpts.summary(one)).unwrap_or_default();
@@ -202,7 +202,7 @@ impl Diagnostics {
         Self { rendered, summary, keys: Vec::new(), findings }
     }
 
-    /// Each of the first of them by itself.
+    /// Renders each of the first findings separately.
     pub(super) fn each(source: &Source, diagnostics: &[Diagnostic]) -> Vec<Self> {
         let excerpts = Excerpts::of(source);
         let each = |one: &Diagnostic| Self {
@@ -214,12 +214,12 @@ impl Diagnostics {
         diagnostics.iter().take(MOST_SHOWN).map(each).collect()
     }
 
-    /// With what is wrong with each key of a text that was made of JSON.
+    /// Adds the errors by key, for a text that was generated from JSON.
     pub(super) fn with_keys(self, keys: Vec<KeyFault>) -> Self {
         Self { keys, ..self }
     }
 
-    /// The first of them, for programs.
+    /// Returns the first findings.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         &self.findings
@@ -230,7 +230,8 @@ impl Diagnostics {
         &self.keys
     }
 
-    /// The first of them in one line, without the file's text, which others than its readers may see.
+    /// Returns the first finding in one line, without text of the file, as the line may be seen by
+    /// users who may not read the file.
     #[must_use]
     pub fn summary(&self) -> &str {
         &self.summary
@@ -243,7 +244,7 @@ impl<'a> Excerpts<'a> {
         Self { source, path, lines: line_starts(&source.text) }
     }
 
-    /// Shows the line on which a finding begins; only says where that is, if it is too long to read.
+    /// Renders a finding with its first line, or only its place if that line is too long.
     fn render(&self, finding: &Diagnostic) -> String {
         let level = if finding.is_error { Level::ERROR } else { Level::WARNING };
         let title = printable::line(&finding.message);
@@ -269,12 +270,12 @@ impl<'a> Excerpts<'a> {
         Renderer::plain().render(&[group])
     }
 
-    /// Where a finding is, and what: not if it is about a secret, which it may quote.
+    /// Returns place and message of a finding; no message on a secret, which it may quote.
     fn summary(&self, finding: &Diagnostic) -> String {
         let (number, line) = self.line(finding.span.start);
         let message = match printable::line(&finding.message) {
             _ if finding.is_placed && has_secret(&self.source.text[line]) => {
-                "the line with `send` is wrong".into()
+                "the line with `send` is invalid".into()
             }
             message => message,
         };
@@ -291,7 +292,7 @@ impl<'a> Excerpts<'a> {
         diagnostics.map(|one| self.finding(one, &keys)).collect()
     }
 
-    /// Without texts of a line that has a secret.
+    /// Returns a finding, without text of a line with a secret.
     fn finding(&self, finding: &Diagnostic, keys: &Keys<'_>) -> Finding {
         let (number, line) = self.line(finding.span.start);
         let text = &self.source.text[line.clone()];
@@ -299,7 +300,7 @@ impl<'a> Excerpts<'a> {
         let column = text[..text.floor_char_boundary(start)].chars().count() + 1;
         let is_secret = finding.is_placed && has_secret(text);
         let message =
-            if is_secret { "the line with `send` is wrong" } else { finding.message.as_str() };
+            if is_secret { "the line with `send` is invalid" } else { finding.message.as_str() };
         Finding {
             severity: if finding.is_error { Severity::Error } else { Severity::Warning },
             file: self.path.clone(),
@@ -311,7 +312,7 @@ impl<'a> Excerpts<'a> {
         }
     }
 
-    /// The number of the line that a place is on, and where that line is.
+    /// Returns the number and the range of the line at an offset.
     fn line(&self, at: usize) -> (usize, Range<usize>) {
         let at = at.min(self.source.text.len());
         let number = line_number(&self.lines, at);
@@ -321,20 +322,20 @@ impl<'a> Excerpts<'a> {
     }
 }
 
-/// Whether the key of secrets has a value on this line.
+/// Returns true if the line sets the secret key.
 fn has_secret(line: &str) -> bool {
     line.split(SECRET)
         .skip(1)
         .any(|rest| rest.trim_start_matches(['"', '\'', ' ', '\t']).starts_with('='))
 }
 
-/// Where lines begin.
+/// Returns the offsets of all lines.
 pub(super) fn line_starts(text: &str) -> Vec<usize> {
     let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
     iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect()
 }
 
-/// On which line a place is, from 1 on.
+/// Returns the number of the line at an offset, starting at 1.
 pub(super) fn line_number(starts: &[usize], at: usize) -> usize {
     starts.partition_point(|start| *start <= at)
 }

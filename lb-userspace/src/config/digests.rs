@@ -1,4 +1,4 @@
-//! What tells one file from another.
+//! Digests of configuration files.
 
 use sha2::{Digest as _, Sha256};
 
@@ -13,14 +13,14 @@ impl Digests {
         Self { text: digest(text), services: services(text) }
     }
 
-    /// What is kept of a file that was read.
+    /// Returns the digests to store for a file.
     #[must_use]
     pub fn kept(&self) -> &str {
         &self.services
     }
 
-    /// Whether the file that this was [kept](Self::kept) of says the same of services. Earlier builds
-    /// kept the digest of the whole text.
+    /// Returns true if the file of these [stored](Self::kept) digests has the same services.
+    /// Earlier builds stored the digest of the whole text.
     #[must_use]
     pub fn are_of(&self, kept: Option<&str>) -> bool {
         kept.is_some_and(|kept| kept == self.services || kept == self.text)
@@ -31,13 +31,13 @@ impl Digests {
     }
 }
 
-/// The same for any line ends.
+/// Returns a digest that ignores the type of line ends.
 fn digest(text: &str) -> String {
     format!("{:x}", Sha256::digest(text.replace("\r\n", "\n")))
 }
 
-/// The same for any comments, order of keys and settings of the daemon's own. Of keys as they are
-/// written: a default that changes with the program is no change of the file.
+/// Returns a digest that ignores comments, the order of keys and settings of the daemon. It covers
+/// keys as written: a new default in the program is not a change of the file.
 fn services(text: &str) -> String {
     let mut file: toml::Table = toml::from_str(text).unwrap_or_default();
     file.retain(|key, _| key == "defaults" || key == "service");
@@ -49,7 +49,7 @@ mod tests {
     use super::Digests;
 
     #[test]
-    fn only_what_is_said_of_services_counts() {
+    fn only_services_count() {
         let text = "xdp_mode = \"auto\"\n[defaults]\nscheduler = \"maglev\"\n\
              [[service]]\nname = \"web\"\nvip = \"203.0.113.1:80\"\n";
         let digests = Digests::of(text);

@@ -1,4 +1,4 @@
-//! What runs, as the file that would make it.
+//! Export of the running configuration as a file.
 
 use std::fmt::Write as _;
 
@@ -11,10 +11,10 @@ use crate::{
     secrets,
 };
 
-/// A minimal file, against which settings of the daemon are compared.
+/// Minimal file, as the base of comparisons of the daemon's settings.
 const LEAST: &str = "interfaces = [\"lo\"]";
 
-/// Whether values that are not shown are written.
+/// Selects whether secret values are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Secrets {
     Written,
@@ -24,8 +24,8 @@ pub enum Secrets {
 /// A table of the file.
 type Keys = Map<String, Value>;
 
-/// The file that makes the daemon's settings and these services. It has been read back: what it makes
-/// is what runs.
+/// Returns a file with the daemon's settings and these services. The file is parsed again to check
+/// that it leads to the same configuration.
 pub fn running(config: &Config, services: &[&Service], secrets: Secrets) -> Result<String> {
     let written = |defaults: &Policy, secrets| -> Result<String> {
         let settings = settings(config, defaults)?;
@@ -44,10 +44,13 @@ pub fn running(config: &Config, services: &[&Service], secrets: Secrets) -> Resu
             };
         }
     }
-    bail!("no file makes what runs: this is a bug; `xdplb history` has the versions")
+    bail!(
+        "the running configuration cannot be written as a file: this is a bug; `xdplb history` \
+         shows its versions"
+    )
 }
 
-/// The tables `[[service]]` that make these services, whatever the defaults of a file are not.
+/// Returns `[[service]]` tables of these services, independent of a file's defaults.
 pub fn tables(services: &[&Service], secrets: Secrets) -> Result<String> {
     let mut text = String::new();
     write_services(services, &Policy::default(), secrets, &mut text)?;
@@ -59,17 +62,17 @@ fn head(config: &Config, services: &[&Service], defaults: &Policy, secrets: Secr
     let has_secrets = |check: &HealthCheck| check.request.send.is_some();
     if services.iter().any(|one| has_secrets(&one.policy.health)) || has_secrets(&defaults.health) {
         text += match secrets {
-            Secrets::Written => "# `send` may hold passwords: let nobody else read this file.\n",
-            Secrets::Hidden => "# `send` is shown to root only: replace \"(hidden)\".\n",
+            Secrets::Written => "# `send` may contain passwords: keep this file private.\n",
+            Secrets::Hidden => "# `send` is shown only to root: replace \"(hidden)\".\n",
         };
     }
     if config.defaults.health != defaults.health || config.defaults.timeouts != defaults.timeouts {
-        text += "# Without [defaults]: a service lacks a value that they give.\n";
+        text += "# Without [defaults], as a service lacks one of their values.\n";
     }
     text + "\n"
 }
 
-/// Whether a file makes the same settings and services.
+/// Returns true if a file leads to the same settings and services.
 fn makes(text: &str, config: &Config, defaults: &Policy, services: &[&Service]) -> bool {
     let Ok(made) = read("export".to_owned(), text.to_owned()).map(|loaded| loaded.config) else {
         return false;
@@ -137,9 +140,9 @@ fn write_backend(backend: &Backend, text: &mut String) -> Result<()> {
     writeln!(text, "\n[[service.backend]]")?;
     match (backend.admin, backend.drain_until) {
         (Admin::Enabled, _) => {}
-        (admin, None) => writeln!(text, "# {admin} by a command, which no file can say")?,
+        (admin, None) => writeln!(text, "# {admin} by a command; a file cannot set this")?,
         (admin, Some(until)) => {
-            writeln!(text, "# {admin} until {until} by a command, which no file can say")?;
+            writeln!(text, "# {admin} until {until} by a command; a file cannot set this")?;
         }
     }
     writeln!(text, "address = \"{}\"", backend.address)?;
@@ -152,7 +155,7 @@ fn write_backend(backend: &Backend, text: &mut String) -> Result<()> {
     Ok(())
 }
 
-/// The keys that make one policy of another.
+/// Returns the keys that turn the policy `base` into `wanted`.
 fn policy(wanted: &Policy, base: &Policy) -> Result<Keys> {
     let mut keys = object(serde_json::to_value(wanted)?)?;
     if let Some(health) = keys.get_mut("health").and_then(Value::as_object_mut) {
@@ -166,7 +169,7 @@ fn policy(wanted: &Policy, base: &Policy) -> Result<Keys> {
     Ok(keys)
 }
 
-/// Gives the values that hold where nothing is set, where the other check sets another one.
+/// Adds default values where the base check sets another value.
 fn spell_out(keys: &mut Keys, wanted: &HealthCheck, base: &HealthCheck) -> Result<()> {
     if wanted.probe != base.probe {
         return Ok(());
@@ -181,7 +184,7 @@ fn spell_out(keys: &mut Keys, wanted: &HealthCheck, base: &HealthCheck) -> Resul
     Ok(())
 }
 
-/// Takes out what is the same in the base, and tables that are empty then.
+/// Removes values that equal the base, and tables that are empty afterwards.
 fn prune(keys: &mut Keys, base: &Keys) {
     keys.retain(|key, value| {
         if let (Value::Object(table), Some(Value::Object(base))) = (&mut *value, base.get(key)) {
@@ -195,7 +198,7 @@ fn prune(keys: &mut Keys, base: &Keys) {
 fn object(value: Value) -> Result<Keys> {
     match value {
         Value::Object(keys) => Ok(keys),
-        other => bail!("{other} is no table"),
+        other => bail!("{other} is not a table"),
     }
 }
 
@@ -279,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exported_file_makes_what_runs() {
+    fn an_exported_file_leads_to_the_same_configuration() {
         let config = config();
         let text = exported(&config, Secrets::Written);
         let again = read("again".to_owned(), text.clone()).expect(&text).config;
@@ -298,7 +301,7 @@ mod tests {
     #[test]
     fn a_service_without_a_value_of_the_defaults_is_exported_whole() {
         let mut config = config();
-        // As after a rollback to a version from before the defaults had it.
+        // Like a rollback to a version from before the defaults had it.
         config.defaults.health.request.port = Some(8_080);
         let text = exported(&config, Secrets::Written);
         assert!(text.contains("# Without [defaults]"), "{text}");
@@ -307,15 +310,15 @@ mod tests {
     }
 
     #[test]
-    fn orders_and_what_is_not_shown_are_said() {
+    fn administrative_states_and_hidden_values_are_noted() {
         let mut config = config();
         config.services[1].backends[0].admin = Admin::Draining;
         let text = exported(&config, Secrets::Hidden);
         assert!(text.contains("# draining by a command"), "{text}");
         assert!(!text.contains("AUTH") && text.contains("send = \"(hidden)\""), "{text}");
-        assert!(text.contains("shown to root only"), "{text}");
+        assert!(text.contains("shown only to root"), "{text}");
         let text = exported(&config, Secrets::Written);
-        assert!(text.contains("AUTH") && text.contains("let nobody else read"), "{text}");
+        assert!(text.contains("AUTH") && text.contains("keep this file private"), "{text}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What `check` finds wrong with what a configuration names on this host.
+//! Checks of files, programs and users of a configuration on this host.
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
 
@@ -14,12 +14,12 @@ use crate::{
     model::Probe,
 };
 
-/// Where systemd puts credentials, while the unit runs.
+/// Directory of systemd's credentials, while the unit runs.
 const CREDENTIALS: &str = "/run/credentials";
 
 impl Loaded {
-    /// Refuses checks whose files cannot be used, and says what a daemon on this host would have to
-    /// complain of.
+    /// Returns an error if files of checks cannot be used, and the warnings that a daemon on this
+    /// host would log.
     pub fn check_host(&self) -> Result<Vec<Diagnostics>> {
         let (mut errors, mut warnings) = (Vec::new(), Vec::new());
         for fault in self.faults_of_checks(|check| {
@@ -32,7 +32,7 @@ impl Loaded {
         self.refuse(errors.into_iter().map(|fault| fault.fault).collect())?;
         let warnings = warnings.into_iter().map(|found| Diagnostic {
             is_error: false,
-            fix: "systemd makes it when the unit starts: see that `LoadCredential=` names it"
+            fix: "systemd creates it when the unit starts: check that `LoadCredential=` lists it"
                 .to_owned(),
             ..found.fault.0
         });
@@ -49,8 +49,8 @@ impl Loaded {
         let fault = health::account_fault(&self.config.checks.user)?;
         Some(Diagnostic::warning(
             span,
-            format!("{fault}: `exec` checks cannot be carried out on this host"),
-            "name a user of /etc/passwd that has no other rights, as in user = \"nobody\"",
+            format!("{fault}: `exec` checks cannot run on this host"),
+            "give an unprivileged user of /etc/passwd, as in user = \"nobody\"",
         ))
     }
 
@@ -59,7 +59,7 @@ impl Loaded {
         let open = named.filter(|(directory, _)| !is_roots(directory));
         let warning = |(directory, span): (&std::path::PathBuf, &std::ops::Range<usize>)| {
             let message = format!(
-                "others than root can write to {}: no file below it is used that they name",
+                "users other than root can write to {}: files in it are refused in their checks",
                 directory.display()
             );
             Diagnostic::warning(span.clone(), message, OTHERS_WRITE_FIX)
@@ -74,7 +74,7 @@ impl Loaded {
             let Probe::Exec = check.probe else { return None };
             let program = Path::new(check.request.command.as_ref()?.first()?);
             let message = program_fault(program)?;
-            Some(("command", message, "install it, or name another program".to_owned()))
+            Some(("command", message, "install it, or give another program".to_owned()))
         });
         let warning = |found: CheckFault| Diagnostic { is_error: false, ..found.fault.0 };
         faults.into_iter().map(warning).collect()
@@ -85,13 +85,13 @@ impl Loaded {
         let folder = self.config.api.socket.parent().filter(|folder| !folder.exists())?;
         Some(Diagnostic::warning(
             span,
-            format!("there is no directory {}: the daemon makes it", folder.display()),
-            "make it, so that its owner and permissions are what you want",
+            format!("there is no directory {}: the daemon creates it", folder.display()),
+            "create it with the owner and permissions that you want",
         ))
     }
 }
 
-/// Why a program cannot be run. One that the search path leads to is found when it is run.
+/// Returns the reason why a program cannot be run. Relative names are only resolved at run time.
 fn program_fault(program: &Path) -> Option<String> {
     if !program.is_absolute() {
         return None;
@@ -100,7 +100,7 @@ fn program_fault(program: &Path) -> Option<String> {
     match fs::metadata(program) {
         Err(error) => Some(format!("{shown} cannot be run: {error}")),
         Ok(found) if !found.is_file() || found.permissions().mode() & 0o111 == 0 => {
-            Some(format!("{shown} is no program"))
+            Some(format!("{shown} is not an executable file"))
         }
         Ok(_) => None,
     }
@@ -110,7 +110,7 @@ fn is_absent_credential(file: &Path) -> bool {
     file.starts_with(CREDENTIALS) && !file.exists()
 }
 
-/// A fault of a check, and the file that has it.
+/// A fault of a check, and the file concerned.
 #[derive(Debug)]
 pub(super) struct CheckFault {
     pub(super) fault: Fault,

@@ -1,4 +1,4 @@
-//! Values, and where in the text they stand.
+//! Values with their places in the text.
 
 use std::{borrow::Cow, fmt, marker::PhantomData, net::IpAddr, ops::Deref, time::Duration};
 
@@ -16,15 +16,15 @@ use crate::patterns;
 #[serde(transparent)]
 pub(super) struct Located<T>(Spanned<T>);
 
-/// A duration as people write it: `500ms`, `2s`, `1h 30m`.
+/// A duration such as `500ms`, `2s` or `1h 30m`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Period(Duration);
 
-/// A host's address, which is no name.
+/// An IP address of a host; names are rejected.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct HostAddress(IpAddr);
 
-/// What is read of a table's keys.
+/// A type that is read from the keys of a table.
 pub(super) trait Table: Sized {
     fn of_keys<'de, D: Deserializer<'de>>(keys: D) -> Result<Self, D::Error>;
 }
@@ -48,7 +48,7 @@ impl<'de, T: Table> Visitor<'de> for Keys<T> {
     }
 }
 
-/// Reads a duration. The error says what is wrong, and after a comma what is expected.
+/// Parses a duration. The error consists of the fault and, after a comma, the expected form.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "expected a duration, as in \"500ms\", \"2s\" or \"1h 30m\"";
     let text = text.trim();
@@ -62,7 +62,7 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
                  for milliseconds"
             );
         }
-        format!("`{text}` is no duration, {EXPECTED}")
+        format!("`{text}` is not a duration, {EXPECTED}")
     })
 }
 

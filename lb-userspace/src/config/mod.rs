@@ -51,17 +51,17 @@ use crate::{
 pub struct Config {
     pub interfaces: Vec<String>,
     pub xdp_mode: XdpMode,
-    /// Where the BPF file system is, or is to be mounted.
+    /// Mount point of the BPF file system.
     pub bpffs: PathBuf,
     #[serde(serialize_with = "first_to_last")]
     pub snat_ports: RangeInclusive<u16>,
     pub snat_addresses: Vec<IpAddr>,
-    /// Where changes outlive the daemon.
+    /// Directory of the daemon's persistent state.
     pub state_dir: PathBuf,
     pub api: Api,
     pub limits: Limits,
     pub checks: Checks,
-    /// What services get that say nothing of it.
+    /// Defaults of services.
     pub defaults: Policy,
     /// In configured order.
     #[serde(skip)]
@@ -77,17 +77,18 @@ fn first_to_last<S: Serializer>(
     serializer.collect_str(&format_args!("{}-{}", range.start(), range.end()))
 }
 
-/// Which XDP the operator will have.
+/// XDP mode.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum XdpMode {
-    /// Native; if the driver has none, generic, with a warning. Native mode is tried again at start, at
-    /// a reload, and when the link comes up or its MTU changes.
+    /// Native mode, or generic mode with a warning if the driver does not support native mode.
+    /// Native mode is tried again at start, at a reload, and when the link comes up or its MTU
+    /// changes.
     #[default]
     Auto,
-    /// The driver's.
+    /// Native mode, in the driver.
     Native,
-    /// The kernel's, behind the driver: for drivers that have none.
+    /// Generic mode, in the kernel after the driver, for drivers without native mode.
     Generic,
 }
 
@@ -96,23 +97,23 @@ pub struct Api {
     pub socket: PathBuf,
 }
 
-/// What health checks may do on this host.
+/// Limits of health checks on this host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Checks {
-    /// Whom programs run as.
+    /// User that programs run as.
     pub user: String,
-    /// Where files must lie that others than root name.
+    /// Directories of files that users other than root may set.
     pub tls_directories: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Limits {
-    /// Connections that the flow table has room for.
+    /// Size of the flow table in connections.
     pub flows: u32,
     pub services: u32,
-    /// Of all services together, and those that are gone but still have connections.
+    /// Backends of all services, including removed ones that still have connections.
     pub backends: u32,
-    /// Resets that each CPU sends a second, at most.
+    /// Maximum number of resets that each CPU sends per second.
     pub resets: u32,
 }
 
@@ -133,25 +134,25 @@ impl Default for Limits {
     }
 }
 
-/// A valid configuration, and the text it came from.
+/// A valid configuration and its text.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub config: Config,
     pub warnings: Vec<Diagnostics>,
     pub digests: Digests,
-    /// Whether it was read from a file that nobody but root can write.
+    /// True if it was read from a file that only root can write.
     pub is_roots: bool,
-    /// Whether it is a text that somebody has sent, and no file of this host.
+    /// True if the text was sent in a request, and is not a file of this host.
     is_sent: bool,
     source: Source,
     spans: Spans,
 }
 
-/// What only the live system can find wrong with a file.
+/// A fault in a file that depends on the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault(Diagnostic);
 
-/// A file's text.
+/// Path and text of a file.
 #[derive(Clone, Debug)]
 struct Source {
     path: String,
@@ -159,58 +160,57 @@ struct Source {
 }
 
 impl Source {
-    /// With what is not shown veiled, once it has been read.
+    /// Masks the secrets in the text.
     fn shown(self) -> Self {
         Self { text: secrets::shown_file(&self.text), ..self }
     }
 }
 
-/// Where in the text things stand that only the live system can judge.
+/// Spans of settings that are checked against the host.
 #[derive(Clone, Debug, Default)]
 struct Spans {
     interfaces: Vec<Range<usize>>,
     tls_directories: Vec<Range<usize>>,
-    /// Keys that are no service's and no default's, dotted.
+    /// Keys of the daemon, dotted.
     settings: Keyed,
     /// By service.
     vips: Vec<Range<usize>>,
     /// By service, then by backend.
     backends: Vec<Vec<Range<usize>>>,
-    /// Keys of the default check, and of each service's.
+    /// Keys of the default check, and of the check of each service.
     default_check: Keyed,
     checks: Vec<Keyed>,
 }
 
 impl Spans {
-    /// Where a key of the daemon's own stands, if it is there.
+    /// Returns the span of a key of the daemon, if it is set.
     fn setting(&self, key: &str) -> Option<Range<usize>> {
         let found = self.settings.iter().find(|(known, _)| *known == key);
         found.map(|(_, span)| span.clone())
     }
 }
 
-/// Where keys stand.
+/// Spans by key.
 type Keyed = Vec<(&'static str, Range<usize>)>;
 
-/// Reads a configuration file. The error of an invalid one shows all that is wrong with it.
+/// Reads a configuration file. The error shows all faults in the file.
 pub fn load(path: &Path) -> Result<Loaded> {
     let (text, is_roots) = text::read_owned(path)?;
     Ok(Loaded { is_roots, is_sent: false, ..read(shown_path(path), text)? })
 }
 
-/// Reads the text of a configuration file. As [`load`].
+/// Parses the text of a configuration file, like [`load`].
 pub fn read(path: String, text: String) -> Result<Loaded> {
     parse::parse(Source { path, text: text::unmarked(text) })
 }
 
-/// A service that a command describes by the keys of a file's `[[service]]`, read as if they stood
-/// in one.
+/// Returns a service from the keys of a `[[service]]` table, parsed like those of a file.
 pub fn service(name: &str, keys: &Keys, defaults: &Policy) -> Result<Service> {
     parse::service(name, keys, defaults)
 }
 
-/// A service with other values for these keys of a file's `[[service]]`: the defaults', where they
-/// are null.
+/// Returns a service with new values of these keys of `[[service]]`; null resets a key to its
+/// default.
 pub fn changed_service(service: &Service, keys: &Keys, defaults: &Policy) -> Result<Service> {
     ensure!(
         !["backend", "backends"].iter().any(|key| keys.contains_key(*key)),
@@ -218,7 +218,7 @@ pub fn changed_service(service: &Service, keys: &Keys, defaults: &Policy) -> Res
     );
     ensure!(
         !keys.contains_key("name"),
-        "a service keeps its name: add one of another name, and remove this one"
+        "a service cannot be renamed: add one with the new name, and remove this one"
     );
     let (mut keys, policy) = reset::nulls(keys, &service.policy, defaults)?;
     keep_hidden(&mut keys, &policy);
@@ -227,7 +227,7 @@ pub fn changed_service(service: &Service, keys: &Keys, defaults: &Policy) -> Res
     Ok(Service { backends: service.backends.clone(), ..changed })
 }
 
-/// What was shown hidden, and comes back so, stays as it is.
+/// Keeps a secret that is sent back as its placeholder.
 fn keep_hidden(keys: &mut Keys, policy: &Policy) {
     let Some(Value::Object(health)) = keys.get_mut("health") else { return };
     if policy.health.request.send.is_some() && health.get("send").is_some_and(|v| v == HIDDEN) {
@@ -236,7 +236,7 @@ fn keep_hidden(keys: &mut Keys, policy: &Policy) {
 }
 
 impl Config {
-    /// The same without services.
+    /// Returns the configuration without services.
     #[must_use]
     pub fn settings(&self) -> Self {
         Self {
@@ -255,18 +255,17 @@ impl Config {
         }
     }
 
-    /// What is other in a new configuration, but for its services.
+    /// Returns the changes of a new configuration, except those of services.
     #[must_use]
     pub fn steps_to(&self, new: &Self) -> Vec<Step> {
         let settings = |config| serde_json::to_value(config).unwrap_or_default();
         desired::changes(&settings(self), &settings(new))
     }
 
-    /// Refuses a new configuration that a running daemon cannot take on, and says all that is in the
-    /// way.
+    /// Returns an error with all changes that a running daemon cannot apply.
     pub fn refuse_restart_only(&self, new: &Self) -> Result<()> {
-        const RESTART: &str = ": restart the daemon for that";
-        const DETACH: &str = ", and the running maps keep their size: stop the daemon and run \
+        const RESTART: &str = ": restart the daemon";
+        const DETACH: &str = ", but the running maps keep their size: stop the daemon and run \
              `xdplb detach` first, which ends all connections";
         let (old_limits, new_limits) = (&self.limits, &new.limits);
         let keys = [
@@ -288,54 +287,54 @@ impl Config {
 }
 
 impl Loaded {
-    /// Whether a file has the very text that this was read from.
+    /// Returns true if a file has the same text as this one.
     #[must_use]
     pub fn is_text_of(&self, path: &Path) -> bool {
         read_text(path).is_ok_and(|text| self.digests.are_of_text(&text))
     }
 
-    /// Where the text is from.
+    /// Returns the path of the text.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.source.path
     }
 
-    /// What is wrong with the interface at `place` of the list.
+    /// Returns a fault of the interface at `place` of the list.
     #[must_use]
     pub fn interface_fault(&self, place: usize, message: &str, fix: &str) -> Fault {
         Fault(Diagnostic::error(self.spans.interfaces[place].clone(), message, fix))
     }
 
-    /// What is wrong with the source ports, which may be the default ones.
+    /// Returns a fault of the source ports, which may be the default ones.
     #[must_use]
     pub fn snat_ports_fault(&self, message: &str, fix: &str) -> Fault {
         if let Some(span) = self.spans.setting("snat_ports") {
             return Fault(Diagnostic::error(span, message, fix));
         }
-        let message = format!("the default is not for this host: {message}");
+        let message = format!("the default does not fit this host: {message}");
         Fault(Diagnostic::error(0..0, message, fix).without_place())
     }
 
-    /// What is wrong with the VIP of the service at `place`.
+    /// Returns a fault of the VIP of the service at `place`.
     #[must_use]
     pub fn vip_fault(&self, place: usize, message: &str, fix: &str) -> Fault {
         Fault(Diagnostic::error(self.spans.vips[place].clone(), message, fix))
     }
 
-    /// What is worth knowing of the VIP of the service at `place`.
+    /// Returns a warning about the VIP of the service at `place`.
     #[must_use]
     pub fn vip_warning(&self, place: usize, message: &str, fix: &str) -> Vec<Diagnostics> {
         let warning = Diagnostic::warning(self.spans.vips[place].clone(), message, fix);
         Diagnostics::each(&self.source, &[warning])
     }
 
-    /// What is wrong with a backend's address, by the places of its service and of itself.
+    /// Returns a fault of a backend's address, by the indices of its service and of itself.
     #[must_use]
     pub fn backend_fault(&self, service: usize, backend: usize, message: &str, fix: &str) -> Fault {
         Fault(Diagnostic::error(self.spans.backends[service][backend].clone(), message, fix))
     }
 
-    /// Refuses what the live system has found faults with, and shows them all.
+    /// Returns an error that shows all faults, if there are any.
     pub fn refuse(&self, faults: Vec<Fault>) -> Result<()> {
         if faults.is_empty() {
             return Ok(());
@@ -345,9 +344,9 @@ impl Loaded {
     }
 }
 
-/// An address and port as commands and requests give them, with the errors of a file.
+/// Parses an address and port of a command or a request, with the errors of a file.
 pub fn address(text: &str) -> Result<SocketAddr, String> {
-    // Whether the address can be a server's is for the document to say.
+    // The document checks if the address can be a server's.
     if let Ok(address) = text.parse() {
         return Ok(address);
     }
@@ -355,18 +354,18 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|validate::Mistake { message, fix }| format!("{message}: {fix}"))
 }
 
-/// For values of requests, as [`address`].
+/// Deserializes an [`address`] of a request.
 pub fn deserialize_address<'de, D: Deserializer<'de>>(value: D) -> Result<SocketAddr, D::Error> {
     let text = Cow::<str>::deserialize(value)?;
     address(&text).map_err(D::Error::custom)
 }
 
-/// For values of requests: a weight, with the error of a file.
+/// Deserializes a weight of a request, with the error of a file.
 pub fn deserialize_weight<'de, D: Deserializer<'de>>(value: D) -> Result<u16, D::Error> {
     weight(i64::deserialize(value)?)
 }
 
-/// As [`deserialize_weight`], of one that may be left out.
+/// Like [`deserialize_weight`], for an optional weight.
 pub fn deserialize_some_weight<'de, D: Deserializer<'de>>(
     value: D,
 ) -> Result<Option<u16>, D::Error> {
@@ -379,12 +378,12 @@ fn weight<E: serde::de::Error>(number: i64) -> Result<u16, E> {
     u16::try_from(number).map_err(out_of_range)
 }
 
-/// A duration as commands give it, with the errors of a file.
+/// Parses a duration of a command, with the errors of a file.
 pub fn duration(text: &str) -> Result<Duration, String> {
     located::duration(text)
 }
 
-/// The word that a value has in the file.
+/// Returns the word of a value in the file.
 pub(crate) fn word(value: &impl Serialize) -> String {
     let value = serde_json::to_value(value).ok();
     value.and_then(|value| value.as_str().map(ToOwned::to_owned)).unwrap_or_default()

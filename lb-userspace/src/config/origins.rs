@@ -1,4 +1,4 @@
-//! The origin of each setting of a service: the file, a command, or the default.
+//! Origin of each setting of a service: the file, a command or the default.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,22 +9,22 @@ use serde_json::Value;
 use super::{Config, schema::File};
 use crate::model::{Backend, HealthCheck, Policy, Service};
 
-/// The origin of a setting's value.
+/// Origin of a setting's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Origin {
-    /// The configuration file sets it, for the service or in `[defaults]`.
+    /// Set in the configuration file, for the service or in `[defaults]`.
     File,
-    /// A command or a request has set it.
+    /// Set by a command or a request.
     Command,
     Default,
 }
 
-/// Settings that a file gives.
+/// Settings that are set in a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Given {
     defaults: Vec<&'static str>,
-    /// By service, with its place in the file.
+    /// By service, with its index in the file.
     services: HashMap<String, (usize, Vec<&'static str>)>,
 }
 
@@ -44,7 +44,7 @@ impl Given {
 }
 
 impl Config {
-    /// The origin of each setting of a service, by its key in the file.
+    /// Returns the origin of each setting of a service, by its key in the file.
     #[must_use]
     pub fn origins(&self, service: &Service) -> BTreeMap<String, Origin> {
         let in_file = self.in_file(&service.name);
@@ -58,7 +58,7 @@ impl Config {
         };
         let implied = settings(&Service { policy: plain(service), ..service.clone() });
         let origin = |(key, value): (String, Value)| {
-            // What another type of check has no use for is not in the file's service.
+            // Keys that the file's type of check does not use are not in its service.
             let known = base.get(&key).or_else(|| implied.get(&key));
             let origin = if known != Some(&value) || (key == "vip" && in_file.is_none()) {
                 Origin::Command
@@ -72,7 +72,7 @@ impl Config {
         settings(service).into_iter().map(origin).collect()
     }
 
-    /// The origin of a backend of a service, with its weight and whether it is a backup.
+    /// Returns the origin of each backend of a service, including its weight and backup flag.
     #[must_use]
     pub fn backend_origins(&self, service: &Service) -> Vec<Origin> {
         let in_file = self.in_file(&service.name);
@@ -91,20 +91,20 @@ impl Config {
         service.backends.iter().map(origin).collect()
     }
 
-    /// A service as the file describes it, and the keys that are given there.
+    /// Returns a service as in the file, and the keys that are set there.
     fn in_file(&self, name: &str) -> Option<(&Service, &[&'static str])> {
         let (place, given) = self.given.services.get(name)?;
         Some((self.services.get(*place)?, given))
     }
 }
 
-/// The default policy for a service's type of check.
+/// Returns the default policy for a service's type of check.
 fn plain(service: &Service) -> Policy {
     let probe = service.policy.health.probe;
     Policy { health: HealthCheck { probe, ..HealthCheck::default() }, ..Policy::default() }
 }
 
-/// The effective values of a service's settings, by their keys in the file.
+/// Returns the effective values of a service's settings, by their keys in the file.
 fn settings(service: &Service) -> BTreeMap<String, Value> {
     let policy = serde_json::to_value(service.policy.effective()).unwrap_or_default();
     let mut settings = BTreeMap::from([("vip".to_owned(), service.vip.to_string().into())]);
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_of_a_command_has_what_the_file_gives_to_all() {
+    fn a_service_of_a_command_has_the_defaults_of_the_file() {
         let config = read("lb.toml".to_owned(), FILE.to_owned()).expect("valid").config;
         let added = json!({ "vip": "203.0.113.11:80", "scheduler": "maglev" });
         let added = service("db", &keys(added), &config.defaults).expect("valid");

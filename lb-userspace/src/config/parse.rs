@@ -1,4 +1,4 @@
-//! From text to a configuration.
+//! Parsing of a configuration.
 
 use std::ops::Range;
 
@@ -35,12 +35,12 @@ pub(super) fn parse(source: Source) -> Result<Loaded> {
     Ok(Loaded { config, warnings, digests, is_roots: false, is_sent: true, source, spans })
 }
 
-/// Reads one service from its keys, as if they stood in a file.
+/// Parses one service from its keys, like those of a file.
 pub(super) fn service(name: &str, keys: &Keys, base: &Policy) -> Result<Service> {
     let mut keys = keys.clone();
     keys.insert("name".to_owned(), name.into());
-    ensure!(!keys.values().any(has_null), "null is no value of a key: leave the key out");
-    let text = toml::to_string(&keys).context("these are no keys of a service")?;
+    ensure!(!keys.values().any(has_null), "a key cannot be null: omit it");
+    let text = toml::to_string(&keys).context("these are not keys of a service")?;
     let source = Source { path: "service".to_owned(), text };
     let mut findings = Findings::default();
     let service: Option<Located<schema::Service>> = structure::read(&source.text, &mut findings);
@@ -64,7 +64,7 @@ fn has_null(value: &Value) -> bool {
     }
 }
 
-/// What is only a warning among these, if nothing is more.
+/// Returns the warnings, or an error if there are errors.
 fn warnings(source: &Source, findings: Findings) -> Result<Vec<Diagnostic>> {
     let is_cut_short = findings.is_cut_short;
     let (errors, warnings) = findings.into_errors_and_warnings();
@@ -130,7 +130,7 @@ fn spans(file: &Located<File>) -> Spans {
     }
 }
 
-/// Where settings of the daemon's own stand, those that are given.
+/// Returns the spans of the daemon's settings that are set.
 fn settings(file: &File) -> Keyed {
     fn of<T>(
         key: &'static str,

@@ -1,4 +1,4 @@
-//! JSON pointers to what is wrong with a service that was sent as JSON.
+//! JSON pointers to faults in a service that was sent as JSON.
 
 use std::{fmt::Write as _, ops::Range};
 
@@ -8,13 +8,13 @@ use toml::de::{DeTable, DeValue};
 use super::diagnostics::{Diagnostic, MOST_SHOWN, SECRET};
 use crate::control::KeyFault;
 
-/// What is wrong with each key of the text, as far as a key is to blame.
+/// Returns the faults of keys of the text.
 pub(super) fn faults(text: &str, errors: &[Diagnostic]) -> Vec<KeyFault> {
     let (tree, _) = DeTable::parse_recoverable(text);
     let fault = |error: &Diagnostic| {
         let path = path_to(tree.get_ref(), &error.span)?;
         let is_secret = path.last().is_some_and(|key| key == SECRET);
-        let detail = if is_secret { "the value is wrong".to_owned() } else { detail(error) };
+        let detail = if is_secret { "the value is invalid".to_owned() } else { detail(error) };
         Some(KeyFault { detail, pointer: pointer(&path) })
     };
     errors.iter().take(MOST_SHOWN).filter_map(fault).collect()
@@ -25,7 +25,7 @@ fn detail(error: &Diagnostic) -> String {
     if fix.is_empty() { message.clone() } else { format!("{message}: {fix}") }
 }
 
-/// The keys of a text, by their places.
+/// Keys of a text by their spans.
 pub(super) struct Keys<'a>(Spanned<DeTable<'a>>);
 
 impl<'a> Keys<'a> {
@@ -33,13 +33,13 @@ impl<'a> Keys<'a> {
         Self(DeTable::parse_recoverable(text).0)
     }
 
-    /// The key at a place, dotted.
+    /// Returns the key at a span, dotted.
     pub(super) fn at(&self, place: &Range<usize>) -> Option<String> {
         Some(path_to(self.0.get_ref(), place)?.join("."))
     }
 }
 
-/// The keys and places that lead to the innermost key or value at a place.
+/// Returns the path of keys and indices to the innermost key or value at a span.
 fn path_to(table: &DeTable<'_>, place: &Range<usize>) -> Option<Vec<String>> {
     table.iter().find_map(|(key, value)| {
         let inner = path_in(value, place);
@@ -59,13 +59,13 @@ fn path_in(value: &Spanned<DeValue<'_>>, place: &Range<usize>) -> Option<Vec<Str
     inner.or_else(|| (value.span() == *place).then(Vec::new))
 }
 
-/// RFC 6901, as a fragment; backends by the name that they have in JSON.
+/// Formats a URI fragment (RFC 6901); backends have their name in JSON.
 fn pointer(path: &[String]) -> String {
     let mut pointer = "#".to_owned();
     for (nth, key) in path.iter().enumerate() {
         let key = if nth == 0 && key == "backend" { "backends" } else { key };
         let key = key.replace('~', "~0").replace('/', "~1");
-        // A string takes anything.
+        // Writing to a string cannot fail.
         write!(pointer, "/{key}").ok();
     }
     pointer

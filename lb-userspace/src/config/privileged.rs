@@ -1,7 +1,7 @@
-//! What checks name on this host. The daemon runs programs and reads files that whoever names them may
-//! not: so root may name any, and others only what is in use already, and files below directories
-//! that root has set aside for them. What they are refused is not looked at, so that no answer tells
-//! which files there are.
+//! Permissions for programs and files of checks. The daemon may run programs and read files that
+//! the user who sets them may not: so root may set any, and other users only those already in use,
+//! and files below directories that root has designated. Refused files are never accessed, so that
+//! no answer reveals which files exist.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,28 +16,28 @@ use nix::unistd::{Uid, geteuid};
 use super::{Checks, Config, Fault, Loaded, host::CheckFault};
 use crate::{desired::Document, health::Prober, model::HealthCheck};
 
-/// Write permission of everybody but the owner.
+/// Write permissions of everybody except the owner.
 const OTHERS_WRITE: u32 = 0o022;
 
-/// How a directory is closed to others.
+/// Fix of a directory that others can write to.
 pub(super) const OTHERS_WRITE_FIX: &str =
-    "make root its owner, and take write access from everybody else: chmod go-w";
+    "make root its owner, and remove write access for everybody else: chmod go-w";
 
-/// A program or a file that a check names.
+/// A program or a file of a check.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Named {
     Program(Vec<String>),
     File(&'static str, PathBuf),
 }
 
-/// What may be named by others than root.
+/// Programs and files that users other than root may set.
 #[derive(Debug, Default)]
 pub struct Allowed {
     in_use: HashSet<Named>,
     directories: Vec<PathBuf>,
 }
 
-/// What was named by somebody who may not.
+/// A program or a file that the user may not set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
     pub key: &'static str,
@@ -56,8 +56,8 @@ impl Named {
 }
 
 impl Allowed {
-    /// By the present services and the file that was last read: others may use again what root has
-    /// named.
+    /// Allows the programs and files of the current services and of the last file: other users may
+    /// reuse those that root has set.
     #[must_use]
     pub fn by(config: &Config, document: &Document) -> Self {
         let of_files = config.services.iter().map(|service| &service.policy.health);
@@ -69,13 +69,13 @@ impl Allowed {
         }
     }
 
-    /// Nothing but files below these directories.
+    /// Allows only files below these directories.
     #[must_use]
     pub fn below(directories: &[PathBuf]) -> Self {
         Self { in_use: HashSet::new(), directories: directories.to_vec() }
     }
 
-    /// What of a check is refused.
+    /// Returns the first refused program or file of a check.
     #[must_use]
     pub fn refused(&self, check: &HealthCheck) -> Option<Refused> {
         Named::of(check).filter(|named| !self.in_use.contains(named)).find_map(
@@ -101,26 +101,28 @@ impl Allowed {
                 self.directories.iter().map(|one| one.display().to_string()).collect();
             return Some(match all.as_slice() {
                 [] => "only root may name files".to_owned(),
-                all => format!("others than root may only name files below {}", all.join(" or ")),
+                all => {
+                    format!("users other than root may only name files below {}", all.join(" or "))
+                }
             });
         };
-        // Who could put a link there would have the daemon read any file.
+        // A link there could make the daemon read any file.
         let inner = file.ancestors().skip(1).take_while(|path| path.starts_with(directory));
         let open = inner.into_iter().find(|path| !is_roots(path))?;
         Some(format!(
-            "others than root could put links into {}: only root may have write access there",
+            "users other than root could create links in {}: give write access only to root",
             open.display()
         ))
     }
 }
 
-/// Whether only root, or the daemon's own user, can change what is in a directory. One that is not
-/// there has nothing in it.
+/// Returns true if only root or the daemon's user can write to a directory, or if it does not
+/// exist.
 pub(super) fn is_roots(directory: &Path) -> bool {
     fs::symlink_metadata(directory).map_or(true, |found| is_only_roots(&found))
 }
 
-/// Whether only root, or the daemon's own user, can write there.
+/// Returns true if only root or the daemon's user can write there.
 pub(super) fn is_only_roots(found: &fs::Metadata) -> bool {
     is_only_of(found, geteuid())
 }
@@ -131,13 +133,12 @@ fn is_only_of(found: &fs::Metadata, daemon: Uid) -> bool {
 }
 
 impl Loaded {
-    /// Refuses settings other than those of the running daemon, but for services and what they get that
-    /// say nothing of it: others than root change no more than that.
+    /// Returns an error if settings other than services and their defaults differ from the running
+    /// daemon: users other than root may change only those.
     pub fn refuse_settings(&self, running: &Config) -> Result<()> {
         let steps = running.steps_to(&self.config).into_iter().filter_map(|step| step.key);
         let keys = steps.filter(|key| !key.starts_with("defaults."));
-        let fix =
-            self.fix("have root apply it, or write it into the daemon's file and reload that");
+        let fix = self.fix("apply it as root, or write it to the daemon's file and reload that");
         let fault = |key: String| {
             let place = self.spans.setting(&key).unwrap_or_default();
             let message = format!("only root may change `{key}`");
@@ -146,22 +147,22 @@ impl Loaded {
         self.refuse(keys.map(fault).collect())
     }
 
-    /// How what is not allowed becomes so.
+    /// Returns the fix of a refused setting.
     fn fix(&self, sent: &str) -> String {
         if self.is_sent {
             return sent.to_owned();
         }
         let path = self.path();
-        format!("the file can be written by others than root: chown root {path}; chmod go-w {path}")
+        format!("users other than root can write to the file: chown root {path}; chmod go-w {path}")
     }
 
-    /// Refuses what a file must not say that somebody else than root has written, or may have, while
-    /// these are the settings of checks.
+    /// Returns an error if a file that users other than root may have written sets more than they
+    /// may, under these settings of checks.
     pub fn refuse_foreign(&self, checks: &Checks, allowed: &Allowed) -> Result<()> {
-        let fix = self.fix("have root apply it");
+        let fix = self.fix("apply it as root");
         if self.config.checks.user != checks.user && self.is_sent {
             bail!(
-                "only root may change `checks.user`: have root change it in the daemon's own file, \
+                "only root may change `checks.user`: as root, change it in the daemon's own file, \
                  and restart the daemon"
             );
         }
@@ -172,7 +173,7 @@ impl Loaded {
         })
     }
 
-    /// Refuses checks whose files cannot be used.
+    /// Returns an error if files of checks cannot be used.
     pub fn check_files(&self) -> Result<()> {
         self.refuse_checks(|check| {
             let fault = Prober::verify_files(check).err()?;
@@ -188,13 +189,13 @@ impl Loaded {
         self.refuse(faults.into_iter().map(|found| found.fault).collect())
     }
 
-    /// What is wrong with the checks: key, message and fix of each.
+    /// Returns the faults of checks, each with key, message and fix.
     pub(super) fn faults_of_checks(
         &self,
         fault_of: impl Fn(&HealthCheck) -> Option<(&'static str, String, String)>,
     ) -> Vec<CheckFault> {
         let mut faults: Vec<CheckFault> = Vec::new();
-        // Most services have the same check as many others.
+        // Cached, as many services share the same check.
         let mut known: HashMap<&HealthCheck, _> = HashMap::new();
         let services = self.config.services.iter().map(|service| &service.policy.health);
         let checks = services.zip(&self.spans.checks);
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_the_daemons_user_can_write_is_trusted_as_roots_is() {
+    fn files_of_the_daemons_user_are_trusted_like_roots() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let owner = file.as_file().metadata().expect("there").uid();
         let is_trusted = |mode: u32, daemon: u32| {
@@ -280,12 +281,12 @@ mod tests {
         };
         assert!(is_trusted(0o400, owner) && is_trusted(0o644, owner));
         assert!(!is_trusted(0o420, owner) && !is_trusted(0o602, owner));
-        // Root's file is trusted by every daemon, that of another user by none.
+        // Every daemon trusts a file of root, and none that of another user.
         assert_eq!(is_trusted(0o400, owner + 1), owner == 0);
     }
 
     #[test]
-    fn programs_and_files_are_for_root_to_name_unless_they_are_in_use() {
+    fn only_root_sets_programs_and_files_not_in_use() {
         let (known, ca) = (program(&["/bin/check", "-q"]), tls(Path::new("/etc/own.pem")));
         let in_use = [&known, &ca].into_iter().flat_map(Named::of).collect();
         let allowed = Allowed { in_use, directories: Vec::new() };
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn files_lie_where_only_root_can_put_links_and_nothing_tells_which_there_are() {
+    fn files_are_below_directories_of_root_and_never_revealed() {
         let directory = TempDir::new().expect("a directory");
         let root = directory.path().canonicalize().expect("there");
         let (tls_directory, open) = (root.join("tls"), root.join("tls/open"));
@@ -317,7 +318,7 @@ mod tests {
         }
         let elsewhere = refused(&root.join("there"));
         let message =
-            format!("others than root may only name files below {}", tls_directory.display());
+            format!("users other than root may only name files below {}", tls_directory.display());
         assert_eq!(elsewhere.as_deref(), Some(message.as_str()));
         let climbing = tls_directory.join("../there");
         for path in
@@ -326,6 +327,6 @@ mod tests {
             assert_eq!(refused(path), elsewhere, "{}", path.display());
         }
         let linked = refused(&open.join("link")).expect("refused");
-        assert!(linked.contains("could put links into"), "{linked}");
+        assert!(linked.contains("could create links in"), "{linked}");
     }
 }

@@ -1,4 +1,4 @@
-//! The file's keys, described: as JSON Schema, and as a page for people.
+//! Reference of the configuration file: JSON Schema, Markdown and a manual page.
 
 use std::fmt::Write as _;
 
@@ -12,21 +12,21 @@ use super::{
     schema::{self, File},
 };
 
-/// What says as little as a file can, so that all else has its default.
+/// Minimal configuration, to get the default of every other key.
 const LEAST: &str = "interfaces = [\"eth0\"]\n\
     [[service]]\nname = \"web\"\nvip = \"203.0.113.10:80\"\n\
     [[service.backend]]\naddress = \"10.0.0.11:80\"\n";
 
 const HEAD: &str = "# Configuration\n\n\
     <!-- Generated from the code: `cargo xtask docs`. -->\n\n\
-    The file is TOML. `xdplb check -c FILE` shows everything that is wrong with one; editors that know\n\
-    JSON Schema can be given [xdplb.schema.json](xdplb.schema.json), or what `xdplb check --schema`\n\
-    prints. Durations are written as in `500ms`, `2s` or `1h 30m`, shares as in `30%`.\n";
+    The file is TOML. `xdplb check -c FILE` shows all errors in a file. For editors that support JSON\n\
+Schema, use [xdplb.schema.json](xdplb.schema.json) or the output of `xdplb check --schema`.\n\
+Durations are written like `500ms`, `2s` or `1h 30m`, shares like `30%`.\n";
 
-/// The file's JSON Schema (draft 2020-12), with the default of each key.
+/// Returns the JSON Schema (draft 2020-12) of the file, with the default of each key.
 pub fn schema() -> Result<Value> {
     let mut schema = settings().into_generator().into_root_schema_for::<File>().to_value();
-    schema["title"] = json!("The configuration of xdplb");
+    schema["title"] = json!("Configuration of xdplb");
     let source = Source { path: "least".to_owned(), text: LEAST.to_owned() };
     let config = parse::parse(source)?.config;
     let mut defaults = serde_json::to_value(&config)?;
@@ -37,13 +37,13 @@ pub fn schema() -> Result<Value> {
     Ok(schema)
 }
 
-/// The schema of one `[[service]]`.
+/// Returns the schema of one `[[service]]`.
 #[must_use]
 pub fn service() -> Schema {
     service_by(settings())
 }
 
-/// The schema of a new service in a request, whose backends are `backends`.
+/// Returns the schema of a new service in a request, with `backends` in place of `backend`.
 #[must_use]
 pub fn new_service() -> Schema {
     let mut schema = service();
@@ -55,7 +55,7 @@ pub fn new_service() -> Schema {
     schema
 }
 
-/// The schema of a service's settings as they are, by the keys of a `[[service]]`.
+/// Returns the schema of the current settings of a service, by the keys of `[[service]]`.
 #[must_use]
 pub fn settings_of_service() -> Schema {
     let mut schema = service_by(settings());
@@ -64,8 +64,8 @@ pub fn settings_of_service() -> Schema {
     schema
 }
 
-/// The schema of changes of one `[[service]]`: each key may be left out, or be null. Its name stays,
-/// and backends are changed one by one.
+/// Returns the schema of changes to one `[[service]]`: each key may be omitted or null. The name
+/// cannot change, and backends are changed one by one.
 #[must_use]
 pub fn changes() -> Schema {
     let mut schema = service_by(inline());
@@ -87,7 +87,7 @@ fn service_by(settings: SchemaSettings) -> Schema {
     schema
 }
 
-/// The words that a key may have, wherever in the file it stands.
+/// Returns the values of an enumerated key, anywhere in the file.
 #[must_use]
 pub fn words(key: &str) -> Vec<String> {
     let schema = inline().into_generator().into_root_schema_for::<File>().to_value();
@@ -108,7 +108,7 @@ fn words_in(schema: &Value, key: &str) -> Option<Vec<String>> {
     }
 }
 
-/// The range of a key that is a number, wherever in the file it stands.
+/// Returns the range of a numeric key, anywhere in the file.
 pub(super) fn range(key: &str) -> Option<(u64, u64)> {
     let schema = inline().into_generator().into_root_schema_for::<File>().to_value();
     range_in(&schema, key)
@@ -126,7 +126,7 @@ fn range_in(schema: &Value, key: &str) -> Option<(u64, u64)> {
     }
 }
 
-/// The page for people, in Markdown.
+/// Returns the reference page in Markdown.
 pub fn page() -> Result<String> {
     let schema = schema()?;
     let mut sections = Vec::new();
@@ -146,7 +146,7 @@ fn inline() -> SchemaSettings {
     SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true)
 }
 
-/// The manual page xdplb.toml(5).
+/// Returns the manual page xdplb.toml(5).
 pub fn manual() -> Result<String> {
     let schema = schema()?;
     let mut sections = Vec::new();
@@ -154,10 +154,9 @@ pub fn manual() -> Result<String> {
     let mut page = Roff::new();
     let version = concat!("xdplb ", env!("CARGO_PKG_VERSION"));
     page.control("TH", ["XDPLB.TOML", "5", "", version]);
-    page.control("SH", ["NAME"]).text([roman("xdplb.toml - the configuration file of xdplb")]);
-    page.control("SH", ["DESCRIPTION"]).text([roman(
-        "The file is TOML. xdplb check -c FILE shows everything that is wrong with one.",
-    )]);
+    page.control("SH", ["NAME"]).text([roman("xdplb.toml - configuration file of xdplb")]);
+    page.control("SH", ["DESCRIPTION"])
+        .text([roman("The file is TOML. xdplb check -c FILE shows all errors in a file.")]);
     for Section { names, keys } in sections {
         page.control("SH", [names.join(", ").replace('`', "").as_str()]);
         for (key, property) in plain_keys(keys) {
@@ -171,7 +170,7 @@ pub fn manual() -> Result<String> {
     Ok(page.render())
 }
 
-/// A key that is left out has no value at all in TOML.
+/// Removes null from types: TOML has no null, keys are omitted instead.
 fn without_null(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else { return };
     if let Some(Value::Array(types)) = object.get_mut("type") {
@@ -209,7 +208,7 @@ fn lists(required: &Value, key: &str) -> bool {
     required.as_array().is_some_and(|keys| keys.iter().any(|one| one == key))
 }
 
-/// Tables of the file that have the same keys.
+/// Tables of the file with the same keys.
 struct Section<'a> {
     names: Vec<String>,
     keys: &'a Value,
@@ -256,7 +255,7 @@ fn table(keys: &Value) -> Result<String> {
     Ok(text)
 }
 
-/// A table's keys, but for those that are tables themselves.
+/// Returns the keys of a table, except tables.
 fn plain_keys(keys: &Value) -> impl Iterator<Item = (&String, &Value)> {
     let properties = keys["properties"].as_object().into_iter().flatten();
     properties.filter(|(_, property)| !is_table(property))
@@ -291,7 +290,7 @@ fn meaning(property: &Value) -> String {
     meaning.replace('|', "\\|")
 }
 
-/// One line.
+/// Joins the lines of a description.
 fn joined(description: &str) -> String {
     description.split_whitespace().collect::<Vec<_>>().join(" ")
 }

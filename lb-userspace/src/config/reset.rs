@@ -1,4 +1,4 @@
-//! Keys that are given their defaults again.
+//! Reset of keys to their defaults.
 
 use anyhow::{Result, ensure};
 use serde_json::Value;
@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::reference;
 use crate::{control::Keys, model::Policy};
 
-/// The keys of a `[[service]]` that have a value, and the policy in which those that are null have
-/// the value that they have in `defaults`, or none.
+/// Returns the keys of a `[[service]]` that have a value, and the policy with each null key reset
+/// to its value in `defaults`, or to none.
 pub(super) fn nulls(keys: &Keys, policy: &Policy, defaults: &Policy) -> Result<(Keys, Policy)> {
     let mut policy = serde_json::to_value(policy)?;
     let (defaults, schema) = (serde_json::to_value(defaults)?, reference::service().to_value());
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_null_has_its_default_again() {
+    fn a_null_key_has_its_default_again() {
         let health = HealthCheck { interval: Duration::from_secs(5), ..HealthCheck::default() };
         let defaults = Policy { health, ..Policy::default() };
         let all = json!({
@@ -89,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_default_is_not_null() {
+    fn a_key_without_default_cannot_be_null() {
         let defaults = Policy::default();
         let web = service("web", &keys(json!({ "vip": "203.0.113.10:80" })), &defaults);
         let web = web.expect("valid");

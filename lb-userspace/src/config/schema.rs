@@ -1,4 +1,4 @@
-//! The file's keys. Each stands here once, with what it means.
+//! Keys of the configuration file, with their documentation.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -20,24 +20,25 @@ use crate::{
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct File {
-    /// Interfaces that packets of services come in by, from clients and from backends.
+    /// Interfaces that receive packets of services, from clients and from backends.
     #[schemars(required)]
     pub(super) interfaces: Option<Located<Vec<Located<String>>>>,
-    /// Which XDP to have. When a running balancer changes from native to generic or back, packets are
-    /// left to the host for a moment.
+    /// XDP mode. When a running balancer changes between native and generic mode, packets go to the
+    /// host for a moment.
     pub(super) xdp_mode: Option<Located<XdpMode>>,
-    /// Where the BPF file system is, for what outlives the daemon; mounted if it is not.
+    /// Mount point of the BPF file system, for programs and maps that outlive the daemon. Mounted
+    /// if it is not.
     #[schemars(regex(pattern = patterns::ABSOLUTE))]
     pub(super) bpffs: Option<Located<PathBuf>>,
-    /// Source ports of full NAT, first and last. By default below what Linux gives to its own
-    /// connections (`net.ipv4.ip_local_port_range`); `check` refuses ports that are the host's, too,
-    /// unless they are in `net.ipv4.ip_local_reserved_ports`.
+    /// Range of source ports for full NAT. The default is below the ports that Linux uses for its
+    /// own connections (`net.ipv4.ip_local_port_range`); `check` rejects ports in that range unless
+    /// they are in `net.ipv4.ip_local_reserved_ports`.
     pub(super) snat_ports: Option<Located<String>>,
-    /// Source addresses of full NAT; each serves the interface that it is on.
+    /// Source addresses for full NAT, each used on the interface that has it.
     #[serde(default)]
     pub(super) snat_addresses: Vec<Located<String>>,
-    /// Where the journal of changes, and what is known of backends, outlive the daemon; one daemon's
-    /// own.
+    /// Directory of the journal of changes and the last known health of backends. Each daemon needs
+    /// its own.
     #[schemars(regex(pattern = patterns::ABSOLUTE))]
     pub(super) state_dir: Option<Located<PathBuf>>,
     #[serde(default)]
@@ -55,44 +56,44 @@ pub(super) struct File {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Api {
-    /// The unix socket that `xdplb` talks to the daemon by.
+    /// Unix socket of the daemon, for the `xdplb` command.
     #[schemars(regex(pattern = patterns::ABSOLUTE))]
     pub(super) socket: Option<Located<PathBuf>>,
-    /// Not used by this version.
+    /// Not used in this version.
     pub(super) http: Option<Located<String>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Limits {
-    /// Connections that the flow table has room for, 1 to 16000000, at 256 bytes of kernel memory
-    /// each, taken for good when the daemon starts. A running table keeps its size: another one
-    /// needs `xdplb detach` first, which ends all connections.
+    /// Size of the flow table in connections, 1 to 16000000, at 256 bytes of kernel memory each,
+    /// allocated when the daemon starts. A loaded table keeps its size: to change it, run `xdplb
+    /// detach` first, which ends all connections.
     #[schemars(range(min = 1, max = validate::MOST_FLOWS))]
     pub(super) flows: Option<Located<u64>>,
-    /// Services that the maps have room for, up to 100000. Changes as that of `flows` does.
+    /// Maximum number of services, up to 100000. Changes like `flows`.
     #[schemars(range(min = 1, max = validate::MOST_SERVICES))]
     pub(super) services: Option<Located<u64>>,
-    /// Backends of all services together that the maps have room for, and those that are gone but
-    /// still have connections; up to 1000000, at 64 bytes each and 40 for each CPU. Changes as that
-    /// of `flows` does.
+    /// Maximum number of backends of all services, including removed backends that still have
+    /// connections; up to 1000000, at 64 bytes each plus 40 bytes per CPU. Changes like `flows`.
     #[schemars(range(min = 1, max = validate::MOST_BACKENDS))]
     pub(super) backends: Option<Located<u64>>,
-    /// Resets that each CPU sends a second, at most; frames that ask for more are dropped.
+    /// Maximum number of TCP resets that each CPU sends per second; frames that would need more are
+    /// dropped.
     #[schemars(range(min = 1, max = validate::MOST_RESETS))]
     pub(super) resets: Option<Located<u64>>,
 }
 
-/// What health checks may do on this host. Only root changes it: the daemon refuses a file with other
-/// values from anybody else.
+/// Limits of health checks on this host. Only root may change them: the daemon refuses a file with
+/// other values from anybody else.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Checks {
-    /// The user of /etc/passwd that the programs of `exec` checks run as: never root, nor one whose
+    /// User in /etc/passwd that the programs of `exec` checks run as: neither root nor a user whose
     /// group may use the daemon's socket.
     pub(super) user: Option<Located<String>>,
-    /// Where files must lie that others than root name as `ca`, `certificate` or `key`. Nobody but root
-    /// may have write access there.
+    /// Directories for files that users other than root set as `ca`, `certificate` or `key`. Only
+    /// root may have write access to them.
     pub(super) tls_directories: Option<Located<Vec<Located<PathBuf>>>>,
 }
 
@@ -108,40 +109,41 @@ pub(super) struct Defaults {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Service {
-    /// Up to 63 letters, digits, dots, underscores and hyphens.
+    /// Name of up to 63 letters, digits, dots, underscores and hyphens.
     #[schemars(required)]
     #[schemars(regex(pattern = patterns::NAME))]
     pub(super) name: Option<Located<String>>,
-    /// Where clients connect to: `ADDRESS:PORT`, at which no server of this host listens.
+    /// Address and port that clients connect to: `ADDRESS:PORT`. No server on this host may listen
+    /// on it.
     #[schemars(required)]
     #[schemars(regex(pattern = patterns::VIP))]
     pub(super) vip: Option<Located<String>>,
-    /// How packets reach a backend.
+    /// Forwarding method.
     pub(super) mode: Option<Mode>,
-    /// How a new connection's backend is picked.
+    /// Selection of a backend for a new connection.
     pub(super) scheduler: Option<Scheduler>,
     #[serde(default)]
     pub(super) health: Health,
     #[serde(default)]
     pub(super) timeouts: Idle,
-    /// Backups join, one after the other, while fewer backends than this take connections.
+    /// Minimum number of backends that take connections: below it, backups are added one by one.
     #[schemars(range(min = 1, max = 4_294_967_295_u32))]
     pub(super) min_active: Option<Located<u32>>,
-    /// Backups join as well while those that take connections have less than this share of the
-    /// weight of all that are no backups, as in "50%".
+    /// Minimum weight of the backends that take connections, as a share of the weight of all
+    /// backends that are not backups, such as "50%": below it, backups are added one by one.
     pub(super) min_capacity: Option<Percent>,
-    /// When less than this share of backends is up, as in "30%", health checks are ignored, and
-    /// all are used.
+    /// If less than this share of backends is up, such as "30%", health checks are ignored and all
+    /// backends are used.
     pub(super) fail_open: Option<Percent>,
-    /// When a backend that was down takes connections again.
+    /// Return of a backend that was down.
     pub(super) failback: Option<Failback>,
-    /// How long a backend that was down, drained or disabled takes to get its whole share when it comes
-    /// back, in ten steps.
+    /// Time in which a backend that was down, drained or disabled gets back to its full weight, in
+    /// ten steps.
     #[schemars(regex(pattern = patterns::PERIOD_OR_NONE))]
     pub(super) slow_start: Option<Located<Period>>,
-    /// What becomes of a backend's connections when it goes down.
+    /// Handling of the connections of a backend that goes down.
     pub(super) on_down: Option<OnDown>,
-    /// What becomes of a new connection that its backend refuses by a reset.
+    /// Handling of a new connection that its backend refuses with a reset.
     pub(super) on_refused: Option<OnRefused>,
     #[serde(default)]
     pub(super) backend: Vec<Located<Backend>>,
@@ -150,15 +152,15 @@ pub(super) struct Service {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Backend {
-    /// `ADDRESS:PORT`.
+    /// Address and port: `ADDRESS:PORT`.
     #[schemars(required)]
     #[schemars(regex(pattern = patterns::ADDRESS))]
     pub(super) address: Option<Located<String>>,
-    /// Its share of new connections, beside the others' weights: 0 to 65535. With 0 it takes no new
-    /// connections; those that it has continue.
+    /// Share of new connections relative to the other weights: 0 to 65535. With 0, the backend gets
+    /// no new connections; existing ones continue.
     #[schemars(range(min = 0, max = 65_535))]
     pub(super) weight: Option<Located<i64>>,
-    /// Whether it takes connections only when no other backend can.
+    /// If true, the backend is used only when no other backend is available.
     #[serde(default)]
     pub(super) backup: bool,
 }
@@ -167,88 +169,89 @@ pub(super) struct Backend {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Health {
-    /// What a check asks for.
+    /// Type of check.
     pub(super) r#type: Option<Located<Probe>>,
-    /// From the beginning of one check to that of the next.
+    /// Time between the starts of two checks.
     pub(super) interval: Option<Located<Period>>,
-    /// The same while the health may be about to change.
+    /// Interval used instead of `interval` after a result that contradicts the current health.
     pub(super) fast_interval: Option<Located<Period>>,
-    /// How long one check may take.
+    /// Time limit of one check.
     pub(super) timeout: Option<Located<Period>>,
-    /// Successes in a row that bring a backend back.
+    /// Number of consecutive successes that bring a backend up.
     #[schemars(range(min = 1, max = 4_294_967_295_u32))]
     pub(super) rise: Option<Located<u32>>,
-    /// Failures in a row that take a backend out.
+    /// Number of consecutive failures that take a backend down.
     #[schemars(range(min = 1, max = 4_294_967_295_u32))]
     pub(super) fall: Option<Located<u32>>,
-    /// Where to ask, if not at the backend's own address.
+    /// Address to check. Default: that of the backend.
     pub(super) address: Option<Located<HostAddress>>,
-    /// The port to ask at, if not the backend's own.
+    /// Port to check. Default: that of the backend.
     #[schemars(range(min = 1, max = 65_535))]
     pub(super) port: Option<Located<u16>>,
-    /// How a check ends its connection.
+    /// Close of the connection at the end of a check.
     pub(super) close: Option<Located<Close>>,
-    /// HTTP: the method; GET if it is left out.
+    /// HTTP: request method. Default: `GET`.
     #[schemars(regex(pattern = patterns::METHOD))]
     pub(super) method: Option<Located<String>>,
-    /// HTTP: the path; / if it is left out.
+    /// HTTP: request path. Default: `/`.
     #[schemars(regex(pattern = patterns::REQUEST_PATH))]
     pub(super) path: Option<Located<String>>,
-    /// HTTP: the header Host, if not the address.
+    /// HTTP: Host header. Default: the address.
     pub(super) host: Option<Located<String>>,
-    /// HTTP: status codes and ranges, as in "200-299,401"; "200-399" if it is left out.
+    /// HTTP: accepted status codes and ranges, such as `200-299,401`. Default: `200-399`.
     #[schemars(regex(pattern = patterns::STATUS))]
     pub(super) status: Option<Located<String>>,
-    /// HTTP: a regular expression that the body must match; send-expect: that the answer must.
-    /// It may have 4 KiB, and take 64 KiB when compiled.
+    /// HTTP, send-expect: regular expression that the response body or the answer must match. At
+    /// most 4 KiB, and 64 KiB when compiled.
     #[schemars(length(max = 4096))]
     pub(super) expect: Option<Located<String>>,
-    /// Instead of `expect`: text that must be in the body or the answer just as it is;
-    /// 64 KiB at most.
+    /// HTTP, send-expect: literal text that the response body or the answer must contain, instead
+    /// of `expect`. At most 64 KiB.
     pub(super) contains: Option<Located<String>>,
-    /// send-expect: what to send, with escapes as in `'PING\r\n'`. It may be a password: commands,
-    /// the API and the log show `(hidden)` instead.
+    /// send-expect: data to send, with escapes as in `'PING\r\n'`. As it may contain a password,
+    /// commands, the API and the log show `(hidden)` instead.
     #[schemars(regex(pattern = patterns::ESCAPED))]
     pub(super) send: Option<Located<String>>,
-    /// TLS: whether the certificate must be valid; it must if this is left out. If it need not, any is
-    /// taken, of whatever kind. In any case servers must speak TLS 1.3, or TLS 1.2 with ECDHE and an AEAD
-    /// cipher (AES-GCM or ChaCha20-Poly1305); with keys for RSA-PSS only or for Ed448, TLS 1.3.
+    /// TLS: verify the server's certificate. Default: true. If false, any certificate is accepted.
+    /// Servers must always support TLS 1.3, or TLS 1.2 with ECDHE and an AEAD cipher (AES-GCM or
+    /// ChaCha20-Poly1305); servers with Ed448 or RSA-PSS-only keys need TLS 1.3.
     pub(super) verify: Option<Located<bool>>,
-    /// TLS: the name that the certificate is for, if not the host or the address.
+    /// TLS: server name for SNI and verification. Default: `host`, or the address.
     pub(super) sni: Option<Located<String>>,
-    /// TLS: a file of certificates (PEM) to trust, instead of the system's: of authorities, or the
-    /// server's own, self-signed one. Read again when it changes, as `certificate` and `key` are.
+    /// TLS: PEM file of trusted certificates instead of the system's: CA certificates, or the
+    /// server's self-signed one. Read again when it changes, like `certificate` and `key`.
     pub(super) ca: Option<Located<PathBuf>>,
-    /// TLS: a file of our own certificates (PEM), if servers ask for one.
+    /// TLS: PEM file of the client certificate chain, for servers that request one.
     pub(super) certificate: Option<Located<PathBuf>>,
-    /// TLS: a file of the key to that (PEM).
+    /// TLS: PEM file of the private key of `certificate`.
     pub(super) key: Option<Located<PathBuf>>,
-    /// exec: a program and its arguments; only root may name one. It runs as `checks.user`, in `/`,
-    /// without other groups, capabilities or open files, and finds the backend's address and port in
-    /// `XDPLB_ADDRESS` and `XDPLB_PORT`; its environment has no more than these and `PATH`. When it
-    /// ends or its time is up, its process group is killed. Do not put passwords in arguments, which
-    /// every user of the host can read. The last line of its output is shown with the result. What needs more than an ordinary user has does not work: programs that are
-    /// set-uid or have file capabilities (`sudo`, some `ping`s) run without them, raw sockets cannot
-    /// be opened, and files that `checks.user` may not read, such as keys, cannot be read.
+    /// exec: program and its arguments; only root may set it. It runs as `checks.user`, in `/`,
+    /// without supplementary groups, capabilities or open files. Its environment has only
+    /// `XDPLB_ADDRESS` and `XDPLB_PORT` (address and port of the backend) and `PATH`. When it exits
+    /// or times out, its process group is killed. Do not put passwords in arguments, as every user
+    /// of the host can read them. The last line of its output is shown with the result. Anything
+    /// that needs privileges fails: set-uid programs and programs with file capabilities (`sudo`,
+    /// some `ping`s) run without them, raw sockets cannot be opened, and files that `checks.user`
+    /// may not read, such as keys, cannot be read.
     #[schemars(length(min = 1))]
     pub(super) command: Option<Located<Vec<String>>>,
 }
 
-/// How long an idle connection is remembered, by its state.
+/// Lifetime of an idle connection, by its state.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Idle {
-    /// Before the handshake has ended.
+    /// Until the handshake completes.
     pub(super) half_open: Option<Located<Period>>,
-    /// Between the handshake and the first FIN. More than the two hours of TCP keepalive.
+    /// Between the handshake and the first FIN. Should exceed the two hours of TCP keepalive.
     pub(super) established: Option<Located<Period>>,
-    /// When one side has said that it sends no more.
+    /// After the first FIN, until the second one.
     pub(super) closing: Option<Located<Period>>,
-    /// When both have, or one has reset.
+    /// After both FINs, or a reset.
     pub(super) closed: Option<Located<Period>>,
 }
 
-/// Serde takes a list of values for a struct as well, which no file means.
+/// Rejects lists of values, which serde also accepts for a struct.
 macro_rules! only_as_tables {
     ($($name:ident),*) => {
         $(impl Table for $name {
@@ -267,7 +270,7 @@ macro_rules! only_as_tables {
 
 only_as_tables!(File, Api, Limits, Checks, Defaults, Service, Backend, Health, Idle);
 
-/// Keys of a table, dotted as seen from a service, and whether they are given.
+/// Keys of a table, dotted relative to a service, with true for each key that is set.
 macro_rules! given {
     ($table:expr, $prefix:literal, $($key:literal: $field:ident),* $(,)?) => {
         [$((concat!($prefix, $key), $table.$field.is_some())),*]
@@ -277,7 +280,7 @@ macro_rules! given {
 type Given = (&'static str, bool);
 
 impl Service {
-    /// Which of its settings are given.
+    /// Returns its settings, with true for each one that is set.
     pub(super) fn given(&self) -> impl Iterator<Item = Given> + use<> {
         let own = given!(self, "",
             "vip": vip, "mode": mode, "scheduler": scheduler, "min_active": min_active,
@@ -289,7 +292,7 @@ impl Service {
 }
 
 impl Defaults {
-    /// Which settings of services are given here.
+    /// Returns the settings of services, with true for each one that is set here.
     pub(super) fn given(&self) -> impl Iterator<Item = Given> + use<> {
         self.health.given().chain(self.timeouts.given())
     }
@@ -319,7 +322,7 @@ impl Idle {
 }
 
 impl Service {
-    /// What this says of failing over, and `base` where it says nothing.
+    /// Returns the failover settings, with those of `base` where none is set.
     pub(super) fn failover_over(&self, base: &Failover) -> Failover {
         Failover {
             min_active: self.min_active.as_ref().map_or(base.min_active, |one| *one.get_ref()),

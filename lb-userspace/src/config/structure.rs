@@ -1,4 +1,4 @@
-//! From text to the file's structure, and everything that is not as it should be there.
+//! Parsing of the text into the file's structure, with all syntax and type errors.
 
 use std::{collections::HashSet, ops::Range};
 
@@ -11,19 +11,19 @@ use super::{
     reference,
 };
 
-/// What the TOML reader says of a value that is no string where one of several words belongs.
+/// Error of the TOML parser for a value that is not a string in place of an enumerated word.
 const WORD_WANTED: &str = "wanted string or table";
 
-/// Bytes that are read again in search of mistakes.
+/// Maximum number of bytes parsed in search of further errors.
 const MOST_READ: usize = 64 << 20;
 
-/// Mistakes that are looked for in any text.
+/// Minimum number of errors to search for in any text.
 const LEAST_SHOWN: usize = 3;
 
-/// How like a known key a mistyped one must be, of 1, to be taken for it.
+/// Minimum similarity, of 1, of a mistyped key to a known one.
 const LIKENESS: f64 = 0.75;
 
-/// Reads what can be read. What cannot is left out, and a finding.
+/// Reads all valid parts of a text. Invalid parts are removed and become findings.
 pub(super) fn read<T: DeserializeOwned>(text: &str, findings: &mut Findings) -> Option<T> {
     if let Ok(whole) = toml::from_str(text) {
         return Some(whole);
@@ -54,7 +54,8 @@ pub(super) fn read<T: DeserializeOwned>(text: &str, findings: &mut Findings) -> 
     None
 }
 
-/// How often a text is read, for one more mistake each time: not for long, however large it is.
+/// Returns the number of times that a text is parsed, each finding one more error, within a bounded
+/// time.
 fn rounds(text: &str) -> usize {
     (MOST_READ / text.len().max(1)).clamp(LEAST_SHOWN, MOST_SHOWN)
 }
@@ -74,22 +75,22 @@ fn finding(error: &Error) -> Diagnostic {
 }
 
 impl Diagnostic {
-    /// Of a value that should be a word, says which there are: the TOML reader does not know.
+    /// Adds the allowed words, which the TOML parser does not list.
     fn of_word(self, left_out: Option<&LeftOut>) -> Self {
         let Some(LeftOut { key, .. }) = left_out.filter(|_| self.message == WORD_WANTED) else {
             return self;
         };
         let words: Vec<_> = reference::words(key).iter().map(|one| format!("{one:?}")).collect();
         let fix = format!("expected {}", words.join(" or "));
-        Self { message: "this is no word in quotes".to_owned(), fix, ..self }
+        Self { message: "this is not a string in quotes".to_owned(), fix, ..self }
     }
 }
 
-/// What serde says of a value that is no number, or too large or small a one.
+/// Error of serde for a value that is not a number or out of range.
 const NUMBER_WANTED: &str = "expected an integer";
 
 impl Diagnostic {
-    /// Of a value where a number belongs, says the range.
+    /// Adds the range of a number.
     fn of_number(self, text: &str, left_out: Option<&LeftOut>) -> Self {
         let Some(LeftOut { key, .. }) = left_out.filter(|_| self.fix == NUMBER_WANTED) else {
             return self;
@@ -100,14 +101,14 @@ impl Diagnostic {
         let (fault, how) = if is_number {
             ("is out of range", "")
         } else {
-            ("is no whole number", ", without quotes")
+            ("is not a whole number", ", without quotes")
         };
         let fix = format!("`{key}` is {first} to {last}{how}");
         Self { message: format!("{given} {fault}"), fix, ..self }
     }
 }
 
-/// What serde expects, by the names that TOML has for it.
+/// Translates the types that serde expects to TOML's terms.
 fn in_terms_of_the_file(expected: &str) -> &str {
     match expected {
         "a sequence" => "a list, as in [\"one\", \"another\"]",
@@ -118,7 +119,7 @@ fn in_terms_of_the_file(expected: &str) -> &str {
     }
 }
 
-/// Which of the words in backticks that are expected is most like the one that is not.
+/// Returns the expected word in backticks that is most similar to the unknown one.
 fn meant<'a>(message: &str, expected: &'a str) -> Option<&'a str> {
     let (_, said) = message.split_once("unknown ")?;
     let said = said.split('`').nth(1)?;
@@ -128,7 +129,7 @@ fn meant<'a>(message: &str, expected: &'a str) -> Option<&'a str> {
     (likeness > LIKENESS).then_some(word)
 }
 
-/// Takes the innermost key or value at a place out of a table.
+/// Removes the innermost key or value at a span from a table.
 fn leave_out(
     table: &mut DeTable<'_>,
     owner: &Range<usize>,

@@ -17,7 +17,7 @@ fn read(text: &str) -> Result<Loaded, String> {
     parse::parse(source).map_err(|error| error.to_string())
 }
 
-/// The errors in one service whose further lines, from line 5 of the file on, are these.
+/// Returns the errors in a service with these lines from line 5 of the file on.
 fn errors_in_service(lines: &str) -> String {
     read(&format!("interfaces = [\"eth0\"]\n{SERVICE}{lines}")).expect_err(lines)
 }
@@ -29,7 +29,7 @@ fn assert_shows(shown: &str, place: &str, message: &str, fix: &str) {
 }
 
 #[test]
-fn what_is_not_said_has_a_default() {
+fn missing_keys_have_defaults() {
     let loaded = read(&format!(
         "interfaces = [\"eth0\"]\n{SERVICE}[[service.backend]]\naddress = \"10.0.0.11:80\"\n"
     ));
@@ -49,7 +49,7 @@ fn what_is_not_said_has_a_default() {
 }
 
 #[test]
-fn a_mark_at_the_beginning_and_other_line_ends_change_nothing() {
+fn byte_order_marks_and_line_ends_change_nothing() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let file = directory.path().join("lb.toml");
     let load = |text: &str| {
@@ -69,7 +69,7 @@ fn a_mark_at_the_beginning_and_other_line_ends_change_nothing() {
 }
 
 #[test]
-fn a_clash_of_ports_is_shown_at_the_key_or_told_of_the_default() {
+fn a_clash_of_ports_is_shown_at_the_key_or_for_the_default() {
     let said = |ports: &str| {
         let loaded = read(&format!("interfaces = [\"eth0\"]\n{ports}{SERVICE}")).expect("valid");
         let fault = loaded.snat_ports_fault("`snat_ports` shares ports", "move them");
@@ -78,7 +78,10 @@ fn a_clash_of_ports_is_shown_at_the_key_or_told_of_the_default() {
     let placed = said("snat_ports = \"5000-6000\"\n");
     assert_shows(&placed, "2:14", "error: `snat_ports` shares ports", "move them");
     let default = said("");
-    assert!(default.contains("the default is not for this host: `snat_ports` shares"), "{default}");
+    assert!(
+        default.contains("the default does not fit this host: `snat_ports` shares"),
+        "{default}"
+    );
     assert!(default.contains("lb.toml") && !default.contains("interfaces"), "{default}");
 }
 
@@ -108,7 +111,7 @@ fn a_service_overrides_the_defaults_key_by_key() {
 }
 
 #[test]
-fn what_an_answer_must_have_is_said_in_one_way() {
+fn an_answer_is_checked_by_expect_or_contains_only() {
     let of_default = "[defaults.health]\ntype = \"http\"\nexpect = \"x\"\n";
     let text = format!("interfaces = [\"eth0\"]\n{of_default}{SERVICE}health.contains = \"(y)\"\n");
     let request = read(&text).expect("valid").config.services.remove(0).policy.health.request;
@@ -120,11 +123,11 @@ fn what_an_answer_must_have_is_said_in_one_way() {
 #[test]
 fn an_invalid_file_is_shown_with_place_and_fix() {
     let cases = [
-        ("interfaces = []", "1:14", "no interface is named", "interfaces = [\"eth0\"]"),
-        ("interfaces = [\"a\", \"a\"]", "1:20", "interface a is named twice", "remove one"),
-        ("interfaces = [\"\"]", "1:15", "no interface can have this name", "ip link"),
-        ("interfaces = [\"eth 0\"]", "1:15", "no interface can have this name", "ip link"),
-        ("interfaces = [\"sixteen-letters-\"]", "1:15", "no interface can have this name", ""),
+        ("interfaces = []", "1:14", "no interface is listed", "interfaces = [\"eth0\"]"),
+        ("interfaces = [\"a\", \"a\"]", "1:20", "interface a is listed twice", "remove one"),
+        ("interfaces = [\"\"]", "1:15", "not a valid interface name", "ip link"),
+        ("interfaces = [\"eth 0\"]", "1:15", "not a valid interface name", "ip link"),
+        ("interfaces = [\"sixteen-letters-\"]", "1:15", "not a valid interface name", ""),
         ("interfaces = [\"a\"]\nintervall = 1", "2:1", "unknown key `intervall`", "`xdp_mode`"),
         (
             "interfaces = [\"a\"]\nserivce = 1",
@@ -133,8 +136,8 @@ fn an_invalid_file_is_shown_with_place_and_fix() {
             "did you mean `service`?",
         ),
         ("interfaces = [\"a\"]\nxdp_mode = \"fast\"", "2:12", "unknown variant `fast`", "`native`"),
-        ("interfaces = [\"a\"]\nbpffs = \"\"", "2:9", "no absolute path", "\"/sys/fs/bpf\""),
-        ("interfaces = [\"a\"]\napi.socket = \"s\"", "2:14", "no absolute path", "xdplb.sock"),
+        ("interfaces = [\"a\"]\nbpffs = \"\"", "2:9", "not an absolute path", "\"/sys/fs/bpf\""),
+        ("interfaces = [\"a\"]\napi.socket = \"s\"", "2:14", "not an absolute path", "xdplb.sock"),
         ("interfaces = [\"a\"", "1:18", "unclosed array", "expected `]`"),
         ("xdp_mode = \"auto\"", "1:1", "`interfaces` is missing", "interfaces = [\"eth0\"]"),
         (
@@ -152,7 +155,7 @@ fn an_invalid_file_is_shown_with_place_and_fix() {
         (
             "interfaces = [\"a\"]\nsnat_addresses = [\"127.0.0.1\"]",
             "2:19",
-            "has the address 127.0.0.1",
+            "127.0.0.1 cannot be a host's address",
             "this host's addresses",
         ),
         (
@@ -175,8 +178,8 @@ fn an_invalid_service_is_shown_with_place_and_fix() {
         (
             "health.path = \"/\"",
             "5:15",
-            "a check of type tcp has no use for `path`",
-            "remove it, or give a `type` that has one: http, https",
+            "a check of type tcp does not use `path`",
+            "remove it, or give a `type` that uses it: http, https",
         ),
         (
             "health = { type = \"http\", expect = \"(\" }",
@@ -204,12 +207,7 @@ fn an_invalid_service_is_shown_with_place_and_fix() {
             "nobody has the address 0.0.0.0",
             "the one address",
         ),
-        (
-            "health = { type = \"none\", port = 81 }",
-            "5:34",
-            "type none has no use for `port`",
-            "tcp",
-        ),
+        ("health = { type = \"none\", port = 81 }", "5:34", "type none does not use `port`", "tcp"),
         (
             "health = { type = \"http\", status = \"2xx\" }",
             "5:36",
@@ -223,9 +221,9 @@ fn an_invalid_service_is_shown_with_place_and_fix() {
             "(hidden) stands for a value that is not shown",
             "give the value itself",
         ),
-        ("min_active = 0", "5:14", "no backup would ever be used", "1 at least"),
+        ("min_active = 0", "5:14", "no backup would ever be used", "at least 1"),
         ("health = \"tcp\"", "5:10", "invalid type: string", "expected a table of keys"),
-        ("health.port = \"80\"", "5:15", "\"80\" is no whole number", "`port` is 1 to 65535"),
+        ("health.port = \"80\"", "5:15", "\"80\" is not a whole number", "`port` is 1 to 65535"),
         ("health.port = 70000", "5:15", "70000 is out of range", "`port` is 1 to 65535"),
         ("health.rise = -1", "5:15", "-1 is out of range", "`rise` is 1 to 4294967295"),
         ("health.fall = 4294967296", "5:15", "4294967296 is out of range", "1 to 4294967295"),
@@ -233,7 +231,7 @@ fn an_invalid_service_is_shown_with_place_and_fix() {
         ("health.interval = 1", "5:19", "1 has no unit", "as in \"1s\" for seconds"),
         ("health.interval = \"5\"", "5:19", "5 has no unit", "as in \"5s\" for seconds"),
         ("health.interval = \"-1s\"", "5:19", "-1s is negative", "expected a duration"),
-        ("slow_start = \"soon\"", "5:14", "`soon` is no duration", "\"500ms\", \"2s\""),
+        ("slow_start = \"soon\"", "5:14", "`soon` is not a duration", "\"500ms\", \"2s\""),
         ("health.address = \"db\"", "5:18", "db is not an IP address", "names are not looked up"),
         ("health.ca = 1", "5:13", "invalid type: integer", "expected a string"),
         ("backend = 1", "5:11", "invalid type: integer", "expected a list, as in"),
@@ -248,14 +246,14 @@ fn an_invalid_service_is_shown_with_place_and_fix() {
 }
 
 #[test]
-fn a_key_that_could_not_be_read_is_not_said_to_be_missing() {
+fn an_unreadable_key_is_not_reported_missing() {
     let shown = errors_in_service("health = { type = \"exec\", command = \"/bin/true\" }");
     assert_eq!(shown.matches("error:").count(), 1, "{shown}");
     assert_shows(&shown, "5:37", "invalid type: string", "expected a list, as in");
 }
 
 #[test]
-fn what_should_be_a_word_is_told_which_there_are() {
+fn errors_of_words_list_the_valid_ones() {
     for (line, words) in [
         ("on_refused = true", "expected \"retry\" or \"pass\""),
         ("failback = 1", "expected \"auto\" or \"manual\""),
@@ -264,7 +262,10 @@ fn what_should_be_a_word_is_told_which_there_are() {
         ("scheduler = 1", "expected \"round-robin\" or"),
     ] {
         let shown = errors_in_service(line);
-        assert!(shown.contains("this is no word in quotes") && shown.contains(words), "{shown}");
+        assert!(
+            shown.contains("this is not a string in quotes") && shown.contains(words),
+            "{shown}"
+        );
     }
 }
 
@@ -277,7 +278,7 @@ fn files_that_cannot_be_used_are_shown_by_check_only() {
 }
 
 #[test]
-fn what_is_wrong_on_this_host_is_a_warning_of_check() {
+fn faults_of_this_host_are_warnings_of_check() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let open = directory.path().join("open");
     std::fs::create_dir(&open).expect("made");
@@ -292,7 +293,7 @@ fn what_is_wrong_on_this_host_is_a_warning_of_check() {
     let [credential, user, directory] = &shown[..] else { panic!("three: {shown:?}") };
     assert_shows(credential, "7:31", "`ca`: cannot read /run/credentials/", "`LoadCredential=`");
     assert_shows(user, "2:15", "there is no user nobody-at-all", "/etc/passwd");
-    assert_shows(directory, "3:35", "others than root can write to", "chmod go-w");
+    assert_shows(directory, "3:35", "users other than root can write to", "chmod go-w");
     assert!(shown.iter().all(|one| one.starts_with("warning:")), "{shown:?}");
     let other = text.replace("/run/credentials", "/nowhere");
     read(&other).expect("valid").check_host().expect_err("a file that is not there");
@@ -302,18 +303,18 @@ fn what_is_wrong_on_this_host_is_a_warning_of_check() {
 fn users_of_checks_have_names_that_users_can_have() {
     for name in ["", "a b", "a:b", "../x", "-x", "a\\nb"] {
         let text = format!("interfaces = [\"a\"]\nchecks.user = \"{name}\"\n");
-        assert_shows(&read(&text).expect_err(name), "2:15", "no user can have this name", "nobody");
+        assert_shows(&read(&text).expect_err(name), "2:15", "not a valid user name", "nobody");
     }
 }
 
 #[test]
-fn a_file_that_does_not_end_is_not_read_to_its_end() {
+fn an_endless_file_is_not_read_to_the_end() {
     let error = super::load("/dev/zero".as_ref()).expect_err("endless").to_string();
     assert!(error.contains("cannot read /dev/zero: it is longer than 128 MiB"), "{error}");
 }
 
 #[test]
-fn what_others_than_root_must_not_say_is_shown_with_its_place() {
+fn settings_only_for_root_are_shown_with_their_places() {
     let text = |checks: &str| {
         format!(
             "interfaces = [\"eth0\"]\n{checks}\n[defaults.health]\ncommand = [\"/bin/id\"]\n\
@@ -328,11 +329,11 @@ fn what_others_than_root_must_not_say_is_shown_with_its_place() {
         refused.expect_err("refused").to_string()
     };
     let shown = refuse(&text(""));
-    assert_shows(&shown, "4:11", "`command`: only root may name a program", "have root apply it");
+    assert_shows(&shown, "4:11", "`command`: only root may name a program", "apply it as root");
     assert_shows(
         &shown,
         "9:32",
-        "`key`: others than root may only name files below /etc/xdplb/tls",
+        "`key`: users other than root may only name files below /etc/xdplb/tls",
         "",
     );
     assert_eq!(shown.matches("error:").count(), 2, "{shown}");
@@ -340,16 +341,16 @@ fn what_others_than_root_must_not_say_is_shown_with_its_place() {
     assert!(shown.contains("only root may change `checks.user`"), "{shown}");
     assert!(shown.contains("and restart the daemon"), "{shown}");
     let shown = refuse(&text("checks.tls_directories = [\"/\"]"));
-    assert!(shown.contains("only root may change `checks`: have root apply it"), "{shown}");
+    assert!(shown.contains("only root may change `checks`: apply it as root"), "{shown}");
 }
 
 #[test]
-fn what_the_file_that_was_read_last_names_may_be_said_again() {
+fn programs_and_files_of_the_last_file_may_be_reused() {
     let text = format!(
         "interfaces = [\"eth0\"]\n{SERVICE}health = {{ type = \"exec\", command = [\"/bin/id\"] }}\n"
     );
     let loaded = read(&text).expect("valid");
-    // A command has taken the service away since.
+    // A command has since removed the service.
     let allowed = Allowed::by(&loaded.config, &crate::desired::Document::default());
     loaded.refuse_foreign(&loaded.config.checks, &allowed).expect("root's own words");
     let other = read(&text.replace("/bin/id", "/bin/sh")).expect("valid");
@@ -357,7 +358,7 @@ fn what_the_file_that_was_read_last_names_may_be_said_again() {
 }
 
 #[test]
-fn what_is_sent_is_in_no_error() {
+fn secrets_are_in_no_error() {
     for wrong in ["\\\\q", "\\q"] {
         let line = format!(
             "health = {{ type = \"send-expect\", send = \"hunter2 {wrong}\", expect = \"1\" }}"
@@ -366,7 +367,7 @@ fn what_is_sent_is_in_no_error() {
         assert!(shown.contains("5:") && !shown.contains("hunter2"), "{shown}");
     }
     let shown = errors_in_service("health = { type = \"http\", send = \"hunter2\" }");
-    assert!(shown.contains("no use for `send`") && !shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("does not use `send`") && !shown.contains("hunter2"), "{shown}");
 }
 
 #[test]
@@ -376,7 +377,7 @@ fn programs_never_run_as_root() {
 }
 
 #[test]
-fn what_comes_back_hidden_stays_as_it_is() {
+fn a_hidden_value_that_is_sent_back_is_kept() {
     let keys = |health: serde_json::Value| {
         let mut keys = crate::control::Keys::new();
         keys.insert("health".to_owned(), health);
@@ -399,7 +400,7 @@ fn what_comes_back_hidden_stays_as_it_is() {
 }
 
 #[test]
-fn others_than_root_change_services_and_their_defaults_only() {
+fn only_root_changes_more_than_services_and_defaults() {
     const SETTINGS: &str = "interfaces = [\"eth0\"]\n";
     let running = read(&format!("{SETTINGS}{SERVICE}")).expect("valid").config;
     let refused = |text: &str| {
@@ -415,7 +416,7 @@ fn others_than_root_change_services_and_their_defaults_only() {
         refused(&format!("{SETTINGS}{fine}")).unwrap_or_else(|error| panic!("{error}"));
     }
     let shown = refused(&format!("interfaces = [\"lo\"]\n{SERVICE}")).expect_err("refused");
-    assert_shows(&shown, "1:14", "only root may change `interfaces`", "have root apply it");
+    assert_shows(&shown, "1:14", "only root may change `interfaces`", "apply it as root");
     for (setting, key) in [
         ("xdp_mode = \"generic\"", "xdp_mode"),
         ("bpffs = \"/mnt\"", "bpffs"),
@@ -434,14 +435,14 @@ fn others_than_root_change_services_and_their_defaults_only() {
         assert!(shown.contains(&format!("only root may change `{key}`")), "{shown}");
         assert!(shown.contains("lb.toml:2:"), "{shown}");
     }
-    // What is missing has a default again.
+    // A missing key has its default again.
     let limited = read(&format!("{SETTINGS}limits.resets = 7\n")).expect("valid").config;
     let shown = read(SETTINGS).expect("valid").refuse_settings(&limited).expect_err("refused");
     assert!(shown.to_string().contains("only root may change `limits.resets`"), "{shown}");
 }
 
 #[test]
-fn what_is_wrong_with_inherited_checks_is_said_once() {
+fn faults_of_inherited_checks_are_reported_once() {
     let in_defaults = |keys: &str| {
         let services =
             SERVICE.to_owned() + &SERVICE.replace("web", "api").replace("10:80", "11:80");
@@ -469,8 +470,18 @@ fn an_invalid_backend_is_shown_with_place_and_fix() {
         ("address = \"10.0.0.1\"", "5:24", "the port is missing", "10.0.0.1:80"),
         ("address = \"db1:5432\"", "5:24", "db1 is not an IPv4 address", "not looked up"),
         ("address = \"10.0.0.1:\"", "5:24", "the port is missing", "10.0.0.1:80"),
-        ("address = \"0.0.0.0:80\"", "5:24", "has the address 0.0.0.0", "the one address"),
-        ("address = \"127.0.0.1:80\"", "5:24", "has the address 127.0.0.1", "the one address"),
+        (
+            "address = \"0.0.0.0:80\"",
+            "5:24",
+            "0.0.0.0 cannot be a host's address",
+            "the one address",
+        ),
+        (
+            "address = \"127.0.0.1:80\"",
+            "5:24",
+            "127.0.0.1 cannot be a host's address",
+            "the one address",
+        ),
         ("address = \"fd00::1:80\"", "5:24", "IPv6 is not supported yet", "IPv4"),
         ("address = \"[fd00::1]:80\"", "5:24", "IPv6 is not supported yet", "IPv4"),
         ("address = \"203.0.113.10:80\"", "5:24", "is the VIP of service web", "behind it"),
@@ -509,21 +520,21 @@ fn a_list_is_no_table() {
 }
 
 #[test]
-fn a_hundred_mistakes_are_shown_and_the_others_counted() {
+fn a_hundred_errors_are_shown_and_the_others_counted() {
     let many = |line: &dyn Fn(usize) -> String| {
         let lines: Vec<_> = (0..20_000).map(line).collect();
         errors_in_service(&lines.join("\n"))
     };
     let shown = many(&|_| "[[service.backend]]\naddress = \"x:80\"".to_owned());
     assert_eq!(places(&shown).len(), 100, "{shown}");
-    assert!(shown.ends_with("\n\nand 19900 more mistakes: fix these first"), "{shown}");
+    assert!(shown.ends_with("\n\nand 19900 more errors: fix these first"), "{shown}");
     let shown = many(&|_| "[[service.backend]]\nweight = 1".to_owned());
-    assert!(shown.ends_with("and 19900 more mistakes: fix these first"), "{shown}");
+    assert!(shown.ends_with("and 19900 more errors: fix these first"), "{shown}");
     let shown = many(&|_| "[[service.backend]]\naddress = \"203.0.113.10:80\"".to_owned());
     assert!(shown.contains("is the VIP of service web"), "{shown}");
     let shown = many(&|nth| format!("key{nth} = 1"));
     assert_eq!(places(&shown).len(), 100, "{shown}");
-    assert!(shown.contains("more mistakes: fix these first"), "{shown}");
+    assert!(shown.contains("more errors: fix these first"), "{shown}");
     let shown = many(&|_| "] = ".to_owned());
     assert_eq!(places(&shown).len(), 100, "{shown}");
     let shown = errors_in_service(&format!("backend = [ = {}]", "1, ".repeat(20_000)));
@@ -553,10 +564,16 @@ fn services_must_differ_and_be_ipv4_tcp() {
         ("web", "203.0.113.11:80", "6:8", "two services are named web", "rename one"),
         ("b", "203.0.113.10:80/tcp", "7:7", "is that of service web already", "own address"),
         ("b", "203.0.113.11:53/udp", "7:7", "protocol udp is not supported yet", "TCP"),
-        ("b", "224.0.0.1:80", "7:7", "has the address 224.0.0.1", "the one address"),
-        ("b", "255.255.255.255:80", "7:7", "has the address 255", "the one address"),
+        ("b", "224.0.0.1:80", "7:7", "224.0.0.1 cannot be a host's address", "the one address"),
+        (
+            "b",
+            "255.255.255.255:80",
+            "7:7",
+            "255.255.255.255 cannot be a host's address",
+            "the one address",
+        ),
         ("b", "[2001:db8::1]:80", "7:7", "IPv6 is not supported yet", "IPv4"),
-        ("b c", "203.0.113.11:80", "6:8", "this cannot be a service's name", "letters, digits"),
+        ("b c", "203.0.113.11:80", "6:8", "not a valid service name", "letters, digits"),
     ];
     for (name, vip, place, message, fix) in cases {
         let second = format!("[[service]]\nname = \"{name}\"\nvip = \"{vip}\"");
@@ -564,7 +581,7 @@ fn services_must_differ_and_be_ipv4_tcp() {
     }
 }
 
-/// Where errors are said to be, in the order they are shown.
+/// Returns the places of errors in the order shown.
 fn places(shown: &str) -> Vec<&str> {
     shown.lines().filter_map(|line| line.trim_start().strip_prefix("--> lb.toml:")).collect()
 }
@@ -591,18 +608,18 @@ fn errors_of_syntax_structure_and_meaning_are_shown_together() {
     let expected = [
         ("1:14", "invalid type: integer `7`"),
         ("2:12", "string values must be quoted"),
-        ("3:9", "no absolute path"),
+        ("3:9", "not an absolute path"),
         ("4:1", "duplicate key"),
         ("6:1", "unknown key `sockt`"),
         ("7:1", "`name` is missing"),
         ("8:7", "the port is missing"),
         ("9:19", "unknown variant `tpc`"),
-        ("9:33", "\"2\" is no whole number"),
+        ("9:33", "\"2\" is not a whole number"),
         ("10:1", "`address` is missing"),
         ("11:10", "weight -1 is out of range"),
         ("12:1", "did you mean `backup`?"),
         ("14:8", "invalid type: integer `5`"),
-        ("16:13", "is no share"),
+        ("16:13", "is not a share"),
     ];
     assert_eq!(places(&shown), expected.map(|(place, _)| place), "{shown}");
     for (place, message) in expected {
@@ -615,7 +632,7 @@ fn as_json(text: &str) -> serde_json::Value {
 }
 
 #[test]
-fn the_schema_knows_what_is_a_configuration() {
+fn the_schema_accepts_exactly_valid_configurations() {
     let schema = jsonschema::validator_for(&reference::schema().expect("made")).expect("a schema");
     assert!(schema.is_valid(&as_json(VALID)), "{:?}", schema.validate(&as_json(VALID)));
     for (wrong, by) in [
@@ -629,7 +646,7 @@ fn the_schema_knows_what_is_a_configuration() {
     }
 }
 
-/// What the package brings, with its examples no longer commented out.
+/// Checks the file of the package with its examples uncommented.
 #[test]
 fn the_packages_configuration_is_good() {
     let packaged = include_str!("../../../packaging/xdplb.toml");
@@ -643,7 +660,7 @@ fn the_packages_configuration_is_good() {
 }
 
 #[test]
-fn whose_a_file_is_comes_with_its_text() {
+fn the_owner_of_a_file_is_read_with_its_text() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let file = directory.path().join("lb.toml");
     std::fs::write(&file, format!("\u{feff}{VALID}")).expect("written");
@@ -654,7 +671,7 @@ fn whose_a_file_is_comes_with_its_text() {
 }
 
 #[test]
-fn what_is_sent_is_not_shown_beside_a_byte_that_is_no_text() {
+fn secrets_are_not_shown_beside_an_invalid_byte() {
     let directory = tempfile::TempDir::new().expect("a directory");
     let file = directory.path().join("lb.toml");
     std::fs::write(&file, b"send = \"hunter2 \xff\"\n").expect("written");
@@ -674,11 +691,11 @@ fn unused_keys_are_warned_of() {
     let text = "interfaces = [\"a\"]\napi.http = \"[::1]:9370\"\n";
     let warnings = read(text).expect("valid").warnings;
     assert_eq!(warnings.len(), 1);
-    assert_shows(&warnings[0].to_string(), "2:12", "`api.http` is not served", "unix socket");
+    assert_shows(&warnings[0].to_string(), "2:12", "`api.http` is not supported", "unix socket");
 }
 
 #[test]
-fn the_live_systems_errors_have_a_place_too() {
+fn errors_of_the_host_have_places() {
     let text = format!(
         "interfaces = [\"a\", \"b\"]\n{SERVICE}backend = [{{ address = \"10.0.0.1:80\" }}]\n"
     );
@@ -695,7 +712,7 @@ fn the_live_systems_errors_have_a_place_too() {
 }
 
 #[test]
-fn only_what_a_running_daemon_cannot_change_is_refused() {
+fn only_changes_that_need_a_restart_are_refused() {
     let before = read("interfaces = [\"a\"]").expect("valid").config;
     let other = |line: &str| read(&format!("interfaces = [\"b\"]\n{line}")).expect("valid").config;
     before.refuse_restart_only(&other("xdp_mode = \"native\"")).expect("may change");
@@ -703,7 +720,7 @@ fn only_what_a_running_daemon_cannot_change_is_refused() {
         ("bpffs = \"/bpf\"", "`bpffs` has changed: restart"),
         ("api.socket = \"/socket\"", "`api.socket` has changed: restart"),
         ("limits.resets = 5", "`limits.resets` has changed: restart"),
-        ("limits.flows = 5", "`limits.flows` has changed, and the running maps keep their size"),
+        ("limits.flows = 5", "`limits.flows` has changed, but the running maps keep their size"),
     ] {
         let refused = before.refuse_restart_only(&other(line)).expect_err(line).to_string();
         assert!(refused.contains(word), "{refused}");
@@ -738,7 +755,7 @@ proptest! {
 }
 
 #[test]
-fn a_summary_says_where_and_why_and_no_secret() {
+fn a_summary_has_place_and_reason_but_no_secret() {
     let summary = |text: &str| {
         let source = Source { path: "lb.toml".to_owned(), text: text.to_owned() };
         let error = super::parse::parse(source).expect_err("invalid");
@@ -752,7 +769,7 @@ fn a_summary_says_where_and_why_and_no_secret() {
          [[service.backend]]\naddress = \"10.0.0.11:80\"\n",
     );
     assert!(
-        secret.contains(":8: the line with `send` is wrong") && !secret.contains("424242"),
+        secret.contains(":8: the line with `send` is invalid") && !secret.contains("424242"),
         "{secret}"
     );
 }

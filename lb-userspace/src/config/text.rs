@@ -1,4 +1,4 @@
-//! The text of a file.
+//! Text of a file.
 
 use std::{
     fs::File,
@@ -14,28 +14,28 @@ use super::{
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Bytes of the longest configuration that is read, from a file or by the API.
+/// Maximum size of a configuration in bytes, from a file or by the API.
 pub(crate) const LONGEST: usize = 128 << 20;
 
-/// Reads a file. Its error shows the byte that is not text.
+/// Reads a file. The error shows the byte that is not UTF-8.
 pub fn read_text(path: &Path) -> Result<String, Diagnostics> {
     read_owned(path).map(|(text, _)| text)
 }
 
-/// As [`read_text`], with whether nobody but root could have written the file.
+/// Like [`read_text`], with true if only root can have written the file.
 pub(super) fn read_owned(path: &Path) -> Result<(String, bool), Diagnostics> {
     let (bytes, is_roots) =
         read_bytes(path).map_err(|error| Diagnostics::unreadable(path, &error))?;
     Ok((unmarked(decode(path, bytes)?), is_roots))
 }
 
-/// Whether a path stands for standard input.
+/// Returns true if a path stands for standard input.
 #[must_use]
 pub fn is_standard_input(path: &Path) -> bool {
     path.as_os_str() == "-"
 }
 
-/// A path as it is shown.
+/// Returns a path for messages.
 #[must_use]
 pub fn shown_path(path: &Path) -> String {
     if is_standard_input(path) { "<stdin>".to_owned() } else { path.display().to_string() }
@@ -58,7 +58,7 @@ fn read_bytes(path: &Path) -> io::Result<(Vec<u8>, bool)> {
     Ok((bytes, is_roots))
 }
 
-/// A text without the mark that some editors begin a file with.
+/// Removes the byte order mark that some editors write.
 pub(super) fn unmarked(text: String) -> String {
     text.strip_prefix(BYTE_ORDER_MARK).map(ToOwned::to_owned).unwrap_or(text)
 }
@@ -76,7 +76,7 @@ fn decode(path: &Path, bytes: Vec<u8>) -> Result<String, Diagnostics> {
     } else {
         format!("the byte 0x{byte:02x} is not UTF-8")
     };
-    // What is replaced stands behind the place, or is the place itself.
+    // Replacement characters are only at or behind the invalid byte.
     let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
     let source = Source { path: shown_path(path), text }.shown();
     let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_that_is_no_text_is_shown_where_it_is() {
+    fn an_invalid_byte_is_shown_with_its_place() {
         let cases: [(&[u8], &str, &str); 5] = [
             (b"\xff", "lb.toml:1:1\n", "0xff is not UTF-8"),
             (b"a = 1\n# \xe4rger\nb = 2\n", "lb.toml:2:3\n", "0xe4 is not UTF-8"),

@@ -1,4 +1,5 @@
-//! Backends as the kernel knows them: by ids that live as long as connections name them.
+//! Backends by the ids that they have in the kernel's maps. An id lives as long as connections
+//! refer to it.
 
 use std::{
     collections::HashMap,
@@ -23,20 +24,20 @@ use crate::{
     model::{Service, Timeouts},
 };
 
-/// Copies share what they have in common.
+/// Clones share common parts.
 #[derive(Clone, Debug)]
 pub struct Backends {
     ids: Ids,
     sources: Sources,
-    /// What the map should hold, by id.
+    /// Desired content of the map, by id.
     entries: OrdMap<u32, Backend>,
-    /// Those that no service has any more but connections may still name.
+    /// Backends that no service has any more, but connections may still refer to.
     retired: OrdMap<u32, Retired>,
-    /// Their ids.
+    /// Ids of all backends.
     by_address: OrdMap<Identity, u32>,
 }
 
-/// Whether a backend is in its service's ring.
+/// Presence of a backend in its service's ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Presence {
     InRing,
@@ -49,14 +50,14 @@ type Identity = (u32, [u8; 16], [u8; 2]);
 #[derive(Clone, Debug, PartialEq)]
 struct Retired {
     timeouts: Timeouts,
-    /// The service that it was of, if this daemon knows.
+    /// Its former service, if known.
     owner: Option<Arc<Service>>,
     since: Instant,
 }
 
 impl Backends {
-    /// Takes over what a former daemon has left, of which there may be `most`; all of it counts as retired
-    /// until a service takes it back.
+    /// Adopts the backends of an earlier daemon; there may be `most`. All count as retired until a
+    /// service takes them back.
     #[must_use]
     pub fn adopt(adopted: &Adopted, most: u32) -> Self {
         let first = limits::FIRST_BACKEND;
@@ -73,7 +74,7 @@ impl Backends {
             backends.sources.adopt(region, &adopted.image.sources);
             backends.retire(*id, None, Instant::now());
         }
-        // Connections may name them: their ids must not be another one's meanwhile.
+        // Connections may refer to them: their ids must not be reused in the meantime.
         let unbelieved =
             adopted.image.backends.keys().filter(|id| !adopted.backends.contains_key(*id));
         for id in unbelieved {
@@ -84,8 +85,8 @@ impl Backends {
         backends
     }
 
-    /// The id for a backend of a service, and its way if it is known from before: one that is
-    /// about to retire comes back under its old id.
+    /// Returns the id of a backend of a service, and its next hop if known: a retired backend comes
+    /// back under its old id.
     pub fn take_id(&mut self, service: u32, address: SocketAddr) -> Result<(u32, Option<Hop>)> {
         let new = Backend {
             address: wire_address(address.ip()),
@@ -103,7 +104,7 @@ impl Backends {
         Ok((id, None))
     }
 
-    /// Notes that no service has this backend any more, which was of this one.
+    /// Retires a backend that its service no longer has.
     pub fn retire(&mut self, id: u32, owner: Option<&Arc<Service>>, now: Instant) {
         let Some(backend) = self.entries.get(&id) else { return };
         self.by_address.insert(identity(backend), id);
@@ -112,7 +113,7 @@ impl Backends {
         self.retired.insert(id, Retired { timeouts, owner: owner.cloned(), since: now });
     }
 
-    /// Gives a backend its way and the sources that its connections draw from.
+    /// Sets a backend's next hop and the source addresses of its connections.
     pub fn route(&mut self, id: u32, hop: Hop, list: &[Source]) -> Result<()> {
         let (sources, source_count) = self.sources.region(list)?;
         if let Some(backend) = self.entries.get(&id) {
@@ -122,7 +123,7 @@ impl Backends {
         Ok(())
     }
 
-    /// Says how much of the load is its share.
+    /// Sets a backend's weight.
     pub fn set_weight(&mut self, id: u32, weight: u16) {
         if let Some(backend) = self.entries.get(&id).filter(|backend| backend.weight != weight) {
             let reweighted = Backend { weight, ..*backend };
@@ -130,15 +131,14 @@ impl Backends {
         }
     }
 
-    /// Says whether a backend takes new connections, or has left its ring, and if so whether it is
-    /// down.
+    /// Sets if a backend takes new connections, or has left its ring, and if so, if it is down.
     pub fn set_presence(&mut self, id: u32, presence: Presence) {
         let Some(backend) = self.entries.get(&id) else { return };
         let (is_away, is_down) = match presence {
             Presence::InRing => (false, false),
             Presence::Away { is_down } => (true, is_down),
         };
-        // When it left stays what it was, or what was heard of it since would be forgotten.
+        // Keeps the time when it left, or what was seen of it since would be lost.
         let left = if !is_away {
             0
         } else if backend.left != 0 {
@@ -152,8 +152,8 @@ impl Backends {
         }
     }
 
-    /// Lets those go that no connection names, given how many connections name each by a sweep
-    /// through the flow table that began at `begun`, long after their retirement.
+    /// Releases backends without connections, given the number of connections of each, counted by a
+    /// sweep of the flow table that began at `begun`, long after their retirement.
     pub fn release(&mut self, known: &HashMap<u32, u64>, begun: Instant) -> bool {
         let is_gone = |(id, left): &(&u32, &Retired)| {
             begun.saturating_duration_since(left.since) > 2 * arena::GRACE
@@ -171,13 +171,13 @@ impl Backends {
         !gone.is_empty()
     }
 
-    /// How long connections of those that have retired may be idle.
+    /// Returns the idle timeouts of connections to retired backends.
     pub fn retired_expiry(&self) -> Expiry {
         let believed = self.retired.iter().filter(|(id, _)| self.entries.contains_key(id));
         believed.map(|(id, left)| (*id, left.timeouts)).collect()
     }
 
-    /// Backends that connections may name after they were removed, with the service that each was of.
+    /// Returns removed backends that connections may refer to, each with its former service.
     pub fn retired(&self) -> impl Iterator<Item = (u32, SocketAddr, &Arc<Service>)> {
         self.retired.iter().filter_map(|(id, retired)| {
             let entry = self.entries.get(id)?;
@@ -202,7 +202,7 @@ fn identity(backend: &Backend) -> Identity {
     (backend.service, backend.address, backend.port)
 }
 
-/// An address as maps hold it.
+/// Returns an address as stored in maps.
 #[must_use]
 pub fn wire_address(address: IpAddr) -> [u8; 16] {
     match address {

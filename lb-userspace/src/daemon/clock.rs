@@ -1,4 +1,4 @@
-//! Time that no setting of the wall clock changes.
+//! Time that is independent of changes to the wall clock.
 
 use std::{
     fs,
@@ -10,14 +10,15 @@ use jiff::Timestamp;
 use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-/// Where the kernel names the boot, and where the systemd unit mounts that, which hides the first.
+/// Files with the kernel's boot id: the usual one, and the bind mount of the systemd unit, which
+/// hides the first.
 const BOOT_IDS: [&str; 2] = ["/proc/sys/kernel/random/boot_id", "/usr/lib/xdplb/boot_id"];
 
-/// Something that goes on, maybe since before this daemon began.
+/// An ongoing time span, possibly started before this daemon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     since: Instant,
-    /// What had gone by then.
+    /// Time elapsed before `since`.
     before: Duration,
 }
 
@@ -27,7 +28,7 @@ impl Span {
         Self::resume(Duration::ZERO)
     }
 
-    /// One that has lasted this long.
+    /// Returns a span that has lasted this long.
     #[must_use]
     pub fn resume(before: Duration) -> Self {
         Self { since: Instant::now(), before }
@@ -39,13 +40,13 @@ impl Span {
     }
 }
 
-/// A moment that a later daemon can tell the distance of.
+/// A moment whose age a later daemon can compute.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moment {
-    /// Which boot of the machine. Nothing if that cannot be read.
+    /// Boot id of the machine; None if it cannot be read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     boot: Option<String>,
-    /// How long after it.
+    /// Time since the boot.
     #[serde(with = "humantime_serde")]
     uptime: Duration,
     at: Timestamp,
@@ -59,8 +60,8 @@ impl Moment {
         Self { boot, uptime: uptime.into(), at: Timestamp::now() }
     }
 
-    /// How long ago another moment was: by the wall clock only if the machine has booted since, and
-    /// nothing if that says that it is yet to come.
+    /// Returns the time since another moment: by the wall clock only if the machine has rebooted
+    /// since, and zero if that moment is in the future.
     #[must_use]
     pub fn since(&self, other: &Self) -> Duration {
         if self.boot.is_some() && self.boot == other.boot {
@@ -70,14 +71,14 @@ impl Moment {
     }
 }
 
-/// From the first of these files that names a boot. An empty one is a mount point that nothing is
-/// mounted on.
+/// Returns the boot id from the first of these files that has one. An empty file is a mount point
+/// without a mount.
 fn boot_id(places: &[&Path]) -> Option<String> {
     let ids = places.iter().filter_map(|place| fs::read_to_string(place).ok());
     ids.map(|id| id.trim().to_owned()).find(|id| !id.is_empty())
 }
 
-/// How long it is from now to a moment of the wall clock: nothing if that is over.
+/// Returns the time until a moment of the wall clock, zero if it has passed.
 #[must_use]
 pub fn until(moment: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(moment.duration_since(now)).unwrap_or_default()
@@ -94,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn within_one_boot_the_wall_clock_says_nothing() {
+    fn within_one_boot_the_wall_clock_does_not_matter() {
         let now = Timestamp::now();
         for at in [now, now + DAY, now - DAY] {
             let later = moment(Some("a"), 107, at);
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn after_another_boot_a_moment_to_come_is_taken_as_now() {
+    fn after_a_reboot_a_future_moment_counts_as_now() {
         let now = Timestamp::now();
         for (boot, before) in [(Some("a"), Some("b")), (None, None), (Some("a"), None)] {
             let later = moment(boot, 5, now);
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mount_point_without_a_mount_names_no_boot() {
+    fn a_mount_point_without_a_mount_has_no_boot_id() {
         let directory = tempfile::TempDir::new().expect("a directory");
         let (missing, file) = (directory.path().join("missing"), directory.path().join("boot_id"));
         for (text, expected) in [("", None), ("\n", None), ("one\n", Some("one".to_owned()))] {
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_span_goes_on_from_where_it_was() {
+    fn a_resumed_span_continues() {
         let span = Span::resume(DAY);
         let second = Duration::from_secs(1);
         assert_eq!(span.age(span.since + second), DAY + second);

@@ -1,4 +1,4 @@
-//! From what is wanted to what is: the kernel's maps, the checks and the neighbours.
+//! Applies states to the kernel's maps, the checks and the neighbours.
 
 use std::{collections::HashSet, net::SocketAddr, sync::Arc};
 
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::desired::{Author, Document, Step, steps};
 
-/// Changes of one version that are logged; the history has all.
+/// Maximum number of changes of a version that are logged; the history has all.
 const LOGGED: usize = 20;
 
 impl Daemon {
@@ -21,8 +21,8 @@ impl Daemon {
         self.desired.document().unwrap_or_else(|| unreachable!("there is one from the start on"))
     }
 
-    /// Makes a document the present one: in the kernel, then in the journal. All of it, or nothing. What
-    /// happens while the disk is slow is followed meanwhile.
+    /// Applies a document atomically: to the kernel, then to the journal. Events are handled while
+    /// the disk is slow.
     pub(super) async fn adopt(
         &mut self,
         document: Document,
@@ -73,22 +73,22 @@ impl Daemon {
         Ok(())
     }
 
-    /// Makes kernel, checks and neighbours follow a state, which is the daemon's then. If the
-    /// kernel's maps have no room for it, nothing is changed.
+    /// Applies a state to kernel, checks and neighbours, and makes it the daemon's. Nothing is
+    /// changed if the kernel's maps have no room for it.
     pub(super) fn commit(&mut self, next: State) -> Result<()> {
         self.sync.commit(self.dataplane.maps(), &self.state.goal(), &next.goal())?;
         self.settle(next);
         Ok(())
     }
 
-    /// As [`Self::commit`], for events that nobody waits for an answer to. What has happened is known
-    /// even if the kernel cannot follow yet.
+    /// Like [`Self::commit`], for events without a reply. The state is updated even if the kernel
+    /// cannot follow yet.
     pub(super) fn follow(&mut self, next: State) {
         self.sync.follow(self.dataplane.maps(), &self.state.goal(), &next.goal());
         self.settle(next);
     }
 
-    /// Has the kernel follow what it could not before.
+    /// Retries to apply the state to the kernel.
     pub(super) fn catch_up(&mut self) {
         if self.sync.is_behind() {
             self.follow(self.state.clone());
@@ -106,8 +106,8 @@ impl Daemon {
         }
     }
 
-    /// Has checks and neighbours follow these services. What one of them has now and another had
-    /// before is watched without a gap.
+    /// Updates checks and neighbours of these services. An address that moves between services is
+    /// watched without a gap.
     fn watch(&mut self, former: &State, changed: &[String]) {
         let targets = |name: &String| {
             let targets = self.state.service(name).map(Service::targets);
@@ -127,11 +127,11 @@ impl Daemon {
     }
 }
 
-/// Logs what a version has changed.
+/// Logs the changes of a version.
 pub(super) fn log_steps(steps: &[Step], version: u64) {
     steps.iter().take(LOGGED).for_each(|step| log::info!("{step}"));
     if steps.len() > LOGGED {
-        log::info!("{} changes more: `xdplb history {version}`", steps.len() - LOGGED);
+        log::info!("{} more changes: `xdplb history {version}`", steps.len() - LOGGED);
     }
 }
 

@@ -1,4 +1,4 @@
-//! What happens to the balancer, and is followed whatever else the loop is about.
+//! Events that are handled even during other work of the loop.
 
 use anyhow::{Result, ensure};
 use lb_common::event::Event;
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{control::Request, health::HealthEvent, neighbours::NetworkEvent};
 
-/// Changes that may wait for the one before them to be on the disk.
+/// Maximum number of changes that wait until the previous one is on disk.
 pub(super) const MOST_WAITING: usize = 64;
 
 pub(super) struct Events {
@@ -24,11 +24,11 @@ pub(super) struct Events {
     pub(super) program: mpsc::Receiver<Event>,
     pub(super) swept: mpsc::Receiver<Sweep>,
     pub(super) watchdog: Watchdog,
-    /// When to look after the interfaces.
+    /// Timer of interface checks.
     pub(super) upkeep: Interval,
 }
 
-/// What has happened at once.
+/// Events that are handled together.
 pub(super) enum Happening {
     WatchdogDue,
     Network(Vec<NetworkEvent>),
@@ -42,8 +42,8 @@ pub(super) enum Happening {
 }
 
 impl Events {
-    /// Waits for what happens next; may be given up. Requests are taken while fewer changes than
-    /// `room` wait. What should last as long as the loop, and has ended, is an error.
+    /// Waits for the next event; cancel-safe. Requests are accepted while fewer than `room` changes
+    /// wait. Returns an error if a task ends that should last as long as the loop.
     pub(super) async fn next(&mut self, daemon: &Daemon, room: usize) -> Result<Happening> {
         let has_room = daemon.waiting.len() < room;
         let (mut network, mut program, mut health) = (Vec::new(), Vec::new(), Vec::new());
@@ -68,7 +68,7 @@ impl Events {
     }
 }
 
-/// When to look after the interfaces.
+/// Timer of interface checks.
 pub(super) fn upkeep() -> Interval {
     let mut upkeep = interval(interfaces::UPKEEP);
     upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! Who takes a service's new connections.
+//! Selection of the backends that take a service's new connections.
 
 use std::time::{Duration, Instant};
 
@@ -8,15 +8,16 @@ use super::{
 };
 use crate::{model::Health, ring::Member};
 
-/// Steps in which a backend that has come back gets its share.
+/// Steps of a slow start.
 const STEPS: u32 = 10;
 
-/// How long backends that were removed stay for others that have not been checked or found yet, and
-/// a check's time-out: longer than a neighbour is waited for.
+/// Time that removed backends stay, in addition to a check's timeout, while others are not checked
+/// or resolved yet: longer than the resolution of a neighbour.
 const HANDOVER: Duration = Duration::from_secs(10);
 
-/// The backends that take new connections now: those that are no backups and can; and backups, in
-/// their order, while these are too few. All, if so many are down that the check is not believed.
+/// Returns the backends that take new connections now: all usable ones that are not backups, and
+/// backups in order while those are too few. All backends, if so many are down that checks are
+/// ignored.
 pub(super) fn members(service: &Service, now: Instant) -> Vec<Member> {
     let chosen = chosen(service);
     let chosen = if chosen.is_empty() { service.leaving.iter().collect() } else { chosen };
@@ -33,7 +34,7 @@ pub(super) fn members(service: &Service, now: Instant) -> Vec<Member> {
     chosen.into_iter().map(member).collect()
 }
 
-/// Its own backends that take new connections.
+/// Returns the configured backends that take new connections.
 fn chosen(service: &Service) -> Vec<&Backend> {
     if !fails_open(service) {
         return able(service);
@@ -42,8 +43,7 @@ fn chosen(service: &Service) -> Vec<&Backend> {
     service.backends.iter().filter(tried).collect()
 }
 
-/// Whether backends that were removed have to stay: no other takes connections yet, but one may
-/// soon.
+/// Returns true if removed backends must stay: no other takes connections yet, but one may soon.
 pub(super) fn needs_the_leaving(service: &Service, now: Instant) -> bool {
     let is_in_time = |span: &Span| span.age(now) < HANDOVER + service.spec.policy.health.timeout;
     let is_hopeful =
@@ -53,10 +53,10 @@ pub(super) fn needs_the_leaving(service: &Service, now: Instant) -> bool {
         && service.backends.iter().any(is_hopeful)
 }
 
-/// Whether so many backends are down that the check is not believed.
+/// Returns true if so many backends are down that checks are ignored.
 pub(super) fn fails_open(service: &Service) -> bool {
     let usable = service.backends.iter().filter(|backend| backend.is_usable());
-    // Before its first check a backend may well be up.
+    // A backend may be up before its first check.
     let (mut hopeful, mut all) = (0, 0);
     for backend in usable {
         hopeful += u64::from(backend.health != Health::Down);
@@ -65,13 +65,13 @@ pub(super) fn fails_open(service: &Service) -> bool {
     service.spec.policy.failover.fail_open.exceeds(hopeful, all)
 }
 
-/// Whether nobody takes its connections, and nobody is about to be found able to.
+/// Returns true if no backend takes connections, and none may soon.
 pub(super) fn is_out(service: &Service) -> bool {
     members(service, Instant::now()).is_empty() && !service.backends.iter().any(Backend::is_new)
 }
 
-/// Whether those who wait for the operator have to take over: nobody else can, or soon may. That is
-/// no failing back.
+/// Returns true if backends that wait for the operator must take over, because no other can, or may
+/// soon. This is not a failback.
 pub(super) fn needs_the_held(service: &Service) -> bool {
     let mut others = service.backends.iter().filter(|backend| !backend.held);
     !others.any(|one| one.spec.is_enabled() && one.health != Health::Down)
@@ -95,14 +95,14 @@ fn able(service: &Service) -> Vec<&Backend> {
     chosen
 }
 
-/// How much of its weight a backend has at this moment, in percent.
+/// Returns the current share of a backend's weight, in percent.
 pub(super) fn share(service: &Service, backend: &Backend, now: Instant) -> u8 {
     let weight = u32::from(backend.spec.weight) * STEPS;
     let steps = steps(backend, service.spec.policy.failover.slow_start, now);
     u8::try_from(steps * 100 / weight.max(1)).unwrap_or(100)
 }
 
-/// A backend's weight, in [`STEPS`] of it.
+/// Returns a backend's current weight in units of 1/[`STEPS`].
 fn steps(backend: &Backend, slow_start: Duration, now: Instant) -> u32 {
     let weight = u32::from(backend.spec.weight);
     let Some(warming) = backend.warming else { return weight * STEPS };
@@ -130,8 +130,8 @@ pub(super) mod tests {
         model::{self, Admin, Policy, Timeouts},
     };
 
-    /// A service with these settings, and backends `1`, `2`… that are `u`p, `d`own or `n`ew primaries,
-    /// or `U`p, `D`own or `N`ew backups.
+    /// Returns a service with these settings, and backends `1`, `2`… that are `u`p, `d`own or `n`ew
+    /// primaries, or `U`p, `D`own or `N`ew backups.
     pub(in crate::daemon) fn service(settings: serde_json::Value, backends: &str) -> Service {
         let serde_json::Value::Object(mut keys) = settings else { panic!("no object") };
         keys.insert("vip".to_owned(), json!("203.0.113.10:80"));
@@ -217,7 +217,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_check_that_takes_too_many_down_is_not_believed() {
+    fn checks_that_take_too_many_down_are_ignored() {
         for (fail_open, backends, expected) in [
             ("0%", "dddd", vec![]),
             ("30%", "dddd", vec![1, 2, 3, 4]),
@@ -233,7 +233,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_check_that_is_not_believed_resets_nobody() {
+    fn an_ignored_check_resets_no_connections() {
         for (fail_open, expected) in [("0%", vec![2]), ("60%", vec![1, 2])] {
             let settings = json!({ "on_down": "reset", "fail_open": fail_open });
             let kept = service(settings, "du").expiry(Instant::now()).collect::<Vec<_>>();
@@ -243,7 +243,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_comes_back_gets_its_share_little_by_little() {
+    fn a_returning_backend_starts_slowly() {
         let mut service = service(json!({ "slow_start": "10s" }), "du");
         let address = service.backends[0].spec.address;
         assert!(service.apply_health(vec![event(address, Health::Up)]));
@@ -259,7 +259,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_was_replaced_waits_for_the_operator() {
+    fn a_replaced_backend_waits_for_the_operator() {
         let mut service = service(json!({ "failback": "manual" }), "uU");
         let address = service.backends[0].spec.address;
         for (health, expected) in [(Health::Down, 2), (Health::Up, 2)] {
@@ -271,7 +271,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_waits_for_the_operator_takes_over_when_nobody_else_can() {
+    fn a_waiting_backend_takes_over_when_no_other_can() {
         for (backup, takes_over) in [('U', false), ('N', false), ('D', true)] {
             let backends = format!("u{backup}");
             let mut service = service(json!({ "failback": "manual" }), &backends);
@@ -282,7 +282,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_was_disabled_is_checked_before_it_comes_back() {
+    fn a_disabled_backend_is_checked_before_it_returns() {
         let ordered = |backend: Backend, admin| {
             let spec = model::Backend { admin, ..backend.spec.clone() };
             backend.with_spec(spec)
@@ -296,7 +296,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn who_is_down_goes_on_waiting_for_the_operator() {
+    fn a_backend_that_is_down_keeps_waiting_for_the_operator() {
         let mut service = service(json!({ "failback": "manual" }), "dD");
         service.backends[0].held = true;
         service.release();

@@ -1,22 +1,22 @@
-//! Small numbers, given out and taken back: the indices of the kernel's arrays.
+//! Allocator of the indices of the kernel's arrays.
 
 use anyhow::{Result, bail};
 use imbl::OrdSet;
 
-/// Copies share what they have in common.
+/// Clones share common parts.
 #[derive(Clone, Debug)]
 pub struct Ids {
     what: &'static str,
     first: u32,
     end: u32,
-    /// From here on, none was ever given out.
+    /// Ids from here on were never allocated.
     next: u32,
-    /// Those before `next` that are free.
+    /// Free ids below `next`.
     free: OrdSet<u32>,
 }
 
 impl Ids {
-    /// Ids from `first` up to, and without, `end`.
+    /// Creates an allocator of ids from `first` to `end`, exclusive.
     #[must_use]
     pub fn new(what: &'static str, first: u32, end: u32) -> Self {
         Self { what, first, end, next: first, free: OrdSet::new() }
@@ -28,7 +28,7 @@ impl Ids {
         self.free.remove(&id);
     }
 
-    /// The smallest free id.
+    /// Allocates the smallest free id.
     pub fn allocate(&mut self) -> Result<u32> {
         if let Some(id) = self.free.get_min().copied() {
             self.free.remove(&id);

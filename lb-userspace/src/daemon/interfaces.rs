@@ -1,4 +1,4 @@
-//! The interfaces that packets of services come in by.
+//! Interfaces that receive packets of services.
 
 use std::time::{Duration, Instant};
 
@@ -13,39 +13,39 @@ use crate::{
 };
 use lb_host::sys::bpf::{self, XdpLink};
 
-/// How often to look whether the program is still where it should be: the kernel does not tell of
-/// all that could take it off.
+/// Interval of checks that the program is still attached: the kernel does not report every
+/// detachment.
 pub const UPKEEP: Duration = Duration::from_secs(1);
 
-/// Indexes of its past by which connections may know an interface.
+/// Maximum number of former indexes of an interface that connections may refer to.
 const FORMER: usize = 8;
 
-/// How long a link may need to come up again after a driver has stopped it to try native XDP.
+/// Time for a link to come up again after a driver has stopped it to try native XDP.
 const OWN_DOING: Duration = Duration::from_secs(10);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     pub name: String,
     pub ifindex: u32,
-    /// Those that it had before it was recreated, from the latest on.
+    /// Indexes before it was recreated, latest first.
     former: Vec<u32>,
     pub link: LinkState,
     /// In bytes, without the Ethernet header.
     mtu: u32,
     pub mode: InterfaceMode,
-    /// Why it is not native although it may be.
+    /// Reason why it is not in native mode although it may be.
     fallback: Option<String>,
-    /// When native mode was last tried in vain.
+    /// Time of the last failed attempt of native mode.
     tried: Option<Instant>,
-    /// Why the program is not on it.
+    /// Reason why the program is not attached.
     trouble: Option<String>,
     guard: GuardHook,
-    /// Why the host guard is not on it.
+    /// Reason why the host guard is not attached.
     unguarded: Option<String>,
 }
 
-/// The configured interfaces: all must exist, unless they are among the former ones, and none may
-/// have a foreign program.
+/// Returns the configured interfaces: all must exist, unless they are among the former ones, and
+/// none may have a foreign program.
 pub async fn find(
     loaded: &Loaded,
     former: &[Interface],
@@ -67,21 +67,21 @@ pub async fn find(
             (None, None) => faults.push(loaded.interface_fault(
                 place,
                 &format!("there is no interface {name}"),
-                "`ip link` shows those that there are",
+                "`ip link` lists all interfaces",
             )),
         }
     }
     Ok(found)
 }
 
-/// Puts the program on all of them that there are.
+/// Attaches the program to all existing interfaces.
 pub async fn attach(
     dataplane: &mut Dataplane,
     mut interfaces: Vec<Interface>,
     wanted: XdpMode,
 ) -> Result<Vec<Interface>> {
     for interface in interfaces.iter_mut().filter(|one| one.link != LinkState::Gone) {
-        // First of all, so that no packet meets the host's stack in between.
+        // Before the program, so that no packet reaches the host's stack in between.
         interface.put_guard(dataplane, Present::IsReplaced);
         let fallback = put_on(dataplane, interface, wanted)?;
         interface.set_fallback(fallback);
@@ -95,14 +95,14 @@ pub async fn attach(
     Ok(interfaces)
 }
 
-/// Takes the program off all others.
+/// Detaches the program from all other interfaces.
 pub fn detach_others(dataplane: &mut Dataplane, interfaces: &[Interface]) -> Result<()> {
     let kept: Vec<u32> = interfaces.iter().filter_map(Interface::kept).collect();
     dataplane.detach_others(&kept)
 }
 
-/// Follows what has become of the interfaces: puts the program on those that were recreated or
-/// have lost it. Returns whether any has changed.
+/// Attaches the program to interfaces that were recreated or have lost it. Returns true if any
+/// interface has changed.
 pub async fn fix(
     dataplane: &mut Dataplane,
     interfaces: &mut [Interface],
@@ -153,7 +153,7 @@ async fn fixed(
     Ok(now)
 }
 
-/// In which mode the program with the id `own` really runs.
+/// Returns the actual mode of the program with the id `own`.
 async fn mode(ifindex: u32, own: u32) -> Result<InterfaceMode> {
     let attached = neighbours::xdp_attached(ifindex).await?;
     Ok(match attached.filter(|attached| attached.program_id == own) {
@@ -163,7 +163,8 @@ async fn mode(ifindex: u32, own: u32) -> Result<InterfaceMode> {
     })
 }
 
-/// Returns why native mode was not to be had, if it was wanted but not insisted on.
+/// Attaches the program. Returns the reason why native mode is not available, if the mode is
+/// automatic.
 fn put_on(
     dataplane: &mut Dataplane,
     Interface { name, ifindex, former, .. }: &Interface,
@@ -188,7 +189,7 @@ fn put_on(
     Ok(Some(reason))
 }
 
-/// Whether the program runs in another mode than it should, if it can.
+/// Returns true if the program runs in another mode than it should, if possible.
 fn is_other(mode: InterfaceMode, wanted: XdpMode) -> bool {
     matches!(
         (mode, wanted),
@@ -197,16 +198,16 @@ fn is_other(mode: InterfaceMode, wanted: XdpMode) -> bool {
     )
 }
 
-/// Detaches the program and attaches it in the other mode, as the kernel cannot change it: packets are
-/// left to the host meanwhile. If that fails, the program is what it was. Returns why native mode
-/// was not to be had, as [`put_on`] does.
+/// Detaches the program and attaches it in the other mode, as the kernel cannot change it: packets
+/// go to the host in the meantime. If that fails, restores the previous mode. Returns the same
+/// reason as [`put_on`].
 fn put_on_anew(
     dataplane: &mut Dataplane,
     interface: &Interface,
     wanted: XdpMode,
 ) -> Result<Option<String>> {
     let (name, ifindex) = (&interface.name, interface.ifindex);
-    log::info!("{name}: the program is attached again for another XDP mode");
+    log::info!("{name}: attaching the program again for another XDP mode");
     dataplane.detach_one(ifindex)?;
     let error = match put_on(dataplane, interface, wanted) {
         Ok(fallback) => return Ok(fallback),
@@ -232,7 +233,8 @@ async fn refuse_foreign(link: &Link) -> Result<()> {
     )
 }
 
-/// How to take a foreign program off; the links are unknown if we may not see them.
+/// Returns instructions to detach a foreign program; its links are unknown without the permission
+/// to list them.
 fn removal(
     Link { name, ifindex, .. }: &Link,
     XdpAttached { mode, program_id }: XdpAttached,
@@ -246,17 +248,17 @@ fn removal(
     let by_netlink = format!("`ip link set dev {name} {mode} off`");
     let Some(links) = links else {
         return format!(
-            "stop what put it there; or take it off with {by_netlink}, or, if `bpftool link show` \
-             has a link of program {program_id}, with `bpftool link detach id LINK`"
+            "stop the program that attached it; or detach it with {by_netlink}, or, if `bpftool \
+             link show` lists a link of program {program_id}, with `bpftool link detach id LINK`"
         );
     };
     let is_its = |link: &&XdpLink| (link.program_id, link.ifindex) == (program_id, *ifindex);
     match links.iter().find(is_its) {
         Some(XdpLink { id, .. }) => format!(
-            "BPF link {id} holds it there: stop the program that has the link, as `bpftool link show \
-             id {id}` says, or take it off with `bpftool link detach id {id}`"
+            "BPF link {id} keeps it attached: stop the program that holds the link, as shown by \
+             `bpftool link show id {id}`, or detach it with `bpftool link detach id {id}`"
         ),
-        None => format!("take it off with {by_netlink}, or stop what put it there"),
+        None => format!("detach it with {by_netlink}, or stop the program that attached it"),
     }
 }
 
@@ -288,8 +290,9 @@ impl Interface {
         self.fallback = reason;
     }
 
-    /// Whether the link has come up or changed since, so that the driver may take native XDP now. Never
-    /// tried without such an event, as drivers stop the link for it; and what they do then is none.
+    /// Returns true if the link has come up or changed since, so that the driver may accept native
+    /// XDP now. It is never tried without such an event, as drivers stop the link for it; events
+    /// caused by that do not count.
     fn has_other_terms(&self, before: &Self) -> bool {
         let has_come_up = self.link == LinkState::Up && before.link != LinkState::Up;
         let is_own_doing = before.tried.is_some_and(|tried| tried.elapsed() < OWN_DOING);
@@ -302,13 +305,13 @@ impl Interface {
         self.guard = attached.unwrap_or(GuardHook::Detached);
     }
 
-    /// The indexes of the past of what has this index now.
+    /// Returns the former indexes of the interface that has this index now.
     fn former_of(&self, ifindex: u32) -> Vec<u32> {
         let present = (ifindex != self.ifindex).then_some(self.ifindex);
         present.into_iter().chain(self.former.iter().copied()).take(FORMER).collect()
     }
 
-    /// Its index, unless there is nothing left of it.
+    /// Returns its index, unless the interface is gone.
     fn kept(&self) -> Option<u32> {
         let is_left = self.link != LinkState::Gone || self.mode != InterfaceMode::Detached;
         is_left.then_some(self.ifindex)
@@ -321,11 +324,11 @@ impl Interface {
         }
         match self.warning() {
             Some(warning) => log::warn!("{warning}"),
-            None => log::info!("{name} is up, with the program on it"),
+            None => log::info!("{name} is up, with the program attached"),
         }
     }
 
-    /// What is not as it should be.
+    /// Returns a warning if the interface is not in order.
     pub fn warning(&self) -> Option<String> {
         self.warning_of_program().or_else(|| self.warning_of_guard())
     }
@@ -334,7 +337,8 @@ impl Interface {
         let reason = self.unguarded.as_ref()?;
         let name = &self.name;
         Some(format!(
-            "{name} has no host guard: connections end when the program is off for a moment: {reason}"
+            "{name} has no host guard: connections end when the program is detached for a moment: \
+             {reason}"
         ))
     }
 
@@ -342,10 +346,10 @@ impl Interface {
         let Self { name, fallback, trouble, .. } = self;
         let said = match (self.link, self.mode) {
             (LinkState::Gone, InterfaceMode::Detached) => {
-                "is gone: packets go by it again as soon as there is one of that name".to_owned()
+                "is gone: forwarding resumes when an interface of that name appears".to_owned()
             }
             (LinkState::Gone, _) => {
-                "has another name now: packets continue by it until it is gone".to_owned()
+                "was renamed: packets are forwarded through it until it is gone".to_owned()
             }
             (_, InterfaceMode::Detached) => match trouble {
                 Some(trouble) => format!("has no program attached: {trouble}"),

@@ -1,4 +1,4 @@
-//! The MAC addresses that frames to this host have.
+//! Destination MAC addresses of frames to this host.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use crate::{
 };
 
 impl Daemon {
-    /// Makes the program take frames to the MAC addresses that the interfaces have now.
+    /// Updates the program's MAC addresses from the interfaces.
     pub(super) async fn refresh_macs(&mut self) {
         let refreshed = refresh(&mut self.dataplane, &self.interfaces).await;
         self.are_macs_outdated = refreshed.is_err();
         if let Err(error) = refreshed {
-            log::error!("the program does not know this host's MAC addresses: {error:#}");
+            log::error!("cannot give the program this host's MAC addresses: {error:#}");
             self.sync.distrust();
         }
     }
@@ -27,10 +27,10 @@ impl Daemon {
     }
 }
 
-/// Has the program take frames to the MAC addresses of these interfaces.
+/// Sets the program's MAC addresses to those of these interfaces.
 pub async fn refresh(dataplane: &mut Dataplane, interfaces: &[Interface]) -> anyhow::Result<()> {
     let links = neighbours::links().await?;
-    // By name too: one that was recreated has another index, which nobody has noted yet.
+    // Also by name: a recreated interface has another index, which is not known yet.
     let is_ours = |link: &&Link| {
         interfaces.iter().any(|one| one.ifindex == link.ifindex || one.name == link.name)
     };
@@ -38,14 +38,15 @@ pub async fn refresh(dataplane: &mut Dataplane, interfaces: &[Interface]) -> any
     for mac in dataplane.maps().set_own_macs(&macs(&links, &ours))? {
         let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
         log::warn!(
-            "frames to {mac} are left to the host: too many MAC addresses of the interfaces are alike"
+            "frames to {mac} are passed to the host: too many MAC addresses of the interfaces \
+             collide"
         );
     }
     Ok(())
 }
 
-/// The MAC addresses of our interfaces, of the bridges and bonds that they are ports of, and of what
-/// stands on top of either, as VRRP's virtual MAC addresses do on macvlan interfaces.
+/// Returns the MAC addresses of our interfaces, of the bridges and bonds that they are ports of,
+/// and of upper interfaces of both, such as macvlan interfaces with VRRP's virtual MAC addresses.
 fn macs(links: &[Link], ours: &BTreeSet<u32>) -> BTreeSet<[u8; 6]> {
     let is_ours = |link: &&Link| ours.contains(&link.ifindex);
     let controllers = links.iter().filter(is_ours).filter_map(|link| link.controller);
@@ -72,11 +73,11 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_on_an_interface_is_its_own_too() {
+    fn addresses_of_upper_interfaces_belong_to_an_interface() {
         let links = [
             link(1, None, None),
             link(2, None, Some(5)),
-            // A virtual router's.
+            // Macvlan of a virtual router.
             link(3, Some(2), None),
             link(4, Some(1), None),
             link(5, None, None),

@@ -1,4 +1,4 @@
-//! What is known of backends, so that the next daemon knows it too.
+//! Persistent state of backends for the next daemon.
 
 use std::{
     collections::HashMap,
@@ -26,10 +26,10 @@ use lb_host::private;
 const NAME: &str = "backends.json";
 const NEW: &str = "backends.json.new";
 
-/// How long news may wait to be written.
+/// Maximum delay of a write.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What is known of a backend.
+/// Stored state of a backend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
     pub health: Health,
@@ -37,25 +37,25 @@ pub struct Remembered {
     pub since: Timestamp,
     pub held: bool,
     pub warming: Option<Span>,
-    /// The end of a drain as it was ordered, and how long that was ahead.
+    /// Configured end of a drain, and the time left until then.
     pub drain: Option<(Timestamp, Duration)>,
 }
 
-/// By VIP and address. What older versions have written stands under the service's name.
+/// By VIP and address. Files of older versions use the service's name instead of the VIP.
 pub type Memories = HashMap<String, HashMap<SocketAddr, Remembered>>;
 
 /// The file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Written {
-    /// When.
+    /// Time of writing.
     moment: Moment,
-    /// Which version of the document was in force.
+    /// Version of the document at that time.
     #[serde(default)]
     version: u64,
     services: HashMap<String, HashMap<SocketAddr, Record>>,
 }
 
-/// A backend in it.
+/// A backend in the file.
 #[derive(Debug, Serialize, Deserialize)]
 struct Record {
     health: Health,
@@ -63,12 +63,12 @@ struct Record {
     since: Timestamp,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     held: bool,
-    /// For how long it had been getting more of its share.
+    /// Elapsed time of its slow start.
     #[serde(default, with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     warming: Option<Duration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     drain: Option<Drain>,
-    /// As `warming`, in files of older versions.
+    /// Like `warming`, in files of older versions.
     #[serde(default, skip_serializing)]
     warming_since: Option<Timestamp>,
 }
@@ -80,19 +80,19 @@ struct Drain {
     left: Duration,
 }
 
-/// Where it is written.
+/// Writer of the file.
 pub(super) struct Memory {
     directory: PathBuf,
-    /// When there is something to write.
+    /// Time of the next write, if one is needed.
     due: Option<Instant>,
-    /// How often that was begun.
+    /// Number of writes started.
     begun: u64,
-    /// Which of these is the latest that was written.
+    /// Number of the latest completed write.
     written: Arc<Mutex<u64>>,
     worker: Worker<Writing>,
 }
 
-/// Writes what is known.
+/// A write to run on another thread.
 type Writing = Box<dyn FnOnce() + Send>;
 
 impl Remembered {
@@ -108,7 +108,7 @@ impl Remembered {
         }
     }
 
-    /// Of one that takes connections: up, whatever else is known.
+    /// Returns the state of a backend that takes connections: up, whatever else is known.
     #[must_use]
     pub fn in_use(known: Option<Self>) -> Self {
         let detail = "in use before the daemon started".to_owned();
@@ -127,23 +127,23 @@ impl Memory {
         Ok(Self { directory, due: None, begun: 0, written, worker })
     }
 
-    /// What the last daemon has written, and the version that was in force. What cannot be read is
-    /// not known.
+    /// Returns the state written by the last daemon, and the version of its document. Unreadable
+    /// parts are ignored.
     pub(super) fn recall(&self) -> (Memories, u64) {
         let path = self.directory.join(NAME);
         let Ok(text) = fs::read(&path) else { return Default::default() };
         parse(&text, &Moment::now()).unwrap_or_else(|error| {
-            log::warn!("{} is not understood, and not used: {error}", path.display());
+            log::warn!("ignoring {}, which cannot be parsed: {error}", path.display());
             Default::default()
         })
     }
 
-    /// Notes that there is something new.
+    /// Schedules a write.
     pub(super) fn note(&mut self) {
         self.due.get_or_insert_with(|| Instant::now() + PAUSE);
     }
 
-    /// Until there is something to write.
+    /// Waits until a write is due.
     pub(super) async fn due(&self) {
         match self.due {
             Some(due) => tokio::time::sleep_until(due).await,
@@ -151,22 +151,22 @@ impl Memory {
         }
     }
 
-    /// Writes what is known now, beside the loop.
+    /// Writes the current state on another thread.
     pub(super) fn write(&mut self, state: &State, version: u64) {
         let writing = self.begin(state, version);
         if self.worker.give(Box::new(writing)).is_err() {
-            // The disk is slow: what is known later is written instead.
+            // The disk is slow: a later state is written instead.
             self.note();
         }
     }
 
-    /// Writes what is known at the end.
+    /// Writes the final state.
     pub(super) fn close(&mut self, state: &State, version: u64) {
         self.begin(state, version)();
     }
 
-    /// Takes down what is known now. It is written when that is called, one at a time, unless what
-    /// is newer has been written by then.
+    /// Captures the current state and returns a function that writes it, one at a time, unless a
+    /// newer state has been written by then.
     fn begin(&mut self, state: &State, version: u64) -> impl FnOnce() + Send + use<> {
         self.due = None;
         self.begun += 1;
@@ -185,7 +185,7 @@ impl Memory {
     }
 }
 
-/// What a file says, as it is at this moment.
+/// Parses a file, with times relative to now.
 fn parse(text: &[u8], now: &Moment) -> serde_json::Result<(Memories, u64)> {
     let written = serde_json::from_slice::<Written>(text).or_else(|error| {
         let services = serde_json::from_slice(text).map_err(|_| error)?;
@@ -249,7 +249,7 @@ mod tests {
     use crate::model;
 
     #[test]
-    fn what_is_older_never_takes_the_place_of_what_is_newer() {
+    fn older_states_never_replace_newer_ones() {
         let directory = TempDir::new().expect("a directory");
         let mut memory = Memory::start(directory.path()).expect("a thread");
         let older = memory.begin(&state::tests::state_of(&[1]), 1);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_older_version_has_written_is_read() {
+    fn files_of_older_versions_are_read() {
         let text = br#"{"web": {"10.0.0.1:80": {"health": "up", "detail": "", "held": true,
             "since": "2999-01-01T00:00:00Z", "warming_since": "2999-01-01T00:00:00Z"}}}"#;
         let (memories, _) = parse(text, &Moment::now()).expect("understood");
@@ -291,7 +291,7 @@ mod tests {
         let at: Timestamp = written["moment"]["at"].as_str().expect("one").parse().expect("one");
         for jumped in [at, at + day, at - day] {
             let mut other = written.clone();
-            // As if the clock had been there when it was written, and is here now.
+            // Simulates a wall clock that was set since the file was written.
             other["moment"]["at"] = jumped.to_string().into();
             let (memories, _) = parse(other.to_string().as_bytes(), &Moment::now()).expect("JSON");
             let known = &memories["203.0.113.1:80"][&address];

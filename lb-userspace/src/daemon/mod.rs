@@ -1,4 +1,4 @@
-//! The daemon: one loop that owns the state, and the tasks that tell it what happens.
+//! The daemon: one loop that owns the state, and tasks that send it events.
 
 mod backends;
 mod clients;
@@ -74,7 +74,7 @@ use crate::{
 };
 use lb_host::{listeners::Listeners, sys::heap};
 
-/// Events that may wait for the loop.
+/// Maximum number of events that wait for the loop.
 const BACKLOG: usize = 1_024;
 
 struct Daemon {
@@ -83,9 +83,9 @@ struct Daemon {
     started: Timestamp,
     dataplane: Dataplane,
     interfaces: Vec<Interface>,
-    /// The balancer's own.
+    /// Addresses of the balancer.
     addresses: OwnAddresses,
-    /// Of the networks that it is on.
+    /// Broadcast addresses of its networks.
     broadcasts: BTreeSet<Ipv4Addr>,
     desired: Desired,
     memory: Memory,
@@ -95,28 +95,28 @@ struct Daemon {
     are_macs_outdated: bool,
     /// Whether forwarding ends with the daemon.
     is_fleeting: bool,
-    /// Why the daemon's own file was not loaded when that was last asked for.
+    /// Error of the last reload of the daemon's own file.
     reload_refused: Option<RefusedReload>,
-    /// What is wrong with the source ports on this host.
+    /// Conflict of the source ports with this host's own.
     port_clash: Option<String>,
     unrouted: Unrouted,
-    /// Whether much memory may have been freed.
+    /// True if much memory may have been freed.
     is_untidy: bool,
     flow_counts: FlowCounts,
     clients: Clients,
     refusals: Refusals,
     sweeps: Sweeps,
     reader: Reader,
-    /// Changes that are to be carried out, one after the other.
+    /// Changes to apply one after the other.
     waiting: VecDeque<Waiting>,
     checker: Checker,
     neighbours: Neighbours,
 }
 
-/// What asks the loop for something, one after the other.
+/// Sources of requests to the loop.
 struct Commands {
     read: mpsc::Receiver<Read>,
-    /// The API's server, which does not end before the loop.
+    /// Server of the API, which does not end before the loop.
     server: JoinHandle<()>,
     reload: Signal,
     stop: Signal,
@@ -190,7 +190,7 @@ impl Daemon {
         initialized
     }
 
-    /// Loads the program, adopts what is there and attaches to the interfaces.
+    /// Loads the program, adopts the existing maps and attaches to the interfaces.
     async fn init(
         Loaded { config, digests, .. }: Loaded,
         file: PathBuf,
@@ -208,7 +208,7 @@ impl Daemon {
         let adopted = dataplane.maps().adopt(&config.limits)?;
         adopted.warn();
         if dataplane.maps().expect_packets(&adopted.image)? {
-            log::warn!("the program did not look for all addresses that the kernel's maps name");
+            log::warn!("the program ignored some addresses in the kernel's maps");
         }
         let addresses = neighbours::local_addresses().await?;
         let broadcasts = BTreeSet::new();
@@ -254,8 +254,8 @@ impl Daemon {
         Ok(daemon)
     }
 
-    /// Goes on with the document of the journal; unless the daemon's own file says something else of
-    /// services than when it was last read, or there is no journal.
+    /// Continues with the document of the journal, unless there is none or the services in the
+    /// daemon's own file have changed since it was last read.
     async fn resume(&mut self, digests: &Digests) -> Result<()> {
         let from_file = Document::of(self.config.services.clone());
         let Some(kept) = self.desired.document().cloned() else {
@@ -265,14 +265,14 @@ impl Daemon {
             return self.begin(kept, "unchanged", digests).await;
         }
         log::warn!(
-            "{} says something else of services than when it was last read: its services replace \
-             those of version {}",
+            "the services in {} have changed since it was last read: they replace those of \
+             version {}",
             self.file.display(),
             self.desired.number()
         );
         let document = from_file.with_orders_of(&kept);
         let steps = steps(&kept, &document);
-        self.begin(document, "has changed while no daemon ran", digests).await?;
+        self.begin(document, "has changed while no daemon was running", digests).await?;
         commit::log_steps(&steps, self.desired.number());
         Ok(())
     }
@@ -294,8 +294,8 @@ impl Daemon {
         self.desired.record(document, author).await
     }
 
-    /// Until the daemon is told to stop. What should last as long as the loop, and has ended, is an
-    /// error.
+    /// Serves until a signal stops the daemon. Returns an error if a task ends that should last as
+    /// long as the loop.
     async fn serve(&mut self, commands: &mut Commands, events: &mut Events) -> Result<()> {
         loop {
             tokio::select! {
@@ -316,20 +316,21 @@ impl Daemon {
 
     fn say_goodbye(&self) {
         if self.dataplane.is_lasting() {
-            log::info!("stopped; forwarding continues: `xdplb detach` ends that");
+            log::info!("stopped; forwarding continues until `xdplb detach`");
         } else {
             log::warn!("stopped; forwarding ends with this process's mount namespace");
         }
     }
 
-    /// That pins are on a file system which only the daemon and its kin have mounted.
+    /// Returns a warning if the pins are on a file system that only the daemon's mount namespace
+    /// has mounted.
     fn fleeting(&self) -> Option<String> {
         let bpffs = self.config.bpffs.display();
         self.is_fleeting.then(|| {
             format!(
                 "forwarding ends with the daemon: {bpffs} is a BPF file system of its own mount \
-                 namespace, as in `ip netns exec` or a container: mount it on the host, and give the \
-                 daemon that one by a bind mount"
+                 namespace, as in `ip netns exec` or a container: mount it on the host, and \
+                 bind-mount it for the daemon"
             )
         })
     }
@@ -366,7 +367,7 @@ impl Daemon {
         }
     }
 
-    /// Makes the services those of a file, and the settings. Orders that backends have stay.
+    /// Applies the services and settings of a file. The administrative state of backends is kept.
     async fn apply_file(
         &mut self,
         file: File,
@@ -383,7 +384,7 @@ impl Daemon {
         self.config.refuse_restart_only(&loaded.config)?;
         let mode = loaded.config.xdp_mode;
         let former = self.interfaces.clone();
-        // Before the services, which nobody is to see come and go again.
+        // Before the services, which must not appear and disappear again.
         let taken = match interfaces::attach(&mut self.dataplane, found, mode).await {
             Ok(interfaces) => {
                 self.interfaces = interfaces;
@@ -399,7 +400,7 @@ impl Daemon {
             }
         };
         if let Err(error) = interfaces::detach_others(&mut self.dataplane, &self.interfaces) {
-            log::error!("the program could not be taken off other interfaces: {error:#}");
+            log::error!("cannot detach the program from other interfaces: {error:#}");
         }
         self.refresh_macs().await;
         self.neighbours.tell_again();
@@ -410,7 +411,7 @@ impl Daemon {
         Ok(steps)
     }
 
-    /// Refuses what others than root must not say.
+    /// Returns an error for settings that only root may make.
     fn trust(&self, loaded: &Loaded, by: &Caller) -> Result<()> {
         if by.is_root {
             return Ok(());
@@ -434,7 +435,7 @@ impl Daemon {
         Claim { is_root: by.is_root, forces: by.forces, own: &self.addresses, listeners }
     }
 
-    /// Makes the services those of a file.
+    /// Applies the services of a file.
     async fn replace_services(
         &mut self,
         loaded: &Loaded,
@@ -447,7 +448,7 @@ impl Daemon {
         self.adopt(self.read_from(loaded), Author { by, what, file }, events).await
     }
 
-    /// Goes on with the interfaces that there were before a file that was not to be had.
+    /// Restores the interfaces from before a file that could not be applied.
     async fn restore_interfaces(&mut self, interfaces: Vec<Interface>) {
         self.interfaces.clone_from(&interfaces);
         let mode = self.config.xdp_mode;
@@ -457,11 +458,11 @@ impl Daemon {
             interfaces::detach_others(&mut self.dataplane, &self.interfaces)
         });
         if let Err(error) = restored {
-            log::error!("the interfaces could not be made what they were: {error:#}");
+            log::error!("cannot restore the interfaces: {error:#}");
         }
     }
 
-    /// The document that a file makes of the present one.
+    /// Returns the document after applying a file to the current one.
     fn read_from(&self, loaded: &Loaded) -> Document {
         Document::of(loaded.config.services.clone()).with_orders_of(self.document())
     }
@@ -476,8 +477,8 @@ impl Daemon {
     }
 }
 
-/// The interfaces of a configuration that fits this host, and does not take from its servers what they
-/// have while another document runs; all that does not is shown at once.
+/// Returns the interfaces of a configuration, or an error with all conflicts with this host, such
+/// as VIPs that its servers listen on and the running document does not have.
 async fn fit(
     loaded: &Loaded,
     former: &[Interface],

@@ -1,4 +1,4 @@
-//! What happens around the balancer: routes to backends, and its own addresses.
+//! Events of the network: routes to backends, and the balancer's own addresses.
 
 use std::{
     collections::HashSet,
@@ -15,7 +15,7 @@ use crate::{
 use lb_host::local_ports::{Clash, LocalPorts};
 
 impl Daemon {
-    /// Follows all that has happened at once.
+    /// Handles events that arrived together.
     pub(super) async fn on_network(&mut self, events: Vec<NetworkEvent>) {
         let is_link = |event: &NetworkEvent| {
             matches!(event, NetworkEvent::Link(_) | NetworkEvent::LinkGone(_))
@@ -50,7 +50,7 @@ impl Daemon {
         self.follow(state);
     }
 
-    /// Has the program where it should be, and routes lead where it is.
+    /// Attaches the program where it is missing, and updates the routes.
     pub(super) async fn fix_interfaces(&mut self) {
         let wanted = self.config.xdp_mode;
         let fixed = interfaces::fix(&mut self.dataplane, &mut self.interfaces, wanted).await;
@@ -60,7 +60,7 @@ impl Daemon {
                 self.refresh_macs().await;
                 self.neighbours.tell_again();
             }
-            Err(error) => log::error!("cannot look after the interfaces: {error:#}"),
+            Err(error) => log::error!("cannot update the interfaces: {error:#}"),
         }
     }
 
@@ -83,31 +83,29 @@ impl Daemon {
         self.neighbours.tell_again();
     }
 
-    /// Has the program know this host's addresses.
+    /// Writes this host's addresses to the program's maps.
     fn tell_addresses(&mut self) {
         let own = self.addresses.iter().map(|(_, address)| address);
         let told = self.dataplane.maps().set_host_addresses(own, &self.broadcasts);
         if let Err(error) = told {
-            log::error!(
-                "the program does not know this host's addresses, which is tried again: {error:#}"
-            );
+            log::error!("cannot give the program this host's addresses, trying again: {error:#}");
             self.sync.distrust();
         }
     }
 
-    /// What is to be said of source addresses that are configured and not there.
+    /// Returns warnings of configured source addresses that no interface has.
     pub(super) fn missing_sources(&self) -> Vec<String> {
         let own = own(&self.addresses);
         let missing = self.config.snat_addresses.iter().filter(|one| !own.contains(one));
         missing.map(|one| format!("{one} of `snat_addresses` is on no interface")).collect()
     }
 
-    /// Compares the source ports with those of the host's own connections, and says what is new.
+    /// Compares the source ports with those of the host's own connections, and logs changes.
     pub(super) fn compare_ports(&mut self) {
         let ports = match LocalPorts::read() {
             Ok(ports) => ports,
             Err(error) => {
-                log::debug!("`snat_ports` is not compared: {error:#}");
+                log::debug!("cannot compare `snat_ports` with the host's ports: {error:#}");
                 return;
             }
         };
@@ -122,7 +120,7 @@ impl Daemon {
         }
     }
 
-    /// How an address is reached, if it is.
+    /// Returns the route to an address.
     fn judged(&self, resolution: &Resolution) -> Route {
         let hop = self.next_hop(resolution);
         let sources = match resolution {
@@ -132,8 +130,8 @@ impl Daemon {
         Route { hop, sources }
     }
 
-    /// How frames leave for a next hop: by one of our interfaces, or replies would not come back
-    /// through the program.
+    /// Returns the hop of a resolution. It must be on one of our interfaces, or replies would not
+    /// come back through the program.
     pub(super) fn next_hop(&self, resolution: &Resolution) -> Result<Hop, String> {
         let hop = match resolution {
             Resolution::Resolved(hop) => hop,
@@ -141,13 +139,13 @@ impl Daemon {
         };
         if !self.interfaces.iter().any(|interface| interface.ifindex == hop.ifindex) {
             let name = &hop.interface;
-            return Err(format!("the route leads out of {name}: add \"{name}\" to `interfaces`"));
+            return Err(format!("the route uses {name}: add \"{name}\" to `interfaces`"));
         }
         Ok(Hop::new(hop.dst_mac, hop.src_mac, hop.ifindex))
     }
 
-    /// The configured source addresses that are on the next hop's interface, or else the kernel's
-    /// own choice.
+    /// Returns the configured source addresses on the next hop's interface, or else the kernel's
+    /// choice.
     fn sources(&self, hop: &NextHop) -> Vec<Source> {
         let mut chosen: Vec<IpAddr> = self.config.snat_addresses.clone();
         chosen.retain(|address| self.addresses.contains(&(hop.ifindex, *address)));
@@ -164,12 +162,13 @@ impl Daemon {
     }
 }
 
-/// The addresses alone.
+/// Returns the addresses without their interfaces.
 pub fn own(addresses: &OwnAddresses) -> HashSet<IpAddr> {
     addresses.iter().map(|(_, address)| *address).collect()
 }
 
-/// Finds backends that are on the balancer itself: their packets would never pass an interface.
+/// Finds backends with addresses of the balancer itself, whose packets would never cross an
+/// interface.
 pub fn find_local_backends(loaded: &Loaded, addresses: &OwnAddresses, faults: &mut Vec<Fault>) {
     let own = own(addresses);
     let is_own = |address: SocketAddr| address.ip().is_loopback() || own.contains(&address.ip());

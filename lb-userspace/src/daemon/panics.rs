@@ -1,5 +1,5 @@
-//! A panic anywhere ends the daemon, so that no task or thread can be missing without a word.
-//! Forwarding continues, and systemd starts the daemon again.
+//! A panic anywhere ends the daemon, so that no task or thread can die unnoticed. Forwarding
+//! continues, and systemd restarts the daemon.
 
 use std::{
     backtrace::{Backtrace, BacktraceStatus},
@@ -10,7 +10,7 @@ use std::{
 /// `EX_SOFTWARE` of sysexits(3).
 const EXIT_CODE: i32 = 70;
 
-/// From now on a panic ends the process, whichever thread or task it is in.
+/// Makes a panic in any thread or task end the process.
 pub fn end_process() {
     set_hook(Box::new(|panic| {
         report(panic);

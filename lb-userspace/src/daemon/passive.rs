@@ -1,4 +1,4 @@
-//! What backends' own packets say of them: who refuses connections, and who does not answer.
+//! Passive checks by packets of backends: refused connections and missing answers.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,33 +18,33 @@ use crate::{
     model::{Health, Probe},
 };
 
-/// How long a backend that nothing checks is passed over before one connection tries it again.
+/// Time that an unchecked backend is skipped before one connection tries it again.
 const TRIAL: Duration = Duration::from_secs(10);
 
-/// Backends that refuse connections, by id, and those that only seemed to.
+/// Backends that refuse connections, by id, and false alarms.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     refusing: BTreeMap<u32, Refusing>,
     false_alarms: FalseAlarms,
 }
 
-/// Backends that have refused handshakes and were well all the same, by id: how often, and when last.
-/// Clients can have a server refuse: a SYN that joins an unknown MPTCP connection is, and so is one on a
-/// port that the server still knows from another's SYN.
+/// Healthy backends that have refused handshakes, by id: number and last time. Clients can cause
+/// refusals: a server refuses a SYN that joins an unknown MPTCP connection, or one on a port that
+/// it still knows from another client's SYN.
 #[derive(Debug, Default)]
 struct FalseAlarms(BTreeMap<u32, (u32, Instant)>);
 
-/// How long a false alarm counts.
+/// Lifetime of a false alarm.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
-/// Refusals that count for nothing after the first false alarm; [`GROWTH`] times as many after each
-/// other one.
+/// Refusals that are ignored after the first false alarm; [`GROWTH`] times as many after each
+/// further one.
 const IGNORED: u32 = 100;
 const GROWTH: u32 = 8;
 const MOST_IGNORED: u32 = 10_000_000;
 
 impl FalseAlarms {
-    /// Notes one. Returns how many of the next refusals count for nothing.
+    /// Records a false alarm. Returns the number of following refusals to ignore.
     fn note(&mut self, id: u32, now: Instant) -> u32 {
         self.0.retain(|_, (_, last)| now.saturating_duration_since(*last) <= REMEMBERED);
         let (count, last) = self.0.entry(id).or_insert((0, now));
@@ -61,16 +61,16 @@ struct Refusing {
     is_on_trial: bool,
 }
 
-/// What has become of a backend.
+/// Change of a backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Change {
     Began,
     Ended,
-    /// It is to be tried again.
+    /// The backend is tried again.
     Trial,
 }
 
-/// A backend of some service, as it is looked at.
+/// A backend with its service.
 struct Seen {
     service: String,
     address: SocketAddr,
@@ -84,7 +84,7 @@ impl Refusals {
         self.refusing.contains_key(&id)
     }
 
-    /// Follows how many handshakes a backend has refused in a row.
+    /// Follows the number of handshakes that a backend has refused in a row.
     fn follow(&mut self, id: u32, count: u32, is_checked: bool, now: Instant) -> Option<Change> {
         let refuses = count >= event::REFUSALS;
         let Some(known) = self.refusing.get_mut(&id) else {
@@ -109,7 +109,7 @@ impl Refusals {
         is_due.then_some(Change::Trial)
     }
 
-    /// The ids of those that refuse, and of these.
+    /// Returns the ids of refusing backends and these.
     fn and(&self, ids: Vec<u32>) -> BTreeSet<u32> {
         self.refusing.keys().copied().chain(ids).collect()
     }
@@ -119,11 +119,11 @@ impl Refusals {
     }
 }
 
-/// One refusal more, and it is passed over again.
+/// One more refusal, and it is skipped again.
 const TRIAL_COUNT: u32 = event::REFUSALS - 1;
 
 impl Daemon {
-    /// Follows all that the program has told at once.
+    /// Handles events of the program that arrived together.
     pub(super) fn on_events(&mut self, events: impl Iterator<Item = Event>) {
         let (mut silent, mut has_refused) = (BTreeSet::new(), false);
         for event in events {
@@ -131,7 +131,7 @@ impl Daemon {
                 Some(Kind::Refusing) => has_refused = true,
                 Some(Kind::Silent) => drop(silent.insert(event.backend)),
                 Some(Kind::ClientMoved) => self.on_client_moved(&event),
-                None => log::debug!("the program has told of an unknown kind {}", event.kind),
+                None => log::debug!("the program has sent an event of unknown kind {}", event.kind),
             }
         }
         if has_refused {
@@ -142,15 +142,15 @@ impl Daemon {
         }
     }
 
-    /// Has backends checked at once that have left a SYN unanswered. That alone takes nobody out: the
-    /// client may be to blame.
+    /// Starts checks at once of backends that have left a SYN unanswered. That alone takes no
+    /// backend down: the client may be the cause.
     fn hurry_checks(&mut self, ids: &BTreeSet<u32>) {
         for one in seen(&self.state, ids) {
             self.checker.hurry(&one.service, one.address);
         }
     }
 
-    /// Compares the program's counts of refusals with what is known of them.
+    /// Compares the program's counts of refusals with the known ones.
     pub(super) fn follow_refusals(&mut self) {
         let now = Instant::now();
         let suspects = self.refusals.and(self.dataplane.refusing());
@@ -175,7 +175,7 @@ impl Daemon {
             Change::Began => {
                 self.checker.hurry(service, *address);
                 let rest = self.taking(service);
-                log::warn!("{service}: {address} refuses connections and is passed over: {rest}");
+                log::warn!("{service}: {address} refuses connections and is skipped: {rest}");
             }
             Change::Ended if one.is_up => {
                 let ignored = self.refusals.false_alarms.note(*id, Instant::now());
@@ -183,7 +183,7 @@ impl Daemon {
                 let rest = self.taking(service);
                 log::info!("{service}: {address} takes connections again: {rest}");
             }
-            // The check has said so.
+            // Logged with the check.
             Change::Ended => {}
             Change::Trial => {
                 log::debug!("{service}: {address} is tried again");
@@ -196,7 +196,7 @@ impl Daemon {
         self.state.service(name).map_or_else(String::new, |service| self.taking_of(service))
     }
 
-    /// How many of a service's backends take new connections, for people.
+    /// Formats the number of a service's backends that take new connections.
     pub(super) fn taking_of(&self, service: &Service) -> String {
         let members = service.members();
         let taking = members.iter().filter(|member| !self.refusals.contains(member.id)).count();
@@ -204,8 +204,8 @@ impl Daemon {
         format!("{taking} of {all} backends take connections")
     }
 
-    /// Ends what the program holds against backends by what checks say of them: those that answer take
-    /// connections again, those that are down leave their ring.
+    /// Clears refusals by the results of checks: backends that answer take connections again, those
+    /// that are down leave their ring.
     pub(super) fn end_refusals(&self, events: &[HealthEvent]) {
         for event in events {
             let is_decided = event.health == Health::Down || event.is_success;
@@ -220,7 +220,7 @@ impl Daemon {
     }
 }
 
-/// The configured backends of these ids.
+/// Returns the configured backends of these ids.
 fn seen<'a>(state: &'a State, ids: &'a BTreeSet<u32>) -> impl Iterator<Item = Seen> {
     state.backends_of(ids).map(|(service, backend): (&Service, &Backend)| {
         let is_probed = service.spec.policy.health.probe != Probe::None;
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn only_who_is_not_checked_is_tried_by_time_alone() {
+    fn only_unchecked_backends_are_retried_by_time_alone() {
         for (is_checked, expected) in [(true, None), (false, Some(Change::Trial))] {
             let (mut refusals, now) = (Refusals::default(), Instant::now());
             refusals.follow(ID, event::REFUSALS, is_checked, now);
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_well_all_the_same_is_believed_less_and_less() {
+    fn refusals_of_healthy_backends_count_less_and_less() {
         let (mut alarms, start) = (FalseAlarms::default(), Instant::now());
         let at = |minutes: u64| start + Duration::from_secs(60 * minutes);
         let ignored = [0, 1, 2].map(|minutes| alarms.note(ID, at(minutes)));
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn those_that_refused_are_looked_at_until_they_have_ended() {
+    fn refusing_backends_are_followed_until_their_refusals_end() {
         let mut refusals = Refusals::default();
         refusals.follow(ID, event::REFUSALS, true, Instant::now());
         assert_eq!(refusals.and(vec![ID + 1]), [ID, ID + 1].into());

@@ -1,4 +1,4 @@
-//! What the daemon may do, checked before it does anything.
+//! Check of the daemon's privileges at start.
 
 use anyhow::{Context as _, Result, bail};
 use caps::{CapSet, Capability};
@@ -18,8 +18,8 @@ pub fn check() -> Result<()> {
     bail!("xdplb lacks {}: run it as root, or by its systemd unit", missing.join(", "))
 }
 
-/// Keeps the capabilities that the service manager has given from the programs of checks. Each
-/// thread has its own set: call this before there are any others.
+/// Clears the ambient capabilities from the service manager, so that programs of checks do not get
+/// them. Each thread has its own set: call this before any other thread starts.
 pub fn keep_from_programs() -> Result<()> {
     caps::clear(None, CapSet::Ambient).context("cannot clear the ambient capabilities")
 }

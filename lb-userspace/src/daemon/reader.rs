@@ -1,5 +1,5 @@
-//! Configuration files, and changes with keys of them, are read beside the loop: a large or faulty
-//! one keeps nothing else waiting.
+//! Reads configuration files, and changes with their keys, outside the loop, which a large or
+//! faulty one must not block.
 
 use std::{io, path::Path};
 
@@ -26,20 +26,20 @@ use crate::{
 };
 use lb_host::listeners::Listeners;
 
-/// Texts that have been read and wait for the loop.
+/// Maximum number of results that wait for the loop.
 const BACKLOG: usize = 1;
 
-/// Files that may wait to be read, of root and of all others.
+/// Maximum number of files that wait to be read, for root and for all other users each.
 const MOST_FILES: usize = 8;
 
-/// Changes of services that may wait to be read.
+/// Maximum number of changes of services that wait to be read.
 const MOST_EDITS: usize = 64;
 
-/// How often a change is read again because the document has changed meanwhile. After that it is
-/// read in the loop, which nothing overtakes.
+/// Number of times that a change is read again because the document has changed in the meantime.
+/// After that it is read in the loop, where nothing can change the document.
 const ATTEMPTS: u32 = 3;
 
-/// What is to be read, and what for.
+/// An order to read something.
 pub(super) enum Order {
     /// SIGHUP: the daemon's own file.
     Reload,
@@ -49,7 +49,7 @@ pub(super) enum Order {
     Rollback(Rollback),
 }
 
-/// A way back to a former version.
+/// A rollback to an earlier version.
 pub(super) struct Rollback {
     pub(super) number: u64,
     pub(super) document: Document,
@@ -57,7 +57,7 @@ pub(super) struct Rollback {
     pub(super) reply: Reply<Plan>,
 }
 
-/// A change of a service, and what it is to be made of.
+/// A change of a service, and its base.
 pub(super) struct Edit {
     pub(super) change: Change,
     pub(super) by: Caller,
@@ -66,15 +66,15 @@ pub(super) struct Edit {
     version: u64,
     defaults: Policy,
     attempts: u32,
-    /// What listens at the VIP that it brings.
+    /// Listeners on the VIP that it sets.
     listeners: Listeners,
 }
 
-/// A file that is valid, and whether it is the daemon's own.
+/// A valid file, which may be the daemon's own.
 pub(super) struct File {
     pub(super) loaded: Loaded,
     pub(super) is_own: bool,
-    /// What listens at its VIPs.
+    /// Listeners on its VIPs.
     pub(super) listeners: Listeners,
 }
 
@@ -84,7 +84,7 @@ impl File {
         Self { loaded, is_own, listeners }
     }
 
-    /// Refuses files of root's checks that cannot be used. A slow disk holds up nothing here.
+    /// Returns an error if files of root's checks cannot be used. A slow disk blocks nothing here.
     fn verified(self, is_roots: bool) -> Result<Self> {
         if is_roots {
             self.loaded.check_files()?;
@@ -94,8 +94,8 @@ impl File {
 }
 
 impl Edit {
-    /// Files that new checks of root's name, and that are of no use. Nobody else is told: the state of
-    /// the backend says so later.
+    /// Returns an error if files of root's new checks cannot be used. Other users get no error: the
+    /// state of the backend shows it later.
     fn refuse_files(&self, document: &Document) -> Result<(), Refusal> {
         let Some(check) = self.new_check(&self.document, document) else { return Ok(()) };
         Prober::verify_files(check).map_err(|Fault { key, message, .. }| {
@@ -104,20 +104,20 @@ impl Edit {
         })
     }
 
-    /// Whether files have to be read to judge the check that the service has then.
+    /// Returns true if files must be read to verify the check of the changed service.
     fn reads_files(&self, after: &Document) -> bool {
         let service = after.service(self.change.service());
         service.is_some_and(|service| Prober::reads_files(&service.policy.health))
     }
 
-    /// What listens at the VIP that a change brings, if it brings one.
+    /// Reads the listeners on the VIP that a change sets, if any.
     fn read_listeners(&self, document: &Document) -> Listeners {
         let brings_vip = brings_vip(&self.change);
         let service = document.service(self.change.service()).filter(|_| brings_vip);
         vips::read(service.map(|service| service.vip.address))
     }
 
-    /// A check of root's that a change brings, and whose files are to be looked at.
+    /// Returns a new check by root, whose files must be verified.
     fn new_check<'a>(&self, before: &Document, after: &'a Document) -> Option<&'a HealthCheck> {
         let name = self.change.service();
         let check_of = |document: &'a Document| Some(&document.service(name)?.policy.health);
@@ -127,7 +127,7 @@ impl Edit {
     }
 }
 
-/// What has been read.
+/// Result of an order.
 pub(super) enum Read {
     Reload(Result<File>),
     Plan(Result<File>, Sender, Reply<Plan>),
@@ -136,29 +136,29 @@ pub(super) enum Read {
     Rollback(Rollback, Listeners),
 }
 
-/// Who has sent a text, and the room that it takes up until the loop is done with it.
+/// Sender of a text, and the text's reservation until the loop is done with it.
 pub(super) struct Sender {
     by: Caller,
     _room: Room,
 }
 
-/// Who reads.
+/// Threads that read.
 pub(super) struct Reader {
-    /// The daemon's own file.
+    /// Reads the daemon's own file.
     own: Worker<Order>,
-    /// Root's, which do not wait for others'.
+    /// Reads root's files, which do not wait for those of other users.
     of_root: Worker<Order>,
     of_others: Worker<Order>,
-    /// Edits are small, and do not wait for large files.
+    /// Reads edits, which are small and do not wait for large files.
     edits: Worker<Order>,
-    /// Whether the daemon's own file is being read.
+    /// True while the daemon's own file is being read.
     is_reloading: bool,
-    /// Whether it is to be read once more after that.
+    /// True if it must be read once more after that.
     is_outdated: bool,
 }
 
 impl Reader {
-    /// `own` is the daemon's own file.
+    /// Starts the threads. `own` is the daemon's own file.
     pub(super) fn start(own: &Path, told: &mpsc::Sender<Read>) -> io::Result<Self> {
         let start = |name, most| {
             let (own, told) = (own.to_owned(), told.clone());
@@ -184,7 +184,7 @@ impl Reader {
         mpsc::channel(BACKLOG)
     }
 
-    /// Has an order carried out; refuses it if too many wait.
+    /// Queues an order; answers with an error if too many wait.
     pub(super) fn give(&self, order: Order) {
         let worker = match &order {
             Order::Reload => &self.own,
@@ -198,7 +198,7 @@ impl Reader {
         }
     }
 
-    /// Reads the daemon's own file, once however often it is asked for meanwhile.
+    /// Reads the daemon's own file; requests during a read are merged.
     pub(super) fn reload(&mut self) {
         self.is_outdated = self.is_reloading;
         if !self.is_reloading {
@@ -216,7 +216,7 @@ impl Reader {
 }
 
 impl Order {
-    /// Whether the client has hung up.
+    /// Returns true if the client has disconnected.
     fn is_abandoned(&self) -> bool {
         match self {
             Self::Reload => false,
@@ -227,8 +227,8 @@ impl Order {
     }
 
     fn refuse(self) {
-        let busy = Refusal::Busy("the daemon is reading many other requests: try again".to_owned());
-        // A client that has hung up meanwhile wants no answer.
+        let busy = Refusal::Busy("the daemon is busy with other requests: try again".to_owned());
+        // The client may have disconnected.
         match self {
             Self::Reload => unreachable!("the daemon's own file is read once at a time"),
             Self::Plan(_, reply) | Self::Apply(_, reply) => drop(reply.send(Err(busy))),
@@ -276,7 +276,7 @@ impl Order {
 }
 
 impl Daemon {
-    /// Has a change read that brings keys of a file.
+    /// Queues a change with keys of a file.
     pub(super) fn read_edit(
         &self,
         change: Change,
@@ -297,7 +297,7 @@ impl Daemon {
     }
 
     pub(super) async fn on_read(&mut self, read: Read, events: &mut Events) {
-        // A client that has hung up meanwhile wants no answer.
+        // The client may have disconnected.
         match read {
             Read::Reload(file) => {
                 self.reader.has_reloaded();
@@ -340,8 +340,8 @@ impl Daemon {
         drop(reply.send(changed));
     }
 
-    /// A change of the present document, though files are not read here: a check that needs some must
-    /// be one that was verified before.
+    /// Applies an edit to the current document without reading files: a check that needs some must
+    /// have been verified before.
     fn edited_again(&self, edit: &Edit, verified: Option<&Document>) -> Result<Document, Refusal> {
         let edited = self.edited(&edit.change)?;
         let before = verified.unwrap_or(self.document());
@@ -388,7 +388,7 @@ impl Daemon {
     }
 }
 
-/// Compares beside the loop. The sender's room is taken until that is done.
+/// Compares outside the loop. The sender's reservation is held until that is done.
 fn compare(comparison: Comparison, sender: Sender, reply: Reply<Plan>) {
     tokio::task::spawn_blocking(move || {
         drop(reply.send(Ok(comparison.plan())));

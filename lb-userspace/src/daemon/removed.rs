@@ -1,5 +1,4 @@
-//! What is left of services and backends that were removed: their connections, until the last has
-//! gone.
+//! Remaining connections of removed services and backends.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -18,12 +17,12 @@ use crate::{
 /// Ids and addresses of backends.
 type Gone = Vec<(u32, SocketAddr)>;
 
-/// Removed backends that connections may name.
+/// Removed backends that connections may refer to.
 #[derive(Default)]
 pub(super) struct Remains<'a> {
-    /// Of services that are still there, by their names.
+    /// Backends of existing services, by name.
     of_services: HashMap<&'a str, Gone>,
-    /// With their services, by what was the VIP.
+    /// Removed services and their backends, by former VIP.
     with_services: BTreeMap<Vip, (&'a Service, Gone)>,
 }
 
@@ -31,7 +30,7 @@ impl Daemon {
     pub(super) fn remains(&self) -> Remains<'_> {
         let mut remains = Remains::default();
         let mut retired = self.state.kernel.retired().peekable();
-        // Most often there are none.
+        // Usually there are none.
         if retired.peek().is_none() {
             return remains;
         }
@@ -53,7 +52,7 @@ impl Daemon {
         remains
     }
 
-    /// Connections that are left of a removed backend.
+    /// Returns the number of remaining connections of a removed backend.
     fn left(&self, id: u32) -> u64 {
         self.flow_counts.known.get(&id).copied().unwrap_or_default()
     }
@@ -66,7 +65,7 @@ impl Daemon {
         stats.collect()
     }
 
-    /// Counters of the removed backends of a service.
+    /// Returns the counters of the removed backends of a service.
     pub(super) fn removed_of(
         &self,
         service: &str,
@@ -77,7 +76,7 @@ impl Daemon {
         gone.map(|gone| self.removed_stats(gone, traffic)).unwrap_or_default()
     }
 
-    /// Counters of removed services.
+    /// Returns the counters of removed services.
     pub(super) fn removed_services(
         &self,
         remains: &Remains<'_>,
@@ -92,7 +91,7 @@ impl Daemon {
         services.collect()
     }
 
-    /// As in `web: removed, 3 connections left`.
+    /// Returns warnings as in `web: removed, 3 connections left`.
     pub(super) fn removed_warnings(&self, remains: &Remains<'_>) -> Vec<String> {
         let services = remains.with_services.values().filter_map(|(owner, gone)| {
             let left = gone.iter().map(|(id, _)| self.left(*id)).sum();
@@ -101,7 +100,7 @@ impl Daemon {
         services.collect()
     }
 
-    /// As in `10.0.0.11:80 removed, 1 connection left`.
+    /// Returns warnings as in `10.0.0.11:80 removed, 1 connection left`.
     pub(super) fn removed_backends(&self, service: &str, remains: &Remains<'_>) -> Vec<String> {
         let gone = remains.of_services.get(service).into_iter().flatten();
         let left = gone.map(|(id, address)| (address, self.left(*id)));
@@ -112,7 +111,7 @@ impl Daemon {
 }
 
 impl Remains<'_> {
-    /// Names the connections of removed backends.
+    /// Adds the names of removed backends to the directory.
     pub(super) fn name(&self, directory: &mut Directory) {
         for (name, gone) in &self.of_services {
             directory.extend(gone.iter().map(|(id, _)| (*id, (*name).to_owned())));

@@ -25,7 +25,7 @@ use crate::{
 };
 use lb_host::listeners::Listeners;
 
-/// A change that waits for the one before it.
+/// A change that waits for the previous one.
 pub(super) struct Waiting {
     change: Change,
     by: Caller,
@@ -33,9 +33,9 @@ pub(super) struct Waiting {
 }
 
 impl Daemon {
-    /// Answers a request, or has it read beside the loop; a change that needs neither is returned.
+    /// Answers a request or queues it for the reader; returns a change that needs neither.
     pub(super) fn answer(&mut self, request: Request) -> Option<Waiting> {
-        // A client that has hung up meanwhile wants no answer.
+        // The client may have disconnected.
         match request {
             Request::Status(reply) => drop(reply.send(Ok(self.status()))),
             Request::Services(reply) => {
@@ -64,10 +64,10 @@ impl Daemon {
         None
     }
 
-    /// Carries out the change that has waited for longest.
+    /// Applies the oldest waiting change.
     pub(super) async fn change(&mut self, events: &mut Events) {
         let Some(Waiting { change, by, reply }) = self.waiting.pop_front() else { return };
-        // It brings no VIP.
+        // It sets no VIP.
         let listeners = Listeners::default();
         let changed = self.carry_out(self.edited(&change), &change, &by, &listeners, events).await;
         drop(reply.send(changed));
@@ -87,8 +87,7 @@ impl Daemon {
         edited(self.document(), change, &self.config.defaults)
     }
 
-    /// Carries a change out whole, or not at all. Returns the service as it is then, if it still
-    /// is.
+    /// Applies a change atomically. Returns the changed service, or None if it was removed.
     pub(super) async fn carry_out(
         &mut self,
         edited: Result<Document, Refusal>,
@@ -134,7 +133,7 @@ impl Daemon {
         Ok(self.versioned(Some(view)))
     }
 
-    /// The service as a document would leave it, and what the document would change.
+    /// Returns the service after a document, and the changes of the document.
     fn preview(
         &self,
         document: &Document,
@@ -154,7 +153,7 @@ impl Daemon {
         Versioned { version: self.desired.number(), value }
     }
 
-    /// Backends that a document brings, and that are the balancer itself.
+    /// Returns an error if new backends of a document have addresses of the balancer itself.
     fn refuse_local(&self, document: &Document) -> Result<(), Refusal> {
         let before = self.document();
         let own = network::own(&self.addresses);
@@ -175,7 +174,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Programs and files that a document brings, and that its author may not name.
+    /// Returns an error if a document has new programs or files that its author may not set.
     fn refuse_foreign(&self, document: &Document, by: &Caller) -> Result<(), Refusal> {
         if by.is_root {
             return Ok(());
@@ -191,7 +190,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// What is to be compared to say what a file would change.
+    /// Returns the comparison of a file with the running configuration.
     pub(super) async fn compare(
         &mut self,
         file: Result<File, Refusal>,
@@ -241,14 +240,15 @@ impl Daemon {
         })
     }
 
-    /// Has the ports of this host read that a former version is about: of the last one, if none is
-    /// named.
+    /// Queues a rollback, to read the listeners on its VIPs first. The default is the previous
+    /// version.
     fn read_rollback(&self, to: Option<u64>, by: Caller, reply: Reply<Plan>) {
         let former = match to {
             Some(number) => self.desired.version(number).ok_or_else(|| no_version(number)),
-            None => self.desired.former().ok_or_else(|| {
-                Refusal::Conflict("there is no version before the present one".to_owned())
-            }),
+            None => self
+                .desired
+                .former()
+                .ok_or_else(|| Refusal::Conflict("there is no earlier version".to_owned())),
         };
         match former {
             Err(refusal) => drop(reply.send(Err(refusal))),
@@ -260,7 +260,7 @@ impl Daemon {
         }
     }
 
-    /// Makes the services those of a former version.
+    /// Applies the services of an earlier version.
     pub(super) async fn rollback(
         &mut self,
         number: u64,
@@ -301,10 +301,10 @@ impl Daemon {
     }
 }
 
-/// Documents to compare, which takes long if much is different: not in the loop.
+/// Documents to compare outside the loop, as many differences take long.
 pub(super) struct Comparison {
     version: u64,
-    /// What becomes of the settings.
+    /// Changes of the settings.
     settings: Vec<Step>,
     refused: Option<String>,
     before: Document,
@@ -316,7 +316,7 @@ impl Comparison {
     pub(super) fn plan(self) -> Plan {
         let Self { version, settings, refused, before, after, state } = self;
         let mut next = state.clone();
-        // A document that there is no room for is refused, and takes out nothing.
+        // A document without room in the maps is refused and causes no outage.
         let followed = next.follow(&after.since(&before));
         let warnings = followed.map(|()| outages(&state, &next)).unwrap_or_default();
         let steps = settings.into_iter().chain(steps(&before, &after)).collect();
@@ -324,7 +324,7 @@ impl Comparison {
     }
 }
 
-/// The outages that lead from one state to another.
+/// Returns the outages between two states.
 fn outages(former: &State, present: &State) -> Vec<String> {
     let touched = present.touched_since(former);
     let services = touched.iter().filter_map(|name| present.service(name));
@@ -335,7 +335,7 @@ fn outages(former: &State, present: &State) -> Vec<String> {
     outages.collect()
 }
 
-/// That a change has taken out the last usable backend of a service, or would.
+/// Returns a warning if a change removes the last usable backend of a service.
 fn outage(former: Option<&Service>, present: &Service) -> Option<String> {
     let was_out = former.is_some_and(failover::is_out);
     let is_taken = former.is_some() || !present.backends.is_empty();
@@ -344,7 +344,7 @@ fn outage(former: Option<&Service>, present: &Service) -> Option<String> {
     })
 }
 
-/// Whether a change gives a service its VIP.
+/// Returns true if a change sets the VIP of a service.
 pub(super) fn brings_vip(change: &Change) -> bool {
     match change {
         Change::AddService { .. } => true,
@@ -383,7 +383,7 @@ mod tests {
     use super::{super::failover::tests::service, *};
 
     #[test]
-    fn the_last_usable_backend_that_a_change_takes_out_is_warned_of() {
+    fn removal_of_the_last_usable_backend_is_a_warning() {
         let with = |admin, backends| {
             let mut service = service(json!({}), backends);
             if let Some(first) = service.backends.first_mut() {

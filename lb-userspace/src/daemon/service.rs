@@ -1,4 +1,4 @@
-//! One service: as it is wanted, and how it is.
+//! A service: configured and actual state.
 
 use std::{
     net::SocketAddr,
@@ -28,11 +28,11 @@ pub struct Service {
     pub id: u32,
     /// In configured order.
     pub backends: Vec<Backend>,
-    /// What its ring was built from: ids and weights.
+    /// Ids and weights in its ring.
     pub shares: Arc<[(u32, u16)]>,
-    /// Backends that it has no more, and that take its connections until another one can.
+    /// Removed backends that take its connections until another one can.
     pub leaving: Vec<Backend>,
-    /// For how long.
+    /// Time since they were removed.
     pub handover: Option<Span>,
 }
 
@@ -41,31 +41,31 @@ pub struct Backend {
     pub spec: model::Backend,
     pub id: u32,
     pub health: Health,
-    /// What the last check has said.
+    /// Result of the last check.
     pub detail: String,
-    /// Whether the last check could not be carried out, so that its health is that of one before.
+    /// True if the last check could not run, so that its health is from an earlier one.
     pub is_unchecked: bool,
-    /// When its health last changed.
+    /// Time of the last change of health.
     pub since: Timestamp,
-    /// How frames reach it, or why they cannot.
+    /// Next hop, or the reason why there is none.
     pub next_hop: Result<Hop, String>,
-    /// It was down, and stays out until somebody enables it.
+    /// True if it was down, and waits for `xdplb backend enable`.
     pub held: bool,
-    /// It has come back, and gets its share little by little.
+    /// Elapsed time of its slow start.
     pub warming: Option<Span>,
-    /// When its drain ends.
+    /// End of its drain.
     pub drain: Option<Deadline>,
 }
 
-/// Why there is no next hop before the neighbours have said anything.
+/// Reason for no next hop before the first resolution.
 const UNRESOLVED: &str = "not resolved yet";
 
-/// The end of a drain.
+/// End of a drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Deadline {
-    /// As it was ordered.
+    /// As configured.
     pub until: Timestamp,
-    /// Whatever becomes of the wall clock.
+    /// Independent of changes to the wall clock.
     pub ends: Instant,
 }
 
@@ -76,7 +76,7 @@ impl Service {
         Self { spec, id, backends, shares, leaving: Vec::new(), handover: None }
     }
 
-    /// What the kernel should know of it, while these backends take its new connections.
+    /// Returns the desired map content while these backends take its new connections.
     #[must_use]
     pub fn wanted(&self, members: &[Member]) -> Wanted {
         let scheduler = self.spec.policy.scheduler;
@@ -86,19 +86,19 @@ impl Service {
         Wanted { id: self.id, scheduler: scheduler.into(), members, retries, slots }
     }
 
-    /// The backends that take new connections.
+    /// Returns the backends that take new connections.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
         failover::members(self, Instant::now())
     }
 
-    /// How many of its backends take new connections.
+    /// Returns the number of its backends that take new connections.
     #[must_use]
     pub fn in_use(&self) -> usize {
         self.shares.len()
     }
 
-    /// Notes what checks have found. Returns whether any was of a backend that there is.
+    /// Applies results of checks. Returns true if any was of an existing backend.
     pub fn apply_health(&mut self, events: Vec<HealthEvent>) -> bool {
         let mut is_news = false;
         for HealthEvent { service, address, health, detail, was_checked, .. } in events {
@@ -122,7 +122,7 @@ impl Service {
         let is_manual = self.holds_back();
         let Some(backend) = self.backend_mut(address) else { return false };
         match (backend.health, health) {
-            // Who was let back while it was down is not held again.
+            // A backend that was enabled while it was down is not held again.
             (before, Health::Down) if before != Health::Down => {
                 backend.held |= is_manual && !backend.spec.backup;
                 backend.warming = None;
@@ -134,7 +134,7 @@ impl Service {
         true
     }
 
-    /// Has those who wait for the operator take over, if nobody else can.
+    /// Lets backends that wait for the operator take over, if no other can.
     pub fn release(&mut self) {
         if !self.holds_back() {
             self.backends.iter_mut().for_each(|backend| backend.held = false);
@@ -148,13 +148,13 @@ impl Service {
         }
     }
 
-    /// Whether anything of it changes by time alone.
+    /// Returns true if it changes with time alone.
     #[must_use]
     pub fn is_in_transition(&self) -> bool {
         self.handover.is_some() || self.backends.iter().any(|backend| backend.warming.is_some())
     }
 
-    /// Notes which backends have got their whole share by now.
+    /// Ends slow starts that are complete.
     pub fn warm(&mut self, now: Instant) {
         let slow_start = self.spec.policy.failover.slow_start;
         for backend in &mut self.backends {
@@ -162,7 +162,7 @@ impl Service {
         }
     }
 
-    /// Lets go of the backends that it has no more, once it can do without them.
+    /// Removes and returns its leaving backends once others take over.
     pub fn let_go(&mut self, now: Instant) -> Vec<Backend> {
         if self.handover.is_none() || failover::needs_the_leaving(self, now) {
             return Vec::new();
@@ -171,7 +171,7 @@ impl Service {
         std::mem::take(&mut self.leaving)
     }
 
-    /// What is to be checked.
+    /// Returns the targets of its checks.
     #[must_use]
     pub fn targets(&self) -> Vec<Target> {
         if self.spec.policy.health.probe == Probe::None {
@@ -187,7 +187,7 @@ impl Service {
         targets.collect()
     }
 
-    /// How long connections to its backends may be idle. Those to the others end at once.
+    /// Returns the idle timeouts of connections to its backends. Other connections end at once.
     pub fn expiry(&self, now: Instant) -> impl Iterator<Item = (u32, Timeouts)> {
         let resets = self.resets();
         let ends = move |backend: &&Backend| {
@@ -198,14 +198,14 @@ impl Service {
         kept.chain(&self.leaving).map(|backend| (backend.id, self.spec.policy.timeouts))
     }
 
-    /// How many backends' connections end because they are down.
+    /// Returns the number of backends that are down and whose connections end.
     #[must_use]
     pub fn ended(&self) -> usize {
         let down = self.backends.iter().filter(|backend| backend.health == Health::Down);
         if self.resets() { down.count() } else { 0 }
     }
 
-    /// Whether connections end when their backend is down; not if the check is not believed.
+    /// Returns true if connections end when their backend is down; not while checks are ignored.
     fn resets(&self) -> bool {
         self.spec.policy.failover.on_down == OnDown::Reset && !failover::fails_open(self)
     }
@@ -221,7 +221,7 @@ impl Service {
 }
 
 impl Deadline {
-    /// One that the wall clock says. One that is too far away is none.
+    /// Returns the deadline at a wall clock time, or None if that is too far away.
     fn of(until: Timestamp) -> Option<Self> {
         Self::after(until, clock::until(until, Timestamp::now()))
     }
@@ -232,13 +232,13 @@ impl Deadline {
 }
 
 impl Backend {
-    /// What the kernel is to know of it while it takes no new connections.
+    /// Returns its presence while it takes no new connections.
     #[must_use]
     pub fn absence(&self) -> Presence {
         Presence::Away { is_down: self.health == Health::Down || self.next_hop.is_err() }
     }
 
-    /// One of which this is known from before, and its way.
+    /// Returns a backend with this stored state and next hop.
     #[must_use]
     pub fn new(spec: model::Backend, id: u32, hop: Option<Hop>, known: Remembered) -> Self {
         let Remembered { health, detail, since, held, warming, drain } = known;
@@ -252,9 +252,9 @@ impl Backend {
         Self { spec, id, health, detail, is_unchecked, since, next_hop, held, warming, drain }
     }
 
-    /// The same one, wanted in another way. What was known of it before its checks stopped says nothing
-    /// of it when they begin again; and who comes back by an order gets its share as one that was
-    /// down.
+    /// Returns the backend with another specification. Its health is forgotten when its checks
+    /// stop, as it would be outdated when they start again, and an enabled backend gets a slow
+    /// start like one that was down.
     #[must_use]
     pub fn with_spec(mut self, spec: model::Backend) -> Self {
         let comes_back = !self.spec.is_enabled() && spec.is_enabled();
@@ -272,7 +272,7 @@ impl Backend {
         self
     }
 
-    /// Without a probe a backend is up.
+    /// Sets the health to up if there is no probe.
     #[must_use]
     pub fn with_probe(mut self, check: &HealthCheck) -> Self {
         if check.probe == Probe::None && self.health != Health::Up {
@@ -282,32 +282,32 @@ impl Backend {
         self
     }
 
-    /// Waits for the operator no more.
+    /// Ends the wait for the operator.
     pub fn let_back(&mut self) {
         if std::mem::take(&mut self.held) {
             self.warming = Some(Span::begin());
         }
     }
 
-    /// Whether it can take new connections.
+    /// Returns true if it can take new connections.
     #[must_use]
     pub fn is_able(&self) -> bool {
         self.is_usable() && self.health == Health::Up && !self.held
     }
 
-    /// Whether it could take new connections, if it were up.
+    /// Returns true if it could take new connections when up.
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.spec.is_enabled() && self.next_hop.is_ok()
     }
 
-    /// Whether its health is watched.
+    /// Returns true if it is checked.
     #[must_use]
     pub fn is_checked(&self) -> bool {
         self.spec.admin != Admin::Disabled
     }
 
-    /// Whether its next hop or its health is not known yet.
+    /// Returns true if its next hop or its health is not known yet.
     #[must_use]
     pub fn is_new(&self) -> bool {
         let is_unresolved = self.next_hop.as_ref().err().is_some_and(|why| why == UNRESOLVED);

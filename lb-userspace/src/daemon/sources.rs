@@ -1,23 +1,23 @@
-//! Regions of the arena of source addresses: one for each list that some backend draws from.
+//! Regions of the array of source addresses: one for each list that a backend uses.
 
 use anyhow::{Result, bail};
 use imbl::{OrdMap, Vector};
 use lb_common::{limits, snat::Source};
 
-/// A list of sources, by place.
+/// First index and length of a list of sources.
 pub type Region = (u32, u32);
 
-/// Copies share what they have in common.
+/// Clones share common parts.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
-    /// Lists, and where they begin: as many as egress interfaces have had different ones.
+    /// Lists with their first indices: one for each distinct list of an egress interface.
     regions: Vector<(Vec<Source>, u32)>,
     places: OrdMap<u32, Source>,
     end: u32,
 }
 
 impl Sources {
-    /// Takes over a region that backends already name.
+    /// Adopts a region that backends already refer to.
     pub fn adopt(&mut self, (first, count): Region, places: &OrdMap<u32, Source>) {
         let list: Vec<_> =
             (first..first + count).filter_map(|at| places.get(&at)).copied().collect();
@@ -27,7 +27,7 @@ impl Sources {
         }
     }
 
-    /// The region that holds this list. Regions are never changed or taken back.
+    /// Returns the region of this list. Regions are never changed or freed.
     pub fn region(&mut self, list: &[Source]) -> Result<Region> {
         let count = u32::try_from(list.len())?;
         if let Some(first) = self.find(list) {
@@ -42,7 +42,7 @@ impl Sources {
         Ok((first, count))
     }
 
-    /// All sources by place.
+    /// Returns all sources by index.
     #[must_use]
     pub fn places(&self) -> &OrdMap<u32, Source> {
         &self.places

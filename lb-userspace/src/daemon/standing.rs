@@ -1,4 +1,4 @@
-//! The state of services and backends at this moment, in the words of `service show` and `status`.
+//! Current state of services and backends, in the words of `service show` and `status`.
 
 use std::{
     collections::HashSet,
@@ -13,7 +13,8 @@ use super::{
 };
 use crate::model::{Admin, Health};
 
-/// Why a backend cannot take new connections, if it cannot. Its service may ignore health checks.
+/// Returns the reason why a backend cannot take new connections, if any. Its service may ignore
+/// health checks.
 pub(super) fn unusable(backend: &Backend, ignores_health: bool, now: Instant) -> Option<String> {
     match backend.spec.admin {
         Admin::Draining => return Some(drain(backend, now)),
@@ -45,7 +46,7 @@ fn drain(backend: &Backend, now: Instant) -> String {
     format!("draining, {} left", format_duration(left))
 }
 
-/// What is wrong with a service.
+/// Returns the problems of a service.
 pub(super) fn warnings(service: &Service) -> Vec<String> {
     let mut warnings: Vec<_> = unchecked(service).into_iter().collect();
     if failover::fails_open(service) {
@@ -70,23 +71,23 @@ pub(super) fn warnings(service: &Service) -> Vec<String> {
     warnings
 }
 
-/// Said in the log and in `status`.
+/// Used in the log and in `status`.
 pub(super) const BELOW_FAIL_OPEN: &str = "below fail_open; ignoring health checks";
 
-/// How many of a service's backends are up.
+/// Formats the number of a service's backends that are up.
 pub(super) fn up_of(service: &Service) -> String {
     let up = service.backends.iter().filter(|one| one.health == Health::Up).count();
     format!("{up} of {} backends up", service.backends.len())
 }
 
-/// That checks cannot be carried out, and why of the first one.
+/// Returns a warning if checks cannot run, with the reason of the first one.
 fn unchecked(service: &Service) -> Option<String> {
     let unchecked = || service.backends.iter().filter(|backend| backend.is_unchecked);
     let Backend { spec, detail, .. } = unchecked().next()?;
     let (count, all, address) = (unchecked().count(), service.backends.len(), spec.address);
     Some(format!(
-        "{count} of {all} backends cannot be checked, and keep the health that they had: \
-         {address}: {detail}"
+        "{count} of {all} backends cannot be checked, and keep their last health: {address}: \
+         {detail}"
     ))
 }
 
@@ -122,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_says_what_is_left_and_never_a_time_in_the_past() {
+    fn a_drain_shows_the_time_left_and_never_a_past_one() {
         let mut service = service(json!({}), "uu");
         let now = Instant::now();
         let backend = &mut service.backends[0];
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_says_what_is_wrong_with_it() {
+    fn a_service_shows_its_problems() {
         for (settings, backends, expected) in [
             (json!({}), "uu", vec![]),
             (json!({}), "dU", vec!["1 backup takes connections (1 of 2 backends up)"]),

@@ -1,4 +1,4 @@
-//! What the daemon knows: the services as the operator wants them, and how they are.
+//! State of the daemon: services as configured and as they are.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -26,36 +26,36 @@ use crate::{
     plan::{Goal, ServiceImage, Wanted},
 };
 
-/// Copies share what they have in common, so that a change is made on a copy, and dropped if the
-/// kernel does not take it.
+/// Clones share common parts: a change is made on a clone, which is dropped if the kernel rejects
+/// it.
 #[derive(Clone, Debug)]
 pub struct State {
     services: OrdMap<String, Arc<Service>>,
     pub kernel: Backends,
     service_ids: Ids,
-    /// What the kernel should know of the services.
+    /// Desired map content of services.
     wanted: OrdMap<ServiceKey, Wanted>,
     by_address: OrdSet<BackendKey>,
-    /// How frames reach the addresses of backends, as far as that was told.
+    /// Known routes to the addresses of backends.
     routes: OrdMap<IpAddr, Route>,
-    /// Services that a former daemon has left and that have not been configured yet.
+    /// Services left by an earlier daemon that have not been configured yet.
     left: OrdMap<ServiceKey, ServiceImage>,
-    /// What it knew of their backends.
+    /// Its stored state of their backends.
     memories: Memories,
 }
 
-/// How frames reach an address, or why they cannot, and from which sources.
+/// Next hop of an address, or the reason why there is none, and source addresses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     pub hop: Result<Hop, String>,
     pub sources: Vec<Source>,
 }
 
-/// Which backend of which service.
+/// Address, service and backend.
 type BackendKey = (IpAddr, String, SocketAddr);
 
 impl State {
-    /// Starts from what a former daemon has left in the kernel.
+    /// Creates the state from the maps left by an earlier daemon.
     #[must_use]
     pub fn new(adopted: &Adopted, memories: Memories, limits: &Limits) -> Self {
         let mut service_ids = Ids::new("service", 0, limits.services);
@@ -74,7 +74,7 @@ impl State {
         }
     }
 
-    /// Follows a change of what is wanted. What is known of those that stay is kept, under whatever
+    /// Applies a change of the document. The state of services that stay is kept, under whatever
     /// name.
     pub fn follow(&mut self, difference: &Difference) -> Result<()> {
         let before = self.clone();
@@ -96,8 +96,8 @@ impl State {
         Ok(())
     }
 
-    /// The former state, before this one followed a difference and was `committed`, with what has happened
-    /// since.
+    /// Returns the state from before a difference was followed and `committed`, with the events
+    /// since then.
     #[must_use]
     pub fn without(&self, difference: &Difference, former: Self, committed: &Self) -> Self {
         let touched: HashSet<_> =
@@ -128,8 +128,8 @@ impl State {
         state
     }
 
-    /// Passes on what checks have found since a state was committed, which no check tells twice. Returns
-    /// whether there was anything.
+    /// Copies results of checks since a state was committed, which are not reported twice. Returns
+    /// true if there were any.
     fn pass_verdicts(&self, to: &mut Service, committed: &Self) -> bool {
         let of_id = |state: &Self| state.services().find(|one| one.id == to.id).cloned();
         let (Some(now), Some(then)) = (of_id(self), of_id(committed)) else { return false };
@@ -151,7 +151,7 @@ impl State {
         is_any
     }
 
-    /// Takes out all services that go or change.
+    /// Removes all services that are removed or changed.
     fn take_out(&mut self, difference: &Difference) -> Vec<Arc<Service>> {
         let set = difference.set.iter().map(|spec| &spec.name);
         let names = set.chain(&difference.removed);
@@ -165,7 +165,7 @@ impl State {
         formers
     }
 
-    /// Lets a service that nothing continues go.
+    /// Retires a service that no other continues.
     fn retire(&mut self, service: &Service) {
         for backend in service.backends.iter().chain(&service.leaving) {
             self.kernel.retire(backend.id, Some(&service.spec), Instant::now());
@@ -173,7 +173,7 @@ impl State {
         self.service_ids.free(service.id);
     }
 
-    /// Forgets how addresses are reached that these services had and that none has any more.
+    /// Forgets routes to addresses that only these former services had.
     fn forget_routes(&mut self, formers: &[Arc<Service>]) {
         for (address, ..) in formers.iter().flat_map(|former| places(former)) {
             if self.at(address).next().is_none() {
@@ -182,7 +182,7 @@ impl State {
         }
     }
 
-    /// Gives what a former daemon has left, and nobody has configured, up.
+    /// Drops services of an earlier daemon that are not configured.
     pub fn forget_left(&mut self) {
         self.memories.clear();
         for (key, left) in std::mem::take(&mut self.left) {
@@ -192,7 +192,7 @@ impl State {
         }
     }
 
-    /// A service as it is wanted, with what is known of the one that it continues.
+    /// Returns a service as configured, with the state of the one that it continues.
     fn configured(
         &mut self,
         spec: &Arc<model::Service>,
@@ -219,8 +219,8 @@ impl State {
         Ok(service)
     }
 
-    /// Has the backends that a service no longer has take its connections until others can, if they
-    /// do now. The others retire.
+    /// Keeps removed backends of a service that take connections now until others can. The others
+    /// retire.
     fn hand_over(
         &mut self,
         service: &mut Service,
@@ -241,8 +241,7 @@ impl State {
         Ok(())
     }
 
-    /// The backends that are in the ring that a former daemon has left, and that the service no longer
-    /// has.
+    /// Returns the backends in the ring left by an earlier daemon that the service no longer has.
     fn left_of(&mut self, service: &Service) -> Result<Vec<Backend>> {
         let Some(left) = self.left.get(&key(&service.spec)) else { return Ok(Vec::new()) };
         let mut ids: BTreeSet<u32> = left.wanted.slots.iter().copied().collect();
@@ -267,9 +266,10 @@ impl State {
         Ok(leaving)
     }
 
-    /// A backend that is new to this daemon, or to its service. What a former daemon knew of it is
-    /// believed if its service was never off the kernel; one that is in the ring counts as up until
-    /// a check says otherwise; and what another service's check of the same kind says is so.
+    /// Returns a backend that is new to this daemon or to its service. The stored state of an
+    /// earlier daemon is used if its service has stayed in the kernel's maps; a backend in the ring
+    /// counts as up until its first check; and results of another service's check of the same type
+    /// are shared.
     fn adopt_backend(
         &mut self,
         service: &model::Service,
@@ -299,7 +299,7 @@ impl State {
         Ok(backend)
     }
 
-    /// What the last daemon knew of a backend.
+    /// Returns the stored state of a backend.
     fn recollect(&mut self, service: &model::Service, address: SocketAddr) -> Option<Remembered> {
         let vip = service.vip.to_string();
         let known = match self.memories.get_mut(&vip) {
@@ -309,8 +309,8 @@ impl State {
         known.remove(&address)
     }
 
-    /// What some service's check of the same kind has found out of an address: that of this one,
-    /// if it was at another VIP before.
+    /// Returns the result of a check of the same type of an address by another service, or by this
+    /// one, if it had another VIP before.
     fn found(&self, service: &model::Service, address: SocketAddr) -> Option<Remembered> {
         let places = self.at(address.ip()).filter(|(_, _, backend)| *backend == address);
         let mut names: Vec<_> = places.map(|(_, name, _)| name).collect();
@@ -330,7 +330,7 @@ impl State {
         })
     }
 
-    /// Routes packets to a backend. One that the maps have no room for is out of reach.
+    /// Routes packets to a backend. A backend without room in the maps is unreachable.
     fn set_route(&mut self, backend: &mut Backend, route: &Route) {
         let routed = route.hop.clone().and_then(|hop| {
             let routed = self.kernel.route(backend.id, hop, &route.sources);
@@ -364,13 +364,13 @@ impl State {
         }
     }
 
-    /// Takes a service in.
+    /// Adds a service.
     fn put(&mut self, service: Service) {
         self.by_address.extend(places(&service));
         self.know(service);
     }
 
-    /// Takes in what is known of a service, whose backends are the same as before.
+    /// Updates the state of a service whose backends are the same as before.
     fn know(&mut self, mut service: Service) {
         service.release();
         for backend in service.let_go(Instant::now()) {
@@ -393,12 +393,12 @@ impl State {
         self.services.insert(service.spec.name.clone(), Arc::new(service));
     }
 
-    /// Whether a VIP is this service's: it may be another one's by now, or still be.
+    /// Returns true if a VIP is this service's: it may now, or still, be another one's.
     fn owns(&self, vip: &ServiceKey, service: &Service) -> bool {
         self.wanted.get(vip).is_some_and(|wanted| wanted.id == service.id)
     }
 
-    /// Changes what is known of a service, if the change says so.
+    /// Changes the state of a service if the closure returns true.
     pub fn change_service(&mut self, name: &str, change: impl FnOnce(&mut Service) -> bool) {
         let Some(service) = self.services.get(name) else { return };
         let mut service = Service::clone(service);
@@ -407,7 +407,7 @@ impl State {
         }
     }
 
-    /// Changes what is known of a backend, if there is one.
+    /// Changes the state of a backend, if it exists.
     pub fn change_backend(
         &mut self,
         service: &str,
@@ -417,8 +417,8 @@ impl State {
         self.change_service(service, |service| service.backend_mut(address).map(change).is_some());
     }
 
-    /// Follows what time alone changes: backends that have come back get more of their share, and
-    /// those that were removed are let go. Returns whether there are any.
+    /// Applies changes by time alone: slow starts, and the release of removed backends. Returns
+    /// true if there are any.
     pub fn follow_time(&mut self, now: Instant) -> bool {
         let changing = self.services().filter(|service| service.is_in_transition());
         let changing: Vec<_> = changing.map(|service| service.spec.name.clone()).collect();
@@ -431,7 +431,7 @@ impl State {
         !changing.is_empty()
     }
 
-    /// The kernel's maps as they should be.
+    /// Returns the desired content of the kernel's maps.
     #[must_use]
     pub fn goal(&self) -> Goal {
         Goal {
@@ -446,7 +446,7 @@ impl State {
         self.services.get(name).map(Arc::as_ref)
     }
 
-    /// In the order of their names.
+    /// Returns all services by name.
     pub fn services(&self) -> impl Iterator<Item = &Service> {
         self.services.values().map(Arc::as_ref)
     }
@@ -460,14 +460,14 @@ impl State {
         self.services().flat_map(|service| &service.backends)
     }
 
-    /// The configured backends of these ids, each with its service.
+    /// Returns the configured backends of these ids, each with its service.
     pub fn backends_of<'a>(
         &'a self,
         ids: &'a BTreeSet<u32>,
     ) -> impl Iterator<Item = (&'a Service, &'a Backend)> {
         let entries = ids.iter().filter_map(|id| self.kernel.entries().get(id));
         let owners: HashSet<u32> = entries.map(|entry| entry.service).collect();
-        // Most often there are none.
+        // Usually there are none.
         let services = (!owners.is_empty()).then(|| self.services()).into_iter().flatten();
         let owners = services.filter(move |service| owners.contains(&service.id));
         let backends = owners
@@ -475,7 +475,7 @@ impl State {
         backends.filter(|(_, backend)| ids.contains(&backend.id))
     }
 
-    /// The backends at an address, by service.
+    /// Returns the backends at an address, by service.
     #[must_use]
     pub fn places_at(&self, address: IpAddr) -> Vec<(String, SocketAddr)> {
         self.at(address).map(|(_, service, backend)| (service.clone(), *backend)).collect()
@@ -486,7 +486,7 @@ impl State {
         places.take_while(move |(its, _, _)| *its == address)
     }
 
-    /// Names of services that this and the other state know different things of, or only one.
+    /// Returns the names of services that differ between the states, or that only one has.
     #[must_use]
     pub fn touched_since(&self, other: &Self) -> Vec<String> {
         let touched = other.services.diff(&self.services).map(|item| match item {

@@ -1,13 +1,13 @@
-//! What systemd is told (`sd_notify(3)`), if it has started the daemon.
+//! Notifications to systemd (`sd_notify(3)`), if it has started the daemon.
 
 use sd_notify::{NotifyState, notify, watchdog_enabled};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-/// Tells the watchdog that the loop goes round.
+/// Watchdog of the loop.
 pub struct Watchdog(Option<Interval>);
 
 impl Watchdog {
-    /// Twice as often as is asked for.
+    /// Creates the watchdog with half of the requested interval.
     pub fn new() -> Self {
         Self(watchdog_enabled().map(|longest| {
             let mut times = interval(longest / 2);
@@ -16,7 +16,7 @@ impl Watchdog {
         }))
     }
 
-    /// Ready when it is time to tell; never, if nobody asks.
+    /// Waits until a notification is due; forever, without a watchdog.
     pub async fn due(&mut self) {
         match &mut self.0 {
             Some(times) => drop(times.tick().await),
@@ -39,6 +39,6 @@ pub fn is_stopping() {
 
 fn tell(state: NotifyState<'_>) {
     if let Err(error) = notify(&[state]) {
-        log::debug!("systemd was not told: {error}");
+        log::debug!("cannot notify systemd: {error}");
     }
 }

@@ -1,5 +1,4 @@
-//! The sweeps of the flow table. They take a while when it is large, so the loop goes on
-//! meanwhile.
+//! Sweeps of the flow table, outside the loop, as they take long if it is large.
 
 use std::{future::pending, io, time::Duration};
 
@@ -12,28 +11,28 @@ use tokio::{
 use super::{Daemon, worker::Worker};
 use crate::dataplane::{self, Expiry, FlowCounts, HopWriter, Search, Sweeper};
 
-/// From one sweep to the next, at least.
+/// Minimum time between two sweeps.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A sweep takes no more than one part in so many of a CPU's time.
+/// Inverse of the maximum share of a CPU's time for sweeps.
 const SHARE: u32 = 10;
 
-/// From one sweep to the next, if somebody waits for it: far more than a packet takes, even on a
-/// virtual machine that is not let run for a while.
+/// Minimum time between two sweeps if the next one is urgent: far longer than the processing of a
+/// packet, even on a virtual machine that is paused for a while.
 const LEAST_PAUSE: Duration = Duration::from_millis(100);
 
-/// Who sweeps, and when next.
+/// Sweeper and schedule.
 #[derive(Debug)]
 pub(super) struct Sweeps {
-    /// Nobody, while a sweep is under way.
+    /// None while a sweep is in progress.
     idle: Option<Sweeper>,
     next: Instant,
-    /// Whether connections are to end that the sweep under way may let go on.
+    /// True if connections must end that the current sweep may have passed.
     is_urgent: bool,
     worker: Worker<Errand>,
 }
 
-/// A sweep that is to be made.
+/// A sweep to run.
 #[derive(Debug)]
 struct Errand {
     sweeper: Sweeper,
@@ -44,14 +43,14 @@ struct Errand {
     begun: Instant,
 }
 
-/// A sweep that has ended.
+/// A finished sweep.
 #[derive(Debug)]
 pub(super) struct Sweep {
     sweeper: Sweeper,
     begun: Instant,
     search: Search,
     flow_counts: FlowCounts,
-    /// What has become of the next hops that were to be written, if there were any.
+    /// Result of writing the next hops, if there were any.
     written: Option<Result<()>>,
 }
 
@@ -71,13 +70,13 @@ impl Sweeps {
         Ok(Self { idle: Some(sweeper), next: Instant::now(), is_urgent: false, worker })
     }
 
-    /// Has a sweep begin as soon as one can.
+    /// Requests a sweep as soon as possible.
     pub(super) fn hurry(&mut self) {
         self.is_urgent = true;
         self.next = self.next.min(Instant::now() + LEAST_PAUSE);
     }
 
-    /// Until it is time for a sweep.
+    /// Waits until a sweep is due.
     pub(super) async fn due(&self) {
         if self.idle.is_none() {
             pending::<()>().await;
@@ -114,7 +113,7 @@ impl Daemon {
         self.sweeps.idle = Some(sweeper);
     }
 
-    /// How long to rest after a sweep that took so long: no longer than until a drain ends.
+    /// Returns the pause after a sweep of this duration, at most until a drain ends.
     fn pause(&self, sweep: Duration) -> Duration {
         if self.sweeps.is_urgent {
             return LEAST_PAUSE;

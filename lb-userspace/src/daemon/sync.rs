@@ -1,4 +1,4 @@
-//! Keeps the kernel's maps in step with what the daemon wants of them, whatever write fails.
+//! Keeps the kernel's maps in sync with the daemon's state, whichever write fails.
 
 use std::time::Instant;
 
@@ -13,11 +13,11 @@ use crate::{
     plan::{Goal, Image, plan, plan_what_fits},
 };
 
-/// What the kernel's maps hold, and whether that is what they should hold.
+/// Content of the kernel's maps, and if it is up to date.
 pub(super) struct MapSync {
     limits: Limits,
     arena: Arena,
-    /// Nothing after a write has failed: then the maps are read back first.
+    /// None after a failed write: the maps are then read back first.
     image: Option<Image>,
     behind: Option<Behind>,
 }
@@ -35,7 +35,7 @@ impl MapSync {
         Self { limits, arena, image, behind: None }
     }
 
-    /// Whether the maps are not what they should be, which the next upkeep tries again.
+    /// Returns true if the maps are out of date: the next upkeep tries again.
     pub(super) fn is_behind(&self) -> bool {
         self.behind.is_some()
     }
@@ -60,13 +60,13 @@ impl MapSync {
         self.behind = Some(Behind { since, reason });
     }
 
-    /// Notes that the maps may hold something else than was written.
+    /// Marks the content of the maps as unknown.
     pub(super) fn distrust(&mut self) {
         self.image = None;
         self.note_behind(&anyhow::anyhow!("a map may hold something else than was written"));
     }
 
-    /// Makes the maps what `next` wants. After an error they are what `present` wants, or behind it.
+    /// Updates the maps to `next`. After an error they match `present`, or are out of date.
     pub(super) fn commit(
         &mut self,
         maps: &mut MapWriter,

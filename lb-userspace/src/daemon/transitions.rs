@@ -1,4 +1,4 @@
-//! What is logged of services and backends: one line for each transition.
+//! Log of services and backends: one line for each transition.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::model::{Admin, Health};
 
-/// Logs what has changed of these services.
+/// Logs the changes of these services.
 pub(super) fn log(former: &State, present: &State, touched: &[String]) {
     for service in touched.iter().filter_map(|name| present.service(name)) {
         for (level, line) in transitions(former.service(&service.spec.name), service) {
@@ -21,7 +21,8 @@ pub(super) fn log(former: &State, present: &State, touched: &[String]) {
     }
 }
 
-/// Lines without the service's name. A service that was not there before is told of only if it is out.
+/// Returns lines without the service's name. New services are only logged if no backend takes
+/// connections.
 fn transitions(former: Option<&Service>, present: &Service) -> Vec<(Level, String)> {
     let mut lines = Vec::new();
     for backend in &present.backends {
@@ -87,7 +88,7 @@ fn of_drain(was: &Backend, is: &Backend) -> Option<(Level, String)> {
     Some((Info, line))
 }
 
-/// That a backend which waited for the operator takes over, as no other one can.
+/// Returns a line if a backend that waited for the operator takes over, as no other can.
 fn of_failback(was: &Backend, is: &Backend, service: &Service) -> Option<(Level, String)> {
     let address = is.spec.address;
     let mut others = service.backends.iter().filter(|other| other.spec.address != address);
@@ -102,7 +103,7 @@ fn of_backups(former: &Service, present: &Service) -> Vec<(Level, String)> {
     let joined = now.difference(&before);
     let joined = joined.map(|address| (Warn, format!("backup {address} takes connections")));
     let left = before.difference(&now);
-    let left = left.map(|address| (Info, format!("backup {address} takes connections no more")));
+    let left = left.map(|address| (Info, format!("backup {address} no longer takes connections")));
     joined.chain(left).collect()
 }
 
@@ -166,7 +167,7 @@ mod tests {
                 "uU",
                 vec![
                     (Info, "10.0.0.1:80 is up".to_owned()),
-                    (Info, format!("backup {backup} takes connections no more")),
+                    (Info, format!("backup {backup} no longer takes connections")),
                 ],
             ),
             (
@@ -208,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_cannot_be_carried_out_is_a_warning() {
+    fn a_check_that_cannot_run_is_a_warning() {
         let checked = service(json!({}), "uu");
         let mut unchecked = checked.clone();
         let [first, _] = &mut unchecked.backends[..] else { panic!("two") };
@@ -221,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn who_takes_over_without_an_order_is_a_warning() {
+    fn a_takeover_without_enable_is_a_warning() {
         let mut waiting = service(json!({ "failback": "manual" }), "uD");
         waiting.backends[0].held = true;
         let mut released = waiting.clone();
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drain_is_told_when_it_starts_and_when_it_ends() {
+    fn a_drain_is_logged_when_it_starts_and_ends() {
         let mut draining = service(json!({}), "uu");
         draining.backends[0].spec.admin = Admin::Draining;
         let enabled = service(json!({}), "uu");

@@ -1,4 +1,4 @@
-//! VIPs that no packets come in for, and checks that ask at one.
+//! VIPs that receive no packets, and checks that connect to VIPs.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -27,7 +27,7 @@ pub(super) struct Unrouted {
 }
 
 impl Unrouted {
-    /// Has routes looked up soon.
+    /// Requests a lookup soon.
     pub(super) fn outdate(&mut self) {
         self.looked = None;
     }
@@ -52,7 +52,7 @@ impl Daemon {
         let found = match looked.context("the kernel does not answer").flatten() {
             Ok(found) => found,
             Err(error) => {
-                log::debug!("VIPs are not compared with routes: {error:#}");
+                log::debug!("cannot compare VIPs with routes: {error:#}");
                 // Those that were found before, as far as they are there.
                 self.unrouted.addresses.intersection(&absent).copied().collect()
             }
@@ -79,7 +79,8 @@ impl Daemon {
         self.unrouted.addresses.contains(&address).then(|| warning(address))
     }
 
-    /// Checks that ask at a VIP, from this host: the program does not see their packets.
+    /// Returns warnings of checks that connect to a VIP: the program does not see packets from this
+    /// host.
     pub(super) fn own_check_warnings(&self) -> Vec<String> {
         let asking = self.state.services().filter_map(|service| {
             let address = service.spec.policy.health.request.address?;
@@ -96,8 +97,8 @@ impl Daemon {
             let other = ports.iter().find_map(|port| vips.get(&SocketAddr::new(address, *port)));
             warnings.extend(other.map(|other| {
                 format!(
-                    "{}: its health check asks at {}, the VIP of {}: connections from the balancer \
-                     itself are not balanced, and are refused",
+                    "{}: its health check connects to {}, the VIP of {}: connections from the \
+                     balancer itself are not balanced, and are refused",
                     service.spec.name, other.vip, other.name
                 )
             }));

@@ -1,4 +1,4 @@
-//! The state as clients of the API see it.
+//! Views of the state for clients of the API.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -70,14 +70,14 @@ impl Daemon {
         Listing::new(self.dataplane.flows(), directory)
     }
 
-    /// All services, without the origins of their settings.
+    /// Returns all services, without the origins of their settings.
     pub(super) fn service_views(&self) -> Result<Vec<ServiceView>, Refusal> {
         let (traffic, remains) = (self.traffic()?, self.remains());
         let views = self.state.services().map(|service| self.view(service, &traffic, &remains));
         Ok(views.collect())
     }
 
-    /// One service whole.
+    /// Returns a service with the origins of its settings.
     pub(super) fn service_view(&self, service: &Service) -> Result<ServiceView, Refusal> {
         let ids = service.backends.iter().map(|backend| backend.id);
         let traffic = self.dataplane.traffic(ids).map_err(failed)?;
@@ -171,7 +171,7 @@ impl Daemon {
         }
     }
 
-    /// A backend as if it took new connections.
+    /// Returns a backend as if it took new connections.
     fn backend_view(
         &self,
         service: &Service,
@@ -183,7 +183,7 @@ impl Daemon {
         let through = traffic.get(&backend.id).copied().unwrap_or_default();
         let refusing = self.refusals.contains(backend.id);
         let unusable = standing::unusable(backend, ignores_health, now)
-            .or_else(|| refusing.then(|| "refuses connections, passed over".to_owned()));
+            .or_else(|| refusing.then(|| "refuses connections, skipped".to_owned()));
         let last = self.checker.last(&service.spec.name, backend.spec.address);
         let share = failover::share(service, backend, now);
         BackendView {
@@ -215,7 +215,7 @@ impl Daemon {
         warnings
     }
 
-    /// All that an operator should know and that no command has asked for.
+    /// Returns all warnings for the operator.
     fn warnings(&self) -> Vec<String> {
         let mut warnings: Vec<_> =
             self.interfaces.iter().filter_map(super::interfaces::Interface::warning).collect();
@@ -241,7 +241,7 @@ impl Daemon {
                 service.backends.iter().filter(|backend| self.refusals.contains(backend.id));
             for backend in refusing {
                 warnings.push(format!(
-                    "{name}: {} refuses connections and is passed over: {}",
+                    "{name}: {} refuses connections and is skipped: {}",
                     backend.spec.address,
                     taking.get_or_insert_with(|| self.taking_of(service))
                 ));
@@ -264,7 +264,9 @@ fn check_view(last: LastCheck) -> CheckView {
 
 fn refused_reload(RefusedReload { at, reason }: &RefusedReload) -> String {
     let at = at.strftime("%F %T UTC");
-    format!("the reload at {at} was refused and changed nothing, the log says all: {reason}")
+    format!(
+        "the reload at {at} was refused and changed nothing (see the log for all errors): {reason}"
+    )
 }
 
 fn total(incidents: &Incidents, wanted: Incident) -> u64 {

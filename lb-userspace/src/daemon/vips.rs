@@ -1,4 +1,4 @@
-//! VIPs that are listened at by servers of this host, whose connections the program would take.
+//! VIPs that servers on this host listen on, whose connections the program would take.
 
 use std::{collections::HashSet, net::SocketAddr};
 
@@ -11,26 +11,26 @@ use crate::{
 };
 use lb_host::listeners::{Listener, Listeners};
 
-/// What to do about a VIP that only root may take.
-const ROOTS: &str = "give the service another address or port, or have root make this change";
+/// Fix of a VIP that only root may take.
+const ROOTS: &str = "give the service another address or port, or make this change as root";
 
-/// Who gives services their VIPs, and what is at these on this host.
+/// Author of new VIPs, and the listeners on them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Claim<'a> {
     pub(super) is_root: bool,
-    /// Whether root has said so twice.
+    /// True if root has used `--force`.
     pub(super) forces: bool,
     pub(super) own: &'a OwnAddresses,
     pub(super) listeners: &'a Listeners,
 }
 
 impl Claim<'_> {
-    /// Why a service must not have its VIP, and what to do about it.
+    /// Returns the reason why a service must not have its VIP, and the fix.
     fn refusal(&self, vip: SocketAddr) -> Option<(String, String)> {
         let Listener { message, fix, is_exact } = self.listeners.find(vip)?;
         if self.is_root {
             let refused = is_exact && !self.forces;
-            return refused.then(|| (message, format!("{fix}; `--force` takes it all the same")));
+            return refused.then(|| (message, format!("{fix}; or take it anyway with `--force`")));
         }
         if is_exact {
             return Some((message, fix.to_owned()));
@@ -40,7 +40,8 @@ impl Claim<'_> {
     }
 }
 
-/// Finds VIPs of a file that the running document does not have, and that a server of this host has.
+/// Finds VIPs of a file that the running document does not have, and that a server on this host
+/// listens on.
 pub(super) fn find_taken(
     loaded: &Loaded,
     running: &Document,
@@ -57,7 +58,8 @@ pub(super) fn find_taken(
     }
 }
 
-/// Refuses a document with VIPs that the running one does not have, and that a server of this host has.
+/// Returns an error if a document has VIPs that the running one does not have, and that a server on
+/// this host listens on.
 pub(super) fn refuse_taken(
     document: &Document,
     running: &Document,
@@ -74,16 +76,16 @@ pub(super) fn refuse_taken(
     Ok(())
 }
 
-/// Warns of all VIPs that servers of this host listen at.
+/// Warns of all VIPs that servers on this host listen on.
 pub(super) fn warn(document: &Document) {
     let listeners = read(document.services().map(|service| service.vip.address));
     document.services().for_each(|service| warn_of(&listeners, service));
 }
 
-/// Reads what listens at VIPs. Takes a while on a host with many sockets or processes.
+/// Reads the listeners on VIPs. Slow on a host with many sockets or processes.
 pub(super) fn read(vips: impl IntoIterator<Item = SocketAddr>) -> Listeners {
     Listeners::read(vips).unwrap_or_else(|error| {
-        log::warn!("VIPs are not compared with this host's servers: {error:#}");
+        log::warn!("cannot compare VIPs with this host's servers: {error:#}");
         Listeners::default()
     })
 }
@@ -116,7 +118,7 @@ mod tests {
         }))
     }
 
-    /// What a caller is told who gives services these VIPs on a host with the address 203.0.113.1.
+    /// Returns the error for a caller who sets these VIPs on a host with the address 203.0.113.1.
     fn refused(is_root: bool, vips: &[SocketAddr], running: &[SocketAddr]) -> Option<String> {
         let own = OwnAddresses::from([(2, [203, 0, 113, 1].into())]);
         let listeners = read(vips.iter().copied());
@@ -138,20 +140,20 @@ mod tests {
             assert!(said.starts_with("s1: `vip`: ") && said.contains(&taken.to_string()), "{said}");
             assert!(said.contains("give the service another address or port"), "{said}");
             assert_eq!(refused(is_root, &[free], &[]), None);
-            // A service that runs already goes on, and may be changed.
+            // A running service continues, and may be changed.
             assert_eq!(refused(is_root, &[taken, free], &[free, taken]), None);
         }
     }
 
     #[test]
-    fn only_root_takes_ports_that_a_server_has_at_all_of_the_hosts_addresses() {
+    fn only_root_takes_ports_of_servers_on_all_addresses() {
         let server = TcpListener::bind("0.0.0.0:0").expect("binds");
         let port = server.local_addr().expect("bound").port();
         let [own, other] =
             [[203, 0, 113, 1], [203, 0, 113, 10]].map(|address| SocketAddr::from((address, port)));
         let said = refused(false, &[other, own], &[]).expect("refused");
         assert!(said.starts_with("s1: `vip`: "), "{said}");
-        for word in [&format!("listens at 0.0.0.0:{port} "), "only root may", ROOTS] {
+        for word in [&format!("listens on 0.0.0.0:{port} "), "only root may", ROOTS] {
             assert!(said.contains(word), "{said}: {word}");
         }
         assert_eq!(refused(true, &[other, own], &[]), None);

@@ -1,5 +1,4 @@
-//! Threads of the daemon's own. What takes long is done beside the loop, and by a thread that
-//! nothing else can keep busy.
+//! Threads of the daemon for slow work outside the loop, which nothing else can occupy.
 
 use std::{
     io,
@@ -7,12 +6,12 @@ use std::{
     thread,
 };
 
-/// A thread that does one piece of work after another, and ends when this is dropped.
+/// A thread that runs work in order, and ends when this is dropped.
 #[derive(Debug)]
 pub(super) struct Worker<W>(SyncSender<W>);
 
 impl<W: Send + 'static> Worker<W> {
-    /// `most`: how many pieces of work may wait.
+    /// Starts a thread. `most` is the maximum length of its queue.
     pub(super) fn start(
         name: &str,
         most: usize,
@@ -24,7 +23,7 @@ impl<W: Send + 'static> Worker<W> {
         Ok(Self(sender))
     }
 
-    /// Hands work over. It is returned if too much waits already.
+    /// Queues work. Returns it if the queue is full.
     pub(super) fn give(&self, work: W) -> Result<(), W> {
         match self.0.try_send(work) {
             // The thread only ends with the process: a panic in it ends both.

@@ -1,4 +1,4 @@
-//! What a former daemon has left in the maps.
+//! Adoption of the maps of an earlier daemon.
 
 use anyhow::{Context as _, Result};
 use imbl::OrdMap;
@@ -12,8 +12,8 @@ use crate::{
 };
 
 impl MapWriter {
-    /// Reads the maps back: empty, unless a former daemon has left them pinned. The host guard knows
-    /// afterwards what they hold, and the program what was said of this host.
+    /// Reads back the maps, which are empty unless an earlier daemon has left them pinned.
+    /// Initializes the maps of the host guard from them, and rewrites this host's addresses.
     pub fn adopt(&mut self, limits: &Limits) -> Result<Adopted> {
         let found = Found {
             services: self.maps.services.entries().context("cannot read the services")?,
@@ -27,7 +27,8 @@ impl MapWriter {
         Ok(adopted)
     }
 
-    /// Has the program look for all that the maps name. Returns whether it did not.
+    /// Adds all addresses of services and sources to the program's filter. Returns true if any were
+    /// missing.
     pub fn expect_packets(&mut self, image: &Image) -> Result<bool> {
         let named = image.services.keys().map(|key| key.address);
         let named = named.chain(image.sources.values().map(|source| source.address));

@@ -1,4 +1,4 @@
-//! The program on its interfaces.
+//! Attachment of the program to interfaces.
 
 use std::{io, path::Path};
 
@@ -15,21 +15,19 @@ use aya::{
 use super::pins::unpin;
 use lb_host::sys;
 
-/// Puts the program on an interface and pins its link at `pin`.
+/// Attaches the program to an interface and pins its link at `pin`.
 pub fn attach(program: &mut Xdp, ifindex: u32, mode: XdpMode, pin: &Path) -> Result<()> {
     let id = program.attach_to_if_index(ifindex, mode).map_err(explain)?;
     let link: Result<FdLink, _> = program.take_link(id)?.try_into();
     let Ok(link) = link else {
-        bail!(
-            "this kernel cannot attach XDP programs by links: Linux 5.18 is the oldest that it runs on"
-        )
+        bail!("this kernel cannot attach XDP programs by links: xdplb needs Linux 5.18 or later")
     };
     link.pin(pin).with_context(|| format!("cannot pin the link at {}", pin.display()))?;
     Ok(())
 }
 
-/// Puts the program in the place of the one on the link that is pinned at `pin`, atomically.
-/// Without such a link, or if its interface is gone, returns false and leaves no pin.
+/// Replaces the program of the link pinned at `pin`, atomically. Without such a link, or if its
+/// interface is gone, returns false and leaves no pin.
 pub fn replace(program: &mut Xdp, pin: &Path) -> Result<bool> {
     if !pin.exists() {
         return Ok(false);
@@ -51,7 +49,7 @@ pub fn replace(program: &mut Xdp, pin: &Path) -> Result<bool> {
     }
 }
 
-/// Takes the program off the interface whose link is pinned at `pin`.
+/// Detaches the program of the link pinned at `pin`.
 pub fn remove(pin: &Path) -> Result<()> {
     sys::bpf::detach_pinned(pin).with_context(|| format!("cannot detach {}", pin.display()))?;
     unpin(pin)
@@ -60,7 +58,7 @@ pub fn remove(pin: &Path) -> Result<()> {
 fn explain(error: ProgramError) -> anyhow::Error {
     let hint = match os_error(&error) {
         Some(libc::EBUSY | libc::EEXIST) => "another XDP program is already attached",
-        Some(libc::EOPNOTSUPP) => "the driver has no XDP of this kind",
+        Some(libc::EOPNOTSUPP) => "the driver does not support this XDP mode",
         Some(libc::ERANGE) => "the MTU is too large for XDP on this driver",
         Some(libc::EPERM) => "not permitted: CAP_BPF and CAP_NET_ADMIN are needed",
         _ => return error.into(),

@@ -1,4 +1,4 @@
-//! Entries whose client is reached by another hop, which a program of its own writes.
+//! Changes of next hops in flow entries, written by a separate BPF program.
 
 use anyhow::{Context as _, Result};
 use aya::programs::{TestRun as _, TestRunOptions, Xdp};
@@ -7,15 +7,16 @@ use lb_common::event::{CLIENT_HOPS, ClientHop};
 
 use super::{Dataplane, pins::unpin};
 
-/// The name of the program that writes them.
+/// Name of the program that writes them.
 pub(super) const PROGRAM: &str = "client_hops";
 
-/// Has the program write them, from whichever thread.
+/// Runs the program, from any thread.
 #[derive(Debug)]
 pub struct HopWriter(Xdp);
 
 impl Dataplane {
-    /// By a pin for a moment: to open a program by its id takes more rights than the systemd unit has.
+    /// Opens the program by a temporary pin: opening it by its id needs more privileges than the
+    /// systemd unit has.
     pub fn hop_writer(&mut self) -> Result<HopWriter> {
         let pin = self.pins.map(PROGRAM);
         if pin.exists() {
@@ -32,7 +33,8 @@ impl Dataplane {
 }
 
 impl HopWriter {
-    /// Has replies go by other hops. An entry that has changed since it was read is left as it is.
+    /// Changes the next hops of replies. Entries that have changed since they were read are
+    /// skipped.
     pub fn write(&self, hops: &[ClientHop]) -> Result<()> {
         for batch in hops.chunks(CLIENT_HOPS) {
             let data_in = Some(bytemuck::cast_slice(batch));

@@ -1,4 +1,4 @@
-//! The clock that programs read, which is [`now`]'s.
+//! Clock of BPF programs and [`now`].
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ const TOLERANCE: Duration = Duration::from_secs(2);
 /// More than a test run's frame has at least, which is an Ethernet header.
 const FRAME: usize = 64;
 
-/// What a program must know of its clock when it is loaded.
+/// Constants of the clock that a program gets when it is loaded.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock(Scale);
 
@@ -50,28 +50,29 @@ impl Clock {
         loader.override_global("JIFFIES_OFFSET", offset, true);
     }
 
-    /// What programs read now, in nanoseconds.
+    /// Returns the current time as read by programs, in nanoseconds.
     pub fn nanos(&self) -> Result<u64> {
         Ok(self.0.nanos(read()?.jiffies))
     }
 }
 
-/// The resolution of a coarse clock is a jiffy: `TICK_NSEC`, by `posix_get_coarse_res` of the kernel.
+/// Returns the length of a jiffy, which is the resolution of a coarse clock: `TICK_NSEC`, by
+/// `posix_get_coarse_res` of the kernel.
 fn nanos_per_jiffy() -> Result<u64> {
     const EXPECTED: std::ops::RangeInclusive<u64> = 100_000..=100_000_000;
     let resolution = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE)
-        .context("the kernel does not tell the resolution of its coarse clock")?;
+        .context("cannot read the resolution of the kernel's coarse clock")?;
     let nanos = u64::try_from(Duration::from(resolution).as_nanos())?;
-    ensure!(EXPECTED.contains(&nanos), "the kernel says that a jiffy has {nanos} ns");
+    ensure!(EXPECTED.contains(&nanos), "the kernel reports a jiffy of {nanos} ns");
     Ok(nanos)
 }
 
-/// Both clocks at one moment.
+/// Reads both clocks at the same time.
 fn read() -> Result<Reading> {
     let mut ebpf = Ebpf::load(OBJECT).context("cannot load the program that reads the clock")?;
     let program: &mut Xdp =
         ebpf.program_mut(PROGRAM).context("the object has no clock")?.try_into()?;
-    program.load().context("the kernel refuses the program that reads the clock")?;
+    program.load().context("the kernel rejects the program that reads the clock")?;
     let mut frame = [0; FRAME];
     let options = TestRunOptions {
         data_in: Some(&[0; FRAME]),
@@ -82,11 +83,11 @@ fn read() -> Result<Reading> {
     Ok(bytemuck::pod_read_unaligned(&frame[..size_of::<Reading>()]))
 }
 
-/// The clock that programs read, in [`ticks`].
+/// Returns the time of the programs' clock, in [`ticks`].
 ///
 /// # Panics
 ///
-/// On a kernel without it: one from before 2009.
+/// If the kernel lacks the clock, as before 2009.
 #[must_use]
 pub fn now() -> u32 {
     ticks::from_nanos(coarse_nanos())

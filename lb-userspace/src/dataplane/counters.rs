@@ -1,4 +1,4 @@
-//! What the program has counted, summed over CPUs.
+//! Counters of the program, summed over CPUs.
 
 use std::{borrow::Borrow, ops::AddAssign};
 
@@ -17,7 +17,7 @@ use super::{Dataplane, INCIDENTS_SEEN, VERDICTS};
 /// Frames by reason.
 pub type Verdicts = Vec<(Reason, Count)>;
 
-/// How often each was seen.
+/// Number of incidents by type.
 pub type Incidents = Vec<(Incident, u64)>;
 
 impl Dataplane {

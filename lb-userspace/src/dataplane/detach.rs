@@ -1,4 +1,4 @@
-//! The end: programs off, pins gone.
+//! Detaches the programs and removes the pins.
 
 use std::{
     fs,
@@ -15,29 +15,28 @@ use super::{
 use crate::neighbours;
 use lb_host::sys::bpf::{self, XdpLink};
 
-/// A pinned link, and where its program runs.
+/// A pinned link with the location of its program.
 #[derive(Clone, Copy)]
 struct Attached<'a> {
     pins: &'a Pins,
-    /// The interface's index when the link was pinned.
+    /// Index of the interface when the link was pinned.
     pinned: u32,
     place: Location,
 }
 
-/// Where the program of a link runs.
+/// Location of a link's program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Location {
     /// On the interface with this index.
     Here(u32),
-    /// On the one with this index of another network namespace.
+    /// On the interface with this index in another network namespace.
     Elsewhere(u32),
-    /// Nowhere any more: the interface is gone, or somebody has detached the link.
+    /// The interface is gone, or the link was detached.
     Nowhere,
 }
 
-/// Takes the program off these interfaces, or, if none are named, off all, and then removes the
-/// maps too, whatever their layout is. Returns the names of the interfaces that packets no longer
-/// go through.
+/// Detaches the program from these interfaces; if none are given, from all, and then removes the
+/// maps of all layouts too. Returns the names of the interfaces.
 pub async fn detach(bpffs: &Path, interfaces: &[String]) -> Result<Vec<String>> {
     let layouts = directories(bpffs)?;
     if layouts.is_empty() {
@@ -47,8 +46,8 @@ pub async fn detach(bpffs: &Path, interfaces: &[String]) -> Result<Vec<String>> 
         let shown = directory.display().to_string();
         Pins::lock(directory)?.with_context(|| {
             format!(
-                "a running daemon holds {shown}: stop it first, as with `systemctl stop xdplb`, then \
-                 detach"
+                "a running daemon holds {shown}: stop it first, for example with `systemctl stop \
+                 xdplb`, then detach"
             )
         })
     };
@@ -61,12 +60,13 @@ pub async fn detach(bpffs: &Path, interfaces: &[String]) -> Result<Vec<String>> 
     }
     let chosen = choose(&attached, interfaces)?;
     chosen.iter().try_for_each(Attached::refuse_filter_elsewhere)?;
-    // Before an interface could be deleted meanwhile.
+    // Read first, as an interface may be deleted in the meantime.
     let names = chosen.iter().map(Attached::name).collect();
     for Attached { pins, pinned, .. } in &chosen {
         attach::remove(&pins.link(*pinned))?;
     }
-    // Afterwards, so that the host's stack sees nothing while another interface has the program.
+    // The guards last, so that the host's stack gets no packets while another interface still has
+    // the program.
     for pins in &layouts {
         let left = pins.links()?;
         let mut unguarded = pins.guards()?;
@@ -79,8 +79,9 @@ pub async fn detach(bpffs: &Path, interfaces: &[String]) -> Result<Vec<String>> 
     Ok(names)
 }
 
-/// The kernel names no network namespace of a link. But only one program is on an interface, so that it
-/// is here if this namespace's interface of that index has it.
+/// Returns the location of a link's program. The kernel does not report a link's network namespace,
+/// but an interface has only one program, so it is here if this namespace's interface of that index
+/// has it.
 async fn place(pin: &Path) -> Result<Location> {
     let link = bpf::pinned_xdp_link(pin)
         .with_context(|| format!("cannot open the pinned link {}", pin.display()))?
@@ -110,7 +111,7 @@ fn choose<'a>(attached: &[Attached<'a>], interfaces: &[String]) -> Result<Vec<At
 }
 
 impl Attached<'_> {
-    /// Whether it is meant by the name of this network namespace's interface of that index.
+    /// Returns true if it belongs to the interface with this index in this network namespace.
     fn is_of(&self, ifindex: u32) -> bool {
         match self.place {
             Location::Here(own) => own == ifindex,
@@ -119,12 +120,12 @@ impl Attached<'_> {
         }
     }
 
-    /// A filter has no link by which it could be removed from here.
+    /// Returns an error for a filter in another namespace, which has no link to remove it by.
     fn refuse_filter_elsewhere(&self) -> Result<()> {
         let is_elsewhere = matches!(self.place, Location::Elsewhere(_));
         ensure!(
             !is_elsewhere || !self.pins.filter(self.pinned).exists(),
-            "{} has a host guard that can be removed there only: run `xdplb detach` in that \
+            "{} has a host guard that can only be removed there: run `xdplb detach` in that \
              namespace",
             self.name()
         );
@@ -141,7 +142,7 @@ impl Attached<'_> {
                 format!("interface {ifindex} of another network namespace")
             }
             Location::Nowhere => {
-                format!("interface {}, which had no program any more", self.pinned)
+                format!("interface {}, which no longer had a program", self.pinned)
             }
         }
     }
@@ -153,7 +154,7 @@ fn remove_all(directory: &Path) -> Result<()> {
     }
     fs::remove_dir(directory)
         .with_context(|| format!("cannot remove the pin directory {}", directory.display()))?;
-    // Another layout's pins may stay beside these.
+    // Fails if the pins of another layout remain.
     directory.parent().map(fs::remove_dir);
     Ok(())
 }

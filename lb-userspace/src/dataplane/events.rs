@@ -1,4 +1,4 @@
-//! What the program tells at once.
+//! Events of the program.
 
 use std::{os::fd::AsFd as _, thread};
 
@@ -18,8 +18,8 @@ const EVENTS: &str = "EVENTS";
 type Events = RingBuf<MapData>;
 
 impl Dataplane {
-    /// Passes the program's events on by a thread, as long as somebody listens. If it ends, the listener
-    /// sees that. To be called once.
+    /// Forwards the program's events from a thread until the listener is closed. The channel is
+    /// closed if the thread ends. Call only once.
     pub fn follow_events(&mut self, listener: Sender<Event>) -> Result<()> {
         let map = self.ebpf.take_map(EVENTS).context("the object has no ring buffer of events")?;
         let events = RingBuf::try_from(map)?;

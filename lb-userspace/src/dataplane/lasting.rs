@@ -1,15 +1,15 @@
-//! Whether pins outlive the daemon: a BPF file system ends with the last mount namespace that has it.
+//! Lifetime of pins: a BPF file system ends with the last mount namespace that has it.
 
 use std::{fs, os::unix::fs::MetadataExt as _, path::Path};
 
 use nix::sys::stat::{major, minor};
 use procfs::process::{MountInfo, Process};
 
-/// The process whose mounts last as long as the host runs.
+/// Process whose mounts last as long as the host runs.
 const INIT: i32 = 1;
 
-/// Whether what is pinned below a path stays when the daemon ends. Of a process 1 that cannot be seen it
-/// is believed that it has the same file system.
+/// Returns true if pins below a path stay when the daemon ends. If process 1 is not visible, it is
+/// assumed to have the same file system.
 pub(super) fn is_lasting(path: &Path) -> bool {
     let mounts = Process::new(INIT).and_then(|init| init.mountinfo());
     let (Ok(found), Ok(mounts)) = (fs::metadata(path), mounts) else { return true };
@@ -26,7 +26,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn file_systems_are_told_by_their_devices() {
+    fn file_systems_are_identified_by_their_devices() {
         let own = Process::myself().and_then(|own| own.mountinfo()).expect("readable").0;
         let root = fs::metadata("/proc").expect("mounted").dev();
         assert!(has(&own, root));

@@ -1,4 +1,4 @@
-//! The object, from bytes to a program that the kernel has verified.
+//! Loading of the BPF object.
 
 use std::{collections::HashMap, io, path::Path};
 
@@ -21,12 +21,12 @@ use super::{
 };
 use crate::config::Limits;
 
-/// The name of the XDP program in its object.
+/// Name of the XDP program in its object.
 pub const PROGRAM: &str = "xdplb";
 
 const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lb.bpf.o"));
 
-/// Where the program's messages go, by aya-log.
+/// Map of the program's messages, by aya-log.
 const MESSAGES: &str = "AYA_LOGS";
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -63,20 +63,20 @@ pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
     let mut ebpf = loader.load(OBJECT).map_err(|error| explained(error, limits.flows))?;
     let program: &mut Xdp =
         ebpf.program_mut(PROGRAM).context("the object has no program")?.try_into()?;
-    program.load().context("the kernel refuses the XDP program")?;
+    program.load().context("the kernel rejects the XDP program")?;
     let program: &mut Xdp = ebpf
         .program_mut(client_hops::PROGRAM)
         .context("the object has no program for hops")?
         .try_into()?;
-    program.load().context("the kernel refuses the program for hops")?;
+    program.load().context("the kernel rejects the program for hops")?;
     let program: &mut SchedClassifier =
         ebpf.program_mut(guard::PROGRAM).context("the object has no host guard")?.try_into()?;
-    program.load().context("the kernel refuses the host guard")?;
+    program.load().context("the kernel rejects the host guard")?;
     let table = plan.open(ebpf.map_mut(FLOWS).context("the object has no flow table")?)?;
     Ok((ebpf, table))
 }
 
-/// Names what an operator can change about it.
+/// Adds the fix that an operator can apply.
 fn explained(error: EbpfError, connections: u32) -> anyhow::Error {
     let is_flows = matches!(
         &error,
@@ -88,12 +88,12 @@ fn explained(error: EbpfError, connections: u32) -> anyhow::Error {
     }
     let megabytes = megabytes(table_bytes(connections));
     anyhow::anyhow!(
-        "the kernel has no {megabytes} MB for the flow table: `limits.flows` = {connections} is too \
-         much for this machine"
+        "the kernel cannot allocate {megabytes} MB for the flow table: lower `limits.flows` = \
+         {connections}"
     )
 }
 
-/// The maps that outlive the daemon, and what they must be.
+/// Returns the maps that outlive the daemon, and their required shapes.
 fn shapes(sizes: &HashMap<&str, u32>) -> Result<Vec<(String, Shape)>> {
     let object = Object::parse(OBJECT).context("the embedded eBPF object is damaged")?;
     let mut shapes: Vec<_> = object
@@ -115,8 +115,8 @@ fn shapes(sizes: &HashMap<&str, u32>) -> Result<Vec<(String, Shape)>> {
     Ok(shapes)
 }
 
-/// Whether a map belongs to one loaded object alone: its constants, its messages, and what the
-/// daemon writes for its host guard.
+/// Returns true if a map belongs to one loaded object: its constants, its messages and the maps of
+/// its host guard.
 fn is_of_the_build(map: &str) -> bool {
     map.starts_with('.') || map == MESSAGES || guard::MAPS.contains(&map)
 }
@@ -126,14 +126,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flow_table_without_memory_is_blamed_on_its_setting() {
+    fn a_failed_allocation_of_the_flow_table_names_its_setting() {
         let refusal = |map: &str, code| {
             let io_error = io::Error::from_raw_os_error(code);
             let error = MapError::CreateError { name: map.to_owned(), io_error };
             format!("{:#}", explained(error.into(), 16_000_000))
         };
-        let expected = "the kernel has no 4096 MB for the flow table: `limits.flows` = 16000000 is \
-                        too much for this machine";
+        let expected = "the kernel cannot allocate 4096 MB for the flow table: lower \
+             `limits.flows` = 16000000";
         assert_eq!(refusal(FLOWS, libc::ENOMEM), expected);
         for (map, code) in [(FLOWS, libc::EPERM), ("RINGS", libc::ENOMEM)] {
             assert!(refusal(map, code).starts_with("cannot load the eBPF object"), "{map} {code}");

@@ -1,4 +1,4 @@
-//! Arrays that are read and written without a system call.
+//! Arrays that are read and written without system calls.
 
 use std::{
     os::fd::AsFd as _,
@@ -18,11 +18,11 @@ const ACTIVE: &str = "ACTIVE";
 const REFUSALS: &str = "REFUSALS";
 const RINGS: &str = "RINGS";
 
-/// Maps all of a loaded object's array, of whose values each may hold several `T`.
+/// Maps an array of a loaded object, whose values may each hold several `T`.
 fn map<T: Shared>(ebpf: &Ebpf, name: &str) -> Result<Mapping<T>> {
     let Some(Map::Array(array)) = ebpf.map(name) else { bail!("the object has no array {name}") };
     let info = array.info()?;
-    // The kernel rounds smaller values up, and would have gaps between them.
+    // The kernel rounds up smaller values, which would leave gaps.
     ensure!(info.value_size().is_multiple_of(8), "values of {name} do not fill eight bytes");
     let bytes = u64::from(info.max_entries()) * u64::from(info.value_size());
     let count = u32::try_from(bytes / size_of::<T>() as u64)?;
@@ -41,21 +41,21 @@ impl Rings {
         Ok(Self(slots))
     }
 
-    /// What a ring's slots hold; nothing of those that lie outside of the arena.
+    /// Returns the slots of a ring, without those outside of the arena.
     #[must_use]
     pub fn read(&self, ring: Ring) -> Vec<u32> {
         let slots = self.0.values().iter().skip(ring.offset as usize);
         slots.take(ring.length as usize).map(|slot| slot.load(Relaxed)).collect()
     }
 
-    /// Writes slots from a place on. Whoever is told of them afterwards finds them written.
+    /// Writes slots from an offset on, with release ordering for later publication.
     pub fn write(&self, offset: u32, ids: &[u32]) {
         let slots = self.0.values().iter().skip(offset as usize);
         slots.zip(ids).for_each(|(slot, id)| slot.store(*id, Release));
     }
 }
 
-/// Each backend's connections that are not closed, as the program counts them.
+/// The program's count of each backend's connections that are not closed.
 #[derive(Debug)]
 pub struct Active(Mapping<AtomicI64>);
 
@@ -64,23 +64,23 @@ impl Active {
         map(ebpf, ACTIVE).map(Self)
     }
 
-    /// Those of a backend, by its id.
+    /// Returns the count of a backend, by its id.
     #[must_use]
     pub fn of(&self, backend: u32) -> u64 {
         let count = self.0.values().get(backend as usize).map_or(0, |count| count.load(Relaxed));
-        // Below zero for a moment, when a connection ends before its beginning was counted.
+        // Temporarily negative if a connection ends before its start was counted.
         u64::try_from(count).unwrap_or_default()
     }
 
-    /// By backend id.
+    /// Returns all counts by backend id.
     #[must_use]
     pub fn counts(&self) -> Vec<i64> {
         self.0.values().iter().map(|count| count.load(Relaxed)).collect()
     }
 
-    /// Corrects counts by what a sweep of the flow table has found, given what they were
-    /// before it. While it lasted connections came and went: only what lies outside of what was
-    /// counted before and after it has gone astray.
+    /// Corrects counts by those found in a sweep of the flow table, given the counts before it. As
+    /// connections come and go during a sweep, only differences outside the range of the counts
+    /// before and after it are errors.
     pub fn correct(&self, before: &[i64], found: impl Iterator<Item = u64>) {
         for ((count, before), found) in self.0.values().iter().zip(before).zip(found) {
             let drift = drift(*before, count.load(Relaxed), found);
@@ -91,7 +91,7 @@ impl Active {
     }
 }
 
-/// Handshakes that each backend has refused in a row.
+/// Number of handshakes that each backend has refused in a row.
 #[derive(Debug)]
 pub struct Refusals(Mapping<AtomicI64>);
 
@@ -100,14 +100,14 @@ impl Refusals {
         map(ebpf, REFUSALS).map(Self)
     }
 
-    /// Those of a backend, by its id.
+    /// Returns the count of a backend, by its id.
     #[must_use]
     pub fn of(&self, backend: u32) -> u32 {
         let count = self.0.values().get(backend as usize).map_or(0, |count| count.load(Relaxed));
         u32::try_from(count.max(0)).unwrap_or(u32::MAX)
     }
 
-    /// Backends that have refused handshakes, by id.
+    /// Returns the ids of backends that have refused handshakes.
     #[must_use]
     pub fn refusing(&self) -> Vec<u32> {
         refusing(self.0.values().iter().map(|count| count.load(Relaxed)))
@@ -117,7 +117,7 @@ impl Refusals {
         self.store(backend, count.into());
     }
 
-    /// Has a backend refuse so many handshakes before they begin to count.
+    /// Ignores this many further refusals of a backend.
     pub fn ignore(&self, backend: u32, refusals: u32) {
         self.store(backend, -i64::from(refusals));
     }
@@ -134,7 +134,7 @@ fn refusing(counts: impl Iterator<Item = i64>) -> Vec<u32> {
     refusing.map(|(id, _)| id).collect()
 }
 
-/// How much less than was found was counted.
+/// Returns the number of connections found but not counted.
 fn drift(before: i64, after: i64, found: u64) -> i64 {
     let found = i64::try_from(found).unwrap_or(i64::MAX);
     found - found.clamp(before.min(after), before.max(after))
@@ -145,12 +145,12 @@ mod tests {
     use super::{drift, refusing};
 
     #[test]
-    fn who_has_refused_nobody_is_not_looked_at() {
+    fn backends_without_refusals_are_skipped() {
         assert_eq!(refusing([0, 1, -3, 0, 7].into_iter()), [1, 4]);
     }
 
     #[test]
-    fn what_came_and_went_meanwhile_is_no_drift() {
+    fn changes_during_a_sweep_are_no_drift() {
         assert_eq!([drift(5, 9, 5), drift(5, 9, 7), drift(9, 5, 9)], [0; 3]);
         assert_eq!(drift(5, 9, 4), -1);
         assert_eq!(drift(5, 9, 12), 3);

@@ -1,4 +1,4 @@
-//! What the program says of single connections, if the log is to hold it.
+//! Messages of the program on single connections, for the log.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use tokio::time::interval;
 
 use super::Dataplane;
 
-/// How often the program's messages are fetched.
+/// Interval of fetching the program's messages.
 const FETCH: Duration = Duration::from_millis(100);
 
 impl Dataplane {
-    /// Passes the program's messages on to the log, as long as the runtime lives. To be called
-    /// within a tokio runtime.
+    /// Forwards the program's messages to the log until the runtime ends. Must be called within a
+    /// tokio runtime.
     pub fn follow_messages(&mut self) -> Result<()> {
         if !log_enabled!(Level::Debug) {
             return Ok(());

@@ -67,8 +67,8 @@ pub struct Dataplane {
 }
 
 impl Dataplane {
-    /// Loads the program, on the maps that a former daemon has left pinned if there are any.
-    /// Nothing is attached yet: packets continue by the former program.
+    /// Loads the program, with the pinned maps of an earlier daemon, if any. Nothing is attached
+    /// yet: the earlier program keeps forwarding.
     pub fn load(bpffs: &Path, limits: &Limits) -> Result<Self> {
         let pins = Pins::open(bpffs)?;
         let (mut ebpf, flows) = load::load(&pins, limits)?;
@@ -77,18 +77,18 @@ impl Dataplane {
         Ok(Self { ebpf, pins, flows: Arc::new(flows), active, refusals, maps })
     }
 
-    /// Who reads and writes the maps of services and backends.
+    /// Returns the writer of the maps of services and backends.
     pub fn maps(&mut self) -> &mut MapWriter {
         &mut self.maps
     }
 
-    /// What has gone through these backends.
+    /// Returns the traffic of these backends.
     pub fn traffic(&self, ids: impl Iterator<Item = u32>) -> Result<BTreeMap<u32, Traffic>> {
         self.maps.traffic(ids)
     }
 
-    /// Whether forwarding continues when the daemon ends: not if nobody else has the file system with
-    /// the pins.
+    /// Returns true if forwarding continues when the daemon ends: not if no other process has
+    /// mounted the file system with the pins.
     #[must_use]
     pub fn is_lasting(&self) -> bool {
         lasting::is_lasting(self.pins.directory())
@@ -99,35 +99,35 @@ impl Dataplane {
         Arc::clone(&self.flows)
     }
 
-    /// Sweeps the flow table.
+    /// Returns a sweeper of the flow table.
     pub fn sweeper(&self) -> Result<Sweeper> {
         Ok(Sweeper::new(self.flows(), Active::open(&self.ebpf)?))
     }
 
-    /// A backend's connections that are not closed, at this moment.
+    /// Returns the current number of a backend's connections that are not closed.
     #[must_use]
     pub fn active(&self, backend: u32) -> u64 {
         self.active.of(backend)
     }
 
-    /// How many handshakes a backend has refused in a row.
+    /// Returns the number of handshakes that a backend has refused in a row.
     #[must_use]
     pub fn refusals(&self, backend: u32) -> u32 {
         self.refusals.of(backend)
     }
 
-    /// Backends that have refused handshakes, by id.
+    /// Returns the ids of backends that have refused handshakes.
     #[must_use]
     pub fn refusing(&self) -> Vec<u32> {
         self.refusals.refusing()
     }
 
-    /// Has new connections go to a backend again.
+    /// Lets new connections go to a backend again.
     pub fn end_refusals(&self, backend: u32) {
         self.refusals.set(backend, 0);
     }
 
-    /// Has a backend refuse so many handshakes before they begin to count.
+    /// Ignores this many further refusals of a backend.
     pub fn ignore_refusals(&self, backend: u32, refusals: u32) {
         self.refusals.ignore(backend, refusals);
     }
@@ -136,13 +136,13 @@ impl Dataplane {
         self.refusals.set(backend, count);
     }
 
-    /// The id of the loaded program.
+    /// Returns the id of the loaded program.
     pub fn program_id(&self) -> Result<u32> {
         let Some(program) = self.ebpf.program(PROGRAM) else { unreachable!("checked when loaded") };
         Ok(program.info()?.id())
     }
 
-    /// Whether the program took over an interface from a former daemon's.
+    /// Replaces an earlier daemon's program on an interface. Returns false if there is none.
     pub fn replace_program(&mut self, ifindex: u32) -> Result<bool> {
         let pin = self.pins.link(ifindex);
         attach::replace(self.program()?, &pin)
@@ -153,7 +153,7 @@ impl Dataplane {
         attach::attach(self.program()?, ifindex, mode, &pin)
     }
 
-    /// Takes the program off every interface that is not one of these, and then the host guard.
+    /// Detaches the program, and then the host guard, from all other interfaces.
     pub fn detach_others(&mut self, kept: &[u32]) -> Result<()> {
         let others = |mut found: Vec<u32>| {
             found.retain(|ifindex| !kept.contains(ifindex));
@@ -163,13 +163,12 @@ impl Dataplane {
         others(self.pins.guards()?).try_for_each(|ifindex| guard::remove(&self.pins, ifindex))
     }
 
-    /// Takes the program off an interface that it is on.
+    /// Detaches the program from an interface.
     pub fn detach_one(&mut self, ifindex: u32) -> Result<()> {
         attach::remove(&self.pins.link(ifindex))
     }
 
-    /// Lets packets leave by an interface. Connections that know it by an index that it had before
-    /// go on by it too.
+    /// Allows output on an interface, also for connections that refer to it by a former index.
     pub fn open_egress(&mut self, ifindex: u32, former: &[u32]) -> Result<()> {
         let map = self.map_mut(TX_PORTS)?;
         let mut ports: DevMapHash<_> = map.try_into()?;

@@ -1,5 +1,5 @@
-//! Where packets may come from: addresses that are not clients' by every interface, and this host's MAC
-//! addresses.
+//! Allowed origins of packets: input interfaces of addresses that are not clients', and this host's
+//! MAC addresses.
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
@@ -27,30 +27,30 @@ pub(super) const ORIGINS: &str = "ORIGINS";
 pub(super) const ORIGIN_BITS: &str = "ORIGIN_BITS";
 pub(super) const OWN_MACS: &str = "OWN_MACS";
 
-/// Addresses of its own and broadcast addresses that a host may have.
+/// Maximum number of a host's own addresses and broadcast addresses.
 const OWN: u32 = 4_096;
 
 type Address = [u8; 4];
 
-/// The name of the map of addresses, and its size.
+/// Returns the name and size of the map of addresses.
 pub(super) fn size(limits: &Limits) -> (&'static str, u32) {
     (ORIGINS, limits.services + limits.backends + limits::FIRST_BACKEND + OWN)
 }
 
-/// Addresses that are not clients' everywhere.
+/// Addresses that are not clients' on every interface.
 #[derive(Debug, Default)]
 pub(super) struct Origins {
     own: HashSet<Address>,
-    /// Broadcast addresses of the networks that this host is on.
+    /// Broadcast addresses of this host's networks.
     broadcasts: HashSet<Address>,
     vips: HashMap<Address, HashSet<ServiceKey>>,
-    /// The interface that packets to each backend leave by, by its id.
+    /// Address and output interface of each backend, by id.
     backends: HashMap<u32, (Address, u32)>,
     by_address: HashMap<Address, HashSet<u32>>,
 }
 
 impl Origins {
-    /// The interface that packets from an address may come in by; nothing if by any.
+    /// Returns the allowed input interface of packets from an address; None for any.
     fn of(&self, address: Address) -> Option<u32> {
         if self.own.contains(&address) || self.vips.contains_key(&address) {
             return Some(origin::NOWHERE);
@@ -63,7 +63,7 @@ impl Origins {
         (first != 0 && interfaces.all(|other| other == first)).then_some(first)
     }
 
-    /// Returns the addresses that are something else now: first those that need no room any more.
+    /// Sets the host's addresses. Returns the changed ones, those to remove first.
     fn set_host<'a>(
         &mut self,
         own: impl Iterator<Item = &'a IpAddr>,
@@ -86,7 +86,7 @@ impl Origins {
         changed
     }
 
-    /// Follows an operation. Returns the addresses that it was about.
+    /// Applies an operation. Returns the addresses that it changed.
     fn follow(&mut self, op: &Op) -> [Option<Address>; 2] {
         match op {
             Op::SetBackend { id, backend } => self.set_backend(*id, backend),
@@ -138,7 +138,7 @@ impl Origins {
 }
 
 impl MapWriter {
-    /// Has the program know where what the maps hold may come from.
+    /// Writes the allowed origins of all addresses in the maps.
     pub(super) fn origins_of_image(&mut self, image: &Image) -> Result<()> {
         let mut origins = Origins::default();
         for key in image.services.keys() {
@@ -153,18 +153,18 @@ impl MapWriter {
         let known = known.into_iter().map(|(key, _)| u32::to_ne_bytes(key));
         let mut addresses: Vec<Address> = known.chain(origins.all()).collect();
         self.origins = origins;
-        // Room is made before it is taken.
+        // Removes before it adds, to have room.
         addresses.sort_by_key(|address| self.origins.of(*address).is_some());
         addresses.into_iter().try_for_each(|address| self.write_origin(address))
     }
 
-    /// Has the program follow an operation.
+    /// Writes the allowed origins changed by an operation.
     pub(super) fn origins_op(&mut self, op: &Op) -> Result<()> {
         let changed = self.origins.follow(op);
         changed.into_iter().flatten().try_for_each(|address| self.write_origin(address))
     }
 
-    /// Says which addresses are this host's own, and which are broadcast addresses of its networks.
+    /// Sets this host's own addresses and the broadcast addresses of its networks.
     pub fn set_host_addresses<'a>(
         &mut self,
         own: impl Iterator<Item = &'a IpAddr>,
@@ -176,7 +176,7 @@ impl MapWriter {
 
     fn write_origin(&mut self, address: Address) -> Result<()> {
         let key = u32::from_ne_bytes(address);
-        let told = || format!("cannot write where {} may come from", Ipv4Addr::from(address));
+        let told = || format!("cannot write the allowed origins of {}", Ipv4Addr::from(address));
         let Maps { origins, origin_bits, .. } = &mut self.maps;
         let Some(ifindex) = self.origins.of(address) else {
             return origins.remove(&key).with_context(told);
@@ -187,7 +187,7 @@ impl MapWriter {
         origin_bits.set(word, &(bits | bit)).with_context(told)
     }
 
-    /// Says which MAC addresses frames to this host have. Returns those that there was no room for.
+    /// Sets the destination MAC addresses of frames to this host. Returns those without room.
     pub fn set_own_macs(&mut self, own: &BTreeSet<[u8; 6]>) -> Result<Vec<[u8; 6]>> {
         let mut slots = vec![Slot::default(); macs::SLOTS as usize];
         let mut left_out = own.clone();
@@ -197,7 +197,7 @@ impl MapWriter {
         Ok(left_out.into_iter().collect())
     }
 
-    /// Writes the MAC addresses, as far as any have been told.
+    /// Writes the MAC addresses, if any were set.
     pub(super) fn write_own_macs(&mut self) -> Result<()> {
         let map = &mut self.maps.own_macs;
         for (place, slot) in (0..).zip(&self.own_macs) {
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backend_comes_in_where_packets_to_it_leave() {
+    fn packets_of_a_backend_come_in_on_its_output_interface() {
         let mut origins = Origins::default();
         assert_eq!(origins.of(ADDRESS), None);
         let set = |id, ifindex| Op::SetBackend { id, backend: backend(ifindex) };
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn broadcast_addresses_come_in_nowhere_as_far_as_there_is_room() {
+    fn broadcast_addresses_are_no_sources_as_far_as_there_is_room() {
         let mut origins = Origins::default();
         let broadcast = Ipv4Addr::new(10, 0, 0, 255);
         let changed = origins.set_host([].iter(), &BTreeSet::from([broadcast]));
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn own_addresses_and_vips_come_in_nowhere() {
+    fn own_addresses_and_vips_are_no_sources() {
         use bytemuck::Zeroable as _;
 
         let mut origins = Origins::default();

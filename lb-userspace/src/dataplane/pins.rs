@@ -1,4 +1,4 @@
-//! Where maps and links outlive the daemon: a directory of a BPF file system.
+//! Pins of maps and links, which outlive the daemon in a directory of a BPF file system.
 
 use std::{
     fs,
@@ -20,26 +20,26 @@ use nix::{
 
 use super::sizes::fix;
 
-/// What the names of pins begin with that belong to an interface; its index follows.
+/// Prefix of the names of interface pins, followed by the index.
 const LINK: &str = "link_";
 const GUARD: &str = "guard_";
 const FILTER: &str = "filter_";
-/// Of a BPF file system: the directory of all our pins.
+/// Directory of all pins in a BPF file system.
 const DIRECTORY: &str = "xdplb";
 
-/// Takes a pin away.
+/// Removes a pin.
 pub fn unpin(pin: &Path) -> Result<()> {
     fs::remove_file(pin).with_context(|| format!("cannot unpin {}", pin.display()))
 }
 
-/// The directory of a layout's pins, locked against a second daemon as long as this lives.
+/// Directory of a layout's pins, locked against a second daemon until dropped.
 #[derive(Debug)]
 pub struct Pins {
     directory: PathBuf,
     _lock: Flock<fs::File>,
 }
 
-/// What a map must be for a program to use it.
+/// Shape that a program requires of a map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shape {
     pub map_type: u32,
@@ -49,12 +49,12 @@ pub struct Shape {
 }
 
 impl Pins {
-    /// Opens the pins on the BPF file system at `bpffs`, which is mounted there if it is missing.
+    /// Opens the pins on the BPF file system at `bpffs`, mounting it if it is missing.
     pub fn open(bpffs: &Path) -> Result<Self> {
         mount_if_missing(bpffs)?;
         let directory = directory(bpffs);
         fs::create_dir_all(&directory)
-            .with_context(|| format!("cannot make the pin directory {}", directory.display()))?;
+            .with_context(|| format!("cannot create the pin directory {}", directory.display()))?;
         let shown = directory.display().to_string();
         Self::lock(directory)?.with_context(|| {
             format!(
@@ -63,7 +63,7 @@ impl Pins {
         })
     }
 
-    /// Locks the pins in a directory, of whatever layout. Nothing if a daemon holds them.
+    /// Locks the pins in a directory, of any layout. Returns None if a daemon holds them.
     pub fn lock(directory: PathBuf) -> Result<Option<Self>> {
         let handle = fs::File::open(&directory)
             .with_context(|| format!("cannot open the pin directory {}", directory.display()))?;
@@ -91,29 +91,29 @@ impl Pins {
         self.directory.join(link_name(ifindex))
     }
 
-    /// Where the link of the host guard is pinned.
+    /// Returns the pin of the host guard's link.
     #[must_use]
     pub fn guard(&self, ifindex: u32) -> PathBuf {
         self.directory.join(format!("{GUARD}{ifindex}"))
     }
 
-    /// Where the host guard itself is pinned, if it is attached by a filter, which has no link.
+    /// Returns the pin of the host guard itself, if it is attached as a filter, which has no link.
     #[must_use]
     pub fn filter(&self, ifindex: u32) -> PathBuf {
         self.directory.join(format!("{FILTER}{ifindex}"))
     }
 
-    /// Interfaces, by index, whose links are pinned.
+    /// Returns the indexes of interfaces with pinned links.
     pub fn links(&self) -> Result<Vec<u32>> {
         self.indexes(LINK)
     }
 
-    /// Interfaces, by index, that have the host guard.
+    /// Returns the indexes of interfaces with the host guard.
     pub fn guards(&self) -> Result<Vec<u32>> {
         Ok([self.indexes(GUARD)?, self.indexes(FILTER)?].concat())
     }
 
-    /// What follows this prefix in the names of pins.
+    /// Returns the indexes of pins with this prefix.
     fn indexes(&self, prefix: &str) -> Result<Vec<u32>> {
         let directory = &self.directory;
         let cannot = || format!("cannot read {}", directory.display());
@@ -127,7 +127,7 @@ impl Pins {
         Ok(links)
     }
 
-    /// Refuses a pinned map that is not what the program needs: the kernel would not.
+    /// Returns an error if a pinned map has another shape, which the kernel does not check.
     pub fn check(&self, name: &str, expected: Shape) -> Result<()> {
         let path = self.map(name);
         if !path.exists() {
@@ -152,8 +152,8 @@ impl Pins {
         {
             bail!(
                 "the running flow table has room for {} connections, `limits.flows` asks for {}: \
-                 set `limits.flows` = {} again, and forwarding continues; or run `xdplb detach` first, which \
-                 ends all connections",
+                 set `limits.flows` back to {} to keep forwarding, or run `xdplb detach` first, \
+                 which ends all connections",
                 connections_of(found.max_entries),
                 connections_of(expected.max_entries),
                 connections_of(found.max_entries),
@@ -167,30 +167,30 @@ impl Pins {
     }
 }
 
-/// How many connections a flow table with so many values is made for.
+/// Returns the number of connections of a flow table with this many values.
 fn connections_of(values: u32) -> u32 {
     (values - 1) * (WAYS / LINES_PER_CONNECTION)
 }
 
-/// Whether a daemon has left anything pinned.
+/// Returns true if a daemon has left pins.
 #[must_use]
 pub fn exists(bpffs: &Path) -> bool {
     directory(bpffs).exists()
 }
 
-/// Whether a link of ours is pinned for an interface.
+/// Returns true if a link of ours is pinned for an interface.
 #[must_use]
 pub fn is_attached(bpffs: &Path, ifindex: u32) -> bool {
     directory(bpffs).join(link_name(ifindex)).exists()
 }
 
-/// The directory of this layout's pins.
+/// Returns the directory of this layout's pins.
 #[must_use]
 pub fn directory(bpffs: &Path) -> PathBuf {
     bpffs.join(DIRECTORY).join(format!("v{LAYOUT}"))
 }
 
-/// The directories of all layouts that have pins.
+/// Returns the directories of all layouts that have pins.
 pub fn directories(bpffs: &Path) -> Result<Vec<PathBuf>> {
     let parent = bpffs.join(DIRECTORY);
     let entries = match fs::read_dir(&parent) {
@@ -203,15 +203,15 @@ pub fn directories(bpffs: &Path) -> Result<Vec<PathBuf>> {
     Ok(entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?)
 }
 
-/// Refuses to start beside a daemon of another layout, dead or alive: its maps would be misread.
+/// Returns an error if pins of another layout exist, whose maps would be misread.
 pub fn refuse_other_layouts(bpffs: &Path) -> Result<()> {
     let own = directory(bpffs);
     let Some(other) = directories(bpffs)?.into_iter().find(|found| *found != own) else {
         return Ok(());
     };
     bail!(
-        "packets go by {}, which another version of xdplb has left, with maps that this one cannot \
-         read: run `xdplb detach` first, which ends all connections; or start that version again",
+        "packets are forwarded by {} of another version of xdplb, whose maps this one cannot \
+         read: run `xdplb detach` first, which ends all connections, or start that version again",
         other.display()
     )
 }
@@ -221,12 +221,12 @@ fn link_name(ifindex: u32) -> String {
 }
 
 fn mount_if_missing(bpffs: &Path) -> Result<()> {
-    // All that the systemd unit shows of the file system is our own directory.
+    // In the systemd unit, only our own directory of the file system is visible.
     if is_bpffs(bpffs) || is_bpffs(&bpffs.join(DIRECTORY)) {
         return Ok(());
     }
     fs::create_dir_all(bpffs)
-        .with_context(|| format!("cannot make {} to mount a BPF file system", bpffs.display()))?;
+        .with_context(|| format!("cannot create {} to mount a BPF file system", bpffs.display()))?;
     mount(Some("bpf"), bpffs, Some("bpf"), MsFlags::empty(), Some("mode=0700")).with_context(
         || format!("{} is not a BPF file system and none can be mounted there", bpffs.display()),
     )?;

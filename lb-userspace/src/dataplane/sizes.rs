@@ -1,4 +1,4 @@
-//! How large the maps are whose size an operator chooses.
+//! Sizes of maps that an operator can set.
 
 use lb_common::limits;
 
@@ -7,22 +7,22 @@ use crate::config::Limits;
 
 /// Connections of each backend that are not closed, by backend id.
 const ACTIVE: &str = "ACTIVE";
-/// Of each backend, by id, when it was last heard of after it had left its ring.
+/// Time of the last packet of each backend after it had left its ring, by backend id.
 const HEARD: &str = "HEARD";
-/// Handshakes that each backend has refused in a row, by backend id.
+/// Number of handshakes that each backend has refused in a row, by backend id.
 const REFUSALS: &str = "REFUSALS";
-/// Connections that each service has had, by service id.
+/// Number of connections that each service has had, by service id.
 const RING_TURNS: &str = "RING_TURNS";
-/// Connections that each backend has been given a source port for, by backend id.
+/// Number of source ports allocated for each backend, by backend id.
 const SNAT_TURNS: &str = "SNAT_TURNS";
 
-/// The maps that grow with a limit: the limit's key, and the maps.
+/// Maps that grow with a limit, by the limit's key.
 const GROWING: [(&str, &[&str]); 2] = [
     ("limits.services", &[SERVICES, RING_TURNS]),
     ("limits.backends", &[ACTIVE, BACKENDS, HEARD, REFUSALS, SNAT_TURNS, TRAFFIC]),
 ];
 
-/// Names of maps and their sizes.
+/// Returns the names and sizes of maps.
 pub(super) fn sizes(limits: &Limits) -> impl Iterator<Item = (&'static str, u32)> {
     let entries = [limits.services, limits.backends + limits::FIRST_BACKEND];
     let each = GROWING.iter().zip(entries);
@@ -37,7 +37,7 @@ fn entries_each(map: &str) -> u32 {
     if map == SERVICES { 2 } else { 1 }
 }
 
-/// What an operator can do about a pinned map that is of another size, if that is all.
+/// Returns the fix of a pinned map that differs only in size.
 pub(super) fn fix(map: &str, found: Shape, expected: Shape) -> Option<String> {
     if (Shape { max_entries: expected.max_entries, ..found }) != expected {
         return None;
@@ -48,12 +48,12 @@ pub(super) fn fix(map: &str, found: Shape, expected: Shape) -> Option<String> {
     let (found, expected) = (limit(found), limit(expected));
     Some(format!(
         "the running maps have room for `{key}` = {found}, and the configuration asks for \
-         {expected}: set it to {found} again, and forwarding continues; or run `xdplb detach` first, \
+         {expected}: set it back to {found} to keep forwarding, or run `xdplb detach` first, \
          which ends all connections"
     ))
 }
 
-/// Bytes of the maps that grow with these limits, but for the flow table.
+/// Returns the size in bytes of the maps that grow with these limits, except the flow table.
 #[must_use]
 pub fn map_bytes(limits: &Limits, cpus: u64) -> u64 {
     use std::mem::size_of;
@@ -64,7 +64,7 @@ pub fn map_bytes(limits: &Limits, cpus: u64) -> u64 {
         stats::Traffic,
     };
 
-    /// What the kernel adds to an element of a hash.
+    /// Overhead of an element of a hash in the kernel.
     const ELEMENT: u64 = 64;
     let bytes = |size: usize| size as u64;
     let entry = bytes(size_of::<ServiceKey>() + size_of::<Service>()) + ELEMENT;

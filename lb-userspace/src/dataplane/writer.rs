@@ -1,4 +1,4 @@
-//! Carries a plan's operations out.
+//! Applies the operations of a plan.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,12 +11,12 @@ use lb_common::{address_filter, backend::Backend, macs::Slot, stats::Traffic};
 use super::{guard::Index, maps::Maps, origins::Origins};
 use crate::plan::Op;
 
-/// Writes the maps, and has the host guard and the check of origins follow.
+/// Writes the maps, those of the host guard and of the check of origins included.
 pub struct MapWriter {
     pub(super) maps: Maps,
     pub(super) guarded: Index,
     pub(super) origins: Origins,
-    /// Nothing before any were told.
+    /// Empty until set.
     pub(super) own_macs: Vec<Slot>,
 }
 
@@ -26,7 +26,8 @@ impl MapWriter {
         Self { maps, guarded, origins, own_macs }
     }
 
-    /// Carries operations out, in their order. After an error, [`Self::adopt`] says what the maps hold.
+    /// Applies operations in order. After an error, [`Self::adopt`] reads back the content of the
+    /// maps.
     pub fn apply(&mut self, ops: &[Op]) -> Result<()> {
         ops.iter().try_for_each(|op| self.apply_one(op))
     }
@@ -58,7 +59,7 @@ impl MapWriter {
         }
     }
 
-    /// Clears the entry last: while it is there, a backend that is read back is cleared once more.
+    /// Clears the entry last: as long as it exists, an adopted backend is cleared again.
     fn clear_backend(&mut self, id: u32) -> Result<()> {
         let Maps { backends, traffic, refusals, .. } = &mut self.maps;
         traffic.clear(id).context("cannot clear a backend's counters")?;
@@ -66,7 +67,7 @@ impl MapWriter {
         backends.set(id, &Backend::default()).context("cannot clear a backend")
     }
 
-    /// Has the program look closer at packets to this address.
+    /// Adds an address to the program's filter.
     pub(super) fn expect_packets_for(&mut self, address: [u8; 16]) -> Result<()> {
         let (word, bit) = address_filter::bit_of_mapped(address);
         let words = &mut self.maps.addresses;
@@ -74,7 +75,7 @@ impl MapWriter {
         words.set(word, &(bits | bit)).context("cannot write an address")
     }
 
-    /// What has gone through these backends. Neighbouring ids are read at once.
+    /// Returns the traffic of these backends. Adjacent ids are read at once.
     pub fn traffic(&self, ids: impl Iterator<Item = u32>) -> Result<BTreeMap<u32, Traffic>> {
         let ids: BTreeSet<u32> = ids.collect();
         let mut traffic = BTreeMap::new();
@@ -87,13 +88,13 @@ impl MapWriter {
     }
 }
 
-/// Counters that are read at once, at most.
+/// Maximum number of counters read at once.
 const BATCH: u32 = 512;
 
-/// Ids that lie this far apart are still read at once.
+/// Maximum gap between ids that are read at once.
 const GAP: u32 = 32;
 
-/// Few ranges that hold all of these ids.
+/// Returns a few ranges that contain all of these ids.
 fn ranges(ids: &BTreeSet<u32>) -> Vec<Range<u32>> {
     let mut ranges: Vec<Range<u32>> = Vec::new();
     for id in ids {

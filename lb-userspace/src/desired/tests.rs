@@ -117,7 +117,7 @@ fn what_a_document_may_not_say_is_refused() {
         (add_service("web", "203.0.113.11:80"), "there is a service web already"),
         (add_service("other", "203.0.113.10:80"), "is that of service web already"),
         (add_service("loop", "10.0.0.11:80"), "is a backend of service web"),
-        (add_service("a b", "203.0.113.12:80"), "cannot be a service's name"),
+        (add_service("a b", "203.0.113.12:80"), "not a valid service name"),
         (add_service("v6", "[2001:db8::1]:80"), "IPv6 is not supported yet"),
         (add_backend("web", "10.0.0.11:80"), "has the backend 10.0.0.11:80 already"),
         (add_backend("web", "203.0.113.10:80"), "is the VIP of service web"),
@@ -133,7 +133,7 @@ fn what_a_document_may_not_say_is_refused() {
         ),
         (
             Change::SetService { name: "web".into(), keys: keys(json!({ "name": "other" })) },
-            "a service keeps its name",
+            "a service cannot be renamed",
         ),
         (
             Change::SetService { name: "web".into(), keys: keys(json!({ "vip": null })) },

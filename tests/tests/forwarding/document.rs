@@ -143,7 +143,7 @@ fn a_comment_undoes_no_command() {
     let balancer = Balancer::start(&testbed, &text.replace("weight = 1", "weight = 2"));
     assert_eq!(weights(&balancer), [2; 3]);
     let log = fs::read_to_string(testbed.directory().join("log")).expect("text");
-    for said in ["its services replace those of version 2", &format!("{third}: weight: 7 -> 2")] {
+    for said in ["they replace those of version 2", &format!("{third}: weight: 7 -> 2")] {
         assert!(log.contains(said), "{log}");
     }
 }

@@ -130,7 +130,8 @@ fn a_reload_follows_the_file_and_a_bad_file_changes_nothing() {
     let refused = balancer.status().reload_refused.expect("until the next one");
     assert!(refused.reason.contains("xdplb.toml:1: "), "{refused:?}");
     assert!(refused.at > balancer.status().started, "{refused:?}");
-    let told = format!("was refused and changed nothing, the log says all: {}", refused.reason);
+    let told =
+        format!("was refused and changed nothing (see the log for all errors): {}", refused.reason);
     assert!(balancer.done(&["status"]).contains(&told), "{told}");
     assert_eq!(balancer.services()[0].backends.len(), 2);
     let answers = requests::send(&testbed.clients()[0], vip(&testbed), 40);
@@ -166,7 +167,7 @@ fn pins_of_another_layout_are_refused_until_they_are_detached() {
     fs::rename(pins.join(format!("v{LAYOUT}")), pins.join("v1")).expect("renamed");
     let refused = Balancer::refused(&testbed, &text(&testbed, &[1; 3]));
     let said = String::from_utf8_lossy(&refused.stderr);
-    assert!(said.contains("xdplb/v1, which another version"), "{said}");
+    assert!(said.contains("xdplb/v1 of another version"), "{said}");
     let answers = requests::send(&testbed.clients()[0], vip(&testbed), 30);
     assert_eq!(answers.get(""), None, "forwarding continues: {answers:?}");
     assert!(detach(&testbed).status.success());
@@ -215,7 +216,7 @@ fn a_running_flow_table_keeps_its_size() {
     balancer.reload(&larger);
     thread::sleep(Duration::from_millis(300));
     let log = fs::read_to_string(testbed.directory().join("log")).expect("a log");
-    assert!(log.contains("`limits.flows` has changed, and the running maps"), "{log}");
+    assert!(log.contains("`limits.flows` has changed, but the running maps"), "{log}");
     assert_eq!(balancer.services()[0].backends.len(), 3, "nothing has changed");
     assert_eq!(balancer.status().flows.capacity, 100_000);
     balancer.stop(Signal::SIGTERM);

@@ -1,4 +1,4 @@
-//! Handshakes that take long, during a flood of others: what README states of SYN rate × round trip.
+//! Slow handshakes during a SYN flood: the README's limit on SYN rate × round-trip time.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ const LONGEST: Duration = Duration::from_mins(5);
 
 #[derive(Debug, Deserialize)]
 struct Report {
-    /// Source ports of all backends of the service.
+    /// Number of source ports of all backends of the service.
     ports: u64,
     handshakes: Vec<Handshake>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Handshake {
-    /// How many SYNs of the flood were sent during it.
+    /// Number of SYNs of the flood during the handshake.
     syns: u64,
     error: Option<String>,
 }
 
-/// Times in a guest are what they are: a handshake is judged by the SYNs that really came during it,
-/// which is what rate × round trip says.
+/// Times in a guest are unreliable: a handshake is judged by the number of SYNs during it, which is
+/// rate × round-trip time.
 pub fn survive(package: &Package) {
     let kernel = package.kernel();
     let mut initramfs = Initramfs::new(&kernel);
@@ -50,7 +50,7 @@ fn assert_survive(report: &Report) {
     assert!(flooded > handshakes.len() / 2, "only {flooded} were flooded: {report:?}");
 }
 
-/// Otherwise it would not be the number of ports that matters.
+/// Otherwise the number of ports would not be the limit.
 fn assert_need_another_try(report: &Report) {
     let survivors = report.handshakes.iter().filter(|one| one.error.is_none()).count();
     assert!(survivors < report.handshakes.len() / 4, "{survivors} survived: {report:?}");

@@ -1,4 +1,4 @@
-//! The root directory of a guest, in memory.
+//! Root directory of a guest, in memory.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use crate::kernel::Kernel;
 const INIT: &str = include_str!("init.sh");
 const BUSYBOX: &str = "/bin/busybox";
 
-/// A directory of its own for each, removed when this is dropped.
+/// A separate directory for each, removed on drop.
 pub struct Initramfs {
     pub directory: PathBuf,
 }
@@ -39,13 +39,13 @@ impl Initramfs {
         initramfs
     }
 
-    /// The binary under test, where tests look for it.
+    /// Adds the binary under test, where tests look for it.
     pub fn add_xdplb(&mut self) {
         self.add(BINARY.as_ref(), BINARY.as_ref());
         std::os::unix::fs::symlink(BINARY, self.root().join("bin/xdplb")).expect("a link");
     }
 
-    /// A program of the host's, where it is there, with the libraries that it needs.
+    /// Adds a program of the host, at the same path, with its libraries.
     pub fn add_program(&mut self, program: &Path) {
         self.add(program, program);
         let listed = Command::new("ldd").arg(program).output().expect("libc-bin");
@@ -56,7 +56,7 @@ impl Initramfs {
         }
     }
 
-    /// Copies a file, without what only a debugger needs.
+    /// Copies a file without debug information.
     pub fn add_stripped(&mut self, from: &Path, to: &Path) {
         self.add_program(from);
         let place = self.place(to);
@@ -69,7 +69,7 @@ impl Initramfs {
         fs::write(self.place(path), content).expect("written");
     }
 
-    /// The archive that the kernel unpacks.
+    /// Creates the archive for the kernel.
     pub fn pack(&self) -> PathBuf {
         let archive = self.directory.join("initramfs.cpio");
         let file = fs::File::create(&archive).expect("created");
@@ -92,13 +92,13 @@ impl Initramfs {
         fs::set_permissions(self.root().join(path), executable).expect("changed");
     }
 
-    /// Where a path of the guest is here; its directory is made.
+    /// Returns the path of a guest's file on the host, and creates its directory.
     fn place(&self, path: &Path) -> PathBuf {
         let mut place = self.root();
         for part in path.components() {
             match part {
                 Component::Normal(name) => place.push(name),
-                // The guest's kernel looks for what is left again.
+                // The guest's kernel resolves the rest again.
                 Component::ParentDir => {
                     fs::create_dir_all(&place).expect("a directory");
                     place.pop();

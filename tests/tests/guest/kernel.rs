@@ -12,10 +12,10 @@ pub struct Package(&'static str);
 pub const DEBIAN_6_1: Package = Package("linux-image-cloud-amd64");
 pub const DEBIAN_6_12: Package = Package("linux-image-6.12-cloud-amd64");
 
-/// Where packages are kept from one run to the next.
+/// Cache of packages between runs.
 const CACHE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests");
 
-/// Modules that the kernel or the tests ask for, and what these depend on.
+/// Modules that the kernel or the tests load, with their dependencies.
 const MODULES: [&str; 8] = [
     "veth",
     "bridge",
@@ -24,7 +24,7 @@ const MODULES: [&str; 8] = [
     "cls_u32",
     "sch_netem",
     "virtio_net",
-    // Nothing names it, so that busybox does not know that the network cards need it.
+    // Not listed as a dependency, so busybox does not know that the network cards need it.
     "virtio_pci",
 ];
 
@@ -32,14 +32,14 @@ const MODULES: [&str; 8] = [
 pub struct Kernel {
     pub image: PathBuf,
     pub version: String,
-    /// Below which `lib/modules` is.
+    /// Directory with `lib/modules`.
     root: PathBuf,
 }
 
 impl Package {
     /// # Panics
     ///
-    /// If it can be had neither from the cache nor by apt.
+    /// If it is neither in the cache nor available by apt.
     pub fn kernel(&self) -> Kernel {
         let image = self.newest();
         let root = Path::new(CACHE).join(&image);
@@ -51,7 +51,7 @@ impl Package {
         Kernel { image, version, root }
     }
 
-    /// The name of the kernel's own package.
+    /// Returns the name of the kernel's own package.
     fn newest(&self) -> String {
         let depends = output(Command::new("apt-cache").args(["depends", "--important", self.0]));
         let names = depends.lines().filter_map(|line| line.trim().strip_prefix("Depends: "));
@@ -61,7 +61,7 @@ impl Package {
 }
 
 impl Kernel {
-    /// Files of the modules, below the root directory.
+    /// Returns the files of the modules, with paths relative to the root directory.
     pub fn modules(&self) -> Vec<(PathBuf, Vec<u8>)> {
         let directory = format!("lib/modules/{}", self.version);
         let dependencies = fs::read_to_string(self.root.join(&directory).join("modules.dep"));
@@ -74,7 +74,7 @@ impl Kernel {
     }
 }
 
-/// The name of the module that a line of `modules.dep` is of.
+/// Returns the name of the module of a line of `modules.dep`.
 fn module(line: &str) -> &str {
     let file = line.split(':').next().unwrap_or_default();
     let name = file.rsplit('/').next().unwrap_or_default();
@@ -98,7 +98,7 @@ fn unpack(package: &str, root: &Path) {
     done(Command::new("dpkg").arg("-x").arg(&archive).arg(&partial));
     let version = package.strip_prefix("linux-image-").expect("a kernel");
     let modules = partial.join("lib/modules").join(version);
-    // Busybox reads modules as they are.
+    // Busybox does not decompress modules.
     done(Command::new("find").arg(&modules).args(["-name", "*.xz", "-exec", "unxz", "{}", "+"]));
     done(Command::new("depmod").arg("--basedir").arg(&partial).arg(version));
     fs::rename(partial, root).expect("renamed");

@@ -13,11 +13,10 @@ use crate::{initramfs::Initramfs, kernel::Kernel, tap::Taps};
 
 const POLL: Duration = Duration::from_millis(100);
 
-/// What the guest's console says if its steps have succeeded.
+/// Output on the guest's console if its steps have succeeded.
 const SUCCESS: &str = "guest: ended with 0";
 
-/// A guest that runs steps of a shell. It is killed when this is dropped, or when the thread that has
-/// started it ends.
+/// A guest that runs shell commands. It is killed on drop, or when the thread that started it ends.
 pub struct Machine {
     process: Child,
     version: String,
@@ -26,7 +25,7 @@ pub struct Machine {
     longest: Duration,
 }
 
-/// Runs steps of a shell as root of a guest without a network, and returns what they have printed.
+/// Runs shell commands as root in a guest without a network, and returns their output.
 ///
 /// # Panics
 ///
@@ -36,7 +35,7 @@ pub fn run(kernel: &Kernel, initramfs: Initramfs, steps: &str, longest: Duration
 }
 
 impl Machine {
-    /// Starts a guest whose steps find the second serial line in `/dev/ttyS1`.
+    /// Starts a guest whose second serial line is `/dev/ttyS1`.
     pub fn start(
         kernel: &Kernel,
         mut initramfs: Initramfs,
@@ -49,7 +48,7 @@ impl Machine {
         let mut command = match taps {
             None => Command::new("setpriv"),
             Some(taps) => {
-                // Its own process at once: a thread that enters a namespace to start it would end.
+                // A process from the start: a thread that enters a namespace to start it would end.
                 let mut enter = Command::new("ip");
                 enter.args(["netns", "exec", taps.namespace().name(), "setpriv"]);
                 enter
@@ -73,15 +72,15 @@ impl Machine {
     /// Writes a line to the guest's second serial line.
     pub fn say(&mut self, line: &str) {
         let said = writeln!(self.process.stdin.as_mut().expect("piped"), "{line}");
-        said.unwrap_or_else(|error| self.fail(&format!("`{line}` cannot be said: {error}")));
+        said.unwrap_or_else(|error| self.fail(&format!("`{line}` cannot be sent: {error}")));
     }
 
-    /// What the guest has written to its second serial line.
+    /// Returns the guest's output on its second serial line.
     pub fn output(&self) -> String {
         read(&self.initramfs.directory.join("output"))
     }
 
-    /// Waits until what the guest has written is as wanted, and returns what is made of it.
+    /// Waits until `find` returns a value for the guest's output, and returns that value.
     ///
     /// # Panics
     ///
@@ -99,7 +98,7 @@ impl Machine {
         }
     }
 
-    /// Waits until the guest's steps have succeeded, and returns what they have printed.
+    /// Waits until the guest's steps have succeeded, and returns their output.
     ///
     /// # Panics
     ///

@@ -1,7 +1,7 @@
 //! Debian's kernels, 6.1 and 6.12, in emulated guests: the demo, the packets and the attacks there.
 //!
-//! The guests run by QEMU's own emulation, as hardware's may be missing or broken. Times in them mean
-//! nothing.
+//! The guests run in QEMU's software emulation, as hardware virtualization may be missing or
+//! broken. Times in them are meaningless.
 
 mod distant;
 mod initramfs;
@@ -20,7 +20,7 @@ use crate::{
     machine::run,
 };
 
-/// Far longer than anything here takes.
+/// Timeout, far longer than any step takes.
 const LONGEST: Duration = Duration::from_mins(10);
 
 #[test]
@@ -60,7 +60,8 @@ fn packets_pass_on_6_12() {
     packets_pass(&DEBIAN_6_12);
 }
 
-/// Those of each step of a connection: every test loads the program, which takes emulated CPUs seconds.
+/// Tests of each step of a connection. Each test loads the program, which takes emulated CPUs
+/// seconds.
 fn packets_pass(package: &Package) {
     suites::pass(package, "packets", &["opening::", "closing::", "ports::", "guard::"], LONGEST);
 }
@@ -77,7 +78,7 @@ fn hostile_packets_pass_on_6_12() {
     hostile_packets_pass(&DEBIAN_6_12);
 }
 
-/// Those whose frames come from where they cannot, or ask for what cannot be had.
+/// Tests of frames with invalid origins or invalid requests.
 fn hostile_packets_pass(package: &Package) {
     let tests = ["packets::origins", "packets::unforwardable", "packets::dead_backends"];
     suites::pass(package, "hostile", &tests, LONGEST);

@@ -1,4 +1,4 @@
-//! A guest that is told what to do command by command.
+//! A guest that runs single commands.
 
 use std::{
     thread::sleep,
@@ -9,10 +9,10 @@ use crate::{initramfs::Initramfs, kernel::Kernel, machine::Machine, tap::Taps};
 
 const POLL: Duration = Duration::from_millis(200);
 
-/// How long a condition may take to come true; emulated CPUs are slow.
+/// Timeout of a condition; emulated CPUs are slow.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Carries out each line that comes, and says how that has ended.
+/// Runs each line received, and reports its exit status.
 const STEPS: &str = r#"
 stty -F /dev/ttyS1 raw -echo
 exec </dev/ttyS1
@@ -29,7 +29,7 @@ const LISTENS: &str = "guest: listens\n";
 
 pub struct Shell {
     machine: Machine,
-    /// How much of the output is of former commands.
+    /// Length of the output of earlier commands.
     read: usize,
 }
 
@@ -41,7 +41,7 @@ impl Shell {
         Self { machine, read }
     }
 
-    /// Carries out a command that must succeed, and returns what it has printed.
+    /// Runs a command that must succeed, and returns its output.
     ///
     /// # Panics
     ///
@@ -52,11 +52,11 @@ impl Shell {
         output
     }
 
-    /// Repeats a command until it succeeds and prints what is wanted.
+    /// Repeats a command until it succeeds with the wanted output.
     ///
     /// # Panics
     ///
-    /// With the command's last output, if that does not come soon.
+    /// With the command's last output, at the timeout.
     pub fn wait_for(&mut self, what: &str, command: &str, is_wanted: impl Fn(&str) -> bool) {
         let begin = Instant::now();
         loop {

@@ -1,4 +1,4 @@
-//! Suites of this crate, run in guests.
+//! Test suites of this crate in guests.
 
 use std::{
     env,
@@ -9,10 +9,10 @@ use std::{
 
 use crate::{initramfs::Initramfs, kernel::Package, machine::run};
 
-/// Where the suite is in the guest.
+/// Path of the suite in the guest.
 const PLACE: &str = "/suite";
 
-/// Programs of the host's that the suites run.
+/// Programs of the host that the suites run.
 pub const PROGRAMS: [&str; 2] = ["ip", "tc"];
 
 /// Runs a suite's privileged tests in a guest, one after another.
@@ -35,7 +35,7 @@ pub fn pass(package: &Package, suite: &str, arguments: &[&str], longest: Duratio
     assert!(output.contains("test result: ok") && !output.contains(" 0 passed"), "{output}");
 }
 
-/// The executable of a suite, which is built if it is not.
+/// Returns the executable of a suite, building it if necessary.
 fn built(suite: &str) -> PathBuf {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.args(["test", "--package", "lb-tests", "--test", suite, "--no-run"]);

@@ -1,28 +1,28 @@
-//! The network cards of a guest: virtio, on the LANs of a testbed whose balancer the guest is.
+//! Virtio network cards of a guest that is the balancer on the LANs of a testbed.
 
 use lb_testbed::{Namespace, Testbed};
 use lb_tests::servers::attempt;
 
-/// One of the guest's network cards.
+/// A network card of the guest.
 #[derive(Clone, Copy)]
 pub struct Nic {
-    /// The balancer's interface that it takes the place of, and its name in the guest.
+    /// Balancer's interface that it replaces, and its name in the guest.
     pub interface: &'static str,
-    /// The bridge of the LAN.
+    /// Bridge of the LAN.
     pub lan: &'static str,
-    /// How many pairs of queues it has. The driver keeps one for each CPU to send from by XDP, if
-    /// there are enough.
+    /// Number of queue pairs. The driver reserves one per CPU for XDP transmission, if there are
+    /// enough.
     pub queues: u32,
 }
 
-/// The cards' other ends, in the namespace of the testbed's switch.
+/// Other ends of the cards, in the namespace of the testbed's switch.
 pub struct Taps<'a> {
     testbed: &'a Testbed,
     nics: &'a [Nic],
 }
 
 impl<'a> Taps<'a> {
-    /// Takes the testbed's own balancer from its LANs, and makes a port in its place for each card.
+    /// Removes the testbed's own balancer from its LANs, and creates a port for each card instead.
     pub fn plug(testbed: &'a Testbed, nics: &'a [Nic]) -> Self {
         for Nic { interface, lan, .. } in nics {
             testbed.unplug_balancer(interface).expect("an interface of the balancer");
@@ -43,7 +43,7 @@ impl<'a> Taps<'a> {
         self.testbed.switch()
     }
 
-    /// The cards, as QEMU is told of them.
+    /// Returns QEMU's arguments for the cards.
     pub fn devices(&self) -> Vec<String> {
         let describe = |Nic { interface, queues, .. }: &Nic| {
             let tap = tap(interface);

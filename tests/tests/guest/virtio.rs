@@ -1,4 +1,4 @@
-//! The driver of a network card: native XDP on virtio, with several queues.
+//! Native XDP in a driver: virtio, with several queues.
 
 use std::{
     collections::BTreeMap,
@@ -25,7 +25,7 @@ use crate::{
     tap::{Nic, Taps},
 };
 
-/// One has queues for XDP beside those for the stack of two CPUs, one shares them between both.
+/// With two CPUs, one card has separate queues for XDP, the other shares them with the stack.
 const NICS: [Nic; 2] = [
     Nic { interface: "eth0", lan: "clients", queues: 4 },
     Nic { interface: "eth1", lan: "servers", queues: 2 },
@@ -35,15 +35,15 @@ const CONFIGURATION: &str = "/xdplb.toml";
 const LOG: &str = "/run/xdplb.log";
 
 const REQUESTS: u64 = 60;
-/// More than a segment, so that whatever has offloaded anything shows.
+/// More than a segment, to reveal offloads.
 const DOWNLOAD: usize = 1 << 20;
 
-/// Far longer than it takes.
+/// Timeout, far longer than it takes.
 const LONGEST: Duration = Duration::from_mins(5);
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A guest balances between hosts on two LANs; one of the servers is a client too, so that its packets
-/// leave by the interface that they have come by.
+/// A guest balances between hosts on two LANs; one of the servers is also a client, so that its
+/// packets leave on the input interface.
 pub fn forwards(package: &Package) {
     let testbed = empty_testbed(Arms::Two);
     let servers = nginx_everywhere(&testbed);
@@ -116,7 +116,7 @@ fn assert_is_native(guest: &mut Shell) {
     assert_eq!(modes, native, "{}", report(guest));
 }
 
-/// By the driver's own counters, which count native XDP only, and by ours.
+/// Checks the driver's counters, which count only native XDP, and ours.
 fn assert_has_forwarded(guest: &mut Shell) {
     let report = report(guest);
     for Nic { interface, queues, .. } in NICS {
@@ -140,12 +140,12 @@ fn assert_has_forwarded(guest: &mut Shell) {
     }
 }
 
-/// A counter of each receive queue of a virtio card, by the queue's name.
+/// Returns a counter of each receive queue of a virtio card, by the queue's name.
 fn by_queue<'a>(counters: &'a str, which: &str) -> BTreeMap<&'a str, u64> {
     let counters = counters.lines().filter_map(|line| line.trim().split_once(": "));
     let of_queues = counters.filter_map(|(name, count)| {
         let queue = name.strip_suffix(which)?.trim_end_matches('_');
-        // Newer drivers count all queues together, too.
+        // Newer drivers also have a counter for all queues together.
         let is_one = queue.starts_with("rx") && queue.ends_with(|end: char| end.is_ascii_digit());
         is_one.then_some((queue, count.trim().parse().ok()?))
     });

@@ -162,12 +162,12 @@ fn a_file_full_of_mistakes_stops_neither_api_nor_failing_over() {
             let answer = sent.join().expect("no panic");
             assert!(answer.starts_with("HTTP/1.1 422 "), "{}", &answer[..100]);
             assert_eq!(answer.matches("--> bad.toml:").count(), 100);
-            assert!(answer.contains("and 39900 more mistakes"), "{}", &answer[answer.len() - 99..]);
+            assert!(answer.contains("and 39900 more errors"), "{}", &answer[answer.len() - 99..]);
         }
     });
     let log = testbed.directory().join("log");
     balancer.wait_for("the reload to be refused", || {
-        fs::read_to_string(&log).is_ok_and(|log| log.contains("and 39900 more mistakes"))
+        fs::read_to_string(&log).is_ok_and(|log| log.contains("and 39900 more errors"))
     });
     assert_eq!(balancer.services().len(), 1, "nothing has changed");
 }

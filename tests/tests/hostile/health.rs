@@ -148,7 +148,7 @@ fn members_of_the_group_take_neither_settings_nor_ports_of_the_host() {
     let vip = SocketAddr::from((testbed.vip(), 2_222));
     let server = testbed.balancer().run(|| TcpListener::bind(vip)).expect("the namespace is there");
     let _server = server.expect("the balancer has the address");
-    let (vip, word) = (vip.to_string(), format!("listens at {vip} on this host"));
+    let (vip, word) = (vip.to_string(), format!("listens on {vip} on this host"));
     let add = ["service", "add", "ssh", "--vip", &vip, "--health", "type=none"];
     is_refused(&balancer, &add, &word);
     let root = balancer.xdplb(&add);
@@ -178,7 +178,7 @@ fn a_vip_over_which_a_session_has_come_is_taken_by_force_only() {
     let vip = vip.to_string();
     let add = ["service", "add", "ssh", "--vip", &vip, "--health", "type=none"];
     let refused = balancer.xdplb(&add);
-    for word in [&format!("at {vip}, which would end"), "`--force`"] {
+    for word in [&format!("to {vip}, which would end"), "`--force`"] {
         assert!(!refused.status.success() && said(&refused).contains(word), "{}", said(&refused));
     }
     assert_eq!(balancer.services().len(), 1);
@@ -194,7 +194,7 @@ fn members_of_the_group_take_no_port_that_a_server_has_at_all_addresses() {
     let server = testbed.balancer().run(|| TcpListener::bind("0.0.0.0:2222"));
     let _server = server.expect("the namespace is there").expect("free");
     let vip = format!("{}:2222", testbed.vip());
-    let word = "listens at 0.0.0.0:2222 on this host";
+    let word = "listens on 0.0.0.0:2222 on this host";
     let add = ["service", "add", "ssh", "--vip", &vip, "--health", "type=none"];
     let refused = |arguments: &[&str]| {
         let said = is_refused(&balancer, arguments, word);
@@ -262,7 +262,10 @@ fn members_of_the_group_have_no_file_read_and_are_not_told_which_there_are() {
         .iter()
         .map(|path| said(&set(key, path)))
         .collect();
-        assert!(answers[0].contains("others than root may only name files below"), "{answers:?}");
+        assert!(
+            answers[0].contains("users other than root may only name files below"),
+            "{answers:?}"
+        );
         assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
     }
     // The backends' state does not reveal whether an allowed file exists, either.

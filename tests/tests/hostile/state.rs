@@ -197,7 +197,7 @@ fn maps_that_make_no_sense_are_made_anew() {
         ("of service 4294967295", |testbed| spoil_backend(testbed, |one| one.service = u32::MAX)),
         ("sources from", |testbed| spoil_backend(testbed, |one| one.source_count = u32::MAX)),
         ("impossible address or range", spoil_sources),
-        ("did not look for", forget_addresses),
+        ("ignored some addresses", forget_addresses),
     ];
     for (word, spoil) in spoils {
         balancer.stop(Signal::SIGKILL);
@@ -328,7 +328,7 @@ fn source_ports_that_the_host_gives_away_are_refused_by_check_and_told_by_the_da
     let refused = check();
     assert_eq!(refused.status.code(), Some(2), "{}", said(&refused));
     for part in [
-        "the default is not for this host",
+        "the default does not fit this host",
         "shares 1024-32767 with net.ipv4.ip_local_port_range",
         "sysctl -w net.ipv4.ip_local_reserved_ports=1024-32767",
         "sysctl -w net.ipv4.ip_local_port_range=\"32768 60999\"",

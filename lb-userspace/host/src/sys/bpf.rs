@@ -54,7 +54,7 @@ struct GetInfo {
     info: u64,
 }
 
-/// From `union bpf_attr`: what `BPF_MAP_LOOKUP_BATCH` takes.
+/// From `union bpf_attr`: arguments of `BPF_MAP_LOOKUP_BATCH`.
 #[repr(C)]
 struct Lookup {
     in_batch: u64,
@@ -104,7 +104,7 @@ pub fn xdp_links() -> io::Result<Vec<XdpLink>> {
     for id in ids {
         match link(id?) {
             Ok(link) => links.extend(xdp_link(&link)?),
-            // The link was removed meanwhile.
+            // The link was removed in the meantime.
             Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
             Err(error) => return Err(error),
         }
@@ -117,8 +117,8 @@ pub fn pinned_xdp_link(pin: &Path) -> io::Result<Option<XdpLink>> {
     xdp_link(&open(pin)?)
 }
 
-/// The values of an array for each possible CPU, of these places, by one system call. Each consists of so
-/// many words for a CPU.
+/// Returns the values of a per-CPU array at these indices, for each possible CPU, with one system
+/// call. A value has `words` words per CPU.
 pub fn per_cpu_values(
     map: BorrowedFd<'_>,
     places: Range<u32>,
@@ -126,7 +126,7 @@ pub fn per_cpu_values(
 ) -> io::Result<Vec<u64>> {
     let count = places.len();
     let (mut keys, mut values) = (vec![0_u32; count], vec![0_u64; count * words]);
-    // The place before the first one, if there is any.
+    // Index before the first one, if any.
     let before = places.start.checked_sub(1);
     let mut last = 0_u32;
     let mut lookup = Lookup {
@@ -139,7 +139,7 @@ pub fn per_cpu_values(
         elem_flags: 0,
         flags: 0,
     };
-    // SAFETY: there is room for as many keys and values as are asked for; all are plain numbers.
+    // SAFETY: the buffers have room for all requested keys and values; all are plain numbers.
     match unsafe { bpf(MAP_LOOKUP_BATCH, &mut lookup) } {
         // The array ends there.
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
@@ -186,7 +186,7 @@ fn open(pin: &Path) -> io::Result<OwnedFd> {
 
 fn own(opened: c_long) -> io::Result<OwnedFd> {
     let opened = RawFd::try_from(opened).map_err(io::Error::other)?;
-    // SAFETY: the kernel has just opened it for us.
+    // SAFETY: the kernel has just opened it.
     Ok(unsafe { OwnedFd::from_raw_fd(opened) })
 }
 

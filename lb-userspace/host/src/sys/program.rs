@@ -1,9 +1,6 @@
 //! Programs that run with fewer rights than the daemon.
 
-#![expect(
-    unsafe_code,
-    reason = "what happens between fork and exec is for the caller to vouch for"
-)]
+#![expect(unsafe_code, reason = "the caller is responsible for the code between fork and exec")]
 
 use std::{io, os::unix::process::CommandExt as _, process::Command};
 
@@ -72,7 +69,7 @@ fn drop_bounding_capabilities() {
 fn clear_capabilities() -> io::Result<()> {
     let header = CapabilityHeader { version: CAPABILITIES, pid: 0 };
     let none: CapabilityData = [[0; 3]; 2];
-    // SAFETY: both are as capset(2) has them for this version, and live until it returns.
+    // SAFETY: both have the layout of this version of capset(2), and live until it returns.
     let result = unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) };
     check(c_int::try_from(result).unwrap_or(-1))
 }

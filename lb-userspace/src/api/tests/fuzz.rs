@@ -1,4 +1,4 @@
-//! Whatever is sent: an answer that says what is wrong, or a document that holds together.
+//! Any request gets an error answer or leads to a consistent document.
 
 use std::sync::{Arc, Mutex};
 
@@ -19,7 +19,7 @@ use crate::{
     model::Policy,
 };
 
-/// What a daemon's loop would make of the changes that reach it.
+/// Document of a fake daemon's loop.
 type Shared = Arc<Mutex<Document>>;
 
 fn web() -> Document {
@@ -47,7 +47,7 @@ async fn edit(mut requests: mpsc::Receiver<Request>, document: Shared) {
 
 type Sent = (Method, String, Bytes);
 
-/// A request that would be carried out of itself, but for a key that may be set to anything.
+/// Generates a valid request with one key set to any value.
 fn likely() -> impl Strategy<Value = Sent> {
     let one_of = |count: u8| (1..=count).prop_map(|nth| format!("10.0.0.{nth}:80"));
     let name = || prop::sample::select(vec!["web", "db"]);
@@ -170,14 +170,14 @@ fn object(values: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> 
         .prop_map(|pairs| Value::Object(pairs.into_iter().collect::<Map<_, _>>()))
 }
 
-/// JSON with keys and words that mean something.
+/// Generates JSON with known keys and words.
 fn value() -> impl Strategy<Value = Value> {
     scalar().prop_recursive(3, 24, 5, |inner| {
         prop_oneof![prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from), object(inner)]
     })
 }
 
-/// An object, or what is left of one that was cut off.
+/// Generates an object, possibly truncated.
 fn body() -> impl Strategy<Value = Bytes> {
     let text = (object(value()), prop::option::weighted(0.1, any::<prop::sample::Index>()));
     text.prop_map(|(value, cut)| {
@@ -216,7 +216,7 @@ async fn hold_together(requests: Vec<Sent>) -> Result<(), TestCaseError> {
     keep_and_read(&directory, &document).await
 }
 
-/// What was accepted is read from the journal as it was written.
+/// Checks that the journal returns an accepted document unchanged.
 async fn keep_and_read(directory: &TempDir, document: &Document) -> Result<(), TestCaseError> {
     let author = Author { by: "test".to_owned(), what: "all of it".to_owned(), file: None };
     let directory = directory.path().join("state");

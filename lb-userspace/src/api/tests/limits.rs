@@ -1,4 +1,4 @@
-//! What a client may cost.
+//! Limits of a client's cost.
 
 use std::time::Duration;
 
@@ -27,10 +27,10 @@ impl Testbed {
     }
 }
 
-/// What comes until the server hangs up.
+/// Reads until the server closes the connection.
 async fn rest(mut stream: UnixStream) -> String {
     let mut said = Vec::new();
-    // What was not read of ours makes the end an error.
+    // Data that the server has not read turns the end into an error.
     stream.read_to_end(&mut said).await.ok();
     String::from_utf8_lossy(&said).into_owned()
 }
@@ -96,7 +96,7 @@ async fn large_bodies_are_read_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_takes_no_answers_is_dropped() {
+async fn a_client_that_reads_no_answers_is_dropped() {
     let testbed = Testbed::new().await;
     let mut stream = testbed.connect("").await;
     let request = "GET /v1/openapi.json HTTP/1.1\r\nhost: x\r\n\r\n".repeat(100);
@@ -107,7 +107,7 @@ async fn a_client_that_takes_no_answers_is_dropped() {
 }
 
 #[tokio::test]
-async fn a_text_takes_up_room_until_nobody_works_on_it() {
+async fn a_text_keeps_its_reservation_until_its_work_is_done() {
     let directory = TempDir::new().expect("a directory");
     let socket = directory.path().join("socket");
     let listener = listen(&socket).await.expect("listens");

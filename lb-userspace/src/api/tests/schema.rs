@@ -1,4 +1,4 @@
-//! What the description allows, the code takes; and the other way about.
+//! The code accepts exactly what the `OpenAPI` document allows.
 
 use jsonschema::Validator;
 use serde_json::{Map, Value, json};
@@ -10,7 +10,7 @@ use crate::{
     desired::{Document, edited},
 };
 
-/// Values that strings of some key have, or should not have.
+/// Valid and invalid values of string keys.
 const TEXTS: &[&str] = &[
     "",
     " ",
@@ -65,7 +65,7 @@ const TEXTS: &[&str] = &[
     "\\",
 ];
 
-/// Times that are allowed, and times and others that are not.
+/// Durations and other strings, with true if allowed.
 const PERIODS: &[(&str, bool)] = &[
     ("1ms", true),
     ("500ms", true),
@@ -105,7 +105,7 @@ fn validator(name: &str) -> Validator {
     jsonschema::validator_for(&schema).expect("a schema")
 }
 
-/// A new service with one key, dotted, and what else that key needs.
+/// Returns a new service with one key, dotted, and the other keys that it needs.
 fn service_with(key: &str, value: &Value) -> Value {
     let mut body = json!({ "name": "web", "vip": "203.0.113.10:80" });
     match key.split_once('.') {
@@ -126,7 +126,7 @@ fn service_with(key: &str, value: &Value) -> Value {
     body
 }
 
-/// The other keys of a check that has a use for this one.
+/// Returns the other keys of a check that uses this one.
 fn needs(key: &str) -> Value {
     match key {
         "method" | "path" | "host" | "status" | "expect" | "contains" => json!({ "type": "http" }),
@@ -139,7 +139,7 @@ fn needs(key: &str) -> Value {
     }
 }
 
-/// As the API reads it.
+/// Returns true if the API accepts this body.
 fn is_read(body: &Value) -> bool {
     let mut keys: Map<_, _> = body.as_object().expect("an object").clone();
     let Ok(name) = crate::api::tables::name(&mut keys) else { return false };
@@ -149,7 +149,7 @@ fn is_read(body: &Value) -> bool {
     config::service(&name, &keys, &Policy::default()).is_ok()
 }
 
-/// Keys of a new service with their schemas, dotted.
+/// Returns the keys of a new service, dotted, with their schemas.
 fn keys() -> Vec<(String, Value)> {
     let schema = described()["components"]["schemas"]["NewService"].clone();
     let mut all = Vec::new();
@@ -204,7 +204,7 @@ fn patterns_of_texts_are_those_of_the_code() {
 }
 
 #[test]
-fn times_that_the_schema_allows_are_read_and_no_others_than_it_says() {
+fn exactly_the_durations_that_the_schema_allows_are_read() {
     let validator = validator("NewService");
     let mut count = 0;
     for (key, _) in keys().into_iter().filter(|(_, schema)| schema["format"] == "period") {

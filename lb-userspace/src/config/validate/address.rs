@@ -11,14 +11,14 @@ use crate::{
     model::is_of_a_host,
 };
 
-/// What is wrong with an address, and the fix.
+/// A fault of an address, and its fix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::config) struct Mistake {
     pub(in crate::config) message: String,
     pub(in crate::config) fix: &'static str,
 }
 
-/// An IPv4 address that a host on the network can have, and a port.
+/// Parses a port and an IPv4 address that a host on the network can have.
 pub(super) fn address_and_port(
     text: &str,
     span: Range<usize>,
@@ -35,7 +35,7 @@ pub(super) fn address_and_port(
 
 pub(in crate::config) fn parse(text: &str) -> Result<SocketAddr, Mistake> {
     let refuse = |message: String, fix| Err(Mistake { message, fix });
-    // Without brackets, an IPv6 address takes what was meant as the port for its last group.
+    // Without brackets, the port would be the last group of an IPv6 address.
     if text.starts_with('[') || Ipv6Addr::from_str(text).is_ok() {
         return refuse("IPv6 is not supported yet".to_owned(), "give an IPv4 address and port");
     }
@@ -50,7 +50,7 @@ pub(in crate::config) fn parse(text: &str) -> Result<SocketAddr, Mistake> {
     };
     if !is_of_a_host(address.into()) {
         return refuse(
-            format!("no host on a network has the address {address}"),
+            format!("{address} cannot be a host's address"),
             "give the one address that packets are sent to",
         );
     }

@@ -15,8 +15,8 @@ use crate::{
     secrets::HIDDEN,
 };
 
-/// What this says of checks, and `base` where it says nothing. `owner` is where the name of the
-/// service stands whose checks these are; defaults have none, and need not be complete.
+/// Returns the check with the values of `base` where none are set. `owner` is the span of the
+/// service's name; defaults have none, and need not be complete.
 pub(super) fn health(
     health: &schema::Health,
     base: &HealthCheck,
@@ -55,8 +55,8 @@ pub(super) fn health(
         findings.push(Diagnostic::error(send.span(), message, "give the value itself"));
     }
     for (key, probes, span) in useless(health, probe) {
-        let message = format!("a check of type {} has no use for `{key}`", word(&probe));
-        let fix = format!("remove it, or give a `type` that has one: {}", words(probes));
+        let message = format!("a check of type {} does not use `{key}`", word(&probe));
+        let fix = format!("remove it, or give a `type` that uses it: {}", words(probes));
         findings.push(Diagnostic::error(span, message, fix));
     }
     if let Err(fault) = Prober::verify(&check) {
@@ -65,7 +65,7 @@ pub(super) fn health(
     check
 }
 
-/// Says once what is wrong: where the key stands, or where it is missing.
+/// Adds a finding once, at the key or where it is missing.
 fn blame(
     health: &schema::Health,
     base: &HealthCheck,
@@ -77,7 +77,7 @@ fn blame(
     let is_default = owner.is_none();
     let is_said = Prober::verify(base).is_err_and(|of_base| of_base == *fault);
     let is_elsewhere = if fault.is_missing { is_default } else { is_said };
-    // What could not be read is not missing, and is a finding by itself.
+    // A key that could not be read is not missing, and has its own finding.
     let is_unread = fault.is_missing && findings.have_left_out_any(fault.key);
     if here.is_none() && (is_elsewhere || is_unread) {
         return;
@@ -91,7 +91,7 @@ fn blame(
     ));
 }
 
-/// What is only inherited gives way to what is said.
+/// An explicit value overrides an inherited one.
 fn check_order(health: &schema::Health, check: &HealthCheck, findings: &mut Findings) {
     let interval = check.interval;
     let shown = humantime::format_duration(interval);
@@ -106,7 +106,7 @@ fn check_order(health: &schema::Health, check: &HealthCheck, findings: &mut Find
         findings.push(Diagnostic::error(
             fast.span(),
             format!("`fast_interval` is slower than the interval of {shown}"),
-            format!("give less than {shown}, or leave it out"),
+            format!("give less than {shown}, or omit it"),
         ));
     }
 }
@@ -119,7 +119,7 @@ fn request(health: &schema::Health, base: &CheckRequest) -> CheckRequest {
     fn of<T: Clone>(value: Option<&Located<T>>, base: Option<&T>) -> Option<T> {
         said(value).or_else(|| base.cloned())
     }
-    // What is inherited gives way to the other key of the two.
+    // An inherited key gives way to the other one of the pair.
     let expect = base.expect.as_ref().filter(|_| health.contains.is_none());
     let contains = base.contains.as_ref().filter(|_| health.expect.is_none());
     CheckRequest {
@@ -151,7 +151,7 @@ const EXPECTING: &[Probe] = &[Probe::Http, Probe::Https, Probe::SendExpect];
 
 type Key = (&'static str, &'static [Probe], Range<usize>);
 
-/// The keys that are given, whose probes have a use for them, and where.
+/// Returns the keys that are set, the probes that use them, and their spans.
 fn spans(health: &schema::Health) -> Vec<Key> {
     fn of<T>(
         key: &'static str,
@@ -181,7 +181,7 @@ fn spans(health: &schema::Health) -> Vec<Key> {
     keys.into_iter().flatten().collect()
 }
 
-/// Where the keys stand that are given.
+/// Returns the spans of the keys that are set.
 pub(in crate::config) fn keys_of(health: &schema::Health) -> Vec<(&'static str, Range<usize>)> {
     spans(health).into_iter().map(|(key, _, span)| (key, span)).collect()
 }

@@ -1,4 +1,4 @@
-//! What the file means, and everything that is wrong with it.
+//! Validation of the file's values.
 
 mod address;
 mod health;
@@ -25,10 +25,10 @@ use super::{
 };
 use crate::model::is_of_a_host;
 
-/// Below the ports that Linux gives to its own connections.
+/// Default range, below the ports that Linux uses for its own connections.
 const SNAT_PORTS: RangeInclusive<u16> = 1_024..=32_767;
 
-/// The kernel is asked for each, one after the other.
+/// Limited, as each is requested from the kernel one after the other.
 const MOST_INTERFACES: usize = 128;
 
 pub(super) const MOST_FLOWS: u32 = 16_000_000;
@@ -36,18 +36,18 @@ pub(super) const MOST_SERVICES: u32 = 100_000;
 pub(super) const MOST_BACKENDS: u32 = 1_000_000;
 pub(super) const MOST_RESETS: u32 = 10_000_000;
 
-/// Warns of keys that other versions heed.
+/// Warns of keys that only other versions support.
 pub(super) fn unused(file: &File, findings: &mut Findings) {
     if let Some(key) = &file.api.http {
         findings.push(Diagnostic::warning(
             key.span(),
-            "`api.http` is not served by this version",
+            "`api.http` is not supported by this version",
             "use the unix socket",
         ));
     }
 }
 
-/// A key that a table must have. `owner` is where the table stands.
+/// Returns a required key of a table. `owner` is the span of the table.
 fn required<'a, T>(
     value: Option<&'a Located<T>>,
     key: &str,
@@ -74,8 +74,8 @@ pub(super) fn path(
 ) -> PathBuf {
     let Some(path) = path else { return default.into() };
     if !path.get_ref().is_absolute() {
-        let fix = format!("give one from the root on, as in {default:?}");
-        findings.push(Diagnostic::error(path.span(), "this is no absolute path", fix));
+        let fix = format!("give an absolute path, as in {default:?}");
+        findings.push(Diagnostic::error(path.span(), "this is not an absolute path", fix));
     }
     path.get_ref().clone()
 }
@@ -92,16 +92,16 @@ pub(super) fn interfaces(
     if names.get_ref().is_empty() {
         findings.push(Diagnostic::error(
             names.span(),
-            "no interface is named",
-            "name those that clients and backends are reached by, as in interfaces = [\"eth0\"]",
+            "no interface is listed",
+            "list the interfaces towards clients and backends, as in interfaces = [\"eth0\"]",
         ));
     }
     if let Some(first) = names.get_ref().get(MOST_INTERFACES) {
-        let message = format!("more than {MOST_INTERFACES} interfaces are named");
+        let message = format!("more than {MOST_INTERFACES} interfaces are listed");
         findings.push(Diagnostic::error(
             first.span(),
             message,
-            format!("name {MOST_INTERFACES} at most"),
+            format!("list {MOST_INTERFACES} at most"),
         ));
     }
     let mut seen = HashSet::new();
@@ -109,19 +109,19 @@ pub(super) fn interfaces(
         if !is_interface(name.get_ref()) {
             findings.push(Diagnostic::error(
                 name.span(),
-                "no interface can have this name",
-                "`ip link` shows those that there are",
+                "this is not a valid interface name",
+                "`ip link` lists all interfaces",
             ));
         }
         if !seen.insert(name.get_ref()) {
-            let message = format!("interface {} is named twice", name.get_ref());
+            let message = format!("interface {} is listed twice", name.get_ref());
             findings.push(Diagnostic::error(name.span(), message, "remove one"));
         }
     }
     names.get_ref().iter().map(|name| name.get_ref().clone()).collect()
 }
 
-/// By the kernel's rules (`dev_valid_name()`).
+/// Checks a name by the kernel's rules (`dev_valid_name()`).
 fn is_interface(name: &str) -> bool {
     let is_refused = |c: char| c.is_whitespace() || "/:".contains(c);
     (1..libc::IFNAMSIZ).contains(&name.len())
@@ -143,7 +143,7 @@ pub(super) fn snat_ports(
     if let Some(parsed) = parsed.as_ref().filter(|parsed| *parsed.start() < *SNAT_PORTS.start()) {
         findings.push(Diagnostic::warning(
             range.span(),
-            format!("ports below 1024 are servers': {} is among them", parsed.start()),
+            format!("ports below 1024 are for servers: {} is one of them", parsed.start()),
             "give higher ones, as in snat_ports = \"1024-32767\"",
         ));
     }
@@ -172,7 +172,7 @@ pub(super) fn snat_addresses(
             Ok(v4) if is_of_a_host(v4.into()) => parsed.push(v4.into()),
             Ok(v4) => findings.push(Diagnostic::error(
                 address.span(),
-                format!("no host on a network has the address {v4}"),
+                format!("{v4} cannot be a host's address"),
                 "give one of this host's addresses, as in snat_addresses = [\"10.0.0.2\"]",
             )),
             Err(_) => findings.push(Diagnostic::error(
@@ -207,7 +207,7 @@ pub(super) fn limits(limits: &schema::Limits, findings: &mut Findings) -> Limits
     }
 }
 
-/// Whether /etc/passwd could have this name.
+/// Returns true if /etc/passwd could have this name.
 fn is_account(name: &str) -> bool {
     const LONGEST: usize = 255;
     let is_strange = |c: char| c.is_whitespace() || c.is_control() || matches!(c, ':' | '/');
@@ -218,14 +218,14 @@ pub(super) fn checks(checks: &schema::Checks, findings: &mut Findings) -> Checks
     let user = checks.user.as_ref();
     let fault = |user: &Located<String>| match user.get_ref().as_str() {
         "root" => Some("programs of checks do not run as root"),
-        name if !is_account(name) => Some("no user can have this name"),
+        name if !is_account(name) => Some("this is not a valid user name"),
         _ => None,
     };
     if let Some((user, fault)) = user.and_then(|user| Some((user, fault(user)?))) {
         findings.push(Diagnostic::error(
             user.span(),
             fault,
-            "name a user that has no other rights, as in user = \"nobody\"",
+            "give an unprivileged user, as in user = \"nobody\"",
         ));
     }
     let default = Checks::default();

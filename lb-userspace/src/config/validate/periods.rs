@@ -7,7 +7,7 @@ use crate::config::{
     located::{Located, Period},
 };
 
-/// The longest is well within the 26 days that the flow table's clock can tell apart.
+/// The maximum is well below the 26 days after which the flow table's clock wraps.
 const PERIODS: RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_hours(7 * 24);
 
 /// Adds a finding for each period out of range.

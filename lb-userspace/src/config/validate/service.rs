@@ -18,7 +18,7 @@ use crate::{
 
 const LONGEST_NAME: usize = 63;
 
-/// The services' names, by their VIPs.
+/// Names of services by VIP.
 type Owners<'a> = HashMap<SocketAddr, &'a str>;
 
 pub(in crate::config) fn defaults(defaults: &Defaults, findings: &mut Findings) -> Policy {
@@ -48,7 +48,7 @@ pub(in crate::config) fn services(
     parsed.into_iter().flatten().collect()
 }
 
-/// That nobody takes a service's connections, or only those that should do so in need.
+/// Returns a warning if a service has no backends, or only backups.
 fn nobody(said: &Located<schema::Service>, service: &Service) -> Option<Diagnostic> {
     let place = said.get_ref().name.as_ref().map_or(said.span(), |name| name.span());
     let name = &service.name;
@@ -70,12 +70,12 @@ fn nobody(said: &Located<schema::Service>, service: &Service) -> Option<Diagnost
         Diagnostic::warning(
             place,
             format!("{name} has backups only: they take all its connections"),
-            "take `backup` from those that should be used first",
+            "remove `backup` from those that should be used first",
         )
     })
 }
 
-/// One service, with what it does not say from `base`. Nothing if it has no valid VIP.
+/// Returns a service with the values of `base` where none are set, or None without a valid VIP.
 pub(in crate::config) fn service(
     service: &Located<schema::Service>,
     base: &Policy,
@@ -107,7 +107,7 @@ fn name(
     if text.is_empty() || text.len() > LONGEST_NAME || !text.chars().all(allowed) {
         findings.push(Diagnostic::error(
             name.span(),
-            "this cannot be a service's name",
+            "this is not a valid service name",
             format!("use up to {LONGEST_NAME} letters, digits, dots, underscores and hyphens"),
         ));
     }
@@ -127,7 +127,7 @@ fn vip(
             findings.push(Diagnostic::error(
                 vip.span(),
                 format!("protocol {protocol} is not supported yet"),
-                "services are TCP",
+                "services use TCP",
             ));
             return None;
         }
@@ -147,7 +147,7 @@ fn failover(service: &schema::Service, base: &Failover, findings: &mut Findings)
     check_periods([slow_start], findings);
     if let Some(least) = service.min_active.as_ref().filter(|least| *least.get_ref() == 0) {
         let message = "with a `min_active` of 0 no backup would ever be used";
-        findings.push(Diagnostic::error(least.span(), message, "give 1 at least, or no backups"));
+        findings.push(Diagnostic::error(least.span(), message, "give at least 1, or no backups"));
     }
     service.failover_over(base)
 }
@@ -171,7 +171,7 @@ fn backends(backends: &[Located<schema::Backend>], findings: &mut Findings) -> V
             findings.push(Diagnostic::error(
                 span,
                 format!("backend {address} is given twice"),
-                "give it once, with a larger weight if it is to have a larger share",
+                "give it once, with a larger weight for a larger share",
             ));
             continue;
         }
@@ -181,7 +181,7 @@ fn backends(backends: &[Located<schema::Backend>], findings: &mut Findings) -> V
     parsed
 }
 
-/// Packets to a backend that is a VIP would go round in circles.
+/// Rejects VIPs as backends, to which packets would loop.
 fn refuse_vips(
     backends: &[Located<schema::Backend>],
     owners: &Owners<'_>,
@@ -208,7 +208,7 @@ fn weight(weight: Option<&Located<i64>>, findings: &mut Findings) -> u16 {
     })
 }
 
-/// Who has which VIP. No two services may have one name or one VIP.
+/// Returns the services by VIP. Names and VIPs must be unique.
 fn owners<'a>(
     services: &'a [Located<schema::Service>],
     parsed: &[Option<Service>],

@@ -1,4 +1,4 @@
-//! What is known of next hops to clients, and what follows of it: pure.
+//! State of next hops of clients, without I/O.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,44 +10,44 @@ use lb_common::backend::Hop;
 
 use crate::dataplane::{FlowCounts, Moves, Scope, Search};
 
-/// Hops that are followed, and clients whose packets came by another hop; each.
+/// Maximum number of followed hops, and of clients whose packets came through another hop.
 const MOST: usize = 256;
 
-/// Clients of hops under review whose routes are looked up at once.
+/// Maximum number of clients of hops under review whose routes are looked up at once.
 const MOST_REVIEWED: usize = 1_024;
 
-/// How long the kernel has to answer.
+/// Timeout for the kernel's answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How the kernel reaches a client.
+/// The kernel's next hop of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reached {
     pub hop: Hop,
-    /// Whose MAC address the hop leads to.
+    /// Neighbour with the hop's MAC address.
     pub neighbour: IpAddr,
 }
 
-/// What is known of next hops to clients.
+/// Known next hops of clients.
 #[derive(Debug, Default)]
 pub struct Clients {
-    /// By the hop that connections have.
+    /// By the hop of connections.
     followed: HashMap<Hop, Followed>,
-    /// Clients whose packets came by these hops.
+    /// Clients whose packets came through these hops.
     asked: HashMap<Ipv4Addr, Question>,
-    /// Hops that the route to one client has left: those to others may have left them too.
+    /// Hops that the route to one client has left: routes to others may have left them too.
     reviews: HashMap<Hop, Review>,
-    /// Clients whose replies take a hop under review.
+    /// Clients whose replies use a hop under review.
     reviewed: HashMap<Ipv4Addr, Question>,
-    /// What the flow table does not all follow yet.
+    /// Changes not yet applied to the whole flow table.
     moves: Moves,
     is_write_failing: bool,
 }
 
 #[derive(Debug)]
 struct Followed {
-    /// One that the hop leads to.
+    /// A client of the hop.
     client: Ipv4Addr,
-    /// As the kernel has it, if it has said so.
+    /// The kernel's next hop, if known.
     reached: Option<Reached>,
 }
 
@@ -60,20 +60,20 @@ struct Question {
 #[derive(Debug)]
 struct Review {
     since: Instant,
-    /// Clients that have been found.
+    /// Clients already found.
     known: HashSet<[u8; 4]>,
 }
 
-/// What follows of news.
+/// Consequences of an event.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Clients whose next hop is to be told, each once more.
+    /// Clients whose next hop to watch, once more each.
     pub watched: Vec<Ipv4Addr>,
-    /// Those that are watched once less.
+    /// Clients to watch once less.
     pub forgotten: Vec<Ipv4Addr>,
-    /// Whether a sweep is waited for.
+    /// True if a sweep should start at once.
     pub is_urgent: bool,
-    /// Whether people are told.
+    /// True if the change is logged.
     pub is_news: bool,
 }
 
@@ -84,20 +84,21 @@ impl Reached {
 }
 
 impl Followed {
-    /// Whether the kernel reaches the client otherwise.
+    /// Returns true if the kernel uses another next hop for the client.
     fn is_contradicted(&self, hop: Hop) -> bool {
         self.reached.is_some_and(|reached| reached.hop != hop)
     }
 }
 
 impl Clients {
-    /// What the next sweep is to look for.
+    /// Returns the search of the next sweep.
     pub fn search(&self) -> Search {
         let known = |(hop, review): (&Hop, &Review)| (*hop, review.known.clone());
         Search { moves: self.moves.clone(), clients_of: self.reviews.iter().map(known).collect() }
     }
 
-    /// A client's packets come by this hop. Returns whether the kernel is to be asked.
+    /// Records that a client's packets come through this hop. Returns true if the kernel must be
+    /// asked.
     pub fn ask(&mut self, client: Ipv4Addr, hop: Hop, now: Instant) -> bool {
         if self.asked.contains_key(&client) || self.asked.len() >= MOST {
             return false;
@@ -106,10 +107,10 @@ impl Clients {
         true
     }
 
-    /// Follows how the kernel reaches a client now.
+    /// Follows the kernel's current next hop of a client.
     ///
-    /// Its first word on a hop only confirms it: packets may come by another router than the kernel
-    /// would take, and replies go where the handshake came from.
+    /// The first answer on a hop only confirms it: packets may come through another router than the
+    /// kernel would use, and replies go to the source of the handshake.
     pub fn resolve(&mut self, client: Ipv4Addr, reached: Reached, now: Instant) -> Changes {
         let mut changes = Changes::default();
         for (hop, former) in self.left(client, reached) {
@@ -121,8 +122,8 @@ impl Clients {
                 self.moves.add(Scope::Client(client.octets()), reached.hop);
                 changes.is_news = true;
             }
-            // Frames in its name came otherwise, and so may others' SYNs have: its own, on the same
-            // tuples, must not wait for answers that go elsewhere.
+            // Frames with its address came through another hop, and forged SYNs may have as well:
+            // its own SYNs, on the same tuples, must not wait for answers that go elsewhere.
             Some(_) => {
                 self.moves.add(Scope::Handshakes(client.octets()), reached.hop);
                 changes.is_urgent = true;
@@ -140,7 +141,7 @@ impl Clients {
         changes
     }
 
-    /// Hops that a client was reached by until now.
+    /// Returns the previous hops of a client.
     fn left(&mut self, client: Ipv4Addr, reached: Reached) -> Vec<(Hop, Reached)> {
         let of_client = self.followed.iter_mut().filter(|(_, one)| one.client == client);
         let left = of_client.filter_map(|(hop, followed)| {
@@ -162,7 +163,7 @@ impl Clients {
         if former.has_neighbour_of(reached) {
             self.moves.add(Scope::Hop(hop), reached.hop);
         } else {
-            // It is the route that has changed, to this client and maybe to others.
+            // The route has changed, to this client and possibly to others.
             let client = client.octets();
             self.moves.add(Scope::ClientBy(client, hop), reached.hop);
             self.reviews.insert(hop, Review { since: now, known: [client].into() });
@@ -173,12 +174,12 @@ impl Clients {
         changes.forgotten.extend(replaced.map(|one| one.client));
     }
 
-    /// Notes whether writing has failed. Returns whether that is new.
+    /// Records if writing has failed. Returns true if that has changed.
     pub fn note_write(&mut self, is_failure: bool) -> bool {
         std::mem::replace(&mut self.is_write_failing, is_failure) != is_failure
     }
 
-    /// Follows what a sweep has found that began then, given what it looked for.
+    /// Follows the results of a sweep that began at `begun`, given its search.
     pub fn follow(
         &mut self,
         looked_for: &Search,
@@ -197,7 +198,7 @@ impl Clients {
         changes
     }
 
-    /// Forgets hops that no connection has any more, and questions that the kernel has not said yes to.
+    /// Forgets hops without connections, and questions that the kernel has not confirmed.
     fn forget(&mut self, hops: &HashMap<Hop, [u8; 4]>, now: Instant, changes: &mut Changes) {
         let targets = self.moves.targets();
         self.followed.retain(|hop, followed| {
@@ -214,8 +215,9 @@ impl Clients {
         }
     }
 
-    /// Asks for clients that a sweep has found of hops under review. Clients that come later have learnt
-    /// their own hop, so a review ends with the first sweep that has found all and could ask for all.
+    /// Asks the kernel about clients that a sweep has found on hops under review. Later clients
+    /// have learnt their own hop, so a review ends with the first sweep that found all clients and
+    /// could ask about all.
     fn review(
         &mut self,
         flow_counts: &FlowCounts,
@@ -237,7 +239,8 @@ impl Clients {
         self.reviews.retain(|_, review| !is_whole || review.since > begun);
     }
 
-    /// Follows each hop by a client of it, and by another one if the kernel reaches that one otherwise.
+    /// Follows each hop by one of its clients, and by another one if the kernel uses another hop
+    /// for the first.
     fn follow_hops(&mut self, hops: &HashMap<Hop, [u8; 4]>, changes: &mut Changes) {
         for (hop, client) in hops {
             let client = Ipv4Addr::from(*client);

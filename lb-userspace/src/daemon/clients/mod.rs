@@ -1,7 +1,7 @@
-//! Next hops to clients. A connection's is learnt from its handshake. Afterwards it changes only if the
-//! kernel's routes and neighbours say so: when a client or a router gets another MAC address, when the
-//! route to a client changes, or when a client's packets begin to come by another next hop that is the
-//! kernel's own to it.
+//! Next hops of clients. That of a connection is learnt from its handshake. Afterwards it changes
+//! only with the kernel's routes and neighbours: when a client or a router gets another MAC
+//! address, when the route to a client changes, or when a client's packets start to come through
+//! another next hop that the kernel uses as well.
 
 mod known;
 
@@ -22,16 +22,16 @@ use crate::{
 };
 
 impl Daemon {
-    /// A client's packets come by another hop than its connection's replies take.
+    /// Handles a client whose packets come through another hop than the one for its replies.
     pub(super) fn on_client_moved(&mut self, event: &Event) {
         let client = Ipv4Addr::from(event.client);
         if self.clients.ask(client, event.hop, Instant::now()) {
-            log::debug!("packets of {client} come by another next hop");
+            log::debug!("packets from {client} come through another next hop");
             self.carry_out_changes(Changes { watched: vec![client], ..Changes::default() });
         }
     }
 
-    /// What the kernel says of the way to an address, which may be a client's.
+    /// Handles the kernel's next hop of an address, which may be a client's.
     pub(super) fn on_route_to_client(&mut self, address: IpAddr, resolution: &Resolution) {
         let IpAddr::V4(client) = address else { return };
         let Resolution::Resolved(next) = resolution else { return };
@@ -39,12 +39,12 @@ impl Daemon {
         let reached = Reached { hop, neighbour: next.neighbour };
         let changes = self.clients.resolve(client, reached, Instant::now());
         if changes.is_news {
-            log::info!("replies to {client} take another next hop, {}", next.neighbour);
+            log::info!("replies to {client} use another next hop, {}", next.neighbour);
         }
         self.carry_out_changes(changes);
     }
 
-    /// Follows what a sweep has found of clients, given what it looked for.
+    /// Follows the results of a sweep on clients, given its search.
     pub(super) fn follow_clients(
         &mut self,
         looked_for: &Search,
@@ -56,9 +56,9 @@ impl Daemon {
             let is_failure = written.is_err();
             if self.clients.note_write(is_failure) {
                 match written {
-                    Ok(()) => log::info!("next hops to clients can be changed again"),
+                    Ok(()) => log::info!("next hops of clients can be updated again"),
                     Err(error) => log::error!(
-                        "next hops to clients cannot be changed, replies take the former ones: \
+                        "next hops of clients cannot be updated, replies use the old ones: \
                          {error:#}; each sweep tries again"
                     ),
                 }

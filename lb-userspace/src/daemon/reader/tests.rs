@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 use super::*;
 use crate::control::{Proposal, Room};
 
-/// Orders that are given at once.
+/// Number of orders given at once.
 const MANY: usize = 30;
 
 fn submission(text: &str, is_root: bool) -> Submission {
@@ -23,7 +23,7 @@ fn caller(is_root: bool) -> Caller {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn orders_of_clients_that_hang_up_neither_pile_up_nor_hold_up_root() {
+async fn orders_of_disconnected_clients_neither_pile_up_nor_block_root() {
     let directory = TempDir::new().expect("a directory");
     let (told, mut read) = Reader::channel();
     let mut reader = Reader::start(&directory.path().join("own.toml"), &told).expect("starts");
@@ -36,7 +36,7 @@ async fn orders_of_clients_that_hang_up_neither_pile_up_nor_hold_up_root() {
     let is_refused =
         |answer: &mut oneshot::Receiver<_>| matches!(answer.try_recv(), Ok(Err(Refusal::Busy(_))));
     let refused = answers.iter_mut().filter_map(|answer| is_refused(answer).then_some(())).count();
-    // One in hand, one read.
+    // One in progress, one read.
     assert!(MANY - refused <= MOST_FILES + BACKLOG + 1, "only {refused} of {MANY} refused");
     drop(answers);
     let (reply, answer) = oneshot::channel();
@@ -55,7 +55,7 @@ async fn orders_of_clients_that_hang_up_neither_pile_up_nor_hold_up_root() {
 }
 
 #[test]
-fn files_of_checks_are_read_beside_the_loop_for_root_alone() {
+fn files_of_checks_are_read_outside_the_loop_for_root_only() {
     let text = "interfaces = [\"eth0\"]\n[[service]]\nname = \"web\"\nvip = \"203.0.113.1:80\"\n\
                 health.type = \"tls\"\nhealth.ca = \"/nowhere/ca.pem\"\n\
                 [[service.backend]]\naddress = \"10.0.0.11:80\"\n";
@@ -71,7 +71,7 @@ fn files_of_checks_are_read_beside_the_loop_for_root_alone() {
 }
 
 #[test]
-fn files_of_a_changed_check_are_read_beside_the_loop_for_root_alone() {
+fn files_of_a_changed_check_are_read_outside_the_loop_for_root_only() {
     let keys = serde_json::json!({
         "vip": "203.0.113.1:80", "health": { "type": "tls", "ca": "/nowhere/ca.pem" },
     });
@@ -97,7 +97,7 @@ fn files_of_a_changed_check_are_read_beside_the_loop_for_root_alone() {
 }
 
 #[test]
-fn servers_at_vips_are_looked_for_beside_the_loop() {
+fn listeners_on_vips_are_read_outside_the_loop() {
     let server = std::net::TcpListener::bind("0.0.0.0:0").expect("binds");
     let port = server.local_addr().expect("bound").port();
     let vip = std::net::SocketAddr::from(([203, 0, 113, 10], port));

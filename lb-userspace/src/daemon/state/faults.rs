@@ -1,5 +1,5 @@
-//! Whichever write fails: the maps are what they were, or are made what they should be later; and
-//! services go on meanwhile.
+//! After any failed write, the maps are unchanged or updated later, and services continue in the
+//! meantime.
 
 use std::{collections::HashMap, ops::Range};
 
@@ -9,7 +9,7 @@ use crate::{
     dataplane::{MapWriter, maps::memory::Memory},
 };
 
-/// Changes of documents, each of them from two services that take connections.
+/// Returns changes of documents, each starting with two services that take connections.
 fn changes() -> Vec<(&'static str, Vec<Draft>)> {
     let [one, two] = [draft(1, 1, &[1]), draft(2, 2, &[2])];
     let heavy = Draft { backends: [(1, 3), (3, 2)].into(), ..one.clone() };
@@ -32,7 +32,7 @@ fn changes() -> Vec<(&'static str, Vec<Draft>)> {
     ]
 }
 
-/// Two services, as they come to one of these documents: freshly, and with all that follows.
+/// Returns worlds of two services on the way to one of these documents, each with its next event.
 fn worlds(drafts: &[Draft]) -> Vec<(World, Event)> {
     let change = Event::Document(drafts.to_vec());
     let back = Event::Document(vec![draft(1, 1, &[1]), draft(2, 2, &[2])]);
@@ -56,7 +56,7 @@ fn worlds(drafts: &[Draft]) -> Vec<(World, Event)> {
     ]
 }
 
-/// The calls that fail: one, one and one while the maps are restored, or all from one on.
+/// Returns the calls that fail: one, one and another during the restoration, or all from one on.
 fn failing(nth: usize) -> Vec<Vec<Range<usize>>> {
     let twice = |after: usize| {
         let second = nth + 1 + after;
@@ -68,7 +68,7 @@ fn failing(nth: usize) -> Vec<Vec<Range<usize>>> {
 }
 
 impl World {
-    /// Has every backend have counted something.
+    /// Sets the counters of every backend.
     fn count_traffic(&self) {
         let mut maps = self.memory.stored();
         let ids: Vec<u32> = maps.backends.keys().copied().collect();
@@ -76,7 +76,7 @@ impl World {
             ids.into_iter().map(|id| (id, lb_common::stats::Traffic::default())).collect();
     }
 
-    /// The same world, in memory of its own.
+    /// Returns a deep copy.
     fn copy(&self) -> Self {
         let memory = Memory::default();
         memory.stored().clone_from(&self.memory.stored());
@@ -89,7 +89,7 @@ impl World {
         Self { state, document, sync, writer, memory, down, seen: Arc::default() }
     }
 
-    /// What the upkeep does, once writes succeed again.
+    /// Runs the upkeep, once writes succeed again.
     fn catch_up(&mut self) {
         self.memory.fail(&[]);
         assert!(self.sync.is_behind());
@@ -99,8 +99,7 @@ impl World {
     }
 }
 
-/// Carries a step out with each of its calls failing, until none is left to fail. Returns how often
-/// one did.
+/// Runs a step with each of its calls failing in turn. Returns the number of failures.
 fn at_every_call(world: &World, mut step: impl FnMut(&mut World) -> bool) -> usize {
     let mut failed = 0;
     for nth in 0.. {
@@ -117,7 +116,7 @@ fn at_every_call(world: &World, mut step: impl FnMut(&mut World) -> bool) -> usi
     unreachable!("calls end")
 }
 
-/// As [`at_every_call`], for all changes.
+/// Like [`at_every_call`], for all changes.
 fn in_every_change(mut step: impl FnMut(&mut World, State) -> bool) -> usize {
     let mut failed = 0;
     for (_, drafts) in changes() {
@@ -150,7 +149,7 @@ fn a_change_that_fails_at_any_write_is_undone_at_once_or_later() {
 }
 
 #[test]
-fn what_has_happened_and_cannot_be_written_is_written_later() {
+fn events_that_cannot_be_written_are_written_later() {
     let failed = in_every_change(|world, next| {
         world.sync.follow(&mut world.writer, &world.state.goal(), &next.goal());
         world.state = next;
@@ -164,17 +163,17 @@ fn what_has_happened_and_cannot_be_written_is_written_later() {
     assert!(failed > 1_000, "{failed}");
 }
 
-/// What happens while a change is written to the journal.
+/// Event while a change is written to the journal.
 #[derive(Clone, Copy, Debug)]
 enum Meanwhile {
     Nothing,
     /// The server of the first service fails.
     Outage,
-    /// A backend is found and is up, so that those that it replaces are let go.
+    /// A backend is resolved and up, so that those that it replaces are released.
     Found,
 }
 
-/// A world in which a change is in force, and the journal has not taken it: what it is to go back to.
+/// Returns a world with a change that the journal has failed to store, and the state to restore.
 fn unrecorded(before: &World, drafts: &[Draft], meanwhile: Meanwhile) -> (World, State) {
     let mut world = before.copy();
     let document = document(drafts);
@@ -198,7 +197,8 @@ fn unrecorded(before: &World, drafts: &[Draft], meanwhile: Meanwhile) -> (World,
     (world, undone)
 }
 
-/// A world of three services, of which the last has replaced its backend by one that nobody has found yet.
+/// Returns a world of three services, of which the last has replaced its backend by an unresolved
+/// one.
 fn replacing() -> World {
     let mut world = two();
     world.live(&Event::Document(vec![draft(1, 1, &[1]), draft(2, 2, &[2]), draft(3, 3, &[3])]));
@@ -209,14 +209,14 @@ fn replacing() -> World {
 }
 
 #[test]
-fn a_change_that_the_journal_does_not_take_is_undone_whatever_write_fails() {
+fn a_change_that_the_journal_rejects_is_undone_whichever_write_fails() {
     let mut failed = 0;
     for (_, mut drafts) in changes() {
         if !drafts.iter().any(|one| one.name == 3 || one.vip == 3) {
             drafts.push(draft(3, 3, &[4]));
         }
         for meanwhile in [Meanwhile::Nothing, Meanwhile::Outage, Meanwhile::Found] {
-            // Its backend that was replaced stays for some seconds only.
+            // Its replaced backend stays only for some seconds.
             let (world, undone) = unrecorded(&replacing(), &drafts, meanwhile);
             failed += at_every_call(&world, |world| {
                 world.watch(&undone);
@@ -235,7 +235,7 @@ fn a_change_that_the_journal_does_not_take_is_undone_whatever_write_fails() {
 }
 
 #[test]
-fn an_outage_is_known_after_a_change_that_the_journal_does_not_take() {
+fn an_outage_is_known_after_a_change_that_the_journal_rejects() {
     let before = two();
     let random = Draft { scheduler: true, ..draft(1, 1, &[1]) };
     for changed in [random, draft(7, 1, &[1]), draft(1, 1, &[1, 3]), draft(1, 3, &[1])] {
@@ -248,7 +248,7 @@ fn an_outage_is_known_after_a_change_that_the_journal_does_not_take() {
 }
 
 #[test]
-fn backends_that_have_left_meanwhile_are_released_after_a_change_that_the_journal_does_not_take() {
+fn backends_that_have_left_are_released_after_a_change_that_the_journal_rejects() {
     let mut before = two();
     before.live(&Event::Document(vec![draft(1, 1, &[1]), draft(2, 2, &[4])]));
     let backends = before.state.kernel.entries().len();

@@ -1,5 +1,5 @@
-//! Whatever changes at once: after each single write to the maps every service that took connections
-//! before, and may take them afterwards, takes them.
+//! After each write of any change, every service that took connections before and may take them
+//! afterwards takes them.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -37,13 +37,13 @@ pub(super) struct Draft {
 pub(super) enum Event {
     /// Another document.
     Document(Vec<Draft>),
-    /// The checks come to their results.
+    /// All checks finish.
     Checked,
-    /// The routes to all backends are told.
+    /// The routes to all backends are resolved.
     Resolved,
     /// A server is down from now on, or up.
     Server(u8, bool),
-    /// No connection names a backend that has retired.
+    /// No connection refers to a retired backend.
     Forgotten,
 }
 
@@ -58,7 +58,7 @@ pub(super) struct World {
     pub(super) seen: Arc<Mutex<Option<String>>>,
 }
 
-/// A slot that leads a packet nowhere.
+/// Returns a slot that leads a packet nowhere.
 fn fault(maps: &Stored) -> Option<String> {
     for key in maps.services.keys() {
         for id in maps.ring(key) {
@@ -93,7 +93,7 @@ impl World {
         self.write(next);
     }
 
-    /// The state that an event leads to.
+    /// Returns the state after an event.
     pub(super) fn after(&mut self, event: &Event) -> State {
         let mut next = self.state.clone();
         match event {
@@ -135,7 +135,7 @@ impl World {
         if self.down.contains(&v4.octets()[3]) { Health::Down } else { Health::Up }
     }
 
-    /// Writes what a state wants, and looks at the maps after every write.
+    /// Writes a state, and checks the maps after every write.
     fn write(&mut self, next: State) {
         self.watch(&next);
         self.sync.commit(&mut self.writer, &self.state.goal(), &next.goal()).expect("written");
@@ -143,7 +143,7 @@ impl World {
         self.compare();
     }
 
-    /// Looks at the maps after every write on the route to this state, or back.
+    /// Checks the maps after every write of this state or of its reversal.
     pub(super) fn watch(&self, next: &State) {
         let goes_on = self.uninterrupted(next);
         let seen = Arc::clone(&self.seen);
@@ -155,7 +155,7 @@ impl World {
         });
     }
 
-    /// The services that take connections, and may in this state.
+    /// Returns the services that take connections, and may in this state.
     fn uninterrupted(&self, next: &State) -> Vec<ServiceKey> {
         let may_take = |wanted: &&Service| {
             // Others wait for a backend without a next hop only when they have been replaced by it.
@@ -173,8 +173,8 @@ impl World {
         keys.filter(|key| !maps.ring(key).is_empty()).collect()
     }
 
-    /// The maps hold what the state wants, rings only backends of their own, and nothing is left of
-    /// backends that are gone; on the route there everything led somewhere.
+    /// Asserts that the maps match the state, rings have only their service's backends, nothing is
+    /// left of removed backends, and no slot led nowhere in between.
     pub(super) fn compare(&self) {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
         assert_eq!(seen, None);
@@ -332,7 +332,7 @@ fn backends_that_are_replaced_do_not_stay_for_long() {
 }
 
 #[test]
-fn a_renamed_service_stays_what_it_was() {
+fn a_renamed_service_keeps_its_state() {
     let mut world = two();
     world.state.change_backend("s1", ([10, 0, 0, 1], 80).into(), |backend| {
         backend.held = true;

@@ -8,7 +8,7 @@ use crate::{
     model::Policy,
 };
 
-/// Services with a VIP and a backend each, of this last byte.
+/// Returns services with a VIP and a backend each, with these last bytes.
 pub(in crate::daemon) fn state_of(services: &[u8]) -> State {
     let spec = |last: &u8| {
         let keys = json!({
@@ -25,7 +25,7 @@ pub(in crate::daemon) fn state_of(services: &[u8]) -> State {
 }
 
 #[test]
-fn a_way_that_there_is_no_room_for_does_not_keep_the_others_from_being_followed() {
+fn a_hop_without_room_does_not_block_others() {
     let mut state = state_of(&[1, 2, 3]);
     let source = |port| Source { address: [0; 16], first_port: port, ports: 1 };
     let route = |sources| Route { hop: Ok(Hop::new([2; 6], [4; 6], 1)), sources };

@@ -1,4 +1,4 @@
-//! The flow table, seen from userspace: mapped, counted, listed, and cleared of what has ended.
+//! The flow table in userspace: mapping, counting, listing and expiry.
 
 mod moves;
 mod overflow;

@@ -1,40 +1,40 @@
-//! Replies that are to take another next hop.
+//! Moves of replies to another next hop.
 
 use std::collections::{HashMap, HashSet};
 
 use lb_common::backend::Hop;
 
-/// Sweeps that may find connections of one move again and again, as new ones keep coming by the former
-/// hop. What comes by it then is not moved any more.
+/// Maximum number of sweeps that find connections of one move, as new ones may keep coming through
+/// the old hop. Later ones are not moved.
 const MOST_SWEEPS: u32 = 16;
 
-/// Whose replies a move is for. A client's own move counts more than that of all.
+/// Replies that a move applies to. A client's own move has priority over that of a hop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Scope {
-    /// All that take this hop.
+    /// All replies through this hop.
     Hop(Hop),
-    /// A client's, by whichever hop.
+    /// A client's replies through any hop.
     Client([u8; 4]),
-    /// A client's that take this hop.
+    /// A client's replies through this hop.
     ClientBy([u8; 4], Hop),
-    /// A client's, by whichever hop, whose handshakes have not ended: anybody may have begun them.
+    /// A client's replies through any hop, in incomplete handshakes, which may be forged.
     Handshakes([u8; 4]),
 }
 
-/// What is to be moved where: one target each, so that no two moves contradict each other.
+/// Targets by scope: one each, so that no two moves conflict.
 #[derive(Clone, Debug, Default)]
 pub struct Moves(HashMap<Scope, Target>);
 
 #[derive(Clone, Copy, Debug)]
 struct Target {
     to: Hop,
-    /// Sweeps that have found connections to move, and moved them all.
+    /// Number of sweeps that have found connections to move, and moved them all.
     sweeps: u32,
 }
 
 impl Moves {
-    /// The latest word: moves that lead where this one begins lead on to where it ends, and those that
-    /// it takes back are dropped.
+    /// Adds a move: earlier moves to its start now lead to its end, and moves that it reverts are
+    /// dropped.
     pub fn add(&mut self, scope: Scope, to: Hop) {
         for (other, target) in &mut self.0 {
             if scope.continues(*other, target.to) {
@@ -53,20 +53,20 @@ impl Moves {
         self.0.is_empty()
     }
 
-    /// The hops that connections are to move to.
+    /// Returns the target hops.
     #[must_use]
     pub fn targets(&self) -> HashSet<Hop> {
         self.0.values().map(|target| target.to).collect()
     }
 
-    /// Whether a client's connections are to leave a hop.
+    /// Returns true if a client's connections must leave a hop.
     #[must_use]
     pub fn is_moving(&self, hop: Hop, client: [u8; 4]) -> bool {
         self.wanted(hop, client, &mut HashSet::new()).is_some()
     }
 
-    /// The hop that a half-open connection's replies are to take, if they take another one now. Notes
-    /// which moves say so.
+    /// Returns the target hop of a half-open connection's replies if it differs from the current
+    /// one. Adds the moves that apply to `found`.
     #[must_use]
     pub fn wanted_in_handshake(
         &self,
@@ -85,8 +85,8 @@ impl Moves {
         Some(*to)
     }
 
-    /// The hop that a connection's replies are to take, if they take another one now. Notes which moves
-    /// say so.
+    /// Returns the target hop of a connection's replies if it differs from the current one. Adds
+    /// the moves that apply to `found`.
     #[must_use]
     pub fn wanted(&self, hop: Hop, client: [u8; 4], found: &mut HashSet<Scope>) -> Option<Hop> {
         if self.0.is_empty() {
@@ -107,11 +107,11 @@ impl Moves {
         to.filter(|to| *to != hop)
     }
 
-    /// Ends what a sweep has looked for and not found. `are_all_moved`: whether it has moved all that it
-    /// has found.
+    /// Ends moves that a sweep has searched for and not found. `are_all_moved` is true if it has
+    /// moved all connections that it has found.
     pub fn settle(&mut self, looked_for: &Self, found: &HashSet<Scope>, are_all_moved: bool) {
         self.0.retain(|scope, target| {
-            // What was added or changed during the sweep is looked for by the next.
+            // Moves added or changed during the sweep are left to the next one.
             if looked_for.0.get(scope).is_none_or(|former| former.to != target.to) {
                 return true;
             }
@@ -122,7 +122,7 @@ impl Moves {
 }
 
 impl Scope {
-    /// The hop that it is left.
+    /// Returns the hop to leave, if the scope has one.
     fn from(self) -> Option<Hop> {
         match self {
             Self::Hop(hop) | Self::ClientBy(_, hop) => Some(hop),
@@ -139,7 +139,7 @@ impl Scope {
         }
     }
 
-    /// Whether this scope has all connections that another has moved to a hop.
+    /// Returns true if this scope has all connections that another has moved to a hop.
     fn continues(self, other: Self, to: Hop) -> bool {
         match self {
             Self::Hop(from) => from == to,
@@ -148,7 +148,7 @@ impl Scope {
         }
     }
 
-    /// Whether another move is void once this one leads to a hop.
+    /// Returns true if this move to a hop makes another one void.
     fn replaces(self, other: Self, to: Hop) -> bool {
         match self {
             Self::Hop(_) => other == Self::Hop(to),
@@ -182,7 +182,7 @@ mod tests {
         moves.wanted(from, client, &mut HashSet::new())
     }
 
-    /// What a sweep over connections leaves of the moves, and of the connections.
+    /// Simulates a sweep: updates moves and connections.
     fn sweep(moves: &mut Moves, connections: &mut [(Hop, [u8; 4])]) {
         let (looked_for, mut found) = (moves.clone(), HashSet::new());
         for (hop, client) in connections {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_added_during_a_sweep_is_kept_for_the_next() {
+    fn moves_added_during_a_sweep_are_kept_for_the_next() {
         let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2))]);
         let looked_for = moves.clone();
         moves.add(Scope::Hop(hop(2)), hop(3));
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn new_connections_by_the_former_hop_do_not_keep_a_move_for_ever() {
+    fn new_connections_through_the_old_hop_do_not_keep_a_move_forever() {
         let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2))]);
         for _ in 0..MOST_SWEEPS {
             assert!(!moves.is_empty());
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_moved_is_kept() {
+    fn unfinished_moves_are_kept() {
         let mut moves = moves(&[(Scope::Hop(hop(1)), hop(2))]);
         let (looked_for, found) = (moves.clone(), [Scope::Hop(hop(1))].into());
         for _ in 0..2 * MOST_SWEEPS {

@@ -1,21 +1,21 @@
-//! Buckets that were full once: a miss goes on to the next choice of such a bucket, until it is known
-//! that nothing can be there any more.
+//! Marks of buckets that were full once: a lookup that misses continues with the next choice of
+//! such a bucket, until no flow can be there any more.
 
 use std::collections::HashSet;
 
 use lb_common::table::{Bucket as _, CHOICES, Hit, Line as _, SharedLine, SharedTable, Table as _};
 
-/// Buckets whose mark may go at the end of this sweep.
+/// Buckets whose mark may be removed at the end of this sweep.
 ///
-/// One sweep has marked them as fading. Whoever has placed a flow elsewhere before that has long done
-/// so, and this sweep sees the flow; whoever does so afterwards has taken the mark away.
+/// One sweep marks them as fading. A CPU that placed a flow elsewhere before that has long
+/// finished, and this sweep sees the flow; a CPU that does so afterwards removes the fading mark.
 pub(super) struct Recovering<'a> {
     table: SharedTable<'a>,
     candidates: HashSet<u32>,
 }
 
 impl<'a> Recovering<'a> {
-    /// At the beginning of a sweep.
+    /// Starts a sweep.
     pub(super) fn begin(table: SharedTable<'a>) -> Self {
         let mut candidates = HashSet::new();
         for index in 0..table.buckets() {
@@ -25,14 +25,14 @@ impl<'a> Recovering<'a> {
             if tag.is_fading() {
                 candidates.insert(index);
             } else if tag.is_overflowed() && !tag.is_claimed() {
-                // If others are at it, the next sweep will do.
+                // If the tag has changed, the next sweep tries again.
                 first.exchange(tag, tag.fading());
             }
         }
         Self { table, candidates }
     }
 
-    /// Buckets before the one that this flow is in keep their mark.
+    /// Keeps the marks of the buckets before the one of this flow.
     pub(super) fn see(&mut self, flow: Hit<&SharedLine>) {
         if self.candidates.is_empty() {
             return;
@@ -47,7 +47,7 @@ impl<'a> Recovering<'a> {
         }
     }
 
-    /// At the end of the sweep.
+    /// Ends the sweep and removes the marks.
     pub(super) fn finish(self) {
         for index in self.candidates {
             let Some(bucket) = self.table.bucket(index) else { continue };

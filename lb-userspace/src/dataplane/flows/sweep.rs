@@ -30,74 +30,75 @@ pub struct States {
     pub closed: u64,
 }
 
-/// What a sweep of the table has found.
+/// Result of a sweep of the table.
 #[derive(Clone, Debug, Default)]
 pub struct FlowCounts {
-    /// Entries of the table, two a connection.
+    /// Entries of the table, two per connection.
     pub entries: u64,
-    /// Entries among them that stand alone while their source port rests.
+    /// Single entries among them whose source port rests.
     pub resting: u64,
     pub states: States,
     /// Connections in any state, by backend id.
     pub known: HashMap<u32, u64>,
-    /// Connections whose time was up, removed by this sweep.
+    /// Expired connections removed by this sweep.
     pub expired: u64,
-    /// Ways back to clients, and a client that each leads to; not all, if there are very many.
+    /// Next hops of clients, with a client of each; incomplete if there are very many.
     pub client_hops: HashMap<Hop, [u8; 4]>,
-    /// Connections that are to have another one; the next sweep finds more, if there are very many.
+    /// Connections that must change their next hop; the next sweep finds more if there are very
+    /// many.
     pub moved: Vec<ClientHop>,
-    /// The moves that these are of.
+    /// Moves of these connections.
     pub found: HashSet<Scope>,
-    /// Clients of the hops that were searched, each by its hop; the next sweep finds more, if there are
-    /// very many.
+    /// Clients of the searched hops, each with its hop; the next sweep finds more if there are very
+    /// many.
     pub clients: HashSet<(Hop, [u8; 4])>,
 }
 
 impl FlowCounts {
-    /// Gives back what was found of clients.
+    /// Frees the results on clients.
     pub fn forget_clients(&mut self) {
         let Self { client_hops, moved, found, clients, .. } = self;
         (*client_hops, *moved, *found, *clients) = Default::default();
     }
 
-    /// Whether all connections were found that are to have another hop.
+    /// Returns true if all connections that must change their hop were found.
     #[must_use]
     pub fn has_all_moved(&self) -> bool {
         self.moved.len() < MOST_MOVED
     }
 
-    /// Whether all clients of the hops that were searched were found.
+    /// Returns true if all clients of the searched hops were found.
     #[must_use]
     pub fn has_all_clients(&self) -> bool {
         self.clients.len() < MOST_CLIENTS
     }
 }
 
-/// What a sweep is to look for besides.
+/// Additional search of a sweep.
 #[derive(Clone, Debug, Default)]
 pub struct Search {
     pub moves: Moves,
-    /// Hops whose clients are wanted, without those that are known already.
+    /// Hops whose clients to find, each with the clients already known.
     pub clients_of: HashMap<Hop, HashSet<[u8; 4]>>,
 }
 
-/// Ways back to clients that a sweep tells.
+/// Maximum number of next hops of clients that a sweep reports.
 const MOST_HOPS: usize = 1_024;
 
-/// Connections that a sweep has moved.
+/// Maximum number of connections that a sweep moves.
 const MOST_MOVED: usize = 1 << 16;
 
-/// Clients that a sweep tells of the hops that are searched.
+/// Maximum number of clients of searched hops that a sweep reports.
 const MOST_CLIENTS: usize = 1_024;
 
-/// How long the connections of each backend, by id, may be idle; those of others are removed.
+/// Idle timeouts of connections by backend id; connections to other backends are removed.
 pub type Expiry = HashMap<u32, Timeouts>;
 
-/// Sweeps the table again and again.
+/// Sweeps the table repeatedly.
 ///
-/// A connection whose time is up is condemned by one sweep and removed by the next, if no packet has
-/// come meanwhile. Between two sweeps there must be far more time than a packet takes, so that one
-/// that had found its flow before it was condemned has also noted the time.
+/// An expired connection is condemned by one sweep and removed by the next, if no packet has come
+/// in the meantime. The time between two sweeps must be far longer than the processing of a packet,
+/// so that a CPU that found the flow before it was condemned has updated its time.
 #[derive(Debug)]
 pub struct Sweeper {
     table: Arc<FlowTable>,
@@ -105,7 +106,7 @@ pub struct Sweeper {
     sentences: Vec<Sentence>,
 }
 
-/// Where a condemned flow is, and the tag that it has if nothing has happened to it.
+/// Place of a condemned flow, and its tag if nothing has happened to it.
 #[derive(Debug)]
 struct Sentence {
     place: Place,
@@ -118,7 +119,7 @@ type Entry<'a> = Hit<&'a SharedLine>;
 struct Sweep<'a> {
     table: SharedTable<'a>,
     now: u32,
-    /// By backend id: idle ticks by state, or nothing if its connections are to be removed.
+    /// By backend id: idle ticks by state, or None to remove its connections.
     limits: Vec<Option<IdleLimits>>,
     search: &'a Search,
     last_hop: Hop,
@@ -126,11 +127,11 @@ struct Sweep<'a> {
     flow_counts: FlowCounts,
 }
 
-/// Idle ticks that connections may have, by state.
+/// Maximum idle ticks of connections by state.
 #[derive(Clone, Copy)]
 struct IdleLimits([u32; 4]);
 
-/// A backend's connections.
+/// Number of a backend's connections.
 #[derive(Clone, Copy, Default)]
 struct Tally {
     active: u64,
@@ -143,8 +144,8 @@ impl Sweeper {
         Self { table, active, sentences: Vec::new() }
     }
 
-    /// Sweeps the whole table once, and corrects what the program counts. `now` is when `expiry` held; connections that were made
-    /// later are not judged by it.
+    /// Sweeps the whole table once, and corrects the program's counters. `now` is the time of
+    /// `expiry`; later connections are not subject to it.
     pub fn sweep(&mut self, now: u32, expiry: &Expiry, search: &Search) -> FlowCounts {
         let table = self.table.table();
         let before = self.active.counts();
@@ -189,10 +190,10 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Looks at a flow. If its connection is condemned, returns the tag it then has.
+    /// Checks a flow. If its connection is condemned, returns its new tag.
     fn judge(&mut self, flow: Entry<'a>) -> Option<Tag> {
         if self.limits(flow).is_none() {
-            // Nobody is there to send its packets to, so none shall revive it.
+            // Its backend is gone, so that no packet must revive it.
             let is_known_to_us = ticks::between(self.began(flow), self.now) > 0;
             self.flow_counts.expired += u64::from(is_known_to_us && self.remove(flow));
             return None;
@@ -203,7 +204,7 @@ impl<'a> Sweep<'a> {
         }
         let partner = self.partner(flow);
         if partner.is_some() && flow.direction() == Direction::ToClient {
-            // The other entry is judged for both.
+            // The other entry is checked for both.
             return None;
         }
         if let Some(partner) = partner.filter(|partner| !partner.tag.is_condemned()) {
@@ -212,7 +213,7 @@ impl<'a> Sweep<'a> {
         if flow.tag.is_condemned() { Some(flow.tag) } else { condemn(flow) }
     }
 
-    /// Whether neither entry of a connection has seen a packet for too long.
+    /// Returns true if neither entry of a connection has seen a packet for too long.
     fn is_overdue(&self, flow: Entry<'a>) -> bool {
         let Some(limits) = self.limits(flow) else { return true };
         let limit = limits.of_state(flow.state());
@@ -220,7 +221,7 @@ impl<'a> Sweep<'a> {
         is_idle(flow) && self.partner(flow).is_none_or(is_idle)
     }
 
-    /// The other entry, unless this one stands alone on purpose.
+    /// Returns the other entry, unless this one is single on purpose.
     fn partner(&self, flow: Entry<'a>) -> Option<Entry<'a>> {
         if flow.tag.marks() & marks::QUARANTINED != 0 {
             return None;
@@ -228,7 +229,7 @@ impl<'a> Sweep<'a> {
         partner(self.table, flow)
     }
 
-    /// When a connection began.
+    /// Returns the start of a connection.
     fn began(&self, flow: Entry<'a>) -> u32 {
         let to_backend = match flow.direction() {
             Direction::ToBackend => Some(flow),
@@ -246,7 +247,7 @@ impl<'a> Sweep<'a> {
         self.limits.get(flow.line.backend() as usize).copied().flatten()
     }
 
-    /// Each connection once, by its entry towards the backend.
+    /// Counts each connection once, by its entry towards the backend.
     fn count(&mut self, flow: Entry<'_>) {
         self.flow_counts.entries += 1;
         if flow.direction() == Direction::ToClient {
@@ -261,7 +262,7 @@ impl<'a> Sweep<'a> {
         tally.active += u64::from(state != State::Closed);
     }
 
-    /// Notes the way back to a client, and whether it is to be another one.
+    /// Records the next hop of a client, and the move that applies to it, if any.
     fn look_at_hop(&mut self, flow: Entry<'_>) {
         let (hop, client) = (flow.line.client(), flow.line.key().src());
         if hop != self.last_hop && self.flow_counts.client_hops.len() < MOST_HOPS {
@@ -282,7 +283,7 @@ impl<'a> Sweep<'a> {
         }
     }
 
-    /// Notes a client of a hop that is searched.
+    /// Records a client of a searched hop.
     fn look_for(&mut self, hop: Hop, client: [u8; 4]) {
         if self.search.clients_of.is_empty() || !self.flow_counts.has_all_clients() {
             return;

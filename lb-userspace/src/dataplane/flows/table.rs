@@ -9,23 +9,23 @@ use lb_common::table::{Label, PlainBucket, Seed, SharedBucket, SharedTable, buck
 
 use lb_host::sys::mapping::Mapping;
 
-/// The name of the table's map.
+/// Name of the table's map.
 pub const FLOWS: &str = "FLOWS";
 
-/// What a program must know of its table when it is loaded.
+/// Constants of the table that a program gets when it is loaded.
 ///
-/// Behind the table's last bucket its map has one value more, for the [`Label`]: so a later daemon
-/// finds the flows again.
+/// The map has one more value behind the table's last bucket, for the [`Label`], by which a later
+/// daemon finds the flows again.
 #[derive(Clone, Copy, Debug)]
 pub struct TablePlan {
     buckets: u32,
     seed: Seed,
-    /// Whether loads and stores may overtake each other.
+    /// 1 if the CPU may reorder loads and stores.
     weakly_ordered: u8,
 }
 
 impl TablePlan {
-    /// A new table for so many connections.
+    /// Plans a new table for this many connections.
     pub fn new(connections: u32) -> Result<Self> {
         let mut seed = [0; 4];
         getrandom::fill(bytemuck::must_cast_slice_mut(&mut seed))
@@ -37,8 +37,8 @@ impl TablePlan {
         })
     }
 
-    /// The plan of the table that a former daemon has left pinned at `pin`, which is as large; this
-    /// one, if there is none.
+    /// Returns the plan of the table of the same size that an earlier daemon has left pinned at
+    /// `pin`, or this one if there is none.
     pub fn or_of_pin(self, pin: &Path) -> Result<Self> {
         if !pin.exists() {
             return Ok(self);
@@ -48,11 +48,11 @@ impl TablePlan {
         let array: Array<_, PlainBucket> = Map::Array(map).try_into()?;
         let label = array.get(&self.buckets, 0).context("cannot read the flow table's label")?;
         let seed = Label::of(&label).seed;
-        // A daemon that was killed before it wrote the label has had no packets either.
+        // A daemon that was killed before it wrote the label has handled no packets either.
         Ok(if seed == Seed::default() { self } else { Self { seed, ..self } })
     }
 
-    /// Values that the map must have.
+    /// Returns the number of values of the map.
     #[must_use]
     pub fn max_entries(&self) -> u32 {
         self.buckets + 1
@@ -92,7 +92,7 @@ impl FlowTable {
     }
 }
 
-/// A table's bytes, as people are told of them.
+/// Converts the size of a table in bytes to megabytes, for messages.
 #[must_use]
 pub fn megabytes(bytes: u64) -> u64 {
     ((bytes + 500_000) / 1_000_000).max(1)

@@ -1,7 +1,7 @@
-//! The guard by a filter of a clsact qdisc, before Linux 6.6.
+//! The guard as a filter of a clsact qdisc, before Linux 6.6.
 //!
-//! The filter stays when the daemon ends, and is known by its priority and handle. Others' filters
-//! stay what they are, as does the qdisc, which others may use.
+//! The filter stays when the daemon ends, and is identified by its priority and handle. Other
+//! filters are left alone, as is the qdisc, which others may use.
 
 use std::{mem, path::Path};
 
@@ -13,13 +13,13 @@ use aya::programs::{
 
 use super::{super::pins::unpin, Present, name};
 
-/// Early, and a number that nobody else is likely to have taken.
+/// Early in the order, and unlikely to be used by others.
 pub const PRIORITY: u16 = 7;
 /// `xdpl`.
 pub const HANDLE: TcHandle = TcHandle::new(0x7864, 0x706c);
 
-/// Puts the guard on an interface, in the place of the one that is there, which is atomic. Pins its
-/// program at `pin`, by which it is found when it is to be taken off.
+/// Attaches the guard to an interface, replacing an existing one atomically. Pins its program at
+/// `pin`, by which it is found for removal.
 pub(super) fn attach(
     program: &mut SchedClassifier,
     ifindex: u32,
@@ -40,7 +40,7 @@ pub(super) fn attach(
     program.pin(pin).with_context(|| format!("cannot pin the host guard at {}", pin.display()))
 }
 
-/// Returns false if there is a filter of ours.
+/// Creates the filter; returns false if ours exists.
 fn create(program: &mut SchedClassifier, name: &str) -> Result<bool> {
     add_qdisc(name)?;
     let options = NlOptions { priority: PRIORITY, handle: HANDLE, classid: None };
@@ -53,8 +53,8 @@ fn create(program: &mut SchedClassifier, name: &str) -> Result<bool> {
         Err(error) if code(&error) == Some(libc::EEXIST) => Ok(false),
         Err(error) => Err(error).with_context(|| {
             format!(
-                "cannot add the host guard to {name} as a tc filter of priority {PRIORITY}: \
-                 `tc filter show dev {name} ingress` shows those that there are"
+                "cannot add the host guard to {name} as a tc filter of priority {PRIORITY}: `tc \
+                 filter show dev {name} ingress` lists the existing ones"
             )
         }),
     }
@@ -68,7 +68,7 @@ fn replace(program: &mut SchedClassifier, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Takes the guard off an interface if a program is pinned at `pin`.
+/// Detaches the guard from an interface if a program is pinned at `pin`.
 pub(super) fn remove(pin: &Path, ifindex: u32) -> Result<()> {
     if !pin.exists() {
         return Ok(());
@@ -78,7 +78,7 @@ pub(super) fn remove(pin: &Path, ifindex: u32) -> Result<()> {
         match filter(&name)?.detach() {
             Err(error) if !is_missing(&error) => {
                 return Err(error)
-                    .with_context(|| format!("cannot take the host guard off {name}"));
+                    .with_context(|| format!("cannot remove the host guard from {name}"));
             }
             _ => {}
         }
@@ -98,12 +98,12 @@ fn filter(name: &str) -> Result<SchedClassifierLink> {
         .with_context(|| format!("there is no interface {name}"))
 }
 
-/// Leaves the filter where it is: aya would take it off.
+/// Keeps the filter, which aya would detach on drop.
 fn keep(link: SchedClassifierLink) {
     mem::forget(link);
 }
 
-/// The kernel says EINVAL if there is no qdisc, ENOENT if there is no such filter.
+/// Returns true if the filter does not exist: EINVAL without a qdisc, ENOENT without the filter.
 fn is_missing(error: &ProgramError) -> bool {
     matches!(code(error), Some(libc::EINVAL | libc::ENOENT | libc::ENODEV))
 }

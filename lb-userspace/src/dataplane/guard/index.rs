@@ -1,4 +1,4 @@
-//! What the host guard's maps should hold, and which writes lead there.
+//! Desired content of the host guard's maps, and the writes to reach it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +15,8 @@ pub enum Change {
     ForgetBackend(ServiceKey),
 }
 
-/// Services, backends and source addresses, as the guard looks them up. Each method returns what
-/// has to be written, which is nothing if it is known already.
+/// Services, backends and source addresses by the guard's keys. Each method returns the required
+/// writes, or nothing if there is no change.
 #[derive(Debug, Default)]
 pub struct Index {
     ports: BTreeMap<Address, BTreeSet<[u8; 2]>>,
@@ -52,7 +52,7 @@ impl Index {
         self.change(address, before)
     }
 
-    /// At most two writes: what the id was before may have no other user.
+    /// Returns at most two writes: the id's former backend may have no other user.
     pub fn set_backend(&mut self, id: u32, backend: &Backend) -> [Option<Change>; 2] {
         let key = ServiceKey::tcp(backend.address, backend.port);
         if self.backends.get(&id) == Some(&key) {
@@ -76,13 +76,13 @@ impl Index {
         Some(Change::ForgetBackend(key))
     }
 
-    /// All that the map of addresses should hold.
+    /// Returns the desired content of the map of addresses.
     pub fn addresses(&self) -> BTreeMap<Address, Guarded> {
         let known = self.ports.keys().chain(self.sources.keys());
         known.map(|address| (*address, self.guarded(*address))).collect()
     }
 
-    /// All that the map of backends should hold.
+    /// Returns the desired content of the map of backends.
     pub fn backends(&self) -> BTreeSet<ServiceKey> {
         self.users.keys().copied().collect()
     }

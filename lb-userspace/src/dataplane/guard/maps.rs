@@ -1,4 +1,4 @@
-//! Keeps the host guard's maps in step with those of the balancer.
+//! Keeps the host guard's maps in sync with those of the balancer.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::{
 const CANNOT_WRITE: &str = "cannot write to the host guard's maps";
 
 impl MapWriter {
-    /// Has the guard know what the maps hold.
+    /// Initializes the guard's maps from the balancer's maps.
     pub(in crate::dataplane) fn guard_image(&mut self, image: &Image) -> Result<()> {
         let mut index = Index::default();
         for key in image.services.keys() {
@@ -31,7 +31,7 @@ impl MapWriter {
         Ok(())
     }
 
-    /// Has the guard follow an operation.
+    /// Applies an operation to the guard's maps.
     pub(in crate::dataplane) fn guard_op(&mut self, op: &Op) -> Result<()> {
         let index = &mut self.guarded;
         let changes = match op {
@@ -56,7 +56,8 @@ impl MapWriter {
         .context(CANNOT_WRITE)
     }
 
-    /// Makes the guard's maps what an index says, whatever they hold: room is made before it is taken.
+    /// Sets the guard's maps to the content of an index: removes entries before it adds any, to
+    /// have room.
     fn write_guard_maps(&mut self, index: &Index) -> Result<()> {
         let (addresses, backends) = (index.addresses(), index.backends());
         let map = &mut self.maps.guard_addresses;
@@ -70,7 +71,7 @@ impl MapWriter {
         backends.difference(&known).try_for_each(|key| map.insert(key, &0))
     }
 
-    /// All sources that there have ever been, as connections may still come from them.
+    /// Returns all sources ever used, as connections may still use them.
     fn all_sources(&self) -> Result<Vec<Source>> {
         let sources = &self.maps.sources;
         (0..sources.size()).map(|place| sources.get(place)).collect()

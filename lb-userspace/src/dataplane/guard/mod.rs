@@ -1,4 +1,4 @@
-//! The host guard: a tc program that keeps TCP which is the balancer's alone from the host's stack.
+//! The host guard: a tc program that keeps the balancer's TCP packets from the host's stack.
 
 mod clsact;
 mod index;
@@ -16,39 +16,40 @@ pub(super) use self::index::Index;
 use super::{Dataplane, pins::Pins};
 use crate::{config::Limits, control::GuardHook};
 
-/// The name of the tc program in its object, which the kernel's filters have, too.
+/// Name of the tc program in its object, and of the kernel's filters.
 pub const PROGRAM: &str = "xdplb_guard";
 
 pub(super) const GUARDED: &str = "GUARD_ADDRESSES";
 pub(super) const BACKENDS: &str = "GUARD_BACKENDS";
 
-/// The guard's maps, which each loaded guard has for itself.
+/// Maps of the guard, separate for each loaded guard.
 pub(super) const MAPS: [&str; 2] = [GUARDED, BACKENDS];
 
-/// What chooses the hook in tests: `clsact` has a new kernel do as an old one must.
+/// Environment variable that selects the hook in tests: `clsact` makes a new kernel behave like an
+/// old one.
 const HOOK: &str = "XDPLB_GUARD_HOOK";
 
-/// Whether the present guard stays if it is on an interface already.
+/// Handling of a guard that is already attached.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Present {
     Stays,
     IsReplaced,
 }
 
-/// Names of the guard's maps and their sizes.
+/// Returns the names and sizes of the guard's maps.
 pub(super) fn sizes(limits: &Limits) -> [(&'static str, u32); 2] {
     let addresses = limits.services + limits::SNAT_SOURCES;
     [(GUARDED, addresses), (BACKENDS, limits.backends + limits::FIRST_BACKEND)]
 }
 
-/// Takes the guard off an interface, be it on it or not.
+/// Detaches the guard from an interface, if it is attached.
 pub(super) fn remove(pins: &Pins, ifindex: u32) -> Result<()> {
     tcx::remove(&pins.guard(ifindex))?;
     clsact::remove(&pins.filter(ifindex), ifindex)
 }
 
 impl Dataplane {
-    /// Has the guard on an interface; returns how it is attached.
+    /// Attaches the guard to an interface; returns its hook.
     pub fn guard(&mut self, ifindex: u32, present: Present) -> Result<GuardHook> {
         let (link, filter) = (self.pins.guard(ifindex), self.pins.filter(ifindex));
         let program = self.guard_program()?;
@@ -71,7 +72,7 @@ fn is_clsact_asked_for() -> bool {
     env::var_os(HOOK).is_some_and(|hook| hook == "clsact")
 }
 
-/// The name that aya asks for where the kernel asks for an index.
+/// Returns the name of an interface, as aya takes no index.
 fn name(ifindex: u32) -> Result<String> {
     let name =
         if_indextoname(ifindex).with_context(|| format!("there is no interface {ifindex}"))?;

@@ -1,4 +1,4 @@
-//! The guard by a pinned TCX link, from Linux 6.6 on.
+//! The guard as a pinned TCX link, on Linux 6.6 or later.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use aya::programs::{
 use super::name;
 use crate::dataplane::attach;
 
-/// Puts the guard on an interface, in the place of the one whose link is pinned at `pin` if there is
-/// one, which is atomic. Returns false if the kernel has no TCX.
+/// Attaches the guard to an interface, replacing the one of the link pinned at `pin`, if any,
+/// atomically. Returns false if the kernel has no TCX.
 pub(super) fn attach(program: &mut SchedClassifier, ifindex: u32, pin: &Path) -> Result<bool> {
     if replace(program, pin)? {
         return Ok(true);
     }
     let name = name(ifindex)?;
-    // Before others, which may end the packet's way through tc.
+    // Before other programs, which may end the processing of a packet in tc.
     let order = TcAttachOptions::TcxOrder(LinkOrder::first());
     let id = match program.attach_with_options(&name, TcAttachType::Ingress, order) {
         Err(error) if attach::os_error(&error) == Some(libc::EINVAL) => return Ok(false),
@@ -30,7 +30,8 @@ pub(super) fn attach(program: &mut SchedClassifier, ifindex: u32, pin: &Path) ->
     Ok(true)
 }
 
-/// Without a link that is pinned and whose interface is there, returns false and leaves no pin.
+/// Replaces the program of a pinned link. Without a link whose interface exists, returns false and
+/// leaves no pin.
 fn replace(program: &mut SchedClassifier, pin: &Path) -> Result<bool> {
     if !pin.exists() {
         return Ok(false);
@@ -53,7 +54,7 @@ fn replace(program: &mut SchedClassifier, pin: &Path) -> Result<bool> {
     }
 }
 
-/// Takes the guard off whose link is pinned at `pin`, if there is one.
+/// Detaches the guard of the link pinned at `pin`, if any.
 pub(super) fn remove(pin: &Path) -> Result<()> {
     if pin.exists() { attach::remove(pin) } else { Ok(()) }
 }

@@ -47,11 +47,11 @@ fn taken(ebpf: &mut Ebpf, name: &str) -> Result<Map> {
 }
 
 fn table<K: Pod, V: Pod>(ebpf: &mut Ebpf, name: &str) -> Result<maps::HashMap<MapData, K, V>> {
-    taken(ebpf, name)?.try_into().with_context(|| format!("{name} is no hash map"))
+    taken(ebpf, name)?.try_into().with_context(|| format!("{name} is not a hash map"))
 }
 
 fn array<V: Pod>(ebpf: &mut Ebpf, name: &str) -> Result<maps::Array<MapData, V>> {
-    taken(ebpf, name)?.try_into().with_context(|| format!("{name} is no array"))
+    taken(ebpf, name)?.try_into().with_context(|| format!("{name} is not an array"))
 }
 
 impl<K: Pod + Send, V: Pod + Send> Table<K, V> for maps::HashMap<MapData, K, V> {
@@ -88,10 +88,10 @@ impl<V: Pod + Send> Array<V> for maps::Array<MapData, V> {
     }
 }
 
-/// What has gone through backends.
+/// Traffic counters of backends.
 struct PerCpuTraffic {
     map: PerCpuArray<MapData, Traffic>,
-    /// Of the same map.
+    /// File descriptor of the same map.
     fd: OwnedFd,
     cpus: usize,
 }
@@ -99,7 +99,7 @@ struct PerCpuTraffic {
 impl PerCpuTraffic {
     fn take(ebpf: &mut Ebpf) -> Result<Self> {
         let map = taken(ebpf, TRAFFIC)?;
-        let Map::PerCpuArray(data) = &map else { bail!("{TRAFFIC} is no array for each CPU") };
+        let Map::PerCpuArray(data) = &map else { bail!("{TRAFFIC} is not a per-CPU array") };
         let fd = data.fd().as_fd().try_clone_to_owned()?;
         let cpus = nr_cpus().map_err(|(_, error)| error)?;
         Ok(Self { map: map.try_into()?, fd, cpus })

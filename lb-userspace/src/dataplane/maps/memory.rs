@@ -1,4 +1,4 @@
-//! Maps in memory, whose writes fail when a test says so.
+//! Maps in memory, whose writes fail on a test's request.
 
 use std::{
     collections::BTreeMap,
@@ -21,17 +21,17 @@ use lb_common::{
 
 use super::{Address, Arena, Array, Counters, Maps, Table};
 
-/// The memory that maps are in. Copies share it.
+/// Memory of the maps. Clones share it.
 #[derive(Clone, Default)]
 pub struct Memory {
     stored: Arc<Mutex<Stored>>,
     watcher: Arc<Mutex<Option<Watcher>>>,
 }
 
-/// Sees the maps after every write.
+/// Called with the maps after every write.
 type Watcher = Box<dyn FnMut(&Stored) + Send>;
 
-/// What the maps hold.
+/// Content of the maps.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stored {
     pub services: BTreeMap<ServiceKey, Service>,
@@ -49,7 +49,7 @@ pub struct Stored {
     calls: Calls,
 }
 
-/// How many writes there were, and looks at whole maps, and which of them fail.
+/// Number of writes and reads of whole maps, and those that fail.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Calls {
     count: usize,
@@ -64,7 +64,7 @@ struct Part<K, V> {
 }
 
 impl Memory {
-    /// These maps, with room for so many backends.
+    /// Returns these maps, with room for this many backends.
     pub fn maps(&self, backends: u32) -> Maps {
         Maps {
             services: Box::new(self.part(|all| &mut all.services, 0)),
@@ -90,13 +90,14 @@ impl Memory {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has these calls fail, counted from now on. Returns how many there were since the last time.
+    /// Makes these calls fail, counted from now on. Returns the number of calls since the last
+    /// time.
     pub fn fail(&self, failing: &[Range<usize>]) -> usize {
         let calls = Calls { count: 0, failing: failing.to_vec() };
         std::mem::replace(&mut self.stored().calls, calls).count
     }
 
-    /// Shows the maps after every write from now on.
+    /// Sets the watcher of all further writes.
     pub fn watch(&self, watcher: impl FnMut(&Stored) + Send + 'static) {
         *self.watcher.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(watcher));
     }
@@ -110,7 +111,7 @@ impl Memory {
 }
 
 impl Stored {
-    /// What a service's slots hold.
+    /// Returns the slots of a service's ring.
     pub fn ring(&self, key: &ServiceKey) -> Vec<u32> {
         self.services.get(key).map(|service| self.slots_of(service.ring)).unwrap_or_default()
     }
@@ -194,7 +195,7 @@ impl<V: Copy + Default + Send> Counters<V> for Part<u32, V> {
     }
 }
 
-/// Its writes cannot fail, as those of mapped memory.
+/// Writes cannot fail, like those of mapped memory.
 impl Arena for Memory {
     fn read(&self, ring: Ring) -> Vec<u32> {
         self.stored().slots_of(ring)

@@ -1,4 +1,4 @@
-//! The maps that the control plane writes: the kernel's, or others that store the same values.
+//! Maps that the control plane writes: the kernel's, or others with the same values.
 
 mod kernel;
 #[cfg(test)]
@@ -27,7 +27,7 @@ pub trait Table<K, V>: Send {
     fn remove(&mut self, key: &K) -> Result<()>;
 }
 
-/// Values by place, all of which are always there.
+/// Values by index, all of which always exist.
 pub trait Array<V>: Send {
     fn size(&self) -> u32;
 
@@ -36,9 +36,9 @@ pub trait Array<V>: Send {
     fn set(&mut self, place: u32, value: &V) -> Result<()>;
 }
 
-/// What the program counts of each backend, by its id.
+/// The program's counters of each backend, by its id.
 pub trait Counters<V>: Send {
-    /// Those of neighbouring ids, at once.
+    /// Reads the counters of a range of ids at once.
     fn of(&self, backends: Range<u32>) -> Result<Vec<V>>;
 
     fn clear(&mut self, backend: u32) -> Result<()>;
@@ -48,29 +48,29 @@ pub trait Counters<V>: Send {
 pub trait Arena: Send {
     fn read(&self, ring: Ring) -> Vec<u32>;
 
-    /// Writes slots from a place on. Whoever is told of them afterwards finds them written.
+    /// Writes slots from an offset on, with release ordering for later publication.
     fn write(&mut self, offset: u32, slots: &[u32]);
 }
 
-/// An address as the guard looks it up.
+/// An address as a key of the guard.
 pub type Address = [u8; 16];
 
-/// All of them.
+/// All maps.
 pub struct Maps {
     pub services: Box<dyn Table<ServiceKey, Service>>,
     pub backends: Box<dyn Array<Backend>>,
     pub sources: Box<dyn Array<Source>>,
     pub rings: Box<dyn Arena>,
-    /// The filter of addresses that the program looks at more closely.
+    /// Filter of addresses that the program looks up.
     pub addresses: Box<dyn Array<u64>>,
-    /// The interface that packets from an IPv4 address may come in by.
+    /// Allowed input interface of an IPv4 source address.
     pub origins: Box<dyn Table<u32, u32>>,
-    /// The filter of addresses that are in `origins`.
+    /// Filter of the addresses in `origins`.
     pub origin_bits: Box<dyn Array<u64>>,
     pub own_macs: Box<dyn Array<macs::Slot>>,
     pub guard_addresses: Box<dyn Table<Address, Guarded>>,
     pub guard_backends: Box<dyn Table<ServiceKey, u32>>,
     pub traffic: Box<dyn Counters<Traffic>>,
-    /// Handshakes that each backend has refused in a row.
+    /// Number of handshakes that each backend has refused in a row.
     pub refusals: Box<dyn Counters<u32>>,
 }

@@ -74,7 +74,7 @@ fn an_interface_that_is_made_anew_gets_the_program_again() {
     assert_eq!(links.len(), 2, "the dead ones are forgotten: {links:?}");
     let log = log(testbed);
     assert!(log.contains("eth1 was recreated"), "{log}");
-    assert!(log.contains("eth1 is up, with the program on it"), "{log}");
+    assert!(log.contains("eth1 is up, with the program attached"), "{log}");
 }
 
 #[test]

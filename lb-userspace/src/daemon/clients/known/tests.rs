@@ -8,19 +8,19 @@ fn hop(mac: u8, ifindex: u32) -> Hop {
     Hop::new([2, 0, 0, 0, 0, mac], [4; 6], ifindex)
 }
 
-/// By router 10.0.0.`router`.
+/// Returns a next hop through router 10.0.0.`router`.
 fn by(router: u8, hop: Hop) -> Reached {
     Reached { hop, neighbour: [10, 0, 0, router].into() }
 }
 
-/// Connections, as a flow table has them, and the clock.
+/// Connections of a fake flow table, and the clock.
 struct Network {
     clients: Clients,
     connections: Vec<(Hop, Ipv4Addr)>,
     now: Instant,
-    /// How often each client is watched.
+    /// Number of watches of each client.
     watched: HashMap<Ipv4Addr, i32>,
-    /// How the kernel reaches clients, as far as it has said so.
+    /// The kernel's next hops of clients, as far as reported.
     kernel: HashMap<Ipv4Addr, Reached>,
 }
 
@@ -52,7 +52,7 @@ impl Network {
         is_urgent
     }
 
-    /// A sweep, during which something may happen.
+    /// Runs a sweep, during which something may happen.
     fn sweep_while(&mut self, happens: impl FnOnce(&mut Self)) -> bool {
         let (search, begun) = (self.clients.search(), self.now);
         let mut flow_counts = FlowCounts::default();
@@ -92,7 +92,7 @@ impl Network {
     }
 }
 
-/// Followed, and confirmed by the kernel.
+/// Returns a network whose hop is followed and confirmed by the kernel.
 fn following(reached: Reached, clients: &[Ipv4Addr]) -> Network {
     let connections: Vec<_> = clients.iter().map(|client| (reached.hop, *client)).collect();
     let mut network = Network::of(&connections);
@@ -103,7 +103,7 @@ fn following(reached: Reached, clients: &[Ipv4Addr]) -> Network {
 }
 
 #[test]
-fn a_neighbours_new_mac_is_followed_by_all_whom_it_leads_to() {
+fn a_neighbours_new_mac_is_followed_by_all_clients_behind_it() {
     let mut network = following(by(1, hop(1, 3)), &[CLIENT, OTHER]);
     assert!(network.say(CLIENT, by(1, hop(2, 3))));
     network.settle();
@@ -134,7 +134,7 @@ fn a_mac_that_changes_back_between_two_sweeps_is_followed_and_ends() {
 }
 
 #[test]
-fn what_is_told_during_a_sweep_is_followed_by_the_next() {
+fn changes_during_a_sweep_are_left_to_the_next() {
     let mut network = following(by(1, hop(1, 3)), &[CLIENT]);
     let is_urgent = network.sweep_while(|network| {
         assert!(network.say(CLIENT, by(1, hop(2, 3))));
@@ -198,7 +198,7 @@ fn a_hop_that_was_never_the_kernels_stays() {
 }
 
 #[test]
-fn a_hop_is_followed_by_a_client_whom_the_kernel_reaches_by_it() {
+fn a_hop_is_followed_by_a_client_that_the_kernel_reaches_through_it() {
     let mut network = Network::of(&[(hop(1, 3), CLIENT), (hop(1, 3), OTHER)]);
     network.sweep();
     assert!(!network.say(CLIENT, by(2, hop(9, 3))));
@@ -212,7 +212,7 @@ fn a_hop_is_followed_by_a_client_whom_the_kernel_reaches_by_it() {
 }
 
 #[test]
-fn packets_by_another_hop_are_believed_if_it_is_the_kernels() {
+fn packets_through_another_hop_count_if_the_kernel_uses_it() {
     let mut network = Network::of(&[(hop(1, 3), CLIENT)]);
     assert!(network.clients.ask(CLIENT, hop(2, 3), network.now));
     assert!(!network.clients.ask(CLIENT, hop(2, 3), network.now), "once");
@@ -237,7 +237,7 @@ fn a_question_that_is_not_answered_is_forgotten() {
 }
 
 #[test]
-fn failed_writes_are_told_once_and_tried_again_without_hurry() {
+fn failed_writes_are_logged_once_and_retried_without_hurry() {
     let mut network = following(by(1, hop(1, 3)), &[CLIENT]);
     assert!(network.say(CLIENT, by(1, hop(2, 3))));
     let mut is_news = |is_failure| network.clients.note_write(is_failure);
@@ -256,9 +256,9 @@ fn failed_writes_are_told_once_and_tried_again_without_hurry() {
     assert_eq!(network.hops_of(CLIENT), [hop(2, 3)]);
 }
 
-/// Who sends SYNs in a client's name before it does must not keep it out, whatever else it sends.
+/// Forged SYNs with a client's address must not block the client, whatever else is sent.
 #[test]
-fn handshakes_of_a_client_go_where_the_kernel_has_it() {
+fn handshakes_of_a_client_use_the_kernels_hop() {
     let (forged, own) = (hop(6, 2), hop(1, 2));
     let mut network = Network::of(&[]);
     assert!(network.clients.ask(CLIENT, forged, network.now));
