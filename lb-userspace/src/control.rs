@@ -137,7 +137,7 @@ pub struct Plan {
     /// Why the running daemon cannot do it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
-    /// What the change takes out of service.
+    /// What the change takes out of service, and VIPs that no packets come in for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }

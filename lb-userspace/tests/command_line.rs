@@ -172,7 +172,7 @@ fn what_is_exported_is_a_file_that_makes_the_same() {
 fn plan() -> Plan {
     Plan {
         version: 1,
-        steps: Vec::new(),
+        steps: vec![step()],
         refused: Some(HOSTILE.to_owned()),
         warnings: vec![HOSTILE.to_owned()],
     }
@@ -296,7 +296,8 @@ fn a_file_may_come_by_standard_input_or_a_pipe() {
     let daemon = Pretender::with_connections(0);
     for verb in ["check", "diff", "apply"] {
         for ended in fed(&daemon, verb, "interfaces = [\"eth0\"]\n") {
-            assert_eq!(ended.code, Some(0), "{verb}: {ended:?}");
+            let code = if verb == "diff" { 4 } else { 0 };
+            assert_eq!(ended.code, Some(code), "{verb}: {ended:?}");
         }
         let [at_input, named] = fed(&daemon, verb, "interfaces = []\n");
         assert!(at_input.err.contains("--> <stdin>:1:14"), "{verb}: {at_input:?}");
@@ -621,6 +622,24 @@ fn a_dry_run_shows_what_would_change_as_diff_does() {
     assert_eq!(removed.out, "- web: 203.0.113.10:80\n", "{removed:?}");
     let real = daemon.xdplb(&["service", "set", "web", "--scheduler", "maglev"]);
     assert_eq!((real.code, real.out.as_str()), (Some(0), ""), "{real:?}");
+}
+
+#[test]
+fn a_dry_run_that_the_daemon_would_refuse_ends_as_the_change_would() {
+    let (daemon, directory) =
+        (Pretender::with_connections(0), TempDir::new().expect("a directory"));
+    let path = file(&directory, "interfaces = [\"eth0\"]\n").display().to_string();
+    let json = ["-c", &path, "-o", "json"];
+    let refused = daemon.xdplb(&[&["apply", "--dry-run"][..], &json].concat());
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let outcome = parsed(&refused.out);
+    assert_eq!((&outcome["changed"], &outcome["dry_run"]), (&json!(false), &json!(true)));
+    assert!(outcome["refused"].is_string() && outcome["steps"].is_array(), "{outcome}");
+    let diff = daemon.xdplb(&[&["diff"][..], &json].concat());
+    assert_eq!(parsed(&diff.out), outcome, "one shape for one answer");
+    let shown = daemon.xdplb(&["apply", "--dry-run", "-c", &path]);
+    assert_eq!(shown.code, Some(2), "{shown:?}");
+    assert!(shown.err.contains("`apply` would be refused"), "{shown:?}");
 }
 
 #[test]

@@ -48,8 +48,9 @@ pub(super) async fn change(
         }
         ServiceVerb::Remove { name, trial: Trial { dry_run } } => {
             let vip = client.service(&name).await?.vip;
-            let version = client.trying(dry_run).remove_service(&name).await?;
-            Outcome::of(version, vec![Step::removal(&name, vip)]).in_dry_run(dry_run)
+            let (version, shown) = client.trying(dry_run).remove_service(&name).await?;
+            let steps = shown.map_or_else(|| vec![Step::removal(&name, vip)], |one| one.steps);
+            Outcome::of(version, steps).in_dry_run(dry_run)
         }
     };
     outcome.print(output)?;
