@@ -442,6 +442,12 @@ fn draining_waits_for_the_last_connection_but_not_for_ever() {
     let busy = Pretender::with_connections(1_000).xdplb(&[&drain[..], &["1s"]].concat());
     assert_eq!(busy.code, Some(1), "{busy:?}");
     assert!(busy.err.contains("connections, after its deadline"), "{busy:?}");
+    let json =
+        Pretender::with_connections(1_000).xdplb(&[&drain[..], &["1s", "-o", "json"]].concat());
+    assert_eq!((json.code, &parsed(&json.err)["exit_code"]), (Some(1), &json!(1)), "{json:?}");
+    let outcome = parsed(&json.out);
+    assert_eq!(outcome["changed"], true, "the change was made: {outcome}");
+    assert!(outcome["until"].is_string(), "{outcome}");
 }
 
 #[test]
@@ -650,6 +656,26 @@ fn errors_are_problem_documents_where_json_is_asked_for() {
         (&["service", "lost", "-o", "json"], 2, "unrecognized subcommand"),
         (&["-o", "json", "backend", "add", "web", "10.0.0.11"], 2, "the port is missing"),
         (&["man", "nope", "--output", "json"], 2, "there is no verb"),
+        (&["-qo", "json", "nope"], 2, "unrecognized subcommand"),
+        (
+            &[
+                "service",
+                "set",
+                "web",
+                "--set",
+                "vip=203.0.113.11:80",
+                "--vip",
+                "203.0.113.10:80",
+                "-ojson",
+            ],
+            2,
+            "`vip` is given twice",
+        ),
+        (
+            &["service", "set", "web", "--health", "type=http", "--unset", "health", "-o", "json"],
+            2,
+            "`health` and `health.type` contradict each other",
+        ),
     ] {
         let ended = daemon.xdplb(verb);
         assert_eq!((ended.code, ended.out.as_str()), (Some(code), ""), "{verb:?}: {ended:?}");
@@ -746,6 +772,10 @@ fn manual_pages_go_through_man_on_a_terminal_only() {
     script.args(["-qec", &format!("{BINARY} man backend drain"), "/dev/null"]).env("PATH", path);
     let shown = Ended::of(script.stdin(Stdio::null()).output().expect("`script` runs"));
     assert!(shown.out.contains("shown by man -l -"), "{shown:?}");
+    fs::write(&man, "#!/bin/sh\ncat > /dev/null\nexit 3\n").expect("written");
+    let failed = Ended::of(script.output().expect("`script` runs"));
+    assert!(failed.out.contains("cannot run `man` (exit status: 3)"), "{failed:?}");
+    assert!(failed.out.contains(".SH"), "the page is printed as it is: {failed:?}");
     let plain = xdplb(&["man", "backend", "drain"]);
     assert!(plain.out.contains(".SH EXAMPLES"), "{plain:?}");
 }
