@@ -12,7 +12,7 @@ use lb_common::{limits, ring::Ring};
 /// ring's location and reading its slots.
 pub const GRACE: Duration = Duration::from_secs(1);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Arena {
     size: u32,
     /// Sorted by offset. Only claimed regions may overlap or lie out of bounds.

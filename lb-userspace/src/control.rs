@@ -137,7 +137,7 @@ pub struct Plan {
     /// Reason why the running daemon cannot apply the change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
-    /// Effects of the change that interrupt a service.
+    /// Effects of the change that interrupt a service, and VIPs that receive no packets.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
 }

@@ -172,7 +172,7 @@ fn what_is_exported_is_a_file_that_makes_the_same() {
 fn plan() -> Plan {
     Plan {
         version: 1,
-        steps: Vec::new(),
+        steps: vec![step()],
         refused: Some(HOSTILE.to_owned()),
         warnings: vec![HOSTILE.to_owned()],
     }
@@ -296,7 +296,8 @@ fn a_file_may_come_by_standard_input_or_a_pipe() {
     let daemon = Pretender::with_connections(0);
     for verb in ["check", "diff", "apply"] {
         for ended in fed(&daemon, verb, "interfaces = [\"eth0\"]\n") {
-            assert_eq!(ended.code, Some(0), "{verb}: {ended:?}");
+            let code = if verb == "diff" { 4 } else { 0 };
+            assert_eq!(ended.code, Some(code), "{verb}: {ended:?}");
         }
         let [at_input, named] = fed(&daemon, verb, "interfaces = []\n");
         assert!(at_input.err.contains("--> <stdin>:1:14"), "{verb}: {at_input:?}");
@@ -441,6 +442,12 @@ fn draining_waits_for_the_last_connection_but_not_for_ever() {
     let busy = Pretender::with_connections(1_000).xdplb(&[&drain[..], &["1s"]].concat());
     assert_eq!(busy.code, Some(1), "{busy:?}");
     assert!(busy.err.contains("connections after its deadline"), "{busy:?}");
+    let json =
+        Pretender::with_connections(1_000).xdplb(&[&drain[..], &["1s", "-o", "json"]].concat());
+    assert_eq!((json.code, &parsed(&json.err)["exit_code"]), (Some(1), &json!(1)), "{json:?}");
+    let outcome = parsed(&json.out);
+    assert_eq!(outcome["changed"], true, "the change was made: {outcome}");
+    assert!(outcome["until"].is_string(), "{outcome}");
 }
 
 #[test]
@@ -624,6 +631,24 @@ fn a_dry_run_shows_what_would_change_as_diff_does() {
 }
 
 #[test]
+fn a_dry_run_that_the_daemon_would_refuse_ends_as_the_change_would() {
+    let (daemon, directory) =
+        (Pretender::with_connections(0), TempDir::new().expect("a directory"));
+    let path = file(&directory, "interfaces = [\"eth0\"]\n").display().to_string();
+    let json = ["-c", &path, "-o", "json"];
+    let refused = daemon.xdplb(&[&["apply", "--dry-run"][..], &json].concat());
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    let outcome = parsed(&refused.out);
+    assert_eq!((&outcome["changed"], &outcome["dry_run"]), (&json!(false), &json!(true)));
+    assert!(outcome["refused"].is_string() && outcome["steps"].is_array(), "{outcome}");
+    let diff = daemon.xdplb(&[&["diff"][..], &json].concat());
+    assert_eq!(parsed(&diff.out), outcome, "one shape for one answer");
+    let shown = daemon.xdplb(&["apply", "--dry-run", "-c", &path]);
+    assert_eq!(shown.code, Some(2), "{shown:?}");
+    assert!(shown.err.contains("`apply` would be refused"), "{shown:?}");
+}
+
+#[test]
 fn errors_are_problem_documents_where_json_is_asked_for() {
     let daemon = Pretender::with_connections(0);
     for (verb, code, word) in [
@@ -631,6 +656,26 @@ fn errors_are_problem_documents_where_json_is_asked_for() {
         (&["service", "lost", "-o", "json"], 2, "unrecognized subcommand"),
         (&["-o", "json", "backend", "add", "web", "10.0.0.11"], 2, "the port is missing"),
         (&["man", "nope", "--output", "json"], 2, "unknown command"),
+        (&["-qo", "json", "nope"], 2, "unrecognized subcommand"),
+        (
+            &[
+                "service",
+                "set",
+                "web",
+                "--set",
+                "vip=203.0.113.11:80",
+                "--vip",
+                "203.0.113.10:80",
+                "-ojson",
+            ],
+            2,
+            "`vip` is given twice",
+        ),
+        (
+            &["service", "set", "web", "--health", "type=http", "--unset", "health", "-o", "json"],
+            2,
+            "`health` and `health.type` contradict each other",
+        ),
     ] {
         let ended = daemon.xdplb(verb);
         assert_eq!((ended.code, ended.out.as_str()), (Some(code), ""), "{verb:?}: {ended:?}");
@@ -727,6 +772,10 @@ fn manual_pages_go_through_man_on_a_terminal_only() {
     script.args(["-qec", &format!("{BINARY} man backend drain"), "/dev/null"]).env("PATH", path);
     let shown = Ended::of(script.stdin(Stdio::null()).output().expect("`script` runs"));
     assert!(shown.out.contains("shown by man -l -"), "{shown:?}");
+    fs::write(&man, "#!/bin/sh\ncat > /dev/null\nexit 3\n").expect("written");
+    let failed = Ended::of(script.output().expect("`script` runs"));
+    assert!(failed.out.contains("cannot run `man` (exit status: 3)"), "{failed:?}");
+    assert!(failed.out.contains(".SH"), "the page is printed as it is: {failed:?}");
     let plain = xdplb(&["man", "backend", "drain"]);
     assert!(plain.out.contains(".SH EXAMPLES"), "{plain:?}");
 }

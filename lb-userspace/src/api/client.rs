@@ -165,11 +165,14 @@ impl Client {
         self.change(Method::PATCH, &self.of_manner(&service_path(name))?, keys).await
     }
 
-    /// Returns the new version of the document.
-    pub async fn remove_service(&self, name: &str) -> Result<u64, ClientError> {
+    /// Returns the new version of the document and, in a dry run, the service.
+    pub async fn remove_service(
+        &self,
+        name: &str,
+    ) -> Result<(u64, Option<ServiceView>), ClientError> {
         let path = self.of_trial(&service_path(name))?;
-        let ((), version) = self.send_versioned(Method::DELETE, &path, &()).await?;
-        version_of(version)
+        let (service, version) = self.send_versioned(Method::DELETE, &path, &()).await?;
+        Ok((version_of(version)?, service))
     }
 
     /// Returns the changes that a configuration file would make.

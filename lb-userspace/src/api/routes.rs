@@ -13,14 +13,13 @@ use axum::{
     Json, Router,
     extract::{ConnectInfo, DefaultBodyLimit, State},
     http::StatusCode,
-    response::NoContent,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
     Problem, connections,
-    described::{Created, routes_with_description},
+    described::{Created, Removed, routes_with_description},
     document,
     etag::IfMatch,
     extract::{Body, Path, Query},
@@ -188,7 +187,7 @@ async fn add_service(
     tables::rename_backends(&mut keys)?;
     let by = peer.forcing(force).trying(dry_run).expecting(expected);
     let added = handle.change(Change::AddService { name, keys }, by).await?;
-    Ok(added.map(Created))
+    Ok(added.map(|value| Created { value, is_dry_run: dry_run }))
 }
 
 async fn set_service(
@@ -209,9 +208,10 @@ async fn remove_service(
     IfMatch(expected): IfMatch,
     Path(OfService { name }): Path<OfService>,
     Query(Trial { dry_run }): Query<Trial>,
-) -> Result<Versioned<NoContent>, Problem> {
+) -> Result<Versioned<Removed<Option<ServiceView>>>, Problem> {
     let by = peer.caller().trying(dry_run).expecting(expected);
-    Ok(handle.change(Change::RemoveService { name }, by).await?.map(|_| NoContent))
+    let removed = handle.change(Change::RemoveService { name }, by).await?;
+    Ok(removed.map(|shown| Removed(dry_run.then_some(shown))))
 }
 
 async fn add_backend(
@@ -225,7 +225,8 @@ async fn add_backend(
     let NewBackend { address, weight, backup } = new;
     let backend = Backend { address, weight, backup, admin: Admin::Enabled, drain_until: None };
     let change = Change::AddBackend { service, backend };
-    Ok(handle.change(change, peer.caller().trying(dry_run).expecting(expected)).await?.map(Created))
+    let added = handle.change(change, peer.caller().trying(dry_run).expecting(expected)).await?;
+    Ok(added.map(|value| Created { value, is_dry_run: dry_run }))
 }
 
 async fn set_backend(

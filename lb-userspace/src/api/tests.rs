@@ -225,6 +225,35 @@ async fn missing_settings_of_a_new_backend_have_defaults() {
 }
 
 #[tokio::test]
+async fn a_dry_run_answers_with_what_the_change_would_do_and_has_made_nothing() {
+    let mut testbed = Testbed::new().await;
+    let (service, backends) = ("/v1/services/web", "/v1/services/web/backends");
+    let described = super::description();
+    for (method, path, body, done) in [
+        (Method::POST, "/v1/services", r#"{"name":"web","vip":"203.0.113.10:80"}"#, 201),
+        (Method::PATCH, service, "{}", 200),
+        (Method::DELETE, service, "", 204),
+        (Method::POST, backends, r#"{"address":"10.0.0.12:80"}"#, 201),
+    ] {
+        let what = format!("{method} {path}");
+        let answer = testbed.send(method.clone(), path, body).await;
+        testbed.changes.recv().await.expect("asked for");
+        assert_eq!(answer.status(), done, "{what}");
+        let trial = testbed.send(method.clone(), &format!("{path}?dry_run=true"), body).await;
+        testbed.changes.recv().await.expect("asked for");
+        assert_eq!(trial.status(), StatusCode::OK, "{what}");
+        let shown: ServiceView = serde_json::from_slice(trial.body()).expect("a service");
+        assert_eq!(shown, web(), "{what}");
+        let path = path.replace("web", "{name}");
+        let responses = &described["paths"][&path][method.as_str().to_lowercase()]["responses"];
+        for status in ["200".to_owned(), done.to_string()] {
+            assert!(responses[&status].is_object(), "{what} {status}: {responses}");
+        }
+        assert!(responses["200"]["content"]["application/json"].is_object(), "{responses}");
+    }
+}
+
+#[tokio::test]
 async fn answers_carry_the_version_and_changes_may_ask_for_it() {
     let mut testbed = Testbed::new().await;
     let (service, backends) = ("/v1/services/web", "/v1/services/web/backends");

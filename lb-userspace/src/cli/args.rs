@@ -12,7 +12,7 @@ use clap_complete::Shell;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{complete, value};
+use super::{complete, exit::Failure, value};
 use crate::{
     config,
     connections::{ClientFilter, ConnectionState},
@@ -256,22 +256,22 @@ pub(super) struct ServiceKeys {
 
 impl ServiceKeys {
     /// Returns the keys in the form of the API.
-    pub(super) fn into_keys(self) -> Keys {
+    pub(super) fn into_keys(self) -> Result<Keys, Failure> {
         let texts = [("vip", self.vip), ("mode", self.mode), ("scheduler", self.scheduler)];
         let texts =
             texts.into_iter().filter_map(|(key, text)| Some((key.to_owned(), text?.into())));
         let mut keys: Keys = texts.collect();
         for (path, value) in self.set {
-            value::put(&mut keys, &path, value);
+            value::put(&mut keys, &path, value)?;
         }
         for (key, table) in [("health", self.health), ("timeouts", self.timeouts)] {
             if !table.is_empty() {
                 for (inner, value) in table {
-                    value::put(&mut keys, &format!("{key}.{inner}"), value);
+                    value::put(&mut keys, &format!("{key}.{inner}"), value)?;
                 }
             }
         }
-        keys
+        Ok(keys)
     }
 }
 
@@ -539,6 +539,6 @@ mod tests {
         let cli = Cli::try_parse_from(arguments).expect("valid");
         let Verb::Service { verb: ServiceVerb::Set { keys, .. } } = cli.verb else { panic!() };
         let expected = serde_json::json!({ "health": { "rise": 3, "path": "/a=b" } });
-        assert_eq!(Value::Object(keys.into_keys()), expected);
+        assert_eq!(Value::Object(keys.into_keys().expect("once each")), expected);
     }
 }

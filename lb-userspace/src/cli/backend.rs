@@ -77,41 +77,60 @@ pub(super) async fn change(
         }
         BackendVerb::Set { place, weight, backup, .. } => {
             let settings = Settings { weight, backup, ..Settings::default() };
-            set(&client, &[place], settings).await?
+            set(&client, &[place], settings, output).await?
         }
-        BackendVerb::Enable { place, .. } => order(&client, place, Admin::Enabled).await?,
-        BackendVerb::Disable { place, .. } => order(&client, place, Admin::Disabled).await?,
+        BackendVerb::Enable { place, .. } => order(&client, place, Admin::Enabled, output).await?,
+        BackendVerb::Disable { place, .. } => {
+            order(&client, place, Admin::Disabled, output).await?
+        }
         BackendVerb::Drain { place, wait, deadline, .. } => {
             let places = places(&client, place).await?;
             let until = deadline.map(after).transpose()?;
             let admin = Some(Admin::Draining);
             let settings = Settings { admin, until, ..Settings::default() };
-            let outcome = set(&client, &places, settings).await?;
-            if wait && !client.is_dry_run() {
-                for place in &places {
-                    wait_until_idle(&client, place, deadline).await?;
-                }
+            let outcome = set(&client, &places, settings, output).await?.until(until);
+            if wait
+                && !client.is_dry_run()
+                && let Err(failure) = wait_for_all(&client, &places, deadline).await
+            {
+                outcome.print(output)?;
+                return Err(failure);
             }
-            outcome.until(until)
+            outcome
         }
     };
     outcome.in_dry_run(client.is_dry_run()).print(output)?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn order(client: &Client, place: Places, admin: Admin) -> Result<Outcome, Failure> {
+async fn order(
+    client: &Client,
+    place: Places,
+    admin: Admin,
+    output: Output,
+) -> Result<Outcome, Failure> {
     let places = places(client, place).await?;
-    set(client, &places, Settings { admin: Some(admin), ..Settings::default() }).await
+    set(client, &places, Settings { admin: Some(admin), ..Settings::default() }, output).await
 }
 
+/// Prints the changes before one that fails.
 async fn set(
     client: &Client,
     places: &[BackendAddress],
     settings: Settings,
+    output: Output,
 ) -> Result<Outcome, Failure> {
     let mut outcome: Option<Outcome> = None;
     for BackendAddress { service, address } in places {
-        let changed = client.set(service, *address, &settings).await?.into();
+        let changed = match client.set(service, *address, &settings).await {
+            Ok(changed) => changed.into(),
+            Err(error) => {
+                if let Some(outcome) = outcome {
+                    outcome.until(settings.until).in_dry_run(client.is_dry_run()).print(output)?;
+                }
+                return Err(error.into());
+            }
+        };
         outcome = Some(match outcome {
             Some(outcome) => outcome.and(changed),
             None => changed,
@@ -157,6 +176,17 @@ impl BackendVerb {
 fn after(time: Duration) -> Result<Timestamp, Failure> {
     let until = Timestamp::now().checked_add(time);
     Ok(until.with_context(|| format!("the deadline {time:?} is too long"))?)
+}
+
+async fn wait_for_all(
+    client: &Client,
+    places: &[BackendAddress],
+    deadline: Option<Duration>,
+) -> Result<(), Failure> {
+    for place in places {
+        wait_until_idle(client, place, deadline).await?;
+    }
+    Ok(())
 }
 
 async fn wait_until_idle(

@@ -41,6 +41,11 @@ impl Outcome {
         Self { until, ..self }
     }
 
+    /// Returns true if the running daemon cannot do it.
+    pub(super) fn is_refused(&self) -> bool {
+        self.refused.is_some()
+    }
+
     /// Adds the outcome of a later change.
     pub(super) fn and(mut self, later: Self) -> Self {
         self.steps.extend(later.steps);
@@ -85,6 +90,8 @@ impl From<api::Changed> for Outcome {
 
 impl From<Plan> for Outcome {
     fn from(Plan { version, steps, refused, warnings }: Plan) -> Self {
-        Self { warnings, refused, ..Self::of(version, steps) }
+        let outcome = Self::of(version, steps);
+        let changed = outcome.changed && refused.is_none();
+        Self { changed, warnings, refused, ..outcome }
     }
 }

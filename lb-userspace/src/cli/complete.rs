@@ -1,6 +1,6 @@
 //! Shell completions.
 
-use std::{collections::BTreeSet, env, net::SocketAddr, time::Duration};
+use std::{collections::BTreeSet, env, ffi::OsString, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result};
 use clap::{Command, CommandFactory as _};
@@ -100,12 +100,22 @@ fn known_services() -> Vec<ServiceView> {
 }
 
 fn known_addresses() -> impl Iterator<Item = SocketAddr> {
-    let words: Vec<_> = env::args().collect();
+    let named = named_service(env::args_os().skip_while(|word| word != "--").skip(1));
     let mut services = known_services();
-    if services.iter().any(|service| words.contains(&service.name)) {
-        services.retain(|service| words.contains(&service.name));
+    if let Some(named) = named.filter(|named| services.iter().any(|one| one.name == *named)) {
+        services.retain(|service| service.name == named);
     }
     services.into_iter().flat_map(|service| service.backends).map(|backend| backend.address)
+}
+
+/// Returns the service that an incomplete command line names.
+fn named_service(words: impl Iterator<Item = OsString>) -> Option<String> {
+    let matches = Cli::command().ignore_errors(true).try_get_matches_from(words).ok()?;
+    let mut deepest = &matches;
+    while let Some((_, inner)) = deepest.subcommand() {
+        deepest = inner;
+    }
+    deepest.try_get_one("service").ok().flatten().cloned()
 }
 
 /// Returns the daemon's answer, or None without a timely one.
@@ -133,4 +143,25 @@ fn socket() -> std::path::PathBuf {
 /// Returns true if a command is not hidden.
 pub(super) fn is_shown(command: &Command) -> bool {
     !command.is_hide_set()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_line_names_its_service_whatever_its_verbs_are() {
+        for (line, named) in [
+            ("xdplb backend drain web ", Some("web")),
+            ("xdplb backend drain backend ", Some("backend")),
+            ("xdplb -o json --socket drain backend drain web 10.0", Some("web")),
+            ("xdplb backend set --weight 3 web ", Some("web")),
+            ("xdplb conns --service web --backend ", Some("web")),
+            ("xdplb conns --backend ", None),
+            ("xdplb backend drain --all-services ", None),
+        ] {
+            let words = line.split(' ').map(OsString::from);
+            assert_eq!(named_service(words).as_deref(), named, "{line}");
+        }
+    }
 }

@@ -12,7 +12,7 @@ use anyhow::anyhow;
 use super::{
     args::Output,
     changed::Outcome,
-    exit::{Failure, PROBLEMS},
+    exit::{Failure, INVALID, PROBLEMS},
     output::{align_numbers, print_json, print_line, print_table, table},
 };
 use crate::{
@@ -28,11 +28,7 @@ pub(super) async fn diff(
 ) -> Result<ExitCode, Failure> {
     let plan = client.plan(&proposal(file)?).await.map_err(of_file)?;
     let differs = !plan.steps.is_empty();
-    if output.is_json() {
-        print_json(&plan)?;
-    } else {
-        Outcome::from(plan).in_dry_run(true).print(output)?;
-    }
+    Outcome::from(plan).in_dry_run(true).print(output)?;
     Ok(if differs { ExitCode::from(PROBLEMS) } else { ExitCode::SUCCESS })
 }
 
@@ -41,8 +37,7 @@ pub(super) async fn apply(
     file: &Path,
     output: Output,
 ) -> Result<ExitCode, Failure> {
-    print(client, client.apply(&proposal(file)?).await.map_err(of_file)?, output)?;
-    Ok(ExitCode::SUCCESS)
+    print(client, client.apply(&proposal(file)?).await.map_err(of_file)?, output)
 }
 
 /// Converts the daemon's error of a file to the form of `check`.
@@ -111,8 +106,7 @@ pub(super) async fn rollback(
     version: Option<u64>,
     output: Output,
 ) -> Result<ExitCode, Failure> {
-    print(client, client.rollback(Target { version }).await?, output)?;
-    Ok(ExitCode::SUCCESS)
+    print(client, client.rollback(Target { version }).await?, output)
 }
 
 /// Returns the text of a file, if it is valid. The daemon checks it again, and against the host.
@@ -126,11 +120,12 @@ fn proposal(file: &Path) -> Result<Proposal, Failure> {
     Ok(Proposal { path, text })
 }
 
-fn print(client: &Client, plan: Plan, output: Output) -> Result<(), Failure> {
+fn print(client: &Client, plan: Plan, output: Output) -> Result<ExitCode, Failure> {
     let outcome = Outcome::from(plan).in_dry_run(client.is_dry_run());
     outcome.print(output)?;
     if !client.is_dry_run() && !output.is_json() {
         outcome.print_steps()?;
     }
-    Ok(())
+    // As the change itself would end.
+    Ok(if client.is_dry_run() && outcome.is_refused() { INVALID.into() } else { ExitCode::SUCCESS })
 }

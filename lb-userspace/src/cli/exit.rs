@@ -42,8 +42,18 @@ impl<'a> Document<'a> {
 /// Returns true if invalid arguments request JSON.
 fn wants_json(arguments: impl Iterator<Item = OsString>) -> bool {
     let words: Vec<_> = arguments.map(|word| word.to_string_lossy().into_owned()).collect();
-    let is_pair = |pair: &[String]| ["-o", "--output"].contains(&&*pair[0]) && pair[1] == "json";
-    let is_one = |word: &String| ["-ojson", "-o=json", "--output=json"].contains(&&**word);
+    // Short flags without a value may be joined with it, as in `-qojson`.
+    let short = |word: &str| {
+        let flags = word.strip_prefix('-')?.trim_start_matches(['q', 'v']);
+        flags.strip_prefix('o').map(ToOwned::to_owned)
+    };
+    let is_pair = |pair: &[String]| {
+        (pair[0] == "--output" || short(&pair[0]).as_deref() == Some("")) && pair[1] == "json"
+    };
+    let is_one = |word: &String| {
+        word == "--output=json"
+            || short(word).is_some_and(|value| ["json", "=json"].contains(&&*value))
+    };
     words.iter().any(is_one) || words.windows(2).any(is_pair)
 }
 
@@ -162,5 +172,29 @@ impl From<io::Error> for Failure {
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
         Self::Daemon(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_asked_for_in_every_way_that_is_understood() {
+        for (line, is_json) in [
+            ("xdplb -o json nope", true),
+            ("xdplb -ojson nope", true),
+            ("xdplb -o=json nope", true),
+            ("xdplb -qo json nope", true),
+            ("xdplb -qvojson nope", true),
+            ("xdplb nope -vvo=json", true),
+            ("xdplb nope --output json", true),
+            ("xdplb nope --output=json", true),
+            ("xdplb -qo table nope json", false),
+            ("xdplb check -cojson nope", false),
+            ("xdplb -q json nope", false),
+        ] {
+            assert_eq!(wants_json(line.split(' ').map(OsString::from)), is_json, "{line}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    process::{Command as Process, Stdio},
+    process::{Command as Process, ExitStatus, Stdio},
 };
 
 use anyhow::Result;
@@ -169,6 +169,13 @@ fn page_by_man(page: &str) -> io::Result<()> {
         // An early exit of the pager is not an error.
         input.write_all(page.as_bytes()).ok();
     }
-    man.wait()?;
-    Ok(())
+    ended_well(man.wait()?)
+}
+
+/// A user may interrupt it.
+fn ended_well(status: ExitStatus) -> io::Result<()> {
+    match status.code() {
+        None | Some(0) => Ok(()),
+        Some(_) => Err(io::Error::other(status.to_string())),
+    }
 }

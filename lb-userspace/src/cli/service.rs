@@ -31,25 +31,26 @@ pub(super) async fn change(
         ServiceVerb::List => return list(&client, output).await,
         ServiceVerb::Show { name } => return show(&client, &name, output).await,
         ServiceVerb::Add { name, keys, backend, force, trial: Trial { dry_run } } => {
-            let mut keys = keys.into_keys();
+            let mut keys = keys.into_keys()?;
             drop_nulls(&mut keys);
-            keys.insert("name".to_owned(), name.into());
-            put_backends(&mut keys, &backend);
+            value::put(&mut keys, "name", name.into())?;
+            put_backends(&mut keys, &backend)?;
             let client = client.forcing(force).trying(dry_run);
             Outcome::from(client.add_service(&keys).await?).in_dry_run(dry_run)
         }
         ServiceVerb::Set { name, keys, unset, force, trial: Trial { dry_run } } => {
-            let mut keys = keys.into_keys();
+            let mut keys = keys.into_keys()?;
             for path in &unset {
-                value::put(&mut keys, path, Value::Null);
+                value::put(&mut keys, path, Value::Null)?;
             }
             let client = client.forcing(force).trying(dry_run);
             Outcome::from(client.set_service(&name, &keys).await?).in_dry_run(dry_run)
         }
         ServiceVerb::Remove { name, trial: Trial { dry_run } } => {
             let vip = client.service(&name).await?.vip;
-            let version = client.trying(dry_run).remove_service(&name).await?;
-            Outcome::of(version, vec![Step::removal(&name, vip)]).in_dry_run(dry_run)
+            let (version, shown) = client.trying(dry_run).remove_service(&name).await?;
+            let steps = shown.map_or_else(|| vec![Step::removal(&name, vip)], |one| one.steps);
+            Outcome::of(version, steps).in_dry_run(dry_run)
         }
     };
     outcome.print(output)?;
@@ -63,9 +64,9 @@ fn drop_nulls(keys: &mut Keys) {
 }
 
 /// Adds the backends of `--backend`, with the VIP's port if they have none.
-fn put_backends(keys: &mut Keys, backends: &[String]) {
+fn put_backends(keys: &mut Keys, backends: &[String]) -> Result<(), Failure> {
     if backends.is_empty() {
-        return;
+        return Ok(());
     }
     let vip = keys.get("vip").and_then(Value::as_str).and_then(|vip| vip.split('/').next());
     let port = vip.and_then(|vip| vip.parse::<SocketAddr>().ok()).map(|vip| vip.port());
@@ -74,7 +75,7 @@ fn put_backends(keys: &mut Keys, backends: &[String]) {
         _ => text.clone(),
     };
     let tables = backends.iter().map(|text| json!({ "address": address(text) })).collect();
-    keys.insert("backend".to_owned(), tables);
+    value::put(keys, "backend", tables)
 }
 
 async fn list(client: &Client, output: Output) -> Result<ExitCode, Failure> {

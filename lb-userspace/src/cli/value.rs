@@ -1,7 +1,9 @@
 //! `KEY=VALUE` with the type of the key in the file.
 
+use anyhow::anyhow;
 use serde_json::Value;
 
+use super::exit::Failure;
 use crate::{config::reference, control::Keys};
 
 type Pair = (String, Value);
@@ -51,16 +53,35 @@ fn empty(described: &Value, key: &str) -> Result<Value, String> {
     Err(format!("`{key}` is empty: give a value, or reset it to its default with --unset"))
 }
 
-/// Sets a key, given as in the file: `slow_start`, `health.path`.
-pub(super) fn put(keys: &mut Keys, path: &str, value: Value) {
+/// Sets a key, given as in the file: `slow_start`, `health.path`. Refuses one that is set already.
+pub(super) fn put(keys: &mut Keys, path: &str, value: Value) -> Result<(), Failure> {
     let Some((table, key)) = path.split_once('.') else {
-        keys.insert(path.to_owned(), value);
-        return;
+        return put_new(keys, path, path, value);
     };
-    let table = keys.entry(table).or_insert_with(|| Keys::new().into());
-    if let Value::Object(table) = table {
-        table.insert(key.to_owned(), value);
+    match keys.entry(table).or_insert_with(|| Keys::new().into()) {
+        Value::Object(inner) => put_new(inner, path, key, value),
+        _ => Err(given_twice(table, path)),
     }
+}
+
+fn put_new(keys: &mut Keys, path: &str, key: &str, value: Value) -> Result<(), Failure> {
+    if let Some(Value::Object(table)) = keys.get(key)
+        && let Some(inner) = table.keys().next()
+    {
+        return Err(given_twice(path, &format!("{path}.{inner}")));
+    }
+    match keys.insert(key.to_owned(), value) {
+        None => Ok(()),
+        Some(_) => Err(given_twice(path, path)),
+    }
+}
+
+fn given_twice(one: &str, other: &str) -> Failure {
+    Failure::Usage(if one == other {
+        anyhow!("`{one}` is given twice: give it once")
+    } else {
+        anyhow!("`{one}` and `{other}` contradict each other: give one of them")
+    })
 }
 
 #[cfg(test)]
@@ -98,5 +119,28 @@ mod tests {
             let error = of_service(empty).expect_err(empty);
             assert!(error.contains("--unset"), "{empty}: {error}");
         }
+    }
+
+    #[test]
+    fn keys_that_contradict_each_other_are_refused() {
+        let all = |paths: &[&str]| {
+            let mut keys = Keys::new();
+            let put = |path: &&str| put(&mut keys, path, Value::Null);
+            paths.iter().try_for_each(put).map_err(|failure| {
+                let Failure::Usage(error) = failure else { panic!("{failure:?}") };
+                error.to_string()
+            })
+        };
+        for paths in [&["health.path", "health.rise", "vip"][..], &["timeouts.closed", "health"]] {
+            assert_eq!(all(paths), Ok(()), "{paths:?}");
+        }
+        let twice = "is given twice: give it once";
+        assert_eq!(all(&["vip", "mode", "vip"]), Err(format!("`vip` {twice}")));
+        assert_eq!(all(&["health.path", "health.path"]), Err(format!("`health.path` {twice}")));
+        let both = |one, other| {
+            Err(format!("`{one}` and `{other}` contradict each other: give one of them"))
+        };
+        assert_eq!(all(&["health", "health.path"]), both("health", "health.path"));
+        assert_eq!(all(&["health.path", "health"]), both("health", "health.path"));
     }
 }

@@ -10,6 +10,7 @@ use super::{
     service::{Backend, Service},
     standing::up_of,
     state::State,
+    sync::Trial,
     vips,
 };
 use crate::{
@@ -19,7 +20,7 @@ use crate::{
         Caller, Change, Plan, Refusal, Reply, Request, ServiceView, VersionDetail, VersionView,
         Versioned,
     },
-    desired::{Author, Document, Step, Version, edited, named, steps},
+    desired::{Author, Difference, Document, Step, Version, edited, named, steps},
     model::Admin,
     secrets,
 };
@@ -107,7 +108,7 @@ impl Daemon {
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
         if by.is_dry_run {
-            return self.preview(&document, change.service());
+            return self.preview(&document, change).await;
         }
         let author = Author { by: by.name.clone(), what: change.to_string(), file: None };
         let former = self.state.clone();
@@ -133,20 +134,41 @@ impl Daemon {
         Ok(self.versioned(Some(view)))
     }
 
-    /// Returns the service after a document, and the changes of the document.
-    fn preview(
+    /// Returns the service after a document, and the changes of the document. A service that it would
+    /// remove is shown as it is.
+    async fn preview(
         &self,
         document: &Document,
-        name: &str,
+        change: &Change,
     ) -> Result<Versioned<Option<ServiceView>>, Refusal> {
-        let before = self.document();
-        let mut next = self.state.clone();
-        next.follow(&document.since(before)).map_err(failed)?;
-        let Some(service) = next.service(name) else { return Ok(self.versioned(None)) };
+        let (before, name) = (self.document(), change.service());
+        let former = self.state.service(name);
+        let next =
+            tried(&self.state, &document.since(before), self.sync.trial()).map_err(failed)?;
+        let present = next.service(name);
+        let Some(service) = present.or(former) else { return Ok(self.versioned(None)) };
         let mut view = self.service_view(service)?;
-        view.warnings = outage(self.state.service(name), service).into_iter().collect();
+        view.warnings = present.and_then(|one| outage(former, one)).into_iter().collect();
+        if brings_vip(change) {
+            view.warnings.extend(self.warnings_of_vips([service.spec.vip.address.ip()]).await);
+        }
         view.steps = steps(before, document);
         Ok(self.versioned(Some(view)))
+    }
+
+    /// What to compare the present document and another one by.
+    async fn comparison(&self, after: Document) -> Comparison {
+        let vips = after.services().map(|service| service.vip.address.ip());
+        Comparison {
+            version: self.desired.number(),
+            settings: Vec::new(),
+            refused: None,
+            vip_warnings: self.warnings_of_vips(vips).await,
+            before: self.document().clone(),
+            after,
+            state: self.state.clone(),
+            trial: self.sync.trial(),
+        }
     }
 
     fn versioned<T>(&self, value: T) -> Versioned<T> {
@@ -203,12 +225,9 @@ impl Daemon {
         self.fit(&loaded, &listeners, by).await.map_err(invalid)?;
         let refused = self.config.refuse_restart_only(&loaded.config).err();
         Ok(Comparison {
-            version: self.desired.number(),
             settings: self.config.steps_to(&loaded.config),
             refused: refused.map(|error| format!("{error:#}")),
-            before: self.document().clone(),
-            after: self.read_from(&loaded),
-            state: self.state.clone(),
+            ..self.comparison(self.read_from(&loaded)).await
         })
     }
 
@@ -277,15 +296,11 @@ impl Daemon {
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
         if by.is_dry_run {
-            return Ok(Comparison {
-                version: self.desired.number(),
-                settings: Vec::new(),
-                refused: None,
-                before: self.document().clone(),
-                after: document,
-                state: self.state.clone(),
-            }
-            .plan());
+            let plan = self.comparison(document).await.plan();
+            return match plan.refused {
+                Some(refused) => Err(Refusal::Failed(refused)),
+                None => Ok(plan),
+            };
         }
         self.is_untidy = true;
         let former = self.state.clone();
@@ -307,21 +322,35 @@ pub(super) struct Comparison {
     /// Changes of the settings.
     settings: Vec<Step>,
     refused: Option<String>,
+    vip_warnings: Vec<String>,
     before: Document,
     after: Document,
     state: State,
+    trial: Trial,
 }
 
 impl Comparison {
     pub(super) fn plan(self) -> Plan {
-        let Self { version, settings, refused, before, after, state } = self;
-        let mut next = state.clone();
-        // A document without room in the maps is refused and causes no outage.
-        let followed = next.follow(&after.since(&before));
-        let warnings = followed.map(|()| outages(&state, &next)).unwrap_or_default();
+        let Self { version, settings, refused, vip_warnings, before, after, state, trial } = self;
+        let (mut warnings, no_room) = match tried(&state, &after.since(&before), trial) {
+            Ok(next) => (outages(&state, &next), None),
+            // It takes out nothing.
+            Err(error) => (Vec::new(), Some(format!("{error:#}"))),
+        };
+        warnings.extend(vip_warnings);
         let steps = settings.into_iter().chain(steps(&before, &after)).collect();
-        Plan { version, steps, refused, warnings }
+        Plan { version, steps, refused: refused.or(no_room), warnings }
     }
+}
+
+/// Returns the state after a difference, if there is room for it.
+fn tried(state: &State, difference: &Difference, trial: Trial) -> anyhow::Result<State> {
+    let mut next = state.clone();
+    next.follow(difference)?;
+    if !difference.is_empty() {
+        trial.check(&next.goal())?;
+    }
+    Ok(next)
 }
 
 /// Returns the outages between two states.
@@ -380,7 +409,16 @@ pub(super) fn invalid(error: anyhow::Error) -> Refusal {
 mod tests {
     use serde_json::json;
 
-    use super::{super::failover::tests::service, *};
+    use lb_common::{backend::Hop, snat::Source};
+
+    use super::{
+        super::{
+            failover::tests::service,
+            state::{Route, tests::state_of},
+        },
+        *,
+    };
+    use crate::model::{self, Health};
 
     #[test]
     fn removal_of_the_last_usable_backend_is_a_warning() {
@@ -408,5 +446,52 @@ mod tests {
         assert_eq!(outage(None, &enabled("")), None, "a service is added before its backends");
         let warning = outage(Some(&enabled("u")), &with(Admin::Draining, "u")).expect("one");
         assert!(warning.contains("(1 of 1 backends up)"), "{warning}");
+    }
+
+    /// A state whose service has a ring, its document, and one that gives the service another VIP.
+    fn moved() -> (State, Document, Document) {
+        let mut state = state_of(&[1]);
+        let spec = |name: &str, last: u8| {
+            let mut spec = model::Service::clone(&state.services().next().expect("one").spec);
+            spec.name = name.to_owned();
+            spec.vip.address.set_ip([203, 0, 113, last].into());
+            spec
+        };
+        let before = Document::of([spec("s1", 1)]);
+        let after = Document::of([spec("s1", 2)]);
+        state.resolve(vec![([10, 0, 0, 1].into(), route())]);
+        state.change_backend("s1", ([10, 0, 0, 1], 80).into(), |one| one.health = Health::Up);
+        (state, before, after)
+    }
+
+    fn route() -> Route {
+        let source = Source { address: [0; 16], first_port: 1, ports: 1 };
+        Route { hop: Ok(Hop::new([2; 6], [4; 6], 1)), sources: vec![source] }
+    }
+
+    #[test]
+    fn a_plan_says_that_there_is_no_room_as_the_change_itself_would() {
+        let (state, before, after) = moved();
+        let plan = |slots, refused: Option<&str>, after: &Document| {
+            let comparison = Comparison {
+                version: 1,
+                settings: Vec::new(),
+                refused: refused.map(ToOwned::to_owned),
+                vip_warnings: vec!["no route".to_owned()],
+                before: before.clone(),
+                after: after.clone(),
+                state: state.clone(),
+                trial: Trial::with_room(slots),
+            };
+            comparison.plan()
+        };
+        let fits = plan(1, None, &after);
+        assert_eq!((fits.refused, fits.warnings), (None, vec!["no route".to_owned()]));
+        let crowded = plan(0, None, &after);
+        let refused = crowded.refused.expect("no room");
+        assert!(refused.contains("no room for a ring of 1 slots"), "{refused}");
+        assert!(!crowded.steps.is_empty());
+        assert_eq!(plan(0, None, &before).refused, None, "nothing is to be written");
+        assert_eq!(plan(0, Some("restart"), &after).refused.as_deref(), Some("restart"));
     }
 }

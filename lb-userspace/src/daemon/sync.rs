@@ -29,10 +29,36 @@ struct Behind {
     reason: String,
 }
 
+/// What the kernel's maps hold, to try changes on.
+pub(super) struct Trial {
+    arena: Arena,
+    /// Nothing if that is not known.
+    image: Option<Image>,
+}
+
+impl Trial {
+    /// Of empty maps with an arena of so many slots.
+    #[cfg(test)]
+    pub(super) fn with_room(slots: u32) -> Self {
+        Self { arena: Arena::new(slots), image: Some(Image::default()) }
+    }
+
+    /// Refuses what [`MapSync::commit`] would have no room for.
+    pub(super) fn check(mut self, goal: &Goal) -> Result<()> {
+        let Some(image) = &self.image else { return Ok(()) };
+        plan(image, goal, &mut self.arena, Instant::now()).map(drop)
+    }
+}
+
 impl MapSync {
     pub(super) fn new(adopted: &Adopted, limits: Limits) -> Self {
         let (arena, image) = (adopted.image.arena(), Some(adopted.image.clone()));
         Self { limits, arena, image, behind: None }
+    }
+
+    /// Returns a copy for planning changes that are not made.
+    pub(super) fn trial(&self) -> Trial {
+        Trial { arena: self.arena.clone(), image: self.image.clone() }
     }
 
     /// Returns true if the maps are out of date: the next upkeep tries again.

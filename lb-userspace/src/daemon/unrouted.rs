@@ -74,6 +74,23 @@ impl Daemon {
         self.unrouted.addresses.difference(&former).map(|address| warning(*address)).collect()
     }
 
+    /// Warnings of VIPs that services do not have yet.
+    pub(super) async fn warnings_of_vips(
+        &self,
+        vips: impl IntoIterator<Item = IpAddr>,
+    ) -> Vec<String> {
+        let own = own(&self.addresses);
+        let absent: BTreeSet<_> =
+            vips.into_iter().filter(|address| !own.contains(address)).collect();
+        match unrouted(absent).await {
+            Ok(found) => found.into_iter().map(warning).collect(),
+            Err(error) => {
+                log::debug!("VIPs are not compared with routes: {error:#}");
+                Vec::new()
+            }
+        }
+    }
+
     /// What to say of one service's VIP.
     pub(super) fn vip_warning(&self, address: IpAddr) -> Option<String> {
         self.unrouted.addresses.contains(&address).then(|| warning(address))
