@@ -92,7 +92,12 @@ pub(super) fn versions() -> ArgValueCandidates {
 }
 
 fn candidates(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
-    names.into_iter().map(CompletionCandidate::new).collect()
+    names.into_iter().filter(|name| is_plain(name)).map(CompletionCandidate::new).collect()
+}
+
+/// Returns true if a shell inserts a name as it is. An interface can be named like a command.
+fn is_plain(name: &str) -> bool {
+    name.chars().all(|one| one.is_ascii_alphanumeric() || "._@-:[]/".contains(one))
 }
 
 fn known_services() -> Vec<ServiceView> {
@@ -132,7 +137,7 @@ where
 
 /// Returns the daemon's socket, as given on the command line.
 fn socket() -> std::path::PathBuf {
-    let words: Vec<_> = env::args().collect();
+    let words: Vec<_> = env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     let after = words.windows(2).find(|pair| pair[0] == "--socket").map(|pair| pair[1].clone());
     let joined =
         words.iter().find_map(|word| word.strip_prefix("--socket=").map(ToOwned::to_owned));
@@ -163,5 +168,14 @@ mod tests {
             let words = line.split(' ').map(OsString::from);
             assert_eq!(named_service(words).as_deref(), named, "{line}");
         }
+    }
+
+    #[test]
+    fn names_that_a_shell_would_interpret_are_not_offered() {
+        let names =
+            ["eth0", "br-lan.7", "10.0.0.11:80", "a$(id)", "a;b", "a`b", "a b", "\u{1b}[31m"];
+        let offered = candidates(names.map(ToOwned::to_owned));
+        let offered: Vec<_> = offered.iter().map(|one| one.get_value().to_os_string()).collect();
+        assert_eq!(offered, names[..3]);
     }
 }

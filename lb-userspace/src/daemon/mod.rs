@@ -382,6 +382,7 @@ impl Daemon {
         }
         let found = self.fit(&loaded, &listeners, by).await?;
         self.config.refuse_restart_only(&loaded.config)?;
+        let taken_vips = vips::warnings(&self.read_from(&loaded), self.document(), &listeners);
         let mode = loaded.config.xdp_mode;
         let former = self.interfaces.clone();
         // Before the services, which must not appear and disappear again.
@@ -399,6 +400,7 @@ impl Daemon {
                 return Err(error);
             }
         };
+        taken_vips.iter().for_each(|warning| log::warn!("{warning}"));
         if let Err(error) = interfaces::detach_others(&mut self.dataplane, &self.interfaces) {
             log::error!("cannot detach the program from other interfaces: {error:#}");
         }

@@ -107,12 +107,16 @@ impl Daemon {
         self.refuse_local(&document)?;
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
+        let taken = vips::warnings(&document, self.document(), listeners);
         if by.is_dry_run {
-            return self.preview(&document, change).await;
+            let mut previewed = self.preview(&document, change).await?;
+            previewed.value.iter_mut().for_each(|view| view.warnings.extend(taken.clone()));
+            return Ok(previewed);
         }
         let author = Author { by: by.name.clone(), what: change.to_string(), file: None };
         let former = self.state.clone();
         let steps = self.adopt(document, author, events).await.map_err(failed)?;
+        taken.iter().for_each(|warning| log::warn!("{warning}"));
         if let Change::SetBackend { service, address, settings } = change
             && settings.admin == Some(Admin::Enabled)
         {
@@ -130,6 +134,7 @@ impl Daemon {
         if brings_vip(change) {
             view.warnings.extend(self.vip_warning(service.spec.vip.address.ip()));
         }
+        view.warnings.extend(taken);
         view.steps = steps;
         Ok(self.versioned(Some(view)))
     }
@@ -224,10 +229,14 @@ impl Daemon {
         self.trust(&loaded, by).map_err(invalid)?;
         self.fit(&loaded, &listeners, by).await.map_err(invalid)?;
         let refused = self.config.refuse_restart_only(&loaded.config).err();
+        let document = self.read_from(&loaded);
+        let taken = vips::warnings(&document, self.document(), &listeners);
+        let mut comparison = self.comparison(document).await;
+        comparison.vip_warnings.extend(taken);
         Ok(Comparison {
             settings: self.config.steps_to(&loaded.config),
             refused: refused.map(|error| format!("{error:#}")),
-            ..self.comparison(self.read_from(&loaded)).await
+            ..comparison
         })
     }
 
@@ -242,8 +251,12 @@ impl Daemon {
         let file = file?;
         let former = self.state.clone();
         let mut all = self.config.steps_to(&file.loaded.config);
+        let document = self.read_from(&file.loaded);
+        let taken = vips::warnings(&document, self.document(), &file.listeners);
         all.extend(self.apply_file(file, by, events).await.map_err(invalid)?);
-        Ok(self.done(all, &former).await)
+        let mut plan = self.done(all, &former).await;
+        plan.warnings.extend(taken);
+        Ok(plan)
     }
 
     fn history(&self) -> Vec<VersionView> {
@@ -295,8 +308,10 @@ impl Daemon {
         self.refuse_local(&document)?;
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
+        let taken = vips::warnings(&document, self.document(), listeners);
         if by.is_dry_run {
-            let plan = self.comparison(document).await.plan();
+            let mut plan = self.comparison(document).await.plan();
+            plan.warnings.extend(taken);
             return match plan.refused {
                 Some(refused) => Err(Refusal::Failed(refused)),
                 None => Ok(plan),
@@ -305,7 +320,10 @@ impl Daemon {
         self.is_untidy = true;
         let former = self.state.clone();
         let steps = self.adopt(document, author, events).await.map_err(failed)?;
-        Ok(self.done(steps, &former).await)
+        taken.iter().for_each(|warning| log::warn!("{warning}"));
+        let mut plan = self.done(steps, &former).await;
+        plan.warnings.extend(taken);
+        Ok(plan)
     }
 
     async fn done(&mut self, steps: Vec<Step>, former: &State) -> Plan {

@@ -51,9 +51,8 @@ pub(super) fn find_taken(
     let known = vips(running);
     let services = loaded.config.services.iter().enumerate();
     for (place, service) in services.filter(|(_, one)| !known.contains(&one.vip.address)) {
-        match claim.refusal(service.vip.address) {
-            Some((message, fix)) => faults.push(loaded.vip_fault(place, &message, &fix)),
-            None => warn_of(claim.listeners, service),
+        if let Some((message, fix)) = claim.refusal(service.vip.address) {
+            faults.push(loaded.vip_fault(place, &message, &fix));
         }
     }
 }
@@ -71,15 +70,27 @@ pub(super) fn refuse_taken(
         if let Some((message, fix)) = claim.refusal(service.vip.address) {
             return Err(Refusal::Invalid(format!("{}: `vip`: {message}: {fix}", service.name)));
         }
-        warn_of(claim.listeners, service);
     }
     Ok(())
+}
+
+/// Returns warnings of the servers of this host whose clients new VIPs of a document take.
+pub(super) fn warnings(
+    document: &Document,
+    running: &Document,
+    listeners: &Listeners,
+) -> Vec<String> {
+    let known = vips(running);
+    let set = document.since(running).set;
+    let new = set.iter().filter(|service| !known.contains(&service.vip.address));
+    new.filter_map(|service| warning(listeners, service)).collect()
 }
 
 /// Warns of all VIPs that servers on this host listen on.
 pub(super) fn warn(document: &Document) {
     let listeners = read(document.services().map(|service| service.vip.address));
-    document.services().for_each(|service| warn_of(&listeners, service));
+    let warnings = document.services().filter_map(|service| warning(&listeners, service));
+    warnings.for_each(|warning| log::warn!("{warning}"));
 }
 
 /// Reads the listeners on VIPs. Slow on a host with many sockets or processes.
@@ -90,10 +101,9 @@ pub(super) fn read(vips: impl IntoIterator<Item = SocketAddr>) -> Listeners {
     })
 }
 
-fn warn_of(listeners: &Listeners, service: &Service) {
-    if let Some(Listener { message, fix, .. }) = listeners.find(service.vip.address) {
-        log::warn!("{}: {message}; {fix}", service.name);
-    }
+fn warning(listeners: &Listeners, service: &Service) -> Option<String> {
+    let Listener { message, fix, .. } = listeners.find(service.vip.address)?;
+    Some(format!("{}: {message}; {fix}", service.name))
 }
 
 fn vips(document: &Document) -> HashSet<SocketAddr> {
@@ -157,6 +167,10 @@ mod tests {
             assert!(said.contains(word), "{said}: {word}");
         }
         assert_eq!(refused(true, &[other, own], &[]), None);
+        let listeners = read([other, own]);
+        let warned = warnings(&document(&[other, own]), &document(&[other]), &listeners);
+        assert_eq!(warned.len(), 1, "{warned:?}");
+        assert!(warned[0].contains(&format!("clients that connect to {own}")), "{warned:?}");
         assert_eq!(refused(false, &[other], &[]), None, "no server of the host gets its clients");
         assert_eq!(refused(false, &[own], &[own]), None, "it runs already");
     }

@@ -132,7 +132,7 @@ fn bodies_that_are_too_large_are_refused_and_cost_no_memory() {
 #[ignore = "needs root"]
 fn a_file_full_of_mistakes_stops_neither_api_nor_failing_over() {
     let Site { balancer, mut servers, testbed } = site(Arms::Two, [1; 3]);
-    let mistakes = "[[service.backend]]\naddress = \"nowhere\"\nweight = 0\n".repeat(20_000);
+    let mistakes = "[[service.backend]]\naddress = \"nowhere\"\nweight = -1\n".repeat(20_000);
     let file = text(&testbed, &[1; 3])
         + "[[service]]\nname = \"b\"\nvip = \"203.0.113.9:80\"\n"
         + &mistakes;
