@@ -20,4 +20,5 @@ mod resilience;
 mod scheduling;
 mod sharing;
 mod shown;
+mod trials;
 mod upgrade;
