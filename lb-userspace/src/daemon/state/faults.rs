@@ -256,6 +256,6 @@ fn backends_that_have_left_meanwhile_are_released_after_a_change_that_the_journa
         unrecorded(&before, &[draft(1, 1, &[]), draft(2, 2, &[4])], Meanwhile::Found);
     assert!(undone.service("s2").expect("there").leaving.is_empty());
     let later = Instant::now() + std::time::Duration::from_mins(1);
-    assert!(undone.kernel.release(&HashMap::new(), later));
+    assert!(undone.release(&HashMap::new(), later));
     assert_eq!(undone.kernel.entries().len(), backends - 1);
 }

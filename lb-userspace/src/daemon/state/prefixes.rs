@@ -108,7 +108,7 @@ impl World {
             Event::Server(last, false) => drop(self.down.insert(*last)),
             Event::Forgotten => {
                 let later = Instant::now() + std::time::Duration::from_mins(1);
-                next.kernel.release(&HashMap::new(), later);
+                next.release(&HashMap::new(), later);
             }
         }
         next
