@@ -87,8 +87,8 @@ impl OperationInput for IfMatch {
 impl<T: IntoResponse> IntoResponse for Versioned<T> {
     fn into_response(self) -> Response {
         let mut response = self.value.into_response();
-        let tag = HeaderValue::from_str(&format!("\"{}\"", self.version));
-        if let Ok(tag) = tag {
+        let tag = self.version.map(|version| HeaderValue::from_str(&format!("\"{version}\"")));
+        if let Some(Ok(tag)) = tag {
             response.headers_mut().insert(ETAG, tag);
         }
         response
@@ -112,8 +112,9 @@ impl<T: OperationOutput> OperationOutput for Versioned<T> {
 
 fn tag() -> Option<ReferenceOr<Header>> {
     let tag = json!({
-        "description": "The version of the configuration, for `If-Match` of a change.",
-        "required": true,
+        "description": "The version of the configuration, for `If-Match` of a change. Missing while a \
+                        change is being written to disk: it may yet be undone.",
+        "required": false,
         "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" },
     });
     serde_json::from_value(tag).ok()
@@ -129,6 +130,16 @@ mod tests {
             headers.append(IF_MATCH, HeaderValue::from_static(list));
         }
         expected(&headers)
+    }
+
+    #[test]
+    fn an_answer_has_a_tag_if_its_version_is_recorded() {
+        let tag = |version| {
+            let response = Versioned { version, value: () }.into_response();
+            response.headers().get(ETAG).cloned()
+        };
+        assert_eq!(tag(Some(7)), Some(HeaderValue::from_static("\"7\"")));
+        assert_eq!(tag(None), None);
     }
 
     #[test]

@@ -151,7 +151,7 @@ impl Daemon {
     }
 
     fn versioned<T>(&self, value: T) -> Versioned<T> {
-        Versioned { version: self.desired.number(), value }
+        Versioned { version: self.desired.settled_number(), value }
     }
 
     /// Backends that a document brings, and that are the balancer itself.
