@@ -25,7 +25,7 @@ use crate::control::{Expected, Versioned};
 pub(super) struct IfMatch(pub(super) Expected);
 
 /// What `If-Match` may be.
-const TAGS: &str = r#"^(\*|(W/)?"[^", ]*"(, *(W/)?"[^", ]*")*)$"#;
+const TAGS: &str = r#"^(\*|(W/)?"[^" ]*"(, *(W/)?"[^" ]*")*)$"#;
 
 /// Headers of a request that changes something.
 #[derive(JsonSchema)]
@@ -50,7 +50,7 @@ fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
     let mut versions = Vec::new();
     for list in &given {
         let list = list.to_str().map_err(|_| unreadable())?;
-        for tag in list.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+        for tag in tags(list).map(str::trim).filter(|tag| !tag.is_empty()) {
             match tag {
                 "*" => return Ok(Expected::Any),
                 tag => versions.extend(version(tag)?),
@@ -58,6 +58,15 @@ fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
         }
     }
     Ok(if given.iter().next().is_some() { Expected::OneOf(versions) } else { Expected::Any })
+}
+
+/// Splits a list at its commas. Those within quotes are part of a tag.
+fn tags(list: &str) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    list.split(move |character| {
+        is_quoted ^= character == '"';
+        character == ',' && !is_quoted
+    })
 }
 
 /// The version that a tag names. Weak tags and those of others name none.
@@ -149,6 +158,8 @@ mod tests {
             (&["\"7\", \"9\"", "\"11\""], vec![7, 9, 11]),
             (&["W/\"7\""], vec![]),
             (&["\"other\""], vec![]),
+            (&["\"a,b\", \"7\",W/\",\""], vec![7]),
+            (&["\"8,9\""], vec![]),
             (&[""], vec![]),
         ] {
             assert_eq!(read(lists), Ok(Expected::OneOf(versions)), "{lists:?}");
