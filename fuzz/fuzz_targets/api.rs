@@ -101,7 +101,7 @@ async fn answer(requests: &mut mpsc::Receiver<control::Request>, document: &RefC
                 let edited = edited(&document.borrow(), &change, &Policy::default());
                 let done = edited.map(|edited| {
                     *document.borrow_mut() = edited;
-                    control::Versioned { version: 1, value: None }
+                    control::Versioned { version: Some(1), value: None }
                 });
                 reply.send(done).expect("the API waits");
             }

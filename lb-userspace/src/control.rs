@@ -85,10 +85,10 @@ impl Expected {
     }
 }
 
-/// A value with the version of its document.
+/// A value, and the version of the document that it is of. None if that is not recorded yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Versioned<T> {
-    pub version: u64,
+    pub version: Option<u64>,
     pub value: T,
 }
 

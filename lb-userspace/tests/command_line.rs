@@ -179,7 +179,7 @@ fn plan() -> Plan {
 }
 
 fn versioned<T>(value: T) -> control::Versioned<T> {
-    control::Versioned { version: VERSION, value }
+    control::Versioned { version: Some(VERSION), value }
 }
 
 fn give<T>(reply: Reply<T>, answer: Result<T, Refusal>) {

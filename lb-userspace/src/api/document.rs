@@ -141,7 +141,7 @@ pub(super) async fn export(
         let services: Vec<_> = document.services().map(Arc::as_ref).collect();
         config::running(&config, &services, secrets)
     });
-    Ok(Versioned { version, value: Toml(text.await?) })
+    Ok(Versioned { version: Some(version), value: Toml(text.await?) })
 }
 
 /// Writes a file on a blocking thread.
@@ -165,5 +165,5 @@ pub(super) async fn rollback(
 }
 
 fn of_plan(plan: Plan) -> Versioned<Json<Plan>> {
-    Versioned { version: plan.version, value: Json(plan) }
+    Versioned { version: Some(plan.version), value: Json(plan) }
 }

@@ -25,7 +25,7 @@ use crate::control::{Expected, Versioned};
 pub(super) struct IfMatch(pub(super) Expected);
 
 /// Pattern of `If-Match`.
-const TAGS: &str = r#"^(\*|(W/)?"[^", ]*"(, *(W/)?"[^", ]*")*)$"#;
+const TAGS: &str = r#"^(\*|(W/)?"[^" ]*"(, *(W/)?"[^" ]*")*)$"#;
 
 /// Headers of a change.
 #[derive(JsonSchema)]
@@ -51,7 +51,7 @@ fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
     let mut versions = Vec::new();
     for list in &given {
         let list = list.to_str().map_err(|_| unreadable())?;
-        for tag in list.split(',').map(str::trim).filter(|tag| !tag.is_empty()) {
+        for tag in tags(list).map(str::trim).filter(|tag| !tag.is_empty()) {
             match tag {
                 "*" => return Ok(Expected::Any),
                 tag => versions.extend(version(tag)?),
@@ -59,6 +59,15 @@ fn expected(headers: &HeaderMap) -> Result<Expected, Problem> {
         }
     }
     Ok(if given.iter().next().is_some() { Expected::OneOf(versions) } else { Expected::Any })
+}
+
+/// Splits a list at its commas. Those within quotes are part of a tag.
+fn tags(list: &str) -> impl Iterator<Item = &str> {
+    let mut is_quoted = false;
+    list.split(move |character| {
+        is_quoted ^= character == '"';
+        character == ',' && !is_quoted
+    })
 }
 
 /// Returns the version in a tag. Weak and foreign tags have none.
@@ -88,8 +97,8 @@ impl OperationInput for IfMatch {
 impl<T: IntoResponse> IntoResponse for Versioned<T> {
     fn into_response(self) -> Response {
         let mut response = self.value.into_response();
-        let tag = HeaderValue::from_str(&format!("\"{}\"", self.version));
-        if let Ok(tag) = tag {
+        let tag = self.version.map(|version| HeaderValue::from_str(&format!("\"{version}\"")));
+        if let Some(Ok(tag)) = tag {
             response.headers_mut().insert(ETAG, tag);
         }
         response
@@ -113,8 +122,9 @@ impl<T: OperationOutput> OperationOutput for Versioned<T> {
 
 fn tag() -> Option<ReferenceOr<Header>> {
     let tag = json!({
-        "description": "Version of the configuration, for the `If-Match` header of a change.",
-        "required": true,
+        "description": "Version of the configuration, for the `If-Match` header of a change. Missing while a \
+                        change is being written to disk: it may yet be undone.",
+        "required": false,
         "schema": { "type": "string", "pattern": "^\"[0-9]+\"$" },
     });
     serde_json::from_value(tag).ok()
@@ -133,12 +143,24 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_has_a_tag_if_its_version_is_recorded() {
+        let tag = |version| {
+            let response = Versioned { version, value: () }.into_response();
+            response.headers().get(ETAG).cloned()
+        };
+        assert_eq!(tag(Some(7)), Some(HeaderValue::from_static("\"7\"")));
+        assert_eq!(tag(None), None);
+    }
+
+    #[test]
     fn versions_are_read_and_strange_tags_match_nothing() {
         for (lists, versions) in [
             (&["\"7\""][..], vec![7]),
             (&["\"7\", \"9\"", "\"11\""], vec![7, 9, 11]),
             (&["W/\"7\""], vec![]),
             (&["\"other\""], vec![]),
+            (&["\"a,b\", \"7\",W/\",\""], vec![7]),
+            (&["\"8,9\""], vec![]),
             (&[""], vec![]),
         ] {
             assert_eq!(read(lists), Ok(Expected::OneOf(versions)), "{lists:?}");

@@ -128,7 +128,7 @@ fn give<T>(reply: Reply<T>, answer: Result<T, Refusal>) {
 }
 
 fn versioned<T>(value: T) -> Versioned<T> {
-    Versioned { version: 7, value }
+    Versioned { version: Some(7), value }
 }
 
 fn web() -> ServiceView {

@@ -2,14 +2,14 @@
 //! refer to it.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Instant,
 };
 
 use anyhow::Result;
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use lb_common::{
     backend::{Backend, Hop},
     limits, mapped,
@@ -68,7 +68,10 @@ impl Backends {
             retired: OrdMap::new(),
             by_address: OrdMap::new(),
         };
-        for (id, backend) in &adopted.backends {
+        // Of several with one identity, the one in its ring is the service's.
+        let mut found: Vec<_> = adopted.backends.iter().collect();
+        found.sort_by_key(|(_, backend)| backend.left == 0);
+        for (id, backend) in found {
             backends.ids.claim(*id);
             let region = (backend.sources, backend.source_count);
             backends.sources.adopt(region, &adopted.image.sources);
@@ -111,6 +114,34 @@ impl Backends {
         self.set_presence(id, Presence::Away { is_down: false });
         let timeouts = owner.map_or_else(Timeouts::default, |owner| owner.policy.timeouts);
         self.retired.insert(id, Retired { timeouts, owner: owner.cloned(), since: now });
+    }
+
+    /// Returns the ids of the services that retired backends are of.
+    pub fn retired_services(&self) -> BTreeSet<u32> {
+        let entries = self.retired.keys().filter_map(|id| self.entries.get(id));
+        entries.map(|entry| entry.service).collect()
+    }
+
+    /// Returns which of these service ids a service of the same VIP, or else of the same name, had
+    /// last.
+    pub fn last_service_of(&self, spec: &Service, ids: &OrdSet<u32>) -> Option<u32> {
+        let retired = self.retired.iter().filter_map(|(id, retired)| {
+            let (entry, owner) = (self.entries.get(id)?, retired.owner.as_ref()?);
+            let is_alike = owner.vip == spec.vip || owner.name == spec.name;
+            let rank = (owner.vip == spec.vip, retired.since);
+            (is_alike && ids.contains(&entry.service)).then_some((rank, entry.service))
+        });
+        retired.max().map(|(_, service)| service)
+    }
+
+    /// Prevents the retired backends of a service from coming back.
+    pub fn disown(&mut self, service: u32) {
+        self.by_address = self
+            .by_address
+            .iter()
+            .filter(|((of, ..), _)| *of != service)
+            .map(|(identity, id)| (*identity, *id))
+            .collect();
     }
 
     /// Sets a backend's next hop and the source addresses of its connections.

@@ -42,12 +42,14 @@ impl Daemon {
         next.follow(&difference)?;
         let committed = next.clone();
         self.commit(next)?;
-        log::info!("{}: {}", author.by, author.what);
+        let what = format!("{}: {}", author.by, author.what);
         if let Err(error) = self.record(document, author, events).await {
+            log::error!("undone: {what}: {error:#}");
             self.follow(self.state.without(&difference, former, &committed));
             self.neighbours.tell_again();
             return Err(error);
         }
+        log::info!("{what}");
         self.memory.note();
         log_steps(&steps, self.desired.number());
         Ok(steps)

@@ -177,7 +177,7 @@ impl Daemon {
     }
 
     fn versioned<T>(&self, value: T) -> Versioned<T> {
-        Versioned { version: self.desired.number(), value }
+        Versioned { version: self.desired.settled_number(), value }
     }
 
     /// Returns an error if new backends of a document have addresses of the balancer itself.

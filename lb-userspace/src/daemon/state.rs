@@ -1,7 +1,7 @@
 //! State of the daemon: services as configured and as they are.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     net::{IpAddr, Ipv6Addr, SocketAddr},
     sync::Arc,
     time::Instant,
@@ -33,6 +33,8 @@ pub struct State {
     services: OrdMap<String, Arc<Service>>,
     pub kernel: Backends,
     service_ids: Ids,
+    /// Ids of removed services that retired backends still have.
+    held_ids: OrdSet<u32>,
     /// Desired map content of services.
     wanted: OrdMap<ServiceKey, Wanted>,
     by_address: OrdSet<BackendKey>,
@@ -62,10 +64,15 @@ impl State {
         for service in adopted.services.values() {
             service_ids.claim(service.wanted.id);
         }
+        let known: HashSet<_> = adopted.services.values().map(|one| one.wanted.id).collect();
+        let named = adopted.backends.values().map(|backend| backend.service);
+        let held_ids: OrdSet<_> = named.filter(|id| !known.contains(id)).collect();
+        held_ids.iter().for_each(|id| service_ids.claim(*id));
         Self {
             services: OrdMap::new(),
             kernel: Backends::adopt(adopted, limits.backends),
             service_ids,
+            held_ids,
             wanted: OrdMap::new(),
             by_address: OrdSet::new(),
             routes: OrdMap::new(),
@@ -170,7 +177,48 @@ impl State {
         for backend in service.backends.iter().chain(&service.leaving) {
             self.kernel.retire(backend.id, Some(&service.spec), Instant::now());
         }
-        self.service_ids.free(service.id);
+        self.let_id_go(service.id);
+    }
+
+    /// Frees the id of a removed service, or holds it until its last retired backend is released.
+    fn let_id_go(&mut self, id: u32) {
+        if self.kernel.retired_services().contains(&id) {
+            self.held_ids.insert(id);
+        } else {
+            self.service_ids.free(id);
+        }
+    }
+
+    /// Returns an id for a service that continues no present one: the held id of a removed service
+    /// of the same VIP or name, or a new one. If all ids are taken, a held one is reused, and its
+    /// retired backends never come back.
+    fn new_id(&mut self, spec: &model::Service) -> Result<u32> {
+        let former = self.kernel.last_service_of(spec, &self.held_ids);
+        if let Some(id) = former {
+            self.held_ids.remove(&id);
+            return Ok(id);
+        }
+        let allocated = self.service_ids.allocate();
+        let Some(id) = self.held_ids.get_min().copied().filter(|_| allocated.is_err()) else {
+            return allocated;
+        };
+        self.held_ids.remove(&id);
+        self.kernel.disown(id);
+        Ok(id)
+    }
+
+    /// Releases retired backends as [`Backends::release`] does, and the ids of services that have
+    /// none left.
+    pub fn release(&mut self, known: &HashMap<u32, u64>, begun: Instant) -> bool {
+        let is_any = self.kernel.release(known, begun);
+        if is_any && !self.held_ids.is_empty() {
+            let still = self.kernel.retired_services();
+            let (held, free): (OrdSet<_>, OrdSet<_>) =
+                self.held_ids.iter().copied().partition(|id| still.contains(id));
+            free.iter().for_each(|id| self.service_ids.free(*id));
+            self.held_ids = held;
+        }
+        is_any
     }
 
     /// Forgets routes to addresses that only these former services had.
@@ -187,7 +235,7 @@ impl State {
         self.memories.clear();
         for (key, left) in std::mem::take(&mut self.left) {
             if !self.wanted.contains_key(&key) {
-                self.service_ids.free(left.wanted.id);
+                self.let_id_go(left.wanted.id);
             }
         }
     }
@@ -202,7 +250,7 @@ impl State {
         let id = match (former, self.left.get(&key(spec))) {
             (Some(former), _) => former.id,
             (None, Some(left)) => left.wanted.id,
-            (None, None) => self.service_ids.allocate()?,
+            (None, None) => self.new_id(spec)?,
         };
         let known = former.into_iter().flat_map(|one| one.backends.iter().chain(&one.leaving));
         let mut known: BTreeMap<_, _> = known.map(|one| (one.spec.address, one.clone())).collect();

@@ -106,7 +106,7 @@ impl Daemon {
         self.flow_counts = flow_counts;
         let mut state = self.state.clone();
         let has_changed = state.follow_time(std::time::Instant::now());
-        if state.kernel.release(&self.flow_counts.known, begun.into_std()) || has_changed {
+        if state.release(&self.flow_counts.known, begun.into_std()) || has_changed {
             self.follow(state);
         }
         self.sweeps.next = Instant::now() + self.pause(begun.elapsed());

@@ -62,6 +62,8 @@ pub(super) struct Journal {
     last: Option<String>,
     /// True if bytes after the last complete record could not be truncated.
     is_torn: bool,
+    /// True if the directory may still name a former file after a power loss.
+    is_dir_unsynced: bool,
     /// Lock on the directory.
     lock: File,
 }
@@ -129,7 +131,10 @@ impl Journal {
             Some(_) => Found::Records,
         };
         let is_torn = true;
-        let mut journal = Self { path, file, length: length as u64, last, is_torn, lock };
+        // A former daemon may have failed to sync it.
+        let is_dir_unsynced = file.is_some();
+        let length = length as u64;
+        let mut journal = Self { path, file, length, last, is_torn, is_dir_unsynced, lock };
         journal.cut()?;
         if is_unended {
             journal.end_line()?;
@@ -141,6 +146,11 @@ impl Journal {
     pub(super) fn append(&mut self, entry: Entry) -> Result<()> {
         if self.is_torn {
             self.cut()?;
+        }
+        if self.is_dir_unsynced {
+            let cannot = || format!("cannot sync the directory of {}", self.path.display());
+            self.lock.sync_all().with_context(cannot)?;
+            self.is_dir_unsynced = false;
         }
         let Some(file) = &mut self.file else { return self.begin(entry) };
         let (line, sum) = line(entry, self.last.as_deref())?;
@@ -190,7 +200,10 @@ impl Journal {
         fs::rename(&new, &self.path).with_context(cannot)?;
         // From here on the former file is nowhere, whether or not the directory is on the disk.
         (self.file, self.length, self.last, self.is_torn) = (Some(file), length, last, false);
-        self.lock.sync_all().with_context(cannot)
+        self.is_dir_unsynced = true;
+        self.lock.sync_all().with_context(cannot)?;
+        self.is_dir_unsynced = false;
+        Ok(())
     }
 
     /// Truncates the file after the last complete record.
@@ -411,12 +424,13 @@ mod tests {
     }
 
     #[test]
-    fn records_go_to_the_file_that_is_there_even_if_its_directory_was_not_synced() {
+    fn records_go_to_the_file_that_is_there_once_its_directory_is_synced() {
         let directory = TempDir::new().expect("a directory");
         let (mut journal, _) = opened(&directory);
         journal.append(entry(1)).expect("appended");
         let lock = std::mem::replace(&mut journal.lock, unsyncable());
         assert!(journal.rewrite(vec![entry(1)]).is_err());
+        assert!(journal.append(entry(2)).is_err(), "its directory may name the former file");
         journal.lock = lock;
         journal.append(entry(2)).expect("appended");
         drop(journal);

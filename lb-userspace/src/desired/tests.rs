@@ -58,8 +58,11 @@ fn author(what: &str) -> Author {
 }
 
 fn record(desired: &mut Desired, document: Document, author: Author) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-    runtime.block_on(desired.record(document, author))
+    runtime().block_on(desired.record(document, author))
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime")
 }
 
 #[test]
@@ -416,6 +419,22 @@ fn after_a_record_was_cut_off_others_follow() {
 }
 
 /// A later build may have written it before a downgrade.
+#[test]
+fn no_version_is_named_while_a_recording_is_open() {
+    let directory = TempDir::new().expect("a directory");
+    let mut desired = Desired::open(directory.path(), 0).expect("opens");
+    record(&mut desired, web(), author("web")).expect("recorded");
+    assert_eq!(desired.settled_number(), Some(1));
+    let mut recording = desired.begin(Document::default(), author("empty")).expect("begun");
+    assert_eq!(desired.settled_number(), None);
+    let kept = runtime().block_on(recording.kept()).expect("kept");
+    assert_eq!(desired.settled_number(), None);
+    desired.finish(recording, kept);
+    assert_eq!(desired.settled_number(), Some(2));
+    drop(desired.begin(web(), author("undone")).expect("begun"));
+    assert_eq!(desired.settled_number(), Some(2));
+}
+
 #[test]
 fn a_record_of_another_version_is_refused_and_kept() {
     let directory = TempDir::new().expect("a directory");

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Weak},
 };
 
 use anyhow::{Context as _, Result};
@@ -56,6 +56,8 @@ pub struct Desired {
     in_force: u64,
     /// Describes versions that the journal has lost.
     lost: Option<String>,
+    /// Alive while a recording is open.
+    open: Weak<()>,
 }
 
 impl Desired {
@@ -79,7 +81,8 @@ impl Desired {
         }
         let journal = Writer::start(journal).context("cannot start the journal's thread")?;
         let directory = directory.to_owned();
-        let mut desired = Self { journal, versions, directory, in_force, lost: None };
+        let mut desired =
+            Self { journal, versions, directory, in_force, lost: None, open: Weak::new() };
         desired.lost = desired.lost(found);
         if let Some(lost) = &desired.lost {
             log::error!("{lost}");
@@ -98,6 +101,13 @@ impl Desired {
     #[must_use]
     pub fn number(&self) -> u64 {
         self.versions.back().map_or(0, |version| version.number)
+    }
+
+    /// Returns the number of the version that the daemon's state is of. None while a recording is
+    /// open: the state may be undone, and another one get the number.
+    #[must_use]
+    pub fn settled_number(&self) -> Option<u64> {
+        (self.open.strong_count() == 0).then(|| self.number())
     }
 
     /// Returns the digest of the daemon's own file when it was last read.
@@ -192,14 +202,16 @@ impl Desired {
     }
 
     /// Starts recording a document; only one recording may be in progress.
-    pub fn begin(&self, document: Document, mut author: Author) -> Result<Recording> {
+    pub fn begin(&mut self, document: Document, mut author: Author) -> Result<Recording> {
         author.file = author.file.or_else(|| self.file().map(ToOwned::to_owned));
         // A number is never reused, even if the journal has lost its version.
         let last = if self.versions.is_empty() { self.in_force } else { self.number() };
         let number = last.checked_add(1).context("there is no number for another version")?;
         let version = Version { number, at: Timestamp::now(), author, document };
         let written = self.journal.append(version.entry(self.document()))?;
-        Ok(Recording { version, written })
+        let open = Arc::new(());
+        self.open = Arc::downgrade(&open);
+        Ok(Recording { version, written, _open: open })
     }
 
     /// Makes a recorded document the current one.
@@ -235,6 +247,7 @@ impl Desired {
 pub struct Recording {
     version: Version,
     written: Written,
+    _open: Arc<()>,
 }
 
 /// Proof that a version is on disk.

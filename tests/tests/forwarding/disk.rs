@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
+    os::unix::net::UnixStream,
     path::PathBuf,
     process::{Command, Stdio},
 };
@@ -53,6 +55,16 @@ fn run(program: &str, arguments: &[&str]) {
     assert!(status.success(), "{program} {arguments:?}: {status}");
 }
 
+/// The API's answer about the services, with its headers.
+fn read(balancer: &Balancer) -> String {
+    let mut stream = UnixStream::connect(balancer.socket()).expect("the daemon listens");
+    let request = "GET /v1/services HTTP/1.1\r\nhost: xdplb\r\nconnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).expect("sent");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("text");
+    answer
+}
+
 #[test]
 #[ignore = "needs root"]
 fn a_disk_that_does_not_answer_holds_up_no_fail_over() {
@@ -72,13 +84,16 @@ fn a_disk_that_does_not_answer_holds_up_no_fail_over() {
     let mut change = balancer.command(&["backend", "set", "web", &third, "--weight", "5"]);
     let mut change = change.stdout(Stdio::null()).spawn().expect("the binary runs");
     let log = || fs::read_to_string(testbed.directory().join("log")).expect("text");
-    balancer.wait_for("the change in the kernel", || log().contains("weight 5"));
+    let weights =
+        || -> Vec<_> { balancer.services()[0].backends.iter().map(|one| one.weight).collect() };
+    balancer.wait_for("the change in the kernel", || weights() == [1, 1, 5]);
+    assert!(!log().contains("weight 5"), "logged before it was on the disk");
+    let answer = read(&balancer);
+    assert!(answer.starts_with("HTTP/1.1 200 ") && !answer.contains("\netag:"), "{answer}");
     drop(servers.remove(0));
     balancer.wait_for("the fail-over", || log().contains("2 of 3 backends up"));
     let answers = requests::send(&testbed.clients()[0], vip(&testbed), 30);
     assert_eq!(answers.get(""), None, "{answers:?}");
-    let weights =
-        || -> Vec<_> { balancer.services()[0].backends.iter().map(|one| one.weight).collect() };
     assert_eq!(weights(), [1, 1, 5], "what runs can be read");
     assert_eq!(balancer.done(&["history"]).lines().count(), 2, "a heading and one version");
     assert!(change.try_wait().expect("a child").is_none(), "answered before it was on the disk");
@@ -87,4 +102,7 @@ fn a_disk_that_does_not_answer_holds_up_no_fail_over() {
     assert!(change.wait().expect("a child").success());
     assert_eq!(weights(), [1, 1, 5]);
     assert!(balancer.done(&["history"]).contains("weight 5"));
+    assert!(log().contains("weight 5"), "{}", log());
+    let answer = read(&balancer);
+    assert!(answer.contains("\netag: \"2\"\r\n"), "{answer}");
 }

@@ -3,6 +3,8 @@
 
 use std::{collections::HashMap, ops::Range};
 
+use lb_common::stats::Traffic;
+
 use super::{prefixes::*, *};
 use crate::{
     daemon::sync::MapSync,
@@ -72,8 +74,9 @@ impl World {
     fn count_traffic(&self) {
         let mut maps = self.memory.stored();
         let ids: Vec<u32> = maps.backends.keys().copied().collect();
-        maps.traffic =
-            ids.into_iter().map(|id| (id, lb_common::stats::Traffic::default())).collect();
+        let counted = Traffic { connections: 1, ..Traffic::default() };
+        maps.traffic = ids.iter().map(|id| (*id, counted)).collect();
+        maps.refusals = ids.iter().map(|id| (*id, 1)).collect();
     }
 
     /// Returns a deep copy.
@@ -82,6 +85,7 @@ impl World {
         memory.stored().clone_from(&self.memory.stored());
         memory.fail(&[]);
         let mut writer = MapWriter::new(memory.maps(64));
+        writer.set_own_macs(&BTreeSet::from([OWN_MAC])).expect("written");
         let adopted = writer.adopt(&Limits::default()).expect("read");
         let sync = MapSync::new(&adopted, Limits::default());
         let (state, document) = (self.state.clone(), self.document.clone());
@@ -256,6 +260,6 @@ fn backends_that_have_left_are_released_after_a_change_that_the_journal_rejects(
         unrecorded(&before, &[draft(1, 1, &[]), draft(2, 2, &[4])], Meanwhile::Found);
     assert!(undone.service("s2").expect("there").leaving.is_empty());
     let later = Instant::now() + std::time::Duration::from_mins(1);
-    assert!(undone.kernel.release(&HashMap::new(), later));
+    assert!(undone.release(&HashMap::new(), later));
     assert_eq!(undone.kernel.entries().len(), backends - 1);
 }

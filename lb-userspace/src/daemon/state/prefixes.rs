@@ -6,6 +6,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use lb_common::{address_filter, macs};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -77,11 +78,13 @@ fn fault(maps: &Stored) -> Option<String> {
 impl World {
     pub(super) fn new() -> Self {
         let memory = Memory::default();
+        let mut writer = MapWriter::new(memory.maps(64));
+        writer.set_own_macs(&BTreeSet::from([OWN_MAC])).expect("written");
         Self {
             state: State::new(&Adopted::default(), Memories::new(), &Limits::default()),
             document: Document::default(),
             sync: MapSync::new(&Adopted::default(), Limits::default()),
-            writer: MapWriter::new(memory.maps(64)),
+            writer,
             memory,
             down: BTreeSet::new(),
             seen: Arc::default(),
@@ -108,7 +111,7 @@ impl World {
             Event::Server(last, false) => drop(self.down.insert(*last)),
             Event::Forgotten => {
                 let later = Instant::now() + std::time::Duration::from_mins(1);
-                next.kernel.release(&HashMap::new(), later);
+                next.release(&HashMap::new(), later);
             }
         }
         next
@@ -205,12 +208,38 @@ impl World {
         let origins = vips.iter().copied().chain(reached.map(|one| one.address)).map(origin);
         let origins: BTreeSet<_> = origins.collect();
         assert!(origins.iter().eq(maps.origins.keys()), "{origins:?} {:?}", maps.origins);
-        let stale = maps.traffic.keys().find(|id| !maps.backends.contains_key(id));
+        let mut counted = maps.traffic.keys().chain(maps.refusals.keys());
+        let stale = counted.find(|id| !maps.backends.contains_key(id));
         assert_eq!(stale, None, "counters of a backend that is gone");
+        Self::compare_filters(&maps);
+    }
+
+    /// The program looks at packets to all VIPs and sources, and from all origins; and it knows the
+    /// own MAC addresses.
+    fn compare_filters(maps: &Stored) {
+        let is_set = |words: &BTreeMap<u32, u64>, (word, bit): (u32, u64)| {
+            words.get(&word).is_some_and(|bits| bits & bit != 0)
+        };
+        let vips = maps.services.keys().map(|key| key.address);
+        for address in vips.chain(maps.sources.values().map(|source| source.address)) {
+            let place = address_filter::bit_of_mapped(address);
+            assert!(is_set(&maps.addresses, place), "packets to {address:?} are not looked at");
+        }
+        for origin in maps.origins.keys().map(|key| key.to_ne_bytes()) {
+            let place = address_filter::bit_of(origin);
+            assert!(is_set(&maps.origin_bits, place), "packets from {origin:?} are not checked");
+        }
+        let own = (0..macs::SLOTS).filter_map(|at| Some((at, maps.own_macs.get(&at)?)));
+        let mut expected = macs::Slot::default();
+        assert!(expected.add(OWN_MAC));
+        assert_eq!(own.collect::<Vec<_>>(), [(macs::slot_of(OWN_MAC), &expected)]);
     }
 }
 
 pub(super) const BACKENDS: u8 = 5;
+
+/// The balancer's own.
+pub(super) const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 1, 1];
 
 fn route(last: u8) -> (IpAddr, Route) {
     let source = Source { address: [1; 16], first_port: 1_024, ports: 100 };

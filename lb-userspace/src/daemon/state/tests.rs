@@ -83,3 +83,82 @@ fn services_pass_vips_on_to_each_other() {
         assert_eq!(state.wanted.len(), vips.len());
     }
 }
+
+/// Services by name, each with the last byte of its VIP and of its backend.
+fn lone(services: &[(&str, u8, u8)]) -> Document {
+    Document::of(services.iter().map(|(name, vip, backend)| {
+        let keys = json!({
+            "vip": format!("203.0.113.{vip}:80"),
+            "backend": [{ "address": format!("10.0.0.{backend}:80") }],
+        });
+        let keys: &Keys = keys.as_object().expect("an object");
+        config::service(name, keys, &Policy::default()).expect("valid")
+    }))
+}
+
+/// A state that has followed these documents, with room for so many services.
+fn after(services: u32, documents: &[&[(&str, u8, u8)]]) -> State {
+    let limits = Limits { services, ..Limits::default() };
+    let mut state = State::new(&Adopted::default(), Memories::new(), &limits);
+    let mut before = Document::default();
+    for document in documents {
+        let document = lone(document);
+        state.follow(&document.since(&before)).expect("there is room");
+        before = document;
+    }
+    state
+}
+
+/// The ids of a service and of its backend.
+fn ids_of(state: &State, name: &str) -> (u32, u32) {
+    let service = state.service(name).expect("there");
+    (service.id, service.backends[0].id)
+}
+
+#[test]
+fn connections_of_a_removed_service_do_not_become_those_of_an_unrelated_one() {
+    let web = ids_of(&after(9, &[&[("web", 1, 2)]]), "web");
+    let mut state = after(9, &[&[("web", 1, 2)], &[], &[("other", 9, 2)]]);
+    let other = ids_of(&state, "other");
+    assert!(web.0 != other.0 && web.1 != other.1, "{web:?} {other:?}");
+    // Nor after a restart, when nobody knows whose it was.
+    let backends = state.kernel.entries().clone();
+    let adopted = Adopted { backends: backends.clone(), ..Adopted::default() };
+    let mut restarted = State::new(&adopted, Memories::new(), &Limits::default());
+    restarted.follow(&lone(&[("third", 8, 2)]).since(&Document::default())).expect("there is room");
+    let (service, backend) = ids_of(&restarted, "third");
+    assert!(service > web.0 && service > other.0 && !backends.contains_key(&backend));
+    // The ids are free once no connection names the backend.
+    let later = Instant::now() + std::time::Duration::from_mins(1);
+    assert!(!state.release(&HashMap::from([(web.1, 1)]), later));
+    assert!(state.release(&HashMap::new(), later));
+    let added = lone(&[("third", 8, 2)]).since(&Document::default());
+    state.follow(&added).expect("there is room");
+    assert_eq!(ids_of(&state, "third"), web);
+}
+
+#[test]
+fn a_service_that_is_added_again_gets_its_connections_back() {
+    let web = ids_of(&after(9, &[&[("web", 1, 2)]]), "web");
+    for (again, name) in [([("web", 3, 2)], "web"), ([("shop", 1, 2)], "shop")] {
+        let state = after(9, &[&[("web", 1, 2)], &[], &[("other", 9, 2)], &again]);
+        assert_eq!(ids_of(&state, name), web, "{again:?}");
+        assert!(state.held_ids.len() < 2, "{again:?}");
+    }
+}
+
+#[test]
+fn ids_of_removed_services_take_no_room_from_others() {
+    let [before, all] = [[("a", 1, 1), ("b", 2, 2)], [("c", 3, 1), ("d", 4, 2)]];
+    let [a, b] = ["a", "b"].map(|name| ids_of(&after(2, &[&before]), name).1);
+    let mut state = after(2, &[&before, &all]);
+    let taken = ["c", "d"].map(|name| ids_of(&state, name).1);
+    assert!(!taken.contains(&a) && !taken.contains(&b), "{taken:?}");
+    let third = lone(&[("e", 5, 3)]).since(&Document::default());
+    let error = state.clone().follow(&third).expect_err("no room");
+    assert!(error.to_string().contains("limits.services"), "{error:#}");
+    assert!(state.release(&HashMap::new(), Instant::now() + std::time::Duration::from_mins(1)));
+    state.follow(&lone(&all[..1]).since(&lone(&all))).expect("d is removed");
+    assert_eq!(state.held_ids.len(), 1);
+    state.follow(&third).expect("there is room");
+}
