@@ -400,7 +400,9 @@ impl Daemon {
                 return Err(error);
             }
         };
-        taken_vips.iter().for_each(|warning| log::warn!("{warning}"));
+        for warning in &taken_vips {
+            log::warn!("{warning}");
+        }
         if let Err(error) = interfaces::detach_others(&mut self.dataplane, &self.interfaces) {
             log::error!("cannot detach the program from other interfaces: {error:#}");
         }

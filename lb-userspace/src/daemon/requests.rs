@@ -116,7 +116,9 @@ impl Daemon {
         let author = Author { by: by.name.clone(), what: change.to_string(), file: None };
         let former = self.state.clone();
         let steps = self.adopt(document, author, events).await.map_err(failed)?;
-        taken.iter().for_each(|warning| log::warn!("{warning}"));
+        for warning in &taken {
+            log::warn!("{warning}");
+        }
         if let Change::SetBackend { service, address, settings } = change
             && settings.admin == Some(Admin::Enabled)
         {
@@ -320,7 +322,9 @@ impl Daemon {
         self.is_untidy = true;
         let former = self.state.clone();
         let steps = self.adopt(document, author, events).await.map_err(failed)?;
-        taken.iter().for_each(|warning| log::warn!("{warning}"));
+        for warning in &taken {
+            log::warn!("{warning}");
+        }
         let mut plan = self.done(steps, &former).await;
         plan.warnings.extend(taken);
         Ok(plan)
