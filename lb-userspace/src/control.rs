@@ -563,7 +563,7 @@ pub struct FlowsView {
     pub capacity: u64,
     /// Memory of the table in bytes, independent of the number of connections.
     pub bytes: u64,
-    /// Connections in any state, plus one half for each resting port.
+    /// Connections in any state, plus one half for each port that is cooling down.
     pub entries: u64,
     /// Includes connections that a backend has refused.
     pub half_open: u64,
@@ -574,7 +574,7 @@ pub struct FlowsView {
     pub closing: u64,
     pub closed: u64,
     /// Source ports whose client has opened another connection before the closed one timed out.
-    pub resting_ports: u64,
+    pub cooling_ports: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

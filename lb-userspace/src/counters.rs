@@ -37,8 +37,8 @@ fn of_incident(incident: Incident) -> &'static str {
     match incident {
         Incident::PortClash => "A source port was in use, and another one was tried.",
         Incident::EarlyPortReuse => {
-            "All source ports that were tried were in use, so one was reused before its minute of \
-             rest had passed: the client may have to send its SYN again."
+            "All source ports that were tried were in use, so one was reused before it had cooled \
+             down for a minute: the client may have to send its SYN again."
         }
         Incident::EvictedClosed => {
             "A closed connection was removed early, to make room or to free its source port."
@@ -105,8 +105,8 @@ fn of_reason(reason: Reason) -> &'static str {
             "The packet is a reset of an unknown connection: resets are not answered."
         }
         Reason::Quarantined => {
-            "A backend's late packet came to a source port that rests after the end of its \
-             connection."
+            "A backend's late packet came to a source port that is cooling down after the end of \
+             its connection."
         }
         Reason::Contended => {
             "Another CPU was changing the same connection: the sender retransmits."

@@ -159,7 +159,7 @@ pub(super) enum Verb {
     Conns(Conns),
     /// Run a demo for 20 seconds: a balancer, three servers and traffic in network namespaces.
     Demo {
-        /// Leave everything running afterwards to try commands on it. The next demo removes it.
+        /// Leave everything running afterwards to try commands on it; `demo --stop` removes it.
         #[arg(long)]
         keep: bool,
         /// Remove demos that were kept running.

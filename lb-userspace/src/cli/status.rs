@@ -45,7 +45,7 @@ fn print(status: &Status) -> Result<(), Failure> {
         flows.answered,
         flows.closing,
         flows.closed,
-        flows.resting_ports,
+        flows.cooling_ports,
     ))?;
     for warning in &status.warnings {
         print_line(&format!("warning: {warning}"))?;

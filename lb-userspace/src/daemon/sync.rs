@@ -114,7 +114,9 @@ impl MapSync {
         match self.write(maps, next, Fit::Some) {
             Ok(()) => {}
             Err(error) => {
+                let behind = self.behind.clone();
                 self.restore(maps, present);
+                self.behind = behind.or_else(|| self.behind.take());
                 self.note_behind(&error);
             }
         }

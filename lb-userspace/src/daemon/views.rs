@@ -48,7 +48,7 @@ impl Daemon {
                 established: states.established,
                 closing: states.closing,
                 closed: states.closed,
-                resting_ports: self.flow_counts.resting,
+                cooling_ports: self.flow_counts.cooling,
             },
             services: self.state.len(),
             backends_up: self.state.backends().filter(up).count(),

@@ -35,8 +35,8 @@ pub struct States {
 pub struct FlowCounts {
     /// Entries of the table, two per connection.
     pub entries: u64,
-    /// Single entries among them whose source port rests.
-    pub resting: u64,
+    /// Single entries among them whose source port is cooling down.
+    pub cooling: u64,
     pub states: States,
     /// Connections in any state, by backend id.
     pub known: HashMap<u32, u64>,
@@ -251,7 +251,7 @@ impl<'a> Sweep<'a> {
     fn count(&mut self, flow: Entry<'_>) {
         self.flow_counts.entries += 1;
         if flow.direction() == Direction::ToClient {
-            self.flow_counts.resting += u64::from(flow.tag.marks() & marks::QUARANTINED != 0);
+            self.flow_counts.cooling += u64::from(flow.tag.marks() & marks::QUARANTINED != 0);
             return;
         }
         let state = flow.state();
