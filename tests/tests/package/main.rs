@@ -44,7 +44,7 @@ impl<'a> Guest<'a> {
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--ipc", "--uts", "--cgroup", "--fork", "--kill-child"]);
         command.args(["sh", "-e"]).arg(Path::new(GUEST).join("boot.sh"));
-        command.env("PLACE", place).env("BED", testbed.directory()).env("PACKAGE", PACKAGE);
+        command.env("PLACE", place).env("TESTBED", testbed.directory()).env("PACKAGE", PACKAGE);
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("the log")).stderr(log);
         Self { testbed, system: testbed.balancer().spawn(&mut command).expect("started") }
     }

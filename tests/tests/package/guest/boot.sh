@@ -1,5 +1,5 @@
 # Installs $PACKAGE over the root directory, in memory at $PLACE, and boots systemd there as the first
-# process of its own namespaces. $BED is shared with the test; its BPF file system is the guest's.
+# process of its own namespaces. $TESTBED is shared with the test; its BPF file system is the guest's.
 
 guest="$PLACE/root"
 mount -t tmpfs none "$PLACE"
@@ -9,9 +9,9 @@ mount -t proc proc "$guest/proc"
 mount -t sysfs -o ro sysfs "$guest/sys"
 mount --rbind /dev "$guest/dev"
 mount -t tmpfs -o mode=755 tmpfs "$guest/run"
-mkdir -p "$guest/run/bed"
-mount --bind "$BED" "$guest/run/bed"
-mount --bind "$BED/bpf" "$guest/sys/fs/bpf"
+mkdir -p "$guest/run/testbed"
+mount --bind "$TESTBED" "$guest/run/testbed"
+mount --bind "$TESTBED/bpf" "$guest/sys/fs/bpf"
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
     mount -t cgroup2 cgroup2 "$guest/sys/fs/cgroup"
 else
@@ -23,7 +23,7 @@ fi
 # Disables everything that this host has enabled, above all its network configuration.
 rm -rf "$guest"/etc/systemd/system/*.wants
 ln -sf /dev/null "$guest/etc/systemd/system/network-online.target"
-cp "$BED/steps.service" "$guest/etc/systemd/system/"
+cp "$TESTBED/steps.service" "$guest/etc/systemd/system/"
 
 cp "$PACKAGE" "$guest/run/xdplb.deb"
 chroot "$guest" dpkg --install /run/xdplb.deb
@@ -35,11 +35,11 @@ for license in 'MIT or Apache-2.0' 'MIT or Apache-2.0 or GPL-2'; do
     grep --quiet --line-regexp "License: $license" "$guest/usr/share/doc/xdplb/copyright"
 done
 chroot "$guest" xdplb check -c /etc/xdplb/xdplb.toml
-cp "$BED/xdplb.toml" "$guest/etc/xdplb/xdplb.toml"
+cp "$TESTBED/xdplb.toml" "$guest/etc/xdplb/xdplb.toml"
 # A file that only root may read, and the operator's own drop-in that gives it to the daemon.
 mkdir "$guest/etc/systemd/system/xdplb.service.d"
-cp "$BED/credential.conf" "$guest/etc/systemd/system/xdplb.service.d/"
-install -m 600 "$BED/secret" "$guest/etc/xdplb/secret"
+cp "$TESTBED/credential.conf" "$guest/etc/systemd/system/xdplb.service.d/"
+install -m 600 "$TESTBED/secret" "$guest/etc/xdplb/secret"
 
 cd "$guest"
 pivot_root . mnt

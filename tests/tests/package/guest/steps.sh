@@ -1,6 +1,6 @@
 # An operator's commands to the service, and failures that it must survive.
 
-cd /run/bed
+cd /run/testbed
 
 until_true() { until "$@"; do sleep 0.1; done; }
 pid() { systemctl show --property MainPID --value xdplb; }
@@ -36,7 +36,7 @@ test -z "$(find /var/lib/xdplb /sys/fs/bpf/xdplb ! -user xdplb)"
 if xdplb detach; then exit 1; fi
 # The daemon can read the credential, but not the file.
 nsenter --target "$(pid)" --mount setpriv --reuid xdplb --regid xdplb --clear-groups sh -eux -c '
-    cmp /run/credentials/xdplb.service/secret /run/bed/secret
+    cmp /run/credentials/xdplb.service/secret /run/testbed/secret
     if cat /etc/xdplb/secret; then exit 1; fi
     grep --quiet . /usr/lib/xdplb/ipv4/ip_local_port_range
 '
