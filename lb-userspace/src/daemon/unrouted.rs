@@ -42,21 +42,15 @@ impl Daemon {
     /// Looks VIPs up again if it is time, or if they have changed. Logs the new ones that no packets come
     /// in for.
     pub(super) async fn follow_vips(&mut self) {
-        let own = own(&self.addresses);
         let vips = self.document().services().map(|service| service.vip.address.ip());
-        let absent: BTreeSet<_> = vips.filter(|address| !own.contains(address)).collect();
+        let absent = self.absent(vips);
         if self.unrouted.is_known(&absent) {
             return;
         }
-        let looked = timeout(LONGEST, unrouted(absent.iter().copied())).await;
-        let found = match looked.context("the kernel does not answer").flatten() {
-            Ok(found) => found,
-            Err(error) => {
-                log::debug!("cannot compare VIPs with routes: {error:#}");
-                // Those that were found before, as far as they are there.
-                self.unrouted.addresses.intersection(&absent).copied().collect()
-            }
-        };
+        let found = look_up(&absent).await.unwrap_or_else(|| {
+            // Those that were found before, as far as they are there.
+            self.unrouted.addresses.intersection(&absent).copied().collect()
+        });
         for address in found.difference(&self.unrouted.addresses) {
             log::warn!("{}", warning(*address));
         }
@@ -79,16 +73,14 @@ impl Daemon {
         &self,
         vips: impl IntoIterator<Item = IpAddr>,
     ) -> Vec<String> {
+        let found = look_up(&self.absent(vips)).await.unwrap_or_default();
+        found.into_iter().map(warning).collect()
+    }
+
+    /// Returns the VIPs that no interface of this host has.
+    fn absent(&self, vips: impl IntoIterator<Item = IpAddr>) -> BTreeSet<IpAddr> {
         let own = own(&self.addresses);
-        let absent: BTreeSet<_> =
-            vips.into_iter().filter(|address| !own.contains(address)).collect();
-        match unrouted(absent).await {
-            Ok(found) => found.into_iter().map(warning).collect(),
-            Err(error) => {
-                log::debug!("VIPs are not compared with routes: {error:#}");
-                Vec::new()
-            }
-        }
+        vips.into_iter().filter(|address| !own.contains(address)).collect()
     }
 
     /// What to say of one service's VIP.
@@ -122,6 +114,13 @@ impl Daemon {
         }
         warnings
     }
+}
+
+/// Returns those that no route brings, or None if the kernel cannot be asked in time.
+async fn look_up(absent: &BTreeSet<IpAddr>) -> Option<BTreeSet<IpAddr>> {
+    let looked = timeout(LONGEST, unrouted(absent.iter().copied())).await;
+    let found = looked.context("the kernel does not answer").flatten();
+    found.inspect_err(|error| log::debug!("cannot compare VIPs with routes: {error:#}")).ok()
 }
 
 fn warning(address: IpAddr) -> String {
