@@ -18,11 +18,11 @@ use lb_common::{
     service::{Service, ServiceKey},
     snat::Source,
 };
-use lb_userspace::{
+use lb_dataplane::{
     adoption::{Adopted, Found, judged},
-    config::Limits,
-    plan::{Goal, Image, Op, Wanted, plan},
+    plan::{Goal, Image, Op, Plan, Wanted, plan},
 };
+use lb_model::Limits;
 use libfuzzer_sys::{
     arbitrary::{self, Arbitrary},
     fuzz_target,
@@ -108,10 +108,13 @@ impl Input {
         // Keys in a map are unique.
         let services: BTreeMap<_, _> = services.collect();
         let backends = self.backends.iter().map(|one| {
+            let vip = self.vip_of(one);
             let backend = Backend {
                 hop: Hop::new([one.mac; 6], [4; 6], one.ifindex),
                 address: address([10, 0, 0], one.address, one.damage),
                 port: [0, 80],
+                vip: vip.address,
+                vip_port: vip.port,
                 weight: 1,
                 service: one.service,
                 sources: one.sources,
@@ -133,6 +136,12 @@ impl Input {
         }
     }
 
+    /// Returns the VIP of a backend: that of its service, or another one.
+    fn vip_of(&self, backend: &FoundBackend) -> ServiceKey {
+        let service = self.services.iter().find(|service| service.id == backend.service);
+        service.map_or(key(backend.address, backend.damage), |service| key(service.key, None))
+    }
+
     fn slots(&self, ring: Ring) -> Vec<u32> {
         let slot = |place: u32| self.slots.get(place as usize).copied().unwrap_or_default();
         places(ring).expect("within the arena").map(|place| slot(place).into()).collect()
@@ -145,7 +154,10 @@ impl Input {
             let WantedService { members, retries, .. } = *one;
             // Entries that are not adopted have an id that is never wanted.
             let id = one.id % LIMITS.services;
-            (key(one.key, None), Wanted { id, scheduler, members, retries, slots: slots.into() })
+            (
+                key(one.key, None),
+                Wanted { id, scheduler, members, retries, slots: slots.into(), room: 0 },
+            )
         });
         let backend = Backend { weight: 1, ..Backend::default() };
         let backends = (1..=256_u32).map(|id| (id, backend));
@@ -204,6 +216,7 @@ impl Maps {
             }
             Op::SetService { key, service } => drop(self.services.insert(*key, *service)),
             Op::RemoveService { key } => drop(self.services.remove(key)),
+            Op::PassTraffic { .. } => {}
             Op::ClearBackend { id } => drop(self.backends.remove(id)),
         }
     }
@@ -235,10 +248,14 @@ impl Maps {
 /// Fails if the adopted state refers to anything that does not exist.
 fn assert_believable(adopted: &Adopted) {
     let mut ids = HashSet::new();
-    for service in adopted.services.values() {
+    for (key, service) in &adopted.services {
         let id = service.wanted.id;
         assert!(id < LIMITS.services && ids.insert(id), "an id of nobody, or of another");
-        let is_own = |slot| adopted.backends.get(slot).is_some_and(|one| one.service == id);
+        let is_own = |slot| {
+            adopted.backends.get(slot).is_some_and(|one| {
+                one.service == id && (one.vip, one.vip_port) == (key.address, key.port)
+            })
+        };
         assert!(service.wanted.slots.iter().all(is_own), "a slot names no backend of its own");
     }
     for backend in adopted.backends.values() {
@@ -264,8 +281,8 @@ fuzz_target!(|input: Input| {
     assert_believable(&adopted);
     for goal in [kept(&adopted), input.goal()] {
         let mut arena = adopted.image.arena();
-        let planned = plan(&adopted.image, &goal, &mut arena, Instant::now());
-        let (ops, image) = planned.expect("there is room");
+        let planned = plan(&adopted.image, &goal, &Goal::default(), &mut arena, Instant::now());
+        let Plan { ops, image, .. } = planned.expect("there is room");
         let mut maps = Maps::of(&input, &found);
         for op in &ops {
             maps.carry_out(op);

@@ -13,13 +13,9 @@ use axum::{
     body::{Body, to_bytes},
     http::{Method, Request},
 };
-use lb_userspace::{
-    api::{Problem, unnamed},
-    config,
-    control::{self, Plan},
-    desired::{Document, edited, steps, violation},
-    model::Policy,
-};
+use lb_config::desired::{Document, edited, steps, violation};
+use lb_daemon::{api::unnamed, control};
+use lb_model::{Policy, Problem, views::Plan};
 use libfuzzer_sys::fuzz_target;
 use tokio::{
     runtime::{self, Runtime},
@@ -124,11 +120,11 @@ async fn answer(requests: &mut mpsc::Receiver<control::Request>, document: &RefC
 }
 
 fn plan(
-    control::Proposal { path, text }: control::Proposal,
+    lb_model::Proposal { path, text }: lb_model::Proposal,
     present: &Document,
-) -> Result<(Plan, Document), control::Refusal> {
-    let loaded = config::read(path, text);
-    let loaded = loaded.map_err(|error| control::Refusal::Invalid(format!("{error:#}")))?;
+) -> Result<(Plan, Document), lb_model::Refusal> {
+    let loaded = lb_config::read(path, text);
+    let loaded = loaded.map_err(|error| lb_model::Refusal::Invalid(format!("{error:#}")))?;
     let document = Document::of(loaded.config.services).with_orders_of(present);
     let plan =
         Plan { version: 1, steps: steps(present, &document), refused: None, warnings: Vec::new() };

@@ -2,16 +2,13 @@
 
 #![no_main]
 
-use lb_userspace::{
-    config,
-    desired::{Document, violation},
-};
+use lb_config::desired::{Document, violation};
 use libfuzzer_sys::fuzz_target;
 
 const NAME: &str = "lb.toml";
 
 fuzz_target!(|text: &str| {
-    let read = || config::read(NAME.to_owned(), text.to_owned());
+    let read = || lb_config::read(NAME.to_owned(), text.to_owned());
     match read() {
         Ok(loaded) => {
             let document = Document::of(loaded.config.services.clone());

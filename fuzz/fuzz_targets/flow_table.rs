@@ -9,11 +9,13 @@ use std::{
 };
 
 use lb_common::{
-    backend::Hop,
-    flow::{Direction, FlowKey, State, marks, ticks},
+    backend::Backend,
+    client_hops::NO_SLOT,
+    flow::{Direction, Endpoints, FlowKey, State, flags_seen, ticks},
+    mapped,
     table::{
-        Found, Line as _, Opening, Seed, SharedBucket, SharedTable, Table, condemn, find, open,
-        partner, peek, refuse, remove, replace, track,
+        Direct, Entry as _, Found, Opening, Seed, SharedBackend, SharedBucket, SharedTable,
+        Storage, find, mark_expiring, open, partner, peek, refuse, remove, replace_closed, track,
     },
     tcp::Segment,
 };
@@ -41,7 +43,7 @@ enum Op {
     Segment { client: u8, from_backend: bool, flags: u8, sequence: u32, received: u32, payload: u8 },
     Replace { client: u8, is_abandoned: bool },
     Refuse { client: u8 },
-    Condemn { client: u8 },
+    Expire { client: u8 },
     Find { client: u8 },
     Remove { client: u8, by_reply: bool },
     Wait { seconds: u8 },
@@ -54,8 +56,11 @@ struct Counting<'a> {
     active: &'a Cell<i64>,
 }
 
-impl<'a> Table for Counting<'a> {
+impl Direct for Counting<'_> {}
+
+impl<'a> Storage for Counting<'a> {
     type Bucket = &'a SharedBucket;
+    type Backend = Endpoints;
 
     fn seed(self) -> Seed {
         self.table.seed
@@ -67,6 +72,10 @@ impl<'a> Table for Counting<'a> {
 
     fn bucket(self, index: u32) -> Option<Self::Bucket> {
         self.table.bucket(index)
+    }
+
+    fn backend(self, id: u32) -> Option<Endpoints> {
+        self.table.backend(id)
     }
 
     fn evicted(self, _state: State) {}
@@ -123,17 +132,20 @@ impl<'a> World<'a> {
                 let Some(hit) = self.hit(client) else { return };
                 refuse(self.table, hit);
             }
-            Op::Condemn { client } => {
+            Op::Expire { client } => {
                 let Some(hit) = self.hit(client) else { return };
-                let partner = peek(self.table, &hit.line.partner()).expect("a pair");
-                condemn(partner).expect("nobody else is there");
-                condemn(hit).expect("nobody else is there");
+                let partner = peek(self.table, &hit.partner_key(self.table)).expect("a pair");
+                mark_expiring(partner).expect("nobody else is there");
+                mark_expiring(hit).expect("nobody else is there");
             }
             Op::Find { client } => {
                 let known = self.hit(client).is_some();
                 let found = find(self.table, &inside(client)).expect("nobody else is there");
                 assert_eq!(found.is_some(), known, "find and peek");
-                assert!(found.is_none_or(|hit| !hit.tag.is_condemned()), "condemned, and found");
+                assert!(
+                    found.is_none_or(|known| !known.hit.tag.is_expiring()),
+                    "expiring, and found"
+                );
             }
             Op::Remove { client, by_reply } => self.remove(client, by_reply),
             Op::Wait { seconds } => self.now += u32::from(seconds) * SECOND,
@@ -146,14 +158,14 @@ impl<'a> World<'a> {
             return;
         }
         let inside = &inside(client);
-        let (hop, now) = (Hop::default(), self.now);
-        let refused = (0..refusals % 4).fold(0, |marks, id| marks::refused_by(marks, id.into()));
-        let marks = refused;
-        let opening = Opening { inside, client: hop, backend: 1, marks, number, now };
+        let now = self.now;
+        let refused = (0..refusals % 4).fold(0, |seen, id| flags_seen::refused_by(seen, id.into()));
+        let seen = refused;
+        let opening = Opening { inside, hop: NO_SLOT, backend: 0, seen, number, now };
         let opened = open(self.table, &opening, &outside(port)).is_ok();
         if opened {
             let found = find(self.table, inside).expect("nobody else is there").expect("opened");
-            assert_eq!(found.line.partner(), outside(port).turned());
+            assert_eq!(found.hit.partner_key(self.table), outside(port).turned());
         }
     }
 
@@ -162,18 +174,23 @@ impl<'a> World<'a> {
         let reply = partner(self.table, hit).expect("a pair");
         let flow = if from_backend { reply } else { hit };
         self.safe.borrow_mut().remove(&inside(client));
-        let marks = track(self.table, flow, segment, self.now);
+        let seen = track(self.table, flow, segment, self.now);
         let found = self.hit(client).expect("a segment removes nothing");
-        assert_eq!(marks & !marks::TO_CLIENT, found.tag.marks(), "what is told is what is kept");
-        flow.line.set_seen(self.now);
+        assert_eq!(
+            seen & !flags_seen::TO_CLIENT,
+            found.tag.flags_seen(),
+            "what is told is what is kept"
+        );
+        flow.entry.set_last_seen(self.now);
     }
 
     /// Handles a SYN on a known tuple.
     fn replace(&self, client: u8, is_abandoned: bool) {
         let Some(hit) = self.hit(client) else { return };
-        let marks = hit.tag.marks();
-        let is_over = marks::is_over(marks) || marks & marks::REFUSED != 0;
-        let gone = replace(self.table, hit, is_abandoned, self.now).expect("nobody else is there");
+        let seen = hit.tag.flags_seen();
+        let is_over = flags_seen::is_over(seen) || seen & flags_seen::REFUSED != 0;
+        let gone =
+            replace_closed(self.table, hit, is_abandoned, self.now).expect("nobody else is there");
         assert_eq!(gone, is_over || is_abandoned, "makes way");
         assert_eq!(gone, self.hit(client).is_none());
         if gone {
@@ -183,10 +200,10 @@ impl<'a> World<'a> {
 
     fn remove(&self, client: u8, by_reply: bool) {
         let Some(hit) = self.hit(client) else { return };
-        let other = peek(self.table, &hit.line.partner()).expect("a pair");
+        let other = peek(self.table, &hit.partner_key(self.table)).expect("a pair");
         let chosen = if by_reply { other } else { hit };
         self.safe.borrow_mut().remove(&inside(client));
-        assert!(remove(self.table, chosen.place, chosen.tag, chosen.tag.freed(), self.now));
+        assert!(remove(self.table, chosen.index, chosen.tag, chosen.tag.freed(), self.now));
         assert!(self.hit(client).is_none());
     }
 
@@ -194,10 +211,10 @@ impl<'a> World<'a> {
         let mut safe = self.safe.borrow_mut();
         safe.clear();
         for hit in self.table.table.flows() {
-            let is_heard_of = ticks::between(hit.line.seen(), self.now) < SAFE;
+            let is_heard_of = ticks::between(hit.entry.last_seen(), self.now) < SAFE;
             let is_theirs = hit.direction() == Direction::ToBackend;
             if is_theirs && is_heard_of && hit.state() == State::Established {
-                safe.insert(hit.line.key());
+                safe.insert(hit.key(self.table));
             }
         }
     }
@@ -206,14 +223,14 @@ impl<'a> World<'a> {
         let mut keys = HashSet::new();
         let mut active = 0;
         for hit in self.table.table.flows() {
-            let flow = hit.snapshot().expect("nobody else is there");
-            assert!(keys.insert(flow.key()), "there twice: {:?}", flow.key());
-            if hit.tag.marks() & marks::QUARANTINED != 0 {
+            let flow = hit.snapshot(self.table.table).expect("nobody else is there");
+            assert!(keys.insert(flow.key), "there twice: {:?}", flow.key);
+            if hit.tag.flags_seen() & flags_seen::QUARANTINED != 0 {
                 continue;
             }
             let partner = peek(self.table, &flow.partner()).expect("half a pair");
-            assert_eq!(partner.line.partner(), flow.key());
-            let both = [hit.tag, partner.tag].map(|tag| tag.marks() & !marks::TO_CLIENT);
+            assert_eq!(partner.partner_key(self.table), flow.key);
+            let both = [hit.tag, partner.tag].map(|tag| tag.flags_seen() & !flags_seen::TO_CLIENT);
             assert_eq!(both[0], both[1], "two opinions");
             let is_active = hit.state() != State::Closed;
             active += i64::from(is_active && hit.direction() == Direction::ToBackend);
@@ -228,7 +245,14 @@ impl<'a> World<'a> {
 fuzz_target!(|run: Run| {
     let buckets: Vec<_> = (0..1 << (run.size % 4)).map(|_| SharedBucket::default()).collect();
     let active = Cell::new(0);
-    let table = SharedTable { buckets: &buckets, seed: seed(run.seed) };
+    let backends = [SharedBackend::new(&Backend {
+        address: mapped([10, 0, 0, 11]),
+        port: [0, 80],
+        vip: mapped([203, 0, 113, 10]),
+        vip_port: [0, 80],
+        ..Backend::default()
+    })];
+    let table = SharedTable { buckets: &buckets, backends: &backends, seed: seed(run.seed) };
     let table = Counting { table, active: &active };
     let mut world = World { table, now: 1 << 20, safe: RefCell::default() };
     for op in &run.ops {

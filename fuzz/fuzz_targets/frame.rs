@@ -4,7 +4,7 @@
 
 #![no_main]
 
-#[path = "../../lb-ebpf/src/rewrite/nat.rs"]
+#[path = "../../lb-ebpf/src/forward/nat.rs"]
 #[expect(clippy::inline_always, reason = "as in the kernel")]
 mod nat;
 #[path = "../../lb-ebpf/src/parse.rs"]
@@ -14,13 +14,15 @@ mod parse;
 use bytemuck::bytes_of;
 use etherparse::{Ipv4HeaderSlice, PacketBuilder, TcpSlice};
 use lb_common::{
-    backend::Hop,
-    flow::{Direction, FlowKey, Progress, marks},
+    backend::{Backend, Hop},
+    client_hops::NO_SLOT,
+    flow::{Direction, FlowKey, Progress, Rewrite, flags_seen},
+    mapped,
     reason::Reason,
     reset,
     table::{
-        Found, Line as _, Opening, Seed, SharedBucket, SharedTable, find, open, refuse, replace,
-        track,
+        Entry as _, Found, Known, Opening, Seed, SharedBackend, SharedBucket, SharedTable, find,
+        open, refuse, replace_closed, track,
     },
     tcp::{self, Segment},
     wire::Headers,
@@ -109,9 +111,9 @@ impl Sent {
             segment = segment.ack(self.received.wrapping_add(1));
         }
         segment.write(&mut frame, &vec![7; self.payload.into()]).expect("builds");
-        for (place, byte) in &self.damage {
-            let place = usize::from(*place) % frame.len();
-            frame[place] = *byte;
+        for (index, byte) in &self.damage {
+            let index = usize::from(*index) % frame.len();
+            frame[index] = *byte;
         }
         frame.truncate(frame.len() - usize::from(self.cut).min(frame.len()));
         frame
@@ -130,15 +132,14 @@ impl<'a> Balancer<'a> {
         let key = FlowKey::of(headers);
         let segment = Segment::of(headers);
         let found = find(self.table, &key).expect("nobody else is there");
-        let entry = match found {
-            Some(hit) if !(tcp::opens(segment.flags) && self.replaces(hit)) => hit,
-            _ => self.admit(&key, &segment)?,
+        let known = found.filter(|known| !(tcp::opens(segment.flags) && self.replaces(known.hit)));
+        let entry = match known {
+            Some(known) => known.hit,
+            None => self.admit(&key, &segment)?,
         };
-        if headers.ip.ttl <= 1 {
-            return Err(Reason::TtlExpired);
-        }
-        let (before, direction) = (entry.tag.marks(), entry.direction());
-        if before & marks::QUARANTINED != 0 {
+        parse::time_to_live(headers)?;
+        let (before, direction) = (entry.tag.flags_seen(), entry.direction());
+        if before & flags_seen::QUARANTINED != 0 {
             return Err(Reason::Quarantined);
         }
         if !tcp::is_possible(segment.flags) {
@@ -149,20 +150,23 @@ impl<'a> Balancer<'a> {
             return Err(Reason::Refused);
         }
         let after = track(self.table, entry, &segment, self.now);
-        if tcp::is_usual(segment.flags) && marks::are_settled(before, direction) {
-            assert_eq!(before, after, "a usual segment changes marks");
+        if tcp::is_usual(segment.flags) && flags_seen::are_settled(before, direction) {
+            assert_eq!(before, after, "a usual segment changes flags seen");
         }
-        entry.line.set_seen(self.now);
-        let rewrite = entry.snapshot().expect("nobody else is there").rewrite;
-        nat::apply(headers, &rewrite, &Hop::default());
-        assert_eq!(FlowKey::of(headers), rewrite.to());
-        self.leads_back(&key, &rewrite.to(), direction, after);
+        entry.entry.set_last_seen(self.now);
+        let to = entry.snapshot(self.table).expect("nobody else is there").to;
+        nat::apply(headers, &Rewrite::new(&key, &to), &Hop::default());
+        assert_eq!(FlowKey::of(headers), to);
+        if let Some(Known { pair, backend, .. }) = known {
+            assert_eq!(pair.target(direction, &backend), to);
+        }
+        self.leads_back(&key, &to, direction, after);
         Ok(())
     }
 
     /// Returns true if a SYN on a known tuple opens a new connection.
     fn replaces(&self, hit: Found<SharedTable<'a>>) -> bool {
-        replace(self.table, hit, false, self.now).expect("nobody else is there")
+        replace_closed(self.table, hit, false, self.now).expect("nobody else is there")
     }
 
     fn admit(
@@ -185,30 +189,29 @@ impl<'a> Balancer<'a> {
         self.ports = self.ports.wrapping_add(1) % 256;
         let port = (1_024 + self.ports).to_be_bytes();
         let outside = FlowKey::tcp(OURS, port, BACKEND, HTTP.to_be_bytes());
-        let (client, now) = (Hop::default(), self.now);
-        let number = segment.sequence;
-        let opening = Opening { inside: key, client, backend: 1, marks: 0, number, now };
+        let (number, now) = (segment.sequence, self.now);
+        let opening = Opening { inside: key, hop: NO_SLOT, backend: 0, seen: 0, number, now };
         Ok(open(self.table, &opening, &outside)?)
     }
 
     /// Fails unless an answer to the forwarded packet belongs to the same connection.
-    fn leads_back(&self, from: &FlowKey, to: &FlowKey, direction: Direction, marks: u16) {
+    fn leads_back(&self, from: &FlowKey, to: &FlowKey, direction: Direction, seen: u16) {
         let answer = find(self.table, &to.turned()).expect("nobody else is there");
-        let Some(answer) = answer else {
+        let Some(Known { hit: answer, .. }) = answer else {
             assert!(direction == Direction::ToBackend, "an entry towards the backend is alone");
             panic!("a connection of one entry: {from:?}");
         };
-        assert_eq!(answer.line.partner(), *from);
+        assert_eq!(answer.partner_key(self.table), *from);
         assert_ne!(answer.direction(), direction);
-        let both = [answer.tag.marks(), marks].map(|marks| marks & !marks::TO_CLIENT);
+        let both = [answer.tag.flags_seen(), seen].map(|seen| seen & !flags_seen::TO_CLIENT);
         assert_eq!(both[0], both[1], "two opinions");
     }
 }
 
 /// Returns true if a backend's segment refuses the connection of this entry towards the client.
 fn is_refused(entry: Found<SharedTable>, segment: &Segment) -> bool {
-    let (marks, number) = (entry.tag.marks(), entry.line.extra());
-    Progress { marks, number, other: 0 }.is_refused_by(segment)
+    let (seen, number) = (entry.tag.flags_seen(), entry.entry.extra());
+    Progress { seen, number, other: 0 }.is_refused_by(segment)
 }
 
 /// Returns true if the fast path takes such a frame, as judged by another library.
@@ -270,7 +273,14 @@ fn receive(balancer: &mut Balancer, sent: &Sent) {
 
 fuzz_target!(|segments: Vec<Sent>| {
     let buckets: Vec<_> = (0..4).map(|_| SharedBucket::default()).collect();
-    let table = SharedTable { buckets: &buckets, seed: Seed([1, 2, 3, 4]) };
+    let backends = [SharedBackend::new(&Backend {
+        address: mapped(BACKEND),
+        port: HTTP.to_be_bytes(),
+        vip: mapped(VIP),
+        vip_port: HTTP.to_be_bytes(),
+        ..Backend::default()
+    })];
+    let table = SharedTable { buckets: &buckets, backends: &backends, seed: Seed([1, 2, 3, 4]) };
     let mut balancer = Balancer { table, ports: 0, now: 1 << 20 };
     for sent in &segments {
         receive(&mut balancer, sent);

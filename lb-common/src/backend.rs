@@ -1,6 +1,13 @@
 //! Backends: the servers that connections go to.
 
+use core::mem::offset_of;
+
 use bytemuck::{Pod, Zeroable};
+
+use crate::{
+    flow::{Endpoints, Ends},
+    unmapped,
+};
 
 /// A next hop: the interface and the Ethernet header's addresses, in two words that are compared
 /// and copied at once.
@@ -68,29 +75,62 @@ impl Hop {
     }
 }
 
-/// A backend's entry in the map. Its address never changes under one id; its hop does, when the
-/// neighbour behind it moves.
+/// A backend's entry in the map, in two cache lines. Its address and its VIP never change under one
+/// id; its hop does, when the neighbour behind it moves. A backend whose service gets another VIP gets
+/// another id.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Backend {
+    // What every packet needs.
     pub hop: Hop,
     /// IPv4 as IPv4-mapped.
     pub address: [u8; 16],
+    /// Address that its connections are to. IPv4 as IPv4-mapped.
+    pub vip: [u8; 16],
     pub port: [u8; 2],
-    /// Share of the load, relative to the weights of the other backends.
-    pub weight: u16,
+    pub vip_port: [u8; 2],
+    /// Time at which it left its service's ring, in [`ticks`](crate::flow::ticks), but never 0; 0
+    /// while it is in the ring. Written after the ring.
+    pub left: u32,
+    pub unused: [u32; 2],
+    // What new connections need.
     /// Id of the service it belongs to.
     pub service: u32,
     /// First of its sources in the arena.
     pub sources: u32,
     pub source_count: u32,
-    /// Time at which it left its service's ring, in [`ticks`](crate::flow::ticks), but never 0; 0
-    /// while it is in the ring. Written after the ring.
-    pub left: u32,
     /// 1 if it has left the ring because it is down, else 0.
     pub is_down: u32,
-    pub reserved: [u32; 2],
+    /// Share of the load, relative to the weights of the other backends.
+    pub weight: u16,
+    pub reserved: [u16; 23],
+}
+
+impl Backend {
+    /// Returns the addresses and ports that all its connections have in common.
+    #[must_use]
+    #[inline(always)]
+    pub const fn endpoints(&self) -> Endpoints {
+        Endpoints {
+            vip: unmapped(self.vip),
+            vip_port: self.vip_port,
+            backend: unmapped(self.address),
+            backend_port: self.port,
+        }
+    }
+}
+
+impl Ends for &Backend {
+    #[inline(always)]
+    fn endpoints(self) -> Endpoints {
+        Backend::endpoints(self)
+    }
 }
 
 const _: () = assert!(size_of::<Hop>() == 16);
-const _: () = assert!(size_of::<Backend>() == 64);
+const _: () = assert!(size_of::<Backend>() == 2 * LINE);
+const _: () = assert!(offset_of!(Backend, unused) + size_of::<[u32; 2]>() == LINE);
+const _: () = assert!(offset_of!(Backend, service) == LINE);
+
+/// Bytes of a cache line.
+const LINE: usize = 64;

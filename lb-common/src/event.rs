@@ -20,9 +20,9 @@ pub struct Event {
     /// Number of a [`Kind`].
     pub kind: u32,
     pub backend: u32,
-    /// `ClientMoved` only: tag and place in the flow table of the client's connection.
+    /// `ClientMoved` only: tag and index in the flow table of the client's connection.
     pub tag: u64,
-    pub place: u32,
+    pub index: u32,
     pub client: [u8; 4],
     /// `ClientMoved` only: next hop of replies, as the packet's source suggests.
     pub hop: Hop,
@@ -60,12 +60,12 @@ impl Kind {
 pub struct ClientHop {
     pub tag: u64,
     pub hop: Hop,
-    pub place: u32,
+    pub index: u32,
     pub reserved: u32,
 }
 
 /// Maximum number of [`ClientHop`]s in one run of the program.
-pub const CLIENT_HOPS: usize = 32;
+pub const HOPS_EACH_RUN: usize = 32;
 
 const _: () = assert!(size_of::<Event>() == 40);
 const _: () = assert!(size_of::<ClientHop>() == 32);

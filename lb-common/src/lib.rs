@@ -13,6 +13,7 @@
 pub mod address_filter;
 pub mod backend;
 pub mod checksum;
+pub mod client_hops;
 pub mod clock;
 pub mod event;
 pub mod flow;
@@ -28,6 +29,7 @@ pub mod reset;
 pub mod ring;
 pub mod schedule;
 pub mod service;
+pub mod service_table;
 pub mod snat;
 pub mod stats;
 pub mod table;
@@ -40,7 +42,7 @@ pub mod wire;
 
 /// Version of the map layouts. Pins are in a directory of this version, so that no program opens
 /// maps it would misread: raise it with every change of a map's type, key, value or meaning.
-pub const LAYOUT: u32 = 6;
+pub const LAYOUT: u32 = 8;
 
 /// Converts an IPv4 address to IPv4-mapped IPv6 (RFC 4291, section 2.5.5.2).
 #[must_use]

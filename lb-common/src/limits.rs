@@ -5,6 +5,10 @@ pub const SERVICES: u32 = 4_096;
 /// Default number of backends of all services together, including removed ones that still have
 /// connections.
 pub const BACKENDS: u32 = 16_384;
+/// Number of bits of a backend's id.
+pub const BACKEND_BITS: u32 = 20;
+/// Number of bits of the index of a next hop to clients.
+pub const CLIENT_HOP_BITS: u32 = 12;
 /// The first backend id that is assigned: a ring slot of 0 means "none".
 pub const FIRST_BACKEND: u32 = 1;
 /// Ring slots of all services together, including freed regions in their grace period.

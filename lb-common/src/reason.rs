@@ -80,11 +80,13 @@ reasons! {
     TableFull = "table_full" => Drop,
     /// No free source port was found for a new connection, in a bounded number of tries.
     PortsExhausted = "ports_exhausted" => Drop,
+    /// No room for the next hop to the client of a new connection, as other clients have too many.
+    ClientHopsFull = "client_hops_full" => Drop,
     /// The chosen backend has no source address or no next hop.
     Unreachable = "unreachable" => Drop,
     /// A reset of an unknown connection, to a service: resets are not answered.
     StrayReset = "stray_reset" => Drop,
-    /// A backend's late packet to a source port that rests after its connection's end.
+    /// A backend's late packet to a source port that is in quarantine after its connection's end.
     Quarantined = "quarantined" => Drop,
     /// Another CPU was changing the same connection: the sender retransmits.
     Contended = "contended" => Drop,

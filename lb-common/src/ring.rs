@@ -17,15 +17,14 @@ pub struct Ring {
 }
 
 impl Ring {
-    /// Returns the arena slot of the `turn`-th connection, or `None` if the ring is empty.
+    /// Returns the arena slot of the `turn`-th connection, or `None` if the ring is empty. When the turns
+    /// wrap, after 2^32 connections, the ring starts from its first slot.
     #[must_use]
-    pub const fn slot(self, turn: u64) -> Option<u32> {
+    pub const fn slot(self, turn: u32) -> Option<u32> {
         if self.length == 0 {
             return None;
         }
-        #[expect(clippy::cast_possible_truncation, reason = "less than a u32 by the modulo")]
-        let index = (turn % self.length as u64) as u32;
-        Some(self.offset + index)
+        Some(self.offset + turn % self.length)
     }
 
     /// Returns the arena slot at `part` / 2^32 of the ring, or `None` if the ring is empty.

@@ -85,6 +85,12 @@ impl Spread {
         let [clients, _] = self.fourth;
         Self { fourth: [clients, Field::new(0, bits, byte::DESTINATION + 2)], ..self }
     }
+
+    /// Returns the bits that a connection's number sets, in both words.
+    #[inline(always)]
+    fn of(self, number: u64) -> [u64; 2] {
+        [self.third, self.fourth].map(|[one, other]| one.of(number) ^ other.of(number))
+    }
 }
 
 /// Offsets in the frame.
@@ -119,13 +125,21 @@ impl Template {
         Self { stride: 1, ..self }
     }
 
+    /// Visits as many connections from this number on, a multiple of their number, instead of from 0.
+    #[must_use]
+    pub fn starting_at(mut self, first: u64) -> Self {
+        let [third, fourth] = self.spread.of(first);
+        self.frame[3] ^= third;
+        self.frame[4] ^= fourth;
+        self
+    }
+
     /// Writes the frame of the next connection.
     #[inline(always)]
     pub fn write_next(&mut self, frame: &mut [u64; FRAME_LENGTH / 8]) {
         let number = self.sent.wrapping_mul(self.stride) & self.last;
         self.sent = self.sent.wrapping_add(1);
-        let [third, fourth] = [self.spread.third, self.spread.fourth]
-            .map(|[one, other]| one.of(number) ^ other.of(number));
+        let [third, fourth] = self.spread.of(number);
         // Word by word: LLVM makes a copy a loop over bytes, which stalls later loads of words.
         let differences = [0, 0, 0, third, fourth, 0, 0, 0];
         for ((to, from), difference) in frame.iter_mut().zip(self.frame).zip(differences) {
@@ -172,6 +186,15 @@ mod tests {
             assert!(changed.into_iter().all(|index| matches!(index, 28 | 29 | 34 | 35)));
         }
         assert_eq!(sent.into_iter().collect::<HashSet<_>>().len(), 1 << 18);
+    }
+
+    #[test]
+    fn halves_are_all_clients_and_have_none_in_common() {
+        let half = |first| Template::new([7; _], Spread::CLIENTS, 17, 0).starting_at(first);
+        let halves = [0, 1 << 17].map(|first| frames(&mut half(first), 1 << 17));
+        let all = frames(&mut Template::new([7; _], Spread::CLIENTS, 18, 0), 1 << 18);
+        let sent: HashSet<_> = halves.into_iter().flatten().collect();
+        assert_eq!(sent, all.into_iter().collect());
     }
 
     #[test]

@@ -4,11 +4,13 @@
 
 use crate::{
     backend::Backend,
+    client_hops::PlainSlot,
     flow::FlowKey,
     guard::Guarded,
     macs::Slot,
     rate_limiter::RateLimiter,
     service::{Service, ServiceKey},
+    service_table::Record,
     snat::Source,
     stats::{Count, Traffic},
     table::PlainBucket,
@@ -37,6 +39,8 @@ pod!(
     Guarded,
     Slot,
     PlainBucket,
+    PlainSlot,
+    Record,
     Service,
     ServiceKey,
     Source,

@@ -1,19 +1,29 @@
 //! The flow table compared with a trivially correct map.
 
+#[path = "support/backends.rs"]
+mod backends;
+mod support;
+
 use std::{cell::Cell, collections::HashMap};
 
 use lb_common::{
-    backend::Hop,
-    flow::{Direction, FlowKey, State, marks, ticks},
+    client_hops::NO_SLOT,
+    flow::{Endpoints, FlowKey, State, flags_seen, ticks},
     table::{
-        CHOICES, Line as _, Opening, Seed, SharedBucket, SharedTable, Table, Unopened, WAYS,
-        buckets_for, condemn, find, open, peek, remark, remove, replace,
+        self, CHOICES, Direct, Entry as _, Opening, Seed, SharedBucket, SharedTable, Storage,
+        Table, Unopened, WAYS, buckets_for, find, mark_expiring, open, peek, remove,
+        replace_closed, set_flags,
     },
 };
 use proptest::prelude::*;
 
+use self::{
+    backends::BACKENDS,
+    support::{BACKEND, ENDPOINTS, PORT, VIP},
+};
+
 const HALF_OPEN: u16 = 0;
-const ESTABLISHED: u16 = marks::SHAKEN | marks::PROVEN;
+const ESTABLISHED: u16 = flags_seen::SHAKEN | flags_seen::PROVEN;
 const SECOND: u32 = ticks::from_nanos(1_000_000_000);
 const MINUTE: u32 = 60 * SECOND;
 
@@ -25,8 +35,11 @@ struct Counting<'a> {
     active: &'a Cell<i64>,
 }
 
-impl<'a> Table for Counting<'a> {
+impl Direct for Counting<'_> {}
+
+impl<'a> Storage for Counting<'a> {
     type Bucket = &'a SharedBucket;
+    type Backend = Endpoints;
 
     fn seed(self) -> Seed {
         self.table.seed
@@ -40,9 +53,13 @@ impl<'a> Table for Counting<'a> {
         self.table.bucket(index)
     }
 
+    fn backend(self, id: u32) -> Option<Endpoints> {
+        self.table.backend(id)
+    }
+
     fn evicted(self, state: State) {
         let mut counts = self.evicted.get();
-        counts[place(state)] += 1;
+        counts[rank(state)] += 1;
         self.evicted.set(counts);
     }
 
@@ -51,7 +68,7 @@ impl<'a> Table for Counting<'a> {
     }
 }
 
-const fn place(state: State) -> usize {
+const fn rank(state: State) -> usize {
     match state {
         State::HalfOpen => 0,
         State::Answered => 1,
@@ -63,33 +80,33 @@ const fn place(state: State) -> usize {
 
 #[derive(Clone, Debug)]
 enum Op {
-    Open { client: u16, port: u16, marks: u16 },
+    Open { client: u16, port: u16, seen: u16 },
     Find { client: u16 },
-    Mark { client: u16, set: u16 },
-    Replace { client: u16 },
+    SetFlags { client: u16, set: u16 },
+    ReplaceClosed { client: u16 },
     Remove { client: u16 },
-    Condemn { client: u16, is_revived: bool },
+    Expire { client: u16, is_revived: bool },
     Wait { seconds: u32 },
 }
 
 /// Returns the next operation, on one of this many clients.
 fn op(random: &mut fastrand::Rng, clients: u16) -> Op {
-    const MARKS: [u16; 5] = [
+    const FLAGS_SEEN: [u16; 5] = [
         HALF_OPEN,
-        marks::SHAKEN,
+        flags_seen::SHAKEN,
         ESTABLISHED,
-        ESTABLISHED | marks::CLIENT_FIN,
-        ESTABLISHED | marks::CLIENT_RST,
+        ESTABLISHED | flags_seen::CLIENT_FIN,
+        ESTABLISHED | flags_seen::CLIENT_RST,
     ];
     let [client, port] = [(); 2].map(|()| random.u16(..clients));
-    let marks = MARKS[random.usize(..MARKS.len())];
+    let seen = FLAGS_SEEN[random.usize(..FLAGS_SEEN.len())];
     match random.u8(..18) {
-        0..8 => Op::Open { client, port, marks },
+        0..8 => Op::Open { client, port, seen },
         8..12 => Op::Find { client },
-        12..14 => Op::Mark { client, set: marks },
-        14 => Op::Replace { client },
+        12..14 => Op::SetFlags { client, set: seen },
+        14 => Op::ReplaceClosed { client },
         15 => Op::Remove { client },
-        16 => Op::Condemn { client, is_revived: random.bool() },
+        16 => Op::Expire { client, is_revived: random.bool() },
         _ => Op::Wait { seconds: random.u32(..90) },
     }
 }
@@ -98,8 +115,8 @@ fn op(random: &mut fastrand::Rng, clients: u16) -> Op {
 #[derive(Clone, Copy, Debug)]
 struct Known {
     port: u16,
-    marks: u16,
-    seen: u32,
+    seen: u16,
+    last_seen: u32,
 }
 
 /// The table and its model.
@@ -112,33 +129,33 @@ struct Both<'a> {
 }
 
 fn inside(client: u16) -> FlowKey {
-    FlowKey::tcp([192, 0, 2, 1], client.to_be_bytes(), [203, 0, 113, 10], [0, 80])
+    FlowKey::tcp([192, 0, 2, 1], client.to_be_bytes(), VIP, PORT)
 }
 
 fn outside(port: u16) -> FlowKey {
-    FlowKey::tcp([10, 0, 0, 1], port.to_be_bytes(), [10, 0, 0, 11], [0, 80])
+    FlowKey::tcp([10, 0, 0, 1], port.to_be_bytes(), BACKEND, PORT)
 }
 
 impl Both<'_> {
     fn carry_out(&mut self, op: &Op) {
         let table = self.table;
         match *op {
-            Op::Open { client, port, marks } => self.open(client, port, marks),
+            Op::Open { client, port, seen } => self.open(client, port, seen),
             Op::Find { client } => {
                 let found = find(table, &inside(client)).expect("nobody else is there");
                 assert_eq!(found.is_some(), self.known.contains_key(&client));
             }
-            Op::Mark { client, set } => {
+            Op::SetFlags { client, set } => {
                 let Some(known) = self.known.get_mut(&client) else { return };
                 let hit = peek(table, &inside(client)).expect("known");
-                remark(table, hit, set, 0);
-                known.marks |= set;
+                set_flags(table, hit, set, 0);
+                known.seen |= set;
             }
-            Op::Replace { client } => {
+            Op::ReplaceClosed { client } => {
                 let Some(known) = self.known.get(&client) else { return };
                 let hit = peek(table, &inside(client)).expect("known");
-                let is_over = marks::is_over(known.marks);
-                assert_eq!(replace(table, hit, false, self.now), Ok(is_over));
+                let is_over = flags_seen::is_over(known.seen);
+                assert_eq!(replace_closed(table, hit, false, self.now), Ok(is_over));
                 if is_over {
                     self.known.remove(&client);
                 }
@@ -146,28 +163,28 @@ impl Both<'_> {
             Op::Remove { client } => {
                 let Some(_) = self.known.remove(&client) else { return };
                 let hit = peek(table, &inside(client)).expect("known");
-                assert!(remove(table, hit.place, hit.tag, hit.tag.freed(), self.now));
+                assert!(remove(table, hit.index, hit.tag, hit.tag.freed(), self.now));
             }
-            Op::Condemn { client, is_revived } => self.condemn(client, is_revived),
+            Op::Expire { client, is_revived } => self.expire(client, is_revived),
             Op::Wait { seconds } => self.now += seconds * SECOND,
         }
     }
 
-    fn open(&mut self, client: u16, port: u16, marks: u16) {
+    fn open(&mut self, client: u16, port: u16, seen: u16) {
         let before = self.table.evicted.get();
         let inside = &inside(client);
-        let (hop, now) = (Hop::default(), self.now);
-        let opening = Opening { inside, client: hop, backend: 1, marks, number: 0, now };
+        let now = self.now;
+        let opening = Opening { inside, hop: NO_SLOT, backend: 1, seen, number: 0, now };
         let held = peek(self.table, &outside(port).turned()).is_some();
         let opened = open(self.table, &opening, &outside(port));
         self.forget_evicted(&before, opened.is_ok().then_some(client));
         match opened {
             Ok(_) => {
                 assert!(!self.known.contains_key(&client));
-                self.known.insert(client, Known { port, marks, seen: now });
+                self.known.insert(client, Known { port, seen, last_seen: now });
             }
             Err(Unopened::PortTaken) => assert!(held),
-            // A full bucket cannot be evicted from while this very opening holds its first line.
+            // A full bucket cannot be evicted from while this very opening holds its first entry.
             Err(Unopened::Busy) => {
                 let is_in_its_own_way = self.share_a_bucket(inside, &outside(port).turned());
                 assert!(is_in_its_own_way || self.known.contains_key(&client) || self.is_crowded);
@@ -197,9 +214,9 @@ impl Both<'_> {
         let mut counts = *before;
         for client in gone {
             let known = self.known.remove(&client).expect("it was there");
-            let state = State::of(known.marks);
-            counts[place(state)] += 1;
-            let is_silent = self.now - known.seen >= MINUTE;
+            let state = State::of(known.seen);
+            counts[rank(state)] += 1;
+            let is_silent = self.now - known.last_seen >= MINUTE;
             assert!(state != State::Established || is_silent, "{known:?} at {}", self.now);
         }
         let counted = self.table.evicted.get();
@@ -208,20 +225,21 @@ impl Both<'_> {
         assert!(counts[4] <= counted[4]);
     }
 
-    fn condemn(&mut self, client: u16, is_revived: bool) {
+    fn expire(&mut self, client: u16, is_revived: bool) {
         if !self.known.contains_key(&client) {
             return;
         }
         let table = self.table;
         let hit = peek(table, &inside(client)).expect("known");
-        let partner = peek(table, &hit.line.partner()).expect("a pair");
-        condemn(partner).expect("nobody else is there");
-        let tag = condemn(hit).expect("nobody else is there");
+        let partner = peek(table, &hit.partner_key(table)).expect("a pair");
+        mark_expiring(partner).expect("nobody else is there");
+        let tag = mark_expiring(hit).expect("nobody else is there");
         if is_revived {
-            let found = find(table, &inside(client)).expect("idle").expect("known");
-            assert_eq!(found.tag, found.line.tag());
+            let table::Known { hit: found, pair, .. } =
+                find(table, &inside(client)).expect("idle").expect("known");
+            assert_eq!((found.tag, pair), (found.entry.tag(), hit.entry.pair()));
         }
-        let removed = remove(table, hit.place, tag, tag.freed(), self.now);
+        let removed = remove(table, hit.index, tag, tag.freed(), self.now);
         assert_eq!(removed, !is_revived);
         if removed {
             self.known.remove(&client);
@@ -231,22 +249,20 @@ impl Both<'_> {
     fn check(&self) {
         let mut entries = 0;
         for hit in self.table.table.flows() {
-            let flow = hit.snapshot().expect("nobody else is there");
-            if hit.tag.marks() & marks::QUARANTINED != 0 {
+            let flow = hit.snapshot(self.table.table).expect("nobody else is there");
+            if hit.tag.flags_seen() & flags_seen::QUARANTINED != 0 {
                 continue;
             }
             entries += 1;
-            let (inside, outside) = match hit.direction() {
-                Direction::ToBackend => (flow.key(), flow.rewrite.to()),
-                Direction::ToClient => (flow.partner(), flow.key().turned()),
-            };
+            let pair = flow.flow.pair;
+            let (inside, outside) = (pair.inside(&ENDPOINTS), pair.outside(&ENDPOINTS));
             let client = u16::from_be_bytes(inside.src_port());
             let known = self.known.get(&client).expect("in the model");
             assert_eq!(outside, self::outside(known.port));
-            assert_eq!(hit.tag.marks() & !marks::TO_CLIENT, known.marks);
+            assert_eq!(hit.tag.flags_seen() & !flags_seen::TO_CLIENT, known.seen);
         }
         assert_eq!(entries, 2 * self.known.len());
-        let is_active = |known: &&Known| State::of(known.marks) != State::Closed;
+        let is_active = |known: &&Known| State::of(known.seen) != State::Closed;
         let active = self.known.values().filter(is_active).count();
         assert_eq!(usize::try_from(self.table.active.get()), Ok(active));
     }
@@ -258,7 +274,7 @@ const OPS: u32 = 10_000;
 fn run(buckets: u32, clients: u16, is_crowded: bool, seed: u64) {
     let buckets: Vec<_> = (0..buckets).map(|_| SharedBucket::default()).collect();
     let (evicted, active) = Default::default();
-    let table = SharedTable { buckets: &buckets, seed: random_seed(seed) };
+    let table = SharedTable { buckets: &buckets, backends: &BACKENDS, seed: random_seed(seed) };
     let table = Counting { table, evicted: &evicted, active: &active };
     let mut both = Both { table, known: HashMap::new(), now: 10 * MINUTE, is_crowded };
     let mut random = fastrand::Rng::with_seed(seed);
@@ -274,7 +290,7 @@ fn run(buckets: u32, clients: u16, is_crowded: bool, seed: u64) {
 proptest! {
     #[test]
     fn a_crowded_table_does_what_the_model_does(seed: u64) {
-        run(8, 60, true, seed);
+        run(4, 60, true, seed);
     }
 
     #[test]
@@ -292,12 +308,11 @@ fn random_seed(number: u64) -> Seed {
     }))
 }
 
-fn connect(table: impl Table, number: u32, marks: u16, now: u32) -> Result<(), Unopened> {
+fn connect(table: impl Table, number: u32, seen: u16, now: u32) -> Result<(), Unopened> {
     let [a, b, c, d] = number.to_be_bytes();
-    let inside = &FlowKey::tcp([198, 18 + a, b, 7], [c, d], [203, 0, 113, 10], [0, 80]);
-    let outside = FlowKey::tcp([10, 9, a, b], [c, d], [10, 0, 0, 11], [0, 80]);
-    let (client, number) = (Hop::default(), 0);
-    let opening = Opening { inside, client, backend: 1, marks, number, now };
+    let inside = &FlowKey::tcp([198, 18 + a, b, 7], [c, d], VIP, PORT);
+    let outside = FlowKey::tcp([10, 9, a, b], [c, d], BACKEND, PORT);
+    let opening = Opening { inside, hop: NO_SLOT, backend: 1, seen, number: 0, now };
     open(table, &opening, &outside).map(|_| ())
 }
 
@@ -306,7 +321,8 @@ fn a_table_takes_as_many_connections_as_it_is_made_for() {
     const MANY: u32 = 100_000;
     for number in 0..8 {
         let buckets: Vec<_> = (0..buckets_for(MANY)).map(|_| SharedBucket::default()).collect();
-        let table = SharedTable { buckets: &buckets, seed: random_seed(number) };
+        let table =
+            SharedTable { buckets: &buckets, backends: &BACKENDS, seed: random_seed(number) };
         for connection in 0..MANY {
             connect(table, connection, ESTABLISHED, MINUTE).expect("room");
         }
@@ -318,16 +334,18 @@ fn a_table_takes_as_many_connections_as_it_is_made_for() {
 fn a_full_table_evicts_who_is_worth_least() {
     let buckets = [SharedBucket::default()];
     let (evicted, active) = Default::default();
-    let table = SharedTable { buckets: &buckets, seed: random_seed(3) };
+    let table = SharedTable { buckets: &buckets, backends: &BACKENDS, seed: random_seed(3) };
     let table = Counting { table, evicted: &evicted, active: &active };
     let is_known = |client| peek(table, &inside(client)).is_some();
-    let open = |client, marks, now| {
-        let (inside, hop) = (&inside(client), Hop::default());
-        let opening = Opening { inside, client: hop, backend: 1, marks, number: 0, now };
+    let open = |client, seen, now| {
+        let inside = &inside(client);
+        let opening = Opening { inside, hop: NO_SLOT, backend: 1, seen, number: 0, now };
         open(table, &opening, &outside(client)).expect("room");
     };
-    let closing = ESTABLISHED | marks::CLIENT_FIN;
-    let closed = closing | marks::BACKEND_FIN;
+    let closing = ESTABLISHED | flags_seen::CLIENT_FIN;
+    let closed = closing | flags_seen::BACKEND_FIN;
+    // Those that fill the rest.
+    (8..12).for_each(|client| open(client, ESTABLISHED, 2 * MINUTE));
     // The state is worth more than the idle time.
     open(0, ESTABLISHED, 0);
     open(1, closing, 2 * MINUTE - SECOND / 10);
@@ -338,11 +356,11 @@ fn a_full_table_evicts_who_is_worth_least() {
     let victims = [State::Closed, State::HalfOpen, State::Closing, State::Established];
     for (victim, state) in (0..4).rev().zip(victims) {
         open(victim + 4, ESTABLISHED, 2 * MINUTE);
-        expected[place(state)] += 1;
+        expected[rank(state)] += 1;
         assert!(!is_known(victim), "{state:?} has outlived who is worth more");
         assert_eq!(evicted.get(), expected);
     }
-    assert!((4..8).all(is_known));
+    assert!((4..12).all(is_known));
 }
 
 #[test]
@@ -350,7 +368,7 @@ fn a_flood_of_half_open_connections_displaces_itself_only() {
     const MANY: u32 = 10_000;
     let buckets: Vec<_> = (0..buckets_for(MANY)).map(|_| SharedBucket::default()).collect();
     let (evicted, active) = Default::default();
-    let table = SharedTable { buckets: &buckets, seed: random_seed(9) };
+    let table = SharedTable { buckets: &buckets, backends: &BACKENDS, seed: random_seed(9) };
     let table = Counting { table, evicted: &evicted, active: &active };
     for connection in 0..MANY {
         connect(table, connection, ESTABLISHED, MINUTE).expect("room");
@@ -379,7 +397,7 @@ fn keys_in_a_row_fall_as_random_ones_do() {
         let mut counts = vec![0_u32; BUCKETS as usize];
         for key in 0..KEYS {
             let [a, b, c, d] = key.to_be_bytes();
-            let key = FlowKey::tcp([198, 18 + a, b, 7], [c, d], [203, 0, 113, 10], [0, 80]);
+            let key = FlowKey::tcp([198, 18 + a, b, 7], [c, d], VIP, PORT);
             counts[seed.hash(&key).bucket(0, BUCKETS) as usize] += 1;
         }
         let expected = f64::from(KEYS / BUCKETS);

@@ -3,8 +3,8 @@
 use bytemuck::{bytes_of, from_bytes};
 use etherparse::{Ipv4HeaderSlice, PacketBuilder, TcpSlice};
 use lb_common::{
-    backend::Hop,
-    flow::{Flow, FlowKey, Rewrite},
+    flow::{Direction, Endpoints, FlowKey, Pair, Rewrite},
+    limits::{BACKEND_BITS, CLIENT_HOP_BITS},
     reset,
     tcp::{ACK, FIN, RST, SYN},
     wire::Headers,
@@ -64,12 +64,28 @@ proptest! {
     }
 
     #[test]
-    fn each_entry_of_a_pair_leads_to_the_other(inside in tuple(), outside in tuple()) {
-        let client = Hop::default();
-        let there = Flow::new(&inside, &outside, client, 1, 0);
-        let back = Flow::new(&outside.turned(), &inside.turned(), client, 1, 0);
-        prop_assert_eq!(there.partner(), outside.turned());
-        prop_assert_eq!(back.partner(), inside);
+    fn both_entries_of_a_pair_lead_to_each_other(
+        inside in tuple(), outside in tuple(), backend in 0_u32..1 << BACKEND_BITS,
+        hops in [0_u32..1 << CLIENT_HOP_BITS, 0_u32..1 << CLIENT_HOP_BITS],
+    ) {
+        let ends = Endpoints {
+            vip: inside.dst(),
+            vip_port: inside.dst_port(),
+            backend: outside.dst(),
+            backend_port: outside.dst_port(),
+        };
+        let pair = Pair::new(&inside, &outside, backend, hops[0]).with_hop(hops[1]);
+        prop_assert_eq!((pair.backend(), pair.hop(), pair.client()), (backend, hops[1], inside.src()));
+        prop_assert!(pair.is_same(Pair::new(&inside, &outside, backend, hops[0])));
+        prop_assert!(!pair.is_same(Pair::new(&inside, &outside, backend ^ 1, hops[1])));
+        for (direction, key, to) in [
+            (Direction::ToBackend, inside, outside),
+            (Direction::ToClient, outside.turned(), inside.turned()),
+        ] {
+            prop_assert_eq!(pair.key(direction, &ends), key);
+            prop_assert_eq!(pair.target(direction, &ends), to);
+            prop_assert_eq!(pair.partner(direction, &ends), to.turned());
+        }
     }
 
     #[test]

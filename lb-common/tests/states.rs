@@ -1,7 +1,7 @@
 //! Connection states under every order of honest and blind segments.
 
 use lb_common::{
-    flow::{Direction, Progress, State, WINDOW, marks},
+    flow::{Direction, Progress, State, WINDOW, flags_seen},
     tcp::{self, ACK, FIN, RST, SYN, Segment},
 };
 use proptest::prelude::*;
@@ -38,7 +38,7 @@ fn data(
 }
 
 fn opened() -> Progress {
-    Progress { marks: 0, number: CLIENT, other: 0 }
+    Progress { seen: 0, number: CLIENT, other: 0 }
 }
 
 fn follow(start: Progress, segments: &[(Direction, Segment)]) -> Progress {
@@ -46,7 +46,7 @@ fn follow(start: Progress, segments: &[(Direction, Segment)]) -> Progress {
 }
 
 fn state(progress: Progress) -> State {
-    State::of(progress.marks)
+    State::of(progress.seen)
 }
 
 fn answered() -> Progress {
@@ -75,7 +75,7 @@ fn a_connection_goes_through_its_states() {
         progress = progress.after(side, &segment);
         assert_eq!(state(progress), expected, "after {count} segments");
     }
-    assert!(marks::is_over(progress.marks));
+    assert!(flags_seen::is_over(progress.seen));
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn an_unfinished_handshake_is_half_open_whatever_flags_come() {
                 let after =
                     follow(start, &[segment(Client, one, 1, 77), segment(Client, other, 9, 78)]);
                 assert_eq!(state(after), State::HalfOpen, "{one:#x} {other:#x}");
-                assert!(!marks::is_over(after.marks));
+                assert!(!flags_seen::is_over(after.seen));
             }
         }
     }
@@ -156,7 +156,7 @@ fn a_backend_that_answers_a_wrong_ack_has_not_ended_the_connection() {
     let wrong = segment(Backend, RST, 0x7777, 0);
     let after = follow(answered(), &[segment(Client, ACK, 0x999, 0x7777), wrong]);
     assert_eq!(state(after), State::Answered);
-    assert!(!marks::is_over(after.marks));
+    assert!(!flags_seen::is_over(after.seen));
     let data = [data(Client, 1, 1, 100), segment(Backend, ACK, 1, 101)];
     assert_eq!(follow(after, &data), established());
 }
@@ -167,7 +167,7 @@ fn a_backend_that_has_sent_nothing_resets_by_its_first_number() {
     for flags in [RST, RST | ACK] {
         let after = follow(answered(), &[segment(Backend, flags, 1, 1)]);
         assert_eq!(state(after), State::Closed);
-        assert!(marks::is_over(after.marks));
+        assert!(flags_seen::is_over(after.seen));
     }
 }
 
@@ -176,7 +176,7 @@ fn a_backend_that_has_sent_nothing_resets_by_its_first_number() {
 fn a_blind_fin_is_taken_back_by_the_clients_data() {
     let blind = follow(established(), &[segment(Client, FIN | ACK, 200, 0)]);
     assert_eq!(state(blind), State::Closing);
-    assert!(!marks::are_settled(blind.marks, Client), "the next segment is looked at");
+    assert!(!flags_seen::are_settled(blind.seen, Client), "the next segment is looked at");
     assert_eq!(follow(blind, &[segment(Client, ACK, 101, 1)]), blind, "says nothing");
     assert_eq!(follow(blind, &[data(Client, 101, 1, 50)]), established());
     let old = follow(blind, &[data(Client, 1, 1, 100)]);
@@ -195,23 +195,28 @@ fn a_syn_is_asked_until_the_backend_says_anything() {
     let waits = follow(opened(), &[segment(Backend, SYN | ACK, 0, 1)]);
     for start in [waits, answered(), established()] {
         let asked = follow(start, &[segment(Client, SYN, 0x4444, 0)]);
-        assert_ne!(asked.marks & marks::ASKED, 0, "{start:?}");
+        assert_ne!(asked.seen & flags_seen::ASKED, 0, "{start:?}");
         for answer in answers {
-            assert_eq!(follow(asked, &[answer]).marks & marks::ASKED, 0, "{start:?} {answer:?}");
+            assert_eq!(
+                follow(asked, &[answer]).seen & flags_seen::ASKED,
+                0,
+                "{start:?} {answer:?}"
+            );
         }
     }
 }
 
 #[test]
 fn two_refusers_are_told_from_others() {
-    let first = marks::refused_by(0, 5);
-    assert!(!marks::may_be_first_refuser(first, 5), "the last one is known by its id");
-    let second = marks::refused_by(first, 6);
-    assert_eq!(marks::refusals(second), 2);
-    let named: Vec<u32> = (4..8).filter(|id| marks::may_be_first_refuser(second, *id)).collect();
+    let first = flags_seen::refused_by(0, 5);
+    assert!(!flags_seen::may_be_first_refuser(first, 5), "the last one is known by its id");
+    let second = flags_seen::refused_by(first, 6);
+    assert_eq!(flags_seen::refusals(second), 2);
+    let named: Vec<u32> =
+        (4..8).filter(|id| flags_seen::may_be_first_refuser(second, *id)).collect();
     assert_eq!(named, [5]);
-    let third = marks::refused_by(marks::refused_by(second, 7), 4);
-    assert_eq!(marks::refusals(third), marks::LAST_REFUSAL);
+    let third = flags_seen::refused_by(flags_seen::refused_by(second, 7), 4);
+    assert_eq!(flags_seen::refusals(third), flags_seen::LAST_REFUSAL);
 }
 
 #[test]
@@ -219,7 +224,7 @@ fn an_honest_reset_closes_by_its_number() {
     for beyond in [0, 1, 1_000, WINDOW] {
         let after = follow(established(), &[segment(Client, RST, 101 + beyond, 0)]);
         assert_eq!(state(after), State::Closed, "{beyond}");
-        assert!(!marks::is_over(after.marks), "a client's word alone");
+        assert!(!flags_seen::is_over(after.seen), "a client's word alone");
     }
     let after = follow(established(), &[segment(Client, RST, 101 + WINDOW + 1, 0)]);
     assert_eq!(state(after), State::Established);
@@ -237,7 +242,7 @@ fn a_reset_that_the_backend_did_not_heed_closes_nothing_for_good() {
 fn a_backends_reset_is_its_own_word() {
     let after = follow(established(), &[segment(Backend, RST, 1, 0)]);
     assert_eq!(state(after), State::Closed);
-    assert!(marks::is_over(after.marks));
+    assert!(flags_seen::is_over(after.seen));
 }
 
 /// RFC 5961, section 4.2: the backend has the tuple in TIME-WAIT.
@@ -304,7 +309,7 @@ fn a_reset_of_a_wrong_ack_does_not_end_a_handshake() {
     // A backend that waits for the ACK answers a wrong one by a reset of its number, and waits on.
     let after = follow(waiting, &[segment(Client, ACK, 1, 500), segment(Backend, RST, 500, 0)]);
     assert_eq!(after, waiting);
-    assert!(marks::is_over(follow(waiting, &[segment(Backend, RST, 1, 0)]).marks));
+    assert!(flags_seen::is_over(follow(waiting, &[segment(Backend, RST, 1, 0)]).seen));
 }
 
 #[test]

@@ -4,31 +4,36 @@
 
 use lb_common::{
     event::Kind,
-    flow::{Direction, marks, ticks},
+    flow::{Direction, flags_seen, ticks},
     halves::{high, join, low, low16},
     reason::Reason,
     stats::Incident,
-    table::Line as _,
+    table::Entry as _,
 };
 
-use crate::{events, flow, flow::Entry, passive, select, stats};
+use crate::{
+    events, flow,
+    flow::{Hit, Known},
+    global::global,
+    passive, select, stats,
+};
 
 /// The connection that a packet belongs to.
 pub(crate) enum Asked {
-    Known(Entry),
+    Known(Known),
     /// The packet belongs to no known connection.
     New(History),
 }
 
 /// History of a connection attempt: the backend that has refused it, or [`select::NOBODY`], and the
-/// new connection's marks of the backends that have. In one word, as a packet's own path has little
+/// new connection's flags seen of the backends that have. In one word, as a packet's own path has little
 /// stack.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct History(u64);
 
 impl History {
-    const fn new(refused_by: u32, marks: u16) -> Self {
-        Self(join(refused_by, marks as u32))
+    const fn new(refused_by: u32, seen: u16) -> Self {
+        Self(join(refused_by, seen as u32))
     }
 
     #[inline(always)]
@@ -42,7 +47,7 @@ impl History {
     }
 
     #[inline(always)]
-    pub(crate) const fn marks(self) -> u16 {
+    pub(crate) const fn flags_seen(self) -> u16 {
         low16(high(self.0))
     }
 
@@ -50,7 +55,7 @@ impl History {
     /// be recognized, but by chance another backend is taken for the first of them.
     #[inline(always)]
     pub(crate) fn names(self, backend: u32) -> bool {
-        backend == low(self.0) || marks::may_be_first_refuser(self.marks(), backend)
+        backend == low(self.0) || flags_seen::may_be_first_refuser(self.flags_seen(), backend)
     }
 }
 
@@ -61,10 +66,10 @@ const UNANSWERED: u32 = ticks::from_nanos(500_000_000);
 
 /// Classifies a client's SYN on the tuple of this entry.
 #[inline(always)]
-pub(crate) fn ask(entry: Entry) -> Result<Asked, Reason> {
-    let answer = again_ask(entry.place.0, entry.tag.word());
+pub(crate) fn ask(known: Known) -> Result<Asked, Reason> {
+    let answer = again_ask(known.hit.index.0, known.hit.tag.word());
     match answer {
-        KNOWN => Ok(Asked::Known(entry)),
+        KNOWN => Ok(Asked::Known(known)),
         CONTENDED => Err(Reason::Contended),
         _ => Ok(Asked::New(History::from_word(answer))),
     }
@@ -74,47 +79,47 @@ pub(crate) fn ask(entry: Entry) -> Result<Asked, Reason> {
 const KNOWN: u64 = u64::MAX;
 const CONTENDED: u64 = u64::MAX - 1;
 
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn again_ask(place: u32, tag: u64) -> u64 {
-    let Some(entry) = flow::found(place, tag) else { return CONTENDED };
-    match replaced(entry) {
-        Ok(Some(history)) => history.word(),
-        Ok(None) => KNOWN,
-        Err(_) => CONTENDED,
+global! {
+    fn again_ask(index: u32, tag: u64) -> u64 {
+        let Some(hit) = flow::found(index, tag) else { return CONTENDED };
+        match replaced(hit) {
+            Ok(Some(history)) => history.word(),
+            Ok(None) => KNOWN,
+            Err(_) => CONTENDED,
+        }
     }
 }
 
 /// Returns the history of the connection that was replaced by the new one, if any.
 #[inline(always)]
-fn replaced(entry: Entry) -> Result<Option<History>, Reason> {
-    let id = entry.line.backend();
+fn replaced(hit: Hit) -> Result<Option<History>, Reason> {
+    let id = hit.entry.pair().backend();
     // An entry without a backend is handled elsewhere.
     let Some(backend) = select::backend(id) else { return Ok(None) };
-    let marks = entry.tag.marks();
-    let is_unanswered = marks::is_unanswered(marks);
+    let seen = hit.tag.flags_seen();
+    let is_unanswered = flags_seen::is_unanswered(seen);
     let is_gone = passive::is_silent(id, backend) && (is_unanswered || backend.is_down != 0)
-        || backend.left != 0 && has_asked_in_vain(entry);
-    if !flow::replace(entry, is_gone)? {
-        if is_unanswered && matches!(entry.direction(), Direction::ToBackend) {
+        || backend.left != 0 && has_asked_in_vain(hit);
+    if !flow::replace_closed(hit, is_gone)? {
+        if is_unanswered && matches!(hit.direction(), Direction::ToBackend) {
             events::of_backend(Kind::Silent, id);
         }
         return Ok(None);
     }
-    let is_refused = marks & marks::REFUSED != 0;
+    let is_refused = seen & flags_seen::REFUSED != 0;
     if is_refused || is_gone {
         stats::incident(Incident::Rescheduled);
     }
     if !is_refused {
         return Ok(Some(History::default()));
     }
-    Ok(Some(History::new(id, marks::refused_by(marks, id))))
+    Ok(Some(History::new(id, flags_seen::refused_by(seen, id))))
 }
 
 /// Returns true if a SYN was seen before, and nothing from the backend since. A backend that knows
 /// the connection answers each SYN by a challenge ACK (RFC 5961, section 4).
 #[inline(always)]
-fn has_asked_in_vain(entry: Entry) -> bool {
-    let idle = ticks::between(entry.line.seen(), flow::now());
-    entry.tag.marks() & marks::ASKED != 0 && idle >= UNANSWERED
+fn has_asked_in_vain(hit: Hit) -> bool {
+    let idle = ticks::between(hit.entry.last_seen(), flow::now());
+    hit.tag.flags_seen() & flags_seen::ASKED != 0 && idle >= UNANSWERED
 }

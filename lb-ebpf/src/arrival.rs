@@ -73,3 +73,9 @@ fn may_come_in_by(source: [u8; 4], ingress: u32) -> bool {
     let only = ORIGINS.get_ptr(&u32::from_ne_bytes(source)).map(crate::raw::copied);
     only.is_none_or(|only| only == ingress)
 }
+
+/// Returns the next hop towards the sender of this frame.
+#[inline(always)]
+pub(crate) fn client_hop(headers: &Headers, ingress: u32) -> Hop {
+    Hop::new(headers.ethernet.src, headers.ethernet.dst, ingress)
+}

@@ -13,7 +13,8 @@ use lb_common::{
 };
 
 use crate::{
-    flow::Entry,
+    flow::Hit,
+    global::global,
     raw::{self, of_this_cpu},
 };
 
@@ -29,32 +30,32 @@ pub(crate) fn of_backend(kind: Kind, backend: u32) {
     event_of_backend(kind as u32, backend);
 }
 
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn event_of_backend(kind: u32, backend: u32) -> u32 {
-    tell(&Event { kind, backend, ..Event::default() });
-    0
+global! {
+    fn event_of_backend(kind: u32, backend: u32) -> u32 {
+        tell(&Event { kind, backend, ..Event::default() });
+        0
+    }
 }
 
 /// Reports a client's packet that came from this hop, while replies are sent to another one.
 #[inline(always)]
-pub(crate) fn client_moved(entry: Entry, client: [u8; 4], hop: Hop) {
+pub(crate) fn client_moved(hit: Hit, client: [u8; 4], hop: Hop) {
     let [first, rest] = hop.words();
-    event_client_moved(entry.place.0, entry.tag.word(), u32::from_ne_bytes(client), first, rest);
+    event_client_moved(hit.index.0, hit.tag.word(), u32::from_ne_bytes(client), first, rest);
 }
 
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn event_client_moved(place: u32, tag: u64, client: u32, first: u64, rest: u64) -> u32 {
-    tell(&Event {
-        kind: Kind::ClientMoved as u32,
-        backend: 0,
-        tag,
-        place,
-        client: client.to_ne_bytes(),
-        hop: Hop::of_words([first, rest]),
-    });
-    0
+global! {
+    fn event_client_moved(index: u32, tag: u64, client: u32, first: u64, rest: u64) -> u32 {
+        tell(&Event {
+            kind: Kind::ClientMoved as u32,
+            backend: 0,
+            tag,
+            index,
+            client: client.to_ne_bytes(),
+            hop: Hop::of_words([first, rest]),
+        });
+        0
+    }
 }
 
 #[inline(always)]

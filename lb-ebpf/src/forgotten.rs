@@ -3,17 +3,17 @@
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use lb_common::{flow::FlowKey, reason::Reason, tcp};
 
-use crate::{guard, raw};
+use crate::{guard, outcome::Stop, raw};
 
-/// Classifies a packet to no service. A backend's, of a connection that was idle for too long, is
+/// Ends the path of a packet to no service. A backend's, of a connection that was idle for too long, is
 /// answered by a reset, as a client's is: the host guard keeps the host from sending one.
 #[inline(always)]
-pub(crate) fn named(context: &XdpContext, key: &FlowKey, flags: u8) -> Reason {
+pub(crate) fn stop(context: &XdpContext, key: &FlowKey, flags: u8) -> Stop {
     let (addresses, ports) = key.as_words();
     if flags & tcp::RST == 0 && is_of_backend(context.ctx, addresses, ports) {
-        return Reason::ResetUnknownFlow;
+        return Stop::Reset(Reason::ResetUnknownFlow);
     }
-    Reason::NotOurs
+    Reason::NotOurs.into()
 }
 
 /// A separate function, as the lookups take more stack than a packet's own path has left.

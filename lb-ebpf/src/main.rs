@@ -10,19 +10,23 @@
 mod again;
 mod answers;
 mod arrival;
-mod balance;
 mod client_hops;
 mod egress;
 mod events;
 mod flow;
 mod forgotten;
+mod forward;
+mod global;
 mod guard;
+mod known;
 mod load;
+mod new;
 mod outcome;
 mod parse;
 mod passive;
+mod pipeline;
 mod raw;
-mod rewrite;
+mod reply;
 mod select;
 mod service;
 mod snat;
@@ -32,35 +36,39 @@ mod unforwardable;
 mod vip_filter;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-use lb_common::reason::{Reason, Verdict};
+use lb_common::reason::Reason;
 
 use crate::{outcome::Outcome, raw::Packet};
 
 #[xdp(frags)]
 fn xdplb(ctx: XdpContext) -> u32 {
     let mut packet = Packet::new(ctx);
-    let outcome = balance::decide(&mut packet).unwrap_or_else(Outcome::from);
-    let (reason, action) = act(outcome);
+    let (reason, action) = act(pipeline::decide(&mut packet));
     stats::verdict(reason, packet.bytes);
     action
 }
 
 /// Changes the next hops of replies, as listed by the daemon in a test run's frame: its data are
-/// [`ClientHop`](lb_common::event::ClientHop)s. Attached to nothing.
+/// [`ClientHop`](lb_common::event::ClientHop)s. Returns `XDP_DROP` if there is no room for one of
+/// them. Attached to nothing.
 #[xdp]
 fn client_hops(ctx: XdpContext) -> u32 {
-    client_hops::write(&mut Packet::new(ctx));
-    xdp_action::XDP_PASS
+    if client_hops::write(&mut Packet::new(ctx)) {
+        xdp_action::XDP_PASS
+    } else {
+        xdp_action::XDP_DROP
+    }
 }
 
+/// Returns the XDP action of an outcome, and its reason.
 #[inline(always)]
-fn act(Outcome { reason, egress }: Outcome) -> (Reason, u32) {
-    match reason.verdict() {
-        Verdict::Pass => (reason, xdp_action::XDP_PASS),
-        Verdict::Drop => (reason, xdp_action::XDP_DROP),
-        Verdict::Tx => match egress.transmit() {
+fn act(outcome: Outcome) -> (Reason, u32) {
+    match outcome {
+        Outcome::Pass(reason) => (reason, xdp_action::XDP_PASS),
+        Outcome::Drop(reason) => (reason, xdp_action::XDP_DROP),
+        Outcome::Tx(egress, reason) => match egress.transmit() {
             Ok(action) => (reason, action),
-            Err(reason) => (reason, xdp_action::XDP_DROP),
+            Err(refused) => (refused, xdp_action::XDP_DROP),
         },
     }
 }

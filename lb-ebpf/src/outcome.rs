@@ -1,18 +1,39 @@
-//! The decision on a frame.
+//! Decisions on frames.
 
-use lb_common::reason::Reason;
+use lb_common::reason::{Reason, Verdict};
 
 use crate::egress::Egress;
 
+/// The decision on a frame.
 #[derive(Clone, Copy)]
-pub(crate) struct Outcome {
-    pub(crate) reason: Reason,
-    /// Used only if the reason's verdict is to send the frame.
-    pub(crate) egress: Egress,
+pub(crate) enum Outcome {
+    Tx(Egress, Reason),
+    Pass(Reason),
+    Drop(Reason),
 }
 
-impl From<Reason> for Outcome {
+/// The end of a frame's path before it is forwarded.
+pub(crate) enum Stop {
+    /// The frame is passed or dropped, never sent, whatever the reason's verdict is.
+    Quietly(Reason),
+    /// The frame becomes the reset that answers it.
+    Reset(Reason),
+}
+
+impl From<Reason> for Stop {
+    #[inline(always)]
     fn from(reason: Reason) -> Self {
-        Self { reason, egress: Egress::Back }
+        Self::Quietly(reason)
+    }
+}
+
+impl Outcome {
+    /// The outcome of a frame that is not sent.
+    #[inline(always)]
+    pub(crate) fn of_unsent(reason: Reason) -> Self {
+        match reason.verdict() {
+            Verdict::Pass => Self::Pass(reason),
+            Verdict::Drop | Verdict::Tx => Self::Drop(reason),
+        }
     }
 }

@@ -10,6 +10,15 @@ use lb_common::{
 
 use crate::raw::Packet;
 
+/// Fails if the time to live ends here.
+#[inline(always)]
+pub(crate) fn time_to_live(headers: &Headers) -> Result<(), Reason> {
+    if headers.ip.ttl <= 1 {
+        return Err(Reason::TtlExpired);
+    }
+    Ok(())
+}
+
 /// Returns the headers of an IPv4 TCP frame without VLAN tag, options or fragmentation.
 #[inline(always)]
 pub(crate) fn headers(packet: &mut Packet) -> Result<&mut Headers, Reason> {

@@ -2,14 +2,13 @@
 
 #![expect(unsafe_code, reason = "frames, map values and helpers are pointers to the verifier")]
 
+mod entry;
+mod index;
 mod skb;
+mod slot;
+mod words;
 
-use core::{
-    arch::asm,
-    intrinsics::{AtomicOrdering, atomic_cxchg, atomic_or, atomic_xadd, atomic_xchg},
-    mem::offset_of,
-    ptr::NonNull,
-};
+use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
 use aya_ebpf::{
     EbpfContext as _, Global,
@@ -20,14 +19,14 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use bytemuck::Pod;
-use lb_common::{
-    backend::Hop,
-    clock::Scale,
-    flow::{Flow, FlowKey, Rewrite},
-    table::{self, PlainBucket, PlainLine, Seed, Tag, WAYS},
-};
+use lb_common::{clock::Scale, limits, service_table, table::Seed};
 
-pub(crate) use self::skb::{Aligned, From, is_ipv4, is_of_own_connection, is_tagged, load};
+pub(crate) use self::{
+    entry::{Bucket, Entry},
+    index::{home_word, index_word, order_loads},
+    skb::{Aligned, From, is_ipv4, is_of_own_connection, is_tagged, load},
+    slot::Slot,
+};
 
 /// Not relaxed: LLVM's BPF target loses the old value of a relaxed operation.
 const ORDER: AtomicOrdering = AtomicOrdering::AcqRel;
@@ -174,19 +173,6 @@ pub(crate) fn of_this_cpu<T>(value: *mut T) -> &'static mut T {
     unsafe { &mut *value }
 }
 
-/// Masks a way, which is less than [`WAYS`], so that the verifier sees the bound. The compiler
-/// omits a mask in Rust where it knows the bound from elsewhere.
-#[inline(always)]
-fn masked(way: u32) -> usize {
-    let mut way = way as usize;
-    // SAFETY: touches nothing but the register.
-    unsafe {
-        asm!("{way} &= {last}", way = inout(reg) way, last = const WAYS - 1,
-            options(pure, nomem, nostack));
-    }
-    way
-}
-
 /// Returns the seed of the flow table's hash.
 #[inline(always)]
 pub(crate) fn flow_seed() -> Seed {
@@ -199,11 +185,21 @@ pub(crate) fn flow_buckets() -> u32 {
     FLOW_BUCKETS.load()
 }
 
+/// Returns the number of buckets of the index of services.
+#[inline(always)]
+pub(crate) fn service_buckets() -> u32 {
+    SERVICE_BUCKETS.load()
+}
+
 /// Returns the number of resets that a CPU may send in each window of a rate limiter.
 #[inline(always)]
 pub(crate) fn resets_each() -> u32 {
     RESETS_EACH.load()
 }
+
+/// Set by the loader.
+#[unsafe(no_mangle)]
+static SERVICE_BUCKETS: Global<u32> = Global::new(service_table::buckets(limits::SERVICES));
 
 /// Set by the loader.
 #[unsafe(no_mangle)]
@@ -228,168 +224,3 @@ static FLOW_BUCKETS: Global<u32> = Global::new(0);
 /// Nonzero if this machine may reorder loads and stores. Set by the loader.
 #[unsafe(no_mangle)]
 static WEAKLY_ORDERED: Global<u8> = Global::new(0);
-
-/// A bucket of the flow table.
-#[derive(Clone, Copy)]
-pub(crate) struct Bucket(NonNull<PlainLine>);
-
-impl Bucket {
-    #[inline(always)]
-    pub(crate) fn new(value: *mut PlainBucket) -> Option<Self> {
-        NonNull::new(value.cast()).map(Self)
-    }
-}
-
-impl table::Bucket for Bucket {
-    type Line = Line;
-
-    #[inline(always)]
-    fn line(self, way: u32) -> Line {
-        // SAFETY: the bucket has that many lines.
-        Line(unsafe { self.0.add(masked(way)) })
-    }
-}
-
-/// A line of the flow table, which other CPUs and the control plane write concurrently.
-#[derive(Clone, Copy)]
-pub(crate) struct Line(NonNull<PlainLine>);
-
-/// Returns the address of a word of a line.
-macro_rules! word {
-    ($line:expr, $offset:expr) => {
-        $line.0.as_ptr().wrapping_byte_add($offset).cast()
-    };
-}
-
-impl Line {
-    #[inline(always)]
-    pub(crate) fn rewrite(self) -> Rewrite {
-        Rewrite::from_words(self.two_words(FLOW + offset_of!(Flow, rewrite)))
-    }
-
-    #[inline(always)]
-    fn load<T>(self, offset: usize) -> T {
-        let word: *const T = word!(self, offset);
-        // SAFETY: the offset is of a word of the line, which stays readable for the program's run.
-        unsafe { word.read_volatile() }
-    }
-
-    #[inline(always)]
-    fn store<T>(self, offset: usize, value: T) {
-        let word: *mut T = word!(self, offset);
-        // SAFETY: the offset is of a word of the line, which stays writable for the program's run.
-        unsafe { word.write_volatile(value) }
-    }
-
-    #[inline(always)]
-    fn two_words(self, offset: usize) -> [u64; 2] {
-        [self.load(offset), self.load(offset + size_of::<u64>())]
-    }
-
-    #[inline(always)]
-    fn store_two_words(self, offset: usize, words: [u64; 2]) {
-        self.store(offset, words[0]);
-        self.store(offset + size_of::<u64>(), words[1]);
-    }
-
-    /// Reads the tag, with a full barrier.
-    #[inline(always)]
-    fn ordered_tag(self) -> Tag {
-        // SAFETY: the tag stays writable for the program's run, and is only ever changed atomically.
-        Tag::from_word(unsafe { atomic_or::<u64, u64, ORDER>(word!(self, 0), 0) })
-    }
-}
-
-/// Offset of the flow in its line.
-const FLOW: usize = offset_of!(PlainLine, flow);
-
-impl table::Line for Line {
-    #[inline(always)]
-    fn tag(self) -> Tag {
-        if WEAKLY_ORDERED.load() != 0 { self.ordered_tag() } else { self.load(0) }
-    }
-
-    #[inline(always)]
-    fn exchange(self, from: Tag, to: Tag) -> Tag {
-        let (from, to) = (from.word(), to.word());
-        // SAFETY: as in `ordered_tag`.
-        let (found, _) =
-            unsafe { atomic_cxchg::<u64, ORDER, LOAD_ORDER>(word!(self, 0), from, to) };
-        Tag::from_word(found)
-    }
-
-    #[inline(always)]
-    fn publish(self, tag: Tag) {
-        if WEAKLY_ORDERED.load() == 0 {
-            return self.store(0, tag);
-        }
-        // SAFETY: as in `ordered_tag`.
-        unsafe { atomic_xchg::<u64, ORDER>(word!(self, 0), tag.word()) };
-    }
-
-    #[inline(always)]
-    fn tag_afterwards(self) -> Tag {
-        self.tag()
-    }
-
-    #[inline(always)]
-    fn key(self) -> FlowKey {
-        let ports = self.load(FLOW + offset_of!(Flow, seen) - size_of::<u32>());
-        FlowKey::of_words(self.load(FLOW), ports)
-    }
-
-    #[inline(always)]
-    fn partner(self) -> FlowKey {
-        self.rewrite().to().turned()
-    }
-
-    #[inline(always)]
-    fn backend(self) -> u32 {
-        self.load(FLOW + offset_of!(Flow, backend))
-    }
-
-    #[inline(always)]
-    fn client(self) -> Hop {
-        Hop::of_words(self.two_words(FLOW + offset_of!(Flow, client)))
-    }
-
-    #[inline(always)]
-    fn seen(self) -> u32 {
-        self.load(FLOW + offset_of!(Flow, seen))
-    }
-
-    #[inline(always)]
-    fn extra(self) -> u32 {
-        self.load(FLOW + offset_of!(Flow, extra))
-    }
-
-    #[inline(always)]
-    fn set_seen(self, ticks: u32) {
-        if self.seen() != ticks {
-            self.store(FLOW + offset_of!(Flow, seen), ticks);
-        }
-    }
-
-    #[inline(always)]
-    fn set_extra(self, extra: u32) {
-        self.store(FLOW + offset_of!(Flow, extra), extra);
-    }
-
-    #[inline(always)]
-    fn set_client(self, client: Hop) {
-        self.store_two_words(FLOW + offset_of!(Flow, client), client.words());
-    }
-
-    #[inline(always)]
-    fn write(self, flow: &Flow) {
-        // Word by word from registers: a whole flow would exceed the stack.
-        let (addresses, ports) = flow.key().as_words();
-        self.store(FLOW, addresses);
-        self.store(FLOW + size_of::<u64>(), ports);
-        self.store(FLOW + offset_of!(Flow, seen), flow.seen);
-        self.store_two_words(FLOW + offset_of!(Flow, rewrite), flow.rewrite.words());
-        self.set_client(flow.client);
-        self.store(FLOW + offset_of!(Flow, backend), flow.backend);
-        self.set_extra(flow.extra);
-    }
-}

@@ -15,6 +15,7 @@ use lb_common::{
 
 use crate::{
     again::History,
+    global::global,
     load, passive,
     raw::{random, ticket},
     service,
@@ -30,8 +31,10 @@ static RINGS: Array<Slots, RING_VALUES, { BPF_F_MMAPABLE as usize }> = Array::ne
 #[btf_map]
 static RING_TURNS: Array<u64, { limits::SERVICES as usize }> = Array::new();
 
+/// Values of a mappable array begin at a page, so that each is in two cache lines, not in three.
 #[btf_map]
-static BACKENDS: Array<Backend, { limits::BACKENDS as usize }> = Array::new();
+static BACKENDS: Array<Backend, { limits::BACKENDS as usize }, { BPF_F_MMAPABLE as usize }> =
+    Array::new();
 
 /// Returns the id of the backend for a client's new connection, or `None` if the packet is to no
 /// service. Avoids backends that have refused it, if there is another one. [`NOBODY`] if the packet
@@ -46,15 +49,15 @@ pub(crate) fn of_service(key: &FlowKey, may_open: bool, history: History) -> Opt
 /// Greater than any id.
 const NO_SERVICE: u64 = u64::MAX;
 
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn select_of_service(addresses: u64, ports: u32, may_open: u32, history: u64) -> u64 {
-    let key = FlowKey::of_words(addresses, ports);
-    let Some(service) = service::lookup(&key) else { return NO_SERVICE };
-    if may_open == 0 {
-        return NOBODY.into();
+global! {
+    fn select_of_service(addresses: u64, ports: u32, may_open: u32, history: u64) -> u64 {
+        let key = FlowKey::of_words(addresses, ports);
+        let Some(service) = service::lookup(&key) else { return NO_SERVICE };
+        if may_open == 0 {
+            return NOBODY.into();
+        }
+        next(&service, &key, History::from_word(history)).into()
     }
-    next(&service, &key, History::from_word(history)).into()
 }
 
 /// Id of no backend, in an empty slot or as the backend to avoid.
@@ -111,8 +114,8 @@ fn willing(ring: Ring, client: Client, first: u32, history: History) -> u32 {
 
 /// Returns the number of the service's next connection.
 #[inline(always)]
-fn turn(service: u32) -> Option<u64> {
-    RING_TURNS.get_ptr_mut(service).map(ticket)
+fn turn(service: u32) -> Option<u32> {
+    RING_TURNS.get_ptr_mut(service).map(ticket).map(low)
 }
 
 /// Returns the less loaded of two slots drawn at random.

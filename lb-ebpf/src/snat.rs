@@ -2,9 +2,10 @@
 
 use aya_ebpf::{btf_maps::Array, macros::btf_map};
 use lb_common::{
+    backend::Backend,
     flow::FlowKey,
     limits,
-    snat::{Source, ahead, draw},
+    snat::{Source, draw_of_ticket, drawn},
     unmapped,
 };
 
@@ -23,8 +24,8 @@ static SNAT_TURNS: Array<u64, { limits::BACKENDS as usize }> = Array::new();
 
 /// Returns the number of a backend's next draw.
 #[inline(always)]
-pub(crate) fn turn(id: u32) -> Option<u64> {
-    SNAT_TURNS.get_ptr_mut(id).map(ticket)
+pub(crate) fn next_draw(id: u32) -> Option<u32> {
+    SNAT_TURNS.get_ptr_mut(id).map(ticket).map(draw_of_ticket)
 }
 
 /// Skips this many of a backend's next draws.
@@ -35,20 +36,22 @@ pub(crate) fn skip(id: u32, draws: u32) {
     }
 }
 
-/// Returns the backend-side tuple at this try of a new connection whose own draw is `turn`.
+/// Returns the number of a backend's pairs of source address and port, or `None` if it has none.
 #[inline(always)]
-pub(crate) fn drawn(turn: u64, attempt: u32, id: u32) -> Option<FlowKey> {
+pub(crate) fn pairs(id: u32) -> Option<u32> {
     let backend = select::backend(id)?;
-    if backend.source_count == 0 {
-        return None;
-    }
+    let pairs = backend.source_count * u32::from(SNAT_SOURCES.get(backend.sources)?.ports);
+    (pairs > 0).then_some(pairs)
+}
+
+/// Returns the tuple of packets to a backend with the source of this draw.
+#[inline(always)]
+pub(crate) fn outside(backend: &Backend, draw: u32) -> Option<FlowKey> {
     let first = SNAT_SOURCES.get(backend.sources)?;
-    if first.ports == 0 {
+    if backend.source_count == 0 || first.ports == 0 {
         return None;
     }
-    let pairs = u64::from(backend.source_count) * u64::from(first.ports);
-    let draws = turn.wrapping_add(ahead(attempt, pairs));
-    let (index, port) = draw(draws, backend.source_count, first.ports);
+    let (index, port) = drawn(draw, backend.source_count, first.ports);
     let source = SNAT_SOURCES.get(backend.sources + index)?;
     let port = source.first_port.wrapping_add(port);
     Some(FlowKey::tcp(

@@ -1,6 +1,10 @@
 //! Counters.
 
-use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::{Array, PerCpuArray},
+    macros::btf_map,
+};
 use lb_common::{
     limits,
     reason::{REASONS, Reason},
@@ -16,6 +20,12 @@ static VERDICTS: PerCpuArray<Count, { REASONS as usize }> = PerCpuArray::new();
 /// IP packets by backend id.
 #[btf_map]
 static TRAFFIC: PerCpuArray<Traffic, { limits::BACKENDS as usize }> = PerCpuArray::new();
+
+/// Traffic of backends under released ids that they had before, by their present id. Only the daemon
+/// reads and writes it.
+#[btf_map]
+static PAST_TRAFFIC: Array<Traffic, { limits::BACKENDS as usize }, { BPF_F_MMAPABLE as usize }> =
+    Array::new();
 
 #[btf_map]
 static INCIDENTS_SEEN: PerCpuArray<u64, { INCIDENTS as usize }> = PerCpuArray::new();

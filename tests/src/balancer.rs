@@ -10,18 +10,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use lb_testbed::Testbed;
-use lb_userspace::{
-    control::{ServiceView, Status},
-    model::Health,
+use lb_model::{
+    Health,
+    views::{ServiceView, Status},
 };
+use lb_testbed::Testbed;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 
 /// The binary under test, built by `cargo xtask build`.
-pub const BINARY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/release/xdplb");
+pub const BINARY: &str = concat!(env!("OUT_DIR"), "/../../../../release/xdplb");
 
 const PATIENCE: Duration = Duration::from_secs(15);
 const POLL: Duration = Duration::from_millis(50);
@@ -231,4 +231,18 @@ pub fn detach(testbed: &Testbed) -> Output {
     command.args(["detach", "--bpffs"]).arg(testbed.bpffs());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     testbed.balancer().spawn(&mut command).expect("started").wait_with_output().expect("ended")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, path::Path};
+
+    use super::BINARY;
+
+    #[test]
+    fn the_binary_is_below_the_target_directory_of_this_test() {
+        let target = Path::new(BINARY).ancestors().nth(2).unwrap().canonicalize().unwrap();
+        let own = env::current_exe().unwrap();
+        assert!(own.starts_with(&target), "{} is not below {}", own.display(), target.display());
+    }
 }

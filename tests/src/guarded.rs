@@ -16,7 +16,7 @@ use lb_common::{
     service::{Service, ServiceKey},
     stats::Count,
 };
-use lb_userspace::dataplane::FLOWS;
+use lb_dataplane::{FLOWS, ServiceTable, maps::Table as _};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::{frame::BALANCER_MAC, object::OBJECT};
@@ -71,7 +71,9 @@ impl Guard {
     pub fn serve(&mut self, vip: SocketAddrV4) {
         self.expect_packets_for(*vip.ip());
         self.set_address(*vip.ip(), Guarded { is_vip: 1, ..Guarded::NOTHING });
-        self.insert("SERVICES", key(vip), <Service as bytemuck::Zeroable>::zeroed());
+        let service = <Service as bytemuck::Zeroable>::zeroed();
+        let mut services = ServiceTable::open(&self.0).expect("maps");
+        services.insert(&key(vip), &service).expect("room");
     }
 
     /// Adds source addresses that are not VIPs, too.

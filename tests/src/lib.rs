@@ -10,3 +10,6 @@ pub mod processes;
 pub mod requests;
 pub mod servers;
 pub mod site;
+
+/// Environment variable that `cargo xtask test --long` sets for tests with a longer variant.
+pub const LONG: &str = "XDPLB_LONG_TESTS";

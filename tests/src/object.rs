@@ -16,7 +16,7 @@ use lb_common::{
     address_filter,
     backend::{Backend, Hop},
     event::{ClientHop, Event},
-    flow::{Flow, FlowKey, State, marks, ticks},
+    flow::{FlowKey, State, flags_seen, ticks},
     guard::Guarded,
     macs::{self, Slot},
     mapped,
@@ -26,9 +26,11 @@ use lb_common::{
     service::{Service, ServiceKey},
     snat::Source,
     stats::{Count, Incident, Traffic},
-    table::{Line as _, Tag, peek, remove},
+    table::{Entry as _, Snapshot, Tag, peek, remove},
 };
-use lb_userspace::dataplane::{Active, Clock, FLOWS, FlowTable, Refusals, Sweeper, TablePlan};
+use lb_dataplane::{
+    Active, Clock, FlowTable, Refusals, ServiceTable, Sweeper, TablePlan, maps::Table as _,
+};
 use log::LevelFilter;
 use nix::sched::{CloneFlags, unshare};
 
@@ -53,6 +55,19 @@ pub enum Action {
     Redirect,
 }
 
+impl Action {
+    fn of(returned: u32) -> Self {
+        match returned {
+            0 => Self::Aborted,
+            1 => Self::Drop,
+            2 => Self::Pass,
+            3 => Self::Tx,
+            4 => Self::Redirect,
+            other => panic!("no XDP action: {other}"),
+        }
+    }
+}
+
 /// A frame as it left the program, and the program's verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Run {
@@ -65,6 +80,9 @@ pub struct Run {
 pub struct Object {
     ebpf: Ebpf,
     flows: Arc<FlowTable>,
+    services: ServiceTable,
+    /// VIP of backends that are in no ring yet: that of the last service.
+    vip: Option<SocketAddrV4>,
 }
 
 impl Object {
@@ -100,18 +118,19 @@ impl Object {
         let writer: &mut Xdp =
             ebpf.program_mut("client_hops").expect("named").try_into().expect("XDP");
         writer.load().expect("verifies");
-        let flows = plan.open(ebpf.map_mut(FLOWS).expect("named")).expect("maps");
-        let mut object = Self { ebpf, flows: Arc::new(flows) };
+        let flows = lb_dataplane::table(&plan, &mut ebpf).expect("maps");
+        let services = ServiceTable::open(&ebpf).expect("maps");
+        let mut object = Self { ebpf, flows: Arc::new(flows), services, vip: None };
         object.own_mac(BALANCER_MAC);
         object
     }
 
     /// Makes a MAC address one of the balancer's own.
     pub fn own_mac(&mut self, mac: [u8; 6]) {
-        let place = macs::slot_of(mac);
-        let mut slot: Slot = self.get("OWN_MACS", place);
+        let index = macs::slot_of(mac);
+        let mut slot: Slot = self.get("OWN_MACS", index);
         assert!(slot.add(mac), "room");
-        self.set("OWN_MACS", place, &slot);
+        self.set("OWN_MACS", index, &slot);
     }
 
     /// Makes packets from an address valid on this interface only; on none if it is 0.
@@ -168,10 +187,8 @@ impl Object {
     /// Makes refusals of a service's backends visible to their clients.
     pub fn pass_refusals(&mut self, vip: SocketAddrV4) {
         let key = ServiceKey::tcp(mapped(vip.ip().octets()), vip.port().to_be_bytes());
-        let map = self.ebpf.map_mut("SERVICES").expect("named");
-        let mut services: HashMap<_, ServiceKey, Service> = map.try_into().expect("typed");
-        let service = services.get(&key, 0).expect("known");
-        services.insert(key, Service { retries: 0, ..service }, 0).expect("room");
+        let service = self.services.get(&key).expect("known");
+        self.services.insert(&key, &Service { retries: 0, ..service }).expect("room");
     }
 
     /// Returns the events that the daemon has not read yet.
@@ -185,13 +202,20 @@ impl Object {
         events
     }
 
-    /// Changes the next hops of these connections' replies, as the daemon does.
-    pub fn write_hops(&self, hops: &[ClientHop]) {
+    /// Changes the next hops of these connections' replies, as the daemon does. Returns false if there is
+    /// no room for one.
+    #[must_use]
+    pub fn write_hops(&self, hops: &[ClientHop]) -> bool {
         let program = self.ebpf.program("client_hops").expect("named");
         let program: &Xdp = program.try_into().expect("XDP");
         let data_in = Some(bytemuck::cast_slice(hops));
         let options = TestRunOptions { data_in, ..TestRunOptions::default() };
-        program.test_run(options).expect("the kernel runs it");
+        let result = program.test_run(options).expect("the kernel runs it");
+        match Action::of(result.return_value) {
+            Action::Pass => true,
+            Action::Drop => false,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Adds a service whose ring holds these backend ids.
@@ -207,9 +231,9 @@ impl Object {
 
     /// Writes a ring of these backend ids, at an even offset of the arena.
     pub fn lay(&mut self, offset: u32, ids: &[u32]) -> Ring {
-        for (place, ids) in (offset / SLOTS..).zip(ids.chunks(SLOTS as usize)) {
+        for (index, ids) in (offset / SLOTS..).zip(ids.chunks(SLOTS as usize)) {
             let slots: Slots = std::array::from_fn(|nth| ids.get(nth).copied().unwrap_or(0));
-            self.set("RINGS", place, &slots);
+            self.set("RINGS", index, &slots);
         }
         Ring { offset, length: u32::try_from(ids.len()).expect("a short ring") }
     }
@@ -229,19 +253,24 @@ impl Object {
             let slots: Slots = self.get("RINGS", slot / SLOTS);
             slots[(slot % SLOTS) as usize]
         });
-        let members = u32::try_from(slots.collect::<HashSet<_>>().len()).expect("few");
+        let ids: HashSet<u32> = slots.collect();
+        let members = u32::try_from(ids.len()).expect("few");
+        self.vip = Some(vip);
+        for id in ids {
+            let backend: Backend = self.get("BACKENDS", id);
+            self.set("BACKENDS", id, &of_vip(backend, vip));
+        }
         let scheduler = scheduler.number();
         let service = Service { ring, id, scheduler, members, retries: 1 };
         self.expect_packets_for(*vip.ip());
         let key = ServiceKey::tcp(mapped(vip.ip().octets()), vip.port().to_be_bytes());
-        let map = self.ebpf.map_mut("SERVICES").expect("named");
-        let mut services: HashMap<_, ServiceKey, Service> = map.try_into().expect("typed");
-        services.insert(key, service, 0).expect("room");
+        self.services.insert(&key, &service).expect("room");
     }
 
     /// Adds a backend that is reached by an interface and draws from `count` sources from `sources`
     /// on.
     pub fn backend(&mut self, id: u32, address: SocketAddrV4, ifindex: u32, sources: (u32, u32)) {
+        let former: Backend = self.get("BACKENDS", id);
         let backend = Backend {
             hop: Hop::new(BACKEND_MAC, BALANCER_MAC, ifindex),
             address: mapped(address.ip().octets()),
@@ -249,9 +278,19 @@ impl Object {
             weight: 1,
             sources: sources.0,
             source_count: sources.1,
+            vip: former.vip,
+            vip_port: former.vip_port,
             ..Backend::default()
         };
+        let vip = self.vip.filter(|_| former.vip_port == [0; 2]);
+        let backend = vip.map_or(backend, |vip| of_vip(backend, vip));
         self.set("BACKENDS", id, &backend);
+    }
+
+    /// Gives a backend to the service with this VIP.
+    pub fn move_backend(&mut self, id: u32, vip: SocketAddrV4) {
+        let backend: Backend = self.get("BACKENDS", id);
+        self.set("BACKENDS", id, &of_vip(backend, vip));
     }
 
     /// Sets a backend's weight, which is 1 at first.
@@ -260,10 +299,10 @@ impl Object {
         self.set("BACKENDS", id, &Backend { weight, ..backend });
     }
 
-    pub fn source(&mut self, place: u32, address: Ipv4Addr, first_port: u16, ports: u16) {
+    pub fn source(&mut self, index: u32, address: Ipv4Addr, first_port: u16, ports: u16) {
         self.expect_packets_for(address);
         let source = Source { address: mapped(address.octets()), first_port, ports };
-        self.set("SNAT_SOURCES", place, &source);
+        self.set("SNAT_SOURCES", index, &source);
     }
 
     fn expect_packets_for(&mut self, address: Ipv4Addr) {
@@ -311,15 +350,7 @@ impl Object {
         };
         let result = self.program().test_run(options).expect("the kernel runs it");
         out.truncate(result.data_size_out as usize);
-        let action = match result.return_value {
-            0 => Action::Aborted,
-            1 => Action::Drop,
-            2 => Action::Pass,
-            3 => Action::Tx,
-            4 => Action::Redirect,
-            other => panic!("no XDP action: {other}"),
-        };
-        (action, out)
+        (Action::of(result.return_value), out)
     }
 
     /// Returns the number of frames by the name of their reason.
@@ -381,12 +412,25 @@ impl Object {
     }
 
     #[must_use]
-    pub fn flows(&self) -> Counts<FlowKey, (Tag, Flow)> {
-        let entries = self.flows.table().flows();
-        entries
-            .filter_map(|hit| Some((hit.tag, hit.snapshot()?)))
-            .map(|entry| (entry.1.key(), entry))
+    pub fn flows(&self) -> Counts<FlowKey, (Tag, Snapshot)> {
+        let table = self.flows.table();
+        table
+            .flows()
+            .filter_map(|hit| Some((hit.tag, hit.snapshot(table)?)))
+            .map(|entry| (entry.1.key, entry))
             .collect()
+    }
+
+    /// Returns the next hop of replies to the client of a flow.
+    #[must_use]
+    pub fn client_hop(&self, flow: &Snapshot) -> Hop {
+        self.flows.client_hops().hop(flow.flow.pair.hop())
+    }
+
+    /// Returns the number of flows. Reads the whole table.
+    #[must_use]
+    pub fn flow_count(&self) -> usize {
+        self.flows.table().flows().count()
     }
 
     /// Returns a sweeper of the flow table.
@@ -397,8 +441,15 @@ impl Object {
 
     /// Returns the flow of packets with this tuple.
     #[must_use]
-    pub fn flow(&self, key: &FlowKey) -> Option<Flow> {
-        peek(self.flows.table(), key)?.snapshot()
+    pub fn flow(&self, key: &FlowKey) -> Option<Snapshot> {
+        let table = self.flows.table();
+        peek(table, key)?.snapshot(table)
+    }
+
+    /// Returns the tag and the index of the entry of packets with this tuple.
+    #[must_use]
+    pub fn place(&self, key: &FlowKey) -> Option<(u64, u32)> {
+        peek(self.flows.table(), key).map(|hit| (hit.tag.word(), hit.index.0))
     }
 
     /// Returns the state of the connection of packets with this tuple.
@@ -414,18 +465,31 @@ impl Object {
     /// If one of its entries is missing, or they differ.
     #[must_use]
     pub fn progress(&self, key: &FlowKey) -> Option<(u16, u32)> {
-        let flow = peek(self.flows.table(), key)?;
-        let partner = peek(self.flows.table(), &flow.line.partner()).expect("a partner");
-        let marks = flow.tag.marks();
-        assert_eq!(marks | marks::TO_CLIENT, partner.tag.marks(), "both entries carry the same");
-        Some((marks, partner.line.extra()))
+        let table = self.flows.table();
+        let flow = peek(table, key)?;
+        let partner = peek(table, &flow.partner_key(table)).expect("a partner");
+        let seen = flow.tag.flags_seen();
+        assert_eq!(
+            seen | flags_seen::TO_CLIENT,
+            partner.tag.flags_seen(),
+            "both entries carry the same"
+        );
+        Some((seen, partner.entry.extra()))
     }
 
     /// Makes all connections idle for this much longer.
     pub fn pass_time(&self, time: Duration) {
         let nanos = u64::try_from(time.as_nanos()).expect("short");
         for hit in self.flows.table().flows() {
-            hit.line.set_seen(hit.line.seen().wrapping_sub(ticks::from_nanos(nanos)));
+            hit.entry.set_last_seen(hit.entry.last_seen().wrapping_sub(ticks::from_nanos(nanos)));
+        }
+    }
+
+    /// Evicts the connection of a client's packets with this tuple, unless another CPU is changing it.
+    pub fn evict(&self, key: &FlowKey) {
+        let table = self.flows.table();
+        if let Some(hit) = peek(table, key) {
+            remove(table, hit.index, hit.tag, hit.tag.freed(), lb_dataplane::now());
         }
     }
 
@@ -433,21 +497,21 @@ impl Object {
     pub fn remove_connection(&mut self, key: &FlowKey) {
         let table = self.flows.table();
         let hit = peek(table, key).expect("known");
-        assert!(remove(table, hit.place, hit.tag, hit.tag.freed(), 0), "nobody else is there");
+        assert!(remove(table, hit.index, hit.tag, hit.tag.freed(), 0), "nobody else is there");
     }
 
     /// Completes every connection's handshake.
     pub fn establish_all(&mut self) {
         for hit in self.flows.table().flows() {
-            let marks = hit.tag.marks() | marks::SHAKEN | marks::PROVEN;
-            assert_eq!(hit.line.exchange(hit.tag, hit.tag.with_marks(marks)), hit.tag);
+            let seen = hit.tag.flags_seen() | flags_seen::SHAKEN | flags_seen::PROVEN;
+            assert_eq!(hit.entry.exchange(hit.tag, hit.tag.with_flags_seen(seen)), hit.tag);
         }
     }
 
     /// Removes one entry, and keeps the other one.
     pub fn remove_flow(&mut self, key: &FlowKey) {
         let hit = peek(self.flows.table(), key).expect("known");
-        assert_eq!(hit.line.exchange(hit.tag, hit.tag.freed()), hit.tag);
+        assert_eq!(hit.entry.exchange(hit.tag, hit.tag.freed()), hit.tag);
     }
 
     fn get<V: Pod>(&self, map: &str, index: u32) -> V {
@@ -461,4 +525,9 @@ impl Object {
         let mut array: Array<_, V> = map.try_into().expect("typed");
         array.set(index, value, 0).expect("in range");
     }
+}
+
+/// Returns a backend of the service with this VIP.
+fn of_vip(backend: Backend, vip: SocketAddrV4) -> Backend {
+    Backend { vip: mapped(vip.ip().octets()), vip_port: vip.port().to_be_bytes(), ..backend }
 }

@@ -5,11 +5,11 @@ use crate::{
     wire::{Headers, PROTO_TCP},
 };
 
-/// The five-tuple as it stands in a packet, in words that are compared at once.
+/// The five-tuple of a packet, in words that are compared at once.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Pod, Zeroable)]
 pub struct FlowKey {
-    /// Source, then destination, as they stand on the wire.
+    /// Source, then destination, in network byte order.
     pub(super) addresses: u64,
     /// Source, then destination, as they stand on the wire.
     pub(super) ports: u32,

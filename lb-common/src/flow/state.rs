@@ -1,6 +1,6 @@
-use super::marks;
+use super::flags_seen;
 
-/// How far a connection has come.
+/// The state of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// The handshake has not ended, whatever other flags came.
@@ -19,23 +19,25 @@ impl State {
     pub const ALL: [Self; 5] =
         [Self::Closed, Self::HalfOpen, Self::Answered, Self::Closing, Self::Established];
 
-    /// The state of the connection whose entries carry these marks.
+    /// The state of the connection whose entries carry these flags seen.
     #[must_use]
     #[inline(always)]
-    pub const fn of(marks: u16) -> Self {
-        if marks & marks::QUARANTINED != 0 {
+    pub const fn of(seen: u16) -> Self {
+        if seen & flags_seen::QUARANTINED != 0 {
             return Self::Closed;
         }
-        if !marks::are_shaken(marks) {
+        if !flags_seen::are_shaken(seen) {
             return Self::HalfOpen;
         }
-        let fins = marks & marks::FINS;
-        if marks & (marks::CLIENT_RST | marks::BACKEND_RST) != 0 || fins == marks::FINS {
+        let fins = seen & flags_seen::FINS;
+        if seen & (flags_seen::CLIENT_RST | flags_seen::BACKEND_RST) != 0
+            || fins == flags_seen::FINS
+        {
             return Self::Closed;
         }
         if fins != 0 {
             return Self::Closing;
         }
-        if marks & marks::PROVEN != 0 { Self::Established } else { Self::Answered }
+        if seen & flags_seen::PROVEN != 0 { Self::Established } else { Self::Answered }
     }
 }

@@ -1,24 +1,36 @@
-//! Looking a flow up.
+//! Lookup of flows.
 
-use super::{Bucket, CHOICES, Hash, Line, Place, Table, Tag, WAYS};
-use crate::flow::{Direction, FlowKey, State};
+use super::{Bucket, Entry, Hash, Index, Storage, Table, Tag, WAYS};
+use crate::flow::{Direction, Ends as _, FlowKey, Pair, State};
 
-/// A flow that was found: its line, and the tag that it had.
+/// A flow's entry, and the tag that it had when it was found.
 #[derive(Clone, Copy, Debug)]
-pub struct Hit<L> {
-    pub line: L,
-    pub place: Place,
+pub struct Hit<E> {
+    pub entry: E,
+    pub index: Index,
     pub tag: Tag,
 }
 
-/// What a table's searches find.
-pub type Found<T> = Hit<<<T as Table>::Bucket as Bucket>::Line>;
+/// An entry of a table, as lookups return it.
+pub type Found<T> = Hit<<<T as Storage>::Bucket as Bucket>::Entry>;
 
-/// The line is just being written: ask again.
+/// A flow, with what its packets' rewrite needs.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<E, B> {
+    pub hit: Hit<E>,
+    /// As read since it was found, like everything else: see [`Hit::holds`].
+    pub pair: Pair,
+    pub backend: B,
+}
+
+/// A flow of a table, as [`find`] returns it.
+pub type KnownIn<T> = Known<<<T as Storage>::Bucket as Bucket>::Entry, <T as Storage>::Backend>;
+
+/// The entry is being written: ask again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
 
-impl<L: Line> Hit<L> {
+impl<E: Entry> Hit<E> {
     #[must_use]
     #[inline(always)]
     pub fn direction(&self) -> Direction {
@@ -31,96 +43,180 @@ impl<L: Line> Hit<L> {
         self.tag.state()
     }
 
-    /// Whether all that was read of the line since it was found was this flow's.
+    /// Returns the tuple of the flow's packets, as they arrive.
+    #[must_use]
+    #[inline(always)]
+    pub fn key(&self, table: impl Storage) -> FlowKey {
+        let pair = self.entry.pair();
+        pair.key(self.direction(), &table.endpoints(pair.backend()))
+    }
+
+    /// Returns the tuple of the partner's packets, as they arrive.
+    #[must_use]
+    #[inline(always)]
+    pub fn partner_key(&self, table: impl Storage) -> FlowKey {
+        let pair = self.entry.pair();
+        pair.partner(self.direction(), &table.endpoints(pair.backend()))
+    }
+
+    /// Returns true if everything that was read of the entry since it was found was this flow's.
     #[must_use]
     #[inline(always)]
     pub fn holds(&self) -> bool {
-        self.tag.is_same_flow(self.line.tag_afterwards())
+        self.tag.is_same_flow(self.entry.tag_afterwards())
     }
 }
 
-/// The flow that packets of this key belong to. A condemned one lives again.
+/// Returns the entry where a flow of this hash should be, with whatever is in it.
 #[inline(always)]
-pub fn find<T: Table>(table: T, key: &FlowKey) -> Result<Option<Found<T>>, Busy> {
+pub(super) fn home<T: Storage>(table: T, hash: Hash) -> Option<Found<T>> {
+    at(table, Index::new(hash.bucket(0, table.buckets()), hash.home()))
+}
+
+/// Returns the entry at an index, with whatever is in it.
+#[must_use]
+#[inline(always)]
+pub fn at<T: Storage>(table: T, index: Index) -> Option<Found<T>> {
+    let entry = table.bucket(index.bucket())?.entry(index.way());
+    Some(Hit { entry, index, tag: entry.tag() })
+}
+
+/// Returns the flow in an entry if its packets have this tuple as they arrive.
+#[must_use]
+#[inline(always)]
+pub fn known<T: Storage>(table: T, hit: Found<T>, key: &FlowKey) -> Option<KnownIn<T>> {
+    let pair = hit.entry.pair();
+    let backend = table.backend(pair.backend())?;
+    let is_its = pair.key(hit.direction(), &backend.endpoints()) == *key;
+    is_its.then_some(Known { hit, pair, backend })
+}
+
+/// Looks up the flow of a packet. An expiring one is revived.
+#[inline(always)]
+pub fn find<T: Table>(table: T, key: &FlowKey) -> Result<Option<KnownIn<T>>, Busy> {
     let hash = table.seed().hash(key);
-    let index = hash.bucket(0, table.buckets());
-    let Some(bucket) = table.bucket(index) else { return Ok(None) };
-    let line = bucket.line(hash.home());
-    let tag = line.tag();
-    if tag.is_live(hash.fingerprint()) && line.key() == *key {
-        return Ok(Some(Hit { line, place: Place::new(index, hash.home()), tag }));
+    let Some(home) = home(table, hash) else { return Ok(None) };
+    if home.tag.is_live(hash.fingerprint())
+        && let Some(known) = known(table, home, key)
+    {
+        return Ok(Some(known));
     }
-    let Some(hit) = elsewhere(table, hash, key)? else { return Ok(None) };
-    if !hit.tag.is_condemned() {
-        return Ok(Some(hit));
+    if ends_at(home.tag, 0, home.tag, hash) {
+        return Ok(None);
+    }
+    let Some(next) = at(table, home.index.neighbour()) else { return Ok(None) };
+    if next.tag.is_live(hash.fingerprint())
+        && let Some(known) = known(table, next, key)
+    {
+        return Ok(Some(known));
+    }
+    if ends_at(home.tag, 1, next.tag, hash) && !home.tag.belongs_to(hash.fingerprint()) {
+        return Ok(None);
+    }
+    let Some(found) = elsewhere(table, hash, key)? else { return Ok(None) };
+    let hit = found.hit;
+    if !hit.tag.is_expiring() {
+        return Ok(Some(found));
     }
     let revived = Hit { tag: hit.tag.revived(), ..hit };
-    Ok(table.revive(hit.place, hit.tag).then_some(revived))
+    Ok(table.revive(hit.index, hit.tag).then_some(Known { hit: revived, ..found }))
 }
 
-/// As [`find`], for those who only want to know: a condemned flow stays condemned, and one that is
-/// just being written does not count.
+/// As [`find`], for those who only read: an expiring flow stays expiring, and one that is being
+/// written is not found.
 #[must_use]
 #[inline(always)]
 pub fn peek<T: Table>(table: T, key: &FlowKey) -> Option<Found<T>> {
     seek(table, key).unwrap_or(None)
 }
 
-/// As [`peek`], but one that is just being written counts.
+/// As [`peek`], but tells if the flow is being written.
 #[inline(always)]
-pub(super) fn seek<T: Table>(table: T, key: &FlowKey) -> Result<Option<Found<T>>, Busy> {
-    elsewhere(table, table.seed().hash(key), key)
+pub fn seek<T: Table>(table: T, key: &FlowKey) -> Result<Option<Found<T>>, Busy> {
+    Ok(elsewhere(table, table.seed().hash(key), key)?.map(|found| found.hit))
 }
 
-/// What is at a place. It may be anything.
+/// Returns true if a lookup that has not found its flow in an entry ends there: no flow of the home is
+/// further away than this, and none of this hash is in the entry.
+#[inline(always)]
+fn ends_at(home: Tag, reach: u32, entry: Tag, hash: Hash) -> bool {
+    home.reach() <= reach && !entry.belongs_to(hash.fingerprint())
+}
+
+/// Returns how far a flow at this index, in the bucket of this choice, is from its home: 0, at home; 1, in
+/// the same cache line; 2, in the same bucket; n + 2, in the bucket of choice n.
 #[must_use]
 #[inline(always)]
-pub fn at<T: Table>(table: T, place: Place) -> Option<Found<T>> {
-    let line = table.bucket(place.bucket())?.line(place.way());
-    Some(Hit { line, place, tag: line.tag() })
+pub fn reach_of(home: Index, index: Index, choice: u32) -> u32 {
+    // A small table may have one bucket for several choices.
+    if index == home {
+        return 0;
+    }
+    if choice > 0 {
+        return choice + 2;
+    }
+    if index == home.neighbour() { 1 } else { 2 }
 }
 
+/// Returns true if flows whose home has this reach may be in the bucket of this choice.
 #[inline(always)]
-fn elsewhere<T: Table>(table: T, hash: Hash, key: &FlowKey) -> Result<Option<Found<T>>, Busy> {
-    let mut place = OVERFLOWED;
-    for choice in 0..CHOICES {
-        if place == OVERFLOWED {
-            place = table.search(hash, key, choice);
-        }
+pub(super) const fn covers(reach: u32, choice: u32) -> bool {
+    choice == 0 || reach >= choice + 2
+}
+
+/// Looks a flow up in the buckets that its home reaches.
+#[inline(always)]
+fn elsewhere<T: Table>(table: T, hash: Hash, key: &FlowKey) -> Result<Option<KnownIn<T>>, Busy> {
+    let mut index = table.search(hash, key, 0);
+    if index == MISSING {
+        index = table.search_further(hash, key);
     }
-    if place == BUSY {
+    if index == BUSY {
         return Err(Busy);
     }
-    let Some(hit) = at(table, place) else { return Ok(None) };
-    let Hit { line, tag, .. } = hit;
-    let is_ours = tag.is_held() && tag.belongs_to(hash.fingerprint()) && line.key() == *key;
-    Ok(is_ours.then_some(hit))
+    let Some(hit) = at(table, index) else { return Ok(None) };
+    let is_ours = hit.tag.is_held() && hit.tag.belongs_to(hash.fingerprint());
+    Ok(is_ours.then(|| known(table, hit, key)).flatten())
 }
 
-/// What [`search`] says instead of a place. No table is so large.
-const MISSING: Place = Place(u32::MAX);
-const BUSY: Place = Place(u32::MAX - 1);
-const OVERFLOWED: Place = Place(u32::MAX - 2);
-
-/// Looks through the bucket of this choice. The next choice matters only if it has ever been full.
+/// Looks a flow up in the buckets of its further choices that its home reaches.
 #[inline(always)]
-pub fn search<T: Table>(table: T, hash: Hash, key: &FlowKey, choice: u32) -> Place {
+pub fn search_further<T: Table>(table: T, hash: Hash, key: &FlowKey) -> Index {
+    let reach = home(table, hash).map_or(0, |home| home.tag.reach());
+    let mut index = MISSING;
+    for choice in 1..T::CHOICES {
+        if index == MISSING && covers(reach, choice) {
+            index = table.search(hash, key, choice);
+        }
+    }
+    index
+}
+
+/// Results of [`search`] other than an index. No table is so large.
+const MISSING: Index = Index(u32::MAX);
+const BUSY: Index = Index(u32::MAX - 1);
+
+/// Looks a flow up in the bucket of this choice. Returns its index, or that it is being written, or
+/// missing.
+#[inline(always)]
+pub fn search<T: Storage>(table: T, hash: Hash, key: &FlowKey, choice: u32) -> Index {
     let index = hash.bucket(choice, table.buckets());
     let Some(bucket) = table.bucket(index) else { return MISSING };
     for step in 0..WAYS {
-        // In the order in which they are given away, as most are where they should be or next to it.
+        // In the order in which entries are assigned, nearest first.
         let way = hash.home() ^ step;
-        let line = bucket.line(way);
-        let tag = line.tag();
+        let entry = bucket.entry(way);
+        let tag = entry.tag();
         if !tag.belongs_to(hash.fingerprint()) {
             continue;
         }
         if tag.is_claimed() {
             return BUSY;
         }
-        if line.key() == *key {
-            return Place::new(index, way);
+        let index = Index::new(index, way);
+        if (Hit { entry, index, tag }).key(table) == *key {
+            return index;
         }
     }
-    if bucket.line(0).tag().is_overflowed() { OVERFLOWED } else { MISSING }
+    MISSING
 }

@@ -3,13 +3,13 @@ use bytemuck::{Pod, Zeroable};
 use super::WAYS;
 use crate::{flow::FlowKey, mix::mix};
 
-/// What makes a table's hash its own: random, so that nobody outside can aim at a bucket.
+/// Seed of a table's hash: random, so that nobody outside can aim at a bucket.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Seed(pub [u64; 4]);
 
 /// Sixty-four bits: the upper half chooses the bucket, the lower half is the fingerprint, and its
-/// lowest bits choose the line that is looked at first.
+/// lowest bits select the home entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hash(pub u64);
 
@@ -32,7 +32,7 @@ impl Seed {
 }
 
 impl Hash {
-    /// Which of so many buckets; and, for later choices, which one next, when those before are full.
+    /// Returns one of this many buckets; for later choices the next one, if those before are full.
     #[must_use]
     #[inline(always)]
     pub const fn bucket(self, choice: u32, buckets: u32) -> u32 {
@@ -49,7 +49,7 @@ impl Hash {
         self.0 as u32
     }
 
-    /// The line of the bucket that is looked at first.
+    /// Returns the way of the home entry in its bucket.
     #[must_use]
     #[inline(always)]
     pub const fn home(self) -> u32 {

@@ -9,23 +9,19 @@ use core::{
     },
 };
 
-use super::{Bucket, Hit, Line, Place, PlainLine, Seed, Table, Tag, WAYS};
+use super::{Bucket, Direct, Entry, Hit, Index, PlainEntry, Seed, Storage, Tag, WAYS};
 use crate::{
-    backend::Hop,
-    flow::{Flow, FlowKey, Rewrite, State},
+    backend::Backend,
+    flow::{Endpoints, Flow, FlowKey, Pair, State},
 };
 
-/// [`PlainLine`], read and written a word at a time.
-#[repr(C, align(64))]
+/// [`PlainEntry`], read and written a word at a time.
+#[repr(C, align(32))]
 #[derive(Debug, Default)]
-pub struct SharedLine {
+pub struct SharedEntry {
     tag: AtomicU64,
-    addresses: AtomicU64,
-    ports: AtomicU32,
-    seen: AtomicU32,
-    to: [AtomicU64; 2],
-    client: [AtomicU64; 2],
-    backend: AtomicU32,
+    pair: [AtomicU64; 2],
+    last_seen: AtomicU32,
     extra: AtomicU32,
 }
 
@@ -33,48 +29,85 @@ pub struct SharedLine {
 #[repr(C)]
 #[derive(Debug, Default)]
 pub struct SharedBucket {
-    lines: [SharedLine; WAYS as usize],
+    entries: [SharedEntry; WAYS as usize],
 }
 
-const _: () = assert!(size_of::<SharedLine>() == size_of::<PlainLine>());
+const _: () = assert!(size_of::<SharedEntry>() == size_of::<PlainEntry>());
 
-/// The buckets of a table, and the seed that says which flow is where.
+/// [`Backend`], read and written a word at a time.
+#[repr(C)]
+#[derive(Debug)]
+pub struct SharedBackend([AtomicU64; size_of::<Backend>() / 8]);
+
+const _: () = assert!(size_of::<SharedBackend>() == size_of::<Backend>());
+
+/// The buckets of a table, the seed by which flows are assigned to them, and the backends by id.
 #[derive(Clone, Copy, Debug)]
 pub struct SharedTable<'a> {
     pub buckets: &'a [SharedBucket],
+    pub backends: &'a [SharedBackend],
     pub seed: Seed,
 }
 
+impl SharedBackend {
+    #[must_use]
+    pub fn new(backend: &Backend) -> Self {
+        Self(
+            bytemuck::must_cast::<Backend, [u64; size_of::<Backend>() / 8]>(*backend)
+                .map(AtomicU64::new),
+        )
+    }
+
+    /// The addresses and ports never change while a flow refers to the backend.
+    fn endpoints(&self) -> Endpoints {
+        // They are in the first cache line.
+        let mut words = [0; size_of::<Backend>() / 8];
+        for (word, value) in words.iter_mut().zip(&self.0[..8]) {
+            *word = value.load(Relaxed);
+        }
+        bytemuck::must_cast::<_, Backend>(words).endpoints()
+    }
+}
+
 impl<'a> SharedTable<'a> {
-    /// All flows, in the order in which they lie in memory.
-    pub fn flows(self) -> impl Iterator<Item = Hit<&'a SharedLine>> {
-        let lines = self.buckets.iter().flat_map(|bucket| &bucket.lines);
-        (0..).zip(lines).filter_map(|(place, line)| {
-            let tag = line.settled_tag();
-            tag.is_held().then_some(Hit { line, place: Place(place), tag })
+    /// Returns all flows, in the order of their memory.
+    pub fn flows(self) -> impl Iterator<Item = Hit<&'a SharedEntry>> {
+        self.entries().filter(|hit| hit.tag.is_held())
+    }
+
+    /// Returns all entries, free ones included.
+    pub fn entries(self) -> impl Iterator<Item = Hit<&'a SharedEntry>> {
+        let entries = self.buckets.iter().flat_map(|bucket| &bucket.entries);
+        (0..).zip(entries).map(|(index, entry)| Hit {
+            entry,
+            index: Index(index),
+            tag: entry.settled_tag(),
         })
     }
 }
 
-impl SharedLine {
-    /// The tag, once nobody writes the line.
+impl SharedEntry {
+    /// Returns the tag, as soon as the entry is not being written.
     fn settled_tag(&self) -> Tag {
-        /// Longer than anybody writes, but for one who was stopped.
+        /// Longer than an entry is being written, unless the writer was stopped.
         const PATIENCE: u32 = 1 << 20;
-        let line = self;
+        let entry = self;
         for _ in 0..PATIENCE {
-            let tag = line.tag();
+            let tag = entry.tag();
             if !tag.is_claimed() {
                 return tag;
             }
             spin_loop();
         }
-        line.tag()
+        entry.tag()
     }
 }
 
-impl<'a> Table for SharedTable<'a> {
+impl Direct for SharedTable<'_> {}
+
+impl<'a> Storage for SharedTable<'a> {
     type Bucket = &'a SharedBucket;
+    type Backend = Endpoints;
 
     fn seed(self) -> Seed {
         self.seed
@@ -88,39 +121,57 @@ impl<'a> Table for SharedTable<'a> {
         self.buckets.get(index as usize)
     }
 
+    fn backend(self, id: u32) -> Option<Endpoints> {
+        self.backends.get(id as usize).map(SharedBackend::endpoints)
+    }
+
     fn evicted(self, _state: State) {}
 
-    /// Whoever walks through a table counts anew.
+    /// Sweeps count all connections themselves.
     fn add_active(self, _backend: u32, _change: i64) {}
 }
 
 impl<'a> Bucket for &'a SharedBucket {
-    type Line = &'a SharedLine;
+    type Entry = &'a SharedEntry;
 
-    fn line(self, way: u32) -> Self::Line {
-        &self.lines[way as usize]
+    fn entry(self, way: u32) -> Self::Entry {
+        &self.entries[way as usize]
     }
 }
 
-impl Hit<&SharedLine> {
-    /// The flow as it was at one moment, unless its line has been given away since it was found.
+/// A flow as it was at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Snapshot {
+    /// Tuple of its packets when they arrive.
+    pub key: FlowKey,
+    /// Tuple of its packets when they leave.
+    pub to: FlowKey,
+    pub flow: Flow,
+}
+
+impl Snapshot {
+    /// Returns the tuple of the packets that answer it, when they arrive.
     #[must_use]
-    pub fn snapshot(&self) -> Option<Flow> {
-        let line = self.line;
-        let flow = Flow {
-            addresses: line.addresses.load(Relaxed),
-            ports: line.ports.load(Relaxed),
-            seen: line.seen(),
-            rewrite: Rewrite::from_words(line.to.each_ref().map(|word| word.load(Relaxed))),
-            client: line.client(),
-            backend: line.backend(),
-            extra: line.extra(),
-        };
-        self.holds().then_some(flow)
+    pub const fn partner(&self) -> FlowKey {
+        self.to.turned()
     }
 }
 
-impl Line for &SharedLine {
+impl Hit<&SharedEntry> {
+    /// The flow as it was at one moment, unless its entry has been given away since it was found.
+    #[must_use]
+    pub fn snapshot(&self, table: SharedTable<'_>) -> Option<Snapshot> {
+        let entry = self.entry;
+        let pair = entry.pair();
+        let ends = table.endpoints(pair.backend());
+        let direction = self.direction();
+        let (key, to) = (pair.key(direction, &ends), pair.target(direction, &ends));
+        let flow = Flow { pair, last_seen: entry.last_seen(), extra: entry.extra() };
+        self.holds().then_some(Snapshot { key, to, flow })
+    }
+}
+
+impl Entry for &SharedEntry {
     fn tag(self) -> Tag {
         Tag::from_word(self.tag.load(Acquire))
     }
@@ -141,55 +192,35 @@ impl Line for &SharedLine {
         Tag::from_word(self.tag.load(Relaxed))
     }
 
-    fn key(self) -> FlowKey {
-        FlowKey::of_words(self.addresses.load(Relaxed), self.ports.load(Relaxed))
+    fn pair(self) -> Pair {
+        Pair::of_words(self.pair.each_ref().map(|word| word.load(Relaxed)))
     }
 
-    fn partner(self) -> FlowKey {
-        let to = self.to.each_ref().map(|word| word.load(Relaxed));
-        Rewrite::from_words(to).to().turned()
-    }
-
-    fn backend(self) -> u32 {
-        self.backend.load(Relaxed)
-    }
-
-    fn client(self) -> Hop {
-        Hop::of_words(self.client.each_ref().map(|word| word.load(Relaxed)))
-    }
-
-    fn seen(self) -> u32 {
-        self.seen.load(Relaxed)
+    fn last_seen(self) -> u32 {
+        self.last_seen.load(Relaxed)
     }
 
     fn extra(self) -> u32 {
         self.extra.load(Relaxed)
     }
 
-    fn set_seen(self, ticks: u32) {
-        self.seen.store(ticks, Relaxed);
+    fn set_last_seen(self, ticks: u32) {
+        self.last_seen.store(ticks, Relaxed);
     }
 
     fn set_extra(self, extra: u32) {
         self.extra.store(extra, Relaxed);
     }
 
-    fn set_client(self, client: Hop) {
-        for (word, value) in self.client.iter().zip(client.words()) {
+    fn set_pair(self, pair: Pair) {
+        for (word, value) in self.pair.iter().zip(pair.words()) {
             word.store(value, Relaxed);
         }
     }
 
     fn write(self, flow: &Flow) {
-        let (addresses, ports) = flow.key().as_words();
-        self.addresses.store(addresses, Relaxed);
-        self.ports.store(ports, Relaxed);
-        self.seen.store(flow.seen, Relaxed);
-        for (word, value) in self.to.iter().zip(flow.rewrite.words()) {
-            word.store(value, Relaxed);
-        }
-        self.set_client(flow.client);
-        self.backend.store(flow.backend, Relaxed);
+        self.set_pair(flow.pair);
+        self.last_seen.store(flow.last_seen, Relaxed);
         self.extra.store(flow.extra, Relaxed);
     }
 }

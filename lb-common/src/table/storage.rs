@@ -1,82 +1,117 @@
-//! Where a table lies. The kernel's program, the control plane and the tests each bring their own.
+//! Access to a table. The kernel's program, the control plane and the tests each have their own.
 
 use super::{
-    Hash, Seed, Tag, WAYS,
-    claim::{Chosen, Survey, Victims, choose, claim, has_twin, survey, victim},
-    find::search,
-    pair::{remove, revive},
+    Chosen, Hash, Seed, Survey, Tag, Victims, WAYS, choose, claim_crowded, claim_elsewhere, extend,
+    has_duplicate, least_worth, remove, revive, search, search_further, survey,
 };
-use crate::{
-    backend::Hop,
-    flow::{Flow, FlowKey, State},
-};
+use crate::flow::{Endpoints, Ends, Flow, FlowKey, Pair, State};
 
-/// A table of [`buckets`](Self::buckets) buckets.
-///
-/// The provided methods are steps of the algorithm with plain numbers for arguments. The kernel's
-/// program replaces each by a function with the same body, which the verifier then looks at once
-/// instead of once a call.
-pub trait Table: Copy {
+/// A table's memory and counters.
+pub trait Storage: Copy {
     type Bucket: Bucket;
+    type Backend: Ends;
+
+    /// Number of buckets that a flow may be in; less than that only in tables of fewer buckets.
+    const CHOICES: u32 = super::CHOICES;
+
+    /// Number of times that a claimed entry's tag is read in the hope that the claim ends: for longer
+    /// than an entry is being written, even if its memory must be fetched first.
+    const PATIENCE: u32 = 64;
 
     fn seed(self) -> Seed;
     fn buckets(self) -> u32;
 
-    /// Nothing if there are not so many.
+    /// Returns `None` if there are not so many buckets.
     fn bucket(self, index: u32) -> Option<Self::Bucket>;
 
-    /// Counts a connection that had to make room for another one.
+    /// Returns the backend with this id; `None` if there cannot be one.
+    fn backend(self, id: u32) -> Option<Self::Backend>;
+
+    /// Returns the addresses and ports that all connections to a backend have in common; zeros if there
+    /// cannot be one with this id.
+    #[inline(always)]
+    fn endpoints(self, backend: u32) -> Endpoints {
+        self.backend(backend).map_or_else(Endpoints::default, Ends::endpoints)
+    }
+
+    /// Counts a connection that was removed to make room for another one.
     fn evicted(self, state: State);
 
-    /// Counts a backend's connections that [are active](Tag::is_active): so many more.
+    /// Adds to the number of a backend's [active](Tag::is_active) connections.
     fn add_active(self, backend: u32, change: i64);
+}
 
-    #[inline(always)]
-    fn search(self, hash: Hash, key: &FlowKey, choice: u32) -> Place {
+/// Steps of the algorithm, with plain numbers as arguments. Each is the function of the same name in
+/// this module: a [`Direct`] table calls it; the kernel's program makes it a global function, which the
+/// verifier checks once instead of once a call.
+pub trait Table: Storage {
+    fn search(self, hash: Hash, key: &FlowKey, choice: u32) -> Index;
+    fn search_further(self, hash: Hash, key: &FlowKey) -> Index;
+    fn claim_elsewhere(self, key: &FlowKey) -> Index;
+    fn claim_crowded(self, key: &FlowKey, now: u32) -> Index;
+    fn choose(self, hash: Hash, key: &FlowKey, now: u32, look: u32) -> Chosen;
+    fn extend(self, hash: Hash, reach: u32) -> bool;
+    fn survey(self, bucket: u32, hash: Hash, key: &FlowKey) -> Survey;
+    fn has_duplicate(self, index: Index, hash: Hash, key: &FlowKey) -> bool;
+    fn least_worth(self, first: Index, now: u32, victims: Victims) -> u64;
+    fn remove(self, index: Index, tag: Tag, to: Tag, now: u32) -> bool;
+    fn revive(self, index: Index, tag: Tag) -> bool;
+}
+
+/// A table whose steps are called directly.
+pub trait Direct: Storage {}
+
+impl<S: Direct> Table for S {
+    fn search(self, hash: Hash, key: &FlowKey, choice: u32) -> Index {
         search(self, hash, key, choice)
     }
 
-    #[inline(always)]
-    fn claim(self, key: &FlowKey, now: u32) -> Place {
-        claim(self, key, now)
+    fn search_further(self, hash: Hash, key: &FlowKey) -> Index {
+        search_further(self, hash, key)
     }
 
-    #[inline(always)]
-    fn choose(self, hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Chosen {
-        choose(self, hash, key, now, choice)
+    fn claim_elsewhere(self, key: &FlowKey) -> Index {
+        claim_elsewhere(self, key)
     }
 
-    #[inline(always)]
+    fn claim_crowded(self, key: &FlowKey, now: u32) -> Index {
+        claim_crowded(self, key, now)
+    }
+
+    fn choose(self, hash: Hash, key: &FlowKey, now: u32, look: u32) -> Chosen {
+        choose(self, hash, key, now, look)
+    }
+
+    fn extend(self, hash: Hash, reach: u32) -> bool {
+        extend(self, hash, reach)
+    }
+
     fn survey(self, bucket: u32, hash: Hash, key: &FlowKey) -> Survey {
         survey(self, bucket, hash, key)
     }
 
-    #[inline(always)]
-    fn has_twin(self, place: Place, hash: Hash, key: &FlowKey) -> bool {
-        has_twin(self, place, hash, key)
+    fn has_duplicate(self, index: Index, hash: Hash, key: &FlowKey) -> bool {
+        has_duplicate(self, index, hash, key)
     }
 
-    #[inline(always)]
-    fn victim(self, bucket: u32, now: u32, victims: Victims) -> Chosen {
-        victim(self, bucket, now, victims)
+    fn least_worth(self, first: Index, now: u32, victims: Victims) -> u64 {
+        least_worth(self, first, now, victims)
     }
 
-    #[inline(always)]
-    fn remove(self, place: Place, tag: Tag, to: Tag, now: u32) -> bool {
-        remove(self, place, tag, to, now)
+    fn remove(self, index: Index, tag: Tag, to: Tag, now: u32) -> bool {
+        remove(self, index, tag, to, now)
     }
 
-    #[inline(always)]
-    fn revive(self, place: Place, tag: Tag) -> bool {
-        revive(self, place, tag)
+    fn revive(self, index: Index, tag: Tag) -> bool {
+        revive(self, index, tag)
     }
 }
 
-/// Where a line is: its number, counted through all buckets.
+/// Number of an entry, counted through all buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place(pub u32);
+pub struct Index(pub u32);
 
-impl Place {
+impl Index {
     #[must_use]
     #[inline(always)]
     pub const fn new(bucket: u32, way: u32) -> Self {
@@ -89,6 +124,13 @@ impl Place {
         self.0 / WAYS
     }
 
+    /// Returns the other entry of the same cache line, one step away.
+    #[must_use]
+    #[inline(always)]
+    pub(super) const fn neighbour(self) -> Self {
+        Self(self.0 ^ 1)
+    }
+
     #[must_use]
     #[inline(always)]
     pub const fn way(self) -> u32 {
@@ -96,52 +138,48 @@ impl Place {
     }
 }
 
-/// [`WAYS`](super::WAYS) lines.
+/// [`WAYS`] entries.
 pub trait Bucket: Copy {
-    type Line: Line;
+    type Entry: Entry;
 
-    /// `way` is less than [`WAYS`](super::WAYS).
-    fn line(self, way: u32) -> Self::Line;
+    /// `way` is less than [`WAYS`].
+    fn entry(self, way: u32) -> Self::Entry;
 }
 
-/// One flow's place: a tag, and a [`Flow`] that means something while the tag says so.
+/// Room for one flow: a tag, and a [`Flow`] that is valid while the tag says so.
 ///
-/// Of a line that is not claimed by the reader all reads may be of another flow than the one whose
-/// tag was read: what was read holds if the tag still [is the same flow's](Tag::is_same_flow)
-/// afterwards.
-pub trait Line: Copy {
-    /// No later read of the line happens before it.
+/// Anything read from an entry that the reader has not claimed may belong to another flow than the one
+/// whose tag was read. It is valid if the tag still [is the same flow's](Tag::is_same_flow) afterwards.
+pub trait Entry: Copy {
+    /// Reads the tag. No later read of the entry happens before.
     fn tag(self) -> Tag;
 
-    /// Compare-and-swap, a full barrier; returns the former tag, which is `from` if it succeeded.
+    /// Compares and swaps, as a full barrier. Returns the former tag, which is `from` on success.
     fn exchange(self, from: Tag, to: Tag) -> Tag;
 
-    /// Sets the tag of a line that the caller has claimed, after all that was written to it.
+    /// Sets the tag of an entry that the caller has claimed, after everything written to it.
     fn publish(self, tag: Tag);
 
-    /// The tag, after all reads from before.
+    /// Reads the tag, after all earlier reads.
     fn tag_afterwards(self) -> Tag;
 
-    fn key(self) -> FlowKey;
-    fn partner(self) -> FlowKey;
-    fn backend(self) -> u32;
-    fn client(self) -> Hop;
-    fn seen(self) -> u32;
-    /// As [`Flow::extra`].
+    fn pair(self) -> Pair;
+    fn last_seen(self) -> u32;
+    /// See [`Flow::extra`].
     fn extra(self) -> u32;
 
-    /// May be called by everybody.
-    fn set_seen(self, ticks: u32);
-    /// May be called by everybody.
+    /// May be called by anybody.
+    fn set_last_seen(self, ticks: u32);
+    /// May be called by anybody.
     fn set_extra(self, extra: u32);
-    /// Only of a line that the caller has claimed.
-    fn set_client(self, client: Hop);
-    /// Only of a line that the caller has claimed.
+    /// Requires that the caller has claimed the entry.
+    fn set_pair(self, pair: Pair);
+    /// Requires that the caller has claimed the entry.
     fn write(self, flow: &Flow);
 }
 
-/// Swaps and says whether it succeeded.
+/// Swaps the tag. Returns true on success.
 #[inline(always)]
-pub(super) fn swap(line: impl Line, from: Tag, to: Tag) -> bool {
-    line.exchange(from, to) == from
+pub(super) fn swap(entry: impl Entry, from: Tag, to: Tag) -> bool {
+    entry.exchange(from, to) == from
 }

@@ -1,39 +1,41 @@
 use bytemuck::{Pod, Zeroable};
 
-use crate::flow::{Direction, State, marks};
+use crate::flow::{Direction, State, flags_seen};
 
-/// The first word of a line: whose it is, what has been seen of its connection, and how often the
-/// line was given away. Only ever changed by compare-and-swap, or by who has claimed it.
+/// The first word of an entry: its owner, the flags seen of the connection, and how often the entry was
+/// reused. Changed only by compare-and-swap, or by the CPU that has claimed the entry.
 ///
-/// From the lowest bit on: 32 bits of fingerprint, 15 of marks, one that says of them that the
-/// connection is half-open, 2 for the kind of key (0: TCP over IPv4), 3 of the line's state, 2 of the
-/// bucket's, 9 of generation.
+/// From the lowest bit on: 32 bits of fingerprint, 15 of [`flags_seen`], one that is set if these say
+/// half-open, 2 for the protocol (0: TCP), 3 of the entry's state, 3 of reach and one that says that
+/// the reach is under review, 7 of generation. The reach is of the flows whose home the entry is, not
+/// of the flow in it.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Tag(u64);
 
 const FINGERPRINT: u64 = 0xffff_ffff;
-const MARKS: u64 = 0x7fff << MARKS_SHIFT;
-/// What the marks say, in one bit, as a new connection asks it of all lines of its bucket.
+const FLAGS_SEEN: u64 = 0x7fff << FLAGS_SEEN_SHIFT;
+/// Derived from the flags seen, as a new connection needs it of all entries of a bucket.
 const HALF_OPEN: u64 = 1 << HALF_OPEN_SHIFT;
-const KIND: u64 = 3 << 48;
-/// A flow stands in the line.
+const PROTOCOL: u64 = 3 << 48;
+/// A flow is in the entry.
 const LIVE: u64 = 1 << 50;
-/// Somebody writes the line: only its fingerprint may be read.
+/// The entry is being written: only its fingerprint may be read.
 const CLAIMED: u64 = 1 << 51;
-/// A flow stands in the line whose time is up. The next packet revives it.
-const CONDEMNED: u64 = 1 << 52;
-/// In a bucket's first line: flows that should be in the bucket are in their next choice, or were.
-const OVERFLOWED: u64 = 1 << 53;
-/// Beside it: none may be any more. Who lets another flow go on takes this mark away.
-const FADING: u64 = 1 << 54;
-const BUCKET: u64 = OVERFLOWED | FADING;
-const STATE: u64 = LIVE | CLAIMED | CONDEMNED;
-const GENERATION: u64 = !(FINGERPRINT | MARKS | HALF_OPEN | KIND | STATE | BUCKET);
-const ONE_GENERATION: u64 = 1 << 55;
+/// The flow in the entry has timed out. The next packet revives it.
+const EXPIRING: u64 = 1 << 52;
+const REACH: u64 = 7 << REACH_SHIFT;
+/// The sweeper lowers the reach in its next sweep, unless a flow is placed elsewhere before.
+const UNDER_REVIEW: u64 = 1 << 56;
+/// Outlives the flow in the entry.
+const OF_HOME: u64 = REACH | UNDER_REVIEW;
+const STATE: u64 = LIVE | CLAIMED | EXPIRING;
+const GENERATION: u64 = !(FINGERPRINT | FLAGS_SEEN | HALF_OPEN | PROTOCOL | STATE | OF_HOME);
+const ONE_GENERATION: u64 = 1 << 57;
 
-const MARKS_SHIFT: u32 = 32;
+const FLAGS_SEEN_SHIFT: u32 = 32;
 const HALF_OPEN_SHIFT: u32 = 47;
+const REACH_SHIFT: u32 = 53;
 
 impl Tag {
     #[must_use]
@@ -62,29 +64,29 @@ impl Tag {
 
     #[must_use]
     #[inline(always)]
-    pub const fn is_condemned(self) -> bool {
-        self.0 & CONDEMNED != 0
+    pub const fn is_expiring(self) -> bool {
+        self.0 & EXPIRING != 0
     }
 
-    /// Whether a flow stands in the line, condemned or not.
+    /// Returns true if a flow is in the entry, expiring or not.
     #[must_use]
     #[inline(always)]
     pub const fn is_held(self) -> bool {
         self.0 & (LIVE | CLAIMED) == LIVE
     }
 
-    /// Whether a flow of this fingerprint stands in the line, and is not condemned.
+    /// Returns true if a flow of this fingerprint is in the entry, and not expiring.
     #[must_use]
     #[inline(always)]
     pub const fn is_live(self, fingerprint: u32) -> bool {
-        self.0 & (FINGERPRINT | KIND | STATE) == LIVE | fingerprint as u64
+        self.0 & (FINGERPRINT | PROTOCOL | STATE) == LIVE | fingerprint as u64
     }
 
-    /// Whether the line is this fingerprint's: held, or claimed for it.
+    /// Returns true if the entry is held by this fingerprint, or claimed for it.
     #[must_use]
     #[inline(always)]
     pub const fn belongs_to(self, fingerprint: u32) -> bool {
-        self.0 & (FINGERPRINT | KIND) == fingerprint as u64 && !self.is_free()
+        self.0 & (FINGERPRINT | PROTOCOL) == fingerprint as u64 && !self.is_free()
     }
 
     #[must_use]
@@ -96,18 +98,18 @@ impl Tag {
 
     #[must_use]
     #[inline(always)]
-    pub const fn marks(self) -> u16 {
-        ((self.0 & MARKS) >> MARKS_SHIFT) as u16
+    pub const fn flags_seen(self) -> u16 {
+        ((self.0 & FLAGS_SEEN) >> FLAGS_SEEN_SHIFT) as u16
     }
 
     #[must_use]
     #[inline(always)]
     pub const fn direction(self) -> Direction {
-        marks::direction(self.marks())
+        flags_seen::direction(self.flags_seen())
     }
 
-    /// Whether this is the entry towards the backend of a connection that is not closed: what a
-    /// backend's active connections are counted by.
+    /// Returns true if this is the entry towards the backend of a connection that is not closed: a
+    /// backend's active connections are counted by these.
     #[must_use]
     #[inline(always)]
     pub const fn is_active(self) -> bool {
@@ -115,25 +117,25 @@ impl Tag {
         self.is_held() && counts && !matches!(self.state(), State::Closed)
     }
 
-    /// How far the connection has come.
+    /// Returns the state of the connection.
     #[must_use]
     #[inline(always)]
     pub const fn state(self) -> State {
-        State::of(self.marks())
+        State::of(self.flags_seen())
     }
 
-    /// 1 if the line [is free](Self::is_free).
+    /// Returns 1 if the entry [is free](Self::is_free), else 0.
     #[must_use]
     #[inline(always)]
     #[expect(clippy::cast_possible_truncation, reason = "the lowest bit is what is wanted")]
     pub(super) const fn free_bit(self) -> u32 {
-        // Only a live line is condemned.
+        // Only a live entry is expiring.
         let held = self.0 >> 50 | self.0 >> 51;
         !(held as u32) & 1
     }
 
-    /// 1 if the line is not free and its connection is [half-open](State::HalfOpen), as it is in a
-    /// line that was just claimed.
+    /// Returns 1 if the entry is not free and its connection is [half-open](State::HalfOpen), as it is
+    /// in an entry that was just claimed; else 0.
     #[must_use]
     #[inline(always)]
     pub(super) const fn half_open_bit(self) -> u32 {
@@ -142,42 +144,42 @@ impl Tag {
 
     #[must_use]
     #[inline(always)]
-    pub const fn with_marks(self, marks: u16) -> Self {
-        let half_open = matches!(State::of(marks), State::HalfOpen) as u64;
-        let marks = (marks as u64) << MARKS_SHIFT | half_open << HALF_OPEN_SHIFT;
-        Self(self.0 & !(MARKS | HALF_OPEN) | marks)
+    pub const fn with_flags_seen(self, seen: u16) -> Self {
+        let half_open = matches!(State::of(seen), State::HalfOpen) as u64;
+        let seen = (seen as u64) << FLAGS_SEEN_SHIFT | half_open << HALF_OPEN_SHIFT;
+        Self(self.0 & !(FLAGS_SEEN | HALF_OPEN) | seen)
     }
 
-    /// Whether the same flow has stood in the line at both moments, without a break.
+    /// Returns true if the same flow was in the entry at both moments, and no other in between.
     #[must_use]
     #[inline(always)]
     pub const fn is_same_flow(self, other: Self) -> bool {
-        (self.0 ^ other.0) & (FINGERPRINT | GENERATION | KIND | LIVE | CLAIMED) == 0
+        (self.0 ^ other.0) & (FINGERPRINT | GENERATION | PROTOCOL | LIVE | CLAIMED) == 0
     }
 
-    /// The line in the hands of who writes a flow of this fingerprint into it.
+    /// The tag of the entry while a flow of this fingerprint is being written into it.
     #[must_use]
     #[inline(always)]
     pub const fn claimed(self, fingerprint: u32) -> Self {
         Self(self.next_generation() | CLAIMED | HALF_OPEN | fingerprint as u64)
     }
 
-    /// The line in the hands of who changes its flow.
+    /// The tag of the entry while its flow is being changed.
     #[must_use]
     #[inline(always)]
     pub const fn claimed_to_change(self) -> Self {
-        let kept = self.0 & (FINGERPRINT | MARKS | HALF_OPEN | KIND);
+        let kept = self.0 & (FINGERPRINT | FLAGS_SEEN | HALF_OPEN | PROTOCOL);
         Self(self.next_generation() | CLAIMED | kept)
     }
 
-    /// The claimed line with a flow in it.
+    /// The tag of the claimed entry once a flow is in it.
     #[must_use]
     #[inline(always)]
-    pub const fn published(self, marks: u16) -> Self {
-        Self(self.0 & !STATE | LIVE).with_marks(marks)
+    pub const fn published(self, seen: u16) -> Self {
+        Self(self.0 & !STATE | LIVE).with_flags_seen(seen)
     }
 
-    /// What the tag is if the line is free.
+    /// The tag if the entry is free.
     #[must_use]
     #[inline(always)]
     pub(super) const fn as_free(self) -> Self {
@@ -192,58 +194,89 @@ impl Tag {
 
     #[must_use]
     #[inline(always)]
-    pub const fn condemned(self) -> Self {
-        Self(self.0 | CONDEMNED)
+    pub const fn expiring(self) -> Self {
+        Self(self.0 | EXPIRING)
     }
 
     #[must_use]
     #[inline(always)]
     pub const fn revived(self) -> Self {
-        Self(self.0 & !CONDEMNED)
+        Self(self.0 & !EXPIRING)
+    }
+
+    /// Returns how far flows may be from this home, see [`reach_of`](super::reach_of).
+    #[must_use]
+    #[inline(always)]
+    pub const fn reach(self) -> u32 {
+        ((self.0 & REACH) >> REACH_SHIFT) as u32
     }
 
     #[must_use]
     #[inline(always)]
-    pub const fn is_overflowed(self) -> bool {
-        self.0 & OVERFLOWED != 0
+    pub const fn is_under_review(self) -> bool {
+        self.0 & UNDER_REVIEW != 0
+    }
+
+    /// Returns true if a flow of this home may be placed as far as this without changing the tag.
+    #[must_use]
+    #[inline(always)]
+    pub const fn reaches(self, reach: u32) -> bool {
+        self.reach() >= reach && !self.is_under_review()
+    }
+
+    /// The tag when a flow of this home is about to be placed as far as this.
+    #[must_use]
+    #[inline(always)]
+    pub const fn extended(self, reach: u32) -> Self {
+        let reach = if reach > self.reach() { reach } else { self.reach() };
+        self.with_reach(reach)
+    }
+
+    /// The tag with this reach, not under review.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_reach(self, reach: u32) -> Self {
+        Self(self.0 & !OF_HOME | (reach as u64) << REACH_SHIFT)
     }
 
     #[must_use]
     #[inline(always)]
-    pub const fn is_fading(self) -> bool {
-        self.0 & FADING != 0
+    pub const fn under_review(self) -> Self {
+        Self(self.0 | UNDER_REVIEW)
     }
 
+    /// The tag with the reach that the other one, of the same entry, has.
     #[must_use]
     #[inline(always)]
-    pub const fn overflowed(self) -> Self {
-        Self(self.0 & !FADING | OVERFLOWED)
+    pub(super) const fn with_reach_of(self, other: Self) -> Self {
+        Self(self.0 & !OF_HOME | other.0 & OF_HOME)
     }
 
+    /// The word of the tag with a reach of 0.
+    #[inline(always)]
+    pub(super) const fn without_reach(self) -> u64 {
+        self.0 & !OF_HOME
+    }
+
+    /// Returns true if nothing but the reach may have changed.
     #[must_use]
     #[inline(always)]
-    pub const fn fading(self) -> Self {
-        Self(self.0 | FADING)
+    pub const fn is_unchanged(self, other: Self) -> bool {
+        self.without_reach() == other.without_reach()
     }
 
-    /// Of a bucket that no flow has had to leave.
+    /// Returns true if the entry is free and none of its home's flows is elsewhere: whoever swaps this
+    /// tag for a claim is the only owner of the key.
     #[must_use]
     #[inline(always)]
-    pub const fn recovered(self) -> Self {
-        Self(self.0 & !BUCKET)
+    pub(super) const fn is_unused(self) -> bool {
+        self.0 & (STATE | OF_HOME) == 0
     }
 
-    /// The tag with the bucket's marks that the other one, of the same line, has.
-    #[must_use]
-    #[inline(always)]
-    pub(super) const fn in_bucket_of(self, other: Self) -> Self {
-        Self(self.0 & !BUCKET | other.0 & BUCKET)
-    }
-
-    /// The next generation, and what outlives a generation.
+    /// The next generation, with what outlives a generation.
     #[inline(always)]
     const fn next_generation(self) -> u64 {
-        (self.0 & GENERATION).wrapping_add(ONE_GENERATION) | self.0 & BUCKET
+        (self.0 & GENERATION).wrapping_add(ONE_GENERATION) | self.0 & OF_HOME
     }
 }
 
@@ -256,14 +289,14 @@ mod tests {
     fn bits_say_what_the_words_say() {
         let claimed = Tag::default().claimed(1);
         assert_bits(claimed, true);
-        for marks in 0..1 << 15 {
-            let live = claimed.published(marks);
-            let is_half_open = State::of(marks) == State::HalfOpen;
-            assert_eq!(live.marks(), marks);
-            for held in [live, live.condemned(), live.claimed_to_change()] {
+        for seen in 0..1 << 15 {
+            let live = claimed.published(seen);
+            let is_half_open = State::of(seen) == State::HalfOpen;
+            assert_eq!(live.flags_seen(), seen);
+            for held in [live, live.expiring(), live.claimed_to_change()] {
                 assert_bits(held, is_half_open);
             }
-            for free in [Tag::default(), live.freed(), live.condemned().as_free()] {
+            for free in [Tag::default(), live.freed(), live.expiring().as_free()] {
                 assert_eq!(free.free_bit(), 1, "{free:?}");
             }
             assert_bits(live.freed(), false);

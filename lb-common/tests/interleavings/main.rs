@@ -1,61 +1,85 @@
 //! The flow table under every interleaving of two threads, by loom.
 
 mod storage;
+#[path = "../support/mod.rs"]
+mod support;
 
 use lb_common::{
-    backend::Hop,
-    flow::{Direction, FlowKey, marks},
+    client_hops::NO_SLOT,
+    flow::{Direction, FlowKey, flags_seen},
     table::{
-        Bucket as _, Busy, Found, Line as _, Opening, Place, Unopened, condemn, find, open, peek,
-        relearn, remark, remove, replace, track,
+        Bucket as _, Busy, Entry as _, Found, Index, Known, Opening, Review, Unopened, WAYS, find,
+        mark_expiring, open, peek, remove, replace_closed, set_flags, track, update_client_hop,
     },
     tcp::{self, Segment},
 };
 use loom::{model::Builder, sync::Arc, thread};
 
-use self::storage::{Lines, NOW, Shared};
+use self::{
+    storage::{Entries, NOW, Shared},
+    support::{BACKEND, PORT, VIP},
+};
 
 const HALF_OPEN: u16 = 0;
-const ESTABLISHED: u16 = marks::SHAKEN | marks::PROVEN;
-const CLOSED: u16 = ESTABLISHED | marks::FINS;
+const ESTABLISHED: u16 = flags_seen::SHAKEN | flags_seen::PROVEN;
+const CLOSED: u16 = ESTABLISHED | flags_seen::FINS;
 
 /// Initial sequence numbers of client and backend.
 const CLIENT_ISN: u32 = 1_000;
 const BACKEND_ISN: u32 = 7_000;
 
-/// Runs the test on a table with this many free lines, in every interleaving of the two threads
-/// with a few preemptions.
-fn explore(free: usize, test: impl Fn(Arc<Lines>) + Send + Sync + 'static) {
+/// Runs the test on a table with this many free entries, in every interleaving of the two threads
+/// with a few preemptions. Each of the keys of two connections has its own home, if there are enough.
+fn explore(free: u8, test: impl Fn(Arc<Entries>) + Send + Sync + 'static) {
+    explore_within(3, free, [0, 1, 2, 3, 4].map(|home| u32::from(home % free)), test);
+}
+
+/// As [`explore`], with these homes: of the first connection's tuple, of its reply's, of both of the
+/// second's, and of the reply's by a third source port.
+fn explore_homes(free: u8, homes: [u32; 5], test: impl Fn(Arc<Entries>) + Send + Sync + 'static) {
+    explore_within(2, free, homes, test);
+}
+
+/// As [`explore_homes`], with this many preemptions at most.
+fn explore_within(
+    preemptions: usize,
+    free: u8,
+    homes: [u32; 5],
+    test: impl Fn(Arc<Entries>) + Send + Sync + 'static,
+) {
+    let keys =
+        [inside(1), outside(1).turned(), inside(2), outside(2).turned(), outside(3).turned()];
+    let homes: Vec<_> = keys.into_iter().zip(homes).collect();
     let mut builder = Builder::new();
-    builder.preemption_bound = Some(3);
+    builder.preemption_bound = Some(preemptions);
     builder.max_branches = 10_000;
-    builder.check(move || test(Arc::new(Lines::new(free))));
+    builder.check(move || test(Arc::new(Entries::new(free.into(), &homes))));
 }
 
 /// Runs both at once, and returns their results.
 fn both<A: 'static, B: 'static>(
-    lines: &Arc<Lines>,
+    entries: &Arc<Entries>,
     one: impl FnOnce(Shared<'_>) -> A + 'static,
     other: impl FnOnce(Shared<'_>) -> B + 'static,
 ) -> (A, B) {
-    let theirs = Arc::clone(lines);
+    let theirs = Arc::clone(entries);
     let thread = thread::spawn(move || one(Shared(&theirs)));
-    let theirs = other(Shared(lines));
+    let theirs = other(Shared(entries));
     (thread.join().expect("no panic"), theirs)
 }
 
 fn inside(client: u8) -> FlowKey {
-    FlowKey::tcp([192, 0, 2, client], [160, 0], [203, 0, 113, 10], [0, 80])
+    FlowKey::tcp([192, 0, 2, client], [160, 0], VIP, PORT)
 }
 
 fn outside(port: u8) -> FlowKey {
-    FlowKey::tcp([10, 0, 0, 1], [4, port], [10, 0, 0, 11], [0, 80])
+    FlowKey::tcp([10, 0, 0, 1], [4, port], BACKEND, PORT)
 }
 
-fn connect(table: Shared<'_>, client: u8, port: u8, marks: u16) -> Result<(), Unopened> {
+fn connect(table: Shared<'_>, client: u8, port: u8, seen: u16) -> Result<(), Unopened> {
     let inside = &inside(client);
-    let (client, backend) = (Hop::default(), port.into());
-    let opening = Opening { inside, client, backend, marks, number: CLIENT_ISN, now: NOW };
+    let (hop, backend) = (NO_SLOT, port.into());
+    let opening = Opening { inside, hop, backend, seen, number: CLIENT_ISN, now: NOW };
     open(table, &opening, &outside(port)).map(|_| ())
 }
 
@@ -69,8 +93,8 @@ fn known(table: Shared<'_>, client: u8) -> Found<Shared<'_>> {
 fn assert_pairs(table: Shared<'_>) {
     for hit in table.flows() {
         assert!(!hit.tag.is_claimed(), "{hit:?}");
-        let rests = hit.tag.marks() & marks::QUARANTINED != 0;
-        let partner = peek(table, &hit.line.partner());
+        let rests = hit.tag.flags_seen() & flags_seen::QUARANTINED != 0;
+        let partner = peek(table, &hit.partner_key(table));
         assert!(rests || partner.is_some(), "half a pair: {hit:?}");
     }
     let active = table.flows().iter().filter(|hit| hit.tag.is_active()).count();
@@ -79,13 +103,13 @@ fn assert_pairs(table: Shared<'_>) {
 
 #[test]
 fn one_key_gets_one_connection_from_two_inserters() {
-    explore(4, |lines| {
+    explore(4, |entries| {
         let (one, other) = both(
-            &lines,
+            &entries,
             |table| connect(table, 1, 1, ESTABLISHED),
             |table| connect(table, 1, 2, ESTABLISHED),
         );
-        let table = Shared(&lines);
+        let table = Shared(&entries);
         assert!(!(one.is_ok() && other.is_ok()), "both have opened it");
         let opened = usize::from(one.is_ok()) + usize::from(other.is_ok());
         assert_eq!(table.flows().len(), 2 * opened);
@@ -94,15 +118,84 @@ fn one_key_gets_one_connection_from_two_inserters() {
     });
 }
 
+/// As above, with the home of the key held by another connection: both extend its
+/// reach, and claim entries elsewhere.
+#[test]
+fn one_key_gets_one_connection_from_two_inserters_away_from_home() {
+    explore_homes(6, [0, 1, 0, 2, 3], |entries| {
+        connect(Shared(&entries), 2, 2, ESTABLISHED).expect("room");
+        let (one, other) = both(
+            &entries,
+            |table| connect(table, 1, 1, ESTABLISHED),
+            |table| connect(table, 1, 3, ESTABLISHED),
+        );
+        let table = Shared(&entries);
+        assert!(!(one.is_ok() && other.is_ok()), "both have opened it");
+        let opened = usize::from(one.is_ok()) + usize::from(other.is_ok());
+        assert_eq!(table.flows().len(), 2 + 2 * opened);
+        assert_pairs(table);
+        assert_eq!(peek(table, &inside(1)).is_some(), opened == 1);
+    });
+}
+
+/// The connection that holds the home of a key ends while two CPUs open connections of that key: one
+/// may find the home free, and the other one not.
+#[test]
+fn one_key_gets_one_connection_while_its_home_becomes_free() {
+    explore_homes(5, [0, 1, 0, 4, 2], |entries| {
+        connect(Shared(&entries), 2, 2, ESTABLISHED).expect("room");
+        let (one, (_, other)) = both(
+            &entries,
+            |table| connect(table, 1, 1, ESTABLISHED),
+            |table| {
+                let hit = known(table, 2);
+                let removed = remove(table, hit.index, hit.tag, hit.tag.freed(), NOW);
+                (removed, connect(table, 1, 3, ESTABLISHED))
+            },
+        );
+        assert!(!(one.is_ok() && other.is_ok()), "both have opened it");
+        let table = Shared(&entries);
+        let of_one = table.flows().iter().filter(|hit| hit.key(table) == inside(1)).count();
+        assert_eq!(of_one, usize::from(one.is_ok() || other.is_ok()));
+        assert_pairs(table);
+    });
+}
+
+/// A sweep lowers the reach of a home while a CPU places a flow elsewhere: the flow is found afterwards.
+#[test]
+fn a_flow_that_is_placed_elsewhere_during_a_review_is_found() {
+    explore_homes(4, [0, 1, 0, 2, 3], |entries| {
+        let table = Shared(&entries);
+        connect(table, 2, 2, ESTABLISHED).expect("room");
+        // An earlier flow of this home is gone, and the last sweep has put the home under review.
+        let tag = table.entry(0).tag();
+        assert_eq!(table.entry(0).exchange(tag, tag.extended(1).under_review()), tag);
+        let (opened, ()) = both(
+            &entries,
+            |table| connect(table, 1, 1, ESTABLISHED),
+            |table| {
+                let mut homes = [0; WAYS as usize];
+                let mut review = Review::new(table, &mut homes);
+                for hit in table.entries() {
+                    review.visit(hit);
+                }
+                review.finish();
+            },
+        );
+        assert_eq!(peek(Shared(&entries), &inside(1)).is_some(), opened.is_ok());
+        assert_pairs(Shared(&entries));
+    });
+}
+
 #[test]
 fn one_source_port_gets_one_connection_from_two_inserters() {
-    explore(4, |lines| {
+    explore(4, |entries| {
         let (one, other) = both(
-            &lines,
+            &entries,
             |table| connect(table, 1, 1, ESTABLISHED),
             |table| connect(table, 2, 1, ESTABLISHED),
         );
-        let table = Shared(&lines);
+        let table = Shared(&entries);
         assert!(!(one.is_ok() && other.is_ok()), "both have the port");
         assert_eq!(table.flows().len(), 2 * usize::from(one.is_ok() || other.is_ok()));
         assert_pairs(table);
@@ -111,13 +204,13 @@ fn one_source_port_gets_one_connection_from_two_inserters() {
 
 #[test]
 fn two_inserters_share_what_room_there_is_by_whole_pairs() {
-    explore(2, |lines| {
+    explore(2, |entries| {
         let (one, other) = both(
-            &lines,
+            &entries,
             |table| connect(table, 1, 1, ESTABLISHED),
             |table| connect(table, 2, 2, ESTABLISHED),
         );
-        let table = Shared(&lines);
+        let table = Shared(&entries);
         let opened = usize::from(one.is_ok()) + usize::from(other.is_ok());
         assert_eq!(table.flows().len(), 2 * opened);
         assert!(opened <= 1);
@@ -127,15 +220,15 @@ fn two_inserters_share_what_room_there_is_by_whole_pairs() {
 
 #[test]
 fn a_reader_gets_a_whole_flow_of_its_own_key_or_nothing() {
-    explore(2, |lines| {
-        connect(Shared(&lines), 1, 1, CLOSED).expect("room");
-        // The new connection takes over the lines of the old one, which has ended.
+    explore(2, |entries| {
+        connect(Shared(&entries), 1, 1, CLOSED).expect("room");
+        // The new connection takes over the entries of the old one, which has ended.
         let (opened, read) = both(
-            &lines,
+            &entries,
             |table| connect(table, 2, 2, ESTABLISHED),
             |table| match find(table, &inside(1)) {
-                Ok(Some(hit)) => {
-                    let (partner, backend) = (hit.line.partner(), hit.line.backend());
+                Ok(Some(Known { hit, .. })) => {
+                    let (partner, backend) = (hit.partner_key(table), hit.entry.pair().backend());
                     hit.holds().then_some((partner, backend))
                 }
                 Ok(None) | Err(Busy) => None,
@@ -144,31 +237,31 @@ fn a_reader_gets_a_whole_flow_of_its_own_key_or_nothing() {
         if let Some((partner, backend)) = read {
             assert_eq!((partner, backend), (outside(1).turned(), 1));
         }
-        assert_pairs(Shared(&lines));
+        assert_pairs(Shared(&entries));
         if opened.is_ok() {
-            assert!(peek(Shared(&lines), &inside(2)).is_some());
+            assert!(peek(Shared(&entries), &inside(2)).is_some());
         }
     });
 }
 
 #[test]
 fn an_evicted_connection_goes_whole_and_a_refreshed_one_stays_whole() {
-    explore(2, |lines| {
-        connect(Shared(&lines), 1, 1, HALF_OPEN).expect("room");
+    explore(2, |entries| {
+        connect(Shared(&entries), 1, 1, HALF_OPEN).expect("room");
         let (evicted, ()) = both(
-            &lines,
+            &entries,
             |table| {
                 let hit = known(table, 1);
-                remove(table, hit.place, hit.tag, hit.tag.freed(), NOW)
+                remove(table, hit.index, hit.tag, hit.tag.freed(), NOW)
             },
             |table| {
-                if let Ok(Some(hit)) = find(table, &inside(1)) {
-                    hit.line.set_seen(NOW + 1);
-                    remark(table, hit, marks::SHAKEN, 0);
+                if let Ok(Some(Known { hit, .. })) = find(table, &inside(1)) {
+                    hit.entry.set_last_seen(NOW + 1);
+                    set_flags(table, hit, flags_seen::SHAKEN, 0);
                 }
             },
         );
-        let table = Shared(&lines);
+        let table = Shared(&entries);
         assert_eq!(table.flows().len(), if evicted { 0 } else { 2 });
         assert_pairs(table);
     });
@@ -176,24 +269,24 @@ fn an_evicted_connection_goes_whole_and_a_refreshed_one_stays_whole() {
 
 #[test]
 fn a_port_is_taken_from_a_half_open_connection_only() {
-    explore(2, |lines| {
-        connect(Shared(&lines), 1, 1, HALF_OPEN).expect("room");
+    explore(2, |entries| {
+        connect(Shared(&entries), 1, 1, HALF_OPEN).expect("room");
         // Finds it by the entry towards the client, as a connection that wants its port does.
-        let holder = peek(Shared(&lines), &outside(1).turned()).expect("held");
+        let holder = peek(Shared(&entries), &outside(1).turned()).expect("held");
         assert_eq!(holder.direction(), Direction::ToClient);
-        let (place, tag) = (holder.place, holder.tag);
+        let (index, tag) = (holder.index, holder.tag);
         let (taken, acknowledged) = both(
-            &lines,
-            move |table| remove(table, place, tag, tag.freed(), NOW),
+            &entries,
+            move |table| remove(table, index, tag, tag.freed(), NOW),
             |table| match find(table, &inside(1)) {
-                Ok(Some(hit)) => {
-                    remark(table, hit, marks::SHAKEN, 0);
+                Ok(Some(Known { hit, .. })) => {
+                    set_flags(table, hit, flags_seen::SHAKEN, 0);
                     hit.holds()
                 }
                 Ok(None) | Err(Busy) => false,
             },
         );
-        let table = Shared(&lines);
+        let table = Shared(&entries);
         assert!(!(taken && acknowledged), "taken from a connection that is established");
         assert_eq!(table.flows().len(), if taken { 0 } else { 2 });
         assert_pairs(table);
@@ -201,40 +294,40 @@ fn a_port_is_taken_from_a_half_open_connection_only() {
 }
 
 #[test]
-fn what_a_bucket_says_of_itself_outlives_who_stands_in_its_first_line() {
-    explore(2, |lines| {
-        connect(Shared(&lines), 1, 1, HALF_OPEN).expect("room");
-        let holder = peek(Shared(&lines), &outside(1).turned()).expect("held");
-        let (place, tag) = (holder.place, holder.tag);
-        assert_eq!(place, Place(0));
+fn a_home_keeps_its_reach_when_its_flow_goes() {
+    explore(2, |entries| {
+        connect(Shared(&entries), 1, 1, HALF_OPEN).expect("room");
+        let holder = peek(Shared(&entries), &outside(1).turned()).expect("held");
+        let (index, tag) = (holder.index, holder.tag);
+        assert_eq!(index, Index(1));
         let (_, marked) = both(
-            &lines,
-            move |table| remove(table, place, tag, tag.freed(), NOW),
+            &entries,
+            move |table| remove(table, index, tag, tag.freed(), NOW),
             |table| {
-                let tag = table.line(0).tag();
-                !tag.is_claimed() && table.line(0).exchange(tag, tag.overflowed()) == tag
+                let tag = table.entry(1).tag();
+                !tag.is_claimed() && table.entry(1).exchange(tag, tag.extended(2)) == tag
             },
         );
-        assert_eq!(Shared(&lines).line(0).tag().is_overflowed(), marked);
-        assert_pairs(Shared(&lines));
+        assert_eq!(Shared(&entries).entry(1).tag().reach() == 2, marked);
+        assert_pairs(Shared(&entries));
     });
 }
 
 #[test]
-fn who_has_found_a_condemned_flow_keeps_it() {
-    explore(2, |lines| {
-        connect(Shared(&lines), 1, 1, ESTABLISHED).expect("room");
-        let table = Shared(&lines);
+fn an_expiring_flow_that_was_found_stays() {
+    explore(2, |entries| {
+        connect(Shared(&entries), 1, 1, ESTABLISHED).expect("room");
+        let table = Shared(&entries);
         let partner = peek(table, &outside(1).turned()).expect("held");
-        condemn(partner).expect("nobody is there");
+        mark_expiring(partner).expect("nobody is there");
         let hit = known(table, 1);
-        let (place, tag) = (hit.place, condemn(hit).expect("nobody is there"));
+        let (index, tag) = (hit.index, mark_expiring(hit).expect("nobody is there"));
         let (removed, found) = both(
-            &lines,
-            move |table| remove(table, place, tag, tag.freed(), NOW),
+            &entries,
+            move |table| remove(table, index, tag, tag.freed(), NOW),
             |table| matches!(find(table, &inside(1)), Ok(Some(_))),
         );
-        let table = Shared(&lines);
+        let table = Shared(&entries);
         assert!(!(removed && found), "removed under a packet's hands");
         assert!(removed || found);
         assert_eq!(table.flows().len(), if removed { 0 } else { 2 });
@@ -244,17 +337,17 @@ fn who_has_found_a_condemned_flow_keeps_it() {
 
 #[test]
 fn a_closed_connection_is_replaced_once() {
-    explore(2, |lines| {
-        connect(Shared(&lines), 1, 1, CLOSED).expect("room");
+    explore(2, |entries| {
+        connect(Shared(&entries), 1, 1, CLOSED).expect("room");
         let replaced = |table: Shared<'_>| match find(table, &inside(1)) {
-            Ok(Some(hit)) => replace(table, hit, false, NOW) == Ok(true),
+            Ok(Some(Known { hit, .. })) => replace_closed(table, hit, false, NOW) == Ok(true),
             Ok(None) | Err(Busy) => false,
         };
-        let (one, other) = both(&lines, replaced, replaced);
+        let (one, other) = both(&entries, replaced, replaced);
         assert!(one != other, "it was replaced {} times", u8::from(one) + u8::from(other));
-        let left = Shared(&lines).flows();
+        let left = Shared(&entries).flows();
         assert_eq!(left.len(), 1);
-        assert_ne!(left[0].tag.marks() & marks::QUARANTINED, 0);
+        assert_ne!(left[0].tag.flags_seen() & flags_seen::QUARANTINED, 0);
     });
 }
 
@@ -262,8 +355,8 @@ fn a_closed_connection_is_replaced_once() {
 /// connection's number for the backend's SYN.
 #[test]
 fn a_handshake_ends_once() {
-    explore(2, |lines| {
-        let table = Shared(&lines);
+    explore(2, |entries| {
+        let table = Shared(&entries);
         connect(table, 1, 1, HALF_OPEN).expect("room");
         let reply = peek(table, &outside(1).turned()).expect("held");
         let synack = segment(tcp::SYN | tcp::ACK, BACKEND_ISN, CLIENT_ISN + 1);
@@ -272,13 +365,13 @@ fn a_handshake_ends_once() {
             let ack = segment(tcp::ACK, CLIENT_ISN + 1, BACKEND_ISN + 1);
             track(table, known(table, 1), &ack, NOW);
         };
-        both(&lines, end, end);
-        let (inside, outside) = (known(Shared(&lines), 1), outside(1).turned());
-        let reply = peek(Shared(&lines), &outside).expect("held");
-        assert_eq!(inside.tag.marks(), marks::SHAKEN);
-        assert_eq!(reply.tag.marks(), marks::SHAKEN | marks::TO_CLIENT);
-        assert_eq!((reply.line.extra(), inside.line.extra()), (CLIENT_ISN + 1, BACKEND_ISN));
-        assert_pairs(Shared(&lines));
+        both(&entries, end, end);
+        let (inside, outside) = (known(Shared(&entries), 1), outside(1).turned());
+        let reply = peek(Shared(&entries), &outside).expect("held");
+        assert_eq!(inside.tag.flags_seen(), flags_seen::SHAKEN);
+        assert_eq!(reply.tag.flags_seen(), flags_seen::SHAKEN | flags_seen::TO_CLIENT);
+        assert_eq!((reply.entry.extra(), inside.entry.extra()), (CLIENT_ISN + 1, BACKEND_ISN));
+        assert_pairs(Shared(&entries));
     });
 }
 
@@ -286,21 +379,21 @@ fn a_handshake_ends_once() {
 /// cannot be read.
 #[test]
 fn a_connection_whose_client_moves_is_not_replaced() {
-    explore(2, |lines| {
-        connect(Shared(&lines), 1, 1, ESTABLISHED).expect("room");
+    explore(2, |entries| {
+        connect(Shared(&entries), 1, 1, ESTABLISHED).expect("room");
         let moves = |table: Shared<'_>| {
-            if let Ok(Some(hit)) = find(table, &inside(1)) {
-                relearn(table, hit, Hop::new([9; 6], [7; 6], 3));
+            if let Ok(Some(Known { hit, .. })) = find(table, &inside(1)) {
+                update_client_hop(table, hit, 3);
             }
         };
         let opens = |table: Shared<'_>| match find(table, &inside(1)) {
-            Ok(Some(hit)) => replace(table, hit, false, NOW) == Ok(true),
+            Ok(Some(Known { hit, .. })) => replace_closed(table, hit, false, NOW) == Ok(true),
             Ok(None) | Err(Busy) => false,
         };
-        let ((), replaced) = both(&lines, moves, opens);
+        let ((), replaced) = both(&entries, moves, opens);
         assert!(!replaced, "a live connection has made room");
-        assert_eq!(Shared(&lines).flows().len(), 2);
-        assert_pairs(Shared(&lines));
+        assert_eq!(Shared(&entries).flows().len(), 2);
+        assert_pairs(Shared(&entries));
     });
 }
 

@@ -1,12 +1,12 @@
-//! A table of one bucket in loom's atomics. Most of its lines belong to connections that stay, so
+//! A table of one bucket in loom's atomics. Most of its entries belong to connections that stay, so
 //! that there is less to explore.
 
 use std::sync::atomic::AtomicI64;
 
 use lb_common::{
-    backend::Hop,
-    flow::{Flow, FlowKey, Rewrite, State, ticks},
-    table::{Bucket, Hit, Line, Place, Seed, Table, Tag, WAYS},
+    flow::{Endpoints, Flow, FlowKey, Pair, State, ticks},
+    mix::mix,
+    table::{Bucket, Direct, Entry, Hit, Index, Seed, Storage, Tag, WAYS},
 };
 use loom::sync::atomic::{
     AtomicU32, AtomicU64,
@@ -18,8 +18,9 @@ use loom::sync::atomic::{
 pub const NOW: u32 = ticks::from_nanos(3_600_000_000_000);
 
 #[derive(Debug)]
-pub struct Lines {
+pub struct Entries {
     words: Vec<Words>,
+    seed: Seed,
     /// Number of active connections. No decision depends on it, so loom need not see it.
     active: AtomicI64,
 }
@@ -27,40 +28,45 @@ pub struct Lines {
 #[derive(Debug)]
 pub struct Words {
     tag: AtomicU64,
-    addresses: AtomicU64,
-    ports: AtomicU32,
-    seen: AtomicU32,
-    to: [AtomicU64; 2],
-    client: [AtomicU64; 2],
-    backend: AtomicU32,
+    pair: [AtomicU64; 2],
+    last_seen: AtomicU32,
     extra: AtomicU32,
 }
 
-impl Lines {
-    pub fn new(free: usize) -> Self {
+impl Entries {
+    /// Makes a table with this many free entries, and a seed by which the keys have these homes.
+    pub fn new(free: usize, homes: &[(FlowKey, u32)]) -> Self {
         let words = || Words {
             tag: AtomicU64::new(0),
-            addresses: AtomicU64::new(0),
-            ports: AtomicU32::new(0),
-            seen: AtomicU32::new(0),
-            to: [AtomicU64::new(0), AtomicU64::new(0)],
-            client: [AtomicU64::new(0), AtomicU64::new(0)],
-            backend: AtomicU32::new(0),
+            pair: [AtomicU64::new(0), AtomicU64::new(0)],
+            last_seen: AtomicU32::new(0),
             extra: AtomicU32::new(0),
         };
-        Self { words: (0..free).map(|_| words()).collect(), active: AtomicI64::new(0) }
+        let words = (0..free).map(|_| words()).collect();
+        Self { words, seed: seed_for(homes), active: AtomicI64::new(0) }
     }
 }
 
+/// Returns a seed by which the keys have these homes.
+fn seed_for(homes: &[(FlowKey, u32)]) -> Seed {
+    let mut seeds = (1_u64..).map(|n| Seed([n, n << 8, n << 16, n << 24].map(mix)));
+    let fits = |seed: &Seed| homes.iter().all(|(key, home)| seed.hash(key).home() == *home);
+    seeds.find(fits).expect("one of very many")
+}
+
 #[derive(Clone, Copy, Debug)]
-pub struct Shared<'a>(pub &'a Lines);
+pub struct Shared<'a>(pub &'a Entries);
 
 impl<'a> Shared<'a> {
-    /// Returns the contents of the lines that the test may use.
+    /// Returns the entries that the test may use.
+    pub fn entries(self) -> impl Iterator<Item = Hit<Slot<'a>>> {
+        let entries = (0..).zip(&self.0.words).map(|(way, words)| (Index(way), Slot::Words(words)));
+        entries.map(|(index, entry)| Hit { entry, index, tag: entry.tag() })
+    }
+
+    /// Returns those of them that are not free.
     pub fn flows(self) -> Vec<Hit<Slot<'a>>> {
-        let lines = (0..).zip(&self.0.words).map(|(way, words)| (Place(way), Slot::Words(words)));
-        let hits = lines.map(|(place, line)| Hit { line, place, tag: line.tag() });
-        hits.filter(|hit| !hit.tag.is_free()).collect()
+        self.entries().filter(|hit| !hit.tag.is_free()).collect()
     }
 
     /// Returns the counted number of active connections.
@@ -69,11 +75,19 @@ impl<'a> Shared<'a> {
     }
 }
 
-impl Table for Shared<'_> {
+impl Direct for Shared<'_> {}
+
+impl Storage for Shared<'_> {
     type Bucket = Self;
+    type Backend = Endpoints;
+
+    const CHOICES: u32 = 1;
+
+    /// Little, as loom tries every number of reads.
+    const PATIENCE: u32 = 2;
 
     fn seed(self) -> Seed {
-        Seed([0x9e37_79b9_7f4a_7c15, 5, 7, 11])
+        self.0.seed
     }
 
     fn buckets(self) -> u32 {
@@ -84,6 +98,10 @@ impl Table for Shared<'_> {
         (index == 0).then_some(self)
     }
 
+    fn backend(self, _id: u32) -> Option<Endpoints> {
+        Some(super::support::ENDPOINTS)
+    }
+
     fn evicted(self, _state: State) {}
 
     fn add_active(self, _backend: u32, change: i64) {
@@ -92,9 +110,9 @@ impl Table for Shared<'_> {
 }
 
 impl<'a> Bucket for Shared<'a> {
-    type Line = Slot<'a>;
+    type Entry = Slot<'a>;
 
-    fn line(self, way: u32) -> Slot<'a> {
+    fn entry(self, way: u32) -> Slot<'a> {
         assert!(way < WAYS);
         self.0.words.get(way as usize).map_or(Slot::Taken, Slot::Words)
     }
@@ -116,11 +134,7 @@ impl<'a> Slot<'a> {
     }
 }
 
-fn two(words: &[AtomicU64; 2]) -> [u64; 2] {
-    words.each_ref().map(|word| word.load(Relaxed))
-}
-
-impl Line for Slot<'_> {
+impl Entry for Slot<'_> {
     fn tag(self) -> Tag {
         match self {
             Self::Words(words) => Tag::from_word(words.tag.load(Acquire)),
@@ -145,30 +159,18 @@ impl Line for Slot<'_> {
         Tag::from_word(self.words().tag.load(Relaxed))
     }
 
-    fn key(self) -> FlowKey {
+    fn pair(self) -> Pair {
         match self {
             Self::Words(words) => {
-                FlowKey::of_words(words.addresses.load(Relaxed), words.ports.load(Relaxed))
+                Pair::of_words(words.pair.each_ref().map(|word| word.load(Relaxed)))
             }
-            Self::Taken => FlowKey::default(),
+            Self::Taken => Pair::default(),
         }
     }
 
-    fn partner(self) -> FlowKey {
-        Rewrite::from_words(two(&self.words().to)).to().turned()
-    }
-
-    fn backend(self) -> u32 {
-        self.words().backend.load(Relaxed)
-    }
-
-    fn client(self) -> Hop {
-        Hop::of_words(two(&self.words().client))
-    }
-
-    fn seen(self) -> u32 {
+    fn last_seen(self) -> u32 {
         match self {
-            Self::Words(words) => words.seen.load(Relaxed),
+            Self::Words(words) => words.last_seen.load(Relaxed),
             Self::Taken => NOW,
         }
     }
@@ -177,31 +179,23 @@ impl Line for Slot<'_> {
         self.words().extra.load(Relaxed)
     }
 
-    fn set_seen(self, ticks: u32) {
-        self.words().seen.store(ticks, Relaxed);
+    fn set_last_seen(self, ticks: u32) {
+        self.words().last_seen.store(ticks, Relaxed);
     }
 
     fn set_extra(self, extra: u32) {
         self.words().extra.store(extra, Relaxed);
     }
 
-    fn set_client(self, client: Hop) {
-        for (word, value) in self.words().client.iter().zip(client.words()) {
+    fn set_pair(self, pair: Pair) {
+        for (word, value) in self.words().pair.iter().zip(pair.words()) {
             word.store(value, Relaxed);
         }
     }
 
     fn write(self, flow: &Flow) {
-        let words = self.words();
-        let (addresses, ports) = flow.key().as_words();
-        words.addresses.store(addresses, Relaxed);
-        words.ports.store(ports, Relaxed);
-        words.seen.store(flow.seen, Relaxed);
-        for (word, value) in words.to.iter().zip(flow.rewrite.words()) {
-            word.store(value, Relaxed);
-        }
-        self.set_client(flow.client);
-        words.backend.store(flow.backend, Relaxed);
-        words.extra.store(flow.extra, Relaxed);
+        self.set_pair(flow.pair);
+        self.words().last_seen.store(flow.last_seen, Relaxed);
+        self.words().extra.store(flow.extra, Relaxed);
     }
 }

@@ -2,17 +2,17 @@
 
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
 use lb_common::{
-    flow::{FlowKey, State},
+    backend::Backend,
+    flow::State,
     limits,
     stats::Incident,
-    table::{Chosen, Hash, Place, PlainBucket, Seed, Survey, Table, Tag, Victims, buckets_for},
+    table::{PlainBucket, Seed, Storage, buckets_for},
 };
 
-use super::steps;
 use crate::{
     load,
     raw::{self, Bucket},
-    stats,
+    select, stats,
 };
 
 const BUCKETS: usize = buckets_for(limits::DEFAULT_FLOWS) as usize;
@@ -23,8 +23,9 @@ static FLOWS: Array<PlainBucket, BUCKETS, { BPF_F_MMAPABLE as usize }> = Array::
 #[derive(Clone, Copy)]
 pub(super) struct Flows;
 
-impl Table for Flows {
+impl Storage for Flows {
     type Bucket = Bucket;
+    type Backend = &'static Backend;
 
     #[inline(always)]
     fn seed(self) -> Seed {
@@ -42,6 +43,11 @@ impl Table for Flows {
     }
 
     #[inline(always)]
+    fn backend(self, id: u32) -> Option<&'static Backend> {
+        select::backend(id)
+    }
+
+    #[inline(always)]
     fn evicted(self, state: State) {
         stats::incident(Incident::evicted(state));
     }
@@ -49,45 +55,5 @@ impl Table for Flows {
     #[inline(always)]
     fn add_active(self, backend: u32, change: i64) {
         load::add(backend, change);
-    }
-
-    #[inline(always)]
-    fn search(self, hash: Hash, key: &FlowKey, choice: u32) -> Place {
-        steps::search(hash, key, choice)
-    }
-
-    #[inline(always)]
-    fn claim(self, key: &FlowKey, now: u32) -> Place {
-        steps::claim(key, now)
-    }
-
-    #[inline(always)]
-    fn choose(self, hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Chosen {
-        steps::choose(hash, key, now, choice)
-    }
-
-    #[inline(always)]
-    fn survey(self, bucket: u32, hash: Hash, key: &FlowKey) -> Survey {
-        steps::survey(bucket, hash, key)
-    }
-
-    #[inline(always)]
-    fn has_twin(self, place: Place, hash: Hash, key: &FlowKey) -> bool {
-        steps::has_twin(place, hash, key)
-    }
-
-    #[inline(always)]
-    fn victim(self, bucket: u32, now: u32, victims: Victims) -> Chosen {
-        steps::victim(bucket, now, victims)
-    }
-
-    #[inline(always)]
-    fn remove(self, place: Place, tag: Tag, to: Tag, now: u32) -> bool {
-        steps::remove(place, tag, to, now)
-    }
-
-    #[inline(always)]
-    fn revive(self, place: Place, tag: Tag) -> bool {
-        steps::revive(place, tag)
     }
 }

@@ -2,81 +2,98 @@
 
 mod map;
 mod open;
+mod ports;
 mod steps;
 
 use lb_common::{
-    backend::Hop,
+    backend::{Backend, Hop},
     flow::{FlowKey, is_beyond, ticks},
     reason::Reason,
-    table::{self, Hit, Line as _},
+    table::{self, Entry as _},
     tcp::Segment,
 };
 
 use self::map::Flows;
 pub(crate) use self::open::{New, open};
-use crate::raw::{self, Line};
+use crate::{client_hops, raw};
 
 /// A known flow.
-pub(crate) type Entry = Hit<Line>;
+pub(crate) type Hit = table::Hit<raw::Entry>;
+
+/// A known flow, with its backend.
+pub(crate) type Known = table::Known<raw::Entry, &'static Backend>;
 
 #[inline(always)]
-pub(crate) fn lookup(key: &FlowKey) -> Result<Option<Entry>, Reason> {
+pub(crate) fn lookup(key: &FlowKey) -> Result<Option<Known>, Reason> {
     table::find(Flows, key).map_err(|_| Reason::Contended)
 }
 
-/// Whether packets of this tuple are of a known connection, whose service may be gone.
+/// Returns true if packets of this tuple belong to a known connection, whose service may be gone.
 #[inline(always)]
 pub(crate) fn is_known(key: &FlowKey) -> bool {
     table::peek(Flows, key).is_some()
 }
 
-/// Notes that a packet of the entry went by.
+/// Returns the tuple of the client's packets of a backend's flow.
 #[inline(always)]
-pub(crate) fn touch(entry: Entry) {
-    entry.line.set_seen(now());
+pub(crate) fn inside(hit: Hit) -> FlowKey {
+    hit.partner_key(Flows)
 }
 
-/// Has a connection follow a segment that is not [usual](lb_common::tcp::is_usual), or not yet.
-/// Returns its marks afterwards.
+/// Records the time of a packet.
 #[inline(always)]
-pub(crate) fn track(entry: Entry, segment: &Segment) -> u16 {
-    steps::track(entry, segment)
+pub(crate) fn touch(hit: Hit) {
+    hit.entry.set_last_seen(now());
 }
 
-/// Notes what the backend has acknowledged in a usual segment, which is the entry's.
+/// Updates a connection by a segment that is not [usual](lb_common::tcp::is_usual), or not yet.
+/// Returns its flags seen afterwards.
 #[inline(always)]
-pub(crate) fn acknowledge(entry: Entry, acknowledgement: u32) {
-    if is_beyond(acknowledgement, entry.line.extra()) && entry.holds() {
-        entry.line.set_extra(acknowledgement);
+pub(crate) fn track(hit: Hit, segment: &Segment) -> u16 {
+    steps::track(hit, segment)
+}
+
+/// Records the backend's acknowledgement in a usual segment of the flow.
+#[inline(always)]
+pub(crate) fn acknowledge(hit: Hit, acknowledgement: u32) {
+    if is_beyond(acknowledgement, hit.entry.extra()) && hit.holds() {
+        hit.entry.set_extra(acknowledgement);
     }
 }
 
-/// Notes that the backend has refused the connection, which its client is not told.
+/// Records that the backend has refused the connection, without the client's knowledge.
 #[inline(always)]
-pub(crate) fn refuse(entry: Entry) {
-    steps::refuse(entry);
+pub(crate) fn refuse(hit: Hit) {
+    steps::refuse(hit);
 }
 
-/// Has replies go to the client by this hop.
+/// Sets the next hop of replies, if there is room for it.
 #[inline(always)]
-pub(crate) fn relearn(entry: Entry, client: Hop) -> Entry {
-    Entry { tag: steps::relearn(entry, client), ..entry }
+pub(crate) fn update_client_hop(hit: Hit, client: Hop) -> Hit {
+    let Some(hop) = client_hops::index_of(client) else { return hit };
+    Hit { tag: steps::update_client_hop(hit, hop), ..hit }
 }
 
-/// The flow that was found with this tag at this place.
+/// Sets the [index](client_hops::index_of) of the next hop of replies.
 #[inline(always)]
-pub(crate) fn found(place: u32, tag: u64) -> Option<Entry> {
-    steps::entry(place, tag)
+pub(crate) fn set_client_hop(hit: Hit, hop: u32) {
+    steps::update_client_hop(hit, hop);
 }
 
-/// Whether a client's connection attempt on this known tuple is a new connection's. If so the old
-/// one's entry is gone afterwards, and its source port rests.
+/// Returns the flow that was found with this tag at this index.
 #[inline(always)]
-pub(crate) fn replace(entry: Entry, is_abandoned: bool) -> Result<bool, Reason> {
-    steps::replace(entry, is_abandoned, now()).map_err(|_| Reason::Contended)
+pub(crate) fn found(index: u32, tag: u64) -> Option<Hit> {
+    steps::hit(index, tag)
 }
 
-/// The present in [`ticks`].
+/// Removes the connection of a known tuple if a client's SYN on it is a new connection's. Returns true
+/// if it was removed.
+#[inline(always)]
+pub(crate) fn replace_closed(hit: Hit, is_abandoned: bool) -> Result<bool, Reason> {
+    steps::replace_closed(hit, is_abandoned, now()).map_err(|_| Reason::Contended)
+}
+
+/// Returns the present time in [`ticks`].
 #[inline(always)]
 pub(crate) fn now() -> u32 {
     ticks::from_nanos(raw::now())

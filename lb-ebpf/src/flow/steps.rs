@@ -1,155 +1,169 @@
-//! Steps of the table's algorithm as global functions, whose arguments are plain numbers: the
-//! verifier looks at each of them once, whatever it is called with, instead of once a call.
+//! Steps of the table's algorithm as global functions with plain numbers as arguments.
 
 #![expect(unsafe_code, reason = "the verifier knows global functions by their names")]
 
 use lb_common::{
-    backend::Hop,
     flow::FlowKey,
     halves::low16,
-    table::{self, Busy, Chosen, Hash, Hit, Place, Survey, Tag, Victims},
+    table::{self, Busy, Chosen, Hash, Index, Survey, Table, Tag, Victims},
     tcp::Segment,
 };
 
-use super::{Entry, map::Flows};
+use super::{Hit, map::Flows};
+use crate::global::global;
 
-#[inline(always)]
-pub(super) fn search(hash: Hash, key: &FlowKey, choice: u32) -> Place {
-    let (addresses, ports) = key.as_words();
-    Place(flow_search(hash.0, addresses, ports, choice))
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn flow_search(hash: u64, addresses: u64, ports: u32, choice: u32) -> u32 {
-    table::search(Flows, Hash(hash), &FlowKey::of_words(addresses, ports), choice).0
-}
-
-#[inline(always)]
-pub(super) fn claim(key: &FlowKey, now: u32) -> Place {
-    let (addresses, ports) = key.as_words();
-    Place(flow_claim(addresses, ports, now))
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn flow_claim(addresses: u64, ports: u32, now: u32) -> u32 {
-    table::claim(Flows, &FlowKey::of_words(addresses, ports), now).0
-}
-
-#[inline(always)]
-pub(super) fn choose(hash: Hash, key: &FlowKey, now: u32, choice: u32) -> Chosen {
-    let (addresses, ports) = key.as_words();
-    Chosen::from_word(flow_choose(hash.0, addresses, ports, now, choice))
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn flow_choose(hash: u64, addresses: u64, ports: u32, now: u32, choice: u32) -> u64 {
-    let key = FlowKey::of_words(addresses, ports);
-    table::choose(Flows, Hash(hash), &key, now, choice).word()
-}
-
-#[inline(always)]
-pub(super) fn survey(bucket: u32, hash: Hash, key: &FlowKey) -> Survey {
-    let (addresses, ports) = key.as_words();
-    Survey::from_word(flow_survey(bucket, hash.0, addresses, ports))
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn flow_survey(bucket: u32, hash: u64, addresses: u64, ports: u32) -> u32 {
-    table::survey(Flows, bucket, Hash(hash), &FlowKey::of_words(addresses, ports)).word()
-}
-
-#[inline(always)]
-pub(super) fn has_twin(place: Place, hash: Hash, key: &FlowKey) -> bool {
-    let (addresses, ports) = key.as_words();
-    flow_has_twin(place.0, hash.0, addresses, ports) != 0
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn flow_has_twin(place: u32, hash: u64, addresses: u64, ports: u32) -> u32 {
-    table::has_twin(Flows, Place(place), Hash(hash), &FlowKey::of_words(addresses, ports)).into()
-}
-
-#[inline(always)]
-pub(super) fn victim(bucket: u32, now: u32, victims: Victims) -> Chosen {
-    Chosen::from_word(flow_victim(bucket, now, victims as u32))
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn flow_victim(bucket: u32, now: u32, victims: u32) -> u64 {
-    table::victim(Flows, bucket, now, Victims::from_number(victims)).word()
-}
-
-#[inline(always)]
-pub(super) fn remove(place: Place, tag: Tag, to: Tag, now: u32) -> bool {
-    flow_remove(place.0, tag.word(), to.word(), now) != 0
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn flow_remove(place: u32, tag: u64, to: u64, now: u32) -> u32 {
-    table::remove(Flows, Place(place), Tag::from_word(tag), Tag::from_word(to), now).into()
-}
-
-#[inline(always)]
-pub(super) fn revive(place: Place, tag: Tag) -> bool {
-    flow_revive(place.0, tag.word()) != 0
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn flow_revive(place: u32, tag: u64) -> u32 {
-    table::revive(Flows, Place(place), Tag::from_word(tag)).into()
-}
-
-#[inline(always)]
-pub(super) fn track(entry: Entry, segment: &Segment) -> u16 {
-    let (numbers, rest) = segment.words();
-    low16(flow_track(entry.place.0, entry.tag.word(), numbers, rest))
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn flow_track(place: u32, tag: u64, numbers: u64, rest: u32) -> u32 {
-    let Some(entry) = entry(place, tag) else { return Tag::from_word(tag).marks().into() };
-    table::track(Flows, entry, &Segment::of_words(numbers, rest), super::now()).into()
-}
-
-#[inline(always)]
-pub(super) fn refuse(entry: Entry) {
-    flow_refuse(entry.place.0, entry.tag.word());
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn flow_refuse(place: u32, tag: u64) -> u32 {
-    if let Some(entry) = entry(place, tag) {
-        table::refuse(Flows, entry);
+impl Table for Flows {
+    #[inline(always)]
+    fn search(self, hash: Hash, key: &FlowKey, choice: u32) -> Index {
+        let (addresses, ports) = key.as_words();
+        Index(flow_search(hash.0, addresses, ports, choice))
     }
-    0
+
+    #[inline(always)]
+    fn search_further(self, hash: Hash, key: &FlowKey) -> Index {
+        let (addresses, ports) = key.as_words();
+        Index(flow_search_further(hash.0, addresses, ports))
+    }
+
+    #[inline(always)]
+    fn claim_elsewhere(self, key: &FlowKey) -> Index {
+        let (addresses, ports) = key.as_words();
+        Index(flow_claim_elsewhere(addresses, ports))
+    }
+
+    #[inline(always)]
+    fn claim_crowded(self, key: &FlowKey, now: u32) -> Index {
+        let (addresses, ports) = key.as_words();
+        Index(flow_claim_crowded(addresses, ports, now))
+    }
+
+    #[inline(always)]
+    fn choose(self, hash: Hash, key: &FlowKey, now: u32, look: u32) -> Chosen {
+        let (addresses, ports) = key.as_words();
+        Chosen::from_word(flow_choose(hash.0, addresses, ports, now, look))
+    }
+
+    #[inline(always)]
+    fn extend(self, hash: Hash, reach: u32) -> bool {
+        flow_extend(hash.0, reach) != 0
+    }
+
+    #[inline(always)]
+    fn survey(self, bucket: u32, hash: Hash, key: &FlowKey) -> Survey {
+        let (addresses, ports) = key.as_words();
+        Survey::from_word(flow_survey(bucket, hash.0, addresses, ports))
+    }
+
+    #[inline(always)]
+    fn has_duplicate(self, index: Index, hash: Hash, key: &FlowKey) -> bool {
+        let (addresses, ports) = key.as_words();
+        flow_has_duplicate(index.0, hash.0, addresses, ports) != 0
+    }
+
+    #[inline(always)]
+    fn least_worth(self, first: Index, now: u32, victims: Victims) -> u64 {
+        flow_least_worth(first.0, now, victims as u32)
+    }
+
+    #[inline(always)]
+    fn remove(self, index: Index, tag: Tag, to: Tag, now: u32) -> bool {
+        flow_remove(index.0, tag.word(), to.word(), now) != 0
+    }
+
+    #[inline(always)]
+    fn revive(self, index: Index, tag: Tag) -> bool {
+        flow_revive(index.0, tag.word()) != 0
+    }
+}
+
+global! {
+    fn flow_search(hash: u64, addresses: u64, ports: u32, choice: u32) -> u32 {
+        table::search(Flows, Hash(hash), &FlowKey::of_words(addresses, ports), choice).0
+    }
+
+    fn flow_search_further(hash: u64, addresses: u64, ports: u32) -> u32 {
+        table::search_further(Flows, Hash(hash), &FlowKey::of_words(addresses, ports)).0
+    }
+
+    fn flow_claim_elsewhere(addresses: u64, ports: u32) -> u32 {
+        table::claim_elsewhere(Flows, &FlowKey::of_words(addresses, ports)).0
+    }
+
+    fn flow_claim_crowded(addresses: u64, ports: u32, now: u32) -> u32 {
+        table::claim_crowded(Flows, &FlowKey::of_words(addresses, ports), now).0
+    }
+
+    fn flow_choose(hash: u64, addresses: u64, ports: u32, now: u32, look: u32) -> u64 {
+        let key = FlowKey::of_words(addresses, ports);
+        table::choose(Flows, Hash(hash), &key, now, look).word()
+    }
+
+    fn flow_extend(hash: u64, reach: u32) -> u32 {
+        table::extend(Flows, Hash(hash), reach).into()
+    }
+
+    fn flow_survey(bucket: u32, hash: u64, addresses: u64, ports: u32) -> u32 {
+        table::survey(Flows, bucket, Hash(hash), &FlowKey::of_words(addresses, ports)).word()
+    }
+
+    fn flow_has_duplicate(index: u32, hash: u64, addresses: u64, ports: u32) -> u32 {
+        let key = FlowKey::of_words(addresses, ports);
+        table::has_duplicate(Flows, Index(index), Hash(hash), &key).into()
+    }
+
+    fn flow_least_worth(first: u32, now: u32, victims: u32) -> u64 {
+        table::least_worth(Flows, Index(first), now, Victims::from_number(victims))
+    }
+
+    fn flow_remove(index: u32, tag: u64, to: u64, now: u32) -> u32 {
+        table::remove(Flows, Index(index), Tag::from_word(tag), Tag::from_word(to), now).into()
+    }
+
+    fn flow_revive(index: u32, tag: u64) -> u32 {
+        table::revive(Flows, Index(index), Tag::from_word(tag)).into()
+    }
+
+    fn flow_track(index: u32, tag: u64, numbers: u64, rest: u32) -> u32 {
+        let Some(hit) = hit(index, tag) else { return Tag::from_word(tag).flags_seen().into() };
+        table::track(Flows, hit, &Segment::of_words(numbers, rest), super::now()).into()
+    }
+
+    fn flow_refuse(index: u32, tag: u64) -> u32 {
+        if let Some(hit) = hit(index, tag) {
+            table::refuse(Flows, hit);
+        }
+        0
+    }
+
+    fn flow_update_client_hop(index: u32, tag: u64, hop: u32) -> u64 {
+        hit(index, tag).map_or(tag, |hit| table::update_client_hop(Flows, hit, hop).word())
+    }
+
+    fn flow_replace_closed(index: u32, tag: u64, is_abandoned: u32, now: u32) -> u32 {
+        let Some(hit) = hit(index, tag) else { return BUSY };
+        table::replace_closed(Flows, hit, is_abandoned != 0, now).map_or(BUSY, u32::from)
+    }
 }
 
 #[inline(always)]
-pub(super) fn relearn(entry: Entry, client: Hop) -> Tag {
-    let [first, rest] = client.words();
-    Tag::from_word(flow_relearn(entry.place.0, entry.tag.word(), first, rest))
-}
-
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn flow_relearn(place: u32, tag: u64, first: u64, rest: u64) -> u64 {
-    let client = Hop::of_words([first, rest]);
-    entry(place, tag).map_or(tag, |entry| table::relearn(Flows, entry, client).word())
+pub(super) fn track(hit: Hit, segment: &Segment) -> u16 {
+    let (numbers, rest) = segment.words();
+    low16(flow_track(hit.index.0, hit.tag.word(), numbers, rest))
 }
 
 #[inline(always)]
-pub(super) fn replace(entry: Entry, is_abandoned: bool, now: u32) -> Result<bool, Busy> {
-    match flow_replace(entry.place.0, entry.tag.word(), is_abandoned.into(), now) {
+pub(super) fn refuse(hit: Hit) {
+    flow_refuse(hit.index.0, hit.tag.word());
+}
+
+#[inline(always)]
+pub(super) fn update_client_hop(hit: Hit, hop: u32) -> Tag {
+    Tag::from_word(flow_update_client_hop(hit.index.0, hit.tag.word(), hop))
+}
+
+#[inline(always)]
+pub(super) fn replace_closed(hit: Hit, is_abandoned: bool, now: u32) -> Result<bool, Busy> {
+    match flow_replace_closed(hit.index.0, hit.tag.word(), is_abandoned.into(), now) {
         BUSY => Err(Busy),
         replaced => Ok(replaced != 0),
     }
@@ -157,16 +171,9 @@ pub(super) fn replace(entry: Entry, is_abandoned: bool, now: u32) -> Result<bool
 
 const BUSY: u32 = 2;
 
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn flow_replace(place: u32, tag: u64, is_abandoned: u32, now: u32) -> u32 {
-    let Some(entry) = entry(place, tag) else { return BUSY };
-    table::replace(Flows, entry, is_abandoned != 0, now).map_or(BUSY, u32::from)
-}
-
-/// The flow that was found with this tag at this place.
+/// Returns the flow that was found with this tag at this index.
 #[inline(always)]
-pub(super) fn entry(place: u32, tag: u64) -> Option<Entry> {
-    let found = table::at(Flows, Place(place))?;
+pub(super) fn hit(index: u32, tag: u64) -> Option<Hit> {
+    let found = table::at(Flows, Index(index))?;
     Some(Hit { tag: Tag::from_word(tag), ..found })
 }

@@ -8,6 +8,11 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
+use lb_client::Client;
+use lb_model::{
+    Admin, NewBackend, Settings,
+    views::{BackendView, ServiceView},
+};
 use serde::Serialize;
 use tokio::time::sleep;
 
@@ -15,13 +20,8 @@ use super::{
     args::{BackendAddress, BackendVerb, Output, Places},
     changed::Outcome,
     exit::Failure,
-    output::{count, print_json},
+    output::{count, print_error, print_json},
     service,
-};
-use crate::{
-    api::{Client, NewBackend},
-    control::{BackendView, ServiceView, Settings},
-    model::Admin,
 };
 
 const POLL: Duration = Duration::from_millis(500);
@@ -29,7 +29,7 @@ const POLL: Duration = Duration::from_millis(500);
 /// Time after which all packets forwarded before the change have been counted.
 const SETTLED: Duration = Duration::from_millis(100);
 
-/// Time that the daemon takes to reset the remaining connections after a deadline.
+/// Time that the daemon takes to end the remaining connections after a deadline.
 const CUT: Duration = Duration::from_secs(3);
 
 /// A backend with its service.
@@ -196,12 +196,18 @@ async fn wait_until_idle(
 ) -> Result<(), Failure> {
     let begin = Instant::now();
     sleep(SETTLED).await;
+    let mut before = 0;
     loop {
         let service = client.service(&place.service).await?;
         let left = active(&service, place.address)?;
         if left == 0 {
+            if before > 0 && deadline.is_some_and(|deadline| begin.elapsed() >= deadline) {
+                let (address, ended) = (place.address, count(before, "connection"));
+                print_error(format_args!("{address}: {ended} ended at the deadline"));
+            }
             return Ok(());
         }
+        before = left;
         if deadline.is_some_and(|deadline| begin.elapsed() >= deadline + CUT) {
             let address = place.address;
             return Err(anyhow!(
@@ -210,7 +216,9 @@ async fn wait_until_idle(
             )
             .into());
         }
-        sleep(POLL).await;
+        // Counts once more just before the deadline.
+        let rest = deadline.and_then(|deadline| deadline.checked_sub(begin.elapsed() + SETTLED));
+        sleep(rest.filter(|rest| !rest.is_zero()).unwrap_or(POLL).min(POLL)).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Outcome of a change.
 
 use jiff::Timestamp;
+use lb_model::views::{Plan, Step};
 use serde::Serialize;
 
 use super::{
@@ -8,7 +9,6 @@ use super::{
     exit::Failure,
     output::{print_error, print_json, print_line},
 };
-use crate::{api, control::Plan, desired::Step};
 
 /// Steps of a change, or of a dry run.
 #[derive(Debug, Default, Serialize)]
@@ -35,6 +35,12 @@ impl Outcome {
 
     pub(super) fn in_dry_run(self, dry_run: bool) -> Self {
         Self { dry_run, ..self }
+    }
+
+    /// Adds warnings of the file itself before those of its effects.
+    pub(super) fn warning(self, mut warnings: Vec<String>) -> Self {
+        warnings.extend(self.warnings);
+        Self { warnings, ..self }
     }
 
     pub(super) fn until(self, until: Option<Timestamp>) -> Self {
@@ -80,8 +86,8 @@ impl Outcome {
     }
 }
 
-impl From<api::Changed> for Outcome {
-    fn from(api::Changed { version, service }: api::Changed) -> Self {
+impl From<lb_client::Changed> for Outcome {
+    fn from(lb_client::Changed { version, service }: lb_client::Changed) -> Self {
         let warnings = service.warnings.iter();
         let warnings = warnings.map(|warning| format!("{}: {warning}", service.name)).collect();
         Self { warnings, ..Self::of(version, service.steps) }

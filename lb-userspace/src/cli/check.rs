@@ -1,20 +1,20 @@
 //! `check`: validation of a configuration.
 
-use std::{path::Path, process::ExitCode, thread};
+use std::{panic::resume_unwind, path::Path, process::ExitCode, thread};
 
 use lb_common::table::table_bytes;
+use lb_config::{Diagnostics, Finding, Loaded, reference};
+use lb_dataplane::{
+    map_bytes, megabytes,
+    ring::{Excess, Need},
+};
 use nix::net::if_::if_nametoindex;
 use serde::Serialize;
 
 use super::{
     args::Output,
-    exit::{Failure, INVALID, PROBLEMS},
+    exit::{self, Failure, INVALID, PROBLEMS},
     output::{count, print_error, print_json, print_line},
-};
-use crate::{
-    config::{self, Diagnostics, Finding, Loaded, reference},
-    dataplane::{map_bytes, megabytes},
-    neighbours,
 };
 use lb_host::{listeners::Listeners, local_ports::LocalPorts};
 
@@ -41,21 +41,24 @@ struct Sizes {
 pub(super) fn check(file: &Path, is_strict: bool, output: Output) -> Result<ExitCode, Failure> {
     let mut found = Warnings::default();
     let checked = inspect(file, &mut found);
+    let mut printed = Ok(());
     if output.is_json() {
-        print_report(file, &checked, &found.all)?;
+        printed = print_report(file, &checked, &found.all);
     } else {
         found.all.iter().for_each(print_error);
     }
     let loaded = match checked {
         Ok(loaded) => loaded,
         // The report contains the error.
-        Err(error) if output.is_json() && error.is::<Diagnostics>() => return Ok(INVALID.into()),
+        Err(error) if output.is_json() && error.is::<Diagnostics>() => {
+            return exit::after(printed, INVALID);
+        }
         Err(error) => return Err(error.into()),
     };
     if !output.is_json() {
-        print_sizes(&loaded)?;
+        printed = print_sizes(&loaded);
     }
-    Ok(if is_strict && found.is_strict { ExitCode::from(PROBLEMS) } else { ExitCode::SUCCESS })
+    exit::after(printed, if is_strict && found.is_strict { PROBLEMS } else { 0 })
 }
 
 #[derive(Default)]
@@ -67,10 +70,11 @@ struct Warnings {
 
 /// Reads a file and compares it with this host.
 fn inspect(file: &Path, found: &mut Warnings) -> anyhow::Result<Loaded> {
-    let loaded = config::load(file)?;
+    let loaded = lb_config::load(file)?;
     found.all.clone_from(&loaded.warnings);
     found.all.extend(loaded.check_host()?);
     found.is_strict = !found.all.is_empty();
+    refuse_excess(&loaded)?;
     refuse_local_ports(&loaded)?;
     warn_of_listeners(&loaded, found);
     warn_of_unrouted(&loaded, found);
@@ -85,7 +89,7 @@ fn print_report(
     let errors = checked.as_ref().err().and_then(|error| error.downcast_ref::<Diagnostics>());
     let findings = errors.into_iter().chain(warnings).flat_map(Diagnostics::findings);
     let sizes = checked.as_ref().ok().map(sizes).transpose()?;
-    let file = config::shown_path(file);
+    let file = lb_config::shown_path(file);
     let findings = findings.cloned().collect();
     print_json(&Report { valid: checked.is_ok(), file: &file, findings, sizes })?;
     Ok(())
@@ -114,6 +118,14 @@ fn print_sizes(loaded: &Loaded) -> Result<(), Failure> {
     let (services, backends) = (limits.services, limits.backends);
     print_line(&format!("maps: {services} services, {backends} backends, {size} MB"))?;
     Ok(())
+}
+
+/// Returns an error if the maps may have no room for the services.
+fn refuse_excess(loaded: &Loaded) -> anyhow::Result<()> {
+    let need: Need = loaded.config.services.iter().map(Need::of).sum();
+    let excess = need.excess(Need::default(), &loaded.config.limits);
+    let fault = excess.map(|Excess { key, message, fix }| loaded.limit_fault(key, &message, &fix));
+    loaded.refuse(fault.into_iter().collect())
 }
 
 /// Returns an error if this host also uses the source ports for its own connections.
@@ -156,13 +168,19 @@ fn warn_of_unrouted(loaded: &Loaded, warnings: &mut Warnings) {
     let vips: Vec<_> = loaded.config.services.iter().map(|one| one.vip.address.ip()).collect();
     let looked = thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(neighbours::unrouted(vips))
+        runtime.block_on(lb_neighbours::unrouted(vips))
     });
-    let Ok(Ok(unrouted)) = looked.join() else { return };
+    let unrouted = match looked.join().unwrap_or_else(|panic| resume_unwind(panic)) {
+        Ok(unrouted) => unrouted,
+        Err(error) => {
+            print_error(format_args!("xdplb: no routes to VIPs were looked up: {error:#}"));
+            return;
+        }
+    };
     for (place, service) in loaded.config.services.iter().enumerate() {
         let address = service.vip.address.ip();
         if unrouted.contains(&address) {
-            let (message, fix) = neighbours::unrouted_message(address);
+            let (message, fix) = lb_neighbours::unrouted_message(address);
             warnings.all.extend(loaded.vip_warning(place, &message, &fix));
         }
     }

@@ -8,16 +8,14 @@ use std::{
 };
 
 use anyhow::Context as _;
+use lb_client::Client;
+use lb_model::connections::{Counts, Filter};
 use serde::Deserialize;
 
 use super::{
     args::{Conns, Format, Output},
     exit::Failure,
     output::{count, print_json, print_line},
-};
-use crate::{
-    api::Client,
-    connections::{Counts, Filter},
 };
 use lb_host::printable;
 
@@ -63,7 +61,7 @@ type Row<'a> = [&'a str; 8];
 
 const HEADINGS: Row<'_> = ["SERVICE", "CLIENT", "BACKEND", "STATE", "AGE", "IDLE", "VIP", "SOURCE"];
 
-/// [`Connection`](crate::connections::Connection) with unparsed strings.
+/// [`Connection`](lb_model::connections::Connection) with unparsed strings.
 #[derive(Deserialize)]
 struct Told<'a> {
     #[serde(borrow)]

@@ -7,18 +7,20 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::anyhow;
+use anyhow::Context as _;
+use lb_client::Client;
+use lb_config::Diagnostics;
+use lb_model::{
+    Proposal, Target,
+    views::{FullVersion, VersionView},
+};
+use serde_json::Value;
 
 use super::{
     args::Output,
     changed::Outcome,
-    exit::{Failure, INVALID, PROBLEMS},
+    exit::{self, Failure, INVALID, PROBLEMS},
     output::{align_numbers, print_json, print_line, print_table, table},
-};
-use crate::{
-    api::{Client, ClientError, FullVersion, Target},
-    config,
-    control::{Plan, Proposal, VersionView},
 };
 
 pub(super) async fn diff(
@@ -26,10 +28,16 @@ pub(super) async fn diff(
     file: &Path,
     output: Output,
 ) -> Result<ExitCode, Failure> {
-    let plan = client.plan(&proposal(file)?).await.map_err(of_file)?;
+    let (proposal, warnings) = proposal(file)?;
+    let plan = client.plan(&proposal).await?;
     let differs = !plan.steps.is_empty();
-    Outcome::from(plan).in_dry_run(true).print(output)?;
-    Ok(if differs { ExitCode::from(PROBLEMS) } else { ExitCode::SUCCESS })
+    let outcome = Outcome::from(plan).warning(warnings).in_dry_run(true);
+    let code = match (outcome.is_refused(), differs) {
+        (true, _) => INVALID,
+        (false, true) => PROBLEMS,
+        (false, false) => 0,
+    };
+    exit::after(outcome.print(output), code)
 }
 
 pub(super) async fn apply(
@@ -37,17 +45,9 @@ pub(super) async fn apply(
     file: &Path,
     output: Output,
 ) -> Result<ExitCode, Failure> {
-    print(client, client.apply(&proposal(file)?).await.map_err(of_file)?, output)
-}
-
-/// Converts the daemon's error of a file to the form of `check`.
-fn of_file(error: ClientError) -> Failure {
-    match error {
-        ClientError::Refused(problem) if problem.is_invalid() => {
-            Failure::Config(anyhow!(problem.detail))
-        }
-        error => error.into(),
-    }
+    let (proposal, warnings) = proposal(file)?;
+    let plan = client.apply(&proposal).await?;
+    print(client, Outcome::from(plan).warning(warnings), output)
 }
 
 pub(super) async fn history(
@@ -91,8 +91,14 @@ fn print_version(version: &FullVersion, output: Output) -> Result<ExitCode, Fail
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn export(client: &Client) -> Result<ExitCode, Failure> {
+/// Prints the file as it is, or its keys as JSON.
+pub(super) async fn export(client: &Client, output: Output) -> Result<ExitCode, Failure> {
     let text = client.export().await?;
+    if output.is_json() {
+        let keys: Value = toml::from_str(&text).context("the daemon's answer is not a file")?;
+        print_json(&keys)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if io::stdout().is_terminal() {
         print_line(text.trim_end())?;
     } else {
@@ -106,26 +112,26 @@ pub(super) async fn rollback(
     version: Option<u64>,
     output: Output,
 ) -> Result<ExitCode, Failure> {
-    print(client, client.rollback(Target { version }).await?, output)
+    print(client, client.rollback(Target { version }).await?.into(), output)
 }
 
-/// Returns the text of a file, if it is valid. The daemon checks it again, and against the host.
-fn proposal(file: &Path) -> Result<Proposal, Failure> {
+/// Returns the text of a file, if it is valid, and its warnings. The daemon checks it again, and against the host.
+fn proposal(file: &Path) -> Result<(Proposal, Vec<String>), Failure> {
     // Read only once, as it may be a pipe.
-    let text = config::read_text(file).map_err(anyhow::Error::from)?;
-    let path = config::shown_path(file);
-    config::read(path.clone(), text.clone())?;
+    let text = lb_config::read_text(file).map_err(anyhow::Error::from)?;
+    let path = lb_config::shown_path(file);
+    let warnings = lb_config::read(path.clone(), text.clone())?.warnings;
     let whole = fs::canonicalize(file).ok().filter(|whole| whole.is_file());
     let path = whole.map_or(path, |whole| whole.display().to_string());
-    Ok(Proposal { path, text })
+    Ok((Proposal { path, text }, warnings.iter().map(Diagnostics::sentence).collect()))
 }
 
-fn print(client: &Client, plan: Plan, output: Output) -> Result<ExitCode, Failure> {
-    let outcome = Outcome::from(plan).in_dry_run(client.is_dry_run());
-    outcome.print(output)?;
+fn print(client: &Client, outcome: Outcome, output: Output) -> Result<ExitCode, Failure> {
+    let outcome = outcome.in_dry_run(client.is_dry_run());
+    let mut printed = outcome.print(output);
     if !client.is_dry_run() && !output.is_json() {
-        outcome.print_steps()?;
+        printed = printed.and_then(|()| outcome.print_steps());
     }
     // As the change itself would end.
-    Ok(if client.is_dry_run() && outcome.is_refused() { INVALID.into() } else { ExitCode::SUCCESS })
+    exit::after(printed, if client.is_dry_run() && outcome.is_refused() { INVALID } else { 0 })
 }

@@ -9,14 +9,13 @@ use super::{
     exit::Failure,
     output::{print_json, print_line},
 };
-use crate::dataplane;
 
 pub(super) async fn detach(
     bpffs: &Path,
     interfaces: &[String],
     output: Output,
 ) -> Result<ExitCode, Failure> {
-    let detached = dataplane::detach(bpffs, interfaces).await?;
+    let detached = lb_dataplane::detach(bpffs, interfaces).await?;
     if output.is_json() {
         print_json(&json!({ "changed": !detached.is_empty(), "detached": detached }))?;
         return Ok(ExitCode::SUCCESS);

@@ -11,9 +11,10 @@ use anyhow::{Context as _, Result, anyhow};
 use clap::{Command, CommandFactory as _, ValueEnum as _};
 use clap_complete::Shell;
 use clap_mangen::Man;
+use lb_config::reference;
+use lb_daemon::{api, counters};
 
 use super::{args::Cli, complete, exit::Failure, manual};
-use crate::{api, config::reference, counters};
 
 const FILE_PAGE: &str = "xdplb.toml";
 
@@ -97,6 +98,35 @@ mod tests {
             let kept = fs::read_to_string(docs.join(&path)).unwrap_or_default();
             assert!(kept == text, "docs/{path} is stale: run `cargo xtask docs`");
         }
+    }
+
+    #[test]
+    fn pages_have_the_version_of_xdplb_in_their_footer() {
+        for (path, text) in accessories().expect("generated") {
+            let Some(page) = path.strip_prefix("man/") else { continue };
+            let (name, section) = page.rsplit_once('.').expect("a section");
+            let title = text.lines().find(|line| line.starts_with(".TH")).expect("a title");
+            let expected = concat!("\"xdplb ", env!("CARGO_PKG_VERSION"), "\"");
+            assert!(title.contains(expected), "{path}: {title}");
+            assert!(
+                title.contains(&format!("{} {section}", name.to_uppercase())),
+                "{path}: {title}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_command_and_argument_is_described() {
+        fn undescribed(command: &Command, found: &mut Vec<String>) {
+            let name = command.get_bin_name().unwrap_or_default();
+            let arguments = command.get_arguments().filter(|one| one.get_help().is_none());
+            found.extend(arguments.map(|one| format!("{name} {}", one.get_id())));
+            found.extend(command.get_about().is_none().then(|| name.to_owned()));
+            command.get_subcommands().for_each(|verb| undescribed(verb, found));
+        }
+        let mut found = Vec::new();
+        undescribed(&commands(), &mut found);
+        assert!(found.is_empty(), "{found:?}");
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 use std::{borrow::Cow, env, ffi::OsString, io, process::ExitCode};
 
+use lb_client::ClientError;
+use lb_config::Diagnostics;
+use lb_model::Problem;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -9,7 +12,6 @@ use super::{
     args::{Output, SOCKET_VARIABLE},
     output::{print_error, print_json_error},
 };
-use crate::{api::ClientError, config::Diagnostics};
 use lb_host::printable;
 
 /// `diff` found differences, or `check --strict` found warnings.
@@ -17,6 +19,8 @@ pub(super) const PROBLEMS: u8 = 4;
 
 /// Usage error, or invalid configuration.
 pub(super) const INVALID: u8 = 2;
+
+const UNWRITABLE: &str = "cannot write to standard output";
 
 /// Problem document (RFC 9457).
 #[derive(Serialize)]
@@ -64,12 +68,19 @@ pub(super) fn usage(error: &clap::Error) -> ExitCode {
         let detail = text.trim_end().trim_start_matches("error: ").to_owned();
         print_json_error(&Document::new("Usage error", detail, INVALID));
     } else if is_printable() {
-        // In colour on a terminal. A closed pipe does not change the exit code.
-        error.print().ok();
+        // In colour on a terminal.
+        match error.print() {
+            // Standard error cannot tell that it failed itself.
+            Err(failure) if !error.use_stderr() && !is_closed_pipe(&failure) => {
+                print_error(format_args!("xdplb: {UNWRITABLE}: {failure}"));
+                return ExitCode::FAILURE;
+            }
+            _ => {}
+        }
     } else {
         print_error(error.render().to_string().trim_end());
     }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(INVALID))
 }
 
 /// Returns true if the arguments repeated in usage and help have no control characters, so that
@@ -90,6 +101,15 @@ pub(super) enum Failure {
     Daemon(ClientError),
 }
 
+/// Returns the exit code of a verb that has printed its result. If the reader closes the pipe early, the
+/// code is the same.
+pub(super) fn after(printed: Result<(), Failure>, code: u8) -> Result<ExitCode, Failure> {
+    match printed {
+        Err(failure) if !failure.is_closed_pipe() => Err(failure),
+        _ => Ok(code.into()),
+    }
+}
+
 impl Failure {
     pub(super) fn report(&self, output: Output) -> ExitCode {
         if self.is_closed_pipe() {
@@ -104,6 +124,7 @@ impl Failure {
                 print_error(format_args!("xdplb: {error:#}"));
             }
             Self::Config(error) => print_error(format_args!("{error:#}")),
+            Self::Daemon(ClientError::Refused(problem)) => print_problem(problem),
             Self::Daemon(error) => print_error(format_args!("xdplb: {error}")),
         }
         self.code().into()
@@ -148,14 +169,30 @@ impl Failure {
         let Self::Operation(error) = self else {
             return false;
         };
-        let error = error.downcast_ref::<io::Error>();
-        error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        error.downcast_ref::<io::Error>().is_some_and(is_closed_pipe)
+    }
+}
+
+fn is_closed_pipe(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
+}
+
+/// Prints all errors of a request, those of a file like `check`.
+fn print_problem(Problem { detail, errors, report, .. }: &Problem) {
+    if let Some(report) = report {
+        return print_error(report);
+    }
+    if errors.is_empty() {
+        return print_error(format_args!("xdplb: {detail}"));
+    }
+    for error in errors {
+        print_error(format_args!("xdplb: {error}"));
     }
 }
 
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        if error.is::<crate::config::Diagnostics>() {
+        if error.is::<lb_config::Diagnostics>() {
             Self::Config(error)
         } else {
             Self::Operation(error)
@@ -163,9 +200,10 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
+/// Errors of other files have a context.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self::Operation(error.into())
+        Self::Operation(anyhow::Error::from(error).context(UNWRITABLE))
     }
 }
 

@@ -14,8 +14,12 @@ use super::output::print_error;
 
 const EXIT_STATUS: [(&str, &str); 6] = [
     ("0", "Success."),
-    ("1", "Failure."),
-    ("2", "Usage error or invalid configuration."),
+    (
+        "1",
+        "Failure. The daemon cannot do it in its present state: a name, VIP or backend is taken or \
+         does not exist, or the daemon is busy.",
+    ),
+    ("2", "Usage error, or invalid value or configuration, whatever the daemon's state."),
     ("3", "No daemon at the socket."),
     ("4", "diff found differences, or check --strict found warnings."),
     ("70", "The daemon ended because of a bug."),
@@ -115,7 +119,10 @@ pub(super) fn page(command: Command) -> Result<String> {
     let has_verbs = command.has_subcommands();
     let is_first = name == "xdplb";
     // The exit codes have a section of their own.
-    let man = Man::new(command.after_help(""));
+    let man = Man::new(command.after_help(""))
+        .title(name.replace(' ', "-").to_uppercase())
+        .source(concat!("xdplb ", env!("CARGO_PKG_VERSION")))
+        .manual("xdplb manual");
     let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
@@ -165,14 +172,16 @@ pub(super) fn show(page: &str) -> io::Result<()> {
 /// Pipes a page to `man`, which honours `$MANPAGER` and `$PAGER`.
 fn page_by_man(page: &str) -> io::Result<()> {
     let mut man = Process::new("man").args(["-l", "-"]).stdin(Stdio::piped()).spawn()?;
-    if let Some(mut input) = man.stdin.take() {
-        // An early exit of the pager is not an error.
-        input.write_all(page.as_bytes()).ok();
+    let written = man.stdin.take().map_or(Ok(()), |mut input| input.write_all(page.as_bytes()));
+    ended_well(man.wait()?)?;
+    match written {
+        // The pager may exit before it has read everything.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
     }
-    ended_well(man.wait()?)
 }
 
-/// A user may interrupt it.
+/// Accepts also that the user interrupts it.
 fn ended_well(status: ExitStatus) -> io::Result<()> {
     match status.code() {
         None | Some(0) => Ok(()),

@@ -22,6 +22,7 @@ mod value;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use lb_client::Client;
 use tokio::runtime;
 
 pub use self::args::Cli;
@@ -29,7 +30,7 @@ use self::{
     args::{Trial, Verb},
     exit::Failure,
 };
-use crate::{api::Client, daemon, demo};
+use crate::demo;
 
 /// Parses the arguments, runs the verb and returns the exit code.
 #[must_use]
@@ -49,7 +50,7 @@ pub fn main() -> ExitCode {
 
 fn start(cli: Cli) -> Result<ExitCode, Failure> {
     if matches!(cli.verb, Verb::Run { check: false, .. }) {
-        daemon::keep_from_programs()?;
+        lb_daemon::keep_from_programs()?;
     }
     let runtime = runtime::Builder::new_multi_thread().enable_all().build();
     runtime.map_err(anyhow::Error::from)?.block_on(carry_out(cli))
@@ -77,14 +78,14 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
             let client = client.forcing(force).trying(dry_run);
             desired::apply(&client, &config, output).await
         }
-        Verb::Export => desired::export(&client).await,
+        Verb::Export => desired::export(&client, output).await,
         Verb::History { number } => desired::history(&client, number, output).await,
         Verb::Rollback { number, force, trial: Trial { dry_run } } => {
             let client = client.forcing(force).trying(dry_run);
             desired::rollback(&client, number, output).await
         }
         Verb::Backend { verb } => backend::change(client, verb, output).await,
-        Verb::Demo { stop: true, .. } => Ok(demo::stop(output.is_json())?),
+        Verb::Demo { stop: Some(named), .. } => Ok(demo::stop(named.as_deref(), output.is_json())?),
         Verb::Demo { keep, .. } => Ok(demo::run(keep, output.is_json()).await?),
         Verb::Respond { name, address } => {
             demo::respond(&name, address).await?;

@@ -81,12 +81,13 @@ pub(super) fn age(moment: Timestamp) -> String {
     words.join(" ")
 }
 
-/// Prints a line on standard error. A closed pipe does not change the exit code.
+/// Prints a line on standard error. There is no other place to report that this fails, and the exit
+/// code stays that of the error.
 pub(super) fn print_error(line: impl Display) {
     writeln!(io::stderr().lock(), "{}", printable::lines(&line.to_string())).ok();
 }
 
-/// Prints a document on standard error.
+/// Prints a document on standard error, like [`print_error`].
 pub(super) fn print_json_error(value: &impl Serialize) {
     let text = serde_json::to_string_pretty(value).unwrap_or_default();
     writeln!(io::stderr().lock(), "{}", printable::json(&text)).ok();

@@ -5,18 +5,17 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::anyhow;
 
 use super::{exit::Failure, output::print_error};
-use crate::{config, daemon};
 
 pub(super) async fn run(file: PathBuf) -> Result<ExitCode, Failure> {
-    if config::is_standard_input(&file) {
+    if lb_config::is_standard_input(&file) {
         return Err(Failure::Usage(anyhow!(
             "the daemon reads its configuration again at each reload: give a file"
         )));
     }
-    let loaded = config::load(&file)?;
+    let loaded = lb_config::load(&file)?;
     for warning in &loaded.warnings {
         print_error(warning);
     }
-    Box::pin(daemon::run(loaded, file)).await?;
+    Box::pin(lb_daemon::run(loaded, file)).await?;
     Ok(ExitCode::SUCCESS)
 }

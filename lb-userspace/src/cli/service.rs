@@ -5,6 +5,13 @@ use std::{
     process::ExitCode,
 };
 
+use anyhow::anyhow;
+use lb_client::Client;
+use lb_config::word;
+use lb_model::{
+    Health, Keys,
+    views::{BackendView, ServiceView, Step},
+};
 use serde_json::{Value, json};
 
 use super::{
@@ -13,13 +20,6 @@ use super::{
     exit::Failure,
     output::{age, align_numbers, print_error, print_json, print_line, print_table, table},
     value,
-};
-use crate::{
-    api::Client,
-    config::word,
-    control::{BackendView, Keys, ServiceView},
-    desired::Step,
-    model::Health,
 };
 
 pub(super) async fn change(
@@ -33,6 +33,10 @@ pub(super) async fn change(
         ServiceVerb::Add { name, keys, backend, force, trial: Trial { dry_run } } => {
             let mut keys = keys.into_keys()?;
             drop_nulls(&mut keys);
+            if !keys.contains_key("vip") {
+                let missing = "`--vip` is missing: give one, as in --vip 203.0.113.10:80";
+                return Err(Failure::Usage(anyhow!(missing)));
+            }
             value::put(&mut keys, "name", name.into())?;
             put_backends(&mut keys, &backend)?;
             let client = client.forcing(force).trying(dry_run);
@@ -42,6 +46,10 @@ pub(super) async fn change(
             let mut keys = keys.into_keys()?;
             for path in &unset {
                 value::put(&mut keys, path, Value::Null)?;
+            }
+            if keys.is_empty() {
+                let nothing = "nothing to change: give a setting, as in --scheduler maglev";
+                return Err(Failure::Usage(anyhow!(nothing)));
             }
             let client = client.forcing(force).trying(dry_run);
             Outcome::from(client.set_service(&name, &keys).await?).in_dry_run(dry_run)

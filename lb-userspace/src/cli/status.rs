@@ -2,12 +2,16 @@
 
 use std::process::ExitCode;
 
+use lb_client::Client;
+use lb_config::word;
+use lb_dataplane::megabytes;
+use lb_model::views::Status;
+
 use super::{
     args::Output,
     exit::Failure,
     output::{print_json, print_line, print_table, table},
 };
-use crate::{api::Client, config::word, control::Status, dataplane::megabytes};
 
 pub(super) async fn status(client: &Client, output: Output) -> Result<ExitCode, Failure> {
     let status = client.status().await?;
@@ -35,16 +39,19 @@ fn print(status: &Status) -> Result<(), Failure> {
         "services {services}, backends {backends_up} of {backends_total} up, {backends_in_use} in use"
     ))?;
     print_line(&format!(
-        "connections {} of {} ({} MB): {} established, {} half-open, {} answered, {} closing, {} closed, \
-         {} source ports cooling down",
-        flows.entries,
-        flows.capacity,
-        megabytes(flows.bytes),
+        "connections {}: {} established, {} half-open, {} answered, {} closing, {} closed",
+        flows.connections(),
         flows.established,
         flows.half_open,
         flows.answered,
         flows.closing,
         flows.closed,
+    ))?;
+    print_line(&format!(
+        "flow table {} of {} in use ({} MB), {} source ports cooling down",
+        flows.entries,
+        flows.capacity,
+        megabytes(flows.bytes),
         flows.cooling_ports,
     ))?;
     for warning in &status.warnings {

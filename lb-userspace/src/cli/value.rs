@@ -1,10 +1,13 @@
 //! `KEY=VALUE` with the type of the key in the file.
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use anyhow::anyhow;
+use lb_config::reference;
+use lb_model::Keys;
 use serde_json::Value;
 
 use super::exit::Failure;
-use crate::{config::reference, control::Keys};
 
 type Pair = (String, Value);
 
@@ -34,7 +37,11 @@ fn pair(schema: &Value, text: &str) -> Result<Pair, String> {
         return empty(described, key).map(|value| (key.to_owned(), value));
     }
     let value = match described["type"].as_str() {
-        Some("integer") => text.parse::<i64>().ok().map(Value::from),
+        Some("integer") => match text.parse::<i64>() {
+            Ok(number) => Some(number.into()),
+            Err(error) if is_beyond(&error) => return Err(beyond(described, key, text)),
+            Err(_) => None,
+        },
         Some("boolean") => text.parse::<bool>().ok().map(Value::from),
         Some("array") => serde_json::from_str(text)
             .ok()
@@ -42,6 +49,15 @@ fn pair(schema: &Value, text: &str) -> Result<Pair, String> {
         _ => None,
     };
     Ok((key.to_owned(), value.unwrap_or_else(|| text.into())))
+}
+
+fn is_beyond(error: &ParseIntError) -> bool {
+    matches!(error.kind(), IntErrorKind::PosOverflow | IntErrorKind::NegOverflow)
+}
+
+fn beyond(described: &Value, key: &str, text: &str) -> String {
+    let (first, last) = (&described["minimum"], &described["maximum"]);
+    format!("{text} is out of range: `{key}` is {first} to {last}")
 }
 
 /// Returns an empty string for a string key; other keys cannot be empty.
@@ -109,6 +125,12 @@ mod tests {
         assert!(of_service("min_active").is_err());
         let dotted = of_service("health.rise=3");
         assert_eq!(dotted, Ok(("health.rise".to_owned(), json!(3))));
+    }
+
+    #[test]
+    fn a_number_of_many_digits_is_out_of_range() {
+        let said = of_service("min_active=12345678901234567890").expect_err("too large");
+        assert!(said.contains("is out of range: `min_active` is 1 to 4294967295"), "{said}");
     }
 
     #[test]

@@ -3,24 +3,19 @@
 use std::{
     fs,
     net::{Ipv4Addr, SocketAddr},
-    os::{fd::OwnedFd, unix::process::CommandExt as _},
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result};
-use aya::{
-    programs::{ProgramInfo, loaded_programs},
-    sys::{Stats, enable_stats},
-};
+use lb_client::{Client, ClientError};
+use lb_dataplane::Meter;
+use lb_model::views::{ServiceView, Status};
+use lb_neighbours::xdp_attached;
 use tokio::runtime::{self, Runtime};
 
 use super::stage::PORT;
-use crate::{
-    api::{Client, ClientError},
-    control::{ServiceView, Status},
-    neighbours::xdp_attached,
-};
 use lb_testbed::Testbed;
 
 pub(super) struct Balancer {
@@ -64,42 +59,7 @@ impl Balancer {
         let interface = status.interfaces.first().context("the balancer has no interface")?;
         let ifindex = interface.ifindex;
         let attached = testbed.balancer().run_async(async || xdp_attached(ifindex).await)??;
-        let program = attached.context("no program is attached")?.program_id;
-        let enabled =
-            enable_stats(Stats::RunTime).context("the kernel does not measure programs")?;
-        Ok(Meter { program, before: Reading::of(program)?, _enabled: enabled })
-    }
-}
-
-/// Measurement of the program by the kernel.
-pub(super) struct Meter {
-    program: u32,
-    before: Reading,
-    _enabled: OwnedFd,
-}
-
-#[derive(Clone, Copy)]
-struct Reading {
-    nanoseconds: u128,
-    packets: u64,
-}
-
-impl Meter {
-    /// Returns the mean since the start; None if no packet was seen.
-    pub(super) fn nanoseconds_per_packet(&self) -> Result<Option<u64>> {
-        let now = Reading::of(self.program)?;
-        let packets = u128::from(now.packets - self.before.packets);
-        let nanoseconds = now.nanoseconds - self.before.nanoseconds;
-        Ok(nanoseconds.checked_div(packets).and_then(|mean| mean.try_into().ok()))
-    }
-}
-
-impl Reading {
-    fn of(program: u32) -> Result<Self> {
-        let mut programs = loaded_programs().filter_map(Result::ok);
-        let info: ProgramInfo =
-            programs.find(|info| info.id() == program).context("the program is gone")?;
-        Ok(Self { nanoseconds: info.run_time().as_nanos(), packets: info.run_count() })
+        Meter::start(attached.context("no program is attached")?.program_id)
     }
 }
 

@@ -27,17 +27,19 @@ pub(super) struct Claim {
 }
 
 impl Claim {
-    /// Claims the first free name. Removes a kept demo of that name.
+    /// Claims the first free name. A kept demo has no lock, but its testbed.
     pub(super) fn new() -> Result<Self> {
         fs::create_dir_all(LOCKS).with_context(|| format!("cannot make {LOCKS}"))?;
         for prefix in prefixes() {
             let Some(claim) = Self::of(prefix)? else { continue };
-            Testbed::remove(&claim.prefix)?;
-            if Testbed::is_free(&claim.prefix)? {
+            if !Testbed::has_left(&claim.prefix)? && Testbed::is_free(&claim.prefix)? {
                 return Ok(claim);
             }
         }
-        bail!("{MOST} demos run already, or network namespaces of their names are in use")
+        bail!(
+            "{MOST} demos run or were kept, or network namespaces of their names are in use: \
+             `xdplb demo --stop` removes those that were kept"
+        )
     }
 
     /// Returns None if a demo of that name is running.
@@ -55,10 +57,12 @@ impl Claim {
     }
 }
 
-/// Removes all kept demos. Returns the names of the removed and the running ones.
-pub(super) fn remove_kept() -> Result<(Vec<String>, Vec<String>)> {
+/// Removes the kept demo of this name, or all. Returns the names of the removed and the running
+/// ones.
+pub(super) fn remove_kept(named: Option<&str>) -> Result<(Vec<String>, Vec<String>)> {
     let (mut removed, mut running) = (Vec::new(), Vec::new());
-    for prefix in prefixes().filter(|prefix| lock(prefix).exists()) {
+    let selected = prefixes().filter(|prefix| named.is_none_or(|named| named == prefix));
+    for prefix in selected.filter(|prefix| lock(prefix).exists()) {
         let Some(claim) = Claim::of(prefix.clone())? else {
             running.push(prefix);
             continue;
@@ -69,6 +73,12 @@ pub(super) fn remove_kept() -> Result<(Vec<String>, Vec<String>)> {
         }
     }
     Ok((removed, running))
+}
+
+/// Accepts only names of demos: other testbeds have prefixes too.
+pub(crate) fn name(text: &str) -> Result<String, String> {
+    let known = prefixes().find(|prefix| prefix == text);
+    known.ok_or_else(|| format!("demos are named {PREFIX} and {PREFIX}2 to {PREFIX}{MOST}"))
 }
 
 fn prefixes() -> impl Iterator<Item = String> {

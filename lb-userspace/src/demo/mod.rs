@@ -16,12 +16,13 @@ use std::{
     },
 };
 
-use anyhow::Result;
+use anyhow::{Result, bail, ensure};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::spawn_blocking,
 };
 
+pub(crate) use self::claim::name;
 pub use self::responder::serve as respond;
 use self::stage::Stage;
 
@@ -57,9 +58,13 @@ fn play(keep: bool, json: bool, interrupted: &AtomicBool) -> Result<()> {
     Ok(())
 }
 
-/// Removes all kept demos.
-pub fn stop(json: bool) -> Result<ExitCode> {
-    let (removed, running) = claim::remove_kept()?;
+/// Removes the kept demo of this name, or all.
+pub fn stop(named: Option<&str>, json: bool) -> Result<ExitCode> {
+    let (removed, running) = claim::remove_kept(named)?;
+    if let Some(named) = named.filter(|_| removed.is_empty()) {
+        ensure!(running.is_empty(), "{named} is running: interrupt it to end it");
+        bail!("there is no kept demo {named}");
+    }
     report::print_stopped(&removed, &running, json)?;
     Ok(ExitCode::SUCCESS)
 }

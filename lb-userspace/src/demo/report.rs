@@ -10,10 +10,10 @@ use std::{
 
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
+use lb_model::views::{InterfaceMode, Status};
 use serde::Serialize;
 
 use super::{balancer::Balancer, stage::PORT, traffic::Phase};
-use crate::control::{InterfaceMode, Status};
 use lb_host::printable;
 use lb_testbed::Testbed;
 
@@ -184,8 +184,10 @@ impl Keepsake {
         let socket = balancer.socket.clone();
         let binary = env::current_exe()?.display().to_string();
         let xdplb = format!("{binary} --socket {}", socket.display());
+        let prefix = testbed.prefix().to_owned();
         Ok(Self {
-            prefix: testbed.prefix().to_owned(),
+            stop: format!("{binary} demo --stop {prefix}"),
+            prefix,
             r#try: vec![
                 format!("ip netns exec {client} curl -i http://{vip}/"),
                 format!("ip netns exec {client} wrk -t1 -c8 -d5 http://{vip}/"),
@@ -193,7 +195,6 @@ impl Keepsake {
                 format!("{xdplb} backend drain web {backend}"),
                 format!("{xdplb} stats --rate"),
             ],
-            stop: format!("{binary} demo --stop"),
             client,
             socket,
         })

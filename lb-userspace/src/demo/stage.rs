@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use lb_model::Health;
 
 use super::{
     balancer::Balancer,
@@ -17,7 +18,6 @@ use super::{
     report::{Keepsake, Report},
     traffic::{self, Tally},
 };
-use crate::model::Health;
 use lb_testbed::Testbed;
 
 const BACKENDS: usize = 3;

@@ -38,7 +38,7 @@ impl Service {
 
 /// One has more source ports, of all its backends, than SYNs come in a round trip; the other, far fewer.
 const SERVICES: [Service; 2] =
-    [Service { port: 80, backends: 8_000..8_007 }, Service { port: 81, backends: 9_000..9_001 }];
+    [Service { port: 80, backends: 8_000..8_009 }, Service { port: 81, backends: 9_000..9_001 }];
 
 const SOURCE_PORTS: Range<u16> = 2_000..2_030;
 
@@ -60,6 +60,8 @@ const DELAY: &str = "300ms";
 const HANDSHAKES: u32 = 30;
 /// Whether a kernel answers SYNs by cookies: 2 is always.
 const SYN_COOKIES: &str = "net.ipv4.tcp_syncookies";
+/// Maximum number of a kernel's connections in TIME-WAIT.
+const TIME_WAITS: &str = "net.ipv4.tcp_max_tw_buckets";
 const SPACING: Duration = Duration::from_millis(50);
 const PATIENCE: Duration = Duration::from_secs(3);
 
@@ -71,6 +73,9 @@ fn main() {
     // Its kernel remembers nothing of the flood: a SYN that met another half-open connection of its port
     // there would be answered only at a second try, a round trip later.
     server.namespace.set_sysctl(SYN_COOKIES, "2").expect("root");
+    // A SYN that meets one is answered without a cookie: the answer would be retransmitted, a second later, to
+    // whoever has the port by then.
+    server.namespace.set_sysctl(TIME_WAITS, "0").expect("root");
     SERVICES.iter().flat_map(Service::backends).for_each(|port| serve(server, port));
     let balancer = Balancer::start(&testbed, &text(&testbed));
     let backends = SERVICES.iter().map(|service| service.backends().count()).sum();

@@ -1,10 +1,10 @@
 //! The command line with a running daemon.
 
+use lb_model::views::Stats;
 use lb_tests::{
     requests,
     site::{Arms, backend, site, vip},
 };
-use lb_userspace::control::Stats;
 
 #[test]
 #[ignore = "needs root"]
@@ -50,8 +50,8 @@ fn what_cannot_be_done_is_said_in_one_line() {
         (&["backend", "add", "web", &first], 1, "already"),
         (&["backend", "add", "web", &vip], 2, "is the VIP"),
         (&["backend", "add", "web", "10.0.0.1:80"], 2, "balancer itself"),
-        (&["backend", "add", "web", "127.0.0.2:80"], 2, "no address of a server"),
-        (&["backend", "add", "web", "10.0.0.99:0"], 2, "no address of a server"),
+        (&["backend", "add", "web", "127.0.0.2:80"], 2, "cannot be a server's address"),
+        (&["backend", "add", "web", "10.0.0.99:0"], 2, "cannot be a server's address"),
         (&["backend", "drain", "web", "10.0.0.99:80"], 1, "no backend 10.0.0.99:80"),
         (&["backend", "add", "web", "10.0.0.99:80", "--weight", "70000"], 2, "70000"),
         (&["backend", "add", "web", "10.0.0.99"], 2, "the port is missing"),

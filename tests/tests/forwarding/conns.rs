@@ -15,9 +15,14 @@ use std::{
 
 use aya::maps::{Map, MapData};
 use lb_common::{
-    backend::Hop,
-    flow::{FlowKey, marks},
+    client_hops::NO_SLOT,
+    flow::{FlowKey, flags_seen},
     table::{Opening, open},
+};
+use lb_dataplane::{BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan, now};
+use lb_model::{
+    connections::{Connection, ConnectionState, Counts},
+    views::Stats,
 };
 use lb_testbed::Testbed;
 use lb_tests::{
@@ -25,11 +30,6 @@ use lb_tests::{
     requests,
     servers::nginx_everywhere,
     site::{Arms, Site, backend, empty_testbed, site, text, vip},
-};
-use lb_userspace::{
-    connections::{Connection, ConnectionState, Counts},
-    control::Stats,
-    dataplane::{FLOWS, FlowTable, TablePlan, now},
 };
 use nix::sys::signal::Signal;
 
@@ -63,7 +63,7 @@ fn open_connections_are_listed_with_both_ends() {
 #[ignore = "needs root"]
 fn connections_of_what_was_removed_are_named_until_the_last_has_gone() {
     let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
-    let streams = connect(&balancer, &testbed);
+    let mut streams = connect(&balancer, &testbed);
     let first = backend(&testbed, 0);
     balancer.done(&["backend", "remove", "web", &first.to_string()]);
     let warns_of = |what: &str| balancer.status().warnings.iter().any(|one| one.contains(what));
@@ -89,6 +89,10 @@ fn connections_of_what_was_removed_are_named_until_the_last_has_gone() {
     let left: u64 = web.backends.iter().filter_map(|one| one.removed_left).sum();
     assert_eq!(left, streams.len() as u64, "{web:?}");
     assert!(web.backends.iter().all(|one| one.connections > 0), "{web:?}");
+    streams.truncate(1);
+    balancer.wait_for("a warning of the open connection alone", || {
+        warns_of("web: removed, 1 connection left")
+    });
     // Another one that has the VIP takes the place of the one that was removed.
     let own = vip(&testbed).to_string();
     balancer.done(&["service", "add", "other", "--vip", &own]);
@@ -222,10 +226,10 @@ fn listed(balancer: &Balancer, filter: &[&str]) -> Vec<Connection> {
 /// Opens the running daemon's flow table.
 fn pinned(testbed: &Testbed, connections: u32) -> FlowTable {
     let mut layouts = fs::read_dir(testbed.bpffs().join("xdplb")).expect("pinned");
-    let pin: PathBuf = layouts.next().expect("a layout").expect("readable").path().join(FLOWS);
-    let plan = TablePlan::new(connections).and_then(|plan| plan.or_of_pin(&pin)).expect("labelled");
-    let mut map = Map::Array(MapData::from_pin(&pin).expect("pinned"));
-    plan.open(&mut map).expect("maps")
+    let layout: PathBuf = layouts.next().expect("a layout").expect("readable").path();
+    let plan = TablePlan::new(connections).and_then(|plan| plan.or_of_pin(&layout.join(FLOWS)));
+    let map = |name| Map::Array(MapData::from_pin(layout.join(name)).expect("pinned"));
+    plan.expect("labelled").open(&map(FLOWS), &map(BACKENDS), &map(CLIENT_HOPS)).expect("maps")
 }
 
 /// Network of the clients of the connections that [`fill`] opens.
@@ -237,9 +241,8 @@ fn fill(flows: &FlowTable, connections: u32) {
         let [a, b, c, d] = number.to_be_bytes();
         let inside = &FlowKey::tcp([198, 18 + a, b, 7], [c, d], [203, 0, 113, 10], [0, 80]);
         let outside = FlowKey::tcp([10, 99, a, b], [c, d], [10, 0, 0, 11], [0, 80]);
-        let marks = marks::SHAKEN | marks::PROVEN;
-        let opening =
-            Opening { inside, client: Hop::default(), backend: 1, marks, number: 0, now: now() };
+        let seen = flags_seen::SHAKEN | flags_seen::PROVEN;
+        let opening = Opening { inside, hop: NO_SLOT, backend: 1, seen, number: 0, now: now() };
         open(flows.table(), &opening, &outside).expect("room");
     }
 }

@@ -42,7 +42,7 @@ fn namespaces(prefix: &str) -> usize {
 
 #[test]
 #[ignore = "needs root"]
-fn two_demos_at_once_do_not_hurt_each_other_and_one_that_is_kept_is_stopped() {
+fn demos_do_not_hurt_each_other_and_one_that_is_kept_stays_until_it_is_stopped() {
     let first = demo(&["-o", "json"]).spawn().expect("the binary runs");
     let second = json(demo(&["--keep", "-o", "json"]));
     let first = first.wait_with_output().expect("ended");
@@ -60,9 +60,18 @@ fn two_demos_at_once_do_not_hurt_each_other_and_one_that_is_kept_is_stopped() {
     let answer = Command::new("ip").args(curl).output().expect("ip runs");
     assert!(answer.stdout.starts_with(b"backend"), "{answer:?}");
 
-    let stopped = json(demo(&["--stop", "-o", "json"]));
-    assert!(stopped["removed"].as_array().is_some_and(|all| all.contains(&prefix.into())));
-    assert_eq!(namespaces(kept["prefix"].as_str().expect("a name")), 0);
+    let (before, third) = (namespaces(&prefix), json(demo(&["-o", "json"])));
+    assert_eq!(third["failed"], 0, "{third}");
+    assert_eq!(namespaces(&prefix), before, "a later demo leaves the kept one alone");
+
+    let stop = kept["stop"].as_str().expect("a command");
+    assert!(stop.ends_with(&format!(" demo --stop {prefix}")), "{stop}");
+    let other = if prefix == name(1) { name(2) } else { name(1) };
+    demo(&["--stop", &other]).status().expect("the binary runs");
+    assert_eq!(namespaces(&prefix), before, "only the named demo is stopped");
+    let stopped = json(demo(&["--stop", &prefix, "-o", "json"]));
+    assert_eq!(stopped["removed"], serde_json::json!([prefix]), "{stopped}");
+    assert_eq!(namespaces(&prefix), 0);
 }
 
 /// SIGHUP is sent to the process group that the terminal's shell has started.

@@ -10,14 +10,11 @@ use std::{
 };
 
 use fastrand::Rng;
+use lb_client::{Client, ClientError};
+use lb_model::{Admin, NewBackend, Proposal, Settings, Target, views::ServiceView};
 use lb_tests::{
     balancer::{Balancer, configuration},
     site::{Arms, empty_testbed},
-};
-use lb_userspace::{
-    api::{Client, ClientError, NewBackend, Target},
-    control::{Proposal, ServiceView, Settings},
-    model::Admin,
 };
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -40,7 +37,7 @@ fn wanted(services: &[ServiceView]) -> Rings {
 /// Returns the persistent part of services.
 fn document(services: &[ServiceView]) -> Vec<Value> {
     let backends = |service: &ServiceView| -> Vec<Value> {
-        let kept = |one: &lb_userspace::control::BackendView| {
+        let kept = |one: &lb_model::views::BackendView| {
             json!([one.address, one.weight, one.backup, one.admin])
         };
         service.backends.iter().map(kept).collect()

@@ -1,6 +1,7 @@
 //! Failover, recovery, and the fate of connections.
 
 use std::{
+    fs,
     io::{ErrorKind, Read as _, Write as _},
     net::TcpStream,
     process::Command,
@@ -8,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lb_model::Health;
 use lb_testbed::Testbed;
 use lb_tests::{
     balancer::Balancer,
@@ -15,7 +17,7 @@ use lb_tests::{
     servers::nginx,
     site::{Arms, Site, backend, site, text, vip},
 };
-use lb_userspace::model::Health;
+use serde_json::Value;
 
 use crate::maps::Maps;
 
@@ -71,8 +73,19 @@ fn a_primary_that_was_replaced_waits_for_the_operator_even_over_a_restart() {
     assert!(reason.contains("xdplb backend enable"), "{view:?}");
     let other = &balancer.services()[0].backends[1];
     assert!(other.since < since, "health has kept its age");
-    balancer.done(&["backend", "enable", "web", &backend(&testbed, 0).to_string()]);
+    let first = backend(&testbed, 0).to_string();
+    let enable = ["backend", "enable", "web", &first, "-o", "json"];
+    let outcome = |arguments: &[&str]| -> Value {
+        serde_json::from_str(&balancer.done(arguments)).expect("JSON")
+    };
+    let tried = outcome(&[&enable[..], &["--dry-run"]].concat());
+    assert_eq!(tried["changed"], true, "{tried}");
+    assert_eq!(in_ring(&balancer), [false, true, true]);
+    let enabled = outcome(&enable);
+    assert_eq!((&enabled["changed"], &enabled["steps"]), (&tried["changed"], &tried["steps"]));
     assert_eq!(in_ring(&balancer), [true, true, false]);
+    let again = outcome(&enable);
+    assert_eq!(again["changed"], false, "{again}");
 }
 
 /// Opens a connection, and returns it with the name of the server that answered one request on it.
@@ -144,6 +157,10 @@ fn what_is_left_at_a_drains_deadline_is_reset() {
     assert!(ask(&mut stream).is_ok());
     balancer.done(&[&drain[..], &["2s"]].concat());
     wait_for_reset(&mut stream);
+    let log = fs::read_to_string(testbed.directory().join("log")).expect("a log");
+    let line =
+        format!("web: the drain of {address} has reached its deadline: 1 connection is ended");
+    assert_eq!(log.matches(&line).count(), 1, "{log}");
     let view = &balancer.services()[0].backends[nth];
     assert_eq!((view.in_ring, view.active_connections), (false, 0));
 }

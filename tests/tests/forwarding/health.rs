@@ -6,12 +6,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lb_model::Health;
 use lb_tests::{
     requests,
     servers::nginx,
     site::{Arms, site, text, vip},
 };
-use lb_userspace::model::Health;
 
 /// Two failed checks, 200 ms apart and each of 200 ms at most; a poll and its answer.
 const FALL_TIME: Duration = Duration::from_millis(2 * (200 + 200) + 400);

@@ -9,13 +9,13 @@ use std::{
 };
 
 use lb_common::LAYOUT;
+use lb_model::views::InterfaceMode;
 use lb_tests::{
     balancer::{BINARY, Balancer, detach},
     requests,
     servers::{attempt, nginx_everywhere},
     site::{Arms, Site, empty_testbed, site, text, vip},
 };
-use lb_userspace::control::InterfaceMode;
 use nix::{net::if_::if_indextoname, sys::signal::Signal};
 
 #[test]
@@ -185,7 +185,8 @@ fn pinned_maps_of_another_shape_are_refused() {
     let shapes = [
         ("BACKENDS", "type array key 4 value 8 entries 16385"),
         ("RINGS", "type hash key 4 value 8 entries 16"),
-        ("SERVICES", "type hash key 8 value 16 entries 4096"),
+        ("SERVICES", "type array key 4 value 48 entries 16385"),
+        ("SERVICE_INDEX", "type hash key 8 value 16 entries 4096"),
         ("VERDICTS", "type percpu_array key 4 value 16 entries 1"),
     ];
     for (name, shape) in shapes {

@@ -22,3 +22,4 @@ mod sharing;
 mod shown;
 mod trials;
 mod upgrade;
+mod vips;

@@ -5,13 +5,14 @@ use std::{
     net::{Ipv6Addr, SocketAddr},
 };
 
-use aya::maps::{Array, HashMap, Map, MapData};
+use aya::maps::{Array, Map, MapData};
 use lb_common::{
     LAYOUT,
     backend::Backend,
     ring::{Ring, SLOTS, Slots},
-    service::{Service, ServiceKey},
+    service::Service,
 };
+use lb_dataplane::{ServiceTable, maps::Table as _};
 use lb_testbed::Testbed;
 
 /// Backends of a service, by VIP, with their shares.
@@ -19,7 +20,7 @@ pub type Rings = BTreeMap<SocketAddr, BTreeSet<(SocketAddr, u16)>>;
 
 /// The daemon's pinned maps.
 pub struct Maps {
-    services: HashMap<MapData, ServiceKey, Service>,
+    services: ServiceTable,
     backends: Array<MapData, Backend>,
     rings: Array<MapData, Slots>,
 }
@@ -29,7 +30,8 @@ impl Maps {
         let pin = |name| MapData::from_pin(testbed.bpffs().join(format!("xdplb/v{LAYOUT}/{name}")));
         let open = |name| pin(name).expect("pinned");
         Self {
-            services: Map::HashMap(open("SERVICES")).try_into().expect("its shape"),
+            services: ServiceTable::of_maps(&open("SERVICE_INDEX"), &open("SERVICES"))
+                .expect("mapped"),
             backends: Map::Array(open("BACKENDS")).try_into().expect("its shape"),
             rings: Map::Array(open("RINGS")).try_into().expect("its shape"),
         }
@@ -50,10 +52,10 @@ impl Maps {
 
     /// Returns a slot that a packet could have found to name no backend, if there is one.
     pub fn fault(&self) -> Option<String> {
-        for (key, service) in self.services.iter().filter_map(Result::ok) {
+        for (key, service) in self.services.entries().expect("read") {
             for (place, id) in self.slots(service.ring) {
                 let is_set = self.backend(id) != Backend::default();
-                let still = self.services.get(&key, 0).is_ok_and(|now| now == service);
+                let still = self.services.get(&key) == Some(service);
                 if !is_set && still && self.slot(place) == id {
                     return Some(format!("slot {place} of {service:?} names {id}"));
                 }
@@ -62,8 +64,16 @@ impl Maps {
         None
     }
 
+    /// Returns the number of ids that backends have.
+    pub fn backends_set(&self) -> usize {
+        self.backends
+            .iter()
+            .filter(|one| matches!(one, Ok(one) if *one != Backend::default()))
+            .count()
+    }
+
     pub fn contents(&self) -> Rings {
-        let services = self.services.iter().filter_map(Result::ok);
+        let services = self.services.entries().expect("read").into_iter();
         let ring_of = |service: Service| {
             let backends = self.slots(service.ring).map(|(_, id)| self.backend(id));
             shares(backends.map(|one| (address(one.address, one.port), one.weight)))

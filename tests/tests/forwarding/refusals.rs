@@ -2,13 +2,13 @@
 
 use std::fs;
 
+use lb_model::views::InterfaceMode;
 use lb_testbed::Testbed;
 use lb_tests::{
     balancer::Balancer,
     servers::attempt,
     site::{Arms, Site, empty_testbed, site, text},
 };
-use lb_userspace::control::InterfaceMode;
 use nix::sys::signal::Signal;
 
 #[test]

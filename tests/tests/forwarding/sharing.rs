@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 
+use lb_model::views::InterfaceMode;
 use lb_tests::{
     balancer::Balancer,
     requests,
     servers::{client, nginx_everywhere},
     site::{Arms, empty_testbed, site, text, vip},
 };
-use lb_userspace::control::InterfaceMode;
 
 const REQUESTS: u64 = 10_000;
 

@@ -6,14 +6,13 @@ use std::{
     process::{Output, Stdio},
 };
 
+use lb_model::{
+    Health,
+    views::{BackendView, Origin, ServiceView},
+};
 use lb_tests::{
     balancer::Balancer,
     site::{Arms, Site, backend, site, text},
-};
-use lb_userspace::{
-    config::Origin,
-    control::{BackendView, ServiceView},
-    model::Health,
 };
 
 fn said(output: &Output) -> String {

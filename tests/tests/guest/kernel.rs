@@ -13,7 +13,7 @@ pub const DEBIAN_6_1: Package = Package("linux-image-cloud-amd64");
 pub const DEBIAN_6_12: Package = Package("linux-image-6.12-cloud-amd64");
 
 /// Cache of packages between runs.
-const CACHE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/guests");
+const CACHE: &str = concat!(env!("OUT_DIR"), "/../../../../guests");
 
 /// Modules that the kernel or the tests load, with their dependencies.
 const MODULES: [&str; 8] = [

@@ -9,13 +9,13 @@ use std::{
 };
 
 use lb_common::reason::Reason;
+use lb_model::views::{InterfaceMode, Stats, Status};
 use lb_testbed::{Host, Testbed};
 use lb_tests::{
     requests,
     servers::{nginx_everywhere, root},
     site::{Arms, backend, empty_testbed, vip},
 };
-use lb_userspace::control::{InterfaceMode, Stats, Status};
 
 use crate::{
     initramfs::Initramfs,

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use lb_model::Health;
 use lb_tests::{
     balancer::{BINARY, Balancer},
     processes::own_memory,
@@ -17,7 +18,6 @@ use lb_tests::{
     servers::nginx_everywhere,
     site::{Arms, Site, empty_testbed, site, text, vip},
 };
-use lb_userspace::model::Health;
 use nix::sys::signal::Signal;
 
 /// Time within which the daemon answers, whatever else is asked of it.

@@ -5,6 +5,7 @@ use std::{
     os::fd::AsRawFd as _,
 };
 
+use lb_model::views::Stats;
 use lb_testbed::Testbed;
 use lb_tests::{
     balancer::Balancer,
@@ -12,7 +13,6 @@ use lb_tests::{
     servers::attempt,
     site::{Arms, empty_testbed, text, vip},
 };
-use lb_userspace::control::Stats;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, sendto, socket,
 };

@@ -12,13 +12,13 @@ use std::{
 };
 
 use aya::programs::{SchedClassifier, TcAttachType};
+use lb_model::views::{GuardHook, InterfaceMode, Stats};
 use lb_testbed::{Host, Testbed};
 use lb_tests::{
     balancer::{Balancer, detach},
     downloads::complete_while,
     servers::attempt,
 };
-use lb_userspace::control::{GuardHook, InterfaceMode, Stats};
 use nix::sys::{
     signal::Signal,
     socket::{

@@ -9,12 +9,12 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
+use lb_model::Health;
 use lb_testbed::Testbed;
 use lb_tests::{
     balancer::{BINARY, Balancer},
     site::{Arms, Site, backend, empty_testbed, site, text},
 };
-use lb_userspace::model::Health;
 use nix::sys::signal::Signal;
 
 /// A user without any rights except those of the socket's group.

@@ -10,14 +10,16 @@ use std::{
     thread,
 };
 
-use aya::maps::{Array, HashMap, Map, MapData};
+use aya::maps::{Array, Map, MapData};
 use lb_common::{
     LAYOUT,
     backend::Backend,
     ring::{Ring, SLOTS, Slots},
     service::{Service, ServiceKey},
+    service_table::{IndexBucket, Record},
     snat::Source,
 };
+use lb_dataplane::{ServiceTable, maps::Table as _};
 use lb_testbed::Testbed;
 use lb_tests::{
     balancer::{BINARY, Balancer, configuration, service},
@@ -125,20 +127,44 @@ fn pinned(testbed: &Testbed, name: &str) -> MapData {
     MapData::from_pin(testbed.bpffs().join(format!("xdplb/v{LAYOUT}/{name}"))).expect("pinned")
 }
 
+fn services(testbed: &Testbed) -> ServiceTable {
+    let [index, records] = ["SERVICE_INDEX", "SERVICES"].map(|name| pinned(testbed, name));
+    ServiceTable::of_maps(&index, &records).expect("mapped")
+}
+
+/// Leaves words in the index as a writer that was killed does, and others of no use.
+fn spoil_index(testbed: &Testbed) {
+    let map = Map::Array(pinned(testbed, "SERVICE_INDEX"));
+    let mut index: Array<_, IndexBucket> = map.try_into().expect("its shape");
+    for bucket in 0..index.len() {
+        let mut words = index.get(&bucket, 0).expect("readable");
+        words.iter_mut().filter(|word| **word == 0).for_each(|word| *word = u64::MAX);
+        index.set(bucket, words, 0).expect("written");
+    }
+}
+
+/// Changes the record that the index names, so that its fingerprint is another's.
+fn spoil_records(testbed: &Testbed) {
+    let map = Map::Array(pinned(testbed, "SERVICES"));
+    let mut records: Array<_, Record> = map.try_into().expect("its shape");
+    for number in 0..records.len() {
+        let mut record = records.get(&number, 0).expect("readable");
+        record.key.port = [0xff; 2];
+        records.set(number, record, 0).expect("written");
+    }
+}
+
 /// Changes the only service's entry.
 fn spoil_service(testbed: &Testbed, spoil: impl FnOnce(&mut ServiceKey, &mut Service)) {
-    let map = Map::HashMap(pinned(testbed, "SERVICES"));
-    let mut services: HashMap<_, ServiceKey, Service> = map.try_into().expect("its shape");
-    let (mut key, mut service) = services.iter().next().expect("a service").expect("readable");
+    let mut services = services(testbed);
+    let (mut key, mut service) = services.entries().expect("readable")[0];
     spoil(&mut key, &mut service);
-    services.insert(key, service, 0).expect("written");
+    services.insert(&key, &service).expect("written");
 }
 
 /// Returns the start of the only service's ring, and the first backend in it.
 fn first_slot(testbed: &Testbed) -> (u32, u32) {
-    let map = Map::HashMap(pinned(testbed, "SERVICES"));
-    let services: HashMap<_, ServiceKey, Service> = map.try_into().expect("its shape");
-    let (_, service) = services.iter().next().expect("a service").expect("readable");
+    let (_, service) = services(testbed).entries().expect("readable")[0];
     let map = Map::Array(pinned(testbed, "RINGS"));
     let rings: Array<_, Slots> = map.try_into().expect("its shape");
     let slots = rings.get(&(service.ring.offset / SLOTS), 0).expect("within the arena");
@@ -182,7 +208,9 @@ type Spoil = (&'static str, fn(&Testbed));
 #[ignore = "needs root"]
 fn maps_that_make_no_sense_are_made_anew() {
     let Site { mut balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
-    let spoils: [Spoil; 13] = [
+    let spoils: [Spoil; 15] = [
+        ("led to none, and are removed", spoil_index),
+        ("led to none, and are removed", spoil_records),
         ("cannot be", |testbed| spoil_service(testbed, |_, one| one.ring.offset = u32::MAX)),
         ("cannot be", |testbed| spoil_service(testbed, |_, one| one.ring.length = u32::MAX)),
         ("name no backend", |testbed| {
@@ -208,9 +236,7 @@ fn maps_that_make_no_sense_are_made_anew() {
         balancer.wait_for_ring_of(3);
         let answers = requests::send(&testbed.clients()[0], vip(&testbed), 30);
         assert_eq!((answers.get(""), answers.len()), (None, 3), "{word}: {answers:?}");
-        let map = Map::HashMap(pinned(&testbed, "SERVICES"));
-        let services: HashMap<_, ServiceKey, Service> = map.try_into().expect("its shape");
-        assert_eq!(services.keys().count(), 1, "{word}");
+        assert_eq!(services(&testbed).entries().expect("readable").len(), 1, "{word}");
     }
 }
 
@@ -260,6 +286,14 @@ fn a_spoilt_journal_is_told_and_nothing_of_it_is_lost() {
     fs::remove_file(kept).expect("removed");
     balancer.stop(Signal::SIGTERM);
     let balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));
+    let warnings = balancer.status().warnings.join("\n");
+    assert!(warnings.contains("version 4 was in force"), "the record is lost: {warnings}");
+    balancer.done(&["backend", "set", "web", &first, "--weight", "4"]);
+    balancer.stop(Signal::SIGTERM);
+    let balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));
+    let warnings = balancer.status().warnings.join("\n");
+    assert!(warnings.contains("version 4 was in force"), "until its file is removed: {warnings}");
+    fs::remove_file(journal(&testbed).with_file_name("journal.lost.4")).expect("removed");
     assert_eq!(balancer.status().warnings, [""; 0]);
 
     // The last record is missing entirely, after the end of a line.
@@ -267,7 +301,7 @@ fn a_spoilt_journal_is_told_and_nothing_of_it_is_lost() {
     fs::write(journal(&testbed), [lines[0], lines[1]].concat()).expect("written");
     let balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));
     let warnings = balancer.status().warnings.join("\n");
-    assert!(warnings.contains("version 3 was in force"), "{warnings}");
+    assert!(warnings.contains("version 5 was in force"), "no number is given twice: {warnings}");
     assert!(warnings.contains("ends with version 2"), "{warnings}");
 }
 
@@ -308,7 +342,7 @@ fn a_remembered_moment_to_come_holds_nobody_back() {
         let answers = requests::send(&testbed.clients()[0], vip(&testbed), 20);
         answers.get("backend0") == Some(&10)
     });
-    assert_eq!(remembered.backends[1].admin, lb_userspace::model::Admin::Draining);
+    assert_eq!(remembered.backends[1].admin, lb_model::Admin::Draining);
 }
 
 #[test]

@@ -17,7 +17,7 @@ use lb_tests::{
     site::{Arms, backend, empty_testbed, vip},
 };
 
-const PACKAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/debian/xdplb.deb");
+const PACKAGE: &str = concat!(env!("OUT_DIR"), "/../../../../debian/xdplb.deb");
 const UNIT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../packaging/xdplb.service");
 const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/package/guest");
 

@@ -1,7 +1,7 @@
 //! Connections that end, and tuples that are reused.
 
 use lb_common::{
-    flow::{State, marks},
+    flow::{State, flags_seen},
     reason::Reason,
 };
 use lb_tests::{
@@ -86,8 +86,11 @@ fn a_syn_on_a_closed_tuple_is_a_new_connection_on_another_port() {
     assert_eq!(new.dst, backend(2));
     let late = object.run(&old.answer(Flags::ACK).frame());
     assert_eq!((late.action, late.reason), (Action::Drop, Reason::Quarantined));
-    let quarantined =
-        object.flows().values().filter(|(tag, _)| tag.marks() & marks::QUARANTINED != 0).count();
+    let quarantined = object
+        .flows()
+        .values()
+        .filter(|(tag, _)| tag.flags_seen() & flags_seen::QUARANTINED != 0)
+        .count();
     assert_eq!(quarantined, 1);
     reply(&mut object, &new.answer(Flags::SYN_ACK));
 }

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, thread};
 
 use lb_common::{
-    flow::{State, marks},
+    flow::{State, flags_seen},
     stats::Incident,
 };
 use lb_tests::{
@@ -108,7 +108,7 @@ fn a_living_connection_keeps_its_port_when_ports_are_fought_for() {
     assert!(object.incidents(Incident::EarlyPortReuse) > 0);
     let flows = object.flows();
     for (key, (_, flow)) in
-        flows.iter().filter(|(_, (tag, _))| tag.marks() & marks::QUARANTINED == 0)
+        flows.iter().filter(|(_, (tag, _))| tag.flags_seen() & flags_seen::QUARANTINED == 0)
     {
         let partner = flows.get(&flow.partner()).expect("a partner").1;
         assert_eq!(partner.partner(), *key);

@@ -40,9 +40,9 @@ fn replies_follow_a_client_when_the_daemon_says_so() {
     let [event] = events[..] else { panic!("one event, not {events:?}") };
     assert_eq!(Kind::from_number(event.kind), Some(Kind::ClientMoved));
     assert_eq!(event.client, client(40_000).ip().octets());
-    let Event { tag, place, hop, .. } = event;
+    let Event { tag, index, hop, .. } = event;
     assert_eq!(hop, Hop::new(OTHER_ROUTER, BALANCER_MAC, INGRESS));
-    object.write_hops(&[ClientHop { tag, place, hop, reserved: 0 }]);
+    assert!(object.write_hops(&[ClientHop { tag, index, hop, reserved: 0 }]));
     assert_eq!(reply(&mut object, &opened.answer(Flags::ACK)).dst_mac, OTHER_ROUTER);
     forward(&mut object, &request);
     assert!(object.events().is_empty());

@@ -1,5 +1,7 @@
 //! Packets through the shipped object: input, output, and the counted reason.
 
+mod churn;
+mod client_hops;
 mod closing;
 mod concurrency;
 mod egress;

@@ -1,10 +1,6 @@
 //! New connections.
 
-use lb_common::{
-    flow::FlowKey,
-    reason::Reason,
-    table::{LINES_PER_CONNECTION, WAYS},
-};
+use lb_common::{flow::FlowKey, reason::Reason, table::WAYS};
 use lb_tests::{
     frame::{BACKEND_MAC, BALANCER_MAC, CLIENT_MAC, Flags, Segment},
     object::Action,
@@ -73,7 +69,7 @@ fn a_retransmitted_syn_goes_where_the_first_one_went() {
 #[test]
 #[ignore = "needs root"]
 fn a_full_table_drops_and_leaves_no_half_pair() {
-    let mut object = balancer_with(WAYS / LINES_PER_CONNECTION, 100);
+    let mut object = balancer_with(1, 100);
     let room = u16::try_from(WAYS / 2).expect("few");
     for port in 0..room {
         connect(&mut object, 40_000 + port);

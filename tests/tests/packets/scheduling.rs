@@ -6,13 +6,11 @@ use std::{
 };
 
 use lb_common::{reason::Reason, schedule::Scheduler};
+use lb_dataplane::{Search, now};
+use lb_model::Timeouts;
 use lb_tests::{
     frame::{Flags, Segment},
     object::Object,
-};
-use lb_userspace::{
-    dataplane::{Search, now},
-    model::Timeouts,
 };
 
 use crate::testbed::{VIP, backend, balancer_with, client, connect, forward, reply, sent, syn};
@@ -47,6 +45,47 @@ fn shares_from(object: &mut Object, first: u16, connections: u16) -> Shares {
         *shares.entry(forward(object, &syn(first + port)).dst).or_default() += 1;
     }
     shares
+}
+
+/// The most services of the object's own limit, each with one backend.
+#[test]
+#[ignore = "needs root"]
+fn each_of_thousands_of_services_is_found_and_no_other() {
+    const FIRST: u16 = 10_000;
+    const SERVICES: u16 = 4_096;
+    let mut object = balancer_with(10_000, PORTS);
+    let ring = object.lay(0, &[1]);
+    let vip = |number| SocketAddrV4::new(*VIP.ip(), FIRST + number);
+    for number in 0..SERVICES {
+        object.service(number.into(), vip(number), ring);
+    }
+    let client = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 77), 50_000);
+    for number in 0..SERVICES {
+        object.move_backend(1, vip(number));
+        let run = object.run(&Segment::new(client, vip(number), Flags::SYN).frame());
+        assert_eq!(sent(&run, Reason::Forwarded).dst, backend(1));
+    }
+    for number in SERVICES..2 * SERVICES {
+        let run = object.run(&Segment::new(client, vip(number), Flags::SYN).frame());
+        assert_eq!(run.reason, Reason::NotOurs);
+    }
+}
+
+/// The slots of one service's ring become another's while the former is still there.
+#[test]
+#[ignore = "needs root"]
+fn a_backend_of_another_vip_gets_no_connection() {
+    let mut object = balancer_with(100, PORTS);
+    let other = SocketAddrV4::new(*VIP.ip(), VIP.port() + 1);
+    object.move_backend(1, other);
+    object.serve(VIP, &[2]);
+    let ring = object.lay(0, &[1]);
+    let client = SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, 77), 50_000);
+    let syn = Segment::new(client, VIP, Flags::SYN).frame();
+    assert_eq!(object.run(&syn).reason, Reason::Unreachable);
+    object.service(1, other, ring);
+    let syn = Segment::new(client, other, Flags::SYN).frame();
+    assert_eq!(object.run(&syn).reason, Reason::Forwarded);
 }
 
 #[test]

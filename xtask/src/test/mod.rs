@@ -13,7 +13,7 @@ use crate::{build, workspace};
 pub(crate) struct Arguments {
     /// Suites to run [default: all]
     suites: Vec<Suite>,
-    /// Run more random cases, and ten minutes of fuzzing per target
+    /// Run more random cases, ten minutes of fuzzing per target, and ten of a million connections
     #[arg(long)]
     long: bool,
 }

@@ -15,6 +15,9 @@ use crate::{
 const CASES: &str = "PROPTEST_CASES";
 const LONG_CASES: &str = "10000";
 
+/// Environment variable for tests with a longer variant: see `lb_tests::LONG`.
+const LONG: &str = "XDPLB_LONG_TESTS";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Suite {
     /// Unit and property tests, including those that need root; fuzzing
@@ -99,7 +102,7 @@ fn privileged(arguments: &[&[&str]], long: bool) -> Result<()> {
     tests.arg("test").args(arguments.iter().copied().flatten());
     tests.args(["--", "--ignored", "--test-threads=1"]);
     if long {
-        tests.env(CASES, LONG_CASES);
+        tests.env(CASES, LONG_CASES).env(LONG, "1");
     }
     exec::run(&mut tests)
 }

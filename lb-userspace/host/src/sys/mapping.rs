@@ -10,10 +10,13 @@ use std::{
     os::fd::BorrowedFd,
     ptr::NonNull,
     slice,
-    sync::atomic::{AtomicI64, AtomicU32},
+    sync::atomic::{AtomicI64, AtomicU32, AtomicU64},
 };
 
-use lb_common::table::SharedBucket;
+use lb_common::{
+    client_hops::SharedSlot,
+    table::{SharedBackend, SharedBucket},
+};
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 
 /// Types that may be written by others while shared.
@@ -23,12 +26,18 @@ use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 /// The type must consist of atomics, accept any bit pattern, and need at most page alignment.
 pub unsafe trait Shared: Send + Sync {}
 
-// SAFETY: its lines consist of atomics.
+// SAFETY: its entries consist of atomics.
 unsafe impl Shared for SharedBucket {}
+// SAFETY: it consists of atomics.
+unsafe impl Shared for SharedBackend {}
+// SAFETY: it consists of atomics.
+unsafe impl Shared for SharedSlot {}
 // SAFETY: it is an atomic.
 unsafe impl Shared for AtomicU32 {}
 // SAFETY: it is an atomic.
 unsafe impl Shared for AtomicI64 {}
+// SAFETY: it is an atomic.
+unsafe impl Shared for AtomicU64 {}
 
 /// Values of an array.
 #[derive(Debug)]

@@ -13,6 +13,7 @@ mod report;
 mod statistics;
 
 use std::{
+    any::Any,
     env,
     fs::{self, File},
     path::{Path, PathBuf},
@@ -58,6 +59,8 @@ enum Part {
     Packets,
     /// Growth of nanoseconds per packet with services and backends
     Scaling,
+    /// Speed-up by a second CPU
+    Cpus,
     /// Packets per second through a veth
     Live,
     /// Requests and bytes compared with the peers
@@ -139,32 +142,52 @@ fn lock() -> Result<File> {
     Ok(file)
 }
 
+/// Measures a part. What was measured before it failed is reported.
 fn measure(part: Part, plan: &Plan, report: &mut Report) -> Result<()> {
+    let Report { failures, .. } = report;
     match part {
         Part::Packets => {
-            let mut costs = Vec::new();
-            let measured = aside(|| packets::measure(&plan.packets, &mut costs));
-            report.add_packets(&costs);
-            measured?;
+            let mut measured = packets::Measured::default();
+            let result = aside(|| packets::measure(&plan.packets, &mut measured));
+            report.add_packets(&measured);
+            result
         }
         Part::Scaling => {
             let mut scalings = Vec::new();
-            let measured = aside(|| packets::measure_scaling(&plan.packets, &mut scalings));
+            let result = aside(|| packets::measure_scaling(&plan.packets, &mut scalings));
             report.add_scaling(&scalings);
-            measured?;
+            result
         }
-        Part::Live => report.live_frames = live::measure(&plan.live)?,
-        Part::Peers => report.end_to_end = peers::measure(&plan.peers, &mut report.failures)?,
-        Part::Flood => report.flood = flood::measure(&plan.flood, &mut report.failures)?,
-        Part::Control => report.control = control::measure(&plan.control)?,
+        Part::Cpus => {
+            let mut speed_ups = Vec::new();
+            let result = aside(|| packets::measure_two_cpus(&plan.packets, &mut speed_ups));
+            report.add_speed_ups(&speed_ups);
+            result
+        }
+        Part::Live => aside(|| live::measure(&plan.live)).map(|rows| report.live_frames = rows),
+        Part::Peers => {
+            aside(|| peers::measure(&plan.peers, failures)).map(|rows| report.end_to_end = rows)
+        }
+        Part::Flood => {
+            aside(|| flood::measure(&plan.flood, failures)).map(|rows| report.flood = rows)
+        }
+        Part::Control => {
+            aside(|| control::measure(&plan.control)).map(|rows| report.control = rows)
+        }
     }
-    Ok(())
 }
 
-/// Runs on a thread of its own, as it changes its network namespace and CPU affinity.
-fn aside(measure: impl FnOnce() -> Result<()> + Send) -> Result<()> {
+/// Runs on a thread of its own: it may change its network namespace and CPU affinity, and if it
+/// panics, what others have measured is kept.
+fn aside<T: Send>(measure: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     let measured = thread::scope(|scope| scope.spawn(measure).join());
-    measured.map_err(|_| anyhow!("measuring packets panicked"))?
+    measured.map_err(|panic| anyhow!("panicked: {}", reason(&*panic)))?
+}
+
+/// Returns what a panic says.
+fn reason(panic: &(dyn Any + Send)) -> &str {
+    let formatted = panic.downcast_ref::<String>().map(String::as_str);
+    formatted.or_else(|| panic.downcast_ref().copied()).unwrap_or("no reason given")
 }
 
 async fn heed_signals() -> Result<()> {
@@ -176,4 +199,17 @@ async fn heed_signals() -> Result<()> {
     }
     INTERRUPTED.store(true, Ordering::Relaxed);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_failure_with_its_reason() {
+        let failed = |measure: fn() -> Result<()>| aside(measure).unwrap_err().to_string();
+        assert_eq!(failed(|| panic!("no daemon")), "panicked: no daemon");
+        assert_eq!(failed(|| panic!("no daemon at {}", 7)), "panicked: no daemon at 7");
+        assert_eq!(aside(|| Ok(7)).unwrap(), 7);
+    }
 }

@@ -10,13 +10,13 @@ use std::{
     time::Instant,
 };
 
+use lb_model::views::{InterfaceMode, InterfaceView, LinkState};
 use lb_testbed::Testbed;
 use lb_tests::{
     balancer::Balancer,
     servers::{self, attempt},
     site::{Arms, Site, backend, empty_testbed, vip},
 };
-use lb_userspace::control::{InterfaceMode, InterfaceView, LinkState};
 
 use nix::sys::signal::Signal;
 

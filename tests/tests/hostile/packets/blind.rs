@@ -1,7 +1,7 @@
 //! Neither one side alone nor a third party can end a connection.
 
 use lb_common::{
-    flow::{State, WINDOW, marks},
+    flow::{State, WINDOW, flags_seen},
     reason::Reason,
 };
 use lb_tests::{
@@ -222,5 +222,5 @@ fn icmp_errors_change_nothing() {
         }
     }
     assert_eq!(object.progress(&key_of(40_000)), before);
-    assert_eq!(before.expect("known").0 & marks::CLIENT_RST, 0);
+    assert_eq!(before.expect("known").0 & flags_seen::CLIENT_RST, 0);
 }

@@ -17,7 +17,7 @@ mod unforwardable;
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-use lb_common::flow::marks;
+use lb_common::flow::flags_seen;
 use lb_tests::object::Object;
 
 use self::testbed::key_of;
@@ -25,8 +25,8 @@ use self::testbed::key_of;
 /// Returns a connection's marks and number, without the mark of a SYN that was seen, which the
 /// backend's answer clears.
 fn lasting(object: &Object, port: u16) -> Option<(u16, u32)> {
-    let (marks, number) = object.progress(&key_of(port))?;
-    Some((marks & !marks::ASKED, number))
+    let (seen, number) = object.progress(&key_of(port))?;
+    Some((seen & !flags_seen::ASKED, number))
 }
 
 /// Returns the `nth` of many clients, each with its own address.

@@ -1,7 +1,7 @@
 //! The object compared with the pure function for a segment's effect on a connection.
 
 use lb_common::{
-    flow::{Direction, Progress, State, WINDOW, marks},
+    flow::{Direction, Progress, State, WINDOW, flags_seen},
     reason::Reason,
     tcp::{self, Segment as Numbers},
 };
@@ -102,7 +102,7 @@ fn expected(progress: Progress, side: Direction, segment: &Numbers) -> (Progress
     match side {
         Direction::ToBackend => (progress.after(side, segment), Reason::Forwarded),
         Direction::ToClient if progress.is_refused_by(segment) => {
-            (Progress { marks: progress.marks | marks::REFUSED, ..progress }, Reason::Refused)
+            (Progress { seen: progress.seen | flags_seen::REFUSED, ..progress }, Reason::Refused)
         }
         Direction::ToClient => (progress.after(side, segment), Reason::Replied),
     }
@@ -110,25 +110,25 @@ fn expected(progress: Progress, side: Direction, segment: &Numbers) -> (Progress
 
 fn follows_the_pure_function(object: &mut Object, steps: &[Step]) -> Result<(), TestCaseError> {
     let mut opened = forward(object, &syn(PORT));
-    let mut progress = Progress { marks: 0, number: CLIENT_ISN, other: 0 };
+    let mut progress = Progress { seen: 0, number: CLIENT_ISN, other: 0 };
     for step in steps {
         let segment = step.segment(&opened);
         let former = object.flow(&key_of(PORT)).expect("known");
         let run = object.run(&segment.frame());
         let is_new = matches!(step.side, Direction::ToBackend)
             && segment.flags == Flags::SYN
-            && (marks::is_over(progress.marks) || progress.marks & marks::REFUSED != 0);
+            && (flags_seen::is_over(progress.seen) || progress.seen & flags_seen::REFUSED != 0);
         if is_new {
             prop_assert_eq!(run.reason, Reason::Forwarded);
             opened = Segment::read(&run.frame);
-            let marks = match progress.marks & marks::REFUSED {
+            let seen = match progress.seen & flags_seen::REFUSED {
                 0 => 0,
-                _ => marks::refused_by(progress.marks, former.backend),
+                _ => flags_seen::refused_by(progress.seen, former.flow.pair.backend()),
             };
-            progress = Progress { marks, number: segment.sequence, other: 0 };
+            progress = Progress { seen, number: segment.sequence, other: 0 };
         } else {
             let numbers = numbers(&segment);
-            let is_last = marks::refusals(progress.marks) + 1 == marks::LAST_REFUSAL;
+            let is_last = flags_seen::refusals(progress.seen) + 1 == flags_seen::LAST_REFUSAL;
             let (mut after, mut reason) = expected(progress, step.side, &numbers);
             if reason == Reason::Refused && is_last {
                 (after, reason) = (progress.after(step.side, &numbers), Reason::Replied);
@@ -137,7 +137,7 @@ fn follows_the_pure_function(object: &mut Object, steps: &[Step]) -> Result<(), 
             progress = after;
         }
         let found = object.progress(&key_of(PORT));
-        prop_assert_eq!(found, Some((progress.marks, progress.number)), "after {:?}", step);
+        prop_assert_eq!(found, Some((progress.seen, progress.number)), "after {:?}", step);
     }
     Ok(())
 }

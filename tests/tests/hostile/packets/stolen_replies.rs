@@ -66,14 +66,14 @@ fn the_daemon_has_the_last_word() {
     let request = Segment::new(client(40_000), VIP, Flags::ACK);
     forward(&mut object, &Segment { src_mac: THIEF, ..request });
     let events = moved(&mut object);
-    let [Event { tag, place, hop, .. }] = events[..] else { panic!("one, not {events:?}") };
+    let [Event { tag, index, hop, .. }] = events[..] else { panic!("one, not {events:?}") };
     assert_eq!(hop, Hop::new(THIEF, BALANCER_MAC, INGRESS));
     assert_eq!(reply(&mut object, &opened.answer(Flags::ACK)).dst_mac, CLIENT_MAC);
-    object.write_hops(&[ClientHop { tag, place, hop, reserved: 0 }]);
+    assert!(object.write_hops(&[ClientHop { tag, index, hop, reserved: 0 }]));
     assert_eq!(reply(&mut object, &opened.answer(Flags::ACK)).dst_mac, THIEF);
 }
 
-/// The tag distinguishes successive connections in one place.
+/// The tag distinguishes successive connections in one index.
 #[test]
 #[ignore = "needs root"]
 fn a_late_word_moves_no_other_connection() {
@@ -82,11 +82,11 @@ fn a_late_word_moves_no_other_connection() {
     let request = Segment::new(client(40_000), VIP, Flags::ACK);
     forward(&mut object, &Segment { src_mac: THIEF, ..request });
     let events = moved(&mut object);
-    let [Event { tag, place, hop, .. }] = events[..] else { panic!("one, not {events:?}") };
+    let [Event { tag, index, hop, .. }] = events[..] else { panic!("one, not {events:?}") };
     reply(&mut object, &old.answer(Flags::RST));
     let new = connect(&mut object, 40_000);
     assert_ne!((new.src, new.dst), (old.src, old.dst));
-    object.write_hops(&[ClientHop { tag, place, hop, reserved: 0 }]);
+    assert!(object.write_hops(&[ClientHop { tag, index, hop, reserved: 0 }]));
     assert_eq!(reply(&mut object, &new.answer(Flags::ACK)).dst_mac, CLIENT_MAC);
 }
 

@@ -10,12 +10,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use lb_client::Client;
+use lb_model::Settings;
 use lb_testbed::Testbed;
 use lb_tests::{
     balancer::{Balancer, configuration},
     processes::own_memory,
 };
-use lb_userspace::{api::Client, control::Settings};
 use nix::sys::signal::Signal;
 use tokio::runtime;
 

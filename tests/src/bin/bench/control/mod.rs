@@ -6,11 +6,9 @@ mod document;
 use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result};
+use lb_dataplane::ring::{Member, build};
+use lb_model::Scheduler;
 use lb_testbed::Testbed;
-use lb_userspace::{
-    model::Scheduler,
-    ring::{Member, build},
-};
 use serde::Serialize;
 
 use crate::statistics::Sample;

@@ -42,17 +42,22 @@ pub struct Row {
     pub pps_min: f64,
     pub pps_median: f64,
     pub pps_max: f64,
+    /// Rate in units of that of `null`: median of all rounds.
+    pub to_null: f64,
     pub rounds: usize,
 }
 
 impl Row {
-    fn new(program: Handler, pps: Vec<f64>) -> Self {
+    fn new(program: Handler, pps: Vec<f64>, null: &[f64]) -> Self {
+        let ratios = pps.iter().zip(null).map(|(pps, null)| pps / null);
+        let to_null = Sample::new(ratios.collect()).median();
         let pps = Sample::new(pps);
         Self {
             program,
             pps_min: pps.min(),
             pps_median: pps.median(),
             pps_max: pps.max(),
+            to_null,
             rounds: pps.rounds(),
         }
     }
@@ -82,5 +87,7 @@ pub fn measure(extent: &Extent) -> Result<Vec<Row>> {
             pps.extend((round > 0).then_some(measured));
         }
     }
-    Ok(Handler::ALL.into_iter().zip(pps).map(|(handler, pps)| Row::new(handler, pps)).collect())
+    let null = pps[Handler::Null as usize].clone();
+    let rows = Handler::ALL.into_iter().zip(pps);
+    Ok(rows.map(|(handler, pps)| Row::new(handler, pps, &null)).collect())
 }

@@ -1,56 +1,37 @@
 //! The shipped program with its services and known connections.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{collections::HashMap, process::Command};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use lb_common::{
     flow::FlowKey,
-    reason::Reason,
-    ring::Ring,
-    schedule::Scheduler,
-    template::{Field, Spread, Template, byte},
+    reason::{Reason, Verdict},
+    template::{Spread, Template},
     wire::Headers,
 };
-use lb_tests::object::{INGRESS, Object};
-use lb_userspace::ring::LONGEST;
+use lb_tests::object::{Action, INGRESS, Object};
+use nix::net::if_::if_nametoindex;
 
 use super::{
-    frames::{self, BACKEND, EMPTY, SOURCE, UNREACHABLE, VIP},
+    frames,
     harness::Harness,
+    memory::{self, Memory},
+    topology::Topology,
 };
 
-/// Numbers of objects, as powers of two.
-#[derive(Clone, Copy)]
-pub(super) struct Topology {
-    pub(super) services: u32,
-    pub(super) backends: u32,
-    /// Open connections.
-    pub(super) flows: u32,
-}
+/// One in this many openings may be refused: there is little room for half-open connections.
+const REFUSED: u64 = 256;
 
-/// Number of source addresses, as a power of two.
-const SOURCES: u32 = 8;
-/// Ports per source address. No port is drawn twice.
-const PORTS: u16 = 1 << 15;
-
-/// Minimum number of connections of a table, so that a few half-open ones have room.
-const LEAST_ROOM: u32 = 4_096;
-
-/// Schedulers of the other services.
-const OTHERS: [Scheduler; 4] =
-    [Scheduler::LeastConnections, Scheduler::Maglev, Scheduler::SourceHash, Scheduler::Random];
-
-/// Offsets of the rings after the first service's.
-const WITHOUT_NEXT_HOP: u32 = 1 << 16;
-const LONG: u32 = 1 << 17;
-
-/// One in this many openings may find no room: there is little for half-open connections.
-const ROOMLESS: u64 = 256;
+/// One in this many new connections may have been evicted by another: in a small table, each bucket
+/// has room for few half-open ones.
+const EVICTED: usize = 16;
 
 pub(super) struct Balancer {
     object: Object,
     topology: Topology,
     harness: Harness,
+    /// An interface that no frame arrives by.
+    egress: u32,
 }
 
 impl Balancer {
@@ -58,8 +39,10 @@ impl Balancer {
     pub(super) fn new(topology: Topology) -> Result<Self> {
         let mut object = Object::load(topology.room());
         topology.configure(&mut object);
-        let harness = Harness::of(object.program())?;
-        let mut balancer = Self { object, topology, harness };
+        let egress = second_interface()?;
+        object.open_egress(egress);
+        let harness = Harness::of(object.program().fd()?)?;
+        let mut balancer = Self { object, topology, harness, egress };
         balancer.open_connections()?;
         Ok(balancer)
     }
@@ -86,94 +69,152 @@ impl Balancer {
         self.send(&all, 1 << flows, Reason::Forwarded).map(drop)
     }
 
+    /// Returns another harness for the program, for another CPU.
+    pub(super) fn harness(&self) -> Result<Harness> {
+        Harness::of(self.object.program().fd()?)
+    }
+
+    /// Returns the memory of the flow table.
+    pub(super) fn memory(&self) -> Result<Memory> {
+        let bytes = memory::of_map(self.object.program(), "FLOWS")?;
+        Ok(Memory::new("xdplb", bytes, self.topology.room()))
+    }
+
     /// Sends frames; returns the cost of one. The program must count each with `reason`, except for
     /// openings that find no room.
     pub(super) fn send(&mut self, template: &Template, frames: u32, reason: Reason) -> Result<f64> {
-        let before = self.object.reasons();
-        let cost = self.harness.run(template, frames)?;
-        let mut counts = self.object.reasons();
+        self.send_by(template, frames, (reason, action(reason)))
+    }
+
+    /// Sends packets of open connections to backends behind another interface.
+    pub(super) fn redirect(&mut self, template: &Template, frames: u32) -> Result<f64> {
+        self.topology.place_backends(&mut self.object, self.egress);
+        let cost = self.send_by(template, frames, (Reason::Forwarded, Action::Redirect));
+        self.topology.place_backends(&mut self.object, INGRESS);
+        cost
+    }
+
+    fn send_by(
+        &mut self,
+        template: &Template,
+        frames: u32,
+        (reason, action): (Reason, Action),
+    ) -> Result<f64> {
+        let before = self.reasons();
+        let cost = self.harness.run(template, frames, action)?;
+        self.check(&before, frames, (reason, &[Reason::TableFull]))?;
+        Ok(cost)
+    }
+
+    /// Returns the number of frames by the name of their reason.
+    pub(super) fn reasons(&self) -> HashMap<&'static str, u64> {
+        self.object.reasons()
+    }
+
+    /// Returns the number of openings that were refused. Fails unless the program has counted this many
+    /// frames more: with `reason`, but for a few refusals of these kinds.
+    pub(super) fn check(
+        &self,
+        before: &HashMap<&'static str, u64>,
+        frames: u32,
+        (reason, refusals): (Reason, &[Reason]),
+    ) -> Result<u64> {
+        let mut counts = self.reasons();
         for (name, count) in &mut counts {
             *count -= before[name];
         }
         counts.retain(|_, count| *count > 0);
-        let refused = counts.get(Reason::TableFull.as_str()).copied().unwrap_or(0);
-        let met = counts.get(reason.as_str()).copied().unwrap_or(0);
+        let count = |reason: &Reason| counts.get(reason.as_str()).copied().unwrap_or(0);
+        let refused = refusals.iter().map(count).sum::<u64>();
         ensure!(
-            met + refused == u64::from(frames) && refused * ROOMLESS <= u64::from(frames),
+            count(&reason) + refused == u64::from(frames) && refused * REFUSED <= u64::from(frames),
             "{frames} packets should be {}, and are {counts:?}",
             reason.as_str()
         );
-        Ok(cost)
+        Ok(refused)
     }
 
-    /// Removes the connections that these frames have opened.
-    pub(super) fn forget(&mut self, mut template: Template, frames: u32) {
-        for _ in 0..frames {
+    /// Reads the whole table, so that as much of it as they hold is in this CPU's caches. Fails if it
+    /// holds other flows than those of the open connections.
+    pub(super) fn fetch(&self) -> Result<()> {
+        let (flows, expected) = (self.object.flow_count(), 2 << self.topology.flows);
+        ensure!(flows == expected, "{flows} flows should be {expected}");
+        Ok(())
+    }
+
+    /// Removes the connections that these frames have opened. Fails unless they have.
+    pub(super) fn forget(&mut self, mut template: Template, frames: u32) -> Result<()> {
+        let keys = (0..frames).map(|_| {
             let frame = template.next_frame();
             let headers: &Headers = bytemuck::from_bytes(&frame[..size_of::<Headers>()]);
-            let key = FlowKey::of(headers);
-            // In a small table, one may have evicted another.
-            if self.object.flow(&key).is_some() {
-                self.object.remove_connection(&key);
-            }
+            FlowKey::of(headers)
+        });
+        let opened: Vec<_> = keys.filter(|key| self.object.flow(key).is_some()).collect();
+        for key in &opened {
+            self.object.remove_connection(key);
         }
+        let missing = frames as usize - opened.len();
+        ensure!(
+            missing * EVICTED <= frames as usize,
+            "{frames} packets opened {} connections only",
+            opened.len()
+        );
+        Ok(())
     }
 }
 
-impl Topology {
-    /// Returns the number of connections that the flow table is sized for: a quarter more than are
-    /// open, as a table filled to its nominal size refuses one in a million.
-    pub(super) fn room(self) -> u32 {
-        LEAST_ROOM.max((1 << self.flows) / 4 * 5)
-    }
-
-    /// Returns the location of connection numbers in replies, in the order of opening: each comes
-    /// from the next backend, to its next source address, to the next port.
-    pub(super) fn replies(self) -> Spread {
-        let (sources, ports) = (self.backends, self.backends + SOURCES);
-        Spread::new(
-            [
-                Field::new(0, self.backends, byte::SOURCE + 2),
-                Field::new(sources, SOURCES, byte::DESTINATION + 1),
-            ],
-            [
-                Field::new(ports, 8, byte::DESTINATION_PORT + 1),
-                Field::new(ports + 8, PORTS.ilog2() - 8, byte::DESTINATION_PORT),
-            ],
-        )
-    }
-
-    fn configure(self, object: &mut Object) {
-        for place in 0..1 << SOURCES {
-            let [first, _, third, fourth] = SOURCE.ip().octets();
-            #[expect(clippy::cast_possible_truncation, reason = "there are 256")]
-            let address = Ipv4Addr::new(first, place as u8, third, fourth);
-            object.source(place, address, SOURCE.port(), PORTS);
-        }
-        let backends = 1 << self.backends;
-        for number in 0..backends {
-            object.backend(number + 1, numbered(BACKEND, number), INGRESS, (0, 1 << SOURCES));
-        }
-        object.serve(VIP, &(1..=backends).collect::<Vec<_>>());
-        for number in 1..1 << self.services {
-            let ring = Ring { offset: 0, length: backends };
-            object.service(number, numbered(VIP, number), ring);
-        }
-        object.service(0, EMPTY, Ring::default());
-        let no_next_hop = object.lay(WITHOUT_NEXT_HOP, &[backends + 1]);
-        object.hand_out(UNREACHABLE, Scheduler::RoundRobin, no_next_hop);
-        // As long as the rings of hashing schedulers, in any order.
-        let all: Vec<_> = (1..=backends).cycle().take(LONGEST as usize).collect();
-        let long = object.lay(LONG, &all);
-        for scheduler in OTHERS {
-            object.hand_out(frames::scheduled(scheduler), scheduler, long);
-        }
+/// Returns the XDP action on packets that end for this reason.
+pub(super) fn action(reason: Reason) -> Action {
+    match reason.verdict() {
+        Verdict::Pass => Action::Pass,
+        Verdict::Drop => Action::Drop,
+        Verdict::Tx => Action::Tx,
     }
 }
 
-/// Returns the address whose lower half is this number, in the byte order of [`Field`]s.
-fn numbered(first: SocketAddrV4, number: u32) -> SocketAddrV4 {
-    let [a, b, ..] = first.ip().octets();
-    let [low, high, ..] = number.to_le_bytes();
-    SocketAddrV4::new(Ipv4Addr::new(a, b, low, high), first.port())
+/// Makes an interface in this network namespace, which has a loopback only.
+fn second_interface() -> Result<u32> {
+    const NAME: &str = "out0";
+    let added = Command::new("ip").args(["link", "add", NAME, "type", "veth"]).status()?;
+    ensure!(added.success(), "ip cannot make a veth: {added}");
+    if_nametoindex(NAME).context("the veth has no index")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn balancer() -> Balancer {
+        Balancer::new(Topology { services: 0, backends: 2, flows: 4 }).unwrap()
+    }
+
+    fn strangers() -> Template {
+        Template::new(frames::new(), Spread::CLIENTS, 32, 0)
+    }
+
+    #[test]
+    #[ignore = "needs root"]
+    fn packets_that_open_no_connection_are_noticed() {
+        let mut balancer = balancer();
+        balancer.fetch().unwrap();
+        balancer.send(&strangers(), 64, Reason::Forwarded).unwrap();
+        let error = balancer.fetch().unwrap_err().to_string();
+        assert_eq!(error, "160 flows should be 32");
+        balancer.forget(strangers(), 64).unwrap();
+        let error = balancer.forget(strangers(), 64).unwrap_err().to_string();
+        assert_eq!(error, "64 packets opened 0 connections only");
+    }
+
+    #[test]
+    #[ignore = "needs root"]
+    fn packets_that_end_otherwise_are_noticed() {
+        let mut balancer = balancer();
+        let known = Template::new(frames::known(), Spread::CLIENTS, 4, 0);
+        balancer.redirect(&known, 64).unwrap();
+        let error = balancer.send(&known, 64, Reason::Replied).unwrap_err().to_string();
+        assert!(error.contains("should be replied, and are {\"forwarded\": 64}"), "{error}");
+        let wrong = (Reason::Forwarded, Action::Redirect);
+        let error = balancer.send_by(&known, 64, wrong).unwrap_err().to_string();
+        assert_eq!(error, "XDP's action was 3, not Redirect");
+    }
 }

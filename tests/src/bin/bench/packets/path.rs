@@ -3,8 +3,9 @@
 use lb_common::{reason::Reason, template::Spread};
 
 use super::{
-    balancer::Topology,
+    floors::Floor,
     frames::{self, Frame},
+    topology::Topology,
 };
 
 /// A kind of packet. Other families or modes are rows of their own, if need be with other frames.
@@ -26,7 +27,7 @@ pub(super) enum Senders {
     Clients,
     /// The backends, on all open connections.
     Backends,
-    /// New clients. Their connections must be removed after the round.
+    /// New clients. Their connections must be removed after the run.
     Strangers,
     /// Always the same one.
     One,
@@ -56,10 +57,9 @@ impl Senders {
 pub(super) enum Handler {
     /// xdplb, which must count every packet with this reason.
     Xdplb(Reason),
-    /// A program that reads one line of a table of the same size.
-    OneLine,
-    /// Like `OneLine`, but the next packet waits for that line.
-    OneLineWaited,
+    /// xdplb with all backends behind another interface.
+    XdplbRedirecting,
+    Floor(Floor),
 }
 
 impl Path {
@@ -80,6 +80,12 @@ impl Path {
         Self { senders, at_all_sizes: true, ..self }
     }
 
+    /// Returns true if each packet opens a connection.
+    #[must_use]
+    pub fn opens(&self) -> bool {
+        self.senders == Senders::Strangers
+    }
+
     /// Returns true if the program truncates the frames.
     pub(super) fn is_cut(&self) -> bool {
         use Reason::{ResetNoBackend, ResetUnknownFlow};
@@ -91,8 +97,15 @@ pub(super) const KNOWN: Path =
     Path::new("known", frames::known, Reason::Forwarded).of_all(Senders::Clients);
 pub(super) const NEW: Path =
     Path::new("new", frames::new, Reason::Forwarded).of_all(Senders::Strangers);
+/// Rewriting by the kernel's hash map, the floor of those who use it.
+pub(super) const HASH_NAT: Path = floor("hash_nat", Floor::HashNat);
 pub(super) const NOT_OURS: Path =
     Path::new("not_ours", frames::elsewhere, Reason::NotOurs).of_all(Senders::Clients);
+
+/// A floor, of the packets of open connections.
+const fn floor(name: &'static str, floor: Floor) -> Path {
+    Path { name, handler: Handler::Floor(floor), ..KNOWN }
+}
 
 /// New connections of a service with another scheduler than the first one's round robin.
 const fn new_by(name: &'static str, frame: fn() -> Frame) -> Path {
@@ -100,9 +113,12 @@ const fn new_by(name: &'static str, frame: fn() -> Frame) -> Path {
 }
 
 pub(super) const ALL: &[Path] = &[
-    Path { handler: Handler::OneLine, name: "one_line", ..KNOWN },
-    Path { handler: Handler::OneLineWaited, name: "one_line_waited", ..KNOWN },
+    floor("one_line", Floor::OneLine),
+    floor("one_line_waited", Floor::OneLineWaited),
+    floor("two_lines", Floor::TwoLines),
+    HASH_NAT,
     KNOWN,
+    Path { name: "redirect", handler: Handler::XdplbRedirecting, ..KNOWN },
     Path::new("reply", frames::reply, Reason::Replied).of_all(Senders::Backends),
     NEW,
     NOT_OURS,
@@ -129,4 +145,4 @@ pub(super) const ALL: &[Path] = &[
 ];
 
 /// Paths that more services or backends could slow down.
-pub(super) const SCALING: &[Path] = &[KNOWN, NEW, NOT_OURS];
+pub(super) const SCALING: &[Path] = &[HASH_NAT, KNOWN, NEW, NOT_OURS];

@@ -1,13 +1,15 @@
 //! Rounds of measurements of all paths in turn.
 
 use anyhow::{Context as _, Result};
-use lb_common::{table::buckets_for, template::Template};
+use lb_common::template::Template;
 
 use super::{
     Extent,
-    balancer::{Balancer, Topology},
-    harness::Harness,
-    path::{Handler, Path, Senders},
+    balancer::Balancer,
+    floors::{Floor, Floors},
+    memory::Memory,
+    path::{Handler, Path},
+    topology::Topology,
 };
 use crate::{plan::Plan, statistics::Sample};
 
@@ -19,6 +21,8 @@ pub struct Cost {
     pub total: Sample,
     /// Cost of a program that does nothing, in the same rounds.
     pub floor: Sample,
+    /// Difference of both in each round, in the order of the rounds of all paths.
+    pub net: Vec<f64>,
 }
 
 impl Cost {
@@ -39,25 +43,27 @@ impl Cost {
     }
 }
 
+/// Number of connections that are opened in a round, at least.
+const OPENED: u32 = 1_024;
+
 /// The measured program and its references.
 pub(super) struct Rounds {
     topology: Topology,
     balancer: Balancer,
-    one_line: Harness,
-    one_line_waited: Harness,
-    nothing: Harness,
+    floors: Floors,
+    /// Number of clients that have opened a connection and were forgotten.
+    strangers: u64,
 }
 
 impl Rounds {
     pub(super) fn prepare(topology: Topology) -> Result<Self> {
-        let buckets = buckets_for(topology.room());
-        Ok(Self {
-            topology,
-            balancer: Balancer::new(topology)?,
-            one_line: Harness::of_one_line("one_line", buckets)?,
-            one_line_waited: Harness::of_one_line("one_line_waited", buckets)?,
-            nothing: Harness::of_nothing()?,
-        })
+        let (balancer, floors) = (Balancer::new(topology)?, Floors::prepare(topology)?);
+        Ok(Self { topology, balancer, floors, strangers: 0 })
+    }
+
+    /// Returns the memory of the tables.
+    pub(super) fn memory(&self) -> Result<[Memory; 2]> {
+        Ok([self.floors.memory()?, self.balancer.memory()?])
     }
 
     /// Measures the paths in turn, each together with the floor: the start-up cost of a run is
@@ -78,9 +84,10 @@ impl Rounds {
             }
         }
         let costs = measured.into_iter().map(|(path, pairs)| {
+            let net = pairs.iter().map(|(total, floor)| total - floor).collect();
             let (total, floor) = pairs.into_iter().unzip();
             let (total, floor) = (Sample::new(total), Sample::new(floor));
-            Cost { path, flows: 1 << self.topology.flows, total, floor }
+            Cost { path, flows: 1 << self.topology.flows, total, floor, net }
         });
         Ok(costs.collect())
     }
@@ -88,43 +95,62 @@ impl Rounds {
     /// Returns the cost of a packet of this path, and that of doing nothing with it, in
     /// nanoseconds.
     fn measure_once(&mut self, path: &Path, round: u32, frames: u32) -> Result<(f64, f64)> {
-        if path.senders != Senders::Strangers {
-            let flows = 1_u64 << path.senders.doublings(self.topology);
-            if flows <= frames.into() {
-                // Refills the caches with data that the other paths evicted.
-                self.run(path, round, frames)?;
-            }
-            return self.run(path, round, frames);
+        if path.opens() {
+            return self.open(path, frames);
         }
-        // With so few frames, the first of them would matter if the program had not just run.
-        let newcomers = self.newcomers();
-        self.run(path, 2 * round, newcomers)?;
-        self.run(path, 2 * round + 1, newcomers)
+        let flows = 1_u64 << path.senders.doublings(self.topology);
+        let sent = u64::from(round) * u64::from(frames);
+        if flows <= frames.into() {
+            // Refills the caches with data that the other paths evicted.
+            self.run(path, sent, frames)?;
+        }
+        self.run(path, sent, frames)
     }
 
-    fn run(&mut self, path: &Path, round: u32, frames: u32) -> Result<(f64, f64)> {
-        let template = Template::new(
-            (path.frame)(),
-            path.senders.spread(self.topology),
-            path.senders.doublings(self.topology),
-            u64::from(round) * u64::from(frames),
-        );
-        let template = if path.is_cut() { template.one_by_one() } else { template };
-        let floor = self.nothing.run(&template, frames)?;
+    /// As [`Self::measure_once`], for packets that open connections: in batches so small that these
+    /// hardly evict each other.
+    fn open(&mut self, path: &Path, frames: u32) -> Result<(f64, f64)> {
+        let batch = OPENED.min(self.topology.room() / 16);
+        let batches = OPENED / batch;
+        if 1 << self.topology.flows <= u64::from(frames) {
+            // Each batch meets other entries: all of the table must be fetched again.
+            self.balancer.fetch()?;
+        }
+        // With so few frames, the first of them would matter if the program had not just run.
+        self.run_strangers(path, batch)?;
+        let (mut total, mut floor) = (0.0, 0.0);
+        for _ in 0..batches {
+            let pair = self.run_strangers(path, batch)?;
+            total += pair.0;
+            floor += pair.1;
+        }
+        Ok((total / f64::from(batches), floor / f64::from(batches)))
+    }
+
+    fn run_strangers(&mut self, path: &Path, frames: u32) -> Result<(f64, f64)> {
+        let first = self.strangers;
+        self.strangers += u64::from(frames);
+        let pair = self.run(path, first, frames)?;
+        self.balancer.forget(self.template(path, first), frames)?;
+        Ok(pair)
+    }
+
+    fn run(&mut self, path: &Path, sent: u64, frames: u32) -> Result<(f64, f64)> {
+        let template = self.template(path, sent);
+        let floor = self.floors.run(Floor::Nothing, &template, frames)?;
         let total = match path.handler {
             Handler::Xdplb(reason) => self.balancer.send(&template, frames, reason)?,
-            Handler::OneLine => self.one_line.run(&template, frames)?,
-            Handler::OneLineWaited => self.one_line_waited.run(&template, frames)?,
+            Handler::XdplbRedirecting => self.balancer.redirect(&template, frames)?,
+            Handler::Floor(floor) => self.floors.run(floor, &template, frames)?,
         };
-        if path.senders == Senders::Strangers {
-            self.balancer.forget(template, frames);
-        }
         Ok((total, floor))
     }
 
-    /// Returns the number of connections opened per round: so few that they hardly evict each
-    /// other.
-    fn newcomers(&self) -> u32 {
-        (self.topology.room() / 16).min(1_024)
+    /// Returns the frames of a path from the `sent`th on.
+    fn template(&self, path: &Path, sent: u64) -> Template {
+        let (spread, doublings) =
+            (path.senders.spread(self.topology), path.senders.doublings(self.topology));
+        let template = Template::new((path.frame)(), spread, doublings, sent);
+        if path.is_cut() { template.one_by_one() } else { template }
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Cost, Extent, balancer::Topology, path, pin_to_one_cpu, rounds::Rounds};
+use super::{Cost, Extent, path, pin_to_one_cpu, rounds::Rounds, topology::Topology};
 
 /// The scaled object, its number, and the cost of packets.
 pub struct Scaling {

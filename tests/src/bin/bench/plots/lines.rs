@@ -25,7 +25,7 @@ impl Line {
 /// Minimum distance between names in pixels.
 const LINE_HEIGHT: i32 = 18;
 /// Width of a name in pixels.
-const NAME_WIDTH: i32 = 90;
+const NAME_WIDTH: i32 = 120;
 
 /// Draws the lines on a scale from 0 to `top`, with titled axes.
 pub(super) fn draw(canvas: &Canvas<'_>, [x, y]: [&str; 2], lines: &[Line], top: f64) -> Result<()> {

@@ -31,7 +31,7 @@ const GREY: RGBColor = RGBColor(0xa8, 0xa8, 0xa8);
 pub(super) fn colour(name: &str) -> RGBColor {
     match name {
         "known" | "xdplb" => BLUE,
-        "reply" | "xdplb_generic" => SKY,
+        "reply" | "redirect" | "xdplb_generic" => SKY,
         "new" => VERMILION,
         "not_ours" => GREEN,
         _ => GREY,

@@ -1,6 +1,7 @@
 //! Results: rows, stored as JSON, printed as tables, and plotted.
 
 mod failures;
+mod goals;
 mod packets;
 mod tables;
 
@@ -15,18 +16,20 @@ use serde::Serialize;
 
 pub use self::{
     failures::Failures,
-    packets::{PacketRow, ScalingRow},
+    packets::{CpusRow, MemoryRow, PacketRow, ScalingRow},
 };
 use crate::{
     control, flood, live,
-    packets::{Cost, Scaling},
+    packets::{Measured, Scaling, SpeedUp},
     peers,
 };
 
 #[derive(Default, Serialize)]
 pub struct Report {
     pub ns_per_packet: Vec<PacketRow>,
+    pub memory: Vec<MemoryRow>,
     pub scaling: Vec<ScalingRow>,
+    pub cpus: Vec<CpusRow>,
     pub live_frames: Vec<live::Row>,
     pub end_to_end: Vec<peers::Row>,
     pub flood: Vec<flood::Row>,
@@ -35,13 +38,18 @@ pub struct Report {
 }
 
 impl Report {
-    pub fn add_packets(&mut self, costs: &[Cost]) {
-        self.ns_per_packet.extend(costs.iter().map(PacketRow::from));
+    pub fn add_packets(&mut self, Measured { costs, memory }: &Measured) {
+        self.ns_per_packet.extend(PacketRow::all(costs));
         self.scaling.extend(ScalingRow::of_flows(costs));
+        self.memory.extend(memory.iter().map(MemoryRow::from));
     }
 
     pub fn add_scaling(&mut self, scalings: &[Scaling]) {
         self.scaling.extend(scalings.iter().flat_map(ScalingRow::of));
+    }
+
+    pub fn add_speed_ups(&mut self, speed_ups: &[SpeedUp]) {
+        self.cpus.extend(speed_ups.iter().map(CpusRow::from));
     }
 
     pub fn print_json(&self) -> Result<()> {

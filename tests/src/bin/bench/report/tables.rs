@@ -1,6 +1,9 @@
 //! Tables of the report.
 
-use std::io::{self, Write as _};
+use std::{
+    fmt::Display,
+    io::{self, Write as _},
+};
 
 use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
@@ -11,8 +14,23 @@ use crate::peers::Load;
 impl Report {
     /// Prints tables of the results.
     pub fn print(&self) -> Result<()> {
-        section("Nanoseconds a packet; net of a program that only sends it back", &self.packets())?;
+        section(
+            "Nanoseconds a packet; net of a program that only sends it back. Medians of the ratios in\n\
+             each round: to the kernel's hash map with NAT, and to the memory that must be read (one\n\
+             line, two for a new connection); and of the goal",
+            &self.packets(),
+        )?;
+        section(
+            "Bytes of a table for each flow and connection that it is made for",
+            &self.memory(),
+        )?;
         section("How they grow with what is configured, with 16,384 connections", &self.scaling())?;
+        section(
+            "Nanoseconds a packet, net, on one CPU and on both at once; rate of both to that of one.\n\
+             Rounds in which other work kept them from running at once count only if there are hardly\n\
+             any others",
+            &self.cpus(),
+        )?;
         section(
             "Packets a second that one CPU takes from a veth, handles and sends back",
             &self.live_frames(),
@@ -41,6 +59,10 @@ impl Report {
             "flows",
             "net min",
             "net median",
+            "/ hash_nat",
+            "/ lines",
+            "goal",
+            "",
             "total min..max",
             "null min",
             "rounds",
@@ -51,6 +73,10 @@ impl Report {
                 row.flows.to_string(),
                 format!("{:.1}", row.net_min),
                 format!("{:.1}", row.net_median),
+                hundredths(row.to_hash_nat),
+                hundredths(row.to_lines),
+                row.goal.map_or_else(nothing, |goal| format!("<= {goal:.1}")),
+                verdict(row.is_goal_met),
                 format!("{:.1}..{:.1}", row.total_min, row.total_max),
                 format!("{:.1}", row.null_min),
                 row.rounds.to_string(),
@@ -61,7 +87,7 @@ impl Report {
     }
 
     fn scaling(&self) -> Table {
-        let mut table = table(&["path", "with", "net min", "net median", "rounds"]);
+        let mut table = table(&["path", "with", "net min", "net median", "/ hash_nat", "rounds"]);
         // Growth with flows is shown in the table of packets.
         for row in self.scaling.iter().filter(|row| row.what != "flows") {
             table.add_row([
@@ -69,6 +95,7 @@ impl Report {
                 format!("{} {}", row.size, row.what),
                 format!("{:.1}", row.net_min),
                 format!("{:.1}", row.net_median),
+                hundredths(row.to_hash_nat),
                 row.rounds.to_string(),
             ]);
         }
@@ -76,13 +103,69 @@ impl Report {
         table
     }
 
+    fn memory(&self) -> Table {
+        let mut table =
+            table(&["table", "connections", "bytes/flow", "bytes/connection", "goal", ""]);
+        for row in &self.memory {
+            table.add_row([
+                row.table.to_owned(),
+                row.connections.to_string(),
+                format!("{:.0}", row.bytes_per_flow),
+                format!("{:.0}", row.bytes_per_connection),
+                row.goal.map_or_else(nothing, |goal| format!("<= {goal:.0}")),
+                verdict(row.goal.map(|goal| row.bytes_per_connection <= goal)),
+            ]);
+        }
+        align(&mut table);
+        table
+    }
+
+    fn cpus(&self) -> Table {
+        let mut table = table(&[
+            "path",
+            "flows",
+            "one: min",
+            "median",
+            "both: min",
+            "median",
+            "speed-up",
+            "min..max",
+            "goal",
+            "",
+            "refused",
+            "rounds",
+            "disturbed",
+        ]);
+        for row in &self.cpus {
+            let [least, most] = row.speed_up_range;
+            table.add_row([
+                row.path.to_owned(),
+                row.flows.to_string(),
+                format!("{:.1}", row.alone_min),
+                format!("{:.1}", row.alone_median),
+                format!("{:.1}", row.together_min),
+                format!("{:.1}", row.together_median),
+                format!("{:.2}", row.speed_up_median),
+                format!("{least:.2}..{most:.2}"),
+                row.goal.map_or_else(nothing, |goal| format!(">= {goal}")),
+                verdict(row.goal.map(|goal| row.speed_up_median >= goal)),
+                lost(row.refused, row.packets),
+                row.rounds.to_string(),
+                row.disturbed_rounds.to_string(),
+            ]);
+        }
+        align(&mut table);
+        table
+    }
+
     fn live_frames(&self) -> Table {
-        let mut table = table(&["program", "packets/s", "min..max", "rounds"]);
+        let mut table = table(&["program", "packets/s", "min..max", "/ null", "rounds"]);
         for row in &self.live_frames {
             table.add_row([
                 row.program.name().to_owned(),
                 format!("{:.0}", row.pps_median),
                 format!("{:.0}..{:.0}", row.pps_min, row.pps_max),
+                format!("{:.2}", row.to_null),
                 row.rounds.to_string(),
             ]);
         }
@@ -189,8 +272,17 @@ fn tenths(number: Option<f64>) -> String {
     number.map_or_else(nothing, |number| format!("{number:.1}"))
 }
 
-/// Formats a number of lost requests.
-fn lost(lost: usize, of: usize) -> String {
+fn hundredths(number: Option<f64>) -> String {
+    number.map_or_else(nothing, |number| format!("{number:.2}"))
+}
+
+/// Formats if a goal is met.
+fn verdict(is_met: Option<bool>) -> String {
+    is_met.map_or("", |is_met| if is_met { "met" } else { "missed" }).to_owned()
+}
+
+/// Formats a number of lost requests or packets.
+fn lost(lost: impl Display, of: impl Display) -> String {
     format!("{lost} of {of}")
 }
 

@@ -1,0 +1,52 @@
+//! Packets of no known connection.
+
+use aya_ebpf::programs::XdpContext;
+use lb_common::{flow::FlowKey, reason::Reason, tcp, wire::Headers};
+
+use crate::{
+    again::History,
+    arrival, client_hops, flow,
+    flow::New,
+    forgotten, forward,
+    outcome::{Outcome, Stop},
+    parse, select, stats, trace,
+};
+
+/// Handles a packet of no known connection: opens one, if it is a SYN to a service.
+#[inline(always)]
+pub(crate) fn admit(
+    context: &XdpContext,
+    headers: &mut Headers,
+    key: &FlowKey,
+    ingress: u32,
+    history: History,
+) -> Result<Outcome, Stop> {
+    let flags = headers.tcp.flags;
+    let arrived = arrival::of_client(headers, ingress);
+    let may_open = arrived.is_ok() && tcp::opens(flags) && parse::time_to_live(headers).is_ok();
+    let Some(id) = select::of_service(key, may_open, history) else {
+        arrived.map_err(|_| Reason::NotOurs)?;
+        return Err(forgotten::stop(context, key, flags));
+    };
+    arrived?;
+    if !tcp::is_possible(flags) {
+        return Err(Reason::BadFlags.into());
+    }
+    if flags & tcp::RST != 0 {
+        return Err(Reason::StrayReset.into());
+    }
+    if !tcp::opens(flags) {
+        return Err(Stop::Reset(Reason::ResetUnknownFlow));
+    }
+    parse::time_to_live(headers)?;
+    if id == select::NOBODY {
+        return Err(Stop::Reset(Reason::ResetNoBackend));
+    }
+    let number = u32::from_be_bytes(headers.tcp.sequence);
+    let client = arrival::client_hop(headers, ingress);
+    let hop = client_hops::index_of(client).ok_or(Reason::ClientHopsFull)?;
+    let opened = flow::open(key, &New { backend: id, hop, number, seen: history.flags_seen() })?;
+    stats::connection(id);
+    trace::opened(context, key, &opened.pair.outside(&opened.backend.endpoints()));
+    Ok(forward::to_backend(headers, &opened, ingress)?)
+}

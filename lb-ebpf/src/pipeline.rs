@@ -1,0 +1,48 @@
+//! A frame's path: parse, filter, look up, and forward on a known connection or a new one.
+
+use lb_common::{flow::FlowKey, reason::Reason, tcp};
+
+use crate::{
+    again::{self, Asked, History},
+    arrival, flow, known, new,
+    outcome::{Outcome, Stop},
+    parse,
+    raw::Packet,
+    reply, unforwardable, vip_filter,
+};
+
+/// Decides on a frame, and rewrites it if it is sent.
+#[inline(always)]
+pub(crate) fn decide(packet: &mut Packet) -> Outcome {
+    match run(packet) {
+        Ok(outcome) => outcome,
+        Err(Stop::Reset(reason)) => reply::reset(packet, reason),
+        Err(Stop::Quietly(reason @ (Reason::IpOptions | Reason::Fragment))) => {
+            Outcome::of_unsent(unforwardable::named(packet, reason))
+        }
+        Err(Stop::Quietly(reason)) => Outcome::of_unsent(reason),
+    }
+}
+
+#[inline(always)]
+fn run(packet: &mut Packet) -> Result<Outcome, Stop> {
+    let (context, ingress) = (packet.context(), packet.ingress());
+    let headers = parse::headers(packet)?;
+    if !vip_filter::may_be_ours(headers.ip.dst) {
+        return Err(Reason::NotOurs.into());
+    }
+    let key = FlowKey::of(headers);
+    let asked = match flow::lookup(&key)? {
+        Some(known) if tcp::opens(headers.tcp.flags) => {
+            arrival::of_client(headers, ingress)?;
+            parse::time_to_live(headers)?;
+            again::ask(known)?
+        }
+        Some(known) => Asked::Known(known),
+        None => Asked::New(History::default()),
+    };
+    match asked {
+        Asked::Known(known) => Ok(known::forward(headers, &known, ingress)?),
+        Asked::New(history) => new::admit(&context, headers, &key, ingress, history),
+    }
+}

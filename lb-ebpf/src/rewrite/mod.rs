@@ -1,4 +1,0 @@
-//! Forwarding modes: one file each.
-
-pub(crate) mod nat;
-pub(crate) mod reset;

@@ -1,0 +1,149 @@
+//! Values of valid files.
+
+use std::{net::SocketAddr, time::Duration};
+
+use lb_model::{HealthCheck, Probe, Timeouts, XdpMode};
+
+use super::*;
+use crate::reference;
+
+#[test]
+fn missing_keys_have_defaults() {
+    let loaded = read(&format!(
+        "interfaces = [\"eth0\"]\n{SERVICE}[[service.backend]]\naddress = \"10.0.0.11:80\"\n"
+    ));
+    let loaded = loaded.expect("valid");
+    assert_eq!(loaded.warnings, []);
+    let config = loaded.config;
+    assert_eq!(config.xdp_mode, XdpMode::Auto);
+    assert_eq!(config.snat_ports, 1_024..=32_767);
+    assert_eq!(config.limits.flows, 1_000_000);
+    assert_eq!(config.api.socket.to_str(), Some(lb_model::DEFAULT_SOCKET));
+    let service = &config.services[0];
+    assert_eq!(service.policy.health, HealthCheck::default());
+    assert_eq!(service.policy.timeouts, Timeouts::default());
+    let backend = &service.backends[0];
+    assert_eq!(backend.address, SocketAddr::from(([10, 0, 0, 11], 80)));
+    assert_eq!((backend.weight, backend.backup), (1, false));
+}
+
+#[test]
+fn byte_order_marks_and_line_ends_change_nothing() {
+    let directory = tempfile::TempDir::new().expect("a directory");
+    let file = directory.path().join("lb.toml");
+    let load = |text: &str| {
+        std::fs::write(&file, text).expect("written");
+        crate::load(&file).expect("valid")
+    };
+    let windows = format!("\u{feff}{}", VALID.replace('\n', "\r\n"));
+    let (plain, windows) = (load(VALID), load(&windows));
+    assert_eq!(plain.config, windows.config);
+    assert_eq!(plain.digests, windows.digests);
+    assert!(plain.is_text_of(&file));
+    let wrong = VALID.replace("\"5s\"", "5").replace('\n', "\r\n");
+    let said = read(&wrong).expect_err("no duration");
+    assert_shows(&said, "4:12", "5", "");
+    let sent = crate::read("lb.toml".to_owned(), format!("\u{feff}{VALID}")).expect("valid");
+    assert_eq!(sent.config, plain.config);
+}
+
+#[test]
+fn a_service_overrides_the_defaults_key_by_key() {
+    let loaded = read(&format!(
+        "interfaces = [\"eth0\"]\n\
+         [defaults.health]\ninterval = \"5s\"\nfall = 7\n\
+         [defaults.timeouts]\nclosing = \"30s\"\n\
+         {SERVICE}health = {{ type = \"none\", interval = \"500ms\" }}\n\
+         timeouts = {{ established = \"1h 30m\" }}\n"
+    ));
+    let service = loaded.expect("valid").config.services.remove(0);
+    let expected = HealthCheck {
+        probe: Probe::None,
+        interval: Duration::from_millis(500),
+        fall: 7,
+        ..HealthCheck::default()
+    };
+    assert_eq!(service.policy.health, expected);
+    let expected = Timeouts {
+        established: Duration::from_mins(90),
+        closing: Duration::from_secs(30),
+        ..Timeouts::default()
+    };
+    assert_eq!(service.policy.timeouts, expected);
+}
+
+#[test]
+fn an_answer_is_checked_by_expect_or_contains_only() {
+    let of_default = "[defaults.health]\ntype = \"http\"\nexpect = \"x\"\n";
+    let text = format!("interfaces = [\"eth0\"]\n{of_default}{SERVICE}health.contains = \"(y)\"\n");
+    let request = read(&text).expect("valid").config.services.remove(0).policy.health.request;
+    assert_eq!((request.expect, request.contains.as_deref()), (None, Some("(y)")));
+    let both = "health = { type = \"http\", expect = \"x\", contains = \"y\" }\n";
+    assert_shows(
+        &errors_in_service(both),
+        "5:52",
+        "cannot be combined with `expect`",
+        "give one of them",
+    );
+}
+
+fn as_json(text: &str) -> serde_json::Value {
+    serde_json::to_value(toml::from_str::<toml::Table>(text).expect("TOML")).expect("JSON")
+}
+
+#[test]
+fn the_schema_accepts_exactly_valid_configurations() {
+    let schema = jsonschema::validator_for(&reference::schema().expect("made")).expect("a schema");
+    assert!(schema.is_valid(&as_json(VALID)), "{:?}", schema.validate(&as_json(VALID)));
+    for (wrong, by) in [
+        ("interval = \"5s\"", "intervall = \"5s\""),
+        ("weight = 2", "weight = \"2\""),
+        ("name = \"web\"", ""),
+        ("[defaults.health]", "[defaults.health]\ntype = \"tpc\""),
+    ] {
+        let text = VALID.replace(wrong, by);
+        assert!(!schema.is_valid(&as_json(&text)), "{text}");
+    }
+}
+
+/// Checks the file of the package with its examples uncommented.
+#[test]
+fn the_packages_configuration_is_good() {
+    let packaged = include_str!("../../../../packaging/xdplb.toml");
+    let used = |line: &str| match line.strip_prefix('#') {
+        Some(example) if !example.starts_with(' ') => format!("{example}\n"),
+        _ => format!("{line}\n"),
+    };
+    for text in [packaged.to_owned(), packaged.lines().map(used).collect()] {
+        assert_eq!(read(&text).expect("good").warnings, []);
+    }
+}
+
+#[test]
+fn unused_keys_are_warned_of() {
+    let text = "interfaces = [\"a\"]\napi.http = \"[::1]:9370\"\n";
+    let warnings = read(text).expect("valid").warnings;
+    assert_eq!(warnings.len(), 1);
+    assert_shows(&warnings[0].to_string(), "2:12", "`api.http` is not supported", "unix socket");
+}
+
+#[test]
+fn only_changes_that_need_a_restart_are_refused() {
+    let before = read("interfaces = [\"a\"]").expect("valid").config;
+    let other = |line: &str| read(&format!("interfaces = [\"b\"]\n{line}")).expect("valid").config;
+    before.refuse_restart_only(&other("xdp_mode = \"native\"")).expect("may change");
+    for (line, word) in [
+        ("bpffs = \"/bpf\"", "`bpffs` has changed: restart"),
+        ("api.socket = \"/socket\"", "`api.socket` has changed: restart"),
+        ("limits.resets = 5", "`limits.resets` has changed: restart"),
+        ("limits.flows = 5", "`limits.flows` has changed, but the running maps keep their size"),
+    ] {
+        let refused = before.refuse_restart_only(&other(line)).expect_err(line).to_string();
+        assert!(refused.contains(word), "{refused}");
+    }
+    let several = other("bpffs = \"/bpf\"\nlimits.flows = 5\nlimits.backends = 6");
+    let refused = before.refuse_restart_only(&several).expect_err("several").to_string();
+    for key in ["`bpffs`", "`limits.flows`", "`limits.backends`"] {
+        assert!(refused.contains(key), "{key} is not in {refused}");
+    }
+}

@@ -1,0 +1,217 @@
+//! Requests of the API to the daemon's loop, and their answers.
+
+use std::{any::Any, sync::Arc};
+
+use lb_config::{Config, desired::Document};
+use lb_dataplane::listing::Listing;
+use lb_model::{
+    Change, Proposal, Refusal,
+    views::{Plan, ServiceView, Stats, Status, Step, VersionView},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// A request, with the channel for its answer.
+#[derive(Debug)]
+pub enum Request {
+    Status(Reply<Status>),
+    Services(Reply<Versioned<Vec<ServiceView>>>),
+    /// A service by its name, with the origins of its settings.
+    Service(String, Reply<Versioned<ServiceView>>),
+    /// Running settings and services.
+    Running(Reply<Running>),
+    Stats(Reply<Stats>),
+    Connections(Option<String>, Reply<Listing>),
+    /// Answered with the changed service, unless it was removed.
+    Change(Change, Caller, Reply<Versioned<Option<ServiceView>>>),
+    Plan(Submission, Reply<Plan>),
+    Apply(Submission, Reply<Plan>),
+    History(Reply<Vec<VersionView>>),
+    Version(u64, Reply<VersionDetail>),
+    /// Rolls back to this version, or to the one before the current one.
+    Rollback(Option<u64>, Caller, Reply<Plan>),
+}
+
+/// Author of a request, by the credentials of the peer of the socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// For display, as in `alice (uid 1000, pid 4711)`.
+    pub name: String,
+    /// True if it may set programs to run, and any file to read.
+    pub is_root: bool,
+    /// True to take VIPs that servers on this host listen on; only root may.
+    pub forces: bool,
+    /// Required version of the document.
+    pub expected: Expected,
+    /// True to check the change and return its steps without applying it.
+    pub is_dry_run: bool,
+}
+
+impl Caller {
+    #[must_use]
+    pub fn expecting(self, expected: Expected) -> Self {
+        Self { expected, ..self }
+    }
+
+    #[must_use]
+    pub fn trying(self, is_dry_run: bool) -> Self {
+        Self { is_dry_run, ..self }
+    }
+}
+
+/// Versions of the document for which a change is accepted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Expected {
+    #[default]
+    Any,
+    OneOf(Vec<u64>),
+    /// Only weak tags.
+    Weak,
+}
+
+impl Expected {
+    /// Returns an error if the change was made for another version.
+    pub fn refuse_stale(&self, present: u64) -> Result<(), Refusal> {
+        match self {
+            Self::OneOf(versions) if !versions.contains(&present) => Err(Refusal::Stale(format!(
+                "the configuration is at version {present}: read it again, and send the change \
+                 with its ETag"
+            ))),
+            Self::Weak => Err(Refusal::Stale(
+                "`If-Match` has a weak tag, which matches nothing: send the strong `ETag`, as in \
+                 \"7\""
+                    .to_owned(),
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A value, and the version of the document that it is of. None if that is not recorded yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Versioned<T> {
+    pub version: Option<u64>,
+    pub value: T,
+}
+
+impl<T> Versioned<T> {
+    pub fn map<U>(self, made: impl FnOnce(T) -> U) -> Versioned<U> {
+        Versioned { version: self.version, value: made(self.value) }
+    }
+}
+
+/// Memory reserved for the body of a request, released with the last clone.
+#[derive(Clone, Debug, Default)]
+pub struct Room {
+    _held: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+impl Room {
+    #[must_use]
+    pub fn of(held: impl Any + Send + Sync) -> Self {
+        Self { _held: Some(Arc::new(held)) }
+    }
+}
+
+/// Text of a configuration file, its sender and its memory reservation.
+#[derive(Debug)]
+pub struct Submission {
+    pub proposal: Proposal,
+    pub by: Caller,
+    pub room: Room,
+}
+
+/// A version with all of its services.
+#[derive(Clone, Debug)]
+pub struct VersionDetail {
+    pub view: VersionView,
+    /// None if the previous version is no longer stored.
+    pub steps: Option<Vec<Step>>,
+    pub document: Document,
+}
+
+/// Settings of the daemon, without services, and the document.
+#[derive(Clone, Debug)]
+pub struct Running {
+    pub version: u64,
+    pub config: Config,
+    pub document: Document,
+}
+
+pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+
+/// Sends requests to the loop.
+#[derive(Clone, Debug)]
+pub struct Handle(mpsc::Sender<Request>);
+
+#[must_use]
+pub fn channel(backlog: usize) -> (Handle, mpsc::Receiver<Request>) {
+    let (sender, receiver) = mpsc::channel(backlog);
+    (Handle(sender), receiver)
+}
+
+impl Handle {
+    pub async fn status(&self) -> Result<Status, Refusal> {
+        self.ask(Request::Status).await
+    }
+
+    pub async fn services(&self) -> Result<Versioned<Vec<ServiceView>>, Refusal> {
+        self.ask(Request::Services).await
+    }
+
+    pub async fn service(&self, name: String) -> Result<Versioned<ServiceView>, Refusal> {
+        self.ask(|reply| Request::Service(name, reply)).await
+    }
+
+    pub async fn running(&self) -> Result<Running, Refusal> {
+        self.ask(Request::Running).await
+    }
+
+    pub async fn stats(&self) -> Result<Stats, Refusal> {
+        self.ask(Request::Stats).await
+    }
+
+    /// Returns a listing of all connections, to read outside the loop, or an error if the given
+    /// service does not exist.
+    pub async fn connections(&self, service: Option<String>) -> Result<Listing, Refusal> {
+        self.ask(|reply| Request::Connections(service, reply)).await
+    }
+
+    /// Returns the changed service, or None if it was removed.
+    pub async fn change(
+        &self,
+        change: Change,
+        by: Caller,
+    ) -> Result<Versioned<Option<ServiceView>>, Refusal> {
+        self.ask(|reply| Request::Change(change, by, reply)).await
+    }
+
+    /// Returns the changes that a configuration file would make.
+    pub async fn plan(&self, submission: Submission) -> Result<Plan, Refusal> {
+        self.ask(|reply| Request::Plan(submission, reply)).await
+    }
+
+    pub async fn apply(&self, submission: Submission) -> Result<Plan, Refusal> {
+        self.ask(|reply| Request::Apply(submission, reply)).await
+    }
+
+    /// Returns all versions, newest first.
+    pub async fn history(&self) -> Result<Vec<VersionView>, Refusal> {
+        self.ask(Request::History).await
+    }
+
+    pub async fn version(&self, number: u64) -> Result<VersionDetail, Refusal> {
+        self.ask(|reply| Request::Version(number, reply)).await
+    }
+
+    /// Rolls back to this version, or to the one before the current one.
+    pub async fn rollback(&self, to: Option<u64>, by: Caller) -> Result<Plan, Refusal> {
+        self.ask(|reply| Request::Rollback(to, by, reply)).await
+    }
+
+    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refusal> {
+        let (sender, receiver) = oneshot::channel();
+        let stopping = || Refusal::Failed("the daemon is stopping".to_owned());
+        self.0.send(request(sender)).await.map_err(|_| stopping())?;
+        receiver.await.map_err(|_| stopping())?
+    }
+}

@@ -1,0 +1,52 @@
+//! The daemon: one loop that owns the state, and tasks that send it events.
+
+pub mod api;
+mod backends;
+mod changes;
+mod clients;
+mod clock;
+mod commit;
+mod comparison;
+pub mod control;
+pub mod counters;
+mod daemon;
+mod events;
+mod failover;
+mod files;
+mod flows;
+mod health;
+mod ids;
+mod interfaces;
+mod kernel;
+mod macs;
+mod memory;
+mod network;
+mod panics;
+mod passive;
+mod privileges;
+mod reader;
+mod refusals;
+mod remembered;
+mod removed;
+mod requests;
+mod run;
+mod service;
+mod sources;
+mod standing;
+mod start;
+mod state;
+mod submissions;
+mod supervisor;
+mod sweeps;
+mod sync;
+mod takeover;
+mod transitions;
+mod unrouted;
+mod views;
+mod vips;
+mod worker;
+
+pub use self::{privileges::keep_from_programs, run::run};
+
+/// Maximum number of events that wait for the loop.
+const BACKLOG: usize = 1_024;

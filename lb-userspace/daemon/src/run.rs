@@ -1,0 +1,95 @@
+//! The loop.
+
+use std::{future::ready, path::PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use lb_config::Loaded;
+use lb_health::Checker;
+use lb_neighbours::Neighbours;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, watch},
+    task::JoinHandle,
+};
+
+use super::{
+    BACKLOG, api, control,
+    daemon::Daemon,
+    events::{self, Events},
+    panics, privileges,
+    reader::{Read, Reader},
+    supervisor::{self, Watchdog},
+};
+
+/// Sources of requests to the loop.
+struct Commands {
+    read: mpsc::Receiver<Read>,
+    /// Server of the API, which does not end before the loop.
+    server: JoinHandle<()>,
+    reload: Signal,
+    stop: Signal,
+    interrupt: Signal,
+}
+
+/// Runs until SIGTERM or SIGINT; forwarding continues afterwards.
+pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
+    panics::end_process();
+    privileges::check()?;
+    let (handle, requests) = control::channel(BACKLOG);
+    let (health_events, health) = mpsc::channel(BACKLOG);
+    let (network_events, network) = mpsc::channel(BACKLOG);
+    let (sweeps, swept) = mpsc::channel(1);
+    let (told, read) = Reader::channel();
+    let listener = api::listen(&loaded.config.api.socket).await?;
+    let checker = Checker::new(health_events, &loaded.config.checks.user);
+    let neighbours = Neighbours::start(network_events)?;
+    let reader = Reader::start(&file, &told)?;
+    let starting = Daemon::start(loaded, file, checker, neighbours, reader, sweeps);
+    let mut daemon = Box::pin(starting).await?;
+    let (teller, program) = mpsc::channel(BACKLOG);
+    daemon.kernel.dataplane.follow_events(teller)?;
+    daemon.follow_refusals();
+    let (stopping, stopped) = watch::channel(());
+    let watchdog = Watchdog::new();
+    let mut events =
+        Events { requests, health, network, program, swept, watchdog, upkeep: events::upkeep() };
+    let mut commands = Commands {
+        read,
+        server: tokio::spawn(api::serve(listener, handle, stopped)),
+        reload: signal(SignalKind::hangup())?,
+        stop: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+    };
+    supervisor::is_ready();
+    log::info!("ready");
+    let served = daemon.serve(&mut commands, &mut events).await;
+    supervisor::is_stopping();
+    daemon.memory.close(&daemon.state, daemon.desired.last_number());
+    served?;
+    drop(stopping);
+    commands.server.await.context("the API server has failed")?;
+    daemon.kernel.say_goodbye();
+    Ok(())
+}
+
+impl Daemon {
+    /// Serves until a signal stops the daemon. Returns an error if a task ends that should last as
+    /// long as the loop.
+    async fn serve(&mut self, commands: &mut Commands, events: &mut Events) -> Result<()> {
+        loop {
+            tokio::select! {
+                biased;
+                _ = commands.stop.recv() => return Ok(()),
+                _ = commands.interrupt.recv() => return Ok(()),
+                ended = &mut commands.server => {
+                    ended.context("the API server has failed")?;
+                    bail!("the API server has ended");
+                }
+                _ = commands.reload.recv() => self.queue.reader.reload(),
+                happening = events.next(self, 1) => self.on(happening?).await,
+                Some(read) = commands.read.recv() => self.on_read(read, events).await,
+                () = ready(()), if !self.queue.waiting.is_empty() => self.change(events).await,
+            }
+        }
+    }
+}

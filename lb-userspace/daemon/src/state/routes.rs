@@ -1,0 +1,65 @@
+//! Routes to backends.
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use anyhow::Result;
+use lb_common::{backend::Hop, snat::Source};
+
+use super::{State, places};
+use crate::service::{Backend, Service};
+
+/// Next hop of an address, or the reason why there is none, and source addresses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Route {
+    pub hop: Result<Hop, String>,
+    pub sources: Vec<Source>,
+}
+
+impl State {
+    /// Routes packets to a backend. A backend without room in the maps is unreachable.
+    pub(super) fn set_route(&mut self, backend: &mut Backend, route: &Route) {
+        let routed = route.hop.clone().and_then(|hop| {
+            let routed = self.kernel.route(backend.id, hop, &route.sources);
+            routed.map(|()| hop).map_err(|error| format!("{error:#}"))
+        });
+        backend.next_hop = routed;
+    }
+
+    /// Routes packets to the backends at these addresses.
+    pub fn resolve(&mut self, routes: Vec<(IpAddr, Route)>) {
+        let mut by_service: BTreeMap<String, Vec<(SocketAddr, Route)>> = BTreeMap::new();
+        for (address, route) in routes {
+            let places = self.places_at(address);
+            if places.is_empty() {
+                continue;
+            }
+            for (service, backend) in places {
+                by_service.entry(service).or_default().push((backend, route.clone()));
+            }
+            self.routes.insert(address, route);
+        }
+        for (name, routes) in by_service {
+            let Some(service) = self.services.get(&name) else { continue };
+            let mut service = Service::clone(service);
+            for (backend, route) in routes {
+                if let Some(backend) = service.backend_mut(backend) {
+                    self.set_route(backend, &route);
+                }
+            }
+            self.know(service);
+        }
+    }
+
+    /// Forgets routes to addresses that only these former services had.
+    pub(super) fn forget_routes(&mut self, formers: &[Arc<Service>]) {
+        for (address, ..) in formers.iter().flat_map(|former| places(former)) {
+            if self.at(address).next().is_none() {
+                self.routes.remove(&address);
+            }
+        }
+    }
+}

@@ -1,0 +1,11 @@
+//! The flow table in userspace: mapping, counting, listing and expiry.
+
+mod moves;
+mod sweep;
+mod table;
+
+pub use self::{
+    moves::{Moves, Scope},
+    sweep::{Expiry, FlowCounts, Search, States, Sweeper},
+    table::{BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan, megabytes},
+};

@@ -1,0 +1,131 @@
+use std::{os::fd::AsFd as _, path::Path};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::{
+    EbpfLoader,
+    maps::{Array, Map, MapData},
+};
+use lb_common::{
+    client_hops::{SharedSlot, SharedSlots},
+    table::{Label, PlainBucket, Seed, SharedBackend, SharedBucket, SharedTable, buckets_for},
+};
+
+use lb_host::sys::mapping::{Mapping, Shared};
+
+/// Name of the table's map.
+pub const FLOWS: &str = "FLOWS";
+
+/// Name of the map of backends, by id.
+pub const BACKENDS: &str = "BACKENDS";
+
+/// Name of the map of next hops to clients.
+pub const CLIENT_HOPS: &str = "CLIENT_HOPS";
+
+/// Constants of the table that a program gets when it is loaded.
+///
+/// The map has one more value behind the table's last bucket, for the [`Label`], by which a later
+/// daemon finds the flows again.
+#[derive(Clone, Copy, Debug)]
+pub struct TablePlan {
+    buckets: u32,
+    seed: Seed,
+    /// 1 if the CPU may reorder loads and stores.
+    weakly_ordered: u8,
+}
+
+impl TablePlan {
+    /// Plans a new table for this many connections.
+    pub fn new(connections: u32) -> Result<Self> {
+        let mut seed = [0; 4];
+        getrandom::fill(bytemuck::must_cast_slice_mut(&mut seed))
+            .context("the kernel has no random numbers")?;
+        Ok(Self {
+            buckets: buckets_for(connections),
+            seed: Seed(seed),
+            weakly_ordered: u8::from(!cfg!(target_arch = "x86_64")),
+        })
+    }
+
+    /// Returns the plan of the table of the same size that an earlier daemon has left pinned at
+    /// `pin`, or this one if there is none.
+    pub fn or_of_pin(self, pin: &Path) -> Result<Self> {
+        if !pin.exists() {
+            return Ok(self);
+        }
+        let map = MapData::from_pin(pin)
+            .with_context(|| format!("cannot open the pinned map {}", pin.display()))?;
+        let array: Array<_, PlainBucket> = Map::Array(map).try_into()?;
+        let label = array.get(&self.buckets, 0).context("cannot read the flow table's label")?;
+        let seed = Label::of(&label).seed;
+        // A daemon that was killed before it wrote the label has handled no packets either.
+        Ok(if seed == Seed::default() { self } else { Self { seed, ..self } })
+    }
+
+    /// Returns the number of values of the map.
+    #[must_use]
+    pub fn max_entries(&self) -> u32 {
+        self.buckets + 1
+    }
+
+    pub fn prepare<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
+        loader.map_max_entries(FLOWS, self.max_entries());
+        loader.override_global("FLOW_BUCKETS", &self.buckets, true);
+        loader.override_global("FLOW_SEED", &self.seed.0[..], true);
+        loader.override_global("WEAKLY_ORDERED", &self.weakly_ordered, true);
+    }
+
+    /// Labels the table of a program that was loaded as planned.
+    pub fn label(&self, flows: &mut Map) -> Result<()> {
+        let mut array: Array<_, PlainBucket> = flows.try_into()?;
+        array
+            .set(self.buckets, Label::new(self.seed).into_bucket(), 0)
+            .context("cannot label the flow table")
+    }
+
+    /// Maps the table and what its flows refer to.
+    pub fn open(&self, flows: &Map, backends: &Map, client_hops: &Map) -> Result<FlowTable> {
+        Ok(FlowTable {
+            buckets: mapping(flows, Some(self.buckets)).context("cannot map the flow table")?,
+            backends: mapping(backends, None).context("cannot map the backends")?,
+            client_hops: mapping(client_hops, None).context("cannot map the next hops")?,
+            seed: self.seed,
+        })
+    }
+}
+
+/// Maps the first values of an array, or all.
+fn mapping<T: Shared>(map: &Map, count: Option<u32>) -> Result<Mapping<T>> {
+    let Map::Array(data) = map else { bail!("it is not an array") };
+    let info = data.info()?;
+    ensure!(info.value_size() as usize == size_of::<T>(), "its values have another size");
+    Ok(Mapping::new(data.fd().as_fd(), count.unwrap_or(info.max_entries()))?)
+}
+
+/// The kernel's table, mapped, and what its flows refer to.
+#[derive(Debug)]
+pub struct FlowTable {
+    buckets: Mapping<SharedBucket>,
+    backends: Mapping<SharedBackend>,
+    client_hops: Mapping<SharedSlot>,
+    seed: Seed,
+}
+
+impl FlowTable {
+    #[must_use]
+    pub fn table(&self) -> SharedTable<'_> {
+        let (buckets, backends) = (self.buckets.values(), self.backends.values());
+        SharedTable { buckets, backends, seed: self.seed }
+    }
+
+    /// Returns the next hops to clients, by index.
+    #[must_use]
+    pub fn client_hops(&self) -> SharedSlots<'_> {
+        SharedSlots { slots: self.client_hops.values(), seed: self.seed.0[0] }
+    }
+}
+
+/// Converts the size of a table in bytes to megabytes, for messages.
+#[must_use]
+pub fn megabytes(bytes: u64) -> u64 {
+    ((bytes + 500_000) / 1_000_000).max(1)
+}

@@ -1,0 +1,218 @@
+//! The kernel side: the only owner of aya.
+
+mod adopt;
+pub mod adoption;
+pub mod arena;
+mod attach;
+mod changes;
+mod client_hops;
+mod clock;
+mod counters;
+mod detach;
+mod events;
+mod flows;
+mod guard;
+mod lasting;
+pub mod listing;
+mod load;
+mod mapped;
+pub mod maps;
+mod messages;
+mod meter;
+mod origins;
+mod pins;
+pub mod plan;
+pub mod ring;
+mod services;
+mod sizes;
+mod writer;
+
+use std::{collections::BTreeMap, path::Path, sync::Arc};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf,
+    maps::{Map, xdp::DevMapHash},
+    programs::{Xdp, XdpMode},
+};
+use lb_common::stats::Traffic;
+use lb_model::Limits;
+
+pub use self::{
+    client_hops::HopWriter,
+    clock::{Clock, now},
+    counters::{Incidents, Verdicts},
+    detach::detach,
+    flows::{
+        BACKENDS, CLIENT_HOPS, Expiry, FLOWS, FlowCounts, FlowTable, Moves, Scope, Search, States,
+        Sweeper, TablePlan, megabytes,
+    },
+    guard::Present,
+    load::table,
+    mapped::{Active, Refusals},
+    meter::{Meter, program_name},
+    pins::{exists, is_attached, refuse_other_layouts},
+    services::{Mapped, ServiceTable},
+    sizes::map_bytes,
+    writer::MapWriter,
+};
+use self::{load::PROGRAM, maps::Maps, pins::Pins};
+
+const VIP_FILTER: &str = "VIP_FILTER";
+const INCIDENTS_SEEN: &str = "INCIDENTS_SEEN";
+const SERVICES: &str = "SERVICES";
+const SNAT_SOURCES: &str = "SNAT_SOURCES";
+const TRAFFIC: &str = "TRAFFIC";
+const TX_PORTS: &str = "TX_PORTS";
+const VERDICTS: &str = "VERDICTS";
+
+/// The loaded program and its maps.
+pub struct Dataplane {
+    ebpf: Ebpf,
+    pins: Pins,
+    flows: Arc<FlowTable>,
+    active: Active,
+    refusals: Refusals,
+    maps: MapWriter,
+}
+
+impl Dataplane {
+    /// Loads the program, with the pinned maps of an earlier daemon, if any. Nothing is attached
+    /// yet: the earlier program keeps forwarding.
+    pub fn load(bpffs: &Path, limits: &Limits) -> Result<Self> {
+        let pins = Pins::open(bpffs)?;
+        let (mut ebpf, flows) = load::load(&pins, limits)?;
+        let (active, refusals) = (Active::open(&ebpf)?, Refusals::open(&ebpf)?);
+        let maps = MapWriter::new(Maps::take(&mut ebpf)?);
+        Ok(Self { ebpf, pins, flows: Arc::new(flows), active, refusals, maps })
+    }
+
+    /// Returns the writer of the maps of services and backends.
+    pub fn maps(&mut self) -> &mut MapWriter {
+        &mut self.maps
+    }
+
+    /// Returns the traffic of these backends, with that of released ids that they had before.
+    pub fn traffic(&self, ids: impl Iterator<Item = u32>) -> Result<BTreeMap<u32, Traffic>> {
+        self.maps.traffic(ids)
+    }
+
+    /// Returns true if forwarding continues when the daemon ends: not if no other process has
+    /// mounted the file system with the pins.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        lasting::is_lasting(self.pins.directory())
+    }
+
+    #[must_use]
+    pub fn flows(&self) -> Arc<FlowTable> {
+        Arc::clone(&self.flows)
+    }
+
+    /// Returns a sweeper of the flow table.
+    pub fn sweeper(&self) -> Result<Sweeper> {
+        Ok(Sweeper::new(self.flows(), Active::open(&self.ebpf)?))
+    }
+
+    /// Returns the current number of a backend's connections that are not closed.
+    #[must_use]
+    pub fn active(&self, backend: u32) -> u64 {
+        self.active.of(backend)
+    }
+
+    /// Returns the number of handshakes that a backend has refused in a row.
+    #[must_use]
+    pub fn refusals(&self, backend: u32) -> u32 {
+        self.refusals.of(backend)
+    }
+
+    /// Returns the ids of backends that have refused handshakes.
+    #[must_use]
+    pub fn refusing(&self) -> Vec<u32> {
+        self.refusals.refusing()
+    }
+
+    /// Lets new connections go to a backend again.
+    pub fn end_refusals(&self, backend: u32) {
+        self.refusals.set(backend, 0);
+    }
+
+    /// Ignores this many further refusals of a backend.
+    pub fn ignore_refusals(&self, backend: u32, refusals: u32) {
+        self.refusals.ignore(backend, refusals);
+    }
+
+    /// Counts the refusals of a backend on under another id.
+    pub fn pass_refusals(&self, from: u32, to: u32) {
+        self.refusals.pass(from, to);
+    }
+
+    pub fn set_refusals(&self, backend: u32, count: u32) {
+        self.refusals.set(backend, count);
+    }
+
+    /// Returns the id of the loaded program.
+    pub fn program_id(&self) -> Result<u32> {
+        let Some(program) = self.ebpf.program(PROGRAM) else { unreachable!("checked when loaded") };
+        Ok(program.info()?.id())
+    }
+
+    /// Replaces an earlier daemon's program on an interface. Returns false if there is none.
+    pub fn replace_program(&mut self, ifindex: u32) -> Result<bool> {
+        let pin = self.pins.link(ifindex);
+        attach::replace(self.program()?, &pin)
+    }
+
+    /// Attaches the program in the interface's driver.
+    pub fn attach_native(&mut self, ifindex: u32) -> Result<()> {
+        self.attach(ifindex, XdpMode::Driver)
+    }
+
+    /// Attaches the program after the interface's driver.
+    pub fn attach_generic(&mut self, ifindex: u32) -> Result<()> {
+        self.attach(ifindex, XdpMode::Skb)
+    }
+
+    fn attach(&mut self, ifindex: u32, mode: XdpMode) -> Result<()> {
+        let pin = self.pins.link(ifindex);
+        attach::attach(self.program()?, ifindex, mode, &pin)
+    }
+
+    /// Detaches the program, and then the host guard, from all other interfaces.
+    pub fn detach_others(&mut self, kept: &[u32]) -> Result<()> {
+        let others = |mut found: Vec<u32>| {
+            found.retain(|ifindex| !kept.contains(ifindex));
+            found.into_iter()
+        };
+        others(self.pins.links()?).try_for_each(|ifindex| self.detach_one(ifindex))?;
+        others(self.pins.guards()?).try_for_each(|ifindex| guard::remove(&self.pins, ifindex))
+    }
+
+    /// Detaches the program from an interface.
+    pub fn detach_one(&mut self, ifindex: u32) -> Result<()> {
+        attach::remove(&self.pins.link(ifindex))
+    }
+
+    /// Allows output on an interface, also for connections that refer to it by a former index.
+    pub fn open_egress(&mut self, ifindex: u32, former: &[u32]) -> Result<()> {
+        let map = self.map_mut(TX_PORTS)?;
+        let mut ports: DevMapHash<_> = map.try_into()?;
+        let mut known_as = former.iter().chain([&ifindex]);
+        known_as.try_for_each(|name| ports.insert(*name, ifindex, None, 0)).with_context(|| {
+            format!("cannot open interface {ifindex} for packets that leave by it")
+        })
+    }
+
+    fn program(&mut self) -> Result<&mut Xdp> {
+        let program = self.ebpf.program_mut(PROGRAM).context("the object has no program")?;
+        Ok(program.try_into()?)
+    }
+
+    fn map(&self, name: &str) -> Result<&Map> {
+        self.ebpf.map(name).with_context(|| format!("the object has no map {name}"))
+    }
+
+    fn map_mut(&mut self, name: &str) -> Result<&mut Map> {
+        self.ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))
+    }
+}

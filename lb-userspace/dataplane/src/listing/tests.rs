@@ -1,0 +1,189 @@
+use std::{collections::HashMap, ops::ControlFlow, sync::LazyLock};
+
+use clap::ValueEnum as _;
+use lb_common::{
+    backend::Backend,
+    client_hops::NO_SLOT,
+    flow::{Direction, FlowKey, flags_seen, ticks},
+    mapped,
+    table::{
+        Opening, Seed, SharedBackend, SharedBucket, SharedTable, buckets_for, open, peek, refuse,
+    },
+};
+
+use lb_model::connections::{Connection, ConnectionState, Counts, Filter};
+
+use super::{Directory, Search};
+
+const OPENED: u32 = ticks::from_nanos(10_000_000_000);
+const NOW: u32 = ticks::from_nanos(70_000_000_000);
+const HALF_OPEN: u16 = 0;
+const ESTABLISHED: u16 = flags_seen::SHAKEN | flags_seen::PROVEN;
+
+/// Backends by id, the first of which is none.
+static BACKENDS: LazyLock<Vec<SharedBackend>> = LazyLock::new(|| {
+    let backend = |id: u8| Backend {
+        address: mapped([10, 0, 0, 10 + id]),
+        port: [31, 144],
+        vip: mapped([203, 0, 113, 10]),
+        vip_port: [0, 80],
+        ..Backend::default()
+    };
+    (0..3).map(|id| SharedBackend::new(&backend(id))).collect()
+});
+
+/// Connections that alternate between backends 1 (of the service `web`) and 2 (of none).
+fn table(connections: u16) -> Vec<SharedBucket> {
+    let buckets: Vec<_> =
+        (0..buckets_for(connections.into())).map(|_| SharedBucket::default()).collect();
+    let table = seeded(&buckets);
+    for number in 0..connections {
+        let [client, backend] = [number % 4, number % 2 + 1].map(|n| n.to_be_bytes()[1]);
+        let port = (1_024 + number).to_be_bytes();
+        let inside = &FlowKey::tcp([192, 0, 2, client], port, [203, 0, 113, 10], [0, 80]);
+        let outside = FlowKey::tcp([10, 0, 0, 1], port, [10, 0, 0, 10 + backend], [31, 144]);
+        let seen = if number % 10 == 0 { HALF_OPEN } else { ESTABLISHED };
+        let opening =
+            Opening { inside, hop: NO_SLOT, backend: backend.into(), seen, number: 0, now: OPENED };
+        open(table, &opening, &outside).expect("room");
+    }
+    buckets
+}
+
+fn seeded(buckets: &[SharedBucket]) -> SharedTable<'_> {
+    SharedTable { buckets, backends: &BACKENDS, seed: Seed([0x9e37_79b9_7f4a_7c15, 5, 7, 11]) }
+}
+
+fn search<'a>(
+    buckets: &'a [SharedBucket],
+    directory: &'a Directory,
+    filter: &'a Filter,
+) -> Search<'a> {
+    Search { table: seeded(buckets), directory, now: NOW, filter }
+}
+
+fn directory() -> Directory {
+    HashMap::from([(1, "web".to_owned())])
+}
+
+fn listed(buckets: &[SharedBucket], filter: &Filter) -> Vec<Connection> {
+    let mut found = Vec::new();
+    let told = search(buckets, &directory(), filter).for_each(|connection| {
+        found.push(connection);
+        ControlFlow::Continue(())
+    });
+    assert!(told.is_continue());
+    found
+}
+
+#[test]
+fn each_connection_is_told_once_and_whole() {
+    let buckets = table(100);
+    let found = listed(&buckets, &Filter::default());
+    assert_eq!(found.len(), 100);
+    let first = found.iter().find(|c| c.client.port() == 1_025).expect("told");
+    let expected = Connection {
+        service: None,
+        client: "192.0.2.1:1025".parse().unwrap(),
+        vip: "203.0.113.10:80".parse().unwrap(),
+        source: "10.0.0.1:1025".parse().unwrap(),
+        backend: "10.0.0.12:8080".parse().unwrap(),
+        state: ConnectionState::Established,
+        age_seconds: 60.0,
+        idle_seconds: 60.0,
+    };
+    let about = |seconds: f64| seconds.round();
+    assert_eq!((about(first.age_seconds), about(first.idle_seconds)), (60.0, 60.0));
+    assert_eq!(
+        *first,
+        Connection { age_seconds: first.age_seconds, idle_seconds: first.idle_seconds, ..expected }
+    );
+}
+
+#[test]
+fn filters_are_joined_by_and() {
+    let buckets = table(100);
+    let count = |query: &str| {
+        let filter: Filter = serde_urlencoded::from_str(query).expect(query);
+        assert_eq!(
+            serde_urlencoded::from_str(&serde_urlencoded::to_string(&filter).unwrap()),
+            Ok(filter.clone())
+        );
+        let found = listed(&buckets, &filter);
+        let mut expected = Counts::default();
+        for connection in &found {
+            expected.count(connection.state);
+        }
+        assert_eq!(search(&buckets, &directory(), &filter).count(), expected, "{query}");
+        found.len()
+    };
+    assert_eq!(count(""), 100);
+    assert_eq!(count("service=web"), 50);
+    assert_eq!(count("service=none"), 0);
+    assert_eq!(count("backend=10.0.0.12:8080"), 50);
+    assert_eq!(count("client=192.0.2.1"), 25);
+    assert_eq!(count("client=192.0.2.0/31"), 50);
+    assert_eq!(count("client=192.0.2.1:1025"), 1);
+    assert_eq!(count("state=half-open"), 10);
+    assert_eq!(count("state=half-open,established"), 100);
+    assert_eq!(count("state=closed"), 0);
+    assert_eq!(count("idle_over=59s"), 100);
+    assert_eq!(count("idle_over=61s"), 0);
+    assert_eq!(count("limit=7"), 7);
+    assert_eq!(count("service=web&client=192.0.2.0&state=established&limit=1000"), 20);
+}
+
+#[test]
+fn what_is_not_understood_is_named() {
+    let error = |query: &str| {
+        let parsed = serde_urlencoded::from_str::<Filter>(query);
+        parsed.expect_err(query).to_string()
+    };
+    assert!(error("client=nobody").contains("`nobody` is not a client: give ADDRESS"));
+    let said = error("state=half-open,open");
+    assert!(said.contains("`open` is not a state: give one or more of half-open, "), "{said}");
+    for state in ConnectionState::value_variants() {
+        let name = state.to_possible_value().expect("shown");
+        assert!(said.contains(name.get_name()), "{said}: {state:?}");
+    }
+    assert!(error("servise=web").contains("unknown field `servise`"));
+}
+
+#[test]
+fn a_listener_may_stop() {
+    let buckets = table(100);
+    let mut told = 0;
+    let flow = search(&buckets, &directory(), &Filter::default()).for_each(|_| {
+        told += 1;
+        if told == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    assert!(flow.is_break());
+    assert_eq!(told, 3);
+}
+
+#[test]
+fn refused_connections_are_not_half_open() {
+    let buckets = table(20);
+    let table = seeded(&buckets);
+    let refused = table
+        .flows()
+        .find(|hit| hit.direction() == Direction::ToBackend && hit.tag.flags_seen() == HALF_OPEN)
+        .and_then(|hit| hit.snapshot(table))
+        .expect("a half-open one");
+    let flow = peek(table, &refused.key).expect("there");
+    refuse(table, flow);
+    let filter: Filter = serde_urlencoded::from_str("state=refused").expect("a state");
+    let [only] = &listed(&buckets, &filter)[..] else { panic!("one is refused") };
+    assert_eq!(only.state, ConnectionState::Refused);
+    assert_eq!(only.client.port(), u16::from_be_bytes(refused.key.src_port()));
+    let counts = search(&buckets, &directory(), &Filter::default()).count();
+    assert_eq!((counts.refused, counts.half_open, counts.total), (1, 1, 20));
+    for (seen, state) in [
+        (flags_seen::BACKEND_RST, ConnectionState::Refused),
+        (flags_seen::BACKEND_SYN | flags_seen::BACKEND_RST, ConnectionState::Refused),
+        (ESTABLISHED | flags_seen::BACKEND_RST, ConnectionState::Closed),
+        (flags_seen::REFUSED | flags_seen::QUARANTINED, ConnectionState::Closed),
+    ] {
+        assert_eq!(ConnectionState::of(seen), state, "{seen:#b}");
+    }
+}

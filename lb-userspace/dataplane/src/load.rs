@@ -1,0 +1,151 @@
+//! Loading of the BPF object.
+
+use std::{collections::HashMap, io, path::Path};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf, EbpfError, EbpfLoader,
+    maps::MapError,
+    programs::{SchedClassifier, Xdp},
+};
+use aya_obj::Object;
+use lb_common::{rate_limiter::each_window, service_table, table::table_bytes};
+use lb_model::Limits;
+
+use super::{
+    client_hops,
+    clock::Clock,
+    flows::{BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan, megabytes},
+    guard, origins,
+    pins::{Pins, Shape},
+    sizes::sizes,
+};
+
+/// Name of the XDP program in its object.
+pub const PROGRAM: &str = "xdplb";
+
+pub(super) const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lb.bpf.o"));
+
+/// Map of the program's messages, by aya-log.
+const MESSAGES: &str = "AYA_LOGS";
+
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// Loads the program with maps of these sizes.
+pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
+    anyhow::ensure!(
+        Path::new(BTF).exists(),
+        "this kernel has no BTF ({BTF} is missing): it must be built with CONFIG_DEBUG_INFO_BTF=y"
+    );
+    let plan = TablePlan::new(limits.flows)?;
+    let others = [(FLOWS, plan.max_entries()), origins::size(limits)];
+    let others = guard::sizes(limits).into_iter().chain(others);
+    let sizes: HashMap<_, _> = sizes(limits).chain(others).collect();
+    let shapes = shapes(&sizes)?;
+    for (name, shape) in &shapes {
+        pins.check(name, *shape)?;
+    }
+    let plan = plan.or_of_pin(&pins.map(FLOWS))?;
+    let level = log::max_level() as u8;
+    let resets = each_window(limits.resets);
+    let buckets = service_table::buckets(limits.services);
+    let clock = Clock::of_kernel()?;
+    let mut loader = EbpfLoader::new();
+    loader.override_global(aya_log::LEVEL, &level, true);
+    loader.override_global("RESETS_EACH", &resets, true);
+    loader.override_global("SERVICE_BUCKETS", &buckets, true);
+    clock.prepare(&mut loader);
+    plan.prepare(&mut loader);
+    for (name, entries) in &sizes {
+        loader.map_max_entries(name, *entries);
+    }
+    for (name, _) in &shapes {
+        loader.map_pin_path(name, pins.map(name));
+    }
+    let mut ebpf = loader.load(OBJECT).map_err(|error| explained(error, limits.flows))?;
+    let program: &mut Xdp =
+        ebpf.program_mut(PROGRAM).context("the object has no program")?.try_into()?;
+    program.load().context("the kernel rejects the XDP program")?;
+    let program: &mut Xdp = ebpf
+        .program_mut(client_hops::PROGRAM)
+        .context("the object has no program for hops")?
+        .try_into()?;
+    program.load().context("the kernel rejects the program for hops")?;
+    let program: &mut SchedClassifier =
+        ebpf.program_mut(guard::PROGRAM).context("the object has no host guard")?.try_into()?;
+    program.load().context("the kernel rejects the host guard")?;
+    let table = table(&plan, &mut ebpf)?;
+    Ok((ebpf, table))
+}
+
+/// Labels and maps the flow table of an object that was loaded as planned.
+pub fn table(plan: &TablePlan, ebpf: &mut Ebpf) -> Result<FlowTable> {
+    plan.label(ebpf.map_mut(FLOWS).context("the object has no flow table")?)?;
+    let map = |name| ebpf.map(name).with_context(|| format!("the object has no map {name}"));
+    plan.open(map(FLOWS)?, map(BACKENDS)?, map(CLIENT_HOPS)?)
+}
+
+/// Adds the fix that an operator can apply.
+fn explained(error: EbpfError, connections: u32) -> anyhow::Error {
+    let is_flows = matches!(
+        &error,
+        EbpfError::MapError(MapError::CreateError { name, io_error })
+            if name == FLOWS && io_error.kind() == io::ErrorKind::OutOfMemory
+    );
+    if !is_flows {
+        return anyhow::Error::from(error).context("cannot load the eBPF object");
+    }
+    let megabytes = megabytes(table_bytes(connections));
+    anyhow::anyhow!(
+        "the kernel cannot allocate {megabytes} MB for the flow table: lower `limits.flows` = \
+         {connections}"
+    )
+}
+
+/// Returns the maps that outlive the daemon, and their required shapes.
+fn shapes(sizes: &HashMap<&str, u32>) -> Result<Vec<(String, Shape)>> {
+    let object = Object::parse(OBJECT).context("the embedded eBPF object is damaged")?;
+    let mut shapes: Vec<_> = object
+        .maps
+        .iter()
+        .filter(|(name, _)| !is_of_the_build(name))
+        .map(|(name, map)| {
+            let size = sizes.get(name.as_str()).copied();
+            let shape = Shape {
+                map_type: map.map_type(),
+                key_size: map.key_size(),
+                value_size: map.value_size(),
+                max_entries: size.unwrap_or_else(|| map.max_entries()),
+            };
+            (name.clone(), shape)
+        })
+        .collect();
+    shapes.sort_by(|(a, _), (b, _)| a.cmp(b));
+    Ok(shapes)
+}
+
+/// Returns true if a map belongs to one loaded object: its constants, its messages and the maps of
+/// its host guard.
+fn is_of_the_build(map: &str) -> bool {
+    map.starts_with('.') || map == MESSAGES || guard::MAPS.contains(&map)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failed_allocation_of_the_flow_table_names_its_setting() {
+        let refusal = |map: &str, code| {
+            let io_error = io::Error::from_raw_os_error(code);
+            let error = MapError::CreateError { name: map.to_owned(), io_error };
+            format!("{:#}", explained(error.into(), 16_000_000))
+        };
+        let expected = "the kernel cannot allocate 1536 MB for the flow table: lower \
+             `limits.flows` = 16000000";
+        assert_eq!(refusal(FLOWS, libc::ENOMEM), expected);
+        for (map, code) in [(FLOWS, libc::EPERM), ("RINGS", libc::ENOMEM)] {
+            assert!(refusal(map, code).starts_with("cannot load the eBPF object"), "{map} {code}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! Arrays that are read and written without system calls.
+
+use std::{
+    os::fd::AsFd as _,
+    sync::atomic::{
+        AtomicI64, AtomicU32, AtomicU64,
+        Ordering::{Relaxed, Release},
+    },
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use aya::{
+    Ebpf,
+    maps::{Map, MapData},
+};
+use lb_common::{limits, ring::Ring, stats::Traffic};
+
+use lb_host::sys::mapping::{Mapping, Shared};
+
+const ACTIVE: &str = "ACTIVE";
+const PAST_TRAFFIC: &str = "PAST_TRAFFIC";
+const REFUSALS: &str = "REFUSALS";
+const RINGS: &str = "RINGS";
+
+/// Maps an array of a loaded object, whose values may each hold several `T`.
+fn map<T: Shared>(ebpf: &Ebpf, name: &str) -> Result<Mapping<T>> {
+    let Some(Map::Array(array)) = ebpf.map(name) else { bail!("the object has no array {name}") };
+    of_array(array).with_context(|| format!("cannot map {name}"))
+}
+
+/// Maps an array, whose values may each hold several `T`.
+pub(crate) fn of_array<T: Shared>(array: &MapData) -> Result<Mapping<T>> {
+    let info = array.info()?;
+    // The kernel rounds up smaller values, which would leave gaps.
+    ensure!(info.value_size().is_multiple_of(8), "its values do not fill eight bytes");
+    let bytes = u64::from(info.max_entries()) * u64::from(info.value_size());
+    let count = u32::try_from(bytes / size_of::<T>() as u64)?;
+    Ok(Mapping::new(array.fd().as_fd(), count)?)
+}
+
+/// The arena of ring slots.
+#[derive(Debug)]
+pub struct Rings(Mapping<AtomicU32>);
+
+impl Rings {
+    pub fn open(ebpf: &Ebpf) -> Result<Self> {
+        let slots: Mapping<AtomicU32> = map(ebpf, RINGS)?;
+        let (found, expected) = (slots.values().len(), limits::RING_SLOTS as usize);
+        ensure!(found == expected, "the arena has {found} slots, not {expected}");
+        Ok(Self(slots))
+    }
+
+    /// Returns the slots of a ring, without those outside of the arena.
+    #[must_use]
+    pub fn read(&self, ring: Ring) -> Vec<u32> {
+        let slots = self.0.values().iter().skip(ring.offset as usize);
+        slots.take(ring.length as usize).map(|slot| slot.load(Relaxed)).collect()
+    }
+
+    /// Writes slots from an offset on, with release ordering for later publication.
+    pub fn write(&self, offset: u32, ids: &[u32]) {
+        let slots = self.0.values().iter().skip(offset as usize);
+        slots.zip(ids).for_each(|(slot, id)| slot.store(*id, Release));
+    }
+}
+
+/// The program's count of each backend's connections that are not closed.
+#[derive(Debug)]
+pub struct Active(Mapping<AtomicI64>);
+
+impl Active {
+    pub fn open(ebpf: &Ebpf) -> Result<Self> {
+        map(ebpf, ACTIVE).map(Self)
+    }
+
+    /// Returns the count of a backend, by its id.
+    #[must_use]
+    pub fn of(&self, backend: u32) -> u64 {
+        let count = self.0.values().get(backend as usize).map_or(0, |count| count.load(Relaxed));
+        // Temporarily negative if a connection ends before its start was counted.
+        u64::try_from(count).unwrap_or_default()
+    }
+
+    /// Returns all counts by backend id.
+    #[must_use]
+    pub fn counts(&self) -> Vec<i64> {
+        self.0.values().iter().map(|count| count.load(Relaxed)).collect()
+    }
+
+    /// Corrects counts by those found in a sweep of the flow table, given the counts before it. As
+    /// connections come and go during a sweep, only differences outside the range of the counts
+    /// before and after it are errors.
+    pub fn correct(&self, before: &[i64], found: impl Iterator<Item = u64>) {
+        for ((count, before), found) in self.0.values().iter().zip(before).zip(found) {
+            let drift = drift(*before, count.load(Relaxed), found);
+            if drift != 0 {
+                count.fetch_add(drift, Relaxed);
+            }
+        }
+    }
+}
+
+/// Number of handshakes that each backend has refused in a row.
+#[derive(Debug)]
+pub struct Refusals(Mapping<AtomicI64>);
+
+impl Refusals {
+    pub fn open(ebpf: &Ebpf) -> Result<Self> {
+        map(ebpf, REFUSALS).map(Self)
+    }
+
+    /// Returns the count of a backend, by its id.
+    #[must_use]
+    pub fn of(&self, backend: u32) -> u32 {
+        let count = self.0.values().get(backend as usize).map_or(0, |count| count.load(Relaxed));
+        u32::try_from(count.max(0)).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the ids of backends that have refused handshakes.
+    #[must_use]
+    pub fn refusing(&self) -> Vec<u32> {
+        refusing(self.0.values().iter().map(|count| count.load(Relaxed)))
+    }
+
+    /// Copies the count of an id to another one, further refusals to ignore included.
+    pub fn pass(&self, from: u32, to: u32) {
+        let count = self.0.values().get(from as usize).map_or(0, |count| count.load(Relaxed));
+        self.store(to, count);
+    }
+
+    pub fn set(&self, backend: u32, count: u32) {
+        self.store(backend, count.into());
+    }
+
+    /// Ignores this many further refusals of a backend.
+    pub fn ignore(&self, backend: u32, refusals: u32) {
+        self.store(backend, -i64::from(refusals));
+    }
+
+    fn store(&self, backend: u32, count: i64) {
+        if let Some(place) = self.0.values().get(backend as usize) {
+            place.store(count, Relaxed);
+        }
+    }
+}
+
+fn refusing(counts: impl Iterator<Item = i64>) -> Vec<u32> {
+    let refusing = (0..).zip(counts).filter(|(_, count)| *count > 0);
+    refusing.map(|(id, _)| id).collect()
+}
+
+/// Returns the number of connections found but not counted.
+fn drift(before: i64, after: i64, found: u64) -> i64 {
+    let found = i64::try_from(found).unwrap_or(i64::MAX);
+    found - found.clamp(before.min(after), before.max(after))
+}
+
+/// Traffic of backends under released ids that they had before.
+#[derive(Debug)]
+pub struct PastTraffic(Mapping<AtomicU64>);
+
+/// Words of a backend's traffic.
+const WORDS: usize = size_of::<Traffic>() / size_of::<u64>();
+
+impl PastTraffic {
+    pub fn open(ebpf: &Ebpf) -> Result<Self> {
+        map(ebpf, PAST_TRAFFIC).map(Self)
+    }
+
+    /// Returns the number of ids.
+    #[must_use]
+    pub fn size(&self) -> u32 {
+        u32::try_from(self.0.values().len() / WORDS).unwrap_or(u32::MAX)
+    }
+
+    /// Returns the traffic of a backend, by its id.
+    #[must_use]
+    pub fn of(&self, backend: u32) -> Traffic {
+        let mut words = [0; WORDS];
+        for (word, stored) in words.iter_mut().zip(self.words(backend)) {
+            *word = stored.load(Relaxed);
+        }
+        bytemuck::cast(words)
+    }
+
+    pub fn set(&self, backend: u32, traffic: &Traffic) {
+        let words: [u64; WORDS] = bytemuck::cast(*traffic);
+        for (word, stored) in words.into_iter().zip(self.words(backend)) {
+            stored.store(word, Relaxed);
+        }
+    }
+
+    fn words(&self, backend: u32) -> impl Iterator<Item = &AtomicU64> {
+        self.0.values().iter().skip(backend as usize * WORDS).take(WORDS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{drift, refusing};
+
+    #[test]
+    fn backends_without_refusals_are_skipped() {
+        assert_eq!(refusing([0, 1, -3, 0, 7].into_iter()), [1, 4]);
+    }
+
+    #[test]
+    fn changes_during_a_sweep_are_no_drift() {
+        assert_eq!([drift(5, 9, 5), drift(5, 9, 7), drift(9, 5, 9)], [0; 3]);
+        assert_eq!(drift(5, 9, 4), -1);
+        assert_eq!(drift(5, 9, 12), 3);
+        assert_eq!(drift(-2, -2, 0), 2);
+    }
+}

@@ -1,0 +1,132 @@
+//! Sizes of maps that an operator can set.
+
+use lb_common::{
+    limits,
+    service_table::{OTHER_RECORDS, RECORDS_EACH},
+};
+use lb_model::Limits;
+
+use super::{BACKENDS, SERVICES, TRAFFIC, pins::Shape, services::SERVICE_INDEX};
+
+/// Connections of each backend that are not closed, by backend id.
+const ACTIVE: &str = "ACTIVE";
+/// Time of the last packet of each backend after it had left its ring, by backend id.
+const HEARD: &str = "HEARD";
+/// Traffic of backends under released ids that they had before, by backend id.
+const PAST_TRAFFIC: &str = "PAST_TRAFFIC";
+/// Number of handshakes that each backend has refused in a row, by backend id.
+const REFUSALS: &str = "REFUSALS";
+/// Number of connections that each service has had, by service id.
+const RING_TURNS: &str = "RING_TURNS";
+/// Number of source ports allocated for each backend, by backend id.
+const SNAT_TURNS: &str = "SNAT_TURNS";
+
+/// Maps that grow with a limit, by the limit's key.
+const GROWING: [(&str, &[&str]); 2] = [
+    ("limits.services", &[SERVICES, SERVICE_INDEX, RING_TURNS]),
+    ("limits.backends", &[ACTIVE, BACKENDS, HEARD, PAST_TRAFFIC, REFUSALS, SNAT_TURNS, TRAFFIC]),
+];
+
+/// Returns the names and sizes of maps.
+pub(super) fn sizes(limits: &Limits) -> impl Iterator<Item = (&'static str, u32)> {
+    let each = GROWING.iter().zip([limits.services, limits.backends]);
+    each.flat_map(|((_, maps), limit)| {
+        maps.iter().map(move |map| (*map, limit * entries_each(map) + other_entries(map)))
+    })
+}
+
+/// Number of entries for each of what the limit counts.
+fn entries_each(map: &str) -> u32 {
+    if map == SERVICES { RECORDS_EACH } else { 1 }
+}
+
+/// Number of entries in addition.
+fn other_entries(map: &str) -> u32 {
+    match map {
+        SERVICES => OTHER_RECORDS,
+        SERVICE_INDEX | RING_TURNS => 0,
+        _ => limits::FIRST_BACKEND,
+    }
+}
+
+/// Returns the fix of a pinned map that differs only in size.
+pub(super) fn fix(map: &str, found: Shape, expected: Shape) -> Option<String> {
+    if (Shape { max_entries: expected.max_entries, ..found }) != expected {
+        return None;
+    }
+    let (key, _) = GROWING.iter().find(|(_, maps)| maps.contains(&map))?;
+    let limit =
+        |shape: Shape| shape.max_entries.saturating_sub(other_entries(map)) / entries_each(map);
+    let (found, expected) = (limit(found), limit(expected));
+    Some(format!(
+        "the running maps have room for `{key}` = {found}, and the configuration asks for \
+         {expected}: set it back to {found} to keep forwarding, or run `xdplb detach` first, \
+         which ends all connections"
+    ))
+}
+
+/// Returns the size in bytes of the maps that grow with these limits, except the flow table.
+#[must_use]
+pub fn map_bytes(limits: &Limits, cpus: u64) -> u64 {
+    use std::mem::size_of;
+
+    use lb_common::{
+        backend::Backend,
+        service_table::{IndexBucket, Record},
+        stats::Traffic,
+    };
+
+    let bytes = |size: usize| size as u64;
+    let records = bytes(size_of::<Record>()) * u64::from(RECORDS_EACH);
+    let service = records + bytes(size_of::<IndexBucket>() + size_of::<u64>());
+    // An element of an array takes eight bytes at least.
+    let words = bytes(4 * size_of::<u64>());
+    let backend = bytes(size_of::<Backend>()) + words + bytes(size_of::<Traffic>()) * (1 + cpus);
+    u64::from(limits.services) * service + u64::from(limits.backends) * backend
+}
+
+#[cfg(test)]
+mod tests {
+    use aya_obj::{Object, generated::bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY};
+
+    use super::*;
+    use crate::load::OBJECT;
+
+    #[test]
+    fn the_bytes_are_those_of_the_objects_maps() {
+        const CPUS: u64 = 3;
+        let object = Object::parse(OBJECT).expect("ours");
+        let bytes_of = |maps: &[&str]| -> u64 {
+            let each = maps.iter().map(|name| {
+                let map = &object.maps[*name];
+                let is_of_each_cpu = map.map_type() == BPF_MAP_TYPE_PERCPU_ARRAY as u32;
+                let copies = if is_of_each_cpu { CPUS } else { 1 };
+                u64::from(map.value_size().next_multiple_of(8) * entries_each(name)) * copies
+            });
+            each.sum()
+        };
+        let [(_, services), (_, backends)] = GROWING;
+        for (services_limit, backends_limit) in [(1, 0), (0, 1), (3, 5)] {
+            let limits =
+                Limits { services: services_limit, backends: backends_limit, ..Limits::default() };
+            let expected = bytes_of(services) * u64::from(services_limit)
+                + bytes_of(backends) * u64::from(backends_limit);
+            assert_eq!(map_bytes(&limits, CPUS), expected);
+        }
+    }
+
+    #[test]
+    fn a_map_of_another_size_is_told_as_the_limit_that_it_was_made_for() {
+        let shape = |max_entries| Shape { map_type: 2, key_size: 4, value_size: 64, max_entries };
+        let [made, wanted] = [(100, 1_000), (200, 1_000)].map(|(services, backends)| {
+            let limits = Limits { services, backends, ..Limits::default() };
+            sizes(&limits).collect::<Vec<_>>()
+        });
+        for ((map, made), (_, wanted)) in made.into_iter().zip(wanted) {
+            let Some(fix) = fix(map, shape(made), shape(wanted)) else { panic!("{map} grows") };
+            let limit =
+                if made == wanted { "`limits.backends` = 1000" } else { "services` = 100," };
+            assert!(fix.contains(limit), "{map}: {fix}");
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Connections of the flow table, and filters of them.
+
+mod filter;
+
+use std::net::SocketAddr;
+
+use clap::ValueEnum;
+use lb_common::flow::{State, flags_seen};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use self::filter::{ClientFilter, Filter};
+
+/// Follows the name of a service that was removed.
+pub const REMOVED: &str = " (removed)";
+
+/// A connection of the flow table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Connection {
+    /// Name of the service, with ` (removed)` appended if it was removed. None if no known service had the
+    /// backend.
+    pub service: Option<String>,
+    pub client: SocketAddr,
+    /// Destination of the client's connection.
+    pub vip: SocketAddr,
+    /// Source address and port that the backend sees.
+    pub source: SocketAddr,
+    pub backend: SocketAddr,
+    pub state: ConnectionState,
+    /// Time since it was opened.
+    pub age_seconds: f64,
+    /// Time since the last packet of either side.
+    pub idle_seconds: f64,
+}
+
+/// State of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum ConnectionState {
+    /// The handshake is not complete.
+    HalfOpen,
+    /// The backend sent a reset before the handshake was complete: the client's next SYN reopens
+    /// it.
+    Refused,
+    /// The client has completed the handshake; the backend has sent nothing since.
+    Answered,
+    Established,
+    /// One side has sent a FIN.
+    Closing,
+    /// Both sides have sent a FIN, or one has sent a reset.
+    Closed,
+}
+
+impl ConnectionState {
+    /// Returns the state of the connection whose entries have these marks.
+    #[must_use]
+    pub const fn of(seen: u16) -> Self {
+        const REFUSED: u16 = flags_seen::REFUSED | flags_seen::BACKEND_RST;
+        match State::of(seen) {
+            State::HalfOpen if seen & REFUSED != 0 => Self::Refused,
+            State::HalfOpen => Self::HalfOpen,
+            State::Answered => Self::Answered,
+            State::Established => Self::Established,
+            State::Closing => Self::Closing,
+            State::Closed => Self::Closed,
+        }
+    }
+}
+
+/// Number of connections by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Counts {
+    pub total: u64,
+    pub half_open: u64,
+    #[serde(default)]
+    pub refused: u64,
+    pub answered: u64,
+    pub established: u64,
+    pub closing: u64,
+    pub closed: u64,
+}
+
+impl Counts {
+    pub fn count(&mut self, state: ConnectionState) {
+        self.total += 1;
+        match state {
+            ConnectionState::HalfOpen => self.half_open += 1,
+            ConnectionState::Refused => self.refused += 1,
+            ConnectionState::Answered => self.answered += 1,
+            ConnectionState::Established => self.established += 1,
+            ConnectionState::Closing => self.closing += 1,
+            ConnectionState::Closed => self.closed += 1,
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! What an operator configures, and what the API says. No I/O.
+
+pub mod address;
+mod backend;
+mod change;
+mod check;
+pub mod connections;
+mod failover;
+pub mod keys;
+mod limits;
+pub mod patterns;
+mod percent;
+mod refusal;
+mod scheduler;
+pub mod secrets;
+mod service;
+mod timeouts;
+pub mod views;
+pub mod weight;
+mod xdp_mode;
+
+pub use self::{
+    address::is_of_a_host,
+    backend::{Admin, Backend, Health},
+    change::{Change, NewBackend, Proposal, Settings, Target},
+    check::{CheckRequest, Close, HealthCheck, Probe},
+    failover::{Failback, Failover, OnDown, OnRefused},
+    keys::Keys,
+    limits::Limits,
+    percent::Percent,
+    refusal::{KeyFault, Problem, Refusal, more_errors},
+    scheduler::Scheduler,
+    service::{Mode, Policy, Protocol, Service, Vip},
+    timeouts::Timeouts,
+    xdp_mode::XdpMode,
+};
+
+/// Default socket of the daemon.
+pub const DEFAULT_SOCKET: &str = "/run/xdplb/xdplb.sock";
+
+/// Group whose members may use the socket.
+pub const GROUP: &str = "xdplb";

@@ -1,0 +1,20 @@
+//! Answers of the API.
+
+mod interfaces;
+mod origin;
+mod service;
+mod since;
+mod stats;
+mod status;
+mod step;
+mod versions;
+
+pub use self::{
+    interfaces::{GuardHook, InterfaceMode, InterfaceView, LinkState},
+    origin::Origin,
+    service::{BackendView, CheckView, ServiceView},
+    stats::{BackendStats, IncidentView, ServiceStats, Stats, VerdictView},
+    status::{FlowsView, RefusedReload, Status},
+    step::{Kind, Step},
+    versions::{FullVersion, Plan, VersionView},
+};

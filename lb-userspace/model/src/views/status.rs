@@ -1,0 +1,66 @@
+//! State of the daemon.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::InterfaceView;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Status {
+    pub version: String,
+    pub pid: u32,
+    pub started: Timestamp,
+    pub config: String,
+    pub interfaces: Vec<InterfaceView>,
+    pub flows: FlowsView,
+    pub services: usize,
+    pub backends_up: usize,
+    /// Number of backends that take new connections. Others may be up, but drained or without a
+    /// next hop.
+    #[serde(default)]
+    pub backends_in_use: usize,
+    pub backends_total: usize,
+    pub warnings: Vec<String>,
+    /// Reason why the last reload changed nothing. Absent after the daemon's own file has been
+    /// loaded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reload_refused: Option<RefusedReload>,
+}
+
+/// A reload of the daemon's own file that was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RefusedReload {
+    pub at: Timestamp,
+    /// First error; see the daemon's log for all errors.
+    pub reason: String,
+}
+
+/// Usage of the flow table, in connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FlowsView {
+    pub capacity: u64,
+    /// Memory of the table in bytes, independent of the number of connections.
+    pub bytes: u64,
+    /// Usage of the table: connections in any state, plus one half for each port that is cooling
+    /// down.
+    pub entries: u64,
+    /// Includes connections that a backend has refused.
+    pub half_open: u64,
+    /// Connections whose client has completed the handshake, and whose backend has sent nothing
+    /// since.
+    pub answered: u64,
+    pub established: u64,
+    pub closing: u64,
+    pub closed: u64,
+    /// Source ports whose client has opened another connection before the closed one timed out.
+    pub cooling_ports: u64,
+}
+
+impl FlowsView {
+    /// Returns the number of connections in any state.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.half_open + self.answered + self.established + self.closing + self.closed
+    }
+}

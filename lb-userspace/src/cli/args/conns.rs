@@ -1,0 +1,43 @@
+//! Arguments of `conns`.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Args;
+use lb_model::connections::{ClientFilter, ConnectionState};
+
+use super::super::complete;
+
+/// Filters and output of `conns`. A connection must match all filters.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Conns {
+    /// Connections of this service.
+    #[arg(long, value_name = "NAME", add = complete::services())]
+    pub(in crate::cli) service: Option<String>,
+    /// Connections to this backend.
+    #[arg(long, value_name = "ADDR:PORT", value_parser = lb_model::address::read, add = complete::backends())]
+    pub(in crate::cli) backend: Option<SocketAddr>,
+    /// Connections from this client: ADDR, ADDR:PORT or NETWORK/LENGTH.
+    #[arg(long, value_name = "CLIENT")]
+    pub(in crate::cli) client: Option<ClientFilter>,
+    /// Connections in this state, or in any of several.
+    #[arg(long, value_name = "STATE", value_enum, value_delimiter = ',')]
+    pub(in crate::cli) state: Vec<ConnectionState>,
+    /// Connections without a packet for longer than this.
+    #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = lb_config::duration)]
+    pub(in crate::cli) idle_over: Option<Duration>,
+    /// Maximum number of connections to list.
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = count
+    )]
+    pub(in crate::cli) limit: Option<u64>,
+    /// Print only the number of connections by state.
+    #[arg(long)]
+    pub(in crate::cli) count: bool,
+}
+
+fn count(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| "give a number of at least 0".to_owned())
+}

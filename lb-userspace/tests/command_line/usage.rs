@@ -1,0 +1,78 @@
+//! Usage errors, and `man`.
+
+use std::{
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    process::{Command, Stdio},
+};
+
+use tempfile::TempDir;
+
+use crate::{BINARY, Ended, daemon::FakeDaemon, file, xdplb};
+
+#[test]
+fn a_usage_error_exits_with_2() {
+    let daemon = FakeDaemon::with_connections(0);
+    let invalid = file(&daemon.directory, "interfaces = []").display().to_string();
+    for wrong in [
+        &["frobnicate"][..],
+        &["run"],
+        &["status", "-o", "yaml"],
+        &[],
+        &["man", "frobnicate"],
+        &["rollback", "-1"],
+        &["history", "0"],
+        &["service", "set", "web", "--set", "slow_start="],
+        &["service", "set", "web"],
+        &["service", "set", "web", "--dry-run", "--force"],
+        &["backend", "set", "web", "10.0.0.11:80"],
+        &["backend", "drain", "web"],
+        &["backend", "drain", "web", "10.0.0.11:80", "--all-services", "10.0.0.11"],
+        &["diff", "-c", &invalid],
+        &["apply", "-c", &invalid],
+        &["backend", "drain", "web", "10.0.0.11:80", "--deadline", "99999years"],
+        &["backend", "set", "web", "10.0.0.11:80", "--weight", "70000"],
+        &["service", "add", "web", "--vip", "nonsense"],
+    ] {
+        let ended = daemon.xdplb(wrong);
+        assert_eq!(ended.code, Some(2), "{wrong:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn an_invalid_filter_is_a_usage_error_with_the_fix() {
+    let cases = [
+        ("--client", "web", "give ADDRESS, ADDRESS:PORT or NETWORK/LENGTH"),
+        ("--backend", "10.0.0.11", "the port is missing"),
+        ("--backend", "db.example:80", "names are not looked up"),
+        ("--state", "open", "half-open, refused, answered, established, closing, closed"),
+        ("--idle-over", "5", "5 has no unit, expected one, as in \"5s\""),
+        ("--idle-over", "-5s", "-5s is negative"),
+        ("--limit", "few", "give a number of at least 0"),
+        ("--limit", "-1", "give a number of at least 0"),
+    ];
+    for (filter, value, word) in cases {
+        let ended = xdplb(&["conns", filter, value]);
+        assert_eq!(ended.code, Some(2), "{ended:?}");
+        assert!(ended.err.contains(filter) && ended.err.contains(word), "{ended:?}");
+    }
+}
+
+#[test]
+fn manual_pages_are_shown_by_man_on_a_terminal_only() {
+    let directory = TempDir::new().expect("a directory");
+    let man = directory.path().join("man");
+    fs::write(&man, "#!/bin/sh\necho shown by man \"$@\"\ncat > /dev/null\n").expect("written");
+    fs::set_permissions(&man, fs::Permissions::from_mode(0o755)).expect("executable");
+    let path = format!("{}:/usr/bin:/bin", directory.path().display());
+    let mut script = Command::new("script");
+    script.args(["-qec", &format!("{BINARY} man backend drain"), "/dev/null"]).env("PATH", path);
+    let shown = Ended::of(script.stdin(Stdio::null()).output().expect("`script` runs"));
+    assert!(shown.out.contains("shown by man -l -"), "{shown:?}");
+    fs::write(&man, "#!/bin/sh\ncat > /dev/null\nexit 3\n").expect("written");
+    let failed = Ended::of(script.output().expect("`script` runs"));
+    assert!(failed.out.contains("cannot run `man` (exit status: 3)"), "{failed:?}");
+    assert!(failed.out.contains(".SH"), "the page is printed as it is: {failed:?}");
+    let plain = xdplb(&["man", "backend", "drain"]);
+    assert!(plain.out.contains(".SH EXAMPLES"), "{plain:?}");
+}
