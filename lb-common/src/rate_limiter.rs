@@ -30,18 +30,21 @@ impl RateLimiter {
     }
 }
 
-/// Number of parts that senders are counted in: each /24 network falls into one at random.
+/// Number of parts that senders are counted in: each /24 network falls into two of them at random, and
+/// may spend of either. Another network shares both with it in one of some ten thousand cases only.
 pub const PARTS: u32 = 256;
 
-/// Divisor of the whole that gives the share of one part.
-const SHARE: u32 = 16;
+/// Divisor of the whole that gives the share of one part: both together are a sixteenth.
+const SHARE: u32 = 32;
 
-/// Returns the part of a sender.
+/// Returns the two parts of a sender, which differ.
 #[must_use]
 #[inline(always)]
-pub const fn part_of([a, b, c, _]: [u8; 4], seed: u64) -> u32 {
+pub const fn parts_of([a, b, c, _]: [u8; 4], seed: u64) -> [u32; 2] {
     let network = u32::from_ne_bytes([a, b, c, 0]) as u64;
-    (mix(network ^ seed) >> 32) as u32 % PARTS
+    let random = (mix(network ^ seed) >> 32) as u32;
+    let first = random % PARTS;
+    [first, (first + 1 + random / PARTS % (PARTS - 1)) % PARTS]
 }
 
 /// Returns the share of one part, of `each` per window; one at least.
@@ -61,6 +64,22 @@ pub fn each_window(per_second: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networks_hardly_ever_share_both_parts() {
+        const SEED: u64 = 7;
+        let mut counts = std::collections::BTreeMap::<_, u32>::new();
+        for network in 0..=u16::MAX {
+            let [b, c] = network.to_be_bytes();
+            let [one, other] = parts_of([10, b, c, 1], SEED);
+            assert!(one != other && one < PARTS && other < PARTS);
+            assert_eq!(parts_of([10, b, c, 254], SEED), [one, other]);
+            *counts.entry([one.min(other), one.max(other)]).or_default() += 1;
+        }
+        // Two of them for each pair of parts.
+        let most = counts.values().max().copied();
+        assert!(most.is_some_and(|most| most < 16), "{most:?}");
+    }
 
     #[test]
     fn no_second_has_more_than_is_allowed() {

@@ -19,9 +19,10 @@ static RESETS: PerCpuArray<RateLimiter, { 1 + rate_limiter::PARTS as usize }> = 
 #[inline(never)]
 pub(crate) fn answer(packet: &mut Packet) -> Result<(), Reason> {
     let headers: &Headers = packet.at(0).ok_or(Reason::ResetFailed)?;
-    let part = rate_limiter::part_of(headers.ip.src, raw::flow_seed().0[0]);
+    let [one, other] = rate_limiter::parts_of(headers.ip.src, raw::flow_seed().0[0]);
     let each = raw::resets_each();
-    if !take(1 + part, rate_limiter::share_of(each))? || !take(0, each)? {
+    let share = rate_limiter::share_of(each);
+    if !(take(1 + one, share)? || take(1 + other, share)?) || !take(0, each)? {
         return Err(Reason::ResetCapped);
     }
     packet.truncate(size_of::<Headers>()).ok_or(Reason::ResetFailed)?;

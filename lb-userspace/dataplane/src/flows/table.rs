@@ -39,11 +39,14 @@ impl TablePlan {
         let mut seed = [0; 4];
         getrandom::fill(bytemuck::must_cast_slice_mut(&mut seed))
             .context("the kernel has no random numbers")?;
-        Ok(Self {
-            buckets: buckets_for(connections),
-            seed: Seed(seed),
-            weakly_ordered: u8::from(!cfg!(target_arch = "x86_64")),
-        })
+        Ok(Self::with_seed(connections, Seed(seed)))
+    }
+
+    /// As [`Self::new`], with a seed that is known, as only tests may want it.
+    #[must_use]
+    pub fn with_seed(connections: u32, seed: Seed) -> Self {
+        let weakly_ordered = u8::from(!cfg!(target_arch = "x86_64"));
+        Self { buckets: buckets_for(connections), seed, weakly_ordered }
     }
 
     /// Returns the plan of the table of the same size that an earlier daemon has left pinned at
