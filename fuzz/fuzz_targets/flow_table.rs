@@ -11,7 +11,7 @@ use std::{
 use lb_common::{
     backend::Backend,
     client_hops::NO_SLOT,
-    flow::{Direction, Endpoints, FlowKey, State, flags_seen, ticks},
+    flow::{Direction, Endpoints, FlowKey, State, V4, flags_seen, ticks},
     mapped,
     table::{
         Direct, Entry as _, Found, Opening, Seed, SharedBackend, SharedBucket, SharedTable,
@@ -59,6 +59,7 @@ struct Counting<'a> {
 impl Direct for Counting<'_> {}
 
 impl<'a> Storage for Counting<'a> {
+    type Family = V4;
     type Bucket = &'a SharedBucket;
     type Backend = Endpoints;
 
@@ -91,16 +92,6 @@ fn inside(client: u8) -> FlowKey {
 
 fn outside(port: u8) -> FlowKey {
     FlowKey::tcp([10, 0, 0, 1], [4, port], [10, 0, 0, 11], [0, 80])
-}
-
-/// One of a few seeds that could have been drawn: with others the hash may be degenerate.
-fn seed(number: u8) -> Seed {
-    let mut state = u64::from(number);
-    Seed([(); 4].map(|()| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005);
-        state = state.wrapping_add(1_442_695_040_888_963_407);
-        state ^ state >> 29
-    }))
 }
 
 struct World<'a> {
@@ -252,7 +243,11 @@ fuzz_target!(|run: Run| {
         vip_port: [0, 80],
         ..Backend::default()
     })];
-    let table = SharedTable { buckets: &buckets, backends: &backends, seed: seed(run.seed) };
+    let table = SharedTable {
+        buckets: &buckets,
+        backends: &backends,
+        seed: Seed::of_number(run.seed.into()),
+    };
     let table = Counting { table, active: &active };
     let mut world = World { table, now: 1 << 20, safe: RefCell::default() };
     for op in &run.ops {

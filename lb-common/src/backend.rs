@@ -4,10 +4,7 @@ use core::mem::offset_of;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{
-    flow::{Endpoints, Ends},
-    unmapped,
-};
+use crate::flow::{Endpoints, Ends, Family};
 
 /// A next hop: the interface and the Ethernet header's addresses, in two words that are compared
 /// and copied at once.
@@ -106,24 +103,15 @@ pub struct Backend {
     pub reserved: [u16; 23],
 }
 
-impl Backend {
-    /// Returns the addresses and ports that all its connections have in common.
-    #[must_use]
+impl<F: Family> Ends<F> for &Backend {
     #[inline(always)]
-    pub const fn endpoints(&self) -> Endpoints {
+    fn endpoints(self) -> Endpoints<F> {
         Endpoints {
-            vip: unmapped(self.vip),
+            vip: F::of_mapped(self.vip),
             vip_port: self.vip_port,
-            backend: unmapped(self.address),
+            backend: F::of_mapped(self.address),
             backend_port: self.port,
         }
-    }
-}
-
-impl Ends for &Backend {
-    #[inline(always)]
-    fn endpoints(self) -> Endpoints {
-        Backend::endpoints(self)
     }
 }
 

@@ -5,7 +5,6 @@
 use crate::{
     backend::Backend,
     client_hops::PlainSlot,
-    flow::FlowKey,
     guard::Guarded,
     macs::Slot,
     rate_limiter::RateLimiter,
@@ -35,7 +34,6 @@ pod!(
     RateLimiter,
     Backend,
     Count,
-    FlowKey,
     Guarded,
     Slot,
     PlainBucket,

@@ -9,6 +9,7 @@ pub const ETHERTYPE_VLAN: [u8; 2] = [0x81, 0x00];
 pub const ETHERTYPE_QINQ: [u8; 2] = [0x88, 0xa8];
 
 pub const PROTO_TCP: u8 = 6;
+pub const PROTO_UDP: u8 = 17;
 
 /// Mask for the word of flags and offset.
 const MORE_FRAGMENTS_AND_OFFSET: u16 = 0x3fff;

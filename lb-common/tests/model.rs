@@ -8,18 +8,19 @@ use std::{cell::Cell, collections::HashMap};
 
 use lb_common::{
     client_hops::NO_SLOT,
-    flow::{Endpoints, FlowKey, State, flags_seen, ticks},
+    flow::{Endpoints, FlowKey, Protocol, Shape, State, Tuple, V4, V6, flags_seen, ticks},
     table::{
-        self, CHOICES, Direct, Entry as _, Opening, Seed, SharedBucket, SharedTable, Storage,
-        Table, Unopened, WAYS, buckets_for, find, mark_expiring, open, peek, remove,
-        replace_closed, set_flags,
+        self, CHOICES, Direct, Entry as _, Opening, Seed, SharedBackend, SharedBucket, SharedTable,
+        Storage, Table, Unopened, WAYS, buckets_for, find, mark_expiring, open, open_one_way, peek,
+        remove, replace_closed, set_flags, track_one_way,
     },
+    tcp::{self, Segment},
 };
 use proptest::prelude::*;
 
 use self::{
-    backends::BACKENDS,
-    support::{BACKEND, ENDPOINTS, PORT, VIP},
+    backends::Stored,
+    support::{PORT, TestFamily, VIP},
 };
 
 const HALF_OPEN: u16 = 0;
@@ -29,17 +30,18 @@ const MINUTE: u32 = 60 * SECOND;
 
 /// A table that counts its evictions and active connections.
 #[derive(Clone, Copy)]
-struct Counting<'a> {
-    table: SharedTable<'a>,
+struct Counting<'a, F: TestFamily> {
+    table: SharedTable<'a, F>,
     evicted: &'a Cell<[u32; 5]>,
     active: &'a Cell<i64>,
 }
 
-impl Direct for Counting<'_> {}
+impl<F: TestFamily> Direct for Counting<'_, F> {}
 
-impl<'a> Storage for Counting<'a> {
-    type Bucket = &'a SharedBucket;
-    type Backend = Endpoints;
+impl<'a, F: TestFamily> Storage for Counting<'a, F> {
+    type Family = F;
+    type Bucket = &'a SharedBucket<F>;
+    type Backend = Endpoints<F>;
 
     fn seed(self) -> Seed {
         self.table.seed
@@ -53,7 +55,7 @@ impl<'a> Storage for Counting<'a> {
         self.table.bucket(index)
     }
 
-    fn backend(self, id: u32) -> Option<Endpoints> {
+    fn backend(self, id: u32) -> Option<Endpoints<F>> {
         self.table.backend(id)
     }
 
@@ -114,29 +116,40 @@ fn op(random: &mut fastrand::Rng, clients: u16) -> Op {
 /// A connection that the model knows.
 #[derive(Clone, Copy, Debug)]
 struct Known {
-    port: u16,
+    /// None of a flow of one direction.
+    port: Option<u16>,
     seen: u16,
     last_seen: u32,
 }
 
 /// The table and its model.
-struct Both<'a> {
-    table: Counting<'a>,
+struct Both<'a, F: TestFamily> {
+    table: Counting<'a, F>,
     /// Connections by client.
     known: HashMap<u16, Known>,
     now: u32,
     is_crowded: bool,
 }
 
-fn inside(client: u16) -> FlowKey {
-    FlowKey::tcp([192, 0, 2, 1], client.to_be_bytes(), VIP, PORT)
+/// Returns the tuple of a client. Neighbours differ in nothing but their protocol.
+fn inside<F: TestFamily>(client: u16) -> Tuple<F> {
+    F::inside(protocol_of(client), [192, 0, 2, 1], (client / 2).to_be_bytes())
 }
 
-fn outside(port: u16) -> FlowKey {
-    FlowKey::tcp([10, 0, 0, 1], port.to_be_bytes(), BACKEND, PORT)
+/// Returns the shape of a client's connections.
+const fn shape_of(client: u16) -> Shape {
+    if client.is_multiple_of(5) { Shape::OneWay } else { Shape::Paired }
 }
 
-impl Both<'_> {
+const fn protocol_of(client: u16) -> Protocol {
+    if client.is_multiple_of(2) { Protocol::Tcp } else { Protocol::Udp }
+}
+
+fn outside<F: TestFamily>(protocol: Protocol, port: u16) -> Tuple<F> {
+    F::outside(protocol, [10, 0, 0, 1], port.to_be_bytes())
+}
+
+impl<F: TestFamily> Both<'_, F> {
     fn carry_out(&mut self, op: &Op) {
         let table = self.table;
         match *op {
@@ -154,7 +167,10 @@ impl Both<'_> {
             Op::ReplaceClosed { client } => {
                 let Some(known) = self.known.get(&client) else { return };
                 let hit = peek(table, &inside(client)).expect("known");
-                let is_over = flags_seen::is_over(known.seen);
+                let is_over = match shape_of(client) {
+                    Shape::Paired => flags_seen::is_over(known.seen),
+                    Shape::OneWay => flags_seen::is_over_one_way(known.seen),
+                };
                 assert_eq!(replace_closed(table, hit, false, self.now), Ok(is_over));
                 if is_over {
                     self.known.remove(&client);
@@ -175,8 +191,12 @@ impl Both<'_> {
         let inside = &inside(client);
         let now = self.now;
         let opening = Opening { inside, hop: NO_SLOT, backend: 1, seen, number: 0, now };
-        let held = peek(self.table, &outside(port).turned()).is_some();
-        let opened = open(self.table, &opening, &outside(port));
+        let outside = &outside(protocol_of(client), port);
+        let held = peek(self.table, &outside.turned()).is_some();
+        let (opened, port, seen) = match shape_of(client) {
+            Shape::Paired => (open(self.table, &opening, outside), Some(port), seen),
+            Shape::OneWay => (open_one_way(self.table, &opening), None, seen | flags_seen::UNSEEN),
+        };
         self.forget_evicted(&before, opened.is_ok().then_some(client));
         match opened {
             Ok(_) => {
@@ -186,14 +206,14 @@ impl Both<'_> {
             Err(Unopened::PortTaken) => assert!(held),
             // A full bucket cannot be evicted from while this very opening holds its first entry.
             Err(Unopened::Busy) => {
-                let is_in_its_own_way = self.share_a_bucket(inside, &outside(port).turned());
+                let is_in_its_own_way = self.share_a_bucket(inside, &outside.turned());
                 assert!(is_in_its_own_way || self.known.contains_key(&client) || self.is_crowded);
             }
             Err(Unopened::Full) => assert!(self.is_crowded),
         }
     }
 
-    fn share_a_bucket(&self, one: &FlowKey, other: &FlowKey) -> bool {
+    fn share_a_bucket(&self, one: &Tuple<F>, other: &Tuple<F>) -> bool {
         let [ones, others] = [one, other].map(|key| {
             let hash = self.table.seed().hash(key);
             (0..CHOICES).map(move |choice| hash.bucket(choice, self.table.buckets()))
@@ -231,8 +251,11 @@ impl Both<'_> {
         }
         let table = self.table;
         let hit = peek(table, &inside(client)).expect("known");
-        let partner = peek(table, &hit.partner_key(table)).expect("a pair");
-        mark_expiring(partner).expect("nobody else is there");
+        let partner = table::partner(table, hit);
+        assert_eq!(partner.is_some(), shape_of(client) == Shape::Paired);
+        if let Some(partner) = partner {
+            mark_expiring(partner).expect("nobody else is there");
+        }
         let tag = mark_expiring(hit).expect("nobody else is there");
         if is_revived {
             let table::Known { hit: found, pair, .. } =
@@ -254,14 +277,20 @@ impl Both<'_> {
                 continue;
             }
             entries += 1;
-            let pair = flow.flow.pair;
-            let (inside, outside) = (pair.inside(&ENDPOINTS), pair.outside(&ENDPOINTS));
-            let client = u16::from_be_bytes(inside.src_port());
+            let (pair, protocol) = (flow.flow.pair, hit.tag.protocol());
+            let inside = pair.inside(protocol, &F::endpoints());
+            let client =
+                2 * u16::from_be_bytes(inside.src_port()) + u16::from(protocol == Protocol::Udp);
+            assert_eq!(inside, self::inside(client));
             let known = self.known.get(&client).expect("in the model");
-            assert_eq!(outside, self::outside(known.port));
+            if let Some(port) = known.port {
+                assert_eq!(pair.outside(protocol, &F::endpoints()), outside(protocol, port));
+            }
+            assert_eq!(hit.tag.shape(), shape_of(client));
             assert_eq!(hit.tag.flags_seen() & !flags_seen::TO_CLIENT, known.seen);
         }
-        assert_eq!(entries, 2 * self.known.len());
+        let paired = self.known.values().filter(|known| known.port.is_some()).count();
+        assert_eq!(entries, self.known.len() + paired);
         let is_active = |known: &&Known| State::of(known.seen) != State::Closed;
         let active = self.known.values().filter(is_active).count();
         assert_eq!(usize::try_from(self.table.active.get()), Ok(active));
@@ -271,12 +300,10 @@ impl Both<'_> {
 /// Number of operations in a run.
 const OPS: u32 = 10_000;
 
-fn run(buckets: u32, clients: u16, is_crowded: bool, seed: u64) {
-    let buckets: Vec<_> = (0..buckets).map(|_| SharedBucket::default()).collect();
-    let (evicted, active) = Default::default();
-    let table = SharedTable { buckets: &buckets, backends: &BACKENDS, seed: random_seed(seed) };
-    let table = Counting { table, evicted: &evicted, active: &active };
-    let mut both = Both { table, known: HashMap::new(), now: 10 * MINUTE, is_crowded };
+fn run<F: Stored>(buckets: u32, clients: u16, is_crowded: bool, seed: u64) {
+    let memory = Memory::<F>::new(buckets, seed);
+    let mut both =
+        Both { table: memory.table(), known: HashMap::new(), now: 10 * MINUTE, is_crowded };
     let mut random = fastrand::Rng::with_seed(seed);
     for step in 0..OPS {
         both.carry_out(&op(&mut random, clients));
@@ -287,60 +314,92 @@ fn run(buckets: u32, clients: u16, is_crowded: bool, seed: u64) {
     both.check();
 }
 
+/// A table's memory.
+struct Memory<F: TestFamily> {
+    buckets: Vec<SharedBucket<F>>,
+    backends: Vec<SharedBackend>,
+    seed: Seed,
+    evicted: Cell<[u32; 5]>,
+    active: Cell<i64>,
+}
+
+impl<F: Stored> Memory<F> {
+    fn new(buckets: u32, seed: u64) -> Self {
+        let buckets = (0..buckets).map(|_| SharedBucket::default()).collect();
+        let (evicted, active) = Default::default();
+        let seed = Seed::of_number(seed);
+        Self { buckets, backends: backends::of(&F::endpoints()), seed, evicted, active }
+    }
+
+    fn table(&self) -> Counting<'_, F> {
+        let Self { buckets, backends, seed, evicted, active } = self;
+        Counting { table: SharedTable { buckets, backends, seed: *seed }, evicted, active }
+    }
+}
+
 proptest! {
     #[test]
     fn a_crowded_table_does_what_the_model_does(seed: u64) {
-        run(4, 60, true, seed);
+        run::<V4>(4, 60, true, seed);
+    }
+
+    #[test]
+    fn a_crowded_ipv6_table_does_what_the_model_does(seed: u64) {
+        run::<V6>(4, 60, true, seed);
     }
 
     #[test]
     fn a_roomy_table_does_what_the_model_does(seed: u64) {
-        run(buckets_for(500), 500, false, seed);
+        run::<V4>(buckets_for(500), 500, false, seed);
+    }
+
+    #[test]
+    fn a_roomy_ipv6_table_does_what_the_model_does(seed: u64) {
+        run::<V6>(buckets_for(500), 500, false, seed);
     }
 }
 
-fn random_seed(number: u64) -> Seed {
-    let mut state = number;
-    Seed([(); 4].map(|()| {
-        state =
-            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        state ^ state >> 29
-    }))
-}
-
-fn connect(table: impl Table, number: u32, seen: u16, now: u32) -> Result<(), Unopened> {
+fn connect<T: Table<Family: TestFamily>>(
+    table: T,
+    number: u32,
+    seen: u16,
+    now: u32,
+) -> Result<(), Unopened> {
     let [a, b, c, d] = number.to_be_bytes();
-    let inside = &FlowKey::tcp([198, 18 + a, b, 7], [c, d], VIP, PORT);
-    let outside = FlowKey::tcp([10, 9, a, b], [c, d], BACKEND, PORT);
+    let inside = &T::Family::inside(Protocol::Tcp, [198, 18 + a, b, 7], [c, d]);
+    let outside = T::Family::outside(Protocol::Tcp, [10, 9, a, b], [c, d]);
     let opening = Opening { inside, hop: NO_SLOT, backend: 1, seen, number: 0, now };
     open(table, &opening, &outside).map(|_| ())
 }
 
 #[test]
 fn a_table_takes_as_many_connections_as_it_is_made_for() {
-    const MANY: u32 = 100_000;
-    for number in 0..8 {
-        let buckets: Vec<_> = (0..buckets_for(MANY)).map(|_| SharedBucket::default()).collect();
-        let table =
-            SharedTable { buckets: &buckets, backends: &BACKENDS, seed: random_seed(number) };
+    fn fill<F: Stored>(number: u64) {
+        const MANY: u32 = 100_000;
+        let memory = Memory::<F>::new(buckets_for(MANY), number);
+        let table = memory.table();
         for connection in 0..MANY {
             connect(table, connection, ESTABLISHED, MINUTE).expect("room");
         }
-        assert_eq!(table.flows().count(), 2 * MANY as usize);
+        assert_eq!(table.table.flows().count(), 2 * MANY as usize);
+    }
+    for number in 0..4 {
+        fill::<V4>(number);
+        fill::<V6>(number);
     }
 }
 
 #[test]
 fn a_full_table_evicts_who_is_worth_least() {
-    let buckets = [SharedBucket::default()];
-    let (evicted, active) = Default::default();
-    let table = SharedTable { buckets: &buckets, backends: &BACKENDS, seed: random_seed(3) };
-    let table = Counting { table, evicted: &evicted, active: &active };
-    let is_known = |client| peek(table, &inside(client)).is_some();
+    let memory = Memory::<V4>::new(1, 3);
+    let table = memory.table();
+    // Even numbers that are not multiples of five.
+    let key = |client: u16| inside::<V4>(10 * client + 2);
+    let is_known = |client| peek(table, &key(client)).is_some();
     let open = |client, seen, now| {
-        let inside = &inside(client);
+        let inside = &key(client);
         let opening = Opening { inside, hop: NO_SLOT, backend: 1, seen, number: 0, now };
-        open(table, &opening, &outside(client)).expect("room");
+        open(table, &opening, &outside(Protocol::Tcp, client)).expect("room");
     };
     let closing = ESTABLISHED | flags_seen::CLIENT_FIN;
     let closed = closing | flags_seen::BACKEND_FIN;
@@ -358,18 +417,36 @@ fn a_full_table_evicts_who_is_worth_least() {
         open(victim + 4, ESTABLISHED, 2 * MINUTE);
         expected[rank(state)] += 1;
         assert!(!is_known(victim), "{state:?} has outlived who is worth more");
-        assert_eq!(evicted.get(), expected);
+        assert_eq!(memory.evicted.get(), expected);
     }
     assert!((4..12).all(is_known));
+}
+
+/// However long its silence, as nobody has proven it.
+#[test]
+fn a_flow_of_one_direction_goes_before_proven_ones() {
+    let memory = Memory::<V4>::new(1, 3);
+    let table = memory.table();
+    let established = |number| connect(table, number, ESTABLISHED, MINUTE).expect("room");
+    let key = FlowKey::tcp([192, 0, 2, 9], [1, 2], VIP, PORT);
+    let opening =
+        Opening { inside: &key, hop: NO_SLOT, backend: 1, seen: 0, number: 7, now: MINUTE };
+    let flow = open_one_way(table, &opening).expect("room");
+    let ack = Segment { flags: tcp::ACK, sequence: 8, acknowledgement: 1, payload: 0 };
+    track_one_way(table, flow, &ack);
+    assert_eq!(peek(table, &key).expect("known").state(), State::Answered);
+    assert_eq!(memory.active.get(), 1);
+    (0..8).for_each(established);
+    assert!(peek(table, &key).is_none());
+    assert_eq!(memory.evicted.get()[rank(State::Answered)], 1);
+    assert_eq!(table.table.flows().count(), 16);
 }
 
 #[test]
 fn a_flood_of_half_open_connections_displaces_itself_only() {
     const MANY: u32 = 10_000;
-    let buckets: Vec<_> = (0..buckets_for(MANY)).map(|_| SharedBucket::default()).collect();
-    let (evicted, active) = Default::default();
-    let table = SharedTable { buckets: &buckets, backends: &BACKENDS, seed: random_seed(9) };
-    let table = Counting { table, evicted: &evicted, active: &active };
+    let memory = Memory::<V4>::new(buckets_for(MANY), 9);
+    let table = memory.table();
     for connection in 0..MANY {
         connect(table, connection, ESTABLISHED, MINUTE).expect("room");
     }
@@ -380,7 +457,7 @@ fn a_flood_of_half_open_connections_displaces_itself_only() {
         let opened = connect(table, MANY + attempt, HALF_OPEN, now);
         refused += u32::from(opened.is_err());
     }
-    let [half_open, rest @ ..] = evicted.get();
+    let [half_open, rest @ ..] = memory.evicted.get();
     assert_eq!(rest, [0; 4]);
     assert!(half_open > 15 * MANY);
     assert!(refused < 20 * MANY / 1_000, "{refused} attempts were refused");
@@ -390,14 +467,14 @@ fn a_flood_of_half_open_connections_displaces_itself_only() {
 
 #[test]
 fn keys_in_a_row_fall_as_random_ones_do() {
-    const BUCKETS: u32 = 4_096;
-    const KEYS: u32 = 64 * BUCKETS;
-    for number in 0..8 {
-        let seed = random_seed(number);
+    fn fall<F: TestFamily>(number: u64) {
+        const BUCKETS: u32 = 4_096;
+        const KEYS: u32 = 64 * BUCKETS;
+        let seed = Seed::of_number(number);
         let mut counts = vec![0_u32; BUCKETS as usize];
         for key in 0..KEYS {
             let [a, b, c, d] = key.to_be_bytes();
-            let key = FlowKey::tcp([198, 18 + a, b, 7], [c, d], VIP, PORT);
+            let key = F::inside(Protocol::Tcp, [198, 18 + a, b, 7], [c, d]);
             counts[seed.hash(&key).bucket(0, BUCKETS) as usize] += 1;
         }
         let expected = f64::from(KEYS / BUCKETS);
@@ -407,10 +484,18 @@ fn keys_in_a_row_fall_as_random_ones_do() {
         let spread = 6.0 * (2.0 * f64::from(BUCKETS)).sqrt();
         assert!((chi_square - f64::from(BUCKETS)).abs() < spread, "{chi_square}");
     }
-    let key = inside(1);
-    let [one, other] = [1, 2].map(|number| random_seed(number).hash(&key));
+    for number in 0..8 {
+        fall::<V4>(number);
+        fall::<V6>(number);
+    }
+}
+
+#[test]
+fn a_key_has_other_buckets_by_another_seed_and_choice() {
+    let key = inside::<V4>(1);
+    let [one, other] = [1, 2].map(|number| Seed::of_number(number).hash(&key));
     assert_ne!(one.bucket(0, u32::MAX), other.bucket(0, u32::MAX));
-    let choices = (0..CHOICES).map(|choice| one.bucket(choice, BUCKETS));
+    let choices = (0..CHOICES).map(|choice| one.bucket(choice, 4_096));
     assert!(choices.collect::<std::collections::HashSet<_>>().len() > 1);
     assert!(one.home() < WAYS);
 }

@@ -4,32 +4,32 @@
 mod backends;
 mod support;
 
+use std::sync::LazyLock;
+
 use lb_common::{
     client_hops::NO_SLOT,
-    flow::{Direction, FlowKey, flags_seen},
+    flow::{Direction, Endpoints, FlowKey, Protocol, V4, flags_seen},
     table::{
-        Entry as _, Hit, Known, Opening, Review, Seed, SharedBucket, SharedEntry, SharedTable,
-        WAYS, find, open, peek, remove,
+        Entry as _, Hit, Known, Opening, Review, Seed, SharedBackend, SharedBucket, SharedEntry,
+        SharedTable, WAYS, find, open, peek, remove,
     },
 };
 
-use self::{
-    backends::BACKENDS,
-    support::{BACKEND, PORT, VIP},
-};
+use self::support::TestFamily as _;
 
-const SEED: Seed = Seed([3, 5, 7, 11]);
+const SEED: Seed = Seed::of_number(3);
+static BACKENDS: LazyLock<Vec<SharedBackend>> = LazyLock::new(|| backends::of(&V4::endpoints()));
 const BUCKETS: u32 = 32;
 const CLIENTS: u16 = 160;
 const SEEN: u16 = flags_seen::SHAKEN | flags_seen::PROVEN;
 
 fn key(client: u16) -> FlowKey {
-    FlowKey::tcp([192, 0, 2, 1], client.to_be_bytes(), VIP, PORT)
+    V4::inside(Protocol::Tcp, [192, 0, 2, 1], client.to_be_bytes())
 }
 
 fn connect(table: SharedTable<'_>, client: u16) {
     let inside = &key(client);
-    let outside = FlowKey::tcp([10, 0, 0, 1], client.to_be_bytes(), BACKEND, PORT);
+    let outside = V4::outside(Protocol::Tcp, [10, 0, 0, 1], client.to_be_bytes());
     let opening = Opening { inside, hop: NO_SLOT, backend: 1, seen: SEEN, number: 0, now: 0 };
     open(table, &opening, &outside).expect("room");
 }
@@ -137,7 +137,7 @@ fn flows_of_an_id_that_another_backend_has_by_now_are_lost() {
     let buckets = full();
     let entries = SharedTable { buckets: &buckets, backends: &BACKENDS, seed: SEED };
     let known = entries.flows().count();
-    let others = backends::at([10, 0, 0, 99]);
+    let others = backends::of(&Endpoints { backend: [10, 0, 0, 99], ..V4::endpoints() });
     let table = SharedTable { backends: &others, ..entries };
     let mut homes = vec![0; table.entries().count()];
     let mut review = Review::new(table, &mut homes);

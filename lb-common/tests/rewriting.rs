@@ -3,10 +3,11 @@
 use bytemuck::{bytes_of, from_bytes};
 use etherparse::{Ipv4HeaderSlice, PacketBuilder, TcpSlice};
 use lb_common::{
-    flow::{Direction, Endpoints, FlowKey, Pair, Rewrite},
+    flow::{Direction, Endpoints, Family, FlowKey, Pair, Protocol, Rewrite, Tuple, V4, V6},
     limits::{BACKEND_BITS, CLIENT_HOP_BITS},
     reset,
     tcp::{ACK, FIN, RST, SYN},
+    unmapped,
     wire::Headers,
 };
 use proptest::prelude::*;
@@ -65,27 +66,12 @@ proptest! {
 
     #[test]
     fn both_entries_of_a_pair_lead_to_each_other(
-        inside in tuple(), outside in tuple(), backend in 0_u32..1 << BACKEND_BITS,
-        hops in [0_u32..1 << CLIENT_HOP_BITS, 0_u32..1 << CLIENT_HOP_BITS],
+        addresses: [[u8; 16]; 4], ports: [[u8; 2]; 4], backend in 0_u32..1 << BACKEND_BITS,
+        hops in [0_u32..1 << CLIENT_HOP_BITS, 0_u32..1 << CLIENT_HOP_BITS], is_udp: bool,
     ) {
-        let ends = Endpoints {
-            vip: inside.dst(),
-            vip_port: inside.dst_port(),
-            backend: outside.dst(),
-            backend_port: outside.dst_port(),
-        };
-        let pair = Pair::new(&inside, &outside, backend, hops[0]).with_hop(hops[1]);
-        prop_assert_eq!((pair.backend(), pair.hop(), pair.client()), (backend, hops[1], inside.src()));
-        prop_assert!(pair.is_same(Pair::new(&inside, &outside, backend, hops[0])));
-        prop_assert!(!pair.is_same(Pair::new(&inside, &outside, backend ^ 1, hops[1])));
-        for (direction, key, to) in [
-            (Direction::ToBackend, inside, outside),
-            (Direction::ToClient, outside.turned(), inside.turned()),
-        ] {
-            prop_assert_eq!(pair.key(direction, &ends), key);
-            prop_assert_eq!(pair.target(direction, &ends), to);
-            prop_assert_eq!(pair.partner(direction, &ends), to.turned());
-        }
+        let protocol = if is_udp { Protocol::Udp } else { Protocol::Tcp };
+        lead_to_each_other::<V6>(protocol, addresses, ports, backend, hops)?;
+        lead_to_each_other::<V4>(protocol, addresses.map(unmapped), ports, backend, hops)?;
     }
 
     #[test]
@@ -112,4 +98,30 @@ proptest! {
             prop_assert_eq!((answered, acknowledged), (0, sequence.wrapping_add(length)));
         }
     }
+}
+
+fn lead_to_each_other<F: Family>(
+    protocol: Protocol,
+    [client, vip, source, server]: [F::Address; 4],
+    [client_port, vip_port, source_port, backend_port]: [[u8; 2]; 4],
+    backend: u32,
+    hops: [u32; 2],
+) -> Result<(), TestCaseError> {
+    let ends = Endpoints::<F> { vip, vip_port, backend: server, backend_port };
+    let inside = Tuple::<F>::new(protocol, (client, client_port), (vip, vip_port));
+    let outside = Tuple::new(protocol, (source, source_port), (server, backend_port));
+    let pair = Pair::new(&inside, &outside, backend, hops[0]).with_hop(hops[1]);
+    prop_assert_eq!((pair.backend(), pair.hop(), pair.client()), (backend, hops[1], client));
+    prop_assert!(pair.is_same(Pair::new(&inside, &outside, backend, hops[0])));
+    prop_assert!(!pair.is_same(Pair::new(&inside, &outside, backend ^ 1, hops[1])));
+    for (direction, key, to) in [
+        (Direction::ToBackend, inside, outside),
+        (Direction::ToClient, outside.turned(), inside.turned()),
+    ] {
+        prop_assert_eq!(pair.key(protocol, direction, &ends), key);
+        prop_assert_eq!(pair.target(protocol, direction, &ends), to);
+        prop_assert_eq!(pair.partner(protocol, direction, &ends), to.turned());
+    }
+    prop_assert_eq!(Pair::<F>::one_way(&inside, backend, hops[0]).inside(protocol, &ends), inside);
+    Ok(())
 }

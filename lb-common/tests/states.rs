@@ -1,7 +1,9 @@
 //! Connection states under every order of honest and blind segments.
 
 use lb_common::{
-    flow::{Direction, Progress, State, WINDOW, flags_seen},
+    flow::{
+        Direction, Progress, State, WINDOW, after_datagram, after_datagram_one_way, flags_seen,
+    },
     tcp::{self, ACK, FIN, RST, SYN, Segment},
 };
 use proptest::prelude::*;
@@ -325,4 +327,56 @@ fn a_fin_counts_where_its_data_ends() {
         &[segment(Backend, FIN | ACK, 1, 1_102), segment(Client, FIN | ACK, 1_101, 2)],
     );
     assert_eq!(state(both), State::Closed);
+}
+
+fn one_way(segments: &[(Direction, Segment)]) -> Progress {
+    let start = Progress { seen: flags_seen::UNSEEN, number: CLIENT, other: 0 };
+    segments.iter().fold(start, |progress, (_, segment)| progress.after_one_way(segment))
+}
+
+#[test]
+fn a_flow_of_one_direction_is_answered_by_what_only_its_client_knows() {
+    assert_eq!(state(one_way(&[])), State::HalfOpen);
+    let ack = segment(Client, ACK, 1, 1);
+    assert_eq!(state(one_way(&[ack])), State::Answered);
+    let blind = data(Client, WINDOW + 10, 1, 10);
+    assert_eq!(state(one_way(&[blind])), State::HalfOpen);
+    let far = segment(Client, FIN | ACK, WINDOW + 1_000, 1);
+    assert_eq!(state(one_way(&[ack, far])), State::Answered);
+    let reset = segment(Client, RST, WINDOW + 1_000, 0);
+    assert_eq!(state(one_way(&[ack, reset])), State::Answered);
+    // The client sends on, so that its numbers pass those of its first window.
+    let mut sent = vec![ack];
+    sent.extend((0..40).map(|nth| data(Client, 1 + nth * 60_000, 1, 60_000)));
+    sent.push(segment(Client, FIN | ACK, 1 + 40 * 60_000, 1));
+    let closing = one_way(&sent);
+    assert_eq!(state(closing), State::Closing);
+    assert!(flags_seen::is_over_one_way(closing.seen) && !flags_seen::is_over(closing.seen));
+    let ended = one_way(&[ack, segment(Client, RST, 1, 0)]);
+    assert_eq!(state(ended), State::Closed);
+}
+
+#[test]
+fn a_repeated_syn_begins_a_flow_of_one_direction_with_its_own_number() {
+    let again = segment(Client, SYN, 5_000_000, 0);
+    let ack = segment(Client, ACK, 5_000_001, 1);
+    assert_eq!(state(one_way(&[again, ack])), State::Answered);
+    // Afterwards anybody may send one.
+    let before = one_way(&[segment(Client, ACK, 1, 1)]);
+    assert_eq!(before.after_one_way(&again.1), before);
+}
+
+#[test]
+fn datagrams_are_assured_by_a_question_after_an_answer() {
+    let follow = |sides: &[Direction]| {
+        sides.iter().fold(0, |seen, direction| after_datagram(seen, *direction))
+    };
+    for new in
+        [&[][..], &[Client], &[Client, Client], &[Client, Backend], &[Client, Backend, Backend]]
+    {
+        assert_eq!(State::of(follow(new)), State::HalfOpen, "{new:?}");
+    }
+    assert_eq!(State::of(follow(&[Client, Backend, Client])), State::Established);
+    let one_way = after_datagram_one_way(flags_seen::UNSEEN);
+    assert_eq!(State::of(one_way), State::Answered);
 }

@@ -1,7 +1,12 @@
 //! Packets of no known connection.
 
 use aya_ebpf::programs::XdpContext;
-use lb_common::{flow::FlowKey, reason::Reason, tcp, wire::Headers};
+use lb_common::{
+    flow::{Ends as _, FlowKey},
+    reason::Reason,
+    tcp,
+    wire::Headers,
+};
 
 use crate::{
     again::History,
@@ -47,6 +52,7 @@ pub(crate) fn admit(
     let hop = client_hops::index_of(client).ok_or(Reason::ClientHopsFull)?;
     let opened = flow::open(key, &New { backend: id, hop, number, seen: history.flags_seen() })?;
     stats::connection(id);
-    trace::opened(context, key, &opened.pair.outside(&opened.backend.endpoints()));
+    let outside = opened.pair.outside(key.protocol(), &opened.backend.endpoints());
+    trace::opened(context, key, &outside);
     Ok(forward::to_backend(headers, &opened, ingress)?)
 }

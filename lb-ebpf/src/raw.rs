@@ -19,7 +19,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use bytemuck::Pod;
-use lb_common::{clock::Scale, limits, service_table, table::Seed};
+use lb_common::{clock::Scale, flow::FACTORS, limits, service_table, table::Seed};
 
 pub(crate) use self::{
     entry::{Bucket, Entry},
@@ -176,7 +176,7 @@ pub(crate) fn of_this_cpu<T>(value: *mut T) -> &'static mut T {
 /// Returns the seed of the flow table's hash.
 #[inline(always)]
 pub(crate) fn flow_seed() -> Seed {
-    Seed([FLOW_SEED[0].load(), FLOW_SEED[1].load(), FLOW_SEED[2].load(), FLOW_SEED[3].load()])
+    Seed(FLOW_SEED.each_ref().map(Global::load))
 }
 
 /// Returns the number of buckets of the flow table.
@@ -215,7 +215,7 @@ static JIFFIES_OFFSET: Global<u64> = Global::new(0);
 
 /// Set by the loader.
 #[unsafe(no_mangle)]
-static FLOW_SEED: [Global<u64>; 4] = [const { Global::new(0) }; 4];
+static FLOW_SEED: [Global<u64>; FACTORS] = [const { Global::new(0) }; FACTORS];
 
 /// Set by the loader.
 #[unsafe(no_mangle)]

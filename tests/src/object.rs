@@ -86,12 +86,7 @@ pub struct Object {
 }
 
 /// The same in each run, so that a test's outcome is, too.
-const SEED: Seed = Seed([
-    0x9e37_79b9_7f4a_7c15,
-    0xbf58_476d_1ce4_e5b9,
-    0x94d0_49bb_1331_11eb,
-    0xd6e8_feb8_6659_fd93,
-]);
+const SEED: Seed = Seed::of_number(0);
 
 impl Object {
     /// Loads the object with a flow table for this many connections.

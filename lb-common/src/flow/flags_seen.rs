@@ -35,6 +35,10 @@ const FIRST_REFUSER: u16 = 3 << FIRST_REFUSER_SHIFT;
 /// The refusal that a client is told of, counted from 1.
 pub const LAST_REFUSAL: u16 = 3;
 
+/// What a flow of [one direction](super::Shape::OneWay) begins with, as its backend's SYN is never
+/// seen. It is never [`PROVEN`].
+pub const UNSEEN: u16 = BACKEND_SYN;
+
 /// The handshake is complete.
 pub const SHAKEN: u16 = CLIENT_ACK | BACKEND_SYN;
 /// Both sides have said that they send no more.
@@ -104,6 +108,13 @@ pub const fn is_unanswered(seen: u16) -> bool {
 #[inline(always)]
 pub const fn is_over(seen: u16) -> bool {
     seen & BACKEND_RST != 0 || seen & (SHAKEN | FINS) == SHAKEN | FINS
+}
+
+/// As [`is_over`], of a flow of one direction: its backend answers a SYN of the same connection itself.
+#[must_use]
+#[inline(always)]
+pub const fn is_over_one_way(seen: u16) -> bool {
+    seen & (CLIENT_FIN | CLIENT_RST) != 0
 }
 
 /// Returns true if a segment that [is usual](crate::tcp::is_usual) changes no flags, as most do not.

@@ -4,22 +4,26 @@
 //! with the [`Endpoints`] of its backend, the tuples on both sides of the balancer follow: that of the
 //! packets that an entry matches, and the one that they get.
 
+mod datagrams;
+mod family;
 pub mod flags_seen;
-mod key;
 mod pair;
 mod progress;
 mod rewrite;
+mod shape;
 mod state;
 pub mod ticks;
-
-use bytemuck::{Pod, Zeroable};
+mod tuple;
 
 pub use self::{
-    key::FlowKey,
+    datagrams::{after_datagram, after_datagram_one_way},
+    family::{Family, V4, V6},
     pair::{Endpoints, Ends, Pair},
     progress::{Progress, WINDOW, is_beyond},
     rewrite::Rewrite,
+    shape::Shape,
     state::State,
+    tuple::{FACTORS, FlowKey, Protocol, Tuple},
 };
 
 /// Direction of a flow's packets.
@@ -30,10 +34,9 @@ pub enum Direction {
 }
 
 /// One direction of a connection: a table's entry without its tag.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Flow {
-    pub pair: Pair,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flow<F: Family = V4> {
+    pub pair: Pair<F>,
     /// Time of its last packet, in [`ticks`].
     pub last_seen: u32,
     /// In the entry towards the client: the connection's number, see [`Progress`]. In the entry towards
@@ -42,13 +45,11 @@ pub struct Flow {
     pub extra: u32,
 }
 
-const _: () = assert!(size_of::<Flow>() == 24);
-
-impl Flow {
+impl<F: Family> Flow<F> {
     /// Returns an entry of a pair, created now.
     #[must_use]
     #[inline(always)]
-    pub const fn new(pair: Pair, now: u32) -> Self {
+    pub const fn new(pair: Pair<F>, now: u32) -> Self {
         Self { pair, last_seen: now, extra: now }
     }
 

@@ -60,6 +60,24 @@ impl Progress {
             && acknowledges <= SYN_DATA
     }
 
+    /// Returns the progress after a client's segment of a flow of [one direction](super::Shape::OneWay).
+    /// The number is the end of what the client has sent.
+    #[must_use]
+    #[inline(always)]
+    pub const fn after_one_way(&self, segment: &Segment) -> Self {
+        if segment.has(SYN) {
+            let is_first = self.seen & flags_seen::CLIENT_ACK == 0;
+            return if is_first { Self { number: segment.sequence, ..*self } } else { *self };
+        }
+        let end = segment.sequence.wrapping_add(segment.payload as u32);
+        let next = self.after_client(segment);
+        if segment.has(RST) || !self.expects(end) {
+            return next;
+        }
+        let number = if is_beyond(end, self.number) { end } else { self.number };
+        Self { number, ..next }.with(flags_seen::CLIENT_ACK)
+    }
+
     /// A client's segment while the handshake is under way.
     #[inline(always)]
     const fn after_first_of_client(self, segment: &Segment) -> Self {

@@ -14,7 +14,7 @@ impl Rewrite {
     /// Returns the rule that turns packets of `from` into packets of `to`.
     #[must_use]
     #[inline(always)]
-    pub const fn new(from: &FlowKey, to: &FlowKey) -> Self {
+    pub fn new(from: &FlowKey, to: &FlowKey) -> Self {
         let both = Delta::NONE.address(from.src(), to.src()).address(from.dst(), to.dst());
         let ip_delta = both.plus(Delta::TTL_DECREMENT);
         let tcp_delta = both.words(from.ports, to.ports);

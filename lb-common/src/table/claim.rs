@@ -7,11 +7,10 @@
 //! other's claim.
 
 use super::{
-    Bucket, Entry, Found, Hash, Hit, Index, Storage, Table, WAYS, at,
+    Bucket, Entry, Found, Hash, Hit, Index, Key, Owner, Storage, Table, WAYS, at,
     find::{covers, home},
     storage::swap,
 };
-use crate::flow::FlowKey;
 
 /// Number of entries of a bucket that half-open connections may keep: a flood evicts itself.
 pub const HALF_OPEN_WAYS: u32 = WAYS / 4;
@@ -37,15 +36,15 @@ const CROWDED: Index = Index(u32::MAX - 3);
 /// Home of a flow that is to be created: its memory is on its way to the CPU.
 #[derive(Clone, Copy)]
 pub(super) struct Home<T: Storage> {
-    fingerprint: u32,
+    owner: Owner,
     hit: Found<T>,
 }
 
 /// Reads the home entry of a key.
 #[inline(always)]
-pub(super) fn approach<T: Table>(table: T, key: &FlowKey) -> Option<Home<T>> {
+pub(super) fn approach<T: Table>(table: T, key: &Key<T>) -> Option<Home<T>> {
     let hash = table.seed().hash(key);
-    Some(Home { fingerprint: hash.fingerprint(), hit: home(table, hash)? })
+    Some(Home { owner: Owner::of(hash, key), hit: home(table, hash)? })
 }
 
 /// Extends the reach of a home that the caller has claimed for another flow to its bucket: nobody else
@@ -65,11 +64,11 @@ pub(super) fn leave_home<T: Table>(home: &Home<T>, claimed: Found<T>) -> Found<T
 pub(super) fn claim<T: Table>(
     table: T,
     home: &Home<T>,
-    key: &FlowKey,
+    key: &Key<T>,
     now: u32,
 ) -> Result<Found<T>, Refused> {
     let Hit { entry, index, tag } = home.hit;
-    let claimed = tag.claimed(home.fingerprint);
+    let claimed = tag.claimed(home.owner);
     if tag.is_unused() && swap(entry, tag, claimed) {
         return Ok(Hit { entry, index, tag: claimed });
     }
@@ -86,7 +85,7 @@ pub(super) fn claim<T: Table>(
 
 /// Claims a free entry of a flow's bucket, if nothing is unusual there.
 #[inline(always)]
-pub fn claim_elsewhere<T: Table>(table: T, key: &FlowKey) -> Index {
+pub fn claim_elsewhere<T: Table>(table: T, key: &Key<T>) -> Index {
     let hash = table.seed().hash(key);
     let index = hash.bucket(0, table.buckets());
     let survey = table.survey(index, hash, key);
@@ -100,7 +99,7 @@ pub fn claim_elsewhere<T: Table>(table: T, key: &FlowKey) -> Index {
         return CROWDED;
     }
     let Some(former) = at(table, Index::new(index, hash.home() ^ step)) else { return FULL };
-    let claimed = former.tag.claimed(hash.fingerprint());
+    let claimed = former.tag.claimed(Owner::of(hash, key));
     if !former.tag.is_free() || !swap(former.entry, former.tag, claimed) {
         return CROWDED;
     }
@@ -115,7 +114,7 @@ pub(super) fn unless_duplicate<T: Table>(
     table: T,
     claimed: Found<T>,
     hash: Hash,
-    key: &FlowKey,
+    key: &Key<T>,
     reach: u32,
 ) -> Index {
     // Extended only now, as sweeps lower no reach while an entry is claimed: a CPU may be stopped for
@@ -208,20 +207,21 @@ impl Survey {
 
 /// Reads all entries of a bucket on behalf of a flow of this key.
 #[inline(always)]
-pub fn survey<T: Storage>(table: T, index: u32, hash: Hash, key: &FlowKey) -> Survey {
+pub fn survey<T: Storage>(table: T, index: u32, hash: Hash, key: &Key<T>) -> Survey {
     let Some(bucket) = table.bucket(index) else { return Survey(0) };
+    let owner = Owner::of(hash, key);
     // Sums of bits, without a branch, each side of which the verifier would follow.
     let mut sum = 0;
     for step in 0..WAYS {
         let entry = bucket.entry(hash.home() ^ step);
         let tag = entry.tag();
         sum += tag.free_bit() << step | tag.half_open_bit() << WAYS;
-        if tag.belongs_to(hash.fingerprint()) {
+        if tag.belongs_to(owner) {
             if tag.is_claimed() {
                 return Survey::BUSY;
             }
             let index = Index::new(index, hash.home() ^ step);
-            if (Hit { entry, index, tag }).key(table) == *key {
+            if (Hit { entry, index, tag }).matches(table, key) {
                 return Survey::KNOWN;
             }
         }
@@ -231,9 +231,9 @@ pub fn survey<T: Storage>(table: T, index: u32, hash: Hash, key: &FlowKey) -> Su
 
 /// Returns true if an entry other than this one is held by the key, or claimed for it.
 #[inline(always)]
-pub fn has_duplicate<T: Storage>(table: T, index: Index, hash: Hash, key: &FlowKey) -> bool {
+pub fn has_duplicate<T: Storage>(table: T, index: Index, hash: Hash, key: &Key<T>) -> bool {
     let Some(home) = home(table, hash) else { return false };
-    let reach = home.tag.reach();
+    let (reach, owner) = (home.tag.reach(), Owner::of(hash, key));
     // Bits in which indices differ: the verifier would follow each comparison's both results to the end.
     let mut differing = 0;
     for choice in 0..T::CHOICES {
@@ -245,8 +245,8 @@ pub fn has_duplicate<T: Storage>(table: T, index: Index, hash: Hash, key: &FlowK
         for way in 0..WAYS {
             let entry = bucket.entry(way);
             let hit = Hit { entry, index: Index::new(number, way), tag: entry.tag() };
-            let is_of_key = hit.tag.belongs_to(hash.fingerprint())
-                && (hit.tag.is_claimed() || hit.key(table) == *key);
+            let is_of_key =
+                hit.tag.belongs_to(owner) && (hit.tag.is_claimed() || hit.matches(table, key));
             if is_of_key {
                 differing |= hit.index.0 ^ index.0;
             }

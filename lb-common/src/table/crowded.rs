@@ -2,13 +2,13 @@
 //! from a connection that is worth less, or in another bucket.
 
 use super::{
-    Bucket, Entry, Found, Hash, Hit, Index, Storage, Survey, Table, Tag, WAYS, at,
+    Bucket, Entry, Found, Hash, Hit, Index, Key, Owner, Storage, Survey, Table, Tag, WAYS, at,
     claim::{BUSY, FULL, KNOWN, unless_duplicate},
     find::reach_of,
     storage::swap,
 };
 use crate::{
-    flow::{FlowKey, State, ticks},
+    flow::{State, ticks},
     halves::low,
 };
 
@@ -79,7 +79,7 @@ impl Chosen {
 
 /// Claims an entry for a flow of this key, wherever there is one.
 #[inline(always)]
-pub fn claim_crowded<T: Table>(table: T, key: &FlowKey, now: u32) -> Index {
+pub fn claim_crowded<T: Table>(table: T, key: &Key<T>, now: u32) -> Index {
     let hash = table.seed().hash(key);
     let mut look = 0;
     for _ in 0..looks::<T>() + TRIES {
@@ -94,7 +94,7 @@ pub fn claim_crowded<T: Table>(table: T, key: &FlowKey, now: u32) -> Index {
         }
         let Some(former) = at(table, index) else { return FULL };
         // Otherwise it is another flow's by now, whose worth was not considered.
-        if chosen.is_for(former.tag) && take(table, former, hash, now) {
+        if chosen.is_for(former.tag) && take(table, former, Owner::of(hash, key), now) {
             let home = Index::new(hash.bucket(0, table.buckets()), hash.home());
             let reach = reach_of(home, index, look % T::CHOICES);
             return unless_duplicate(table, former, hash, key, reach);
@@ -105,9 +105,9 @@ pub fn claim_crowded<T: Table>(table: T, key: &FlowKey, now: u32) -> Index {
 
 /// Claims an entry, and removes the connection in it, if any.
 #[inline(always)]
-fn take<T: Table>(table: T, former: Found<T>, hash: Hash, now: u32) -> bool {
+fn take<T: Table>(table: T, former: Found<T>, owner: Owner, now: u32) -> bool {
     let Hit { entry, index, tag } = former;
-    let claimed = tag.claimed(hash.fingerprint());
+    let claimed = tag.claimed(owner);
     if tag.is_free() {
         return swap(entry, tag, claimed);
     }
@@ -120,7 +120,7 @@ fn take<T: Table>(table: T, former: Found<T>, hash: Hash, now: u32) -> bool {
 
 /// Chooses an entry of the bucket of this look, see [`looks`].
 #[inline(always)]
-pub fn choose<T: Table>(table: T, hash: Hash, key: &FlowKey, now: u32, look: u32) -> Chosen {
+pub fn choose<T: Table>(table: T, hash: Hash, key: &Key<T>, now: u32, look: u32) -> Chosen {
     let index = hash.bucket(look % T::CHOICES, table.buckets());
     let survey = table.survey(index, hash, key);
     match survey {

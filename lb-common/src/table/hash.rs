@@ -1,12 +1,15 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::WAYS;
-use crate::{flow::FlowKey, mix::mix};
+use crate::{
+    flow::{FACTORS, Family, Tuple},
+    mix::mix,
+};
 
 /// Seed of a table's hash: random, so that nobody outside can aim at a bucket.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
-pub struct Seed(pub [u64; 4]);
+pub struct Seed(pub [u64; FACTORS]);
 
 /// Sixty-four bits: the upper half chooses the bucket, the lower half is the fingerprint, and its
 /// lowest bits select the home entry.
@@ -14,20 +17,27 @@ pub struct Seed(pub [u64; 4]);
 pub struct Hash(pub u64);
 
 impl Seed {
+    /// Returns a seed that follows from a number, for tests and benchmarks, which are to be repeated.
+    #[must_use]
+    pub const fn of_number(number: u64) -> Self {
+        let mut factors = [0; FACTORS];
+        let (mut index, mut state) = (0, number);
+        while index < FACTORS {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            factors[index] = mix(state);
+            index += 1;
+        }
+        Self(factors)
+    }
+
     /// A sum of products with random factors, which no two keys share but by a chance that nobody
     /// can raise without the seed (M. Dietzfelbinger, "Universal hashing and k-wise independent
     /// random variables via integer arithmetic without primes", STACS 1996), mixed so that keys in
     /// a row fall as random ones do.
     #[must_use]
     #[inline(always)]
-    pub const fn hash(&self, key: &FlowKey) -> Hash {
-        let words = key.words();
-        let sum = (words[0] as u64)
-            .wrapping_mul(self.0[0])
-            .wrapping_add((words[1] as u64).wrapping_mul(self.0[1]))
-            .wrapping_add((words[2] as u64).wrapping_mul(self.0[2]))
-            .wrapping_add((words[3] as u64).wrapping_mul(self.0[3]));
-        Hash(mix(sum))
+    pub fn hash<F: Family>(&self, key: &Tuple<F>) -> Hash {
+        Hash(mix(key.product(&self.0)))
     }
 }
 

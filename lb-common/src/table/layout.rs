@@ -3,40 +3,63 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{Seed, Tag, WAYS};
-use crate::flow::Flow;
+use crate::flow::{Family, V4, V6};
 
-/// An entry.
-#[repr(C, align(32))]
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-pub struct PlainEntry {
-    pub tag: Tag,
-    pub flow: Flow,
+/// Offset of the pair in an entry, behind the tag.
+pub const PAIR_AT: usize = size_of::<Tag>();
+
+/// Returns the offset of the time of the last packet in an entry.
+#[must_use]
+pub const fn last_seen_at<F: Family>() -> usize {
+    PAIR_AT + size_of::<F::PairWords>()
 }
 
-/// A bucket: the value of the kernel's map.
+/// Returns the offset of the [extra](crate::flow::Flow::extra) word in an entry.
+#[must_use]
+pub const fn extra_at<F: Family>() -> usize {
+    last_seen_at::<F>() + size_of::<u32>()
+}
+
+/// Returns the bytes of an entry: a part of a cache line, or all of one.
+#[must_use]
+pub const fn entry_bytes<F: Family>() -> usize {
+    (extra_at::<F>() + size_of::<u32>()).next_power_of_two()
+}
+
+const _: () = assert!(entry_bytes::<V4>() == 32 && entry_bytes::<V6>() == 64);
+
+/// An entry of an IPv4 table.
+#[repr(C, align(32))]
+#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
+struct PlainEntry {
+    tag: Tag,
+    flow: [u64; 3],
+}
+
+/// A bucket of an IPv4 table: the value of the kernel's map.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 pub struct PlainBucket {
-    pub entries: [PlainEntry; WAYS as usize],
+    entries: [PlainEntry; WAYS as usize],
 }
 
-const _: () = assert!(size_of::<PlainEntry>() == 32);
+const _: () = assert!(size_of::<PlainEntry>() == entry_bytes::<V4>());
 
 /// The value behind a table's last bucket: enough for another program to find the flows.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Label {
     /// All zeros: the table was never in use.
     pub seed: Seed,
-    reserved: [Seed; RESERVED],
+    reserved: [u64; RESERVED],
 }
 
-const RESERVED: usize = size_of::<PlainBucket>() / size_of::<Seed>() - 1;
+const RESERVED: usize = (size_of::<PlainBucket>() - size_of::<Seed>()) / size_of::<u64>();
 
 impl Label {
     #[must_use]
     pub const fn new(seed: Seed) -> Self {
-        Self { seed, reserved: [Seed([0; 4]); RESERVED] }
+        Self { seed, reserved: [0; RESERVED] }
     }
 
     #[must_use]

@@ -29,7 +29,9 @@ mod tag;
 mod track;
 
 #[cfg(target_has_atomic = "64")]
-pub use self::shared::{SharedBackend, SharedBucket, SharedEntry, SharedTable, Snapshot};
+pub use self::shared::{
+    SharedBackend, SharedBucket, SharedEntry, SharedFamily, SharedTable, Snapshot,
+};
 pub use self::{
     claim::{HALF_OPEN_WAYS, Refused, Survey, claim_elsewhere, extend, has_duplicate, survey},
     crowded::{Chosen, SILENCE, Victims, choose, claim_crowded, least_worth, worth},
@@ -37,14 +39,17 @@ pub use self::{
         Busy, Found, Hit, Known, at, find, known, peek, reach_of, search, search_further, seek,
     },
     hash::{Hash, Seed},
-    layout::{Label, PlainBucket, PlainEntry, buckets_for, connections_of, table_bytes},
-    open::{Opening, Unopened, open},
+    layout::{
+        Label, PAIR_AT, PlainBucket, buckets_for, connections_of, entry_bytes, extra_at,
+        last_seen_at, table_bytes,
+    },
+    open::{Opening, Unopened, open, open_one_way},
     pair::{partner, set_flags, update_client_hop},
     remove::{mark_expiring, remove, replace_closed, revive},
     review::{Review, Reviewed},
-    storage::{Bucket, Direct, Entry, Index, Storage, Table},
-    tag::Tag,
-    track::{refuse, track},
+    storage::{Bucket, Direct, Entry, Index, Key, Storage, Table},
+    tag::{Owner, Tag},
+    track::{refuse, track, track_datagram, track_one_way},
 };
 
 /// Entries of a bucket: so many that a bucket hardly ever overflows before the table is full, with two of

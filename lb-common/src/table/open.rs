@@ -1,20 +1,20 @@
 //! Creation of connections: both entries at once.
 
 use super::{
-    Entry, Found, Hit, Refused, Table,
+    Entry, Found, Hit, Key, Refused, Table,
     claim::{approach, claim, leave_home},
     pair::count,
 };
 use crate::{
-    flow::{Flow, FlowKey, Pair, flags_seen},
+    flow::{Family, Flow, Pair, Tuple, V4, flags_seen},
     reason::Reason,
 };
 
 /// A new connection.
 #[derive(Clone, Copy, Debug)]
-pub struct Opening<'a> {
+pub struct Opening<'a, F: Family = V4> {
     /// The tuple of its packets on the client's side.
-    pub inside: &'a FlowKey,
+    pub inside: &'a Tuple<F>,
     /// [Index](crate::client_hops) of the next hop to the client.
     pub hop: u32,
     pub backend: u32,
@@ -34,6 +34,17 @@ pub enum Unopened {
     Full,
 }
 
+impl Unopened {
+    /// Why there is no entry for a client's packets.
+    #[inline(always)]
+    const fn of_client(refused: Refused) -> Self {
+        match refused {
+            Refused::Full => Self::Full,
+            Refused::Known | Refused::Busy => Self::Busy,
+        }
+    }
+}
+
 impl From<Unopened> for Reason {
     fn from(unopened: Unopened) -> Self {
         match unopened {
@@ -49,8 +60,8 @@ impl From<Unopened> for Reason {
 #[inline(always)]
 pub fn open<T: Table>(
     table: T,
-    opening: &Opening<'_>,
-    outside: &FlowKey,
+    opening: &Opening<'_, T::Family>,
+    outside: &Key<T>,
 ) -> Result<Found<T>, Unopened> {
     let Opening { inside, hop, backend, seen, number, now } = *opening;
     let reply = outside.turned();
@@ -69,10 +80,7 @@ pub fn open<T: Table>(
         Ok(claimed) => claimed,
         Err(refused) => {
             to_client.entry.publish(to_client.tag.freed());
-            return Err(match refused {
-                Refused::Full => Unopened::Full,
-                Refused::Known | Refused::Busy => Unopened::Busy,
-            });
+            return Err(Unopened::of_client(refused));
         }
     };
     // Read back, as the kernel's program has no stack to keep it.
@@ -83,4 +91,21 @@ pub fn open<T: Table>(
     to_backend.entry.publish(tag);
     count(table, pair.backend(), to_backend.tag, tag);
     Ok(Hit { tag, ..to_backend })
+}
+
+/// Creates the only entry of a connection whose backend answers the client itself.
+#[inline(always)]
+pub fn open_one_way<T: Table>(
+    table: T,
+    opening: &Opening<'_, T::Family>,
+) -> Result<Found<T>, Unopened> {
+    let Opening { inside, hop, backend, seen, number, now } = *opening;
+    let here = approach(table, inside).ok_or(Unopened::Full)?;
+    let claimed = claim(table, &here, inside, now).map_err(Unopened::of_client)?;
+    let pair = Pair::one_way(inside, backend, hop);
+    claimed.entry.write(&Flow::new(pair, now).with_extra(number));
+    let tag = claimed.tag.one_way().published(seen | flags_seen::UNSEEN);
+    claimed.entry.publish(tag);
+    count(table, backend, claimed.tag, tag);
+    Ok(Hit { tag, ..claimed })
 }

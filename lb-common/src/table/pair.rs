@@ -5,17 +5,17 @@
 //! the backend. An entry towards the client stands alone for a moment while its connection comes or
 //! goes, and on purpose while its source port is in quarantine.
 
-use super::{Busy, Entry, Found, Hit, Table, Tag, find::seek, peek, storage::swap};
+use super::{Busy, Entry, Found, Hit, Table, Tag, find::seek, storage::swap};
+use crate::flow::Shape;
 
 /// Number of swaps tried, if others change the flags seen at the same time.
 const TRIES: u32 = 4;
 
 /// Returns the other entry of the pair, unless that tuple or the flow's own entry belongs to another
-/// connection by now.
+/// connection by now; none of a flow of one direction.
 #[inline(always)]
 pub fn partner<T: Table>(table: T, flow: Found<T>) -> Option<Found<T>> {
-    let partner = peek(table, &flow.partner_key(table))?;
-    are_one(flow, partner).then_some(partner)
+    settled_partner(table, flow).unwrap_or(None)
 }
 
 /// As [`partner`], but tells if the partner is being written.
@@ -24,6 +24,9 @@ pub(super) fn settled_partner<T: Table>(
     table: T,
     flow: Found<T>,
 ) -> Result<Option<Found<T>>, Busy> {
+    if flow.tag.shape() == Shape::OneWay {
+        return Ok(None);
+    }
     let partner = seek(table, &flow.partner_key(table))?;
     Ok(partner.filter(|partner| are_one(flow, *partner)))
 }

@@ -5,7 +5,7 @@ use super::{
     pair::{change, count, partner, set_flags_of, settled_partner},
     storage::swap,
 };
-use crate::flow::{Direction, flags_seen, ticks};
+use crate::flow::{Direction, Shape, flags_seen, ticks};
 
 /// Idle time, a second, after which an entry towards the client that stands alone is not just being
 /// created.
@@ -26,8 +26,11 @@ pub fn replace_closed<T: Table>(
     }
     let partner = settled_partner(table, flow)?;
     let seen = flow.tag.flags_seen();
-    let is_over = flags_seen::is_over(seen) || seen & flags_seen::REFUSED != 0 || is_abandoned;
-    if partner.is_some() && !is_over {
+    let (is_whole, is_over) = match flow.tag.shape() {
+        Shape::Paired => (partner.is_some(), flags_seen::is_over(seen)),
+        Shape::OneWay => (true, flags_seen::is_over_one_way(seen)),
+    };
+    if is_whole && !is_over && seen & flags_seen::REFUSED == 0 && !is_abandoned {
         return Ok(false);
     }
     let backend = flow.entry.pair().backend();
@@ -92,7 +95,8 @@ pub fn mark_expiring<E: Entry>(flow: Hit<E>) -> Option<Tag> {
 #[inline(always)]
 pub fn revive<T: Table>(table: T, index: Index, tag: Tag) -> bool {
     let Some(Hit { entry, .. }) = at(table, index) else { return false };
-    if tag.flags_seen() & flags_seen::QUARANTINED != 0 {
+    let is_alone = tag.flags_seen() & flags_seen::QUARANTINED != 0;
+    if is_alone || tag.shape() == Shape::OneWay {
         return change(entry, tag, Tag::revived).is_some();
     }
     let flow = Hit { entry, index, tag };

@@ -1,6 +1,7 @@
 //! A table in memory that others write to at the same time: the kernel's, mapped.
 
 use core::{
+    fmt::Debug,
     hint::spin_loop,
     sync::atomic::{
         AtomicU32, AtomicU64,
@@ -9,30 +10,58 @@ use core::{
     },
 };
 
-use super::{Bucket, Direct, Entry, Hit, Index, PlainEntry, Seed, Storage, Tag, WAYS};
+use super::{Bucket, Direct, Entry, Hit, Index, Seed, Storage, Tag, WAYS, layout::entry_bytes};
 use crate::{
     backend::Backend,
-    flow::{Endpoints, Flow, FlowKey, Pair, State},
+    flow::{Endpoints, Ends, Family, Flow, Pair, State, Tuple, V4, V6},
 };
 
-/// [`PlainEntry`], read and written a word at a time.
+/// A family whose tables may be shared.
+pub trait SharedFamily: Family<PairWords: AsRef<[u64]> + AsMut<[u64]>> {
+    /// [`Family::PairWords`], read and written a word at a time.
+    type SharedWords: AsRef<[AtomicU64]> + Debug + Default;
+}
+
+impl SharedFamily for V4 {
+    type SharedWords = [AtomicU64; 2];
+}
+
+impl SharedFamily for V6 {
+    type SharedWords = [AtomicU64; 5];
+}
+
+/// An entry, read and written a word at a time.
 #[repr(C, align(32))]
-#[derive(Debug, Default)]
-pub struct SharedEntry {
+#[derive(Debug)]
+pub struct SharedEntry<F: SharedFamily = V4> {
     tag: AtomicU64,
-    pair: [AtomicU64; 2],
+    pair: F::SharedWords,
     last_seen: AtomicU32,
     extra: AtomicU32,
 }
 
-/// As [`super::PlainBucket`].
+/// A bucket, read and written a word at a time.
 #[repr(C)]
-#[derive(Debug, Default)]
-pub struct SharedBucket {
-    entries: [SharedEntry; WAYS as usize],
+#[derive(Debug)]
+pub struct SharedBucket<F: SharedFamily = V4> {
+    entries: [SharedEntry<F>; WAYS as usize],
 }
 
-const _: () = assert!(size_of::<SharedEntry>() == size_of::<PlainEntry>());
+const _: () = assert!(size_of::<SharedEntry<V4>>() == entry_bytes::<V4>());
+const _: () = assert!(size_of::<SharedEntry<V6>>() == entry_bytes::<V6>());
+
+impl<F: SharedFamily> Default for SharedEntry<F> {
+    fn default() -> Self {
+        let (tag, pair, last_seen, extra) = Default::default();
+        Self { tag, pair, last_seen, extra }
+    }
+}
+
+impl<F: SharedFamily> Default for SharedBucket<F> {
+    fn default() -> Self {
+        Self { entries: Default::default() }
+    }
+}
 
 /// [`Backend`], read and written a word at a time.
 #[repr(C)]
@@ -43,8 +72,8 @@ const _: () = assert!(size_of::<SharedBackend>() == size_of::<Backend>());
 
 /// The buckets of a table, the seed by which flows are assigned to them, and the backends by id.
 #[derive(Clone, Copy, Debug)]
-pub struct SharedTable<'a> {
-    pub buckets: &'a [SharedBucket],
+pub struct SharedTable<'a, F: SharedFamily = V4> {
+    pub buckets: &'a [SharedBucket<F>],
     pub backends: &'a [SharedBackend],
     pub seed: Seed,
 }
@@ -59,24 +88,24 @@ impl SharedBackend {
     }
 
     /// The addresses and ports never change while a flow refers to the backend.
-    fn endpoints(&self) -> Endpoints {
+    fn endpoints<F: Family>(&self) -> Endpoints<F> {
         // They are in the first cache line.
         let mut words = [0; size_of::<Backend>() / 8];
         for (word, value) in words.iter_mut().zip(&self.0[..8]) {
             *word = value.load(Relaxed);
         }
-        bytemuck::must_cast::<_, Backend>(words).endpoints()
+        (&bytemuck::must_cast::<_, Backend>(words)).endpoints()
     }
 }
 
-impl<'a> SharedTable<'a> {
+impl<'a, F: SharedFamily> SharedTable<'a, F> {
     /// Returns all flows, in the order of their memory.
-    pub fn flows(self) -> impl Iterator<Item = Hit<&'a SharedEntry>> {
+    pub fn flows(self) -> impl Iterator<Item = Hit<&'a SharedEntry<F>>> {
         self.entries().filter(|hit| hit.tag.is_held())
     }
 
     /// Returns all entries, free ones included.
-    pub fn entries(self) -> impl Iterator<Item = Hit<&'a SharedEntry>> {
+    pub fn entries(self) -> impl Iterator<Item = Hit<&'a SharedEntry<F>>> {
         let entries = self.buckets.iter().flat_map(|bucket| &bucket.entries);
         (0..).zip(entries).map(|(index, entry)| Hit {
             entry,
@@ -86,7 +115,7 @@ impl<'a> SharedTable<'a> {
     }
 }
 
-impl SharedEntry {
+impl<F: SharedFamily> SharedEntry<F> {
     /// Returns the tag, as soon as the entry is not being written.
     fn settled_tag(&self) -> Tag {
         /// Longer than an entry is being written, unless the writer was stopped.
@@ -103,11 +132,12 @@ impl SharedEntry {
     }
 }
 
-impl Direct for SharedTable<'_> {}
+impl<F: SharedFamily> Direct for SharedTable<'_, F> {}
 
-impl<'a> Storage for SharedTable<'a> {
-    type Bucket = &'a SharedBucket;
-    type Backend = Endpoints;
+impl<'a, F: SharedFamily> Storage for SharedTable<'a, F> {
+    type Family = F;
+    type Bucket = &'a SharedBucket<F>;
+    type Backend = Endpoints<F>;
 
     fn seed(self) -> Seed {
         self.seed
@@ -121,7 +151,7 @@ impl<'a> Storage for SharedTable<'a> {
         self.buckets.get(index as usize)
     }
 
-    fn backend(self, id: u32) -> Option<Endpoints> {
+    fn backend(self, id: u32) -> Option<Endpoints<F>> {
         self.backends.get(id as usize).map(SharedBackend::endpoints)
     }
 
@@ -131,8 +161,9 @@ impl<'a> Storage for SharedTable<'a> {
     fn add_active(self, _backend: u32, _change: i64) {}
 }
 
-impl<'a> Bucket for &'a SharedBucket {
-    type Entry = &'a SharedEntry;
+impl<'a, F: SharedFamily> Bucket for &'a SharedBucket<F> {
+    type Family = F;
+    type Entry = &'a SharedEntry<F>;
 
     fn entry(self, way: u32) -> Self::Entry {
         &self.entries[way as usize]
@@ -141,37 +172,40 @@ impl<'a> Bucket for &'a SharedBucket {
 
 /// A flow as it was at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Snapshot {
+pub struct Snapshot<F: Family = V4> {
     /// Tuple of its packets when they arrive.
-    pub key: FlowKey,
+    pub key: Tuple<F>,
     /// Tuple of its packets when they leave.
-    pub to: FlowKey,
-    pub flow: Flow,
+    pub to: Tuple<F>,
+    pub flow: Flow<F>,
 }
 
-impl Snapshot {
+impl<F: Family> Snapshot<F> {
     /// Returns the tuple of the packets that answer it, when they arrive.
     #[must_use]
-    pub const fn partner(&self) -> FlowKey {
+    pub fn partner(&self) -> Tuple<F> {
         self.to.turned()
     }
 }
 
-impl Hit<&SharedEntry> {
+impl<F: SharedFamily> Hit<&SharedEntry<F>> {
     /// The flow as it was at one moment, unless its entry has been given away since it was found.
     #[must_use]
-    pub fn snapshot(&self, table: SharedTable<'_>) -> Option<Snapshot> {
+    pub fn snapshot(&self, table: SharedTable<'_, F>) -> Option<Snapshot<F>> {
         let entry = self.entry;
         let pair = entry.pair();
         let ends = table.endpoints(pair.backend());
-        let direction = self.direction();
-        let (key, to) = (pair.key(direction, &ends), pair.target(direction, &ends));
+        let (protocol, direction) = (self.tag.protocol(), self.direction());
+        let key = pair.key(protocol, direction, &ends);
+        let to = pair.target(protocol, direction, &ends);
         let flow = Flow { pair, last_seen: entry.last_seen(), extra: entry.extra() };
         self.holds().then_some(Snapshot { key, to, flow })
     }
 }
 
-impl Entry for &SharedEntry {
+impl<F: SharedFamily> Entry for &SharedEntry<F> {
+    type Family = F;
+
     fn tag(self) -> Tag {
         Tag::from_word(self.tag.load(Acquire))
     }
@@ -192,8 +226,12 @@ impl Entry for &SharedEntry {
         Tag::from_word(self.tag.load(Relaxed))
     }
 
-    fn pair(self) -> Pair {
-        Pair::of_words(self.pair.each_ref().map(|word| word.load(Relaxed)))
+    fn pair(self) -> Pair<F> {
+        let mut words = F::PairWords::default();
+        for (word, shared) in words.as_mut().iter_mut().zip(self.pair.as_ref()) {
+            *word = shared.load(Relaxed);
+        }
+        Pair::of_words(words)
     }
 
     fn last_seen(self) -> u32 {
@@ -212,13 +250,13 @@ impl Entry for &SharedEntry {
         self.extra.store(extra, Relaxed);
     }
 
-    fn set_pair(self, pair: Pair) {
-        for (word, value) in self.pair.iter().zip(pair.words()) {
-            word.store(value, Relaxed);
+    fn set_pair(self, pair: Pair<F>) {
+        for (shared, word) in self.pair.as_ref().iter().zip(pair.words().as_ref()) {
+            shared.store(*word, Relaxed);
         }
     }
 
-    fn write(self, flow: &Flow) {
+    fn write(self, flow: &Flow<F>) {
         self.set_pair(flow.pair);
         self.last_seen.store(flow.last_seen, Relaxed);
         self.extra.store(flow.extra, Relaxed);

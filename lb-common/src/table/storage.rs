@@ -4,12 +4,13 @@ use super::{
     Chosen, Hash, Seed, Survey, Tag, Victims, WAYS, choose, claim_crowded, claim_elsewhere, extend,
     has_duplicate, least_worth, remove, revive, search, search_further, survey,
 };
-use crate::flow::{Endpoints, Ends, Flow, FlowKey, Pair, State};
+use crate::flow::{Endpoints, Ends, Family, Flow, Pair, State, Tuple};
 
 /// A table's memory and counters.
 pub trait Storage: Copy {
-    type Bucket: Bucket;
-    type Backend: Ends;
+    type Family: Family;
+    type Bucket: Bucket<Family = Self::Family>;
+    type Backend: Ends<Self::Family>;
 
     /// Number of buckets that a flow may be in; less than that only in tables of fewer buckets.
     const CHOICES: u32 = super::CHOICES;
@@ -30,7 +31,7 @@ pub trait Storage: Copy {
     /// Returns the addresses and ports that all connections to a backend have in common; zeros if there
     /// cannot be one with this id.
     #[inline(always)]
-    fn endpoints(self, backend: u32) -> Endpoints {
+    fn endpoints(self, backend: u32) -> Endpoints<Self::Family> {
         self.backend(backend).map_or_else(Endpoints::default, Ends::endpoints)
     }
 
@@ -41,18 +42,21 @@ pub trait Storage: Copy {
     fn add_active(self, backend: u32, change: i64);
 }
 
+/// The tuple of a table's packets.
+pub type Key<T> = Tuple<<T as Storage>::Family>;
+
 /// Steps of the algorithm, with plain numbers as arguments. Each is the function of the same name in
 /// this module: a [`Direct`] table calls it; the kernel's program makes it a global function, which the
 /// verifier checks once instead of once a call.
 pub trait Table: Storage {
-    fn search(self, hash: Hash, key: &FlowKey, choice: u32) -> Index;
-    fn search_further(self, hash: Hash, key: &FlowKey) -> Index;
-    fn claim_elsewhere(self, key: &FlowKey) -> Index;
-    fn claim_crowded(self, key: &FlowKey, now: u32) -> Index;
-    fn choose(self, hash: Hash, key: &FlowKey, now: u32, look: u32) -> Chosen;
+    fn search(self, hash: Hash, key: &Key<Self>, choice: u32) -> Index;
+    fn search_further(self, hash: Hash, key: &Key<Self>) -> Index;
+    fn claim_elsewhere(self, key: &Key<Self>) -> Index;
+    fn claim_crowded(self, key: &Key<Self>, now: u32) -> Index;
+    fn choose(self, hash: Hash, key: &Key<Self>, now: u32, look: u32) -> Chosen;
     fn extend(self, hash: Hash, reach: u32) -> bool;
-    fn survey(self, bucket: u32, hash: Hash, key: &FlowKey) -> Survey;
-    fn has_duplicate(self, index: Index, hash: Hash, key: &FlowKey) -> bool;
+    fn survey(self, bucket: u32, hash: Hash, key: &Key<Self>) -> Survey;
+    fn has_duplicate(self, index: Index, hash: Hash, key: &Key<Self>) -> bool;
     fn least_worth(self, first: Index, now: u32, victims: Victims) -> u64;
     fn remove(self, index: Index, tag: Tag, to: Tag, now: u32) -> bool;
     fn revive(self, index: Index, tag: Tag) -> bool;
@@ -62,23 +66,23 @@ pub trait Table: Storage {
 pub trait Direct: Storage {}
 
 impl<S: Direct> Table for S {
-    fn search(self, hash: Hash, key: &FlowKey, choice: u32) -> Index {
+    fn search(self, hash: Hash, key: &Key<Self>, choice: u32) -> Index {
         search(self, hash, key, choice)
     }
 
-    fn search_further(self, hash: Hash, key: &FlowKey) -> Index {
+    fn search_further(self, hash: Hash, key: &Key<Self>) -> Index {
         search_further(self, hash, key)
     }
 
-    fn claim_elsewhere(self, key: &FlowKey) -> Index {
+    fn claim_elsewhere(self, key: &Key<Self>) -> Index {
         claim_elsewhere(self, key)
     }
 
-    fn claim_crowded(self, key: &FlowKey, now: u32) -> Index {
+    fn claim_crowded(self, key: &Key<Self>, now: u32) -> Index {
         claim_crowded(self, key, now)
     }
 
-    fn choose(self, hash: Hash, key: &FlowKey, now: u32, look: u32) -> Chosen {
+    fn choose(self, hash: Hash, key: &Key<Self>, now: u32, look: u32) -> Chosen {
         choose(self, hash, key, now, look)
     }
 
@@ -86,11 +90,11 @@ impl<S: Direct> Table for S {
         extend(self, hash, reach)
     }
 
-    fn survey(self, bucket: u32, hash: Hash, key: &FlowKey) -> Survey {
+    fn survey(self, bucket: u32, hash: Hash, key: &Key<Self>) -> Survey {
         survey(self, bucket, hash, key)
     }
 
-    fn has_duplicate(self, index: Index, hash: Hash, key: &FlowKey) -> bool {
+    fn has_duplicate(self, index: Index, hash: Hash, key: &Key<Self>) -> bool {
         has_duplicate(self, index, hash, key)
     }
 
@@ -140,7 +144,8 @@ impl Index {
 
 /// [`WAYS`] entries.
 pub trait Bucket: Copy {
-    type Entry: Entry;
+    type Family: Family;
+    type Entry: Entry<Family = Self::Family>;
 
     /// `way` is less than [`WAYS`].
     fn entry(self, way: u32) -> Self::Entry;
@@ -151,6 +156,8 @@ pub trait Bucket: Copy {
 /// Anything read from an entry that the reader has not claimed may belong to another flow than the one
 /// whose tag was read. It is valid if the tag still [is the same flow's](Tag::is_same_flow) afterwards.
 pub trait Entry: Copy {
+    type Family: Family;
+
     /// Reads the tag. No later read of the entry happens before.
     fn tag(self) -> Tag;
 
@@ -163,7 +170,7 @@ pub trait Entry: Copy {
     /// Reads the tag, after all earlier reads.
     fn tag_afterwards(self) -> Tag;
 
-    fn pair(self) -> Pair;
+    fn pair(self) -> Pair<Self::Family>;
     fn last_seen(self) -> u32;
     /// See [`Flow::extra`].
     fn extra(self) -> u32;
@@ -173,9 +180,9 @@ pub trait Entry: Copy {
     /// May be called by anybody.
     fn set_extra(self, extra: u32);
     /// Requires that the caller has claimed the entry.
-    fn set_pair(self, pair: Pair);
+    fn set_pair(self, pair: Pair<Self::Family>);
     /// Requires that the caller has claimed the entry.
-    fn write(self, flow: &Flow);
+    fn write(self, flow: &Flow<Self::Family>);
 }
 
 /// Swaps the tag. Returns true on success.

@@ -1,12 +1,13 @@
 use bytemuck::{Pod, Zeroable};
 
-use crate::flow::{Direction, State, flags_seen};
+use super::Hash;
+use crate::flow::{Direction, Family, Protocol, Shape, State, Tuple, flags_seen};
 
 /// The first word of an entry: its owner, the flags seen of the connection, and how often the entry was
 /// reused. Changed only by compare-and-swap, or by the CPU that has claimed the entry.
 ///
 /// From the lowest bit on: 32 bits of fingerprint, 15 of [`flags_seen`], one that is set if these say
-/// half-open, 2 for the protocol (0: TCP), 3 of the entry's state, 3 of reach and one that says that
+/// half-open, one for UDP, one for a flow of one direction only, 3 of the entry's state, 3 of reach and one that says that
 /// the reach is under review, 7 of generation. The reach is of the flows whose home the entry is, not
 /// of the flow in it.
 #[repr(transparent)]
@@ -17,7 +18,10 @@ const FINGERPRINT: u64 = 0xffff_ffff;
 const FLAGS_SEEN: u64 = 0x7fff << FLAGS_SEEN_SHIFT;
 /// Derived from the flags seen, as a new connection needs it of all entries of a bucket.
 const HALF_OPEN: u64 = 1 << HALF_OPEN_SHIFT;
-const PROTOCOL: u64 = 3 << 48;
+const UDP: u64 = 1 << 48;
+/// The flow has no entry towards the client, as its backend answers the client itself.
+const ONE_WAY: u64 = 1 << 49;
+const OWNER: u64 = FINGERPRINT | UDP;
 /// A flow is in the entry.
 const LIVE: u64 = 1 << 50;
 /// The entry is being written: only its fingerprint may be read.
@@ -30,12 +34,35 @@ const UNDER_REVIEW: u64 = 1 << 56;
 /// Outlives the flow in the entry.
 const OF_HOME: u64 = REACH | UNDER_REVIEW;
 const STATE: u64 = LIVE | CLAIMED | EXPIRING;
-const GENERATION: u64 = !(FINGERPRINT | FLAGS_SEEN | HALF_OPEN | PROTOCOL | STATE | OF_HOME);
+const GENERATION: u64 = !(OWNER | FLAGS_SEEN | HALF_OPEN | ONE_WAY | STATE | OF_HOME);
 const ONE_GENERATION: u64 = 1 << 57;
 
 const FLAGS_SEEN_SHIFT: u32 = 32;
 const HALF_OPEN_SHIFT: u32 = 47;
 const REACH_SHIFT: u32 = 53;
+
+/// A tuple's fingerprint and protocol, as a tag holds them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owner(u64);
+
+impl Owner {
+    /// Returns the owner of the entry of a flow whose packets have this tuple, and this hash.
+    #[must_use]
+    #[inline(always)]
+    pub fn of<F: Family>(hash: Hash, key: &Tuple<F>) -> Self {
+        Self::new(hash.fingerprint(), key.protocol())
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn new(fingerprint: u32, protocol: Protocol) -> Self {
+        let udp = match protocol {
+            Protocol::Tcp => 0,
+            Protocol::Udp => UDP,
+        };
+        Self(fingerprint as u64 | udp)
+    }
+}
 
 impl Tag {
     #[must_use]
@@ -75,18 +102,30 @@ impl Tag {
         self.0 & (LIVE | CLAIMED) == LIVE
     }
 
-    /// Returns true if a flow of this fingerprint is in the entry, and not expiring.
+    /// Returns true if a flow of this owner is in the entry, and not expiring.
     #[must_use]
     #[inline(always)]
-    pub const fn is_live(self, fingerprint: u32) -> bool {
-        self.0 & (FINGERPRINT | PROTOCOL | STATE) == LIVE | fingerprint as u64
+    pub const fn is_live(self, owner: Owner) -> bool {
+        self.0 & (OWNER | STATE) == LIVE | owner.0
     }
 
-    /// Returns true if the entry is held by this fingerprint, or claimed for it.
+    /// Returns true if the entry is held by this owner, or claimed for it.
     #[must_use]
     #[inline(always)]
-    pub const fn belongs_to(self, fingerprint: u32) -> bool {
-        self.0 & (FINGERPRINT | PROTOCOL) == fingerprint as u64 && !self.is_free()
+    pub const fn belongs_to(self, owner: Owner) -> bool {
+        self.0 & OWNER == owner.0 && !self.is_free()
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn protocol(self) -> Protocol {
+        if self.0 & UDP == 0 { Protocol::Tcp } else { Protocol::Udp }
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub const fn shape(self) -> Shape {
+        if self.0 & ONE_WAY == 0 { Shape::Paired } else { Shape::OneWay }
     }
 
     #[must_use]
@@ -154,21 +193,21 @@ impl Tag {
     #[must_use]
     #[inline(always)]
     pub const fn is_same_flow(self, other: Self) -> bool {
-        (self.0 ^ other.0) & (FINGERPRINT | GENERATION | PROTOCOL | LIVE | CLAIMED) == 0
+        (self.0 ^ other.0) & (OWNER | GENERATION | LIVE | CLAIMED) == 0
     }
 
-    /// The tag of the entry while a flow of this fingerprint is being written into it.
+    /// The tag of the entry while a flow of this owner is being written into it.
     #[must_use]
     #[inline(always)]
-    pub const fn claimed(self, fingerprint: u32) -> Self {
-        Self(self.next_generation() | CLAIMED | HALF_OPEN | fingerprint as u64)
+    pub const fn claimed(self, owner: Owner) -> Self {
+        Self(self.next_generation() | CLAIMED | HALF_OPEN | owner.0)
     }
 
     /// The tag of the entry while its flow is being changed.
     #[must_use]
     #[inline(always)]
     pub const fn claimed_to_change(self) -> Self {
-        let kept = self.0 & (FINGERPRINT | FLAGS_SEEN | HALF_OPEN | PROTOCOL);
+        let kept = self.0 & (OWNER | FLAGS_SEEN | HALF_OPEN | ONE_WAY);
         Self(self.next_generation() | CLAIMED | kept)
     }
 
@@ -177,6 +216,13 @@ impl Tag {
     #[inline(always)]
     pub const fn published(self, seen: u16) -> Self {
         Self(self.0 & !STATE | LIVE).with_flags_seen(seen)
+    }
+
+    /// The tag of a flow that has no entry towards the client.
+    #[must_use]
+    #[inline(always)]
+    pub(super) const fn one_way(self) -> Self {
+        Self(self.0 | ONE_WAY)
     }
 
     /// The tag if the entry is free.
@@ -282,12 +328,12 @@ impl Tag {
 
 #[cfg(test)]
 mod tests {
-    use super::Tag;
-    use crate::flow::State;
+    use super::{Owner, Tag};
+    use crate::flow::{Protocol, State};
 
     #[test]
     fn bits_say_what_the_words_say() {
-        let claimed = Tag::default().claimed(1);
+        let claimed = Tag::default().claimed(Owner::new(1, Protocol::Udp));
         assert_bits(claimed, true);
         for seen in 0..1 << 15 {
             let live = claimed.published(seen);

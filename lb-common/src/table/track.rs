@@ -5,7 +5,7 @@ use super::{
     pair::{partner, set_flags, set_flags_of},
 };
 use crate::{
-    flow::{Direction, Progress, flags_seen},
+    flow::{Direction, Progress, Shape, after_datagram, after_datagram_one_way, flags_seen},
     tcp::Segment,
 };
 
@@ -35,6 +35,35 @@ pub fn track<T: Table>(table: T, flow: Found<T>, segment: &Segment, now: u32) ->
     }
     write_numbers((to_backend, to_client), &before, &after, now);
     old & !cleared | set
+}
+
+/// As [`track`], of a flow of one direction.
+#[inline(always)]
+pub fn track_one_way<T: Table>(table: T, flow: Found<T>, segment: &Segment) -> u16 {
+    let before = Progress { seen: flow.tag.flags_seen(), number: flow.entry.extra(), other: 0 };
+    let after = before.after_one_way(segment);
+    let (set, cleared) = (after.seen & !before.seen, before.seen & !after.seen);
+    if set | cleared != 0 {
+        set_flags_of(table, flow, set, cleared);
+    }
+    if after.number != before.number && flow.holds() {
+        flow.entry.set_extra(after.number);
+    }
+    after.seen
+}
+
+/// As [`track`], by a datagram, of a flow of any shape.
+#[inline(always)]
+pub fn track_datagram<T: Table>(table: T, flow: Found<T>) -> u16 {
+    let before = flow.tag.flags_seen();
+    let after = match flow.tag.shape() {
+        Shape::Paired => after_datagram(before, flow.direction()),
+        Shape::OneWay => after_datagram_one_way(before),
+    };
+    if after != before {
+        set_flags(table, flow, after & !before, 0);
+    }
+    after
 }
 
 /// Writes the numbers that have changed to the entries, the one towards the backend first.

@@ -6,19 +6,32 @@ mod support;
 
 use lb_common::{
     client_hops::NO_SLOT,
-    flow::{Direction, FlowKey, flags_seen},
+    flow::{Direction, Protocol, Tuple, flags_seen},
     table::{
         Bucket as _, Busy, Entry as _, Found, Index, Known, Opening, Review, Unopened, WAYS, find,
-        mark_expiring, open, peek, remove, replace_closed, set_flags, track, update_client_hop,
+        mark_expiring, open, open_one_way, peek, remove, replace_closed, set_flags, track,
+        update_client_hop,
     },
     tcp::{self, Segment},
 };
 use loom::{model::Builder, sync::Arc, thread};
 
 use self::{
-    storage::{Entries, NOW, Shared},
-    support::{BACKEND, PORT, VIP},
+    storage::{Entries, NOW, Shared, seed_for},
+    support::TestFamily,
 };
+
+/// Makes tests of functions, for each family.
+macro_rules! in_each_family {
+    ($($test:ident),+ $(,)?) => {
+        mod v4 {
+            $(#[test] fn $test() { super::$test::<lb_common::flow::V4>() })+
+        }
+        mod v6 {
+            $(#[test] fn $test() { super::$test::<lb_common::flow::V6>() })+
+        }
+    };
+}
 
 const HALF_OPEN: u16 = 0;
 const ESTABLISHED: u16 = flags_seen::SHAKEN | flags_seen::PROVEN;
@@ -30,37 +43,42 @@ const BACKEND_ISN: u32 = 7_000;
 
 /// Runs the test on a table with this many free entries, in every interleaving of the two threads
 /// with a few preemptions. Each of the keys of two connections has its own home, if there are enough.
-fn explore(free: u8, test: impl Fn(Arc<Entries>) + Send + Sync + 'static) {
+fn explore<F: TestFamily>(free: u8, test: impl Fn(Arc<Entries<F>>) + Send + Sync + 'static) {
     explore_within(3, free, [0, 1, 2, 3, 4].map(|home| u32::from(home % free)), test);
 }
 
 /// As [`explore`], with these homes: of the first connection's tuple, of its reply's, of both of the
 /// second's, and of the reply's by a third source port.
-fn explore_homes(free: u8, homes: [u32; 5], test: impl Fn(Arc<Entries>) + Send + Sync + 'static) {
+fn explore_homes<F: TestFamily>(
+    free: u8,
+    homes: [u32; 5],
+    test: impl Fn(Arc<Entries<F>>) + Send + Sync + 'static,
+) {
     explore_within(2, free, homes, test);
 }
 
 /// As [`explore_homes`], with this many preemptions at most.
-fn explore_within(
+fn explore_within<F: TestFamily>(
     preemptions: usize,
     free: u8,
     homes: [u32; 5],
-    test: impl Fn(Arc<Entries>) + Send + Sync + 'static,
+    test: impl Fn(Arc<Entries<F>>) + Send + Sync + 'static,
 ) {
     let keys =
-        [inside(1), outside(1).turned(), inside(2), outside(2).turned(), outside(3).turned()];
+        [inside::<F>(1), outside(1).turned(), inside(2), outside(2).turned(), outside(3).turned()];
     let homes: Vec<_> = keys.into_iter().zip(homes).collect();
     let mut builder = Builder::new();
     builder.preemption_bound = Some(preemptions);
     builder.max_branches = 10_000;
-    builder.check(move || test(Arc::new(Entries::new(free.into(), &homes))));
+    let seed = seed_for(&homes);
+    builder.check(move || test(Arc::new(Entries::new(free.into(), seed))));
 }
 
 /// Runs both at once, and returns their results.
-fn both<A: 'static, B: 'static>(
-    entries: &Arc<Entries>,
-    one: impl FnOnce(Shared<'_>) -> A + 'static,
-    other: impl FnOnce(Shared<'_>) -> B + 'static,
+fn both<F: TestFamily, A: 'static, B: 'static>(
+    entries: &Arc<Entries<F>>,
+    one: impl FnOnce(Shared<'_, F>) -> A + 'static,
+    other: impl FnOnce(Shared<'_, F>) -> B + 'static,
 ) -> (A, B) {
     let theirs = Arc::clone(entries);
     let thread = thread::spawn(move || one(Shared(&theirs)));
@@ -68,15 +86,20 @@ fn both<A: 'static, B: 'static>(
     (thread.join().expect("no panic"), theirs)
 }
 
-fn inside(client: u8) -> FlowKey {
-    FlowKey::tcp([192, 0, 2, client], [160, 0], VIP, PORT)
+fn inside<F: TestFamily>(client: u8) -> Tuple<F> {
+    F::inside(Protocol::Tcp, [192, 0, 2, client], [160, 0])
 }
 
-fn outside(port: u8) -> FlowKey {
-    FlowKey::tcp([10, 0, 0, 1], [4, port], BACKEND, PORT)
+fn outside<F: TestFamily>(port: u8) -> Tuple<F> {
+    F::outside(Protocol::Tcp, [10, 0, 0, 1], [4, port])
 }
 
-fn connect(table: Shared<'_>, client: u8, port: u8, seen: u16) -> Result<(), Unopened> {
+fn connect<F: TestFamily>(
+    table: Shared<'_, F>,
+    client: u8,
+    port: u8,
+    seen: u16,
+) -> Result<(), Unopened> {
     let inside = &inside(client);
     let (hop, backend) = (NO_SLOT, port.into());
     let opening = Opening { inside, hop, backend, seen, number: CLIENT_ISN, now: NOW };
@@ -84,13 +107,13 @@ fn connect(table: Shared<'_>, client: u8, port: u8, seen: u16) -> Result<(), Uno
 }
 
 /// Returns the entry towards the backend of a client's connection.
-fn known(table: Shared<'_>, client: u8) -> Found<Shared<'_>> {
+fn known<F: TestFamily>(table: Shared<'_, F>, client: u8) -> Found<Shared<'_, F>> {
     peek(table, &inside(client)).expect("known")
 }
 
 /// Fails if half a pair is in the table, unless its source port rests, or if active connections
 /// were miscounted.
-fn assert_pairs(table: Shared<'_>) {
+fn assert_pairs<F: TestFamily>(table: Shared<'_, F>) {
     for hit in table.flows() {
         assert!(!hit.tag.is_claimed(), "{hit:?}");
         let rests = hit.tag.flags_seen() & flags_seen::QUARANTINED != 0;
@@ -101,9 +124,8 @@ fn assert_pairs(table: Shared<'_>) {
     assert_eq!(usize::try_from(table.active()), Ok(active));
 }
 
-#[test]
-fn one_key_gets_one_connection_from_two_inserters() {
-    explore(4, |entries| {
+fn one_key_gets_one_connection_from_two_inserters<F: TestFamily>() {
+    explore::<F>(4, |entries| {
         let (one, other) = both(
             &entries,
             |table| connect(table, 1, 1, ESTABLISHED),
@@ -120,9 +142,8 @@ fn one_key_gets_one_connection_from_two_inserters() {
 
 /// As above, with the home of the key held by another connection: both extend its
 /// reach, and claim entries elsewhere.
-#[test]
-fn one_key_gets_one_connection_from_two_inserters_away_from_home() {
-    explore_homes(6, [0, 1, 0, 2, 3], |entries| {
+fn one_key_gets_one_connection_from_two_inserters_away_from_home<F: TestFamily>() {
+    explore_homes::<F>(6, [0, 1, 0, 2, 3], |entries| {
         connect(Shared(&entries), 2, 2, ESTABLISHED).expect("room");
         let (one, other) = both(
             &entries,
@@ -140,9 +161,8 @@ fn one_key_gets_one_connection_from_two_inserters_away_from_home() {
 
 /// The connection that holds the home of a key ends while two CPUs open connections of that key: one
 /// may find the home free, and the other one not.
-#[test]
-fn one_key_gets_one_connection_while_its_home_becomes_free() {
-    explore_homes(5, [0, 1, 0, 4, 2], |entries| {
+fn one_key_gets_one_connection_while_its_home_becomes_free<F: TestFamily>() {
+    explore_homes::<F>(5, [0, 1, 0, 4, 2], |entries| {
         connect(Shared(&entries), 2, 2, ESTABLISHED).expect("room");
         let (one, (_, other)) = both(
             &entries,
@@ -162,9 +182,8 @@ fn one_key_gets_one_connection_while_its_home_becomes_free() {
 }
 
 /// A sweep lowers the reach of a home while a CPU places a flow elsewhere: the flow is found afterwards.
-#[test]
-fn a_flow_that_is_placed_elsewhere_during_a_review_is_found() {
-    explore_homes(4, [0, 1, 0, 2, 3], |entries| {
+fn a_flow_that_is_placed_elsewhere_during_a_review_is_found<F: TestFamily>() {
+    explore_homes::<F>(4, [0, 1, 0, 2, 3], |entries| {
         let table = Shared(&entries);
         connect(table, 2, 2, ESTABLISHED).expect("room");
         // An earlier flow of this home is gone, and the last sweep has put the home under review.
@@ -187,9 +206,8 @@ fn a_flow_that_is_placed_elsewhere_during_a_review_is_found() {
     });
 }
 
-#[test]
-fn one_source_port_gets_one_connection_from_two_inserters() {
-    explore(4, |entries| {
+fn one_source_port_gets_one_connection_from_two_inserters<F: TestFamily>() {
+    explore::<F>(4, |entries| {
         let (one, other) = both(
             &entries,
             |table| connect(table, 1, 1, ESTABLISHED),
@@ -202,9 +220,8 @@ fn one_source_port_gets_one_connection_from_two_inserters() {
     });
 }
 
-#[test]
-fn two_inserters_share_what_room_there_is_by_whole_pairs() {
-    explore(2, |entries| {
+fn two_inserters_share_what_room_there_is_by_whole_pairs<F: TestFamily>() {
+    explore::<F>(2, |entries| {
         let (one, other) = both(
             &entries,
             |table| connect(table, 1, 1, ESTABLISHED),
@@ -218,9 +235,8 @@ fn two_inserters_share_what_room_there_is_by_whole_pairs() {
     });
 }
 
-#[test]
-fn a_reader_gets_a_whole_flow_of_its_own_key_or_nothing() {
-    explore(2, |entries| {
+fn a_reader_gets_a_whole_flow_of_its_own_key_or_nothing<F: TestFamily>() {
+    explore::<F>(2, |entries| {
         connect(Shared(&entries), 1, 1, CLOSED).expect("room");
         // The new connection takes over the entries of the old one, which has ended.
         let (opened, read) = both(
@@ -244,9 +260,8 @@ fn a_reader_gets_a_whole_flow_of_its_own_key_or_nothing() {
     });
 }
 
-#[test]
-fn an_evicted_connection_goes_whole_and_a_refreshed_one_stays_whole() {
-    explore(2, |entries| {
+fn an_evicted_connection_goes_whole_and_a_refreshed_one_stays_whole<F: TestFamily>() {
+    explore::<F>(2, |entries| {
         connect(Shared(&entries), 1, 1, HALF_OPEN).expect("room");
         let (evicted, ()) = both(
             &entries,
@@ -267,9 +282,8 @@ fn an_evicted_connection_goes_whole_and_a_refreshed_one_stays_whole() {
     });
 }
 
-#[test]
-fn a_port_is_taken_from_a_half_open_connection_only() {
-    explore(2, |entries| {
+fn a_port_is_taken_from_a_half_open_connection_only<F: TestFamily>() {
+    explore::<F>(2, |entries| {
         connect(Shared(&entries), 1, 1, HALF_OPEN).expect("room");
         // Finds it by the entry towards the client, as a connection that wants its port does.
         let holder = peek(Shared(&entries), &outside(1).turned()).expect("held");
@@ -293,9 +307,8 @@ fn a_port_is_taken_from_a_half_open_connection_only() {
     });
 }
 
-#[test]
-fn a_home_keeps_its_reach_when_its_flow_goes() {
-    explore(2, |entries| {
+fn a_home_keeps_its_reach_when_its_flow_goes<F: TestFamily>() {
+    explore::<F>(2, |entries| {
         connect(Shared(&entries), 1, 1, HALF_OPEN).expect("room");
         let holder = peek(Shared(&entries), &outside(1).turned()).expect("held");
         let (index, tag) = (holder.index, holder.tag);
@@ -313,9 +326,8 @@ fn a_home_keeps_its_reach_when_its_flow_goes() {
     });
 }
 
-#[test]
-fn an_expiring_flow_that_was_found_stays() {
-    explore(2, |entries| {
+fn an_expiring_flow_that_was_found_stays<F: TestFamily>() {
+    explore::<F>(2, |entries| {
         connect(Shared(&entries), 1, 1, ESTABLISHED).expect("room");
         let table = Shared(&entries);
         let partner = peek(table, &outside(1).turned()).expect("held");
@@ -335,11 +347,10 @@ fn an_expiring_flow_that_was_found_stays() {
     });
 }
 
-#[test]
-fn a_closed_connection_is_replaced_once() {
-    explore(2, |entries| {
+fn a_closed_connection_is_replaced_once<F: TestFamily>() {
+    explore::<F>(2, |entries| {
         connect(Shared(&entries), 1, 1, CLOSED).expect("room");
-        let replaced = |table: Shared<'_>| match find(table, &inside(1)) {
+        let replaced = |table: Shared<'_, F>| match find(table, &inside(1)) {
             Ok(Some(Known { hit, .. })) => replace_closed(table, hit, false, NOW) == Ok(true),
             Ok(None) | Err(Busy) => false,
         };
@@ -353,15 +364,14 @@ fn a_closed_connection_is_replaced_once() {
 
 /// Two concurrent copies of the ACK that ends a handshake: the second must not take the
 /// connection's number for the backend's SYN.
-#[test]
-fn a_handshake_ends_once() {
-    explore(2, |entries| {
+fn a_handshake_ends_once<F: TestFamily>() {
+    explore::<F>(2, |entries| {
         let table = Shared(&entries);
         connect(table, 1, 1, HALF_OPEN).expect("room");
         let reply = peek(table, &outside(1).turned()).expect("held");
         let synack = segment(tcp::SYN | tcp::ACK, BACKEND_ISN, CLIENT_ISN + 1);
         track(table, reply, &synack, NOW);
-        let end = |table: Shared<'_>| {
+        let end = |table: Shared<'_, F>| {
             let ack = segment(tcp::ACK, CLIENT_ISN + 1, BACKEND_ISN + 1);
             track(table, known(table, 1), &ack, NOW);
         };
@@ -377,16 +387,15 @@ fn a_handshake_ends_once() {
 
 /// A SYN, possibly spoofed, while the replies' next hop is being written: the partner exists, but
 /// cannot be read.
-#[test]
-fn a_connection_whose_client_moves_is_not_replaced() {
-    explore(2, |entries| {
+fn a_connection_whose_client_moves_is_not_replaced<F: TestFamily>() {
+    explore::<F>(2, |entries| {
         connect(Shared(&entries), 1, 1, ESTABLISHED).expect("room");
-        let moves = |table: Shared<'_>| {
+        let moves = |table: Shared<'_, F>| {
             if let Ok(Some(Known { hit, .. })) = find(table, &inside(1)) {
                 update_client_hop(table, hit, 3);
             }
         };
-        let opens = |table: Shared<'_>| match find(table, &inside(1)) {
+        let opens = |table: Shared<'_, F>| match find(table, &inside(1)) {
             Ok(Some(Known { hit, .. })) => replace_closed(table, hit, false, NOW) == Ok(true),
             Ok(None) | Err(Busy) => false,
         };
@@ -397,6 +406,63 @@ fn a_connection_whose_client_moves_is_not_replaced() {
     });
 }
 
+fn connect_one_way<F: TestFamily>(table: Shared<'_, F>, client: u8) -> Result<(), Unopened> {
+    let (inside, seen) = (&inside(client), HALF_OPEN);
+    let opening = Opening { inside, hop: NO_SLOT, backend: 1, seen, number: CLIENT_ISN, now: NOW };
+    open_one_way(table, &opening).map(|_| ())
+}
+
+fn one_key_gets_one_flow_of_one_direction_from_two_inserters<F: TestFamily>() {
+    // Its home is held by another flow, so that both claim entries elsewhere.
+    explore_homes::<F>(4, [0, 1, 0, 2, 3], |entries| {
+        connect_one_way(Shared(&entries), 2).expect("room");
+        let (one, other) =
+            both(&entries, |table| connect_one_way(table, 1), |table| connect_one_way(table, 1));
+        let table = Shared(&entries);
+        assert!(!(one.is_ok() && other.is_ok()), "both have opened it");
+        let opened = usize::from(one.is_ok()) + usize::from(other.is_ok());
+        assert_eq!(table.flows().len(), 1 + opened);
+        assert_eq!(usize::try_from(table.active()), Ok(1 + opened));
+        assert_eq!(peek(table, &inside(1)).is_some(), opened == 1);
+    });
+}
+
+fn an_expiring_flow_of_one_direction_that_was_found_stays<F: TestFamily>() {
+    explore::<F>(2, |entries| {
+        connect_one_way(Shared(&entries), 1).expect("room");
+        let hit = known(Shared(&entries), 1);
+        let (index, tag) = (hit.index, mark_expiring(hit).expect("nobody is there"));
+        let (removed, found) = both(
+            &entries,
+            move |table| remove(table, index, tag, tag.freed(), NOW),
+            |table| matches!(find(table, &inside(1)), Ok(Some(_))),
+        );
+        let table = Shared(&entries);
+        assert!(removed != found, "removed under a packet's hands, or lost");
+        assert_eq!(table.flows().len(), usize::from(found));
+        assert_eq!(usize::try_from(table.active()), Ok(usize::from(found)));
+    });
+}
+
 fn segment(flags: u8, sequence: u32, acknowledgement: u32) -> Segment {
     Segment { flags, sequence, acknowledgement, payload: 0 }
+}
+
+in_each_family! {
+    one_key_gets_one_connection_from_two_inserters,
+    one_key_gets_one_connection_from_two_inserters_away_from_home,
+    one_key_gets_one_connection_while_its_home_becomes_free,
+    a_flow_that_is_placed_elsewhere_during_a_review_is_found,
+    one_source_port_gets_one_connection_from_two_inserters,
+    two_inserters_share_what_room_there_is_by_whole_pairs,
+    a_reader_gets_a_whole_flow_of_its_own_key_or_nothing,
+    an_evicted_connection_goes_whole_and_a_refreshed_one_stays_whole,
+    a_port_is_taken_from_a_half_open_connection_only,
+    a_home_keeps_its_reach_when_its_flow_goes,
+    an_expiring_flow_that_was_found_stays,
+    a_closed_connection_is_replaced_once,
+    a_handshake_ends_once,
+    a_connection_whose_client_moves_is_not_replaced,
+    one_key_gets_one_flow_of_one_direction_from_two_inserters,
+    an_expiring_flow_of_one_direction_that_was_found_stays,
 }

@@ -1,21 +1,38 @@
 //! Backends of the tests' connections, as they are in memory.
 
-use std::sync::LazyLock;
+use lb_common::{
+    backend::Backend,
+    flow::{Endpoints, V4, V6},
+    mapped,
+    table::SharedBackend,
+};
 
-use lb_common::{backend::Backend, mapped, table::SharedBackend};
+use super::support::TestFamily;
 
-use super::support::ENDPOINTS;
+/// A family whose addresses a backend can hold.
+pub trait Stored: TestFamily {
+    fn stored(address: Self::Address) -> [u8; 16];
+}
 
-/// A few of the same endpoints.
-pub static BACKENDS: LazyLock<Vec<SharedBackend>> = LazyLock::new(|| at(ENDPOINTS.backend));
+impl Stored for V4 {
+    fn stored(address: [u8; 4]) -> [u8; 16] {
+        mapped(address)
+    }
+}
 
-/// Returns a few backends at an address.
-pub fn at(address: [u8; 4]) -> Vec<SharedBackend> {
+impl Stored for V6 {
+    fn stored(address: [u8; 16]) -> [u8; 16] {
+        address
+    }
+}
+
+/// Returns a few backends of these endpoints.
+pub fn of<F: Stored>(endpoints: &Endpoints<F>) -> Vec<SharedBackend> {
     let backend = Backend {
-        address: mapped(address),
-        port: ENDPOINTS.backend_port,
-        vip: mapped(ENDPOINTS.vip),
-        vip_port: ENDPOINTS.vip_port,
+        address: F::stored(endpoints.backend),
+        port: endpoints.backend_port,
+        vip: F::stored(endpoints.vip),
+        vip_port: endpoints.vip_port,
         ..Backend::default()
     };
     (0..4).map(|_| SharedBackend::new(&backend)).collect()

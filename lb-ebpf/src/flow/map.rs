@@ -3,7 +3,7 @@
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
 use lb_common::{
     backend::Backend,
-    flow::State,
+    flow::{State, V4},
     limits,
     stats::Incident,
     table::{PlainBucket, Seed, Storage, buckets_for},
@@ -24,7 +24,8 @@ static FLOWS: Array<PlainBucket, BUCKETS, { BPF_F_MMAPABLE as usize }> = Array::
 pub(super) struct Flows;
 
 impl Storage for Flows {
-    type Bucket = Bucket;
+    type Family = V4;
+    type Bucket = Bucket<V4>;
     type Backend = &'static Backend;
 
     #[inline(always)]
@@ -38,7 +39,7 @@ impl Storage for Flows {
     }
 
     #[inline(always)]
-    fn bucket(self, index: u32) -> Option<Bucket> {
+    fn bucket(self, index: u32) -> Option<Bucket<V4>> {
         Bucket::new(FLOWS.get_ptr_mut(index)?)
     }
 

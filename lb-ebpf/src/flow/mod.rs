@@ -7,7 +7,7 @@ mod steps;
 
 use lb_common::{
     backend::{Backend, Hop},
-    flow::{FlowKey, is_beyond, ticks},
+    flow::{FlowKey, V4, is_beyond, ticks},
     reason::Reason,
     table::{self, Entry as _},
     tcp::Segment,
@@ -18,10 +18,10 @@ pub(crate) use self::open::{New, open};
 use crate::{client_hops, raw};
 
 /// A known flow.
-pub(crate) type Hit = table::Hit<raw::Entry>;
+pub(crate) type Hit = table::Hit<raw::Entry<V4>>;
 
 /// A known flow, with its backend.
-pub(crate) type Known = table::Known<raw::Entry, &'static Backend>;
+pub(crate) type Known = table::Known<raw::Entry<V4>, &'static Backend>;
 
 #[inline(always)]
 pub(crate) fn lookup(key: &FlowKey) -> Result<Option<Known>, Reason> {

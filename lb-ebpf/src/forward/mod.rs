@@ -4,7 +4,7 @@ mod nat;
 
 use lb_common::{
     backend::Hop,
-    flow::{FlowKey, Rewrite},
+    flow::{Ends as _, FlowKey, Rewrite},
     reason::Reason,
     table::Entry as _,
     wire::Headers,
@@ -24,7 +24,7 @@ pub(crate) fn to_backend(
     let pair = hit.entry.pair();
     flow::touch(hit);
     stats::inbound(pair.backend(), headers.ip.total_length);
-    let to = pair.outside(&backend.endpoints());
+    let to = pair.outside(hit.tag.protocol(), &backend.endpoints());
     let egress = send(headers, &to, &backend.hop, ingress);
     if hit.holds() { Ok(Outcome::Tx(egress, Reason::Forwarded)) } else { Err(Reason::Contended) }
 }
@@ -42,7 +42,7 @@ pub(crate) fn to_client(
     flow::touch(hit);
     stats::outbound(pair.backend(), headers.ip.total_length);
     let hop = client_hops::of(pair.hop()).ok_or(Reason::Contended)?;
-    let to = pair.inside(&backend.endpoints()).turned();
+    let to = pair.inside(hit.tag.protocol(), &backend.endpoints()).turned();
     let egress = send(headers, &to, &hop, ingress);
     if hit.holds() { Ok(Outcome::Tx(egress, Reason::Replied)) } else { Err(Reason::Contended) }
 }

@@ -41,11 +41,11 @@ impl client_hops::Slot for Slot {
 
     #[inline(always)]
     fn hop(self) -> Hop {
-        Hop::of_words(self.0.load_two(HOP))
+        Hop::of_words(self.0.load_words(HOP))
     }
 
     #[inline(always)]
     fn write(self, hop: Hop) {
-        self.0.store_two(HOP, hop.words());
+        self.0.store_words(HOP, hop.words());
     }
 }

@@ -42,14 +42,19 @@ impl Words {
     }
 
     #[inline(always)]
-    pub(super) fn load_two(self, offset: usize) -> [u64; 2] {
-        [self.load(offset), self.load(offset + size_of::<u64>())]
+    pub(super) fn load_words<W: AsMut<[u64]> + Default>(self, offset: usize) -> W {
+        let mut words = W::default();
+        for (index, word) in words.as_mut().iter_mut().enumerate() {
+            *word = self.load(offset + index * size_of::<u64>());
+        }
+        words
     }
 
     #[inline(always)]
-    pub(super) fn store_two(self, offset: usize, words: [u64; 2]) {
-        self.store(offset, words[0]);
-        self.store(offset + size_of::<u64>(), words[1]);
+    pub(super) fn store_words(self, offset: usize, words: impl AsRef<[u64]>) {
+        for (index, word) in words.as_ref().iter().enumerate() {
+            self.store(offset + index * size_of::<u64>(), *word);
+        }
     }
 
     /// Reads the first word. No later read happens before, nor an earlier one after.

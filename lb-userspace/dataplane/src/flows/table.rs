@@ -36,10 +36,10 @@ pub struct TablePlan {
 impl TablePlan {
     /// Plans a new table for this many connections.
     pub fn new(connections: u32) -> Result<Self> {
-        let mut seed = [0; 4];
-        getrandom::fill(bytemuck::must_cast_slice_mut(&mut seed))
+        let mut seed = Seed::default();
+        getrandom::fill(bytemuck::bytes_of_mut(&mut seed))
             .context("the kernel has no random numbers")?;
-        Ok(Self::with_seed(connections, Seed(seed)))
+        Ok(Self::with_seed(connections, seed))
     }
 
     /// As [`Self::new`], with a seed that is known, as only tests may want it.
