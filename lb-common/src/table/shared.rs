@@ -87,6 +87,14 @@ impl SharedBackend {
         )
     }
 
+    /// Sets all of it, for tests and benchmarks.
+    pub fn set(&self, backend: &Backend) {
+        let words: [u64; size_of::<Backend>() / 8] = bytemuck::must_cast(*backend);
+        for (shared, word) in self.0.iter().zip(words) {
+            shared.store(word, Relaxed);
+        }
+    }
+
     /// The addresses and ports never change while a flow refers to the backend.
     fn endpoints<F: Family>(&self) -> Endpoints<F> {
         // They are in the first cache line.

@@ -8,7 +8,7 @@
 #![expect(clippy::needless_pass_by_value, reason = "the kernel hands the context over")]
 #![expect(clippy::needless_borrows_for_generic_args, reason = "keys by value cost instructions")]
 #![expect(internal_features, reason = "core offers no atomics for BPF but the intrinsics")]
-#![feature(core_intrinsics)]
+#![feature(asm_experimental_arch, core_intrinsics)]
 
 mod astray;
 mod frame;
@@ -18,6 +18,8 @@ mod hash;
 mod lines;
 #[path = "../forward/nat.rs"]
 mod nat;
+mod raw;
+mod tables;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 

@@ -8,36 +8,69 @@ use crate::halves::{high, join, low};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct V6;
 
+/// Words that are compared without a branch, where the compiler would call a loop over bytes.
+#[derive(Clone, Copy, Debug, Eq, Hash)]
+#[expect(clippy::derived_hash_with_manual_eq, reason = "equal words have equal hashes")]
+pub struct Words<const N: usize>([u64; N]);
+
+impl<const N: usize> PartialEq for Words<N> {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        self.0.iter().zip(other.0).fold(0, |differing, (one, other)| differing | one ^ other) == 0
+    }
+}
+
+impl<const N: usize> Default for Words<N> {
+    #[inline(always)]
+    fn default() -> Self {
+        Self([0; N])
+    }
+}
+
+impl<const N: usize> AsRef<[u64]> for Words<N> {
+    #[inline(always)]
+    fn as_ref(&self) -> &[u64] {
+        &self.0
+    }
+}
+
+impl<const N: usize> AsMut<[u64]> for Words<N> {
+    #[inline(always)]
+    fn as_mut(&mut self) -> &mut [u64] {
+        &mut self.0
+    }
+}
+
 impl Family for V6 {
     type Address = [u8; 16];
     /// Source, destination, as on the wire.
-    type Addresses = [[u64; 2]; 2];
+    type Addresses = Words<4>;
     /// The client's address, the source address, and, from the lowest bit on, ports and owner.
-    type PairWords = [u64; 5];
+    type PairWords = Words<5>;
 
     #[inline(always)]
-    fn addresses(src: [u8; 16], dst: [u8; 16]) -> [[u64; 2]; 2] {
-        [must_cast(src), must_cast(dst)]
+    fn addresses(src: [u8; 16], dst: [u8; 16]) -> Words<4> {
+        let ([a, b], [c, d]): ([u64; 2], [u64; 2]) = (must_cast(src), must_cast(dst));
+        Words([a, b, c, d])
     }
 
     #[inline(always)]
-    fn src([src, _]: [[u64; 2]; 2]) -> [u8; 16] {
-        must_cast(src)
+    fn src(Words([a, b, ..]): Words<4>) -> [u8; 16] {
+        must_cast([a, b])
     }
 
     #[inline(always)]
-    fn dst([_, dst]: [[u64; 2]; 2]) -> [u8; 16] {
-        must_cast(dst)
+    fn dst(Words([.., c, d]): Words<4>) -> [u8; 16] {
+        must_cast([c, d])
     }
 
     #[inline(always)]
-    fn turned([src, dst]: [[u64; 2]; 2]) -> [[u64; 2]; 2] {
-        [dst, src]
+    fn turned(Words([a, b, c, d]): Words<4>) -> Words<4> {
+        Words([c, d, a, b])
     }
 
     #[inline(always)]
-    fn product([src, dst]: [[u64; 2]; 2], factors: &[u64; ADDRESS_FACTORS]) -> u64 {
-        let words = [src[0], src[1], dst[0], dst[1]];
+    fn product(Words(words): Words<4>, factors: &[u64; ADDRESS_FACTORS]) -> u64 {
         let mut sum = 0_u64;
         for (index, word) in words.into_iter().enumerate() {
             let [one, other] = [low(word), high(word)].map(u64::from);
@@ -53,34 +86,34 @@ impl Family for V6 {
     }
 
     #[inline(always)]
-    fn pair(parts: PairParts<Self>) -> [u64; 5] {
+    fn pair(parts: PairParts<Self>) -> Words<5> {
         let PairParts { client, source, ports, owner } = parts;
         let ([a, b], [c, d]): ([u64; 2], [u64; 2]) = (must_cast(client), must_cast(source));
-        [a, b, c, d, join(ports, owner)]
+        Words([a, b, c, d, join(ports, owner)])
     }
 
     #[inline(always)]
-    fn client([a, b, ..]: [u64; 5]) -> [u8; 16] {
+    fn client(Words([a, b, ..]): Words<5>) -> [u8; 16] {
         must_cast([a, b])
     }
 
     #[inline(always)]
-    fn source([_, _, c, d, _]: [u64; 5]) -> [u8; 16] {
+    fn source(Words([_, _, c, d, _]): Words<5>) -> [u8; 16] {
         must_cast([c, d])
     }
 
     #[inline(always)]
-    fn ports([.., rest]: [u64; 5]) -> u32 {
+    fn ports(Words([.., rest]): Words<5>) -> u32 {
         low(rest)
     }
 
     #[inline(always)]
-    fn owner([.., rest]: [u64; 5]) -> u32 {
+    fn owner(Words([.., rest]): Words<5>) -> u32 {
         high(rest)
     }
 
     #[inline(always)]
-    fn with_owner([a, b, c, d, rest]: [u64; 5], owner: u32) -> [u64; 5] {
-        [a, b, c, d, join(low(rest), owner)]
+    fn with_owner(Words([a, b, c, d, rest]): Words<5>, owner: u32) -> Words<5> {
+        Words([a, b, c, d, join(low(rest), owner)])
     }
 }

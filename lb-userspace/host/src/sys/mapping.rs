@@ -15,7 +15,7 @@ use std::{
 
 use lb_common::{
     client_hops::SharedSlot,
-    table::{SharedBackend, SharedBucket},
+    table::{SharedBackend, SharedBucket, SharedFamily},
 };
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 
@@ -27,7 +27,7 @@ use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mmap, munmap};
 pub unsafe trait Shared: Send + Sync {}
 
 // SAFETY: its entries consist of atomics.
-unsafe impl Shared for SharedBucket {}
+unsafe impl<F: SharedFamily> Shared for SharedBucket<F> where Self: Send + Sync {}
 // SAFETY: it consists of atomics.
 unsafe impl Shared for SharedBackend {}
 // SAFETY: it consists of atomics.

@@ -15,6 +15,7 @@ use super::{
     frames,
     harness::{self, Harness},
     memory::{self, Memory},
+    tables,
     topology::Topology,
 };
 use crate::programs;
@@ -31,11 +32,22 @@ pub(super) enum Floor {
     TwoLines,
     /// Finds the flow in the kernel's hash map, and rewrites the packet.
     HashNat,
+    /// Finds the flow in an IPv4 table of xdplb's algorithm, and rewrites the packet.
+    TableV4,
+    /// As `TableV4`, in an IPv6 table.
+    TableV6,
 }
 
 impl Floor {
-    const ALL: [Self; 5] =
-        [Self::Nothing, Self::OneLine, Self::OneLineWaited, Self::TwoLines, Self::HashNat];
+    const ALL: [Self; 7] = [
+        Self::Nothing,
+        Self::OneLine,
+        Self::OneLineWaited,
+        Self::TwoLines,
+        Self::HashNat,
+        Self::TableV4,
+        Self::TableV6,
+    ];
 
     const fn program(self) -> &'static str {
         match self {
@@ -44,6 +56,8 @@ impl Floor {
             Self::OneLineWaited => "one_line_waited",
             Self::TwoLines => "two_lines",
             Self::HashNat => "hash_nat",
+            Self::TableV4 => "table_v4",
+            Self::TableV6 => "table_v6",
         }
     }
 }
@@ -68,9 +82,13 @@ impl Floors {
             .map_max_entries("LINES", lines)
             .override_global("LINE_COUNT", &lines, true)
             .map_max_entries("TUPLES", topology.room())
+            .map_max_entries("TABLE_V4", tables::buckets(topology))
+            .map_max_entries("TABLE_V6", tables::buckets(topology))
+            .override_global("TABLE_BUCKETS", &tables::buckets(topology), true)
             .load(programs::OBJECT)?;
         let harnesses = Floor::ALL.iter().map(|floor| Harness::of(&load(&mut ebpf, *floor)?));
         let harnesses = harnesses.collect::<Result<_>>()?;
+        tables::fill(&ebpf, topology)?;
         let mut floors = Self { ebpf, harnesses, topology };
         floors.learn()?;
         Ok(floors)

@@ -9,6 +9,7 @@ mod memory;
 mod path;
 mod rounds;
 mod scaling;
+mod tables;
 mod topology;
 mod two_cpus;
 

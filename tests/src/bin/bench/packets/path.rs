@@ -117,6 +117,8 @@ pub(super) const ALL: &[Path] = &[
     floor("one_line_waited", Floor::OneLineWaited),
     floor("two_lines", Floor::TwoLines),
     HASH_NAT,
+    floor("table_v4", Floor::TableV4),
+    Path { family: "v6", ..floor("table_v6", Floor::TableV6) },
     KNOWN,
     Path { name: "redirect", handler: Handler::XdplbRedirecting, ..KNOWN },
     Path::new("reply", frames::reply, Reason::Replied).of_all(Senders::Backends),
