@@ -18,14 +18,21 @@ const PAST_TRAFFIC: &str = "PAST_TRAFFIC";
 const REFUSALS: &str = "REFUSALS";
 /// Number of connections that each service has had, by service id.
 const RING_TURNS: &str = "RING_TURNS";
-/// Number of source ports allocated for each backend, by backend id.
+/// Number of connections that each service has had on each CPU, by service id.
+const RING_TURNS_EACH: &str = "RING_TURNS_EACH";
+/// Number of source ports drawn for each backend, by backend id.
 const SNAT_TURNS: &str = "SNAT_TURNS";
+/// Source ports that each CPU draws next for each backend, by backend id.
+const SNAT_STRETCHES: &str = "SNAT_STRETCHES";
 
 /// Maps that grow with a limit, by the limit's key.
 const GROWING: [(&str, &[&str]); 2] = [
-    ("limits.services", &[SERVICES, SERVICE_INDEX, RING_TURNS]),
-    ("limits.backends", &[ACTIVE, BACKENDS, HEARD, PAST_TRAFFIC, REFUSALS, SNAT_TURNS, TRAFFIC]),
+    ("limits.services", &[SERVICES, SERVICE_INDEX, RING_TURNS, RING_TURNS_EACH]),
+    ("limits.backends", &OF_BACKENDS),
 ];
+
+const OF_BACKENDS: [&str; 8] =
+    [ACTIVE, BACKENDS, HEARD, PAST_TRAFFIC, REFUSALS, SNAT_STRETCHES, SNAT_TURNS, TRAFFIC];
 
 /// Returns the names and sizes of maps.
 pub(super) fn sizes(limits: &Limits) -> impl Iterator<Item = (&'static str, u32)> {
@@ -44,7 +51,7 @@ fn entries_each(map: &str) -> u32 {
 fn other_entries(map: &str) -> u32 {
     match map {
         SERVICES => OTHER_RECORDS,
-        SERVICE_INDEX | RING_TURNS => 0,
+        SERVICE_INDEX | RING_TURNS | RING_TURNS_EACH => 0,
         _ => limits::FIRST_BACKEND,
     }
 }
@@ -73,15 +80,19 @@ pub fn map_bytes(limits: &Limits, cpus: u64) -> u64 {
     use lb_common::{
         backend::Backend,
         service_table::{IndexBucket, Record},
+        snat::Stretch,
         stats::Traffic,
     };
 
     let bytes = |size: usize| size as u64;
     let records = bytes(size_of::<Record>()) * u64::from(RECORDS_EACH);
-    let service = records + bytes(size_of::<IndexBucket>() + size_of::<u64>());
+    let turns = bytes(size_of::<u64>()) * (1 + cpus);
+    let service = records + bytes(size_of::<IndexBucket>()) + turns;
     // An element of an array takes eight bytes at least.
     let words = bytes(4 * size_of::<u64>());
-    let backend = bytes(size_of::<Backend>()) + words + bytes(size_of::<Traffic>()) * (1 + cpus);
+    let traffic = bytes(size_of::<Traffic>()) * (1 + cpus);
+    let stretches = bytes(size_of::<Stretch>()) * cpus;
+    let backend = bytes(size_of::<Backend>()) + words + traffic + stretches;
     u64::from(limits.services) * service + u64::from(limits.backends) * backend
 }
 
