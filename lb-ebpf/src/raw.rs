@@ -14,7 +14,8 @@ use aya_ebpf::{
     EbpfContext as _, Global,
     bindings::xdp_md,
     helpers::generated::{
-        bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_jiffies64, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
+        bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_jiffies64, bpf_xdp_adjust_tail,
+        bpf_xdp_get_buff_len,
     },
     programs::XdpContext,
 };
@@ -197,6 +198,12 @@ pub(crate) fn service_buckets() -> u32 {
     SERVICE_BUCKETS.load()
 }
 
+/// Returns the length of a lane of the numbers of connections.
+#[inline(always)]
+pub(crate) fn active_lane() -> u32 {
+    ACTIVE_LANE.load()
+}
+
 /// Returns the number of resets that a CPU may send in each window of a rate limiter.
 #[inline(always)]
 pub(crate) fn resets_each() -> u32 {
@@ -210,6 +217,10 @@ static SERVICE_BUCKETS: Global<u32> = Global::new(service_table::buckets(limits:
 /// Set by the loader.
 #[unsafe(no_mangle)]
 static RESETS_EACH: Global<u32> = Global::new(u32::MAX);
+
+/// Set by the loader.
+#[unsafe(no_mangle)]
+static ACTIVE_LANE: Global<u32> = Global::new(0);
 
 /// Set by the loader.
 #[unsafe(no_mangle)]

@@ -3,8 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use lb_model::{
-    Close, Failback, Failover, Mode, OnDown, OnRefused, Percent, Probe, Scheduler, Timeouts,
-    Turns, XdpMode, patterns,
+    Close, Failback, Failover, Mode, OnDown, OnRefused, Percent, Probe, Scheduler, Timeouts, Turns,
+    XdpMode, patterns,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
@@ -73,7 +73,7 @@ pub(super) struct Limits {
     pub(super) services: Option<Located<u64>>,
     /// Maximum number of backends of all services, including removed backends that still have
     /// connections, and a second id of each while it has connections to a former VIP of its service; up
-    /// to 1000000, at 200 bytes each plus 56 bytes per CPU. Changes like `flows`.
+    /// to 1000000, at 208 bytes each plus 64 bytes per CPU. Changes like `flows`.
     #[schemars(range(min = 1, max = validate::MOST_BACKENDS))]
     pub(super) backends: Option<Located<u64>>,
     /// Maximum number of TCP resets that each CPU sends per second; frames that would need more are

@@ -63,6 +63,12 @@ impl Scheduler {
         self == Self::RoundRobin
     }
 
+    /// Returns true if backends are compared by their connections.
+    #[must_use]
+    pub fn compares(self) -> bool {
+        self == Self::LeastConnections
+    }
+
     /// Returns the program's scheduler.
     #[must_use]
     pub fn with(self, turns: Turns) -> schedule::Scheduler {

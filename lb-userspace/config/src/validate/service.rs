@@ -6,7 +6,9 @@ use std::{
     ops::Range,
 };
 
-use lb_model::{Admin, Backend, Failover, Policy, Protocol, Scheduler, Service, Timeouts, Turns, Vip};
+use lb_model::{
+    Admin, Backend, Failover, Policy, Protocol, Scheduler, Service, Timeouts, Turns, Vip,
+};
 
 use super::{address::address_and_port, health::health, periods::check_periods, required};
 use crate::{
