@@ -73,7 +73,7 @@ impl Stretch {
     const SHARE_OF_PAIRS: u32 = 1024;
 
     /// Maximum number of draws taken at once. More would save next to nothing.
-    const LONGEST: u16 = 64;
+    const LONGEST: u32 = 64;
 
     /// Returns the next draw of the stretch, unless it has ended. `drawn` returns the number of tickets taken
     /// by all CPUs.
@@ -85,15 +85,14 @@ impl Stretch {
         }
         self.made = self.made.wrapping_add(1);
         self.left = self.left.checked_sub(1)?;
-        let draw = draw_of_ticket(self.next as u64);
+        let draw = draw_of_ticket(self.next.into());
         self.next = self.next.wrapping_add(1);
         Some(draw)
     }
 
     #[inline(always)]
-    #[expect(clippy::cast_possible_truncation, reason = "at most the longest")]
     fn begin_tick(&mut self, now: u32, drawn: impl FnOnce() -> u32) {
-        self.at_once = (self.made / Self::SHARE).min(Self::LONGEST as u32) as u16;
+        self.at_once = (self.made / Self::SHARE).min(Self::LONGEST) as u16;
         (self.tick, self.made) = (now, 0);
         if self.left > 0 && drawn() != self.next.wrapping_add(self.left.into()) {
             self.left = 0;
