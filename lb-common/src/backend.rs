@@ -100,7 +100,9 @@ pub struct Backend {
     pub is_down: u32,
     /// Share of the load, relative to the weights of the other backends.
     pub weight: u16,
-    pub reserved: [u16; 23],
+    /// 1 if its service's scheduler compares its number of connections with others', else 0.
+    pub is_compared: u16,
+    pub reserved: [u16; 22],
 }
 
 impl<F: Family> Ends<F> for &Backend {

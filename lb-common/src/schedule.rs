@@ -17,6 +17,10 @@ pub enum Scheduler {
     SourceHash,
     /// At random.
     Random,
+    /// One slot after another on each CPU, whatever the others do: each begins at another slot, and none
+    /// waits for the others. With n CPUs, a backend with one slot gets at most n connections more or
+    /// fewer than by [`Self::RoundRobin`].
+    RoundRobinPerCpu,
 }
 
 impl Scheduler {
@@ -35,6 +39,7 @@ impl Scheduler {
             2 => Self::Maglev,
             3 => Self::SourceHash,
             4 => Self::Random,
+            5 => Self::RoundRobinPerCpu,
             _ => Self::RoundRobin,
         }
     }

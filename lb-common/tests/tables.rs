@@ -81,11 +81,12 @@ fn schedulers_keep_their_numbers() {
         Scheduler::Maglev,
         Scheduler::SourceHash,
         Scheduler::Random,
+        Scheduler::RoundRobinPerCpu,
     ]) {
         assert_eq!(scheduler.number(), number);
         assert_eq!(Scheduler::from_number(number), scheduler);
     }
-    assert_eq!(Scheduler::from_number(5), Scheduler::RoundRobin);
+    assert_eq!(Scheduler::from_number(6), Scheduler::RoundRobin);
 }
 
 /// Other balancers must compute the same hashes: a change of these numbers breaks the contract.

@@ -3,19 +3,28 @@
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
 use lb_common::{backend::Backend, limits, schedule::is_busier};
 
-use crate::raw;
+use crate::{raw, select};
 
-/// Number of connections that are not closed, by backend id. The daemon corrects it after each
-/// sweep of the flow table.
+/// Number of connections that are not closed, by backend id, in lanes: the first one is common to all CPUs,
+/// each CPU has one of the others. The daemon adds them up, and corrects the first one after each sweep of
+/// the flow table. Sized by the loader.
 #[btf_map]
 static ACTIVE: Array<i64, { limits::BACKENDS as usize }, { BPF_F_MMAPABLE as usize }> =
     Array::new();
 
-/// Adds to the number of a backend's connections.
+/// Adds to the number of a backend's connections: by a locked operation only if a scheduler reads the
+/// number.
 #[inline(always)]
-pub(crate) fn add(backend: u32, change: i64) {
-    if let Some(count) = ACTIVE.get_ptr_mut(backend) {
-        raw::add(count, change);
+pub(crate) fn add(id: u32, change: i64) {
+    if select::backend(id).is_some_and(|backend| backend.is_compared != 0) {
+        if let Some(count) = ACTIVE.get_ptr_mut(id) {
+            raw::add(count, change);
+        }
+        return;
+    }
+    let lane = 1 + raw::cpu();
+    if let Some(count) = ACTIVE.get_ptr_mut(lane * raw::active_lane() + id) {
+        raw::set_word(count, raw::word(count) + change);
     }
 }
 

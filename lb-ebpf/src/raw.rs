@@ -14,7 +14,8 @@ use aya_ebpf::{
     EbpfContext as _, Global,
     bindings::xdp_md,
     helpers::generated::{
-        bpf_get_prandom_u32, bpf_jiffies64, bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
+        bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_jiffies64, bpf_xdp_adjust_tail,
+        bpf_xdp_get_buff_len,
     },
     programs::XdpContext,
 };
@@ -125,16 +126,15 @@ pub(crate) fn copied<T: Pod>(value: *const T) -> T {
 /// Takes a ticket: each caller on any CPU gets a different number.
 #[inline(always)]
 pub(crate) fn ticket(counter: *mut u64) -> u64 {
-    // SAFETY: the pointer comes from a map lookup that succeeded, and counters are only ever
-    // changed atomically.
-    unsafe { atomic_xadd::<_, _, ORDER>(counter, 1_u64) }
+    tickets(counter, 1)
 }
 
-/// Skips this many tickets.
+/// Takes this many tickets, and returns the first one.
 #[inline(always)]
-pub(crate) fn skip(counter: *mut u64, tickets: u64) {
-    // SAFETY: as in `ticket`.
-    unsafe { atomic_xadd::<_, _, ORDER>(counter, tickets) };
+pub(crate) fn tickets(counter: *mut u64, count: u64) -> u64 {
+    // SAFETY: the pointer comes from a map lookup that succeeded, and counters are only ever
+    // changed atomically.
+    unsafe { atomic_xadd::<_, _, ORDER>(counter, count) }
 }
 
 /// Reads a word that others write concurrently.
@@ -154,7 +154,7 @@ pub(crate) fn set_word<T: Pod>(value: *mut T, word: T) {
 /// Adds to a counter that others change concurrently.
 #[inline(always)]
 pub(crate) fn add(counter: *mut i64, change: i64) {
-    // SAFETY: as in `ticket`.
+    // SAFETY: as in `tickets`.
     unsafe { atomic_xadd::<_, _, ORDER>(counter, change) };
 }
 
@@ -163,6 +163,13 @@ pub(crate) fn add(counter: *mut i64, change: i64) {
 pub(crate) fn random() -> u32 {
     // SAFETY: takes no arguments and has no preconditions.
     unsafe { bpf_get_prandom_u32() }
+}
+
+/// Returns the number of this CPU, which the program does not leave.
+#[inline(always)]
+pub(crate) fn cpu() -> u32 {
+    // SAFETY: takes no arguments and has no preconditions.
+    unsafe { bpf_get_smp_processor_id() }
 }
 
 /// Returns this CPU's own value of a per-CPU map.
@@ -191,6 +198,12 @@ pub(crate) fn service_buckets() -> u32 {
     SERVICE_BUCKETS.load()
 }
 
+/// Returns the length of a lane of the numbers of connections.
+#[inline(always)]
+pub(crate) fn active_lane() -> u32 {
+    ACTIVE_LANE.load()
+}
+
 /// Returns the number of resets that a CPU may send in each window of a rate limiter.
 #[inline(always)]
 pub(crate) fn resets_each() -> u32 {
@@ -204,6 +217,10 @@ static SERVICE_BUCKETS: Global<u32> = Global::new(service_table::buckets(limits:
 /// Set by the loader.
 #[unsafe(no_mangle)]
 static RESETS_EACH: Global<u32> = Global::new(u32::MAX);
+
+/// Set by the loader.
+#[unsafe(no_mangle)]
+static ACTIVE_LANE: Global<u32> = Global::new(0);
 
 /// Set by the loader.
 #[unsafe(no_mangle)]

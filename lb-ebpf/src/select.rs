@@ -2,7 +2,11 @@
 
 #![expect(unsafe_code, reason = "the verifier knows global functions by their names")]
 
-use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
+use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::{Array, PerCpuArray},
+    macros::btf_map,
+};
 use lb_common::{
     backend::Backend,
     flow::FlowKey,
@@ -17,7 +21,7 @@ use crate::{
     again::History,
     global::global,
     load, passive,
-    raw::{random, ticket},
+    raw::{cpu, of_this_cpu, random, ticket},
     service,
 };
 
@@ -30,6 +34,10 @@ static RINGS: Array<Slots, RING_VALUES, { BPF_F_MMAPABLE as usize }> = Array::ne
 /// Number of connections that took turns, by service id.
 #[btf_map]
 static RING_TURNS: Array<u64, { limits::SERVICES as usize }> = Array::new();
+
+/// Those that took turns of this CPU's own, by service id.
+#[btf_map]
+static RING_TURNS_EACH: PerCpuArray<u64, { limits::SERVICES as usize }> = PerCpuArray::new();
 
 /// Values of a mappable array begin at a page, so that each is in two cache lines, not in three.
 #[btf_map]
@@ -74,6 +82,7 @@ fn next(service: &Service, key: &FlowKey, history: History) -> u32 {
     let scheduler = Scheduler::from_number(scheduler);
     let slot = match scheduler {
         Scheduler::RoundRobin => turn(id).and_then(|turn| ring.slot(turn)),
+        Scheduler::RoundRobinPerCpu => own_turn(id).and_then(|turn| ring.slot(turn)),
         Scheduler::LeastConnections => less_busy(ring),
         Scheduler::Maglev => ring.slot_at(client.hash()),
         Scheduler::SourceHash => ring.slot_at(client.without_port().hash()),
@@ -116,6 +125,16 @@ fn willing(ring: Ring, client: Client, first: u32, history: History) -> u32 {
 #[inline(always)]
 fn turn(service: u32) -> Option<u32> {
     RING_TURNS.get_ptr_mut(service).map(ticket).map(low)
+}
+
+/// Returns the number of the service's next connection on this CPU, counted from the CPU's number on: CPUs
+/// in step take different slots.
+#[inline(always)]
+fn own_turn(service: u32) -> Option<u32> {
+    let turns = of_this_cpu(RING_TURNS_EACH.get_ptr_mut(service)?);
+    let turn = low(*turns).wrapping_add(cpu());
+    *turns += 1;
+    Some(turn)
 }
 
 /// Returns the less loaded of two slots drawn at random.

@@ -1,16 +1,20 @@
 //! Selection of a connection's source address and port.
 
-use aya_ebpf::{btf_maps::Array, macros::btf_map};
+use aya_ebpf::{
+    btf_maps::{Array, PerCpuArray},
+    macros::btf_map,
+};
 use lb_common::{
     backend::Backend,
     flow::FlowKey,
+    halves::low,
     limits,
-    snat::{Source, draw_of_ticket, drawn},
+    snat::{Source, Stretch, drawn},
     unmapped,
 };
 
 use crate::{
-    raw::{self, ticket},
+    raw::{self, of_this_cpu},
     select,
 };
 
@@ -22,17 +26,32 @@ static SNAT_SOURCES: Array<Source, { limits::SNAT_SOURCES as usize }> = Array::n
 #[btf_map]
 static SNAT_TURNS: Array<u64, { limits::BACKENDS as usize }> = Array::new();
 
+/// This CPU's part of those numbers, by backend id.
+#[btf_map]
+static SNAT_STRETCHES: PerCpuArray<Stretch, { limits::BACKENDS as usize }> = PerCpuArray::new();
+
 /// Returns the number of a backend's next draw.
 #[inline(always)]
-pub(crate) fn next_draw(id: u32) -> Option<u32> {
-    SNAT_TURNS.get_ptr_mut(id).map(ticket).map(draw_of_ticket)
+pub(crate) fn next_draw(id: u32, now: u32) -> Option<u32> {
+    let stretch = of_this_cpu(SNAT_STRETCHES.get_ptr_mut(id)?);
+    let turns = SNAT_TURNS.get_ptr_mut(id)?;
+    if let Some(draw) = stretch.draw(now, || low(raw::word(turns))) {
+        return Some(draw);
+    }
+    let length = stretch.length(pairs(id)?);
+    Some(stretch.begin(raw::tickets(turns, length.into()), length))
 }
 
 /// Skips this many of a backend's next draws.
 #[inline(always)]
 pub(crate) fn skip(id: u32, draws: u32) {
+    let Some(stretch) = SNAT_STRETCHES.get_ptr_mut(id) else { return };
+    let others = of_this_cpu(stretch).skip(draws);
+    if others == 0 {
+        return;
+    }
     if let Some(turns) = SNAT_TURNS.get_ptr_mut(id) {
-        raw::skip(turns, draws.into());
+        raw::tickets(turns, others.into());
     }
 }
 

@@ -18,6 +18,7 @@ use lb_common::{
     event::{ClientHop, Event},
     flow::{FlowKey, State, flags_seen, ticks},
     guard::Guarded,
+    limits,
     macs::{self, Slot},
     mapped,
     reason::Reason,
@@ -29,7 +30,7 @@ use lb_common::{
     table::{Entry as _, Seed, Snapshot, Tag, peek, remove},
 };
 use lb_dataplane::{
-    Active, Clock, FlowTable, Refusals, ServiceTable, Sweeper, TablePlan, maps::Table as _,
+    Active, Clock, FlowTable, Lanes, Refusals, ServiceTable, Sweeper, TablePlan, maps::Table as _,
 };
 use log::LevelFilter;
 use nix::sched::{CloneFlags, unshare};
@@ -109,12 +110,14 @@ impl Object {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; are you root?");
         let plan = TablePlan::with_seed(connections, SEED);
         let clock = Clock::of_kernel().expect("a clock");
+        let lanes = Lanes::new(limits::BACKENDS).expect("CPUs");
         let mut loader = EbpfLoader::new();
         clock.prepare(&mut loader);
         loader.override_global("RESETS_EACH", &resets, true);
         // As the daemon does by default.
         loader.override_global(aya_log::LEVEL, &(LevelFilter::Info as u8), true);
         plan.prepare(&mut loader);
+        lanes.prepare(&mut loader);
         let mut ebpf = loader.load(OBJECT).expect("loads");
         let program: &mut Xdp = ebpf.program_mut("xdplb").expect("named").try_into().expect("XDP");
         program.load().expect("verifies");
@@ -261,7 +264,8 @@ impl Object {
         self.vip = Some(vip);
         for id in ids {
             let backend: Backend = self.get("BACKENDS", id);
-            self.set("BACKENDS", id, &of_vip(backend, vip));
+            let is_compared = (scheduler == Scheduler::LeastConnections).into();
+            self.set("BACKENDS", id, &Backend { is_compared, ..of_vip(backend, vip) });
         }
         let scheduler = scheduler.number();
         let service = Service { ring, id, scheduler, members, retries: 1 };
@@ -406,8 +410,8 @@ impl Object {
 
     /// Falsifies that number by this much.
     pub fn miscount(&mut self, backend: u32, by: i64) {
-        let wrong = self.active(backend) + by;
-        self.set("ACTIVE", backend, &wrong);
+        let common: i64 = self.get("ACTIVE", backend);
+        self.set("ACTIVE", backend, &(common + by));
     }
 
     fn counters(&self) -> Active {

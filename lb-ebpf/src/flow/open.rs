@@ -29,7 +29,7 @@ pub(crate) struct New {
 /// Creates the pair of a new connection. Returns its entry towards the backend.
 #[inline(always)]
 pub(crate) fn open(key: &FlowKey, new: &New) -> Result<Known, Reason> {
-    let draw = snat::next_draw(new.backend).ok_or(Reason::Unreachable)?;
+    let draw = snat::next_draw(new.backend, now()).ok_or(Reason::Unreachable)?;
     let opened = match open_by(key, new, draw) {
         Err(Reason::PortsExhausted | Reason::Contended) => {
             // A port that was free or taken just now is lost to another CPU only.

@@ -227,6 +227,7 @@ mod tests {
         name = "zero"
         vip = "203.0.113.10:80"
         health.path = "/"
+        turns = "per-cpu"
         [[service]]
         name = "all"
         vip = "203.0.113.11:443"

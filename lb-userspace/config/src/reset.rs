@@ -67,7 +67,7 @@ mod tests {
 
     use super::*;
     use crate::{changed_service, service};
-    use lb_model::{CheckRequest, HealthCheck, Probe};
+    use lb_model::{CheckRequest, HealthCheck, Probe, Turns};
 
     fn keys(value: Value) -> Keys {
         let Value::Object(keys) = value else { panic!("no object") };
@@ -94,6 +94,21 @@ mod tests {
         assert_eq!(policy.health, health);
         let whole = changed_service(&web, &keys(json!({ "health": null })), &defaults);
         assert_eq!(whole.expect("valid").policy.health, defaults.health);
+    }
+
+    #[test]
+    fn turns_of_each_cpu_end_with_round_robin() {
+        let defaults = Policy::default();
+        let turns = json!({ "vip": "203.0.113.10:80", "turns": "per-cpu" });
+        let web = service("web", &keys(turns), &defaults).expect("valid");
+        assert_eq!(web.policy.turns, Turns::PerCpu);
+        for change in [json!({ "turns": null }), json!({ "scheduler": "maglev" })] {
+            let changed = changed_service(&web, &keys(change), &defaults).expect("valid");
+            assert_eq!(changed.policy.turns, Turns::Strict);
+        }
+        let both = keys(json!({ "scheduler": "maglev", "turns": "per-cpu" }));
+        let error = changed_service(&web, &both, &defaults).expect_err("no turns").to_string();
+        assert!(error.contains("takes no turns"), "{error}");
     }
 
     #[test]

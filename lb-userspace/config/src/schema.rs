@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use lb_model::{
-    Close, Failback, Failover, Mode, OnDown, OnRefused, Percent, Probe, Scheduler, Timeouts,
+    Close, Failback, Failover, Mode, OnDown, OnRefused, Percent, Probe, Scheduler, Timeouts, Turns,
     XdpMode, patterns,
 };
 use schemars::JsonSchema;
@@ -73,7 +73,7 @@ pub(super) struct Limits {
     pub(super) services: Option<Located<u64>>,
     /// Maximum number of backends of all services, including removed backends that still have
     /// connections, and a second id of each while it has connections to a former VIP of its service; up
-    /// to 1000000, at 200 bytes each plus 40 bytes per CPU. Changes like `flows`.
+    /// to 1000000, at 208 bytes each plus 64 bytes per CPU. Changes like `flows`.
     #[schemars(range(min = 1, max = validate::MOST_BACKENDS))]
     pub(super) backends: Option<Located<u64>>,
     /// Maximum number of TCP resets that each CPU sends per second; frames that would need more are
@@ -120,6 +120,8 @@ pub(super) struct Service {
     pub(super) mode: Option<Mode>,
     /// Selection of a backend for a new connection.
     pub(super) scheduler: Option<Scheduler>,
+    /// Turns of `round-robin`, and of no other scheduler.
+    pub(super) turns: Option<Located<Turns>>,
     #[serde(default)]
     pub(super) health: Health,
     #[serde(default)]
@@ -281,9 +283,10 @@ impl Service {
     /// Returns its settings, with true for each one that is set.
     pub(super) fn given(&self) -> impl Iterator<Item = Given> + use<> {
         let own = given!(self, "",
-            "vip": vip, "mode": mode, "scheduler": scheduler, "min_active": min_active,
-            "min_capacity": min_capacity, "fail_open": fail_open, "failback": failback,
-            "slow_start": slow_start, "on_down": on_down, "on_refused": on_refused,
+            "vip": vip, "mode": mode, "scheduler": scheduler, "turns": turns,
+            "min_active": min_active, "min_capacity": min_capacity, "fail_open": fail_open,
+            "failback": failback, "slow_start": slow_start, "on_down": on_down,
+            "on_refused": on_refused,
         );
         own.into_iter().chain(self.health.given()).chain(self.timeouts.given())
     }

@@ -218,6 +218,15 @@ impl Backends {
         }
     }
 
+    /// Sets if a scheduler compares a backend's number of connections with others'.
+    pub fn set_compared(&mut self, id: u32, is_compared: bool) {
+        let is_compared = is_compared.into();
+        let compares = |backend: &&Backend| backend.is_compared != is_compared;
+        if let Some(backend) = self.entries.get(&id).filter(compares) {
+            self.entries.insert(id, Backend { is_compared, ..*backend });
+        }
+    }
+
     /// Sets if a backend takes new connections, or has left its ring, and if so, if it is down.
     pub fn set_presence(&mut self, id: u32, presence: Presence) {
         let Some(backend) = self.entries.get(&id) else { return };

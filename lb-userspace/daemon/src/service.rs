@@ -83,12 +83,13 @@ impl Service {
     /// Returns the desired map content while these backends take its new connections.
     #[must_use]
     pub fn wanted(&self, members: &[Member]) -> Wanted {
-        let scheduler = self.spec.policy.scheduler;
-        let slots = ring::build(scheduler, members).into();
-        let retries = self.spec.policy.failover.on_refused == OnRefused::Retry;
+        let policy = &self.spec.policy;
+        let slots = ring::build(policy.scheduler, members).into();
+        let scheduler = policy.scheduler.with(policy.turns);
+        let retries = policy.failover.on_refused == OnRefused::Retry;
         let members = u32::try_from(members.len()).unwrap_or(u32::MAX);
         let room = self.room();
-        Wanted { id: self.id, scheduler: scheduler.into(), members, retries, slots, room }
+        Wanted { id: self.id, scheduler, members, retries, slots, room }
     }
 
     /// Returns the number of slots of its longest ring.

@@ -111,11 +111,13 @@ impl State {
         service.is_out = failover::is_out(&service);
         let members = service.members();
         let shares: Arc<[_]> = members.iter().map(|one| (one.id, one.weight)).collect();
+        let is_compared = service.spec.policy.scheduler.compares();
         let in_ring: HashSet<u32> = members.iter().map(|member| member.id).collect();
         for backend in &service.backends {
             let is_in_ring = in_ring.contains(&backend.id);
             let presence = if is_in_ring { Presence::InRing } else { backend.absence() };
             self.kernel.set_presence(backend.id, presence);
+            self.kernel.set_compared(backend.id, is_compared);
         }
         let key = key(&service.spec);
         if shares != service.shares || !self.owns(&key, &service) {

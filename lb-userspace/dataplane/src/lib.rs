@@ -1,5 +1,6 @@
 //! The kernel side: the only owner of aya.
 
+mod active;
 mod adopt;
 pub mod adoption;
 pub mod arena;
@@ -39,6 +40,7 @@ use lb_common::stats::Traffic;
 use lb_model::Limits;
 
 pub use self::{
+    active::{Active, Lanes},
     client_hops::HopWriter,
     clock::{Clock, now},
     counters::{Incidents, Verdicts},
@@ -49,7 +51,7 @@ pub use self::{
     },
     guard::Present,
     load::table,
-    mapped::{Active, Refusals},
+    mapped::Refusals,
     meter::{Meter, program_name},
     pins::{exists, is_attached, refuse_other_layouts},
     services::{Mapped, ServiceTable},

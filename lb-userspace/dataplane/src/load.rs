@@ -13,6 +13,7 @@ use lb_common::{rate_limiter::each_window, service_table, table::table_bytes};
 use lb_model::Limits;
 
 use super::{
+    active::{Lanes, possible_cpus},
     client_hops,
     clock::Clock,
     flows::{BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan, megabytes},
@@ -40,7 +41,7 @@ pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
     let plan = TablePlan::new(limits.flows)?;
     let others = [(FLOWS, plan.max_entries()), origins::size(limits)];
     let others = guard::sizes(limits).into_iter().chain(others);
-    let sizes: HashMap<_, _> = sizes(limits).chain(others).collect();
+    let sizes: HashMap<_, _> = sizes(limits, possible_cpus()?).chain(others).collect();
     let shapes = shapes(&sizes)?;
     for (name, shape) in &shapes {
         pins.check(name, *shape)?;
@@ -49,13 +50,14 @@ pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
     let level = log::max_level() as u8;
     let resets = each_window(limits.resets);
     let buckets = service_table::buckets(limits.services);
-    let clock = Clock::of_kernel()?;
+    let (clock, lanes) = (Clock::of_kernel()?, Lanes::new(limits.backends)?);
     let mut loader = EbpfLoader::new();
     loader.override_global(aya_log::LEVEL, &level, true);
     loader.override_global("RESETS_EACH", &resets, true);
     loader.override_global("SERVICE_BUCKETS", &buckets, true);
     clock.prepare(&mut loader);
     plan.prepare(&mut loader);
+    lanes.prepare(&mut loader);
     for (name, entries) in &sizes {
         loader.map_max_entries(name, *entries);
     }

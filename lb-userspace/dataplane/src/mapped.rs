@@ -17,13 +17,12 @@ use lb_common::{limits, ring::Ring, stats::Traffic};
 
 use lb_host::sys::mapping::{Mapping, Shared};
 
-const ACTIVE: &str = "ACTIVE";
 const PAST_TRAFFIC: &str = "PAST_TRAFFIC";
 const REFUSALS: &str = "REFUSALS";
 const RINGS: &str = "RINGS";
 
 /// Maps an array of a loaded object, whose values may each hold several `T`.
-fn map<T: Shared>(ebpf: &Ebpf, name: &str) -> Result<Mapping<T>> {
+pub(crate) fn map<T: Shared>(ebpf: &Ebpf, name: &str) -> Result<Mapping<T>> {
     let Some(Map::Array(array)) = ebpf.map(name) else { bail!("the object has no array {name}") };
     of_array(array).with_context(|| format!("cannot map {name}"))
 }
@@ -61,42 +60,6 @@ impl Rings {
     pub fn write(&self, offset: u32, ids: &[u32]) {
         let slots = self.0.values().iter().skip(offset as usize);
         slots.zip(ids).for_each(|(slot, id)| slot.store(*id, Release));
-    }
-}
-
-/// The program's count of each backend's connections that are not closed.
-#[derive(Debug)]
-pub struct Active(Mapping<AtomicI64>);
-
-impl Active {
-    pub fn open(ebpf: &Ebpf) -> Result<Self> {
-        map(ebpf, ACTIVE).map(Self)
-    }
-
-    /// Returns the count of a backend, by its id.
-    #[must_use]
-    pub fn of(&self, backend: u32) -> u64 {
-        let count = self.0.values().get(backend as usize).map_or(0, |count| count.load(Relaxed));
-        // Temporarily negative if a connection ends before its start was counted.
-        u64::try_from(count).unwrap_or_default()
-    }
-
-    /// Returns all counts by backend id.
-    #[must_use]
-    pub fn counts(&self) -> Vec<i64> {
-        self.0.values().iter().map(|count| count.load(Relaxed)).collect()
-    }
-
-    /// Corrects counts by those found in a sweep of the flow table, given the counts before it. As
-    /// connections come and go during a sweep, only differences outside the range of the counts
-    /// before and after it are errors.
-    pub fn correct(&self, before: &[i64], found: impl Iterator<Item = u64>) {
-        for ((count, before), found) in self.0.values().iter().zip(before).zip(found) {
-            let drift = drift(*before, count.load(Relaxed), found);
-            if drift != 0 {
-                count.fetch_add(drift, Relaxed);
-            }
-        }
     }
 }
 
@@ -149,12 +112,6 @@ fn refusing(counts: impl Iterator<Item = i64>) -> Vec<u32> {
     refusing.map(|(id, _)| id).collect()
 }
 
-/// Returns the number of connections found but not counted.
-fn drift(before: i64, after: i64, found: u64) -> i64 {
-    let found = i64::try_from(found).unwrap_or(i64::MAX);
-    found - found.clamp(before.min(after), before.max(after))
-}
-
 /// Traffic of backends under released ids that they had before.
 #[derive(Debug)]
 pub struct PastTraffic(Mapping<AtomicU64>);
@@ -197,18 +154,10 @@ impl PastTraffic {
 
 #[cfg(test)]
 mod tests {
-    use super::{drift, refusing};
+    use super::refusing;
 
     #[test]
     fn backends_without_refusals_are_skipped() {
         assert_eq!(refusing([0, 1, -3, 0, 7].into_iter()), [1, 4]);
-    }
-
-    #[test]
-    fn changes_during_a_sweep_are_no_drift() {
-        assert_eq!([drift(5, 9, 5), drift(5, 9, 7), drift(9, 5, 9)], [0; 3]);
-        assert_eq!(drift(5, 9, 4), -1);
-        assert_eq!(drift(5, 9, 12), 3);
-        assert_eq!(drift(-2, -2, 0), 2);
     }
 }

@@ -15,7 +15,7 @@ use nix::{
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
-use super::sizes::fix;
+use super::{active::possible_cpus, sizes::fix};
 
 /// Prefix of the names of interface pins, followed by the index.
 const LINK: &str = "link_";
@@ -141,7 +141,7 @@ impl Pins {
         if found == expected {
             return Ok(());
         }
-        if let Some(fix) = fix(name, found, expected) {
+        if let Some(fix) = fix(name, found, expected, possible_cpus()?) {
             bail!(fix);
         }
         if name == super::FLOWS

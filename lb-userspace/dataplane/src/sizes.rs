@@ -6,10 +6,13 @@ use lb_common::{
 };
 use lb_model::Limits;
 
-use super::{BACKENDS, SERVICES, TRAFFIC, pins::Shape, services::SERVICE_INDEX};
+use super::{
+    BACKENDS, SERVICES, TRAFFIC,
+    active::{ACTIVE, lanes},
+    pins::Shape,
+    services::SERVICE_INDEX,
+};
 
-/// Connections of each backend that are not closed, by backend id.
-const ACTIVE: &str = "ACTIVE";
 /// Time of the last packet of each backend after it had left its ring, by backend id.
 const HEARD: &str = "HEARD";
 /// Traffic of backends under released ids that they had before, by backend id.
@@ -18,45 +21,58 @@ const PAST_TRAFFIC: &str = "PAST_TRAFFIC";
 const REFUSALS: &str = "REFUSALS";
 /// Number of connections that each service has had, by service id.
 const RING_TURNS: &str = "RING_TURNS";
-/// Number of source ports allocated for each backend, by backend id.
+/// Number of connections that each service has had on each CPU, by service id.
+const RING_TURNS_EACH: &str = "RING_TURNS_EACH";
+/// Number of source ports drawn for each backend, by backend id.
 const SNAT_TURNS: &str = "SNAT_TURNS";
+/// Source ports that each CPU draws next for each backend, by backend id.
+const SNAT_STRETCHES: &str = "SNAT_STRETCHES";
 
 /// Maps that grow with a limit, by the limit's key.
 const GROWING: [(&str, &[&str]); 2] = [
-    ("limits.services", &[SERVICES, SERVICE_INDEX, RING_TURNS]),
-    ("limits.backends", &[ACTIVE, BACKENDS, HEARD, PAST_TRAFFIC, REFUSALS, SNAT_TURNS, TRAFFIC]),
+    ("limits.services", &[SERVICES, SERVICE_INDEX, RING_TURNS, RING_TURNS_EACH]),
+    ("limits.backends", &OF_BACKENDS),
 ];
 
-/// Returns the names and sizes of maps.
-pub(super) fn sizes(limits: &Limits) -> impl Iterator<Item = (&'static str, u32)> {
+const OF_BACKENDS: [&str; 8] =
+    [ACTIVE, BACKENDS, HEARD, PAST_TRAFFIC, REFUSALS, SNAT_STRETCHES, SNAT_TURNS, TRAFFIC];
+
+/// Returns the names and sizes of maps, for a machine that may have this many CPUs.
+pub(super) fn sizes(limits: &Limits, cpus: u32) -> impl Iterator<Item = (&'static str, u32)> {
     let each = GROWING.iter().zip([limits.services, limits.backends]);
-    each.flat_map(|((_, maps), limit)| {
-        maps.iter().map(move |map| (*map, limit * entries_each(map) + other_entries(map)))
+    each.flat_map(move |((_, maps), limit)| {
+        maps.iter()
+            .map(move |map| (*map, limit * entries_each(map, cpus) + other_entries(map, cpus)))
     })
 }
 
 /// Number of entries for each of what the limit counts.
-fn entries_each(map: &str) -> u32 {
-    if map == SERVICES { RECORDS_EACH } else { 1 }
+fn entries_each(map: &str, cpus: u32) -> u32 {
+    match map {
+        SERVICES => RECORDS_EACH,
+        ACTIVE => lanes(cpus),
+        _ => 1,
+    }
 }
 
 /// Number of entries in addition.
-fn other_entries(map: &str) -> u32 {
+fn other_entries(map: &str, cpus: u32) -> u32 {
     match map {
         SERVICES => OTHER_RECORDS,
-        SERVICE_INDEX | RING_TURNS => 0,
-        _ => limits::FIRST_BACKEND,
+        SERVICE_INDEX | RING_TURNS | RING_TURNS_EACH => 0,
+        _ => limits::FIRST_BACKEND * entries_each(map, cpus),
     }
 }
 
 /// Returns the fix of a pinned map that differs only in size.
-pub(super) fn fix(map: &str, found: Shape, expected: Shape) -> Option<String> {
+pub(super) fn fix(map: &str, found: Shape, expected: Shape, cpus: u32) -> Option<String> {
     if (Shape { max_entries: expected.max_entries, ..found }) != expected {
         return None;
     }
     let (key, _) = GROWING.iter().find(|(_, maps)| maps.contains(&map))?;
-    let limit =
-        |shape: Shape| shape.max_entries.saturating_sub(other_entries(map)) / entries_each(map);
+    let limit = |shape: Shape| {
+        shape.max_entries.saturating_sub(other_entries(map, cpus)) / entries_each(map, cpus)
+    };
     let (found, expected) = (limit(found), limit(expected));
     Some(format!(
         "the running maps have room for `{key}` = {found}, and the configuration asks for \
@@ -73,15 +89,20 @@ pub fn map_bytes(limits: &Limits, cpus: u64) -> u64 {
     use lb_common::{
         backend::Backend,
         service_table::{IndexBucket, Record},
+        snat::Stretch,
         stats::Traffic,
     };
 
     let bytes = |size: usize| size as u64;
     let records = bytes(size_of::<Record>()) * u64::from(RECORDS_EACH);
-    let service = records + bytes(size_of::<IndexBucket>() + size_of::<u64>());
+    let turns = bytes(size_of::<u64>()) * (1 + cpus);
+    let service = records + bytes(size_of::<IndexBucket>()) + turns;
     // An element of an array takes eight bytes at least.
-    let words = bytes(4 * size_of::<u64>());
-    let backend = bytes(size_of::<Backend>()) + words + bytes(size_of::<Traffic>()) * (1 + cpus);
+    let words = bytes(3 * size_of::<u64>());
+    let active = bytes(size_of::<i64>()) * (2 + cpus);
+    let traffic = bytes(size_of::<Traffic>()) * (1 + cpus);
+    let stretches = bytes(size_of::<Stretch>()) * cpus;
+    let backend = bytes(size_of::<Backend>()) + words + active + traffic + stretches;
     u64::from(limits.services) * service + u64::from(limits.backends) * backend
 }
 
@@ -92,16 +113,17 @@ mod tests {
     use super::*;
     use crate::load::OBJECT;
 
+    const CPUS: u32 = 3;
+
     #[test]
     fn the_bytes_are_those_of_the_objects_maps() {
-        const CPUS: u64 = 3;
         let object = Object::parse(OBJECT).expect("ours");
         let bytes_of = |maps: &[&str]| -> u64 {
             let each = maps.iter().map(|name| {
                 let map = &object.maps[*name];
                 let is_of_each_cpu = map.map_type() == BPF_MAP_TYPE_PERCPU_ARRAY as u32;
-                let copies = if is_of_each_cpu { CPUS } else { 1 };
-                u64::from(map.value_size().next_multiple_of(8) * entries_each(name)) * copies
+                let copies = if is_of_each_cpu { u64::from(CPUS) } else { 1 };
+                u64::from(map.value_size().next_multiple_of(8) * entries_each(name, CPUS)) * copies
             });
             each.sum()
         };
@@ -111,7 +133,7 @@ mod tests {
                 Limits { services: services_limit, backends: backends_limit, ..Limits::default() };
             let expected = bytes_of(services) * u64::from(services_limit)
                 + bytes_of(backends) * u64::from(backends_limit);
-            assert_eq!(map_bytes(&limits, CPUS), expected);
+            assert_eq!(map_bytes(&limits, CPUS.into()), expected);
         }
     }
 
@@ -120,10 +142,12 @@ mod tests {
         let shape = |max_entries| Shape { map_type: 2, key_size: 4, value_size: 64, max_entries };
         let [made, wanted] = [(100, 1_000), (200, 1_000)].map(|(services, backends)| {
             let limits = Limits { services, backends, ..Limits::default() };
-            sizes(&limits).collect::<Vec<_>>()
+            sizes(&limits, CPUS).collect::<Vec<_>>()
         });
         for ((map, made), (_, wanted)) in made.into_iter().zip(wanted) {
-            let Some(fix) = fix(map, shape(made), shape(wanted)) else { panic!("{map} grows") };
+            let Some(fix) = fix(map, shape(made), shape(wanted), CPUS) else {
+                panic!("{map} grows")
+            };
             let limit =
                 if made == wanted { "`limits.backends` = 1000" } else { "services` = 100," };
             assert!(fix.contains(limit), "{map}: {fix}");

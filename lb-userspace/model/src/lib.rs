@@ -29,7 +29,7 @@ pub use self::{
     limits::Limits,
     percent::Percent,
     refusal::{KeyFault, Problem, Refusal, more_errors},
-    scheduler::Scheduler,
+    scheduler::{Scheduler, Turns},
     service::{Mode, Policy, Protocol, Service, Vip},
     timeouts::Timeouts,
     xdp_mode::XdpMode,

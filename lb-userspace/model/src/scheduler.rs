@@ -43,14 +43,44 @@ fn with_aliases(schema: &mut Schema) {
     }));
 }
 
-impl From<Scheduler> for schedule::Scheduler {
-    fn from(scheduler: Scheduler) -> Self {
-        match scheduler {
-            Scheduler::RoundRobin => Self::RoundRobin,
-            Scheduler::LeastConnections => Self::LeastConnections,
-            Scheduler::Maglev => Self::Maglev,
-            Scheduler::SourceHash => Self::SourceHash,
-            Scheduler::Random => Self::Random,
+/// Turns of `round-robin`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Turns {
+    /// One rotation for all CPUs.
+    #[default]
+    Strict,
+    /// A rotation for each CPU, so that CPUs that open connections at the same time do not wait for each
+    /// other: with n CPUs, each backend of weight 1 gets at most n connections more or fewer than by
+    /// `strict`.
+    PerCpu,
+}
+
+impl Scheduler {
+    /// Returns true if backends take turns.
+    #[must_use]
+    pub fn takes_turns(self) -> bool {
+        self == Self::RoundRobin
+    }
+
+    /// Returns true if backends are compared by their connections.
+    #[must_use]
+    pub fn compares(self) -> bool {
+        self == Self::LeastConnections
+    }
+
+    /// Returns the program's scheduler.
+    #[must_use]
+    pub fn with(self, turns: Turns) -> schedule::Scheduler {
+        use schedule::Scheduler;
+
+        match self {
+            Self::RoundRobin if turns == Turns::PerCpu => Scheduler::RoundRobinPerCpu,
+            Self::RoundRobin => Scheduler::RoundRobin,
+            Self::LeastConnections => Scheduler::LeastConnections,
+            Self::Maglev => Scheduler::Maglev,
+            Self::SourceHash => Scheduler::SourceHash,
+            Self::Random => Scheduler::Random,
         }
     }
 }

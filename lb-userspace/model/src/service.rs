@@ -5,7 +5,7 @@ use std::{collections::HashMap, fmt, net::SocketAddr};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Backend, Failover, HealthCheck, Scheduler, Timeouts};
+use super::{Backend, Failover, HealthCheck, Scheduler, Timeouts, Turns};
 
 /// Transport protocol of a service.
 #[derive(
@@ -43,6 +43,9 @@ pub enum Mode {
 pub struct Policy {
     pub mode: Mode,
     pub scheduler: Scheduler,
+    /// Journals of earlier versions do not have it.
+    #[serde(default)]
+    pub turns: Turns,
     pub health: HealthCheck,
     pub timeouts: Timeouts,
     #[serde(flatten)]

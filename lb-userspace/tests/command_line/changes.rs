@@ -32,6 +32,7 @@ fn json_of_a_change_tells_if_anything_changed() {
     let place = ["web", "10.0.0.11:80"];
     for (verb, is_changed) in [
         (&["service", "set", "web", "--scheduler", "maglev"][..], true),
+        (&["service", "set", "web", "--turns", "per-cpu"], true),
         (&["service", "remove", "web"], true),
         (&["backend", "set", place[0], place[1], "--weight", "0"], true),
         (&["backend", "set", place[0], place[1], "--backup"], true),

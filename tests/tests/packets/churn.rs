@@ -17,9 +17,8 @@ use lb_tests::{
 };
 
 use crate::{
-    concurrency::{cpus, stay_on},
     hammer::{assert_no_half_pairs, sent, sweep},
-    testbed::{FIRST_PORT, VIP, backend, key_from},
+    testbed::{FIRST_PORT, VIP, backend, cpus, key_from, stay_on},
 };
 
 /// Idle time from which on an established connection may be evicted, with room for a test that is held up.

@@ -1,61 +1,95 @@
 //! Several CPUs at once.
 
-use std::{collections::HashSet, thread};
+use std::{collections::HashSet, net::SocketAddrV4, thread};
 
+use crate::testbed::{VIP, backend, balancer_with, client, cpus, key_of, on, stay_on, syn};
 use lb_common::{
     flow::{State, flags_seen},
+    schedule::Scheduler,
     stats::Incident,
 };
 use lb_tests::{
     frame::{Flags, Segment},
-    object::Action,
+    object::{Action, Object},
 };
-use nix::{
-    sched::{CpuSet, sched_setaffinity},
-    unistd::Pid,
-};
-
-use crate::testbed::{VIP, backend, balancer_with, client, key_of, syn};
 
 const EACH: u16 = 3_000;
 
-pub fn cpus() -> usize {
-    thread::available_parallelism().expect("known").get().min(4)
+/// Source and backend of a connection.
+type Outside = (SocketAddrV4, SocketAddrV4);
+
+/// Opens as many connections on each CPU, all at once. Returns those of each CPU, in order.
+fn open_on_all(object: &Object) -> Vec<Vec<Outside>> {
+    let open = |cpu: usize| {
+        stay_on(cpu);
+        let first = 10_000 + u16::try_from(cpu).expect("few") * EACH;
+        (first..first + EACH).map(|port| open_one(object, port)).collect()
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..cpus()).map(|cpu| scope.spawn(move || open(cpu))).collect();
+        threads.into_iter().map(|thread| thread.join().expect("no panic")).collect()
+    })
 }
 
-pub fn stay_on(cpu: usize) {
-    let mut affinity = CpuSet::new();
-    affinity.set(cpu).expect("a CPU");
-    sched_setaffinity(Pid::from_raw(0), &affinity).expect("allowed");
+fn open_one(object: &Object, port: u16) -> Outside {
+    let (action, frame) = object.run_uncounted(&syn(port).frame());
+    assert_eq!(action, Action::Tx);
+    let sent = Segment::read(&frame);
+    (sent.src, sent.dst)
+}
+
+fn share(opened: &[Vec<Outside>], id: u8) -> usize {
+    opened.iter().flatten().filter(|(_, dst)| *dst == backend(id)).count()
+}
+
+fn assert_no_port_is_shared(opened: &[Vec<Outside>]) {
+    let all = || opened.iter().flatten();
+    assert_eq!(all().collect::<HashSet<_>>().len(), all().count());
 }
 
 #[test]
 #[ignore = "needs root"]
 fn round_robin_is_exact_across_cpus() {
-    let object = balancer_with(40_000, 30_000);
-    let open = |cpu: usize| {
-        stay_on(cpu);
-        let first = 10_000 + u16::try_from(cpu).expect("few") * EACH;
-        let ports = first..first + EACH;
-        ports
-            .map(|port| {
-                let (action, frame) = object.run_uncounted(&syn(port).frame());
-                assert_eq!(action, Action::Tx);
-                let sent = Segment::read(&frame);
-                (sent.src, sent.dst)
-            })
-            .collect::<Vec<_>>()
-    };
-    let opened: Vec<_> = thread::scope(|scope| {
-        let threads: Vec<_> = (0..cpus()).map(|cpu| scope.spawn(move || open(cpu))).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
-    });
+    let opened = open_on_all(&balancer_with(40_000, 30_000));
     for id in 1..=3 {
-        let share = opened.iter().filter(|(_, dst)| *dst == backend(id)).count();
-        assert_eq!(share, opened.len() / 3);
+        assert_eq!(share(&opened, id), opened.len() * usize::from(EACH) / 3);
     }
-    let tuples: HashSet<_> = opened.iter().collect();
-    assert_eq!(tuples.len(), opened.len(), "no two connections share a source port");
+    assert_no_port_is_shared(&opened);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn turns_of_each_cpu_go_round_and_differ_by_one_for_each_cpu() {
+    let mut object = balancer_with(40_000, 30_000);
+    object.schedule(VIP, Scheduler::RoundRobinPerCpu, &[1, 2, 3]);
+    on(0, || open_one(&object, 9_000));
+    let opened = open_on_all(&object);
+    for of_cpu in &opened {
+        let is_next = |pair: &[Outside]| pair[0].1 != pair[1].1;
+        let is_the_same = |group: &[Outside]| group[0].1 == group[3].1;
+        assert!(of_cpu.windows(2).all(is_next) && of_cpu.windows(4).all(is_the_same));
+    }
+    let all = 1 + opened.len() * usize::from(EACH);
+    for id in 1..=3 {
+        let strict = all / 3;
+        assert!(share(&opened, id).abs_diff(strict) <= cpus(), "{id}");
+    }
+    assert_no_port_is_shared(&opened);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn cpus_in_step_take_turns_of_different_backends() {
+    let mut object = balancer_with(1_000, 1_000);
+    object.schedule(VIP, Scheduler::RoundRobinPerCpu, &[1, 2, 3]);
+    for step in 0..6 {
+        let of_cpu = |cpu: usize| {
+            let port = 10_000 + step * 10 + u16::try_from(cpu).expect("few");
+            on(cpu, || open_one(&object, port)).1
+        };
+        let backends: HashSet<_> = (0..cpus()).map(of_cpu).collect();
+        assert_eq!(backends.len(), cpus().min(3));
+    }
 }
 
 /// One port per backend, so that each new connection takes over the port of a resting one.

@@ -16,10 +16,7 @@ use lb_tests::{
     object::{Action, Object},
 };
 
-use crate::{
-    concurrency::{cpus, stay_on},
-    testbed::{VIP, balancer_with, client, syn},
-};
+use crate::testbed::{VIP, balancer_with, client, cpus, stay_on, syn};
 
 /// Connections that each CPU opens, one after another.
 const ROUNDS: u32 = 20_000;

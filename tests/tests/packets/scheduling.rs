@@ -13,7 +13,9 @@ use lb_tests::{
     object::Object,
 };
 
-use crate::testbed::{VIP, backend, balancer_with, client, connect, forward, reply, sent, syn};
+use crate::testbed::{
+    VIP, backend, balancer_with, client, connect, cpus, forward, on, reply, sent, syn,
+};
 
 const PORTS: u16 = 60_000;
 
@@ -208,6 +210,43 @@ fn a_sweep_corrects_what_was_miscounted() {
     let expiry = [(1, Timeouts::default()), (2, Timeouts::default())].into();
     object.sweeper().sweep(now(), &expiry, &Search::default());
     assert_eq!(shares_from(&mut object, 30_000, 20), [(backend(1), 20)].into());
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_connection_may_end_on_another_cpu_than_it_began_on() {
+    for scheduler in [Scheduler::RoundRobin, Scheduler::LeastConnections] {
+        let mut object = scheduled(scheduler, &[1]);
+        for port in 40_000..40_010 {
+            on(0, || connect(&mut object, port));
+        }
+        assert_eq!(object.active(1), 10);
+        for port in 40_000..40_007 {
+            let reset = Segment::new(client(port), VIP, Flags::RST);
+            on(cpus() - 1, || forward(&mut object, &reset));
+        }
+        assert_eq!(object.active(1), 3);
+        object.sweeper().sweep(now(), &[(1, Timeouts::default())].into(), &Search::default());
+        assert_eq!(object.active(1), 3);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn connections_are_compared_that_were_opened_before_they_were_compared() {
+    let mut object = scheduled(Scheduler::RoundRobin, &[1]);
+    shares(&mut object, 20);
+    let expiry = [(1, Timeouts::default()), (2, Timeouts::default())].into();
+    let mut sweeper = object.sweeper();
+    sweeper.sweep(now(), &expiry, &Search::default());
+    object.schedule(VIP, Scheduler::LeastConnections, &[1, 2]);
+    assert_eq!(shares_from(&mut object, 20_000, 19), [(backend(2), 19)].into());
+    assert_eq!([1, 2].map(|id| object.active(id)), [20, 19]);
+    object.schedule(VIP, Scheduler::RoundRobin, &[1, 2]);
+    assert_eq!(shares_from(&mut object, 30_000, 10), [(backend(1), 5), (backend(2), 5)].into());
+    assert_eq!([1, 2].map(|id| object.active(id)), [25, 24]);
+    sweeper.sweep(now(), &expiry, &Search::default());
+    assert_eq!([1, 2].map(|id| object.active(id)), [25, 24]);
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! One service with three backends, and addresses for all hosts.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    thread,
+};
 
 use lb_common::{
     flow::{FlowKey, State},
@@ -9,6 +12,10 @@ use lb_common::{
 use lb_tests::{
     frame::{Flags, Segment},
     object::{Action, INGRESS, Object, Run},
+};
+use nix::{
+    sched::{CpuSet, sched_setaffinity},
+    unistd::Pid,
 };
 
 pub const VIP: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::new(203, 0, 113, 10), 80);
@@ -92,4 +99,25 @@ pub fn key_from(client: SocketAddrV4) -> FlowKey {
         VIP.ip().octets(),
         VIP.port().to_be_bytes(),
     )
+}
+
+/// Returns the number of CPUs that tests use.
+pub fn cpus() -> usize {
+    thread::available_parallelism().expect("known").get().min(4)
+}
+
+/// Runs on one of the CPUs.
+pub fn on<T: Send>(cpu: usize, run: impl FnOnce() -> T + Send) -> T {
+    let run = || {
+        stay_on(cpu);
+        run()
+    };
+    thread::scope(|scope| scope.spawn(run).join().expect("no panic"))
+}
+
+/// Keeps this thread on one of the CPUs.
+pub fn stay_on(cpu: usize) {
+    let mut affinity = CpuSet::new();
+    affinity.set(cpu).expect("a CPU");
+    sched_setaffinity(Pid::from_raw(0), &affinity).expect("allowed");
 }

@@ -6,13 +6,16 @@ use std::{
     ops::Range,
 };
 
-use lb_model::{Admin, Backend, Failover, Policy, Protocol, Service, Timeouts, Vip};
+use lb_model::{
+    Admin, Backend, Failover, Policy, Protocol, Scheduler, Service, Timeouts, Turns, Vip,
+};
 
 use super::{address::address_and_port, health::health, periods::check_periods, required};
 use crate::{
     diagnostics::{Diagnostic, Findings},
     located::Located,
     schema::{self, Defaults, Idle},
+    word,
 };
 
 const LONGEST_NAME: usize = 63;
@@ -91,9 +94,11 @@ pub(crate) fn service(
     let vip = vip(service.vip.as_ref(), place.clone(), findings);
     let name = name(service.name.as_ref(), place.clone(), findings);
     let owner = service.name.as_ref().map_or(place, |name| name.span());
+    let scheduler = service.scheduler.unwrap_or(base.scheduler);
     let policy = Policy {
         mode: service.mode.unwrap_or(base.mode),
-        scheduler: service.scheduler.unwrap_or(base.scheduler),
+        scheduler,
+        turns: turns(service.turns.as_ref(), scheduler, base.turns, findings),
         health: health(&service.health, &base.health, Some(owner), findings),
         timeouts: idle(&service.timeouts, base.timeouts, findings),
         failover: failover(service, &base.failover, findings),
@@ -140,6 +145,26 @@ fn vip(
     };
     let address = address_and_port(address, vip.span(), findings)?;
     Some(Vip { address, protocol: Protocol::Tcp })
+}
+
+/// Returns the kind of turns. Those of a former scheduler end with it.
+fn turns(
+    turns: Option<&Located<Turns>>,
+    scheduler: Scheduler,
+    base: Turns,
+    findings: &mut Findings,
+) -> Turns {
+    if scheduler.takes_turns() {
+        return turns.map_or(base, |turns| *turns.get_ref());
+    }
+    if let Some(turns) = turns.filter(|turns| *turns.get_ref() != Turns::default()) {
+        findings.push(Diagnostic::error(
+            turns.span(),
+            format!("the scheduler {} takes no turns", word(&scheduler)),
+            "remove `turns`, or give `scheduler = \"round-robin\"`",
+        ));
+    }
+    Turns::default()
 }
 
 fn idle(idle: &Idle, base: Timeouts, findings: &mut Findings) -> Timeouts {

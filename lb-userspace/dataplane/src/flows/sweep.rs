@@ -20,7 +20,7 @@ use super::{
     moves::{Moves, Scope},
     table::FlowTable,
 };
-use crate::mapped::Active;
+use crate::active::Active;
 
 /// Connections by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

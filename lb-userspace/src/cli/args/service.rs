@@ -73,6 +73,9 @@ pub(in crate::cli) struct ServiceKeys {
     /// Selection of a backend for a new connection.
     #[arg(long, add = complete::words("scheduler"))]
     pub(in crate::cli) scheduler: Option<String>,
+    /// Turns of round-robin.
+    #[arg(long, add = complete::words("turns"))]
+    pub(in crate::cli) turns: Option<String>,
     /// Key of `[service.health]`, such as --health type=tcp or --health 'command=/bin/check
     /// --quick'. May be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = |text: &str| value::of("health", text), add = complete::pairs(Some("health")))]
@@ -88,7 +91,12 @@ pub(in crate::cli) struct ServiceKeys {
 impl ServiceKeys {
     /// Returns the keys in the form of the API.
     pub(in crate::cli) fn into_keys(self) -> Result<Keys, Failure> {
-        let texts = [("vip", self.vip), ("mode", self.mode), ("scheduler", self.scheduler)];
+        let texts = [
+            ("vip", self.vip),
+            ("mode", self.mode),
+            ("scheduler", self.scheduler),
+            ("turns", self.turns),
+        ];
         let texts =
             texts.into_iter().filter_map(|(key, text)| Some((key.to_owned(), text?.into())));
         let mut keys: Keys = texts.collect();

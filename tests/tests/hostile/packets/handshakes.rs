@@ -9,7 +9,10 @@ use lb_tests::{
 use super::{
     crafted::with_flags,
     spoofed,
-    testbed::{VIP, balancer, balancer_with, client, connect, forward, key_of, reply, states, syn},
+    testbed::{
+        VIP, balancer, balancer_with, client, connect, cpus, forward, key_of, on, reply, states,
+        syn,
+    },
 };
 
 const FIN: u8 = 1;
@@ -181,4 +184,34 @@ fn a_handshake_outlasts_as_many_syns_as_there_are_ports() {
         reply(&mut object, &opened.answer(Flags::ACK).with_payload(b"welcome"));
     }
     assert_eq!(object.incidents(Incident::EvictedAnswered), 0);
+}
+
+/// The ports of a CPU with few connections are as old as those of the flood on another one, also if it has
+/// drawn more of them than it has used.
+#[test]
+#[ignore = "needs root"]
+fn a_handshake_outlasts_a_flood_on_another_cpu() {
+    const PORTS: u16 = 8_192;
+    let mut object = balancer_with(40_000, PORTS);
+    object.serve(VIP, &[1]);
+    let mut nth = 0;
+    let mut flood = |object: &Object, cpu, syns: u32| {
+        let numbers = nth..nth + syns;
+        nth = numbers.end;
+        on(cpu, || {
+            for nth in numbers {
+                let _ = object.run_uncounted(&Segment::new(spoofed(nth), VIP, Flags::SYN).frame());
+            }
+        });
+    };
+    let (quiet, busy) = (0, cpus() - 1);
+    for port in 40_000..40_005 {
+        flood(&object, quiet, 100);
+        flood(&object, busy, u32::from(PORTS));
+        let opened = on(quiet, || forward(&mut object, &syn(port)));
+        reply(&mut object, &opened.answer(Flags::SYN_ACK));
+        flood(&object, busy, u32::from(PORTS) * 9 / 10);
+        forward(&mut object, &Segment::new(client(port), VIP, Flags::ACK));
+        assert_eq!(object.state(&key_of(port)), Some(State::Answered), "{port}");
+    }
 }

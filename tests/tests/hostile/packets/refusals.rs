@@ -18,8 +18,9 @@ use super::{
     testbed::{VIP, backend, balancer, balancer_with, forward, reply, sent, shake_hands, syn},
 };
 
-const SCHEDULERS: [Scheduler; 5] = [
+const SCHEDULERS: [Scheduler; 6] = [
     Scheduler::RoundRobin,
+    Scheduler::RoundRobinPerCpu,
     Scheduler::LeastConnections,
     Scheduler::Random,
     Scheduler::SourceHash,

@@ -15,7 +15,7 @@ async fn a_service_has_the_documented_shape() {
     let shown: serde_json::Value = serde_json::from_slice(answer.body()).expect("JSON");
     let expected = serde_json::json!({
         "name": "web", "vip": "203.0.113.10:80", "protocol": "tcp", "mode": "nat",
-        "scheduler": "round-robin",
+        "scheduler": "round-robin", "turns": "strict",
         "health": {
             "type": "tcp", "interval": "2s", "timeout": "1s", "rise": 2, "fall": 3,
         },

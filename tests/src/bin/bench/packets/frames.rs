@@ -75,6 +75,10 @@ pub(super) fn new_by_random() -> Frame {
     new_by(Scheduler::Random)
 }
 
+pub(super) fn new_by_turns_per_cpu() -> Frame {
+    new_by(Scheduler::RoundRobinPerCpu)
+}
+
 fn new_by(scheduler: Scheduler) -> Frame {
     tcp(GUEST, scheduled(scheduler), Flags::SYN)
 }

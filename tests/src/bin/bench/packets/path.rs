@@ -97,6 +97,8 @@ pub(super) const KNOWN: Path =
     Path::new("known", frames::known, Reason::Forwarded).of_all(Senders::Clients);
 pub(super) const NEW: Path =
     Path::new("new", frames::new, Reason::Forwarded).of_all(Senders::Strangers);
+/// The same by turns of each CPU.
+pub(super) const NEW_PER_CPU: Path = new_by("new_per_cpu", frames::new_by_turns_per_cpu);
 /// Rewriting by the kernel's hash map, the floor of those who use it.
 pub(super) const HASH_NAT: Path = floor("hash_nat", Floor::HashNat);
 pub(super) const NOT_OURS: Path =
@@ -124,6 +126,7 @@ pub(super) const ALL: &[Path] = &[
     Path::new("reply", frames::reply, Reason::Replied).of_all(Senders::Backends),
     NEW,
     NOT_OURS,
+    NEW_PER_CPU,
     new_by("new_least_connections", frames::new_by_least_connections),
     new_by("new_maglev", frames::new_by_maglev),
     new_by("new_source_hash", frames::new_by_source_hash),

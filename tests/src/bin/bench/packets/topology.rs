@@ -30,8 +30,13 @@ const PORTS: u16 = 1 << 15;
 const LEAST_ROOM: u32 = 4_096;
 
 /// Schedulers of the other services.
-const OTHERS: [Scheduler; 4] =
-    [Scheduler::LeastConnections, Scheduler::Maglev, Scheduler::SourceHash, Scheduler::Random];
+const OTHERS: [Scheduler; 5] = [
+    Scheduler::LeastConnections,
+    Scheduler::Maglev,
+    Scheduler::SourceHash,
+    Scheduler::Random,
+    Scheduler::RoundRobinPerCpu,
+];
 
 /// Maximum number of backends of each of them.
 const EACH: u32 = 4;

@@ -39,7 +39,8 @@ pub struct SpeedUp {
 
 /// Numbers of open connections, as powers of two, and what is measured with them. A small table has
 /// no room for so many new connections that a run is long enough.
-const MEASURED: [(u32, &[&Path]); 2] = [(10, &[&path::KNOWN]), (17, &[&path::KNOWN, &path::NEW])];
+const MEASURED: [(u32, &[&Path]); 2] =
+    [(10, &[&path::KNOWN]), (17, &[&path::KNOWN, &path::NEW, &path::NEW_PER_CPU])];
 
 /// Frames of a CPU in a turn: enough that both run at the same time, and few enough that other work
 /// seldom interrupts them.

@@ -53,6 +53,7 @@ pub(super) fn of_two_cpus(path: &str) -> Option<f64> {
     match path {
         "known" => Some(1.95),
         "new" => Some(1.4),
+        "new_per_cpu" => Some(1.75),
         _ => None,
     }
 }
