@@ -17,6 +17,7 @@ mod claim;
 mod crowded;
 mod find;
 mod hash;
+mod import;
 mod layout;
 mod open;
 mod pair;
@@ -37,6 +38,7 @@ pub use self::{
         Busy, Found, Hit, Known, at, find, known, peek, reach_of, search, search_further, seek,
     },
     hash::{Hash, Seed},
+    import::{IMPORTS_EACH_RUN, Import, Imported, import},
     layout::{Label, PlainBucket, PlainEntry, buckets_for, connections_of, table_bytes},
     open::{Opening, Unopened, open},
     pair::{partner, set_flags, update_client_hop},

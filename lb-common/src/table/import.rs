@@ -1,0 +1,103 @@
+//! Connections of another table, which this one takes over while packets use it.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::{
+    Entry, Found, Opening, Table, Unopened,
+    find::seek,
+    open,
+    pair::{partner, set_flags_of},
+};
+use crate::flow::Pair;
+
+/// A connection as the other table has it: the daemon's input to the program that imports it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Import {
+    pub pair: Pair,
+    /// Time of its last packet, in [`ticks`](crate::flow::ticks).
+    pub last_seen: u32,
+    /// [`Flow::extra`](crate::flow::Flow::extra) of its entry towards the client.
+    pub number: u32,
+    /// The same of its entry towards the backend.
+    pub other: u32,
+    /// [`flags_seen`](crate::flow::flags_seen) of its entry towards the backend.
+    pub seen: u16,
+    /// Number of an [`Imported`], which the program writes.
+    pub result: u16,
+}
+
+const _: () = assert!(size_of::<Import>() == 32);
+
+/// Maximum number of [`Import`]s in one run of the program.
+pub const IMPORTS_EACH_RUN: usize = 64;
+
+/// Result of an import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Imported {
+    /// Nobody has tried yet.
+    Not,
+    Added,
+    /// It was there already, and has gone as far as in the other table.
+    Known,
+    /// It was there already, and has got the flags seen that only the other table had.
+    Updated,
+    /// Another connection has its tuple or its source port.
+    Taken,
+    Full,
+}
+
+impl Imported {
+    #[must_use]
+    pub const fn from_number(number: u16) -> Self {
+        match number {
+            1 => Self::Added,
+            2 => Self::Known,
+            3 => Self::Updated,
+            4 => Self::Taken,
+            5 => Self::Full,
+            _ => Self::Not,
+        }
+    }
+}
+
+/// Takes over a connection. It may be repeated: what is there already is not added again.
+#[inline(always)]
+pub fn import<T: Table>(table: T, import: &Import) -> Imported {
+    let Import { pair, last_seen: now, number, seen, .. } = *import;
+    let ends = table.endpoints(pair.backend());
+    let inside = &pair.inside(&ends);
+    match seek(table, inside) {
+        Ok(Some(known)) => return update(table, known, import),
+        Ok(None) => {}
+        Err(_) => return Imported::Taken,
+    }
+    let opening = Opening { inside, hop: pair.hop(), backend: pair.backend(), seen, number, now };
+    match open(table, &opening, &pair.outside(&ends)) {
+        Ok(opened) => {
+            opened.entry.set_extra(import.other);
+            Imported::Added
+        }
+        Err(Unopened::Full) => Imported::Full,
+        Err(Unopened::PortTaken | Unopened::Busy) => Imported::Taken,
+    }
+}
+
+/// Adds the flags seen that a known connection lacks. It keeps those that only it has, as each table has
+/// seen one side's packets if the interfaces changed from one to the other one by one.
+#[inline(always)]
+fn update<T: Table>(table: T, known: Found<T>, import: &Import) -> Imported {
+    if !known.entry.pair().is_same(import.pair) || !known.holds() {
+        return Imported::Taken;
+    }
+    let lacking = import.seen & !known.tag.flags_seen();
+    let Some(partner) = partner(table, known).filter(|_| lacking != 0) else {
+        return Imported::Known;
+    };
+    set_flags_of(table, known, lacking, 0);
+    set_flags_of(table, partner, lacking, 0);
+    known.entry.set_extra(import.other);
+    partner.entry.set_extra(import.number);
+    Imported::Updated
+}

@@ -1,0 +1,136 @@
+//! Connections that move from one table to another.
+
+#[path = "support/backends.rs"]
+mod backends;
+mod support;
+
+use std::cell::Cell;
+
+use lb_common::{
+    flow::{Endpoints, FlowKey, Pair, State, flags_seen},
+    table::{
+        Direct, Entry as _, Import, Imported, Seed, SharedBucket, SharedTable, Storage, buckets_for,
+        import, partner, peek, set_flags,
+    },
+};
+
+use self::{
+    backends::BACKENDS,
+    support::{BACKEND, PORT, VIP},
+};
+
+const ESTABLISHED: u16 = flags_seen::SHAKEN | flags_seen::PROVEN;
+
+/// A table that counts its active connections.
+#[derive(Clone, Copy)]
+struct Counting<'a> {
+    table: SharedTable<'a>,
+    active: &'a Cell<i64>,
+}
+
+impl Direct for Counting<'_> {}
+
+impl<'a> Storage for Counting<'a> {
+    type Bucket = &'a SharedBucket;
+    type Backend = Endpoints;
+
+    fn seed(self) -> Seed {
+        self.table.seed
+    }
+
+    fn buckets(self) -> u32 {
+        self.table.buckets()
+    }
+
+    fn bucket(self, index: u32) -> Option<Self::Bucket> {
+        self.table.bucket(index)
+    }
+
+    fn backend(self, id: u32) -> Option<Endpoints> {
+        self.table.backend(id)
+    }
+
+    fn evicted(self, _state: State) {}
+
+    fn add_active(self, _backend: u32, change: i64) {
+        self.active.set(self.active.get() + change);
+    }
+}
+
+/// Runs a test on an empty table for this many connections.
+fn with_table(connections: u32, test: impl FnOnce(Counting<'_>)) {
+    let buckets: Vec<_> = (0..buckets_for(connections)).map(|_| SharedBucket::default()).collect();
+    let active = Cell::default();
+    let table = SharedTable { buckets: &buckets, backends: &BACKENDS, seed: Seed([1, 3, 5, 7]) };
+    test(Counting { table, active: &active });
+}
+
+fn inside(client: u32) -> FlowKey {
+    let [_, net, host, port] = client.to_be_bytes();
+    FlowKey::tcp([198, 18, net, host], [1, port], VIP, PORT)
+}
+
+/// Returns an established connection of a client by a source port.
+fn established(client: u32, port: u16) -> Import {
+    let outside = FlowKey::tcp([10, 0, 0, 1], port.to_be_bytes(), BACKEND, PORT);
+    let pair = Pair::new(&inside(client), &outside, 1, 9);
+    Import { pair, last_seen: 1_000, number: 77, other: 500, seen: ESTABLISHED, result: 0 }
+}
+
+#[test]
+fn an_imported_connection_is_the_same_and_is_not_imported_twice() {
+    with_table(100, |table| {
+        let moved = established(1, 1_024);
+        assert_eq!(import(table, &moved), Imported::Added);
+        assert_eq!(import(table, &moved), Imported::Known);
+        assert_eq!((table.table.flows().count(), table.active.get()), (2, 1));
+        let hit = peek(table, &inside(1)).expect("known");
+        let back = partner(table, hit).expect("a pair");
+        assert_eq!(hit.entry.pair(), moved.pair);
+        assert_eq!((hit.tag.flags_seen(), hit.entry.extra()), (ESTABLISHED, 500));
+        assert_eq!(back.tag.flags_seen(), ESTABLISHED | flags_seen::TO_CLIENT);
+        assert_eq!((back.entry.extra(), back.entry.last_seen()), (77, 1_000));
+    });
+}
+
+#[test]
+fn a_known_connection_goes_as_far_as_in_either_table() {
+    with_table(100, |table| {
+        let half_open = Import { seen: 0, number: 5, ..established(1, 1_024) };
+        assert_eq!(import(table, &half_open), Imported::Added);
+        set_flags(table, peek(table, &inside(1)).expect("known"), flags_seen::BACKEND_FIN, 0);
+        assert_eq!(import(table, &established(1, 1_024)), Imported::Updated);
+        let hit = peek(table, &inside(1)).expect("known");
+        let back = partner(table, hit).expect("a pair");
+        assert_eq!(hit.tag.flags_seen(), ESTABLISHED | flags_seen::BACKEND_FIN);
+        assert_eq!((back.entry.extra(), hit.state(), table.active.get()), (77, State::Closing, 1));
+        assert_eq!(import(table, &half_open), Imported::Known);
+        assert_eq!(peek(table, &inside(1)).expect("known").tag, hit.tag);
+    });
+}
+
+#[test]
+fn tuples_and_ports_of_others_stay_theirs() {
+    with_table(100, |table| {
+        assert_eq!(import(table, &established(1, 1_024)), Imported::Added);
+        assert_eq!(import(table, &established(2, 1_024)), Imported::Taken);
+        assert_eq!(import(table, &established(1, 1_025)), Imported::Taken);
+        assert_eq!((table.table.flows().count(), table.active.get()), (2, 1));
+        let own = Import { seen: flags_seen::BACKEND_FIN | ESTABLISHED, ..established(1, 1_025) };
+        assert_eq!(import(table, &own), Imported::Taken);
+        assert_eq!(peek(table, &inside(1)).expect("known").tag.flags_seen(), ESTABLISHED);
+    });
+}
+
+#[test]
+fn a_smaller_table_keeps_what_it_has_room_for() {
+    with_table(5, |table| {
+        let results: Vec<_> =
+            (0..50_u16).map(|nth| import(table, &established(nth.into(), 1_024 + nth))).collect();
+        let added = results.iter().filter(|result| **result == Imported::Added).count();
+        assert!(results[..5].iter().all(|result| *result == Imported::Added), "{results:?}");
+        assert!(results.contains(&Imported::Full), "{results:?}");
+        assert_eq!(table.table.flows().count(), 2 * added);
+        assert_eq!(usize::try_from(table.active.get()), Ok(added));
+    });
+}
