@@ -9,8 +9,8 @@ use std::cell::Cell;
 use lb_common::{
     flow::{Endpoints, FlowKey, Pair, State, flags_seen},
     table::{
-        Direct, Entry as _, Import, Imported, Seed, SharedBucket, SharedTable, Storage, buckets_for,
-        import, partner, peek, set_flags,
+        Direct, Entry as _, Import, Imported, Seed, SharedBucket, SharedTable, Storage,
+        buckets_for, import, partner, peek, set_flags,
     },
 };
 
