@@ -46,6 +46,7 @@ pub fn hold<T>(
     let (begun, goes_on) = (AtomicUsize::new(0), AtomicBool::new(true));
     let talk = || client.namespace.run(|| talk(to, &begun, &goes_on)).expect("the namespace");
     scope(|scope| {
+        let end = End(&goes_on);
         let talks: Vec<_> = (0..count).map(|_| scope.spawn(talk)).collect();
         let deadline = Instant::now() + PATIENCE;
         while begun.load(Ordering::Relaxed) < count {
@@ -53,9 +54,18 @@ pub fn hold<T>(
             sleep(PAUSE);
         }
         let disturbed = disturb();
-        goes_on.store(false, Ordering::Relaxed);
+        drop(end);
         (disturbed, talks.into_iter().map(|talk| talk.join().expect("no panic")).collect())
     })
+}
+
+/// Clears a flag when it is dropped, so that threads end that go on while it is set.
+pub struct End<'a>(pub &'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
 }
 
 fn talk(to: SocketAddr, begun: &AtomicUsize, goes_on: &AtomicBool) -> io::Result<()> {
