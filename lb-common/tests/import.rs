@@ -123,6 +123,21 @@ fn tuples_and_ports_of_others_stay_theirs() {
 }
 
 #[test]
+fn a_tuple_is_that_of_the_connection_that_began_last() {
+    with_table(100, |table| {
+        assert_eq!(import(table, &established(1, 1_024)), Imported::Added);
+        let again = Import { last_seen: 1_200, other: 1_100, ..established(1, 1_025) };
+        assert_eq!(import(table, &again), Imported::Added);
+        assert_eq!(import(table, &established(1, 1_024)), Imported::Taken);
+        let hit = peek(table, &inside(1)).expect("known");
+        assert_eq!((hit.entry.pair(), table.active.get()), (again.pair, 1));
+        assert!(partner(table, hit).is_some());
+        let rests = table.table.flows().filter(|hit| hit.state() == State::Closed);
+        assert_eq!(rests.count(), 1, "the former port is in quarantine");
+    });
+}
+
+#[test]
 fn a_smaller_table_keeps_what_it_has_room_for() {
     with_table(5, |table| {
         let results: Vec<_> =

@@ -7,8 +7,9 @@ use super::{
     find::seek,
     open,
     pair::{partner, set_flags_of},
+    remove::replace_closed,
 };
-use crate::flow::Pair;
+use crate::flow::{Pair, flags_seen::is_dated, ticks};
 
 /// A connection as the other table has it: the daemon's input to the program that imports it.
 #[repr(C)]
@@ -68,10 +69,14 @@ pub fn import<T: Table>(table: T, import: &Import) -> Imported {
     let Import { pair, last_seen: now, number, seen, .. } = *import;
     let ends = table.endpoints(pair.backend());
     let inside = &pair.inside(&ends);
-    match seek(table, inside) {
-        Ok(Some(known)) => return update(table, known, import),
-        Ok(None) => {}
-        Err(_) => return Imported::Taken,
+    let Ok(known) = seek(table, inside) else { return Imported::Taken };
+    if let Some(known) = known {
+        if known.entry.pair().is_same(pair) {
+            return update(table, known, import);
+        }
+        if !gives_way(table, known, import) {
+            return Imported::Taken;
+        }
     }
     let opening = Opening { inside, hop: pair.hop(), backend: pair.backend(), seen, number, now };
     match open(table, &opening, &pair.outside(&ends)) {
@@ -84,13 +89,21 @@ pub fn import<T: Table>(table: T, import: &Import) -> Imported {
     }
 }
 
+/// Removes the connection that has the tuple if it began earlier: the client has used its port again since
+/// that one was imported.
+#[inline(always)]
+fn gives_way<T: Table>(table: T, known: Found<T>, import: &Import) -> bool {
+    let began = |seen, last_seen, extra| if is_dated(seen) { extra } else { last_seen };
+    let former = began(known.tag.flags_seen(), known.entry.last_seen(), known.entry.extra());
+    let latter = began(import.seen, import.last_seen, import.other);
+    ticks::between(former, latter) > 0
+        && replace_closed(table, known, true, import.last_seen) == Ok(true)
+}
+
 /// Adds the flags seen that a known connection lacks. It keeps those that only it has, as each table has
 /// seen one side's packets if the interfaces changed from one to the other one by one.
 #[inline(always)]
 fn update<T: Table>(table: T, known: Found<T>, import: &Import) -> Imported {
-    if !known.entry.pair().is_same(import.pair) || !known.holds() {
-        return Imported::Taken;
-    }
     let lacking = import.seen & !known.tag.flags_seen();
     let Some(partner) = partner(table, known).filter(|_| lacking != 0) else {
         return Imported::Known;
