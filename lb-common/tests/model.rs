@@ -2,17 +2,19 @@
 
 #[path = "support/backends.rs"]
 mod backends;
+#[path = "support/counting.rs"]
+mod counting;
 mod support;
 
-use std::{cell::Cell, collections::HashMap};
+use std::collections::HashMap;
 
 use lb_common::{
     client_hops::NO_SLOT,
-    flow::{Endpoints, FlowKey, Protocol, Shape, State, Tuple, V4, V6, flags_seen, ticks},
+    flow::{FlowKey, Protocol, Shape, State, Tuple, V4, V6, flags_seen, ticks},
     table::{
-        self, CHOICES, Direct, Entry as _, Opening, Seed, SharedBackend, SharedBucket, SharedTable,
-        Storage, Table, Unopened, WAYS, buckets_for, find, mark_expiring, open, open_one_way, peek,
-        remove, replace_closed, set_flags, track_one_way,
+        self, CHOICES, Entry as _, Opening, Seed, Storage, Table, Unopened, WAYS, buckets_for,
+        find, mark_expiring, open, open_one_way, peek, remove, replace_closed, set_flags,
+        track_one_way,
     },
     tcp::{self, Segment},
 };
@@ -20,6 +22,7 @@ use proptest::prelude::*;
 
 use self::{
     backends::Stored,
+    counting::{Counting, Memory, rank},
     support::{PORT, TestFamily, VIP},
 };
 
@@ -27,58 +30,6 @@ const HALF_OPEN: u16 = 0;
 const ESTABLISHED: u16 = flags_seen::SHAKEN | flags_seen::PROVEN;
 const SECOND: u32 = ticks::from_nanos(1_000_000_000);
 const MINUTE: u32 = 60 * SECOND;
-
-/// A table that counts its evictions and active connections.
-#[derive(Clone, Copy)]
-struct Counting<'a, F: TestFamily> {
-    table: SharedTable<'a, F>,
-    evicted: &'a Cell<[u32; 5]>,
-    active: &'a Cell<i64>,
-}
-
-impl<F: TestFamily> Direct for Counting<'_, F> {}
-
-impl<'a, F: TestFamily> Storage for Counting<'a, F> {
-    type Family = F;
-    type Bucket = &'a SharedBucket<F>;
-    type Backend = Endpoints<F>;
-
-    fn seed(self) -> Seed {
-        self.table.seed
-    }
-
-    fn buckets(self) -> u32 {
-        self.table.buckets()
-    }
-
-    fn bucket(self, index: u32) -> Option<Self::Bucket> {
-        self.table.bucket(index)
-    }
-
-    fn backend(self, id: u32) -> Option<Endpoints<F>> {
-        self.table.backend(id)
-    }
-
-    fn evicted(self, state: State) {
-        let mut counts = self.evicted.get();
-        counts[rank(state)] += 1;
-        self.evicted.set(counts);
-    }
-
-    fn add_active(self, _backend: u32, change: i64) {
-        self.active.set(self.active.get() + change);
-    }
-}
-
-const fn rank(state: State) -> usize {
-    match state {
-        State::HalfOpen => 0,
-        State::Answered => 1,
-        State::Established => 2,
-        State::Closing => 3,
-        State::Closed => 4,
-    }
-}
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -312,29 +263,6 @@ fn run<F: Stored>(buckets: u32, clients: u16, is_crowded: bool, seed: u64) {
         }
     }
     both.check();
-}
-
-/// A table's memory.
-struct Memory<F: TestFamily> {
-    buckets: Vec<SharedBucket<F>>,
-    backends: Vec<SharedBackend>,
-    seed: Seed,
-    evicted: Cell<[u32; 5]>,
-    active: Cell<i64>,
-}
-
-impl<F: Stored> Memory<F> {
-    fn new(buckets: u32, seed: u64) -> Self {
-        let buckets = (0..buckets).map(|_| SharedBucket::default()).collect();
-        let (evicted, active) = Default::default();
-        let seed = Seed::of_number(seed);
-        Self { buckets, backends: backends::of(&F::endpoints()), seed, evicted, active }
-    }
-
-    fn table(&self) -> Counting<'_, F> {
-        let Self { buckets, backends, seed, evicted, active } = self;
-        Counting { table: SharedTable { buckets, backends, seed: *seed }, evicted, active }
-    }
 }
 
 proptest! {

@@ -20,6 +20,7 @@ mod global;
 mod guard;
 mod known;
 mod load;
+mod migration;
 mod new;
 mod outcome;
 mod parse;
@@ -58,6 +59,14 @@ fn client_hops(ctx: XdpContext) -> u32 {
     } else {
         xdp_action::XDP_DROP
     }
+}
+
+/// Takes over connections of another flow table, as listed by the daemon in a test run's frame: its data
+/// are [`Import`](lb_common::table::Import)s, in which it writes their results. Attached to nothing.
+#[xdp]
+fn import(ctx: XdpContext) -> u32 {
+    migration::import(&mut Packet::new(ctx));
+    xdp_action::XDP_PASS
 }
 
 /// Returns the XDP action of an outcome, and its reason.

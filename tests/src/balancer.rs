@@ -96,10 +96,20 @@ impl Balancer {
     /// If it does not exit soon.
     #[must_use]
     pub fn refused(testbed: &Testbed, text: &str) -> Output {
+        Self::refused_by(testbed, text, &[])
+    }
+
+    /// As [`Self::refused`], with further arguments.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::refused`].
+    #[must_use]
+    pub fn refused_by(testbed: &Testbed, text: &str, arguments: &[&str]) -> Output {
         let file = testbed.directory().join("refused.toml");
         fs::write(&file, text).expect("written");
         let mut command = Command::new(BINARY);
-        command.arg("run").arg("-c").arg(&file).stdin(Stdio::null());
+        command.arg("run").arg("-c").arg(&file).args(arguments).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut process = testbed.balancer().spawn(&mut command).expect("started");
         let deadline = Instant::now() + PATIENCE;

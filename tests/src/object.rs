@@ -27,7 +27,7 @@ use lb_common::{
     service::{Service, ServiceKey},
     snat::Source,
     stats::{Count, Incident, Traffic},
-    table::{Entry as _, Seed, Snapshot, Tag, peek, remove},
+    table::{Entry as _, Import, Imported, Seed, Snapshot, Tag, peek, remove},
 };
 use lb_dataplane::{
     Active, Clock, FlowTable, Lanes, Refusals, ServiceTable, Sweeper, TablePlan, maps::Table as _,
@@ -121,9 +121,10 @@ impl Object {
         let mut ebpf = loader.load(OBJECT).expect("loads");
         let program: &mut Xdp = ebpf.program_mut("xdplb").expect("named").try_into().expect("XDP");
         program.load().expect("verifies");
-        let writer: &mut Xdp =
-            ebpf.program_mut("client_hops").expect("named").try_into().expect("XDP");
-        writer.load().expect("verifies");
+        for name in ["client_hops", "import"] {
+            let program: &mut Xdp = ebpf.program_mut(name).expect("named").try_into().expect("XDP");
+            program.load().expect("verifies");
+        }
         let flows = lb_dataplane::table(&plan, &mut ebpf).expect("maps");
         let services = ServiceTable::open(&ebpf).expect("maps");
         let mut object = Self { ebpf, flows: Arc::new(flows), services, vip: None };
@@ -222,6 +223,29 @@ impl Object {
             Action::Drop => false,
             other => panic!("{other:?}"),
         }
+    }
+
+    /// Returns the connections, as another table imports them.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Import> {
+        lb_dataplane::connections(self.flows.table()).map(|(_, connection)| connection).collect()
+    }
+
+    /// Imports connections, as the daemon does.
+    ///
+    /// # Panics
+    ///
+    /// If the kernel does not run the program.
+    #[must_use]
+    pub fn import(&self, connections: &[Import]) -> Vec<Imported> {
+        let program = self.ebpf.program("import").expect("named");
+        let program: &Xdp = program.try_into().expect("XDP");
+        lb_dataplane::import(program, connections).expect("the kernel runs it")
+    }
+
+    /// Tells the program whether connections are being moved.
+    pub fn set_migrating(&mut self, is_migrating: bool) {
+        self.set("MIGRATING", 0, &u64::from(is_migrating));
     }
 
     /// Adds a service whose ring holds these backend ids.

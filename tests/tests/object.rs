@@ -35,6 +35,7 @@ fn maps_have_the_shapes_of_the_shared_types() {
         ("GUARD_ADDRESSES", 16, size_of::<Guarded>()),
         ("GUARD_BACKENDS", size_of::<ServiceKey>(), 4),
         ("INCIDENTS_SEEN", 4, 8),
+        ("MIGRATING", 4, 8),
         ("RINGS", 4, size_of::<Slots>()),
         ("RING_TURNS", 4, 8),
         ("RING_TURNS_EACH", 4, 8),

@@ -17,6 +17,7 @@ mod claim;
 mod crowded;
 mod find;
 mod hash;
+mod import;
 mod layout;
 mod open;
 mod pair;
@@ -39,6 +40,7 @@ pub use self::{
         Busy, Found, Hit, Known, at, find, known, peek, reach_of, search, search_further, seek,
     },
     hash::{Hash, Seed},
+    import::{IMPORTS_EACH_RUN, Import, Imported, import},
     layout::{
         Label, PAIR_AT, PlainBucket, buckets_for, connections_of, entry_bytes, extra_at,
         last_seen_at, table_bytes,

@@ -1,5 +1,6 @@
 //! The table of known connections.
 
+mod import;
 mod map;
 mod open;
 mod ports;
@@ -14,7 +15,10 @@ use lb_common::{
 };
 
 use self::map::Flows;
-pub(crate) use self::open::{New, open};
+pub(crate) use self::{
+    import::import,
+    open::{New, open},
+};
 use crate::{client_hops, raw};
 
 /// A known flow.

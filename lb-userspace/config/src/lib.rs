@@ -238,8 +238,8 @@ impl Config {
     /// Returns an error with all changes that a running daemon cannot apply.
     pub fn refuse_restart_only(&self, new: &Self) -> Result<()> {
         const RESTART: &str = ": restart the daemon";
-        const DETACH: &str = ", but the running maps keep their size: stop the daemon and run \
-             `xdplb detach` first, which ends all connections";
+        const MOVE: &str = ", but the running maps keep their size: restart the daemon, which moves \
+             connections to others";
         let (old_limits, new_limits) = (&self.limits, &new.limits);
         let keys = [
             ("bpffs", self.bpffs == new.bpffs, RESTART),
@@ -247,9 +247,9 @@ impl Config {
             ("api.socket", self.api == new.api, RESTART),
             ("checks.user", self.checks.user == new.checks.user, RESTART),
             ("limits.resets", old_limits.resets == new_limits.resets, RESTART),
-            ("limits.flows", old_limits.flows == new_limits.flows, DETACH),
-            ("limits.services", old_limits.services == new_limits.services, DETACH),
-            ("limits.backends", old_limits.backends == new_limits.backends, DETACH),
+            ("limits.flows", old_limits.flows == new_limits.flows, MOVE),
+            ("limits.services", old_limits.services == new_limits.services, MOVE),
+            ("limits.backends", old_limits.backends == new_limits.backends, MOVE),
         ];
         let changed = keys.into_iter().filter(|(_, is_same, _)| !is_same);
         let refusals: Vec<_> =

@@ -64,8 +64,8 @@ pub(super) struct Api {
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Limits {
     /// Size of the flow table in connections, 1 to 16000000, at 96 bytes of kernel memory each,
-    /// allocated when the daemon starts. A loaded table keeps its size: to change it, run `xdplb
-    /// detach` first, which ends all connections.
+    /// allocated when the daemon starts. A loaded table keeps its size until the daemon is restarted, which
+    /// moves its connections to another one; both need memory meanwhile.
     #[schemars(range(min = 1, max = validate::MOST_FLOWS))]
     pub(super) flows: Option<Located<u64>>,
     /// Maximum number of services, up to 100000. Changes like `flows`.

@@ -121,6 +121,10 @@ fn of_reason(reason: Reason) -> &'static str {
             "A reset was not sent because this CPU or the sender's network had reached \
              `limits.resets`."
         }
+        Reason::Migrating => {
+            "A packet of an unknown connection was not answered with a reset, because connections \
+             were being moved to a flow table of another size: the sender retransmits."
+        }
         Reason::TtlExpired => "The TTL of a packet to a service expired.",
         Reason::IpOptionsToService => "A packet to a service had IP options.",
         Reason::FragmentToService => {

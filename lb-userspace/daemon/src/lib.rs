@@ -46,7 +46,12 @@ mod views;
 mod vips;
 mod worker;
 
-pub use self::{privileges::keep_from_programs, run::run};
+pub use lb_dataplane::OnOtherLimits;
+
+pub use self::{
+    privileges::keep_from_programs,
+    run::{Invocation, run},
+};
 
 /// Maximum number of events that wait for the loop.
 const BACKLOG: usize = 1_024;

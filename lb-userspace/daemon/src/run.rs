@@ -4,6 +4,7 @@ use std::{future::ready, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use lb_config::Loaded;
+use lb_dataplane::OnOtherLimits;
 use lb_health::Checker;
 use lb_neighbours::Neighbours;
 use tokio::{
@@ -31,8 +32,16 @@ struct Commands {
     interrupt: Signal,
 }
 
+/// What the command line says.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The configuration file.
+    pub file: PathBuf,
+    pub on_other_limits: OnOtherLimits,
+}
+
 /// Runs until SIGTERM or SIGINT; forwarding continues afterwards.
-pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
+pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     panics::end_process();
     privileges::check()?;
     let (handle, requests) = control::channel(BACKLOG);
@@ -43,8 +52,8 @@ pub async fn run(loaded: Loaded, file: PathBuf) -> Result<()> {
     let listener = api::listen(&loaded.config.api.socket).await?;
     let checker = Checker::new(health_events, &loaded.config.checks.user);
     let neighbours = Neighbours::start(network_events)?;
-    let reader = Reader::start(&file, &told)?;
-    let starting = Daemon::start(loaded, file, checker, neighbours, reader, sweeps);
+    let reader = Reader::start(&invocation.file, &told)?;
+    let starting = Daemon::start(loaded, invocation, checker, neighbours, reader, sweeps);
     let mut daemon = Box::pin(starting).await?;
     let (teller, program) = mpsc::channel(BACKLOG);
     daemon.kernel.dataplane.follow_events(teller)?;

@@ -1,9 +1,6 @@
 //! Start of the daemon, with the maps and the state that an earlier one has left.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    path::PathBuf,
-};
+use std::collections::{BTreeSet, VecDeque};
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -32,6 +29,7 @@ use super::{
     network::Network,
     passive::Refusals,
     reader::Reader,
+    run::Invocation,
     state::State,
     sweeps::{Sweep, Sweeps},
     vips,
@@ -40,7 +38,7 @@ use super::{
 impl Daemon {
     pub(super) async fn start(
         loaded: Loaded,
-        file: PathBuf,
+        invocation: Invocation,
         checker: Checker,
         neighbours: Neighbours,
         reader: Reader,
@@ -57,7 +55,7 @@ impl Daemon {
         let bpffs = loaded.config.bpffs.clone();
         let fresh = !lb_dataplane::exists(&bpffs);
         let initialized =
-            Self::init(loaded, file, found, checker, neighbours, reader, sweeps).await;
+            Self::init(loaded, invocation, found, checker, neighbours, reader, sweeps).await;
         if initialized.is_err()
             && fresh
             && lb_dataplane::exists(&bpffs)
@@ -68,10 +66,11 @@ impl Daemon {
         initialized
     }
 
-    /// Loads the program, adopts the existing maps and attaches to the interfaces.
+    /// Loads the program, adopts the existing maps, or copies of them with other limits, and attaches to
+    /// the interfaces.
     async fn init(
         loaded: Loaded,
-        file: PathBuf,
+        Invocation { file, on_other_limits }: Invocation,
         found: Vec<Interface>,
         checker: Checker,
         neighbours: Neighbours,
@@ -85,7 +84,7 @@ impl Daemon {
             refuse_excess(&loaded, desired.document())?;
         }
         let Loaded { config, digests, .. } = loaded;
-        let mut dataplane = Dataplane::load(&config.bpffs, &config.limits)?;
+        let mut dataplane = Dataplane::load(&config.bpffs, &config.limits, on_other_limits)?;
         dataplane.follow_messages()?;
         let adopted = dataplane.maps().adopt(&config.limits)?;
         adopted.warn();
@@ -96,8 +95,10 @@ impl Daemon {
         let own = addresses.iter().map(|(_, address)| address);
         dataplane.maps().set_host_addresses(own, &BTreeSet::new())?;
         macs::refresh(&mut dataplane, &found).await?;
+        dataplane.begin_migration()?;
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
         interfaces::detach_others(&mut dataplane, &interfaces)?;
+        dataplane.end_migration()?;
         let (sweeper, hops) = (dataplane.sweeper()?, dataplane.hop_writer()?);
         let sweeps = Sweeps::start(sweeper, hops, sweeps)?;
         let mut daemon = Self {

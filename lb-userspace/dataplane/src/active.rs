@@ -9,8 +9,8 @@ use std::sync::atomic::{
     Ordering::{Acquire, Relaxed, Release},
 };
 
-use anyhow::Result;
-use aya::{Ebpf, EbpfLoader, util::nr_cpus};
+use anyhow::{Context as _, Result};
+use aya::{Ebpf, EbpfLoader, maps::MapData, util::nr_cpus};
 use lb_common::limits;
 use lb_host::sys::mapping::Mapping;
 
@@ -59,9 +59,24 @@ pub struct Active {
 
 impl Active {
     pub fn open(ebpf: &Ebpf) -> Result<Self> {
-        let counts: Mapping<AtomicI64> = mapped::map(ebpf, ACTIVE)?;
+        Self::of_mapping(mapped::map(ebpf, ACTIVE)?)
+    }
+
+    /// Opens the counts in a map.
+    pub(crate) fn of_array(array: &MapData) -> Result<Self> {
+        Self::of_mapping(mapped::of_array(array).with_context(|| format!("cannot map {ACTIVE}"))?)
+    }
+
+    fn of_mapping(counts: Mapping<AtomicI64>) -> Result<Self> {
         let length = counts.values().len() / lanes(possible_cpus()?) as usize;
         Ok(Self { counts, length })
+    }
+
+    /// Sets counts by backend id, as long as no program counts.
+    pub(crate) fn set(&self, counts: &[i64]) {
+        for (place, count) in self.all().common().iter().zip(counts) {
+            place.store(*count, Relaxed);
+        }
     }
 
     /// Returns the count of a backend, by its id.

@@ -33,7 +33,8 @@ impl Dataplane {
     }
 }
 
-fn total<V: Pod + Default + AddAssign>(
+/// Returns the sum of a counter over all CPUs.
+pub(super) fn total<V: Pod + Default + AddAssign>(
     map: &PerCpuArray<impl Borrow<MapData>, V>,
     index: u32,
 ) -> Result<V> {

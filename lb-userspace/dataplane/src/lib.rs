@@ -20,11 +20,13 @@ mod mapped;
 pub mod maps;
 mod messages;
 mod meter;
+mod migration;
 mod origins;
 mod pins;
 pub mod plan;
 pub mod ring;
 mod services;
+mod shapes;
 mod sizes;
 mod writer;
 
@@ -53,12 +55,13 @@ pub use self::{
     load::table,
     mapped::Refusals,
     meter::{Meter, program_name},
+    migration::{OnOtherLimits, connections, import},
     pins::{exists, is_attached, refuse_other_layouts},
     services::{Mapped, ServiceTable},
     sizes::map_bytes,
     writer::MapWriter,
 };
-use self::{load::PROGRAM, maps::Maps, pins::Pins};
+use self::{load::PROGRAM, maps::Maps, migration::Migration, pins::Pins};
 
 const VIP_FILTER: &str = "VIP_FILTER";
 const INCIDENTS_SEEN: &str = "INCIDENTS_SEEN";
@@ -76,17 +79,20 @@ pub struct Dataplane {
     active: Active,
     refusals: Refusals,
     maps: MapWriter,
+    /// None if the limits are the same as before.
+    migration: Option<Migration>,
 }
 
 impl Dataplane {
-    /// Loads the program, with the pinned maps of an earlier daemon, if any. Nothing is attached
-    /// yet: the earlier program keeps forwarding.
-    pub fn load(bpffs: &Path, limits: &Limits) -> Result<Self> {
+    /// Loads the program, with the pinned maps of an earlier daemon, if any; maps of other limits are
+    /// copied. Nothing is attached yet: the earlier program keeps forwarding.
+    pub fn load(bpffs: &Path, limits: &Limits, on_other_limits: OnOtherLimits) -> Result<Self> {
         let pins = Pins::open(bpffs)?;
-        let (mut ebpf, flows) = load::load(&pins, limits)?;
+        let (mut ebpf, flows) = load::load(&pins, limits, on_other_limits)?;
+        let migration = Migration::prepare(&pins, &mut ebpf)?;
         let (active, refusals) = (Active::open(&ebpf)?, Refusals::open(&ebpf)?);
         let maps = MapWriter::new(Maps::take(&mut ebpf)?);
-        Ok(Self { ebpf, pins, flows: Arc::new(flows), active, refusals, maps })
+        Ok(Self { ebpf, pins, flows: Arc::new(flows), active, refusals, maps, migration })
     }
 
     /// Returns the writer of the maps of services and backends.

@@ -17,8 +17,11 @@ use super::{
     client_hops,
     clock::Clock,
     flows::{BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan, megabytes},
-    guard, origins,
-    pins::{Pins, Shape},
+    guard,
+    migration::{self, OnOtherLimits},
+    origins,
+    pins::Pins,
+    shapes::Shape,
     sizes::sizes,
 };
 
@@ -32,8 +35,12 @@ const MESSAGES: &str = "AYA_LOGS";
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
-/// Loads the program with maps of these sizes.
-pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
+/// Loads the programs with maps of these sizes.
+pub fn load(
+    pins: &Pins,
+    limits: &Limits,
+    on_other_limits: OnOtherLimits,
+) -> Result<(Ebpf, FlowTable)> {
     anyhow::ensure!(
         Path::new(BTF).exists(),
         "this kernel has no BTF ({BTF} is missing): it must be built with CONFIG_DEBUG_INFO_BTF=y"
@@ -43,10 +50,8 @@ pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
     let others = guard::sizes(limits).into_iter().chain(others);
     let sizes: HashMap<_, _> = sizes(limits, possible_cpus()?).chain(others).collect();
     let shapes = shapes(&sizes)?;
-    for (name, shape) in &shapes {
-        pins.check(name, *shape)?;
-    }
-    let plan = plan.or_of_pin(&pins.map(FLOWS))?;
+    migration::set_aside(pins, &shapes, on_other_limits)?;
+    let plan = plan.with_seed_of(&pins.former(FLOWS))?.with_seed_of(&pins.map(FLOWS))?;
     let level = log::max_level() as u8;
     let resets = each_window(limits.resets);
     let buckets = service_table::buckets(limits.services);
@@ -65,14 +70,16 @@ pub fn load(pins: &Pins, limits: &Limits) -> Result<(Ebpf, FlowTable)> {
         loader.map_pin_path(name, pins.map(name));
     }
     let mut ebpf = loader.load(OBJECT).map_err(|error| explained(error, limits.flows))?;
-    let program: &mut Xdp =
-        ebpf.program_mut(PROGRAM).context("the object has no program")?.try_into()?;
-    program.load().context("the kernel rejects the XDP program")?;
-    let program: &mut Xdp = ebpf
-        .program_mut(client_hops::PROGRAM)
-        .context("the object has no program for hops")?
-        .try_into()?;
-    program.load().context("the kernel rejects the program for hops")?;
+    for (name, what) in [
+        (PROGRAM, "the XDP program"),
+        (client_hops::PROGRAM, "the program for hops"),
+        (migration::PROGRAM, "the program that imports connections"),
+    ] {
+        let program = ebpf.program_mut(name);
+        let program: &mut Xdp =
+            program.with_context(|| format!("the object lacks {what}"))?.try_into()?;
+        program.load().with_context(|| format!("the kernel rejects {what}"))?;
+    }
     let program: &mut SchedClassifier =
         ebpf.program_mut(guard::PROGRAM).context("the object has no host guard")?.try_into()?;
     program.load().context("the kernel rejects the host guard")?;

@@ -4,23 +4,23 @@ use std::{
     fs,
     io::{self, ErrorKind},
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use anyhow::{Context as _, Result, bail};
-use aya::maps::MapInfo;
-use lb_common::{LAYOUT, table::connections_of};
+use lb_common::LAYOUT;
 use nix::{
     fcntl::{Flock, FlockArg},
     mount::{MsFlags, mount},
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
 
-use super::{active::possible_cpus, sizes::fix};
-
 /// Prefix of the names of interface pins, followed by the index.
 const LINK: &str = "link_";
 const GUARD: &str = "guard_";
 const FILTER: &str = "filter_";
+/// Prefix of the names of maps that are replaced, followed by the map's name.
+const FORMER: &str = "former_";
 /// Directory of all pins in a BPF file system.
 const DIRECTORY: &str = "xdplb";
 
@@ -34,15 +34,6 @@ pub fn unpin(pin: &Path) -> Result<()> {
 pub struct Pins {
     directory: PathBuf,
     _lock: Flock<fs::File>,
-}
-
-/// Shape that a program requires of a map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    pub map_type: u32,
-    pub key_size: u32,
-    pub value_size: u32,
-    pub max_entries: u32,
 }
 
 impl Pins {
@@ -83,6 +74,19 @@ impl Pins {
         self.directory.join(name)
     }
 
+    /// Returns the pin of a map that one of another size replaces, until everything has moved from it.
+    #[must_use]
+    pub fn former(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{FORMER}{name}"))
+    }
+
+    /// Returns the names of the maps that others replace, in alphabetical order.
+    pub fn formers(&self) -> Result<Vec<String>> {
+        let mut names: Vec<String> = self.names_after(FORMER)?;
+        names.sort();
+        Ok(names)
+    }
+
     #[must_use]
     pub fn link(&self, ifindex: u32) -> PathBuf {
         self.directory.join(link_name(ifindex))
@@ -102,65 +106,25 @@ impl Pins {
 
     /// Returns the indexes of interfaces with pinned links.
     pub fn links(&self) -> Result<Vec<u32>> {
-        self.indexes(LINK)
+        self.names_after(LINK)
     }
 
     /// Returns the indexes of interfaces with the host guard.
     pub fn guards(&self) -> Result<Vec<u32>> {
-        Ok([self.indexes(GUARD)?, self.indexes(FILTER)?].concat())
+        Ok([self.names_after(GUARD)?, self.names_after(FILTER)?].concat())
     }
 
-    /// Returns the indexes of pins with this prefix.
-    fn indexes(&self, prefix: &str) -> Result<Vec<u32>> {
+    /// Returns what follows this prefix in the names of pins, without names that it does not fit.
+    fn names_after<T: FromStr>(&self, prefix: &str) -> Result<Vec<T>> {
         let directory = &self.directory;
         let cannot = || format!("cannot read {}", directory.display());
-        let mut links = Vec::new();
+        let mut found = Vec::new();
         for entry in fs::read_dir(directory).with_context(cannot)? {
             let name = entry?.file_name();
-            let ifindex: Option<u32> =
-                name.to_str().and_then(|name| name.strip_prefix(prefix)?.parse().ok());
-            links.extend(ifindex);
+            let rest = name.to_str().and_then(|name| name.strip_prefix(prefix));
+            found.extend(rest.and_then(|rest| rest.parse().ok()));
         }
-        Ok(links)
-    }
-
-    /// Returns an error if a pinned map has another shape, which the kernel does not check.
-    pub fn check(&self, name: &str, expected: Shape) -> Result<()> {
-        let path = self.map(name);
-        if !path.exists() {
-            return Ok(());
-        }
-        let info = MapInfo::from_pin(&path)
-            .with_context(|| format!("cannot open the pinned map {}", path.display()))?;
-        let found = Shape {
-            map_type: info.map_type().map_or(0, |map_type| map_type as u32),
-            key_size: info.key_size(),
-            value_size: info.value_size(),
-            max_entries: info.max_entries(),
-        };
-        if found == expected {
-            return Ok(());
-        }
-        if let Some(fix) = fix(name, found, expected, possible_cpus()?) {
-            bail!(fix);
-        }
-        if name == super::FLOWS
-            && (Shape { max_entries: expected.max_entries, ..found }) == expected
-        {
-            bail!(
-                "the running flow table has room for {} connections, `limits.flows` asks for {}: \
-                 set `limits.flows` back to {} to keep forwarding, or run `xdplb detach` first, \
-                 which ends all connections",
-                connections_of(found.max_entries - 1),
-                connections_of(expected.max_entries - 1),
-                connections_of(found.max_entries - 1),
-            );
-        }
-        bail!(
-            "the pinned map {} is of another build ({found:?}, this build needs {expected:?}): \
-             run `xdplb detach` first, which ends all connections",
-            path.display()
-        );
+        Ok(found)
     }
 }
 

@@ -3,28 +3,30 @@
 use lb_common::{
     limits,
     service_table::{OTHER_RECORDS, RECORDS_EACH},
+    table::connections_of,
 };
 use lb_model::Limits;
 
 use super::{
-    BACKENDS, SERVICES, TRAFFIC,
+    BACKENDS, FLOWS, SERVICES, TRAFFIC,
     active::{ACTIVE, lanes},
-    pins::Shape,
+    origins::ORIGINS,
     services::SERVICE_INDEX,
+    shapes::Shape,
 };
 
 /// Time of the last packet of each backend after it had left its ring, by backend id.
-const HEARD: &str = "HEARD";
+pub(super) const HEARD: &str = "HEARD";
 /// Traffic of backends under released ids that they had before, by backend id.
-const PAST_TRAFFIC: &str = "PAST_TRAFFIC";
+pub(super) const PAST_TRAFFIC: &str = "PAST_TRAFFIC";
 /// Number of handshakes that each backend has refused in a row, by backend id.
-const REFUSALS: &str = "REFUSALS";
+pub(super) const REFUSALS: &str = "REFUSALS";
 /// Number of connections that each service has had, by service id.
-const RING_TURNS: &str = "RING_TURNS";
+pub(super) const RING_TURNS: &str = "RING_TURNS";
 /// Number of connections that each service has had on each CPU, by service id.
 const RING_TURNS_EACH: &str = "RING_TURNS_EACH";
 /// Number of source ports drawn for each backend, by backend id.
-const SNAT_TURNS: &str = "SNAT_TURNS";
+pub(super) const SNAT_TURNS: &str = "SNAT_TURNS";
 /// Source ports that each CPU draws next for each backend, by backend id.
 const SNAT_STRETCHES: &str = "SNAT_STRETCHES";
 
@@ -64,21 +66,39 @@ fn other_entries(map: &str, cpus: u32) -> u32 {
     }
 }
 
-/// Returns the fix of a pinned map that differs only in size.
+/// Returns true if the size of a map depends on limits.
+pub(super) fn follows_limits(map: &str) -> bool {
+    map == FLOWS || map == ORIGINS || key_of(map).is_some()
+}
+
+/// Returns the limit that a map grows with, if it is one.
+fn key_of(map: &str) -> Option<&'static str> {
+    GROWING.iter().find(|(_, maps)| maps.contains(&map)).map(|(key, _)| *key)
+}
+
+/// Returns the fix of a pinned map that differs only in size, if that depends on one limit.
 pub(super) fn fix(map: &str, found: Shape, expected: Shape, cpus: u32) -> Option<String> {
-    if (Shape { max_entries: expected.max_entries, ..found }) != expected {
-        return None;
+    if map == FLOWS {
+        let [found, expected] =
+            [found, expected].map(|shape| connections_of(shape.max_entries - 1));
+        return Some(format!(
+            "the running flow table has room for {found} connections, `limits.flows` asks for \
+             {expected}: set `limits.flows` back to {found} to keep forwarding, or run `xdplb detach` \
+             first, which ends all connections"
+        ));
     }
-    let (key, _) = GROWING.iter().find(|(_, maps)| maps.contains(&map))?;
-    let limit = |shape: Shape| {
-        shape.max_entries.saturating_sub(other_entries(map, cpus)) / entries_each(map, cpus)
-    };
-    let (found, expected) = (limit(found), limit(expected));
+    let key = key_of(map)?;
+    let [found, expected] = [found, expected].map(|shape| limit_of(map, shape, cpus));
     Some(format!(
         "the running maps have room for `{key}` = {found}, and the configuration asks for \
          {expected}: set it back to {found} to keep forwarding, or run `xdplb detach` first, \
          which ends all connections"
     ))
+}
+
+/// Returns the limit that a map of this shape was made for.
+pub(super) fn limit_of(map: &str, shape: Shape, cpus: u32) -> u32 {
+    shape.max_entries.saturating_sub(other_entries(map, cpus)) / entries_each(map, cpus)
 }
 
 /// Returns the size in bytes of the maps that grow with these limits, except the flow table.

@@ -23,6 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use lb_client::Client;
+use lb_daemon::OnOtherLimits;
 use tokio::runtime;
 
 pub use self::args::Cli;
@@ -60,8 +61,12 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
     let client = Client::new(cli.socket);
     let output = cli.output;
     match cli.verb {
-        Verb::Run { config, check: false } => Box::pin(run::run(config)).await,
-        Verb::Run { config, check: true } => check::check(&config, false, output),
+        Verb::Run { config, check: false, no_migrate } => {
+            let on_other_limits =
+                if no_migrate { OnOtherLimits::Refuse } else { OnOtherLimits::Migrate };
+            Box::pin(run::run(config, on_other_limits)).await
+        }
+        Verb::Run { config, check: true, .. } => check::check(&config, false, output),
         Verb::Check { config: Some(config), strict, .. } => check::check(&config, strict, output),
         Verb::Check { config: None, .. } => check::schema(),
         Verb::Detach { interfaces, bpffs } => detach::detach(&bpffs, &interfaces, output).await,

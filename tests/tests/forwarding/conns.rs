@@ -227,7 +227,7 @@ fn listed(balancer: &Balancer, filter: &[&str]) -> Vec<Connection> {
 fn pinned(testbed: &Testbed, connections: u32) -> FlowTable {
     let mut layouts = fs::read_dir(testbed.bpffs().join("xdplb")).expect("pinned");
     let layout: PathBuf = layouts.next().expect("a layout").expect("readable").path();
-    let plan = TablePlan::new(connections).and_then(|plan| plan.or_of_pin(&layout.join(FLOWS)));
+    let plan = TablePlan::new(connections).and_then(|plan| plan.with_seed_of(&layout.join(FLOWS)));
     let map = |name| Map::Array(MapData::from_pin(layout.join(name)).expect("pinned"));
     plan.expect("labelled").open(&map(FLOWS), &map(BACKENDS), &map(CLIENT_HOPS)).expect("maps")
 }

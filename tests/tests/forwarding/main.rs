@@ -15,6 +15,7 @@ mod health;
 mod host;
 mod lifecycle;
 mod maps;
+mod migration;
 mod refusals;
 mod resilience;
 mod scheduling;

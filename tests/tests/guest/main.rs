@@ -63,7 +63,12 @@ fn packets_pass_on_6_12() {
 /// Tests of each step of a connection. Each test loads the program, which takes emulated CPUs
 /// seconds.
 fn packets_pass(package: &Package) {
-    suites::pass(package, "packets", &["opening::", "closing::", "ports::", "guard::"], LONGEST);
+    suites::pass(
+        package,
+        "packets",
+        &["opening::", "closing::", "ports::", "guard::", "migration::"],
+        LONGEST,
+    );
 }
 
 #[test]

@@ -9,6 +9,7 @@ mod guard;
 mod hammer;
 mod jumbo;
 mod known;
+mod migration;
 mod opening;
 mod ports;
 mod refused;

@@ -7,7 +7,10 @@ use aya::{
 };
 use lb_common::{
     client_hops::{SharedSlot, SharedSlots},
-    table::{Label, PlainBucket, Seed, SharedBackend, SharedBucket, SharedTable, buckets_for},
+    table::{
+        Label, PlainBucket, Seed, SharedBackend, SharedBucket, SharedTable, Storage as _,
+        buckets_for, connections_of,
+    },
 };
 
 use lb_host::sys::mapping::{Mapping, Shared};
@@ -49,19 +52,26 @@ impl TablePlan {
         Self { buckets: buckets_for(connections), seed, weakly_ordered }
     }
 
-    /// Returns the plan of the table of the same size that an earlier daemon has left pinned at
-    /// `pin`, or this one if there is none.
-    pub fn or_of_pin(self, pin: &Path) -> Result<Self> {
+    /// Returns the plan of the table that an earlier daemon has left pinned at `pin`, or None if it has
+    /// left none, or was killed before it wrote the label, and so has handled no packets.
+    pub fn of_pin(pin: &Path) -> Result<Option<Self>> {
         if !pin.exists() {
-            return Ok(self);
+            return Ok(None);
         }
         let map = MapData::from_pin(pin)
             .with_context(|| format!("cannot open the pinned map {}", pin.display()))?;
         let array: Array<_, PlainBucket> = Map::Array(map).try_into()?;
-        let label = array.get(&self.buckets, 0).context("cannot read the flow table's label")?;
+        let buckets = array.len().checked_sub(1).context("the pinned flow table is empty")?;
+        let label = array.get(&buckets, 0).context("cannot read the flow table's label")?;
         let seed = Label::of(&label).seed;
-        // A daemon that was killed before it wrote the label has handled no packets either.
-        Ok(if seed == Seed::default() { self } else { Self { seed, ..self } })
+        Ok((seed != Seed::default()).then(|| Self { buckets, ..Self::with_seed(0, seed) }))
+    }
+
+    /// Returns this plan with the seed of the table that an earlier daemon has left pinned at `pin`, if
+    /// any: next hops to clients are found by it, too.
+    pub fn with_seed_of(self, pin: &Path) -> Result<Self> {
+        let left = Self::of_pin(pin)?;
+        Ok(left.map_or(self, |left| Self { seed: left.seed, ..self }))
     }
 
     /// Returns the number of values of the map.
@@ -118,6 +128,12 @@ impl FlowTable {
     pub fn table(&self) -> SharedTable<'_> {
         let (buckets, backends) = (self.buckets.values(), self.backends.values());
         SharedTable { buckets, backends, seed: self.seed }
+    }
+
+    /// Returns the number of connections that the table is made for.
+    #[must_use]
+    pub fn connections(&self) -> u32 {
+        connections_of(self.table().buckets())
     }
 
     /// Returns the next hops to clients, by index.

@@ -56,6 +56,10 @@ pub(super) enum Verb {
         /// Only check the configuration, like `check`.
         #[arg(long)]
         check: bool,
+        /// Refuse to start if `limits` are not those of the running maps, instead of moving connections to
+        /// others.
+        #[arg(long)]
+        no_migrate: bool,
     },
     /// Check a configuration file. Exits with 0 if it is valid, 2 if it is invalid.
     Check {

@@ -1,0 +1,109 @@
+//! Connections that move from one table to another.
+
+#[path = "support/backends.rs"]
+mod backends;
+#[path = "support/counting.rs"]
+mod counting;
+mod support;
+
+use lb_common::{
+    flow::{FlowKey, Pair, Protocol, State, V4, flags_seen},
+    table::{Entry as _, Import, Imported, buckets_for, import, partner, peek, set_flags},
+};
+
+use self::{
+    counting::{Counting, Memory},
+    support::TestFamily as _,
+};
+
+const ESTABLISHED: u16 = flags_seen::SHAKEN | flags_seen::PROVEN;
+
+/// Runs a test on an empty table for this many connections.
+fn with_table(connections: u32, test: impl FnOnce(Counting<'_, V4>)) {
+    test(Memory::new(buckets_for(connections), 1).table());
+}
+
+fn inside(client: u32) -> FlowKey {
+    let [_, net, host, port] = client.to_be_bytes();
+    V4::inside(Protocol::Tcp, [198, 18, net, host], [1, port])
+}
+
+/// Returns an established connection of a client by a source port.
+fn established(client: u32, port: u16) -> Import {
+    let outside = V4::outside(Protocol::Tcp, [10, 0, 0, 1], port.to_be_bytes());
+    let pair = Pair::new(&inside(client), &outside, 1, 9).words();
+    Import { pair, last_seen: 1_000, number: 77, other: 500, seen: ESTABLISHED, result: 0 }
+}
+
+#[test]
+fn an_imported_connection_is_the_same_and_is_not_imported_twice() {
+    with_table(100, |table| {
+        let moved = established(1, 1_024);
+        assert_eq!(import(table, &moved), Imported::Added);
+        assert_eq!(import(table, &moved), Imported::Known);
+        assert_eq!((table.table.flows().count(), table.active.get()), (2, 1));
+        let hit = peek(table, &inside(1)).expect("known");
+        let back = partner(table, hit).expect("a pair");
+        assert_eq!(hit.entry.pair().words(), moved.pair);
+        assert_eq!((hit.tag.flags_seen(), hit.entry.extra()), (ESTABLISHED, 500));
+        assert_eq!(back.tag.flags_seen(), ESTABLISHED | flags_seen::TO_CLIENT);
+        assert_eq!((back.entry.extra(), back.entry.last_seen()), (77, 1_000));
+    });
+}
+
+#[test]
+fn a_known_connection_goes_as_far_as_in_either_table() {
+    with_table(100, |table| {
+        let half_open = Import { seen: 0, number: 5, ..established(1, 1_024) };
+        assert_eq!(import(table, &half_open), Imported::Added);
+        set_flags(table, peek(table, &inside(1)).expect("known"), flags_seen::BACKEND_FIN, 0);
+        assert_eq!(import(table, &established(1, 1_024)), Imported::Updated);
+        let hit = peek(table, &inside(1)).expect("known");
+        let back = partner(table, hit).expect("a pair");
+        assert_eq!(hit.tag.flags_seen(), ESTABLISHED | flags_seen::BACKEND_FIN);
+        assert_eq!((back.entry.extra(), hit.state(), table.active.get()), (77, State::Closing, 1));
+        assert_eq!(import(table, &half_open), Imported::Known);
+        assert_eq!(peek(table, &inside(1)).expect("known").tag, hit.tag);
+    });
+}
+
+#[test]
+fn tuples_and_ports_of_others_stay_theirs() {
+    with_table(100, |table| {
+        assert_eq!(import(table, &established(1, 1_024)), Imported::Added);
+        assert_eq!(import(table, &established(2, 1_024)), Imported::Taken);
+        assert_eq!(import(table, &established(1, 1_025)), Imported::Taken);
+        assert_eq!((table.table.flows().count(), table.active.get()), (2, 1));
+        let own = Import { seen: flags_seen::BACKEND_FIN | ESTABLISHED, ..established(1, 1_025) };
+        assert_eq!(import(table, &own), Imported::Taken);
+        assert_eq!(peek(table, &inside(1)).expect("known").tag.flags_seen(), ESTABLISHED);
+    });
+}
+
+#[test]
+fn a_tuple_is_that_of_the_connection_that_began_last() {
+    with_table(100, |table| {
+        assert_eq!(import(table, &established(1, 1_024)), Imported::Added);
+        let again = Import { last_seen: 1_200, other: 1_100, ..established(1, 1_025) };
+        assert_eq!(import(table, &again), Imported::Added);
+        assert_eq!(import(table, &established(1, 1_024)), Imported::Taken);
+        let hit = peek(table, &inside(1)).expect("known");
+        assert_eq!((hit.entry.pair().words(), table.active.get()), (again.pair, 1));
+        assert!(partner(table, hit).is_some());
+        let rests = table.table.flows().filter(|hit| hit.state() == State::Closed);
+        assert_eq!(rests.count(), 1, "the former port is in quarantine");
+    });
+}
+
+#[test]
+fn a_smaller_table_keeps_what_it_has_room_for() {
+    with_table(5, |table| {
+        let results: Vec<_> =
+            (0..50_u16).map(|nth| import(table, &established(nth.into(), 1_024 + nth))).collect();
+        let added = results.iter().filter(|result| **result == Imported::Added).count();
+        assert!(results[..5].iter().all(|result| *result == Imported::Added), "{results:?}");
+        assert!(results.contains(&Imported::Full), "{results:?}");
+        assert_eq!(table.table.flows().count(), 2 * added);
+        assert_eq!(usize::try_from(table.active.get()), Ok(added));
+    });
+}

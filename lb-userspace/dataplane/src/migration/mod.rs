@@ -1,0 +1,140 @@
+//! Live migration: maps of other sizes replace those of an earlier daemon, and connections go on.
+//!
+//! Only maps whose size changes are replaced, and the flow table's counts of connections with it. The
+//! programs before and after share all others, so that ids, rings, next hops and counters stay as they are.
+//!
+//! 1. The pins of those maps get other names, and new maps theirs ([`aside`]). What the former maps hold
+//!    is copied ([`contents`]), except connections, and what a start writes anyway.
+//! 2. The connections of the former flow table are imported ([`passes`]).
+//! 3. A word is set that makes programs drop packets of unknown connections instead of resetting them, and
+//!    one interface after the other gets the new program.
+//! 4. Connections that were opened meanwhile, or have got further, are imported. The former pins are
+//!    removed, and last the word is cleared.
+//!
+//! Until the word is set, nothing has happened that the next start does not undo. From then on it goes on
+//! where a killed daemon was, as everything may be repeated.
+//!
+//! Another layout's tables would be read by another [`connections`], with ids of this layout, and its
+//! maps copied by another [`contents`]; its pins are in a directory of their own.
+
+mod aside;
+mod contents;
+mod fits;
+mod passes;
+
+use std::{path::Path, thread::sleep, time::Duration};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf,
+    maps::{Array, Map, MapData},
+    programs::Xdp,
+};
+
+pub(super) use self::aside::set_aside;
+use self::passes::{FormerTable, Round};
+pub use self::passes::{connections, import};
+use super::{
+    Dataplane, FLOWS,
+    flows::TablePlan,
+    pins::{Pins, unpin},
+};
+
+/// Name of the program that imports connections.
+pub(super) const PROGRAM: &str = "import";
+
+/// Map of the word that is set while interfaces may have programs with different tables.
+const MIGRATING: &str = "MIGRATING";
+
+/// Longer than a packet is on its way through a program that was just replaced.
+const IN_FLIGHT: Duration = Duration::from_millis(10);
+
+/// What a daemon does if the limits are not those of the running maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnOtherLimits {
+    Migrate,
+    Refuse,
+}
+
+/// A migration that has been prepared: the maps are there, and hold all but connections.
+pub(super) struct Migration {
+    /// None if the flow table stays.
+    table: Option<FormerTable>,
+}
+
+impl Migration {
+    /// Prepares the migration to the maps of a loaded object. Returns None if they are the former ones.
+    pub(super) fn prepare(pins: &Pins, ebpf: &mut Ebpf) -> Result<Option<Self>> {
+        if pins.formers()?.is_empty() {
+            return Ok(None);
+        }
+        // Otherwise programs use the new maps.
+        if !is_under_way(&pins.map(MIGRATING))? {
+            contents::copy(pins, ebpf)?;
+        }
+        let former = TablePlan::of_pin(&pins.former(FLOWS))?;
+        let table = former.map(|plan| FormerTable::open(&plan, pins, ebpf)).transpose()?;
+        Ok(Some(Self { table }))
+    }
+}
+
+impl Dataplane {
+    /// Moves connections to the new flow table, if there is one. Interfaces may change to the new program
+    /// afterwards.
+    pub fn begin_migration(&mut self) -> Result<()> {
+        let Some(migration) = &mut self.migration else { return Ok(()) };
+        let room = self.flows.connections();
+        match &mut migration.table {
+            Some(table) => {
+                log::info!("moving {} connections to a flow table for {room}", table.count());
+                table.pass(importer(&self.ebpf)?, Round::First)?;
+            }
+            None => log::info!("the limits have changed; connections stay in their flow table"),
+        }
+        self.set_migrating(true)
+    }
+
+    /// Moves the connections that are left, once all interfaces have the new program.
+    pub fn end_migration(&mut self) -> Result<()> {
+        if let Some(Migration { table }) = self.migration.take() {
+            sleep(IN_FLIGHT);
+            if let Some(mut table) = table {
+                let tally = table.pass(importer(&self.ebpf)?, Round::Last)?;
+                log::info!("{tally}");
+            }
+            contents::keep_traffic(&self.pins, &mut *self.maps.maps.past_traffic)?;
+            // `TRAFFIC` before `PAST_TRAFFIC`, as a repetition needs both of them.
+            for name in self.pins.formers()?.iter().rev() {
+                unpin(&self.pins.former(name))?;
+            }
+        }
+        self.set_migrating(false)
+    }
+
+    fn set_migrating(&mut self, is_migrating: bool) -> Result<()> {
+        let mut word: Array<_, u64> = self.map_mut(MIGRATING)?.try_into()?;
+        word.set(0, u64::from(is_migrating), 0).context("cannot tell the programs of a migration")
+    }
+}
+
+/// Returns true if interfaces may have programs with different tables.
+fn is_under_way(pin: &Path) -> Result<bool> {
+    let Some(map) = pinned(pin)? else { return Ok(false) };
+    let word: Array<_, u64> = map.try_into()?;
+    Ok(word.get(&0, 0).context("cannot read whether a migration is under way")? != 0)
+}
+
+/// Opens a pinned array, if it is there.
+fn pinned(pin: &Path) -> Result<Option<Map>> {
+    if !pin.exists() {
+        return Ok(None);
+    }
+    let data = MapData::from_pin(pin)
+        .with_context(|| format!("cannot open the pinned map {}", pin.display()))?;
+    Ok(Some(Map::Array(data)))
+}
+
+fn importer(ebpf: &Ebpf) -> Result<&Xdp> {
+    let program = ebpf.program(PROGRAM).context("the object has no program that imports")?;
+    Ok(program.try_into()?)
+}

@@ -1,0 +1,176 @@
+//! Connections of the former flow table, imported into the new one.
+
+use std::fmt;
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf,
+    programs::{TestRun as _, TestRunOptions, Xdp},
+};
+use lb_common::{
+    flow::{Direction, State, ticks},
+    table::{
+        Entry as _, Hit, IMPORTS_EACH_RUN, Import, Imported, SharedEntry, SharedTable, Tag, WAYS,
+        partner,
+    },
+};
+
+use super::pinned;
+use crate::{
+    flows::{BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan},
+    pins::Pins,
+};
+
+/// A pass over the former table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Round {
+    /// Leaves half-open connections to the last one: most will have been established then, or have failed.
+    First,
+    Last,
+}
+
+/// The former flow table. It has the new one's seed, and shares its backends and next hops to clients.
+pub(super) struct FormerTable {
+    table: FlowTable,
+    /// Tag that each entry had when its connection was imported.
+    imported: Vec<Tag>,
+}
+
+/// What has become of the connections in a pass.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    moved: usize,
+    full: usize,
+    taken: usize,
+}
+
+impl FormerTable {
+    pub(super) fn open(plan: &TablePlan, pins: &Pins, ebpf: &Ebpf) -> Result<Self> {
+        let flows = pinned(&pins.former(FLOWS))?.context("the former flow table is gone")?;
+        let map = |name| ebpf.map(name).with_context(|| format!("the object has no map {name}"));
+        let table = plan.open(&flows, map(BACKENDS)?, map(CLIENT_HOPS)?)?;
+        let imported = vec![Tag::default(); table.table().buckets.len() * WAYS as usize];
+        Ok(Self { table, imported })
+    }
+
+    /// Returns the number of connections.
+    pub(super) fn count(&self) -> usize {
+        connections(self.table.table()).count()
+    }
+
+    /// Imports the connections that have not been, or have changed since.
+    pub(super) fn pass(&mut self, program: &Xdp, round: Round) -> Result<Tally> {
+        let Self { table, imported } = self;
+        let is_due = |found: &Found<'_>| round == Round::Last || found.0.state() != State::HalfOpen;
+        let mut connections = connections(table.table()).filter(is_due);
+        let mut tally = Tally::default();
+        loop {
+            let mut batch: Vec<_> = connections.by_ref().take(IMPORTS_EACH_RUN).collect();
+            if batch.is_empty() {
+                return Ok(tally);
+            }
+            tally.moved += batch.len();
+            batch.retain(|(hit, _)| imported[hit.index.0 as usize] != hit.tag);
+            tally.moved -= batch.len();
+            let imports: Vec<_> = batch.iter().map(|(_, import)| *import).collect();
+            for ((hit, _), result) in batch.iter().zip(import(program, &imports)?) {
+                if tally.count(result) {
+                    imported[hit.index.0 as usize] = hit.tag;
+                }
+            }
+        }
+    }
+}
+
+impl Tally {
+    /// Counts a result. Returns true if the connection is in the new table.
+    fn count(&mut self, result: Imported) -> bool {
+        let (count, is_moved) = match result {
+            Imported::Added | Imported::Known | Imported::Updated => (&mut self.moved, true),
+            Imported::Full => (&mut self.full, false),
+            Imported::Taken | Imported::Not => (&mut self.taken, false),
+        };
+        *count += 1;
+        is_moved
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { moved, full, taken } = self;
+        write!(f, "moved {moved} connections")?;
+        if full + taken == 0 {
+            return Ok(());
+        }
+        write!(f, ", and left {}: there was no room for {full}, ", full + taken)?;
+        write!(f, "and others have the addresses and ports of {taken}")
+    }
+}
+
+type Found<'a> = (Hit<&'a SharedEntry>, Import);
+
+/// Returns the connections of a table, each with its entry towards the backend. A source port that rests
+/// after its connection is none.
+pub fn connections(table: SharedTable<'_>) -> impl Iterator<Item = Found<'_>> {
+    let is_to_backend = |hit: &Hit<_>| hit.direction() == Direction::ToBackend;
+    table.flows().filter(is_to_backend).filter_map(move |hit| {
+        let to_client = partner(table, hit)?.entry;
+        let Hit { entry, tag, .. } = hit;
+        let connection = Import {
+            pair: entry.pair().words(),
+            last_seen: last(entry.last_seen(), to_client.last_seen()),
+            number: to_client.extra(),
+            other: entry.extra(),
+            seen: tag.flags_seen(),
+            result: 0,
+        };
+        hit.holds().then_some((hit, connection))
+    })
+}
+
+/// Returns the later one of two moments, which may be of different sides of a wrap of the clock.
+fn last(one: u32, other: u32) -> u32 {
+    if ticks::between(one, other) > 0 { other } else { one }
+}
+
+/// Imports connections, at most [`IMPORTS_EACH_RUN`], by a program of the object. Returns their results.
+///
+/// # Errors
+///
+/// Returns an error if the program cannot be run.
+pub fn import(program: &Xdp, connections: &[Import]) -> Result<Vec<Imported>> {
+    if connections.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut results = vec![Import::default(); connections.len()];
+    let options = TestRunOptions {
+        data_in: Some(bytemuck::cast_slice(connections)),
+        data_out: Some(bytemuck::cast_slice_mut(&mut results)),
+        ..TestRunOptions::default()
+    };
+    program.test_run(options).context("cannot move connections")?;
+    Ok(results.iter().map(|one| Imported::from_number(one.result)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_told_with_its_reasons() {
+        let mut tally = Tally::default();
+        assert!(tally.count(Imported::Added) && tally.count(Imported::Known));
+        assert_eq!(tally.to_string(), "moved 2 connections");
+        assert!(!tally.count(Imported::Full) && !tally.count(Imported::Taken));
+        assert_eq!(
+            tally.to_string(),
+            "moved 2 connections, and left 2: there was no room for 1, and others have the \
+             addresses and ports of 1"
+        );
+    }
+
+    #[test]
+    fn the_later_moment_counts_across_a_wrap() {
+        assert_eq!([last(5, 9), last(9, 5), last(u32::MAX, 3), last(3, u32::MAX)], [9, 9, 3, 3]);
+    }
+}
