@@ -66,17 +66,18 @@ fn an_invalid_file_is_shown_with_place_and_fix() {
 }
 
 #[test]
+fn turns_of_a_scheduler_that_takes_none_are_shown_with_the_fix() {
+    let shown = errors_in_service("scheduler = \"maglev\"\nturns = \"per-cpu\"");
+    let fix = "remove `turns`, or give `scheduler = \"round-robin\"`";
+    assert_shows(&shown, "6:9", "the scheduler maglev takes no turns", fix);
+}
+
+#[test]
 fn an_invalid_service_is_shown_with_place_and_fix() {
     let cases = [
         ("mode = \"dsr\"", "5:8", "unknown mode `dsr`", "expected `nat`"),
         ("scheduler = \"fair\"", "5:13", "unknown scheduler `fair`", "`least-connections`"),
         ("turns = \"fair\"", "5:9", "unknown turns `fair`", "`per-cpu`"),
-        (
-            "scheduler = \"maglev\"\nturns = \"per-cpu\"",
-            "6:9",
-            "the scheduler maglev takes no turns",
-            "remove `turns`, or give `scheduler = \"round-robin\"`",
-        ),
         (
             "health.path = \"/\"",
             "5:15",
