@@ -44,7 +44,7 @@ pub const fn drawn(draw: u32, source_count: u32, ports: u16) -> (u32, u16) {
 /// port always rests for as long as possible; but only who begins a stretch writes to its count of draws,
 /// which others write to as well.
 ///
-/// A CPU takes one draw at a time unless it makes many in a tick of the clock, so that a stretch is never
+/// A CPU takes one draw at a time unless it made many in the last tick in which it drew, so that a stretch is never
 /// much older than the draws of others. One that was not used up in its tick goes on only if nobody else has
 /// drawn since.
 #[repr(C)]

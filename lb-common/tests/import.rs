@@ -8,7 +8,7 @@ mod support;
 
 use lb_common::{
     flow::{FlowKey, Pair, Protocol, State, V4, flags_seen},
-    table::{Entry as _, Import, Imported, buckets_for, import, partner, peek, set_flags},
+    table::{self, Entry as _, Import, Imported, buckets_for, partner, peek, set_flags},
 };
 
 use self::{
@@ -26,6 +26,11 @@ fn with_table(connections: u32, test: impl FnOnce(Counting<'_, V4>)) {
 fn inside(client: u32) -> FlowKey {
     let [_, net, host, port] = client.to_be_bytes();
     V4::inside(Protocol::Tcp, [198, 18, net, host], [1, port])
+}
+
+/// Imports a connection a while after its last packet.
+fn import(table: Counting<'_, V4>, import: &Import) -> Imported {
+    table::import(table, import, 5_000)
 }
 
 /// Returns an established connection of a client by a source port.
@@ -48,6 +53,7 @@ fn an_imported_connection_is_the_same_and_is_not_imported_twice() {
         assert_eq!((hit.tag.flags_seen(), hit.entry.extra()), (ESTABLISHED, 500));
         assert_eq!(back.tag.flags_seen(), ESTABLISHED | flags_seen::TO_CLIENT);
         assert_eq!((back.entry.extra(), back.entry.last_seen()), (77, 1_000));
+        assert_eq!(hit.entry.last_seen(), 1_000);
     });
 }
 

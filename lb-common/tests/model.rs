@@ -350,12 +350,11 @@ fn a_full_table_evicts_who_is_worth_least() {
     assert!((4..12).all(is_known));
 }
 
-/// However long its silence, as nobody has proven it.
+/// It is in use as far as can be seen, but nobody has proven it.
 #[test]
-fn a_flow_of_one_direction_goes_before_proven_ones() {
+fn a_silent_flow_of_one_direction_goes_before_proven_ones() {
     let memory = Memory::<V4>::new(1, 3);
     let table = memory.table();
-    let established = |number| connect(table, number, ESTABLISHED, MINUTE).expect("room");
     let key = FlowKey::tcp([192, 0, 2, 9], [1, 2], VIP, PORT);
     let opening =
         Opening { inside: &key, hop: NO_SLOT, backend: 1, seen: 0, number: 7, now: MINUTE };
@@ -364,7 +363,12 @@ fn a_flow_of_one_direction_goes_before_proven_ones() {
     track_one_way(table, flow, &ack);
     assert_eq!(peek(table, &key).expect("known").state(), State::Answered);
     assert_eq!(memory.active.get(), 1);
-    (0..8).for_each(established);
+    for number in 0..7 {
+        connect(table, number, ESTABLISHED, MINUTE).expect("room");
+    }
+    assert_eq!(connect(table, 7, ESTABLISHED, MINUTE), Err(Unopened::Full));
+    assert!(peek(table, &key).is_some());
+    connect(table, 7, ESTABLISHED, 2 * MINUTE).expect("room");
     assert!(peek(table, &key).is_none());
     assert_eq!(memory.evicted.get()[rank(State::Answered)], 1);
     assert_eq!(table.table.flows().count(), 16);

@@ -8,7 +8,7 @@ mod skb;
 mod slot;
 mod words;
 
-use core::intrinsics::{AtomicOrdering, atomic_xadd};
+use core::intrinsics::atomic_xadd;
 
 use aya_ebpf::{
     EbpfContext as _, Global,
@@ -22,16 +22,13 @@ use aya_ebpf::{
 use bytemuck::Pod;
 use lb_common::{clock::Scale, flow::FACTORS, limits, service_table, table::Seed};
 
+use self::words::ORDER;
 pub(crate) use self::{
     entry::{Bucket, Entry},
     index::{home_word, index_word, order_loads},
     skb::{Aligned, From, is_ipv4, is_of_own_connection, is_tagged, load},
     slot::Slot,
 };
-
-/// Not relaxed: LLVM's BPF target loses the old value of a relaxed operation.
-const ORDER: AtomicOrdering = AtomicOrdering::AcqRel;
-const LOAD_ORDER: AtomicOrdering = AtomicOrdering::Acquire;
 
 /// A received frame.
 pub(crate) struct Packet {
@@ -237,7 +234,3 @@ static FLOW_SEED: [Global<u64>; FACTORS] = [const { Global::new(0) }; FACTORS];
 /// Set by the loader.
 #[unsafe(no_mangle)]
 static FLOW_BUCKETS: Global<u32> = Global::new(0);
-
-/// Nonzero if this machine may reorder loads and stores. Set by the loader.
-#[unsafe(no_mangle)]
-static WEAKLY_ORDERED: Global<u8> = Global::new(0);

@@ -228,7 +228,7 @@ impl Object {
     /// Returns the connections, as another table imports them.
     #[must_use]
     pub fn connections(&self) -> Vec<Import> {
-        lb_dataplane::connections(self.flows.table()).map(|(_, connection)| connection).collect()
+        lb_dataplane::connections(self.flows.table()).collect()
     }
 
     /// Imports connections, as the daemon does.

@@ -7,13 +7,10 @@
 //! other's claim.
 
 use super::{
-    Bucket, Entry, Found, Hash, Hit, Index, Key, Owner, Storage, Table, WAYS, at,
+    Bucket, Entry, Found, Hash, Hit, Index, Key, Owner, Storage, Survey, Table, WAYS, at,
     find::{covers, home},
     storage::swap,
 };
-
-/// Number of entries of a bucket that half-open connections may keep: a flood evicts itself.
-pub const HALF_OPEN_WAYS: u32 = WAYS / 4;
 
 /// Reasons why a flow got no entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,13 +22,6 @@ pub enum Refused {
     /// Established connections that are not silent hold all entries.
     Full,
 }
-
-/// Results of a claim other than an index. No table is so large.
-pub(super) const FULL: Index = Index(u32::MAX);
-pub(super) const KNOWN: Index = Index(u32::MAX - 1);
-pub(super) const BUSY: Index = Index(u32::MAX - 2);
-/// The bucket is full, or half-open connections have used up their share, or others were faster.
-const CROWDED: Index = Index(u32::MAX - 3);
 
 /// Home of a flow that is to be created: its memory is on its way to the CPU.
 #[derive(Clone, Copy)]
@@ -73,12 +63,12 @@ pub(super) fn claim<T: Table>(
         return Ok(Hit { entry, index, tag: claimed });
     }
     let index = match table.claim_elsewhere(key) {
-        CROWDED => table.claim_crowded(key, now),
+        Index::CROWDED => table.claim_crowded(key, now),
         index => index,
     };
     match index {
-        KNOWN => Err(Refused::Known),
-        BUSY => Err(Refused::Busy),
+        Index::KNOWN => Err(Refused::Known),
+        Index::BUSY => Err(Refused::Busy),
         index => at(table, index).ok_or(Refused::Full),
     }
 }
@@ -90,18 +80,18 @@ pub fn claim_elsewhere<T: Table>(table: T, key: &Key<T>) -> Index {
     let index = hash.bucket(0, table.buckets());
     let survey = table.survey(index, hash, key);
     match survey {
-        Survey::BUSY => return BUSY,
-        Survey::KNOWN => return KNOWN,
+        Survey::BUSY => return Index::BUSY,
+        Survey::KNOWN => return Index::KNOWN,
         _ => {}
     }
     let step = survey.nearest_free();
     if step == WAYS || survey.is_flooded() {
-        return CROWDED;
+        return Index::CROWDED;
     }
-    let Some(former) = at(table, Index::new(index, hash.home() ^ step)) else { return FULL };
+    let Some(former) = at(table, Index::new(index, hash.home() ^ step)) else { return Index::FULL };
     let claimed = former.tag.claimed(Owner::of(hash, key));
     if !former.tag.is_free() || !swap(former.entry, former.tag, claimed) {
-        return CROWDED;
+        return Index::CROWDED;
     }
     // The reach of the same bucket.
     unless_duplicate(table, former, hash, key, step.min(2))
@@ -122,7 +112,7 @@ pub(super) fn unless_duplicate<T: Table>(
     let is_reached = reach == 0 || table.extend(hash, reach);
     if !is_reached || table.has_duplicate(claimed.index, hash, key) {
         claimed.entry.publish(claimed.entry.tag().freed());
-        return BUSY;
+        return Index::BUSY;
     }
     claimed.index
 }
@@ -157,58 +147,10 @@ pub fn extend<T: Storage>(table: T, hash: Hash, reach: u32) -> bool {
     false
 }
 
-/// State of a bucket, as a new flow needs it.
-///
-/// From the lowest bit on: one bit for each step from the flow's home, set if the entry is free; the
-/// number of half-open entries; whether one entry is the flow's; and whether one is claimed for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Survey(u32);
-
-impl Survey {
-    pub(super) const KNOWN: Self = Self(1 << 24);
-    pub(super) const BUSY: Self = Self(1 << 25);
-
-    #[must_use]
-    #[inline(always)]
-    pub const fn from_word(word: u32) -> Self {
-        Self(word)
-    }
-
-    #[must_use]
-    #[inline(always)]
-    pub const fn word(self) -> u32 {
-        self.0
-    }
-
-    /// Free entries, one bit for each step from the flow's home.
-    #[inline(always)]
-    const fn free(self) -> u32 {
-        self.0 & ((1 << WAYS) - 1)
-    }
-
-    /// Returns the number of steps from the flow's home to the nearest free entry; [`WAYS`] if none is
-    /// free. Not an `Option`, half of which the compiler leaves undefined, which the verifier refuses.
-    #[inline(always)]
-    pub(super) const fn nearest_free(self) -> u32 {
-        (self.free() | 1 << WAYS).trailing_zeros()
-    }
-
-    #[inline(always)]
-    pub(super) const fn half_open(self) -> u32 {
-        self.0 >> WAYS & 0xff
-    }
-
-    /// Returns true if half-open connections have used up their share of the bucket.
-    #[inline(always)]
-    pub(super) const fn is_flooded(self) -> bool {
-        self.half_open() >= HALF_OPEN_WAYS
-    }
-}
-
 /// Reads all entries of a bucket on behalf of a flow of this key.
 #[inline(always)]
 pub fn survey<T: Storage>(table: T, index: u32, hash: Hash, key: &Key<T>) -> Survey {
-    let Some(bucket) = table.bucket(index) else { return Survey(0) };
+    let Some(bucket) = table.bucket(index) else { return Survey::from_word(0) };
     let owner = Owner::of(hash, key);
     // Sums of bits, without a branch, each side of which the verifier would follow.
     let mut sum = 0;
@@ -226,7 +168,7 @@ pub fn survey<T: Storage>(table: T, index: u32, hash: Hash, key: &Key<T>) -> Sur
             }
         }
     }
-    Survey(sum)
+    Survey::from_word(sum)
 }
 
 /// Returns true if an entry other than this one is held by the key, or claimed for it.

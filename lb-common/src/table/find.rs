@@ -191,10 +191,10 @@ pub(super) const fn covers(reach: u32, choice: u32) -> bool {
 #[inline(always)]
 fn elsewhere<T: Table>(table: T, hash: Hash, key: &Key<T>) -> Result<Option<KnownIn<T>>, Busy> {
     let mut index = table.search(hash, key, 0);
-    if index == MISSING {
+    if index == Index::MISSING {
         index = table.search_further(hash, key);
     }
-    if index == BUSY {
+    if index == Index::BUSY {
         return Err(Busy);
     }
     let Some(hit) = at(table, index) else { return Ok(None) };
@@ -206,25 +206,21 @@ fn elsewhere<T: Table>(table: T, hash: Hash, key: &Key<T>) -> Result<Option<Know
 #[inline(always)]
 pub fn search_further<T: Table>(table: T, hash: Hash, key: &Key<T>) -> Index {
     let reach = home(table, hash).map_or(0, |home| home.tag.reach());
-    let mut index = MISSING;
+    let mut index = Index::MISSING;
     for choice in 1..T::CHOICES {
-        if index == MISSING && covers(reach, choice) {
+        if index == Index::MISSING && covers(reach, choice) {
             index = table.search(hash, key, choice);
         }
     }
     index
 }
 
-/// Results of [`search`] other than an index. No table is so large.
-const MISSING: Index = Index(u32::MAX);
-const BUSY: Index = Index(u32::MAX - 1);
-
 /// Looks a flow up in the bucket of this choice. Returns its index, or that it is being written, or
 /// missing.
 #[inline(always)]
 pub fn search<T: Storage>(table: T, hash: Hash, key: &Key<T>, choice: u32) -> Index {
     let index = hash.bucket(choice, table.buckets());
-    let Some(bucket) = table.bucket(index) else { return MISSING };
+    let Some(bucket) = table.bucket(index) else { return Index::MISSING };
     let owner = Owner::of(hash, key);
     for step in 0..WAYS {
         // In the order in which entries are assigned, nearest first.
@@ -235,12 +231,12 @@ pub fn search<T: Storage>(table: T, hash: Hash, key: &Key<T>, choice: u32) -> In
             continue;
         }
         if tag.is_claimed() {
-            return BUSY;
+            return Index::BUSY;
         }
         let index = Index::new(index, way);
         if (Hit { entry, index, tag }).matches(table, key) {
             return index;
         }
     }
-    MISSING
+    Index::MISSING
 }

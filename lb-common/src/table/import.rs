@@ -3,13 +3,17 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{
-    Entry, Found, Opening, Table, Unopened,
+    Busy, Entry, Found, Hit, Opening, Table, Unopened,
     find::seek,
     open,
-    pair::{partner, set_flags_of},
+    pair::{partner, set_flags_of, settled_partner},
     remove::replace_closed,
 };
-use crate::flow::{Pair, Protocol, V4, flags_seen::is_dated, ticks};
+use crate::flow::{
+    Flow, Pair, Protocol, V4,
+    flags_seen::{BACKEND_SYN, are_shaken, is_dated},
+    is_beyond, ticks,
+};
 
 /// A connection as the other table has it: the daemon's input to the program that imports it.
 #[repr(C)]
@@ -48,6 +52,8 @@ pub enum Imported {
     /// Another connection has its tuple or its source port.
     Taken,
     Full,
+    /// Others are changing what it needs: try again.
+    Busy,
 }
 
 impl Imported {
@@ -59,6 +65,7 @@ impl Imported {
             3 => Self::Updated,
             4 => Self::Taken,
             5 => Self::Full,
+            6 => Self::Busy,
             _ => Self::Not,
         }
     }
@@ -66,53 +73,92 @@ impl Imported {
 
 /// Takes over a connection. It may be repeated: what is there already is not added again.
 #[inline(always)]
-pub fn import<T: Table<Family = V4>>(table: T, import: &Import) -> Imported {
-    let Import { last_seen: now, number, seen, .. } = *import;
+pub fn import<T: Table<Family = V4>>(table: T, import: &Import, now: u32) -> Imported {
+    let Import { last_seen, number, other, seen, .. } = *import;
     let pair = Pair::of_words(import.pair);
     let ends = table.endpoints(pair.backend());
     let inside = &pair.inside(Protocol::Tcp, &ends);
-    let Ok(known) = seek(table, inside) else { return Imported::Taken };
+    let Ok(known) = seek(table, inside) else { return Imported::Busy };
     if let Some(known) = known {
         if known.entry.pair().is_same(pair) {
             return update(table, known, import);
         }
-        if !gives_way(table, known, import) {
-            return Imported::Taken;
+        match gives_way(table, known, import, now) {
+            Ok(true) => {}
+            Ok(false) => return Imported::Taken,
+            Err(Busy) => return Imported::Busy,
         }
     }
     let opening = Opening { inside, hop: pair.hop(), backend: pair.backend(), seen, number, now };
     match open(table, &opening, &pair.outside(Protocol::Tcp, &ends)) {
         Ok(opened) => {
-            opened.entry.set_extra(import.other);
+            opened.entry.set_extra(other);
+            for flow in [Some(opened), partner(table, opened)].into_iter().flatten() {
+                flow.entry.set_last_seen(last_seen);
+            }
             Imported::Added
         }
         Err(Unopened::Full) => Imported::Full,
-        Err(Unopened::PortTaken | Unopened::Busy) => Imported::Taken,
+        Err(Unopened::PortTaken) => Imported::Taken,
+        Err(Unopened::Busy) => Imported::Busy,
     }
 }
 
 /// Removes the connection that has the tuple if it began earlier: the client has used its port again since
 /// that one was imported.
 #[inline(always)]
-fn gives_way<T: Table>(table: T, known: Found<T>, import: &Import) -> bool {
-    let began = |seen, last_seen, extra| if is_dated(seen) { extra } else { last_seen };
-    let former = began(known.tag.flags_seen(), known.entry.last_seen(), known.entry.extra());
-    let latter = began(import.seen, import.last_seen, import.other);
-    ticks::between(former, latter) > 0
-        && replace_closed(table, known, true, import.last_seen) == Ok(true)
+fn gives_way<T: Table<Family = V4>>(
+    table: T,
+    known: Found<T>,
+    import: &Import,
+    now: u32,
+) -> Result<bool, Busy> {
+    // Before its handshake ends, nobody can tell when a connection began.
+    if !are_shaken(import.seen) {
+        return Ok(false);
+    }
+    let Hit { entry, tag, .. } = known;
+    let former = Flow { pair: entry.pair(), last_seen: entry.last_seen(), extra: entry.extra() };
+    let latter = Flow { last_seen: import.last_seen, extra: import.other, ..former };
+    if ticks::between(former.began(tag.flags_seen()), latter.began(import.seen)) == 0 {
+        return Ok(false);
+    }
+    replace_closed(table, known, true, now)
 }
 
-/// Adds the flags seen that a known connection lacks. It keeps those that only it has, as each table has
-/// seen one side's packets if the interfaces changed from one to the other one by one.
+/// Adds what a known connection lacks. It keeps what only it has, as each table has seen one side's packets
+/// if the interfaces changed from one to the other one by one.
 #[inline(always)]
 fn update<T: Table>(table: T, known: Found<T>, import: &Import) -> Imported {
-    let lacking = import.seen & !known.tag.flags_seen();
-    let Some(partner) = partner(table, known).filter(|_| lacking != 0) else {
-        return Imported::Known;
+    let (to_backend, to_client) = match settled_partner(table, known) {
+        Ok(Some(partner)) => (known, partner),
+        Ok(None) => return Imported::Known,
+        Err(Busy) => return Imported::Busy,
     };
-    set_flags_of(table, known, lacking, 0);
-    set_flags_of(table, partner, lacking, 0);
-    known.entry.set_extra(import.other);
-    partner.entry.set_extra(import.number);
+    for flow in [to_backend, to_client] {
+        if ticks::between(flow.entry.last_seen(), import.last_seen) > 0 {
+            flow.entry.set_last_seen(import.last_seen);
+        }
+    }
+    let before = known.tag.flags_seen();
+    let after = before | import.seen;
+    let is_number_newer = match (are_shaken(before), are_shaken(import.seen)) {
+        (true, true) => is_beyond(import.number, to_client.entry.extra()),
+        (false, true) => true,
+        (_, false) => import.seen & !before & BACKEND_SYN != 0,
+    };
+    if before == after && !is_number_newer {
+        return Imported::Known;
+    }
+    if set_flags_of(table, to_backend, after & !before, 0).is_none() {
+        return Imported::Busy;
+    }
+    set_flags_of(table, to_client, after & !before, 0);
+    if is_dated(before) != is_dated(after) && is_dated(import.seen) == is_dated(after) {
+        to_backend.entry.set_extra(import.other);
+    }
+    if is_number_newer {
+        to_client.entry.set_extra(import.number);
+    }
     Imported::Updated
 }

@@ -2,11 +2,20 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Seed, Tag, WAYS};
 use crate::flow::{Family, V4, V6};
 
+/// Entries of a bucket: so many that a bucket hardly ever overflows before the table is full, with two of
+/// three entries in use by design. All are read only if a flow is not where it is looked for first.
+pub const WAYS: u32 = 16;
+
+/// Number of buckets that a flow may be in.
+pub const CHOICES: u32 = 6;
+
+/// Number of entries of a bucket that half-open connections may keep: a flood evicts itself.
+pub const HALF_OPEN_WAYS: u32 = WAYS / 4;
+
 /// Offset of the pair in an entry, behind the tag.
-pub const PAIR_AT: usize = size_of::<Tag>();
+pub const PAIR_AT: usize = size_of::<u64>();
 
 /// Returns the offset of the time of the last packet in an entry.
 #[must_use]
@@ -30,11 +39,8 @@ const _: () = assert!(entry_bytes::<V4>() == 32 && entry_bytes::<V6>() == 64);
 
 /// An entry of an IPv4 table.
 #[repr(C, align(32))]
-#[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
-struct PlainEntry {
-    tag: Tag,
-    flow: [u64; 3],
-}
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct PlainEntry([u64; 4]);
 
 /// A bucket of an IPv4 table: the value of the kernel's map.
 #[repr(C)]
@@ -44,34 +50,6 @@ pub struct PlainBucket {
 }
 
 const _: () = assert!(size_of::<PlainEntry>() == entry_bytes::<V4>());
-
-/// The value behind a table's last bucket: enough for another program to find the flows.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-pub struct Label {
-    /// All zeros: the table was never in use.
-    pub seed: Seed,
-    reserved: [u64; RESERVED],
-}
-
-const RESERVED: usize = (size_of::<PlainBucket>() - size_of::<Seed>()) / size_of::<u64>();
-
-impl Label {
-    #[must_use]
-    pub const fn new(seed: Seed) -> Self {
-        Self { seed, reserved: [0; RESERVED] }
-    }
-
-    #[must_use]
-    pub fn of(bucket: &PlainBucket) -> Self {
-        bytemuck::must_cast(*bucket)
-    }
-
-    #[must_use]
-    pub fn into_bucket(self) -> PlainBucket {
-        bytemuck::must_cast(self)
-    }
-}
 
 /// Entries of a table for each connection that it is made for. A third of them stays free, so that most
 /// flows are at home.

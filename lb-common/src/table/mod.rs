@@ -13,11 +13,15 @@
 //! The algorithm does not know where the table is: the kernel's program has it in a map, the control
 //! plane maps the same memory, tests have it on the heap or in loom's atomics.
 
+mod choice;
 mod claim;
 mod crowded;
+mod direct;
 mod find;
 mod hash;
 mod import;
+mod index;
+mod label;
 mod layout;
 mod open;
 mod pair;
@@ -25,7 +29,9 @@ mod remove;
 mod review;
 #[cfg(target_has_atomic = "64")]
 mod shared;
+mod steps;
 mod storage;
+mod survey;
 mod tag;
 mod track;
 
@@ -34,29 +40,28 @@ pub use self::shared::{
     SharedBackend, SharedBucket, SharedEntry, SharedFamily, SharedTable, Snapshot,
 };
 pub use self::{
-    claim::{HALF_OPEN_WAYS, Refused, Survey, claim_elsewhere, extend, has_duplicate, survey},
-    crowded::{Chosen, SILENCE, Victims, choose, claim_crowded, least_worth, worth},
+    choice::{Chosen, SILENCE, Victims},
+    claim::{Refused, claim_elsewhere, extend, has_duplicate, survey},
+    crowded::{choose, claim_crowded, least_worth, worth},
+    direct::Direct,
     find::{
         Busy, Found, Hit, Known, at, find, known, peek, reach_of, search, search_further, seek,
     },
     hash::{Hash, Seed},
     import::{IMPORTS_EACH_RUN, Import, Imported, import},
+    index::Index,
+    label::Label,
     layout::{
-        Label, PAIR_AT, PlainBucket, buckets_for, connections_of, entry_bytes, extra_at,
-        last_seen_at, table_bytes,
+        CHOICES, HALF_OPEN_WAYS, PAIR_AT, PlainBucket, WAYS, buckets_for, connections_of,
+        entry_bytes, extra_at, last_seen_at, table_bytes,
     },
     open::{Opening, Unopened, open, open_one_way},
     pair::{partner, set_flags, update_client_hop},
     remove::{mark_expiring, remove, replace_closed, revive},
     review::{Review, Reviewed},
-    storage::{Bucket, Direct, Entry, Index, Key, Storage, Table},
+    steps::Table,
+    storage::{Bucket, Entry, Key, Storage},
+    survey::Survey,
     tag::{Owner, Tag},
     track::{refuse, track, track_datagram, track_one_way},
 };
-
-/// Entries of a bucket: so many that a bucket hardly ever overflows before the table is full, with two of
-/// three entries in use by design. All are read only if a flow is not where it is looked for first.
-pub const WAYS: u32 = 16;
-
-/// Number of buckets that a flow may be in.
-pub const CHOICES: u32 = 6;

@@ -1,9 +1,6 @@
 //! Access to a table. The kernel's program, the control plane and the tests each have their own.
 
-use super::{
-    Chosen, Hash, Seed, Survey, Tag, Victims, WAYS, choose, claim_crowded, claim_elsewhere, extend,
-    has_duplicate, least_worth, remove, revive, search, search_further, survey,
-};
+use super::{Seed, Tag, layout};
 use crate::flow::{Endpoints, Ends, Family, Flow, Pair, State, Tuple};
 
 /// A table's memory and counters.
@@ -13,7 +10,7 @@ pub trait Storage: Copy {
     type Backend: Ends<Self::Family>;
 
     /// Number of buckets that a flow may be in; less than that only in tables of fewer buckets.
-    const CHOICES: u32 = super::CHOICES;
+    const CHOICES: u32 = layout::CHOICES;
 
     /// Number of times that a claimed entry's tag is read in the hope that the claim ends: for longer
     /// than an entry is being written, even if its memory must be fetched first.
@@ -45,109 +42,12 @@ pub trait Storage: Copy {
 /// The tuple of a table's packets.
 pub type Key<T> = Tuple<<T as Storage>::Family>;
 
-/// Steps of the algorithm, with plain numbers as arguments. Each is the function of the same name in
-/// this module: a [`Direct`] table calls it; the kernel's program makes it a global function, which the
-/// verifier checks once instead of once a call.
-pub trait Table: Storage {
-    fn search(self, hash: Hash, key: &Key<Self>, choice: u32) -> Index;
-    fn search_further(self, hash: Hash, key: &Key<Self>) -> Index;
-    fn claim_elsewhere(self, key: &Key<Self>) -> Index;
-    fn claim_crowded(self, key: &Key<Self>, now: u32) -> Index;
-    fn choose(self, hash: Hash, key: &Key<Self>, now: u32, look: u32) -> Chosen;
-    fn extend(self, hash: Hash, reach: u32) -> bool;
-    fn survey(self, bucket: u32, hash: Hash, key: &Key<Self>) -> Survey;
-    fn has_duplicate(self, index: Index, hash: Hash, key: &Key<Self>) -> bool;
-    fn least_worth(self, first: Index, now: u32, victims: Victims) -> u64;
-    fn remove(self, index: Index, tag: Tag, to: Tag, now: u32) -> bool;
-    fn revive(self, index: Index, tag: Tag) -> bool;
-}
-
-/// A table whose steps are called directly.
-pub trait Direct: Storage {}
-
-impl<S: Direct> Table for S {
-    fn search(self, hash: Hash, key: &Key<Self>, choice: u32) -> Index {
-        search(self, hash, key, choice)
-    }
-
-    fn search_further(self, hash: Hash, key: &Key<Self>) -> Index {
-        search_further(self, hash, key)
-    }
-
-    fn claim_elsewhere(self, key: &Key<Self>) -> Index {
-        claim_elsewhere(self, key)
-    }
-
-    fn claim_crowded(self, key: &Key<Self>, now: u32) -> Index {
-        claim_crowded(self, key, now)
-    }
-
-    fn choose(self, hash: Hash, key: &Key<Self>, now: u32, look: u32) -> Chosen {
-        choose(self, hash, key, now, look)
-    }
-
-    fn extend(self, hash: Hash, reach: u32) -> bool {
-        extend(self, hash, reach)
-    }
-
-    fn survey(self, bucket: u32, hash: Hash, key: &Key<Self>) -> Survey {
-        survey(self, bucket, hash, key)
-    }
-
-    fn has_duplicate(self, index: Index, hash: Hash, key: &Key<Self>) -> bool {
-        has_duplicate(self, index, hash, key)
-    }
-
-    fn least_worth(self, first: Index, now: u32, victims: Victims) -> u64 {
-        least_worth(self, first, now, victims)
-    }
-
-    fn remove(self, index: Index, tag: Tag, to: Tag, now: u32) -> bool {
-        remove(self, index, tag, to, now)
-    }
-
-    fn revive(self, index: Index, tag: Tag) -> bool {
-        revive(self, index, tag)
-    }
-}
-
-/// Number of an entry, counted through all buckets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Index(pub u32);
-
-impl Index {
-    #[must_use]
-    #[inline(always)]
-    pub const fn new(bucket: u32, way: u32) -> Self {
-        Self(bucket * WAYS + way)
-    }
-
-    #[must_use]
-    #[inline(always)]
-    pub const fn bucket(self) -> u32 {
-        self.0 / WAYS
-    }
-
-    /// Returns the other entry of the same cache line, one step away.
-    #[must_use]
-    #[inline(always)]
-    pub(super) const fn neighbour(self) -> Self {
-        Self(self.0 ^ 1)
-    }
-
-    #[must_use]
-    #[inline(always)]
-    pub const fn way(self) -> u32 {
-        self.0 % WAYS
-    }
-}
-
-/// [`WAYS`] entries.
+/// [`WAYS`](layout::WAYS) entries.
 pub trait Bucket: Copy {
     type Family: Family;
     type Entry: Entry<Family = Self::Family>;
 
-    /// `way` is less than [`WAYS`].
+    /// `way` is less than [`WAYS`](layout::WAYS).
     fn entry(self, way: u32) -> Self::Entry;
 }
 

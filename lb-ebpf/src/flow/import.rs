@@ -29,6 +29,6 @@ global! {
             seen: low16(high(rest)),
             result: 0,
         };
-        table::import(Flows, &import) as u32
+        table::import(Flows, &import, super::now()) as u32
     }
 }

@@ -4,7 +4,7 @@ use core::intrinsics::atomic_or;
 
 use lb_common::service_table::{IndexBucket, WAYS};
 
-use super::{ORDER, WEAKLY_ORDERED, words::masked};
+use super::words::{ORDER, WEAKLY_ORDERED, masked};
 
 /// Reads a word of a bucket, by a way that depends on the packet.
 #[inline(always)]

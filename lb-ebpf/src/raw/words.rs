@@ -1,10 +1,18 @@
 use core::{
     arch::asm,
-    intrinsics::{atomic_cxchg, atomic_or, atomic_xchg},
+    intrinsics::{AtomicOrdering, atomic_cxchg, atomic_or, atomic_xchg},
     ptr::NonNull,
 };
 
-use super::{LOAD_ORDER, ORDER, WEAKLY_ORDERED};
+use aya_ebpf::Global;
+
+/// Not relaxed: LLVM's BPF target loses the old value of a relaxed operation.
+pub(super) const ORDER: AtomicOrdering = AtomicOrdering::AcqRel;
+const LOAD_ORDER: AtomicOrdering = AtomicOrdering::Acquire;
+
+/// Nonzero if this machine may reorder loads and stores. Set by the loader.
+#[unsafe(no_mangle)]
+pub(super) static WEAKLY_ORDERED: Global<u8> = Global::new(0);
 
 /// Words of a map's value, which other CPUs and the control plane write concurrently. Offsets are in
 /// bytes, of words within the value.

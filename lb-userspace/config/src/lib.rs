@@ -238,8 +238,7 @@ impl Config {
     /// Returns an error with all changes that a running daemon cannot apply.
     pub fn refuse_restart_only(&self, new: &Self) -> Result<()> {
         const RESTART: &str = ": restart the daemon";
-        const MOVE: &str = ", but the running maps keep their size: restart the daemon, which moves \
-             connections to others";
+        const MOVE: &str = ": restart the daemon, which migrates connections to new maps";
         let (old_limits, new_limits) = (&self.limits, &new.limits);
         let keys = [
             ("bpffs", self.bpffs == new.bpffs, RESTART),

@@ -64,16 +64,17 @@ pub(super) struct Api {
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Limits {
     /// Size of the flow table in connections, 1 to 16000000, at 96 bytes of kernel memory each,
-    /// allocated when the daemon starts. A loaded table keeps its size until the daemon is restarted, which
-    /// moves its connections to another one; both need memory meanwhile.
+    /// allocated when the daemon starts. Changed by a restart, which migrates connections to a new table;
+    /// both tables are in memory meanwhile.
     #[schemars(range(min = 1, max = validate::MOST_FLOWS))]
     pub(super) flows: Option<Located<u64>>,
-    /// Maximum number of services, up to 100000. Changes like `flows`.
+    /// Maximum number of services, up to 100000. Changed by a restart, like `flows`.
     #[schemars(range(min = 1, max = validate::MOST_SERVICES))]
     pub(super) services: Option<Located<u64>>,
     /// Maximum number of backends of all services, including removed backends that still have
     /// connections, and a second id of each while it has connections to a former VIP of its service; up
-    /// to 1000000, at 208 bytes each plus 64 bytes per CPU. Changes like `flows`.
+    /// to 1000000, at 208 bytes each plus 64 bytes per possible CPU. Changed by a restart, like
+    /// `flows`.
     #[schemars(range(min = 1, max = validate::MOST_BACKENDS))]
     pub(super) backends: Option<Located<u64>>,
     /// Maximum number of TCP resets that each CPU sends per second; frames that would need more are
@@ -120,7 +121,8 @@ pub(super) struct Service {
     pub(super) mode: Option<Mode>,
     /// Selection of a backend for a new connection.
     pub(super) scheduler: Option<Scheduler>,
-    /// Turns of `round-robin`, and of no other scheduler.
+    /// How CPUs share the rotation of `round-robin`; not valid with other schedulers, and reset by a change
+    /// to another one.
     pub(super) turns: Option<Located<Turns>>,
     #[serde(default)]
     pub(super) health: Health,

@@ -122,8 +122,8 @@ fn of_reason(reason: Reason) -> &'static str {
              `limits.resets`."
         }
         Reason::Migrating => {
-            "A packet of an unknown connection was not answered with a reset, because connections \
-             were being moved to a flow table of another size: the sender retransmits."
+            "A packet of an unknown connection was not answered with a reset during the migration \
+             after a change of `limits`: the sender retransmits."
         }
         Reason::TtlExpired => "The TTL of a packet to a service expired.",
         Reason::IpOptionsToService => "A packet to a service had IP options.",

@@ -95,10 +95,9 @@ impl Daemon {
         let own = addresses.iter().map(|(_, address)| address);
         dataplane.maps().set_host_addresses(own, &BTreeSet::new())?;
         macs::refresh(&mut dataplane, &found).await?;
-        dataplane.begin_migration()?;
+        dataplane.migrate()?;
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
         interfaces::detach_others(&mut dataplane, &interfaces)?;
-        dataplane.end_migration()?;
         let (sweeper, hops) = (dataplane.sweeper()?, dataplane.hop_writer()?);
         let sweeps = Sweeps::start(sweeper, hops, sweeps)?;
         let mut daemon = Self {

@@ -117,6 +117,8 @@ impl State {
             let is_in_ring = in_ring.contains(&backend.id);
             let presence = if is_in_ring { Presence::InRing } else { backend.absence() };
             self.kernel.set_presence(backend.id, presence);
+        }
+        for backend in service.backends.iter().chain(&service.leaving) {
             self.kernel.set_compared(backend.id, is_compared);
         }
         let key = key(&service.spec);

@@ -4,13 +4,16 @@
 //! connections of backends that a scheduler compares; the last one is the daemon's. A count is the sum of
 //! its lanes. A connection may end on another CPU than it began on, so each lane may be negative.
 
-use std::sync::atomic::{
-    AtomicI64,
-    Ordering::{Acquire, Relaxed, Release},
+use std::{
+    fs,
+    sync::atomic::{
+        AtomicI64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 
 use anyhow::{Context as _, Result};
-use aya::{Ebpf, EbpfLoader, maps::MapData, util::nr_cpus};
+use aya::{Ebpf, EbpfLoader, maps::MapData};
 use lb_common::limits;
 use lb_host::sys::mapping::Mapping;
 
@@ -29,7 +32,9 @@ pub struct Lanes {
 impl Lanes {
     /// Plans for this many backends.
     pub fn new(backends: u32) -> Result<Self> {
-        Ok(Self { length: backends + limits::FIRST_BACKEND, count: lanes(possible_cpus()?) })
+        let (length, count) = (backends + limits::FIRST_BACKEND, lanes(possible_cpus()?));
+        length.checked_mul(count).context("`limits.backends` is too high for so many CPUs")?;
+        Ok(Self { length, count })
     }
 
     pub fn prepare<'a>(&'a self, loader: &mut EbpfLoader<'a>) {
@@ -43,10 +48,18 @@ pub(crate) const fn lanes(cpus: u32) -> u32 {
     cpus + 2
 }
 
-/// Returns the number of CPUs that this machine may have.
-pub(crate) fn possible_cpus() -> Result<u32> {
-    let cpus = nr_cpus().map_err(|(_, error)| error)?;
-    Ok(u32::try_from(cpus)?)
+/// Returns the number of CPUs that this machine may have, counted up to the highest: numbers in between may
+/// be missing.
+pub fn possible_cpus() -> Result<u32> {
+    const POSSIBLE: &str = "/sys/devices/system/cpu/possible";
+    let ranges = fs::read_to_string(POSSIBLE).with_context(|| format!("cannot read {POSSIBLE}"))?;
+    after_last(&ranges).with_context(|| format!("{POSSIBLE} lists no CPUs: {ranges}"))
+}
+
+/// Returns the number after the last one of ranges like `0-3,8-11`.
+fn after_last(ranges: &str) -> Option<u32> {
+    let last: u32 = ranges.trim().rsplit([',', '-']).next()?.parse().ok()?;
+    last.checked_add(1)
 }
 
 /// The counts.
@@ -183,6 +196,12 @@ mod tests {
 
     fn common(values: &[AtomicI64]) -> Vec<i64> {
         counts(values).common().iter().map(|count| count.load(Relaxed)).collect()
+    }
+
+    #[test]
+    fn lanes_reach_the_highest_cpu() {
+        let counts = ["0\n", "0-1\n", "0-3,8-11\n", "0,2\n", "\n"].map(after_last);
+        assert_eq!(counts, [Some(1), Some(2), Some(12), Some(3), None]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ use lb_common::stats::Traffic;
 use lb_model::Limits;
 
 pub use self::{
-    active::{Active, Lanes},
+    active::{Active, Lanes, possible_cpus},
     client_hops::HopWriter,
     clock::{Clock, now},
     counters::{Incidents, Verdicts},

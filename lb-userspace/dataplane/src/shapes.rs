@@ -8,7 +8,7 @@ use aya::maps::MapInfo;
 use super::{
     active::possible_cpus,
     pins::Pins,
-    sizes::{fix, follows_limits},
+    sizes::{LimitChange, follows_limits},
 };
 
 /// Shape that a program requires of a map.
@@ -44,20 +44,20 @@ impl Shape {
 
 /// A pinned map that was made for other limits.
 #[derive(Clone, Debug)]
-pub struct Outgrown {
+pub struct Resized {
     pub name: String,
     pub found: Shape,
     pub expected: Shape,
 }
 
-impl Outgrown {
+impl Resized {
     /// Returns the pinned maps that were made for other limits.
     ///
     /// # Errors
     ///
     /// Returns an error if a pinned map differs in anything else, as no limit makes it fit.
     pub fn among(pins: &Pins, shapes: &[(String, Shape)]) -> Result<Vec<Self>> {
-        let mut outgrown = Vec::new();
+        let mut resized = Vec::new();
         for (name, expected) in shapes {
             let pin = pins.map(name);
             let Some(found) = Shape::of_pin(&pin)?.filter(|found| found != expected) else {
@@ -70,16 +70,16 @@ impl Outgrown {
                     pin.display()
                 );
             }
-            outgrown.push(Self { name: name.clone(), found, expected: *expected });
+            resized.push(Self { name: name.clone(), found, expected: *expected });
         }
-        Ok(outgrown)
+        Ok(resized)
     }
 
-    /// Returns the fix of the first of these maps whose size is that of one limit.
-    pub fn fix(outgrown: &[Self]) -> Result<String> {
+    /// Returns the change of a limit behind the first of these maps whose size is that of one limit.
+    pub(super) fn change(resized: &[Self]) -> Result<Option<LimitChange>> {
         let cpus = possible_cpus()?;
-        let mut fixes =
-            outgrown.iter().filter_map(|one| fix(&one.name, one.found, one.expected, cpus));
-        Ok(fixes.next().unwrap_or_else(|| "the pinned maps are of other limits".to_owned()))
+        Ok(resized
+            .iter()
+            .find_map(|one| LimitChange::behind(&one.name, one.found, one.expected, cpus)))
     }
 }

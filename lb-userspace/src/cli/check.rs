@@ -98,12 +98,12 @@ fn print_report(
 fn sizes(loaded: &Loaded) -> anyhow::Result<Sizes> {
     let services = &loaded.config.services;
     let limits = &loaded.config.limits;
-    let cpus = std::thread::available_parallelism()?.get() as u64;
+    let cpus = lb_dataplane::possible_cpus()?;
     Ok(Sizes {
         services: services.len(),
         backends: services.iter().map(|service| service.backends.len()).sum(),
         flow_table_bytes: table_bytes(limits.flows),
-        map_bytes: map_bytes(limits, cpus),
+        map_bytes: map_bytes(limits, cpus.into()),
     })
 }
 

@@ -50,7 +50,7 @@ fn assert_no_port_is_shared(opened: &[Vec<Outside>]) {
 #[test]
 #[ignore = "needs root"]
 fn round_robin_is_exact_across_cpus() {
-    let opened = open_on_all(&balancer_with(40_000, 30_000));
+    let opened = open_on_all(&balancer_with(400_000, 30_000));
     for id in 1..=3 {
         assert_eq!(share(&opened, id), opened.len() * usize::from(EACH) / 3);
     }
@@ -60,7 +60,7 @@ fn round_robin_is_exact_across_cpus() {
 #[test]
 #[ignore = "needs root"]
 fn turns_of_each_cpu_go_round_and_differ_by_one_for_each_cpu() {
-    let mut object = balancer_with(40_000, 30_000);
+    let mut object = balancer_with(400_000, 30_000);
     object.schedule(VIP, Scheduler::RoundRobinPerCpu, &[1, 2, 3]);
     on(0, || open_one(&object, 9_000));
     let opened = open_on_all(&object);

@@ -138,7 +138,7 @@ fn the_least_busy_backend_gets_a_new_connection() {
     let shares = shares(&mut object, 300);
     for id in 1..=3 {
         let share = shares[&backend(id)];
-        assert!(share.abs_diff(100) <= 2, "{shares:?}");
+        assert!(share.abs_diff(100) <= 5, "{shares:?}");
         assert_eq!(object.active(id.into()), i64::from(share));
     }
 }

@@ -136,7 +136,10 @@ fn only_changes_that_need_a_restart_are_refused() {
         ("bpffs = \"/bpf\"", "`bpffs` has changed: restart"),
         ("api.socket = \"/socket\"", "`api.socket` has changed: restart"),
         ("limits.resets = 5", "`limits.resets` has changed: restart"),
-        ("limits.flows = 5", "`limits.flows` has changed, but the running maps keep their size"),
+        (
+            "limits.flows = 5",
+            "`limits.flows` has changed: restart the daemon, which migrates connections",
+        ),
     ] {
         let refused = before.refuse_restart_only(&other(line)).expect_err(line).to_string();
         assert!(refused.contains(word), "{refused}");

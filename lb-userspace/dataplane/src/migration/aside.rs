@@ -9,7 +9,7 @@ use crate::{
     FLOWS,
     active::ACTIVE,
     pins::Pins,
-    shapes::{Outgrown, Shape},
+    shapes::{Resized, Shape},
 };
 
 /// Gives other names to the pins of maps that were made for other limits, so that new ones get theirs.
@@ -27,17 +27,24 @@ pub(crate) fn set_aside(
     if !is_under_way {
         undo(pins)?;
     }
-    let outgrown = Outgrown::among(pins, shapes)?;
-    if outgrown.is_empty() {
+    let resized = Resized::among(pins, shapes)?;
+    if resized.is_empty() {
         return Ok(());
     }
-    let fix = Outgrown::fix(&outgrown)?;
-    ensure!(!is_under_way, "an earlier daemon has not finished moving connections: {fix}");
+    let change = Resized::change(&resized)?.context("the pinned maps are of other limits")?;
+    let from = change.from;
+    ensure!(
+        !is_under_way,
+        "an interrupted migration must be finished first, but {change}: start with {from}, and \
+         change it afterwards"
+    );
     if on_other_limits == OnOtherLimits::Refuse {
-        bail!(fix);
+        bail!(
+            "{change}: set it back to {from}, or start without `--no-migrate` to migrate connections"
+        );
     }
-    fits::check(pins, &outgrown)?;
-    let mut names: Vec<&str> = outgrown.iter().map(|one| one.name.as_str()).collect();
+    fits::check(pins, &resized)?;
+    let mut names: Vec<&str> = resized.iter().map(|one| one.name.as_str()).collect();
     if names.contains(&FLOWS) && !names.contains(&ACTIVE) {
         // It counts the table's connections: those that are imported are counted again.
         names.push(ACTIVE);

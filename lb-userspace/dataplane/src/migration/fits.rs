@@ -11,13 +11,13 @@ use crate::{
     maps::Table as _,
     pins::Pins,
     services::{SERVICE_INDEX, ServiceTable},
-    shapes::Outgrown,
+    shapes::Resized,
     sizes::{RING_TURNS, limit_of},
 };
 
 /// Returns an error if an id is too high for a limit.
-pub(super) fn check(pins: &Pins, outgrown: &[Outgrown]) -> Result<()> {
-    for Outgrown { name, expected, .. } in outgrown {
+pub(super) fn check(pins: &Pins, resized: &[Resized]) -> Result<()> {
+    for Resized { name, expected, .. } in resized {
         let (key, needed) = match name.as_str() {
             BACKENDS => ("limits.backends", backends(pins)?),
             RING_TURNS => ("limits.services", services(pins)?),

@@ -7,7 +7,7 @@
 //!    is copied ([`contents`]), except connections, and what a start writes anyway.
 //! 2. The connections of the former flow table are imported ([`passes`]).
 //! 3. A word is set that makes programs drop packets of unknown connections instead of resetting them, and
-//!    one interface after the other gets the new program.
+//!    one interface after the other that has a program gets the new one.
 //! 4. Connections that were opened meanwhile, or have got further, are imported. The former pins are
 //!    removed, and last the word is cleared.
 //!
@@ -79,29 +79,11 @@ impl Migration {
 }
 
 impl Dataplane {
-    /// Moves connections to the new flow table, if there is one. Interfaces may change to the new program
-    /// afterwards.
-    pub fn begin_migration(&mut self) -> Result<()> {
-        let Some(migration) = &mut self.migration else { return Ok(()) };
-        let room = self.flows.connections();
-        match &mut migration.table {
-            Some(table) => {
-                log::info!("moving {} connections to a flow table for {room}", table.count());
-                table.pass(importer(&self.ebpf)?, Round::First)?;
-            }
-            None => log::info!("the limits have changed; connections stay in their flow table"),
-        }
-        self.set_migrating(true)
-    }
-
-    /// Moves the connections that are left, once all interfaces have the new program.
-    pub fn end_migration(&mut self) -> Result<()> {
+    /// Moves connections to the new maps, and gives all interfaces that have a program of an earlier daemon
+    /// the new one. If nothing has to be moved, the interfaces stay as they are.
+    pub fn migrate(&mut self) -> Result<()> {
         if let Some(Migration { table }) = self.migration.take() {
-            sleep(IN_FLIGHT);
-            if let Some(mut table) = table {
-                let tally = table.pass(importer(&self.ebpf)?, Round::Last)?;
-                log::info!("{tally}");
-            }
+            self.switch_over(table)?;
             contents::keep_traffic(&self.pins, &mut *self.maps.maps.past_traffic)?;
             // `TRAFFIC` before `PAST_TRAFFIC`, as a repetition needs both of them.
             for name in self.pins.formers()?.iter().rev() {
@@ -109,6 +91,29 @@ impl Dataplane {
             }
         }
         self.set_migrating(false)
+    }
+
+    fn switch_over(&mut self, mut table: Option<FormerTable>) -> Result<()> {
+        let room = self.flows.connections();
+        match &mut table {
+            Some(table) => {
+                log::info!("moving {} connections to a flow table for {room}", table.count());
+                table.pass(importer(&self.ebpf)?, Round::First)?;
+            }
+            None => log::info!("the limits have changed; connections stay in their flow table"),
+        }
+        self.set_migrating(true)?;
+        // All of them, whatever the configuration says: an interface that cannot be attached to must not
+        // leave others with different tables.
+        for ifindex in self.pins.links()? {
+            self.replace_program(ifindex)?;
+        }
+        sleep(IN_FLIGHT);
+        if let Some(table) = &mut table {
+            let tally = table.pass(importer(&self.ebpf)?, Round::Last)?;
+            log::info!("{tally}");
+        }
+        Ok(())
     }
 
     fn set_migrating(&mut self, is_migrating: bool) -> Result<()> {

@@ -42,6 +42,7 @@ pub(super) struct Tally {
     moved: usize,
     full: usize,
     taken: usize,
+    busy: usize,
 }
 
 impl FormerTable {
@@ -55,25 +56,33 @@ impl FormerTable {
 
     /// Returns the number of connections.
     pub(super) fn count(&self) -> usize {
-        connections(self.table.table()).count()
+        to_backends(self.table.table()).count()
     }
 
     /// Imports the connections that have not been, or have changed since.
     pub(super) fn pass(&mut self, program: &Xdp, round: Round) -> Result<Tally> {
         let Self { table, imported } = self;
-        let is_due = |found: &Found<'_>| round == Round::Last || found.0.state() != State::HalfOpen;
-        let mut connections = connections(table.table()).filter(is_due);
+        let table = table.table();
+        let is_due = |hit: &Found<'_>| round == Round::Last || hit.state() != State::HalfOpen;
+        let mut entries = to_backends(table).filter(is_due);
         let mut tally = Tally::default();
         loop {
-            let mut batch: Vec<_> = connections.by_ref().take(IMPORTS_EACH_RUN).collect();
+            let mut batch = Vec::new();
+            for hit in entries.by_ref() {
+                if imported[hit.index.0 as usize] == hit.tag {
+                    tally.moved += 1;
+                    continue;
+                }
+                batch.extend(connection(table, hit).map(|import| (hit, import)));
+                if batch.len() == IMPORTS_EACH_RUN {
+                    break;
+                }
+            }
             if batch.is_empty() {
                 return Ok(tally);
             }
-            tally.moved += batch.len();
-            batch.retain(|(hit, _)| imported[hit.index.0 as usize] != hit.tag);
-            tally.moved -= batch.len();
             let imports: Vec<_> = batch.iter().map(|(_, import)| *import).collect();
-            for ((hit, _), result) in batch.iter().zip(import(program, &imports)?) {
+            for ((hit, _), result) in batch.iter().zip(import_patiently(program, &imports)?) {
                 if tally.count(result) {
                     imported[hit.index.0 as usize] = hit.tag;
                 }
@@ -88,7 +97,8 @@ impl Tally {
         let (count, is_moved) = match result {
             Imported::Added | Imported::Known | Imported::Updated => (&mut self.moved, true),
             Imported::Full => (&mut self.full, false),
-            Imported::Taken | Imported::Not => (&mut self.taken, false),
+            Imported::Taken => (&mut self.taken, false),
+            Imported::Busy | Imported::Not => (&mut self.busy, false),
         };
         *count += 1;
         is_moved
@@ -97,35 +107,46 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { moved, full, taken } = self;
+        let Self { moved, full, taken, busy } = self;
         write!(f, "moved {moved} connections")?;
-        if full + taken == 0 {
+        let left = full + taken + busy;
+        if left == 0 {
             return Ok(());
         }
-        write!(f, ", and left {}: there was no room for {full}, ", full + taken)?;
-        write!(f, "and others have the addresses and ports of {taken}")
+        write!(
+            f,
+            ", and left {left}: there was no room for {full}, others have the addresses and "
+        )?;
+        write!(f, "ports of {taken}, and the entries of {busy} were in use all the time")
     }
 }
 
-type Found<'a> = (Hit<&'a SharedEntry>, Import);
+type Found<'a> = Hit<&'a SharedEntry>;
 
-/// Returns the connections of a table, each with its entry towards the backend. A source port that rests
-/// after its connection is none.
-pub fn connections(table: SharedTable<'_>) -> impl Iterator<Item = Found<'_>> {
-    let is_to_backend = |hit: &Hit<_>| hit.direction() == Direction::ToBackend;
-    table.flows().filter(is_to_backend).filter_map(move |hit| {
-        let to_client = partner(table, hit)?.entry;
-        let Hit { entry, tag, .. } = hit;
-        let connection = Import {
-            pair: entry.pair().words(),
-            last_seen: last(entry.last_seen(), to_client.last_seen()),
-            number: to_client.extra(),
-            other: entry.extra(),
-            seen: tag.flags_seen(),
-            result: 0,
-        };
-        hit.holds().then_some((hit, connection))
-    })
+/// Returns the connections of a table, as far as they are whole.
+pub fn connections(table: SharedTable<'_>) -> impl Iterator<Item = Import> {
+    to_backends(table).filter_map(move |hit| connection(table, hit))
+}
+
+/// Returns the entries towards backends, one for each connection. A source port that rests after its
+/// connection has none.
+fn to_backends(table: SharedTable<'_>) -> impl Iterator<Item = Found<'_>> {
+    table.flows().filter(|hit| hit.direction() == Direction::ToBackend)
+}
+
+/// Returns the connection of an entry towards the backend.
+fn connection(table: SharedTable<'_>, hit: Found<'_>) -> Option<Import> {
+    let to_client = partner(table, hit)?.entry;
+    let Hit { entry, tag, .. } = hit;
+    let connection = Import {
+        pair: entry.pair().words(),
+        last_seen: last(entry.last_seen(), to_client.last_seen()),
+        number: to_client.extra(),
+        other: entry.extra(),
+        seen: tag.flags_seen(),
+        result: 0,
+    };
+    hit.holds().then_some(connection)
 }
 
 /// Returns the later one of two moments, which may be of different sides of a wrap of the clock.
@@ -152,6 +173,26 @@ pub fn import(program: &Xdp, connections: &[Import]) -> Result<Vec<Imported>> {
     Ok(results.iter().map(|one| Imported::from_number(one.result)).collect())
 }
 
+/// Number of runs for connections whose entries others are changing at that moment.
+const TRIES: u32 = 16;
+
+/// As [`import`], but tries again for those whose entries others are changing.
+fn import_patiently(program: &Xdp, connections: &[Import]) -> Result<Vec<Imported>> {
+    let mut results = vec![Imported::Not; connections.len()];
+    let mut left: Vec<usize> = (0..connections.len()).collect();
+    for _ in 0..TRIES {
+        if left.is_empty() {
+            break;
+        }
+        let imports: Vec<_> = left.iter().map(|place| connections[*place]).collect();
+        for (place, result) in left.iter().zip(import(program, &imports)?) {
+            results[*place] = result;
+        }
+        left.retain(|place| results[*place] == Imported::Busy);
+    }
+    Ok(results)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -164,8 +205,8 @@ mod tests {
         assert!(!tally.count(Imported::Full) && !tally.count(Imported::Taken));
         assert_eq!(
             tally.to_string(),
-            "moved 2 connections, and left 2: there was no room for 1, and others have the \
-             addresses and ports of 1"
+            "moved 2 connections, and left 2: there was no room for 1, others have the addresses \
+             and ports of 1, and the entries of 0 were in use all the time"
         );
     }
 

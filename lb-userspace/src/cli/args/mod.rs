@@ -56,8 +56,8 @@ pub(super) enum Verb {
         /// Only check the configuration, like `check`.
         #[arg(long)]
         check: bool,
-        /// Refuse to start if `limits` are not those of the running maps, instead of moving connections to
-        /// others.
+        /// Refuse to start if `limits.flows`, `limits.services` or `limits.backends` has changed, instead of
+        /// migrating connections.
         #[arg(long)]
         no_migrate: bool,
     },
