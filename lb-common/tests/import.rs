@@ -102,6 +102,32 @@ fn a_tuple_is_that_of_the_connection_that_began_last() {
 }
 
 #[test]
+fn a_handshake_takes_the_place_of_no_connection_in_use() {
+    with_table(100, |table| {
+        assert_eq!(import(table, &established(1, 1_024)), Imported::Added);
+        let handshake = Import { seen: 0, other: 900, last_seen: 1_100, ..established(1, 1_025) };
+        assert_eq!(import(table, &handshake), Imported::Taken);
+        let later = Import { other: 1_050, ..handshake };
+        assert_eq!(import(table, &later), Imported::Added);
+    });
+}
+
+/// A daemon may be followed by one that imports the same connections again, hours later.
+#[test]
+fn a_connection_that_is_imported_again_is_as_young_as_in_either_table() {
+    with_table(100, |table| {
+        assert_eq!(import(table, &established(1, 1_024)), Imported::Added);
+        let again = Import { last_seen: 4_000, number: 99, ..established(1, 1_024) };
+        assert_eq!(import(table, &again), Imported::Updated);
+        assert_eq!(import(table, &established(1, 1_024)), Imported::Known);
+        let hit = peek(table, &inside(1)).expect("known");
+        let back = partner(table, hit).expect("a pair");
+        assert_eq!([hit, back].map(|flow| flow.entry.last_seen()), [4_000; 2]);
+        assert_eq!((hit.entry.extra(), back.entry.extra()), (500, 99));
+    });
+}
+
+#[test]
 fn a_smaller_table_keeps_what_it_has_room_for() {
     with_table(5, |table| {
         let results: Vec<_> =

@@ -368,7 +368,7 @@ fn a_silent_flow_of_one_direction_goes_before_proven_ones() {
     }
     assert_eq!(connect(table, 7, ESTABLISHED, MINUTE), Err(Unopened::Full));
     assert!(peek(table, &key).is_some());
-    connect(table, 7, ESTABLISHED, 2 * MINUTE).expect("room");
+    connect(table, 7, ESTABLISHED, 3 * MINUTE).expect("room");
     assert!(peek(table, &key).is_none());
     assert_eq!(memory.evicted.get()[rank(State::Answered)], 1);
     assert_eq!(table.table.flows().count(), 16);

@@ -113,14 +113,13 @@ fn gives_way<T: Table<Family = V4>>(
     import: &Import,
     now: u32,
 ) -> Result<bool, Busy> {
-    // Before its handshake ends, nobody can tell when a connection began.
-    if !are_shaken(import.seen) {
-        return Ok(false);
-    }
     let Hit { entry, tag, .. } = known;
     let former = Flow { pair: entry.pair(), last_seen: entry.last_seen(), extra: entry.extra() };
     let latter = Flow { last_seen: import.last_seen, extra: import.other, ..former };
-    if ticks::between(former.began(tag.flags_seen()), latter.began(import.seen)) == 0 {
+    // A handshake may never end: it takes the place of no connection that is still in use.
+    let until =
+        if are_shaken(import.seen) { former.began(tag.flags_seen()) } else { former.last_seen };
+    if ticks::between(until, latter.began(import.seen)) == 0 {
         return Ok(false);
     }
     replace_closed(table, known, true, now)
