@@ -217,7 +217,7 @@ fn a_running_flow_table_keeps_its_size_until_a_restart() {
     balancer.reload(&larger);
     let log = || fs::read_to_string(testbed.directory().join("log")).expect("a log");
     balancer.wait_for("a refusal of the other size in the log", || {
-        log().contains("`limits.flows` has changed, but the running maps")
+        log().contains("`limits.flows` has changed: restart the daemon, which migrates")
     });
     assert_eq!(balancer.services()[0].backends.len(), 3, "nothing has changed");
     assert_eq!(balancer.status().flows.capacity, 100_000);
