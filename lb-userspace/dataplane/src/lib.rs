@@ -21,6 +21,7 @@ pub mod maps;
 mod messages;
 mod meter;
 mod migration;
+mod object;
 mod origins;
 mod pins;
 pub mod plan;
@@ -217,10 +218,10 @@ impl Dataplane {
     }
 
     fn map(&self, name: &str) -> Result<&Map> {
-        self.ebpf.map(name).with_context(|| format!("the object has no map {name}"))
+        object::map(&self.ebpf, name)
     }
 
     fn map_mut(&mut self, name: &str) -> Result<&mut Map> {
-        self.ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))
+        object::map_mut(&mut self.ebpf, name)
     }
 }

@@ -19,6 +19,7 @@ use super::{
     flows::{BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan, megabytes},
     guard,
     migration::{self, OnOtherLimits},
+    object::map,
     origins,
     pins::Pins,
     shapes::Shape,
@@ -90,8 +91,7 @@ pub fn load(
 /// Labels and maps the flow table of an object that was loaded as planned.
 pub fn table(plan: &TablePlan, ebpf: &mut Ebpf) -> Result<FlowTable> {
     plan.label(ebpf.map_mut(FLOWS).context("the object has no flow table")?)?;
-    let map = |name| ebpf.map(name).with_context(|| format!("the object has no map {name}"));
-    plan.open(map(FLOWS)?, map(BACKENDS)?, map(CLIENT_HOPS)?)
+    plan.open(map(ebpf, FLOWS)?, map(ebpf, BACKENDS)?, map(ebpf, CLIENT_HOPS)?)
 }
 
 /// Adds the fix that an operator can apply.

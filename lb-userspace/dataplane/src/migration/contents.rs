@@ -13,6 +13,7 @@ use crate::{
     active::{ACTIVE, Active},
     counters::total,
     maps::{self, Table as _},
+    object::{map, map_mut},
     pins::Pins,
     services::{SERVICE_INDEX, ServiceTable},
     sizes::{HEARD, PAST_TRAFFIC, REFUSALS, RING_TURNS, SNAT_TURNS},
@@ -120,12 +121,4 @@ pub(super) fn keep_traffic(pins: &Pins, past: &mut dyn maps::Array<Traffic>) -> 
         }
     }
     Ok(())
-}
-
-fn map<'a>(ebpf: &'a Ebpf, name: &str) -> Result<&'a Map> {
-    ebpf.map(name).with_context(|| format!("the object has no map {name}"))
-}
-
-fn map_mut<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut Map> {
-    ebpf.map_mut(name).with_context(|| format!("the object has no map {name}"))
 }

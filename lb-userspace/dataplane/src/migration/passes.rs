@@ -18,6 +18,7 @@ use lb_common::{
 use super::pinned;
 use crate::{
     flows::{BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan},
+    object::map,
     pins::Pins,
 };
 
@@ -48,8 +49,7 @@ pub(super) struct Tally {
 impl FormerTable {
     pub(super) fn open(plan: &TablePlan, pins: &Pins, ebpf: &Ebpf) -> Result<Self> {
         let flows = pinned(&pins.former(FLOWS))?.context("the former flow table is gone")?;
-        let map = |name| ebpf.map(name).with_context(|| format!("the object has no map {name}"));
-        let table = plan.open(&flows, map(BACKENDS)?, map(CLIENT_HOPS)?)?;
+        let table = plan.open(&flows, map(ebpf, BACKENDS)?, map(ebpf, CLIENT_HOPS)?)?;
         let imported = vec![Tag::default(); table.table().buckets.len() * WAYS as usize];
         Ok(Self { table, imported })
     }
