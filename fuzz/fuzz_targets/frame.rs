@@ -4,9 +4,6 @@
 
 #![no_main]
 
-#[path = "../../lb-ebpf/src/forward/nat.rs"]
-#[expect(clippy::inline_always, reason = "as in the kernel")]
-mod nat;
 #[path = "../../lb-ebpf/src/parse.rs"]
 #[expect(clippy::inline_always, reason = "as in the kernel")]
 mod parse;
@@ -14,7 +11,7 @@ mod parse;
 use bytemuck::bytes_of;
 use etherparse::{Ipv4HeaderSlice, PacketBuilder, TcpSlice};
 use lb_common::{
-    backend::{Backend, Hop},
+    backend::Backend,
     client_hops::NO_SLOT,
     flow::{Direction, FlowKey, Progress, Rewrite, flags_seen},
     mapped,
@@ -155,7 +152,7 @@ impl<'a> Balancer<'a> {
         }
         entry.entry.set_last_seen(self.now);
         let to = entry.snapshot(self.table).expect("nobody else is there").to;
-        nat::apply(headers, &Rewrite::new(&key, &to), &Hop::default());
+        Rewrite::new(&key, &to).apply(headers);
         assert_eq!(FlowKey::of(headers), to);
         if let Some(Known { pair, backend, .. }) = known {
             assert_eq!(pair.target(key.protocol(), direction, &backend), to);

@@ -52,15 +52,8 @@ proptest! {
         payload in prop::collection::vec(any::<u8>(), 0..64),
     ) {
         let mut headers = headers(&frame(&from, ttl, sequence, &payload));
-        let rewrite = Rewrite::new(&from, &to);
-        headers.ip.src = to.src();
-        headers.ip.dst = to.dst();
-        headers.ip.ttl -= 1;
-        headers.tcp.src_port = to.src_port();
-        headers.tcp.dst_port = to.dst_port();
-        headers.ip.checksum = rewrite.ip_delta.apply(headers.ip.checksum);
-        headers.tcp.checksum = rewrite.tcp_delta.apply(headers.tcp.checksum);
-        prop_assert_eq!(FlowKey::of(&headers), to);
+        Rewrite::new(&from, &to).apply(&mut headers);
+        prop_assert_eq!((FlowKey::of(&headers), headers.ip.ttl), (to, ttl - 1));
         assert_checksums(&headers, &payload);
     }
 

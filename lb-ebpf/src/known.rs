@@ -36,7 +36,7 @@ pub(crate) fn forward(
             if !is_usual || has_moved {
                 known.hit = unusual_of_client(headers, hit, client, is_usual, has_moved)?;
             }
-            forward::to_backend(headers, &known, ingress)
+            forward::send(headers, &known, Direction::ToBackend, ingress)
         }
         Direction::ToClient => {
             if hit.tag.flags_seen() & flags_seen::QUARANTINED != 0 {
@@ -53,7 +53,7 @@ pub(crate) fn forward(
             } else {
                 answers::follow(headers, hit, id)?;
             }
-            forward::to_client(headers, known, ingress)
+            forward::send(headers, known, Direction::ToClient, ingress)
         }
     }
 }

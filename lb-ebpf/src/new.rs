@@ -2,7 +2,7 @@
 
 use aya_ebpf::programs::XdpContext;
 use lb_common::{
-    flow::{Ends as _, FlowKey},
+    flow::{Direction, Ends as _, FlowKey},
     reason::Reason,
     tcp,
     wire::Headers,
@@ -10,7 +10,7 @@ use lb_common::{
 
 use crate::{
     again::History,
-    arrival, client_hops, flow,
+    arrival, client_hops,
     flow::New,
     forgotten, forward,
     outcome::{Outcome, Stop},
@@ -50,9 +50,10 @@ pub(crate) fn admit(
     let number = u32::from_be_bytes(headers.tcp.sequence);
     let client = arrival::client_hop(headers, ingress);
     let hop = client_hops::index_of(client).ok_or(Reason::ClientHopsFull)?;
-    let opened = flow::open(key, &New { backend: id, hop, number, seen: history.flags_seen() })?;
+    let new = New { backend: id, hop, number, seen: history.flags_seen() };
+    let opened = forward::open(key, &new)?;
     stats::connection(id);
     let outside = opened.pair.outside(key.protocol(), &opened.backend.endpoints());
     trace::opened(context, key, &outside);
-    Ok(forward::to_backend(headers, &opened, ingress)?)
+    Ok(forward::send(headers, &opened, Direction::ToBackend, ingress)?)
 }

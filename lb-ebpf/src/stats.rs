@@ -6,6 +6,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use lb_common::{
+    flow::Direction,
     limits,
     reason::{REASONS, Reason},
     stats::{Count, INCIDENTS, Incident, Traffic},
@@ -45,17 +46,14 @@ pub(crate) fn connection(backend: u32) {
 }
 
 #[inline(always)]
-pub(crate) fn inbound(backend: u32, bytes: [u8; 2]) {
-    if let Some(value) = TRAFFIC.get_ptr_mut(backend) {
-        add(&mut of_this_cpu(value).inbound, u16::from_be_bytes(bytes).into());
-    }
-}
-
-#[inline(always)]
-pub(crate) fn outbound(backend: u32, bytes: [u8; 2]) {
-    if let Some(value) = TRAFFIC.get_ptr_mut(backend) {
-        add(&mut of_this_cpu(value).outbound, u16::from_be_bytes(bytes).into());
-    }
+pub(crate) fn packet(backend: u32, direction: Direction, bytes: [u8; 2]) {
+    let Some(value) = TRAFFIC.get_ptr_mut(backend) else { return };
+    let traffic = of_this_cpu(value);
+    let count = match direction {
+        Direction::ToBackend => &mut traffic.inbound,
+        Direction::ToClient => &mut traffic.outbound,
+    };
+    add(count, u16::from_be_bytes(bytes).into());
 }
 
 #[inline(always)]

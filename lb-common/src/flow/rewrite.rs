@@ -1,13 +1,13 @@
 use super::FlowKey;
-use crate::checksum::Delta;
+use crate::{checksum::Delta, wire::Headers};
 
 /// The tuple that a packet gets, and the change of its checksums.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rewrite {
-    pub to: FlowKey,
+    to: FlowKey,
     /// With the time to live, which is one less afterwards.
-    pub ip_delta: Delta,
-    pub tcp_delta: Delta,
+    ip_delta: Delta,
+    tcp_delta: Delta,
 }
 
 impl Rewrite {
@@ -19,5 +19,20 @@ impl Rewrite {
         let ip_delta = both.plus(Delta::TTL_DECREMENT);
         let tcp_delta = both.words(from.ports, to.ports);
         Self { to: *to, ip_delta, tcp_delta }
+    }
+
+    /// Applies the rule to a packet, whose time to live must not be 0.
+    #[inline(always)]
+    pub fn apply(&self, headers: &mut Headers) {
+        let ip = &mut headers.ip;
+        ip.src = self.to.src();
+        ip.dst = self.to.dst();
+        ip.ttl -= 1;
+        ip.checksum = self.ip_delta.apply(ip.checksum);
+
+        let tcp = &mut headers.tcp;
+        tcp.src_port = self.to.src_port();
+        tcp.dst_port = self.to.dst_port();
+        tcp.checksum = self.tcp_delta.apply(tcp.checksum);
     }
 }

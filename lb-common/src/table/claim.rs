@@ -8,7 +8,7 @@
 
 use super::{
     Bucket, Entry, Found, Hash, Hit, Index, Key, Owner, Storage, Survey, Table, WAYS, at,
-    find::{covers, home},
+    find::{covers, home, reach_of},
     storage::swap,
 };
 
@@ -77,6 +77,41 @@ pub(super) fn claim<T: Table>(
 #[inline(always)]
 pub fn claim_elsewhere<T: Table>(table: T, key: &Key<T>) -> Index {
     let hash = table.seed().hash(key);
+    match claim_nearby(table, hash, key) {
+        Index::MISSING => claim_in_bucket(table, hash, key),
+        index => index,
+    }
+}
+
+/// Claims the home, or the other entry of its cache line, if no flow of the home is further away: nothing
+/// else needs to be read then, unless a half-open connection at home may mean that its bucket is flooded.
+#[inline(always)]
+fn claim_nearby<T: Table>(table: T, hash: Hash, key: &Key<T>) -> Index {
+    let owner = Owner::of(hash, key);
+    let Some(home) = home(table, hash) else { return Index::MISSING };
+    let Some(next) = at(table, home.index.neighbour()) else { return Index::MISSING };
+    if home.tag.reach() > 1 || home.tag.belongs_to(owner) || next.tag.belongs_to(owner) {
+        return Index::MISSING;
+    }
+    let (former, other) = if home.tag.is_free() { (home, next) } else { (next, home) };
+    if !former.tag.is_free() || home.tag.half_open_bit() != 0 {
+        return Index::MISSING;
+    }
+    if !swap(former.entry, former.tag, former.tag.claimed(owner)) {
+        return Index::MISSING;
+    }
+    let reach = reach_of(home.index, former.index, 0);
+    let is_reached = reach == 0 || home.entry.tag().reaches(reach) || table.extend(hash, reach);
+    // Whoever goes further away for this key extends the reach from now on, and then sees this claim.
+    let is_alone = home.entry.tag().reach() <= 1 && !other.entry.tag().belongs_to(owner);
+    if is_reached && is_alone {
+        return former.index;
+    }
+    unless_duplicate(table, former, hash, key, reach)
+}
+
+#[inline(always)]
+fn claim_in_bucket<T: Table>(table: T, hash: Hash, key: &Key<T>) -> Index {
     let index = hash.bucket(0, table.buckets());
     let survey = table.survey(index, hash, key);
     match survey {

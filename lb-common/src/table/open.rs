@@ -3,7 +3,6 @@
 use super::{
     Entry, Found, Hit, Key, Refused, Table,
     claim::{approach, claim, leave_home},
-    pair::count,
 };
 use crate::{
     flow::{Family, Flow, Pair, Tuple, V4, flags_seen},
@@ -89,7 +88,9 @@ pub fn open<T: Table>(
     to_client.entry.publish(to_client.tag.published(seen | flags_seen::TO_CLIENT));
     let tag = to_backend.tag.published(seen);
     to_backend.entry.publish(tag);
-    count(table, pair.backend(), to_backend.tag, tag);
+    if tag.is_active() {
+        table.add_active(pair.backend(), 1);
+    }
     Ok(Hit { tag, ..to_backend })
 }
 
@@ -106,6 +107,8 @@ pub fn open_one_way<T: Table>(
     claimed.entry.write(&Flow::new(pair, now).with_extra(number));
     let tag = claimed.tag.one_way().published(seen | flags_seen::UNSEEN);
     claimed.entry.publish(tag);
-    count(table, backend, claimed.tag, tag);
+    if tag.is_active() {
+        table.add_active(backend, 1);
+    }
     Ok(Hit { tag, ..claimed })
 }

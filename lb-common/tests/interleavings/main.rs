@@ -8,8 +8,8 @@ use lb_common::{
     client_hops::NO_SLOT,
     flow::{Direction, Protocol, Tuple, flags_seen},
     table::{
-        Bucket as _, Busy, Entry as _, Found, Index, Known, Opening, Review, Unopened, WAYS, find,
-        mark_expiring, open, open_one_way, peek, remove, replace_closed, set_flags, track,
+        Bucket as _, Busy, Entry as _, Found, Index, Known, Opening, Owner, Review, Unopened, WAYS,
+        find, mark_expiring, open, open_one_way, peek, remove, replace_closed, set_flags, track,
         update_client_hop,
     },
     tcp::{self, Segment},
@@ -160,18 +160,46 @@ fn one_key_gets_one_connection_from_two_inserters_away_from_home<F: TestFamily>(
 }
 
 /// The connection that holds the home of a key ends while two CPUs open connections of that key: one
-/// may find the home free, and the other one not.
+/// may find the home free, and the other one not, and take the neighbour if that is free.
 fn one_key_gets_one_connection_while_its_home_becomes_free<F: TestFamily>() {
-    explore_homes::<F>(5, [0, 1, 0, 4, 2], |entries| {
-        connect(Shared(&entries), 2, 2, ESTABLISHED).expect("room");
-        let (one, (_, other)) = both(
+    for (free, homes) in [(5, [0, 1, 0, 4, 2]), (6, [0, 2, 0, 4, 3])] {
+        explore_homes::<F>(free, homes, |entries| {
+            connect(Shared(&entries), 2, 2, ESTABLISHED).expect("room");
+            let (one, (_, other)) = both(
+                &entries,
+                |table| connect(table, 1, 1, ESTABLISHED),
+                |table| {
+                    let hit = known(table, 2);
+                    let removed = remove(table, hit.index, hit.tag, hit.tag.freed(), NOW);
+                    (removed, connect(table, 1, 3, ESTABLISHED))
+                },
+            );
+            assert!(!(one.is_ok() && other.is_ok()), "both have opened it");
+            let table = Shared(&entries);
+            let of_one = table.flows().iter().filter(|hit| hit.key(table) == inside(1)).count();
+            assert_eq!(of_one, usize::from(one.is_ok() || other.is_ok()));
+            assert_pairs(table);
+        });
+    }
+}
+
+/// The home of a key stays held, and its neighbour becomes free while two CPUs open connections of that
+/// key: one may go further away before, and the other one take the neighbour.
+fn one_key_gets_one_connection_while_a_neighbour_becomes_free<F: TestFamily>() {
+    explore_homes::<F>(6, [0, 3, 0, 2, 4], |entries| {
+        let table = Shared(&entries);
+        connect(table, 2, 2, ESTABLISHED).expect("room");
+        let free = table.entry(1).tag();
+        let held = free.claimed(Owner::new(0, Protocol::Udp)).published(ESTABLISHED);
+        assert_eq!(table.entry(1).exchange(free, held), free);
+        let (one, other) = both(
             &entries,
-            |table| connect(table, 1, 1, ESTABLISHED),
-            |table| {
-                let hit = known(table, 2);
-                let removed = remove(table, hit.index, hit.tag, hit.tag.freed(), NOW);
-                (removed, connect(table, 1, 3, ESTABLISHED))
+            move |table| {
+                let found = table.entry(1).exchange(held, held.freed());
+                assert!(found.is_unchanged(held));
+                connect(table, 1, 3, ESTABLISHED)
             },
+            |table| connect(table, 1, 1, ESTABLISHED),
         );
         assert!(!(one.is_ok() && other.is_ok()), "both have opened it");
         let table = Shared(&entries);
@@ -452,6 +480,7 @@ in_each_family! {
     one_key_gets_one_connection_from_two_inserters,
     one_key_gets_one_connection_from_two_inserters_away_from_home,
     one_key_gets_one_connection_while_its_home_becomes_free,
+    one_key_gets_one_connection_while_a_neighbour_becomes_free,
     a_flow_that_is_placed_elsewhere_during_a_review_is_found,
     one_source_port_gets_one_connection_from_two_inserters,
     two_inserters_share_what_room_there_is_by_whole_pairs,

@@ -11,7 +11,7 @@ use lb_common::{
     flow::{FlowKey, Rewrite},
 };
 
-use crate::{astray, frame, nat};
+use crate::{astray, frame};
 
 /// Tuple that packets of each flow get. The loader sets the number of entries.
 #[btf_map]
@@ -33,7 +33,8 @@ fn translate(ctx: &XdpContext) -> Option<()> {
     // SAFETY: the pointer comes from a map lookup, and no entry is ever changed.
     let to = unsafe { &*TUPLES.get_ptr(&key)? };
     let back = Hop::new(headers.ethernet.src, headers.ethernet.dst, 0);
-    nat::apply(headers, &Rewrite::new(&key, to), &back);
+    headers.ethernet.set_macs(back.macs());
+    Rewrite::new(&key, to).apply(headers);
     Some(())
 }
 

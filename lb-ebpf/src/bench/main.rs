@@ -16,8 +16,6 @@ mod generator;
 mod harness;
 mod hash;
 mod lines;
-#[path = "../forward/nat.rs"]
-mod nat;
 mod raw;
 mod tables;
 

@@ -17,7 +17,7 @@ use lb_common::{
     unmapped,
 };
 
-use crate::{astray, frame, nat, raw::Bucket};
+use crate::{astray, frame, raw::Bucket};
 
 const fn words<F: Family>() -> usize {
     WAYS as usize * entry_bytes::<F>() / size_of::<u64>()
@@ -134,6 +134,7 @@ where
         return None;
     }
     let back = Hop::new(headers.ethernet.src, headers.ethernet.dst, 0);
-    nat::apply(headers, &Rewrite::new(&key, &to), &back);
+    headers.ethernet.set_macs(back.macs());
+    Rewrite::new(&key, &to).apply(headers);
     Some(())
 }

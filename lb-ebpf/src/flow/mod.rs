@@ -17,7 +17,8 @@ use lb_common::{
 use self::map::Flows;
 pub(crate) use self::{
     import::import,
-    open::{New, open},
+    open::{New, open, opened},
+    ports::find as find_port,
 };
 use crate::{client_hops, raw};
 

@@ -12,7 +12,7 @@ use lb_common::{
     unmapped,
 };
 
-use super::{Known, map::Flows, now, ports};
+use super::{Known, map::Flows, now};
 use crate::{global::global, select, snat};
 
 /// Input of a new connection.
@@ -26,31 +26,21 @@ pub(crate) struct New {
     pub(crate) seen: u16,
 }
 
-/// Creates the pair of a new connection. Returns its entry towards the backend.
+/// Creates the pair of a new connection with the source port of this draw. Returns the index of its entry
+/// towards the backend.
 #[inline(always)]
-pub(crate) fn open(key: &FlowKey, new: &New) -> Result<Known, Reason> {
-    let draw = snat::next_draw(new.backend, now()).ok_or(Reason::Unreachable)?;
-    let opened = match open_by(key, new, draw) {
-        Err(Reason::PortsExhausted | Reason::Contended) => {
-            // A port that was free or taken just now is lost to another CPU only.
-            open_by(key, new, ports::find(new.backend, draw)?).map_err(|refused| match refused {
-                Reason::PortsExhausted => Reason::Contended,
-                refused => refused,
-            })
-        }
-        opened => opened,
-    };
-    // It may be another flow's by now.
-    let hit = table::at(Flows, opened?).ok_or(Reason::Contended)?;
-    table::known(Flows, hit, key).ok_or(Reason::Contended)
-}
-
-/// Creates the pair with the source port of this draw.
-#[inline(always)]
-fn open_by(key: &FlowKey, new: &New, draw: u32) -> Result<Index, Reason> {
+pub(crate) fn open(key: &FlowKey, new: &New, draw: u32) -> Result<Index, Reason> {
     let (addresses, ports) = key.as_words();
     let packed = pack(new.backend, new.seen, draw);
     unpack_opened(flow_open(addresses, join(ports, new.number), packed, new.hop))
+}
+
+/// Returns the connection that was opened at this index.
+#[inline(always)]
+pub(crate) fn opened(index: Index, key: &FlowKey) -> Result<Known, Reason> {
+    // It may be another flow's by now.
+    let hit = table::at(Flows, index).ok_or(Reason::Contended)?;
+    table::known(Flows, hit, key).ok_or(Reason::Contended)
 }
 
 global! {

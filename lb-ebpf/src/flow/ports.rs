@@ -20,7 +20,7 @@ const HALF_OPEN_PASSED: u32 = 2;
 /// Returns a draw whose port is free, beginning with a backend's own. If there is none, takes the port
 /// of the connection that is worth least, of those that were tried.
 #[inline(always)]
-pub(super) fn find(backend: u32, draw: u32) -> Result<u32, Reason> {
+pub(crate) fn find(backend: u32, draw: u32) -> Result<u32, Reason> {
     match port_find(backend, draw) {
         NONE => Err(Reason::PortsExhausted),
         LOST => Err(Reason::Contended),

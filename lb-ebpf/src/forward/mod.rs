@@ -1,55 +1,77 @@
-//! Forwarding: the frame is rewritten and leaves. One file for each mode.
+//! Forwarding: a packet is rewritten and leaves. One file for each mode.
 
 mod nat;
 
 use lb_common::{
     backend::Hop,
-    flow::{Ends as _, FlowKey, Rewrite},
+    flow::{Direction, Ends as _, FlowKey},
     reason::Reason,
     table::Entry as _,
     wire::Headers,
 };
 
-use crate::{client_hops, egress::Egress, flow, flow::Known, outcome::Outcome, stats};
+use self::nat::Nat;
+use crate::{
+    client_hops,
+    egress::Egress,
+    flow,
+    flow::{Known, New},
+    outcome::Outcome,
+    stats,
+};
 
-/// Sends a client's packet to its backend.
+/// A forwarding mode.
+trait Forward {
+    /// Opens a client's connection. Returns its entry towards the backend.
+    fn open(inside: &FlowKey, new: &New) -> Result<Known, Reason>;
+
+    /// Turns a packet into one of the tuple `to`, and addresses it to `hop`. Its time to live must not be 0.
+    fn apply(headers: &mut Headers, to: &FlowKey, hop: &Hop);
+}
+
+enum Mode {
+    Nat,
+}
+
+/// The mode of all services.
+const MODE: Mode = Mode::Nat;
+
+/// Calls a function of the mode.
+macro_rules! by_mode {
+    ($function:ident($($argument:expr),+)) => {
+        match MODE {
+            Mode::Nat => Nat::$function($($argument),+),
+        }
+    };
+}
+
+/// Opens a client's connection. Returns its entry towards the backend.
 #[inline(always)]
-pub(crate) fn to_backend(
+pub(crate) fn open(inside: &FlowKey, new: &New) -> Result<Known, Reason> {
+    by_mode!(open(inside, new))
+}
+
+/// Sends a packet of a known connection in this direction, which is its entry's.
+#[inline(always)]
+pub(crate) fn send(
     headers: &mut Headers,
     known: &Known,
+    direction: Direction,
     ingress: u32,
 ) -> Result<Outcome, Reason> {
     let Known { hit, backend, .. } = *known;
     // Read again, as the stack has no room to keep it.
     let pair = hit.entry.pair();
     flow::touch(hit);
-    stats::inbound(pair.backend(), headers.ip.total_length);
-    let to = pair.outside(hit.tag.protocol(), &backend.endpoints());
-    let egress = send(headers, &to, &backend.hop, ingress);
-    if hit.holds() { Ok(Outcome::Tx(egress, Reason::Forwarded)) } else { Err(Reason::Contended) }
-}
-
-/// Sends a backend's packet to its client.
-#[inline(always)]
-pub(crate) fn to_client(
-    headers: &mut Headers,
-    known: &Known,
-    ingress: u32,
-) -> Result<Outcome, Reason> {
-    let Known { hit, backend, .. } = *known;
-    // Read again, as the stack has no room to keep it.
-    let pair = hit.entry.pair();
-    flow::touch(hit);
-    stats::outbound(pair.backend(), headers.ip.total_length);
-    let hop = client_hops::of(pair.hop()).ok_or(Reason::Contended)?;
-    let to = pair.inside(hit.tag.protocol(), &backend.endpoints()).turned();
-    let egress = send(headers, &to, &hop, ingress);
-    if hit.holds() { Ok(Outcome::Tx(egress, Reason::Replied)) } else { Err(Reason::Contended) }
-}
-
-/// Rewrites a frame, and returns where it leaves.
-#[inline(always)]
-fn send(headers: &mut Headers, to: &FlowKey, hop: &Hop, ingress: u32) -> Egress {
-    nat::apply(headers, &Rewrite::new(&FlowKey::of(headers), to), hop);
-    Egress::between(ingress, hop.ifindex())
+    stats::packet(pair.backend(), direction, headers.ip.total_length);
+    let (hop, reason) = match direction {
+        Direction::ToBackend => (backend.hop, Reason::Forwarded),
+        Direction::ToClient => {
+            (client_hops::of(pair.hop()).ok_or(Reason::Contended)?, Reason::Replied)
+        }
+    };
+    let to = pair.target(hit.tag.protocol(), direction, &backend.endpoints());
+    by_mode!(apply(headers, &to, &hop));
+    let egress = Egress::between(ingress, hop.ifindex());
+    if hit.holds() { Ok(Outcome::Tx(egress, reason)) } else { Err(Reason::Contended) }
 }

@@ -1,21 +1,42 @@
 //! Full NAT: both addresses and both ports are rewritten, in both directions.
 
-use lb_common::{backend::Hop, flow::Rewrite, wire::Headers};
+use lb_common::{
+    backend::Hop,
+    flow::{FlowKey, Rewrite},
+    reason::Reason,
+    wire::Headers,
+};
 
-/// Applies `rewrite` to the frame and addresses it to `hop`. The time to live must not be 0.
-#[inline(always)]
-pub(crate) fn apply(headers: &mut Headers, rewrite: &Rewrite, hop: &Hop) {
-    headers.ethernet.set_macs(hop.macs());
+use super::Forward;
+use crate::{
+    flow::{self, Known, New},
+    snat,
+};
 
-    let ip = &mut headers.ip;
-    let to = rewrite.to;
-    ip.src = to.src();
-    ip.dst = to.dst();
-    ip.ttl -= 1;
-    ip.checksum = rewrite.ip_delta.apply(ip.checksum);
+pub(super) enum Nat {}
 
-    let tcp = &mut headers.tcp;
-    tcp.src_port = to.src_port();
-    tcp.dst_port = to.dst_port();
-    tcp.checksum = rewrite.tcp_delta.apply(tcp.checksum);
+impl Forward for Nat {
+    /// The connection gets a source address and port of its own.
+    #[inline(always)]
+    fn open(inside: &FlowKey, new: &New) -> Result<Known, Reason> {
+        let draw = snat::next_draw(new.backend, flow::now()).ok_or(Reason::Unreachable)?;
+        let index = match flow::open(inside, new, draw) {
+            Err(Reason::PortsExhausted | Reason::Contended) => {
+                let draw = flow::find_port(new.backend, draw)?;
+                // A port that was free or taken just now is lost to another CPU only.
+                flow::open(inside, new, draw).map_err(|refused| match refused {
+                    Reason::PortsExhausted => Reason::Contended,
+                    refused => refused,
+                })
+            }
+            opened => opened,
+        };
+        flow::opened(index?, inside)
+    }
+
+    #[inline(always)]
+    fn apply(headers: &mut Headers, to: &FlowKey, hop: &Hop) {
+        headers.ethernet.set_macs(hop.macs());
+        Rewrite::new(&FlowKey::of(headers), to).apply(headers);
+    }
 }
