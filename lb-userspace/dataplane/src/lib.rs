@@ -66,6 +66,8 @@ use self::{load::PROGRAM, maps::Maps, migration::Migration, pins::Pins};
 
 const VIP_FILTER: &str = "VIP_FILTER";
 const INCIDENTS_SEEN: &str = "INCIDENTS_SEEN";
+const PAST_INCIDENTS: &str = "PAST_INCIDENTS";
+const PAST_VERDICTS: &str = "PAST_VERDICTS";
 const SERVICES: &str = "SERVICES";
 const SNAT_SOURCES: &str = "SNAT_SOURCES";
 const TRAFFIC: &str = "TRAFFIC";
