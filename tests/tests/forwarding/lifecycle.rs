@@ -187,7 +187,7 @@ fn pinned_maps_of_another_shape_are_refused() {
         ("RINGS", "type hash key 4 value 8 entries 16"),
         ("SERVICES", "type array key 4 value 48 entries 16385"),
         ("SERVICE_INDEX", "type hash key 8 value 16 entries 4096"),
-        ("VERDICTS", "type percpu_array key 4 value 16 entries 1"),
+        ("VERDICTS", "type percpu_array key 4 value 8 entries 33"),
     ];
     for (name, shape) in shapes {
         let (pin, aside) = (pins.join(name), pins.join("aside"));
