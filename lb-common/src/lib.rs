@@ -41,8 +41,9 @@ pub mod volley;
 pub mod wire;
 
 /// Version of the map layouts. Pins are in a directory of this version, so that no program opens
-/// maps it would misread: raise it with every change of a map's type, key, value or meaning.
-pub const LAYOUT: u32 = 9;
+/// maps it would misread: raise it with every change of a map's type, key, value or meaning. The daemon takes
+/// over the maps of the layout before; one whose values get another meaning must get another name.
+pub const LAYOUT: u32 = 10;
 
 /// Converts an IPv4 address to IPv4-mapped IPv6 (RFC 4291, section 2.5.5.2).
 #[must_use]

@@ -23,7 +23,8 @@ impl Verdict {
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $variant:ident = $name:literal => $verdict:ident,)+) => {
-        /// Reason for a frame's verdict. The discriminant is the counter's index.
+        /// Reason for a frame's verdict. The discriminant is the counter's index, by which an upgrade keeps
+        /// its counts: new ones go to the end.
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Reason {

@@ -15,7 +15,7 @@ pub struct Count {
 macro_rules! incidents {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
         /// Events worth counting that do not end a frame's path. The discriminant is the counter's
-        /// index.
+        /// index, by which an upgrade keeps its counts: new ones go to the end.
         #[repr(u32)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Incident {

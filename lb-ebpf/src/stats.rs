@@ -31,6 +31,14 @@ static PAST_TRAFFIC: Array<Traffic, { limits::BACKENDS as usize }, { BPF_F_MMAPA
 #[btf_map]
 static INCIDENTS_SEEN: PerCpuArray<u64, { INCIDENTS as usize }> = PerCpuArray::new();
 
+/// Frames that programs of other versions have counted, by [`Reason`]. Only the daemon reads and writes it.
+#[btf_map]
+static PAST_VERDICTS: Array<Count, { REASONS as usize }> = Array::new();
+
+/// Incidents that programs of other versions have counted. Only the daemon reads and writes it.
+#[btf_map]
+static PAST_INCIDENTS: Array<u64, { INCIDENTS as usize }> = Array::new();
+
 #[inline(always)]
 pub(crate) fn verdict(reason: Reason, bytes: u64) {
     if let Some(value) = VERDICTS.get_ptr_mut(reason as u32) {

@@ -36,6 +36,8 @@ fn maps_have_the_shapes_of_the_shared_types() {
         ("GUARD_BACKENDS", size_of::<ServiceKey>(), 4),
         ("INCIDENTS_SEEN", 4, 8),
         ("MIGRATING", 4, 8),
+        ("PAST_INCIDENTS", 4, 8),
+        ("PAST_VERDICTS", 4, size_of::<Count>()),
         ("RINGS", 4, size_of::<Slots>()),
         ("RING_TURNS", 4, 8),
         ("RING_TURNS_EACH", 4, 8),

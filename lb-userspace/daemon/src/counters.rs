@@ -123,7 +123,7 @@ fn of_reason(reason: Reason) -> &'static str {
         }
         Reason::Migrating => {
             "A packet of an unknown connection was not answered with a reset during the migration \
-             after a change of `limits`: the sender retransmits."
+             after a change of `limits` or an upgrade: the sender retransmits."
         }
         Reason::TtlExpired => "The TTL of a packet to a service expired.",
         Reason::IpOptionsToService => "A packet to a service had IP options.",

@@ -46,7 +46,7 @@ mod views;
 mod vips;
 mod worker;
 
-pub use lb_dataplane::OnOtherLimits;
+pub use lb_dataplane::OnOtherMaps;
 
 pub use self::{
     privileges::keep_from_programs,

@@ -4,7 +4,7 @@ use std::{future::ready, path::PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use lb_config::Loaded;
-use lb_dataplane::OnOtherLimits;
+use lb_dataplane::OnOtherMaps;
 use lb_health::Checker;
 use lb_neighbours::Neighbours;
 use tokio::{
@@ -37,7 +37,7 @@ struct Commands {
 pub struct Invocation {
     /// The configuration file.
     pub file: PathBuf,
-    pub on_other_limits: OnOtherLimits,
+    pub on_other_maps: OnOtherMaps,
 }
 
 /// Runs until SIGTERM or SIGINT; forwarding continues afterwards.

@@ -50,7 +50,7 @@ impl Daemon {
             let checks = Checks::default();
             loaded.refuse_foreign(&checks, &Allowed::below(&checks.tls_directories))?;
         }
-        lb_dataplane::refuse_other_layouts(&loaded.config.bpffs)?;
+        lb_dataplane::refuse_other_layouts(&loaded.config.bpffs, invocation.on_other_maps)?;
         let found = fit(&loaded, &[], &lb_neighbours::local_addresses().await?, None).await?;
         let bpffs = loaded.config.bpffs.clone();
         let fresh = !lb_dataplane::exists(&bpffs);
@@ -66,11 +66,11 @@ impl Daemon {
         initialized
     }
 
-    /// Loads the program, adopts the existing maps, or copies of them with other limits, and attaches to
+    /// Loads the program, adopts the existing maps, or copies of them with other shapes, and attaches to
     /// the interfaces.
     async fn init(
         loaded: Loaded,
-        Invocation { file, on_other_limits }: Invocation,
+        Invocation { file, on_other_maps }: Invocation,
         found: Vec<Interface>,
         checker: Checker,
         neighbours: Neighbours,
@@ -84,7 +84,7 @@ impl Daemon {
             refuse_excess(&loaded, desired.document())?;
         }
         let Loaded { config, digests, .. } = loaded;
-        let mut dataplane = Dataplane::load(&config.bpffs, &config.limits, on_other_limits)?;
+        let mut dataplane = Dataplane::load(&config.bpffs, &config.limits, on_other_maps)?;
         dataplane.follow_messages()?;
         let adopted = dataplane.maps().adopt(&config.limits)?;
         adopted.warn();

@@ -5,14 +5,14 @@ use std::{borrow::Borrow, ops::AddAssign};
 use anyhow::{Context as _, Result};
 use aya::{
     Pod,
-    maps::{MapData, PerCpuArray},
+    maps::{Array, MapData, PerCpuArray},
 };
 use lb_common::{
     reason::Reason,
     stats::{Count, Incident},
 };
 
-use super::{Dataplane, INCIDENTS_SEEN, VERDICTS};
+use super::{Dataplane, INCIDENTS_SEEN, PAST_INCIDENTS, PAST_VERDICTS, VERDICTS};
 
 /// Frames by reason.
 pub type Verdicts = Vec<(Reason, Count)>;
@@ -22,14 +22,25 @@ pub type Incidents = Vec<(Incident, u64)>;
 
 impl Dataplane {
     pub fn verdicts(&self) -> Result<Verdicts> {
-        let counts: PerCpuArray<_, Count> = self.map(VERDICTS)?.try_into()?;
-        Reason::ALL.iter().map(|reason| Ok((*reason, total(&counts, *reason as u32)?))).collect()
+        let counts = self.counts::<Count>(VERDICTS, PAST_VERDICTS)?;
+        Ok(Reason::ALL.iter().copied().zip(counts).collect())
     }
 
     pub fn incidents(&self) -> Result<Incidents> {
-        let seen: PerCpuArray<_, u64> = self.map(INCIDENTS_SEEN)?.try_into()?;
-        let read = |incident: &Incident| Ok((*incident, total(&seen, *incident as u32)?));
-        Incident::ALL.iter().map(read).collect()
+        let counts = self.counts::<u64>(INCIDENTS_SEEN, PAST_INCIDENTS)?;
+        Ok(Incident::ALL.iter().copied().zip(counts).collect())
+    }
+
+    /// Returns counters, with what earlier programs have counted in other maps.
+    fn counts<V: Pod + Default + AddAssign>(&self, counts: &str, past: &str) -> Result<Vec<V>> {
+        let counts: PerCpuArray<_, V> = self.map(counts)?.try_into()?;
+        let past: Array<_, V> = self.map(past)?.try_into()?;
+        let sum = |place| {
+            let mut sum = total(&counts, place)?;
+            sum += past.get(&place, 0).context("cannot read a count of the past")?;
+            Ok(sum)
+        };
+        (0..counts.len()).map(sum).collect()
     }
 }
 

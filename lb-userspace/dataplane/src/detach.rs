@@ -10,7 +10,8 @@ use nix::net::if_::{if_indextoname, if_nametoindex};
 
 use super::{
     attach, guard,
-    pins::{Pins, directories, directory, unpin},
+    layouts::{DIRECTORY, directories},
+    pins::{Pins, unpin},
 };
 use lb_host::sys::bpf::{self, XdpLink};
 
@@ -39,7 +40,7 @@ enum Location {
 pub async fn detach(bpffs: &Path, interfaces: &[String]) -> Result<Vec<String>> {
     let layouts = directories(bpffs)?;
     if layouts.is_empty() {
-        bail!("nothing is attached: {} does not exist", directory(bpffs).display());
+        bail!("nothing is attached: {} has no pins", bpffs.join(DIRECTORY).display());
     }
     let lock = |directory: PathBuf| {
         let shown = directory.display().to_string();

@@ -14,6 +14,7 @@ mod events;
 mod flows;
 mod guard;
 mod lasting;
+mod layouts;
 pub mod listing;
 mod load;
 mod mapped;
@@ -53,11 +54,12 @@ pub use self::{
         Sweeper, TablePlan, megabytes,
     },
     guard::Present,
+    layouts::{OnOtherMaps, exists, refuse_other_layouts},
     load::table,
     mapped::Refusals,
     meter::{Meter, program_name},
-    migration::{OnOtherLimits, connections, import},
-    pins::{exists, is_attached, refuse_other_layouts},
+    migration::{connections, import},
+    pins::is_attached,
     services::{Mapped, ServiceTable},
     sizes::map_bytes,
     writer::MapWriter,
@@ -66,6 +68,8 @@ use self::{load::PROGRAM, maps::Maps, migration::Migration, pins::Pins};
 
 const VIP_FILTER: &str = "VIP_FILTER";
 const INCIDENTS_SEEN: &str = "INCIDENTS_SEEN";
+const PAST_INCIDENTS: &str = "PAST_INCIDENTS";
+const PAST_VERDICTS: &str = "PAST_VERDICTS";
 const SERVICES: &str = "SERVICES";
 const SNAT_SOURCES: &str = "SNAT_SOURCES";
 const TRAFFIC: &str = "TRAFFIC";
@@ -80,16 +84,16 @@ pub struct Dataplane {
     active: Active,
     refusals: Refusals,
     maps: MapWriter,
-    /// None if the limits are the same as before.
+    /// None if the maps are the same as before.
     migration: Option<Migration>,
 }
 
 impl Dataplane {
-    /// Loads the program, with the pinned maps of an earlier daemon, if any; maps of other limits are
+    /// Loads the program, with the pinned maps of an earlier daemon, if any; maps of another shape are
     /// copied. Nothing is attached yet: the earlier program keeps forwarding.
-    pub fn load(bpffs: &Path, limits: &Limits, on_other_limits: OnOtherLimits) -> Result<Self> {
+    pub fn load(bpffs: &Path, limits: &Limits, on_other_maps: OnOtherMaps) -> Result<Self> {
         let pins = Pins::open(bpffs)?;
-        let (mut ebpf, flows) = load::load(&pins, limits, on_other_limits)?;
+        let (mut ebpf, flows) = load::load(&pins, limits, on_other_maps)?;
         let migration = Migration::prepare(&pins, &mut ebpf)?;
         let (active, refusals) = (Active::open(&ebpf)?, Refusals::open(&ebpf)?);
         let maps = MapWriter::new(Maps::take(&mut ebpf)?);

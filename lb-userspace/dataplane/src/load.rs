@@ -18,7 +18,8 @@ use super::{
     clock::Clock,
     flows::{BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan, megabytes},
     guard,
-    migration::{self, OnOtherLimits},
+    layouts::OnOtherMaps,
+    migration,
     object::map,
     origins,
     pins::Pins,
@@ -37,11 +38,7 @@ const MESSAGES: &str = "AYA_LOGS";
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
 /// Loads the programs with maps of these sizes.
-pub fn load(
-    pins: &Pins,
-    limits: &Limits,
-    on_other_limits: OnOtherLimits,
-) -> Result<(Ebpf, FlowTable)> {
+pub fn load(pins: &Pins, limits: &Limits, on_other_maps: OnOtherMaps) -> Result<(Ebpf, FlowTable)> {
     anyhow::ensure!(
         Path::new(BTF).exists(),
         "this kernel has no BTF ({BTF} is missing): it must be built with CONFIG_DEBUG_INFO_BTF=y"
@@ -51,7 +48,7 @@ pub fn load(
     let others = guard::sizes(limits).into_iter().chain(others);
     let sizes: HashMap<_, _> = sizes(limits, possible_cpus()?).chain(others).collect();
     let shapes = shapes(&sizes)?;
-    migration::set_aside(pins, &shapes, on_other_limits)?;
+    migration::set_aside(pins, &shapes, on_other_maps)?;
     let plan = plan.with_seed_of(&pins.former(FLOWS))?.with_seed_of(&pins.map(FLOWS))?;
     let level = log::max_level() as u8;
     let resets = each_window(limits.resets);

@@ -2,18 +2,18 @@
 
 use std::{
     fs,
-    io::{self, ErrorKind},
     path::{Path, PathBuf},
     str::FromStr,
 };
 
-use anyhow::{Context as _, Result, bail};
-use lb_common::LAYOUT;
+use anyhow::{Context as _, Result};
 use nix::{
     fcntl::{Flock, FlockArg},
     mount::{MsFlags, mount},
     sys::statfs::{BPF_FS_MAGIC, statfs},
 };
+
+use super::layouts::{DIRECTORY, directory, is_own, own_name};
 
 /// Prefix of the names of interface pins, followed by the index.
 const LINK: &str = "link_";
@@ -21,12 +21,16 @@ const GUARD: &str = "guard_";
 const FILTER: &str = "filter_";
 /// Prefix of the names of maps that are replaced, followed by the map's name.
 const FORMER: &str = "former_";
-/// Directory of all pins in a BPF file system.
-const DIRECTORY: &str = "xdplb";
 
 /// Removes a pin.
 pub fn unpin(pin: &Path) -> Result<()> {
     fs::remove_file(pin).with_context(|| format!("cannot unpin {}", pin.display()))
+}
+
+/// Gives a pin, or a directory of pins, another name.
+pub fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to)
+        .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
 }
 
 /// Directory of a layout's pins, locked against a second daemon until dropped.
@@ -37,12 +41,16 @@ pub struct Pins {
 }
 
 impl Pins {
-    /// Opens the pins on the BPF file system at `bpffs`, mounting it if it is missing.
+    /// Opens the pins on the BPF file system at `bpffs`, mounting it if it is missing. They may be those of
+    /// the previous layout.
     pub fn open(bpffs: &Path) -> Result<Self> {
         mount_if_missing(bpffs)?;
         let directory = directory(bpffs);
-        fs::create_dir_all(&directory)
-            .with_context(|| format!("cannot create the pin directory {}", directory.display()))?;
+        if is_own(&directory) {
+            fs::create_dir_all(&directory).with_context(|| {
+                format!("cannot create the pin directory {}", directory.display())
+            })?;
+        }
         let shown = directory.display().to_string();
         Self::lock(directory)?.with_context(|| {
             format!(
@@ -69,12 +77,33 @@ impl Pins {
         &self.directory
     }
 
+    /// Returns true if these are the pins of the previous layout.
+    #[must_use]
+    pub fn are_previous(&self) -> bool {
+        !is_own(&self.directory)
+    }
+
+    /// Makes them the pins of this layout. The lock stays.
+    pub fn take_over(&mut self) -> Result<()> {
+        let own = self.directory.with_file_name(own_name());
+        rename(&self.directory, &own)?;
+        self.directory = own;
+        Ok(())
+    }
+
     #[must_use]
     pub fn map(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
 
-    /// Returns the pin of a map that one of another size replaces, until everything has moved from it.
+    /// Returns the names of the pinned maps, which are in capitals, unlike those of other pins.
+    pub fn maps(&self) -> Result<Vec<String>> {
+        let mut names: Vec<String> = self.names_after("")?;
+        names.retain(|name| name.starts_with(|first: char| first.is_ascii_uppercase()));
+        Ok(names)
+    }
+
+    /// Returns the pin of a map that one of another shape replaces, until everything has moved from it.
     #[must_use]
     pub fn former(&self, name: &str) -> PathBuf {
         self.directory.join(format!("{FORMER}{name}"))
@@ -128,48 +157,10 @@ impl Pins {
     }
 }
 
-/// Returns true if a daemon has left pins.
-#[must_use]
-pub fn exists(bpffs: &Path) -> bool {
-    directory(bpffs).exists()
-}
-
 /// Returns true if a link of ours is pinned for an interface.
 #[must_use]
 pub fn is_attached(bpffs: &Path, ifindex: u32) -> bool {
     directory(bpffs).join(link_name(ifindex)).exists()
-}
-
-/// Returns the directory of this layout's pins.
-#[must_use]
-pub fn directory(bpffs: &Path) -> PathBuf {
-    bpffs.join(DIRECTORY).join(format!("v{LAYOUT}"))
-}
-
-/// Returns the directories of all layouts that have pins.
-pub fn directories(bpffs: &Path) -> Result<Vec<PathBuf>> {
-    let parent = bpffs.join(DIRECTORY);
-    let entries = match fs::read_dir(&parent) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => {
-            return Err(error).with_context(|| format!("cannot read {}", parent.display()));
-        }
-    };
-    Ok(entries.map(|entry| Ok(entry?.path())).collect::<io::Result<_>>()?)
-}
-
-/// Returns an error if pins of another layout exist, whose maps would be misread.
-pub fn refuse_other_layouts(bpffs: &Path) -> Result<()> {
-    let own = directory(bpffs);
-    let Some(other) = directories(bpffs)?.into_iter().find(|found| *found != own) else {
-        return Ok(());
-    };
-    bail!(
-        "packets are forwarded by {} of another version of xdplb, whose maps this one cannot \
-         read: run `xdplb detach` first, which ends all connections, or start that version again",
-        other.display()
-    )
 }
 
 fn link_name(ifindex: u32) -> String {

@@ -23,7 +23,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use lb_client::Client;
-use lb_daemon::OnOtherLimits;
+use lb_daemon::OnOtherMaps;
 use tokio::runtime;
 
 pub use self::args::Cli;
@@ -62,9 +62,8 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
     let output = cli.output;
     match cli.verb {
         Verb::Run { config, check: false, no_migrate } => {
-            let on_other_limits =
-                if no_migrate { OnOtherLimits::Refuse } else { OnOtherLimits::Migrate };
-            Box::pin(run::run(config, on_other_limits)).await
+            let on_other_maps = if no_migrate { OnOtherMaps::Refuse } else { OnOtherMaps::Migrate };
+            Box::pin(run::run(config, on_other_maps)).await
         }
         Verb::Run { config, check: true, .. } => check::check(&config, false, output),
         Verb::Check { config: Some(config), strict, .. } => check::check(&config, strict, output),

@@ -1,18 +1,17 @@
-//! Pins of maps that were made for other limits.
+//! Pins of maps that were made for other limits, or by another version.
 
-use std::{fs, path::Path};
+use anyhow::{Result, ensure};
 
-use anyhow::{Context as _, Result, bail, ensure};
-
-use super::{MIGRATING, OnOtherLimits, fits, is_under_way};
+use super::{MIGRATING, cause::Cause, fits, is_under_way, replaced::Replaced};
 use crate::{
     FLOWS,
     active::ACTIVE,
-    pins::Pins,
-    shapes::{Resized, Shape},
+    layouts::OnOtherMaps,
+    pins::{Pins, rename, unpin},
+    shapes::Shape,
 };
 
-/// Gives other names to the pins of maps that were made for other limits, so that new ones get theirs.
+/// Gives other names to the pins of maps that have another shape, so that new ones get theirs.
 ///
 /// # Errors
 ///
@@ -21,30 +20,28 @@ use crate::{
 pub(crate) fn set_aside(
     pins: &Pins,
     shapes: &[(String, Shape)],
-    on_other_limits: OnOtherLimits,
+    on_other_maps: OnOtherMaps,
 ) -> Result<()> {
     let is_under_way = is_under_way(&pins.map(MIGRATING))?;
     if !is_under_way {
         undo(pins)?;
     }
-    let resized = Resized::among(pins, shapes)?;
-    if resized.is_empty() {
+    let replaced = Replaced::among(pins, shapes)?;
+    if replaced.is_empty() {
         return Ok(());
     }
-    let change = Resized::change(&resized)?.context("the pinned maps are of other limits")?;
-    let from = change.from;
+    let cause = Cause::of(&replaced)?;
+    let way_back = cause.way_back();
     ensure!(
         !is_under_way,
-        "an interrupted migration must be finished first, but {change}: start with {from}, and \
-         change it afterwards"
+        "an interrupted migration must be finished first, but {cause}: {way_back} until it is over"
     );
-    if on_other_limits == OnOtherLimits::Refuse {
-        bail!(
-            "{change}: set it back to {from}, or start without `--no-migrate` to migrate connections"
-        );
-    }
-    fits::check(pins, &resized)?;
-    let mut names: Vec<&str> = resized.iter().map(|one| one.name.as_str()).collect();
+    ensure!(
+        on_other_maps == OnOtherMaps::Migrate,
+        "{cause}: {way_back}, or start without `--no-migrate` to migrate connections"
+    );
+    fits::check(pins, &replaced)?;
+    let mut names: Vec<&str> = replaced.iter().map(|one| one.name.as_str()).collect();
     if names.contains(&FLOWS) && !names.contains(&ACTIVE) {
         // It counts the table's connections: those that are imported are counted again.
         names.push(ACTIVE);
@@ -58,7 +55,9 @@ fn undo(pins: &Pins) -> Result<()> {
     formers.iter().try_for_each(|name| rename(&pins.former(name), &pins.map(name)))
 }
 
-fn rename(from: &Path, to: &Path) -> Result<()> {
-    fs::rename(from, to)
-        .with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
+/// Removes the former pins: counters before those of the past, as a repetition needs both of them.
+pub(super) fn remove(pins: &Pins) -> Result<()> {
+    let mut formers = pins.formers()?;
+    formers.sort_by_key(|name| name.starts_with("PAST_"));
+    formers.iter().try_for_each(|name| unpin(&pins.former(name)))
 }

@@ -1,26 +1,33 @@
 //! What the maps hold that are replaced.
 
+use std::ops::AddAssign;
+
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, Pod,
     maps::{Array, Map, MapData, PerCpuArray},
 };
-use lb_common::{backend::Backend, snat::Source, stats::Traffic};
+use lb_common::{
+    backend::Backend,
+    snat::Source,
+    stats::{Count, Traffic},
+};
 
 use super::pinned;
 use crate::{
-    BACKENDS, FLOWS, SERVICES, SNAT_SOURCES, TRAFFIC,
+    BACKENDS, FLOWS, INCIDENTS_SEEN, PAST_INCIDENTS, PAST_VERDICTS, SERVICES, SNAT_SOURCES,
+    TRAFFIC, VERDICTS,
     active::{ACTIVE, Active},
     counters::total,
-    maps::{self, Table as _},
+    maps::Table as _,
     object::{map, map_mut},
     pins::Pins,
     services::{SERVICE_INDEX, ServiceTable},
     sizes::{HEARD, PAST_TRAFFIC, REFUSALS, RING_TURNS, SNAT_TURNS},
 };
 
-/// Copies what the former maps hold. Connections move later, and traffic once the former program does
-/// not count any more. Those that a start writes as a whole are left empty.
+/// Copies what the former maps hold. Connections move later, and counters once the former program does
+/// not count any more. Those that a start writes as a whole, and momentary ones, are left empty.
 pub(super) fn copy(pins: &Pins, ebpf: &mut Ebpf) -> Result<()> {
     copy_services(pins, ebpf)?;
     copy_array::<Backend>(pins, ebpf, BACKENDS)?;
@@ -104,20 +111,35 @@ fn half_rotations(ebpf: &Ebpf) -> Result<Vec<(u32, u64)>> {
     Ok(halves)
 }
 
-/// Keeps the traffic that the former program has counted as that of the past.
-pub(super) fn keep_traffic(pins: &Pins, past: &mut dyn maps::Array<Traffic>) -> Result<()> {
-    let former_past = pinned(&pins.former(PAST_TRAFFIC))?;
-    let (Some(former_past), true) = (former_past, pins.former(TRAFFIC).exists()) else {
+/// Keeps what the former program has counted as counts of the past.
+pub(super) fn keep_counts(pins: &Pins) -> Result<()> {
+    keep::<Traffic>(pins, TRAFFIC, PAST_TRAFFIC)?;
+    keep::<Count>(pins, VERDICTS, PAST_VERDICTS)?;
+    keep::<u64>(pins, INCIDENTS_SEEN, PAST_INCIDENTS)
+}
+
+/// Keeps counters, if they are replaced, as far as both maps have them.
+fn keep<V: Pod + Default + PartialEq + AddAssign>(
+    pins: &Pins,
+    counts: &str,
+    past: &str,
+) -> Result<()> {
+    let former = pins.former(counts);
+    if !former.exists() {
         return Ok(());
-    };
-    let former_past: Array<_, Traffic> = former_past.try_into()?;
-    let counted = Map::PerCpuArray(MapData::from_pin(pins.former(TRAFFIC))?);
-    let counted: PerCpuArray<_, Traffic> = counted.try_into()?;
-    for id in 0..former_past.len().min(past.size()) {
-        let mut sum = former_past.get(&id, 0).context("cannot read a backend's past counters")?;
-        sum += total(&counted, id)?;
-        if sum != Traffic::default() {
-            past.set(id, &sum).context("cannot write a backend's past counters")?;
+    }
+    let counted: PerCpuArray<_, V> = Map::PerCpuArray(MapData::from_pin(former)?).try_into()?;
+    let former_past = pinned(&pins.former(past))?;
+    let former_past: Option<Array<_, V>> = former_past.map(TryInto::try_into).transpose()?;
+    let kept = pinned(&pins.map(past))?.with_context(|| format!("{past} is not pinned"))?;
+    let mut kept: Array<_, V> = kept.try_into()?;
+    for place in 0..counted.len().min(kept.len()) {
+        let mut sum = total(&counted, place)?;
+        if let Some(past) = &former_past {
+            sum += past.get(&place, 0).context("cannot read a count of the past")?;
+        }
+        if sum != V::default() {
+            kept.set(place, sum, 0).context("cannot write a count of the past")?;
         }
     }
     Ok(())

@@ -4,20 +4,19 @@ use anyhow::{Context as _, Result, ensure};
 use aya::maps::{Array, MapData};
 use lb_common::{backend::Backend, limits};
 
-use super::pinned;
+use super::{pinned, replaced::Replaced};
 use crate::{
     BACKENDS, SERVICES,
     active::possible_cpus,
     maps::Table as _,
     pins::Pins,
     services::{SERVICE_INDEX, ServiceTable},
-    shapes::Resized,
     sizes::{RING_TURNS, limit_of},
 };
 
 /// Returns an error if an id is too high for a limit.
-pub(super) fn check(pins: &Pins, resized: &[Resized]) -> Result<()> {
-    for Resized { name, expected, .. } in resized {
+pub(super) fn check(pins: &Pins, replaced: &[Replaced]) -> Result<()> {
+    for Replaced { name, expected, .. } in replaced {
         let (key, needed) = match name.as_str() {
             BACKENDS => ("limits.backends", backends(pins)?),
             RING_TURNS => ("limits.services", services(pins)?),

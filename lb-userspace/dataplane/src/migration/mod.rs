@@ -1,26 +1,32 @@
-//! Live migration: maps of other sizes replace those of an earlier daemon, and connections go on.
+//! Live migration: maps of other shapes replace those of an earlier daemon, and connections go on.
 //!
-//! Only maps whose size changes are replaced, and the flow table's counts of connections with it. The
-//! programs before and after share all others, so that ids, rings, next hops and counters stay as they are.
+//! Limits set the sizes of maps; a version those of counters. Only maps whose shape changes are replaced, and
+//! the flow table's counts of connections with it. The programs before and after share all others, so that
+//! ids, rings, next hops and counters stay as they are.
 //!
 //! 1. The pins of those maps get other names, and new maps theirs ([`aside`]). What the former maps hold
 //!    is copied ([`contents`]), except connections, and what a start writes anyway.
 //! 2. The connections of the former flow table are imported ([`passes`]).
-//! 3. A word is set that makes programs drop packets of unknown connections instead of resetting them, and
-//!    one interface after the other that has a program gets the new one.
-//! 4. Connections that were opened meanwhile, or have got further, are imported. The former pins are
-//!    removed, and last the word is cleared.
+//! 3. Pins of the previous layout become this one's, by the name of their directory. A word is set that makes
+//!    programs drop packets of unknown connections instead of resetting them, and one interface after the
+//!    other that has a program gets the new one.
+//! 4. Connections that were opened meanwhile, or have got further, are imported. The former pins, and those
+//!    of maps that this version does not have, are removed, and last the word is cleared.
 //!
-//! Until the word is set, nothing has happened that the next start does not undo. From then on it goes on
-//! where a killed daemon was, as everything may be repeated.
+//! Until the word is set, nothing has happened that the next start does not undo; until the pins are this
+//! layout's, a start of the previous version does so, too. Once it is set, a start goes on where a killed
+//! daemon was, as everything may be repeated.
 //!
-//! Another layout's tables would be read by another [`connections`], with ids of this layout, and its
-//! maps copied by another [`contents`]; its pins are in a directory of their own.
+//! Maps of the previous layout are told from this one's by name and shape, so one whose values get another
+//! meaning gets another name. If that is the flow table, [`passes`] is where its entries are read, and ids
+//! of this layout given.
 
 mod aside;
+mod cause;
 mod contents;
 mod fits;
 mod passes;
+mod replaced;
 
 use std::{path::Path, thread::sleep, time::Duration};
 
@@ -49,23 +55,20 @@ const MIGRATING: &str = "MIGRATING";
 /// Longer than a packet is on its way through a program that was just replaced.
 const IN_FLIGHT: Duration = Duration::from_millis(10);
 
-/// What a daemon does if the limits are not those of the running maps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OnOtherLimits {
-    Migrate,
-    Refuse,
-}
-
 /// A migration that has been prepared: the maps are there, and hold all but connections.
 pub(super) struct Migration {
     /// None if the flow table stays.
     table: Option<FormerTable>,
+    /// Names of pinned maps that the object does not have.
+    gone: Vec<String>,
 }
 
 impl Migration {
     /// Prepares the migration to the maps of a loaded object. Returns None if they are the former ones.
     pub(super) fn prepare(pins: &Pins, ebpf: &mut Ebpf) -> Result<Option<Self>> {
-        if pins.formers()?.is_empty() {
+        let mut gone = pins.maps()?;
+        gone.retain(|name| ebpf.map(name).is_none());
+        if pins.formers()?.is_empty() && gone.is_empty() && !pins.are_previous() {
             return Ok(None);
         }
         // Otherwise programs use the new maps.
@@ -74,7 +77,7 @@ impl Migration {
         }
         let former = TablePlan::of_pin(&pins.former(FLOWS))?;
         let table = former.map(|plan| FormerTable::open(&plan, pins, ebpf)).transpose()?;
-        Ok(Some(Self { table }))
+        Ok(Some(Self { table, gone }))
     }
 }
 
@@ -82,13 +85,11 @@ impl Dataplane {
     /// Moves connections to the new maps, and gives all interfaces that have a program of an earlier daemon
     /// the new one. If nothing has to be moved, the interfaces stay as they are.
     pub fn migrate(&mut self) -> Result<()> {
-        if let Some(Migration { table }) = self.migration.take() {
+        if let Some(Migration { table, gone }) = self.migration.take() {
             self.switch_over(table)?;
-            contents::keep_traffic(&self.pins, &mut *self.maps.maps.past_traffic)?;
-            // `TRAFFIC` before `PAST_TRAFFIC`, as a repetition needs both of them.
-            for name in self.pins.formers()?.iter().rev() {
-                unpin(&self.pins.former(name))?;
-            }
+            contents::keep_counts(&self.pins)?;
+            aside::remove(&self.pins)?;
+            gone.iter().try_for_each(|name| unpin(&self.pins.map(name)))?;
         }
         self.set_migrating(false)
     }
@@ -100,7 +101,11 @@ impl Dataplane {
                 log::info!("moving {} connections to a flow table for {room}", table.count());
                 table.pass(importer(&self.ebpf)?, Round::First)?;
             }
-            None => log::info!("the limits have changed; connections stay in their flow table"),
+            None => log::info!("the maps have changed; connections stay in their flow table"),
+        }
+        if self.pins.are_previous() {
+            self.pins.take_over()?;
+            log::info!("took over the pins of the previous version");
         }
         self.set_migrating(true)?;
         // All of them, whatever the configuration says: an interface that cannot be attached to must not

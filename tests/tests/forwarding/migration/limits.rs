@@ -1,96 +1,27 @@
 //! Restarts with other limits, while connections go on.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    process::{Command, Stdio},
-    sync::atomic::{AtomicBool, Ordering},
-    thread::{scope, sleep},
-    time::Duration,
-};
+use std::{thread::sleep, time::Duration};
 
-use aya::maps::{Array, Map, MapData};
 use lb_common::LAYOUT;
-use lb_model::views::Stats;
 use lb_testbed::Testbed;
 use lb_tests::{
-    balancer::{BINARY, Balancer, configuration, detach, service},
-    conversations::{self, End, hold},
+    balancer::{Balancer, configuration, detach, service},
+    conversations::hold,
     requests,
-    servers::{Server, attempt, nginx_everywhere},
-    site::{Arms, empty_testbed, text, vip},
+    servers::attempt,
+    site::vip,
 };
 use nix::sys::signal::Signal;
 
-const ECHO: u16 = 7_000;
-const CONVERSATIONS: usize = 30;
-
-/// Limits, each set different from the one before: of the flow table alone, without it, and of all maps.
-const LIMITS: [&str; 4] = [
-    "limits.flows = 200_000",
-    "limits.flows = 200_000\nlimits.services = 100\nlimits.backends = 200",
-    "limits.flows = 20_000\nlimits.services = 5_000\nlimits.backends = 20_000",
-    "limits.flows = 100_000",
-];
-
-/// Makes a testbed with a web server and an echo server in each backend.
-fn stage() -> (Testbed, Vec<Server>) {
-    let testbed = empty_testbed(Arms::Two);
-    let servers = nginx_everywhere(&testbed);
-    testbed.backends().iter().for_each(|host| conversations::serve(host, ECHO));
-    (testbed, servers)
-}
-
-fn echo(testbed: &Testbed) -> SocketAddr {
-    (testbed.vip(), ECHO).into()
-}
-
-/// Returns the configuration of both services with these limits.
-fn with(testbed: &Testbed, limits: &str) -> String {
-    let backends: Vec<_> =
-        testbed.backends().iter().map(|host| ((host.address, ECHO).into(), 1)).collect();
-    let text = text(testbed, &[1; 3]) + &service("echo", echo(testbed), &backends);
-    text.replace("limits.flows = 100_000", limits)
-}
-
-fn start(testbed: &Testbed, limits: &str) -> Balancer {
-    let balancer = Balancer::start(testbed, &with(testbed, limits));
-    balancer.wait_for_ring_of(6);
-    balancer
-}
-
-fn log(testbed: &Testbed) -> String {
-    fs::read_to_string(testbed.directory().join("log")).expect("a log")
-}
-
-/// Returns the names of the pins of maps that were replaced.
-fn formers(testbed: &Testbed) -> Vec<String> {
-    let pins = fs::read_dir(testbed.bpffs().join(format!("xdplb/v{LAYOUT}"))).expect("pins");
-    let names = pins.map(|pin| pin.expect("read").file_name().into_string().expect("text"));
-    names.filter(|name| name.starts_with("former_")).collect()
-}
-
-/// Returns the word that is set while programs take unknown connections for ones that have not moved yet.
-fn migrating(testbed: &Testbed) -> Array<MapData, u64> {
-    let pin = testbed.bpffs().join(format!("xdplb/v{LAYOUT}/MIGRATING"));
-    Map::Array(MapData::from_pin(pin).expect("pinned")).try_into().expect("its shape")
-}
-
-fn set_migrating(testbed: &Testbed, word: u64) {
-    migrating(testbed).set(0, word, 0).expect("written");
-}
-
-fn assert_is_over(testbed: &Testbed) {
-    assert_eq!(formers(testbed), [""; 0]);
-    assert_eq!(migrating(testbed).get(&0, 0).expect("read"), 0);
-}
+use super::{
+    CONVERSATIONS, ECHO, LIMITS, assert_is_over, echo, formers, live_for, log, set_migrating,
+    stage, start, stats, undisturbed, with,
+};
 
 /// Returns the number of connections that both services have had.
 fn connections(balancer: &Balancer) -> u64 {
-    let stats: Stats =
-        serde_json::from_str(&balancer.done(&["stats", "-o", "json"])).expect("statistics");
-    let backends = stats.services.iter().flat_map(|service| &service.backends);
-    backends.map(|backend| backend.connections).sum()
+    let services = stats(balancer).services;
+    services.iter().flat_map(|service| &service.backends).map(|backend| backend.connections).sum()
 }
 
 #[test]
@@ -98,31 +29,19 @@ fn connections(balancer: &Balancer) -> u64 {
 fn established_connections_go_on_under_load_while_limits_change() {
     let (testbed, _servers) = stage();
     let mut balancer = start(&testbed, "limits.flows = 100_000");
-    let goes_on = AtomicBool::new(true);
-    let client = &testbed.clients()[0];
-    let ((balancer, answers), talks) = hold(client, echo(&testbed), CONVERSATIONS, || {
-        scope(|scope| {
-            let going = || goes_on.load(Ordering::Relaxed);
-            let to = vip(&testbed);
-            let sender = scope.spawn(move || requests::send_while(client, to, going));
-            let end = End(&goes_on);
-            for limits in LIMITS {
-                let before = connections(&balancer);
-                balancer.stop(Signal::SIGTERM);
-                sleep(Duration::from_millis(200));
-                balancer = start(&testbed, limits);
-                let after = connections(&balancer);
-                assert!(after >= before, "{limits}: {after} connections, and {before} before");
-                assert_is_over(&testbed);
-                sleep(Duration::from_millis(300));
-            }
-            drop(end);
-            (balancer, sender.join().expect("no panic"))
-        })
+    let balancer = undisturbed(&testbed, || {
+        for limits in LIMITS {
+            let before = connections(&balancer);
+            balancer.stop(Signal::SIGTERM);
+            sleep(Duration::from_millis(200));
+            balancer = start(&testbed, limits);
+            let after = connections(&balancer);
+            assert!(after >= before, "{limits}: {after} connections, and {before} before");
+            assert_is_over(&testbed);
+            sleep(Duration::from_millis(300));
+        }
+        balancer
     });
-    assert!(talks.iter().all(Result::is_ok), "{talks:?}");
-    assert!(answers.values().sum::<u64>() > 500, "{answers:?}");
-    assert_eq!(answers.get(""), None, "{answers:?}");
     let log = log(&testbed);
     assert_eq!(log.matches(" connections to a flow table for ").count(), 3, "{log}");
     assert_eq!(log.matches("connections stay in their flow table").count(), 1, "{log}");
@@ -140,7 +59,7 @@ fn a_killed_daemon_is_followed_by_one_that_goes_on() {
     let (left, talks) = hold(client, echo(&testbed), CONVERSATIONS, || {
         let left = (0..).step_by(10).map(Duration::from_millis).map(|life| {
             let log = live_for(life, &testbed, &with(&testbed, LIMITS[2]));
-            (!formers(&testbed).is_empty(), log.contains("ready"))
+            (!formers(&testbed, LAYOUT).is_empty(), log.contains("ready"))
         });
         let left = left.take_while(|(_, is_ready)| !is_ready).filter(|(is_left, _)| *is_left);
         let left = left.count();
@@ -150,19 +69,6 @@ fn a_killed_daemon_is_followed_by_one_that_goes_on() {
     assert!(talks.iter().all(Result::is_ok), "{talks:?}");
     assert!(left > 0, "no daemon was killed in between");
     assert_is_over(&testbed);
-}
-
-/// Runs a daemon for so long, kills it, and returns what it has logged.
-fn live_for(life: Duration, testbed: &Testbed, text: &str) -> String {
-    let file = testbed.directory().join("killed.toml");
-    fs::write(&file, text).expect("written");
-    let mut command = Command::new(BINARY);
-    command.arg("run").arg("-c").arg(&file).stdin(Stdio::null()).stderr(Stdio::piped());
-    let mut daemon = testbed.balancer().spawn(&mut command).expect("started");
-    sleep(life);
-    daemon.kill().expect("a child");
-    let output = daemon.wait_with_output().expect("ended");
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// Adds the interface `spare`, a veth with too few queues for its peer, which does not support native XDP.
