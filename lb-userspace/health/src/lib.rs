@@ -18,6 +18,7 @@ mod pinned;
 mod probe;
 mod search;
 mod slots;
+mod tally;
 mod target;
 mod tls;
 mod unverified;
@@ -31,7 +32,13 @@ use tokio::{
     task::JoinHandle,
 };
 
-pub use self::{exec::account_fault, fault::Fault, last::LastCheck, probe::Prober};
+pub use self::{
+    exec::account_fault,
+    fault::Fault,
+    last::{LastCheck, Results},
+    probe::Prober,
+    tally::{BOUNDS, Tally},
+};
 use self::{last::Latest, slots::Slots, target::Follower};
 
 /// A backend to check.
@@ -90,6 +97,7 @@ pub struct Checker {
     /// Keys by service and backend.
     wanted: HashMap<String, HashMap<SocketAddr, Key>>,
     known: HashMap<HealthCheck, Known>,
+    results: Results,
     /// Last number assigned to a check or subscriber.
     number: u64,
 }
@@ -98,8 +106,8 @@ impl Checker {
     #[must_use]
     pub fn new(events: mpsc::Sender<HealthEvent>, user: &str) -> Self {
         let (running, wanted, known) = (HashMap::new(), HashMap::new(), HashMap::new());
-        let slots = Arc::new(Slots::new());
-        Self { user: user.into(), events, slots, running, wanted, known, number: 0 }
+        let (slots, results) = (Arc::new(Slots::new()), Results::default());
+        Self { user: user.into(), events, slots, running, wanted, known, results, number: 0 }
     }
 
     /// Starts the checks of a service's new targets, stops those of removed targets, and keeps the
@@ -126,6 +134,7 @@ impl Checker {
                 }
                 wanted.insert(target.address, key);
             }
+            self.results.set(&service, self.latest(&wanted));
             if !wanted.is_empty() {
                 self.wanted.insert(service.clone(), wanted);
             }
@@ -145,16 +154,24 @@ impl Checker {
         }
     }
 
-    /// Returns the last check of a target. None before the first one has ended, or without checks.
+    /// Returns the last checks of all targets.
     #[must_use]
-    pub fn last(&self, service: &str, address: SocketAddr) -> Option<LastCheck> {
-        let key = self.wanted.get(service)?.get(&address)?;
-        self.running.get(key)?.latest.get()
+    pub fn results(&self) -> Results {
+        self.results.clone()
     }
 
-    /// Stops the checks of a service.
+    /// Stops the checks of a service, and forgets those that there were.
     pub fn remove_service(&mut self, service: &str) {
         self.set_service(service, Vec::new());
+        self.results.forget(service);
+    }
+
+    /// Returns where the last checks of these targets are found.
+    fn latest(&self, wanted: &HashMap<SocketAddr, Key>) -> HashMap<SocketAddr, Latest> {
+        let latest = wanted
+            .iter()
+            .filter_map(|(address, key)| Some((*address, self.running.get(key)?.latest.clone())));
+        latest.collect()
     }
 
     fn known(&mut self, check: &HealthCheck) -> Known {

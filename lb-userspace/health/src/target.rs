@@ -43,7 +43,8 @@ impl Follower {
             let observed = outcome.success.and_then(|well| machine.observe(well, check, begun));
             let detail = format!("{}{}", outcome.detail, machine.remark(check, begun));
             if is_probed {
-                self.latest.put(&outcome, detail.clone(), machine.doubt(check, begun));
+                let doubt = machine.doubt(check, begun);
+                self.latest.put(&outcome, begun.elapsed(), detail.clone(), doubt);
             }
             let is_success = outcome.success == Some(true);
             let is_verdict = hurry.ends(is_success || observed.is_some());
