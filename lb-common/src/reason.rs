@@ -98,7 +98,7 @@ reasons! {
     /// A reset was not sent: this CPU, or the sender's network, had used up the rate limit.
     ResetCapped = "reset_capped" => Drop,
     /// A packet of an unknown connection, which may be one that has not been moved yet from the flow table
-    /// of a program with other limits: its sender sends it again.
+    /// of a program with other maps: its sender sends it again.
     Migrating = "migrating" => Drop,
     /// The time to live of a packet to a service or of a known connection ended here.
     TtlExpired = "ttl_expired" => Drop,

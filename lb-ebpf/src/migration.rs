@@ -1,4 +1,4 @@
-//! Connections that move here from the table of a program with other limits.
+//! Connections that move here from the table of a program with other maps.
 
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
 use lb_common::table::{IMPORTS_EACH_RUN, Import};

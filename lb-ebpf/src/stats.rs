@@ -28,16 +28,24 @@ static TRAFFIC: PerCpuArray<Traffic, { limits::BACKENDS as usize }> = PerCpuArra
 static PAST_TRAFFIC: Array<Traffic, { limits::BACKENDS as usize }, { BPF_F_MMAPABLE as usize }> =
     Array::new();
 
+/// Traffic of each service's removed backends that have no connections left, by service id. Only the daemon
+/// reads and writes it.
+#[btf_map]
+static KEPT_TRAFFIC: Array<Traffic, { limits::SERVICES as usize }, { BPF_F_MMAPABLE as usize }> =
+    Array::new();
+
 #[btf_map]
 static INCIDENTS_SEEN: PerCpuArray<u64, { INCIDENTS as usize }> = PerCpuArray::new();
 
 /// Frames that programs of other versions have counted, by [`Reason`]. Only the daemon reads and writes it.
 #[btf_map]
-static PAST_VERDICTS: Array<Count, { REASONS as usize }> = Array::new();
+static PAST_VERDICTS: Array<Count, { REASONS as usize }, { BPF_F_MMAPABLE as usize }> =
+    Array::new();
 
 /// Incidents that programs of other versions have counted. Only the daemon reads and writes it.
 #[btf_map]
-static PAST_INCIDENTS: Array<u64, { INCIDENTS as usize }> = Array::new();
+static PAST_INCIDENTS: Array<u64, { INCIDENTS as usize }, { BPF_F_MMAPABLE as usize }> =
+    Array::new();
 
 #[inline(always)]
 pub(crate) fn verdict(reason: Reason, bytes: u64) {

@@ -12,6 +12,7 @@ mod counters;
 mod detach;
 mod events;
 mod flows;
+mod generation;
 mod guard;
 mod lasting;
 mod layouts;
@@ -24,15 +25,17 @@ mod meter;
 mod migration;
 mod object;
 mod origins;
+mod per_cpu;
 mod pins;
 pub mod plan;
 pub mod ring;
 mod services;
 mod shapes;
 mod sizes;
+mod traffic;
 mod writer;
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -40,14 +43,13 @@ use aya::{
     maps::{Map, xdp::DevMapHash},
     programs::{Xdp, XdpMode},
 };
-use lb_common::stats::Traffic;
 use lb_model::Limits;
 
 pub use self::{
     active::{Active, Lanes, possible_cpus},
     client_hops::HopWriter,
     clock::{Clock, now},
-    counters::{Incidents, Verdicts},
+    counters::{CounterReader, Incidents, Verdicts},
     detach::detach,
     flows::{
         BACKENDS, CLIENT_HOPS, Expiry, FLOWS, FlowCounts, FlowTable, Moves, Scope, Search, States,
@@ -81,8 +83,8 @@ pub struct Dataplane {
     ebpf: Ebpf,
     pins: Pins,
     flows: Arc<FlowTable>,
-    active: Active,
     refusals: Refusals,
+    counters: Arc<CounterReader>,
     maps: MapWriter,
     /// None if the maps are the same as before.
     migration: Option<Migration>,
@@ -95,9 +97,10 @@ impl Dataplane {
         let pins = Pins::open(bpffs)?;
         let (mut ebpf, flows) = load::load(&pins, limits, on_other_maps)?;
         let migration = Migration::prepare(&pins, &mut ebpf)?;
-        let (active, refusals) = (Active::open(&ebpf)?, Refusals::open(&ebpf)?);
-        let maps = MapWriter::new(Maps::take(&mut ebpf)?);
-        Ok(Self { ebpf, pins, flows: Arc::new(flows), active, refusals, maps, migration })
+        let refusals = Refusals::open(&ebpf)?;
+        let counters = Arc::new(CounterReader::open(&ebpf)?);
+        let maps = MapWriter::new(Maps::take(&mut ebpf)?).counting(counters.shared_generation());
+        Ok(Self { ebpf, pins, flows: Arc::new(flows), refusals, counters, maps, migration })
     }
 
     /// Returns the writer of the maps of services and backends.
@@ -105,9 +108,10 @@ impl Dataplane {
         &mut self.maps
     }
 
-    /// Returns the traffic of these backends, with that of released ids that they had before.
-    pub fn traffic(&self, ids: impl Iterator<Item = u32>) -> Result<BTreeMap<u32, Traffic>> {
-        self.maps.traffic(ids)
+    /// Returns a reader of the counters.
+    #[must_use]
+    pub fn counters(&self) -> Arc<CounterReader> {
+        Arc::clone(&self.counters)
     }
 
     /// Returns true if forwarding continues when the daemon ends: not if no other process has
@@ -125,12 +129,6 @@ impl Dataplane {
     /// Returns a sweeper of the flow table.
     pub fn sweeper(&self) -> Result<Sweeper> {
         Ok(Sweeper::new(self.flows(), Active::open(&self.ebpf)?))
-    }
-
-    /// Returns the current number of a backend's connections that are not closed.
-    #[must_use]
-    pub fn active(&self, backend: u32) -> u64 {
-        self.active.of(backend)
     }
 
     /// Returns the number of handshakes that a backend has refused in a row.
@@ -219,10 +217,6 @@ impl Dataplane {
     fn program(&mut self) -> Result<&mut Xdp> {
         let program = self.ebpf.program_mut(PROGRAM).context("the object has no program")?;
         Ok(program.try_into()?)
-    }
-
-    fn map(&self, name: &str) -> Result<&Map> {
-        object::map(&self.ebpf, name)
     }
 
     fn map_mut(&mut self, name: &str) -> Result<&mut Map> {

@@ -1,6 +1,7 @@
 //! Arrays that are read and written without system calls.
 
 use std::{
+    marker::PhantomData,
     os::fd::AsFd as _,
     sync::atomic::{
         AtomicI64, AtomicU32, AtomicU64,
@@ -13,11 +14,12 @@ use aya::{
     Ebpf,
     maps::{Map, MapData},
 };
+use bytemuck::Pod;
 use lb_common::{limits, ring::Ring, stats::Traffic};
 
+use crate::sizes::{KEPT_TRAFFIC, PAST_TRAFFIC};
 use lb_host::sys::mapping::{Mapping, Shared};
 
-const PAST_TRAFFIC: &str = "PAST_TRAFFIC";
 const REFUSALS: &str = "REFUSALS";
 const RINGS: &str = "RINGS";
 
@@ -112,43 +114,55 @@ fn refusing(counts: impl Iterator<Item = i64>) -> Vec<u32> {
     refusing.map(|(id, _)| id).collect()
 }
 
-/// Traffic of backends under released ids that they had before.
+/// Counts of the past, which only the daemon writes.
 #[derive(Debug)]
-pub struct PastTraffic(Mapping<AtomicU64>);
+pub struct Past<V> {
+    words: Mapping<AtomicU64>,
+    value: PhantomData<V>,
+}
 
-/// Words of a backend's traffic.
-const WORDS: usize = size_of::<Traffic>() / size_of::<u64>();
+/// Traffic under ids that are released.
+pub type PastTraffic = Past<Traffic>;
 
 impl PastTraffic {
-    pub fn open(ebpf: &Ebpf) -> Result<Self> {
-        map(ebpf, PAST_TRAFFIC).map(Self)
+    pub fn of_backends(ebpf: &Ebpf) -> Result<Self> {
+        Self::open(ebpf, PAST_TRAFFIC)
     }
 
-    /// Returns the number of ids.
+    pub fn of_services(ebpf: &Ebpf) -> Result<Self> {
+        Self::open(ebpf, KEPT_TRAFFIC)
+    }
+}
+
+impl<V: Pod> Past<V> {
+    /// Words of a value.
+    const WORDS: usize = size_of::<V>() / size_of::<u64>();
+
+    pub(crate) fn open(ebpf: &Ebpf, name: &str) -> Result<Self> {
+        Ok(Self { words: map(ebpf, name)?, value: PhantomData })
+    }
+
+    /// Returns the number of values.
     #[must_use]
     pub fn size(&self) -> u32 {
-        u32::try_from(self.0.values().len() / WORDS).unwrap_or(u32::MAX)
+        u32::try_from(self.words.values().len() / Self::WORDS).unwrap_or(u32::MAX)
     }
 
-    /// Returns the traffic of a backend, by its id.
     #[must_use]
-    pub fn of(&self, backend: u32) -> Traffic {
-        let mut words = [0; WORDS];
-        for (word, stored) in words.iter_mut().zip(self.words(backend)) {
-            *word = stored.load(Relaxed);
-        }
-        bytemuck::cast(words)
+    pub fn of(&self, place: u32) -> V {
+        let words: Vec<u64> = self.words(place).map(|word| word.load(Relaxed)).collect();
+        bytemuck::pod_read_unaligned(bytemuck::cast_slice(&words))
     }
 
-    pub fn set(&self, backend: u32, traffic: &Traffic) {
-        let words: [u64; WORDS] = bytemuck::cast(*traffic);
-        for (word, stored) in words.into_iter().zip(self.words(backend)) {
-            stored.store(word, Relaxed);
+    pub fn set(&self, place: u32, value: &V) {
+        let words: &[u64] = bytemuck::cast_slice(std::slice::from_ref(value));
+        for (word, stored) in words.iter().zip(self.words(place)) {
+            stored.store(*word, Relaxed);
         }
     }
 
-    fn words(&self, backend: u32) -> impl Iterator<Item = &AtomicU64> {
-        self.0.values().iter().skip(backend as usize * WORDS).take(WORDS)
+    fn words(&self, place: u32) -> impl Iterator<Item = &AtomicU64> {
+        self.words.values().iter().skip(place as usize * Self::WORDS).take(Self::WORDS)
     }
 }
 

@@ -103,7 +103,11 @@ impl Origins {
                 }
                 [Some(address), None]
             }
-            Op::SetSource { .. } | Op::WriteSlots { .. } | Op::PassTraffic { .. } => [None; 2],
+            Op::SetSource { .. }
+            | Op::WriteSlots { .. }
+            | Op::PassTraffic { .. }
+            | Op::KeepTraffic { .. }
+            | Op::ClearKept { .. } => [None; 2],
         }
     }
 

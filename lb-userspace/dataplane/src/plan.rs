@@ -2,7 +2,11 @@
 
 mod places;
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+    time::Instant,
+};
 
 use anyhow::Result;
 use imbl::OrdMap;
@@ -125,6 +129,15 @@ pub enum Op {
         from: u32,
         to: u32,
     },
+    /// Adds the counters of an id to what its service keeps of removed backends.
+    KeepTraffic {
+        from: u32,
+        service: u32,
+    },
+    /// Clears what a service keeps of removed backends.
+    ClearKept {
+        service: u32,
+    },
     ClearBackend {
         id: u32,
     },
@@ -145,7 +158,7 @@ pub struct Plan {
 /// that point at them; then the notes that backends have left their rings, and removals last. Only a service
 /// that takes its region along to another VIP has slots of the new VIP's backends under the old one for a
 /// moment: the program opens no connection by a backend of another VIP. The counters of a removed id are
-/// passed to another id of its backend, if there is one.
+/// passed to another id of its backend, or else kept by its service.
 ///
 /// Regions are allocated from the arena here; those no longer used are freed. A service without room for its
 /// ring stays as it is, if it is the same in `former`: only changes need room at once.
@@ -182,6 +195,8 @@ fn ordered(current: &Image, goal: &Goal, places: Places<'_>, now: Instant) -> (V
     for (place, source) in changed(&current.sources, &goal.sources) {
         ops.push(Op::SetSource { place: *place, source: *source });
     }
+    let new = new_services(current, goal);
+    ops.extend(new.into_iter().map(|service| Op::ClearKept { service }));
     let mut leaving = Vec::new();
     for (id, backend) in changed(&current.backends, &goal.backends) {
         let before =
@@ -205,11 +220,27 @@ fn ordered(current: &Image, goal: &Goal, places: Places<'_>, now: Instant) -> (V
     backends.extend(stay.into_iter().map(|(id, backend)| (*id, *backend)));
     let heirs = if clear.is_empty() { HashMap::new() } else { heirs(&goal.backends) };
     for (id, backend) in clear {
-        let heir = heirs.get(&server(backend));
-        ops.extend(heir.map(|heir| Op::PassTraffic { from: *id, to: *heir }));
+        ops.push(match heirs.get(&server(backend)) {
+            Some(heir) => Op::PassTraffic { from: *id, to: *heir },
+            None => Op::KeepTraffic { from: *id, service: backend.service },
+        });
         ops.push(Op::ClearBackend { id: *id });
     }
     (ops, Image { services, backends, sources: goal.sources.clone() })
+}
+
+/// Returns the ids of services that nothing in the maps is of.
+fn new_services(current: &Image, goal: &Goal) -> BTreeSet<u32> {
+    let added = goal.services.iter().filter(|(key, _)| !current.services.contains_key(*key));
+    let mut ids: BTreeSet<u32> = added.map(|(_, wanted)| wanted.id).collect();
+    if !ids.is_empty() {
+        let services = current.services.values().map(|known| known.wanted.id);
+        let known = services.chain(current.backends.values().map(|known| known.service));
+        for id in known {
+            ids.remove(&id);
+        }
+    }
+    ids
 }
 
 /// Service id, address and port: the same for all ids of a backend.

@@ -19,6 +19,8 @@ use super::{
 
 /// Time of the last packet of each backend after it had left its ring, by backend id.
 pub(super) const HEARD: &str = "HEARD";
+/// Traffic of each service's removed backends, by service id.
+pub(super) const KEPT_TRAFFIC: &str = "KEPT_TRAFFIC";
 /// Traffic of backends under released ids that they had before, by backend id.
 pub(super) const PAST_TRAFFIC: &str = "PAST_TRAFFIC";
 /// Number of handshakes that each backend has refused in a row, by backend id.
@@ -34,7 +36,7 @@ const SNAT_STRETCHES: &str = "SNAT_STRETCHES";
 
 /// Maps that grow with a limit, by the limit's key.
 const GROWING: [(&str, &[&str]); 2] = [
-    ("limits.services", &[SERVICES, SERVICE_INDEX, RING_TURNS, RING_TURNS_EACH]),
+    ("limits.services", &[SERVICES, SERVICE_INDEX, RING_TURNS, RING_TURNS_EACH, KEPT_TRAFFIC]),
     ("limits.backends", &OF_BACKENDS),
 ];
 
@@ -63,7 +65,7 @@ fn entries_each(map: &str, cpus: u32) -> u32 {
 fn other_entries(map: &str, cpus: u32) -> u32 {
     match map {
         SERVICES => OTHER_RECORDS,
-        SERVICE_INDEX | RING_TURNS | RING_TURNS_EACH => 0,
+        SERVICE_INDEX | RING_TURNS | RING_TURNS_EACH | KEPT_TRAFFIC => 0,
         _ => limits::FIRST_BACKEND * entries_each(map, cpus),
     }
 }

@@ -1,15 +1,12 @@
 //! Applies the operations of a plan.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use lb_common::{address_filter, backend::Backend, macs::Slot, stats::Traffic};
 
 use super::{guard::Index, maps::Maps, origins::Origins};
-use crate::plan::Op;
+use crate::{generation::Generation, plan::Op, traffic};
 
 /// Writes the maps, those of the host guard and of the check of origins included.
 pub struct MapWriter {
@@ -18,19 +15,32 @@ pub struct MapWriter {
     pub(super) origins: Origins,
     /// Empty until set.
     pub(super) own_macs: Vec<Slot>,
+    generation: Arc<Generation>,
 }
 
 impl MapWriter {
     #[must_use]
     pub fn new(maps: Maps) -> Self {
-        let (guarded, origins, own_macs) = Default::default();
-        Self { maps, guarded, origins, own_macs }
+        let (guarded, origins, own_macs, generation) = Default::default();
+        Self { maps, guarded, origins, own_macs, generation }
+    }
+
+    /// Counts changes in a generation that readers know.
+    #[must_use]
+    pub(crate) fn counting(self, generation: Arc<Generation>) -> Self {
+        Self { generation, ..self }
     }
 
     /// Applies operations in order. After an error, [`Self::adopt`] reads back the content of the
     /// maps.
     pub fn apply(&mut self, ops: &[Op]) -> Result<()> {
-        ops.iter().try_for_each(|op| self.apply_one(op))
+        if ops.is_empty() {
+            return Ok(());
+        }
+        self.generation.begin();
+        let applied = ops.iter().try_for_each(|op| self.apply_one(op));
+        self.generation.end();
+        applied
     }
 
     fn apply_one(&mut self, op: &Op) -> Result<()> {
@@ -46,6 +56,11 @@ impl MapWriter {
                 maps.backends.set(*id, backend).context("cannot write a backend")
             }
             Op::PassTraffic { from, to } => self.pass_traffic(*from, *to),
+            Op::KeepTraffic { from, service } => self.keep_traffic(*from, *service),
+            Op::ClearKept { service } => {
+                let kept = &mut self.maps.kept_traffic;
+                kept.set(*service, &Traffic::default()).context("cannot clear a service's counters")
+            }
             Op::ClearBackend { id } => self.clear_backend(*id),
             Op::WriteSlots { offset, slots } => {
                 maps.rings.write(*offset, slots);
@@ -71,12 +86,31 @@ impl MapWriter {
 
     /// Adds an id's counters to another one's. The program does not count for the first one any more.
     fn pass_traffic(&mut self, from: u32, to: u32) -> Result<()> {
-        let passed = self.traffic([from].into_iter())?;
+        let passed = self.traffic([from])?;
         let past = &mut self.maps.past_traffic;
         let mut sum = past.get(to).context("cannot read a backend's past counters")?;
         sum += passed.get(&from).copied().unwrap_or_default();
         past.set(to, &sum).context("cannot write a backend's past counters")?;
         self.clear_traffic(from)
+    }
+
+    /// Adds an id's counters to those that a service keeps. The program does not count for it any more.
+    fn keep_traffic(&mut self, from: u32, service: u32) -> Result<()> {
+        let counted = self.traffic([from])?;
+        let kept = &mut self.maps.kept_traffic;
+        if service >= kept.size() {
+            return self.clear_traffic(from);
+        }
+        let mut sum = kept.get(service).context("cannot read a service's counters")?;
+        sum += counted.get(&from).copied().unwrap_or_default();
+        kept.set(service, &sum).context("cannot write a service's counters")?;
+        self.clear_traffic(from)
+    }
+
+    /// Returns the traffic of these backends, with that of released ids that they had before.
+    pub fn traffic(&self, ids: impl IntoIterator<Item = u32>) -> Result<BTreeMap<u32, Traffic>> {
+        let Maps { traffic, past_traffic, .. } = &self.maps;
+        traffic::read(|ids| traffic.of(ids), |id| past_traffic.get(id), ids)
     }
 
     fn clear_traffic(&mut self, id: u32) -> Result<()> {
@@ -92,41 +126,6 @@ impl MapWriter {
         let bits = words.get(word).context("cannot read the addresses")?;
         words.set(word, &(bits | bit)).context("cannot write an address")
     }
-
-    /// Returns the traffic of these backends, with that of released ids that they had before.
-    /// Adjacent ids are read at once.
-    pub fn traffic(&self, ids: impl Iterator<Item = u32>) -> Result<BTreeMap<u32, Traffic>> {
-        let ids: BTreeSet<u32> = ids.collect();
-        let mut traffic = BTreeMap::new();
-        for range in ranges(&ids) {
-            let read = self.maps.traffic.of(range.clone());
-            let all = read.with_context(|| format!("cannot read the counters of {range:?}"))?;
-            traffic.extend(range.zip(all).filter(|(id, _)| ids.contains(id)));
-        }
-        for (id, traffic) in &mut traffic {
-            let past = self.maps.past_traffic.get(*id);
-            *traffic += past.with_context(|| format!("cannot read the past counters of {id}"))?;
-        }
-        Ok(traffic)
-    }
-}
-
-/// Maximum number of counters read at once.
-const BATCH: u32 = 512;
-
-/// Maximum gap between ids that are read at once.
-const GAP: u32 = 32;
-
-/// Returns a few ranges that contain all of these ids.
-fn ranges(ids: &BTreeSet<u32>) -> Vec<Range<u32>> {
-    let mut ranges: Vec<Range<u32>> = Vec::new();
-    for id in ids {
-        match ranges.last_mut() {
-            Some(last) if *id < last.end + GAP && *id < last.start + BATCH => last.end = id + 1,
-            _ => ranges.push(*id..id + 1),
-        }
-    }
-    ranges
 }
 
 #[cfg(test)]
@@ -135,18 +134,21 @@ mod tests {
     use crate::maps::memory::Memory;
 
     #[test]
-    fn counters_of_many_backends_are_read_by_few_calls() {
+    fn a_service_keeps_the_counters_of_its_removed_backends() {
         let memory = Memory::default();
         let counted = |connections| Traffic { connections, ..Traffic::default() };
-        memory.stored().traffic.extend([(1, counted(1)), (4_000, counted(7))]);
-        let writer = MapWriter::new(memory.maps(5_000));
-        let traffic = writer.traffic(1..4_001).expect("read");
-        let calls = memory.fail(&[]);
-        assert!(calls <= 8, "{calls} calls");
-        assert_eq!(traffic.len(), 4_000);
-        assert_eq!([traffic[&1], traffic[&2], traffic[&4_000]], [1, 0, 7].map(counted));
-        let few = writer.traffic([4_000, 1].into_iter()).expect("read");
-        assert_eq!(few.into_iter().collect::<Vec<_>>(), [(1, counted(1)), (4_000, counted(7))]);
+        memory.stored().traffic.extend([(1, counted(1)), (2, counted(2))]);
+        memory.stored().past_traffic.insert(2, counted(10));
+        let mut writer = MapWriter::new(memory.maps(4));
+        let keep = |from| Op::KeepTraffic { from, service: 3 };
+        writer.apply(&[keep(1), keep(2), Op::ClearBackend { id: 2 }]).expect("written");
+        assert_eq!(memory.stored().kept_traffic[&3], counted(13));
+        assert_eq!(
+            writer.traffic([1, 2]).expect("read"),
+            [(1, counted(0)), (2, counted(0))].into()
+        );
+        writer.apply(&[Op::ClearKept { service: 3 }]).expect("written");
+        assert_eq!(memory.stored().kept_traffic[&3], counted(0));
     }
 
     #[test]
@@ -158,19 +160,8 @@ mod tests {
         let pass = |from, to| [Op::PassTraffic { from, to }, Op::ClearBackend { id: from }];
         writer.apply(&pass(1, 2)).expect("written");
         writer.apply(&pass(2, 3)).expect("written");
-        let traffic = writer.traffic([1, 2, 3].into_iter()).expect("read");
+        let traffic = writer.traffic([1, 2, 3]).expect("read");
         assert_eq!([traffic[&1], traffic[&2], traffic[&3]], [0, 0, 7].map(counted));
         assert_eq!(memory.stored().traffic[&3], counted(4), "the program's is left alone");
-    }
-
-    #[test]
-    fn ranges_hold_all_ids_and_are_no_longer_than_a_batch() {
-        for ids in [vec![], vec![0], vec![3, 4, 30, 200], (0..=BATCH).collect::<Vec<_>>()] {
-            let ids: BTreeSet<u32> = ids.into_iter().collect();
-            let ranges = ranges(&ids);
-            assert!(ids.iter().all(|id| ranges.iter().any(|range| range.contains(id))));
-            assert!(ranges.iter().all(|range| range.end - range.start <= BATCH));
-        }
-        assert_eq!(ranges(&BTreeSet::from([3, 4, 30, 200])), [3..31, 200..201]);
     }
 }

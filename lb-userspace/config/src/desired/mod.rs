@@ -3,6 +3,7 @@
 
 mod edit;
 mod journal;
+mod losses;
 mod rules;
 mod steps;
 mod succession;
@@ -17,6 +18,7 @@ use lb_model::Service;
 
 pub use self::{
     edit::{edited, named},
+    losses::Losses,
     rules::{clash, violation},
     steps::{changes, steps},
     succession::successions,

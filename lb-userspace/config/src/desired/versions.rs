@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Weak},
 };
 
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use lb_model::views::Step;
 
 use super::{
-    Difference, Document,
+    Difference, Document, Losses,
     journal::{self, Entry, Found, Journal},
     steps,
     writer::{Lengths, Writer, Written},
@@ -52,13 +52,11 @@ pub struct Desired {
     journal: Writer,
     /// The current one last.
     versions: VecDeque<Version>,
-    directory: PathBuf,
+    losses: Losses,
     /// Last version that is known to have been in force.
     in_force: u64,
     /// Last version whose record was found damaged.
     damaged: u64,
-    /// Describes versions that the journal has lost, if that could not be written to a file.
-    untold: Option<String>,
     /// Alive while a recording is open.
     open: Weak<()>,
 }
@@ -85,8 +83,8 @@ impl Desired {
         let journal = Writer::start(journal).context("cannot start the journal's thread")?;
         let known = versions.back().map_or(0, |last| last.number).max(in_force);
         let damaged = journal::last_damaged(directory, known)?;
-        let (directory, untold, open) = (directory.to_owned(), None, Weak::new());
-        let mut desired = Self { journal, versions, directory, in_force, damaged, untold, open };
+        let (losses, open) = (Losses::of(directory), Weak::new());
+        let mut desired = Self { journal, versions, losses, in_force, damaged, open };
         desired.tell_lost(found);
         desired.forget();
         Ok(desired)
@@ -125,13 +123,13 @@ impl Desired {
 
     /// Logs a loss, and keeps its description until the operator removes it.
     fn tell_lost(&mut self, found: Found) {
-        let path = journal::lost_file(&self.directory, self.in_force);
+        let path = journal::lost_file(&self.losses.directory, self.in_force);
         let Some(loss) = self.loss(found) else { return };
         let message = format!("{loss}, and remove {}", path.display());
         log::error!("{message}");
         if let Err(error) = journal::tell_lost(&path, &message) {
             log::error!("{error:#}");
-            self.untold = Some(message);
+            self.losses.untold = Some(message.into());
         }
     }
 
@@ -142,7 +140,7 @@ impl Desired {
         if found == Found::Records && self.damaged >= in_force {
             return None;
         }
-        let journal = format!("the journal in {}", self.directory.display());
+        let journal = format!("the journal in {}", self.losses.directory.display());
         let fault = match found {
             Found::Records if in_force <= number => return None,
             Found::Records if number > 0 => {
@@ -166,15 +164,10 @@ impl Desired {
         ))
     }
 
-    /// Returns warnings about the journal for the operator.
+    /// Returns where losses of the journal are told, for any thread.
     #[must_use]
-    pub fn warnings(&self) -> Vec<String> {
-        let failed = |error| vec![format!("{error:#}")];
-        let lost = journal::lost(&self.directory).unwrap_or_else(failed);
-        let damaged = journal::damaged(&self.directory);
-        let damaged = damaged.map(|paths| paths.iter().map(|path| holds_damaged(path)).collect());
-        let damaged = damaged.unwrap_or_else(failed);
-        self.untold.iter().cloned().chain(lost).chain(damaged).collect()
+    pub fn losses(&self) -> Losses {
+        self.losses.clone()
     }
 
     /// Returns the versions, oldest first.
@@ -281,14 +274,6 @@ impl Recording {
         let written = (&mut self.written).await.context("the journal's thread has ended")?;
         Ok(Kept(written?))
     }
-}
-
-fn holds_damaged(path: &Path) -> String {
-    format!(
-        "{} holds a damaged record of the journal, whose change is lost: look at `xdplb history`, \
-         make the change again, and remove the file",
-        path.display()
-    )
 }
 
 impl Version {

@@ -41,7 +41,10 @@ impl MapWriter {
             Op::ClearBackend { id } => [index.clear_backend(*id), None],
             Op::SetService { key, .. } => [index.set_service(key), None],
             Op::RemoveService { key } => [index.remove_service(key), None],
-            Op::WriteSlots { .. } | Op::PassTraffic { .. } => [None; 2],
+            Op::WriteSlots { .. }
+            | Op::PassTraffic { .. }
+            | Op::KeepTraffic { .. }
+            | Op::ClearKept { .. } => [None; 2],
         };
         changes.into_iter().flatten().try_for_each(|change| self.write_guard(change))
     }

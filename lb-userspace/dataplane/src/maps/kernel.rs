@@ -1,12 +1,8 @@
 //! The kernel's maps.
 
-use std::{
-    io::ErrorKind,
-    ops::Range,
-    os::fd::{AsFd as _, OwnedFd},
-};
+use std::{io::ErrorKind, ops::Range};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, Pod,
     maps::{self, Map, MapData, MapError, PerCpuArray, PerCpuValues},
@@ -19,9 +15,9 @@ use crate::{
     BACKENDS, SNAT_SOURCES, TRAFFIC, VIP_FILTER, guard,
     mapped::{PastTraffic, Refusals, Rings},
     origins,
+    per_cpu::PerCpu,
     services::ServiceTable,
 };
-use lb_host::sys::bpf;
 
 impl Maps {
     /// Takes the maps of a loaded object.
@@ -39,7 +35,8 @@ impl Maps {
             guard_addresses: Box::new(table(ebpf, guard::GUARDED)?),
             guard_backends: Box::new(table(ebpf, guard::BACKENDS)?),
             traffic: Box::new(PerCpuTraffic::take(ebpf)?),
-            past_traffic: Box::new(PastTraffic::open(ebpf)?),
+            past_traffic: Box::new(PastTraffic::of_backends(ebpf)?),
+            kept_traffic: Box::new(PastTraffic::of_services(ebpf)?),
         })
     }
 }
@@ -105,33 +102,22 @@ impl<V: Pod + Send> Array<V> for maps::Array<MapData, V> {
 /// Traffic counters of backends.
 struct PerCpuTraffic {
     map: PerCpuArray<MapData, Traffic>,
-    /// File descriptor of the same map.
-    fd: OwnedFd,
+    sums: PerCpu<Traffic>,
     cpus: usize,
 }
 
 impl PerCpuTraffic {
     fn take(ebpf: &mut Ebpf) -> Result<Self> {
         let map = taken(ebpf, TRAFFIC)?;
-        let Map::PerCpuArray(data) = &map else { bail!("{TRAFFIC} is not a per-CPU array") };
-        let fd = data.fd().as_fd().try_clone_to_owned()?;
+        let sums = PerCpu::of_map(&map)?;
         let cpus = nr_cpus().map_err(|(_, error)| error)?;
-        Ok(Self { map: map.try_into()?, fd, cpus })
+        Ok(Self { map: map.try_into()?, sums, cpus })
     }
 }
 
 impl Counters<Traffic> for PerCpuTraffic {
     fn of(&self, backends: Range<u32>) -> Result<Vec<Traffic>> {
-        let words = self.cpus * size_of::<Traffic>() / size_of::<u64>();
-        let values = bpf::per_cpu_values(self.fd.as_fd(), backends, words)?;
-        let sum = |values: &[Traffic]| {
-            let mut sum = Traffic::default();
-            for value in values {
-                sum += *value;
-            }
-            sum
-        };
-        Ok(bytemuck::cast_slice(&values).chunks(self.cpus).map(sum).collect())
+        self.sums.of(backends)
     }
 
     fn clear(&mut self, backend: u32) -> Result<()> {

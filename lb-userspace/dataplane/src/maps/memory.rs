@@ -46,6 +46,7 @@ pub struct Stored {
     pub guard_backends: BTreeMap<ServiceKey, u32>,
     pub traffic: BTreeMap<u32, Traffic>,
     pub past_traffic: BTreeMap<u32, Traffic>,
+    pub kept_traffic: BTreeMap<u32, Traffic>,
     pub refusals: BTreeMap<u32, u32>,
     calls: Calls,
 }
@@ -81,6 +82,7 @@ impl Memory {
             guard_backends: Box::new(self.part(|all| &mut all.guard_backends, 0)),
             traffic: Box::new(self.part(|all| &mut all.traffic, backends)),
             past_traffic: Box::new(self.part(|all| &mut all.past_traffic, backends)),
+            kept_traffic: Box::new(self.part(|all| &mut all.kept_traffic, backends)),
             refusals: Box::new(self.part(|all| &mut all.refusals, backends)),
         }
     }

@@ -73,6 +73,8 @@ pub struct Maps {
     pub traffic: Box<dyn Counters<Traffic>>,
     /// Traffic of backends under released ids that they had before.
     pub past_traffic: Box<dyn Array<Traffic>>,
+    /// Traffic of each service's removed backends, by service id.
+    pub kept_traffic: Box<dyn Array<Traffic>>,
     /// Number of handshakes that each backend has refused in a row.
     pub refusals: Box<dyn Counters<u32>>,
 }

@@ -23,7 +23,7 @@ use crate::{
     object::{map, map_mut},
     pins::Pins,
     services::{SERVICE_INDEX, ServiceTable},
-    sizes::{HEARD, PAST_TRAFFIC, REFUSALS, RING_TURNS, SNAT_TURNS},
+    sizes::{HEARD, KEPT_TRAFFIC, PAST_TRAFFIC, REFUSALS, RING_TURNS, SNAT_TURNS},
 };
 
 /// Copies what the former maps hold. Connections move later, and counters once the former program does
@@ -34,6 +34,7 @@ pub(super) fn copy(pins: &Pins, ebpf: &mut Ebpf) -> Result<()> {
     copy_array::<u32>(pins, ebpf, HEARD)?;
     copy_array::<u64>(pins, ebpf, REFUSALS)?;
     copy_array::<u64>(pins, ebpf, RING_TURNS)?;
+    copy_array::<Traffic>(pins, ebpf, KEPT_TRAFFIC)?;
     copy_array::<u64>(pins, ebpf, SNAT_TURNS)?;
     if pins.former(FLOWS).exists() {
         return leave_ports(pins, ebpf);

@@ -174,7 +174,7 @@ proptest! {
 }
 
 #[test]
-fn counters_of_a_removed_id_are_passed_to_the_one_in_a_ring() {
+fn counters_of_a_removed_id_are_passed_to_the_one_in_a_ring_or_kept() {
     let backend = |service, left| Backend { service, left, weight: 1, ..Backend::default() };
     let image = |backends: &[(u32, Backend)]| Image {
         backends: backends.iter().copied().collect(),
@@ -185,7 +185,7 @@ fn counters_of_a_removed_id_are_passed_to_the_one_in_a_ring() {
     for (stay, expected) in [
         (&[other, away, present][..], vec![Op::PassTraffic { from: 4, to: 3 }]),
         (&[other, away], vec![Op::PassTraffic { from: 4, to: 2 }]),
-        (&[other], vec![]),
+        (&[other], vec![Op::KeepTraffic { from: 4, service: 0 }]),
     ] {
         let current = image(&[stay, &[gone]].concat());
         let goal = Goal { backends: image(stay).backends, ..Goal::default() };
@@ -193,6 +193,34 @@ fn counters_of_a_removed_id_are_passed_to_the_one_in_a_ring() {
         let planned = plan(&current, &goal, &goal, &mut arena, now).expect("room");
         assert_eq!(planned.ops, [expected, vec![Op::ClearBackend { id: 4 }]].concat());
     }
+}
+
+#[test]
+fn a_new_service_has_kept_nothing_of_one_that_had_its_id() {
+    let (now, mut arena) = (Instant::now(), Arena::new(4));
+    let wanted = Wanted {
+        id: 5,
+        scheduler: Scheduler::Maglev,
+        members: 0,
+        retries: false,
+        slots: [].into(),
+        room: 0,
+    };
+    let key = |port: u16| ServiceKey::tcp([0; 16], port.to_be_bytes());
+    let goal = |port| Goal {
+        services: [(key(port), wanted.clone())].into_iter().collect(),
+        ..Goal::default()
+    };
+    let is_cleared = |plan: &Plan| plan.ops.contains(&Op::ClearKept { service: 5 });
+    let first = plan(&Image::default(), &goal(1), &Goal::default(), &mut arena, now);
+    let first = first.expect("room");
+    assert!(is_cleared(&first));
+    let moved = plan(&first.image, &goal(2), &goal(1), &mut arena, now).expect("room");
+    assert!(!is_cleared(&moved), "the same service, at another VIP");
+    let left = Backend { service: 5, left: 1, ..Backend::default() };
+    let image = Image { backends: [(1_u32, left)].into_iter().collect(), ..Image::default() };
+    let back = plan(&image, &goal(1), &Goal::default(), &mut arena, now).expect("room");
+    assert!(!is_cleared(&back), "it has taken its backends back");
 }
 
 #[test]

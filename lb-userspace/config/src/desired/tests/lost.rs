@@ -16,7 +16,7 @@ fn a_record_that_was_cut_off_is_dropped_and_a_damaged_one_is_not() {
         let desired = Desired::open(directory.path(), 1).expect("survives");
         assert_eq!((desired.number(), desired.document()), (1, Some(&web())), "{length}");
         assert_eq!(fs::read(&journal).expect("there"), whole[..first], "{length}");
-        assert_eq!(desired.warnings(), [""; 0], "{length}");
+        assert_eq!(desired.losses().warnings(), [""; 0], "{length}");
     }
     let mut damaged = whole.clone();
     damaged[first / 2] ^= 1;
@@ -37,7 +37,7 @@ fn a_last_record_in_blocks_that_were_never_written_is_dropped() {
         let zeros = vec![0; 100];
         fs::write(&journal, [&whole[..first + written], &zeros].concat()).expect("written");
         let desired = Desired::open(directory.path(), 0).expect("survives");
-        assert_eq!((desired.number(), desired.warnings().len()), (1, 0), "{written}");
+        assert_eq!((desired.number(), desired.losses().warnings().len()), (1, 0), "{written}");
     }
 }
 
@@ -56,7 +56,7 @@ fn what_was_cut_off_of_a_version_that_was_in_force_is_told_and_kept() {
         let desired = Desired::open(directory.path(), in_force).expect("survives");
         let kept = directory.path().join(format!("journal.damaged.{name}"));
         assert_eq!(fs::read(kept).expect("kept"), torn, "{name}");
-        let warnings = desired.warnings();
+        let warnings = desired.losses().warnings();
         assert!(warnings.concat().contains(&format!("damaged.{name}")), "{warnings:?}");
         assert_eq!(warnings.len(), 1, "one event, one warning");
         fs::remove_file(directory.path().join(format!("journal.damaged.{name}"))).expect("there");
@@ -73,7 +73,7 @@ fn a_last_record_without_its_end_counts_and_blank_lines_behind_it_do_not() {
     for bytes in [unended, [&whole[..], b"\n"].concat(), [&whole[..], b" \r\n"].concat()] {
         fs::write(&journal, &bytes).expect("written");
         let mut desired = Desired::open(directory.path(), 2).expect("survives");
-        assert_eq!((desired.number(), desired.warnings().len()), (2, 0));
+        assert_eq!((desired.number(), desired.losses().warnings().len()), (2, 0));
         assert_eq!(fs::read(&journal).expect("there"), whole);
         record(&mut desired, web(), author("third")).expect("recorded");
         drop(desired);
@@ -89,10 +89,10 @@ fn a_journal_that_was_emptied_or_taken_away_is_told_and_versions_count_on() {
     let lost = |in_force: u64| {
         let desired = Desired::open(directory.path(), in_force).expect("opens");
         assert_eq!((desired.number(), desired.document()), (0, None));
-        let warnings = desired.warnings().concat();
+        let warnings = desired.losses().warnings().concat();
         if fs::remove_file(marker(in_force)).is_ok() {
             assert!(warnings.ends_with(marker(in_force).to_str().expect("text")), "{warnings}");
-            assert_eq!(desired.warnings(), [""; 0], "the file is removed");
+            assert_eq!(desired.losses().warnings(), [""; 0], "the file is removed");
         }
         warnings
     };
@@ -110,9 +110,13 @@ fn a_journal_that_was_emptied_or_taken_away_is_told_and_versions_count_on() {
     assert_eq!(desired.number(), 8);
     drop(desired);
     let desired = Desired::open(directory.path(), 8).expect("opens");
-    assert_eq!((desired.number(), desired.warnings().len()), (8, 1), "a restart ends no warning");
+    assert_eq!(
+        (desired.number(), desired.losses().warnings().len()),
+        (8, 1),
+        "a restart ends no warning"
+    );
     fs::remove_file(marker(7)).expect("there");
-    assert_eq!(desired.warnings(), [""; 0]);
+    assert_eq!(desired.losses().warnings(), [""; 0]);
 }
 
 /// Flips a byte of the last acknowledged record, at any position.
@@ -129,7 +133,7 @@ fn a_last_record_that_is_damaged_is_told_and_kept() {
         fs::write(&journal, &damaged).expect("written");
         let desired = Desired::open(directory.path(), 0).expect("survives");
         assert_eq!((desired.number(), desired.document()), (1, Some(&web())), "{at}");
-        assert_eq!(desired.warnings().len(), nth + 1, "{at}");
+        assert_eq!(desired.losses().warnings().len(), nth + 1, "{at}");
         let kept = directory.path().join(format!("journal.damaged.2.{}", nth + 1));
         let mode = fs::metadata(&kept).expect("kept").permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "what checks send may be in it");
@@ -143,10 +147,10 @@ fn last_records_that_are_missing_are_told() {
     let directory = TempDir::new().expect("a directory");
     record_two(directory.path());
     let desired = Desired::open(directory.path(), 2).expect("opens");
-    assert_eq!(desired.warnings(), [""; 0]);
+    assert_eq!(desired.losses().warnings(), [""; 0]);
     drop(desired);
     let desired = Desired::open(directory.path(), 4).expect("opens");
-    let [warning] = &desired.warnings()[..] else { panic!("one") };
+    let [warning] = &desired.losses().warnings()[..] else { panic!("one") };
     assert!(warning.contains("version 4 was in force"), "{warning}");
     assert!(warning.contains("ends with version 2"), "{warning}");
 }
@@ -186,7 +190,7 @@ fn the_numbers_of_lost_versions_are_not_given_again() {
     drop(desired);
     fs::remove_file(directory.path().join("journal.lost.4")).expect("there");
     let desired = Desired::open(directory.path(), 6).expect("the gap is known");
-    assert_eq!(desired.warnings(), [""; 0]);
+    assert_eq!(desired.losses().warnings(), [""; 0]);
     let numbers: Vec<_> = desired.versions().map(|version| version.number).collect();
     assert_eq!(numbers, [1, 2, 5, 6]);
 }
@@ -239,7 +243,9 @@ fn a_damaged_record_after_a_gap_has_its_own_number_or_a_new_one() {
         damaged_after_a_gap(directory.path(), at);
         let desired = Desired::open(directory.path(), in_force).expect("opens");
         assert_eq!((desired.number(), desired.last_number()), (5, number.max(in_force)));
-        let [warning] = &desired.warnings()[..] else { panic!("{:?}", desired.warnings()) };
+        let [warning] = &desired.losses().warnings()[..] else {
+            panic!("{:?}", desired.losses().warnings())
+        };
         assert!(warning.contains(&format!("journal.damaged.{number}.1")), "{warning}");
     }
 }
@@ -255,7 +261,7 @@ fn a_cut_record_after_a_gap_that_was_never_in_force_is_dropped() {
     whole[start + 40] ^= 0x10;
     fs::write(&journal, &whole[..last]).expect("written");
     let desired = Desired::open(directory.path(), 5).expect("opens");
-    assert_eq!((desired.number(), desired.warnings().len()), (5, 0));
+    assert_eq!((desired.number(), desired.losses().warnings().len()), (5, 0));
 }
 
 #[test]
