@@ -24,11 +24,14 @@ type Keys = Map<String, Value>;
 /// Returns a file with the daemon's settings and these services. The file is parsed again to check
 /// that it leads to the same configuration.
 pub fn running(config: &Config, services: &[&Service], secrets: Secrets) -> Result<String> {
-    let written = |defaults: &Policy, secrets| -> Result<String> {
-        let settings = settings(config, defaults)?;
-        let mut text = head(config, services, defaults, secrets);
+    let written = |defaults: &Policy, secrecy| -> Result<String> {
+        let mut settings = settings(config, defaults)?;
+        if secrecy == Secrets::Hidden {
+            settings = object(secrets::shown(&settings.into()))?;
+        }
+        let mut text = head(config, services, defaults, secrecy);
         text += &toml::to_string(&settings)?;
-        write_services(services, defaults, secrets, &mut text)?;
+        write_services(services, defaults, secrecy, &mut text)?;
         Ok(text)
     };
     for defaults in [&config.defaults, &Policy::default()] {
@@ -57,6 +60,12 @@ pub fn tables(services: &[&Service], secrets: Secrets) -> Result<String> {
 fn head(config: &Config, services: &[&Service], defaults: &Policy, secrets: Secrets) -> String {
     let mut text = concat!("# Exported by xdplb ", env!("CARGO_PKG_VERSION"), ".\n").to_owned();
     let has_secrets = |check: &HealthCheck| check.request.send.is_some();
+    if config.api.http_token.is_some() {
+        text += match secrets {
+            Secrets::Written => "# Keep this file private: it has the `http_token`.\n",
+            Secrets::Hidden => "# `http_token` is shown only to root: replace \"(hidden)\".\n",
+        };
+    }
     if services.iter().any(|one| has_secrets(&one.policy.health)) || has_secrets(&defaults.health) {
         text += match secrets {
             Secrets::Written => "# `send` may contain passwords: keep this file private.\n",

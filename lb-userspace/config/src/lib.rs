@@ -20,7 +20,7 @@ mod text;
 mod validate;
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     ops::{Range, RangeInclusive},
     path::{Path, PathBuf},
     time::Duration,
@@ -74,6 +74,12 @@ fn first_to_last<S: Serializer>(
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Api {
     pub socket: PathBuf,
+    /// Where metrics are served, if anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<SocketAddr>,
+    /// Token that clients of `http` need.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http_token: Option<String>,
 }
 
 /// Limits of health checks on this host.
@@ -243,7 +249,9 @@ impl Config {
         let keys = [
             ("bpffs", self.bpffs == new.bpffs, RESTART),
             ("state_dir", self.state_dir == new.state_dir, RESTART),
-            ("api.socket", self.api == new.api, RESTART),
+            ("api.socket", self.api.socket == new.api.socket, RESTART),
+            ("api.http", self.api.http == new.api.http, RESTART),
+            ("api.http_token", self.api.http_token == new.api.http_token, RESTART),
             ("checks.user", self.checks.user == new.checks.user, RESTART),
             ("limits.resets", old_limits.resets == new_limits.resets, RESTART),
             ("limits.flows", old_limits.flows == new_limits.flows, MOVE),

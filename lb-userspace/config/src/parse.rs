@@ -88,7 +88,6 @@ fn warnings(source: &Source, findings: Findings) -> Result<Vec<Diagnostic>> {
 fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
     let place = file.span();
     let file = file.get_ref();
-    validate::unused(file, findings);
     let defaults = validate::defaults(&file.defaults, findings);
     Config {
         interfaces: validate::interfaces(file.interfaces.as_ref(), place, findings),
@@ -102,7 +101,11 @@ fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
         defaults,
         given: Given::of(file),
         state_dir: validate::path(file.state_dir.as_ref(), DEFAULT_STATE_DIR, findings),
-        api: Api { socket: validate::path(file.api.socket.as_ref(), DEFAULT_SOCKET, findings) },
+        api: Api {
+            socket: validate::path(file.api.socket.as_ref(), DEFAULT_SOCKET, findings),
+            http: validate::http(&file.api, findings),
+            http_token: validate::http_token(&file.api, findings),
+        },
     }
 }
 
@@ -159,6 +162,8 @@ fn settings(file: &File) -> Keyed {
         of("snat_addresses", file.snat_addresses.first()),
         of("state_dir", file.state_dir.as_ref()),
         of("api.socket", file.api.socket.as_ref()),
+        of("api.http", file.api.http.as_ref()),
+        of("api.http_token", file.api.http_token.as_ref()),
         of("limits.flows", limits.flows.as_ref()),
         of("limits.services", limits.services.as_ref()),
         of("limits.backends", limits.backends.as_ref()),

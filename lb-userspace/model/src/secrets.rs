@@ -1,4 +1,4 @@
-//! Secrets that are stored and used, but not shown: passwords in data that checks send.
+//! Secrets that are stored and used, but not shown: passwords in data that checks send, and tokens.
 
 use std::sync::LazyLock;
 
@@ -8,8 +8,8 @@ use serde_json::Value;
 /// Placeholder of a hidden value.
 pub const HIDDEN: &str = "(hidden)";
 
-/// Keys of checks whose values are not shown.
-const KEYS: [&str; 1] = ["send"];
+/// Keys whose values are not shown.
+const KEYS: [&str; 2] = ["send", "http_token"];
 
 /// Returns true if the value of a key, dotted as in the file, is not shown.
 #[must_use]

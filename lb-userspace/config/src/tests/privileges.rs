@@ -95,6 +95,8 @@ fn only_root_changes_more_than_services_and_defaults() {
         ("snat_addresses = [\"10.0.0.2\"]", "snat_addresses"),
         ("state_dir = \"/tmp\"", "state_dir"),
         ("api.socket = \"/tmp/socket\"", "api.socket"),
+        ("api.http = \"127.0.0.1:9\"", "api.http"),
+        ("api.http_token = \"0123456789abcdef\"", "api.http_token"),
         ("limits.flows = 7", "limits.flows"),
         ("limits.services = 7", "limits.services"),
         ("limits.backends = 7", "limits.backends"),

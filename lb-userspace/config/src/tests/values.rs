@@ -120,11 +120,29 @@ fn the_packages_configuration_is_good() {
 }
 
 #[test]
-fn unused_keys_are_warned_of() {
-    let text = "interfaces = [\"a\"]\napi.http = \"[::1]:9370\"\n";
-    let warnings = read(text).expect("valid").warnings;
-    assert_eq!(warnings.len(), 1);
-    assert_shows(&warnings[0].to_string(), "2:12", "`api.http` is not supported", "unix socket");
+fn http_is_for_this_host_or_needs_a_token() {
+    let token = "api.http_token = \"0123456789abcdef\"";
+    let with = |lines: &str| read(&format!("interfaces = [\"a\"]\n{lines}"));
+    let api = |lines: &str| with(lines).expect("valid").config.api;
+    assert_eq!(api("").http, None);
+    let loopback = api("api.http = \"[::1]:9370\"");
+    assert_eq!((loopback.http, loopback.http_token), ("[::1]:9370".parse().ok(), None));
+    let public = api(&format!("api.http = \"192.0.2.1:9370\"\n{token}"));
+    assert_eq!(public.http_token.as_deref(), Some("0123456789abcdef"));
+    let warnings = with(token).expect("valid").warnings;
+    assert_shows(&warnings[0].to_string(), "2:18", "no `api.http`", "as in http");
+    for (lines, place, message, fix) in [
+        ("api.http = \"192.0.2.1:9370\"", "2:12", "any host", "`api.http_token`"),
+        ("api.http = \"localhost:9370\"", "2:12", "not an address and port", "127.0.0.1:9370"),
+        ("api.http = \"127.0.0.1:0\"", "2:12", "port 0", "give a port"),
+        ("api.http_token = \"short\"", "2:18", "shorter than 16", "openssl"),
+        ("api.http_token = \"with a space and more\"", "2:18", "letters, digits", "openssl"),
+        ("api.http_token = \"(hidden)\"", "2:18", "not shown", "the token itself"),
+    ] {
+        let error = with(lines).expect_err(lines);
+        assert_shows(&error, place, message, fix);
+        assert!(!error.contains("short\"") && !error.contains("with a space"), "{error}");
+    }
 }
 
 #[test]
@@ -135,6 +153,7 @@ fn only_changes_that_need_a_restart_are_refused() {
     for (line, word) in [
         ("bpffs = \"/bpf\"", "`bpffs` has changed: restart"),
         ("api.socket = \"/socket\"", "`api.socket` has changed: restart"),
+        ("api.http = \"127.0.0.1:9\"", "`api.http` has changed: restart"),
         ("limits.resets = 5", "`limits.resets` has changed: restart"),
         (
             "limits.flows = 5",

@@ -2,6 +2,7 @@
 
 mod address;
 mod health;
+mod http;
 mod periods;
 mod service;
 
@@ -16,13 +17,14 @@ use lb_model::{Limits, is_of_a_host};
 
 pub(super) use self::{
     health::{keys_of, uses},
+    http::{http, http_token},
     service::{NO_BACKENDS, ONLY_BACKUPS, defaults, has_only_backups, service, services},
 };
 use super::{
     Checks,
     diagnostics::{Diagnostic, Findings, LeftOut},
     located::Located,
-    schema::{self, File},
+    schema,
 };
 
 /// Default range, below the ports that Linux uses for its own connections.
@@ -35,17 +37,6 @@ pub(super) const MOST_FLOWS: u32 = 16_000_000;
 pub(super) const MOST_SERVICES: u32 = 100_000;
 pub(super) const MOST_BACKENDS: u32 = 1_000_000;
 pub(super) const MOST_RESETS: u32 = 10_000_000;
-
-/// Warns of keys that only other versions support.
-pub(super) fn unused(file: &File, findings: &mut Findings) {
-    if let Some(key) = &file.api.http {
-        findings.push(Diagnostic::warning(
-            key.span(),
-            "`api.http` is not supported by this version",
-            "use the unix socket",
-        ));
-    }
-}
 
 /// Returns a required key of a table. `owner` is the span of the table.
 fn required<'a, T>(
