@@ -36,7 +36,7 @@ struct Made {
 impl Made {
     fn new() -> Self {
         let runtime = runtime::Builder::new_current_thread().build().expect("a runtime");
-        let (handle, asked) = control::channel(8);
+        let (handle, asked, _) = control::channel(8);
         Self { runtime, api: unnamed(handle), asked }
     }
 }

@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result};
 
 use crate::{build, exec, workspace};
 
-const KEPT: [&str; 4] = ["configuration.md", "counters.md", "openapi.json", "xdplb.schema.json"];
+const KEPT: [&str; 5] =
+    ["configuration.md", "counters.md", "metrics.md", "openapi.json", "xdplb.schema.json"];
 
 pub(crate) fn run() -> Result<()> {
     build::xdplb()?;

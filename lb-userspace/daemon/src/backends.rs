@@ -289,6 +289,16 @@ impl Backends {
         &self.entries
     }
 
+    /// Returns the number of pairs of source address and port that a backend's connections may have.
+    #[must_use]
+    pub fn source_ports(&self, id: u32) -> u64 {
+        let Some(Backend { sources: first, source_count, .. }) = self.entries.get(&id) else {
+            return 0;
+        };
+        let places = self.sources.places().range(*first..first + source_count);
+        places.map(|(_, source)| u64::from(source.ports)).sum()
+    }
+
     #[must_use]
     pub fn places(&self) -> &OrdMap<u32, Source> {
         self.sources.places()

@@ -20,6 +20,9 @@ use super::{
     network,
     refusals::clashing,
     service::{Backend, Service},
+    snapshot::Snapshot,
+    state::State,
+    views::Views,
     vips,
 };
 
@@ -68,7 +71,7 @@ impl Daemon {
         let Some(service) = self.state.service(change.service()) else {
             return Ok(self.versioned(None));
         };
-        let mut view = self.service_view(&self.state, service)?;
+        let mut view = self.service_view(&self.state, change.service())?;
         view.warnings = outage(former.service(change.service()), service).into_iter().collect();
         if brings_vip(change) {
             view.warnings.extend(self.vip_warning(service.spec.vip.address.ip()));
@@ -76,6 +79,12 @@ impl Daemon {
         view.warnings.extend(messages);
         view.steps = steps;
         Ok(self.versioned(Some(view)))
+    }
+
+    /// Returns a service of a state.
+    fn service_view(&self, state: &State, name: &str) -> Result<ServiceView, Refusal> {
+        let snapshot = Snapshot { state: state.clone(), ..self.snapshot() };
+        Views { snapshot: &snapshot, counters: &self.kernel.counters }.service(name)
     }
 
     /// Returns the service after a document, and the changes of the document. A service that it would
@@ -92,7 +101,7 @@ impl Daemon {
         let present = next.service(name);
         let Some(service) = present.or(former) else { return Ok(self.versioned(None)) };
         let state = if present.is_some() { &next } else { &self.state };
-        let mut view = self.service_view(state, service)?;
+        let mut view = self.service_view(state, name)?;
         view.warnings = present.and_then(|one| outage(former, one)).into_iter().collect();
         if brings_vip(change) {
             view.warnings.extend(self.warnings_of_vips([service.spec.vip.address.ip()]).await);

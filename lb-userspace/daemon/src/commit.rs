@@ -70,6 +70,7 @@ impl Daemon {
                 kept = recording.kept() => break kept?,
                 happening = events.next(self, MOST_WAITING) => {
                     self.on(happening?).await;
+                    self.publish();
                 },
             }
         };
@@ -115,10 +116,12 @@ impl Daemon {
         let spec = |state: &State, name: &str| state.service(name).map(|one| Arc::clone(&one.spec));
         let mut changed = self.state.touched_since(&former);
         transitions::log(&former, &self.state, &changed);
+        self.tally.note(&former, &self.state, &changed);
         changed.retain(|name| spec(&former, name) != spec(&self.state, name));
         if !changed.is_empty() {
             self.watch(&former, &changed);
         }
+        self.publish();
     }
 
     /// Updates checks and neighbours of these services. An address that moves between services is
@@ -129,6 +132,9 @@ impl Daemon {
             (name.clone(), targets.unwrap_or_default())
         };
         self.checking.checker.set_services(changed.iter().map(targets).collect::<Vec<_>>());
+        for name in changed.iter().filter(|name| self.state.service(name).is_none()) {
+            self.checking.checker.remove_service(name);
+        }
         let mut gone = Vec::new();
         for name in changed {
             let (before, now) =

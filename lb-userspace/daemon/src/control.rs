@@ -1,4 +1,4 @@
-//! Requests of the API to the daemon's loop, and their answers.
+//! Requests of the API to the daemon's loop, questions to its viewer, and their answers.
 
 use std::{any::Any, sync::Arc};
 
@@ -10,9 +10,11 @@ use lb_model::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-/// A request, with the channel for its answer.
+pub use super::overview::Overview;
+
+/// A question about the state, with the channel for its answer. The loop is not asked.
 #[derive(Debug)]
-pub enum Request {
+pub enum Question {
     Status(Reply<Status>),
     Services(Reply<Versioned<Vec<ServiceView>>>),
     /// A service by its name, with the origins of its settings.
@@ -21,6 +23,12 @@ pub enum Request {
     Running(Reply<Running>),
     Stats(Reply<Stats>),
     Connections(Option<String>, Reply<Listing>),
+    Overview(Reply<Overview>),
+}
+
+/// A request to the loop, with the channel for its answer.
+#[derive(Debug)]
+pub enum Request {
     /// Answered with the changed service, unless it was removed.
     Change(Change, Caller, Reply<Versioned<Option<ServiceView>>>),
     Plan(Submission, Reply<Plan>),
@@ -139,41 +147,50 @@ pub struct Running {
 
 pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
-/// Sends requests to the loop.
+/// Sends requests to the loop, and questions to the viewer.
 #[derive(Clone, Debug)]
-pub struct Handle(mpsc::Sender<Request>);
+pub struct Handle {
+    requests: mpsc::Sender<Request>,
+    questions: mpsc::Sender<Question>,
+}
 
+/// Returns a handle, and what is sent by it.
 #[must_use]
-pub fn channel(backlog: usize) -> (Handle, mpsc::Receiver<Request>) {
-    let (sender, receiver) = mpsc::channel(backlog);
-    (Handle(sender), receiver)
+pub fn channel(backlog: usize) -> (Handle, mpsc::Receiver<Request>, mpsc::Receiver<Question>) {
+    let (requests, requested) = mpsc::channel(backlog);
+    let (questions, asked) = mpsc::channel(backlog);
+    (Handle { requests, questions }, requested, asked)
 }
 
 impl Handle {
     pub async fn status(&self) -> Result<Status, Refusal> {
-        self.ask(Request::Status).await
+        self.ask(Question::Status).await
     }
 
     pub async fn services(&self) -> Result<Versioned<Vec<ServiceView>>, Refusal> {
-        self.ask(Request::Services).await
+        self.ask(Question::Services).await
     }
 
     pub async fn service(&self, name: String) -> Result<Versioned<ServiceView>, Refusal> {
-        self.ask(|reply| Request::Service(name, reply)).await
+        self.ask(|reply| Question::Service(name, reply)).await
     }
 
     pub async fn running(&self) -> Result<Running, Refusal> {
-        self.ask(Request::Running).await
+        self.ask(Question::Running).await
     }
 
     pub async fn stats(&self) -> Result<Stats, Refusal> {
-        self.ask(Request::Stats).await
+        self.ask(Question::Stats).await
     }
 
     /// Returns a listing of all connections, to read outside the loop, or an error if the given
     /// service does not exist.
     pub async fn connections(&self, service: Option<String>) -> Result<Listing, Refusal> {
-        self.ask(|reply| Request::Connections(service, reply)).await
+        self.ask(|reply| Question::Connections(service, reply)).await
+    }
+
+    pub async fn overview(&self) -> Result<Overview, Refusal> {
+        self.ask(Question::Overview).await
     }
 
     /// Returns the changed service, or None if it was removed.
@@ -182,36 +199,45 @@ impl Handle {
         change: Change,
         by: Caller,
     ) -> Result<Versioned<Option<ServiceView>>, Refusal> {
-        self.ask(|reply| Request::Change(change, by, reply)).await
+        self.request(|reply| Request::Change(change, by, reply)).await
     }
 
     /// Returns the changes that a configuration file would make.
     pub async fn plan(&self, submission: Submission) -> Result<Plan, Refusal> {
-        self.ask(|reply| Request::Plan(submission, reply)).await
+        self.request(|reply| Request::Plan(submission, reply)).await
     }
 
     pub async fn apply(&self, submission: Submission) -> Result<Plan, Refusal> {
-        self.ask(|reply| Request::Apply(submission, reply)).await
+        self.request(|reply| Request::Apply(submission, reply)).await
     }
 
     /// Returns all versions, newest first.
     pub async fn history(&self) -> Result<Vec<VersionView>, Refusal> {
-        self.ask(Request::History).await
+        self.request(Request::History).await
     }
 
     pub async fn version(&self, number: u64) -> Result<VersionDetail, Refusal> {
-        self.ask(|reply| Request::Version(number, reply)).await
+        self.request(|reply| Request::Version(number, reply)).await
     }
 
     /// Rolls back to this version, or to the one before the current one.
     pub async fn rollback(&self, to: Option<u64>, by: Caller) -> Result<Plan, Refusal> {
-        self.ask(|reply| Request::Rollback(to, by, reply)).await
+        self.request(|reply| Request::Rollback(to, by, reply)).await
     }
 
-    async fn ask<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refusal> {
-        let (sender, receiver) = oneshot::channel();
-        let stopping = || Refusal::Failed("the daemon is stopping".to_owned());
-        self.0.send(request(sender)).await.map_err(|_| stopping())?;
-        receiver.await.map_err(|_| stopping())?
+    async fn request<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.requests.send(request(reply)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
     }
+
+    async fn ask<T>(&self, question: impl FnOnce(Reply<T>) -> Question) -> Result<T, Refusal> {
+        let (reply, answer) = oneshot::channel();
+        self.questions.send(question(reply)).await.map_err(|_| stopping())?;
+        answer.await.map_err(|_| stopping())?
+    }
+}
+
+fn stopping() -> Refusal {
+    Refusal::Failed("the daemon is stopping".to_owned())
 }

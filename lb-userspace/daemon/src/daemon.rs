@@ -1,6 +1,6 @@
 //! State of the loop, in parts.
 
-use std::{collections::VecDeque, path::PathBuf};
+use std::{collections::VecDeque, path::PathBuf, sync::Arc};
 
 use jiff::Timestamp;
 use lb_config::{Config, desired::Desired};
@@ -9,13 +9,13 @@ use lb_model::views::RefusedReload;
 
 use super::{
     flows::Flows, kernel::Kernel, memory::Memory, network::Network, passive::Refusals,
-    reader::Reader, requests::Waiting, state::State,
+    reader::Reader, requests::Waiting, snapshot::Published, state::State, tally::Tally,
 };
 
 pub(super) struct Daemon {
     pub(super) started: Timestamp,
     pub(super) own_file: OwnFile,
-    pub(super) config: Config,
+    pub(super) config: Arc<Config>,
     pub(super) kernel: Kernel,
     pub(super) network: Network,
     pub(super) desired: Desired,
@@ -24,6 +24,8 @@ pub(super) struct Daemon {
     pub(super) flows: Flows,
     pub(super) checking: Checking,
     pub(super) queue: Queue,
+    pub(super) tally: Tally,
+    pub(super) published: Published,
     /// True if much memory may have been freed.
     pub(super) is_untidy: bool,
 }

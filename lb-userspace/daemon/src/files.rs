@@ -71,7 +71,7 @@ impl Daemon {
         }
         self.refresh_macs().await;
         self.network.neighbours.tell_again();
-        self.config = loaded.config;
+        self.config = loaded.config.into();
         if is_own {
             self.own_file.refused = None;
         }

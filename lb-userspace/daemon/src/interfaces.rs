@@ -340,6 +340,14 @@ impl Interface {
         self.link == LinkState::Up && self.mode != InterfaceMode::Detached
     }
 
+    /// Returns an interface that is up, with a program in this mode.
+    #[cfg(test)]
+    pub(super) fn of_mode(mode: InterfaceMode) -> Self {
+        let (mac, parent, controller) = Default::default();
+        let (name, ifindex, mtu, up) = ("eth0".to_owned(), 3, 1500, true);
+        Self { mode, ..Self::new(&Link { name, ifindex, mtu, up, mac, parent, controller }) }
+    }
+
     /// Returns a warning if the interface is not in order.
     pub fn warning(&self) -> Option<String> {
         self.warning_of_program().or_else(|| self.warning_of_guard())

@@ -1,15 +1,16 @@
 //! The program and its maps.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use anyhow::Result;
-use lb_dataplane::{Dataplane, adoption::Adopted, plan::Goal};
+use lb_dataplane::{CounterReader, Dataplane, adoption::Adopted, plan::Goal};
 use lb_model::Limits;
 
 use super::sync::MapSync;
 
 pub(super) struct Kernel {
     pub(super) dataplane: Dataplane,
+    pub(super) counters: Arc<CounterReader>,
     pub(super) sync: MapSync,
     /// True if forwarding ends with the daemon.
     is_fleeting: bool,
@@ -18,7 +19,8 @@ pub(super) struct Kernel {
 impl Kernel {
     pub(super) fn new(dataplane: Dataplane, adopted: &Adopted, limits: Limits) -> Self {
         let is_fleeting = !dataplane.is_lasting();
-        Self { dataplane, sync: MapSync::new(adopted, limits), is_fleeting }
+        let (counters, sync) = (dataplane.counters(), MapSync::new(adopted, limits));
+        Self { dataplane, counters, sync, is_fleeting }
     }
 
     /// Updates the maps from `present` to `next`, or returns an error and changes nothing.

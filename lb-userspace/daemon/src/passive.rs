@@ -19,6 +19,14 @@ use super::{
 /// Time that an unchecked backend is skipped before one connection tries it again.
 const TRIAL: Duration = Duration::from_secs(10);
 
+/// Formats the number of a service's backends that take new connections.
+pub(super) fn taking_of(service: &Service, refusing: &BTreeSet<u32>) -> String {
+    let members = service.members();
+    let taking = members.iter().filter(|member| !refusing.contains(&member.id)).count();
+    let all = service.backends.len();
+    format!("{taking} of {all} backends take connections")
+}
+
 /// Backends that refuse connections, by id, and false alarms.
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
@@ -78,8 +86,9 @@ struct Seen {
 }
 
 impl Refusals {
-    pub(super) fn contains(&self, id: u32) -> bool {
-        self.refusing.contains_key(&id)
+    /// Returns the ids of backends that refuse connections.
+    pub(super) fn ids(&self) -> BTreeSet<u32> {
+        self.refusing.keys().copied().collect()
     }
 
     /// Follows the number of handshakes that a backend has refused in a row.
@@ -208,16 +217,9 @@ impl Daemon {
     }
 
     fn taking(&self, name: &str) -> String {
-        self.state.service(name).map_or_else(String::new, |service| self.taking_of(service))
-    }
-
-    /// Formats the number of a service's backends that take new connections.
-    pub(super) fn taking_of(&self, service: &Service) -> String {
-        let members = service.members();
-        let taking =
-            members.iter().filter(|member| !self.checking.refusals.contains(member.id)).count();
-        let all = service.backends.len();
-        format!("{taking} of {all} backends take connections")
+        self.state
+            .service(name)
+            .map_or_else(String::new, |service| taking_of(service, &self.checking.refusals.ids()))
     }
 
     /// Counts refusals on under other ids of the same backends.
@@ -308,10 +310,10 @@ mod tests {
         refusals.follow(ID, event::REFUSALS, true, now);
         refusals.false_alarms.note(ID, now);
         refusals.renew(&[(ID, OTHER)]);
-        assert!(refusals.contains(OTHER) && !refusals.contains(ID));
+        assert!(refusals.ids().contains(&OTHER) && !refusals.ids().contains(&ID));
         assert_eq!(refusals.false_alarms.note(OTHER, now), IGNORED * GROWTH);
         refusals.renew(&[(ID, OTHER)]);
-        assert!(!refusals.contains(OTHER), "it was of another time");
+        assert!(!refusals.ids().contains(&OTHER), "it was of another time");
     }
 
     #[test]
@@ -341,6 +343,6 @@ mod tests {
         let mut refusals = Refusals::default();
         refusals.follow(ID, event::REFUSALS, true, Instant::now());
         refusals.retain(&BTreeSet::from([ID + 1]));
-        assert!(!refusals.contains(ID));
+        assert!(!refusals.ids().contains(&ID));
     }
 }

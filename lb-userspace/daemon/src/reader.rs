@@ -323,12 +323,14 @@ impl Daemon {
                 }
             }
             Read::Apply(file, sender, reply) => {
-                drop(reply.send(self.apply(file.map_err(invalid), &sender.by, events).await));
+                let applied = self.apply(file.map_err(invalid), &sender.by, events).await;
+                self.tell(reply, applied);
             }
             Read::Edit(edit, edited) => self.on_edit(*edit, edited, events).await,
             Read::Rollback(Rollback { reply, .. }, _) if reply.is_closed() => {}
             Read::Rollback(Rollback { number, by, reply, .. }, listeners) => {
-                drop(reply.send(self.rollback(number, &by, &listeners, events).await));
+                let rolled_back = self.rollback(number, &by, &listeners, events).await;
+                self.tell(reply, rolled_back);
             }
         }
     }
@@ -352,7 +354,7 @@ impl Daemon {
         if let Ok(Versioned { value: Some(view), .. }) = &mut changed {
             view.warnings.extend(warning);
         }
-        drop(reply.send(changed));
+        self.tell(reply, changed);
     }
 
     /// Applies an edit to the current document without reading files: a check that needs some must
@@ -391,9 +393,11 @@ impl Daemon {
         };
         match taken {
             Ok(applied) => {
+                self.tally.reloads += 1;
                 log::info!("{} reloaded, changes: {}", path.display(), applied.steps.len());
             }
             Err(error) => {
+                self.tally.refused_reloads += 1;
                 log::error!("{} not reloaded, nothing changed: {error:#}", path.display());
                 let reason = match error.downcast_ref::<Diagnostics>() {
                     Some(diagnostics) => diagnostics.summary().to_owned(),

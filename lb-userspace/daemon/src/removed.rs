@@ -13,7 +13,12 @@ use lb_model::{
     views::{BackendStats, ServiceStats},
 };
 
-use super::{backends::Left, daemon::Daemon, service::Service as Running, views::backend_stats};
+use super::{
+    backends::Left,
+    service::Service as Running,
+    snapshot::Snapshot,
+    views::{Views, backend_stats},
+};
 
 /// Ids of backends, by address.
 type Gone = BTreeMap<SocketAddr, Vec<u32>>;
@@ -30,20 +35,20 @@ pub(super) struct Remains<'a> {
     with_services: BTreeMap<Vip, (&'a Service, Gone)>,
 }
 
-impl Daemon {
-    pub(super) fn remains(&self) -> Remains<'_> {
+impl<'a> Views<'a> {
+    pub(super) fn remains(&self) -> Remains<'a> {
+        let Snapshot { state, document, .. } = self.snapshot;
         let mut remains = Remains::default();
-        let mut retired = self.state.kernel.retired().peekable();
+        let mut retired = state.kernel.retired().peekable();
         // Usually there are none.
         if retired.peek().is_none() {
             return remains;
         }
-        let document = self.document();
         let by_vip = document.services().map(|one| (one.vip, one.name.as_str()));
         let by_vip: HashMap<_, _> = by_vip.collect();
-        let by_id = self.state.services().map(|one| (one.id, one.spec.name.as_str()));
+        let by_id = state.services().map(|one| (one.id, one.spec.name.as_str()));
         let by_id: HashMap<_, _> = by_id.collect();
-        let present: HashSet<_> = self.state.services().flat_map(places).collect();
+        let present: HashSet<_> = state.services().flat_map(places).collect();
         for Left { id, address, service, owner } in retired {
             let of_id = service.and_then(|service| by_id.get(&service).copied());
             if let (Some(name), Some(service)) = (of_id, service)
@@ -68,7 +73,7 @@ impl Daemon {
 
     /// Returns the number of open connections of these ids.
     pub(super) fn active(&self, ids: impl Iterator<Item = u32>) -> u64 {
-        ids.map(|id| self.kernel.dataplane.active(id)).sum()
+        ids.map(|id| self.counters.active(id)).sum()
     }
 
     fn removed_stats(&self, gone: &Gone, traffic: &BTreeMap<u32, Traffic>) -> Vec<BackendStats> {

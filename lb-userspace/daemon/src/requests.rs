@@ -6,8 +6,7 @@ use super::{
     reader::{Order, Rollback},
 };
 use crate::control::{Caller, Reply, Request, VersionDetail, Versioned};
-use lb_config::desired::{Version, named};
-use lb_dataplane::listing::Listing;
+use lb_config::desired::Version;
 use lb_host::listeners::Listeners;
 use lb_model::{
     Change, Refusal, secrets,
@@ -26,18 +25,6 @@ impl Daemon {
     pub(super) fn answer(&mut self, request: Request) -> Option<Waiting> {
         // The client may have disconnected.
         match request {
-            Request::Status(reply) => drop(reply.send(Ok(self.status()))),
-            Request::Services(reply) => {
-                drop(reply.send(self.service_views().map(|of| self.versioned(of))));
-            }
-            Request::Service(name, reply) => {
-                drop(reply.send(self.service_named(&name).map(|of| self.versioned(of))));
-            }
-            Request::Running(reply) => drop(reply.send(Ok(self.running()))),
-            Request::Stats(reply) => drop(reply.send(self.stats())),
-            Request::Connections(service, reply) => {
-                drop(reply.send(self.connections(service.as_deref())));
-            }
             Request::Change(
                 change @ (Change::AddService { .. } | Change::SetService { .. }),
                 by,
@@ -63,17 +50,7 @@ impl Daemon {
         // It sets no VIP.
         let listeners = Listeners::default();
         let changed = self.carry_out(self.edited(&change), &change, &by, &listeners, events).await;
-        drop(reply.send(changed));
-    }
-
-    fn connections(&self, service: Option<&str>) -> Result<Listing, Refusal> {
-        if let Some(name) = service {
-            let is_left = self.state.kernel.retired().any(|left| left.owner.name == name);
-            if !is_left {
-                named(self.document(), name)?;
-            }
-        }
-        Ok(self.listing())
+        self.tell(reply, changed);
     }
 
     pub(super) fn versioned<T>(&self, value: T) -> Versioned<T> {

@@ -1,6 +1,6 @@
 //! The loop.
 
-use std::{future::ready, path::PathBuf};
+use std::{future::ready, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result, bail};
 use lb_config::Loaded;
@@ -17,15 +17,16 @@ use super::{
     BACKLOG, api, control,
     daemon::Daemon,
     events::{self, Events},
-    panics, privileges,
+    http, panics, privileges,
     reader::{Read, Reader},
     supervisor::{self, Watchdog},
+    viewer::Viewer,
 };
 
 /// Sources of requests to the loop.
 struct Commands {
     read: mpsc::Receiver<Read>,
-    /// Server of the API, which does not end before the loop.
+    /// Servers of the API and of HTTP, which do not end before the loop.
     server: JoinHandle<()>,
     reload: Signal,
     stop: Signal,
@@ -44,12 +45,13 @@ pub struct Invocation {
 pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     panics::end_process();
     privileges::check()?;
-    let (handle, requests) = control::channel(BACKLOG);
+    let (handle, requests, questions) = control::channel(BACKLOG);
     let (health_events, health) = mpsc::channel(BACKLOG);
     let (network_events, network) = mpsc::channel(BACKLOG);
     let (sweeps, swept) = mpsc::channel(1);
     let (told, read) = Reader::channel();
     let listener = api::listen(&loaded.config.api.socket).await?;
+    let settings = loaded.config.api.clone();
     let checker = Checker::new(health_events, &loaded.config.checks.user);
     let neighbours = Neighbours::start(network_events)?;
     let reader = Reader::start(&invocation.file, &told)?;
@@ -58,13 +60,20 @@ pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     let (teller, program) = mpsc::channel(BACKLOG);
     daemon.kernel.dataplane.follow_events(teller)?;
     daemon.follow_refusals();
+    daemon.publish();
+    let snapshots = daemon.published.subscribe();
+    Viewer { snapshots: snapshots.clone(), counters: Arc::clone(&daemon.kernel.counters) }
+        .start(questions)?;
     let (stopping, stopped) = watch::channel(());
     let watchdog = Watchdog::new();
     let mut events =
         Events { requests, health, network, program, swept, watchdog, upkeep: events::upkeep() };
     let mut commands = Commands {
         read,
-        server: tokio::spawn(api::serve(listener, handle, stopped)),
+        server: tokio::spawn(async move {
+            let on_socket = api::serve(listener, handle.clone(), stopped.clone());
+            tokio::join!(on_socket, http::serve(&settings, handle, snapshots, stopped));
+        }),
         reload: signal(SignalKind::hangup())?,
         stop: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
@@ -99,6 +108,7 @@ impl Daemon {
                 Some(read) = commands.read.recv() => self.on_read(read, events).await,
                 () = ready(()), if !self.queue.waiting.is_empty() => self.change(events).await,
             }
+            self.publish();
         }
     }
 }

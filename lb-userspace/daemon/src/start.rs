@@ -30,9 +30,12 @@ use super::{
     passive::Refusals,
     reader::Reader,
     run::Invocation,
+    snapshot::Published,
     state::State,
     sweeps::{Sweep, Sweeps},
+    tally::Tally,
     vips,
+    warnings::excess,
 };
 
 impl Daemon {
@@ -111,8 +114,10 @@ impl Daemon {
             flows: Flows { counts: FlowCounts::default(), clients: Clients::default(), sweeps },
             checking: Checking { checker, refusals: Refusals::default() },
             queue: Queue { reader, waiting: VecDeque::new() },
+            tally: Tally::default(),
+            published: Published::default(),
             is_untidy: true,
-            config,
+            config: config.into(),
         };
         let fleeting = daemon.kernel.fleeting(&daemon.config.bpffs);
         if let Some(warning) = fleeting {
@@ -163,7 +168,9 @@ impl Daemon {
         } else {
             self.commit(state)?;
         }
-        self.excess().iter().for_each(|warning| log::warn!("{warning}"));
+        if let Some(warning) = excess(&self.state, &self.config.limits) {
+            log::warn!("{warning}");
+        }
         if is_known && digests.are_of(self.desired.file()) {
             return Ok(());
         }

@@ -115,7 +115,7 @@ impl Daemon {
         let after = std::mem::replace(&mut self.flows.sweeps.told, until);
         let period = Period { after, until, started: self.started };
         for (level, line) in
-            of_deadlines(&self.state, &period, |id| self.kernel.dataplane.active(id))
+            of_deadlines(&self.state, &period, |id| self.kernel.counters.active(id))
         {
             log::log!(level, "{line}");
         }
@@ -124,6 +124,9 @@ impl Daemon {
     pub(super) fn on_swept(&mut self, sweep: Sweep) {
         let Sweep { sweeper, begun, search, mut flow_counts, written } = sweep;
         log::trace!("a sweep of the flow table took {:?}", begun.elapsed());
+        self.tally.sweeps += 1;
+        self.tally.sweeping += begun.elapsed();
+        self.tally.expired += flow_counts.expired;
         self.follow_clients(&search, &flow_counts, begun.into_std(), written);
         flow_counts.forget_clients();
         self.flows.counts = flow_counts;

@@ -3,10 +3,12 @@
 use std::{
     collections::{BTreeSet, HashMap},
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
+use lb_config::desired::Document;
 use lb_neighbours::{unrouted, unrouted_message};
 use log::Level;
 use tokio::time::timeout;
@@ -22,7 +24,7 @@ const LONGEST: Duration = Duration::from_secs(1);
 /// VIPs that no interface has and no route brings.
 #[derive(Debug, Default)]
 pub(super) struct Unrouted {
-    addresses: BTreeSet<IpAddr>,
+    addresses: Arc<BTreeSet<IpAddr>>,
     /// Last lookup, and the VIPs that it was for.
     looked: Option<(Instant, BTreeSet<IpAddr>)>,
 }
@@ -31,6 +33,11 @@ impl Unrouted {
     /// Requests a lookup soon.
     pub(super) fn outdate(&mut self) {
         self.looked = None;
+    }
+
+    /// Returns the addresses, for any thread.
+    pub(super) fn addresses(&self) -> Arc<BTreeSet<IpAddr>> {
+        Arc::clone(&self.addresses)
     }
 
     fn is_known(&self, vips: &BTreeSet<IpAddr>) -> bool {
@@ -57,11 +64,7 @@ impl Daemon {
             log::log!(level, "{line}");
         }
         self.network.unrouted =
-            Unrouted { addresses: found, looked: Some((Instant::now(), absent)) };
-    }
-
-    pub(super) fn vip_warnings(&self) -> Vec<String> {
-        self.network.unrouted.addresses.iter().map(|address| warning(*address)).collect()
+            Unrouted { addresses: found.into(), looked: Some((Instant::now(), absent)) };
     }
 
     /// Warnings of VIPs that a change from `former` has brought.
@@ -95,33 +98,34 @@ impl Daemon {
     pub(super) fn vip_warning(&self, address: IpAddr) -> Option<String> {
         self.network.unrouted.addresses.contains(&address).then(|| warning(address))
     }
+}
 
-    /// Returns warnings of checks that connect to a VIP: the program does not see packets from this
-    /// host.
-    pub(super) fn own_check_warnings(&self) -> Vec<String> {
-        let asking = self.state.services().filter_map(|service| {
-            let address = service.spec.policy.health.request.address?;
-            Some((service, address))
-        });
-        let services = self.document().services();
-        let vips: HashMap<_, _> = services.map(|other| (other.vip.address, other)).collect();
-        let mut warnings = Vec::new();
-        for (service, address) in asking {
-            let ports = service.backends.iter().map(|one| {
-                service.spec.policy.health.request.port.unwrap_or(one.spec.address.port())
-            });
-            let ports: BTreeSet<u16> = ports.collect();
-            let other = ports.iter().find_map(|port| vips.get(&SocketAddr::new(address, *port)));
-            warnings.extend(other.map(|other| {
-                format!(
-                    "{}: its health check connects to {}, the VIP of {}: connections from the \
-                     balancer itself are not balanced, and are refused",
-                    service.spec.name, other.vip, other.name
-                )
-            }));
-        }
-        warnings
+/// Returns warnings of checks that connect to a VIP: the program does not see packets from this
+/// host.
+pub(super) fn checks_of_vips(state: &State, document: &Document) -> Vec<String> {
+    let asking = state.services().filter_map(|service| {
+        let address = service.spec.policy.health.request.address?;
+        Some((service, address))
+    });
+    let services = document.services();
+    let vips: HashMap<_, _> = services.map(|other| (other.vip.address, other)).collect();
+    let mut warnings = Vec::new();
+    for (service, address) in asking {
+        let ports = service
+            .backends
+            .iter()
+            .map(|one| service.spec.policy.health.request.port.unwrap_or(one.spec.address.port()));
+        let ports: BTreeSet<u16> = ports.collect();
+        let other = ports.iter().find_map(|port| vips.get(&SocketAddr::new(address, *port)));
+        warnings.extend(other.map(|other| {
+            format!(
+                "{}: its health check connects to {}, the VIP of {}: connections from the \
+                 balancer itself are not balanced, and are refused",
+                service.spec.name, other.vip, other.name
+            )
+        }));
     }
+    warnings
 }
 
 /// Returns a line for each VIP that no longer or again receives packets.
@@ -147,7 +151,8 @@ fn back_message(address: IpAddr) -> String {
     format!("{address} is back: an interface of this host has it, or a route leads it here")
 }
 
-fn warning(address: IpAddr) -> String {
+/// Returns the warning of a VIP that no interface has and no route brings.
+pub(super) fn warning(address: IpAddr) -> String {
     let (message, fix) = unrouted_message(address);
     format!("{message}: {fix}")
 }

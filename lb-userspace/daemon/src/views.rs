@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     net::SocketAddr,
+    sync::Arc,
     time::Instant,
 };
 
@@ -11,117 +12,114 @@ use lb_common::{
     table::table_bytes,
 };
 use lb_dataplane::{
-    Incidents,
+    CounterReader, Incidents,
     listing::{Directory, Listing},
-    ring::Need,
 };
 use lb_health::LastCheck;
 use lb_model::{
     Health, Refusal,
     secrets::HIDDEN,
     views::{
-        BackendStats, BackendView, CheckView, FlowsView, IncidentView, RefusedReload, ServiceStats,
-        ServiceView, Stats, Status, VerdictView,
+        BackendStats, BackendView, CheckView, FlowsView, IncidentView, ServiceStats, ServiceView,
+        Stats, Status, VerdictView,
     },
 };
 
 use super::{
-    daemon::Daemon,
+    control::{Running, Versioned},
     failover,
     refusals::failed,
     removed::Remains,
     service::{Backend, Service},
+    snapshot::Snapshot,
     standing,
-    state::State,
 };
-use crate::control::Running;
 
-impl Daemon {
-    /// Returns a warning if the services exceed a limit once all backends are up.
-    pub(super) fn excess(&self) -> Option<String> {
-        let excess = self.state.need().excess(Need::default(), &self.config.limits)?;
-        Some(format!("{excess}; some services may stay behind"))
-    }
+/// Views of a snapshot, with the counters as they are when a view is made.
+#[derive(Clone, Copy)]
+pub(super) struct Views<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) counters: &'a CounterReader,
+}
 
+impl Views<'_> {
     pub(super) fn status(&self) -> Status {
         let up = |backend: &&Backend| backend.health == Health::Up;
-        let states = self.flows.counts.states;
+        let Snapshot { config, state, usage, .. } = self.snapshot;
+        let states = usage.states;
         Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            started: self.started,
-            config: self.own_file.path.display().to_string(),
-            interfaces: self.network.interfaces.iter().map(Into::into).collect(),
+            started: self.snapshot.started,
+            config: self.snapshot.file.display().to_string(),
+            interfaces: self.snapshot.interfaces.iter().map(Into::into).collect(),
             flows: FlowsView {
-                capacity: self.config.limits.flows.into(),
-                bytes: table_bytes(self.config.limits.flows),
-                entries: self.flows.counts.entries.div_ceil(2),
+                capacity: config.limits.flows.into(),
+                bytes: table_bytes(config.limits.flows),
+                entries: usage.entries.div_ceil(2),
                 half_open: states.half_open,
                 answered: states.answered,
                 established: states.established,
                 closing: states.closing,
                 closed: states.closed,
-                cooling_ports: self.flows.counts.cooling,
+                cooling_ports: usage.cooling,
             },
-            services: self.state.len(),
-            backends_up: self.state.backends().filter(up).count(),
-            backends_in_use: self.state.services().map(Service::in_use).sum(),
-            backends_total: self.state.backends().count(),
+            services: state.len(),
+            backends_up: state.backends().filter(up).count(),
+            backends_in_use: state.services().map(Service::in_use).sum(),
+            backends_total: state.backends().count(),
             warnings: self.warnings(),
-            reload_refused: self.own_file.refused.clone(),
+            reload_refused: self.snapshot.refused.clone(),
         }
     }
 
     pub(super) fn listing(&self) -> Listing {
         let mut directory = Directory::new();
-        for service in self.state.services() {
+        for service in self.snapshot.state.services() {
             let name = &service.spec.name;
             let backends = service.backends.iter().chain(&service.leaving);
             directory.extend(backends.map(|b| (b.id, name.clone())));
         }
         self.remains().name(&mut directory);
-        Listing::new(self.kernel.dataplane.flows(), directory)
+        Listing::new(Arc::clone(&self.snapshot.table), directory)
     }
 
     /// Returns all services, without the origins of their settings.
-    pub(super) fn service_views(&self) -> Result<Vec<ServiceView>, Refusal> {
+    pub(super) fn services(&self) -> Result<Vec<ServiceView>, Refusal> {
         let (traffic, remains) = (self.traffic()?, self.remains());
-        let state = &self.state;
-        let views = state.services().map(|service| self.view(state, service, &traffic, &remains));
-        Ok(views.collect())
+        let services = self.snapshot.state.services();
+        Ok(services.map(|service| self.view(service, &traffic, &remains)).collect())
     }
 
-    /// Returns a service of a state with the origins of its settings.
-    pub(super) fn service_view(
-        &self,
-        state: &State,
-        service: &Service,
-    ) -> Result<ServiceView, Refusal> {
+    /// Returns a service with the origins of its settings.
+    pub(super) fn service(&self, name: &str) -> Result<ServiceView, Refusal> {
+        let Snapshot { config, state, .. } = self.snapshot;
+        let missing = || Refusal::NotFound(format!("there is no service {name}"));
+        let service = state.service(name).ok_or_else(missing)?;
         let ids = service.backends.iter().flat_map(|backend| state.ids_of(service, backend));
-        let traffic = self.kernel.dataplane.traffic(ids).map_err(failed)?;
-        let mut view = self.view(state, service, &traffic, &self.remains());
-        view.origins = self.config.origins(&service.spec);
-        let origins = self.config.backend_origins(&service.spec);
+        let traffic = self.counters.traffic(ids).map_err(failed)?;
+        let mut view = self.view(service, &traffic, &self.remains());
+        view.origins = config.origins(&service.spec);
+        let origins = config.backend_origins(&service.spec);
         for (backend, origin) in view.backends.iter_mut().zip(origins) {
             backend.origin = Some(origin);
         }
         Ok(view)
     }
 
-    pub(super) fn service_named(&self, name: &str) -> Result<ServiceView, Refusal> {
-        let missing = || Refusal::NotFound(format!("there is no service {name}"));
-        self.service_view(&self.state, self.state.service(name).ok_or_else(missing)?)
+    pub(super) fn versioned<T>(&self, value: T) -> Versioned<T> {
+        Versioned { version: self.snapshot.settled_version, value }
     }
 
     pub(super) fn running(&self) -> Running {
-        let document = self.document().clone();
-        Running { version: self.desired.number(), config: self.config.settings(), document }
+        let Snapshot { version, config, document, .. } = self.snapshot;
+        Running { version: *version, config: config.settings(), document: document.clone() }
     }
 
     pub(super) fn stats(&self) -> Result<Stats, Refusal> {
         let traffic = self.traffic()?;
-        let incidents = self.kernel.dataplane.incidents().map_err(failed)?;
-        let verdicts = self.kernel.dataplane.verdicts().map_err(failed)?;
+        let incidents = self.counters.incidents().map_err(failed)?;
+        let verdicts = self.counters.verdicts().map_err(failed)?;
         let packets = verdicts.into_iter().map(|(reason, count)| VerdictView {
             verdict: reason.verdict().as_str().to_owned(),
             reason: reason.as_str().to_owned(),
@@ -129,11 +127,11 @@ impl Daemon {
             bytes: count.bytes,
         });
         let remains = self.remains();
-        let services = self.state.services().map(|service| {
+        let state = &self.snapshot.state;
+        let services = state.services().map(|service| {
             let backends = service.backends.iter();
-            let backends = backends.map(|one| {
-                backend_stats(one.spec.address, self.state.ids_of(service, one), &traffic)
-            });
+            let backends = backends
+                .map(|one| backend_stats(one.spec.address, state.ids_of(service, one), &traffic));
             let gone = self.removed_of(&service.spec.name, &remains, &traffic);
             ServiceStats {
                 name: service.spec.name.clone(),
@@ -153,14 +151,13 @@ impl Daemon {
         })
     }
 
-    fn traffic(&self) -> Result<BTreeMap<u32, Traffic>, Refusal> {
-        let ids = self.state.kernel.entries().keys().copied();
-        self.kernel.dataplane.traffic(ids).map_err(failed)
+    pub(super) fn traffic(&self) -> Result<BTreeMap<u32, Traffic>, Refusal> {
+        let ids = self.snapshot.state.kernel.entries().keys().copied();
+        self.counters.traffic(ids).map_err(failed)
     }
 
     fn view(
         &self,
-        state: &State,
         service: &Service,
         traffic: &BTreeMap<u32, Traffic>,
         remains: &Remains<'_>,
@@ -169,7 +166,7 @@ impl Daemon {
         let ignores_health = failover::fails_open(service);
         let backends = service.backends.iter().map(|backend| BackendView {
             in_ring: members.contains(&backend.id),
-            ..self.backend_view(state, service, backend, ignores_health, traffic)
+            ..self.backend_view(service, backend, ignores_health, traffic)
         });
         let mut backends: Vec<_> = backends.collect();
         for backend in backends.iter_mut().filter(|backend| !backend.in_ring) {
@@ -194,18 +191,18 @@ impl Daemon {
     /// Returns a backend as if it took new connections.
     fn backend_view(
         &self,
-        state: &State,
         service: &Service,
         backend: &Backend,
         ignores_health: bool,
         traffic: &BTreeMap<u32, Traffic>,
     ) -> BackendView {
         let now = Instant::now();
+        let Snapshot { state, refusing, results, .. } = self.snapshot;
         let through = through(state.ids_of(service, backend), traffic);
-        let refusing = self.checking.refusals.contains(backend.id);
+        let refusing = refusing.contains(&backend.id);
         let unusable = standing::unusable(backend, ignores_health, now)
             .or_else(|| refusing.then(|| "refuses connections, skipped".to_owned()));
-        let last = self.checking.checker.last(&service.spec.name, backend.spec.address);
+        let last = results.last(&service.spec.name, backend.spec.address);
         let share = failover::share(service, backend, now);
         BackendView {
             address: backend.spec.address,
@@ -229,72 +226,11 @@ impl Daemon {
             bytes_total: through.inbound.bytes + through.outbound.bytes,
         }
     }
-
-    fn warnings_of(&self, service: &Service, remains: &Remains<'_>) -> Vec<String> {
-        let mut warnings = standing::warnings(service);
-        warnings.extend(self.removed_backends(&service.spec.name, remains));
-        warnings
-    }
-
-    /// Returns all warnings for the operator.
-    fn warnings(&self) -> Vec<String> {
-        let mut warnings: Vec<_> = self
-            .network
-            .interfaces
-            .iter()
-            .filter_map(super::interfaces::Interface::warning)
-            .collect();
-        warnings.extend(self.kernel.sync.warning());
-        warnings.extend(self.excess());
-        warnings.extend(self.kernel.fleeting(&self.config.bpffs));
-        warnings.extend(self.own_file.refused.as_ref().map(refused_reload));
-        warnings.extend(self.network.missing_sources(&self.config.snat_addresses));
-        warnings.extend(self.network.port_clash.clone());
-        warnings.extend(self.desired.warnings());
-        let remains = self.remains();
-        warnings.extend(self.removed_warnings(&remains));
-        warnings.extend(self.vip_warnings());
-        warnings.extend(self.own_check_warnings());
-        for service in self.state.services() {
-            let name = &service.spec.name;
-            for backend in &service.backends {
-                if let Err(reason) = &backend.next_hop {
-                    warnings.push(format!("{name}: {}: {reason}", backend.spec.address));
-                }
-            }
-            let mut taking = None;
-            let refusing = service
-                .backends
-                .iter()
-                .filter(|backend| self.checking.refusals.contains(backend.id));
-            for backend in refusing {
-                warnings.push(format!(
-                    "{name}: {} refuses connections and is skipped: {}",
-                    backend.spec.address,
-                    taking.get_or_insert_with(|| self.taking_of(service))
-                ));
-            }
-            let of_service = self.warnings_of(service, &remains);
-            warnings.extend(of_service.into_iter().map(|one| format!("{name}: {one}")));
-        }
-        let capacity = u64::from(self.config.limits.flows) * 2;
-        if self.flows.counts.entries > capacity / 10 * 9 {
-            warnings.push("the flow table is more than 90 % full: raise limits.flows".to_owned());
-        }
-        warnings
-    }
 }
 
 fn check_view(last: LastCheck) -> CheckView {
     let LastCheck { at, success, result, contrary, needed, .. } = last;
     CheckView { at, success, result, contrary, needed }
-}
-
-fn refused_reload(RefusedReload { at, reason }: &RefusedReload) -> String {
-    let at = at.strftime("%F %T UTC");
-    format!(
-        "the reload at {at} was refused and changed nothing (see the log for all errors): {reason}"
-    )
 }
 
 fn total(incidents: &Incidents, wanted: Incident) -> u64 {

@@ -12,7 +12,7 @@ use clap::{Command, CommandFactory as _, ValueEnum as _};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use lb_config::reference;
-use lb_daemon::{api, counters};
+use lb_daemon::{api, counters, metrics};
 
 use super::{args::Cli, complete, exit::Failure, manual};
 
@@ -52,6 +52,7 @@ fn references() -> Result<Vec<Document>> {
     Ok(vec![
         ("configuration.md".to_owned(), reference::page()?),
         ("counters.md".to_owned(), counters::page()),
+        ("metrics.md".to_owned(), metrics::page()),
         ("xdplb.schema.json".to_owned(), format!("{:#}\n", reference::schema()?)),
         ("openapi.json".to_owned(), format!("{:#}\n", serde_json::to_value(api::description())?)),
     ])

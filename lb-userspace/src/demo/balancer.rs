@@ -78,6 +78,7 @@ state_dir = "{state}"
 
 [api]
 socket = "{socket}"
+http = "127.0.0.1:9370"
 
 [limits]
 flows = 100_000

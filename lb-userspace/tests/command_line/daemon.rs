@@ -3,7 +3,7 @@
 use lb_config::desired::{Document, steps};
 use lb_daemon::{
     api,
-    control::{self, Reply, Request, Running, VersionDetail},
+    control::{self, Question, Reply, Request, Running, VersionDetail},
 };
 use lb_model::{
     Admin, Change, Health, Policy, Protocol, Refusal,
@@ -42,10 +42,11 @@ impl FakeDaemon {
         let directory = TempDir::new().expect("a directory");
         let runtime = Runtime::new().expect("a runtime");
         let (stopping, stopped) = watch::channel(());
-        let (handle, requests) = control::channel(8);
+        let (handle, requests, questions) = control::channel(8);
         let listener = runtime.block_on(api::listen(&directory.path().join("socket")));
         runtime.spawn(api::serve(listener.expect("listens"), handle, stopped));
         runtime.spawn(answer(requests, active));
+        runtime.spawn(show(questions, active));
         Self { directory, _runtime: runtime, _stopping: stopping }
     }
 
@@ -58,20 +59,9 @@ impl FakeDaemon {
     }
 }
 
-pub(super) async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u64) {
+pub(super) async fn answer(mut requests: mpsc::Receiver<Request>, active: u64) {
     while let Some(request) = requests.recv().await {
         match request {
-            Request::Services(reply) => {
-                give(reply, Ok(versioned(vec![web(active)])));
-                active = active.saturating_sub(1);
-            }
-            Request::Service(name, reply) if name == "web" => {
-                give(reply, Ok(versioned(web(active))));
-                active = active.saturating_sub(1);
-            }
-            Request::Service(name, reply) => {
-                give(reply, Err(Refusal::NotFound(format!("there is no service {name}"))));
-            }
             Request::Change(Change::AddBackend { .. }, _, reply) => {
                 give(reply, Err(Refusal::Conflict("it is there already".to_owned())));
             }
@@ -96,12 +86,30 @@ pub(super) async fn answer(mut requests: mpsc::Receiver<Request>, mut active: u6
                 let steps = Some(steps(&Document::default(), &document()));
                 give(reply, Ok(VersionDetail { view, steps, document: document() }));
             }
-            Request::Running(reply) => {
+            Request::Rollback(_, _, reply) => give(reply, Err(Refusal::Conflict(HOSTILE.into()))),
+        }
+    }
+}
+
+async fn show(mut questions: mpsc::Receiver<Question>, mut active: u64) {
+    while let Some(question) = questions.recv().await {
+        match question {
+            Question::Services(reply) => {
+                give(reply, Ok(versioned(vec![web(active)])));
+                active = active.saturating_sub(1);
+            }
+            Question::Service(name, reply) if name == "web" => {
+                give(reply, Ok(versioned(web(active))));
+                active = active.saturating_sub(1);
+            }
+            Question::Service(name, reply) => {
+                give(reply, Err(Refusal::NotFound(format!("there is no service {name}"))));
+            }
+            Question::Running(reply) => {
                 let text = "interfaces = [\"eth0\"]\nsnat_ports = \"2000-3000\"".to_owned();
                 let config = lb_config::read("lb.toml".to_owned(), text).expect("valid").config;
                 give(reply, Ok(Running { version: 1, config, document: document() }));
             }
-            Request::Rollback(_, _, reply) => give(reply, Err(Refusal::Conflict(HOSTILE.into()))),
             _ => {}
         }
     }

@@ -39,6 +39,8 @@ pub(crate) enum Group {
     Package,
     /// Programs that boot other kernels in emulated guests
     Guest,
+    /// Programs for the suite `see`
+    See,
 }
 
 impl Group {
@@ -51,6 +53,7 @@ impl Group {
             Self::Hostile => &programs::HOSTILE,
             Self::Package => &programs::PACKAGE,
             Self::Guest => &programs::GUEST,
+            Self::See => &programs::SEE,
         }
     }
 

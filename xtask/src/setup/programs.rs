@@ -71,6 +71,15 @@ pub(super) const GUEST: [Program; 11] = [
     tool("unxz", "xz-utils"),
 ];
 
+/// For what people and tools see of the balancer.
+pub(super) const SEE: [Program; 5] = [
+    tool("curl", "curl"),
+    tool("ip", "iproute2"),
+    server("nginx"),
+    server("prometheus"),
+    tool("promtool", "prometheus"),
+];
+
 /// Returns the names of missing programs.
 pub(super) fn missing(programs: &[Program]) -> Vec<String> {
     absent(programs).map(|program| program.name.to_owned()).collect()

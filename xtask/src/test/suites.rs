@@ -32,6 +32,8 @@ pub(crate) enum Suite {
     Package,
     /// Debian's kernels in emulated guests
     Guest,
+    /// Metrics, in a real Prometheus
+    See,
 }
 
 impl Suite {
@@ -44,6 +46,7 @@ impl Suite {
             Self::Hostile => Some(Group::Hostile),
             Self::Package => Some(Group::Package),
             Self::Guest => Some(Group::Guest),
+            Self::See => Some(Group::See),
         }
     }
 
@@ -56,6 +59,7 @@ impl Suite {
             Self::Hostile => &["hostile"],
             Self::Package => &["package"],
             Self::Guest => &["guest"],
+            Self::See => &["see"],
         }
     }
 

@@ -40,7 +40,7 @@ const LONGEST: Duration = Duration::from_mins(1);
 
 /// Reads request bodies within the limits.
 #[derive(Clone, Debug)]
-pub(super) struct Intake {
+pub(crate) struct Intake {
     for_root: Arc<Semaphore>,
     for_others: Arc<Semaphore>,
     uploads: Arc<Mutex<HashSet<Option<u32>>>>,
@@ -76,7 +76,7 @@ impl Default for Intake {
 
 impl Intake {
     /// Creates an intake with this many bytes for root, and for other users.
-    pub(super) fn new(room: usize) -> Self {
+    pub(crate) fn new(room: usize) -> Self {
         let room = || Arc::new(Semaphore::new(room / PART));
         Self { for_root: room(), for_others: room(), uploads: Arc::default() }
     }

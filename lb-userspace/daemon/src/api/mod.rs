@@ -15,7 +15,7 @@ mod problem;
 mod repeated;
 mod router;
 mod routes;
-mod server;
+pub(crate) mod server;
 mod tables;
 mod watched;
 mod wording;
@@ -34,7 +34,7 @@ use tokio::{
 };
 
 pub use self::described::description;
-use self::intake::Intake;
+pub(crate) use self::intake::Intake;
 use self::problem::Failed;
 use crate::control::Handle;
 use lb_host::accounts;

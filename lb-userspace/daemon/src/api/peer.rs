@@ -9,7 +9,7 @@ use lb_host::accounts;
 
 /// The client's process, as reported by the kernel.
 #[derive(Clone, Debug)]
-pub(super) struct Peer(Option<Credentials>);
+pub(crate) struct Peer(Option<Credentials>);
 
 #[derive(Clone, Copy, Debug)]
 struct Credentials {

@@ -1,4 +1,4 @@
-//! Server side of connections, with limits on their number and cost.
+//! Server side of connections, over a unix socket or TCP, with limits on their number and cost.
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
@@ -20,7 +20,8 @@ use hyper_util::{
 };
 use nix::sys::resource::{Resource, getrlimit};
 use tokio::{
-    net::{UnixListener, UnixStream},
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
     task::JoinSet,
     time::sleep,
 };
@@ -52,6 +53,46 @@ const IDLE: Duration = Duration::from_secs(30);
 /// Delay between attempts to get a seat or a file descriptor.
 const PAUSE: Duration = Duration::from_millis(10);
 
+/// A listening socket.
+pub(crate) trait Door: Sync {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    fn accept(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+
+    /// Sends what fits without waiting, as the client may have disconnected.
+    fn send_now(stream: &Self::Stream, bytes: &[u8]);
+}
+
+impl Door for UnixListener {
+    type Stream = UnixStream;
+
+    async fn accept(&self) -> io::Result<(UnixStream, Peer)> {
+        let (stream, _) = self.accept().await?;
+        let peer = Peer::of(&stream);
+        Ok((stream, peer))
+    }
+
+    fn send_now(stream: &UnixStream, bytes: &[u8]) {
+        stream.try_write(bytes).ok();
+    }
+}
+
+impl Door for TcpListener {
+    type Stream = TcpStream;
+
+    async fn accept(&self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, _) = self.accept().await?;
+        if let Err(error) = stream.set_nodelay(true) {
+            log::debug!("the client has left: {error}");
+        }
+        Ok((stream, Peer::UNKNOWN))
+    }
+
+    fn send_now(stream: &TcpStream, bytes: &[u8]) {
+        stream.try_write(bytes).ok();
+    }
+}
+
 /// State shared by all connections.
 #[derive(Clone, Debug)]
 struct Server {
@@ -60,21 +101,20 @@ struct Server {
 }
 
 /// Accepts connections until cancelled.
-pub(super) async fn serve(socket: &UnixListener, router: Router, intake: Intake) -> Infallible {
+pub(crate) async fn serve<D: Door>(socket: &D, router: Router, intake: Intake) -> Infallible {
     let server = Server { router: TowerToHyperService::new(router), intake };
     let seats = Seats::new(connections(), Duration::ZERO);
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             accepted = socket.accept() => match accepted {
-                Ok((stream, _)) => {
-                    let peer = Peer::of(&stream);
+                Ok((stream, peer)) => {
                     let guest = Guest::new(peer.uid());
                     match seat(&seats, &guest).await {
                         Some(seat) => {
                             connections.spawn(server.clone().attend(stream, peer, guest, seat));
                         }
-                        None => send_away(&stream),
+                        None => send_away::<D>(&stream),
                     }
                 }
                 Err(error) => refused(&error, &seats).await,
@@ -102,7 +142,7 @@ async fn seat(seats: &Arc<Seats>, guest: &Arc<Guest>) -> Option<Seat> {
 }
 
 /// Answers that no seat is free.
-fn send_away(stream: &UnixStream) {
+fn send_away<D: Door>(stream: &D::Stream) {
     let Failed(problem) = Failed::new(
         StatusCode::SERVICE_UNAVAILABLE,
         "the daemon is busy with too many other requests, of this user or of others: try again",
@@ -113,8 +153,7 @@ fn send_away(stream: &UnixStream) {
          retry-after: {SOON}\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
-    // Errors are ignored: the client may have disconnected.
-    stream.try_write(answer.as_bytes()).ok();
+    D::send_now(stream, answer.as_bytes());
 }
 
 /// Disconnects the longest idle client if no file descriptors are left.
@@ -131,7 +170,10 @@ async fn refused(error: &io::Error, seats: &Seats) {
 
 impl Server {
     /// Serves one connection until either side closes it.
-    async fn attend(self, stream: UnixStream, peer: Peer, guest: Arc<Guest>, _seat: Seat) {
+    async fn attend<S>(self, stream: S, peer: Peer, guest: Arc<Guest>, _seat: Seat)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let stream = TokioIo::new(Watched::new(stream, Arc::clone(&guest)));
         let answer = service_fn(|request| self.answer(request, &guest, &peer));
         let connection = http1::Builder::new()

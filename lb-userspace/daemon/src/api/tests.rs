@@ -25,7 +25,7 @@ use tokio::{
 };
 
 use super::{listen, serve};
-use crate::control::{self, Reply, Versioned};
+use crate::control::{self, Question, Reply, Versioned};
 
 /// An API with a fake daemon's loop that has one service, `web`, and reports the requests.
 struct Testbed {
@@ -39,11 +39,12 @@ impl Testbed {
     async fn new() -> Self {
         let directory = TempDir::new().expect("a directory");
         let listener = listen(&directory.path().join("socket")).await.expect("listens");
-        let (handle, requests) = control::channel(8);
+        let (handle, requests, questions) = control::channel(8);
         let (told, changes) = mpsc::channel(8);
         let (stopping, stopped) = watch::channel(());
         let server = tokio::spawn(serve(listener, handle, stopped));
         tokio::spawn(answer(requests, told));
+        tokio::spawn(show(questions));
         Self { directory, changes, server, stopping }
     }
 
@@ -89,27 +90,29 @@ async fn send_with(
 
 async fn answer(mut requests: mpsc::Receiver<control::Request>, told: mpsc::Sender<Change>) {
     while let Some(request) = requests.recv().await {
-        match request {
-            control::Request::Services(reply) => give(reply, Ok(versioned(vec![web()]))),
-            control::Request::Service(name, reply) if name == "web" => {
-                give(reply, Ok(versioned(web())));
-            }
-            control::Request::Service(name, reply) => {
+        let control::Request::Change(change, by, reply) = request else { continue };
+        let own = std::process::id();
+        assert!(by.name.ends_with(&format!("pid {own})")), "{by:?}");
+        assert_eq!(by.is_root, nix::unistd::geteuid().is_root());
+        let known = change.service() == "web";
+        let refusal = Refusal::NotFound(format!("no service {}", change.service()));
+        told.send(change).await.expect("the test listens");
+        let is_current = by.expected.refuse_stale(7);
+        let done = is_current.map(|()| versioned(Some(web())));
+        give(reply, if known { done } else { Err(refusal) });
+    }
+}
+
+async fn show(mut questions: mpsc::Receiver<Question>) {
+    while let Some(question) = questions.recv().await {
+        match question {
+            Question::Services(reply) => give(reply, Ok(versioned(vec![web()]))),
+            Question::Service(name, reply) if name == "web" => give(reply, Ok(versioned(web()))),
+            Question::Service(name, reply) => {
                 give(reply, Err(Refusal::NotFound(format!("there is no service {name}"))));
             }
-            control::Request::Change(change, by, reply) => {
-                let own = std::process::id();
-                assert!(by.name.ends_with(&format!("pid {own})")), "{by:?}");
-                assert_eq!(by.is_root, nix::unistd::geteuid().is_root());
-                let known = change.service() == "web";
-                let refusal = Refusal::NotFound(format!("no service {}", change.service()));
-                told.send(change).await.expect("the test listens");
-                let is_current = by.expected.refuse_stale(7);
-                let done = is_current.map(|()| versioned(Some(web())));
-                give(reply, if known { done } else { Err(refusal) });
-            }
-            control::Request::Stats(reply) => give(reply, Err(Refusal::Failed("broken".into()))),
-            control::Request::Connections(_, reply) => {
+            Question::Stats(reply) => give(reply, Err(Refusal::Failed("broken".into()))),
+            Question::Connections(_, reply) => {
                 give(reply, Err(Refusal::Failed("no flow table".into())));
             }
             _ => {}

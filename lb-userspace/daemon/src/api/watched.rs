@@ -7,26 +7,23 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::UnixStream,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::guests::Guest;
 
 #[derive(Debug)]
-pub(super) struct Watched {
-    stream: UnixStream,
+pub(super) struct Watched<S> {
+    stream: S,
     guest: Arc<Guest>,
 }
 
-impl Watched {
-    pub(super) fn new(stream: UnixStream, guest: Arc<Guest>) -> Self {
+impl<S> Watched<S> {
+    pub(super) fn new(stream: S, guest: Arc<Guest>) -> Self {
         Self { stream, guest }
     }
 }
 
-impl AsyncRead for Watched {
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -41,7 +38,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -193,7 +193,7 @@ async fn hold_together(requests: Vec<Sent>) -> Result<(), TestCaseError> {
     let directory = TempDir::new().expect("a directory");
     let socket = directory.path().join("socket");
     let listener = listen(&socket).await.expect("listens");
-    let (handle, asked) = control::channel(8);
+    let (handle, asked, _) = control::channel(8);
     let document = Arc::new(Mutex::new(web()));
     let (_stopping, stopped) = watch::channel(());
     let server = tokio::spawn(serve(listener, handle, stopped));

@@ -114,7 +114,7 @@ async fn a_text_keeps_its_reservation_until_its_work_is_done() {
     let directory = TempDir::new().expect("a directory");
     let socket = directory.path().join("socket");
     let listener = listen(&socket).await.expect("listens");
-    let (handle, mut requests) = control::channel(8);
+    let (handle, mut requests, _) = control::channel(8);
     let (_stopping, stopped) = watch::channel(());
     let server = serve_within(Intake::new(64 << 10), listener, handle, stopped);
     let server = tokio::spawn(server);

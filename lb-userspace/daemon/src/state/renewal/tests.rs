@@ -32,7 +32,7 @@ fn counted(connections: u64) -> Traffic {
 }
 
 fn connections(world: &World) -> u64 {
-    let traffic = world.writer.traffic(ids(&world.state).into_iter()).expect("read");
+    let traffic = world.writer.traffic(ids(&world.state)).expect("read");
     traffic.values().map(|one| one.connections).sum()
 }
 

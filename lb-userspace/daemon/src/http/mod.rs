@@ -1,0 +1,69 @@
+//! What is served over HTTP, read-only: metrics, and whether the daemon is alive and ready.
+
+mod access;
+mod routes;
+
+use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
+
+use lb_config::Api;
+use tokio::{net::TcpListener, sync::watch, time::sleep};
+
+use self::{
+    access::Access,
+    routes::{Served, router},
+};
+use super::{
+    api::{Intake, server},
+    control::Handle,
+    snapshot::Snapshot,
+};
+
+/// Time between attempts to listen.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The present snapshot. None until the daemon has started.
+pub(super) type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
+
+/// Serves where the configuration says, if anywhere, until the other end of `stopped` is dropped.
+pub(super) async fn serve(
+    api: &Api,
+    handle: Handle,
+    snapshots: Snapshots,
+    mut stopped: watch::Receiver<()>,
+) {
+    let serving = async {
+        let Some(address) = api.http else { return pending().await };
+        let socket = listen(address).await;
+        let access = Access::new(address, api.http_token.as_deref());
+        let router = router(Served::new(handle, snapshots), access);
+        // No request has a body.
+        match server::serve(&socket, router, Intake::new(0)).await {}
+    };
+    tokio::select! {
+        () = serving => {}
+        _ = stopped.changed() => {}
+    }
+}
+
+/// Listens as soon as that is possible: forwarding must not wait for it.
+async fn listen(address: SocketAddr) -> TcpListener {
+    let mut is_told = false;
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(socket) => {
+                if is_told {
+                    log::info!("`api.http`: listening on {address}");
+                }
+                return socket;
+            }
+            Err(error) if !is_told => {
+                is_told = true;
+                log::error!(
+                    "`api.http`: cannot listen on {address}, trying again every second: {error}"
+                );
+            }
+            Err(_) => {}
+        }
+        sleep(PAUSE).await;
+    }
+}

@@ -1,0 +1,191 @@
+//! Routes of the HTTP server.
+
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::State,
+    http::{
+        HeaderMap, HeaderName, HeaderValue, StatusCode,
+        header::{
+            ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER,
+            X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+        },
+    },
+    middleware::{from_fn_with_state, map_response},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use futures_util::{Stream, stream};
+use tokio::{
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
+
+use super::{
+    Snapshots,
+    access::{self, Access},
+};
+use crate::{
+    control::Handle,
+    metrics::{self, Format},
+    overview::Fitness,
+};
+
+const OPEN_METRICS: &str = "application/openmetrics-text";
+
+/// Maximum number of answers with metrics that are being sent.
+const ANSWERS: usize = 8;
+
+/// Time for which metrics are sent again to other clients.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// Size of the pieces of an answer in bytes.
+const PIECE: usize = 64 << 10;
+
+/// What the routes read.
+#[derive(Clone)]
+pub(super) struct Served {
+    handle: Handle,
+    snapshots: Snapshots,
+    answers: Arc<Semaphore>,
+    /// The last metrics, and when they were written.
+    last: Arc<Mutex<HashMap<Format, (Instant, Bytes)>>>,
+}
+
+impl Served {
+    pub(super) fn new(handle: Handle, snapshots: Snapshots) -> Self {
+        let answers = Arc::new(Semaphore::new(ANSWERS));
+        Self { handle, snapshots, answers, last: Arc::default() }
+    }
+
+    /// Returns the metrics, which are written for one client at a time.
+    async fn metrics(&self, format: Format) -> Result<Bytes, String> {
+        let mut last = self.last.lock().await;
+        if let Some((_, text)) = last.get(&format).filter(|(at, _)| at.elapsed() < FRESH) {
+            return Ok(text.clone());
+        }
+        let overview =
+            self.handle.overview().await.map_err(|refusal| refusal.detail().into_owned())?;
+        let written = spawn_blocking(move || metrics::encode(overview, format)).await;
+        let text = written.ok().and_then(Result::ok).ok_or("cannot write the metrics")?;
+        let text = Bytes::from(text);
+        last.insert(format, (Instant::now(), text.clone()));
+        Ok(text)
+    }
+}
+
+/// Headers of every answer: no other site may show it in a frame, and nothing in it runs.
+const SAFE: [(HeaderName, HeaderValue); 4] = [
+    (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (
+        CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+    ),
+    (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+];
+
+pub(super) fn router(served: Served, access: Access) -> Router {
+    Router::new()
+        .route("/metrics", get(metrics))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .fallback(async || {
+            (StatusCode::NOT_FOUND, "unknown path: there are /metrics, /healthz and /readyz\n")
+        })
+        .layer(from_fn_with_state(access, access::check))
+        .layer(map_response(async |mut response: Response| {
+            response.headers_mut().extend(SAFE);
+            response
+        }))
+        .with_state(served)
+}
+
+async fn metrics(State(served): State<Served>, headers: HeaderMap) -> Response {
+    let Ok(permit) = Arc::clone(&served.answers).try_acquire_owned() else {
+        return unavailable("too many clients read metrics: try again");
+    };
+    let format = format(&headers);
+    match served.metrics(format).await {
+        Ok(text) => {
+            let body = Body::from_stream(pieces(text, permit));
+            ([(CONTENT_TYPE, format.media_type())], body).into_response()
+        }
+        Err(fault) => {
+            log::warn!("no metrics: {fault}");
+            unavailable(&fault)
+        }
+    }
+}
+
+/// Returns a text in pieces. The permit is held until the last one is sent.
+fn pieces(
+    text: Bytes,
+    permit: OwnedSemaphorePermit,
+) -> impl Stream<Item = Result<Bytes, Infallible>> {
+    stream::unfold((text, permit), async |(mut text, permit)| {
+        let piece = text.split_to(PIECE.min(text.len()));
+        (!piece.is_empty()).then(|| (Ok(piece), (text, permit)))
+    })
+}
+
+fn unavailable(fault: &str) -> Response {
+    let soon = [(RETRY_AFTER, HeaderValue::from_static("1"))];
+    (StatusCode::SERVICE_UNAVAILABLE, soon, format!("{fault}\n")).into_response()
+}
+
+/// Returns the format that a client asks for.
+fn format(headers: &HeaderMap) -> Format {
+    let accepted = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let is_open = accepted.flat_map(|value| value.split(',')).any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_it = parts.next().is_some_and(|of| of.eq_ignore_ascii_case(OPEN_METRICS));
+        is_it && parts.all(|part| !matches!(part, "q=0" | "q=0.0"))
+    });
+    if is_open { Format::OpenMetrics } else { Format::Text }
+}
+
+async fn healthz(State(served): State<Served>) -> Response {
+    judged(&served, |fitness| fitness.stuck.into_iter().collect())
+}
+
+async fn readyz(State(served): State<Served>) -> Response {
+    judged(&served, |Fitness { stuck, unready }| stuck.into_iter().chain(unready).collect())
+}
+
+/// Answers 200, or 503 with what is wrong, without a question to anybody.
+fn judged(served: &Served, faults: impl FnOnce(Fitness) -> Vec<String>) -> Response {
+    let snapshot = served.snapshots.borrow().clone();
+    let Some(snapshot) = snapshot else { return unavailable("the daemon is starting") };
+    let faults = faults(snapshot.fitness());
+    if faults.is_empty() {
+        return (StatusCode::OK, "ok\n").into_response();
+    }
+    unavailable(&faults.join("\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_do_not_know_openmetrics_get_text() {
+        let of = |accept: &str| {
+            format(&HeaderMap::from_iter([(ACCEPT, accept.parse().expect("a value"))]))
+        };
+        let prometheus =
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.4,*/*;q=0.1";
+        assert_eq!(of(prometheus), Format::OpenMetrics);
+        assert_eq!(of("Application/OpenMetrics-Text"), Format::OpenMetrics);
+        assert_eq!(of("application/openmetrics-text;q=0,text/plain"), Format::Text);
+        assert_eq!([of("*/*"), of("text/plain"), of("text/html,*/*;q=0.8")], [Format::Text; 3]);
+        assert_eq!(format(&HeaderMap::new()), Format::Text);
+    }
+}

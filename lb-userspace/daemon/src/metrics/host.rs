@@ -1,0 +1,163 @@
+//! Metrics of the daemon and its host.
+
+use std::fmt;
+
+use lb_model::{
+    XdpMode,
+    views::{InterfaceMode, LinkState},
+};
+use procfs::{WithCurrentSystemInfo as _, process::Process};
+
+use super::{Kind, Metric, samples::Samples};
+
+pub(super) const METRICS: &[Metric] = &[
+    Metric {
+        name: "build",
+        kind: Kind::Info,
+        help: "The running version.",
+        labels: &["version"],
+        write: |of, to| to.info(&[("version", &of.status.version)]),
+    },
+    Metric {
+        name: "start_time_seconds",
+        kind: Kind::Gauge,
+        help: "Start of the daemon, in seconds since 1970.",
+        labels: &[],
+        write: |of, to| to.gauge(&[], of.status.started.as_duration().as_secs_f64()),
+    },
+    Metric {
+        name: "state_age_seconds",
+        kind: Kind::Gauge,
+        help: "Time since the daemon's loop has published its state: it does so every second.",
+        labels: &[],
+        write: |of, to| to.gauge(&[], of.age.as_secs_f64()),
+    },
+    Metric {
+        name: "config_version",
+        kind: Kind::Gauge,
+        help: "Version of the running configuration, as in xdplb history.",
+        labels: &[],
+        write: |of, to| to.count(&[], of.version),
+    },
+    Metric {
+        name: "config_reloads",
+        kind: Kind::Counter,
+        help: "Reloads of the configuration file, by result.",
+        labels: &["result"],
+        write: |of, to| {
+            to.counter(&[("result", "applied")], of.tally.reloads)?;
+            to.counter(&[("result", "refused")], of.tally.refused_reloads)
+        },
+    },
+    Metric {
+        name: "config_reload_refused",
+        kind: Kind::Gauge,
+        help: "1 if the last reload of the configuration file was refused.",
+        labels: &[],
+        write: |of, to| to.flag(&[], of.status.reload_refused.is_some()),
+    },
+    Metric {
+        name: "warnings",
+        kind: Kind::Gauge,
+        help: "Number of warnings that xdplb status shows.",
+        labels: &[],
+        write: |of, to| to.count(&[], of.status.warnings.len() as u64),
+    },
+    Metric {
+        name: "interface_up",
+        kind: Kind::Gauge,
+        help: "1 if the link of the interface is up.",
+        labels: &["interface"],
+        write: |of, to| {
+            let mut interfaces = of.status.interfaces.iter();
+            interfaces
+                .try_for_each(|one| to.flag(&[("interface", &one.name)], one.link == LinkState::Up))
+        },
+    },
+    Metric {
+        name: "xdp_mode",
+        kind: Kind::Info,
+        help: "The mode that the program is attached in.",
+        labels: &["interface", "mode"],
+        write: |of, to| {
+            let mut interfaces = of.status.interfaces.iter();
+            interfaces
+                .try_for_each(|one| to.info(&[("interface", &one.name), ("mode", mode(one.mode))]))
+        },
+    },
+    Metric {
+        name: "xdp_mode_wanted",
+        kind: Kind::Info,
+        help: "The configured XDP mode.",
+        labels: &["mode"],
+        write: |of, to| to.info(&[("mode", wanted(of.xdp_mode))]),
+    },
+    Metric {
+        name: "process_cpu_seconds",
+        kind: Kind::Counter,
+        help: "CPU time of the daemon, in seconds.",
+        labels: &[],
+        write: |_, to| {
+            of_process(to, |to, process| {
+                let Ok(stat) = process.stat() else { return Ok(()) };
+                #[expect(clippy::cast_precision_loss, reason = "2^53 is enough")]
+                let seconds = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
+                to.seconds(&[], seconds)
+            })
+        },
+    },
+    Metric {
+        name: "process_resident_memory_bytes",
+        kind: Kind::Gauge,
+        help: "Resident memory of the daemon, without the maps of the kernel.",
+        labels: &[],
+        write: |_, to| {
+            of_process(to, |to, process| {
+                let Ok(stat) = process.stat() else { return Ok(()) };
+                to.count(&[], stat.rss_bytes().get())
+            })
+        },
+    },
+    Metric {
+        name: "process_open_fds",
+        kind: Kind::Gauge,
+        help: "Open files of the daemon.",
+        labels: &[],
+        write: |_, to| {
+            of_process(to, |to, process| {
+                let Ok(count) = process.fd_count() else { return Ok(()) };
+                to.count(&[], count as u64)
+            })
+        },
+    },
+];
+
+const fn mode(mode: InterfaceMode) -> &'static str {
+    match mode {
+        InterfaceMode::Native => "native",
+        InterfaceMode::Generic => "generic",
+        InterfaceMode::Detached => "detached",
+    }
+}
+
+const fn wanted(mode: XdpMode) -> &'static str {
+    match mode {
+        XdpMode::Auto => "auto",
+        XdpMode::Native => "native",
+        XdpMode::Generic => "generic",
+    }
+}
+
+/// Writes nothing if the process cannot be read, as without a free file descriptor.
+fn of_process(
+    to: &mut Samples<'_>,
+    write: impl Fn(&mut Samples<'_>, &Process) -> fmt::Result,
+) -> fmt::Result {
+    match Process::myself() {
+        Ok(process) => write(to, &process),
+        Err(error) => {
+            log::debug!("no metrics of the process: {error}");
+            Ok(())
+        }
+    }
+}
