@@ -89,7 +89,8 @@ impl Daemon {
                 states: counts.states,
             },
             state: self.state.clone(),
-            document: self.document().clone(),
+            // There is none while the daemon starts.
+            document: self.desired.document().cloned().unwrap_or_default(),
             version: self.desired.number(),
             settled_version: self.desired.settled_number(),
             losses: self.desired.losses(),

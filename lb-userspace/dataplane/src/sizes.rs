@@ -128,7 +128,8 @@ pub fn map_bytes(limits: &Limits, cpus: u64) -> u64 {
     let bytes = |size: usize| size as u64;
     let records = bytes(size_of::<Record>()) * u64::from(RECORDS_EACH);
     let turns = bytes(size_of::<u64>()) * (1 + cpus);
-    let service = records + bytes(size_of::<IndexBucket>()) + turns;
+    let kept = bytes(size_of::<Traffic>());
+    let service = records + bytes(size_of::<IndexBucket>()) + turns + kept;
     // An element of an array takes eight bytes at least.
     let words = bytes(3 * size_of::<u64>());
     let active = bytes(size_of::<i64>()) * (2 + cpus);

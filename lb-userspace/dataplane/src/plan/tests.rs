@@ -21,8 +21,9 @@ fn follow(image: &mut Image, arena: &mut Arena, slots: &[u32]) -> Result<u32> {
     };
     let services = [(KEY, wanted.clone())].into_iter().collect();
     let goal = Goal { services, ..Goal::default() };
-    let Plan { ops, image: next, .. } =
+    let Plan { mut ops, image: next, .. } =
         plan(image, &goal, &Goal::default(), arena, Instant::now())?;
+    ops.retain(|op| !matches!(op, Op::ClearKept { .. }));
     let ring = next.services[&KEY].ring;
     let service = wanted.service(ring);
     let expected = [
