@@ -68,7 +68,7 @@ fn counters_are_those_of_the_commands() {
     assert_eq!(total(&after), 30, "a counter must not go back");
     balancer.stop(Signal::SIGKILL);
     let balancer = Balancer::start(&testbed, &watched(&testbed, ""));
-    balancer.wait_for_ring_of(3);
+    balancer.wait_for_ring_of(2);
     assert_eq!(total(&samples(&testbed)), 30, "not by a restart either");
     balancer.done(&["service", "remove", "web"]);
     assert!(samples(&testbed).keys().all(|key| !key.contains("web")), "it has vanished");
