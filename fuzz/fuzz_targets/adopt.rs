@@ -216,7 +216,7 @@ impl Maps {
             }
             Op::SetService { key, service } => drop(self.services.insert(*key, *service)),
             Op::RemoveService { key } => drop(self.services.remove(key)),
-            Op::PassTraffic { .. } => {}
+            Op::PassTraffic { .. } | Op::KeepTraffic { .. } | Op::ClearKept { .. } => {}
             Op::ClearBackend { id } => drop(self.backends.remove(id)),
         }
     }
