@@ -64,6 +64,8 @@ impl Daemon {
         events: &mut Events,
     ) -> Result<()> {
         let mut recording = self.desired.begin(document, author)?;
+        // Not earlier: what is not recorded yet must not be seen under the version before.
+        self.publish();
         let kept = loop {
             tokio::select! {
                 biased;
@@ -102,6 +104,7 @@ impl Daemon {
         self.kernel.follow(&self.state.goal(), &next.goal());
         self.checking.refusals.renew(&renewed);
         self.settle(next);
+        self.publish();
     }
 
     /// Retries to apply the state to the kernel.
@@ -121,7 +124,6 @@ impl Daemon {
         if !changed.is_empty() {
             self.watch(&former, &changed);
         }
-        self.publish();
     }
 
     /// Updates checks and neighbours of these services. An address that moves between services is
