@@ -17,7 +17,11 @@ fn the_exit_code_of_check_tells_errors_and_warnings() {
     let cases = [
         ("interfaces = [\"eth0\"]", 0, ""),
         ("interfaces = []", 2, "lb.toml:1:14"),
-        ("interfaces = [\"eth0\"]\napi.http = \"[::1]:80\"", 0, "warning: `api.http`"),
+        (
+            "interfaces = [\"eth0\"]\napi.http_token = \"0123456789abcdef\"",
+            0,
+            "warning: there is no `api.http`",
+        ),
     ];
     for (text, code, word) in cases {
         let path = file(&directory, text).display().to_string();
@@ -127,11 +131,11 @@ fn json_of_check_lists_errors_and_warnings_with_their_places() {
         ],
     );
     assert_eq!(report["findings"][1]["key"], "limits.flows", "{report}");
-    let (code, report, _) = check("interfaces = [\"eth0\"]\napi.http = \"[::1]:80\"");
+    let (code, report, _) = check("interfaces = [\"eth0\"]\napi.http_token = \"0123456789abcdef\"");
     assert_eq!((code, &report["valid"]), (Some(0), &json!(true)), "{report}");
     let warnings = report["findings"].as_array().expect("a list");
     assert!(
-        warnings.iter().any(|one| one["severity"] == "warning" && one["key"] == "api.http"),
+        warnings.iter().any(|one| one["severity"] == "warning" && one["key"] == "api.http_token"),
         "{report}"
     );
     assert_eq!(report["sizes"]["services"], 0, "{report}");
