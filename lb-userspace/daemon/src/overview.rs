@@ -1,6 +1,9 @@
 //! Everything that metrics and pages show, from one snapshot.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use lb_common::stats::Traffic;
 use lb_health::Tally as Checks;
@@ -49,11 +52,13 @@ pub struct Fitness {
 impl Views<'_> {
     pub(super) fn overview(&self) -> Result<Overview, Refusal> {
         let Snapshot { config, state, results, version, tally, .. } = self.snapshot;
-        let totals = self.totals()?;
-        let mut stats = self.stats()?;
+        let (traffic, remains) = (self.traffic()?, self.remains());
+        let totals = self.totals(&traffic);
+        let mut stats = self.stats_with(&traffic, &remains)?;
         let (present, removed) = stats.services.drain(..).partition(|one| !one.removed);
         stats.services = removed;
-        let services = self.services()?.into_iter().zip(present).zip(state.services());
+        let services =
+            self.services_with(&traffic, &remains).into_iter().zip(present).zip(state.services());
         let services = services.map(|((view, stats), service)| OfService {
             checks: results.tally(&view.name),
             total: totals.get(&service.id).copied().unwrap_or_default(),
@@ -79,17 +84,17 @@ impl Views<'_> {
 
     /// Returns the traffic of each service, by its id: that of removed backends stays, as a counter must not
     /// go back.
-    fn totals(&self) -> Result<HashMap<u32, Traffic>, Refusal> {
+    fn totals(&self, traffic: &BTreeMap<u32, Traffic>) -> HashMap<u32, Traffic> {
         let state = &self.snapshot.state;
         let kept = state.services().map(|one| (one.id, self.counters.kept_traffic(one.id)));
         let mut totals: HashMap<_, _> = kept.collect();
-        for (id, traffic) in self.traffic()? {
-            let backend = state.kernel.entries().get(&id);
+        for (id, traffic) in traffic {
+            let backend = state.kernel.entries().get(id);
             if let Some(total) = backend.and_then(|one| totals.get_mut(&one.service)) {
-                *total += traffic;
+                *total += *traffic;
             }
         }
-        Ok(totals)
+        totals
     }
 }
 

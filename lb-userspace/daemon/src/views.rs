@@ -86,9 +86,17 @@ impl Views<'_> {
 
     /// Returns all services, without the origins of their settings.
     pub(super) fn services(&self) -> Result<Vec<ServiceView>, Refusal> {
-        let (traffic, remains) = (self.traffic()?, self.remains());
+        Ok(self.services_with(&self.traffic()?, &self.remains()))
+    }
+
+    /// As [`Self::services`], with this traffic of all backends.
+    pub(super) fn services_with(
+        &self,
+        traffic: &BTreeMap<u32, Traffic>,
+        remains: &Remains<'_>,
+    ) -> Vec<ServiceView> {
         let services = self.snapshot.state.services();
-        Ok(services.map(|service| self.view(service, &traffic, &remains)).collect())
+        services.map(|service| self.view(service, traffic, remains)).collect()
     }
 
     /// Returns a service with the origins of its settings.
@@ -117,7 +125,15 @@ impl Views<'_> {
     }
 
     pub(super) fn stats(&self) -> Result<Stats, Refusal> {
-        let traffic = self.traffic()?;
+        self.stats_with(&self.traffic()?, &self.remains())
+    }
+
+    /// As [`Self::stats`], with this traffic of all backends.
+    pub(super) fn stats_with(
+        &self,
+        traffic: &BTreeMap<u32, Traffic>,
+        remains: &Remains<'_>,
+    ) -> Result<Stats, Refusal> {
         let incidents = self.counters.incidents().map_err(failed)?;
         let verdicts = self.counters.verdicts().map_err(failed)?;
         let packets = verdicts.into_iter().map(|(reason, count)| VerdictView {
@@ -126,13 +142,12 @@ impl Views<'_> {
             packets: count.packets,
             bytes: count.bytes,
         });
-        let remains = self.remains();
         let state = &self.snapshot.state;
         let services = state.services().map(|service| {
             let backends = service.backends.iter();
             let backends = backends
-                .map(|one| backend_stats(one.spec.address, state.ids_of(service, one), &traffic));
-            let gone = self.removed_of(&service.spec.name, &remains, &traffic);
+                .map(|one| backend_stats(one.spec.address, state.ids_of(service, one), traffic));
+            let gone = self.removed_of(&service.spec.name, remains, traffic);
             ServiceStats {
                 name: service.spec.name.clone(),
                 vip: service.spec.vip.address,
@@ -140,7 +155,7 @@ impl Views<'_> {
                 backends: backends.chain(gone).collect(),
             }
         });
-        let services = services.chain(self.removed_services(&remains, &traffic));
+        let services = services.chain(self.removed_services(remains, traffic));
         Ok(Stats {
             at: jiff::Timestamp::now(),
             packets: packets.collect(),

@@ -102,7 +102,7 @@ pub(super) const METRICS: &[Metric] = &[
                 let Ok(stat) = process.stat() else { return Ok(()) };
                 #[expect(clippy::cast_precision_loss, reason = "2^53 is enough")]
                 let seconds = (stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64;
-                to.seconds(&[], seconds)
+                to.counter(&[], seconds)
             })
         },
     },

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use prometheus_client::{
-    encoding::{EncodeLabel as _, EncodeLabelSet, LabelSetEncoder, MetricEncoder},
+    encoding::{
+        EncodeCounterValue, EncodeLabel as _, EncodeLabelSet, LabelSetEncoder, MetricEncoder,
+    },
     metrics::exemplar::Exemplar,
 };
 
@@ -25,15 +27,11 @@ impl EncodeLabelSet for Labels<'_> {
 const NONE: Option<&Exemplar<Labels<'static>, f64>> = None;
 
 impl Samples<'_> {
-    pub(super) fn counter(&mut self, labels: &[Label<'_>], value: u64) -> fmt::Result {
-        if labels.is_empty() {
-            return self.0.encode_counter(&value, NONE);
-        }
-        self.0.encode_family(&Labels(labels))?.encode_counter(&value, NONE)
-    }
-
-    /// As [`Self::counter`], in seconds.
-    pub(super) fn seconds(&mut self, labels: &[Label<'_>], value: f64) -> fmt::Result {
+    pub(super) fn counter(
+        &mut self,
+        labels: &[Label<'_>],
+        value: impl EncodeCounterValue + Copy,
+    ) -> fmt::Result {
         if labels.is_empty() {
             return self.0.encode_counter(&value, NONE);
         }

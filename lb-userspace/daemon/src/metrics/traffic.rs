@@ -102,6 +102,6 @@ pub(super) const METRICS: &[Metric] = &[
         kind: Kind::Counter,
         help: "Time that sweeps of the flow table have taken.",
         labels: &[],
-        write: |of, to| to.seconds(&[], of.tally.sweeping.as_secs_f64()),
+        write: |of, to| to.counter(&[], of.tally.sweeping.as_secs_f64()),
     },
 ];
