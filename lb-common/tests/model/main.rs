@@ -168,7 +168,10 @@ fn a_full_table_evicts_who_is_worth_least() {
     for (victim, state) in (0..4).rev().zip(victims) {
         open(victim + 4, ESTABLISHED, 2 * MINUTE);
         expected[rank(state)] += 1;
-        assert!(!is_known(victim), "{state:?} has outlived who is worth more");
+        assert!(
+            !is_known(victim),
+            "{state:?} is still there, and a connection that is worth more is not"
+        );
         assert_eq!(memory.evicted.get(), expected);
     }
     assert!((4..12).all(is_known));
