@@ -1,12 +1,9 @@
 //! Counters of the program, read by any thread.
 
-use std::{borrow::Borrow, collections::BTreeMap, ops::AddAssign, sync::Arc};
+use std::{collections::BTreeMap, ops::AddAssign, sync::Arc};
 
 use anyhow::{Context as _, Result};
-use aya::{
-    Ebpf,
-    maps::{MapData, PerCpuArray},
-};
+use aya::Ebpf;
 use lb_common::{
     reason::Reason,
     stats::{Count, Incident, Traffic},
@@ -110,17 +107,4 @@ impl CounterReader {
         let counts = self.incidents.read().context("cannot read the incidents")?;
         Ok(Incident::ALL.iter().copied().zip(counts).collect())
     }
-}
-
-/// Returns the sum of a counter over all CPUs.
-pub(super) fn total<V: aya::Pod + Default + AddAssign>(
-    map: &PerCpuArray<impl Borrow<MapData>, V>,
-    index: u32,
-) -> Result<V> {
-    let values = map.get(&index, 0).with_context(|| format!("cannot read counter {index}"))?;
-    let mut sum = V::default();
-    for value in values.iter() {
-        sum += *value;
-    }
-    Ok(sum)
 }

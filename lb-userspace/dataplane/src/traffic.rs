@@ -30,7 +30,7 @@ pub(crate) fn read(
 }
 
 /// Maximum number of counters read at once.
-const BATCH: u32 = 512;
+pub(crate) const BATCH: u32 = 512;
 
 /// Maximum gap between ids that are read at once.
 const GAP: u32 = 32;

@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, Pod,
-    maps::{Array, Map, MapData, PerCpuArray},
+    maps::{Array, Map, MapData},
 };
 use lb_common::{
     backend::Backend,
@@ -18,12 +18,13 @@ use crate::{
     BACKENDS, FLOWS, INCIDENTS_SEEN, PAST_INCIDENTS, PAST_VERDICTS, SERVICES, SNAT_SOURCES,
     TRAFFIC, VERDICTS,
     active::{ACTIVE, Active},
-    counters::total,
     maps::Table as _,
     object::{map, map_mut},
+    per_cpu::PerCpu,
     pins::Pins,
     services::{SERVICE_INDEX, ServiceTable},
     sizes::{HEARD, KEPT_TRAFFIC, PAST_TRAFFIC, REFUSALS, RING_TURNS, SNAT_TURNS},
+    traffic::BATCH,
 };
 
 /// Copies what the former maps hold. Connections move later, and counters once the former program does
@@ -120,7 +121,7 @@ pub(super) fn keep_counts(pins: &Pins) -> Result<()> {
 }
 
 /// Keeps counters, if they are replaced, as far as both maps have them.
-fn keep<V: Pod + Default + PartialEq + AddAssign>(
+fn keep<V: Pod + bytemuck::Pod + Default + PartialEq + AddAssign>(
     pins: &Pins,
     counts: &str,
     past: &str,
@@ -129,18 +130,24 @@ fn keep<V: Pod + Default + PartialEq + AddAssign>(
     if !former.exists() {
         return Ok(());
     }
-    let counted: PerCpuArray<_, V> = Map::PerCpuArray(MapData::from_pin(former)?).try_into()?;
+    let data = MapData::from_pin(former)?;
+    let size = data.info()?.max_entries();
+    let counted = PerCpu::of_map(&Map::PerCpuArray(data))?;
     let former_past = pinned(&pins.former(past))?;
     let former_past: Option<Array<_, V>> = former_past.map(TryInto::try_into).transpose()?;
     let kept = pinned(&pins.map(past))?.with_context(|| format!("{past} is not pinned"))?;
     let mut kept: Array<_, V> = kept.try_into()?;
-    for place in 0..counted.len().min(kept.len()) {
-        let mut sum = total(&counted, place)?;
-        if let Some(past) = &former_past {
-            sum += past.get(&place, 0).context("cannot read a count of the past")?;
-        }
-        if sum != V::default() {
-            kept.set(place, sum, 0).context("cannot write a count of the past")?;
+    let size = size.min(kept.len());
+    for first in (0..size).step_by(BATCH as usize) {
+        let places = first..size.min(first + BATCH);
+        let sums: Vec<V> = counted.of(places.clone()).context("cannot read counters")?;
+        for (place, mut sum) in places.zip(sums) {
+            if let Some(past) = &former_past {
+                sum += past.get(&place, 0).context("cannot read a count of the past")?;
+            }
+            if sum != V::default() {
+                kept.set(place, sum, 0).context("cannot write a count of the past")?;
+            }
         }
     }
     Ok(())
