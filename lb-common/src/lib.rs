@@ -12,6 +12,7 @@
 
 pub mod address_filter;
 pub mod backend;
+pub mod capture;
 pub mod checksum;
 pub mod client_hops;
 pub mod clock;
@@ -35,6 +36,7 @@ pub mod stats;
 pub mod table;
 pub mod tcp;
 pub mod template;
+pub mod trail;
 #[cfg(feature = "user")]
 mod user;
 pub mod volley;

@@ -33,6 +33,7 @@ macro_rules! pod {
 pod!(
     RateLimiter,
     Backend,
+    crate::capture::Record,
     Count,
     Guarded,
     Slot,

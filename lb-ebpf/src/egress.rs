@@ -21,6 +21,15 @@ impl Egress {
         if ingress == egress { Self::Back } else { Self::Other(egress) }
     }
 
+    /// Returns the index of the interface, of a frame that came in by this one.
+    #[inline(always)]
+    pub(crate) fn index(self, ingress: u32) -> u32 {
+        match self {
+            Self::Back => ingress,
+            Self::Other(ifindex) => ifindex,
+        }
+    }
+
     /// Returns the XDP action that sends the frame.
     #[inline(always)]
     pub(crate) fn transmit(self) -> Result<u32, Reason> {

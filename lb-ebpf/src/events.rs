@@ -16,6 +16,7 @@ use crate::{
     flow::Hit,
     global::global,
     raw::{self, of_this_cpu},
+    variant::IS_DRY,
 };
 
 #[btf_map]
@@ -60,6 +61,9 @@ global! {
 
 #[inline(always)]
 fn tell(event: &Event) {
+    if IS_DRY {
+        return;
+    }
     let Some(told) = EVENTS_TOLD.get_ptr_mut(event.kind) else { return };
     if of_this_cpu(told).take(raw::now(), EACH) {
         // The buffer is full if the daemon is busy or gone.

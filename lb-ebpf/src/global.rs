@@ -7,7 +7,10 @@ macro_rules! global {
             $(#[$doc])*
             #[unsafe(no_mangle)]
             #[inline(never)]
-            extern "C" fn $name($($argument: $type),*) -> $result $body
+            extern "C" fn $name($($argument: $type),*) -> $result {
+                $($crate::raw::pass($argument.into());)*
+                $body
+            }
         )+
     };
 }

@@ -10,6 +10,8 @@
 mod again;
 mod answers;
 mod arrival;
+#[cfg(feature = "trace")]
+mod capture;
 mod client_hops;
 mod egress;
 mod events;
@@ -22,6 +24,7 @@ mod known;
 mod load;
 mod migration;
 mod new;
+mod opened;
 mod outcome;
 mod parse;
 mod passive;
@@ -32,20 +35,25 @@ mod select;
 mod service;
 mod snat;
 mod stats;
-mod trace;
+mod trail;
 mod unforwardable;
+mod variant;
 mod vip_filter;
 
-use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
-use lb_common::reason::Reason;
-
 use crate::{outcome::Outcome, raw::Packet};
+use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 
 #[xdp(frags)]
 fn xdplb(ctx: XdpContext) -> u32 {
     let mut packet = Packet::new(ctx);
-    let (reason, action) = act(pipeline::decide(&mut packet));
-    stats::verdict(reason, packet.bytes);
+    trail::begin(&packet);
+    #[cfg(feature = "trace")]
+    capture::begin(&packet);
+    let (outcome, action) = act(pipeline::decide(&mut packet));
+    stats::verdict(outcome.reason(), packet.bytes);
+    trail::ended(&packet, outcome);
+    #[cfg(feature = "trace")]
+    capture::end(&packet);
     action
 }
 
@@ -69,15 +77,15 @@ fn import(ctx: XdpContext) -> u32 {
     xdp_action::XDP_PASS
 }
 
-/// Returns the XDP action of an outcome, and its reason.
+/// Returns what becomes of a frame: a frame that cannot leave is dropped. And its XDP action.
 #[inline(always)]
-fn act(outcome: Outcome) -> (Reason, u32) {
+fn act(outcome: Outcome) -> (Outcome, u32) {
     match outcome {
-        Outcome::Pass(reason) => (reason, xdp_action::XDP_PASS),
-        Outcome::Drop(reason) => (reason, xdp_action::XDP_DROP),
-        Outcome::Tx(egress, reason) => match egress.transmit() {
-            Ok(action) => (reason, action),
-            Err(refused) => (refused, xdp_action::XDP_DROP),
+        Outcome::Pass(_) => (outcome, xdp_action::XDP_PASS),
+        Outcome::Drop(_) => (outcome, xdp_action::XDP_DROP),
+        Outcome::Tx(egress, _) => match egress.transmit() {
+            Ok(action) => (outcome, action),
+            Err(refused) => (Outcome::Drop(refused), xdp_action::XDP_DROP),
         },
     }
 }

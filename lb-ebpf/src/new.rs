@@ -12,9 +12,9 @@ use crate::{
     again::History,
     arrival, client_hops,
     flow::New,
-    forgotten, forward,
+    forgotten, forward, opened,
     outcome::{Outcome, Stop},
-    parse, select, stats, trace,
+    parse, select, stats,
 };
 
 /// Handles a packet of no known connection: opens one, if it is a SYN to a service.
@@ -51,9 +51,9 @@ pub(crate) fn admit(
     let client = arrival::client_hop(headers, ingress);
     let hop = client_hops::index_of(client).ok_or(Reason::ClientHopsFull)?;
     let new = New { backend: id, hop, number, seen: history.flags_seen() };
-    let opened = forward::open(key, &new)?;
+    let known = forward::open(key, &new)?;
     stats::connection(id);
-    let outside = opened.pair.outside(key.protocol(), &opened.backend.endpoints());
-    trace::opened(context, key, &outside);
-    Ok(forward::send(headers, &opened, Direction::ToBackend, ingress)?)
+    let outside = known.pair.outside(key.protocol(), &known.backend.endpoints());
+    opened::log(context, key, &outside);
+    Ok(forward::send(headers, &known, Direction::ToBackend, ingress)?)
 }

@@ -28,6 +28,13 @@ impl From<Reason> for Stop {
 }
 
 impl Outcome {
+    #[inline(always)]
+    pub(crate) const fn reason(self) -> Reason {
+        match self {
+            Self::Tx(_, reason) | Self::Pass(reason) | Self::Drop(reason) => reason,
+        }
+    }
+
     /// The outcome of a frame that is not sent.
     #[inline(always)]
     pub(crate) fn of_unsent(reason: Reason) -> Self {

@@ -1,6 +1,6 @@
 //! A frame's path: parse, filter, look up, and forward on a known connection or a new one.
 
-use lb_common::{flow::FlowKey, reason::Reason, tcp};
+use lb_common::{flow::FlowKey, reason::Reason, tcp, trail::Met};
 
 use crate::{
     again::{self, Asked, History},
@@ -8,7 +8,7 @@ use crate::{
     outcome::{Outcome, Stop},
     parse,
     raw::Packet,
-    reply, unforwardable, vip_filter,
+    reply, trail, unforwardable, vip_filter,
 };
 
 /// Decides on a frame, and rewrites it if it is sent.
@@ -32,17 +32,25 @@ fn run(packet: &mut Packet) -> Result<Outcome, Stop> {
         return Err(Reason::NotOurs.into());
     }
     let key = FlowKey::of(headers);
+    trail::packet(&key);
     let asked = match flow::lookup(&key)? {
         Some(known) if tcp::opens(headers.tcp.flags) => {
             arrival::of_client(headers, ingress)?;
             parse::time_to_live(headers)?;
+            trail::met(Met::Replaced);
             again::ask(known)?
         }
         Some(known) => Asked::Known(known),
-        None => Asked::New(History::default()),
+        None => {
+            trail::met(Met::Unknown);
+            Asked::New(History::default())
+        }
     };
     match asked {
-        Asked::Known(known) => Ok(known::forward(headers, &known, ingress)?),
+        Asked::Known(known) => {
+            trail::known(&known);
+            Ok(known::forward(headers, &known, ingress)?)
+        }
         Asked::New(history) => new::admit(&context, headers, &key, ingress, history),
     }
 }

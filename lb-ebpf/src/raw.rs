@@ -8,8 +8,11 @@ mod skb;
 mod slot;
 mod words;
 
+use core::arch::asm;
 use core::intrinsics::atomic_xadd;
 
+#[cfg(feature = "trace")]
+use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_xdp_load_bytes};
 use aya_ebpf::{
     EbpfContext as _, Global,
     bindings::xdp_md,
@@ -20,6 +23,8 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use bytemuck::Pod;
+#[cfg(feature = "trace")]
+use lb_common::capture::SNAP;
 use lb_common::{clock::Scale, flow::FACTORS, limits, service_table, table::Seed};
 
 use self::words::ORDER;
@@ -29,6 +34,7 @@ pub(crate) use self::{
     skb::{Aligned, From, is_ipv4, is_of_own_connection, is_tagged, load},
     slot::Slot,
 };
+use crate::variant::IS_DRY;
 
 /// A received frame.
 pub(crate) struct Packet {
@@ -89,9 +95,21 @@ impl Packet {
 
     /// Returns the length from the Ethernet header on, in all buffers. Costs a helper call.
     #[inline(always)]
-    fn whole_length(&self) -> u64 {
+    pub(crate) fn whole_length(&self) -> u64 {
         // SAFETY: the context is valid.
         unsafe { bpf_xdp_get_buff_len(self.ctx.ctx) }
+    }
+
+    /// Copies the frame's first bytes.
+    #[cfg(feature = "trace")]
+    #[inline(always)]
+    pub(crate) fn copy_to(&self, buffer: &mut [u8; SNAP]) {
+        let length = self.whole_length().clamp(1, SNAP as u64);
+        // SAFETY: the context is valid, and the buffer is at least that long. The frame is, as it has an
+        // Ethernet header.
+        unsafe {
+            bpf_xdp_load_bytes(self.ctx.ctx, 0, buffer.as_mut_ptr().cast(), length as u32);
+        }
     }
 
     /// Shortens the frame to `length` bytes.
@@ -105,12 +123,30 @@ impl Packet {
     }
 }
 
+/// Has an argument passed even if the function does not read it, as the verifier wants it to be: in a dry
+/// run some are read nowhere.
+#[inline(always)]
+pub(crate) fn pass(argument: u64) {
+    if IS_DRY {
+        // SAFETY: touches nothing but the register.
+        unsafe { asm!("{0} = {0}", inout(reg) argument => _, options(nomem, nostack)) };
+    }
+}
+
 /// Returns nanoseconds of the coarse monotonic clock, a few milliseconds late at most.
 #[inline(always)]
 pub(crate) fn now() -> u64 {
     let scale = Scale { nanos_per_jiffy: NANOS_PER_JIFFY.load(), offset: JIFFIES_OFFSET.load() };
     // SAFETY: takes no arguments and has no preconditions.
     scale.nanos(unsafe { bpf_jiffies64() })
+}
+
+/// Returns nanoseconds of the monotonic clock, at a cost.
+#[cfg(feature = "trace")]
+#[inline(always)]
+pub(crate) fn precise_now() -> u64 {
+    // SAFETY: takes no arguments and has no preconditions.
+    unsafe { bpf_ktime_get_ns() }
 }
 
 /// Returns a copy of a map's value, as another CPU may recycle the element.
@@ -129,6 +165,9 @@ pub(crate) fn ticket(counter: *mut u64) -> u64 {
 /// Takes this many tickets, and returns the first one.
 #[inline(always)]
 pub(crate) fn tickets(counter: *mut u64, count: u64) -> u64 {
+    if IS_DRY {
+        return word(counter);
+    }
     // SAFETY: the pointer comes from a map lookup that succeeded, and counters are only ever
     // changed atomically.
     unsafe { atomic_xadd::<_, _, ORDER>(counter, count) }
@@ -144,6 +183,9 @@ pub(crate) fn word<T: Pod>(value: *const T) -> T {
 /// Writes a word that others read and write concurrently.
 #[inline(always)]
 pub(crate) fn set_word<T: Pod>(value: *mut T, word: T) {
+    if IS_DRY {
+        return;
+    }
     // SAFETY: as in `word`.
     unsafe { value.write_volatile(word) }
 }
@@ -151,6 +193,9 @@ pub(crate) fn set_word<T: Pod>(value: *mut T, word: T) {
 /// Adds to a counter that others change concurrently.
 #[inline(always)]
 pub(crate) fn add(counter: *mut i64, change: i64) {
+    if IS_DRY {
+        return;
+    }
     // SAFETY: as in `tickets`.
     unsafe { atomic_xadd::<_, _, ORDER>(counter, change) };
 }
@@ -175,6 +220,14 @@ pub(crate) fn of_this_cpu<T>(value: *mut T) -> &'static mut T {
     // SAFETY: the pointer comes from a lookup that succeeded; XDP programs on one CPU run one
     // after another, and no caller holds two references at once.
     unsafe { &mut *value }
+}
+
+/// Returns this CPU's own value of a per-CPU map, to be changed: in a dry run a copy, which is put into
+/// `copy`.
+#[inline(always)]
+pub(crate) fn changeable<T: Copy + 'static>(value: *mut T, copy: &mut Option<T>) -> &mut T {
+    let own = of_this_cpu(value);
+    if IS_DRY { copy.insert(*own) } else { own }
 }
 
 /// Returns the seed of the flow table's hash.

@@ -21,8 +21,8 @@ use crate::{
     again::History,
     global::global,
     load, passive,
-    raw::{cpu, of_this_cpu, random, ticket},
-    service,
+    raw::{self, cpu, random, ticket},
+    service, trail,
 };
 
 const RING_VALUES: usize = (limits::RING_SLOTS / SLOTS) as usize;
@@ -64,7 +64,9 @@ global! {
         if may_open == 0 {
             return NOBODY.into();
         }
-        next(&service, &key, History::from_word(history)).into()
+        let id = next(&service, &key, History::from_word(history));
+        trail::selected(service.id, id);
+        id.into()
     }
 }
 
@@ -89,6 +91,7 @@ fn next(service: &Service, key: &FlowKey, history: History) -> u32 {
         Scheduler::Random => ring.slot_at(random()),
     };
     let Some(slot) = slot else { return NOBODY };
+    trail::slot(slot);
     let first = holder(slot);
     if !history.names(first) && !passive::refuses(first) {
         return first;
@@ -131,7 +134,8 @@ fn turn(service: u32) -> Option<u32> {
 /// in step take different slots.
 #[inline(always)]
 fn own_turn(service: u32) -> Option<u32> {
-    let turns = of_this_cpu(RING_TURNS_EACH.get_ptr_mut(service)?);
+    let mut copy = None;
+    let turns = raw::changeable(RING_TURNS_EACH.get_ptr_mut(service)?, &mut copy);
     let turn = low(*turns).wrapping_add(cpu());
     *turns += 1;
     Some(turn)

@@ -13,10 +13,7 @@ use lb_common::{
     unmapped,
 };
 
-use crate::{
-    raw::{self, of_this_cpu},
-    select,
-};
+use crate::{raw, select};
 
 /// The sources of all backends; each backend names a region.
 #[btf_map]
@@ -33,7 +30,8 @@ static SNAT_STRETCHES: PerCpuArray<Stretch, { limits::BACKENDS as usize }> = Per
 /// Returns the number of a backend's next draw.
 #[inline(always)]
 pub(crate) fn next_draw(id: u32, now: u32) -> Option<u32> {
-    let stretch = of_this_cpu(SNAT_STRETCHES.get_ptr_mut(id)?);
+    let mut copy = None;
+    let stretch = raw::changeable(SNAT_STRETCHES.get_ptr_mut(id)?, &mut copy);
     let turns = SNAT_TURNS.get_ptr_mut(id)?;
     if let Some(draw) = stretch.draw(now, || low(raw::word(turns))) {
         return Some(draw);
@@ -46,7 +44,7 @@ pub(crate) fn next_draw(id: u32, now: u32) -> Option<u32> {
 #[inline(always)]
 pub(crate) fn skip(id: u32, draws: u32) {
     let Some(stretch) = SNAT_STRETCHES.get_ptr_mut(id) else { return };
-    let others = of_this_cpu(stretch).skip(draws);
+    let others = raw::changeable(stretch, &mut None).skip(draws);
     if others == 0 {
         return;
     }

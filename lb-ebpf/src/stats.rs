@@ -12,7 +12,7 @@ use lb_common::{
     stats::{Count, INCIDENTS, Incident, Traffic},
 };
 
-use crate::raw::of_this_cpu;
+use crate::{raw::of_this_cpu, variant::IS_DRY};
 
 /// Frames by [`Reason`]; bytes from the Ethernet header on.
 #[btf_map]
@@ -49,22 +49,21 @@ static PAST_INCIDENTS: Array<u64, { INCIDENTS as usize }, { BPF_F_MMAPABLE as us
 
 #[inline(always)]
 pub(crate) fn verdict(reason: Reason, bytes: u64) {
-    if let Some(value) = VERDICTS.get_ptr_mut(reason as u32) {
-        add(of_this_cpu(value), bytes);
+    if let Some(count) = counted(VERDICTS.get_ptr_mut(reason as u32)) {
+        add(count, bytes);
     }
 }
 
 #[inline(always)]
 pub(crate) fn connection(backend: u32) {
-    if let Some(value) = TRAFFIC.get_ptr_mut(backend) {
-        of_this_cpu(value).connections += 1;
+    if let Some(traffic) = counted(TRAFFIC.get_ptr_mut(backend)) {
+        traffic.connections += 1;
     }
 }
 
 #[inline(always)]
 pub(crate) fn packet(backend: u32, direction: Direction, bytes: [u8; 2]) {
-    let Some(value) = TRAFFIC.get_ptr_mut(backend) else { return };
-    let traffic = of_this_cpu(value);
+    let Some(traffic) = counted(TRAFFIC.get_ptr_mut(backend)) else { return };
     let count = match direction {
         Direction::ToBackend => &mut traffic.inbound,
         Direction::ToClient => &mut traffic.outbound,
@@ -74,9 +73,15 @@ pub(crate) fn packet(backend: u32, direction: Direction, bytes: [u8; 2]) {
 
 #[inline(always)]
 pub(crate) fn incident(incident: Incident) {
-    if let Some(value) = INCIDENTS_SEEN.get_ptr_mut(incident as u32) {
-        *of_this_cpu(value) += 1;
+    if let Some(count) = counted(INCIDENTS_SEEN.get_ptr_mut(incident as u32)) {
+        *count += 1;
     }
+}
+
+/// Returns this CPU's own value of a map, to count in: none in a dry run.
+#[inline(always)]
+fn counted<T>(value: Option<*mut T>) -> Option<&'static mut T> {
+    if IS_DRY { None } else { value.map(of_this_cpu) }
 }
 
 #[inline(always)]

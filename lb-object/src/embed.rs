@@ -22,7 +22,7 @@ fn try_embed(root: &Path) -> Result<()> {
     let from = directory(root, &objects)?;
     let to = PathBuf::from(env::var_os("OUT_DIR").context("OUT_DIR is not set")?);
     for program in objects.programs()? {
-        let file = file_name(&program);
+        let file = file_name(&program.name);
         let object = from.join(&file);
         println!("cargo::rerun-if-changed={}", object.display());
         fs::copy(&object, to.join(&file))

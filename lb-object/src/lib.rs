@@ -23,6 +23,14 @@ pub use self::embed::embed;
 /// distributors that build them elsewhere.
 pub const OVERRIDE: &str = "XDPLB_EBPF_OBJECT_DIR";
 
+/// A binary of `lb-ebpf`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Program {
+    pub name: String,
+    /// Cargo features that it is built with.
+    pub features: Vec<String>,
+}
+
 /// The committed objects of one workspace: `<program>.bpf.o` for each binary of `lb-ebpf`.
 pub struct Objects {
     root: PathBuf,
@@ -41,7 +49,7 @@ impl Objects {
     }
 
     /// Returns the binaries of `lb-ebpf`, in the order of its manifest.
-    pub fn programs(&self) -> Result<Vec<String>> {
+    pub fn programs(&self) -> Result<Vec<Program>> {
         manifest::binaries(&read(&self.root.join("lb-ebpf/Cargo.toml"))?)
     }
 

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap as Counts, HashSet},
     net::{Ipv4Addr, SocketAddrV4},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -25,12 +26,14 @@ use lb_common::{
     ring::{Ring, SLOTS, Slots},
     schedule::Scheduler,
     service::{Service, ServiceKey},
+    service_table,
     snat::Source,
     stats::{Count, Incident, Traffic},
     table::{Entry as _, Import, Imported, Seed, Snapshot, Tag, peek, remove},
 };
 use lb_dataplane::{
-    Active, Clock, FlowTable, Lanes, Refusals, ServiceTable, Sweeper, TablePlan, maps::Table as _,
+    Active, Clock, Constants, FlowTable, Lanes, Refusals, Rehearsal, ServiceTable, Sweeper,
+    TablePlan, Variants, maps::Table as _,
 };
 use log::LevelFilter;
 use nix::sched::{CloneFlags, unshare};
@@ -80,6 +83,7 @@ pub struct Run {
 /// The loaded program and its maps, in a network namespace of this thread.
 pub struct Object {
     ebpf: Ebpf,
+    constants: Constants,
     flows: Arc<FlowTable>,
     services: ServiceTable,
     /// VIP of backends that are in no ring yet: that of the last service.
@@ -109,15 +113,17 @@ impl Object {
     pub fn with_resets(connections: u32, resets: u32) -> Self {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; are you root?");
         let plan = TablePlan::with_seed(connections, SEED);
-        let clock = Clock::of_kernel().expect("a clock");
-        let lanes = Lanes::new(limits::BACKENDS).expect("CPUs");
+        let constants = Constants {
+            // As the daemon does by default.
+            level: LevelFilter::Info as u8,
+            resets,
+            service_buckets: service_table::buckets(limits::SERVICES),
+            clock: Clock::of_kernel().expect("a clock"),
+            lanes: Lanes::new(limits::BACKENDS).expect("CPUs"),
+            plan,
+        };
         let mut loader = EbpfLoader::new();
-        clock.prepare(&mut loader);
-        loader.override_global("RESETS_EACH", &resets, true);
-        // As the daemon does by default.
-        loader.override_global(aya_log::LEVEL, &(LevelFilter::Info as u8), true);
-        plan.prepare(&mut loader);
-        lanes.prepare(&mut loader);
+        constants.prepare(&mut loader);
         let mut ebpf = loader.load(OBJECT).expect("loads");
         let program: &mut Xdp = ebpf.program_mut("xdplb").expect("named").try_into().expect("XDP");
         program.load().expect("verifies");
@@ -127,9 +133,26 @@ impl Object {
         }
         let flows = lb_dataplane::table(&plan, &mut ebpf).expect("maps");
         let services = ServiceTable::open(&ebpf).expect("maps");
-        let mut object = Self { ebpf, flows: Arc::new(flows), services, vip: None };
+        let mut object = Self { ebpf, constants, flows: Arc::new(flows), services, vip: None };
         object.own_mac(BALANCER_MAC);
         object
+    }
+
+    /// Loads the program's variant that tells what would happen to packets. Pins the maps in this directory.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::load`].
+    #[must_use]
+    pub fn rehearsal(&self, directory: &Path) -> Rehearsal {
+        let maps = self.ebpf.maps().filter(|(name, _)| !name.starts_with('.'));
+        let pinned = maps.map(|(name, map)| {
+            let pin = directory.join(name);
+            map.pin(&pin).expect("pins");
+            (name.to_owned(), pin)
+        });
+        let variants = Variants::new(self.constants, pinned.collect());
+        Rehearsal::load(&variants).expect("verifies")
     }
 
     /// Makes a MAC address one of the balancer's own.

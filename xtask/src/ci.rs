@@ -53,8 +53,10 @@ fn fuzz_lints() -> Result<()> {
 fn ebpf_lints() -> Result<()> {
     let programs = Objects::new(workspace::root()).programs()?;
     let target = workspace::target()?.join("bpf");
-    let mut clippy = toolchain::pinned()?.cargo("clippy", &programs, &target)?;
-    exec::run(clippy.args(["--", "--deny", "warnings"]))
+    let variants = toolchain::pinned()?.each_variant("clippy", &programs, &target)?;
+    variants
+        .into_iter()
+        .try_for_each(|mut clippy| exec::run(clippy.args(["--", "--deny", "warnings"])))
 }
 
 fn dependencies() -> Result<()> {

@@ -25,18 +25,20 @@ pub(crate) struct Object {
 pub(crate) fn compile(toolchain: Toolchain) -> Result<Vec<Object>> {
     let programs = Objects::new(workspace::root()).programs()?;
     let target = workspace::target()?.join("bpf");
-    exec::run(&mut toolchain.cargo("build", &programs, &target)?)?;
+    for mut build in toolchain.each_variant("build", &programs, &target)? {
+        exec::run(&mut build)?;
+    }
 
     let directory = target.join(TARGET).join("release");
     programs
         .iter()
         .map(|program| {
-            let path = directory.join(program);
+            let path = directory.join(&program.name);
             let linked =
                 fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             let content =
                 strip(&linked).with_context(|| format!("cannot strip {}", path.display()))?;
-            Ok(Object { file: file_name(program), content })
+            Ok(Object { file: file_name(&program.name), content })
         })
         .collect()
 }

@@ -19,6 +19,11 @@ mod lines;
 mod raw;
 mod tables;
 
+/// See `src/variant.rs` of the balancer's program.
+mod variant {
+    pub(crate) const IS_DRY: bool = false;
+}
+
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 
 /// Minimum cost of any balancer.

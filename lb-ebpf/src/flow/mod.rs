@@ -4,6 +4,7 @@ mod import;
 mod map;
 mod open;
 mod ports;
+mod rehearsal;
 mod steps;
 
 use lb_common::{
@@ -19,6 +20,7 @@ pub(crate) use self::{
     import::import,
     open::{New, open, opened},
     ports::find as find_port,
+    rehearsal::rehearsed,
 };
 use crate::{client_hops, raw};
 

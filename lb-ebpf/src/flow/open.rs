@@ -8,12 +8,12 @@ use lb_common::{
     limits::BACKEND_BITS,
     reason::Reason,
     snat::DRAW_BITS,
-    table::{self, Index, Opening},
+    table::{self, Index, Opening, Unopened},
     unmapped,
 };
 
 use super::{Known, map::Flows, now};
-use crate::{global::global, select, snat};
+use crate::{global::global, select, snat, variant::IS_DRY};
 
 /// Input of a new connection.
 pub(crate) struct New {
@@ -62,7 +62,12 @@ fn create(key: &FlowKey, new: &New, draw: u32) -> Result<Index, Reason> {
     }
     let outside = snat::outside(backend, draw).ok_or(Reason::Unreachable)?;
     let opening = Opening { inside: key, hop, backend: id, seen, number, now: now() };
-    Ok(table::open(Flows, &opening, &outside)?.index)
+    match table::open(Flows, &opening, &outside) {
+        Ok(opened) => Ok(opened.index),
+        // The connection that it would replace is still there.
+        Err(Unopened::Busy) if IS_DRY && super::is_known(key) => Ok(Index(0)),
+        Err(refused) => Err(refused.into()),
+    }
 }
 
 /// Packs a backend's id, flags seen, and the number of a draw into one word.

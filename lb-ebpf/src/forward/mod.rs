@@ -18,6 +18,7 @@ use crate::{
     flow::{Known, New},
     outcome::Outcome,
     stats,
+    variant::IS_DRY,
 };
 
 /// A forwarding mode.
@@ -60,8 +61,8 @@ pub(crate) fn send(
     ingress: u32,
 ) -> Result<Outcome, Reason> {
     let Known { hit, backend, .. } = *known;
-    // Read again, as the stack has no room to keep it.
-    let pair = hit.entry.pair();
+    // Read again, as the stack has no room to keep it; in a dry run there may be no entry.
+    let pair = if IS_DRY { known.pair } else { hit.entry.pair() };
     flow::touch(hit);
     stats::packet(pair.backend(), direction, headers.ip.total_length);
     let (hop, reason) = match direction {
@@ -73,5 +74,5 @@ pub(crate) fn send(
     let to = pair.target(hit.tag.protocol(), direction, &backend.endpoints());
     by_mode!(apply(headers, &to, &hop));
     let egress = Egress::between(ingress, hop.ifindex());
-    if hit.holds() { Ok(Outcome::Tx(egress, reason)) } else { Err(Reason::Contended) }
+    if IS_DRY || hit.holds() { Ok(Outcome::Tx(egress, reason)) } else { Err(Reason::Contended) }
 }

@@ -11,6 +11,7 @@ use super::Forward;
 use crate::{
     flow::{self, Known, New},
     snat,
+    variant::IS_DRY,
 };
 
 pub(super) enum Nat {}
@@ -23,6 +24,9 @@ impl Forward for Nat {
         let index = match flow::open(inside, new, draw) {
             Err(Reason::PortsExhausted | Reason::Contended) => {
                 let draw = flow::find_port(new.backend, draw)?;
+                if IS_DRY {
+                    return flow::rehearsed(inside, new, draw);
+                }
                 // A port that was free or taken just now is lost to another CPU only.
                 flow::open(inside, new, draw).map_err(|refused| match refused {
                     Reason::PortsExhausted => Reason::Contended,
@@ -30,8 +34,11 @@ impl Forward for Nat {
                 })
             }
             opened => opened,
-        };
-        flow::opened(index?, inside)
+        }?;
+        if IS_DRY {
+            return flow::rehearsed(inside, new, draw);
+        }
+        flow::opened(index, inside)
     }
 
     #[inline(always)]

@@ -6,6 +6,8 @@ use core::{
 
 use aya_ebpf::Global;
 
+use crate::variant::IS_DRY;
+
 /// Not relaxed: LLVM's BPF target loses the old value of a relaxed operation.
 pub(super) const ORDER: AtomicOrdering = AtomicOrdering::AcqRel;
 const LOAD_ORDER: AtomicOrdering = AtomicOrdering::Acquire;
@@ -45,6 +47,9 @@ impl Words {
 
     #[inline(always)]
     pub(super) fn store<T>(self, offset: usize, value: T) {
+        if IS_DRY {
+            return;
+        }
         // SAFETY: the word is in the value, which stays writable for the program's run.
         unsafe { self.word::<T>(offset).write_volatile(value) }
     }
@@ -68,7 +73,7 @@ impl Words {
     /// Reads the first word. No later read happens before, nor an earlier one after.
     #[inline(always)]
     pub(super) fn load_ordered(self) -> u64 {
-        if WEAKLY_ORDERED.load() == 0 {
+        if IS_DRY || WEAKLY_ORDERED.load() == 0 {
             return self.load(0);
         }
         // SAFETY: the word stays writable for the program's run, and is only ever changed atomically.
@@ -78,6 +83,9 @@ impl Words {
     /// Compares and swaps the first word, as a full barrier. Returns the former word.
     #[inline(always)]
     pub(super) fn exchange(self, from: u64, to: u64) -> u64 {
+        if IS_DRY {
+            return self.load(0);
+        }
         // SAFETY: as in `load_ordered`.
         let (found, _) = unsafe { atomic_cxchg::<u64, ORDER, LOAD_ORDER>(self.word(0), from, to) };
         found
@@ -86,7 +94,7 @@ impl Words {
     /// Sets the first word, after all earlier writes.
     #[inline(always)]
     pub(super) fn publish(self, word: u64) {
-        if WEAKLY_ORDERED.load() == 0 {
+        if IS_DRY || WEAKLY_ORDERED.load() == 0 {
             return self.store(0, word);
         }
         // SAFETY: as in `load_ordered`.

@@ -8,7 +8,7 @@ use lb_common::{
     wire::Headers,
 };
 
-use crate::raw::{self, Packet, of_this_cpu};
+use crate::raw::{self, Packet};
 
 /// Rate limits: this CPU's in all, and then one for each part of the Internet, so that nobody can
 /// make us flood others, and no single sender can use up the whole.
@@ -32,6 +32,7 @@ pub(crate) fn answer(packet: &mut Packet) -> Result<(), Reason> {
 
 #[inline(always)]
 fn take(place: u32, each: u32) -> Result<bool, Reason> {
-    let limiter = of_this_cpu(RESETS.get_ptr_mut(place).ok_or(Reason::ResetFailed)?);
+    let mut copy = None;
+    let limiter = raw::changeable(RESETS.get_ptr_mut(place).ok_or(Reason::ResetFailed)?, &mut copy);
     Ok(limiter.take(raw::now(), each))
 }

@@ -8,6 +8,7 @@ mod attach;
 mod changes;
 mod client_hops;
 mod clock;
+mod constants;
 mod counters;
 mod detach;
 mod events;
@@ -28,11 +29,13 @@ mod origins;
 mod per_cpu;
 mod pins;
 pub mod plan;
+mod rehearsal;
 pub mod ring;
 mod services;
 mod shapes;
 mod sizes;
 mod traffic;
+mod variants;
 mod writer;
 
 use std::{path::Path, sync::Arc};
@@ -49,6 +52,7 @@ pub use self::{
     active::{Active, Lanes, possible_cpus},
     client_hops::HopWriter,
     clock::{Clock, now},
+    constants::Constants,
     counters::{CounterReader, Incidents, Verdicts},
     detach::detach,
     flows::{
@@ -62,11 +66,18 @@ pub use self::{
     meter::{Meter, program_name},
     migration::{connections, import},
     pins::is_attached,
+    rehearsal::{Rehearsal, Rehearsed},
     services::{Mapped, ServiceTable},
     sizes::map_bytes,
+    variants::Variants,
     writer::MapWriter,
 };
-use self::{load::PROGRAM, maps::Maps, migration::Migration, pins::Pins};
+use self::{
+    load::{Loaded, PROGRAM},
+    maps::Maps,
+    migration::Migration,
+    pins::Pins,
+};
 
 const VIP_FILTER: &str = "VIP_FILTER";
 const INCIDENTS_SEEN: &str = "INCIDENTS_SEEN";
@@ -83,6 +94,9 @@ pub struct Dataplane {
     ebpf: Ebpf,
     pins: Pins,
     flows: Arc<FlowTable>,
+    constants: Constants,
+    /// Names of the maps that outlive the daemon.
+    shared: Vec<String>,
     refusals: Refusals,
     counters: Arc<CounterReader>,
     maps: MapWriter,
@@ -95,12 +109,23 @@ impl Dataplane {
     /// copied. Nothing is attached yet: the earlier program keeps forwarding.
     pub fn load(bpffs: &Path, limits: &Limits, on_other_maps: OnOtherMaps) -> Result<Self> {
         let pins = Pins::open(bpffs)?;
-        let (mut ebpf, flows) = load::load(&pins, limits, on_other_maps)?;
+        let Loaded { mut ebpf, table, constants, shared } =
+            load::load(&pins, limits, on_other_maps)?;
         let migration = Migration::prepare(&pins, &mut ebpf)?;
         let refusals = Refusals::open(&ebpf)?;
         let counters = Arc::new(CounterReader::open(&ebpf)?);
         let maps = MapWriter::new(Maps::take(&mut ebpf)?).counting(counters.shared_generation());
-        Ok(Self { ebpf, pins, flows: Arc::new(flows), refusals, counters, maps, migration })
+        Ok(Self {
+            ebpf,
+            pins,
+            flows: Arc::new(table),
+            constants,
+            shared,
+            refusals,
+            counters,
+            maps,
+            migration,
+        })
     }
 
     /// Returns the writer of the maps of services and backends.
@@ -112,6 +137,14 @@ impl Dataplane {
     #[must_use]
     pub fn counters(&self) -> Arc<CounterReader> {
         Arc::clone(&self.counters)
+    }
+
+    /// Returns what is needed to load variants of the program.
+    #[must_use]
+    pub fn variants(&self) -> Variants {
+        let shared = self.shared.iter().map(|name| (name.clone(), self.pins.map(name)));
+        let own = guard::MAPS.map(|name| (name.to_owned(), self.pins.own_map(name)));
+        Variants::new(self.constants, shared.chain(own).collect())
     }
 
     /// Returns true if forwarding continues when the daemon ends: not if no other process has

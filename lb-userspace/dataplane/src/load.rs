@@ -5,24 +5,24 @@ use std::{collections::HashMap, io, path::Path};
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
-    maps::MapError,
+    maps::{Map, MapError},
     programs::{SchedClassifier, Xdp},
 };
 use aya_obj::Object;
-use lb_common::{rate_limiter::each_window, service_table, table::table_bytes};
+use lb_common::table::table_bytes;
 use lb_model::Limits;
 
 use super::{
-    active::{Lanes, possible_cpus},
+    active::possible_cpus,
     client_hops,
-    clock::Clock,
+    constants::Constants,
     flows::{BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan, megabytes},
     guard,
     layouts::OnOtherMaps,
     migration,
     object::map,
     origins,
-    pins::Pins,
+    pins::{Pins, unpin},
     shapes::Shape,
     sizes::sizes,
 };
@@ -37,8 +37,17 @@ const MESSAGES: &str = "AYA_LOGS";
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
+/// The loaded programs and their maps.
+pub struct Loaded {
+    pub ebpf: Ebpf,
+    pub table: FlowTable,
+    pub constants: Constants,
+    /// Names of the maps that outlive the daemon.
+    pub shared: Vec<String>,
+}
+
 /// Loads the programs with maps of these sizes.
-pub fn load(pins: &Pins, limits: &Limits, on_other_maps: OnOtherMaps) -> Result<(Ebpf, FlowTable)> {
+pub fn load(pins: &Pins, limits: &Limits, on_other_maps: OnOtherMaps) -> Result<Loaded> {
     anyhow::ensure!(
         Path::new(BTF).exists(),
         "this kernel has no BTF ({BTF} is missing): it must be built with CONFIG_DEBUG_INFO_BTF=y"
@@ -50,17 +59,9 @@ pub fn load(pins: &Pins, limits: &Limits, on_other_maps: OnOtherMaps) -> Result<
     let shapes = shapes(&sizes)?;
     migration::set_aside(pins, &shapes, on_other_maps)?;
     let plan = plan.with_seed_of(&pins.former(FLOWS))?.with_seed_of(&pins.map(FLOWS))?;
-    let level = log::max_level() as u8;
-    let resets = each_window(limits.resets);
-    let buckets = service_table::buckets(limits.services);
-    let (clock, lanes) = (Clock::of_kernel()?, Lanes::new(limits.backends)?);
+    let constants = Constants::new(limits, plan)?;
     let mut loader = EbpfLoader::new();
-    loader.override_global(aya_log::LEVEL, &level, true);
-    loader.override_global("RESETS_EACH", &resets, true);
-    loader.override_global("SERVICE_BUCKETS", &buckets, true);
-    clock.prepare(&mut loader);
-    plan.prepare(&mut loader);
-    lanes.prepare(&mut loader);
+    constants.prepare(&mut loader);
     for (name, entries) in &sizes {
         loader.map_max_entries(name, *entries);
     }
@@ -82,7 +83,19 @@ pub fn load(pins: &Pins, limits: &Limits, on_other_maps: OnOtherMaps) -> Result<
         ebpf.program_mut(guard::PROGRAM).context("the object has no host guard")?.try_into()?;
     program.load().context("the kernel rejects the host guard")?;
     let table = table(&plan, &mut ebpf)?;
-    Ok((ebpf, table))
+    for name in guard::MAPS {
+        pin_anew(map(&ebpf, name)?, &pins.own_map(name))?;
+    }
+    let shared = shapes.into_iter().map(|(name, _)| name).collect();
+    Ok(Loaded { ebpf, table, constants, shared })
+}
+
+/// Pins a map in place of an earlier program's.
+fn pin_anew(map: &Map, pin: &Path) -> Result<()> {
+    if pin.exists() {
+        unpin(pin)?;
+    }
+    map.pin(pin).with_context(|| format!("cannot pin {}", pin.display()))
 }
 
 /// Labels and maps the flow table of an object that was loaded as planned.

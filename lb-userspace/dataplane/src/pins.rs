@@ -19,6 +19,8 @@ use super::layouts::{DIRECTORY, directory, is_own, own_name};
 const LINK: &str = "link_";
 const GUARD: &str = "guard_";
 const FILTER: &str = "filter_";
+/// Prefix of the names of maps that each loaded program has for itself, followed by the map's name.
+const OWN: &str = "own_";
 /// Prefix of the names of maps that are replaced, followed by the map's name.
 const FORMER: &str = "former_";
 
@@ -101,6 +103,12 @@ impl Pins {
         let mut names: Vec<String> = self.names_after("")?;
         names.retain(|name| name.starts_with(|first: char| first.is_ascii_uppercase()));
         Ok(names)
+    }
+
+    /// Returns the pin of a map that the loaded program does not share with earlier ones.
+    #[must_use]
+    pub fn own_map(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{OWN}{name}"))
     }
 
     /// Returns the pin of a map that one of another shape replaces, until everything has moved from it.

@@ -13,6 +13,7 @@ mod migration;
 mod opening;
 mod ports;
 mod refused;
+mod rehearsal;
 mod resets;
 mod round_trip;
 mod scheduling;

@@ -1,6 +1,7 @@
 //! The toolchains that can build `lb-ebpf`.
 
 use std::{
+    collections::BTreeSet,
     env,
     ffi::OsString,
     path::{Path, PathBuf},
@@ -8,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use lb_object::Program;
 
 use super::{apt, linker, nightly, tools};
 use crate::{exec, workspace};
@@ -71,15 +73,34 @@ pub(super) fn missing() -> Result<Vec<String>> {
 }
 
 impl Toolchain {
-    /// Returns a cargo command on the programs of `lb-ebpf`, with the profile and flags of their
-    /// objects.
-    pub(crate) fn cargo(self, verb: &str, programs: &[String], target: &Path) -> Result<Command> {
+    /// Returns the cargo commands that build, or check, these programs of `lb-ebpf`: one for each set of
+    /// features.
+    pub(crate) fn each_variant(
+        self,
+        verb: &str,
+        programs: &[Program],
+        target: &Path,
+    ) -> Result<Vec<Command>> {
+        let sets: BTreeSet<_> = programs.iter().map(|program| &program.features).collect();
+        let of = |features: &Vec<String>| {
+            let mut command = self.cargo(verb, programs, target)?;
+            command.arg("--features").arg(features.join(","));
+            for program in programs.iter().filter(|program| program.features == *features) {
+                command.arg("--bin").arg(&program.name);
+            }
+            Ok(command)
+        };
+        sets.into_iter().map(of).collect()
+    }
+
+    /// Returns a cargo command on programs of `lb-ebpf`, with the profile and flags of their objects.
+    fn cargo(self, verb: &str, programs: &[Program], target: &Path) -> Result<Command> {
         let mut command = match self {
             Self::Pinned => pinned_cargo(verb, programs)?,
             Self::Nightly => nightly_cargo(verb),
         };
         command
-            .args(["--locked", "--release", "--package", "lb-ebpf", "--bins"])
+            .args(["--locked", "--release", "--package", "lb-ebpf"])
             .args(["--target", TARGET, "--target-dir"])
             .arg(target)
             .env("CARGO_ENCODED_RUSTFLAGS", flags()?)
@@ -89,8 +110,8 @@ impl Toolchain {
     }
 }
 
-fn pinned_cargo(verb: &str, programs: &[String]) -> Result<Command> {
-    let unstable = programs.iter().map(String::as_str);
+fn pinned_cargo(verb: &str, programs: &[Program]) -> Result<Command> {
+    let unstable = programs.iter().map(|program| program.name.as_str());
     let unstable: Vec<_> = std::iter::once("aya_ebpf").chain(unstable).collect();
     let mut command = Command::new("/usr/bin/cargo");
     command
