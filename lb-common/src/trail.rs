@@ -37,16 +37,15 @@ pub struct Trail {
     pub vip_port: [u8; 2],
     /// A [`Met`].
     pub met: u32,
-    /// Index of the entry of the flow table.
-    pub entry: u32,
     /// [Flags seen](crate::flow::flags_seen) of the connection before the packet.
     pub seen: u32,
     /// Id of the backend.
     pub backend: u32,
     /// Id of the service, plus 1, if it was looked up.
     pub service: u32,
-    /// The scheduler's slot in the arena of rings, plus 1.
+    /// The slot of the service's ring that the scheduler chose, plus 1, and the length of the ring.
     pub slot: u32,
+    pub slots: u32,
     /// A [`Reason`](crate::reason::Reason), plus 1: set by every packet.
     pub reason: u32,
     /// Bytes that the frame had, and has.

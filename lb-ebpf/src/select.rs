@@ -91,7 +91,7 @@ fn next(service: &Service, key: &FlowKey, history: History) -> u32 {
         Scheduler::Random => ring.slot_at(random()),
     };
     let Some(slot) = slot else { return NOBODY };
-    trail::slot(slot);
+    trail::slot(ring, slot);
     let first = holder(slot);
     if !history.names(first) && !passive::refuses(first) {
         return first;

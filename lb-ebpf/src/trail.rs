@@ -7,6 +7,7 @@ use lb_common::{
     capture::Record,
     flow::{Direction, Ends as _, FlowKey},
     mapped,
+    ring::Ring,
     trail::{Met, Trail},
 };
 
@@ -50,7 +51,6 @@ pub(crate) fn known(known: &Known) {
     let tag = known.hit.tag;
     note(|trail| {
         trail.met = Met::Known as u32;
-        trail.entry = known.hit.index.0;
         trail.seen = tag.flags_seen().into();
         trail.backend = known.pair.backend();
     });
@@ -59,10 +59,13 @@ pub(crate) fn known(known: &Known) {
     }
 }
 
-/// Notes the slot that a scheduler chose.
+/// Notes the slot that a scheduler chose of a ring.
 #[inline(always)]
-pub(crate) fn slot(slot: u32) {
-    note(|trail| trail.slot = slot + 1);
+pub(crate) fn slot(ring: Ring, slot: u32) {
+    note(|trail| {
+        trail.slot = slot - ring.offset + 1;
+        trail.slots = ring.length;
+    });
 }
 
 /// Notes the service, and the backend of a new connection.

@@ -22,7 +22,10 @@ use lb_model::{
     NewBackend, Problem, Proposal, Settings, Target,
     connections::{Counts, Filter},
     keys::{Keys, body_of},
-    views::{FullVersion, Plan, ServiceView, Stats, Status, VersionView},
+    views::{
+        FullVersion, Plan, ServiceView, Stats, Status, VersionView,
+        explanation::{Explanation, PacketQuery},
+    },
 };
 use nix::sys::{
     socket::{
@@ -131,6 +134,11 @@ impl Client {
 
     pub async fn stats(&self) -> Result<Stats, ClientError> {
         self.get("/v1/stats").await
+    }
+
+    /// Tells what would happen to a packet, and why.
+    pub async fn explain(&self, query: &PacketQuery) -> Result<Explanation, ClientError> {
+        self.get(&with_query("/v1/explain", query)?).await
     }
 
     /// Lists connections, one per line.

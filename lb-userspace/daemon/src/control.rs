@@ -6,10 +6,14 @@ use lb_config::{Config, desired::Document};
 use lb_dataplane::listing::Listing;
 use lb_model::{
     Change, Proposal, Refusal,
-    views::{Plan, ServiceView, Stats, Status, Step, VersionView},
+    views::{
+        Plan, ServiceView, Stats, Status, Step, VersionView,
+        explanation::{Explanation, PacketQuery},
+    },
 };
 use tokio::sync::{mpsc, oneshot};
 
+use super::explain::Links;
 pub use super::overview::Overview;
 
 /// A question about the state, with the channel for its answer. The loop is not asked.
@@ -23,6 +27,7 @@ pub enum Question {
     Running(Reply<Running>),
     Stats(Reply<Stats>),
     Connections(Option<String>, Reply<Listing>),
+    Explain(PacketQuery, Links, Reply<Explanation>),
     Overview(Reply<Overview>),
 }
 
@@ -187,6 +192,12 @@ impl Handle {
     /// service does not exist.
     pub async fn connections(&self, service: Option<String>) -> Result<Listing, Refusal> {
         self.ask(|reply| Question::Connections(service, reply)).await
+    }
+
+    /// Tells what would happen to a packet, and why.
+    pub async fn explain(&self, query: PacketQuery) -> Result<Explanation, Refusal> {
+        let links = Links::read(&query).await?;
+        self.ask(|reply| Question::Explain(query, links, reply)).await
     }
 
     pub async fn overview(&self) -> Result<Overview, Refusal> {

@@ -74,7 +74,7 @@ fn of_incident(incident: Incident) -> &'static str {
     }
 }
 
-fn of_reason(reason: Reason) -> &'static str {
+pub(super) fn of_reason(reason: Reason) -> &'static str {
     match reason {
         Reason::Forwarded => "A client's packet was sent to its backend.",
         Reason::Replied => "A backend's packet was sent to its client.",

@@ -11,6 +11,7 @@ pub mod control;
 pub mod counters;
 mod daemon;
 mod events;
+mod explain;
 mod failover;
 mod files;
 mod flows;

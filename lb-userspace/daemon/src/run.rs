@@ -1,6 +1,6 @@
 //! The loop.
 
-use std::{future::ready, path::PathBuf, sync::Arc};
+use std::{cell::RefCell, future::ready, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result, bail};
 use lb_config::Loaded;
@@ -17,6 +17,7 @@ use super::{
     BACKLOG, api, control,
     daemon::Daemon,
     events::{self, Events},
+    explain::Explainer,
     http, panics, privileges,
     reader::{Read, Reader},
     supervisor::{self, Watchdog},
@@ -62,8 +63,9 @@ pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     daemon.follow_refusals();
     daemon.publish();
     let snapshots = daemon.published.subscribe();
-    Viewer { snapshots: snapshots.clone(), counters: Arc::clone(&daemon.kernel.counters) }
-        .start(questions)?;
+    let explainer = RefCell::new(Explainer::new(daemon.kernel.dataplane.variants()));
+    let counters = Arc::clone(&daemon.kernel.counters);
+    Viewer { snapshots: snapshots.clone(), counters, explainer }.start(questions)?;
     let (stopping, stopped) = watch::channel(());
     let watchdog = Watchdog::new();
     let mut events =

@@ -64,6 +64,12 @@ pub(super) struct Usage {
 }
 
 impl Snapshot {
+    /// Returns the name of one of the balancer's interfaces.
+    pub(super) fn interface_name(&self, ifindex: u32) -> String {
+        let found = self.interfaces.iter().find(|one| one.ifindex == ifindex);
+        found.map_or_else(|| format!("interface {ifindex}"), |one| one.name.clone())
+    }
+
     /// Returns the time since it was taken.
     pub(super) fn age(&self) -> Duration {
         Instant::now().saturating_duration_since(self.at)

@@ -2,6 +2,7 @@
 //! clients look.
 
 use std::{
+    cell::RefCell,
     io,
     sync::Arc,
     thread,
@@ -15,6 +16,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{
     control::{Question, Reply},
+    explain::Explainer,
     snapshot::Snapshot,
     views::Views,
 };
@@ -30,6 +32,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 pub(super) struct Viewer {
     pub(super) snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     pub(super) counters: Arc<CounterReader>,
+    pub(super) explainer: RefCell<Explainer>,
 }
 
 impl Viewer {
@@ -56,6 +59,10 @@ impl Viewer {
             Question::Stats(reply) => self.tell(reply, |views| views.stats()),
             Question::Connections(service, reply) => {
                 self.tell(reply, |views| connections(&views, service.as_deref()));
+            }
+            Question::Explain(query, links, reply) => {
+                let explainer = &self.explainer;
+                self.tell(reply, |views| explainer.borrow_mut().explain(&views, &query, &links));
             }
             Question::Overview(reply) => self.tell(reply, |views| views.overview()),
         }

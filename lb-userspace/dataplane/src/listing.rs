@@ -43,6 +43,17 @@ impl Listing {
         self.search(filter).for_each(tell)
     }
 
+    /// Returns the connection of a client's packets with this tuple.
+    #[must_use]
+    pub fn connection(&self, key: &FlowKey) -> Option<Connection> {
+        let filter = Filter::default();
+        let search = self.search(&filter);
+        let hit = peek(search.table, key).filter(|hit| hit.direction() == Direction::ToBackend)?;
+        let candidate = search.candidate(hit)?;
+        let idle = search.idle(&candidate.flow);
+        Some(search.connection(&candidate, idle))
+    }
+
     /// Counts the matching connections.
     #[must_use]
     pub fn count(&self, filter: &Filter) -> Counts {

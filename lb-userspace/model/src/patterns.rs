@@ -63,6 +63,15 @@ pub const ABSOLUTE: &str = "^/";
 /// Data to send, with escapes.
 pub const ESCAPED: &str = "^([^\\\\]|\\\\([rnt\\\\]|x[0-9A-Fa-f]{2}))*$";
 
+/// TCP flags, separated by commas.
+pub const TCP_FLAGS: &str = "^(none|([sS][yY][nN]|[aA][cC][kK]|[fF][iI][nN]|[rR][sS][tT])\
+    (,([sS][yY][nN]|[aA][cC][kK]|[fF][iI][nN]|[rR][sS][tT]))*)$";
+
+/// Any IPv4 address and port.
+pub const ENDPOINT: &str = "^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}\
+    (25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9]):0*\
+    (6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5]?[0-9]{1,4})$";
+
 /// States of connections, separated by commas.
 pub const STATES: &str = "^(half-open|refused|answered|established|closing|closed)\
     (,(half-open|refused|answered|established|closing|closed))*$";

@@ -22,7 +22,9 @@ use std::{
 use anyhow::Result;
 use tokio::{sync::mpsc, task::JoinHandle};
 
-pub use self::query::{AttachMode, XdpAttached, interface, links, local_addresses, xdp_attached};
+pub use self::query::{
+    AttachMode, XdpAttached, interface, interface_to, links, local_addresses, xdp_attached,
+};
 pub use self::vips::{unrouted, unrouted_message};
 use self::{
     follower::Follower,

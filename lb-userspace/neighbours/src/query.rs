@@ -1,10 +1,12 @@
 //! Queries of the kernel's current network state.
 
+use std::net::IpAddr;
+
 use anyhow::{Context as _, Result};
 use futures_util::TryStreamExt as _;
 use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp};
 
-use super::{Interface, OwnAddresses, table};
+use super::{Interface, OwnAddresses, route, table};
 use lb_host::netlink;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +24,13 @@ pub enum AttachMode {
 pub struct XdpAttached {
     pub mode: AttachMode,
     pub program_id: u32,
+}
+
+/// Returns the index of the interface by which packets to an address leave this host; none without a route.
+pub async fn interface_to(address: IpAddr) -> Result<Option<u32>> {
+    let route = route::look_up(netlink::connect()?, address).await;
+    let route = route.with_context(|| format!("cannot look up the route to {address}"))?;
+    Ok(route.ok().map(|route| route.ifindex))
 }
 
 /// Returns this host's own addresses.

@@ -92,7 +92,7 @@ fn write_row(out: &mut impl Write, format: Format, row: &Row<'_>) -> io::Result<
 }
 
 /// Formats seconds in the two largest units.
-fn span(seconds: f64) -> String {
+pub(crate) fn span(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{seconds:.1}s");
     }

@@ -10,6 +10,7 @@ mod desired;
 mod detach;
 mod documents;
 mod exit;
+mod explain;
 mod log;
 mod manual;
 mod output;
@@ -73,6 +74,7 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Stats { service, rate } => {
             stats::stats(&client, service.as_deref(), rate, output).await
         }
+        Verb::Explain(packet) => explain::explain(&client, &packet.query(), output).await,
         Verb::Conns(conns) => conns::conns(&client, conns, output).await,
         Verb::Service { verb } => service::change(client, verb, output).await,
         Verb::Diff { config, force, .. } => {

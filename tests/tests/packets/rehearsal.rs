@@ -1,6 +1,14 @@
 //! What `xdplb explain` tells of a packet, held against what the packet then meets.
 
-use std::{cell::RefCell, collections::HashMap, net::Ipv4Addr, net::SocketAddrV4, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    env,
+    fmt::Debug,
+    net::{Ipv4Addr, SocketAddrV4},
+    process,
+    time::Duration,
+};
 
 use lb_common::{
     flow::Direction,
@@ -23,7 +31,7 @@ use proptest::{
 };
 
 use crate::testbed::{
-    FIRST_PORT, SOURCE, VIP, backend, balancer_with, client, connect, key_of, stay_on, syn,
+    FIRST_PORT, SOURCE, VIP, backend, balancer_with, client, connect, stay_on, syn,
 };
 
 /// Fewer than there are clients: some find none.
@@ -127,8 +135,7 @@ impl Stage {
         let empty = object.lay(100, &[]);
         object.service(1, VACANT, empty);
         object.origin(Ipv4Addr::new(10, 0, 0, 11), INGRESS);
-        let directory =
-            std::env::temp_dir().join(format!("xdplb-rehearsal-{}", std::process::id()));
+        let directory = env::temp_dir().join(format!("xdplb-rehearsal-{}", process::id()));
         let pins = BpfFs::mount(&directory).expect("mounts");
         let rehearsal = object.rehearsal(pins.path());
         Self { object, rehearsal, _pins: pins }
@@ -153,8 +160,8 @@ impl Stage {
         Ok(run)
     }
 
-    fn traces(&self) -> impl PartialEq + std::fmt::Debug + use<> {
-        let flows: std::collections::BTreeMap<_, _> = self
+    fn traces(&self) -> impl PartialEq + Debug + use<> {
+        let flows: BTreeMap<_, _> = self
             .object
             .flows()
             .into_iter()
@@ -169,18 +176,21 @@ impl Stage {
         (flows, incidents, traffic, refusals, reasons)
     }
 
-    fn follow(&mut self, packets: &[Sent]) -> Result<(), TestCaseError> {
+    /// Sends packets. Returns the reasons that they have met.
+    fn follow(&mut self, packets: &[Sent]) -> Result<Vec<&'static str>, TestCaseError> {
         let mut opened = HashMap::new();
+        let mut met = Vec::new();
         for packet in packets {
             self.object.pass_time(packet.pause);
             let segment = packet.segment(&opened);
             let run = self.holds(&segment.frame())?;
+            met.push(run.reason.as_str());
             let is_to_backend = run.reason == Reason::Forwarded;
             if is_to_backend && segment.flags == Flags::SYN {
                 opened.insert(packet.client, Segment::read(&run.frame));
             }
         }
-        Ok(())
+        Ok(met)
     }
 }
 
@@ -188,13 +198,45 @@ impl Stage {
 #[ignore = "needs root"]
 fn a_rehearsal_tells_what_thousands_of_random_packets_then_meet() {
     let stage = RefCell::new(Stage::new());
+    let met = RefCell::new(BTreeSet::new());
     for scheduler in [Scheduler::RoundRobin, Scheduler::RoundRobinPerCpu, Scheduler::SourceHash] {
         stage.borrow_mut().object.schedule(VIP, scheduler, &[1, 2, 3]);
         let config = Config { cases: 60, failure_persistence: None, ..Config::default() };
         TestRunner::new(config)
-            .run(&vec(sent(), 1..80), |packets| stage.borrow_mut().follow(&packets))
+            .run(&vec(sent(), 1..80), |packets| {
+                met.borrow_mut().extend(stage.borrow_mut().follow(&packets)?);
+                Ok(())
+            })
             .expect("they agree");
     }
+    let expected = [
+        Reason::BadFlags,
+        Reason::Forwarded,
+        Reason::NotOurs,
+        Reason::OtherMac,
+        Reason::Quarantined,
+        Reason::Refused,
+        Reason::Replied,
+        Reason::ResetNoBackend,
+        Reason::ResetUnknownFlow,
+        Reason::StrayReset,
+        Reason::TtlExpired,
+    ];
+    let met = met.into_inner();
+    let missed: Vec<_> =
+        expected.iter().map(|reason| reason.as_str()).filter(|name| !met.contains(name)).collect();
+    assert!(missed.is_empty(), "no packet has met {missed:?}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn ports_that_are_all_in_use_are_told() {
+    let mut stage = Stage::new();
+    for taken in 0..3 * PORTS {
+        connect(&mut stage.object, 40_000 + taken);
+    }
+    let run = stage.holds(&syn(50_000).frame()).expect("as told");
+    assert_eq!(run.reason, Reason::PortsExhausted);
 }
 
 #[test]
@@ -203,13 +245,16 @@ fn a_trail_names_service_backend_and_slot() {
     let mut stage = Stage::new();
     let new = stage.trail(&syn(40_000));
     assert_eq!((new.met, new.service, new.backend), (Met::Unknown as u32, 1, 1), "{new:?}");
-    assert_eq!((new.slot, new.egress), (1, INGRESS), "{new:?}");
+    assert_eq!((new.slot, new.slots, new.egress), (1, 3, INGRESS), "{new:?}");
 
     let opened = connect(&mut stage.object, 40_000);
     let known = stage.trail(&Segment::new(client(40_000), VIP, Flags::ACK));
-    let place = stage.object.place(&key_of(40_000)).expect("known");
-    assert_eq!((known.met, known.entry, known.backend), (Met::Known as u32, place.1, 1));
-    assert_eq!((known.service, known.slot), (0, 0), "nothing is selected: {known:?}");
+    assert_eq!((known.met, known.backend), (Met::Known as u32, 1), "{known:?}");
+    assert_eq!(
+        (known.service, known.slot, known.slots),
+        (0, 0, 0),
+        "nothing is selected: {known:?}"
+    );
 
     let reply = stage.trail(&opened.answer(Flags::ACK));
     assert_eq!((reply.client, reply.client_port), (known.client, known.client_port));

@@ -16,7 +16,10 @@ use axum::{
 };
 use lb_model::{
     Admin, Backend, Change, NewBackend, address, patterns,
-    views::{BackendView, ServiceView, Stats, Status},
+    views::{
+        BackendView, ServiceView, Stats, Status,
+        explanation::{Explanation, PacketQuery},
+    },
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -55,6 +58,7 @@ pub(super) fn routes() -> ApiRouter<Handle> {
     ApiRouter::new()
         .api_route("/v1/status", get_with(status, says("Returns the daemon, its interfaces, flow table usage and warnings")))
         .api_route("/v1/stats", get_with(stats, says("Returns packets by verdict and reason, and traffic by backend")))
+        .api_route("/v1/explain", get_with(explain, says("Tells what would happen to a packet, and why")))
         .api_route("/v1/connections", get_with(connections::list, says("Lists connections, one JSON object per line")))
         .api_route("/v1/connections/count", get_with(connections::count, says("Counts connections by state")))
         .api_route(document::PLAN, post_with(document::plan, says("Returns the changes that a configuration file would make")))
@@ -97,6 +101,13 @@ async fn status(State(handle): State<Handle>) -> Result<Json<Status>, Failed> {
 
 async fn stats(State(handle): State<Handle>) -> Result<Json<Stats>, Failed> {
     Ok(Json(handle.stats().await?))
+}
+
+async fn explain(
+    State(handle): State<Handle>,
+    Query(query): Query<PacketQuery>,
+) -> Result<Json<Explanation>, Failed> {
+    Ok(Json(handle.explain(query).await?))
 }
 
 async fn services(

@@ -1,5 +1,6 @@
 //! Answers of the API.
 
+pub mod explanation;
 mod interfaces;
 mod origin;
 mod service;

@@ -2,6 +2,7 @@
 
 mod backend;
 mod conns;
+mod explain;
 mod service;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -15,6 +16,7 @@ use crate::demo;
 pub(super) use self::{
     backend::{BackendAddress, BackendVerb, Places},
     conns::Conns,
+    explain::Explain,
     service::ServiceVerb,
 };
 
@@ -163,6 +165,9 @@ pub(super) enum Verb {
     /// List or count connections. The list is streamed, so it may be long or cut by `| head`. With
     /// -o json, one object per line.
     Conns(Conns),
+    /// Explain what would happen to a packet, and why: the loaded program decides, with the live maps, and
+    /// nothing changes.
+    Explain(Explain),
     /// Run a demo for 20 seconds: a balancer, three servers and traffic in network namespaces.
     Demo {
         /// Leave everything running afterwards to try commands on it; `demo --stop` removes it.

@@ -1,0 +1,94 @@
+//! Frames of TCP segments.
+
+use std::net::SocketAddrV4;
+
+use anyhow::Result;
+use etherparse::{Ethernet2Header, PacketBuilder, SlicedPacket, TcpHeader, TransportSlice};
+use lb_common::tcp;
+use lb_model::views::explanation::TcpFlags;
+
+/// As most hosts send packets, a few routers away.
+const TIME_TO_LIVE: u8 = 60;
+
+/// What the headers of a frame say.
+pub(super) struct Headers {
+    pub(super) src_mac: [u8; 6],
+    pub(super) dst_mac: [u8; 6],
+    pub(super) from: SocketAddrV4,
+    pub(super) to: SocketAddrV4,
+    pub(super) flags: TcpFlags,
+}
+
+impl Headers {
+    /// Returns a frame with these headers and no data.
+    pub(super) fn frame(&self) -> Result<Vec<u8>> {
+        let (from, to) = (self.from, self.to);
+        let mut segment = TcpHeader::new(from.port(), to.port(), 0, u16::MAX);
+        let has = |flag| self.flags.bits() & flag != 0;
+        (segment.syn, segment.ack) = (has(tcp::SYN), has(tcp::ACK));
+        (segment.fin, segment.rst) = (has(tcp::FIN), has(tcp::RST));
+        let packet = PacketBuilder::ethernet2(self.src_mac, self.dst_mac)
+            .ipv4(from.ip().octets(), to.ip().octets(), TIME_TO_LIVE)
+            .tcp_header(segment);
+        let mut frame = Vec::new();
+        packet.write(&mut frame, &[])?;
+        Ok(frame)
+    }
+
+    /// Returns the headers of a frame, if it is a TCP segment in IPv4.
+    pub(super) fn of(frame: &[u8]) -> Option<Self> {
+        let sliced = SlicedPacket::from_ethernet(frame).ok()?;
+        let (ethernet, _) = Ethernet2Header::from_slice(frame).ok()?;
+        let ip = sliced.net.as_ref()?.ipv4_ref()?.header();
+        let Some(TransportSlice::Tcp(segment)) = &sliced.transport else { return None };
+        let flags = [
+            (segment.syn(), tcp::SYN),
+            (segment.ack(), tcp::ACK),
+            (segment.fin(), tcp::FIN),
+            (segment.rst(), tcp::RST),
+        ];
+        let bits = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, bit)| bit).sum();
+        Some(Self {
+            src_mac: ethernet.source,
+            dst_mac: ethernet.destination,
+            from: SocketAddrV4::new(ip.source_addr(), segment.source_port()),
+            to: SocketAddrV4::new(ip.destination_addr(), segment.destination_port()),
+            flags: TcpFlags::of_bits(bits),
+        })
+    }
+
+    pub(super) fn from_mac(&self) -> String {
+        mac(self.src_mac)
+    }
+
+    pub(super) fn to_mac(&self) -> String {
+        mac(self.dst_mac)
+    }
+}
+
+fn mac(bytes: [u8; 6]) -> String {
+    bytes.map(|byte| format!("{byte:02x}")).join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_is_read_as_it_was_written() {
+        let headers = Headers {
+            src_mac: [2, 0, 0, 0, 0, 1],
+            dst_mac: [2, 0, 0, 0, 0, 0xab],
+            from: "198.51.100.7:40000".parse().expect("an address"),
+            to: "203.0.113.10:80".parse().expect("an address"),
+            flags: "syn,ack".parse().expect("flags"),
+        };
+        let read = Headers::of(&headers.frame().expect("written")).expect("a segment");
+        assert_eq!((read.from, read.to, read.flags), (headers.from, headers.to, headers.flags));
+        assert_eq!(
+            (read.from_mac(), read.to_mac()),
+            ("02:00:00:00:00:01".into(), "02:00:00:00:00:ab".into())
+        );
+        assert!(Headers::of(&[0; 60]).is_none());
+    }
+}

@@ -1,0 +1,98 @@
+//! What would happen to a packet, and why: by a dry run of the loaded program with the live maps.
+
+mod arrival;
+mod frame;
+mod selection;
+
+use lb_common::{flow::FlowKey, reason::Reason, trail::Trail, unmapped};
+use lb_dataplane::{Rehearsal, Variants};
+use lb_model::{
+    Refusal,
+    views::explanation::{Explanation, FlowMet, PacketQuery, SentView},
+};
+
+pub(super) use self::arrival::Links;
+use self::{arrival::Arriving, frame::Headers, selection::selection};
+use super::{counters, refusals::failed, views::Views};
+
+/// Runs the program's variant for it.
+pub(super) struct Explainer {
+    variants: Variants,
+    /// None until somebody asks.
+    rehearsal: Option<Rehearsal>,
+}
+
+impl Explainer {
+    pub(super) fn new(variants: Variants) -> Self {
+        Self { variants, rehearsal: None }
+    }
+
+    /// Explains a packet, by the state that the views are of.
+    pub(super) fn explain(
+        &mut self,
+        views: &Views<'_>,
+        query: &PacketQuery,
+        links: &Links,
+    ) -> Result<Explanation, Refusal> {
+        let arriving = Arriving::of(views.snapshot, query, links)?;
+        let frame = arriving.frame().map_err(failed)?;
+        let rehearsal = match &mut self.rehearsal {
+            Some(rehearsal) => rehearsal,
+            none => none.insert(Rehearsal::load(&self.variants).map_err(failed)?),
+        };
+        let told = rehearsal.run(&frame, arriving.ifindex).map_err(failed)?;
+        let trail = told.trail;
+        let reason = reason(&trail);
+        let is_sent = trail.egress != 0;
+        let sent = is_sent.then(|| Headers::of(&told.frame)).flatten();
+        let interface = |ifindex| views.snapshot.interface_name(ifindex);
+        Ok(Explanation {
+            verdict: reason.verdict().as_str().to_owned(),
+            reason: reason.as_str().to_owned(),
+            meaning: counters::of_reason(reason).to_owned(),
+            flow: met(&trail),
+            connection: connection(views, &trail),
+            service: service(views, &trail),
+            selection: selection(views, &trail)?,
+            sent: sent.map(|headers| SentView {
+                from: headers.from.into(),
+                to: headers.to.into(),
+                flags: headers.flags,
+                interface: interface(trail.egress),
+                from_mac: headers.from_mac(),
+                to_mac: headers.to_mac(),
+            }),
+            packet: arriving.into(),
+        })
+    }
+}
+
+fn reason(trail: &Trail) -> Reason {
+    let number = trail.reason.saturating_sub(1) as usize;
+    Reason::ALL.get(number).copied().unwrap_or(Reason::NotOurs)
+}
+
+fn met(trail: &Trail) -> FlowMet {
+    use lb_common::trail::Met;
+    match Met::from_number(trail.met) {
+        Some(Met::Known) => FlowMet::Known,
+        Some(Met::Replaced) => FlowMet::Replaced,
+        Some(Met::Unknown) => FlowMet::Unknown,
+        Some(Met::Nothing) | None => FlowMet::NotAsked,
+    }
+}
+
+fn connection(views: &Views<'_>, trail: &Trail) -> Option<lb_model::connections::Connection> {
+    let is_met = matches!(met(trail), FlowMet::Known | FlowMet::Replaced);
+    let (client, vip) = (unmapped(trail.client), unmapped(trail.vip));
+    let key = FlowKey::tcp(client, trail.client_port, vip, trail.vip_port);
+    is_met.then(|| views.listing().connection(&key)).flatten()
+}
+
+/// Returns the name of the packet's service: of a known connection, its own.
+fn service(views: &Views<'_>, trail: &Trail) -> Option<String> {
+    let id = trail.service.checked_sub(1);
+    let selected = views.snapshot.state.services().find(|service| Some(service.id) == id);
+    let of_connection = || connection(views, trail).and_then(|connection| connection.service);
+    selected.map(|service| service.spec.name.clone()).or_else(of_connection)
+}
