@@ -45,14 +45,14 @@ impl Wanted {
     /// Wants addresses that begin with these bits, of 128.
     #[must_use]
     pub fn prefix(address: [u8; 16], bits: u32) -> Self {
-        let ones = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+        let ones = u128::MAX.checked_shl(u128::BITS - bits).unwrap_or(0);
         Self { address: Self::words(address), mask: Self::words(ones.to_be_bytes()), port: 0 }
     }
 
-    /// Wants one address and port.
+    /// Wants this port only.
     #[must_use]
-    pub fn endpoint(address: [u8; 16], port: [u8; 2]) -> Self {
-        Self { port: u16::from_ne_bytes(port).into(), ..Self::prefix(address, 128) }
+    pub fn with_port(self, port: [u8; 2]) -> Self {
+        Self { port: u16::from_ne_bytes(port).into(), ..self }
     }
 
     /// Returns the words of which [`Self::from_words`] makes the same.
@@ -91,7 +91,7 @@ mod tests {
         let network = Wanted::prefix(of(0), 96 + 24);
         assert!(network.has(of(7), port) && !network.has(mapped([198, 51, 101, 7]), port));
         assert!(Wanted::prefix(of(0), 0).has([0xff; 16], port), "everything");
-        let one = Wanted::endpoint(of(7), port);
+        let one = Wanted::prefix(of(7), 128).with_port(port);
         assert!(one.has(of(7), port) && !one.has(of(8), port) && !one.has(of(7), [80, 0]));
         assert_eq!(Wanted::from_words(one.as_words()), one);
         assert!(Wanted::default().has(of(7), port), "everything");

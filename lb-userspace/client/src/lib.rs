@@ -25,6 +25,7 @@ use lb_model::{
     views::{
         FullVersion, Plan, ServiceView, Stats, Status, VersionView,
         explanation::{Explanation, PacketQuery},
+        trace::TraceFilter,
     },
 };
 use nix::sys::{
@@ -141,11 +142,19 @@ impl Client {
         self.get(&with_query("/v1/explain", query)?).await
     }
 
+    /// Records packets: one [`TraceLine`](lb_model::views::trace::TraceLine) per line.
+    pub async fn trace(&self, filter: &TraceFilter) -> Result<Lines, ClientError> {
+        self.lines(&with_query("/v1/trace", filter)?).await
+    }
+
     /// Lists connections, one per line.
     pub async fn connections(&self, filter: &Filter) -> Result<Lines, ClientError> {
-        let path = with_query("/v1/connections", filter)?;
+        self.lines(&with_query("/v1/connections", filter)?).await
+    }
+
+    async fn lines(&self, path: &str) -> Result<Lines, ClientError> {
         let stream = self.connect().await?;
-        match ask(stream, Method::GET, &path, &()).await.map_err(ClientError::Broken)? {
+        match ask(stream, Method::GET, path, &()).await.map_err(ClientError::Broken)? {
             Ok(body) => Ok(Lines { body, rest: Vec::new() }),
             Err(problem) => Err(ClientError::Refused(problem)),
         }

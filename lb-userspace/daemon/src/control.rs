@@ -3,18 +3,22 @@
 use std::{any::Any, sync::Arc};
 
 use lb_config::{Config, desired::Document};
-use lb_dataplane::listing::Listing;
+use lb_dataplane::{TracedProgram, listing::Listing};
 use lb_model::{
     Change, Proposal, Refusal,
     views::{
         Plan, ServiceView, Stats, Status, Step, VersionView,
         explanation::{Explanation, PacketQuery},
+        trace::TraceFilter,
     },
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::explain::Links;
 pub use super::overview::Overview;
+use super::{
+    explain::Links,
+    trace::{Prepared, Trace},
+};
 
 /// A question about the state, with the channel for its answer. The loop is not asked.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub enum Question {
     Stats(Reply<Stats>),
     Connections(Option<String>, Reply<Listing>),
     Explain(PacketQuery, Links, Reply<Explanation>),
+    PrepareTrace(TraceFilter, Reply<Prepared>),
     Overview(Reply<Overview>),
 }
 
@@ -42,6 +47,9 @@ pub enum Request {
     Version(u64, Reply<VersionDetail>),
     /// Rolls back to this version, or to the one before the current one.
     Rollback(Option<u64>, Caller, Reply<Plan>),
+    /// Attaches a program that records packets.
+    BeginTrace(TracedProgram, Reply<()>),
+    EndTrace(Reply<()>),
 }
 
 /// Author of a request, by the credentials of the peer of the socket.
@@ -198,6 +206,20 @@ impl Handle {
     pub async fn explain(&self, query: PacketQuery) -> Result<Explanation, Refusal> {
         let links = Links::read(&query).await?;
         self.ask(|reply| Question::Explain(query, links, reply)).await
+    }
+
+    /// Loads a program that records these packets, and attaches it.
+    pub(super) async fn trace(&self, filter: TraceFilter) -> Result<Trace, Refusal> {
+        let Prepared { program, recording } =
+            self.ask(|reply| Question::PrepareTrace(filter, reply)).await?;
+        self.request(|reply| Request::BeginTrace(program, reply)).await?;
+        Ok(recording.read())
+    }
+
+    /// Attaches the usual program again.
+    pub(super) async fn end_trace(&self) {
+        // An error means that the daemon is stopping, and does so itself.
+        drop(self.request(Request::EndTrace).await);
     }
 
     pub async fn overview(&self) -> Result<Overview, Refusal> {

@@ -12,6 +12,8 @@ pub(super) struct Kernel {
     pub(super) dataplane: Dataplane,
     pub(super) counters: Arc<CounterReader>,
     pub(super) sync: MapSync,
+    /// Number of instructions of the program.
+    pub(super) instructions: u32,
     /// True if forwarding ends with the daemon.
     is_fleeting: bool,
 }
@@ -19,8 +21,9 @@ pub(super) struct Kernel {
 impl Kernel {
     pub(super) fn new(dataplane: Dataplane, adopted: &Adopted, limits: Limits) -> Self {
         let is_fleeting = !dataplane.is_lasting();
+        let instructions = dataplane.instructions().unwrap_or_default();
         let (counters, sync) = (dataplane.counters(), MapSync::new(adopted, limits));
-        Self { dataplane, counters, sync, is_fleeting }
+        Self { dataplane, counters, sync, instructions, is_fleeting }
     }
 
     /// Updates the maps from `present` to `next`, or returns an error and changes nothing.

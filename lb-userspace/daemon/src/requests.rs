@@ -39,6 +39,11 @@ impl Daemon {
             }
             Request::History(reply) => drop(reply.send(Ok(self.history()))),
             Request::Version(number, reply) => drop(reply.send(self.version(number))),
+            Request::BeginTrace(program, reply) => drop(reply.send(self.begin_trace(program))),
+            Request::EndTrace(reply) => {
+                self.end_trace();
+                drop(reply.send(Ok(())));
+            }
             Request::Rollback(to, by, reply) => self.read_rollback(to, by, reply),
         }
         None

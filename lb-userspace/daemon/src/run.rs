@@ -83,6 +83,7 @@ pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     supervisor::is_ready();
     log::info!("ready");
     let served = daemon.serve(&mut commands, &mut events).await;
+    daemon.end_trace();
     supervisor::is_stopping();
     daemon.memory.close(&daemon.state, daemon.desired.last_number());
     served?;

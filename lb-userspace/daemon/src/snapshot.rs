@@ -51,6 +51,8 @@ pub(super) struct Snapshot {
     pub(super) tally: Tally,
     /// Generation of the kernel's maps.
     pub(super) generation: u64,
+    /// Number of instructions of the usual program.
+    pub(super) instructions: u32,
     pub(super) at: Instant,
 }
 
@@ -107,6 +109,7 @@ impl Daemon {
             warnings: self.host_warnings(&self.config.bpffs),
             tally: self.tally,
             generation: self.kernel.counters.generation(),
+            instructions: self.kernel.instructions,
             at: Instant::now(),
         }
     }

@@ -18,6 +18,7 @@ use super::{
     control::{Question, Reply},
     explain::Explainer,
     snapshot::Snapshot,
+    trace,
     views::Views,
 };
 
@@ -63,6 +64,12 @@ impl Viewer {
             Question::Explain(query, links, reply) => {
                 let explainer = &self.explainer;
                 self.tell(reply, |views| explainer.borrow_mut().explain(&views, &query, &links));
+            }
+            Question::PrepareTrace(filter, reply) => {
+                let explainer = self.explainer.borrow();
+                self.tell(reply, |views| {
+                    trace::prepare(&views, explainer.variants(), &filter, self.snapshots.clone())
+                });
             }
             Question::Overview(reply) => self.tell(reply, |views| views.overview()),
         }

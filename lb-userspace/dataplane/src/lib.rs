@@ -34,6 +34,7 @@ pub mod ring;
 mod services;
 mod shapes;
 mod sizes;
+mod tracing;
 mod traffic;
 mod variants;
 mod writer;
@@ -69,6 +70,7 @@ pub use self::{
     rehearsal::{Rehearsal, Rehearsed},
     services::{Mapped, ServiceTable},
     sizes::map_bytes,
+    tracing::{Capture, Records, TracedProgram},
     variants::Variants,
     writer::MapWriter,
 };
@@ -93,6 +95,8 @@ const VERDICTS: &str = "VERDICTS";
 pub struct Dataplane {
     ebpf: Ebpf,
     pins: Pins,
+    /// Attached in place of the usual program, for the time of a trace.
+    traced: Option<TracedProgram>,
     flows: Arc<FlowTable>,
     constants: Constants,
     /// Names of the maps that outlive the daemon.
@@ -118,6 +122,7 @@ impl Dataplane {
         Ok(Self {
             ebpf,
             pins,
+            traced: None,
             flows: Arc::new(table),
             constants,
             shared,
@@ -195,9 +200,11 @@ impl Dataplane {
         self.refusals.set(backend, count);
     }
 
-    /// Returns the id of the loaded program.
+    /// Returns the id of the program that is attached to interfaces.
     pub fn program_id(&self) -> Result<u32> {
-        let Some(program) = self.ebpf.program(PROGRAM) else { unreachable!("checked when loaded") };
+        let Some(program) = self.attached().program(PROGRAM) else {
+            unreachable!("checked when loaded")
+        };
         Ok(program.info()?.id())
     }
 
@@ -247,8 +254,14 @@ impl Dataplane {
         })
     }
 
+    /// Returns the variant that is, or will be, attached.
+    fn attached(&self) -> &Ebpf {
+        self.traced.as_ref().map_or(&self.ebpf, |traced| &traced.0)
+    }
+
     fn program(&mut self) -> Result<&mut Xdp> {
-        let program = self.ebpf.program_mut(PROGRAM).context("the object has no program")?;
+        let attached = self.traced.as_mut().map_or(&mut self.ebpf, |traced| &mut traced.0);
+        let program = attached.program_mut(PROGRAM).context("the object has no program")?;
         Ok(program.try_into()?)
     }
 

@@ -18,6 +18,7 @@ mod run;
 mod service;
 mod stats;
 mod status;
+mod trace;
 mod value;
 
 use std::process::ExitCode;
@@ -75,6 +76,7 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
             stats::stats(&client, service.as_deref(), rate, output).await
         }
         Verb::Explain(packet) => explain::explain(&client, &packet.query(), output).await,
+        Verb::Trace(packets) => trace::trace(&client, packets, output).await,
         Verb::Conns(conns) => conns::conns(&client, conns, output).await,
         Verb::Service { verb } => service::change(client, verb, output).await,
         Verb::Diff { config, force, .. } => {

@@ -33,7 +33,7 @@ use super::{
 use crate::control::Handle;
 
 /// Media type of one JSON object per line.
-const NDJSON: &str = "application/x-ndjson";
+pub(super) const NDJSON: &str = "application/x-ndjson";
 
 /// Approximate size of a chunk in bytes.
 const CHUNK: usize = 64 << 10;

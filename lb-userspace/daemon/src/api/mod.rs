@@ -17,6 +17,7 @@ mod router;
 mod routes;
 pub(crate) mod server;
 mod tables;
+mod trace;
 mod watched;
 mod wording;
 

@@ -34,6 +34,7 @@ use super::{
     peer::Peer,
     repeated,
     tables::{self, BackendChanges, NewService, ServiceChanges},
+    trace,
 };
 use crate::control::{Handle, Versioned};
 
@@ -59,6 +60,7 @@ pub(super) fn routes() -> ApiRouter<Handle> {
         .api_route("/v1/status", get_with(status, says("Returns the daemon, its interfaces, flow table usage and warnings")))
         .api_route("/v1/stats", get_with(stats, says("Returns packets by verdict and reason, and traffic by backend")))
         .api_route("/v1/explain", get_with(explain, says("Tells what would happen to a packet, and why")))
+        .api_route("/v1/trace", get_with(trace::trace, says("Records packets, one JSON object per line, until the client disconnects")))
         .api_route("/v1/connections", get_with(connections::list, says("Lists connections, one JSON object per line")))
         .api_route("/v1/connections/count", get_with(connections::count, says("Counts connections by state")))
         .api_route(document::PLAN, post_with(document::plan, says("Returns the changes that a configuration file would make")))

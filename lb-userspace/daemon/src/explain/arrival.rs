@@ -12,8 +12,7 @@ use lb_model::{
 };
 use lb_neighbours::Interface as Link;
 
-use super::frame::Headers;
-use crate::{refusals::failed, snapshot::Snapshot};
+use crate::{frame::Headers, refusals::failed, snapshot::Snapshot};
 
 /// MAC address of a sender that nothing is known of: a locally administered one.
 const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 1];

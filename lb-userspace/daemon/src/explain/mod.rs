@@ -1,7 +1,6 @@
 //! What would happen to a packet, and why: by a dry run of the loaded program with the live maps.
 
 mod arrival;
-mod frame;
 mod selection;
 
 use lb_common::{flow::FlowKey, reason::Reason, trail::Trail, unmapped};
@@ -12,8 +11,8 @@ use lb_model::{
 };
 
 pub(super) use self::arrival::Links;
-use self::{arrival::Arriving, frame::Headers, selection::selection};
-use super::{counters, refusals::failed, views::Views};
+use self::{arrival::Arriving, selection::selection};
+use super::{counters, frame::Headers, refusals::failed, views::Views};
 
 /// Runs the program's variant for it.
 pub(super) struct Explainer {
@@ -25,6 +24,10 @@ pub(super) struct Explainer {
 impl Explainer {
     pub(super) fn new(variants: Variants) -> Self {
         Self { variants, rehearsal: None }
+    }
+
+    pub(super) fn variants(&self) -> &Variants {
+        &self.variants
     }
 
     /// Explains a packet, by the state that the views are of.

@@ -71,6 +71,17 @@ impl Filter {
 }
 
 impl ClientFilter {
+    #[must_use]
+    pub fn network(self) -> IpNet {
+        self.network
+    }
+
+    /// Returns the only port, if it is one client's.
+    #[must_use]
+    pub fn port(self) -> Option<u16> {
+        self.port
+    }
+
     fn admits(self, client: SocketAddr) -> bool {
         self.network.contains(&client.ip()) && self.port.is_none_or(|port| port == client.port())
     }
@@ -101,13 +112,13 @@ impl fmt::Display for ClientFilter {
 }
 
 /// Serialization as one string.
-mod text {
+pub(crate) mod text {
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
 
     use super::ClientFilter;
 
     #[expect(clippy::ref_option, reason = "serde hands the field over by reference")]
-    pub(super) fn serialize<S: Serializer>(
+    pub(crate) fn serialize<S: Serializer>(
         client: &Option<ClientFilter>,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
@@ -117,7 +128,7 @@ mod text {
         }
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<ClientFilter>, D::Error> {
         let text = String::deserialize(deserializer)?;

@@ -9,6 +9,7 @@ use lb_common::flow::{State, flags_seen};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::filter::text;
 pub use self::filter::{ClientFilter, Filter};
 
 /// Follows the name of a service that was removed.

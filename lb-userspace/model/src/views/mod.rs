@@ -8,6 +8,7 @@ mod since;
 mod stats;
 mod status;
 mod step;
+pub mod trace;
 mod versions;
 
 pub use self::{

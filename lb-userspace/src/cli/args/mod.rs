@@ -4,6 +4,7 @@ mod backend;
 mod conns;
 mod explain;
 mod service;
+mod trace;
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -18,6 +19,7 @@ pub(super) use self::{
     conns::Conns,
     explain::Explain,
     service::ServiceVerb,
+    trace::Trace,
 };
 
 /// Environment variable with the path of the daemon's socket.
@@ -168,6 +170,9 @@ pub(super) enum Verb {
     /// Explain what would happen to a packet, and why: the loaded program decides, with the live maps, and
     /// nothing changes.
     Explain(Explain),
+    /// Record packets as the program handles them, and print a line for each. A program that records replaces
+    /// the usual one for that time. Needs root.
+    Trace(Trace),
     /// Run a demo for 20 seconds: a balancer, three servers and traffic in network namespaces.
     Demo {
         /// Leave everything running afterwards to try commands on it; `demo --stop` removes it.

@@ -11,17 +11,17 @@ use lb_model::views::explanation::TcpFlags;
 const TIME_TO_LIVE: u8 = 60;
 
 /// What the headers of a frame say.
-pub(super) struct Headers {
-    pub(super) src_mac: [u8; 6],
-    pub(super) dst_mac: [u8; 6],
-    pub(super) from: SocketAddrV4,
-    pub(super) to: SocketAddrV4,
-    pub(super) flags: TcpFlags,
+pub(crate) struct Headers {
+    pub(crate) src_mac: [u8; 6],
+    pub(crate) dst_mac: [u8; 6],
+    pub(crate) from: SocketAddrV4,
+    pub(crate) to: SocketAddrV4,
+    pub(crate) flags: TcpFlags,
 }
 
 impl Headers {
     /// Returns a frame with these headers and no data.
-    pub(super) fn frame(&self) -> Result<Vec<u8>> {
+    pub(crate) fn frame(&self) -> Result<Vec<u8>> {
         let (from, to) = (self.from, self.to);
         let mut segment = TcpHeader::new(from.port(), to.port(), 0, u16::MAX);
         let has = |flag| self.flags.bits() & flag != 0;
@@ -36,7 +36,7 @@ impl Headers {
     }
 
     /// Returns the headers of a frame, if it is a TCP segment in IPv4.
-    pub(super) fn of(frame: &[u8]) -> Option<Self> {
+    pub(crate) fn of(frame: &[u8]) -> Option<Self> {
         let sliced = SlicedPacket::from_ethernet(frame).ok()?;
         let (ethernet, _) = Ethernet2Header::from_slice(frame).ok()?;
         let ip = sliced.net.as_ref()?.ipv4_ref()?.header();
@@ -57,11 +57,11 @@ impl Headers {
         })
     }
 
-    pub(super) fn from_mac(&self) -> String {
+    pub(crate) fn from_mac(&self) -> String {
         mac(self.src_mac)
     }
 
-    pub(super) fn to_mac(&self) -> String {
+    pub(crate) fn to_mac(&self) -> String {
         mac(self.dst_mac)
     }
 }

@@ -1,0 +1,95 @@
+//! Traces: packets recorded by a variant of the program, which is attached for their time only.
+
+mod filter;
+mod packets;
+
+use std::sync::Arc;
+
+use lb_common::capture::Record;
+use lb_dataplane::{Records, TracedProgram, Variants};
+use lb_model::{
+    Refusal,
+    views::trace::{Began, TraceFilter},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::{JoinHandle, spawn_blocking},
+};
+
+pub(super) use self::packets::Packets;
+use super::{daemon::Daemon, refusals::failed, snapshot::Snapshot, views::Views};
+
+/// Batches of records that wait for a client. More stay in the kernel's ring buffer, and then are left out.
+const BACKLOG: usize = 16;
+
+/// A program that records packets, and what it will record.
+#[derive(Debug)]
+pub struct Prepared {
+    pub(super) program: TracedProgram,
+    pub(super) recording: Recording,
+}
+
+/// What a program will record.
+#[derive(Debug)]
+pub(super) struct Recording {
+    records: Records,
+    began: Began,
+    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+}
+
+/// What a program records, as it is read.
+#[derive(Debug)]
+pub(super) struct Trace {
+    pub(super) began: Began,
+    pub(super) records: mpsc::Receiver<Vec<Record>>,
+    /// Returns the number of packets that were left out, once the records are dropped.
+    pub(super) reader: JoinHandle<anyhow::Result<u64>>,
+    pub(super) snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+}
+
+/// Loads a program that records these packets. Takes a moment.
+pub(super) fn prepare(
+    views: &Views<'_>,
+    variants: &Variants,
+    filter: &TraceFilter,
+    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+) -> Result<Prepared, Refusal> {
+    let capture = filter::capture(views.snapshot, filter)?;
+    let (program, records) = TracedProgram::load(variants, &capture).map_err(failed)?;
+    let began = Began {
+        instructions: program.instructions().map_err(failed)?,
+        usual_instructions: views.snapshot.instructions,
+    };
+    Ok(Prepared { program, recording: Recording { records, began, snapshots } })
+}
+
+impl Recording {
+    /// Reads the records from now on.
+    pub(super) fn read(self) -> Trace {
+        let Self { records: recorded, began, snapshots } = self;
+        let (sender, records) = mpsc::channel(BACKLOG);
+        let reader = spawn_blocking(move || recorded.pass_on(&sender));
+        Trace { began, records, reader, snapshots }
+    }
+}
+
+impl Daemon {
+    /// Attaches the program of a trace.
+    pub(super) fn begin_trace(&mut self, program: TracedProgram) -> Result<(), Refusal> {
+        let dataplane = &mut self.kernel.dataplane;
+        if dataplane.is_traced() {
+            let detail = "another trace is running: end it first, or wait until it ends";
+            return Err(Refusal::Conflict(detail.to_owned()));
+        }
+        dataplane.begin_trace(program).map_err(failed)
+    }
+
+    /// Attaches the usual program again.
+    pub(super) fn end_trace(&mut self) {
+        if let Err(error) = self.kernel.dataplane.end_trace() {
+            log::error!(
+                "the program of the trace stays attached until the daemon is restarted: {error:#}"
+            );
+        }
+    }
+}

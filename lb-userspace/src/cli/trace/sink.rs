@@ -1,0 +1,61 @@
+//! Where packets of a trace are written.
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+use lb_host::printable;
+use lb_model::views::trace::TracedPacket;
+
+use super::{line, pcapng::Writer};
+use crate::cli::args::Output;
+
+pub(super) enum Sink {
+    Lines(BufWriter<io::Stdout>),
+    Json(BufWriter<io::Stdout>),
+    Pcapng(Writer<Box<dyn Write>>, PathBuf),
+}
+
+impl Sink {
+    pub(super) fn open(file: Option<&Path>, output: Output) -> Result<Self> {
+        let Some(path) = file else {
+            let out = BufWriter::new(io::stdout());
+            return Ok(if output.is_json() { Self::Json(out) } else { Self::Lines(out) });
+        };
+        let to: Box<dyn Write> = if path == Path::new("-") {
+            Box::new(BufWriter::new(io::stdout()))
+        } else {
+            let file = File::create(path).with_context(|| cannot_write(path))?;
+            Box::new(BufWriter::new(file))
+        };
+        Ok(Self::Pcapng(Writer::new(to)?, path.to_owned()))
+    }
+
+    pub(super) fn packet(&mut self, packet: &TracedPacket) -> Result<()> {
+        match self {
+            Self::Lines(out) => writeln!(out, "{}", printable::line(&line::of(packet)))?,
+            Self::Json(out) => {
+                let text = serde_json::to_string(packet)?;
+                writeln!(out, "{}", printable::json(&text))?;
+            }
+            Self::Pcapng(writer, path) => {
+                writer.packet(packet).with_context(|| cannot_write(path))?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self) -> Result<()> {
+        match self {
+            Self::Lines(out) | Self::Json(out) => Ok(out.flush()?),
+            Self::Pcapng(writer, path) => writer.flush().with_context(|| cannot_write(path)),
+        }
+    }
+}
+
+fn cannot_write(path: &Path) -> String {
+    format!("cannot write {}", path.display())
+}
