@@ -1,6 +1,8 @@
 //! What people and tools see of the balancer.
 
 mod contrib;
+mod explain;
 mod http;
 mod metrics;
+mod trace;
 mod watched;

@@ -72,12 +72,13 @@ pub(super) const GUEST: [Program; 11] = [
 ];
 
 /// For what people and tools see of the balancer.
-pub(super) const SEE: [Program; 5] = [
+pub(super) const SEE: [Program; 6] = [
     tool("curl", "curl"),
     tool("ip", "iproute2"),
     server("nginx"),
     server("prometheus"),
     tool("promtool", "prometheus"),
+    tool("tshark", "tshark"),
 ];
 
 /// Returns the names of missing programs.
