@@ -77,6 +77,16 @@ pub(crate) fn selected(service: u32, backend: u32) {
     });
 }
 
+/// Returns true if the packet replaces the connection of packets with this tuple.
+#[inline(always)]
+pub(crate) fn replaces(key: &FlowKey) -> bool {
+    record().is_some_and(|Record { trail, .. }| {
+        trail.met == Met::Replaced as u32
+            && (trail.client, trail.client_port) == (mapped(key.src()), key.src_port())
+            && (trail.vip, trail.vip_port) == (mapped(key.dst()), key.dst_port())
+    })
+}
+
 /// Notes how the packet's path ended.
 #[inline(always)]
 pub(crate) fn ended(packet: &Packet, outcome: Outcome) {

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "the verifier knows global functions by their names")]
 
 use lb_common::{
-    flow::{State, ticks},
+    flow::{State, flags_seen, ticks},
     halves::low,
     reason::Reason,
     snat::{TRIES, draw_of, neighbours_passed},
@@ -12,7 +12,7 @@ use lb_common::{
 };
 
 use super::{Hit, map::Flows, now};
-use crate::{global::global, select, snat, stats};
+use crate::{global::global, select, snat, stats, trail, variant::IS_DRY};
 
 /// Number of ports of half-open connections that are passed over in the hope of a free one.
 const HALF_OPEN_PASSED: u32 = 2;
@@ -155,8 +155,17 @@ const LEAST_CLOSED: u64 = 1 << 32;
 
 #[inline(always)]
 fn worth_of(holder: Hit, now: u32) -> u64 {
-    let idle = ticks::between(holder.entry.last_seen(), now);
-    match holder.state() {
+    let is_quarantined = holder.tag.flags_seen() & flags_seen::QUARANTINED != 0;
+    if IS_DRY && !is_quarantined && trail::replaces(&holder.partner_key(Flows)) {
+        // Its quarantine would have just begun.
+        return worth_of_port(State::Closed, 0);
+    }
+    worth_of_port(holder.state(), ticks::between(holder.entry.last_seen(), now))
+}
+
+#[inline(always)]
+const fn worth_of_port(state: State, idle: u32) -> u64 {
+    match state {
         State::Established if idle < SILENCE => WORTH_OF_NOBODY,
         // An early reuse may meet the backend's TIME-WAIT; a half-open connection costs nobody more
         // than another SYN.

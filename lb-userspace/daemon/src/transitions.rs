@@ -1,6 +1,6 @@
 //! Log of services and backends: one line for each transition.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{collections::BTreeSet, net::SocketAddr, time::Instant};
 
 use jiff::Timestamp;
 use lb_model::{Admin, Health};
@@ -16,30 +16,48 @@ use super::{
 /// Logs the changes of these services.
 pub(super) fn log(former: &State, present: &State, touched: &[String]) {
     for service in touched.iter().filter_map(|name| present.service(name)) {
-        for (level, line) in transitions(former.service(&service.spec.name), service) {
-            log::log!(level, "{}: {line}", service.spec.name);
+        let name = service.spec.name.as_str();
+        for Line { backend, level, text } in transitions(former.service(name), service) {
+            match backend {
+                Some(backend) => {
+                    log::log!(level, service = name, backend:% = backend; "{name}: {text}");
+                }
+                None => log::log!(level, service = name; "{name}: {text}"),
+            }
         }
     }
 }
 
-/// Returns lines without the service's name. New services are only logged if no backend takes
+/// A line of the log, without the service's name.
+struct Line {
+    /// The backend that it is about.
+    backend: Option<SocketAddr>,
+    level: Level,
+    text: String,
+}
+
+/// Returns the lines of a service. New services are only logged if no backend takes
 /// connections.
-fn transitions(former: Option<&Service>, present: &Service) -> Vec<(Level, String)> {
+fn transitions(former: Option<&Service>, present: &Service) -> Vec<Line> {
+    let line = |backend| move |(level, text)| Line { backend, level, text };
     let mut lines = Vec::new();
-    for backend in &present.backends {
-        let was = former.and_then(|former| former.backend(backend.spec.address));
-        if let Some(was) = was {
-            lines.extend(of_health(was, backend, present));
-            lines.extend(of_check(was, backend));
-            lines.extend(of_route(was, backend));
-            lines.extend(of_drain(was, backend));
-            lines.extend(of_failback(was, backend, present));
-        }
+    for is in &present.backends {
+        let Some(was) = former.and_then(|former| former.backend(is.spec.address)) else { continue };
+        let of_backend = of_health(was, is, present)
+            .into_iter()
+            .chain(of_check(was, is))
+            .chain(of_route(was, is))
+            .chain(of_drain(was, is))
+            .chain(of_failback(was, is, present));
+        lines.extend(of_backend.map(line(Some(is.spec.address))));
     }
-    if let Some(former) = former {
-        lines.extend(of_backups(former, present));
-    }
-    lines.extend(of_service(former.is_some_and(failover::is_out), present));
+    let backups = former.map(|former| of_backups(former, present)).unwrap_or_default();
+    lines.extend(backups.into_iter().map(|(backup, level, text)| Line {
+        backend: Some(backup),
+        level,
+        text,
+    }));
+    lines.extend(of_service(former.is_some_and(failover::is_out), present).map(line(None)));
     lines
 }
 
@@ -138,12 +156,12 @@ fn of_failback(was: &Backend, is: &Backend, service: &Service) -> Option<(Level,
         .then(|| (Warn, format!("{address} takes over: no other backend can")))
 }
 
-fn of_backups(former: &Service, present: &Service) -> Vec<(Level, String)> {
+fn of_backups(former: &Service, present: &Service) -> Vec<(SocketAddr, Level, String)> {
     let [before, now] = [former, present].map(backups_in_use);
     let joined = now.difference(&before);
-    let joined = joined.map(|address| (Warn, format!("backup {address} takes connections")));
+    let joined = joined.map(|one| (*one, Warn, format!("backup {one} takes connections")));
     let left = before.difference(&now);
-    let left = left.map(|address| (Info, format!("backup {address} no longer takes connections")));
+    let left = left.map(|one| (*one, Info, format!("backup {one} no longer takes connections")));
     joined.chain(left).collect()
 }
 
@@ -158,7 +176,7 @@ fn of_service(was_out: bool, service: &Service) -> Option<(Level, String)> {
     }
 }
 
-fn backups_in_use(service: &Service) -> BTreeSet<std::net::SocketAddr> {
+fn backups_in_use(service: &Service) -> BTreeSet<SocketAddr> {
     let members: BTreeSet<_> = service.members().into_iter().map(|member| member.address).collect();
     let backups = service.backends.iter().filter(|backend| backend.spec.backup);
     backups.map(|backup| backup.spec.address).filter(|one| members.contains(one)).collect()
@@ -177,9 +195,14 @@ mod tests {
         *,
     };
 
+    fn told(former: Option<&Service>, present: &Service) -> Vec<(Level, String)> {
+        let lines = super::transitions(former, present).into_iter();
+        lines.map(|Line { level, text, .. }| (level, text)).collect()
+    }
+
     fn lines(before: Option<&str>, now: &str) -> Vec<(Level, String)> {
         let before = before.map(|backends| service(json!({}), backends));
-        transitions(before.as_ref(), &service(json!({}), now))
+        told(before.as_ref(), &service(json!({}), now))
     }
 
     #[test]
@@ -250,9 +273,9 @@ mod tests {
         lost.backends[0].next_hop = Err("no route".to_owned());
         let (found, lost) = (service(json!({}), "uu"), lost);
         let warning = (Warn, "10.0.0.1:80 has no next hop: no route".to_owned());
-        assert_eq!(transitions(Some(&found), &lost), [warning]);
+        assert_eq!(told(Some(&found), &lost), [warning]);
         let recovery = (Info, "10.0.0.1:80 has a next hop".to_owned());
-        assert_eq!(transitions(Some(&lost), &found), [recovery]);
+        assert_eq!(told(Some(&lost), &found), [recovery]);
     }
 
     #[test]
@@ -262,10 +285,10 @@ mod tests {
         let [first, _] = &mut unchecked.backends[..] else { panic!("two") };
         (first.is_unchecked, first.detail) = (true, "PROCERR why".to_owned());
         let warning = "10.0.0.1:80 cannot be checked, and stays up: PROCERR why".to_owned();
-        assert_eq!(transitions(Some(&checked), &unchecked), [(Warn, warning)]);
-        assert_eq!(transitions(Some(&unchecked), &unchecked), []);
+        assert_eq!(told(Some(&checked), &unchecked), [(Warn, warning)]);
+        assert_eq!(told(Some(&unchecked), &unchecked), []);
         let recovery = "10.0.0.1:80 is checked again, and is up: not checked yet".to_owned();
-        assert_eq!(transitions(Some(&unchecked), &checked), [(Info, recovery)]);
+        assert_eq!(told(Some(&unchecked), &checked), [(Info, recovery)]);
     }
 
     #[test]
@@ -275,7 +298,7 @@ mod tests {
         let mut released = waiting.clone();
         released.release();
         let warning = (Warn, "10.0.0.1:80 takes over: no other backend can".to_owned());
-        assert!(transitions(Some(&waiting), &released).contains(&warning));
+        assert!(told(Some(&waiting), &released).contains(&warning));
     }
 
     #[test]
@@ -283,7 +306,7 @@ mod tests {
         let before = service(json!({}), "ud");
         let mut drained = before.clone();
         drained.backends[0].spec.admin = Admin::Draining;
-        let lines = transitions(Some(&before), &drained);
+        let lines = told(Some(&before), &drained);
         assert!(lines.iter().any(|(level, _)| *level == Error), "{lines:?}");
     }
 
@@ -291,7 +314,7 @@ mod tests {
     fn after(former: &State, change: impl FnOnce(&mut State)) -> (State, Vec<String>) {
         let mut state = former.clone();
         change(&mut state);
-        let lines = transitions(former.service("s1"), state.service("s1").expect("there"));
+        let lines = told(former.service("s1"), state.service("s1").expect("there"));
         (state, lines.into_iter().map(|(_, line)| line).collect())
     }
 
@@ -364,9 +387,9 @@ mod tests {
         let mut draining = service(json!({}), "uu");
         draining.backends[0].spec.admin = Admin::Draining;
         let enabled = service(json!({}), "uu");
-        let started = transitions(Some(&enabled), &draining);
+        let started = told(Some(&enabled), &draining);
         assert_eq!(started, [(Info, "the drain of 10.0.0.1:80 has started".to_owned())]);
-        let ended = transitions(Some(&draining), &enabled);
+        let ended = told(Some(&draining), &enabled);
         assert!(matches!(&ended[..], [(Info, line)] if line.contains("ended")), "{ended:?}");
     }
 }

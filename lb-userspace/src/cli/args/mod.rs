@@ -11,7 +11,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
-use super::complete;
+use super::{complete, log::LogFormat};
 use crate::demo;
 
 pub(super) use self::{
@@ -43,6 +43,9 @@ pub struct Cli {
     /// Log less; repeat to log only errors.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(super) quiet: u8,
+    /// Format of the log on standard error. Default: journal under systemd, else text.
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub(super) log_format: Option<LogFormat>,
     #[command(flatten)]
     pub(super) output: Output,
     #[command(subcommand)]

@@ -1,0 +1,104 @@
+//! Formats of records. Whatever a record says, it is one record, and commands no terminal.
+
+use std::{
+    fmt,
+    io::{self, Write},
+};
+
+use env_logger::fmt::{Formatter, style::Style};
+use jiff::Timestamp;
+use log::{
+    Level, Record,
+    kv::{Error, Key, Value, VisitSource},
+};
+use serde_json::{Map, json};
+
+use lb_host::printable;
+
+pub(super) fn text(out: &mut Formatter, record: &Record<'_>, style: Style) -> io::Result<()> {
+    let (at, level, message) = (out.timestamp_seconds(), record.level(), escaped(record.args()));
+    writeln!(out, "[{at} {style}{level:<5}{style:#}] {message}")
+}
+
+/// As sd-daemon(3) describes it. Each line is a record of the journal.
+pub(super) fn journal(out: &mut impl Write, record: &Record<'_>) -> io::Result<()> {
+    let priority = match record.level() {
+        Level::Error => 3,
+        Level::Warn => 4,
+        Level::Info => 6,
+        Level::Debug | Level::Trace => 7,
+    };
+    let message = escaped(record.args());
+    message.lines().try_for_each(|line| writeln!(out, "<{priority}>{line}"))
+}
+
+pub(super) fn json(out: &mut impl Write, record: &Record<'_>, at: Timestamp) -> io::Result<()> {
+    let mut object = Map::new();
+    object.insert("at".to_owned(), json!(at));
+    object.insert("level".to_owned(), json!(record.level().as_str().to_lowercase()));
+    object.insert("message".to_owned(), json!(record.args().to_string()));
+    record.key_values().visit(&mut Keys(&mut object)).map_err(io::Error::other)?;
+    let line = serde_json::to_string(&object)?;
+    writeln!(out, "{}", printable::json(&line))
+}
+
+/// Adds a record's keys.
+struct Keys<'a>(&'a mut Map<String, serde_json::Value>);
+
+impl<'kvs> VisitSource<'kvs> for Keys<'_> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
+        self.0.insert(key.to_string(), json!(value.to_string()));
+        Ok(())
+    }
+}
+
+/// Escapes a record and indents further lines, so that none looks like another record.
+fn escaped(message: impl fmt::Display) -> String {
+    printable::lines(&message.to_string()).replace('\n', "\n    ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOSTILE: &str = "L7ERR \x1b[2J\u{9b}31m\r\n[2026-01-01T00:00:00Z INFO ] all is well";
+
+    fn written(write: impl FnOnce(&mut Vec<u8>, &Record<'_>) -> io::Result<()>) -> String {
+        let mut out = Vec::new();
+        let keys = [("service", "web"), ("backend", "10.0.0.11:80")];
+        let message = format_args!("web: {HOSTILE}");
+        let record = Record::builder().level(Level::Warn).key_values(&keys).args(message).build();
+        write(&mut out, &record).expect("written");
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn no_text_forges_a_record_or_commands_a_terminal() {
+        let expected =
+            "L7ERR \\u{1b}[2J\\u{9b}31m\\r\n    [2026-01-01T00:00:00Z INFO ] all is well";
+        assert_eq!(escaped(HOSTILE), expected);
+    }
+
+    #[test]
+    fn the_journal_gets_priorities() {
+        let told = written(|out, record| journal(out, record));
+        let lines: Vec<_> = told.lines().collect();
+        assert_eq!(lines.len(), 2, "{told}");
+        assert!(lines[0].starts_with("<4>web: L7ERR "), "{told}");
+        assert!(lines[1].starts_with("<4>    ["), "{told}");
+    }
+
+    #[test]
+    fn machines_get_an_object_with_keys() {
+        let at = "2026-01-02T03:04:05Z".parse().expect("a time");
+        let told = written(|out, record| json(out, record, at));
+        assert_eq!(told.lines().count(), 1, "{told}");
+        let object: serde_json::Value = serde_json::from_str(&told).expect("an object");
+        let expected = json!({
+            "at": "2026-01-02T03:04:05Z", "level": "warn", "message": format!("web: {HOSTILE}"),
+            "service": "web", "backend": "10.0.0.11:80",
+        });
+        assert_eq!(object, expected);
+        assert!(!told.contains('\x1b') && !told.contains('\u{9b}'), "{told}");
+    }
+}
