@@ -104,6 +104,16 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "xdplb conns --service web --state established --limit 20",
         "List connections.",
     ),
+    (
+        "xdplb explain",
+        "xdplb explain 198.51.100.7:40000 203.0.113.10:80",
+        "Explain what would happen to a client's packet.",
+    ),
+    (
+        "xdplb trace",
+        "xdplb trace --service web -w - | wireshark -k -i -",
+        "Watch the packets of a service in Wireshark.",
+    ),
     ("xdplb demo", "xdplb demo --keep", "Leave the demo running."),
     (
         "xdplb completions",
