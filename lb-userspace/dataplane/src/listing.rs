@@ -1,5 +1,8 @@
 //! Connections of the flow table, named and filtered.
 
+mod clients;
+mod first;
+
 use std::{
     collections::HashMap,
     iter,
@@ -13,7 +16,7 @@ use lb_common::{
     flow::{Direction, FlowKey, ticks},
     table::{Hit, SharedEntry, SharedTable, Snapshot, peek},
 };
-use lb_model::connections::{Connection, ConnectionState, Counts, Filter};
+use lb_model::connections::{Clients, Connection, ConnectionState, Counts, Filter, Order};
 
 use crate::FlowTable;
 
@@ -52,6 +55,18 @@ impl Listing {
         let candidate = search.candidate(hit)?;
         let idle = search.idle(&candidate.flow);
         Some(search.connection(&candidate, idle))
+    }
+
+    /// Returns the first `limit` connections in this order, of which no more are in memory at any time.
+    #[must_use]
+    pub fn first(&self, filter: &Filter, order: Order, limit: usize) -> Vec<Connection> {
+        self.search(filter).first(order, limit)
+    }
+
+    /// Returns the clients with the most connections. Takes four bytes for each matching connection.
+    #[must_use]
+    pub fn clients(&self, filter: &Filter, limit: usize) -> Clients {
+        self.search(filter).clients(limit)
     }
 
     /// Counts the matching connections.
@@ -95,29 +110,37 @@ impl<'a> Search<'a> {
         self,
         mut tell: impl FnMut(Connection) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
+        self.matching()
+            .take(self.limit())
+            .try_for_each(|(candidate, idle)| tell(self.connection(&candidate, idle)))
+    }
+
+    /// Returns all matching connections with their idle times.
+    fn matching(self) -> impl Iterator<Item = (Candidate<'a>, Duration)> {
         let mut candidates = self.candidates();
-        let batches = iter::from_fn(|| {
+        let batches = iter::from_fn(move || {
             let batch: Vec<_> = candidates.by_ref().take(BATCH).collect();
             (!batch.is_empty()).then_some(batch)
         });
-        batches
-            .flat_map(|batch| self.with_idle(batch))
-            .filter(|(_, idle)| self.filter.admits_idle(*idle))
-            .take(self.limit())
-            .try_for_each(|(candidate, idle)| tell(self.connection(&candidate, idle)))
+        let all = batches.flat_map(move |batch| self.with_idle(batch));
+        all.filter(move |(_, idle)| self.filter.admits_idle(*idle))
     }
 
     /// See [`Listing::count`].
     pub(super) fn count(self) -> Counts {
         let mut counts = Counts::default();
-        let is_wanted = |candidate: &Candidate<'_>| {
-            // Reading the reverse entry is slow, so it is only read if it matters.
-            self.filter.idle_over.is_none() || self.filter.admits_idle(self.idle(&candidate.flow))
-        };
-        for candidate in self.candidates().filter(is_wanted).take(self.limit()) {
+        for candidate in self.matching_without_idle().take(self.limit()) {
             counts.count(candidate.state);
         }
         counts
+    }
+
+    /// Returns all matching connections. Reading the reverse entry is slow, so it is only read if it
+    /// matters.
+    fn matching_without_idle(self) -> impl Iterator<Item = Candidate<'a>> {
+        let any_idle = self.filter.idle_over.is_none();
+        self.candidates()
+            .filter(move |one| any_idle || self.filter.admits_idle(self.idle(&one.flow)))
     }
 
     fn limit(self) -> usize {

@@ -99,6 +99,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("xdplb history", "xdplb history 7", "Show all of version 7."),
     ("xdplb rollback", "xdplb rollback 7", "Roll back to version 7."),
     ("xdplb stats", "xdplb stats web --rate", "Show the traffic rates of a service."),
+    ("xdplb top", "xdplb top --interval 5s", "Watch the balancer."),
     (
         "xdplb conns",
         "xdplb conns --service web --state established --limit 20",

@@ -5,4 +5,5 @@ mod explain;
 mod http;
 mod metrics;
 mod trace;
+mod top;
 mod watched;

@@ -1,6 +1,7 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    ops::Not,
     str::FromStr,
     time::Duration,
 };
@@ -9,7 +10,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ConnectionState;
+use super::{ConnectionState, Order};
 use crate::patterns;
 
 /// Selects the connections that match all of these criteria.
@@ -33,7 +34,14 @@ pub struct Filter {
     #[schemars(with = "Option<String>", regex(pattern = patterns::PERIOD_OR_NONE))]
     #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     pub idle_over: Option<Duration>,
-    /// Maximum number of connections.
+    /// Order of a list, which then has 1,000 connections unless `limit` says otherwise, and 10,000 at
+    /// most.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sort: Option<Order>,
+    /// Turn the order round.
+    #[serde(skip_serializing_if = "Not::not")]
+    pub reverse: bool,
+    /// Maximum number of connections, or of clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
 }
@@ -46,6 +54,14 @@ pub struct ClientFilter {
 }
 
 impl Filter {
+    /// Returns true if it selects all connections.
+    #[must_use]
+    pub fn admits_all(&self) -> bool {
+        let Self { service, backend, client, state, idle_over, .. } = self;
+        let has_none = service.is_none() && backend.is_none() && client.is_none();
+        has_none && state.is_empty() && idle_over.is_none()
+    }
+
     /// Returns true if connections of this service and backend can match.
     #[must_use]
     pub fn admits_owner(&self, service: Option<&str>, backend: SocketAddr) -> bool {
