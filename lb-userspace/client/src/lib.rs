@@ -20,7 +20,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use lb_model::{
     NewBackend, Problem, Proposal, Settings, Target,
-    connections::{Clients, Counts, Filter},
+    connections::{Clients, Counts, Filter, Kill},
     keys::{Keys, body_of},
     views::{
         FullVersion, Plan, ServiceView, Stats, Status, VersionView,
@@ -167,6 +167,11 @@ impl Client {
     /// Returns the clients with the most connections.
     pub async fn busiest_clients(&self, filter: &Filter) -> Result<Clients, ClientError> {
         self.get(&with_query("/v1/connections/clients", filter)?).await
+    }
+
+    /// Kills connections, at least one criterion of which must be given, until it is done or cancelled.
+    pub async fn kill_connections(&self, filter: &Filter) -> Result<Kill, ClientError> {
+        self.send(Method::DELETE, &with_query("/v1/connections", filter)?, &()).await
     }
 
     pub async fn services(&self) -> Result<Vec<ServiceView>, ClientError> {

@@ -2,6 +2,7 @@
 
 mod clients;
 mod first;
+mod kill;
 
 use std::{
     collections::HashMap,
@@ -18,6 +19,7 @@ use lb_common::{
 };
 use lb_model::connections::{Clients, Connection, ConnectionState, Counts, Filter, Order};
 
+pub use self::kill::Killed;
 use crate::FlowTable;
 
 /// Service names by backend id.
@@ -69,6 +71,12 @@ impl Listing {
         self.search(filter).clients(limit)
     }
 
+    /// Removes the matching connections, except closed ones, whose source ports are cooling down. Calls
+    /// `tell` for each until it breaks.
+    pub fn kill(&self, filter: &Filter, tell: impl FnMut(Killed) -> ControlFlow<()>) {
+        self.search(filter).kill(tell);
+    }
+
     /// Counts the matching connections.
     #[must_use]
     pub fn count(&self, filter: &Filter) -> Counts {
@@ -101,6 +109,7 @@ struct Candidate<'a> {
     /// Time of the first packet, in ticks.
     began: u32,
     /// The entry in the direction of the backend.
+    hit: Hit<&'a SharedEntry>,
     flow: Snapshot,
 }
 
@@ -154,7 +163,7 @@ impl<'a> Search<'a> {
         entries.filter_map(move |hit| self.candidate(hit))
     }
 
-    fn candidate(self, hit: Hit<&SharedEntry>) -> Option<Candidate<'a>> {
+    fn candidate(self, hit: Hit<&'a SharedEntry>) -> Option<Candidate<'a>> {
         let state = ConnectionState::of(hit.tag.flags_seen());
         if !self.filter.admits_state(state) {
             return None;
@@ -164,7 +173,7 @@ impl<'a> Search<'a> {
         let is_wanted = self.filter.admits_owner(service, destination(&flow.to))
             && self.filter.admits_client(source(&flow.key));
         let began = flow.flow.began(hit.tag.flags_seen());
-        is_wanted.then_some(Candidate { service, state, began, flow })
+        is_wanted.then_some(Candidate { service, state, began, hit, flow })
     }
 
     fn with_idle(
@@ -184,7 +193,7 @@ impl<'a> Search<'a> {
     }
 
     fn connection(self, candidate: &Candidate<'_>, idle: Duration) -> Connection {
-        let Candidate { service, state, began, flow } = candidate;
+        let Candidate { service, state, began, flow, .. } = candidate;
         let (inside, outside) = (flow.key, flow.to);
         Connection {
             service: service.map(ToOwned::to_owned),

@@ -1,5 +1,7 @@
 //! `conns`: current connections.
 
+mod kill;
+
 use std::{
     borrow::Cow,
     io::{self, BufWriter, Write},
@@ -24,10 +26,13 @@ pub(super) async fn conns(
     conns: Conns,
     Output { format }: Output,
 ) -> Result<ExitCode, Failure> {
+    let end = conns.end;
     let counts = conns.count;
     let is_of_clients = conns.top.is_some();
     let filter = filter(conns);
-    if counts {
+    if end.kill {
+        kill::kill(client, filter, end, format).await?;
+    } else if counts {
         print_counts(client.count_connections(&filter).await?, format)?;
     } else if is_of_clients {
         print_clients(&client.busiest_clients(&filter).await?, format)?;

@@ -105,6 +105,17 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "xdplb conns --service web --state established --limit 20",
         "List connections.",
     ),
+    (
+        "xdplb conns",
+        "xdplb conns --sort idle --limit 20",
+        "List the connections without a packet for longest.",
+    ),
+    ("xdplb conns", "xdplb conns --service web --top 10", "Show who has the most connections."),
+    (
+        "xdplb conns",
+        "xdplb conns --client 198.51.100.7 --kill --yes",
+        "End a client's connections.",
+    ),
     ("xdplb demo", "xdplb demo --keep", "Leave the demo running."),
     (
         "xdplb completions",

@@ -10,7 +10,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use ratatui::{DefaultTerminal, Frame};
+use ratatui::{DefaultTerminal, Frame, backend::CrosstermBackend};
 
 /// The terminal in raw mode, with a screen of our own. A panic of any thread gives it back before its
 /// message is printed.
@@ -44,7 +44,9 @@ impl Screen {
         enable_raw_mode()?;
         execute!(io::stdout(), EnterAlternateScreen)?;
         self.is_left = false;
-        self.terminal.clear()
+        // One that knows nothing on the screen: to clear the old one would ask the terminal for its cursor.
+        self.terminal = DefaultTerminal::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(())
     }
 
     fn leave(&mut self) -> io::Result<()> {

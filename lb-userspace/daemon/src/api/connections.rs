@@ -12,15 +12,15 @@ use aide::{OperationOutput, generate::GenContext, openapi};
 use axum::{
     Extension, Json,
     body::{Body, Bytes},
-    extract::State,
+    extract::{ConnectInfo, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
 use lb_dataplane::listing::Listing;
-use lb_model::connections::{Clients, Connection, Counts, Filter};
+use lb_model::connections::{Clients, Connection, Counts, Filter, Kill};
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, oneshot},
     task::spawn_blocking,
 };
 
@@ -29,8 +29,9 @@ use super::{
     answers::of_media_type,
     extract::Query,
     guests::{Guest, Seats},
+    peer::Peer,
 };
-use crate::control::Handle;
+use crate::{control::Handle, kill};
 
 /// Media type of one JSON object per line.
 pub(super) const NDJSON: &str = "application/x-ndjson";
@@ -54,6 +55,9 @@ const MOST: usize = 10_000;
 
 /// Limit of concurrent counts of connections.
 static COUNTERS: Semaphore = Semaphore::const_new(2);
+
+/// Limit of concurrent requests that kill connections.
+static KILLERS: Semaphore = Semaphore::const_new(1);
 
 /// Response with one connection per line.
 pub(super) struct Lines(Body);
@@ -158,6 +162,35 @@ fn bounded(filter: &Filter, usual: usize) -> Result<usize, Failed> {
     }
     let detail = format!("`limit` in the query is too large: give {MOST} at most");
     Err(Failed::new(StatusCode::BAD_REQUEST, detail))
+}
+
+/// Kills the matching connections, until it is done or the client disconnects.
+pub(super) async fn kill(
+    State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Kill>, Failed> {
+    if filter.admits_all() {
+        let detail = "this would kill all connections: give a filter, as in ?client=198.51.100.7";
+        return Err(Failed::new(StatusCode::BAD_REQUEST, detail));
+    }
+    let turn = KILLERS.try_acquire().map_err(|_| being_killed())?;
+    let listing = handle.connections(filter.service.clone()).await?;
+    let (reply, answer) = oneshot::channel();
+    spawn_blocking(move || {
+        let _turn = turn;
+        let done = kill::kill(&listing, &filter, || !reply.is_closed());
+        log::info!("{peer}: {} connections killed, of {filter}", done.killed);
+        // The client may have disconnected.
+        drop(reply.send(done));
+    });
+    let failed = |_| Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "killing connections failed");
+    Ok(Json(answer.await.map_err(failed)?))
+}
+
+fn being_killed() -> Failed {
+    let detail = "another request is killing connections: try again when it is done";
+    Failed::new(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
 fn too_many() -> Failed {

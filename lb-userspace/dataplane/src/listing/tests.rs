@@ -8,12 +8,13 @@ use lb_common::{
     mapped,
     table::{
         Opening, Seed, SharedBackend, SharedBucket, SharedTable, buckets_for, open, peek, refuse,
+        set_flags,
     },
 };
 
 use lb_model::connections::{ClientCount, Connection, ConnectionState, Counts, Filter, Order};
 
-use super::{Directory, Search};
+use super::{Directory, Killed, Search};
 
 const OPENED: u32 = ticks::from_nanos(10_000_000_000);
 const NOW: u32 = ticks::from_nanos(70_000_000_000);
@@ -182,6 +183,40 @@ fn clients_with_the_most_connections_come_first() {
     assert_eq!((found.clients, found.connections), (1, 25));
     assert_eq!(found.busiest, [count(2, 25)]);
     assert_eq!(clients("", 0).busiest, []);
+}
+
+#[test]
+fn only_what_matches_is_killed_and_nothing_that_is_closed() {
+    let buckets = table(100);
+    let table = seeded(&buckets);
+    let kill = |query: &str| {
+        let filter: Filter = serde_urlencoded::from_str(query).expect(query);
+        let mut killed = Vec::new();
+        search(&buckets, &directory(), &filter).kill(|one| {
+            killed.push(one);
+            ControlFlow::Continue(())
+        });
+        killed
+    };
+    let expected = Killed {
+        client: "192.0.2.1:1025".parse().unwrap(),
+        vip: "203.0.113.10:80".parse().unwrap(),
+        source: "10.0.0.1:1025".parse().unwrap(),
+        backend: "10.0.0.12:8080".parse().unwrap(),
+        number: 0,
+    };
+    assert_eq!(kill("client=192.0.2.1:1025"), [expected]);
+    assert_eq!(kill("client=192.0.2.1:1025"), []);
+    assert_eq!(table.flows().count(), 2 * 99, "both entries have gone");
+    assert_eq!(kill("service=web&limit=7").len(), 7);
+    assert_eq!(kill("service=web").len(), 43);
+    let left = listed(&buckets, &Filter::default());
+    assert_eq!(left.len(), 49);
+    assert!(left.iter().all(|one| one.service.is_none()), "{left:?}");
+    for hit in table.flows() {
+        set_flags(table, hit, flags_seen::FINS, 0);
+    }
+    assert_eq!(kill(""), []);
 }
 
 #[test]

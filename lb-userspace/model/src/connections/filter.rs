@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use clap::ValueEnum;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -83,6 +84,25 @@ impl Filter {
     #[must_use]
     pub fn admits_idle(&self, idle: Duration) -> bool {
         self.idle_over.is_none_or(|limit| idle > limit)
+    }
+}
+
+/// Formats as in `service web, state closing`.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { service, backend, client, state, idle_over, limit, .. } = self;
+        let states = state.iter().filter_map(ValueEnum::to_possible_value);
+        let states: Vec<_> = states.map(|state| state.get_name().to_owned()).collect();
+        let criteria = [
+            service.as_ref().map(|service| format!("service {service}")),
+            backend.map(|backend| format!("backend {backend}")),
+            client.map(|client| format!("client {client}")),
+            (!states.is_empty()).then(|| format!("state {}", states.join(" or "))),
+            idle_over.map(|idle| format!("idle for over {idle:?}")),
+            limit.map(|limit| format!("{limit} at most")),
+        ];
+        let criteria: Vec<_> = criteria.into_iter().flatten().collect();
+        f.write_str(&criteria.join(", "))
     }
 }
 

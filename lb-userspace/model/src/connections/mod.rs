@@ -57,6 +57,10 @@ pub enum ConnectionState {
 }
 
 impl ConnectionState {
+    /// All states of a connection that can still be killed.
+    pub const OPEN: [Self; 5] =
+        [Self::HalfOpen, Self::Refused, Self::Answered, Self::Established, Self::Closing];
+
     /// Returns the state of the connection whose entries have these marks.
     #[must_use]
     pub const fn of(seen: u16) -> Self {
@@ -87,6 +91,14 @@ pub struct Clients {
 pub struct ClientCount {
     pub client: IpAddr,
     pub connections: u64,
+}
+
+/// Connections that were killed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Kill {
+    pub killed: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Number of connections by state.

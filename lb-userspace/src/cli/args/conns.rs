@@ -53,6 +53,23 @@ pub(in crate::cli) struct Conns {
     /// Print only the number of connections by state.
     #[arg(long)]
     pub(in crate::cli) count: bool,
+    #[command(flatten)]
+    pub(in crate::cli) end: End,
+}
+
+/// How to end connections.
+#[derive(Clone, Copy, Debug, Args)]
+pub(in crate::cli) struct End {
+    /// Kill the connections, 1,000 per second: both ends get resets. Closed ones are left. Interrupt it to
+    /// stop.
+    #[arg(long, conflicts_with_all = ["sort", "top", "count"])]
+    pub(in crate::cli) kill: bool,
+    /// Kill more than one connection without asking.
+    #[arg(long, requires = "kill")]
+    pub(in crate::cli) yes: bool,
+    /// Kill all connections, if there is no filter.
+    #[arg(long, requires = "kill")]
+    pub(in crate::cli) all: bool,
 }
 
 fn count(text: &str) -> Result<u64, String> {

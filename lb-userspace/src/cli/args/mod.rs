@@ -19,7 +19,7 @@ use crate::{
 
 pub(super) use self::{
     backend::{BackendAddress, BackendVerb, Places},
-    conns::Conns,
+    conns::{Conns, End},
     explain::Explain,
     service::ServiceVerb,
     trace::Trace,
@@ -174,7 +174,7 @@ pub(super) enum Verb {
         #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
         interval: Duration,
     },
-    /// List or count connections. The list is streamed, so it may be long or cut by `| head`. With
+    /// List, count or kill connections. The list is streamed, so it may be long or cut by `| head`. With
     /// -o json, one object per line.
     Conns(Conns),
     /// Explain what would happen to a packet, and why: the loaded program decides, with the live maps, and
