@@ -21,7 +21,7 @@ use lb_common::{
 };
 use lb_dataplane::{BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan, now};
 use lb_model::{
-    connections::{Connection, ConnectionState, Counts},
+    connections::{Clients, Connection, ConnectionState, Counts},
     views::Stats,
 };
 use lb_testbed::Testbed;
@@ -57,6 +57,17 @@ fn open_connections_are_listed_with_both_ends() {
     let said = String::from_utf8_lossy(&nobody.stderr);
     assert_eq!((nobody.status.code(), &*said), (Some(1), "xdplb: there is no service nope\n"));
     assert_eq!(self::listed(&balancer, &["--limit", "4"]).len(), 4);
+    let oldest = self::listed(&balancer, &["--state", "established", "--sort", "age"]);
+    let clients: Vec<_> = oldest.iter().map(|connection| connection.client).collect();
+    let opened: Vec<_> = streams.iter().map(|one| one.local_addr().expect("bound")).collect();
+    assert_eq!(clients, opened);
+    let newest = ["--state", "established", "--sort", "age", "--reverse", "--limit", "1"];
+    assert_eq!(self::listed(&balancer, &newest)[0].client, opened[5]);
+    let busiest = balancer.done(&["conns", "--state", "established", "--top", "3"]);
+    let client = testbed.clients()[0].address;
+    let shown: Vec<_> = busiest.split_whitespace().collect();
+    assert_eq!(shown[..4], ["CLIENT", "CONNECTIONS", &client.to_string(), "6"], "{busiest}");
+    assert!(busiest.ends_with("1 client in all, 6 connections\n"), "{busiest}");
 }
 
 #[test]
@@ -183,6 +194,16 @@ fn a_million_connections_are_listed_under_traffic() {
         let rows = balancer.done(&held[..3]);
         println!("listed in a table in {:?}", begun.elapsed());
         assert_eq!(rows.lines().count(), MANY as usize + 1);
+        let begun = Instant::now();
+        let oldest = balancer.done(&[&held[..], &["--sort", "age", "--limit", "10"]].concat());
+        println!("the ten oldest in {:?}", begun.elapsed());
+        assert_eq!(oldest.lines().count(), 10);
+        let begun = Instant::now();
+        let top = balancer.done(&[&held[..], &["--top", "2"]].concat());
+        println!("the busiest clients in {:?}", begun.elapsed());
+        let top: Clients = serde_json::from_str(&top).expect("JSON");
+        assert_eq!((top.clients, top.connections), (16, MANY.into()));
+        assert_eq!(top.busiest.len(), 2);
         goes_on.store(false, Ordering::Relaxed);
         let answers = sender.join().expect("no panic");
         assert!(answers.values().sum::<u64>() > 0);
