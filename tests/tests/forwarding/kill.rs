@@ -2,8 +2,10 @@
 
 use std::{
     collections::HashMap,
+    fs,
     io::{self, ErrorKind, Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
+    process::Command,
     sync::mpsc::{Receiver, Sender, channel},
     thread::{JoinHandle, sleep, spawn},
     time::{Duration, Instant},
@@ -12,11 +14,13 @@ use std::{
 use lb_model::connections::{Connection, Kill};
 use lb_testbed::{Host, Testbed};
 use lb_tests::{
-    balancer::{Balancer, configuration},
+    balancer::{BINARY, Balancer, configuration},
+    console::Console,
     conversations,
     site::{Arms, empty_testbed},
 };
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use portable_pty::CommandBuilder;
 
 const PORT: u16 = 7;
 
@@ -25,6 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A service `echo` of one backend, which sends each connection that it accepts.
 fn site() -> (Balancer, Testbed, Receiver<TcpStream>) {
+    site_by(Command::new(BINARY))
+}
+
+/// As [`site`], with a daemon that this command starts.
+fn site_by(command: Command) -> (Balancer, Testbed, Receiver<TcpStream>) {
     let testbed = empty_testbed(Arms::Two);
     let (give, accepted) = channel();
     serve(&testbed.backends()[0], give);
@@ -34,7 +43,8 @@ fn site() -> (Balancer, Testbed, Receiver<TcpStream>) {
         "[[service]]\nname = \"echo\"\nvip = \"{vip}\"\nhealth.type = \"none\"\n\
          [[service.backend]]\naddress = \"{backend}\"\n"
     );
-    let balancer = Balancer::start(&testbed, &(configuration(&testbed, "") + &service));
+    let text = configuration(&testbed, "") + &service;
+    let balancer = Balancer::start_by(&testbed, &text, command);
     balancer.wait_for("its backend", || balancer.services()[0].backends[0].in_ring);
     (balancer, testbed, accepted)
 }
@@ -174,4 +184,60 @@ fn all_are_killed_only_by_that_word() {
     let reset = Err(ErrorKind::ConnectionReset);
     assert_eq!([end(&mut client), end(&mut server)], [reset; 2]);
     assert_eq!(kill(&balancer, &["--all"]).killed, 0);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_terminal_is_asked_before_more_than_one_is_killed() {
+    let (balancer, testbed, accepted) = site();
+    let mut pairs = [connect(&testbed, &accepted), connect(&testbed, &accepted)];
+    let ask = |answer: &str| {
+        let mut command = CommandBuilder::new(BINARY);
+        command.arg("--socket");
+        command.arg(balancer.socket());
+        command.args(["conns", "--service", "echo", "--kill"]);
+        let mut console = Console::run(command);
+        console.wait_for_texts(&["Kill 2 connections? [y/N] "]);
+        console.press(answer);
+        console
+    };
+    let console = ask("\r");
+    console.wait_for_texts(&["0 connections killed"]);
+    assert_eq!(console.ended(), 0);
+    let console = ask("y\r");
+    console.wait_for_texts(&["2 connections killed"]);
+    assert_eq!(console.ended(), 0);
+    let reset = Err(ErrorKind::ConnectionReset);
+    for (client, server) in &mut pairs {
+        assert_eq!([end(client), end(server)], [reset; 2]);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_daemon_that_may_not_nudge_says_so() {
+    let mut command = Command::new("setpriv");
+    command.args(["--bounding-set", "-net_raw", BINARY]);
+    let (balancer, testbed, accepted) = site_by(command);
+    let (mut client, _server) = connect(&testbed, &accepted);
+    let done = kill(&balancer, &["--all"]);
+    assert_eq!(done.killed, 1);
+    let [warning] = &done.warnings[..] else { panic!("{done:?}") };
+    assert!(warning.contains("learn of it when they send next"), "{warning}");
+    client.write_all(b"c").expect("sent");
+    assert_eq!(end(&mut client), Err(ErrorKind::ConnectionReset));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn who_killed_how_many_is_in_the_log() {
+    let (balancer, testbed, accepted) = site();
+    let _pairs = [connect(&testbed, &accepted), connect(&testbed, &accepted)];
+    kill(&balancer, &["--client", "203.0.113.0/24", "--yes"]);
+    let log = fs::read_to_string(testbed.directory().join("log")).expect("a log");
+    let killed: Vec<_> = log.lines().filter(|line| line.contains("killed")).collect();
+    let [only] = killed[..] else { panic!("{log}") };
+    assert!(only.contains("root (uid 0, pid "), "{only}");
+    let what = "): 2 connections killed, of client 203.0.113.0/24, state half-open or refused";
+    assert!(only.contains(what), "{only}");
 }
