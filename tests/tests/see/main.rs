@@ -4,6 +4,6 @@ mod contrib;
 mod explain;
 mod http;
 mod metrics;
-mod trace;
 mod top;
+mod trace;
 mod watched;

@@ -11,30 +11,41 @@ use super::{Candidate, Search, elapsed};
 struct Ranked<'a> {
     rank: u128,
     candidate: Candidate<'a>,
-    idle: Duration,
 }
 
-impl Search<'_> {
+impl<'a> Search<'a> {
     /// See [`Listing::first`](super::Listing::first).
     pub(super) fn first(self, order: Order, limit: usize) -> Vec<Connection> {
+        let kept = match order {
+            Order::Age => {
+                let age = |one: &Candidate<'_>| elapsed(one.began, self.now);
+                self.keep(self.matching_without_idle().map(|one| (age(&one), one)), limit)
+            }
+            Order::Idle => self.keep(self.matching().map(|(one, idle)| (idle, one)), limit),
+        };
+        let sorted = kept.into_sorted_vec().into_iter().map(|one| one.candidate);
+        sorted.map(|one| self.connection(&one, self.idle(&one.flow))).collect()
+    }
+
+    /// Keeps those with the longest times, or, if the order is reversed, with the shortest.
+    fn keep(
+        self,
+        all: impl Iterator<Item = (Duration, Candidate<'a>)>,
+        limit: usize,
+    ) -> BinaryHeap<Ranked<'a>> {
         let mut kept = BinaryHeap::new();
-        for (candidate, idle) in self.matching() {
-            let time = match order {
-                Order::Age => elapsed(candidate.began, self.now),
-                Order::Idle => idle,
-            };
+        for (time, candidate) in all {
             let nanos = time.as_nanos();
             let rank = if self.filter.reverse { u128::MAX - nanos } else { nanos };
             if kept.len() < limit {
-                kept.push(Ranked { rank, candidate, idle });
+                kept.push(Ranked { rank, candidate });
             } else if let Some(mut last) = kept.peek_mut()
                 && last.rank < rank
             {
-                *last = Ranked { rank, candidate, idle };
+                *last = Ranked { rank, candidate };
             }
         }
-        let sorted = kept.into_sorted_vec().into_iter();
-        sorted.map(|one| self.connection(&one.candidate, one.idle)).collect()
+        kept
     }
 }
 
