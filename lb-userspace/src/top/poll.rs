@@ -40,16 +40,19 @@ impl Reading {
     }
 
     async fn make(client: &Client, filter: Option<&Filter>) -> Result<Self, ClientError> {
-        let status = client.status().await?;
-        let (services, stats) = (client.services().await?, client.stats().await?);
-        let at = Instant::now();
         let connections = match filter {
             Some(filter) => {
                 Some(Connections { filter: filter.clone(), list: list(client, filter).await? })
             }
             None => None,
         };
-        Ok(Self { at, status, services, stats, connections })
+        Ok(Self {
+            status: client.status().await?,
+            stats: client.stats().await?,
+            services: client.services().await?,
+            at: Instant::now(),
+            connections,
+        })
     }
 }
 

@@ -41,7 +41,7 @@ pub(super) fn service(name: &str, backends: Vec<BackendView>) -> ServiceView {
 /// A reading this long after the first.
 pub(super) fn reading(services: Vec<ServiceView>, after: Duration, first: Instant) -> Reading {
     let packets = 100 * after.as_secs();
-    let status = json!({
+    let balancer = json!({
         "version": "1.2.3", "pid": 7, "started": "2026-01-02T03:04:05Z", "config": "lb.toml",
         "interfaces": [], "services": services.len(), "backends_up": 3, "backends_in_use": 3,
         "backends_total": 4, "warnings": ["the disk is full"], "flows": {
@@ -49,14 +49,20 @@ pub(super) fn reading(services: Vec<ServiceView>, after: Duration, first: Instan
             "established": 100, "closing": 0, "closed": 20, "cooling_ports": 0,
         },
     });
-    let stats = json!({
+    let counters = json!({
         "at": "2026-01-02T03:04:05Z", "services": [], "incidents": [], "port_clashes_total": 0,
         "early_port_reuses_total": 0, "packets": [
             { "verdict": "tx", "reason": "forwarded", "packets": packets, "bytes": 0 },
             { "verdict": "drop", "reason": "martian_source", "packets": 7, "bytes": 0 },
         ],
     });
-    Reading { at: first + after, status: of(status), services, stats: of(stats), connections: None }
+    Reading {
+        at: first + after,
+        status: of(balancer),
+        services,
+        stats: of(counters),
+        connections: None,
+    }
 }
 
 fn of<T: serde::de::DeserializeOwned>(value: Value) -> T {

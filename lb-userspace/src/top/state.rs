@@ -155,7 +155,7 @@ impl State {
             Command::Cancel => self.cancel(),
             Command::Up => self.select(|selected, _| selected.saturating_sub(1)),
             Command::Down => self.select(|selected, _| selected + 1),
-            Command::PageUp => self.select(|selected, page| selected.saturating_sub(page)),
+            Command::PageUp => self.select(usize::saturating_sub),
             Command::PageDown => self.select(|selected, page| selected + page),
             Command::First => self.select(|_, _| 0),
             Command::Last => self.select(|_, _| usize::MAX),

@@ -141,17 +141,17 @@ pub(super) async fn clients(
     survey(&handle, filter, move |listing, filter| listing.clients(filter, limit)).await
 }
 
-/// Makes something of all matching connections.
+/// Counts something of all matching connections.
 async fn survey<T: Send + 'static>(
     handle: &Handle,
     filter: Filter,
-    make: impl FnOnce(&Listing, &Filter) -> T + Send + 'static,
+    count: impl FnOnce(&Listing, &Filter) -> T + Send + 'static,
 ) -> Result<Json<T>, Failed> {
     let _turn = COUNTERS.acquire().await;
     let listing = handle.connections(filter.service.clone()).await?;
-    let made = spawn_blocking(move || make(&listing, &filter)).await;
+    let counted = spawn_blocking(move || count(&listing, &filter)).await;
     let failed = |_| Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "counting failed");
-    Ok(Json(made.map_err(failed)?))
+    Ok(Json(counted.map_err(failed)?))
 }
 
 /// Returns the request's limit or the usual one.

@@ -3,7 +3,10 @@ use std::time::Instant;
 use lb_model::connections::Order;
 
 use super::{
-    super::samples::{self, backend, obey, reading, service},
+    super::{
+        figures::short,
+        samples::{self, backend, obey, reading, service},
+    },
     *,
 };
 
@@ -22,8 +25,8 @@ fn services_have_rates_and_marks() {
     let api = ["", "api", "203.0.113.10:80", "1/1", "20", "20", "200", "160k"];
     let web = ["!", "web", "203.0.113.10:80", "1/2", "14", "10", "100", "80k"];
     assert_eq!((&cells(&state, 0)[..8], &cells(&state, 1)[..8]), (&api[..], &web[..]));
-    assert_eq!(state.rates.total.connections.round(), 30.0);
-    assert_eq!(state.rates.verdicts[0].1.round(), 100.0);
+    assert_eq!(short(state.rates.total.connections), "30");
+    assert_eq!(short(state.rates.verdicts[0].1), "100");
 }
 
 #[test]
