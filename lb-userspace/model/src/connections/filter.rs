@@ -37,6 +37,7 @@ pub struct Filter {
     pub idle_over: Option<Duration>,
     /// Order of a list, which then has 1,000 connections unless `limit` says otherwise, and 10,000 at
     /// most.
+    #[schemars(with = "Option<String>", regex(pattern = patterns::ORDER))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sort: Option<Order>,
     /// Turn the order round.
