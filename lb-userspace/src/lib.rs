@@ -1,4 +1,5 @@
-//! The command line of xdplb, and its demo.
+//! The command line of xdplb, its demo, and `top`.
 
 pub mod cli;
 mod demo;
+mod top;

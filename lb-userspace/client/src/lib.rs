@@ -20,7 +20,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use lb_model::{
     NewBackend, Problem, Proposal, Settings, Target,
-    connections::{Counts, Filter},
+    connections::{Clients, Counts, Filter, Kill},
     keys::{Keys, body_of},
     views::{
         FullVersion, Plan, ServiceView, Stats, Status, VersionView,
@@ -162,6 +162,16 @@ impl Client {
 
     pub async fn count_connections(&self, filter: &Filter) -> Result<Counts, ClientError> {
         self.get(&with_query("/v1/connections/count", filter)?).await
+    }
+
+    /// Returns the clients with the most connections.
+    pub async fn busiest_clients(&self, filter: &Filter) -> Result<Clients, ClientError> {
+        self.get(&with_query("/v1/connections/clients", filter)?).await
+    }
+
+    /// Kills connections, at least one criterion of which must be given, until it is done or cancelled.
+    pub async fn kill_connections(&self, filter: &Filter) -> Result<Kill, ClientError> {
+        self.send(Method::DELETE, &with_query("/v1/connections", filter)?, &()).await
     }
 
     pub async fn services(&self) -> Result<Vec<ServiceView>, ClientError> {

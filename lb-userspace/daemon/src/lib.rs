@@ -21,6 +21,7 @@ mod http;
 mod ids;
 mod interfaces;
 mod kernel;
+mod kill;
 mod macs;
 mod memory;
 pub mod metrics;

@@ -1,5 +1,9 @@
 //! Connections of the flow table, named and filtered.
 
+mod clients;
+mod first;
+mod kill;
+
 use std::{
     collections::HashMap,
     iter,
@@ -13,8 +17,9 @@ use lb_common::{
     flow::{Direction, FlowKey, ticks},
     table::{Hit, SharedEntry, SharedTable, Snapshot, peek},
 };
-use lb_model::connections::{Connection, ConnectionState, Counts, Filter};
+use lb_model::connections::{Clients, Connection, ConnectionState, Counts, Filter, Order};
 
+pub use self::kill::Killed;
 use crate::FlowTable;
 
 /// Service names by backend id.
@@ -54,6 +59,24 @@ impl Listing {
         Some(search.connection(&candidate, idle))
     }
 
+    /// Returns the first `limit` connections in this order, of which no more are in memory at any time.
+    #[must_use]
+    pub fn first(&self, filter: &Filter, order: Order, limit: usize) -> Vec<Connection> {
+        self.search(filter).first(order, limit)
+    }
+
+    /// Returns the clients with the most connections. Takes four bytes for each matching connection.
+    #[must_use]
+    pub fn clients(&self, filter: &Filter, limit: usize) -> Clients {
+        self.search(filter).clients(limit)
+    }
+
+    /// Removes the matching connections, except closed ones, whose source ports are cooling down. Calls
+    /// `tell` for each until it breaks.
+    pub fn kill(&self, filter: &Filter, tell: impl FnMut(Killed) -> ControlFlow<()>) {
+        self.search(filter).kill(tell);
+    }
+
     /// Counts the matching connections.
     #[must_use]
     pub fn count(&self, filter: &Filter) -> Counts {
@@ -86,6 +109,7 @@ struct Candidate<'a> {
     /// Time of the first packet, in ticks.
     began: u32,
     /// The entry in the direction of the backend.
+    hit: Hit<&'a SharedEntry>,
     flow: Snapshot,
 }
 
@@ -95,29 +119,37 @@ impl<'a> Search<'a> {
         self,
         mut tell: impl FnMut(Connection) -> ControlFlow<()>,
     ) -> ControlFlow<()> {
+        self.matching()
+            .take(self.limit())
+            .try_for_each(|(candidate, idle)| tell(self.connection(&candidate, idle)))
+    }
+
+    /// Returns all matching connections with their idle times.
+    fn matching(self) -> impl Iterator<Item = (Candidate<'a>, Duration)> {
         let mut candidates = self.candidates();
-        let batches = iter::from_fn(|| {
+        let batches = iter::from_fn(move || {
             let batch: Vec<_> = candidates.by_ref().take(BATCH).collect();
             (!batch.is_empty()).then_some(batch)
         });
-        batches
-            .flat_map(|batch| self.with_idle(batch))
-            .filter(|(_, idle)| self.filter.admits_idle(*idle))
-            .take(self.limit())
-            .try_for_each(|(candidate, idle)| tell(self.connection(&candidate, idle)))
+        let all = batches.flat_map(move |batch| self.with_idle(batch));
+        all.filter(move |(_, idle)| self.filter.admits_idle(*idle))
     }
 
     /// See [`Listing::count`].
     pub(super) fn count(self) -> Counts {
         let mut counts = Counts::default();
-        let is_wanted = |candidate: &Candidate<'_>| {
-            // Reading the reverse entry is slow, so it is only read if it matters.
-            self.filter.idle_over.is_none() || self.filter.admits_idle(self.idle(&candidate.flow))
-        };
-        for candidate in self.candidates().filter(is_wanted).take(self.limit()) {
+        for candidate in self.matching_without_idle().take(self.limit()) {
             counts.count(candidate.state);
         }
         counts
+    }
+
+    /// Returns all matching connections. Reading the reverse entry is slow, so it is only read if it
+    /// matters.
+    fn matching_without_idle(self) -> impl Iterator<Item = Candidate<'a>> {
+        let any_idle = self.filter.idle_over.is_none();
+        self.candidates()
+            .filter(move |one| any_idle || self.filter.admits_idle(self.idle(&one.flow)))
     }
 
     fn limit(self) -> usize {
@@ -131,7 +163,7 @@ impl<'a> Search<'a> {
         entries.filter_map(move |hit| self.candidate(hit))
     }
 
-    fn candidate(self, hit: Hit<&SharedEntry>) -> Option<Candidate<'a>> {
+    fn candidate(self, hit: Hit<&'a SharedEntry>) -> Option<Candidate<'a>> {
         let state = ConnectionState::of(hit.tag.flags_seen());
         if !self.filter.admits_state(state) {
             return None;
@@ -141,7 +173,7 @@ impl<'a> Search<'a> {
         let is_wanted = self.filter.admits_owner(service, destination(&flow.to))
             && self.filter.admits_client(source(&flow.key));
         let began = flow.flow.began(hit.tag.flags_seen());
-        is_wanted.then_some(Candidate { service, state, began, flow })
+        is_wanted.then_some(Candidate { service, state, began, hit, flow })
     }
 
     fn with_idle(
@@ -161,7 +193,7 @@ impl<'a> Search<'a> {
     }
 
     fn connection(self, candidate: &Candidate<'_>, idle: Duration) -> Connection {
-        let Candidate { service, state, began, flow } = candidate;
+        let Candidate { service, state, began, flow, .. } = candidate;
         let (inside, outside) = (flow.key, flow.to);
         Connection {
             service: service.map(ToOwned::to_owned),

@@ -76,6 +76,9 @@ pub const ENDPOINT: &str = "^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}
 pub const STATES: &str = "^(half-open|refused|answered|established|closing|closed)\
     (,(half-open|refused|answered|established|closing|closed))*$";
 
+/// Order of a list of connections.
+pub const ORDER: &str = "^(age|idle)$";
+
 /// An address, an address and a port, or a network.
 pub const CLIENT: &str = "^((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\\.){3}\
     (25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])\

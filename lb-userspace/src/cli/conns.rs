@@ -1,5 +1,7 @@
 //! `conns`: current connections.
 
+mod kill;
+
 use std::{
     borrow::Cow,
     io::{self, BufWriter, Write},
@@ -9,13 +11,13 @@ use std::{
 
 use anyhow::Context as _;
 use lb_client::Client;
-use lb_model::connections::{Counts, Filter};
+use lb_model::connections::{ClientCount, Clients, Counts, Filter};
 use serde::Deserialize;
 
 use super::{
     args::{Conns, Format, Output},
     exit::Failure,
-    output::{count, print_json, print_line},
+    output::{align_numbers, count, print_json, print_line, print_table, table},
 };
 use lb_host::printable;
 
@@ -24,14 +26,25 @@ pub(super) async fn conns(
     conns: Conns,
     Output { format }: Output,
 ) -> Result<ExitCode, Failure> {
-    let Conns { service, backend, client: from, state, idle_over, limit, count: counts } = conns;
-    let filter = Filter { service, backend, client: from, state, idle_over, limit };
-    if counts {
+    let end = conns.end;
+    let counts = conns.count;
+    let is_of_clients = conns.top.is_some();
+    let filter = filter(conns);
+    if end.kill {
+        kill::kill(client, filter, end, format).await?;
+    } else if counts {
         print_counts(client.count_connections(&filter).await?, format)?;
+    } else if is_of_clients {
+        print_clients(&client.busiest_clients(&filter).await?, format)?;
     } else {
         list(client, &filter, format).await?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn filter(conns: Conns) -> Filter {
+    let Conns { service, backend, client, state, idle_over, sort, reverse, top, limit, .. } = conns;
+    Filter { service, backend, client, state, idle_over, sort, reverse, limit: limit.or(top) }
 }
 
 /// Streams the list, so that neither the daemon nor this program has all of it in memory.
@@ -116,6 +129,21 @@ fn print_counts(counts: Counts, format: Format) -> Result<(), Failure> {
          {answered} answered, {closing} closing, {closed} closed",
         count(total, "connection"),
     ))?)
+}
+
+fn print_clients(found: &Clients, format: Format) -> Result<(), Failure> {
+    if format == Format::Json {
+        return Ok(print_json(found)?);
+    }
+    let mut rows = table(&["CLIENT", "CONNECTIONS"]);
+    for ClientCount { client, connections } in &found.busiest {
+        rows.add_row([client.to_string(), connections.to_string()]);
+    }
+    align_numbers(&mut rows, &[1]);
+    print_table(&rows)?;
+    let (clients, connections) =
+        (count(found.clients, "client"), count(found.connections, "connection"));
+    Ok(print_line(&format!("{clients} in all, {connections}"))?)
 }
 
 #[cfg(test)]

@@ -99,6 +99,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("xdplb history", "xdplb history 7", "Show all of version 7."),
     ("xdplb rollback", "xdplb rollback 7", "Roll back to version 7."),
     ("xdplb stats", "xdplb stats web --rate", "Show the traffic rates of a service."),
+    ("xdplb top", "xdplb top --interval 5s", "Watch the balancer."),
     (
         "xdplb conns",
         "xdplb conns --service web --state established --limit 20",
@@ -113,6 +114,17 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "xdplb trace",
         "xdplb trace --service web -w - | wireshark -k -i -",
         "Watch the packets of a service in Wireshark.",
+    ),
+    (
+        "xdplb conns",
+        "xdplb conns --sort idle --limit 20",
+        "List the connections without a packet for longest.",
+    ),
+    ("xdplb conns", "xdplb conns --service web --top 10", "Show who has the most connections."),
+    (
+        "xdplb conns",
+        "xdplb conns --client 198.51.100.7 --kill --yes",
+        "End a client's connections.",
     ),
     ("xdplb demo", "xdplb demo --keep", "Leave the demo running."),
     (

@@ -18,6 +18,7 @@ mod run;
 mod service;
 mod stats;
 mod status;
+mod top;
 mod trace;
 mod value;
 
@@ -32,6 +33,11 @@ pub use self::args::Cli;
 use self::{
     args::{Trial, Verb},
     exit::Failure,
+};
+pub(crate) use self::{
+    conns::span,
+    output::{age, count},
+    service::{last_check, standing},
 };
 use crate::demo;
 
@@ -76,6 +82,7 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
             stats::stats(&client, service.as_deref(), rate, output).await
         }
         Verb::Explain(packet) => explain::explain(&client, &packet.query(), output).await,
+        Verb::Top { interval } => top::top(client, interval).await,
         Verb::Trace(packets) => trace::trace(&client, packets, output).await,
         Verb::Conns(conns) => conns::conns(&client, conns, output).await,
         Verb::Service { verb } => service::change(client, verb, output).await,

@@ -57,13 +57,13 @@ pub(super) fn print_line(line: &str) -> io::Result<()> {
 }
 
 /// Formats a number and its noun, as in `1 backend`.
-pub(super) fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+pub(crate) fn count<N: Copy + Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
     let s = if number == N::from(1) { "" } else { "s" };
     format!("{number} {noun}{s}")
 }
 
 /// Formats the time since a moment in two units at most, as in `2h 5m`.
-pub(super) fn age(moment: Timestamp) -> String {
+pub(crate) fn age(moment: Timestamp) -> String {
     let since = Timestamp::now().duration_since(moment);
     let seconds = u64::try_from(since.as_secs()).unwrap_or(0);
     let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];

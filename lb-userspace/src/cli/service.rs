@@ -181,7 +181,7 @@ fn backend_row(backend: &BackendView, wide: bool) -> Vec<String> {
         "  ->".to_owned(),
         backend.address.to_string(),
         weight(backend),
-        state(backend),
+        standing(backend),
         word(&backend.health),
         age(backend.since),
         backend.active_connections.to_string(),
@@ -205,7 +205,7 @@ fn weight(backend: &BackendView) -> String {
 }
 
 /// Formats whether a backend takes new connections, or the reason if not.
-fn state(backend: &BackendView) -> String {
+pub(crate) fn standing(backend: &BackendView) -> String {
     if let Some(reason) = &backend.unusable {
         return reason.clone();
     }
@@ -222,7 +222,7 @@ fn state(backend: &BackendView) -> String {
 }
 
 /// Formats as in `2 of 3 failures, 1s ago: L4CON Connection refused`.
-fn last_check(backend: &BackendView) -> String {
+pub(crate) fn last_check(backend: &BackendView) -> String {
     let Some(check) = &backend.last_check else { return backend.detail.clone() };
     let results = if check.success == Some(true) { "successes" } else { "failures" };
     let count = match check.contrary {
@@ -257,7 +257,7 @@ mod tests {
             (json!({ "slow_start": 40, "effective_weight": 1.6 }), "in use, slow start 40 %"),
             (json!({ "health": "down" }), "in use, health ignored"),
         ] {
-            assert_eq!(state(&backend(&changes)), expected, "{changes}");
+            assert_eq!(standing(&backend(&changes)), expected, "{changes}");
         }
         let slow = backend(&json!({ "slow_start": 40, "effective_weight": 1.6 }));
         assert_eq!((weight(&slow), weight(&backend(&json!({})))), ("1.6 of 4".into(), "4".into()));

@@ -33,6 +33,15 @@ fn a_usage_error_exits_with_2() {
         &["backend", "drain", "web", "10.0.0.11:80", "--deadline", "99999years"],
         &["backend", "set", "web", "10.0.0.11:80", "--weight", "70000"],
         &["service", "add", "web", "--vip", "nonsense"],
+        &["conns", "--reverse"],
+        &["conns", "--sort", "age", "--count"],
+        &["conns", "--top", "3", "--limit", "3"],
+        &["conns", "--kill"],
+        &["conns", "--kill", "--limit", "3"],
+        &["conns", "--client", "192.0.2.1", "--yes"],
+        &["conns", "--client", "192.0.2.1", "--kill", "--count"],
+        &["top", "--interval", "249ms"],
+        &["top", "--interval", "61s"],
     ] {
         let ended = daemon.xdplb(wrong);
         assert_eq!(ended.code, Some(2), "{wrong:?}: {ended:?}");
@@ -55,6 +64,21 @@ fn an_invalid_filter_is_a_usage_error_with_the_fix() {
         let ended = xdplb(&["conns", filter, value]);
         assert_eq!(ended.code, Some(2), "{ended:?}");
         assert!(ended.err.contains(filter) && ended.err.contains(word), "{ended:?}");
+    }
+}
+
+#[test]
+fn top_needs_a_terminal_and_a_daemon() {
+    let piped = xdplb(&["top"]);
+    let hint = "xdplb: standard output is no terminal: use `xdplb stats --rate -o json`\n";
+    assert_eq!((piped.code, &*piped.err), (Some(2), hint));
+    for (terminal, code, word) in [("xterm", 3, "no daemon at /nowhere"), ("dumb", 2, "set TERM")] {
+        let mut script = Command::new("script");
+        script.args(["-qec", &format!("{BINARY} --socket /nowhere top"), "/dev/null"]);
+        script.env("TERM", terminal).stdin(Stdio::null());
+        let ended = Ended::of(script.output().expect("`script` runs"));
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        assert!(ended.out.contains(word) && !ended.out.contains('\x1b'), "{ended:?}");
     }
 }
 

@@ -21,7 +21,7 @@ use lb_common::{
 };
 use lb_dataplane::{BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan, now};
 use lb_model::{
-    connections::{Connection, ConnectionState, Counts},
+    connections::{Clients, Connection, ConnectionState, Counts},
     views::Stats,
 };
 use lb_testbed::Testbed;
@@ -57,6 +57,18 @@ fn open_connections_are_listed_with_both_ends() {
     let said = String::from_utf8_lossy(&nobody.stderr);
     assert_eq!((nobody.status.code(), &*said), (Some(1), "xdplb: there is no service nope\n"));
     assert_eq!(self::listed(&balancer, &["--limit", "4"]).len(), 4);
+    let oldest = self::listed(&balancer, &["--state", "established", "--sort", "age"]);
+    assert_eq!(oldest.len(), streams.len());
+    assert!(oldest.is_sorted_by(|one, next| one.age_seconds >= next.age_seconds), "{oldest:?}");
+    let newest = ["--state", "established", "--sort", "age", "--reverse", "--limit", "1"];
+    let [newest] = &self::listed(&balancer, &newest)[..] else { panic!("one is wanted") };
+    let age = oldest.iter().find(|one| one.client == newest.client).map(|one| one.age_seconds);
+    assert_eq!(age, oldest.last().map(|one| one.age_seconds));
+    let busiest = balancer.done(&["conns", "--state", "established", "--top", "3"]);
+    let client = testbed.clients()[0].address;
+    let shown: Vec<_> = busiest.split_whitespace().collect();
+    assert_eq!(shown[..4], ["CLIENT", "CONNECTIONS", &client.to_string(), "6"], "{busiest}");
+    assert!(busiest.ends_with("1 client in all, 6 connections\n"), "{busiest}");
 }
 
 #[test]
@@ -183,6 +195,16 @@ fn a_million_connections_are_listed_under_traffic() {
         let rows = balancer.done(&held[..3]);
         println!("listed in a table in {:?}", begun.elapsed());
         assert_eq!(rows.lines().count(), MANY as usize + 1);
+        let begun = Instant::now();
+        let oldest = balancer.done(&[&held[..], &["--sort", "age", "--limit", "10"]].concat());
+        println!("the ten oldest in {:?}", begun.elapsed());
+        assert_eq!(oldest.lines().count(), 10);
+        let begun = Instant::now();
+        let top = balancer.done(&[&held[..], &["--top", "2"]].concat());
+        println!("the busiest clients in {:?}", begun.elapsed());
+        let top: Clients = serde_json::from_str(&top).expect("JSON");
+        assert_eq!((top.clients, top.connections), (16, MANY.into()));
+        assert_eq!(top.busiest.len(), 2);
         goes_on.store(false, Ordering::Relaxed);
         let answers = sender.join().expect("no panic");
         assert!(answers.values().sum::<u64>() > 0);

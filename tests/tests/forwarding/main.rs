@@ -13,6 +13,7 @@ mod edits;
 mod failover;
 mod health;
 mod host;
+mod kill;
 mod lifecycle;
 mod maps;
 mod migration;

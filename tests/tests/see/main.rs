@@ -4,5 +4,6 @@ mod contrib;
 mod explain;
 mod http;
 mod metrics;
+mod top;
 mod trace;
 mod watched;

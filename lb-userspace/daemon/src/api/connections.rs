@@ -12,15 +12,15 @@ use aide::{OperationOutput, generate::GenContext, openapi};
 use axum::{
     Extension, Json,
     body::{Body, Bytes},
-    extract::State,
+    extract::{ConnectInfo, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
 use lb_dataplane::listing::Listing;
-use lb_model::connections::{Connection, Counts, Filter};
+use lb_model::connections::{Clients, Connection, Counts, Filter, Kill};
 use tokio::{
-    sync::{Semaphore, mpsc},
+    sync::{Semaphore, mpsc, oneshot},
     task::spawn_blocking,
 };
 
@@ -29,8 +29,9 @@ use super::{
     answers::of_media_type,
     extract::Query,
     guests::{Guest, Seats},
+    peer::Peer,
 };
-use crate::control::Handle;
+use crate::{control::Handle, kill};
 
 /// Media type of one JSON object per line.
 pub(super) const NDJSON: &str = "application/x-ndjson";
@@ -45,8 +46,18 @@ const BACKLOG: usize = 8;
 /// makes room for another.
 static READERS: LazyLock<Arc<Seats>> = LazyLock::new(|| Seats::new(16, Duration::from_secs(1)));
 
+/// Number of connections in a sorted list, and of clients, unless the request has a limit.
+const USUAL_SORTED: usize = 1_000;
+const USUAL_CLIENTS: usize = 10;
+
+/// Maximum number of either, as they are in memory at once.
+const MOST: usize = 10_000;
+
 /// Limit of concurrent counts of connections.
 static COUNTERS: Semaphore = Semaphore::const_new(2);
+
+/// Limit of concurrent requests that kill connections.
+static KILLERS: Semaphore = Semaphore::const_new(1);
 
 /// Response with one connection per line.
 pub(super) struct Lines(Body);
@@ -75,10 +86,11 @@ pub(super) async fn list(
     Extension(guest): Extension<Arc<Guest>>,
     Query(filter): Query<Filter>,
 ) -> Result<Lines, Failed> {
+    let limit = if filter.sort.is_some() { bounded(&filter, USUAL_SORTED)? } else { usize::MAX };
     let seat = READERS.take(&guest).ok_or_else(too_many)?;
     let listing = handle.connections(filter.service.clone()).await?;
     let (sender, receiver) = mpsc::channel(BACKLOG);
-    spawn_blocking(move || send(&listing, &filter, &sender));
+    spawn_blocking(move || send(&listing, &filter, limit, &sender));
     let chunks = stream::unfold((receiver, seat), async |(mut receiver, seat)| {
         let chunk = receiver.recv().await?;
         Some((Ok::<Bytes, Infallible>(chunk), (receiver, seat)))
@@ -86,11 +98,11 @@ pub(super) async fn list(
     Ok(Lines(Body::from_stream(chunks)))
 }
 
-/// Sends all connections, or until the client disconnects.
-fn send(listing: &Listing, filter: &Filter, sender: &mpsc::Sender<Bytes>) {
+/// Sends all connections, of a sorted list as many as this limit, or until the client disconnects.
+fn send(listing: &Listing, filter: &Filter, limit: usize, sender: &mpsc::Sender<Bytes>) {
     let room = || Vec::with_capacity(CHUNK + CHUNK / 8);
     let mut chunk = room();
-    let told = listing.for_each(filter, |connection| {
+    let tell = |connection: Connection| {
         if serde_json::to_writer(&mut chunk, &connection).is_err() {
             unreachable!("a connection has no map with keys other than strings");
         }
@@ -103,7 +115,11 @@ fn send(listing: &Listing, filter: &Filter, sender: &mpsc::Sender<Bytes>) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
-    });
+    };
+    let told = match filter.sort {
+        None => listing.for_each(filter, tell),
+        Some(order) => listing.first(filter, order, limit).into_iter().try_for_each(tell),
+    };
     if told.is_continue() {
         // An error means that the client has disconnected.
         sender.blocking_send(chunk.into()).ok();
@@ -114,11 +130,67 @@ pub(super) async fn count(
     State(handle): State<Handle>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Counts>, Failed> {
+    survey(&handle, filter, Listing::count).await
+}
+
+pub(super) async fn clients(
+    State(handle): State<Handle>,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Clients>, Failed> {
+    let limit = bounded(&filter, USUAL_CLIENTS)?;
+    survey(&handle, filter, move |listing, filter| listing.clients(filter, limit)).await
+}
+
+/// Counts something of all matching connections.
+async fn survey<T: Send + 'static>(
+    handle: &Handle,
+    filter: Filter,
+    count: impl FnOnce(&Listing, &Filter) -> T + Send + 'static,
+) -> Result<Json<T>, Failed> {
     let _turn = COUNTERS.acquire().await;
     let listing = handle.connections(filter.service.clone()).await?;
-    let counting = spawn_blocking(move || listing.count(&filter)).await;
+    let counted = spawn_blocking(move || count(&listing, &filter)).await;
     let failed = |_| Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "counting failed");
-    Ok(Json(counting.map_err(failed)?))
+    Ok(Json(counted.map_err(failed)?))
+}
+
+/// Returns the request's limit or the usual one.
+fn bounded(filter: &Filter, usual: usize) -> Result<usize, Failed> {
+    let limit = filter.limit.map_or(Ok(usual), usize::try_from).unwrap_or(usize::MAX);
+    if limit <= MOST {
+        return Ok(limit);
+    }
+    let detail = format!("`limit` in the query is too large: give {MOST} at most");
+    Err(Failed::new(StatusCode::BAD_REQUEST, detail))
+}
+
+/// Kills the matching connections, until it is done or the client disconnects.
+pub(super) async fn kill(
+    State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Query(filter): Query<Filter>,
+) -> Result<Json<Kill>, Failed> {
+    if filter.admits_all() {
+        let detail = "this would kill all connections: give a filter, as in ?client=198.51.100.7";
+        return Err(Failed::new(StatusCode::BAD_REQUEST, detail));
+    }
+    let turn = KILLERS.try_acquire().map_err(|_| being_killed())?;
+    let listing = handle.connections(filter.service.clone()).await?;
+    let (reply, answer) = oneshot::channel();
+    spawn_blocking(move || {
+        let _turn = turn;
+        let done = kill::kill(&listing, &filter, || !reply.is_closed());
+        log::info!("{peer}: {} connections killed, of {filter}", done.killed);
+        // The client may have disconnected.
+        drop(reply.send(done));
+    });
+    let failed = |_| Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "killing connections failed");
+    Ok(Json(answer.await.map_err(failed)?))
+}
+
+fn being_killed() -> Failed {
+    let detail = "another request is killing connections: try again when it is done";
+    Failed::new(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
 fn too_many() -> Failed {

@@ -61,7 +61,12 @@ pub(super) fn routes() -> ApiRouter<Handle> {
         .api_route("/v1/stats", get_with(stats, says("Returns packets by verdict and reason, and traffic by backend")))
         .api_route("/v1/explain", get_with(explain, says("Tells what would happen to a packet, and why")))
         .api_route("/v1/trace", get_with(trace::trace, says("Records packets, one JSON object per line, until the client disconnects")))
-        .api_route("/v1/connections", get_with(connections::list, says("Lists connections, one JSON object per line")))
+        .api_route(
+            "/v1/connections",
+            get_with(connections::list, says("Lists connections, one JSON object per line"))
+                .delete_with(connections::kill, says("Kills the connections that match a filter, 1,000 per second, except closed ones. Both ends get resets")),
+        )
+        .api_route("/v1/connections/clients", get_with(connections::clients, says("Returns the clients with the most connections: ten, unless there is another limit")))
         .api_route("/v1/connections/count", get_with(connections::count, says("Counts connections by state")))
         .api_route(document::PLAN, post_with(document::plan, says("Returns the changes that a configuration file would make")))
         .api_route(document::APPLY, post_with(document::apply, says("Applies a configuration file")))

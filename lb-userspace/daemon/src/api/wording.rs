@@ -11,10 +11,12 @@ const LIKENESS: f64 = 0.75;
 const LONGEST: usize = 60;
 
 /// Fixes of query parameters.
-const PARAMETERS: [(&str, &str); 5] = [
+const PARAMETERS: [(&str, &str); 7] = [
     ("backend", "write ADDRESS:PORT, as in 10.0.0.11:80"),
     ("idle_over", "write a duration, as in 500ms or 2h"),
     ("limit", "give a whole number of at least 0"),
+    ("sort", "give age or idle"),
+    ("reverse", "give true or false"),
     ("force", "give true or false"),
     ("dry_run", "give true or false"),
 ];

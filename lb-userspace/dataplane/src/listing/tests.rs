@@ -8,12 +8,13 @@ use lb_common::{
     mapped,
     table::{
         Opening, Seed, SharedBackend, SharedBucket, SharedTable, buckets_for, open, peek, refuse,
+        set_flags,
     },
 };
 
-use lb_model::connections::{Connection, ConnectionState, Counts, Filter};
+use lb_model::connections::{ClientCount, Connection, ConnectionState, Counts, Filter, Order};
 
-use super::{Directory, Search};
+use super::{Directory, Killed, Search};
 
 const OPENED: u32 = ticks::from_nanos(10_000_000_000);
 const NOW: u32 = ticks::from_nanos(70_000_000_000);
@@ -131,6 +132,91 @@ fn filters_are_joined_by_and() {
     assert_eq!(count("idle_over=61s"), 0);
     assert_eq!(count("limit=7"), 7);
     assert_eq!(count("service=web&client=192.0.2.0&state=established&limit=1000"), 20);
+}
+
+/// Opens connections of which each is a second older than the one before.
+fn of_all_ages(connections: u16) -> Vec<SharedBucket> {
+    let buckets: Vec<_> =
+        (0..buckets_for(connections.into())).map(|_| SharedBucket::default()).collect();
+    for number in 0..connections {
+        let port = (1_024 + number).to_be_bytes();
+        let inside = &FlowKey::tcp([192, 0, 2, 1], port, [203, 0, 113, 10], [0, 80]);
+        let outside = FlowKey::tcp([10, 0, 0, 1], port, [10, 0, 0, 11], [31, 144]);
+        let now = NOW - ticks::from_nanos(u64::from(number) * 1_000_000_000);
+        let opening =
+            Opening { inside, hop: NO_SLOT, backend: 1, seen: ESTABLISHED, number: 0, now };
+        open(seeded(&buckets), &opening, &outside).expect("room");
+    }
+    buckets
+}
+
+#[test]
+fn only_the_first_of_an_order_are_kept() {
+    let buckets = of_all_ages(50);
+    for order in [Order::Age, Order::Idle] {
+        let first = |query: &str, limit| {
+            let filter: Filter = serde_urlencoded::from_str(query).expect(query);
+            let found = search(&buckets, &directory(), &filter).first(order, limit);
+            found.iter().map(|one| one.client.port() - 1_024).collect::<Vec<_>>()
+        };
+        assert_eq!(first("", 3), [49, 48, 47]);
+        assert_eq!(first("reverse=true", 4), [0, 1, 2, 3]);
+        assert_eq!(first("idle_over=46900ms", 100), [49, 48, 47]);
+        assert_eq!(first("", 0), [0; 0]);
+        assert_eq!(first("", 100).len(), 50);
+    }
+}
+
+#[test]
+fn clients_with_the_most_connections_come_first() {
+    let buckets = table(102);
+    let directory = directory();
+    let clients = |query: &str, limit| {
+        let filter: Filter = serde_urlencoded::from_str(query).expect(query);
+        search(&buckets, &directory, &filter).clients(limit)
+    };
+    let found = clients("", 3);
+    assert_eq!((found.clients, found.connections), (4, 102));
+    let count = |last, connections| ClientCount { client: [192, 0, 2, last].into(), connections };
+    assert_eq!(found.busiest, [count(0, 26), count(1, 26), count(2, 25)]);
+    let found = clients("client=192.0.2.2/31&service=web", 10);
+    assert_eq!((found.clients, found.connections), (1, 25));
+    assert_eq!(found.busiest, [count(2, 25)]);
+    assert_eq!(clients("", 0).busiest, []);
+}
+
+#[test]
+fn only_what_matches_is_killed_and_nothing_that_is_closed() {
+    let buckets = table(100);
+    let table = seeded(&buckets);
+    let kill = |query: &str| {
+        let filter: Filter = serde_urlencoded::from_str(query).expect(query);
+        let mut killed = Vec::new();
+        search(&buckets, &directory(), &filter).kill(|one| {
+            killed.push(one);
+            ControlFlow::Continue(())
+        });
+        killed
+    };
+    let expected = Killed {
+        client: "192.0.2.1:1025".parse().unwrap(),
+        vip: "203.0.113.10:80".parse().unwrap(),
+        source: "10.0.0.1:1025".parse().unwrap(),
+        backend: "10.0.0.12:8080".parse().unwrap(),
+        number: 0,
+    };
+    assert_eq!(kill("client=192.0.2.1:1025"), [expected]);
+    assert_eq!(kill("client=192.0.2.1:1025"), []);
+    assert_eq!(table.flows().count(), 2 * 99, "both entries have gone");
+    assert_eq!(kill("service=web&limit=7").len(), 7);
+    assert_eq!(kill("service=web").len(), 43);
+    let left = listed(&buckets, &Filter::default());
+    assert_eq!(left.len(), 49);
+    assert!(left.iter().all(|one| one.service.is_none()), "{left:?}");
+    for hit in table.flows() {
+        set_flags(table, hit, flags_seen::FINS, 0);
+    }
+    assert_eq!(kill(""), []);
 }
 
 #[test]

@@ -1,15 +1,17 @@
 use std::{
     fmt,
     net::{IpAddr, SocketAddr},
+    ops::Not,
     str::FromStr,
     time::Duration,
 };
 
+use clap::ValueEnum;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::ConnectionState;
+use super::{ConnectionState, Order};
 use crate::patterns;
 
 /// Selects the connections that match all of these criteria.
@@ -33,7 +35,15 @@ pub struct Filter {
     #[schemars(with = "Option<String>", regex(pattern = patterns::PERIOD_OR_NONE))]
     #[serde(with = "humantime_serde", skip_serializing_if = "Option::is_none")]
     pub idle_over: Option<Duration>,
-    /// Maximum number of connections.
+    /// Order of a list, which then has 1,000 connections unless `limit` says otherwise, and 10,000 at
+    /// most.
+    #[schemars(with = "Option<String>", regex(pattern = patterns::ORDER))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sort: Option<Order>,
+    /// Turn the order round.
+    #[serde(skip_serializing_if = "Not::not")]
+    pub reverse: bool,
+    /// Maximum number of connections, or of clients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
 }
@@ -46,6 +56,14 @@ pub struct ClientFilter {
 }
 
 impl Filter {
+    /// Returns true if it selects all connections.
+    #[must_use]
+    pub fn admits_all(&self) -> bool {
+        let Self { service, backend, client, state, idle_over, .. } = self;
+        let has_none = service.is_none() && backend.is_none() && client.is_none();
+        has_none && state.is_empty() && idle_over.is_none()
+    }
+
     /// Returns true if connections of this service and backend can match.
     #[must_use]
     pub fn admits_owner(&self, service: Option<&str>, backend: SocketAddr) -> bool {
@@ -67,6 +85,25 @@ impl Filter {
     #[must_use]
     pub fn admits_idle(&self, idle: Duration) -> bool {
         self.idle_over.is_none_or(|limit| idle > limit)
+    }
+}
+
+/// Formats as in `service web, state closing`.
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { service, backend, client, state, idle_over, limit, .. } = self;
+        let states = state.iter().filter_map(ValueEnum::to_possible_value);
+        let states: Vec<_> = states.map(|state| state.get_name().to_owned()).collect();
+        let criteria = [
+            service.as_ref().map(|service| format!("service {service}")),
+            backend.map(|backend| format!("backend {backend}")),
+            client.map(|client| format!("client {client}")),
+            (!states.is_empty()).then(|| format!("state {}", states.join(" or "))),
+            idle_over.map(|idle| format!("idle for over {idle:?}")),
+            limit.map(|limit| format!("{limit} at most")),
+        ];
+        let criteria: Vec<_> = criteria.into_iter().flatten().collect();
+        f.write_str(&criteria.join(", "))
     }
 }
 

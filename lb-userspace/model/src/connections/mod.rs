@@ -1,8 +1,9 @@
 //! Connections of the flow table, and filters of them.
 
 mod filter;
+mod order;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use clap::ValueEnum;
 use lb_common::flow::{State, flags_seen};
@@ -10,7 +11,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use self::filter::text;
-pub use self::filter::{ClientFilter, Filter};
+pub use self::{
+    filter::{ClientFilter, Filter},
+    order::Order,
+};
 
 /// Follows the name of a service that was removed.
 pub const REMOVED: &str = " (removed)";
@@ -53,6 +57,10 @@ pub enum ConnectionState {
 }
 
 impl ConnectionState {
+    /// All states of a connection that can still be killed.
+    pub const OPEN: [Self; 5] =
+        [Self::HalfOpen, Self::Refused, Self::Answered, Self::Established, Self::Closing];
+
     /// Returns the state of the connection whose entries have these marks.
     #[must_use]
     pub const fn of(seen: u16) -> Self {
@@ -66,6 +74,31 @@ impl ConnectionState {
             State::Closed => Self::Closed,
         }
     }
+}
+
+/// The clients with the most connections.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Clients {
+    /// Number of all clients.
+    pub clients: u64,
+    /// Number of connections of all clients.
+    pub connections: u64,
+    /// Those with the most connections first.
+    pub busiest: Vec<ClientCount>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ClientCount {
+    pub client: IpAddr,
+    pub connections: u64,
+}
+
+/// Connections that were killed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Kill {
+    pub killed: u64,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// Number of connections by state.

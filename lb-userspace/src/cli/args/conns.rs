@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::Args;
-use lb_model::connections::{ClientFilter, ConnectionState};
+use lb_model::connections::{ClientFilter, ConnectionState, Order};
 
 use super::super::complete;
 
@@ -25,6 +25,23 @@ pub(in crate::cli) struct Conns {
     /// Connections without a packet for longer than this.
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = lb_config::duration)]
     pub(in crate::cli) idle_over: Option<Duration>,
+    /// List the oldest connections, or those without a packet for longest, first. Lists 1,000, or as many
+    /// as --limit says, 10,000 at most.
+    #[arg(long, value_name = "ORDER", value_enum, conflicts_with = "count")]
+    pub(in crate::cli) sort: Option<Order>,
+    /// List the newest connections, or the busiest, first.
+    #[arg(long, requires = "sort")]
+    pub(in crate::cli) reverse: bool,
+    /// Print the N clients with the most connections instead, 10,000 at most. Takes the daemon 4 bytes for
+    /// each connection.
+    #[arg(
+        long,
+        value_name = "N",
+        allow_negative_numbers = true,
+        value_parser = count,
+        conflicts_with_all = ["sort", "limit", "count"]
+    )]
+    pub(in crate::cli) top: Option<u64>,
     /// Maximum number of connections to list.
     #[arg(
         long,
@@ -36,6 +53,23 @@ pub(in crate::cli) struct Conns {
     /// Print only the number of connections by state.
     #[arg(long)]
     pub(in crate::cli) count: bool,
+    #[command(flatten)]
+    pub(in crate::cli) end: End,
+}
+
+/// How to end connections.
+#[derive(Clone, Copy, Debug, Args)]
+pub(in crate::cli) struct End {
+    /// Kill the connections, 1,000 per second: both ends get resets. Closed ones are left. Interrupt it to
+    /// stop.
+    #[arg(long, conflicts_with_all = ["sort", "top", "count"])]
+    pub(in crate::cli) kill: bool,
+    /// Kill more than one connection without asking.
+    #[arg(long, requires = "kill")]
+    pub(in crate::cli) yes: bool,
+    /// Kill all connections, if there is no filter.
+    #[arg(long, requires = "kill")]
+    pub(in crate::cli) all: bool,
 }
 
 fn count(text: &str) -> Result<u64, String> {

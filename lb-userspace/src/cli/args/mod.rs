@@ -6,17 +6,20 @@ mod explain;
 mod service;
 mod trace;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 use super::{complete, log::LogFormat};
-use crate::demo;
+use crate::{
+    demo,
+    top::{LONGEST, SHORTEST},
+};
 
 pub(super) use self::{
     backend::{BackendAddress, BackendVerb, Places},
-    conns::Conns,
+    conns::{Conns, End},
     explain::Explain,
     service::ServiceVerb,
     trace::Trace,
@@ -167,7 +170,14 @@ pub(super) enum Verb {
         #[arg(long)]
         rate: bool,
     },
-    /// List or count connections. The list is streamed, so it may be long or cut by `| head`. With
+    /// Show services, backends and their connections live in a terminal, with rates. Press ? for the
+    /// keys.
+    Top {
+        /// Time between two updates, from 250ms to 1m.
+        #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
+        interval: Duration,
+    },
+    /// List, count or kill connections. The list is streamed, so it may be long or cut by `| head`. With
     /// -o json, one object per line.
     Conns(Conns),
     /// Explain what would happen to a packet, and why: the loaded program decides, with the live maps, and
@@ -252,6 +262,12 @@ impl Output {
 fn version(text: &str) -> Result<u64, String> {
     let number = text.parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| "give a number of at least 1, as shown by `xdplb history`".to_owned())
+}
+
+fn interval(text: &str) -> Result<Duration, String> {
+    let interval = lb_config::duration(text)?;
+    let is_possible = (SHORTEST..=LONGEST).contains(&interval);
+    if is_possible { Ok(interval) } else { Err("give 250ms to 1m".to_owned()) }
 }
 
 #[cfg(test)]

@@ -1,0 +1,102 @@
+//! Readings for tests.
+
+use std::time::{Duration, Instant};
+
+use lb_model::{
+    connections::Connection,
+    views::{BackendView, ServiceView},
+};
+use serde_json::{Value, json};
+
+use super::{
+    keys::Command,
+    poll::{Connections, Reading},
+    state::{Next, State},
+};
+
+/// A backend with this last number of its address, this health and this many connections so far.
+pub(super) fn backend(last: u8, health: &str, total: u64) -> BackendView {
+    let view = json!({
+        "address": format!("10.0.0.{last}:80"), "weight": 4, "backup": false, "admin": "enabled",
+        "health": health, "since": "2026-01-02T03:04:05Z", "detail": "not checked yet",
+        "in_ring": health == "up", "effective_weight": 4.0, "active_connections": u64::from(last),
+        "connections_total": total, "packets_total": 10 * total, "bytes_total": 1_000 * total,
+    });
+    serde_json::from_value(view).expect("a backend")
+}
+
+pub(super) fn service(name: &str, backends: Vec<BackendView>) -> ServiceView {
+    ServiceView {
+        name: name.to_owned(),
+        vip: "203.0.113.10:80".parse().expect("an address"),
+        protocol: lb_model::Protocol::Tcp,
+        policy: lb_model::Policy::default(),
+        origins: [].into(),
+        warnings: Vec::new(),
+        steps: Vec::new(),
+        backends,
+    }
+}
+
+/// A reading this long after the first.
+pub(super) fn reading(services: Vec<ServiceView>, after: Duration, first: Instant) -> Reading {
+    let packets = 100 * after.as_secs();
+    let balancer = json!({
+        "version": "1.2.3", "pid": 7, "started": "2026-01-02T03:04:05Z", "config": "lb.toml",
+        "interfaces": [], "services": services.len(), "backends_up": 3, "backends_in_use": 3,
+        "backends_total": 4, "warnings": ["the disk is full"], "flows": {
+            "capacity": 1_000, "bytes": 96_000, "entries": 125, "half_open": 5, "answered": 0,
+            "established": 100, "closing": 0, "closed": 20, "cooling_ports": 0,
+        },
+    });
+    let counters = json!({
+        "at": "2026-01-02T03:04:05Z", "services": [], "incidents": [], "port_clashes_total": 0,
+        "early_port_reuses_total": 0, "packets": [
+            { "verdict": "tx", "reason": "forwarded", "packets": packets, "bytes": 0 },
+            { "verdict": "drop", "reason": "martian_source", "packets": 7, "bytes": 0 },
+        ],
+    });
+    Reading {
+        at: first + after,
+        status: of(balancer),
+        services,
+        stats: of(counters),
+        connections: None,
+    }
+}
+
+fn of<T: serde::de::DeserializeOwned>(value: Value) -> T {
+    serde_json::from_value(value).expect("the shape")
+}
+
+pub(super) fn connection(port: u16, idle: f64) -> Connection {
+    of(json!({
+        "service": "web", "client": format!("198.51.100.1:{port}"), "vip": "203.0.113.10:80",
+        "source": format!("10.0.0.1:{port}"), "backend": "10.0.0.12:80", "state": "established",
+        "age_seconds": 100.0, "idle_seconds": idle,
+    }))
+}
+
+/// Two services, ten seconds after their first reading, with rates.
+pub(super) fn state() -> State {
+    let services = |total| {
+        let web = service("web", vec![backend(12, "up", total), backend(2, "down", 0)]);
+        vec![web, service("api", vec![backend(20, "up", 2 * total)])]
+    };
+    let first = Instant::now();
+    let mut state =
+        State::new(reading(services(100), Duration::ZERO, first), Duration::from_secs(1));
+    state.take(Ok(reading(services(200), Duration::from_secs(10), first)));
+    state
+}
+
+/// Obeys commands, and gives the state the connections that it wants.
+pub(super) fn obey(state: &mut State, commands: &[Command]) {
+    for command in commands {
+        assert_eq!(state.obey(*command), Next::GoOn);
+        let Some(filter) = state.wanted().connections else { continue };
+        let list = [(3, 5.0), (1, 0.5), (2, 70.0)].map(|(port, idle)| connection(port, idle));
+        let connections = Some(Connections { filter, list: list.into() });
+        state.take(Ok(Reading { connections, ..state.reading.clone() }));
+    }
+}
