@@ -6,8 +6,14 @@ use anyhow::{Context as _, Result};
 
 use crate::{build, exec, workspace};
 
-const KEPT: [&str; 5] =
-    ["configuration.md", "counters.md", "metrics.md", "openapi.json", "xdplb.schema.json"];
+const KEPT: [&str; 6] = [
+    "configuration.md",
+    "counters.md",
+    "doctor.md",
+    "metrics.md",
+    "openapi.json",
+    "xdplb.schema.json",
+];
 
 pub(crate) fn run() -> Result<()> {
     build::xdplb()?;

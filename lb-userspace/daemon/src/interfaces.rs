@@ -243,28 +243,23 @@ async fn refuse_foreign(link: &Link) -> Result<()> {
 /// to list them.
 fn removal(
     Link { name, ifindex, .. }: &Link,
-    XdpAttached { mode, program_id }: XdpAttached,
+    attached: XdpAttached,
     links: Option<&[XdpLink]>,
 ) -> String {
-    let mode = match mode {
-        lb_neighbours::AttachMode::Native => "xdpdrv",
-        lb_neighbours::AttachMode::Generic => "xdpgeneric",
-        lb_neighbours::AttachMode::Offloaded => "xdpoffload",
-    };
-    let by_netlink = format!("`ip link set dev {name} {mode} off`");
+    let by_netlink = attached.detach_command(name);
     let Some(links) = links else {
+        let program_id = attached.program_id;
         return format!(
-            "stop the program that attached it; or detach it with {by_netlink}, or, if `bpftool \
+            "stop the program that attached it; or detach it with `{by_netlink}`, or, if `bpftool \
              link show` lists a link of program {program_id}, with `bpftool link detach id LINK`"
         );
     };
-    let is_its = |link: &&XdpLink| (link.program_id, link.ifindex) == (program_id, *ifindex);
-    match links.iter().find(is_its) {
-        Some(XdpLink { id, .. }) => format!(
+    match attached.link(*ifindex, links) {
+        Some(id) => format!(
             "BPF link {id} keeps it attached: stop the program that holds the link, as shown by \
              `bpftool link show id {id}`, or detach it with `bpftool link detach id {id}`"
         ),
-        None => format!("detach it with {by_netlink}, or stop the program that attached it"),
+        None => format!("detach it with `{by_netlink}`, or stop the program that attached it"),
     }
 }
 

@@ -68,7 +68,7 @@ impl Network {
             }
         };
         let clash = ports.clash(snat_ports);
-        let clash = clash.map(|Clash { message, fix }| format!("{message}; {fix}"));
+        let clash = clash.map(|Clash { message, fix, .. }| format!("{message}; {fix}"));
         if clash != self.port_clash {
             match &clash {
                 Some(clash) => log::warn!("{clash}"),

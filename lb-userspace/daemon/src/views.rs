@@ -69,6 +69,7 @@ impl Views<'_> {
             backends_in_use: state.services().map(Service::in_use).sum(),
             backends_total: state.backends().count(),
             warnings: self.warnings(),
+            state_age_seconds: self.snapshot.age().as_secs_f64(),
             reload_refused: self.snapshot.refused.clone(),
         }
     }

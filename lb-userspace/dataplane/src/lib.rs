@@ -64,7 +64,7 @@ pub use self::{
     layouts::{OnOtherMaps, exists, refuse_other_layouts},
     load::table,
     mapped::Refusals,
-    meter::{Meter, program_name},
+    meter::{Meter, are_translated, program_name},
     migration::{connections, import},
     pins::is_attached,
     rehearsal::{Rehearsal, Rehearsed},

@@ -52,6 +52,14 @@ pub fn program_name(id: u32) -> Option<String> {
     find(id)?.name_as_str().map(ToOwned::to_owned)
 }
 
+/// Returns true if the kernel has translated a loaded program to machine code, None if it shows no
+/// program.
+#[must_use]
+pub fn are_translated() -> Option<bool> {
+    let mut programs = loaded_programs().filter_map(Result::ok);
+    programs.next().map(|first| first.size_jitted() > 0)
+}
+
 fn find(id: u32) -> Option<ProgramInfo> {
     loaded_programs().filter_map(Result::ok).find(|program| program.id() == id)
 }

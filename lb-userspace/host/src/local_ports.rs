@@ -31,7 +31,10 @@ pub struct LocalPorts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Clash {
     pub message: String,
+    /// All ways to fix it.
     pub fix: String,
+    /// The command that reserves the ports.
+    pub command: String,
 }
 
 impl LocalPorts {
@@ -78,14 +81,18 @@ impl LocalPorts {
             text(ports),
             text(&(first..=last)),
         );
-        Some(Clash { message, fix: self.fix(ports) })
+        let command = self.reservation(ports);
+        Some(Clash { message, fix: self.fix(ports, &command), command })
     }
 
-    fn fix(&self, ports: &RangeInclusive<u16>) -> String {
+    fn reservation(&self, ports: &RangeInclusive<u16>) -> String {
         let mut reserved: Vec<_> = self.reserved.iter().map(text).collect();
         reserved.push(text(ports));
-        let mut fixes =
-            vec![format!("reserve them: sysctl -w net.ipv4.{RESERVED}={}", reserved.join(","))];
+        format!("sysctl -w net.ipv4.{RESERVED}={}", reserved.join(","))
+    }
+
+    fn fix(&self, ports: &RangeInclusive<u16>, reservation: &str) -> String {
+        let mut fixes = vec![format!("reserve them: {reservation}")];
         if *ports.end() < *USUAL.start() || *ports.start() > *USUAL.end() {
             let (first, last) = (USUAL.start(), USUAL.end());
             fixes.push(format!(

@@ -7,6 +7,7 @@ mod broadcast;
 mod feed;
 mod follower;
 mod hops;
+mod limit;
 mod query;
 mod route;
 mod table;
@@ -22,9 +23,12 @@ use std::{
 use anyhow::Result;
 use tokio::{sync::mpsc, task::JoinHandle};
 
+pub use self::limit::neighbour_limit;
 pub use self::query::{
-    AttachMode, XdpAttached, interface, interface_to, links, local_addresses, xdp_attached,
+    AttachMode, XdpAttached, confirmed, interface, interface_to, links, local_addresses, routes,
+    xdp_attached,
 };
+pub use self::route::Route;
 pub use self::vips::{unrouted, unrouted_message};
 use self::{
     follower::Follower,

@@ -1,13 +1,22 @@
 //! Queries of the kernel's current network state.
 
-use std::net::IpAddr;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use anyhow::{Context as _, Result};
 use futures_util::TryStreamExt as _;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkXdp};
+use rtnetlink::packet_route::{
+    link::{LinkAttribute, LinkXdp},
+    neighbour::NeighbourState,
+};
 
-use super::{Interface, OwnAddresses, route, table};
-use lb_host::netlink;
+use super::{
+    Interface, OwnAddresses, Route, route,
+    table::{self, NeighbourId},
+};
+use lb_host::{netlink, sys::bpf::XdpLink};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttachMode {
@@ -31,6 +40,56 @@ pub async fn interface_to(address: IpAddr) -> Result<Option<u32>> {
     let route = route::look_up(netlink::connect()?, address).await;
     let route = route.with_context(|| format!("cannot look up the route to {address}"))?;
     Ok(route.ok().map(|route| route.ifindex))
+}
+
+impl XdpAttached {
+    /// Returns the command that detaches the program, unless a BPF link keeps it attached.
+    #[must_use]
+    pub fn detach_command(self, interface: &str) -> String {
+        let mode = match self.mode {
+            AttachMode::Native => "xdpdrv",
+            AttachMode::Generic => "xdpgeneric",
+            AttachMode::Offloaded => "xdpoffload",
+        };
+        format!("ip link set dev {interface} {mode} off")
+    }
+
+    /// Returns the id of the BPF link that keeps the program attached to an interface, if any does.
+    #[must_use]
+    pub fn link(self, ifindex: u32, links: &[XdpLink]) -> Option<u32> {
+        let is_its =
+            |link: &&XdpLink| (link.program_id, link.ifindex) == (self.program_id, ifindex);
+        links.iter().find(is_its).map(|link| link.id)
+    }
+}
+
+/// Returns the routes to these addresses, or the reason why there is none.
+pub async fn routes(
+    addresses: impl IntoIterator<Item = IpAddr>,
+) -> Result<BTreeMap<IpAddr, Result<Route, String>>> {
+    let netlink = netlink::connect()?;
+    let mut routes = BTreeMap::new();
+    for address in addresses {
+        let route = route::look_up(netlink.clone(), address).await;
+        let route = route.with_context(|| format!("cannot look up the route to {address}"))?;
+        routes.insert(address, route);
+    }
+    Ok(routes)
+}
+
+/// Returns the neighbours that have answered lately, or whose MAC addresses are configured.
+pub async fn confirmed() -> Result<BTreeSet<NeighbourId>> {
+    let netlink = netlink::connect()?;
+    let neighbours = netlink.neighbours().get().execute();
+    neighbours
+        .try_filter_map(async |message| {
+            let found = table::neighbour(&message);
+            let is_confirmed = |is_fixed, state| is_fixed || state == NeighbourState::Reachable;
+            Ok(found.filter(|(_, one)| is_confirmed(one.is_fixed, one.state)).map(|(id, _)| id))
+        })
+        .try_collect()
+        .await
+        .context("cannot read this host's neighbours")
 }
 
 /// Returns this host's own addresses.

@@ -13,13 +13,14 @@ use rtnetlink::{
 use super::table::NeighbourId;
 use lb_host::netlink;
 
+/// Route of an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Route {
-    pub(super) ifindex: u32,
+pub struct Route {
+    pub ifindex: u32,
     /// The gateway, or the address itself.
-    pub(super) neighbour: IpAddr,
+    pub neighbour: IpAddr,
     /// Source address that the kernel would select.
-    pub(super) source: IpAddr,
+    pub source: IpAddr,
 }
 
 impl Route {

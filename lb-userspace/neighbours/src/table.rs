@@ -238,7 +238,7 @@ pub(super) fn own(message: &AddressMessage) -> Option<(u32, IpAddr)> {
     Some((message.header.index, address?))
 }
 
-fn neighbour(message: &NeighbourMessage) -> Option<(NeighbourId, Neighbour)> {
+pub(super) fn neighbour(message: &NeighbourMessage) -> Option<(NeighbourId, Neighbour)> {
     let header = &message.header;
     // A bridge's FDB entries have the address of a tunnel endpoint.
     if !matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6) {

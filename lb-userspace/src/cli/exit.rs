@@ -14,7 +14,7 @@ use super::{
 };
 use lb_host::printable;
 
-/// `diff` found differences, or `check --strict` found warnings.
+/// `diff` found differences, `check --strict` found warnings, or `doctor` found problems or warnings.
 pub(super) const PROBLEMS: u8 = 4;
 
 /// Usage error, or invalid configuration.

@@ -21,7 +21,10 @@ const EXIT_STATUS: [(&str, &str); 6] = [
     ),
     ("2", "Usage error, or invalid value or configuration, whatever the daemon's state."),
     ("3", "No daemon at the socket."),
-    ("4", "diff found differences, or check --strict found warnings."),
+    (
+        "4",
+        "diff found differences, check --strict found warnings, or doctor found problems or warnings.",
+    ),
     ("70", "The daemon ended because of a bug."),
 ];
 
@@ -50,6 +53,12 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "xdplb detach",
         "xdplb detach",
         "Stop forwarding on all interfaces, after the daemon has stopped.",
+    ),
+    ("xdplb doctor", "xdplb doctor", "Find out why nothing works, and what fixes it."),
+    (
+        "xdplb doctor",
+        "xdplb doctor -c lb.toml -o json",
+        "Check whether this host can run a file, in a script.",
     ),
     ("xdplb status", "xdplb status", "Show the daemon, its interfaces and its warnings."),
     ("xdplb service list", "xdplb service list -o wide", "List all services with counters."),

@@ -8,6 +8,7 @@ mod complete;
 mod conns;
 mod desired;
 mod detach;
+mod doctor;
 mod documents;
 mod exit;
 mod explain;
@@ -77,6 +78,7 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
         Verb::Check { config: Some(config), strict, .. } => check::check(&config, strict, output),
         Verb::Check { config: None, .. } => check::schema(),
         Verb::Detach { interfaces, bpffs } => detach::detach(&bpffs, &interfaces, output).await,
+        Verb::Doctor { config } => doctor::doctor(&client, config.as_deref(), output).await,
         Verb::Status => status::status(&client, output).await,
         Verb::Stats { service, rate } => {
             stats::stats(&client, service.as_deref(), rate, output).await

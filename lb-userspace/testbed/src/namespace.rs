@@ -26,6 +26,7 @@ use rtnetlink::{
 };
 use tokio::runtime;
 
+use super::pass;
 use lb_host::netlink;
 
 const DIRECTORY: &str = "/run/netns";
@@ -178,6 +179,12 @@ impl Namespace {
             Ok(())
         })
         .with_context(|| format!("cannot set the MTU of {} to {mtu}", self.name))
+    }
+
+    /// Attaches a native XDP program that passes all frames to an interface.
+    pub fn attach_pass(&self, interface: &str) -> Result<()> {
+        self.configure(async |netlink| pass::attach(&netlink, interface).await)
+            .with_context(|| format!("cannot attach an XDP program to {interface}"))
     }
 
     /// Sends rtnetlink requests within the namespace.

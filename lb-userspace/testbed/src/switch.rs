@@ -9,7 +9,7 @@ use rtnetlink::{
 };
 use tokio::time;
 
-use super::{namespace::Namespace, pass};
+use super::namespace::Namespace;
 use lb_host::{netlink, sys::ethtool};
 
 const CARRIER_INTERVAL: Duration = Duration::from_millis(5);
@@ -80,9 +80,7 @@ impl Switch {
         self.namespace
             .run(|| ethtool::disable_tx_checksum(port))?
             .with_context(|| format!("cannot switch transmit checksumming of {port} off"))?;
-        self.namespace
-            .configure(async |netlink| pass::attach(&netlink, port).await)
-            .with_context(|| format!("cannot attach an XDP program to {port}"))
+        self.namespace.attach_pass(port)
     }
 }
 

@@ -1,6 +1,7 @@
 //! What people and tools see of the balancer.
 
 mod contrib;
+mod doctor;
 mod explain;
 mod http;
 mod metrics;

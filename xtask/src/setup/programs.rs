@@ -72,13 +72,15 @@ pub(super) const GUEST: [Program; 11] = [
 ];
 
 /// For what people and tools see of the balancer.
-pub(super) const SEE: [Program; 6] = [
+pub(super) const SEE: [Program; 8] = [
     tool("curl", "curl"),
+    tool("ethtool", "ethtool"),
     tool("ip", "iproute2"),
     server("nginx"),
     server("prometheus"),
     tool("promtool", "prometheus"),
     tool("tshark", "tshark"),
+    tool("unshare", "util-linux"),
 ];
 
 /// Returns the names of missing programs.

@@ -298,12 +298,16 @@ pub(super) fn tell_lost(path: &Path, message: &str) -> Result<()> {
     file.write_all(message.as_bytes()).and_then(|()| file.sync_all()).with_context(cannot)
 }
 
+pub(super) fn lost_files(directory: &Path) -> Result<Vec<PathBuf>> {
+    files(directory, LOST)
+}
+
 /// Returns the descriptions of losses in a directory.
 pub(super) fn lost(directory: &Path) -> Result<Vec<String>> {
     let read = |path: PathBuf| {
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     };
-    files(directory, LOST)?.into_iter().map(read).collect()
+    lost_files(directory)?.into_iter().map(read).collect()
 }
 
 /// Returns the version in a damaged record, if it can be read and may be true.

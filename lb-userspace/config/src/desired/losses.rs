@@ -1,6 +1,11 @@
 //! What a journal has lost, as files in its directory tell it until the operator removes them.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use anyhow::Result;
 
 use super::journal;
 
@@ -27,6 +32,11 @@ impl Losses {
         let damaged = damaged.unwrap_or_else(failed);
         self.untold.iter().map(ToString::to_string).chain(lost).chain(damaged).collect()
     }
+}
+
+/// Returns the files that tell of losses.
+pub fn loss_files(directory: &Path) -> Result<Vec<PathBuf>> {
+    Ok([journal::lost_files(directory)?, journal::damaged(directory)?].concat())
 }
 
 fn holds_damaged(path: &Path) -> String {

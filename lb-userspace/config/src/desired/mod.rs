@@ -18,7 +18,7 @@ use lb_model::Service;
 
 pub use self::{
     edit::{edited, named},
-    losses::Losses,
+    losses::{Losses, loss_files},
     rules::{clash, violation},
     steps::{changes, steps},
     succession::successions,

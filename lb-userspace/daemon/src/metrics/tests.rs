@@ -89,6 +89,7 @@ fn overview() -> Overview {
             backends_total: 1,
             warnings: Vec::new(),
             reload_refused: None,
+            state_age_seconds: 0.0,
         },
         version: 7,
         services: vec![web],

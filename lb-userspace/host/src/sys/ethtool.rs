@@ -6,6 +6,9 @@ use std::{ffi::c_char, io, os::fd::AsRawFd as _};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
+/// `ETHTOOL_GDRVINFO` of `linux/ethtool.h`.
+const GET_DRIVER: u32 = 0x03;
+
 /// `ETHTOOL_STXCSUM` of `linux/ethtool.h`.
 const SET_TX_CHECKSUM: u32 = 0x17;
 
@@ -16,6 +19,28 @@ struct Value {
     data: u32,
 }
 
+/// `struct ethtool_drvinfo` of `linux/ethtool.h`.
+#[repr(C)]
+struct Driver {
+    command: u32,
+    driver: [u8; 32],
+    /// Versions, names and sizes.
+    others: [u8; 160],
+}
+
+/// Returns the name of the driver of an interface in the calling thread's network namespace.
+///
+/// # Errors
+///
+/// `ENODEV` if there is no such interface, `EOPNOTSUPP` if its driver does not say.
+pub fn driver(interface: &str) -> io::Result<String> {
+    let mut info = Driver { command: GET_DRIVER, driver: [0; 32], others: [0; 160] };
+    // SAFETY: the data of this command is a `struct ethtool_drvinfo`.
+    unsafe { request(interface, (&raw mut info).cast()) }?;
+    let name = info.driver.split(|byte| *byte == 0).next().unwrap_or_default();
+    Ok(String::from_utf8_lossy(name).into_owned())
+}
+
 /// Makes the kernel compute the checksums of packets sent on an interface of the calling thread's
 /// network namespace.
 ///
@@ -24,18 +49,22 @@ struct Value {
 /// `ENODEV` if there is no such interface, `EOPNOTSUPP` if its driver has no such switch.
 pub fn disable_tx_checksum(interface: &str) -> io::Result<()> {
     let mut value = Value { command: SET_TX_CHECKSUM, data: 0 };
+    // SAFETY: the data of this command is a `struct ethtool_value`.
+    unsafe { request(interface, (&raw mut value).cast()) }
+}
+
+/// # Safety
+///
+/// `data` must point to the structure of its command.
+unsafe fn request(interface: &str, data: *mut c_char) -> io::Result<()> {
     let request = libc::ifreq {
         ifr_name: interface_name(interface)?,
-        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: (&raw mut value).cast() },
+        ifr_ifru: libc::__c_anonymous_ifr_ifru { ifru_data: data },
     };
     let socket = socket(AddressFamily::Inet, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
-    // SAFETY: the name ends in a NUL, and the data of this command is a `struct ethtool_value`,
-    // which outlives the call.
+    // SAFETY: the name ends in a NUL; the caller guarantees the rest.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCETHTOOL, &raw const request) };
-    if result < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(())
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 fn interface_name(name: &str) -> io::Result<[c_char; libc::IFNAMSIZ]> {

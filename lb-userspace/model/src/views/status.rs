@@ -22,6 +22,9 @@ pub struct Status {
     pub backends_in_use: usize,
     pub backends_total: usize,
     pub warnings: Vec<String>,
+    /// Time since the daemon's loop has published its state, which it does every second.
+    #[serde(default)]
+    pub state_age_seconds: f64,
     /// Reason why the last reload changed nothing. Absent after the daemon's own file has been
     /// loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -29,8 +29,8 @@ pub(super) use self::{
 pub(super) const SOCKET_VARIABLE: &str = "XDPLB_SOCKET";
 
 const EXIT_CODES: &str = "Exit codes: 0 success; 1 failure, also if a name, VIP or backend is taken or \
-    missing; 2 usage error, invalid value or configuration; 3 no daemon at the socket; 4 `diff` found differences, or `check --strict` found warnings; \
-    70 the daemon ended because of a bug.";
+    missing; 2 usage error, invalid value or configuration; 3 no daemon at the socket; 4 `diff` found differences, \
+    `check --strict` found warnings, or `doctor` found problems or warnings; 70 the daemon ended because of a bug.";
 
 /// A Layer-4 TCP load balancer in XDP.
 #[derive(Debug, Parser)]
@@ -94,6 +94,14 @@ pub(super) enum Verb {
         /// Mount point of the BPF file system, if the configuration sets another one.
         #[arg(long, default_value = "/sys/fs/bpf", value_name = "DIR")]
         bpffs: PathBuf,
+    },
+    /// Check host, configuration and running balancer, and show the command that fixes each fault. Changes
+    /// nothing. Exits with 4 if there are problems or warnings.
+    Doctor {
+        /// The configuration file, or - for standard input. Default: the running daemon's
+        /// configuration; without a daemon, /etc/xdplb/xdplb.toml if it exists.
+        #[arg(short, long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
     /// Show the daemon, its interfaces and their actual XDP mode, flow table usage and warnings.
     Status,

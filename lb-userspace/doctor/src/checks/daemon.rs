@@ -1,0 +1,205 @@
+//! Faults of the running daemon.
+
+use lb_model::views::{BackendView, ServiceView};
+
+use crate::{
+    check::{Check, Find},
+    facts::{Daemon, Process, Running},
+    report::{Cases, Severity},
+};
+
+use super::some_of;
+
+/// Age of the daemon's state that is late, in seconds: it publishes it every second.
+const LATE: f64 = 3.0;
+
+/// Open files that the daemon needs besides those of checks.
+const FILES: u64 = 1_024;
+
+/// Capabilities that the daemon needs, with their bits.
+const CAPABILITIES: [(&str, u32); 3] =
+    [("CAP_NET_ADMIN", 12), ("CAP_PERFMON", 38), ("CAP_BPF", 39)];
+
+const RESTART: &str = "systemctl restart xdplb (forwarding continues meanwhile)";
+
+pub(crate) const CHECKS: &[Check] = &[
+    Check {
+        id: "daemon-absent",
+        severity: Severity::Note,
+        meaning: "No daemon runs, so only host and file are checked.",
+        find: Find::OfDaemon(absent),
+    },
+    Check {
+        id: "daemon-silent",
+        severity: Severity::Problem,
+        meaning: "The daemon does not answer.",
+        find: Find::OfDaemon(silent),
+    },
+    Check {
+        id: "daemon-elsewhere",
+        severity: Severity::Note,
+        meaning: "The daemon runs in another network namespace, whose network is not checked \
+            from here.",
+        find: Find::InRunning(elsewhere),
+    },
+    Check {
+        id: "daemon-late",
+        severity: Severity::Problem,
+        meaning: "The daemon's loop lags: it has not published its state for seconds.",
+        find: Find::InRunning(late),
+    },
+    Check {
+        id: "daemon-capabilities",
+        severity: Severity::Problem,
+        meaning: "The daemon lacks a capability that it needs.",
+        find: Find::InRunning(capabilities),
+    },
+    Check {
+        id: "open-files",
+        severity: Severity::Warning,
+        meaning: "The daemon may open too few files to check all backends at once.",
+        find: Find::InRunning(files),
+    },
+    Check {
+        id: "reload-refused",
+        severity: Severity::Warning,
+        meaning: "The daemon has refused its configuration file, and runs with an older one.",
+        find: Find::InRunning(reload),
+    },
+    Check {
+        id: "service-without-backends",
+        severity: Severity::Problem,
+        meaning: "A service has no backend that takes connections.",
+        find: Find::InRunning(unserved),
+    },
+];
+
+fn absent(daemon: &Daemon, cases: &mut Cases<'_>) {
+    if let Daemon::Absent(reason) = daemon {
+        cases.add("daemon", reason, "systemctl start xdplb");
+    }
+}
+
+fn silent(daemon: &Daemon, cases: &mut Cases<'_>) {
+    match daemon {
+        Daemon::Silent(reason) => {
+            cases.add("daemon", format!("the daemon hangs: {reason}"), RESTART)
+        }
+        Daemon::Hidden(reason) => cases.skip("daemon", reason),
+        Daemon::Absent(_) | Daemon::Running(_) => {}
+    }
+}
+
+fn elsewhere(running: &Running, cases: &mut Cases<'_>) {
+    if process(running, cases).is_some_and(|process| process.is_elsewhere) {
+        let message = "it runs in another network namespace: its interfaces, addresses and routes \
+            are not checked";
+        let pid = running.status.pid;
+        let fix = format!("nsenter --net=/proc/{pid}/ns/net xdplb doctor, with the same --socket");
+        cases.add("daemon", message, fix);
+    }
+}
+
+fn late(running: &Running, cases: &mut Cases<'_>) {
+    let age = running.status.state_age_seconds;
+    if age > LATE {
+        let message = format!("its loop lags: it has not published its state for {age:.0} s");
+        cases.add("daemon", message, RESTART);
+    }
+}
+
+fn process<'a>(running: &'a Running, cases: &mut Cases<'_>) -> Option<&'a Process> {
+    cases.seen("daemon", &running.process)
+}
+
+fn capabilities(running: &Running, cases: &mut Cases<'_>) {
+    let Some(process) = process(running, cases) else { return };
+    let is_missing = |(_, bit): &&(&str, u32)| process.capabilities >> bit & 1 == 0;
+    let missing: Vec<_> = CAPABILITIES.iter().filter(is_missing).map(|(name, _)| *name).collect();
+    if !missing.is_empty() {
+        let message = format!("it lacks {}", missing.join(", "));
+        let fix = format!("systemctl edit xdplb: AmbientCapabilities={}", missing.join(" "));
+        cases.add("daemon", message, fix);
+    }
+}
+
+fn files(running: &Running, cases: &mut Cases<'_>) {
+    let Some(process) = process(running, cases) else { return };
+    let backends = running.status.backends_total as u64;
+    let wanted = FILES + backends;
+    if process.files < wanted {
+        let message = format!(
+            "it may open {} files: {backends} backends wait for each other's checks",
+            process.files
+        );
+        let fix = format!("systemctl edit xdplb: LimitNOFILE={}", wanted.next_power_of_two());
+        cases.add("daemon", message, fix);
+    }
+}
+
+fn reload(running: &Running, cases: &mut Cases<'_>) {
+    if let Some(refused) = &running.status.reload_refused {
+        let message = format!("it has refused its file: {}", refused.reason);
+        let fix = format!("xdplb check -c {0}; then systemctl reload xdplb", running.status.config);
+        cases.add(&running.status.config, message, fix);
+    }
+}
+
+fn unserved(running: &Running, cases: &mut Cases<'_>) {
+    for ServiceView { name, backends, .. } in &running.services {
+        if backends.iter().any(|one| one.in_ring) {
+            continue;
+        }
+        let reason = |one: &BackendView| {
+            let reason = one.unusable.as_deref().unwrap_or("on standby");
+            format!("{} {reason}", one.address)
+        };
+        let reasons: Vec<_> = backends.iter().map(reason).collect();
+        let message = if reasons.is_empty() {
+            "it has no backends".to_owned()
+        } else {
+            format!("no backend takes connections: {}", some_of(&reasons))
+        };
+        let fix =
+            format!("xdplb service show {name} says why; xdplb backend add {name} ADDRESS:PORT");
+        cases.add(name, message, fix);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{checks::made, report::found};
+
+    #[test]
+    fn a_loop_that_lags_is_a_problem() {
+        let mut running = made::running();
+        assert!(found(&running, late).is_empty());
+        running.status.state_age_seconds = 7.0;
+        assert!(found(&running, late)[0].message.ends_with("for 7 s"));
+    }
+
+    #[test]
+    fn missing_capabilities_are_named() {
+        let mut running = made::running();
+        assert!(found(&running, capabilities).is_empty());
+        let process = Process { files: 4_096, capabilities: 1 << 12, is_elsewhere: false };
+        running.process = Ok(process);
+        let found = found(&running, capabilities);
+        assert_eq!(found[0].message, "it lacks CAP_PERFMON, CAP_BPF");
+    }
+
+    #[test]
+    fn checks_need_files() {
+        let mut running = made::running();
+        assert!(found(&running, files).is_empty());
+        running.status.backends_total = 10_000;
+        assert_eq!(found(&running, files)[0].fix, "systemctl edit xdplb: LimitNOFILE=16384");
+    }
+
+    #[test]
+    fn who_may_not_ask_learns_it() {
+        let found = found(&Daemon::Hidden("only for root".to_owned()), silent);
+        assert_eq!(found[0].severity, Severity::NotChecked);
+    }
+}

@@ -1,0 +1,97 @@
+//! Faults of the running daemon.
+
+use std::process::Command;
+
+use lb_testbed::Testbed;
+use lb_tests::{
+    balancer::{BINARY, Balancer},
+    site::{Arms, Site, empty_testbed, site, text},
+};
+use nix::sys::signal::Signal;
+
+use super::bed::{Finding, findings, only};
+
+/// Returns what `doctor` finds with the running configuration.
+fn found(testbed: &Testbed, balancer: &Balancer) -> Vec<Finding> {
+    findings(testbed.balancer(), &mut balancer.command(&["doctor", "-o", "json"]))
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_healthy_balancer_has_no_faults() {
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    assert_eq!(found(&testbed, &balancer), []);
+    let output = balancer.command(&["doctor", "-c"]).arg("/dev/null").output().expect("ran");
+    assert_eq!(output.status.code(), Some(2), "an invalid file");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_daemon_that_hangs() {
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    balancer.signal(Signal::SIGSTOP);
+    let mut doctor = balancer.command(&["doctor", "-o", "json", "-c"]);
+    let found = findings(testbed.balancer(), doctor.arg(testbed.directory().join("xdplb.toml")));
+    balancer.signal(Signal::SIGCONT);
+    only(found, "daemon-silent", "daemon", "systemctl restart xdplb");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_daemon_in_another_network_namespace() {
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let client = &testbed.clients()[0].namespace;
+    let found = findings(client, &mut balancer.command(&["doctor", "-o", "json"]));
+    let fix = format!("nsenter --net=/proc/{}/ns/net xdplb doctor", balancer.pid());
+    only(found, "daemon-elsewhere", "daemon", &fix);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_service_without_backends() {
+    let Site { balancer, mut servers, testbed } = site(Arms::Two, [1; 3]);
+    servers.clear();
+    balancer.wait_for_ring_of(0);
+    let found = found(&testbed, &balancer);
+    let found = only(found, "service-without-backends", "web", "xdplb service show web");
+    assert!(found.message.contains("10.0.0.11:80 down"), "{found:?}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_refused_file() {
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    balancer.reload("interfaces = []\n");
+    balancer.wait_for("a refusal", || balancer.status().reload_refused.is_some());
+    let file = testbed.directory().join("xdplb.toml").display().to_string();
+    let fix = format!("xdplb check -c {file}");
+    only(found(&testbed, &balancer), "reload-refused", &file, &fix);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_daemon_that_may_open_few_files() {
+    let testbed = empty_testbed(Arms::Two);
+    let servers = lb_tests::servers::nginx_everywhere(&testbed);
+    let mut command = Command::new("prlimit");
+    command.args(["--nofile=256:256", BINARY]);
+    let balancer = Balancer::start_by(&testbed, &text(&testbed, &[1; 3]), command);
+    balancer.wait_for_ring_of(servers.len());
+    let fix = "systemctl edit xdplb: LimitNOFILE=2048";
+    only(found(&testbed, &balancer), "open-files", "daemon", fix);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_generic_mode_where_the_native_one_works() {
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let text = text(&testbed, &[1; 3]);
+    balancer.reload(&format!("xdp_mode = \"generic\"\n{text}"));
+    balancer.wait_for("the generic mode", || found(&testbed, &balancer).len() == 2);
+    for finding in found(&testbed, &balancer) {
+        assert_eq!((&*finding.id, &*finding.fix), ("xdp-generic", "xdp_mode = \"auto\""));
+        assert!(["eth0", "eth1"].contains(&&*finding.subject), "{finding:?}");
+    }
+    balancer.reload(&text);
+    balancer.wait_for("the native mode", || found(&testbed, &balancer).is_empty());
+}
