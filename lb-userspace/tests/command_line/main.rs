@@ -4,6 +4,7 @@ mod changes;
 mod check;
 mod completions;
 mod daemon;
+mod doctor;
 mod errors;
 mod hostile;
 mod output;

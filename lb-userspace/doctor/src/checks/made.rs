@@ -13,7 +13,9 @@ use lb_model::views::{
 };
 use lb_neighbours::{AttachMode, Interface};
 
-use crate::facts::{Attached, Link, Network, OwnAddress, Peer, Process, Running, Site, Storage};
+use crate::facts::{
+    Attached, Link, Network, OwnAddress, Peer, Process, Running, Site, Spread, Storage,
+};
 
 const FILE: &str = r#"
 interfaces = ["eth0", "eth1"]
@@ -45,6 +47,7 @@ pub(super) fn link(name: &str, ifindex: u32) -> Link {
         features: Ok(BTreeSet::new()),
         channels: Ok(None),
         rings: Ok(None),
+        spread: Ok(Spread::default()),
         peer: Some(Peer::Seen {
             name: "far".to_owned(),
             namespace: None,

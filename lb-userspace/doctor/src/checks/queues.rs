@@ -2,7 +2,7 @@
 
 use crate::{
     check::{Check, Find},
-    facts::{Channels, Link, Site},
+    facts::{Channels, Link, Site, Spread},
     report::{Cases, Severity},
 };
 
@@ -15,6 +15,18 @@ pub(crate) const CHECKS: &[Check] = &[
         meaning: "A network card has fewer receive queues than it could have, so that some CPUs \
             receive nothing.",
         find: Find::OnSite(few),
+    },
+    Check {
+        id: "rss-uneven",
+        severity: Severity::Warning,
+        meaning: "The table that distributes packets over receive queues (RSS) leaves some out.",
+        find: Find::OnSite(uneven),
+    },
+    Check {
+        id: "interrupts-on-one-cpu",
+        severity: Severity::Warning,
+        meaning: "One CPU handles the interrupts of all queues of a network card.",
+        find: Find::OnSite(one_cpu),
     },
     Check {
         id: "redirect-queues",
@@ -56,6 +68,34 @@ fn growing(link: &Link, channels: Channels) -> Option<(&'static str, u32, u32)> 
     }
 }
 
+fn uneven(site: &Site, cases: &mut Cases<'_>) {
+    for link in &site.links {
+        let name = link.name();
+        let Some(Spread { queues, .. }) = cases.seen(name, &link.spread) else { continue };
+        let (Some(used), Ok(Some(channels))) = (queues, &link.channels) else { continue };
+        let queues = channels.combined.max(channels.rx);
+        if used.len() < usize::try_from(queues).unwrap_or_default() {
+            let used = used.len();
+            let message = format!("its RSS table uses {used} of {queues} receive queues");
+            cases.add(name, message, format!("ethtool -X {name} equal {queues}"));
+        }
+    }
+}
+
+fn one_cpu(site: &Site, cases: &mut Cases<'_>) {
+    let Some(all) = cases.seen("CPUs", &site.cpus) else { return };
+    for link in &site.links {
+        let name = link.name();
+        let Some(Spread { interrupts, cpus, .. }) = cases.seen(name, &link.spread) else {
+            continue;
+        };
+        if *interrupts > 1 && cpus.len() == 1 && *all > 1 {
+            let message = format!("one CPU of {all} handles its {interrupts} interrupts");
+            cases.add(name, message, "apt install irqbalance && systemctl enable --now irqbalance");
+        }
+    }
+}
+
 fn redirect(site: &Site, cases: &mut Cases<'_>) {
     // With one interface, frames leave by the queues that they came in by.
     if site.config.interfaces.len() < 2 {
@@ -92,6 +132,29 @@ mod tests {
         assert_eq!(fix(&site("ice", 8, 64)), None);
         assert_eq!(fix(&site("ice", 4, 4)), None);
         assert_eq!(fix(&site("ena", 4, 8)), None, "the other half is for XDP");
+    }
+
+    #[test]
+    fn every_queue_gets_packets() {
+        let mut site = site("ice", 4, 4);
+        let using = |queues: &[u32]| {
+            Ok(Spread { queues: Some(queues.iter().copied().collect()), ..Spread::default() })
+        };
+        site.links[0].spread = using(&[0, 1, 2, 3]);
+        assert!(found(&site, uneven).is_empty());
+        site.links[0].spread = using(&[0, 1]);
+        assert_eq!(found(&site, uneven)[0].fix, "ethtool -X eth0 equal 4");
+    }
+
+    #[test]
+    fn interrupts_are_for_more_than_one_cpu() {
+        let mut site = site("ice", 4, 4);
+        for (interrupts, cpus, faults) in [(4, &["0"][..], 1), (4, &["0", "1"], 0), (1, &["0"], 0)]
+        {
+            let cpus = cpus.iter().map(ToString::to_string).collect();
+            site.links[0].spread = Ok(Spread { queues: None, interrupts, cpus });
+            assert_eq!(found(&site, one_cpu).len(), faults, "{interrupts}");
+        }
     }
 
     #[test]

@@ -13,11 +13,11 @@ use rtnetlink::{
 };
 
 use super::{
-    Channels, Peer, Rings, Seen, bounded,
-    bounded::in_time,
+    Channels, Peer, Rings, Seen, Spread, bounded,
+    bounded::{in_time, known},
     ethtool, netdev,
     peers::{self, Other},
-    sysctl,
+    spread, sysctl,
 };
 
 /// An interface that exists.
@@ -37,6 +37,7 @@ pub(crate) struct Link {
     /// None if the driver has no such numbers.
     pub(crate) channels: Seen<Option<Channels>>,
     pub(crate) rings: Seen<Option<Rings>>,
+    pub(crate) spread: Seen<Spread>,
     /// The other end of a veth pair.
     pub(crate) peer: Option<Peer>,
     /// Settings that hold: the higher one of the interface and of all.
@@ -75,17 +76,23 @@ pub(super) async fn read(netlink: &Handle, name: &str, bpffs: &Path) -> Seen<Opt
     let interface = lb_neighbours::interface(name).await.map_err(|error| format!("{error:#}"))?;
     let Some(interface) = interface else { return Ok(None) };
     let mut handle = ethtool::connect().map_err(|error| error.to_string())?;
-    let (named, conf) = (name.to_owned(), name.to_owned());
-    let driver = bounded(move || ioctl::driver(&named));
-    let settings = bounded(move || (setting(&conf, "rp_filter"), setting(&conf, "arp_ignore")));
-    let (driver, settings) = tokio::join!(driver, settings);
-    let (rp_filter, arp_ignore) = settings.unwrap_or_else(|why| (Err(why.clone()), Err(why)));
+    let of = |read: fn(&str) -> Seen<u8>| {
+        let name = name.to_owned();
+        bounded(move || read(&name))
+    };
+    let (named, carded) = (name.to_owned(), name.to_owned());
+    let (driver, spread, rp_filter, arp_ignore) = tokio::join!(
+        bounded(move || ioctl::driver(&named)),
+        bounded(move || spread::read(&carded)),
+        of(|name| setting(name, "rp_filter")),
+        of(|name| setting(name, "arp_ignore")),
+    );
     let flags = message.header.flags;
     Ok(Some(Link {
         is_loopback: flags.contains(LinkFlags::Loopback),
         is_enabled: flags.contains(LinkFlags::Up),
         does_arp: !flags.contains(LinkFlags::Noarp),
-        driver: driver.and_then(|found| found.map_err(|error| error.to_string())),
+        driver: known(driver),
         attached: attached(&interface, bpffs).await,
         is_native: in_time(netdev::is_native(interface.ifindex)).await.flatten(),
         features: in_time(ethtool::features(&mut handle, name)).await.flatten(),
@@ -95,8 +102,9 @@ pub(super) async fn read(netlink: &Handle, name: &str, bpffs: &Path) -> Seen<Opt
             Some(other) => Some(peers::find(netlink, other).await),
             None => None,
         },
-        rp_filter,
-        arp_ignore,
+        spread: spread.flatten(),
+        rp_filter: rp_filter.flatten(),
+        arp_ignore: arp_ignore.flatten(),
         interface,
     }))
 }

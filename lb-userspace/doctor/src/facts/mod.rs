@@ -11,6 +11,7 @@ mod netdev;
 mod network;
 mod peers;
 mod site;
+mod spread;
 mod storage;
 mod sysctl;
 
@@ -27,9 +28,10 @@ pub(crate) use self::{
     ethtool::{Channels, Rings},
     links::{Attached, Link},
     machine::Machine,
-    network::{Network, Place},
+    network::Network,
     peers::Peer,
     site::Site,
+    spread::Spread,
     storage::{StateDirectory, Storage},
 };
 

@@ -12,6 +12,9 @@ const GET_DRIVER: u32 = 0x03;
 /// `ETHTOOL_STXCSUM` of `linux/ethtool.h`.
 const SET_TX_CHECKSUM: u32 = 0x17;
 
+/// `ETHTOOL_GRXFHINDIR` of `linux/ethtool.h`.
+const GET_RECEIVE_TABLE: u32 = 0x38;
+
 /// `struct ethtool_value` of `linux/ethtool.h`.
 #[repr(C)]
 struct Value {
@@ -39,6 +42,24 @@ pub fn driver(interface: &str) -> io::Result<String> {
     unsafe { request(interface, (&raw mut info).cast()) }?;
     let name = info.driver.split(|byte| *byte == 0).next().unwrap_or_default();
     Ok(String::from_utf8_lossy(name).into_owned())
+}
+
+/// Returns the receive queues that hashes of packets select from (RSS).
+///
+/// # Errors
+///
+/// Like [`driver`].
+pub fn receive_table(interface: &str) -> io::Result<Vec<u32>> {
+    // `struct ethtool_rxfh_indir`: command and size, then as many queues.
+    let mut head = [GET_RECEIVE_TABLE, 0];
+    // SAFETY: if the size is 0, the kernel writes nothing but the actual size.
+    unsafe { request(interface, head.as_mut_ptr().cast()) }?;
+    let size = usize::try_from(head[1]).map_err(io::Error::other)?;
+    let mut table = head.to_vec();
+    table.resize(2 + size, 0);
+    // SAFETY: there is room for as many queues as the size says; the kernel refuses another size.
+    unsafe { request(interface, table.as_mut_ptr().cast()) }?;
+    Ok(table.split_off(2))
 }
 
 /// Makes the kernel compute the checksums of packets sent on an interface of the calling thread's

@@ -47,7 +47,7 @@ fn a_vip_whose_port_a_server_has() {
     let at = vip(&bed.testbed);
     let server = bed.balancer().run(|| TcpListener::bind(at)).expect("run").expect("bound");
     let fix = "give the service another address or port, or stop that server";
-    let found = bed.expect("vip-port-taken", &format!("web ({at}/tcp)"), fix);
+    let found = bed.expect("vip-port-taken", &format!("web ({at})"), fix);
     assert!(found.message.contains(&format!("(pid {})", std::process::id())), "{found:?}");
     drop(server);
     bed.is_healthy();
