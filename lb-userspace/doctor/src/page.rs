@@ -11,7 +11,10 @@ const HEAD: &str = "# Doctor\n\n\
     key that fixes it. What cannot be seen, for example without root, is listed as not checked.\n\
     `-o json` prints an array of `id`, `severity`, `subject`, `message` and `fix`.\n\n\
     A *problem* keeps something from working; a *warning* is about what is slow, fragile or soon\n\
-    exhausted; both make the exit code 4. A *note* is good to know.\n";
+    exhausted; both make the exit code 4. A *note* is good to know.\n\n\
+    Two settings that other XDP balancers depend on do not matter here, and are not checked:\n\
+    `net.ipv4.ip_forward`, as the program looks no route up, and the limit of locked memory, as\n\
+    BPF is not under it since Linux 5.11.\n";
 
 /// Returns the reference page of all checks, in Markdown.
 #[must_use]

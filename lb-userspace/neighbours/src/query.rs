@@ -35,13 +35,6 @@ pub struct XdpAttached {
     pub program_id: u32,
 }
 
-/// Returns the index of the interface by which packets to an address leave this host; none without a route.
-pub async fn interface_to(address: IpAddr) -> Result<Option<u32>> {
-    let route = route::look_up(netlink::connect()?, address).await;
-    let route = route.with_context(|| format!("cannot look up the route to {address}"))?;
-    Ok(route.ok().map(|route| route.ifindex))
-}
-
 impl XdpAttached {
     /// Returns the command that detaches the program, unless a BPF link keeps it attached.
     #[must_use]
@@ -61,6 +54,13 @@ impl XdpAttached {
             |link: &&XdpLink| (link.program_id, link.ifindex) == (self.program_id, ifindex);
         links.iter().find(is_its).map(|link| link.id)
     }
+}
+
+/// Returns the index of the interface by which packets to an address leave this host; none without a route.
+pub async fn interface_to(address: IpAddr) -> Result<Option<u32>> {
+    let route = route::look_up(netlink::connect()?, address).await;
+    let route = route.with_context(|| format!("cannot look up the route to {address}"))?;
+    Ok(route.ok().map(|route| route.ifindex))
 }
 
 /// Returns the routes to these addresses, or the reason why there is none.

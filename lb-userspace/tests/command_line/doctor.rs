@@ -22,7 +22,7 @@ fn a_missing_interface_is_found_by_anybody() {
     let findings: Vec<Value> = serde_json::from_str(&ended.out).expect("an array");
     let missing = findings.iter().find(|one| one["id"] == "interface-missing").expect("found");
     let keys: Vec<_> = missing.as_object().expect("an object").keys().collect();
-    assert_eq!(keys, ["fix", "id", "message", "severity", "subject"]);
+    assert_eq!(keys, ["id", "severity", "subject", "message", "fix"]);
     assert_eq!(
         (&missing["subject"], &missing["severity"]),
         (&"nothing0".into(), &"problem".into())

@@ -20,8 +20,7 @@ pub(crate) const CHECKS: &[Check] = &[
     Check {
         id: "bpffs-missing",
         severity: Severity::Problem,
-        meaning: "No BPF file system is mounted at `bpffs`, and forwarding would end with the \
-            daemon.",
+        meaning: "No BPF file system is mounted at `bpffs`, where programs and maps are pinned.",
         find: Find::OnSite(bpffs),
     },
     Check {

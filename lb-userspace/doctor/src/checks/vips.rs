@@ -1,6 +1,9 @@
 //! Faults of services' addresses.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use lb_model::Service;
 
@@ -61,8 +64,12 @@ fn subject(names: &[&str], address: IpAddr) -> String {
 
 fn unrouted(site: &Site, cases: &mut Cases<'_>) {
     let Some(unrouted) = cases.seen("VIPs", &site.network.unrouted) else { return };
+    let claims = site.network.claims.iter().flatten();
+    let claimed: BTreeSet<IpAddr> = claims.map(|((_, address), _)| (*address).into()).collect();
     let vips = vips(site);
-    for (address, names) in vips.iter().filter(|(address, _)| unrouted.contains(address)) {
+    // `vip-conflict` says who has it, such as the active one of two balancers.
+    let is_nowhere = |address: &IpAddr| unrouted.contains(address) && !claimed.contains(address);
+    for (address, names) in vips.iter().filter(|(address, _)| is_nowhere(address)) {
         let fix = match site.towards(*address).map(Link::name) {
             Some(interface) => format!("ip address add {address}/32 dev {interface}"),
             None => format!(
@@ -127,6 +134,8 @@ fn port_taken(site: &Site, cases: &mut Cases<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::{checks::made, report::found};
 
@@ -139,6 +148,16 @@ mod tests {
         assert!(
             found(&site, unrouted)[0].fix.contains("ip route add local 203.0.113.10/32 dev lo")
         );
+    }
+
+    #[test]
+    fn a_vip_of_another_balancer_is_reported_once() {
+        let mut site = made::site();
+        let vip = Ipv4Addr::new(203, 0, 113, 10);
+        site.network.unrouted = Ok([vip.into()].into());
+        site.network.claims = Ok([(("eth0".to_owned(), vip), [[2, 0, 0, 0, 0, 9]].into())].into());
+        assert!(found(&site, unrouted).is_empty());
+        assert!(found(&site, conflict)[0].message.contains("on eth0, 02:00:00:00:00:09 answers"));
     }
 
     #[test]

@@ -140,8 +140,9 @@ mod tests {
         assert_eq!(found(&site, generic).len(), 1);
         assert!(found(&site, not_native).is_empty());
         site.links[0].is_native = Ok(false);
+        site.links[0].driver = Ok("r8169".to_owned());
         assert!(found(&site, generic).is_empty());
-        assert!(found(&site, not_native)[0].message.contains("(veth)"));
+        assert!(found(&site, not_native)[0].message.contains("(r8169)"));
     }
 
     #[test]

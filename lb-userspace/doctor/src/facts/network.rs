@@ -36,13 +36,15 @@ pub(crate) struct Network {
     pub(crate) neighbour_limit: Seen<Option<u32>>,
 }
 
-/// Addresses of one interface to ask for.
-#[derive(Debug, Default)]
+/// What is to be asked for.
+#[derive(Debug)]
 struct Unknown {
     /// Next hops, each with this host's address there.
     hops: BTreeMap<Place, Ipv4Addr>,
     /// Addresses that nobody else may have.
     own: BTreeSet<Place>,
+    /// MAC addresses of this host: each of its interfaces may answer for any of its addresses.
+    macs: BTreeSet<Mac>,
 }
 
 impl Network {
@@ -50,12 +52,13 @@ impl Network {
         let vips = config.services.iter().map(|service| service.vip.address.ip());
         let backends = config.services.iter().flat_map(|service| &service.backends);
         let backends: BTreeSet<IpAddr> = backends.map(|one| one.address.ip()).collect();
-        let (addresses, unrouted, routes, confirmed, limit) = tokio::join!(
+        let (addresses, unrouted, routes, confirmed, limit, macs) = tokio::join!(
             bounded(addresses::own),
             in_time(lb_neighbours::unrouted(vips)),
             in_time(lb_neighbours::routes(backends)),
             in_time(lb_neighbours::confirmed()),
             in_time(lb_neighbours::neighbour_limit()),
+            in_time(lb_neighbours::links()),
         );
         let mut network = Self {
             addresses: addresses.flatten(),
@@ -66,8 +69,11 @@ impl Network {
             neighbour_limit: known(limit),
         };
         let confirmed = known(confirmed).unwrap_or_default();
-        let own = network.exclusive(config);
-        let unknown = Unknown { hops: network.unconfirmed(links, &confirmed), own };
+        let unknown = Unknown {
+            hops: network.unconfirmed(links, &confirmed),
+            own: network.exclusive(config),
+            macs: known(macs).into_iter().flatten().filter_map(|link| link.mac).collect(),
+        };
         network.ask(links, unknown).await;
         network
     }
@@ -78,17 +84,21 @@ impl Network {
         let (names, questions): (Vec<_>, Vec<_>) = questions.unzip();
         let tasks = questions.into_iter().map(|questions| bounded(move || questions.ask()));
         let answers = join_all(tasks).await.into_iter().map(Seen::flatten);
-        let answers: Seen<BTreeMap<String, Answers>> =
-            names.into_iter().zip(answers).map(|(name, answers)| Ok((name, answers?))).collect();
-        let of = |answers: &BTreeMap<String, Answers>, (name, address): &Place| {
-            answers.get(name).and_then(|answers| answers.get(address)).cloned()
-        };
-        let Unknown { hops, own } = unknown;
-        self.silent = answers
-            .clone()
-            .map(|answers| hops.into_keys().filter(|hop| of(&answers, hop).is_none()).collect());
+        let answers = names.into_iter().zip(answers).map(|(name, answers)| Ok((name, answers?)));
+        let answers: Seen<BTreeMap<String, Answers>> = answers.collect();
+        self.silent = answers.clone().map(|answers| {
+            let is_silent = |(name, hop): &Place| {
+                answers.get(name).is_some_and(|answers| !answers.contains_key(hop))
+            };
+            unknown.hops.into_keys().filter(is_silent).collect()
+        });
         self.claims = answers.map(|answers| {
-            own.into_iter().filter_map(|key| Some((key.clone(), of(&answers, &key)?))).collect()
+            let others = |(name, address): Place| {
+                let macs = answers.get(&name)?.get(&address)?;
+                let macs: BTreeSet<_> = macs.difference(&unknown.macs).copied().collect();
+                (!macs.is_empty()).then_some(((name, address), macs))
+            };
+            unknown.own.into_iter().filter_map(others).collect()
         });
     }
 
