@@ -83,7 +83,7 @@ fn absent(daemon: &Daemon, cases: &mut Cases<'_>) {
 fn silent(daemon: &Daemon, cases: &mut Cases<'_>) {
     match daemon {
         Daemon::Silent(reason) => {
-            cases.add("daemon", format!("the daemon hangs: {reason}"), RESTART)
+            cases.add("daemon", format!("the daemon hangs: {reason}"), RESTART);
         }
         Daemon::Hidden(reason) => cases.skip("daemon", reason),
         Daemon::Absent(_) | Daemon::Running(_) => {}

@@ -69,7 +69,7 @@ fn missing(site: &Site, cases: &mut Cases<'_>) {
         if let Some(reason) = site.unread.get(name) {
             cases.skip(name, reason);
         } else if site.link(name).is_none() {
-            let message = "there is no such interface: the daemon does not start";
+            let message = "there is no such interface: the daemon does not start without it";
             cases.add(name, message, "correct `interfaces`: `ip link` lists all interfaces");
         }
     }

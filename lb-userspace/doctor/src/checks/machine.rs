@@ -9,7 +9,7 @@ use crate::{
 /// Oldest kernel that runs the program.
 const OLDEST: (u8, u8) = (5, 18);
 
-const NEW_KERNEL: &str = "apt install linux-image-amd64, and reboot";
+const NEW_KERNEL: &str = "apt install linux-image-$(dpkg --print-architecture) && reboot";
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
@@ -59,7 +59,7 @@ fn jit_off(machine: &Machine, cases: &mut Cases<'_>) {
         cases.add(
             "kernel",
             "programs are interpreted, which is several times slower",
-            "sysctl -w net.core.bpf_jit_enable=1, then xdplb detach and a restart of the daemon",
+            "sysctl -w net.core.bpf_jit_enable=1 && systemctl restart xdplb",
         );
     }
 }

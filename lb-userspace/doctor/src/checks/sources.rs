@@ -52,7 +52,7 @@ fn conflict(site: &Site, cases: &mut Cases<'_>) {
         if vips.contains(&IpAddr::V4(*address)) {
             continue;
         }
-        let macs = some_of(&macs.iter().map(mac).collect::<Vec<_>>());
+        let macs = some_of(&macs.iter().copied().map(mac).collect::<Vec<_>>());
         let message =
             format!("on {interface}, {macs} answers ARP for it: replies of backends go there");
         let fix = format!("ip address del {address} dev INTERFACE, on the host with {macs}");

@@ -87,7 +87,7 @@ fn conflict(site: &Site, cases: &mut Cases<'_>) {
     for ((interface, address), macs) in claims {
         let address = IpAddr::V4(*address);
         let Some(names) = vips.get(&address) else { continue };
-        let macs = some_of(&macs.iter().map(mac).collect::<Vec<_>>());
+        let macs = some_of(&macs.iter().copied().map(mac).collect::<Vec<_>>());
         let message = format!("on {interface}, {macs} answers ARP for it: clients reach that host");
         let fix = format!(
             "ip address del {address}/32 dev INTERFACE, on the host with {macs}; or another `vip`"
@@ -97,7 +97,7 @@ fn conflict(site: &Site, cases: &mut Cases<'_>) {
 }
 
 /// Formats a MAC address.
-pub(super) fn mac(mac: &[u8; 6]) -> String {
+pub(super) fn mac(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 

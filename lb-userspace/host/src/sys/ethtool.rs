@@ -24,9 +24,9 @@ struct Value {
 
 /// `struct ethtool_drvinfo` of `linux/ethtool.h`.
 #[repr(C)]
-struct Driver {
+struct DriverInfo {
     command: u32,
-    driver: [u8; 32],
+    name: [u8; 32],
     /// Versions, names and sizes.
     others: [u8; 160],
 }
@@ -37,10 +37,10 @@ struct Driver {
 ///
 /// `ENODEV` if there is no such interface, `EOPNOTSUPP` if its driver does not say.
 pub fn driver(interface: &str) -> io::Result<String> {
-    let mut info = Driver { command: GET_DRIVER, driver: [0; 32], others: [0; 160] };
+    let mut info = DriverInfo { command: GET_DRIVER, name: [0; 32], others: [0; 160] };
     // SAFETY: the data of this command is a `struct ethtool_drvinfo`.
     unsafe { request(interface, (&raw mut info).cast()) }?;
-    let name = info.driver.split(|byte| *byte == 0).next().unwrap_or_default();
+    let name = info.name.split(|byte| *byte == 0).next().unwrap_or_default();
     Ok(String::from_utf8_lossy(name).into_owned())
 }
 

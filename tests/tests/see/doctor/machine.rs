@@ -15,5 +15,10 @@ fn a_kernel_without_types() {
     doctor.args(["--mount", "sh", "-c", hiding, BINARY, "doctor", "-o", "json", "-c"]);
     doctor.arg(bed.file()).arg("--socket").arg(bed.path("absent.sock"));
     let found = findings(bed.balancer(), &mut doctor);
-    only(found, "kernel-without-btf", "kernel", "apt install linux-image-amd64");
+    only(
+        found,
+        "kernel-without-btf",
+        "kernel",
+        "apt install linux-image-$(dpkg --print-architecture) && reboot",
+    );
 }
