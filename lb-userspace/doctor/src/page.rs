@@ -9,7 +9,8 @@ const HEAD: &str = "# Doctor\n\n\
     `xdplb doctor` checks the host, the configuration and the running balancer. It changes\n\
     nothing. Each finding has one of these names, says what is wrong, and has the command or the\n\
     key that fixes it. What cannot be seen, for example without root, is listed as not checked.\n\
-    `-o json` prints an array of `id`, `severity`, `subject`, `message` and `fix`.\n\n\
+    `-o json` prints an array of `id`, `severity`, `subject`, `message` and `fix`; the severity of\n\
+    what was not checked is `not-checked`, and its message the reason.\n\n\
     A *problem* keeps something from working; a *warning* is about what is slow, fragile or soon\n\
     exhausted; both make the exit code 4. A *note* is good to know.\n\n\
     Two settings that other XDP balancers depend on do not matter here, and are not checked:\n\

@@ -112,7 +112,7 @@ impl Cases<'_> {
 
 /// Returns the findings of a check's function.
 #[cfg(test)]
-pub(crate) fn found<T: ?Sized>(facts: &T, find: fn(&T, &mut Cases<'_>)) -> Vec<Finding> {
+pub(crate) fn found<T>(facts: &T, find: fn(&T, &mut Cases<'_>)) -> Vec<Finding> {
     let check = super::check::all().next().expect("a check");
     let mut findings = Vec::new();
     find(facts, &mut Cases { check, findings: &mut findings });

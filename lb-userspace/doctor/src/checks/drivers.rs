@@ -56,8 +56,7 @@ fn fewer_at_peer(link: &Link, queues: u32) -> String {
     }
 }
 
-/// Returns the reason why frames that are redirected to an interface are lost, or wait for each
-/// other.
+/// Returns the reason why frames that are redirected to an interface are lost.
 pub(super) fn redirect_fault(link: &Link, cpus: usize) -> Option<Rule> {
     let name = link.name();
     let channels = link.channels.as_ref().ok().copied().flatten()?;
