@@ -7,7 +7,6 @@ mod broadcast;
 mod feed;
 mod follower;
 mod hops;
-mod limit;
 mod query;
 mod route;
 mod table;
@@ -23,7 +22,6 @@ use std::{
 use anyhow::Result;
 use tokio::{sync::mpsc, task::JoinHandle};
 
-pub use self::limit::neighbour_limit;
 pub use self::query::{
     AttachMode, XdpAttached, confirmed, interface, interface_to, links, local_addresses, routes,
     xdp_attached,

@@ -79,7 +79,7 @@ pub(super) fn site() -> Site {
             routes: Ok(BTreeMap::new()),
             silent: Ok(BTreeSet::new()),
             claims: Ok(BTreeMap::new()),
-            neighbour_limit: Ok(Some(1_024)),
+            neighbour_limit: Ok(1_024),
         },
         listeners: Ok(Listeners::default()),
         local_ports: LocalPorts::read().map_err(|error| format!("{error:#}")),

@@ -14,6 +14,7 @@ use super::{
     arp::{Answers, Mac, Questions},
     bounded,
     bounded::{in_time, known},
+    sysctl,
 };
 
 /// Addresses that are asked for at once, at most.
@@ -33,7 +34,8 @@ pub(crate) struct Network {
     pub(crate) silent: Seen<BTreeSet<Place>>,
     /// Others that claim a VIP or a source address.
     pub(crate) claims: Seen<BTreeMap<Place, BTreeSet<Mac>>>,
-    pub(crate) neighbour_limit: Seen<Option<u32>>,
+    /// Visible only in the host's first network namespace.
+    pub(crate) neighbour_limit: Seen<u32>,
 }
 
 /// What is to be asked for.
@@ -57,7 +59,7 @@ impl Network {
             in_time(lb_neighbours::unrouted(vips)),
             in_time(lb_neighbours::routes(backends)),
             in_time(lb_neighbours::confirmed()),
-            in_time(lb_neighbours::neighbour_limit()),
+            bounded(|| sysctl::number("net/ipv4/neigh/default/gc_thresh3")),
             in_time(lb_neighbours::links()),
         );
         let mut network = Self {
@@ -66,7 +68,7 @@ impl Network {
             routes: known(routes),
             silent: Ok(BTreeSet::new()),
             claims: Ok(BTreeMap::new()),
-            neighbour_limit: known(limit),
+            neighbour_limit: limit.flatten(),
         };
         let confirmed = known(confirmed).unwrap_or_default();
         let unknown = Unknown {

@@ -1,11 +1,12 @@
 //! Faults of the running daemon.
 
-use std::process::Command;
+use std::{io, net::TcpStream, process::Command};
 
 use lb_testbed::Testbed;
 use lb_tests::{
     balancer::{BINARY, Balancer},
-    site::{Arms, Site, empty_testbed, site, text},
+    servers::nginx_everywhere,
+    site::{Arms, Site, empty_testbed, site, text, vip},
 };
 use nix::sys::signal::Signal;
 
@@ -72,7 +73,7 @@ fn a_refused_file() {
 #[ignore = "needs root"]
 fn a_daemon_that_may_open_few_files() {
     let testbed = empty_testbed(Arms::Two);
-    let servers = lb_tests::servers::nginx_everywhere(&testbed);
+    let servers = nginx_everywhere(&testbed);
     let mut command = Command::new("prlimit");
     command.args(["--nofile=256:256", BINARY]);
     let balancer = Balancer::start_by(&testbed, &text(&testbed, &[1; 3]), command);
@@ -94,4 +95,23 @@ fn the_generic_mode_where_the_native_one_works() {
     }
     balancer.reload(&text);
     balancer.wait_for("the native mode", || found(&testbed, &balancer).is_empty());
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_flow_table_that_is_almost_full() {
+    const CONNECTIONS: usize = 450;
+    let testbed = empty_testbed(Arms::Two);
+    let _servers = nginx_everywhere(&testbed);
+    let small = text(&testbed, &[1; 3]).replace("limits.flows = 100_000", "limits.flows = 500");
+    let balancer = Balancer::start(&testbed, &small);
+    balancer.wait_for_ring_of(3);
+    let connect = || (0..CONNECTIONS).map(|_| TcpStream::connect(vip(&testbed))).collect();
+    let client = &testbed.clients()[0].namespace;
+    let open: io::Result<Vec<_>> = client.run(connect).expect("run");
+    let wanted = u64::try_from(CONNECTIONS).expect("few");
+    balancer.wait_for("the connections", || balancer.status().flows.entries >= wanted);
+    let fix = "limits.flows = 1000, and restart the daemon";
+    only(found(&testbed, &balancer), "flow-table-full", "flow table", fix);
+    drop(open.expect("accepted"));
 }
