@@ -1,0 +1,93 @@
+//! The status page's files.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use axum::{
+    Router,
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{CACHE_CONTROL, CONTENT_TYPE},
+    },
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use headers::{ETag, HeaderMapExt as _, IfNoneMatch};
+
+/// A file, with its path.
+struct File {
+    path: &'static str,
+    media_type: &'static str,
+    content: &'static str,
+}
+
+macro_rules! file {
+    ($path:expr, $name:literal, $media_type:literal) => {
+        File {
+            path: $path,
+            media_type: $media_type,
+            content: include_str!(concat!("page/", $name)),
+        }
+    };
+}
+
+macro_rules! script {
+    ($name:literal) => {
+        file!(concat!("/", $name), $name, "text/javascript; charset=utf-8")
+    };
+}
+
+const FILES: &[File] = &[
+    file!("/", "index.html", "text/html; charset=utf-8"),
+    file!("/style.css", "style.css", "text/css; charset=utf-8"),
+    file!("/icon.svg", "icon.svg", "image/svg+xml"),
+    script!("changes.js"),
+    script!("columns.js"),
+    script!("details.js"),
+    script!("dom.js"),
+    script!("format.js"),
+    script!("history.js"),
+    script!("keys.js"),
+    script!("live.js"),
+    script!("main.js"),
+    script!("overview.js"),
+    script!("panels.js"),
+    script!("spark.js"),
+    script!("state.js"),
+    script!("table.js"),
+];
+
+/// Returns a route to each file.
+pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    FILES.iter().fold(Router::new(), |router, file| {
+        let tag = file.tag();
+        let answer = async move |headers: HeaderMap| file.answer(tag.as_ref(), &headers);
+        router.route(file.path, get(answer))
+    })
+}
+
+impl File {
+    /// Returns a tag that another content would not have.
+    fn tag(&self) -> Option<ETag> {
+        let mut hasher = DefaultHasher::new();
+        self.content.hash(&mut hasher);
+        format!("\"{:016x}\"", hasher.finish()).parse().ok()
+    }
+
+    /// Answers with the content, unless the client has it.
+    fn answer(&self, tag: Option<&ETag>, headers: &HeaderMap) -> Response {
+        let held = headers.typed_get::<IfNoneMatch>();
+        let is_held = held.zip(tag).is_some_and(|(held, tag)| !held.precondition_passes(tag));
+        let mut response = if is_held {
+            StatusCode::NOT_MODIFIED.into_response()
+        } else {
+            ([(CONTENT_TYPE, HeaderValue::from_static(self.media_type))], self.content)
+                .into_response()
+        };
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+        if let Some(tag) = tag {
+            headers.typed_insert(tag.clone());
+        }
+        response
+    }
+}
