@@ -4,5 +4,6 @@ mod contrib;
 mod explain;
 mod http;
 mod metrics;
+mod page;
 mod trace;
 mod watched;

@@ -72,10 +72,13 @@ pub(super) const GUEST: [Program; 11] = [
 ];
 
 /// For what people and tools see of the balancer.
-pub(super) const SEE: [Program; 6] = [
+pub(super) const SEE: [Program; 9] = [
+    tool("chromedriver", "chromium-driver"),
+    tool("chromium", "chromium"),
     tool("curl", "curl"),
     tool("ip", "iproute2"),
     server("nginx"),
+    tool("npm", "npm"),
     server("prometheus"),
     tool("promtool", "prometheus"),
     tool("tshark", "tshark"),

@@ -32,7 +32,7 @@ pub(crate) enum Suite {
     Package,
     /// Debian's kernels in emulated guests
     Guest,
-    /// Metrics, in a real Prometheus
+    /// Metrics, in a real Prometheus; the status page, in a real browser
     See,
 }
 

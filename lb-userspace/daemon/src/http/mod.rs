@@ -58,9 +58,7 @@ async fn listen(address: SocketAddr) -> TcpListener {
     loop {
         match TcpListener::bind(address).await {
             Ok(socket) => {
-                if is_told {
-                    log::info!("`api.http`: listening on {address}");
-                }
+                log::info!("status page at http://{address}/, metrics at http://{address}/metrics");
                 return socket;
             }
             Err(error) if !is_told => {
@@ -74,3 +72,6 @@ async fn listen(address: SocketAddr) -> TcpListener {
         sleep(PAUSE).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

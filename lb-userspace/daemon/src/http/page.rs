@@ -91,3 +91,40 @@ impl File {
         response
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Returns all paths with their media types.
+    pub(in super::super) fn paths() -> impl Iterator<Item = (&'static str, &'static str)> {
+        FILES.iter().map(|file| (file.path, file.media_type))
+    }
+
+    /// Returns what stands in quotes after these words.
+    fn quoted<'a>(text: &'a str, before: &'a str) -> impl Iterator<Item = &'a str> {
+        text.split(before).skip(1).filter_map(|rest| rest.split('"').next())
+    }
+
+    #[test]
+    fn all_files_are_served_and_used() {
+        let used = FILES.iter().flat_map(|file| {
+            let of = |before| quoted(file.content, before);
+            of("src=\"").chain(of("href=\"")).chain(of("from \"./"))
+        });
+        let mut used: BTreeSet<_> = used.map(|name| format!("/{name}")).collect();
+        used.insert("/".to_owned());
+        let served: BTreeSet<_> = paths().map(|(path, _)| path.to_owned()).collect();
+        assert_eq!(used, served);
+    }
+
+    #[test]
+    fn no_script_or_style_is_inline() {
+        for File { path, content, .. } in FILES {
+            let inline = ["<script>", "<style", " style=", " onclick=", "javascript:"];
+            assert!(inline.iter().all(|one| !content.contains(one)), "{path}");
+        }
+    }
+}

@@ -1,8 +1,7 @@
 //! What the status page shows, as events: sampled once a second for all viewers, while there are any.
 
+mod change;
 mod document;
-mod frame;
-mod patch;
 mod rates;
 mod sampler;
 
@@ -16,7 +15,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use self::{frame::Frame, sampler::Sampler};
+use self::sampler::{Sample, Sampler};
 use crate::control::Handle;
 
 /// Maximum number of viewers.
@@ -28,28 +27,29 @@ const PERIOD: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Live {
     /// The last sample; None without viewers.
-    frames: watch::Sender<Option<Arc<Frame>>>,
+    samples: watch::Sender<Option<Arc<Sample>>>,
     seats: Arc<Semaphore>,
     has_viewer: Arc<Notify>,
 }
 
 impl Live {
     pub(super) fn new() -> Self {
-        let (frames, _) = watch::channel(None);
-        Self { frames, seats: Arc::new(Semaphore::new(VIEWERS)), has_viewer: Arc::default() }
+        let (samples, _) = watch::channel(None);
+        Self { samples, seats: Arc::new(Semaphore::new(VIEWERS)), has_viewer: Arc::default() }
     }
 
     /// Returns the events of a viewer, unless there are too many. One that reads slowly gets no queue, but
     /// the whole of the newest sample.
     pub(super) fn view(&self) -> Option<impl Stream<Item = Result<Bytes, Infallible>> + use<>> {
         let seat = Arc::clone(&self.seats).try_acquire_owned().ok()?;
-        let mut frames = self.frames.subscribe();
-        frames.mark_changed();
+        let mut samples = self.samples.subscribe();
+        samples.mark_changed();
         self.has_viewer.notify_one();
-        Some(stream::unfold((frames, None, seat), async |(mut frames, sent, seat)| {
-            let frame = next(&mut frames).await?;
-            let event = frame.after(sent);
-            Some((Ok(event), (frames, Some(frame.number()), seat)))
+        Some(stream::unfold((samples, None, seat), async |(mut samples, sent, seat)| {
+            let sample = next(&mut samples).await?;
+            let is_next = sent.is_some_and(|sent| sent + 1 == sample.number);
+            let event = if is_next { &sample.change } else { &sample.whole };
+            Some((Ok(event.clone()), (samples, Some(sample.number), seat)))
         }))
     }
 
@@ -57,11 +57,11 @@ impl Live {
     pub(super) async fn run(&self, handle: &Handle) -> Infallible {
         let mut sampler = Sampler::default();
         loop {
-            while self.frames.receiver_count() == 0 {
+            while self.samples.receiver_count() == 0 {
                 self.has_viewer.notified().await;
             }
             sampler = self.sample(sampler, handle).await;
-            self.frames.send_replace(None);
+            self.samples.send_replace(None);
             sampler.rest();
         }
     }
@@ -70,7 +70,7 @@ impl Live {
     async fn sample(&self, mut sampler: Sampler, handle: &Handle) -> Sampler {
         let mut ticks = interval(PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while self.frames.receiver_count() > 0 {
+        while self.samples.receiver_count() > 0 {
             ticks.tick().await;
             let overview = match handle.overview().await {
                 Ok(overview) => overview,
@@ -80,13 +80,13 @@ impl Live {
                 }
             };
             let sampling = spawn_blocking(move || {
-                let frame = sampler.next(overview);
-                (sampler, frame)
+                let sample = sampler.next(overview);
+                (sampler, sample)
             });
-            let Ok((next, frame)) = sampling.await else { return Sampler::default() };
+            let Ok((next, sample)) = sampling.await else { return Sampler::default() };
             sampler = next;
-            match frame {
-                Ok(frame) => drop(self.frames.send_replace(Some(frame))),
+            match sample {
+                Ok(sample) => drop(self.samples.send_replace(Some(Arc::new(sample)))),
                 Err(error) => log::warn!("no sample for the status page: {error}"),
             }
         }
@@ -94,12 +94,12 @@ impl Live {
     }
 }
 
-async fn next(frames: &mut watch::Receiver<Option<Arc<Frame>>>) -> Option<Arc<Frame>> {
+async fn next(samples: &mut watch::Receiver<Option<Arc<Sample>>>) -> Option<Arc<Sample>> {
     loop {
-        frames.changed().await.ok()?;
-        let frame = frames.borrow_and_update().clone();
-        if frame.is_some() {
-            return frame;
+        samples.changed().await.ok()?;
+        let sample = samples.borrow_and_update().clone();
+        if sample.is_some() {
+            return sample;
         }
     }
 }

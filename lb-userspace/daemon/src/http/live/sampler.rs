@@ -1,45 +1,65 @@
-//! Makes frames, each from the state at a moment and the counters of the one before.
+//! Makes samples, each from the state at a moment and the counters of the one before.
 
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
+use axum::body::Bytes;
 use lb_model::views::Stats;
 
-use super::{document, frame::Frame, rates::Recent};
+use super::{change::Change, document::Document, rates::Recent};
 use crate::overview::Overview;
+
+/// A sample, as events for all viewers.
+pub(super) struct Sample {
+    pub(super) number: u64,
+    pub(super) whole: Bytes,
+    /// What has changed since the sample with the number before.
+    pub(super) change: Bytes,
+}
 
 #[derive(Default)]
 pub(super) struct Sampler {
     number: u64,
-    last: Option<Sample>,
+    last: Option<Last>,
 }
 
-struct Sample {
+struct Last {
     at: Instant,
     stats: Stats,
-    frame: Arc<Frame>,
+    document: Document,
 }
 
 impl Sampler {
-    pub(super) fn next(&mut self, overview: Overview) -> serde_json::Result<Arc<Frame>> {
+    pub(super) fn next(&mut self, overview: Overview) -> serde_json::Result<Sample> {
         let (at, stats) = (Instant::now(), all_stats(&overview));
         let last = self.last.take();
         let recent = last.as_ref().map(|last| Recent {
             stats: stats.clone().since(&last.stats),
             over: at.saturating_duration_since(last.at),
         });
-        let document = document::of(overview, recent.as_ref())?;
+        let document = Document::new(overview, recent.as_ref())?;
+        let nothing = Document::default();
+        let before = last.as_ref().map_or(&nothing, |last| &last.document);
+        let sample = Sample {
+            number: self.number,
+            whole: event("whole", &Change::between(&nothing, &document))?,
+            change: event("change", &Change::between(before, &document))?,
+        };
         self.number += 1;
-        let before = last.as_ref().map(|last| last.frame.document());
-        let frame = Arc::new(Frame::new(self.number, document, before));
-        self.last = Some(Sample { at, stats, frame: Arc::clone(&frame) });
-        Ok(frame)
+        self.last = Some(Last { at, stats, document });
+        Ok(sample)
     }
 
-    /// Forgets the last sample. The next frame does not follow its own.
+    /// Forgets the last sample, which the next one does not follow.
     pub(super) fn rest(&mut self) {
         self.number += 1;
         self.last = None;
     }
+}
+
+/// Returns a server-sent event. JSON is a single line.
+fn event(name: &str, data: &Change<'_>) -> serde_json::Result<Bytes> {
+    let data = serde_json::to_string(data)?;
+    Ok(format!("event: {name}\ndata: {data}\n\n").into())
 }
 
 /// Returns all counters, those of present services first.

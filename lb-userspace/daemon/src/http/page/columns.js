@@ -19,7 +19,11 @@ class Text {
   element = h("span");
 
   constructor(of) {
-    this.show = (scene) => put(this.element, of(scene));
+    this.show = (scene) => {
+      const text = of(scene);
+      put(this.element, text);
+      mark(this.element, "class", text === "0" ? "zero" : null);
+    };
   }
 }
 
@@ -86,7 +90,8 @@ function checkOf(backend, now) {
   if (backend.admin === "draining") return drainOf(backend, now);
   const check = backend.last_check;
   const doubt = check?.contrary > 0 ? `${check.contrary} of ${check.needed}: ` : "";
-  return doubt + (backend.refusing || !backend.in_ring ? backend.unusable ?? backend.detail : backend.detail);
+  const isSaid = backend.unusable === undefined || backend.unusable === kindOf(backend);
+  return doubt + (isSaid ? backend.detail : backend.unusable);
 }
 
 function policyOf({ scheduler, health, warnings }) {

@@ -15,9 +15,10 @@ export function keyOf(service, address) {
 export class History {
   #rings = new Map();
   #place = 0;
+  #at = 0;
 
-  add({ rates, services }) {
-    this.#place = (this.#place + 1) % LENGTH;
+  add({ at, rates, services }) {
+    this.#advance(Date.parse(at));
     const seen = new Set();
     const put = (key, rates, open) => {
       seen.add(key);
@@ -54,6 +55,18 @@ export class History {
       if (value > peak) peak = value;
     }
     return peak;
+  }
+
+  /** Goes on to the place of a time: seconds without a sample are gaps. */
+  #advance(at) {
+    const passed = Math.min(Math.max(Math.round((at - this.#at) / 1000), 1), LENGTH);
+    this.#at = at;
+    for (let nth = 0; nth < passed; nth += 1) {
+      this.#place = (this.#place + 1) % LENGTH;
+      for (const rings of this.#rings.values()) {
+        for (const ring of Object.values(rings)) ring[this.#place] = NaN;
+      }
+    }
   }
 
   #put(key, rates, open) {

@@ -1,4 +1,4 @@
-// The state that the daemon sends: the whole first, then what has changed, as JSON Merge Patch (RFC 7396).
+// The state that the daemon sends: the whole first, then what has changed.
 
 /** Time without an event after which the connection counts as lost. */
 const STALE = 5000;
@@ -30,8 +30,8 @@ export class Live {
 
   #connect() {
     const source = new EventSource("events");
-    source.addEventListener("whole", ({ data }) => this.#take(JSON.parse(data)));
-    source.addEventListener("change", ({ data }) => this.#take(patched(this.state, JSON.parse(data))));
+    source.addEventListener("whole", ({ data }) => this.#take(applied({}, JSON.parse(data))));
+    source.addEventListener("change", ({ data }) => this.#take(applied(this.state.services, JSON.parse(data))));
     source.addEventListener("error", () => {
       // Refused: the browser does not try again.
       if (source.readyState === EventSource.CLOSED) setTimeout(() => this.#connect(), RETRY);
@@ -45,16 +45,20 @@ export class Live {
   }
 }
 
-function patched(target, patch) {
-  if (patch === null || typeof patch !== "object" || Array.isArray(patch)) return patch;
-  const result = isObject(target) ? target : {};
-  for (const [key, value] of Object.entries(patch)) {
-    if (value === null) delete result[key];
-    else result[key] = patched(result[key], value);
+/** Applies a change to the services, and returns the new state. What is null is gone. */
+function applied(services, { all, services: changes = {} }) {
+  for (const [name, change] of Object.entries(changes)) {
+    if (change === null) delete services[name];
+    else services[name] = { ...(change.own ?? services[name]), backends: backendsAfter(services[name], change) };
   }
-  return result;
+  return { ...all, services };
 }
 
-function isObject(value) {
-  return value !== null && typeof value === "object" && !Array.isArray(value);
+function backendsAfter(service, { backends: changes = {} }) {
+  const backends = service?.backends ?? {};
+  for (const [address, backend] of Object.entries(changes)) {
+    if (backend === null) delete backends[address];
+    else backends[address] = backend;
+  }
+  return backends;
 }

@@ -86,7 +86,10 @@ problems.addEventListener("click", () => {
   mark(problems, "aria-pressed", String(problems.getAttribute("aria-pressed") !== "true"));
   again();
 });
-addEventListener("hashchange", open);
+addEventListener("hashchange", () => {
+  open();
+  view.focus({ preventScroll: true });
+});
 setInterval(watch, 500);
 listen();
 open();

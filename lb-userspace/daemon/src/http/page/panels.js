@@ -126,7 +126,7 @@ export class Interfaces {
 }
 
 export class Connections {
-  #facts = new Facts("Connections", ["State", ""], 1);
+  #facts = new Facts("Connections", ["State", "Count"], 1);
   element = this.#facts.element;
 
   show({ state: { status: { flows } } }) {
@@ -141,7 +141,7 @@ export class Reasons {
   element = this.#facts.element;
 
   show({ state: { packets } }) {
-    const all = Object.values(packets).sort((one, other) => other.packets - one.packets);
+    const all = [...packets].sort((one, other) => other.packets - one.packets);
     this.#facts.show(all.map(({ reason, verdict, rate, packets }) => (
       [reason, verdict, rate === undefined ? "–" : short(rate), short(packets)]
     )));
@@ -153,8 +153,8 @@ export class Incidents {
   element = this.#facts.element;
 
   show({ state: { incidents } }) {
-    this.#facts.show(Object.entries(incidents).map(([name, { rate, total }]) => (
-      [name, rate === undefined ? "–" : short(rate), short(total)]
+    this.#facts.show(incidents.map(({ incident, rate, total }) => (
+      [incident, rate === undefined ? "–" : short(rate), short(total)]
     )));
   }
 }

@@ -9,6 +9,7 @@ const SHAPES = {
   down: "M5 9 .5 1h9z",
   unusable: "M1 1l8 8M9 1 1 9",
   refusing: "M5 0l5 5-5 5-5-5zM5 2.5v3M5 7v.6",
+  partly: "M5 0l5 5-5 5-5-5zM5 2.5v3M5 7v.6",
   draining: "M5 .8a4.2 4.2 0 0 1 0 8.4zM5 .8a4.2 4.2 0 0 0 0 8.4",
   standby: "M5 1a4 4 0 1 0 0 8 4 4 0 0 0 0-8z",
   disabled: "M1 1h8v8H1z",
@@ -44,7 +45,7 @@ export function kindOfService(service) {
   const kinds = Object.values(service.backends).map(kindOf);
   const isServing = Object.values(service.backends).some((backend) => backend.in_ring);
   if (kinds.length > 0 && !isServing) return "down";
-  return kinds.some((kind) => PROBLEMS.has(kind)) ? "refusing" : "up";
+  return kinds.some((kind) => PROBLEMS.has(kind)) ? "partly" : "up";
 }
 
 export class Icon {
