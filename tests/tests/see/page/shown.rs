@@ -76,9 +76,9 @@ fn everybody_can_read_it() {
     balancer.done(&["backend", "drain", "web", &first]);
     drop(servers.pop());
     let axe = fs::read_to_string(AXE).expect("axe-core");
-    let (wide, narrow) = (1400, 360);
+    let (wide, middle, narrow) = (1400, 900, 360);
     browse(&testbed, async |page| {
-        for (width, scheme) in [wide, narrow]
+        for (width, scheme) in [wide, middle, narrow]
             .into_iter()
             .flat_map(|width| [(width, Scheme::Light), (width, Scheme::Dark)])
         {

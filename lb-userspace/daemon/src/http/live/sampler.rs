@@ -1,9 +1,8 @@
 //! Makes samples, each from the state at a moment and the counters of the one before.
 
-use std::time::Instant;
-
 use axum::body::Bytes;
 use lb_model::views::Stats;
+use tokio::time::Instant;
 
 use super::{change::Change, document::Document, rates::Recent};
 use crate::overview::Overview;

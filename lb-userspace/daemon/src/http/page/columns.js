@@ -71,9 +71,9 @@ class Check {
     const text = backend ? checkOf(backend, now) : policyOf(service);
     put(this.#text, text);
     mark(this.#text, "title", text);
-    const drains = backend?.admin === "draining";
-    mark(this.#drain, "class", drains ? "drain" : "drain none");
-    if (!drains) return;
+    const isDraining = backend?.admin === "draining" && backend.active_connections > 0;
+    mark(this.#drain, "class", isDraining ? "drain" : "drain none");
+    if (!isDraining) return;
     const most = history.peak(keyOf(name, backend.address), "open") || 1;
     mark(this.#bar, "width", String((100 * backend.active_connections) / most));
   }

@@ -57,7 +57,7 @@ export class Tiles {
     this.#backends.show(`${full(status.backends_up)}/${full(status.backends_total)}`,
       `${full(status.backends_in_use)} in use  ${plural(status.services, "service")}`, history);
     this.#table.show(percent(flows.entries, flows.capacity),
-      `${short(flows.entries)} of ${short(flows.capacity)}  ${short(flows.bytes)}B of memory`, history);
+      `${short(flows.entries)} of ${short(flows.capacity)}  ${short(flows.bytes)}B`, history);
     this.#fill.value = flows.entries / flows.capacity;
     this.#up.value = status.backends_total ? status.backends_up / status.backends_total : 1;
   }
