@@ -55,6 +55,7 @@ impl Page {
         let options = json!({
             "args": [
                 "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+                "--window-size=1280,800",
                 format!("--user-data-dir={profile}"),
             ]
         });

@@ -1,6 +1,7 @@
 //! Takes a picture of the status page of a balancer that has something to show.
 
 use std::{
+    collections::VecDeque,
     env, fs,
     net::{SocketAddr, TcpStream},
     thread::{scope, sleep},
@@ -21,8 +22,11 @@ const HTTP: &str = "127.0.0.1:9370";
 /// Time that the lines in the picture show.
 const TIME: Duration = Duration::from_secs(62);
 
+/// Number of connections that each service has open.
+const OPEN: usize = 40;
+
 /// Size of the picture in pixels.
-const SIZE: (u32, u32) = (1280, 720);
+const SIZE: (u32, u32) = (1360, 740);
 
 /// A service: its name, its port, and the weights of its backends.
 type Planned = (&'static str, u16, &'static [u16]);
@@ -93,12 +97,16 @@ fn place(testbed: &Testbed, nth: usize, port: u16) -> SocketAddr {
     (testbed.backends()[nth].address, port).into()
 }
 
-/// Opens connections at a rate that rises and falls.
+/// Opens connections, the last of which stay open, at a rate that rises and falls.
 fn visit(testbed: &Testbed, port: u16, pace: f64, end: Instant) {
     let to = SocketAddr::from((testbed.vip(), port));
     let visiting = || {
+        let mut open = VecDeque::new();
         while Instant::now() < end {
-            drop(TcpStream::connect_timeout(&to, Duration::from_secs(1)));
+            open.extend(TcpStream::connect_timeout(&to, Duration::from_secs(1)));
+            if open.len() > OPEN {
+                open.pop_front();
+            }
             let left = end.saturating_duration_since(Instant::now()).as_secs_f64();
             let rate = pace * (2.0 + (left / (3.0 + pace / 20.0)).sin());
             sleep(Duration::from_secs_f64(1.0 / rate));

@@ -135,3 +135,30 @@ impl All {
 fn sum(of_service: &ServiceStats, recent: &Recent) -> Rates {
     of_service.backends.iter().map(|one| recent.of(one)).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::overview::example::overview;
+
+    #[test]
+    fn the_number_of_backends_is_limited() {
+        let mut overview = overview();
+        let example = overview.services[0].view.backends[0].clone();
+        let crowd = (0..6_000).map(|nth| {
+            let address = (Ipv4Addr::from_bits(0x0a00_0000 + nth), 80).into();
+            lb_model::views::BackendView { address, ..example.clone() }
+        });
+        overview.services[0].view.backends = crowd.collect();
+        let document = Document::new(overview, None).expect("encoded");
+        let all: Value = serde_json::from_str(document.all.get()).expect("JSON");
+        assert_eq!(
+            (document.services["web\"\n"].backends.len(), &all["left_out"]),
+            (5_000, &1_000.into())
+        );
+    }
+}

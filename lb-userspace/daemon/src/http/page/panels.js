@@ -76,43 +76,38 @@ export class Warnings {
   }
 }
 
-/** A small table of rows with a name each. */
+/** A small table. The first text of a row is its name; the last columns are numbers. */
 class Facts {
   #rows = new Map();
   #body = h("tbody");
+  #heads;
+  #numbers;
   element;
 
   constructor(title, heads, numbers = 0) {
-    this.#heads = heads.length;
-    this.#numbers = numbers;
-    const cells = heads.map((head, nth) => h("th", { scope: "col", ...this.#of(nth) }, head));
+    [this.#heads, this.#numbers] = [heads.length, numbers];
+    const cells = heads.map((head, nth) => h("th", { scope: "col", class: this.#kind(nth) }, head));
     this.element = h("section", { class: "panel" }, h("h2", {}, title),
       h("table", { class: "facts" }, h("thead", {}, h("tr", {}, ...cells)), this.#body));
   }
 
-  #heads;
-  #numbers;
-
-  #of(nth) {
-    return nth >= this.#heads - this.#numbers ? { class: "number" } : {};
-  }
-
-  /** Shows rows of texts, the first of which is the row's name. */
   show(rows) {
     this.element.hidden = rows.length === 0;
-    const byName = new Map(rows.map((row) => [row.join("\t").split("\t", 2).join("\t"), row]));
-    follow(this.#body, this.#rows, [...byName.keys()], () => this.#row());
-    for (const [name, row] of byName) {
-      const { cells } = this.#rows.get(name);
+    follow(this.#body, this.#rows, rows.map(([name]) => name), () => this.#row());
+    for (const row of rows) {
+      const { cells } = this.#rows.get(row[0]);
       row.forEach((text, nth) => put(cells[nth], text));
     }
   }
 
   #row() {
-    const cells = Array.from({ length: this.#heads }, (_, nth) => (
-      h(nth === 0 ? "th" : "td", nth === 0 ? { scope: "row" } : this.#of(nth))
-    ));
+    const cells = Array.from({ length: this.#heads }, (_, nth) => h("td", { class: this.#kind(nth) }));
+    cells[0] = h("th", { scope: "row" });
     return { element: h("tr", {}, ...cells), cells };
+  }
+
+  #kind(nth) {
+    return nth >= this.#heads - this.#numbers ? "number" : "word";
   }
 }
 
