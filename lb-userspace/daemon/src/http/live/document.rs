@@ -140,6 +140,7 @@ fn sum(of_service: &ServiceStats, recent: &Recent) -> Rates {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use lb_model::views::BackendView;
     use serde_json::Value;
 
     use super::*;
@@ -151,7 +152,7 @@ mod tests {
         let example = overview.services[0].view.backends[0].clone();
         let crowd = (0..6_000).map(|nth| {
             let address = (Ipv4Addr::from_bits(0x0a00_0000 + nth), 80).into();
-            lb_model::views::BackendView { address, ..example.clone() }
+            BackendView { address, ..example.clone() }
         });
         overview.services[0].view.backends = crowd.collect();
         let document = Document::new(overview, None).expect("encoded");
