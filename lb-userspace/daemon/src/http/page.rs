@@ -30,6 +30,12 @@ macro_rules! file {
     };
 }
 
+macro_rules! style {
+    ($name:literal) => {
+        file!(concat!("/", $name), $name, "text/css; charset=utf-8")
+    };
+}
+
 macro_rules! script {
     ($name:literal) => {
         file!(concat!("/", $name), $name, "text/javascript; charset=utf-8")
@@ -38,8 +44,11 @@ macro_rules! script {
 
 const FILES: &[File] = &[
     file!("/", "index.html", "text/html; charset=utf-8"),
-    file!("/style.css", "style.css", "text/css; charset=utf-8"),
     file!("/icon.svg", "icon.svg", "image/svg+xml"),
+    style!("details.css"),
+    style!("overview.css"),
+    style!("style.css"),
+    style!("table.css"),
     script!("changes.js"),
     script!("columns.js"),
     script!("details.js"),

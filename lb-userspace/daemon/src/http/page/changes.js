@@ -32,6 +32,9 @@ export class Changes {
     }
     this.#kinds = kinds;
     this.list = [...fresh.reverse(), ...this.list].slice(0, MOST);
-    return fresh.slice(0, SPOKEN).map(({ text }) => text).join(", ");
+    return fresh
+      .slice(0, SPOKEN)
+      .map(({ text }) => text)
+      .join(", ");
   }
 }

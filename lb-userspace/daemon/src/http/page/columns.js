@@ -64,7 +64,11 @@ class Name {
 class Check {
   #text = h("span", { class: "cut" });
   #bar = svg("rect", { height: 4, width: 0 });
-  #drain = svg("svg", { class: "drain", viewBox: "0 0 100 4", preserveAspectRatio: "none", "aria-hidden": "true" }, this.#bar);
+  #drain = svg(
+    "svg",
+    { class: "drain", viewBox: "0 0 100 4", preserveAspectRatio: "none", "aria-hidden": "true" },
+    this.#bar,
+  );
   element = h("span", { class: "progress" }, this.#text, this.#drain);
 
   show({ service, backend, name, history, now }) {
@@ -127,29 +131,69 @@ class NewConnections {
 const text = (of) => () => new Text(of);
 
 export const COLUMNS = [
-  { key: "state", title: "State", cell: () => new State(), by: (one) => KINDS.indexOf(kindOf(one)) },
-  { key: "name", title: "Backend", cell: (name, address) => new Name(name, address), by: (one) => one.address },
   {
-    key: "since", title: "Since", by: (one) => -Date.parse(one.since),
+    key: "state",
+    title: "State",
+    cell: () => new State(),
+    by: (one) => KINDS.indexOf(kindOf(one)),
+  },
+  {
+    key: "name",
+    title: "Backend",
+    cell: (name, address) => new Name(name, address),
+    by: (one) => one.address,
+  },
+  {
+    key: "since",
+    title: "Since",
+    by: (one) => -Date.parse(one.since),
     cell: text(({ backend, now }) => (backend ? span(now - Date.parse(backend.since)) : "")),
   },
   { key: "check", title: "Last check", cell: () => new Check(), by: (one) => one.detail },
-  { key: "weight", title: "Weight", number: true, cell: () => new Weight(), by: (one) => -one.effective_weight },
   {
-    key: "open", title: "Open", number: true, by: (one) => -one.active_connections,
-    cell: text(({ service, backend }) => full(backend?.active_connections ?? sum(service, (one) => one.active_connections))),
+    key: "weight",
+    title: "Weight",
+    number: true,
+    cell: () => new Weight(),
+    by: (one) => -one.effective_weight,
   },
-  { key: "new", title: "New/s", number: true, cell: () => new NewConnections(), by: (one) => -(rate(one, "connections") ?? 0) },
   {
-    key: "in", title: "In b/s", number: true, by: (one) => -(rate(one, "bytes_in") ?? 0),
+    key: "open",
+    title: "Open",
+    number: true,
+    by: (one) => -one.active_connections,
+    cell: text(({ service, backend }) =>
+      full(backend?.active_connections ?? sum(service, (one) => one.active_connections)),
+    ),
+  },
+  {
+    key: "new",
+    title: "New/s",
+    number: true,
+    cell: () => new NewConnections(),
+    by: (one) => -(rate(one, "connections") ?? 0),
+  },
+  {
+    key: "in",
+    title: "In b/s",
+    number: true,
+    by: (one) => -(rate(one, "bytes_in") ?? 0),
     cell: text(({ service, backend }) => shown(rate(backend ?? service, "bytes_in"), bits)),
   },
   {
-    key: "out", title: "Out b/s", number: true, by: (one) => -(rate(one, "bytes_out") ?? 0),
+    key: "out",
+    title: "Out b/s",
+    number: true,
+    by: (one) => -(rate(one, "bytes_out") ?? 0),
     cell: text(({ service, backend }) => shown(rate(backend ?? service, "bytes_out"), bits)),
   },
   {
-    key: "total", title: "Total", number: true, by: (one) => -one.connections_total,
-    cell: text(({ service, backend }) => short(backend?.connections_total ?? sum(service, (one) => one.connections_total))),
+    key: "total",
+    title: "Total",
+    number: true,
+    by: (one) => -one.connections_total,
+    cell: text(({ service, backend }) =>
+      short(backend?.connections_total ?? sum(service, (one) => one.connections_total)),
+    ),
   },
 ];

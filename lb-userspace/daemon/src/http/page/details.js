@@ -13,8 +13,14 @@ class Charts {
   #charts = [
     new Chart("New connections/s", short, [["connections", "new"]]),
     new Chart("Open connections", full, [["open", "open"]]),
-    new Chart("Packets/s", short, [["packets_in", "in"], ["packets_out", "out"]]),
-    new Chart("Bits/s", bits, [["bytes_in", "in"], ["bytes_out", "out"]]),
+    new Chart("Packets/s", short, [
+      ["packets_in", "in"],
+      ["packets_out", "out"],
+    ]),
+    new Chart("Bits/s", bits, [
+      ["bytes_in", "in"],
+      ["bytes_out", "out"],
+    ]),
   ];
   element = h("div", { class: "charts" }, ...this.#charts.map((chart) => chart.element));
 
@@ -35,10 +41,15 @@ class List {
 
   show(pairs) {
     const shown = pairs.filter(([, value]) => value !== "" && value !== undefined);
-    follow(this.#list, this.#items, shown.map(([name]) => name), (name) => {
-      const value = h("dd");
-      return { element: h("div", {}, h("dt", {}, name), value), value };
-    });
+    follow(
+      this.#list,
+      this.#items,
+      shown.map(([name]) => name),
+      (name) => {
+        const value = h("dd");
+        return { element: h("div", {}, h("dt", {}, name), value), value };
+      },
+    );
     for (const [name, value] of shown) put(this.#items.get(name).value, String(value));
   }
 }
@@ -50,7 +61,14 @@ class Title {
   element;
 
   constructor(text) {
-    this.element = h("div", { class: "title" }, h("h1", {}, text), this.#icon.element, this.#word, this.#note);
+    this.element = h(
+      "div",
+      { class: "title" },
+      h("h1", {}, text),
+      this.#icon.element,
+      this.#word,
+      this.#note,
+    );
   }
 
   show(kind, word, note) {
@@ -84,8 +102,15 @@ export class ServicePage {
     this.#title = new Title(name);
     this.#table = new Table(again);
     this.#gone = gone(`service ${name}`);
-    this.#body = h("div", { class: "details" }, this.#title.element, this.#warnings.element, this.#charts.element,
-      h("section", { class: "services", "aria-label": "Backends" }, this.#table.element), this.#settings.element);
+    this.#body = h(
+      "div",
+      { class: "details" },
+      this.#title.element,
+      this.#warnings.element,
+      this.#charts.element,
+      h("section", { class: "services", "aria-label": "Backends" }, this.#table.element),
+      this.#settings.element,
+    );
     this.element = h("div", {}, this.#body, this.#gone);
   }
 
@@ -98,7 +123,11 @@ export class ServicePage {
     const backends = Object.values(service.backends);
     const inUse = backends.filter((one) => one.in_ring).length;
     const kind = kindOfService(service);
-    this.#title.show(kind, `${inUse} of ${backends.length} in use`, `${service.vip}/${service.protocol}`);
+    this.#title.show(
+      kind,
+      `${inUse} of ${backends.length} in use`,
+      `${service.vip}/${service.protocol}`,
+    );
     this.#warnings.show(service.warnings ?? []);
     this.#charts.show(scene.history, name);
     this.#table.show(scene, [name]);
@@ -148,7 +177,7 @@ export class BackendPage {
     this.#gone.hidden = Boolean(backend);
     if (!backend) return;
     const drains = backend.admin === "draining";
-    const why = drains ? drainOf(backend, now) : backend.unusable ?? "";
+    const why = drains ? drainOf(backend, now) : (backend.unusable ?? "");
     this.#title.show(kindOf(backend), wordOf(backend), why);
     this.#charts.show(history, keyOf(this.#name, this.#address));
     const [health, traffic, share] = this.#lists;
@@ -181,6 +210,9 @@ function healthOf({ health, since, detail, refusing, last_check: check }, now) {
     ["refuses connections", refusing ? "yes" : ""],
     ["last check", check && `${result}, ${ago(check.at)}`],
     ["result", check?.result],
-    ["against the health", check?.contrary > 0 ? `${check.contrary} of ${check.needed} in a row` : ""],
+    [
+      "against the health",
+      check?.contrary > 0 ? `${check.contrary} of ${check.needed} in a row` : "",
+    ],
   ];
 }

@@ -31,7 +31,9 @@ export class Live {
   #connect() {
     const source = new EventSource("events");
     source.addEventListener("whole", ({ data }) => this.#take(applied({}, JSON.parse(data))));
-    source.addEventListener("change", ({ data }) => this.#take(applied(this.state.services, JSON.parse(data))));
+    source.addEventListener("change", ({ data }) =>
+      this.#take(applied(this.state.services, JSON.parse(data))),
+    );
     source.addEventListener("error", () => {
       // Refused: the browser does not try again.
       if (source.readyState === EventSource.CLOSED) setTimeout(() => this.#connect(), RETRY);
@@ -49,7 +51,11 @@ export class Live {
 function applied(services, { all, services: changes = {} }) {
   for (const [name, change] of Object.entries(changes)) {
     if (change === null) delete services[name];
-    else services[name] = { ...(change.own ?? services[name]), backends: backendsAfter(services[name], change) };
+    else
+      services[name] = {
+        ...(change.own ?? services[name]),
+        backends: backendsAfter(services[name], change),
+      };
   }
   return { ...all, services };
 }

@@ -11,8 +11,15 @@ import { Live } from "./live.js";
 import { Overview } from "./overview.js";
 import { isProblem } from "./state.js";
 
-const [view, trail, daemon, light, said, filter, problems] =
-  ["view", "trail", "daemon", "live", "said", "filter", "problems"].map((id) => document.getElementById(id));
+const [view, trail, daemon, light, said, filter, problems] = [
+  "view",
+  "trail",
+  "daemon",
+  "live",
+  "said",
+  "filter",
+  "problems",
+].map((id) => document.getElementById(id));
 
 const history = new History();
 const changes = new Changes();
@@ -42,11 +49,16 @@ function show() {
   const wanted = { text, problems: problems.getAttribute("aria-pressed") === "true" };
   page.show({ state, history, changes: changes.list, now: live.now(), filter: wanted });
   const { version, pid, started, config } = state.status;
-  put(daemon, `${version}  pid ${pid}  up ${span(live.now() - Date.parse(started))}  ${config}  version ${state.document}`);
+  put(
+    daemon,
+    `${version}  pid ${pid}  up ${span(live.now() - Date.parse(started))}  ${config}  version ${state.document}`,
+  );
   daemon.title = `started ${moment(started)}`;
   const services = Object.values(state.services);
   const bad = services.flatMap((one) => Object.values(one.backends)).filter(isProblem).length;
-  document.title = [bad > 0 && plural(bad, "problem"), page.title, "xdplb"].filter(Boolean).join(" · ");
+  document.title = [bad > 0 && plural(bad, "problem"), page.title, "xdplb"]
+    .filter(Boolean)
+    .join(" · ");
 }
 
 function names() {
@@ -64,11 +76,21 @@ function open() {
   else if (service) page = new ServicePage(service, again);
   else page = new Overview(again);
   view.replaceChildren(page.element);
-  const above = [["xdplb", "#/"], ...(service ? [[service, pageOf(service)]] : []), ...(backend ? [[backend, pageOf(service, backend)]] : [])];
-  trail.replaceChildren(h("ol", {}, ...above.map(([text, href], nth) => {
-    const here = nth === above.length - 1 ? { "aria-current": "page" } : {};
-    return h("li", {}, h("a", { href, ...here }, text));
-  })));
+  const above = [
+    ["xdplb", "#/"],
+    ...(service ? [[service, pageOf(service)]] : []),
+    ...(backend ? [[backend, pageOf(service, backend)]] : []),
+  ];
+  trail.replaceChildren(
+    h(
+      "ol",
+      {},
+      ...above.map(([text, href], nth) => {
+        const here = nth === above.length - 1 ? { "aria-current": "page" } : {};
+        return h("li", {}, h("a", { href, ...here }, text));
+      }),
+    ),
+  );
   scrollTo(0, 0);
   again();
 }

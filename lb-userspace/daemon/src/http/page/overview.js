@@ -2,7 +2,15 @@
 
 import { h, put } from "./dom.js";
 import { full } from "./format.js";
-import { Connections, Happenings, Incidents, Interfaces, Reasons, Tiles, Warnings } from "./panels.js";
+import {
+  Connections,
+  Happenings,
+  Incidents,
+  Interfaces,
+  Reasons,
+  Tiles,
+  Warnings,
+} from "./panels.js";
 import { Table } from "./table.js";
 
 /** Returns the names of services, as configured. */
@@ -21,10 +29,24 @@ export class Overview {
 
   constructor(again) {
     this.#table = new Table(again);
-    this.element = h("div", { class: "overview" },
-      h("h1", { class: "hidden" }, "xdplb"), this.#tiles.element, this.#warnings.element,
-      h("section", { class: "services", "aria-label": "Services" }, this.#table.element, this.#none),
-      h("aside", { "aria-label": "Interfaces and packets" }, ...this.#aside.map((panel) => panel.element)));
+    this.element = h(
+      "div",
+      { class: "overview" },
+      h("h1", { class: "hidden" }, "xdplb"),
+      this.#tiles.element,
+      this.#warnings.element,
+      h(
+        "section",
+        { class: "services", "aria-label": "Services" },
+        this.#table.element,
+        this.#none,
+      ),
+      h(
+        "aside",
+        { "aria-label": "Interfaces and packets" },
+        ...this.#aside.map((panel) => panel.element),
+      ),
+    );
   }
 
   show(scene) {

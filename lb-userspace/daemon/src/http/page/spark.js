@@ -43,10 +43,13 @@ export class Spark {
     this.element = svg(
       "svg",
       {
-        class: `spark ${style}`, viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none",
+        class: `spark ${style}`,
+        viewBox: `0 0 ${width} ${height}`,
+        preserveAspectRatio: "none",
         "aria-hidden": "true",
       },
-      this.#area, this.#line,
+      this.#area,
+      this.#line,
     );
   }
 
@@ -66,16 +69,32 @@ export class Chart {
 
   constructor(title, format, series) {
     this.#format = format;
-    this.#series = series.map(([name, label], nth) => (
-      { name, label, value: h("b"), spark: new Spark(600, 100, nth === 0 ? "first" : "second") }
-    ));
-    const legend = this.#series.map(({ label, value }, nth) => (
-      h("span", { class: nth === 0 ? "first" : "second" }, h("i", { "aria-hidden": "true" }), `${label} `, value)
-    ));
-    this.element = h("figure", { class: "chart" },
+    this.#series = series.map(([name, label], nth) => ({
+      name,
+      label,
+      value: h("b"),
+      spark: new Spark(600, 100, nth === 0 ? "first" : "second"),
+    }));
+    const legend = this.#series.map(({ label, value }, nth) =>
+      h(
+        "span",
+        { class: nth === 0 ? "first" : "second" },
+        h("i", { "aria-hidden": "true" }),
+        `${label} `,
+        value,
+      ),
+    );
+    this.element = h(
+      "figure",
+      { class: "chart" },
       h("figcaption", {}, h("span", { class: "title" }, title), ...legend),
       h("div", { class: "plot" }, this.#peak, ...this.#series.map(({ spark }) => spark.element)),
-      h("div", { class: "axis", "aria-hidden": "true" }, h("span", {}, "3 min ago"), h("span", {}, "now")),
+      h(
+        "div",
+        { class: "axis", "aria-hidden": "true" },
+        h("span", {}, "3 min ago"),
+        h("span", {}, "now"),
+      ),
     );
   }
 

@@ -17,8 +17,17 @@ const SHAPES = {
 };
 
 /** Kinds, worst first. */
-export const KINDS =
-  ["down", "unusable", "refusing", "unknown", "draining", "disabled", "starting", "standby", "up"];
+export const KINDS = [
+  "down",
+  "unusable",
+  "refusing",
+  "unknown",
+  "draining",
+  "disabled",
+  "starting",
+  "standby",
+  "up",
+];
 
 /** Kinds that somebody may have to look at. */
 const PROBLEMS = new Set(["down", "unusable", "refusing", "unknown"]);

@@ -18,7 +18,10 @@ class Row {
     this.#cells = COLUMNS.map((column) => column.cell(name, address));
     const cells = COLUMNS.map(({ key, number }, nth) => {
       const isName = key === "name";
-      const attributes = { class: number ? `${key} number` : key, role: isName ? "rowheader" : "cell" };
+      const attributes = {
+        class: number ? `${key} number` : key,
+        role: isName ? "rowheader" : "cell",
+      };
       if (isName) attributes.scope = address ? "row" : "rowgroup";
       return h(isName ? "th" : "td", attributes, this.#cells[nth].element);
     });
@@ -52,7 +55,9 @@ class Group {
     const make = (address) => this.#observed(new Row(name, address));
     follow(this.element, this.#rows, addresses, make, this.#head.element);
     const peak = addresses.reduce(
-      (peak, address) => Math.max(peak, scene.history.peak(keyOf(name, address), "connections", SHORT)), 0,
+      (peak, address) =>
+        Math.max(peak, scene.history.peak(keyOf(name, address), "connections", SHORT)),
+      0,
     );
     const of = { ...scene, name, service, peak };
     if (this.#head.isNear) this.#head.show(of);
@@ -97,20 +102,36 @@ export class Table {
     const heads = COLUMNS.map(({ key, title, number }) => {
       const button = h("button", { type: "button" }, title);
       button.addEventListener("click", () => this.#sort(key));
-      const head = h("th", { class: number ? `${key} number` : key, role: "columnheader", scope: "col" }, button);
+      const head = h(
+        "th",
+        { class: number ? `${key} number` : key, role: "columnheader", scope: "col" },
+        button,
+      );
       this.#heads.set(key, head);
       return head;
     });
     const head = h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...heads));
-    this.element = h("table", { role: "table", class: "backends" }, h("caption", { class: "hidden" }, "Services and their backends"), head);
+    this.element = h(
+      "table",
+      { role: "table", class: "backends" },
+      h("caption", { class: "hidden" }, "Services and their backends"),
+      head,
+    );
   }
 
   /** Shows these services. */
   show(scene, names) {
     const { services } = scene.state;
     const shown = names.filter((name) => isShown(name, services[name], scene.filter));
-    follow(this.element, this.#groups, shown, (name) => new Group(name, this.#observer), this.element.tHead);
-    for (const group of this.#groups.values()) group.show(scene, (backends) => this.#order(backends));
+    follow(
+      this.element,
+      this.#groups,
+      shown,
+      (name) => new Group(name, this.#observer),
+      this.element.tHead,
+    );
+    for (const group of this.#groups.values())
+      group.show(scene, (backends) => this.#order(backends));
     return shown.length;
   }
 
@@ -118,13 +139,15 @@ export class Table {
     const column = COLUMNS.find(({ key }) => key === this.#sorted);
     const place = (address) => backends[address].place;
     if (!column) return (one, other) => place(one) - place(other);
-    return (one, other) => compare(column.by(backends[one]), column.by(backends[other])) || place(one) - place(other);
+    return (one, other) =>
+      compare(column.by(backends[one]), column.by(backends[other])) || place(one) - place(other);
   }
 
   /** Sorts by a column; once more: as configured. */
   #sort(key) {
     this.#sorted = this.#sorted === key ? "" : key;
-    for (const [of, head] of this.#heads) mark(head, "aria-sort", of === this.#sorted ? "ascending" : null);
+    for (const [of, head] of this.#heads)
+      mark(head, "aria-sort", of === this.#sorted ? "ascending" : null);
     this.#again();
   }
 
