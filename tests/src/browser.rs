@@ -7,6 +7,7 @@ use std::{
 
 use fantoccini::{
     Client, ClientBuilder,
+    actions::{InputSource as _, KeyAction, KeyActions},
     error::CmdError,
     wd::{Capabilities, WebDriverCompatibleCommand},
 };
@@ -111,14 +112,16 @@ impl Page {
         }
     }
 
-    /// Presses keys.
+    /// Presses keys, wherever the focus is.
     ///
     /// # Panics
     ///
     /// If the browser refuses.
     pub async fn press(&self, keys: &str) {
-        let focused = self.0.active_element().await.expect("something has the focus");
-        focused.send_keys(keys).await.expect("keys");
+        let presses =
+            keys.chars().flat_map(|value| [KeyAction::Down { value }, KeyAction::Up { value }]);
+        let actions = presses.fold(KeyActions::new("keyboard".to_owned()), KeyActions::then);
+        self.0.perform_actions(actions).await.expect("keys");
     }
 
     /// Sets the size of the window's content and the preferred colours.

@@ -58,8 +58,8 @@ pub(super) async fn check(State(access): State<Access>, request: Request, next: 
 fn is_given(token: &str, headers: &HeaderMap) -> bool {
     let bearer = headers.typed_get::<Authorization<Bearer>>();
     let basic = headers.typed_get::<Authorization<Basic>>();
-    let given = bearer.as_ref().map(|bearer| bearer.token());
-    let given = given.or(basic.as_ref().map(|basic| basic.password()));
+    let given = bearer.as_ref().map(Authorization::<Bearer>::token);
+    let given = given.or(basic.as_ref().map(Authorization::<Basic>::password));
     given.is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into())
 }
 
