@@ -42,7 +42,8 @@ fn main() -> Result<()> {
     let file = env::args_os().nth(1).context("usage: screenshot FILE")?;
     Testbed::remove(PREFIX)?;
     let testbed = Testbed::two_arm(PREFIX, 4)?;
-    let servers: Vec<_> = SERVICES.iter().flat_map(|planned| serve(&testbed, planned)).collect();
+    let mut servers: Vec<_> =
+        SERVICES.iter().flat_map(|planned| serve(&testbed, planned)).collect();
     let balancer = Balancer::start(&testbed, &text(&testbed));
     balancer.wait_for_ring_of(servers.len());
     let end = Instant::now() + TIME;
@@ -56,7 +57,8 @@ fn main() -> Result<()> {
             page.appear(width, height, Scheme::Light).await;
             page.goto(&format!("http://{HTTP}/")).await;
             sleep(TIME / 2);
-            change(&testbed, &balancer, servers);
+            change(&testbed, &balancer);
+            drop(servers.pop());
             sleep(end.saturating_duration_since(Instant::now()));
             fs::write(&file, page.picture().await).expect("written");
         });
@@ -64,14 +66,11 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Makes something happen: the last server dies.
-fn change(testbed: &Testbed, balancer: &Balancer, mut servers: Vec<Server>) {
+/// Takes two backends out of use.
+fn change(testbed: &Testbed, balancer: &Balancer) {
     let [draining, spare] = [(0, 443), (1, 5432)].map(|(nth, port)| place(testbed, nth, port));
     balancer.done(&["backend", "drain", "api", &draining.to_string(), "--deadline", "5m"]);
     balancer.done(&["backend", "set", "db-write", &spare.to_string(), "--backup"]);
-    drop(servers.pop());
-    // The others serve on.
-    servers.into_iter().for_each(std::mem::forget);
 }
 
 fn text(testbed: &Testbed) -> String {
