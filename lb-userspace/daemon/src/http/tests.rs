@@ -92,10 +92,10 @@ async fn files_are_sent_unless_the_client_has_them() {
         assert!(answer.headers()[header::CONTENT_SECURITY_POLICY] != "default-src 'none'");
         let tag = answer.headers()[header::ETAG].to_str().expect("text").to_owned();
         assert!(!text(answer).await.is_empty(), "{path}");
-        let held = served.send(Method::GET, path, &[("if-none-match", &tag)]).await;
-        assert_eq!(held.status(), StatusCode::NOT_MODIFIED, "{path}");
-        assert_eq!(held.headers()[header::ETAG], tag);
-        assert_eq!(text(held).await, "");
+        let short = served.send(Method::GET, path, &[("if-none-match", &tag)]).await;
+        assert_eq!(short.status(), StatusCode::NOT_MODIFIED, "{path}");
+        assert_eq!(short.headers()[header::ETAG], tag);
+        assert_eq!(text(short).await, "");
         let other = served.send(Method::GET, path, &[("if-none-match", "\"other\"")]).await;
         assert_eq!(other.status(), StatusCode::OK, "{path}");
         let head = served.send(Method::HEAD, path, &[]).await;
@@ -167,7 +167,7 @@ async fn a_slow_viewer_gets_the_newest_whole_and_no_queue() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_sampled_without_viewers() {
     let mut served = Served::new(None);
-    let quiet = Duration::from_secs(60);
+    let quiet = Duration::from_mins(1);
     assert!(timeout(quiet, served.asked.recv()).await.is_err(), "nobody looks");
     let mut body = served.get("/events").await.into_body();
     event(&mut body).await;

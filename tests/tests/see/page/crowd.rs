@@ -83,5 +83,5 @@ fn place(nth: u16) -> SocketAddr {
 fn used(balancer: &Balancer) -> Duration {
     let before = cpu_time(balancer.pid());
     sleep(MEASURED);
-    cpu_time(balancer.pid()) - before
+    cpu_time(balancer.pid()).saturating_sub(before)
 }

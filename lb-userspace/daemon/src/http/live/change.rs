@@ -66,7 +66,10 @@ mod tests {
         to_raw_value(value).expect("JSON")
     }
 
-    fn document(at: u64, services: &[(&str, u64, &[(&str, u64)])]) -> Document {
+    /// A name, what the service is, and its backends.
+    type Service<'a> = (&'a str, u64, &'a [(&'a str, u64)]);
+
+    fn document(at: u64, services: &[Service<'_>]) -> Document {
         let services = services.iter().map(|(name, own, backends)| {
             let backends = backends.iter().map(|(address, row)| {
                 (address.parse().expect("an address"), raw(&json!({ "in": row })))
