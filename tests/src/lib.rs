@@ -2,6 +2,7 @@
 //! servers and clients for the whole balancer.
 
 pub mod balancer;
+pub mod browser;
 pub mod console;
 pub mod conversations;
 pub mod downloads;

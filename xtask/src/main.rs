@@ -9,6 +9,7 @@ mod exec;
 mod fuzz;
 mod objects;
 mod package;
+mod screenshot;
 mod setup;
 mod test;
 mod workspace;
@@ -30,6 +31,8 @@ enum Verb {
     Bench(bench::Arguments),
     /// Generate the references in `docs/` from the code
     Docs,
+    /// Take the picture of the status page for the README, `docs/page.png` (needs root)
+    Screenshot,
     /// Build a Debian package, `target/debian/xdplb.deb`
     Package,
     /// Compare the eBPF objects with their sources; check format, lints and dependencies
@@ -55,6 +58,7 @@ fn run(verb: Verb) -> Result<()> {
         Verb::Fuzz(arguments) => fuzz::run(&arguments),
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Docs => docs::run(),
+        Verb::Screenshot => screenshot::run(),
         Verb::Package => package::run(),
         Verb::Ci => ci::run(),
     }

@@ -74,7 +74,7 @@ fn first_to_last<S: Serializer>(
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Api {
     pub socket: PathBuf,
-    /// Where metrics are served, if anywhere.
+    /// Where the status page and metrics are served, if anywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<SocketAddr>,
     /// Token that clients of `http` need.

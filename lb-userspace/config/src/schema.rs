@@ -56,12 +56,13 @@ pub(super) struct Api {
     /// Unix socket of the daemon, for the `xdplb` command.
     #[schemars(regex(pattern = patterns::ABSOLUTE))]
     pub(super) socket: Option<Located<PathBuf>>,
-    /// Address and port of `/metrics` for Prometheus, `/healthz` and `/readyz`, over HTTP, read-only, as
-    /// in `127.0.0.1:9370`. Not served if omitted. Other hosts can only reach an address that is not
-    /// loopback, which needs an `http_token`.
+    /// Address and port of the status page, `/metrics` for Prometheus, `/healthz` and `/readyz`, over HTTP,
+    /// read-only, as in `127.0.0.1:9370`. Not served if omitted. Other hosts can only reach an address that
+    /// is not loopback, which needs an `http_token`.
     pub(super) http: Option<Located<String>>,
-    /// Clients of `http` must send it, as in `Authorization: Bearer TOKEN`: at least 16 letters, digits
-    /// and `-._~+/=`. Commands, the API and the log show `(hidden)` instead.
+    /// Clients of `http` must send it, as in `Authorization: Bearer TOKEN`, or as the password of any user,
+    /// which a browser asks for: at least 16 letters, digits and `-._~+/=`. Commands, the API and the log
+    /// show `(hidden)` instead.
     pub(super) http_token: Option<Located<String>>,
 }
 

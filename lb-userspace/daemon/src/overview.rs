@@ -14,6 +14,9 @@ use lb_model::{
 
 use super::{interfaces::Interface, snapshot::Snapshot, tally::Tally, views::Views};
 
+#[cfg(test)]
+pub(crate) mod example;
+
 /// Time after which the loop counts as stuck: it publishes a snapshot every second.
 const STUCK: Duration = Duration::from_secs(10);
 

@@ -52,6 +52,7 @@ impl Views<'_> {
             pid: std::process::id(),
             started: self.snapshot.started,
             config: self.snapshot.file.display().to_string(),
+            http: config.api.http,
             interfaces: self.snapshot.interfaces.iter().map(Into::into).collect(),
             flows: FlowsView {
                 capacity: config.limits.flows.into(),

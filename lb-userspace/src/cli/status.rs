@@ -27,6 +27,9 @@ fn print(status: &Status) -> Result<(), Failure> {
     let Status { version, pid, started, config, flows, .. } = status;
     let started = started.strftime("%F %T UTC");
     print_line(&format!("xdplb {version}, pid {pid}, since {started}, {config}"))?;
+    if let Some(http) = status.http {
+        print_line(&format!("status page http://{http}/, metrics http://{http}/metrics"))?;
+    }
     let mut interfaces = table(&["INTERFACE", "INDEX", "LINK", "XDP", "GUARD"]);
     for interface in &status.interfaces {
         let index = interface.ifindex.to_string();

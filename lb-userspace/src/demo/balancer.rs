@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -17,6 +17,9 @@ use tokio::runtime::{self, Runtime};
 
 use super::stage::PORT;
 use lb_testbed::Testbed;
+
+/// Where it serves HTTP, in its own namespace.
+pub(super) const HTTP: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9370);
 
 pub(super) struct Balancer {
     client: Client,
@@ -78,7 +81,7 @@ state_dir = "{state}"
 
 [api]
 socket = "{socket}"
-http = "127.0.0.1:9370"
+http = "{HTTP}"
 
 [limits]
 flows = 100_000

@@ -13,7 +13,11 @@ use comfy_table::{CellAlignment, Table, presets::NOTHING};
 use lb_model::views::{InterfaceMode, Status};
 use serde::Serialize;
 
-use super::{balancer::Balancer, stage::PORT, traffic::Phase};
+use super::{
+    balancer::{Balancer, HTTP},
+    stage::PORT,
+    traffic::Phase,
+};
 use lb_host::printable;
 use lb_testbed::Testbed;
 
@@ -179,6 +183,7 @@ pub(super) struct Keepsake {
 impl Keepsake {
     pub(super) fn of(testbed: &Testbed, balancer: &Balancer) -> Result<Self> {
         let client = testbed.clients()[0].namespace.name().to_owned();
+        let host = testbed.balancer().name();
         let vip = SocketAddr::from((testbed.vip(), PORT));
         let backend = address(testbed.backends()[0].address);
         let socket = balancer.socket.clone();
@@ -194,6 +199,13 @@ impl Keepsake {
                 format!("{xdplb} service list"),
                 format!("{xdplb} backend drain web {backend}"),
                 format!("{xdplb} stats --rate"),
+                format!("ip netns exec {host} curl http://{HTTP}/metrics"),
+                format!(
+                    "socat TCP-LISTEN:{},bind=127.0.0.1,fork EXEC:'ip netns exec {host} socat - \
+                     TCP\\:{}\\:{0}' # then open http://{HTTP}/, the status page",
+                    HTTP.port(),
+                    HTTP.ip(),
+                ),
             ],
             client,
             socket,

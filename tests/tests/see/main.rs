@@ -5,6 +5,7 @@ mod doctor;
 mod explain;
 mod http;
 mod metrics;
+mod page;
 mod top;
 mod trace;
 mod watched;

@@ -2,6 +2,7 @@
 //! Rust.
 
 mod apt;
+mod axe;
 pub(crate) mod fuzzer;
 mod linker;
 mod nightly;
@@ -61,6 +62,10 @@ impl Group {
     fn missing(self) -> Result<Vec<String>> {
         match self {
             Self::Ebpf => toolchain::missing(),
+            Self::See => {
+                let axe = (!axe::is_there()?).then(|| "axe-core".to_owned());
+                Ok(programs::missing(self.programs()).into_iter().chain(axe).collect())
+            }
             group => Ok(programs::missing(group.programs())),
         }
     }
@@ -83,6 +88,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 pub(crate) fn ensure(group: Group) -> Result<()> {
     match group {
         Group::Ebpf => toolchain::any().map(drop),
+        Group::See => {
+            programs::ensure(group.programs())?;
+            axe::ensure()
+        }
         group => programs::ensure(group.programs()),
     }
 }

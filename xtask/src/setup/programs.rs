@@ -72,11 +72,14 @@ pub(super) const GUEST: [Program; 11] = [
 ];
 
 /// For what people and tools see of the balancer.
-pub(super) const SEE: [Program; 8] = [
+pub(super) const SEE: [Program; 11] = [
+    tool("chromedriver", "chromium-driver"),
+    tool("chromium", "chromium"),
     tool("curl", "curl"),
     tool("ethtool", "ethtool"),
     tool("ip", "iproute2"),
     server("nginx"),
+    tool("npm", "npm"),
     server("prometheus"),
     tool("promtool", "prometheus"),
     tool("tshark", "tshark"),

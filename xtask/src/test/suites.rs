@@ -32,7 +32,7 @@ pub(crate) enum Suite {
     Package,
     /// Debian's kernels in emulated guests
     Guest,
-    /// Metrics, in a real Prometheus; faults that `doctor` must find
+    /// Metrics, in a real Prometheus; the status page, in a real browser; faults that `doctor` must find
     See,
 }
 

@@ -5,13 +5,21 @@ use std::net::{IpAddr, SocketAddr};
 use axum::{
     extract::{Request, State},
     http::{
-        HeaderMap, HeaderValue, StatusCode,
-        header::{AUTHORIZATION, HOST, WWW_AUTHENTICATE},
+        HeaderMap, StatusCode,
+        header::{HOST, WWW_AUTHENTICATE},
     },
     middleware::Next,
-    response::{IntoResponse as _, Response},
+    response::{AppendHeaders, IntoResponse as _, Response},
+};
+use headers::{
+    Authorization, HeaderMapExt as _,
+    authorization::{Basic, Bearer},
 };
 use subtle::ConstantTimeEq as _;
+
+/// Ways to send the token.
+const CHALLENGES: [&str; 2] =
+    ["Bearer", "Basic realm=\"xdplb: any user, api.http_token as password\""];
 
 /// What a request must have.
 #[derive(Clone)]
@@ -46,18 +54,19 @@ pub(super) async fn check(State(access): State<Access>, request: Request, next: 
     }
 }
 
+/// Tells whether a client has the token. Browsers ask people for a name, which may be any, and a password.
 fn is_given(token: &str, headers: &HeaderMap) -> bool {
-    let given = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let given = given.and_then(|value| value.split_once(' '));
-    given.is_some_and(|(scheme, given)| {
-        scheme.eq_ignore_ascii_case("bearer") && given.as_bytes().ct_eq(token.as_bytes()).into()
-    })
+    let bearer = headers.typed_get::<Authorization<Bearer>>();
+    let basic = headers.typed_get::<Authorization<Basic>>();
+    let given = bearer.as_ref().map(Authorization::<Bearer>::token);
+    let given = given.or(basic.as_ref().map(Authorization::<Basic>::password));
+    given.is_some_and(|given| given.as_bytes().ct_eq(token.as_bytes()).into())
 }
 
 fn unauthorized() -> Response {
-    let challenge = [(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))];
-    let detail = "send `Authorization: Bearer TOKEN`, with the `api.http_token`\n";
-    (StatusCode::UNAUTHORIZED, challenge, detail).into_response()
+    let challenges = AppendHeaders(CHALLENGES.map(|challenge| (WWW_AUTHENTICATE, challenge)));
+    let detail = "send the `api.http_token`, as `Authorization: Bearer TOKEN` or as the password of any user\n";
+    (StatusCode::UNAUTHORIZED, challenges, detail).into_response()
 }
 
 fn is_local_name(headers: &HeaderMap) -> bool {
@@ -73,6 +82,8 @@ fn is_local_name(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::AUTHORIZATION;
+
     use super::*;
 
     fn headers(name: axum::http::HeaderName, value: &str) -> HeaderMap {

@@ -1,6 +1,8 @@
-//! What is served over HTTP, read-only: metrics, and whether the daemon is alive and ready.
+//! What is served over HTTP, read-only: the status page, metrics, and whether the daemon is alive and ready.
 
 mod access;
+mod live;
+mod page;
 mod routes;
 
 use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
@@ -10,6 +12,7 @@ use tokio::{net::TcpListener, sync::watch, time::sleep};
 
 use self::{
     access::Access,
+    live::Live,
     routes::{Served, router},
 };
 use super::{
@@ -35,9 +38,13 @@ pub(super) async fn serve(
         let Some(address) = api.http else { return pending().await };
         let socket = listen(address).await;
         let access = Access::new(address, api.http_token.as_deref());
-        let router = router(Served::new(handle, snapshots), access);
-        // No request has a body.
-        match server::serve(&socket, router, Intake::new(0)).await {}
+        let live = Live::new();
+        let router = router(Served::new(handle.clone(), snapshots, live.clone()), access);
+        tokio::select! {
+            // No request has a body.
+            never = server::serve(&socket, router, Intake::new(0)) => match never {},
+            never = live.run(&handle) => match never {},
+        }
     };
     tokio::select! {
         () = serving => {}
@@ -51,9 +58,7 @@ async fn listen(address: SocketAddr) -> TcpListener {
     loop {
         match TcpListener::bind(address).await {
             Ok(socket) => {
-                if is_told {
-                    log::info!("`api.http`: listening on {address}");
-                }
+                log::info!("status page at http://{address}/, metrics at http://{address}/metrics");
                 return socket;
             }
             Err(error) if !is_told => {
@@ -67,3 +72,6 @@ async fn listen(address: SocketAddr) -> TcpListener {
         sleep(PAUSE).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,8 @@ use axum::{
     http::{
         HeaderMap, HeaderName, HeaderValue, StatusCode,
         header::{
-            ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, RETRY_AFTER,
-            X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+            ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY,
+            RETRY_AFTER, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
         },
     },
     middleware::{from_fn_with_state, map_response},
@@ -31,6 +31,8 @@ use tokio::{
 use super::{
     Snapshots,
     access::{self, Access},
+    live::Live,
+    page,
 };
 use crate::{
     control::Handle,
@@ -57,12 +59,13 @@ pub(super) struct Served {
     answers: Arc<Semaphore>,
     /// The last metrics, and when they were written.
     last: Arc<Mutex<HashMap<Format, (Instant, Bytes)>>>,
+    live: Live,
 }
 
 impl Served {
-    pub(super) fn new(handle: Handle, snapshots: Snapshots) -> Self {
+    pub(super) fn new(handle: Handle, snapshots: Snapshots, live: Live) -> Self {
         let answers = Arc::new(Semaphore::new(ANSWERS));
-        Self { handle, snapshots, answers, last: Arc::default() }
+        Self { handle, snapshots, answers, last: Arc::default(), live }
     }
 
     /// Returns the metrics, which are written for one client at a time.
@@ -81,28 +84,41 @@ impl Served {
     }
 }
 
-/// Headers of every answer: no other site may show it in a frame, and nothing in it runs.
-const SAFE: [(HeaderName, HeaderValue); 4] = [
+/// Headers of every answer, unless it has its own: no other site may show it, and no script but the page's
+/// own runs in it.
+const SAFE: [(HeaderName, HeaderValue); 6] = [
     (CACHE_CONTROL, HeaderValue::from_static("no-store")),
     (
         CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
+        HeaderValue::from_static(
+            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+             connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+        ),
     ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        HeaderValue::from_static("same-origin"),
+    ),
+    (REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     (X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
 ];
 
 pub(super) fn router(served: Served, access: Access) -> Router {
     Router::new()
+        .merge(page::routes())
+        .route("/events", get(events))
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .fallback(async || {
-            (StatusCode::NOT_FOUND, "unknown path: there are /metrics, /healthz and /readyz\n")
+            (StatusCode::NOT_FOUND, "unknown path: there are /, /metrics, /healthz and /readyz\n")
         })
         .layer(from_fn_with_state(access, access::check))
         .layer(map_response(async |mut response: Response| {
-            response.headers_mut().extend(SAFE);
+            for (name, value) in SAFE {
+                response.headers_mut().entry(name).or_insert(value);
+            }
             response
         }))
         .with_state(served)
@@ -123,6 +139,15 @@ async fn metrics(State(served): State<Served>, headers: HeaderMap) -> Response {
             unavailable(&fault)
         }
     }
+}
+
+/// Sends what the page shows, until the client leaves.
+async fn events(State(served): State<Served>) -> Response {
+    let Some(events) = served.live.view() else {
+        return unavailable("too many viewers: close another status page");
+    };
+    let media_type = HeaderValue::from_static("text/event-stream");
+    ([(CONTENT_TYPE, media_type)], Body::from_stream(events)).into_response()
 }
 
 /// Returns a text in pieces. The permit is held until the last one is sent.

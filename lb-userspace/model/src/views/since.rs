@@ -1,5 +1,7 @@
 //! Differences between two readings of the counters.
 
+use std::{collections::HashMap, net::SocketAddr};
+
 use super::{BackendStats, ServiceStats, Stats};
 
 impl Stats {
@@ -13,8 +15,10 @@ impl Stats {
             view.packets = view.packets.saturating_sub(before.packets);
             view.bytes = view.bytes.saturating_sub(before.bytes);
         }
+        let before = earlier.services.iter();
+        let before: HashMap<_, _> = before.map(|one| (one.key(one.removed), one)).collect();
         for service in &mut self.services {
-            service.subtract(&earlier.services);
+            service.subtract(&before);
         }
         self.port_clashes_total =
             self.port_clashes_total.saturating_sub(earlier.port_clashes_total);
@@ -29,17 +33,19 @@ impl Stats {
 }
 
 impl ServiceStats {
+    fn key(&self, removed: bool) -> (&str, SocketAddr, bool) {
+        (&self.name, self.vip, removed)
+    }
+
     /// One that was removed since then, or added again, was there before.
-    fn subtract(&mut self, earlier: &[Self]) {
-        let find = |removed| {
-            let is_same = |other: &&Self| {
-                (&other.name, other.vip, other.removed) == (&self.name, self.vip, removed)
-            };
-            earlier.iter().find(is_same)
-        };
+    fn subtract(&mut self, earlier: &HashMap<(&str, SocketAddr, bool), &Self>) {
+        let find = |removed| earlier.get(&self.key(removed));
         let Some(before) = find(self.removed).or_else(|| find(!self.removed)) else { return };
+        let before = before.backends.iter();
+        let before: HashMap<_, _> =
+            before.map(|one| ((one.address, one.is_removed()), one)).collect();
         for backend in &mut self.backends {
-            backend.subtract_earlier(&before.backends);
+            backend.subtract_earlier(&before);
         }
     }
 }
@@ -49,12 +55,8 @@ impl BackendStats {
         self.removed_left.is_some()
     }
 
-    fn subtract_earlier(&mut self, earlier: &[Self]) {
-        let find = |is_removed| {
-            let is_same =
-                |other: &&Self| (other.address, other.is_removed()) == (self.address, is_removed);
-            earlier.iter().find(is_same)
-        };
+    fn subtract_earlier(&mut self, earlier: &HashMap<(SocketAddr, bool), &Self>) {
+        let find = |is_removed| earlier.get(&(self.address, is_removed));
         if let Some(before) = find(self.is_removed()).or_else(|| find(false)) {
             self.subtract(before);
         }

@@ -1,5 +1,7 @@
 //! State of the daemon.
 
+use std::net::SocketAddr;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +14,9 @@ pub struct Status {
     pub pid: u32,
     pub started: Timestamp,
     pub config: String,
+    /// Where the status page and metrics are served (`api.http`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<SocketAddr>,
     pub interfaces: Vec<InterfaceView>,
     pub flows: FlowsView,
     pub services: usize,

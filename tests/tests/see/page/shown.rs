@@ -1,0 +1,98 @@
+//! What the page shows, and that it follows.
+
+use std::fs;
+
+use lb_tests::{
+    browser::{Scheme, browse},
+    requests,
+    site::{Site, backend, vip},
+};
+use serde_json::json;
+
+use super::{open, wait_for_row, wait_for_text};
+use crate::watched::site;
+
+/// Checks accessibility; installed by `cargo xtask setup see`.
+const AXE: &str = concat!(env!("OUT_DIR"), "/../../../../see/node_modules/axe-core/axe.min.js");
+
+#[test]
+#[ignore = "needs root"]
+fn it_follows_services_without_a_reload() {
+    let Site { balancer, mut servers, testbed } = site("");
+    let [first, last] = [0, 2].map(|nth| backend(&testbed, nth).to_string());
+    browse(&testbed, async |page| {
+        open(page, "").await;
+        page.value("window.isSame = true").await;
+        wait_for_row(page, &["web", &vip(&testbed).to_string(), "3/3 up", "3 in use"]).await;
+        wait_for_row(page, &[&first, "up", "L4OK"]).await;
+        wait_for_text(page, ".facts", "native").await;
+        let answers = requests::send(&testbed.clients()[0], vip(&testbed), 30);
+        assert!(!answers.contains_key(""), "{answers:?}");
+        wait_for_text(page, "tr.service .total", "30").await;
+        wait_for_text(page, ".tile small", "peak 30").await;
+        drop(servers.pop());
+        wait_for_row(page, &[&last, "down", "L4CON"]).await;
+        wait_for_row(page, &["web", "2/3 up"]).await;
+        page.wait("document.title.startsWith('1 problem')").await;
+        wait_for_text(page, "#said", &format!("web {last} down")).await;
+        balancer.done(&["backend", "drain", "web", &first, "--deadline", "5m"]);
+        wait_for_row(page, &[&first, "draining", "0 connections left, ends in 4m"]).await;
+        balancer.done(&["backend", "remove", "web", &last]);
+        wait_for_text(page, ".happenings", &format!("web {last} removed")).await;
+        let left = page.value("document.querySelector('table.backends').textContent").await;
+        assert!(!left.to_string().contains(&last), "{left}");
+        assert_eq!(page.value("window.isSame").await, true, "without a reload");
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn services_and_backends_have_pages_of_their_own() {
+    let Site { balancer, servers: _servers, testbed } = site("");
+    let first = backend(&testbed, 0).to_string();
+    browse(&testbed, async |page| {
+        open(page, &format!("#/web/{first}")).await;
+        wait_for_text(page, "h1", &first).await;
+        wait_for_text(page, ".lists", "L4OK").await;
+        wait_for_text(page, ".chart .peak", "peak 0").await;
+        page.value("document.querySelector('#trail li:nth-child(2) a').click()").await;
+        wait_for_row(page, &[&first, "up"]).await;
+        wait_for_text(page, ".list", "health.interval").await;
+        page.value("document.querySelector('tr.backend a').click()").await;
+        wait_for_text(page, "h1", &first).await;
+        balancer.done(&["service", "remove", "web"]);
+        page.wait(&format!(
+            "document.querySelector('main').innerText === 'There is no backend {first} of web.'"
+        ))
+        .await;
+    });
+}
+
+#[test]
+#[ignore = "needs root"]
+fn everybody_can_read_it() {
+    let Site { balancer, mut servers, testbed } = site("");
+    let [first, last] = [0, 2].map(|nth| backend(&testbed, nth).to_string());
+    balancer.done(&["backend", "drain", "web", &first]);
+    drop(servers.pop());
+    let axe = fs::read_to_string(AXE).expect("axe-core");
+    let (wide, middle, narrow) = (1400, 900, 360);
+    browse(&testbed, async |page| {
+        for (width, scheme) in [wide, middle, narrow]
+            .into_iter()
+            .flat_map(|width| [(width, Scheme::Light), (width, Scheme::Dark)])
+        {
+            page.appear(width, 800, scheme).await;
+            for path in ["", "#/web", &format!("#/web/{last}")] {
+                let what = format!("{path:?} in {scheme:?}, {width} pixels wide");
+                open(page, path).await;
+                wait_for_text(page, "main b.down", "down").await;
+                page.value(&format!("(() => {{ {axe} }})()")).await;
+                let found = page.value("axe.run().then(({ violations }) => violations)").await;
+                assert!(found == json!([]), "{what}: {found:#}");
+                let overflow = "document.documentElement.scrollWidth - innerWidth";
+                assert_eq!(page.value(overflow).await, 0, "{what} must not scroll sideways");
+            }
+        }
+    });
+}
