@@ -102,6 +102,7 @@ pub(super) fn running() -> Running {
             pid: 1,
             started: Timestamp::UNIX_EPOCH,
             config: "lb.toml".to_owned(),
+            http: None,
             interfaces: vec![interface],
             flows: FlowsView { capacity: 100_000, ..FlowsView::default() },
             services: 1,
