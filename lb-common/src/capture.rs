@@ -38,8 +38,8 @@ impl Wanted {
     /// Returns the words of an address, IPv4 as IPv4-mapped.
     #[inline(always)]
     const fn words(address: [u8; 16]) -> [u64; 2] {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = address;
-        [u64::from_ne_bytes([a, b, c, d, e, f, g, h]), u64::from_ne_bytes([i, j, k, l, m, n, o, p])]
+        let (words, _) = address.as_chunks();
+        [u64::from_ne_bytes(words[0]), u64::from_ne_bytes(words[1])]
     }
 
     /// Wants addresses that begin with these bits, of 128.

@@ -5,7 +5,7 @@ use std::net::SocketAddrV4;
 use anyhow::Result;
 use etherparse::{Ethernet2Header, PacketBuilder, SlicedPacket, TcpHeader, TransportSlice};
 use lb_common::tcp;
-use lb_model::views::explanation::TcpFlags;
+use lb_model::views::explanation::{SentView, TcpFlags};
 
 /// As most hosts send packets, a few routers away.
 const TIME_TO_LIVE: u8 = 60;
@@ -57,12 +57,11 @@ impl Headers {
         })
     }
 
-    pub(crate) fn from_mac(&self) -> String {
-        mac(self.src_mac)
-    }
-
-    pub(crate) fn to_mac(&self) -> String {
-        mac(self.dst_mac)
+    /// Returns them as those of a packet that leaves by this interface.
+    pub(crate) fn sent(self, interface: String) -> SentView {
+        let [from_mac, to_mac] = [self.src_mac, self.dst_mac].map(mac);
+        let (from, to) = (self.from.into(), self.to.into());
+        SentView { from, to, flags: self.flags, interface, from_mac, to_mac }
     }
 }
 
@@ -85,10 +84,8 @@ mod tests {
         };
         let read = Headers::of(&headers.frame().expect("written")).expect("a segment");
         assert_eq!((read.from, read.to, read.flags), (headers.from, headers.to, headers.flags));
-        assert_eq!(
-            (read.from_mac(), read.to_mac()),
-            ("02:00:00:00:00:01".into(), "02:00:00:00:00:ab".into())
-        );
+        let sent = read.sent("eth1".to_owned());
+        assert_eq!((&*sent.from_mac, &*sent.to_mac), ("02:00:00:00:00:01", "02:00:00:00:00:ab"));
         assert!(Headers::of(&[0; 60]).is_none());
     }
 }

@@ -93,8 +93,9 @@ fn known(snapshot: &Snapshot, from: SocketAddrV4, to: SocketAddrV4) -> Option<Kn
     let is_of_client = hit.direction() == Direction::ToBackend;
     let hop = is_of_client.then(|| snapshot.table.client_hops().hop(hit.entry.pair().hop()));
     let hop = hop.map(|hop| {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = hop.macs();
-        (hop.ifindex(), [a, b, c, d, e, f], [g, h, i, j, k, l])
+        let both = hop.macs();
+        let (macs, _) = both.as_chunks();
+        (hop.ifindex(), macs[0], macs[1])
     });
     Some(Known { is_closed: hit.state() == State::Closed, hop })
 }

@@ -7,7 +7,7 @@ use lb_common::{flow::FlowKey, reason::Reason, trail::Trail, unmapped};
 use lb_dataplane::{Rehearsal, Variants};
 use lb_model::{
     Refusal,
-    views::explanation::{Explanation, FlowMet, PacketQuery, SentView},
+    views::explanation::{Explanation, FlowMet, PacketQuery},
 };
 
 pub(super) use self::arrival::Links;
@@ -48,7 +48,6 @@ impl Explainer {
         let reason = reason(&trail);
         let is_sent = trail.egress != 0;
         let sent = is_sent.then(|| Headers::of(&told.frame)).flatten();
-        let interface = |ifindex| views.snapshot.interface_name(ifindex);
         Ok(Explanation {
             verdict: reason.verdict().as_str().to_owned(),
             reason: reason.as_str().to_owned(),
@@ -57,14 +56,7 @@ impl Explainer {
             connection: connection(views, &trail),
             service: service(views, &trail),
             selection: selection(views, &trail)?,
-            sent: sent.map(|headers| SentView {
-                from: headers.from.into(),
-                to: headers.to.into(),
-                flags: headers.flags,
-                interface: interface(trail.egress),
-                from_mac: headers.from_mac(),
-                to_mac: headers.to_mac(),
-            }),
+            sent: sent.map(|headers| headers.sent(views.snapshot.interface_name(trail.egress))),
             packet: arriving.into(),
         })
     }

@@ -15,7 +15,7 @@ use lb_common::{
     trail::Trail,
     unmapped,
 };
-use lb_model::views::{explanation::SentView, trace::TracedPacket};
+use lb_model::views::trace::TracedPacket;
 use nix::time::{ClockId, clock_gettime};
 
 use crate::{frame::Headers, snapshot::Snapshot};
@@ -66,14 +66,7 @@ impl Packets {
             flags: headers.as_ref().map(|headers| headers.flags),
             service: self.service(trail),
             backend: self.backends.get(&trail.backend).copied(),
-            sent: sent.map(|headers| SentView {
-                from: headers.from.into(),
-                to: headers.to.into(),
-                flags: headers.flags,
-                interface: self.snapshot.interface_name(trail.egress),
-                from_mac: headers.from_mac(),
-                to_mac: headers.to_mac(),
-            }),
+            sent: sent.map(|headers| headers.sent(self.snapshot.interface_name(trail.egress))),
             length: trail.length[0],
             frame: BASE64_STANDARD.encode(before),
             length_after: trail.length[1],

@@ -20,8 +20,8 @@ pub(in crate::cli) struct Trace {
     /// Packets from or to this client: ADDR, ADDR:PORT or NETWORK/LENGTH.
     #[arg(long, value_name = "CLIENT")]
     client: Option<ClientFilter>,
-    /// Packets with this reason, or any of several, as shown by `stats -o wide`. Default: all but not_ours,
-    /// not_ipv4 and not_tcp.
+    /// Packets with this reason, or any of several, as shown by `stats -o wide`. Default: all but `not_ours`,
+    /// `not_ipv4` and `not_tcp`.
     #[arg(long, value_name = "REASON", value_delimiter = ',', value_parser = reason)]
     reason: Vec<String>,
     /// Record one packet of this many, at random.

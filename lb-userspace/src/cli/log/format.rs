@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn the_journal_gets_priorities() {
-        let told = written(|out, record| journal(out, record));
+        let told = written(journal);
         let lines: Vec<_> = told.lines().collect();
         assert_eq!(lines.len(), 2, "{told}");
         assert!(lines[0].starts_with("<4>web: L7ERR "), "{told}");

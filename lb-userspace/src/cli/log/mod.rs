@@ -45,7 +45,7 @@ pub(super) fn start(cli: &Cli) {
         LogFormat::Json => {
             builder.format(|out, record| format::json(out, record, Timestamp::now()))
         }
-        LogFormat::Journal => builder.format(|out, record| format::journal(out, record)),
+        LogFormat::Journal => builder.format(format::journal),
     };
     builder.init();
 }
