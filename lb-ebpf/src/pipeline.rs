@@ -28,11 +28,11 @@ pub(crate) fn decide(packet: &mut Packet) -> Outcome {
 fn run(packet: &mut Packet) -> Result<Outcome, Stop> {
     let (context, ingress) = (packet.context(), packet.ingress());
     let headers = parse::headers(packet)?;
+    trail::packet(headers);
     if !vip_filter::may_be_ours(headers.ip.dst) {
         return Err(Reason::NotOurs.into());
     }
     let key = FlowKey::of(headers);
-    trail::packet(&key);
     let asked = match flow::lookup(&key)? {
         Some(known) if tcp::opens(headers.tcp.flags) => {
             arrival::of_client(headers, ingress)?;

@@ -24,7 +24,7 @@ use aya_ebpf::{
 };
 use bytemuck::Pod;
 #[cfg(feature = "trace")]
-use lb_common::capture::SNAP;
+use lb_common::{capture::SNAP, halves::low};
 use lb_common::{clock::Scale, flow::FACTORS, limits, service_table, table::Seed};
 
 use self::words::ORDER;
@@ -108,7 +108,7 @@ impl Packet {
         // SAFETY: the context is valid, and the buffer is at least that long. The frame is, as it has an
         // Ethernet header.
         unsafe {
-            bpf_xdp_load_bytes(self.ctx.ctx, 0, buffer.as_mut_ptr().cast(), length as u32);
+            bpf_xdp_load_bytes(self.ctx.ctx, 0, buffer.as_mut_ptr().cast(), low(length));
         }
     }
 

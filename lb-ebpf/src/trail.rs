@@ -6,14 +6,19 @@ use aya_ebpf::{btf_maps::PerCpuArray, macros::btf_map};
 use lb_common::{
     capture::Record,
     flow::{Direction, Ends as _, FlowKey},
+    halves::low,
     mapped,
     ring::Ring,
     trail::{Met, Trail},
+    wire::Headers,
 };
 
 #[cfg(any(feature = "explain", feature = "trace"))]
 use crate::raw::of_this_cpu;
 use crate::{flow::Known, outcome::Outcome, raw::Packet};
+
+/// True in the variants that tell about packets.
+const IS_TOLD: bool = cfg!(any(feature = "explain", feature = "trace"));
 
 #[cfg(any(feature = "explain", feature = "trace"))]
 #[btf_map]
@@ -23,14 +28,22 @@ static TRAIL: PerCpuArray<Record, 1> = PerCpuArray::new();
 #[inline(always)]
 pub(crate) fn begin(packet: &Packet) {
     note(|trail| {
-        let length = [packet.whole_length() as u32, 0];
+        let length = [low(packet.whole_length()), 0];
         *trail = Trail { ingress: packet.ingress(), length, ..Trail::default() };
     });
 }
 
 /// Notes a packet's addresses, before anything is known of it: its sender counts as a client.
 #[inline(always)]
-pub(crate) fn packet(key: &FlowKey) {
+pub(crate) fn packet(headers: &Headers) {
+    if IS_TOLD {
+        ends(&FlowKey::of(headers));
+    }
+}
+
+/// Notes the tuple of a client's packets.
+#[inline(always)]
+fn ends(key: &FlowKey) {
     note(|trail| {
         trail.client = mapped(key.src());
         trail.client_port = key.src_port();
@@ -55,7 +68,7 @@ pub(crate) fn known(known: &Known) {
         trail.backend = known.pair.backend();
     });
     if matches!(tag.direction(), Direction::ToClient) {
-        packet(&known.pair.inside(tag.protocol(), &known.backend.endpoints()));
+        ends(&known.pair.inside(tag.protocol(), &known.backend.endpoints()));
     }
 }
 
@@ -92,7 +105,7 @@ pub(crate) fn replaces(key: &FlowKey) -> bool {
 pub(crate) fn ended(packet: &Packet, outcome: Outcome) {
     note(|trail| {
         trail.reason = outcome.reason() as u32 + 1;
-        trail.length[1] = packet.whole_length() as u32;
+        trail.length[1] = low(packet.whole_length());
         if let Outcome::Tx(egress, _) = outcome {
             trail.egress = egress.index(packet.ingress());
         }

@@ -3,7 +3,9 @@
 use std::net::SocketAddrV4;
 
 use anyhow::Result;
-use etherparse::{Ethernet2Header, PacketBuilder, SlicedPacket, TcpHeader, TransportSlice};
+use etherparse::{
+    Ethernet2Header, LaxNetSlice, LaxSlicedPacket, PacketBuilder, TcpHeader, TransportSlice,
+};
 use lb_common::tcp;
 use lb_model::views::explanation::{SentView, TcpFlags};
 
@@ -35,11 +37,12 @@ impl Headers {
         Ok(frame)
     }
 
-    /// Returns the headers of a frame, if it is a TCP segment in IPv4.
+    /// Returns the headers of a frame, of which the end may be missing, if it is a TCP segment in IPv4.
     pub(crate) fn of(frame: &[u8]) -> Option<Self> {
-        let sliced = SlicedPacket::from_ethernet(frame).ok()?;
+        let sliced = LaxSlicedPacket::from_ethernet(frame).ok()?;
         let (ethernet, _) = Ethernet2Header::from_slice(frame).ok()?;
-        let ip = sliced.net.as_ref()?.ipv4_ref()?.header();
+        let Some(LaxNetSlice::Ipv4(ip)) = &sliced.net else { return None };
+        let ip = ip.header();
         let Some(TransportSlice::Tcp(segment)) = &sliced.transport else { return None };
         let flags = [
             (segment.syn(), tcp::SYN),
@@ -87,5 +90,9 @@ mod tests {
         let sent = read.sent("eth1".to_owned());
         assert_eq!((&*sent.from_mac, &*sent.to_mac), ("02:00:00:00:00:01", "02:00:00:00:00:ab"));
         assert!(Headers::of(&[0; 60]).is_none());
+        let long = PacketBuilder::ethernet2([2; 6], [2; 6]).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 9);
+        let mut frame = Vec::new();
+        long.tcp(1, 2, 3, 4).write(&mut frame, &[7; 1_000]).expect("written");
+        assert_eq!(Headers::of(&frame[..256]).map(|one| one.to.port()), Some(2), "cut off");
     }
 }

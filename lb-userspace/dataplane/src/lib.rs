@@ -70,7 +70,7 @@ pub use self::{
     rehearsal::{Rehearsal, Rehearsed},
     services::{Mapped, ServiceTable},
     sizes::map_bytes,
-    tracing::{Capture, Records, TracedProgram},
+    tracing::{Batch, Capture, Records, TracedProgram},
     variants::Variants,
     writer::MapWriter,
 };

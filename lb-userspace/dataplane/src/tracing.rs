@@ -45,6 +45,14 @@ impl fmt::Debug for TracedProgram {
     }
 }
 
+/// Some records.
+#[derive(Debug)]
+pub struct Batch {
+    pub records: Vec<Record>,
+    /// Number of packets so far that were wanted, but exceeded the rate limit or the room.
+    pub left_out: u64,
+}
+
 /// What the program records.
 pub struct Records {
     ring: RingBuf<MapData>,
@@ -69,7 +77,8 @@ impl TracedProgram {
         let [client, vip, backend] =
             [capture.client, capture.vip, capture.backend].map(Wanted::as_words);
         let bits = capture.reasons.iter().map(|reason| 1_u64 << (*reason as u32 + 1));
-        let (reasons, each) = (bits.sum::<u64>(), each_window(capture.per_second));
+        let reasons = bits.fold(0, |all, bit| all | bit);
+        let each = each_window(capture.per_second);
         let mut ebpf = variants.load(OBJECT, |loader| {
             loader.override_global("CAPTURE_CLIENT", &client[..], true);
             loader.override_global("CAPTURE_VIP", &vip[..], true);
@@ -91,16 +100,24 @@ impl TracedProgram {
 }
 
 impl Records {
-    /// Passes records on until the listener is closed. Returns the number of packets that were wanted, but
-    /// exceeded the rate limit or the room.
-    pub fn pass_on(mut self, listener: &Sender<Vec<Record>>) -> Result<u64> {
+    /// Passes records on until the listener is closed.
+    pub fn pass_on(mut self, listener: &Sender<Batch>) -> Result<()> {
+        let mut told = 0;
         while !listener.is_closed() {
             self.wait()?;
-            let some = self.next();
-            if !some.is_empty() && listener.blocking_send(some).is_err() {
+            let (records, left_out) = (self.next(), self.left_out()?);
+            if records.is_empty() && left_out == told {
+                continue;
+            }
+            told = left_out;
+            if listener.blocking_send(Batch { records, left_out }).is_err() {
                 break;
             }
         }
+        Ok(())
+    }
+
+    fn left_out(&self) -> Result<u64> {
         Ok(self.left_out.get(&0, 0)?.iter().sum())
     }
 
@@ -128,8 +145,10 @@ impl Dataplane {
     pub fn begin_trace(&mut self, program: TracedProgram) -> Result<()> {
         self.traced = Some(program);
         let replaced = self.replace_everywhere();
-        if replaced.is_err() {
-            self.end_trace()?;
+        if replaced.is_err()
+            && let Err(error) = self.end_trace()
+        {
+            log::error!("cannot attach the usual program to every interface again: {error:#}");
         }
         replaced
     }
@@ -150,11 +169,11 @@ impl Dataplane {
         instructions(&self.ebpf)
     }
 
+    /// Replaces the program of every link. Goes on if one fails, and returns the first error.
     fn replace_everywhere(&mut self) -> Result<()> {
-        for ifindex in self.pins.links()? {
-            self.replace_program(ifindex)?;
-        }
-        Ok(())
+        let links = self.pins.links()?;
+        let replaced = links.into_iter().map(|ifindex| self.replace_program(ifindex).map(drop));
+        replaced.fold(Ok(()), Result::and)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use aya::{Ebpf, EbpfLoader, programs::Xdp};
 
 use super::{constants::Constants, load::PROGRAM};
@@ -32,6 +32,8 @@ impl Variants {
         self.constants.prepare(&mut loader);
         prepare(&mut loader);
         for (name, pin) in &self.maps {
+            // Otherwise the loader would make an empty map.
+            ensure!(pin.exists(), "{} is missing: restart the daemon", pin.display());
             loader.map_pin_path(name, pin);
         }
         let mut ebpf = loader.load(object).context("cannot load the variant of the program")?;

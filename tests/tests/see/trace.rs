@@ -13,10 +13,7 @@ use lb_tests::{
     requests,
     site::{Site, backend, vip},
 };
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 
 use super::watched::{site, watched};
 
@@ -35,11 +32,6 @@ fn trace(balancer: &Balancer, arguments: &[&str]) -> Child {
 fn visit(testbed: &Testbed, count: u64) {
     let answers = requests::send(&testbed.clients()[0], vip(testbed), count);
     assert_eq!(answers.get(""), None, "{answers:?}");
-}
-
-fn interrupt(child: &Child) {
-    let pid = Pid::from_raw(child.id().try_into().expect("a process id"));
-    kill(pid, Signal::SIGINT).expect("it runs");
 }
 
 #[test]
@@ -72,14 +64,14 @@ fn packets_of_a_connection_are_told_from_both_sides() {
 fn filters_leave_out_what_others_send() {
     let Site { balancer, servers: _servers, testbed } = site("");
     let backend = backend(&testbed, 1).to_string();
-    let tracing = trace(&balancer, &["--backend", &backend, "--client", "203.0.113.0/24"]);
+    let client = "203.0.113.0/24";
+    let tracing = trace(&balancer, &["--backend", &backend, "--client", client, "--count", "18"]);
     let elsewhere = trace_refused(&balancer);
     assert!(elsewhere.contains("another trace is running"), "{elsewhere}");
     visit(&testbed, 9);
-    interrupt(&tracing);
     let output = tracing.wait_with_output().expect("ended");
     let lines = String::from_utf8(output.stdout).expect("text");
-    assert!(lines.lines().count() >= 3 * 6, "three connections of six packets at least: {lines}");
+    assert_eq!(lines.lines().count(), 18, "three connections of six packets at least: {lines}");
     for line in lines.lines() {
         assert!(line.contains(&backend), "{line}");
     }
@@ -160,9 +152,12 @@ fn a_daemon_that_is_killed_during_a_trace_leaves_the_next_one_to_end_it() {
     assert_eq!(program(&testbed), recording, "it forwards on");
     let balancer = Balancer::start(&testbed, &watched(&testbed, ""));
     assert_ne!(program(&testbed), recording);
-    drop(trace(&balancer, &[]).kill());
+    let usual = program(&testbed);
+    let mut tracing = trace(&balancer, &[]);
+    assert_ne!(program(&testbed), usual);
     balancer.stop(Signal::SIGTERM);
-    visit(&testbed, 3);
+    assert_eq!(program(&testbed), usual, "as it was before the daemon stopped");
+    assert!(!tracing.wait().expect("ended").success(), "the daemon has stopped");
 }
 
 /// Returns the id of the program on the balancer's first interface.

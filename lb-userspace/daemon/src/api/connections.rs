@@ -174,6 +174,10 @@ pub(super) async fn kill(
         let detail = "this would kill all connections: give a filter, as in ?client=198.51.100.7";
         return Err(Failed::new(StatusCode::BAD_REQUEST, detail));
     }
+    if filter.sort.is_some() || filter.reverse {
+        let detail = "connections are killed in no order: leave `sort` and `reverse` out";
+        return Err(Failed::new(StatusCode::BAD_REQUEST, detail));
+    }
     let turn = KILLERS.try_acquire().map_err(|_| being_killed())?;
     let listing = handle.connections(filter.service.clone()).await?;
     let (reply, answer) = oneshot::channel();

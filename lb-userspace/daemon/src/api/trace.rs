@@ -1,6 +1,6 @@
 //! A trace as a stream of packets, one per line.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, iter, time::Duration};
 
 use aide::{OperationOutput, generate::GenContext, openapi};
 use axum::{
@@ -11,16 +11,22 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use futures_util::stream;
-use lb_common::capture::Record;
+use lb_dataplane::Batch;
 use lb_model::views::trace::{Ended, TraceFilter, TraceLine};
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::sleep,
+};
 
 use super::{Failed, answers::of_media_type, connections::NDJSON, extract::Query, peer::Peer};
 use crate::{
     control::Handle,
     trace::{Packets, Trace},
 };
+
+/// Time without packets after which a line says that there were none.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
 /// Chunks that wait for the client.
 const BACKLOG: usize = 4;
@@ -56,17 +62,25 @@ pub(super) async fn trace(
         let detail = "only root may record packets, as they hold what clients send: use sudo";
         return Err(Failed::new(StatusCode::FORBIDDEN, detail));
     }
-    let trace = handle.trace(filter).await?;
-    log::info!("{peer} records packets");
+    let (begun, has_begun) = oneshot::channel();
     let (sender, receiver) = mpsc::channel(BACKLOG);
-    // Not a part of the answer, which is dropped when the client disconnects: the usual program must be
+    // Not a part of the answer, which is dropped whenever the client disconnects: the usual program must be
     // attached again.
     tokio::spawn(async move {
-        let why = send(trace, &sender).await;
-        handle.end_trace().await;
-        log::info!("{peer} has stopped recording packets: {why}");
-        sender.send(line(&TraceLine::Ended(Ended { why })).into()).await.ok();
+        match handle.trace(filter).await {
+            Ok(trace) => {
+                begun.send(Ok(())).ok();
+                log::info!("{peer} records packets");
+                let why = send(trace, &sender).await;
+                handle.end_trace().await;
+                log::info!("{peer} has stopped recording packets: {why}");
+                sender.send(line(&TraceLine::Ended(Ended { why })).into()).await.ok();
+            }
+            Err(refusal) => drop(begun.send(Err(refusal))),
+        }
     });
+    let failed = |_| Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "the trace has failed");
+    has_begun.await.map_err(failed)??;
     let chunks = stream::unfold(receiver, async |mut receiver| {
         let chunk = receiver.recv().await?;
         Some((Ok::<Bytes, Infallible>(chunk), receiver))
@@ -76,32 +90,35 @@ pub(super) async fn trace(
 
 /// Sends packets until the client disconnects, or nothing is recorded any more. Returns how it ended.
 async fn send(mut trace: Trace, sender: &mpsc::Sender<Bytes>) -> String {
-    let mut packets = None;
+    let (mut names, mut left_out) = (None, 0);
     let mut chunk = line(&TraceLine::Began(trace.began));
     while sender.send(chunk.into()).await.is_ok() {
-        let records = tokio::select! {
-            records = trace.records.recv() => records,
+        let batch = tokio::select! {
+            batch = trace.batches.recv() => batch,
             () = sender.closed() => None,
+            // Otherwise the connection would count as idle.
+            () = sleep(SIGN_OF_LIFE) => Some(Batch { records: Vec::new(), left_out }),
         };
-        let Some(records) = records else { break };
+        let Some(batch) = batch else { break };
+        left_out = batch.left_out;
         let present = trace.snapshots.borrow_and_update().clone();
         let Some(present) = present else { break };
-        if !packets.as_ref().is_some_and(|packets: &Packets| packets.are_of(&present)) {
-            packets = Some(Packets::of(present));
-        }
-        chunk = packets.as_ref().map(|packets| lines(packets, &records)).unwrap_or_default();
+        let known = names.take().filter(|names: &Packets| names.are_of(&present));
+        let known = known.unwrap_or_else(|| Packets::of(present));
+        chunk = lines(names.insert(known), &batch);
     }
-    drop(trace.records);
+    drop(trace.batches);
     match trace.reader.await {
-        Ok(Ok(left_out)) => format!("{left_out} packets were left out"),
+        Ok(Ok(())) => "the client has disconnected".to_owned(),
         Ok(Err(error)) => format!("{error:#}"),
         Err(error) => error.to_string(),
     }
 }
 
-fn lines(packets: &Packets, records: &[Record]) -> Vec<u8> {
-    let packets = records.iter().map(|record| TraceLine::Packet(Box::new(packets.packet(record))));
-    packets.flat_map(|packet| line(&packet)).collect()
+fn lines(names: &Packets, Batch { records, left_out }: &Batch) -> Vec<u8> {
+    let packets = records.iter().map(|record| TraceLine::Packet(Box::new(names.packet(record))));
+    let left_out = iter::once(TraceLine::LeftOut(*left_out));
+    packets.chain(left_out).flat_map(|one| line(&one)).collect()
 }
 
 fn line(value: &impl Serialize) -> Vec<u8> {

@@ -15,7 +15,7 @@ use lb_neighbours::Interface as Link;
 use crate::{frame::Headers, refusals::failed, snapshot::Snapshot};
 
 /// MAC address of a sender that nothing is known of: a locally administered one.
-const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 1];
+pub(super) const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 /// What the kernel knows of the network.
 #[derive(Debug)]

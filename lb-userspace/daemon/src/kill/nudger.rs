@@ -25,8 +25,10 @@ impl Nudger {
 
     pub(super) fn nudge(&self, killed: &Killed) -> io::Result<()> {
         let Killed { client, vip, source, backend, number } = *killed;
-        self.send(source, backend, to_backend(number))?;
-        self.send(vip, client, to_client(number))
+        // One end must learn of it even if there is no route to the other.
+        let to_backend = self.send(source, backend, to_backend(number));
+        let to_client = self.send(vip, client, to_client(number));
+        to_backend.and(to_client)
     }
 
     fn send(&self, from: SocketAddrV4, to: SocketAddrV4, numbers: Numbers) -> io::Result<()> {

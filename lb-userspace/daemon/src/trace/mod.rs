@@ -5,8 +5,7 @@ mod packets;
 
 use std::sync::Arc;
 
-use lb_common::capture::Record;
-use lb_dataplane::{Records, TracedProgram, Variants};
+use lb_dataplane::{Batch, Records, TracedProgram, Variants};
 use lb_model::{
     Refusal,
     views::trace::{Began, TraceFilter},
@@ -41,9 +40,9 @@ pub(super) struct Recording {
 #[derive(Debug)]
 pub(super) struct Trace {
     pub(super) began: Began,
-    pub(super) records: mpsc::Receiver<Vec<Record>>,
-    /// Returns the number of packets that were left out, once the records are dropped.
-    pub(super) reader: JoinHandle<anyhow::Result<u64>>,
+    pub(super) batches: mpsc::Receiver<Batch>,
+    /// Ends once the batches are dropped.
+    pub(super) reader: JoinHandle<anyhow::Result<()>>,
     pub(super) snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
 }
 
@@ -66,10 +65,10 @@ pub(super) fn prepare(
 impl Recording {
     /// Reads the records from now on.
     pub(super) fn read(self) -> Trace {
-        let Self { records: recorded, began, snapshots } = self;
-        let (sender, records) = mpsc::channel(BACKLOG);
-        let reader = spawn_blocking(move || recorded.pass_on(&sender));
-        Trace { began, records, reader, snapshots }
+        let Self { records, began, snapshots } = self;
+        let (sender, batches) = mpsc::channel(BACKLOG);
+        let reader = spawn_blocking(move || records.pass_on(&sender));
+        Trace { began, batches, reader, snapshots }
     }
 }
 
@@ -87,9 +86,7 @@ impl Daemon {
     /// Attaches the usual program again.
     pub(super) fn end_trace(&mut self) {
         if let Err(error) = self.kernel.dataplane.end_trace() {
-            log::error!(
-                "the program of the trace stays attached until the daemon is restarted: {error:#}"
-            );
+            log::error!("an interface still has the program of the trace: {error:#}");
         }
     }
 }

@@ -48,7 +48,12 @@ impl<'a> Search<'a> {
     fn remove(self, candidate: &Candidate<'a>) -> bool {
         let found = at(self.table, candidate.hit.index)
             .filter(|now| now.tag.is_same_flow(candidate.hit.tag))
-            .filter(|now| now.direction() == Direction::ToBackend);
+            .filter(|now| now.direction() == Direction::ToBackend)
+            .filter(|now| {
+                // It may have been established, or closed, since it was found.
+                let state = ConnectionState::of(now.tag.flags_seen());
+                state != ConnectionState::Closed && self.filter.admits_state(state)
+            });
         found.is_some_and(|now| remove(self.table, now.index, now.tag, now.tag.freed(), self.now))
     }
 }

@@ -127,7 +127,7 @@ fn strict(site: &Site, cases: &mut Cases<'_>) {
         if cases.seen(name, &link.rp_filter) == Some(&STRICT) {
             let message = "it ignores ARP requests, and answers to health checks, from addresses \
                 whose route is over another interface";
-            cases.add(name, message, format!("sysctl -w net.ipv4.conf.{name}.rp_filter=2"));
+            cases.add(name, message, format!("sysctl -w net/ipv4/conf/{name}/rp_filter=2"));
         }
     }
 }

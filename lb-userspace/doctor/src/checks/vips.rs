@@ -117,7 +117,7 @@ fn arp_ignored(site: &Site, cases: &mut Cases<'_>) {
         };
         if is_here && is_ignored {
             let message = format!("{name} does not answer ARP for it (arp_ignore is {ignore})");
-            let keys = ["all", name].map(|of| format!("net.ipv4.conf.{of}.arp_ignore=0"));
+            let keys = ["all", name].map(|of| format!("net/ipv4/conf/{of}/arp_ignore=0"));
             cases.add(subject(&names, address), message, format!("sysctl -w {}", keys.join(" ")));
         }
     }
@@ -172,7 +172,7 @@ mod tests {
             own.last_mut().expect("the VIP").interface = "lo".to_owned();
         }
         let found = found(&site, arp_ignored);
-        let fix = "sysctl -w net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.eth0.arp_ignore=0";
+        let fix = "sysctl -w net/ipv4/conf/all/arp_ignore=0 net/ipv4/conf/eth0/arp_ignore=0";
         assert_eq!(found[0].fix, fix);
     }
 }

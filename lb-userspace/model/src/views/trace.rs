@@ -42,6 +42,8 @@ pub enum TraceLine {
     /// The first line: the trace has begun.
     Began(Began),
     Packet(Box<TracedPacket>),
+    /// Number of packets so far that matched, but exceeded the rate limit, or what the reader keeps up with.
+    LeftOut(u64),
     /// The last line, if the daemon ends the trace.
     Ended(Ended),
 }

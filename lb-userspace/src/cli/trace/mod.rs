@@ -26,7 +26,7 @@ pub(super) async fn trace(
     let mut lines = client.trace(&trace.filter()).await?;
     let mut sink = Sink::open(trace.write.as_deref(), output)?;
     let mut stop = Stop::new()?;
-    let mut told = 0;
+    let (mut told, mut left_out) = (0, 0);
     while let Some(some) = stop.or_next(&mut lines).await? {
         for line in serde_json::Deserializer::from_slice(&some).into_iter() {
             match line.context(STRANGE)? {
@@ -34,25 +34,26 @@ pub(super) async fn trace(
                 TraceLine::Ended(Ended { why }) => {
                     print_error(format_args!("the daemon has ended the trace: {why}"));
                 }
+                TraceLine::LeftOut(count) => left_out = count,
                 TraceLine::Packet(packet) => {
                     sink.packet(&packet)?;
                     told += 1;
                 }
             }
             if trace.count.is_some_and(|count| told >= count) {
-                return finish(sink, told);
+                return finish(sink, told, left_out);
             }
         }
         sink.flush()?;
     }
-    finish(sink, told)
+    finish(sink, told, left_out)
 }
 
 const STRANGE: &str = "cannot parse the daemon's answer: is the daemon of another version?";
 
-fn finish(mut sink: Sink, told: u64) -> Result<ExitCode, Failure> {
+fn finish(mut sink: Sink, told: u64, left_out: u64) -> Result<ExitCode, Failure> {
     sink.flush()?;
-    print_error(count(told, "packet"));
+    print_error(format_args!("{}, and {left_out} left out", count(told, "packet")));
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,7 +12,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use lb_common::capture::SNAP;
 use lb_model::views::trace::TracedPacket;
 use pcap_file::{
-    DataLink,
+    DataLink, PcapError,
     pcapng::{
         PcapNgWriter,
         blocks::{
@@ -66,7 +66,7 @@ impl<W: Write> Writer<W> {
             data: Cow::Owned(data),
             options: vec![EnhancedPacketOption::Comment(Cow::Borrowed(comment))],
         };
-        self.file.write_pcapng_block(block)?;
+        self.file.write_pcapng_block(block).map_err(unwrapped)?;
         Ok(())
     }
 
@@ -76,16 +76,25 @@ impl<W: Write> Writer<W> {
             return Ok(*number);
         }
         let number = u32::try_from(self.interfaces.len())?;
-        self.file.write_pcapng_block(InterfaceDescriptionBlock {
+        let described = InterfaceDescriptionBlock {
             linktype: DataLink::ETHERNET,
             snaplen: u32::try_from(SNAP)?,
             options: vec![
                 InterfaceDescriptionOption::IfName(Cow::Borrowed(name)),
                 InterfaceDescriptionOption::IfTsResol(RESOLUTION),
             ],
-        })?;
+        };
+        self.file.write_pcapng_block(described).map_err(unwrapped)?;
         self.interfaces.insert(name.to_owned(), number);
         Ok(number)
+    }
+}
+
+/// Returns the error of the file itself, which others recognise.
+fn unwrapped(error: PcapError) -> anyhow::Error {
+    match error {
+        PcapError::IoError(error) => error.into(),
+        other => other.into(),
     }
 }
 

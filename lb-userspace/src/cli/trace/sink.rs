@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, BufWriter, Write},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -28,7 +29,10 @@ impl Sink {
         let to: Box<dyn Write> = if path == Path::new("-") {
             Box::new(BufWriter::new(io::stdout()))
         } else {
-            let file = File::create(path).with_context(|| cannot_write(path))?;
+            // It holds what clients send.
+            let mut options = File::options();
+            options.write(true).create(true).truncate(true).mode(0o600);
+            let file = options.open(path).with_context(|| cannot_write(path))?;
             Box::new(BufWriter::new(file))
         };
         Ok(Self::Pcapng(Writer::new(to)?, path.to_owned()))

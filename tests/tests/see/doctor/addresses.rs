@@ -36,7 +36,7 @@ fn a_vip_whose_arp_requests_are_ignored() {
     bed.run("ip address del 203.0.113.10/32 dev eth0 && ip address add 203.0.113.10/32 dev lo");
     bed.is_healthy();
     bed.run("sysctl -w net.ipv4.conf.eth0.arp_ignore=1");
-    let fix = "sysctl -w net.ipv4.conf.all.arp_ignore=0 net.ipv4.conf.eth0.arp_ignore=0";
+    let fix = "sysctl -w net/ipv4/conf/all/arp_ignore=0 net/ipv4/conf/eth0/arp_ignore=0";
     bed.cure(&bed.expect("vip-arp-ignored", VIP, fix));
 }
 

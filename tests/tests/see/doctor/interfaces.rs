@@ -62,7 +62,7 @@ fn different_mtus() {
 fn a_strict_reverse_path_filter() {
     let bed = Bed::new();
     bed.run("sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth1.rp_filter=1");
-    let fix = "sysctl -w net.ipv4.conf.eth1.rp_filter=2";
+    let fix = "sysctl -w net/ipv4/conf/eth1/rp_filter=2";
     bed.cure(&bed.expect("rp-filter-strict", "eth1", fix));
 }
 

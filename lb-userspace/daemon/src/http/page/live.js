@@ -30,7 +30,7 @@ export class Live {
 
   #connect() {
     const source = new EventSource("events");
-    source.addEventListener("whole", ({ data }) => this.#take(applied({}, JSON.parse(data))));
+    source.addEventListener("whole", ({ data }) => this.#take(applied(Object.create(null), JSON.parse(data))));
     source.addEventListener("change", ({ data }) =>
       this.#take(applied(this.state.services, JSON.parse(data))),
     );

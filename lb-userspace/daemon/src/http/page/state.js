@@ -53,7 +53,7 @@ export function wordOf(backend) {
 export function kindOfService(service) {
   const kinds = Object.values(service.backends).map(kindOf);
   const isServing = Object.values(service.backends).some((backend) => backend.in_ring);
-  if (kinds.length > 0 && !isServing) return "down";
+  if (!isServing) return "down";
   return kinds.some((kind) => PROBLEMS.has(kind)) ? "partly" : "up";
 }
 
