@@ -12,6 +12,10 @@ use serde_json::{Value, json};
 const SERVICE: &str = "/v1/services/{name}";
 const BACKENDS: &str = "/v1/services/{name}/backends";
 const BACKEND: &str = "/v1/services/{name}/backends/{address}";
+const CONNECTIONS: &str = "/v1/connections";
+const EXPLAIN: &str = "/v1/explain";
+/// Does not end by itself.
+const TRACE: &str = "/v1/trace";
 
 /// Returns the status of the response, and its body or the first line of it.
 fn ask(balancer: &Balancer, method: &str, path: &str, body: &Value) -> (String, Value) {
@@ -28,6 +32,16 @@ fn ask(balancer: &Balancer, method: &str, path: &str, body: &Value) -> (String, 
     // A body that is not JSON is a file.
     let answer = serde_json::from_str(first).unwrap_or_else(|_| first.into());
     (status.to_owned(), answer)
+}
+
+/// Returns the first line of a trace.
+fn first_of_trace(balancer: &Balancer) -> Value {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--no-buffer", "--max-time", "2", "--unix-socket"]);
+    curl.arg(balancer.socket()).arg(format!("http://xdplb{TRACE}"));
+    let output = curl.output().expect("installed");
+    let line = output.stdout.split(|byte| *byte == b'\n').next().expect("a line");
+    serde_json::from_slice(line).expect("an object")
 }
 
 /// Fails unless the value conforms to the described content of a body or response.
@@ -58,13 +72,21 @@ fn all_that_can_be_read_is_as_it_is_described() {
     let (_, described) = ask(&balancer, "get", "/v1/openapi.json", &json!(null));
     let paths = described["paths"].as_object().expect("paths");
     let read = paths.iter().filter(|(_, operations)| operations["get"].is_object());
-    assert_eq!(read.clone().count(), 11);
+    assert_eq!(read.clone().count(), 14);
     for (path, operations) in read {
+        let content = &operations["get"]["responses"]["200"]["content"];
+        if path == TRACE {
+            hold(&described, content, &first_of_trace(&balancer), path);
+            continue;
+        }
         let named = path.replace("{name}", "web").replace("{address}", "10.0.0.11:80");
-        let named = named.replace("{version}", "1");
+        let mut named = named.replace("{version}", "1");
+        if path == EXPLAIN {
+            named += &format!("?from={}:1&to={}", testbed.clients()[0].address, vip(&testbed));
+        }
         let (status, answer) = ask(&balancer, "get", &named, &json!(null));
         assert_eq!(status, "200", "{path}: {answer}");
-        hold(&described, &operations["get"]["responses"]["200"]["content"], &answer, path);
+        hold(&described, content, &answer, path);
     }
 }
 
@@ -84,6 +106,7 @@ fn all_that_can_be_changed_is_as_it_is_described() {
         ("post", "/v1/plan", proposal.clone()),
         ("delete", BACKEND, json!(null)),
         ("delete", SERVICE, json!(null)),
+        ("delete", CONNECTIONS, json!(null)),
         ("post", "/v1/rollback", json!({})),
         ("post", "/v1/apply", proposal),
     ];
@@ -95,7 +118,11 @@ fn all_that_can_be_changed_is_as_it_is_described() {
         if !body.is_null() {
             hold(&described, &operation["requestBody"]["content"], body, &what);
         }
-        let (status, answer) = ask(&balancer, method, &path.replace("{name}", "db"), body);
+        let mut named = path.replace("{name}", "db");
+        if *path == CONNECTIONS {
+            named += "?client=198.51.100.7";
+        }
+        let (status, answer) = ask(&balancer, method, &named, body);
         let response = &operation["responses"][&status];
         assert!(response.is_object(), "{what}: {status}: {answer}");
         if !answer.is_null() {
