@@ -1,5 +1,7 @@
 //! Kinds of answers, with their descriptions.
 
+use std::marker::PhantomData;
+
 use aide::{
     OperationOutput,
     generate::GenContext,
@@ -7,7 +9,8 @@ use aide::{
 };
 use axum::{
     Json,
-    http::StatusCode,
+    body::Body,
+    http::{StatusCode, header::CONTENT_TYPE},
     response::{self, IntoResponse, NoContent},
 };
 use schemars::JsonSchema;
@@ -21,6 +24,37 @@ pub(super) struct Created<T> {
 
 /// Response to a removal: no content or, in a dry run, its effect.
 pub(super) struct Removed<T>(pub(super) Option<T>);
+
+/// Media type of one JSON object per line.
+const NDJSON: &str = "application/x-ndjson";
+
+/// Response with one JSON object of this type per line.
+pub(super) struct Lines<T>(Body, PhantomData<T>);
+
+impl<T> Lines<T> {
+    pub(super) fn new(body: Body) -> Self {
+        Self(body, PhantomData)
+    }
+}
+
+impl<T> IntoResponse for Lines<T> {
+    fn into_response(self) -> response::Response {
+        ([(CONTENT_TYPE, NDJSON)], self.0).into_response()
+    }
+}
+
+impl<T: JsonSchema> OperationOutput for Lines<T> {
+    type Inner = T;
+
+    fn inferred_responses(
+        context: &mut GenContext,
+        operation: &mut Operation,
+    ) -> Vec<(Option<u16>, Response)> {
+        let response = Json::<T>::operation_response(context, operation);
+        let lines = response.map(|response| (Some(200), of_media_type(response, NDJSON)));
+        lines.into_iter().collect()
+    }
+}
 
 impl<T: Serialize> IntoResponse for Created<T> {
     fn into_response(self) -> response::Response {

@@ -8,13 +8,11 @@ use std::{
     time::Duration,
 };
 
-use aide::{OperationOutput, generate::GenContext, openapi};
 use axum::{
     Extension, Json,
     body::{Body, Bytes},
     extract::{ConnectInfo, State},
-    http::{StatusCode, header::CONTENT_TYPE},
-    response::{IntoResponse, Response},
+    http::StatusCode,
 };
 use futures_util::stream;
 use lb_dataplane::listing::Listing;
@@ -26,15 +24,12 @@ use tokio::{
 
 use super::{
     Failed,
-    answers::of_media_type,
+    answers::Lines,
     extract::Query,
     guests::{Guest, Seats},
     peer::Peer,
 };
 use crate::{control::Handle, kill};
-
-/// Media type of one JSON object per line.
-pub(super) const NDJSON: &str = "application/x-ndjson";
 
 /// Approximate size of a chunk in bytes.
 const CHUNK: usize = 64 << 10;
@@ -59,33 +54,11 @@ static COUNTERS: Semaphore = Semaphore::const_new(2);
 /// Limit of concurrent requests that kill connections.
 static KILLERS: Semaphore = Semaphore::const_new(1);
 
-/// Response with one connection per line.
-pub(super) struct Lines(Body);
-
-impl IntoResponse for Lines {
-    fn into_response(self) -> Response {
-        ([(CONTENT_TYPE, NDJSON)], self.0).into_response()
-    }
-}
-
-impl OperationOutput for Lines {
-    type Inner = Connection;
-
-    fn inferred_responses(
-        context: &mut GenContext,
-        operation: &mut openapi::Operation,
-    ) -> Vec<(Option<u16>, openapi::Response)> {
-        let response = Json::<Connection>::operation_response(context, operation);
-        let lines = response.map(|response| (Some(200), of_media_type(response, NDJSON)));
-        lines.into_iter().collect()
-    }
-}
-
 pub(super) async fn list(
     State(handle): State<Handle>,
     Extension(guest): Extension<Arc<Guest>>,
     Query(filter): Query<Filter>,
-) -> Result<Lines, Failed> {
+) -> Result<Lines<Connection>, Failed> {
     let limit = if filter.sort.is_some() { bounded(&filter, USUAL_SORTED)? } else { usize::MAX };
     let seat = READERS.take(&guest).ok_or_else(too_many)?;
     let listing = handle.connections(filter.service.clone()).await?;
@@ -95,7 +68,7 @@ pub(super) async fn list(
         let chunk = receiver.recv().await?;
         Some((Ok::<Bytes, Infallible>(chunk), (receiver, seat)))
     });
-    Ok(Lines(Body::from_stream(chunks)))
+    Ok(Lines::new(Body::from_stream(chunks)))
 }
 
 /// Sends all connections, of a sorted list as many as this limit, or until the client disconnects.

@@ -2,13 +2,10 @@
 
 use std::{convert::Infallible, iter, time::Duration};
 
-use aide::{OperationOutput, generate::GenContext, openapi};
 use axum::{
-    Json,
     body::{Body, Bytes},
     extract::{ConnectInfo, State},
-    http::{StatusCode, header::CONTENT_TYPE},
-    response::{IntoResponse, Response},
+    http::StatusCode,
 };
 use futures_util::stream;
 use lb_dataplane::Batch;
@@ -19,7 +16,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::{Failed, answers::of_media_type, connections::NDJSON, extract::Query, peer::Peer};
+use super::{Failed, answers::Lines, extract::Query, peer::Peer};
 use crate::{
     control::Handle,
     trace::{Packets, Trace},
@@ -31,33 +28,11 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// Chunks that wait for the client.
 const BACKLOG: usize = 4;
 
-/// Response with one line of a trace per line.
-pub(super) struct Lines(Body);
-
-impl IntoResponse for Lines {
-    fn into_response(self) -> Response {
-        ([(CONTENT_TYPE, NDJSON)], self.0).into_response()
-    }
-}
-
-impl OperationOutput for Lines {
-    type Inner = TraceLine;
-
-    fn inferred_responses(
-        context: &mut GenContext,
-        operation: &mut openapi::Operation,
-    ) -> Vec<(Option<u16>, openapi::Response)> {
-        let response = Json::<TraceLine>::operation_response(context, operation);
-        let lines = response.map(|response| (Some(200), of_media_type(response, NDJSON)));
-        lines.into_iter().collect()
-    }
-}
-
 pub(super) async fn trace(
     State(handle): State<Handle>,
     ConnectInfo(peer): ConnectInfo<Peer>,
     Query(filter): Query<TraceFilter>,
-) -> Result<Lines, Failed> {
+) -> Result<Lines<TraceLine>, Failed> {
     if !peer.is_root() {
         let detail = "only root may record packets, as they hold what clients send: use sudo";
         return Err(Failed::new(StatusCode::FORBIDDEN, detail));
@@ -85,7 +60,7 @@ pub(super) async fn trace(
         let chunk = receiver.recv().await?;
         Some((Ok::<Bytes, Infallible>(chunk), receiver))
     });
-    Ok(Lines(Body::from_stream(chunks)))
+    Ok(Lines::new(Body::from_stream(chunks)))
 }
 
 /// Sends packets until the client disconnects, or nothing is recorded any more. Returns how it ended.

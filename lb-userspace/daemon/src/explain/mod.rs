@@ -3,10 +3,16 @@
 mod arrival;
 mod selection;
 
-use lb_common::{flow::FlowKey, reason::Reason, trail::Trail, unmapped};
+use lb_common::{
+    flow::FlowKey,
+    reason::Reason,
+    trail::{Met, Trail},
+    unmapped,
+};
 use lb_dataplane::{Rehearsal, Variants};
 use lb_model::{
     Refusal,
+    connections::Connection,
     views::explanation::{Explanation, FlowMet, PacketQuery},
 };
 
@@ -48,13 +54,14 @@ impl Explainer {
         let reason = reason(&trail);
         let is_sent = trail.egress != 0;
         let sent = is_sent.then(|| Headers::of(&told.frame)).flatten();
+        let connection = connection(views, &trail);
         Ok(Explanation {
             verdict: reason.verdict().as_str().to_owned(),
             reason: reason.as_str().to_owned(),
             meaning: counters::of_reason(reason).to_owned(),
             flow: met(&trail),
-            connection: connection(views, &trail),
-            service: service(views, &trail),
+            service: service(views, &trail, connection.as_ref()),
+            connection,
             selection: selection(views, &trail)?,
             sent: sent.map(|headers| headers.sent(views.snapshot.interface_name(trail.egress))),
             packet: arriving.into(),
@@ -68,7 +75,6 @@ fn reason(trail: &Trail) -> Reason {
 }
 
 fn met(trail: &Trail) -> FlowMet {
-    use lb_common::trail::Met;
     match Met::from_number(trail.met) {
         Some(Met::Known) => FlowMet::Known,
         Some(Met::Replaced) => FlowMet::Replaced,
@@ -77,7 +83,7 @@ fn met(trail: &Trail) -> FlowMet {
     }
 }
 
-fn connection(views: &Views<'_>, trail: &Trail) -> Option<lb_model::connections::Connection> {
+fn connection(views: &Views<'_>, trail: &Trail) -> Option<Connection> {
     let is_met = matches!(met(trail), FlowMet::Known | FlowMet::Replaced);
     let (client, vip) = (unmapped(trail.client), unmapped(trail.vip));
     let key = FlowKey::tcp(client, trail.client_port, vip, trail.vip_port);
@@ -85,9 +91,9 @@ fn connection(views: &Views<'_>, trail: &Trail) -> Option<lb_model::connections:
 }
 
 /// Returns the name of the packet's service: of a known connection, its own.
-fn service(views: &Views<'_>, trail: &Trail) -> Option<String> {
+fn service(views: &Views<'_>, trail: &Trail, connection: Option<&Connection>) -> Option<String> {
     let id = trail.service.checked_sub(1);
     let selected = views.snapshot.state.services().find(|service| Some(service.id) == id);
-    let of_connection = || connection(views, trail).and_then(|connection| connection.service);
+    let of_connection = || connection.and_then(|connection| connection.service.clone());
     selected.map(|service| service.spec.name.clone()).or_else(of_connection)
 }
