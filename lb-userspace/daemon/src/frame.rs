@@ -7,6 +7,7 @@ use etherparse::{
     Ethernet2Header, LaxNetSlice, LaxSlicedPacket, PacketBuilder, TcpHeader, TransportSlice,
 };
 use lb_common::tcp;
+use lb_host::printable;
 use lb_model::views::explanation::{SentView, TcpFlags};
 
 /// As most hosts send packets, a few routers away.
@@ -62,14 +63,10 @@ impl Headers {
 
     /// Returns them as those of a packet that leaves by this interface.
     pub(crate) fn sent(self, interface: String) -> SentView {
-        let [from_mac, to_mac] = [self.src_mac, self.dst_mac].map(mac);
+        let [from_mac, to_mac] = [self.src_mac, self.dst_mac].map(printable::mac);
         let (from, to) = (self.from.into(), self.to.into());
         SentView { from, to, flags: self.flags, interface, from_mac, to_mac }
     }
-}
-
-fn mac(bytes: [u8; 6]) -> String {
-    bytes.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 #[cfg(test)]

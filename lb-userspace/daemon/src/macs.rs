@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use lb_dataplane::{Dataplane, MapWriter};
+use lb_host::printable;
 use lb_neighbours::Interface as Link;
 
 use super::{daemon::Daemon, interfaces::Interface, sync::MapSync};
@@ -51,7 +52,7 @@ fn rewrite(maps: &mut MapWriter, own: &BTreeSet<[u8; 6]>, sync: &mut MapSync) ->
 
 fn write(maps: &mut MapWriter, own: &BTreeSet<[u8; 6]>) -> Result<()> {
     for mac in maps.set_own_macs(own)? {
-        let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
+        let mac = printable::mac(mac);
         log::warn!(
             "frames to {mac} are passed to the host: too many MAC addresses of the interfaces \
              collide"

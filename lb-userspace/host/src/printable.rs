@@ -54,6 +54,12 @@ fn is_unsafe(c: char) -> bool {
     ) || c.is_control()
 }
 
+/// Formats a MAC address.
+#[must_use]
+pub fn mac(bytes: [u8; 6]) -> String {
+    bytes.map(|byte| format!("{byte:02x}")).join(":")
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

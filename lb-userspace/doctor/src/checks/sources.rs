@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeSet, net::IpAddr};
 
+use lb_host::printable;
+
 use crate::{
     check::{Check, Find},
     facts::{Link, Site},
     report::{Cases, Severity},
 };
 
-use super::{some_of, vips::mac};
+use super::some_of;
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
@@ -52,7 +54,7 @@ fn conflict(site: &Site, cases: &mut Cases<'_>) {
         if vips.contains(&IpAddr::V4(*address)) {
             continue;
         }
-        let macs = some_of(&macs.iter().copied().map(mac).collect::<Vec<_>>());
+        let macs = some_of(&macs.iter().copied().map(printable::mac).collect::<Vec<_>>());
         let message =
             format!("on {interface}, {macs} answers ARP for it: replies of backends go there");
         let fix = format!("ip address del {address} dev INTERFACE, on the host with {macs}");

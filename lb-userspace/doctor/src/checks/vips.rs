@@ -5,6 +5,7 @@ use std::{
     net::IpAddr,
 };
 
+use lb_host::printable;
 use lb_model::Service;
 
 use crate::{
@@ -87,18 +88,13 @@ fn conflict(site: &Site, cases: &mut Cases<'_>) {
     for ((interface, address), macs) in claims {
         let address = IpAddr::V4(*address);
         let Some(names) = vips.get(&address) else { continue };
-        let macs = some_of(&macs.iter().copied().map(mac).collect::<Vec<_>>());
+        let macs = some_of(&macs.iter().copied().map(printable::mac).collect::<Vec<_>>());
         let message = format!("on {interface}, {macs} answers ARP for it: clients reach that host");
         let fix = format!(
             "ip address del {address}/32 dev INTERFACE, on the host with {macs}; or another `vip`"
         );
         cases.add(subject(names, address), message, fix);
     }
-}
-
-/// Formats a MAC address.
-pub(super) fn mac(mac: [u8; 6]) -> String {
-    mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
 fn arp_ignored(site: &Site, cases: &mut Cases<'_>) {
