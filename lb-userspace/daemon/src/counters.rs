@@ -3,6 +3,7 @@
 use lb_common::{
     reason::{Reason, Verdict},
     stats::Incident,
+    trail::Trail,
 };
 
 const HEAD: &str = "# Counters\n\n\
@@ -31,6 +32,12 @@ pub fn page() -> String {
         Incident::ALL.iter().map(|one| format!("| `{}` | {} |\n", one.as_str(), of_incident(*one)));
     let (reasons, incidents): (String, String) = (reasons.collect(), incidents.collect());
     [HEAD, REASONS, &reasons, INCIDENTS, &incidents].concat()
+}
+
+/// Returns the reason that a packet has met.
+pub(super) fn reason_of(trail: &Trail) -> Reason {
+    let number = trail.reason.saturating_sub(1) as usize;
+    Reason::ALL.get(number).copied().unwrap_or(Reason::NotOurs)
 }
 
 fn of_incident(incident: Incident) -> &'static str {

@@ -5,7 +5,6 @@ mod selection;
 
 use lb_common::{
     flow::FlowKey,
-    reason::Reason,
     trail::{Met, Trail},
     unmapped,
 };
@@ -51,7 +50,7 @@ impl Explainer {
         };
         let told = rehearsal.run(&frame, arriving.ifindex).map_err(failed)?;
         let trail = told.trail;
-        let reason = reason(&trail);
+        let reason = counters::reason_of(&trail);
         let is_sent = trail.egress != 0;
         let sent = is_sent.then(|| Headers::of(&told.frame)).flatten();
         let connection = connection(views, &trail);
@@ -67,11 +66,6 @@ impl Explainer {
             packet: arriving.into(),
         })
     }
-}
-
-fn reason(trail: &Trail) -> Reason {
-    let number = trail.reason.saturating_sub(1) as usize;
-    Reason::ALL.get(number).copied().unwrap_or(Reason::NotOurs)
 }
 
 fn met(trail: &Trail) -> FlowMet {

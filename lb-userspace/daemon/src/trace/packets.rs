@@ -11,14 +11,13 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use lb_common::{
     capture::{Record, SNAP},
-    reason::Reason,
     trail::Trail,
     unmapped,
 };
 use lb_model::views::trace::TracedPacket;
 use nix::time::{ClockId, clock_gettime};
 
-use crate::{frame::Headers, snapshot::Snapshot};
+use crate::{counters::reason_of, frame::Headers, snapshot::Snapshot};
 
 /// Names of what records refer to by numbers, of one snapshot.
 pub(crate) struct Packets {
@@ -52,8 +51,7 @@ impl Packets {
             let length = trail.length[nth] as usize;
             &frames[nth][..length.min(SNAP)]
         });
-        let reason = Reason::ALL.get(trail.reason.saturating_sub(1) as usize);
-        let reason = *reason.unwrap_or(&Reason::NotOurs);
+        let reason = reason_of(trail);
         let headers = Headers::of(before);
         let sent = (trail.egress != 0).then(|| Headers::of(after)).flatten();
         TracedPacket {
