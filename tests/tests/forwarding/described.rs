@@ -80,10 +80,13 @@ fn all_that_can_be_read_is_as_it_is_described() {
             continue;
         }
         let named = path.replace("{name}", "web").replace("{address}", "10.0.0.11:80");
-        let mut named = named.replace("{version}", "1");
-        if path == EXPLAIN {
-            named += &format!("?from={}:1&to={}", testbed.clients()[0].address, vip(&testbed));
-        }
+        let named = named.replace("{version}", "1");
+        let named = match path.as_str() {
+            EXPLAIN => {
+                format!("{named}?from={}:1&to={}", testbed.clients()[0].address, vip(&testbed))
+            }
+            _ => named,
+        };
         let (status, answer) = ask(&balancer, "get", &named, &json!(null));
         assert_eq!(status, "200", "{path}: {answer}");
         hold(&described, content, &answer, path);

@@ -24,6 +24,6 @@ pub(super) fn ensure() -> Result<()> {
     println!("Installing axe-core {VERSION} in {} by npm", directory.display());
     fs::create_dir_all(&directory)?;
     let mut npm = Command::new("npm");
-    npm.args(["install", "--silent", "--no-save", "--no-audit", "--no-fund", "--prefix"]);
+    npm.args(["install", "--loglevel=error", "--no-save", "--no-audit", "--no-fund", "--prefix"]);
     exec::run(npm.arg(directory).arg(format!("axe-core@{VERSION}")))
 }
