@@ -20,6 +20,7 @@ pub mod event;
 pub mod flow;
 pub mod guard;
 pub mod halves;
+pub mod handshake;
 pub mod limits;
 pub mod macs;
 pub mod mix;

@@ -1,8 +1,10 @@
-//! Counters. Each is in a per-CPU map, so that all updates are plain additions.
+//! Counters. Most are in per-CPU maps, so that their updates are plain additions.
+
+use core::mem::offset_of;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::flow::State;
+use crate::{flow::State, handshake::bucket};
 
 /// Packets and their bytes.
 #[repr(C)]
@@ -84,6 +86,64 @@ pub struct Traffic {
     pub connections: u64,
     pub inbound: Count,
     pub outbound: Count,
+}
+
+/// Number of buckets of a [latency](crate::handshake::bucket).
+pub const LATENCY_BUCKETS: u32 = 28;
+
+/// How well connections to one backend go. Counted by locked operations, as most of it is rare.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct TcpStats {
+    pub resets_by_client: u64,
+    pub resets_by_backend: u64,
+    /// SYNs that clients sent again before the handshake had ended.
+    pub repeated_syns: u64,
+    /// Sum of the latencies of sampled handshakes, in nanoseconds.
+    pub handshake_nanos: u64,
+    /// Number of sampled handshakes by [`bucket`](crate::handshake::bucket).
+    pub handshakes: [u64; LATENCY_BUCKETS as usize],
+}
+
+/// Number of words of [`TcpStats`]: a power of two, so that the kernel program can bound an index by a mask.
+pub const TCP_WORDS: u32 = (size_of::<TcpStats>() / size_of::<u64>()) as u32;
+
+const _: () = assert!(TCP_WORDS.is_power_of_two());
+
+/// Word of [`TcpStats`], by its index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpWord(pub u32);
+
+impl TcpWord {
+    pub const RESETS_BY_CLIENT: Self = Self::at(offset_of!(TcpStats, resets_by_client));
+    pub const RESETS_BY_BACKEND: Self = Self::at(offset_of!(TcpStats, resets_by_backend));
+    pub const REPEATED_SYNS: Self = Self::at(offset_of!(TcpStats, repeated_syns));
+    pub const HANDSHAKE_NANOS: Self = Self::at(offset_of!(TcpStats, handshake_nanos));
+    const HANDSHAKES: Self = Self::at(offset_of!(TcpStats, handshakes));
+
+    /// Returns the word that counts handshakes of this latency, in nanoseconds.
+    #[must_use]
+    #[inline(always)]
+    pub const fn of_handshake(nanos: u64) -> Self {
+        Self(Self::HANDSHAKES.0 + bucket(nanos))
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "one of a few words")]
+    const fn at(offset: usize) -> Self {
+        Self((offset / size_of::<u64>()) as u32)
+    }
+}
+
+impl core::ops::AddAssign for TcpStats {
+    fn add_assign(&mut self, other: Self) {
+        self.resets_by_client += other.resets_by_client;
+        self.resets_by_backend += other.resets_by_backend;
+        self.repeated_syns += other.repeated_syns;
+        self.handshake_nanos += other.handshake_nanos;
+        for (count, other) in self.handshakes.iter_mut().zip(other.handshakes) {
+            *count += other;
+        }
+    }
 }
 
 impl core::ops::AddAssign for Count {

@@ -43,6 +43,7 @@ pod!(
     Service,
     ServiceKey,
     Source,
+    crate::stats::TcpStats,
     Template,
     Traffic,
     Volley,

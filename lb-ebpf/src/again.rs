@@ -15,7 +15,7 @@ use crate::{
     events, flow,
     flow::{Hit, Known},
     global::global,
-    passive, select, stats,
+    passive, select, stats, tcp_stats,
 };
 
 /// The connection that a packet belongs to.
@@ -101,8 +101,11 @@ fn replaced(hit: Hit) -> Result<Option<History>, Reason> {
     let is_gone = passive::is_silent(id, backend) && (is_unanswered || backend.is_down != 0)
         || backend.left != 0 && has_asked_in_vain(hit);
     if !flow::replace_closed(hit, is_gone)? {
-        if is_unanswered && matches!(hit.direction(), Direction::ToBackend) {
-            events::of_backend(Kind::Silent, id);
+        if matches!(hit.direction(), Direction::ToBackend) && !flags_seen::are_shaken(seen) {
+            tcp_stats::syn_again(id);
+            if is_unanswered {
+                events::of_backend(Kind::Silent, id);
+            }
         }
         return Ok(None);
     }

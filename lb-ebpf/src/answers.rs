@@ -12,7 +12,7 @@ use lb_common::{
     wire::Headers,
 };
 
-use crate::{flow, flow::Hit, global::global, passive, service, stats};
+use crate::{flow, flow::Hit, global::global, passive, service, stats, tcp_stats};
 
 /// Updates a connection by a segment of its backend. Fails if its client must not see it.
 #[inline(always)]
@@ -33,6 +33,7 @@ global! {
         let segment = Segment::of_words(numbers, rest);
         let is_refusal = note(hit, &segment, id);
         if is_refusal && is_tried_elsewhere(hit) {
+            tcp_stats::refused(id);
             flow::refuse(hit);
             return 1;
         }
@@ -48,6 +49,9 @@ fn note(hit: Hit, segment: &Segment, id: u32) -> bool {
     if !segment.has(tcp::RST) || flags_seen::are_shaken(seen) {
         if segment.has(tcp::SYN) {
             passive::answered(id);
+            if flags_seen::is_unanswered(seen) {
+                tcp_stats::answered(hit.entry.pair());
+            }
         }
         return false;
     }

@@ -35,6 +35,7 @@ mod select;
 mod service;
 mod snat;
 mod stats;
+mod tcp_stats;
 mod trail;
 mod unforwardable;
 mod variant;

@@ -14,7 +14,7 @@ use crate::{
     flow::New,
     forgotten, forward, opened,
     outcome::{Outcome, Stop},
-    parse, select, stats,
+    parse, select, stats, tcp_stats,
 };
 
 /// Handles a packet of no known connection: opens one, if it is a SYN to a service.
@@ -53,6 +53,7 @@ pub(crate) fn admit(
     let new = New { backend: id, hop, number, seen: history.flags_seen() };
     let known = forward::open(key, &new)?;
     stats::connection(id);
+    tcp_stats::opened(known.pair);
     let outside = known.pair.outside(key.protocol(), &known.backend.endpoints());
     opened::log(context, key, &outside);
     Ok(forward::send(headers, &known, Direction::ToBackend, ingress)?)

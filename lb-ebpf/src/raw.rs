@@ -12,22 +12,28 @@ use core::arch::asm;
 use core::intrinsics::atomic_xadd;
 
 #[cfg(feature = "trace")]
-use aya_ebpf::helpers::generated::{bpf_ktime_get_ns, bpf_xdp_load_bytes};
+use aya_ebpf::helpers::generated::bpf_xdp_load_bytes;
 use aya_ebpf::{
     EbpfContext as _, Global,
     bindings::xdp_md,
     helpers::generated::{
-        bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_jiffies64, bpf_xdp_adjust_tail,
-        bpf_xdp_get_buff_len,
+        bpf_get_prandom_u32, bpf_get_smp_processor_id, bpf_jiffies64, bpf_ktime_get_ns,
+        bpf_xdp_adjust_tail, bpf_xdp_get_buff_len,
     },
     programs::XdpContext,
 };
 use bytemuck::Pod;
 #[cfg(feature = "trace")]
 use lb_common::{capture::SNAP, halves::low};
-use lb_common::{clock::Scale, flow::FACTORS, limits, service_table, table::Seed};
+use lb_common::{
+    clock::Scale,
+    flow::FACTORS,
+    limits, service_table,
+    stats::{TCP_WORDS, TcpStats, TcpWord},
+    table::Seed,
+};
 
-use self::words::ORDER;
+use self::words::{ORDER, masked};
 pub(crate) use self::{
     entry::{Bucket, Entry},
     index::{home_word, index_word, order_loads},
@@ -142,7 +148,6 @@ pub(crate) fn now() -> u64 {
 }
 
 /// Returns nanoseconds of the monotonic clock, at a cost.
-#[cfg(feature = "trace")]
 #[inline(always)]
 pub(crate) fn precise_now() -> u64 {
     // SAFETY: takes no arguments and has no preconditions.
@@ -198,6 +203,12 @@ pub(crate) fn add(counter: *mut i64, change: i64) {
     }
     // SAFETY: as in `tickets`.
     unsafe { atomic_xadd::<_, _, ORDER>(counter, change) };
+}
+
+/// Adds to a word of a backend's counters, which others change concurrently.
+#[inline(always)]
+pub(crate) fn tally(stats: *mut TcpStats, word: TcpWord, by: u64) {
+    tickets(stats.cast::<u64>().wrapping_add(masked::<TCP_WORDS>(word.0)), by);
 }
 
 /// Returns a random number.

@@ -28,7 +28,7 @@ use lb_common::{
     service::{Service, ServiceKey},
     service_table,
     snat::Source,
-    stats::{Count, Incident, Traffic},
+    stats::{Count, Incident, TcpStats, Traffic},
     table::{Entry as _, Import, Imported, Seed, Snapshot, Tag, peek, remove},
 };
 use lb_dataplane::{
@@ -435,6 +435,11 @@ impl Object {
             total += *value;
         }
         total
+    }
+
+    #[must_use]
+    pub fn tcp(&self, backend: u32) -> TcpStats {
+        self.get("TCP_STATS", backend)
     }
 
     /// Returns the bytes of the frames that ended for this reason.

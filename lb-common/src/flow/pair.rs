@@ -93,6 +93,13 @@ impl<F: Family> Pair<F> {
         F::client(self.0)
     }
 
+    /// Returns the client's port and the source port, see [`PairParts`].
+    #[must_use]
+    #[inline(always)]
+    pub fn ports(self) -> u32 {
+        F::ports(self.0)
+    }
+
     /// Returns true if both are of one connection, whatever their next hops to the client are.
     #[must_use]
     #[inline(always)]

@@ -5,12 +5,12 @@
 use lb_common::{
     flow::FlowKey,
     halves::low16,
-    table::{self, Busy, Chosen, Hash, Index, Survey, Table, Tag, Victims},
+    table::{self, Busy, Chosen, Entry as _, Hash, Index, Survey, Table, Tag, Victims},
     tcp::Segment,
 };
 
 use super::{Hit, map::Flows};
-use crate::global::global;
+use crate::{global::global, tcp_stats};
 
 impl Table for Flows {
     #[inline(always)]
@@ -125,7 +125,9 @@ global! {
 
     fn flow_track(index: u32, tag: u64, numbers: u64, rest: u32) -> u32 {
         let Some(hit) = hit(index, tag) else { return Tag::from_word(tag).flags_seen().into() };
-        table::track(Flows, hit, &Segment::of_words(numbers, rest), super::now()).into()
+        let seen = table::track(Flows, hit, &Segment::of_words(numbers, rest), super::now());
+        tcp_stats::tracked(hit.entry.pair().backend(), hit.tag.flags_seen(), seen);
+        seen.into()
     }
 
     fn flow_refuse(index: u32, tag: u64) -> u32 {

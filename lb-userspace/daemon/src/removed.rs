@@ -13,12 +13,7 @@ use lb_model::{
     views::{BackendStats, ServiceStats},
 };
 
-use super::{
-    backends::Left,
-    service::Service as Running,
-    snapshot::Snapshot,
-    views::{Views, backend_stats},
-};
+use super::{backends::Left, service::Service as Running, snapshot::Snapshot, views::Views};
 
 /// Ids of backends, by address.
 type Gone = BTreeMap<SocketAddr, Vec<u32>>;
@@ -79,7 +74,7 @@ impl<'a> Views<'a> {
     fn removed_stats(&self, gone: &Gone, traffic: &BTreeMap<u32, Traffic>) -> Vec<BackendStats> {
         let stats = gone.iter().map(|(address, ids)| BackendStats {
             removed_left: Some(self.active(ids.iter().copied())),
-            ..backend_stats(*address, ids.iter().copied(), traffic)
+            ..self.backend_stats(*address, ids.iter().copied(), traffic)
         });
         stats.collect()
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use lb_common::{
-    stats::{Incident, Traffic},
+    stats::{Incident, TcpStats, Traffic},
     table::table_bytes,
 };
 use lb_dataplane::{
@@ -20,8 +20,8 @@ use lb_model::{
     Health, Refusal,
     secrets::HIDDEN,
     views::{
-        BackendStats, BackendView, CheckView, FlowsView, IncidentView, ServiceStats, ServiceView,
-        Stats, Status, VerdictView,
+        BackendStats, BackendView, CheckView, FlowsView, Handshakes, IncidentView, ServiceStats,
+        ServiceView, Stats, Status, VerdictView,
     },
 };
 
@@ -147,8 +147,9 @@ impl Views<'_> {
         let state = &self.snapshot.state;
         let services = state.services().map(|service| {
             let backends = service.backends.iter();
-            let backends = backends
-                .map(|one| backend_stats(one.spec.address, state.ids_of(service, one), traffic));
+            let backends = backends.map(|one| {
+                self.backend_stats(one.spec.address, state.ids_of(service, one), traffic)
+            });
             let gone = self.removed_of(&service.spec.name, remains, traffic);
             ServiceStats {
                 name: service.spec.name.clone(),
@@ -166,6 +167,38 @@ impl Views<'_> {
             early_port_reuses_total: total(&incidents, Incident::EarlyPortReuse),
             incidents: incidents.into_iter().map(incident_view).collect(),
         })
+    }
+
+    /// Returns the counters of a backend that has, or had, these ids.
+    pub(super) fn backend_stats(
+        &self,
+        address: SocketAddr,
+        ids: impl Iterator<Item = u32>,
+        traffic: &BTreeMap<u32, Traffic>,
+    ) -> BackendStats {
+        let ids: Vec<_> = ids.collect();
+        let through = through(ids.iter().copied(), traffic);
+        let tcp = self.tcp(&ids);
+        BackendStats {
+            address,
+            removed_left: None,
+            connections: through.connections,
+            packets_in: through.inbound.packets,
+            packets_out: through.outbound.packets,
+            bytes_in: through.inbound.bytes,
+            bytes_out: through.outbound.bytes,
+            resets_by_client: tcp.resets_by_client,
+            resets_by_backend: tcp.resets_by_backend,
+            repeated_syns: tcp.repeated_syns,
+            handshakes: Handshakes::of(&tcp),
+        }
+    }
+
+    /// Returns how well connections to a backend with these ids go.
+    fn tcp(&self, ids: &[u32]) -> TcpStats {
+        let mut sum = TcpStats::default();
+        ids.iter().for_each(|id| sum += self.counters.tcp(*id));
+        sum
     }
 
     pub(super) fn traffic(&self) -> Result<BTreeMap<u32, Traffic>, Refusal> {
@@ -263,22 +296,4 @@ fn through(ids: impl Iterator<Item = u32>, traffic: &BTreeMap<u32, Traffic>) -> 
     let mut sum = Traffic::default();
     ids.filter_map(|id| traffic.get(&id)).for_each(|of_id| sum += *of_id);
     sum
-}
-
-/// Returns the counters of a backend that has, or had, these ids.
-pub(super) fn backend_stats(
-    address: SocketAddr,
-    ids: impl Iterator<Item = u32>,
-    traffic: &BTreeMap<u32, Traffic>,
-) -> BackendStats {
-    let through = through(ids, traffic);
-    BackendStats {
-        address,
-        removed_left: None,
-        connections: through.connections,
-        packets_in: through.inbound.packets,
-        packets_out: through.outbound.packets,
-        bytes_in: through.inbound.bytes,
-        bytes_out: through.outbound.bytes,
-    }
 }

@@ -6,14 +6,14 @@ use anyhow::{Context as _, Result};
 use aya::Ebpf;
 use lb_common::{
     reason::Reason,
-    stats::{Count, Incident, Traffic},
+    stats::{Count, Incident, TcpStats, Traffic},
 };
 
 use super::{INCIDENTS_SEEN, PAST_INCIDENTS, PAST_VERDICTS, TRAFFIC, VERDICTS};
 use crate::{
     active::Active,
     generation::Generation,
-    mapped::{Past, PastTraffic},
+    mapped::{Past, PastTraffic, TcpCounters},
     per_cpu::PerCpu,
     traffic,
 };
@@ -30,6 +30,7 @@ pub struct CounterReader {
     traffic: PerCpu<Traffic>,
     past_traffic: PastTraffic,
     kept_traffic: PastTraffic,
+    tcp: TcpCounters,
     verdicts: Total<Count>,
     incidents: Total<u64>,
     active: Active,
@@ -63,6 +64,7 @@ impl CounterReader {
             traffic: PerCpu::open(ebpf, TRAFFIC)?,
             past_traffic: PastTraffic::of_backends(ebpf)?,
             kept_traffic: PastTraffic::of_services(ebpf)?,
+            tcp: TcpCounters::open(ebpf)?,
             verdicts: Total::open(ebpf, VERDICTS, PAST_VERDICTS)?,
             incidents: Total::open(ebpf, INCIDENTS_SEEN, PAST_INCIDENTS)?,
             active: Active::open(ebpf)?,
@@ -96,6 +98,12 @@ impl CounterReader {
     #[must_use]
     pub fn kept_traffic(&self, service: u32) -> Traffic {
         self.kept_traffic.of(service)
+    }
+
+    /// Returns how well connections to a backend go.
+    #[must_use]
+    pub fn tcp(&self, backend: u32) -> TcpStats {
+        self.tcp.of(backend)
     }
 
     pub fn verdicts(&self) -> Result<Verdicts> {

@@ -15,9 +15,13 @@ use aya::{
     maps::{Map, MapData},
 };
 use bytemuck::Pod;
-use lb_common::{limits, ring::Ring, stats::Traffic};
+use lb_common::{
+    limits,
+    ring::Ring,
+    stats::{TcpStats, Traffic},
+};
 
-use crate::sizes::{KEPT_TRAFFIC, PAST_TRAFFIC};
+use crate::sizes::{KEPT_TRAFFIC, PAST_TRAFFIC, TCP_STATS};
 use lb_host::sys::mapping::{Mapping, Shared};
 
 const REFUSALS: &str = "REFUSALS";
@@ -112,6 +116,33 @@ impl Refusals {
 fn refusing(counts: impl Iterator<Item = i64>) -> Vec<u32> {
     let refusing = (0..).zip(counts).filter(|(_, count)| *count > 0);
     refusing.map(|(id, _)| id).collect()
+}
+
+/// How well connections to each backend go, which the program counts by locked operations.
+#[derive(Debug)]
+pub struct TcpCounters(Past<TcpStats>);
+
+impl TcpCounters {
+    pub fn open(ebpf: &Ebpf) -> Result<Self> {
+        Past::open(ebpf, TCP_STATS).map(Self)
+    }
+
+    /// Returns the counters of a backend, by its id.
+    #[must_use]
+    pub fn of(&self, backend: u32) -> TcpStats {
+        self.0.of(backend)
+    }
+
+    /// Adds an id's counters to another one's, for which the program may be counting.
+    pub fn pass(&self, from: u32, to: u32) {
+        for (from, to) in self.0.words(from).zip(self.0.words(to)) {
+            to.fetch_add(from.swap(0, Relaxed), Relaxed);
+        }
+    }
+
+    pub fn clear(&self, backend: u32) {
+        self.0.set(backend, &TcpStats::default());
+    }
 }
 
 /// Counts of the past, which only the daemon writes.

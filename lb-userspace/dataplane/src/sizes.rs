@@ -31,6 +31,8 @@ pub(super) const RING_TURNS: &str = "RING_TURNS";
 const RING_TURNS_EACH: &str = "RING_TURNS_EACH";
 /// Number of source ports drawn for each backend, by backend id.
 pub(super) const SNAT_TURNS: &str = "SNAT_TURNS";
+/// How well connections to each backend go, by backend id.
+pub(super) const TCP_STATS: &str = "TCP_STATS";
 /// Source ports that each CPU draws next for each backend, by backend id.
 const SNAT_STRETCHES: &str = "SNAT_STRETCHES";
 
@@ -40,8 +42,17 @@ const GROWING: [(&str, &[&str]); 2] = [
     ("limits.backends", &OF_BACKENDS),
 ];
 
-const OF_BACKENDS: [&str; 8] =
-    [ACTIVE, BACKENDS, HEARD, PAST_TRAFFIC, REFUSALS, SNAT_STRETCHES, SNAT_TURNS, TRAFFIC];
+const OF_BACKENDS: [&str; 9] = [
+    ACTIVE,
+    BACKENDS,
+    HEARD,
+    PAST_TRAFFIC,
+    REFUSALS,
+    SNAT_STRETCHES,
+    SNAT_TURNS,
+    TCP_STATS,
+    TRAFFIC,
+];
 
 /// Returns the names and sizes of maps, for a machine that may have this many CPUs.
 pub(super) fn sizes(limits: &Limits, cpus: u32) -> impl Iterator<Item = (&'static str, u32)> {
@@ -122,7 +133,7 @@ pub fn map_bytes(limits: &Limits, cpus: u64) -> u64 {
         backend::Backend,
         service_table::{IndexBucket, Record},
         snat::Stretch,
-        stats::Traffic,
+        stats::{TcpStats, Traffic},
     };
 
     let bytes = |size: usize| size as u64;
@@ -135,7 +146,8 @@ pub fn map_bytes(limits: &Limits, cpus: u64) -> u64 {
     let active = bytes(size_of::<i64>()) * (2 + cpus);
     let traffic = bytes(size_of::<Traffic>()) * (1 + cpus);
     let stretches = bytes(size_of::<Stretch>()) * cpus;
-    let backend = bytes(size_of::<Backend>()) + words + active + traffic + stretches;
+    let tcp = bytes(size_of::<TcpStats>());
+    let backend = bytes(size_of::<Backend>()) + words + active + traffic + tcp + stretches;
     u64::from(limits.services) * service + u64::from(limits.backends) * backend
 }
 

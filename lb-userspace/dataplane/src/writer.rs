@@ -79,8 +79,9 @@ impl MapWriter {
     /// Clears the entry last: as long as it exists, an adopted backend is cleared again.
     fn clear_backend(&mut self, id: u32) -> Result<()> {
         self.clear_traffic(id)?;
-        let Maps { backends, refusals, .. } = &mut self.maps;
+        let Maps { backends, refusals, tcp, .. } = &mut self.maps;
         refusals.clear(id).context("cannot clear a backend's refusals")?;
+        tcp.clear(id).context("cannot clear a backend's TCP counters")?;
         backends.set(id, &Backend::default()).context("cannot clear a backend")
     }
 
@@ -91,6 +92,7 @@ impl MapWriter {
         let mut sum = past.get(to).context("cannot read a backend's past counters")?;
         sum += passed.get(&from).copied().unwrap_or_default();
         past.set(to, &sum).context("cannot write a backend's past counters")?;
+        self.maps.tcp.pass(from, to).context("cannot pass on a backend's TCP counters")?;
         self.clear_traffic(from)
     }
 

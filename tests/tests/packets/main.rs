@@ -17,4 +17,5 @@ mod rehearsal;
 mod resets;
 mod round_trip;
 mod scheduling;
+mod tcp_stats;
 mod testbed;

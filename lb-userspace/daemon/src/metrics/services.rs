@@ -1,11 +1,11 @@
 //! Metrics of services and backends.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use lb_health::{BOUNDS, Tally as Checks};
 use lb_model::{
     Admin, Health,
-    views::{BackendStats, BackendView},
+    views::{BackendStats, BackendView, Handshakes},
 };
 
 use super::{
@@ -217,7 +217,56 @@ pub(super) const METRICS: &[Metric] = &[
             })
         },
     },
+    Metric {
+        name: "backend_resets",
+        kind: Kind::Counter,
+        help: "Connections to the backend that were reset, by the side that did; refusals are resets by the \
+               backend.",
+        labels: &["service", "backend", "side"],
+        write: |of, to| {
+            traffic(of, to, |to, [service, backend], of| {
+                to.counter(&[*service, *backend, ("side", "client")], of.resets_by_client)?;
+                to.counter(&[*service, *backend, ("side", "backend")], of.resets_by_backend)
+            })
+        },
+    },
+    Metric {
+        name: "backend_repeated_syns",
+        kind: Kind::Counter,
+        help: "SYNs to the backend that clients sent again before the handshake had ended.",
+        labels: BACKEND,
+        write: |of, to| traffic(of, to, |to, label, of| to.counter(label, of.repeated_syns)),
+    },
+    Metric {
+        name: "backend_handshake_duration_seconds",
+        kind: Kind::Histogram,
+        help: "Time from a client's first SYN to the backend's SYN-ACK, of one in 16 connections.",
+        labels: BACKEND,
+        write: |of, to| {
+            traffic(of, to, |to, label, of| {
+                let Handshakes { total_us, buckets, .. } = &of.handshakes;
+                let sum = Duration::from_micros(*total_us).as_secs_f64();
+                to.histogram(label, sum, &latencies(buckets))
+            })
+        },
+    },
 ];
+
+/// Places of the first bucket, of up to 64 µs, and the last one with a bound, of up to 4.2 s.
+const LATENCIES: RangeInclusive<usize> = 6..=22;
+
+/// Returns every second bound of latency, in seconds, with the number of handshakes up to it.
+fn latencies(buckets: &[u64]) -> Vec<(f64, u64)> {
+    let mut left = buckets.iter();
+    let bounded = LATENCIES.step_by(2).scan(0, |taken, place| {
+        let count = left.by_ref().take(place + 1 - *taken).sum();
+        *taken = place + 1;
+        Some((Duration::from_micros(1 << place).as_secs_f64(), count))
+    });
+    let mut latencies: Vec<_> = bounded.collect();
+    latencies.push((f64::INFINITY, left.sum()));
+    latencies
+}
 
 const STATES: [(Admin, &str); 3] =
     [(Admin::Enabled, "enabled"), (Admin::Draining, "draining"), (Admin::Disabled, "disabled")];

@@ -8,7 +8,8 @@ use lb_health::Tally as Checks;
 use lb_model::{
     Admin, Health, Policy, Protocol, XdpMode,
     views::{
-        BackendStats, BackendView, FlowsView, ServiceStats, ServiceView, Stats, Status, VerdictView,
+        BackendStats, BackendView, FlowsView, Handshakes, ServiceStats, ServiceView, Stats, Status,
+        VerdictView,
     },
 };
 
@@ -48,6 +49,14 @@ pub(crate) fn overview() -> Overview {
         packets_out: 4,
         bytes_in: 4,
         bytes_out: 5,
+        resets_by_client: 1,
+        resets_by_backend: 2,
+        repeated_syns: 3,
+        handshakes: Handshakes {
+            samples: 2,
+            total_us: 9_000,
+            buckets: vec![0, 0, 1, 0, 0, 0, 0, 1],
+        },
     };
     let removed = BackendStats { removed_left: Some(1), connections: 10, ..of_backend.clone() };
     let mut buckets = [0; 11];

@@ -10,10 +10,10 @@ use aya::{
 };
 use lb_common::{ring::Ring, stats::Traffic};
 
-use super::{Arena, Array, Counters, Maps, Table};
+use super::{Arena, Array, Counters, Handed, Maps, Table};
 use crate::{
     BACKENDS, SNAT_SOURCES, TRAFFIC, VIP_FILTER, guard,
-    mapped::{PastTraffic, Refusals, Rings},
+    mapped::{PastTraffic, Refusals, Rings, TcpCounters},
     origins,
     per_cpu::PerCpu,
     services::ServiceTable,
@@ -37,6 +37,7 @@ impl Maps {
             traffic: Box::new(PerCpuTraffic::take(ebpf)?),
             past_traffic: Box::new(PastTraffic::of_backends(ebpf)?),
             kept_traffic: Box::new(PastTraffic::of_services(ebpf)?),
+            tcp: Box::new(TcpCounters::open(ebpf)?),
         })
     }
 }
@@ -133,6 +134,18 @@ impl Counters<u32> for Refusals {
 
     fn clear(&mut self, backend: u32) -> Result<()> {
         self.set(backend, 0);
+        Ok(())
+    }
+}
+
+impl Handed for TcpCounters {
+    fn pass(&mut self, from: u32, to: u32) -> Result<()> {
+        Self::pass(self, from, to);
+        Ok(())
+    }
+
+    fn clear(&mut self, backend: u32) -> Result<()> {
+        Self::clear(self, backend);
         Ok(())
     }
 }

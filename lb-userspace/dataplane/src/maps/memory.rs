@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt::Debug,
-    ops::Range,
+    ops::{AddAssign, Range},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -16,10 +16,10 @@ use lb_common::{
     ring::Ring,
     service::{Service, ServiceKey},
     snat::Source,
-    stats::Traffic,
+    stats::{TcpStats, Traffic},
 };
 
-use super::{Address, Arena, Array, Counters, Maps, Table};
+use super::{Address, Arena, Array, Counters, Handed, Maps, Table};
 
 /// Memory of the maps. Clones share it.
 #[derive(Clone, Default)]
@@ -47,6 +47,7 @@ pub struct Stored {
     pub traffic: BTreeMap<u32, Traffic>,
     pub past_traffic: BTreeMap<u32, Traffic>,
     pub kept_traffic: BTreeMap<u32, Traffic>,
+    pub tcp: BTreeMap<u32, TcpStats>,
     pub refusals: BTreeMap<u32, u32>,
     calls: Calls,
 }
@@ -83,6 +84,7 @@ impl Memory {
             traffic: Box::new(self.part(|all| &mut all.traffic, backends)),
             past_traffic: Box::new(self.part(|all| &mut all.past_traffic, backends)),
             kept_traffic: Box::new(self.part(|all| &mut all.kept_traffic, backends)),
+            tcp: Box::new(self.part(|all| &mut all.tcp, backends)),
             refusals: Box::new(self.part(|all| &mut all.refusals, backends)),
         }
     }
@@ -195,6 +197,20 @@ impl<V: Copy + Default + Send> Counters<V> for Part<u32, V> {
             backends.map(|id| values.get(&id).copied().unwrap_or_default()).collect()
         };
         Ok(self.with(all))
+    }
+
+    fn clear(&mut self, backend: u32) -> Result<()> {
+        self.write(|values| values.remove(&backend)).map(|_| ())
+    }
+}
+
+impl<V: Copy + Default + AddAssign + Send> Handed for Part<u32, V> {
+    fn pass(&mut self, from: u32, to: u32) -> Result<()> {
+        self.write(|values| {
+            if let Some(passed) = values.remove(&from) {
+                *values.entry(to).or_default() += passed;
+            }
+        })
     }
 
     fn clear(&mut self, backend: u32) -> Result<()> {

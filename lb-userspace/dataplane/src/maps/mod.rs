@@ -44,6 +44,14 @@ pub trait Counters<V>: Send {
     fn clear(&mut self, backend: u32) -> Result<()>;
 }
 
+/// Counters of each backend, by its id, that another id may take over.
+pub trait Handed: Send {
+    /// Adds an id's counters to another one's, and clears them.
+    fn pass(&mut self, from: u32, to: u32) -> Result<()>;
+
+    fn clear(&mut self, backend: u32) -> Result<()>;
+}
+
 /// The arena of ring slots.
 pub trait Arena: Send {
     fn read(&self, ring: Ring) -> Vec<u32>;
@@ -75,6 +83,8 @@ pub struct Maps {
     pub past_traffic: Box<dyn Array<Traffic>>,
     /// Traffic of each service's removed backends, by service id.
     pub kept_traffic: Box<dyn Array<Traffic>>,
+    /// How well connections to each backend go.
+    pub tcp: Box<dyn Handed>,
     /// Number of handshakes that each backend has refused in a row.
     pub refusals: Box<dyn Counters<u32>>,
 }

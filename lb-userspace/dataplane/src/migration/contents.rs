@@ -10,7 +10,7 @@ use aya::{
 use lb_common::{
     backend::Backend,
     snat::Source,
-    stats::{Count, Traffic},
+    stats::{Count, TcpStats, Traffic},
 };
 
 use super::pinned;
@@ -23,7 +23,7 @@ use crate::{
     per_cpu::PerCpu,
     pins::Pins,
     services::{SERVICE_INDEX, ServiceTable},
-    sizes::{HEARD, KEPT_TRAFFIC, PAST_TRAFFIC, REFUSALS, RING_TURNS, SNAT_TURNS},
+    sizes::{HEARD, KEPT_TRAFFIC, PAST_TRAFFIC, REFUSALS, RING_TURNS, SNAT_TURNS, TCP_STATS},
     traffic::BATCH,
 };
 
@@ -36,6 +36,7 @@ pub(super) fn copy(pins: &Pins, ebpf: &mut Ebpf) -> Result<()> {
     copy_array::<u64>(pins, ebpf, REFUSALS)?;
     copy_array::<u64>(pins, ebpf, RING_TURNS)?;
     copy_array::<Traffic>(pins, ebpf, KEPT_TRAFFIC)?;
+    copy_array::<TcpStats>(pins, ebpf, TCP_STATS)?;
     copy_array::<u64>(pins, ebpf, SNAT_TURNS)?;
     if pins.former(FLOWS).exists() {
         return leave_ports(pins, ebpf);

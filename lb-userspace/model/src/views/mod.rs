@@ -1,6 +1,7 @@
 //! Answers of the API.
 
 pub mod explanation;
+mod handshakes;
 mod interfaces;
 mod origin;
 mod service;
@@ -12,6 +13,7 @@ pub mod trace;
 mod versions;
 
 pub use self::{
+    handshakes::Handshakes,
     interfaces::{GuardHook, InterfaceMode, InterfaceView, LinkState},
     origin::Origin,
     service::{BackendView, CheckView, ServiceView},

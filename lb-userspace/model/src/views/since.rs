@@ -68,6 +68,10 @@ impl BackendStats {
         self.packets_out = self.packets_out.saturating_sub(before.packets_out);
         self.bytes_in = self.bytes_in.saturating_sub(before.bytes_in);
         self.bytes_out = self.bytes_out.saturating_sub(before.bytes_out);
+        self.resets_by_client = self.resets_by_client.saturating_sub(before.resets_by_client);
+        self.resets_by_backend = self.resets_by_backend.saturating_sub(before.resets_by_backend);
+        self.repeated_syns = self.repeated_syns.saturating_sub(before.repeated_syns);
+        self.handshakes.subtract(&before.handshakes);
     }
 }
 

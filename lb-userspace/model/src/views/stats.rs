@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Handshakes;
+
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stats {
     /// Time of the reading.
@@ -61,4 +63,15 @@ pub struct BackendStats {
     pub packets_out: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
+    /// Connections that their clients have reset.
+    #[serde(default)]
+    pub resets_by_client: u64,
+    /// Connections that the backend has reset or refused.
+    #[serde(default)]
+    pub resets_by_backend: u64,
+    /// SYNs that clients sent again before the handshake had ended.
+    #[serde(default)]
+    pub repeated_syns: u64,
+    #[serde(default)]
+    pub handshakes: Handshakes,
 }

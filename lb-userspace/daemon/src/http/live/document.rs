@@ -3,12 +3,12 @@
 use std::{collections::BTreeMap, mem, net::SocketAddr};
 
 use jiff::Timestamp;
-use lb_model::views::{IncidentView, ServiceStats, ServiceView, Status, VerdictView};
+use lb_model::views::{BackendStats, IncidentView, ServiceStats, Status, VerdictView};
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::rates::{Rates, Recent};
-use crate::overview::Overview;
+use crate::overview::{self, Overview};
 
 /// Maximum number of backends that are shown: it limits the size of an event.
 const BACKENDS: usize = 5_000;
@@ -34,7 +34,7 @@ impl Document {
             let counted = recent.and_then(|all| Some((all, all.stats.services.get(place)?)));
             let count = one.view.backends.len();
             let name = one.view.name.clone();
-            services.insert(name, OfService::new(place, one.view, counted, room)?);
+            services.insert(name, OfService::new(place, one, counted, room)?);
             left_out += count.saturating_sub(room);
             room = room.saturating_sub(count);
         }
@@ -47,20 +47,22 @@ impl OfService {
     /// The service's backends are in the same order as their counters.
     fn new(
         place: usize,
-        mut view: ServiceView,
+        service: overview::OfService,
         counted: Option<(&Recent, &ServiceStats)>,
         room: usize,
     ) -> serde_json::Result<Self> {
+        let overview::OfService { mut view, stats, .. } = service;
         let backends = mem::take(&mut view.backends).into_iter().take(room).enumerate();
         let backends = backends.map(|(place, view)| {
             let of =
                 |(recent, of): (&Recent, &ServiceStats)| Some(recent.of(of.backends.get(place)?));
             let address = view.address;
-            Ok((address, to_raw_value(&Row { view, place, rates: counted.and_then(of) })?))
+            let tcp = stats.backends.get(place).map(Tcp::of);
+            Ok((address, to_raw_value(&Row { view, place, rates: counted.and_then(of), tcp })?))
         });
         let backends = backends.collect::<serde_json::Result<_>>()?;
         let rates = counted.map(|(recent, of_service)| sum(of_service, recent));
-        Ok(Self { own: to_raw_value(&Row { view, place, rates })?, backends })
+        Ok(Self { own: to_raw_value(&Row { view, place, rates, tcp: None })?, backends })
     }
 }
 
@@ -73,6 +75,35 @@ struct Row<T> {
     place: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     rates: Option<Rates>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tcp: Option<Tcp>,
+}
+
+/// How well connections to a backend have gone since the start.
+#[derive(Serialize)]
+struct Tcp {
+    resets_by_client: u64,
+    resets_by_backend: u64,
+    repeated_syns: u64,
+    /// Half of the handshakes took no longer, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    median_us: Option<f64>,
+    /// 99 % of the handshakes took no longer, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    p99_us: Option<f64>,
+}
+
+impl Tcp {
+    fn of(stats: &BackendStats) -> Self {
+        let micros = |share| Some(stats.handshakes.quantile(share)?.as_secs_f64() * 1e6);
+        Self {
+            resets_by_client: stats.resets_by_client,
+            resets_by_backend: stats.resets_by_backend,
+            repeated_syns: stats.repeated_syns,
+            median_us: micros(0.5),
+            p99_us: micros(0.99),
+        }
+    }
 }
 
 /// What is not of a single service.

@@ -19,6 +19,9 @@ pub(super) struct Rates {
     packets_out: u64,
     bytes_in: u64,
     bytes_out: u64,
+    handshakes: u64,
+    /// Sum of the latencies of these handshakes, in microseconds.
+    handshake_us: u64,
 }
 
 impl Recent {
@@ -34,6 +37,8 @@ impl Recent {
             packets_out: self.per_second(backend.packets_out),
             bytes_in: self.per_second(backend.bytes_in),
             bytes_out: self.per_second(backend.bytes_out),
+            handshakes: self.per_second(backend.handshakes.samples),
+            handshake_us: self.per_second(backend.handshakes.total_us),
         }
     }
 }
@@ -48,6 +53,8 @@ impl Add for Rates {
             packets_out: self.packets_out + other.packets_out,
             bytes_in: self.bytes_in + other.bytes_in,
             bytes_out: self.bytes_out + other.bytes_out,
+            handshakes: self.handshakes + other.handshakes,
+            handshake_us: self.handshake_us + other.handshake_us,
         }
     }
 }

@@ -1,7 +1,7 @@
 // Columns of the table of backends: what they show of a backend and of a service, and how they sort.
 
 import { h, mark, put, svg } from "./dom.js";
-import { bits, full, plural, short, span } from "./format.js";
+import { bits, full, latency, plural, short, span } from "./format.js";
 import { keyOf } from "./history.js";
 import { Icon, KINDS, kindOf, kindOfService, wordOf } from "./state.js";
 import { SHORT, Spark } from "./spark.js";
@@ -172,6 +172,15 @@ export const COLUMNS = [
     number: true,
     cell: () => new NewConnections(),
     by: (one) => -(rate(one, "connections") ?? 0),
+  },
+  {
+    key: "handshake",
+    title: "Handshake",
+    number: true,
+    by: (one) => -(one.tcp?.median_us ?? 0),
+    cell: text(({ backend, name, history }) =>
+      shown(history.handshake(backend ? keyOf(name, backend.address) : name, SHORT), latency),
+    ),
   },
   {
     key: "in",

@@ -1,7 +1,7 @@
 // Pages of a service and of a backend.
 
 import { follow, h, put } from "./dom.js";
-import { bits, full, moment, short, span } from "./format.js";
+import { bits, full, latency, moment, short, span } from "./format.js";
 import { keyOf } from "./history.js";
 import { Warnings } from "./panels.js";
 import { Chart } from "./spark.js";
@@ -156,7 +156,12 @@ export class BackendPage {
   #address;
   #title;
   #charts = new Charts();
-  #lists = [new List("Health"), new List("Traffic"), new List("Share")];
+  #lists = [
+    new List("Health"),
+    new List("Traffic"),
+    new List("Handshakes and resets"),
+    new List("Share"),
+  ];
   #body;
   #gone;
   element;
@@ -180,7 +185,7 @@ export class BackendPage {
     const why = drains ? drainOf(backend, now) : (backend.unusable ?? "");
     this.#title.show(kindOf(backend), wordOf(backend), why);
     this.#charts.show(history, keyOf(this.#name, this.#address));
-    const [health, traffic, share] = this.#lists;
+    const [health, traffic, tcp, share] = this.#lists;
     health.show(healthOf(backend, now));
     traffic.show([
       ["open connections", full(backend.active_connections)],
@@ -188,6 +193,7 @@ export class BackendPage {
       ["packets", full(backend.packets_total)],
       ["bytes", full(backend.bytes_total)],
     ]);
+    tcp.show(tcpOf(backend.tcp));
     share.show([
       ["takes new connections", backend.in_ring ? "yes" : "no"],
       ["because", backend.unusable],
@@ -198,6 +204,19 @@ export class BackendPage {
       ["administrative state", backend.admin],
     ]);
   }
+}
+
+/** Handshakes are measured on one in 16 connections. */
+function tcpOf(tcp) {
+  if (!tcp) return [];
+  const none = "not measured yet";
+  return [
+    ["handshake, median", tcp.median_us === undefined ? none : latency(tcp.median_us)],
+    ["handshake, 99 %", tcp.p99_us === undefined ? none : latency(tcp.p99_us)],
+    ["SYNs sent again", full(tcp.repeated_syns)],
+    ["resets by clients", full(tcp.resets_by_client)],
+    ["resets by the backend", full(tcp.resets_by_backend)],
+  ];
 }
 
 function healthOf({ health, since, detail, refusing, last_check: check }, now) {

@@ -40,6 +40,17 @@ export function span(milliseconds) {
   return `${Math.floor(hours / 24)}d ${hours % 24}h`;
 }
 
+/** A short duration, as in 85 µs, 1.3 ms, 2.1 s. */
+export function latency(microseconds) {
+  const [value, unit] =
+    microseconds < 1000
+      ? [microseconds, "µs"]
+      : microseconds < 1e6
+        ? [microseconds / 1000, "ms"]
+        : [microseconds / 1e6, "s"];
+  return `${value.toFixed(unit !== "µs" && value < 10 ? 1 : 0)}\u202f${unit}`;
+}
+
 /** A time of the balancer's clock, in UTC. */
 export function moment(timestamp) {
   return `${new Date(timestamp).toISOString().slice(0, 19).replace("T", " ")} UTC`;

@@ -3,7 +3,16 @@
 /** Number of samples: three minutes. */
 export const LENGTH = 180;
 
-const SERIES = ["connections", "packets_in", "packets_out", "bytes_in", "bytes_out", "open"];
+const SERIES = [
+  "connections",
+  "packets_in",
+  "packets_out",
+  "bytes_in",
+  "bytes_out",
+  "handshakes",
+  "handshake_us",
+  "open",
+];
 
 /** Key of everything together. */
 export const ALL = "";
@@ -55,6 +64,13 @@ export class History {
       if (value > peak) peak = value;
     }
     return peak;
+  }
+
+  /** Returns the mean latency of the last samples' handshakes, in microseconds; undefined without any. */
+  handshake(key, count) {
+    const sum = (series) =>
+      this.values(key, series, count).reduce((sum, one) => sum + (Number.isNaN(one) ? 0 : one), 0);
+    return sum("handshakes") ? sum("handshake_us") / sum("handshakes") : undefined;
   }
 
   /** Goes on to the place of a time: seconds without a sample are gaps. */
