@@ -12,7 +12,7 @@ use lb_common::{
     wire::Headers,
 };
 
-use crate::{flow, flow::Hit, global::global, passive, service, stats, tcp_stats};
+use crate::{accounts, flow, flow::Hit, global::global, passive, service, stats, tcp_stats};
 
 /// Updates a connection by a segment of its backend. Fails if its client must not see it.
 #[inline(always)]
@@ -51,6 +51,7 @@ fn note(hit: Hit, segment: &Segment, id: u32) -> bool {
             passive::answered(id);
             if flags_seen::is_unanswered(seen) {
                 tcp_stats::answered(hit.entry.pair());
+                accounts::begin(hit.index);
             }
         }
         return false;

@@ -7,6 +7,7 @@
 #![expect(clippy::needless_borrows_for_generic_args, reason = "keys by value cost instructions")]
 #![feature(asm_experimental_arch, core_intrinsics)]
 
+mod accounts;
 mod again;
 mod answers;
 mod arrival;

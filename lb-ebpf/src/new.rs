@@ -9,6 +9,7 @@ use lb_common::{
 };
 
 use crate::{
+    accounts,
     again::History,
     arrival, client_hops,
     flow::New,
@@ -54,6 +55,7 @@ pub(crate) fn admit(
     let known = forward::open(key, &new)?;
     stats::connection(id);
     tcp_stats::opened(known.pair);
+    accounts::begin(known.hit.index);
     let outside = known.pair.outside(key.protocol(), &known.backend.endpoints());
     opened::log(context, key, &outside);
     Ok(forward::send(headers, &known, Direction::ToBackend, ingress)?)

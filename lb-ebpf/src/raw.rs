@@ -29,7 +29,7 @@ use lb_common::{
     clock::Scale,
     flow::FACTORS,
     limits, service_table,
-    stats::{TCP_WORDS, TcpStats, TcpWord},
+    stats::{Count, TCP_WORDS, TcpStats, TcpWord},
     table::Seed,
 };
 
@@ -211,6 +211,28 @@ pub(crate) fn tally(stats: *mut TcpStats, word: TcpWord, by: u64) {
     tickets(stats.cast::<u64>().wrapping_add(masked::<TCP_WORDS>(word.0)), by);
 }
 
+/// Sets a flow's account.
+#[inline(always)]
+pub(crate) fn set_count(count: *mut Count, to: Count) {
+    let [packets, bytes] = words_of(count);
+    set_word(packets, to.packets);
+    set_word(bytes, to.bytes);
+}
+
+/// Adds to a flow's account, which others change concurrently.
+#[inline(always)]
+pub(crate) fn add_to_count(count: *mut Count, by: Count) {
+    let [packets, bytes] = words_of(count);
+    tickets(packets, by.packets);
+    tickets(bytes, by.bytes);
+}
+
+#[inline(always)]
+fn words_of(count: *mut Count) -> [*mut u64; 2] {
+    let first = count.cast::<u64>();
+    [first, first.wrapping_add(1)]
+}
+
 /// Returns a random number.
 #[inline(always)]
 pub(crate) fn random() -> u32 {
@@ -259,6 +281,12 @@ pub(crate) fn service_buckets() -> u32 {
     SERVICE_BUCKETS.load()
 }
 
+/// Returns true if packets and bytes of each flow are counted.
+#[inline(always)]
+pub(crate) fn is_accounting() -> bool {
+    ACCOUNTING.load() != 0
+}
+
 /// Returns the length of a lane of the numbers of connections.
 #[inline(always)]
 pub(crate) fn active_lane() -> u32 {
@@ -278,6 +306,10 @@ static SERVICE_BUCKETS: Global<u32> = Global::new(service_table::buckets(limits:
 /// Set by the loader.
 #[unsafe(no_mangle)]
 static RESETS_EACH: Global<u32> = Global::new(u32::MAX);
+
+/// Set by the loader.
+#[unsafe(no_mangle)]
+static ACCOUNTING: Global<u8> = Global::new(0);
 
 /// Set by the loader.
 #[unsafe(no_mangle)]

@@ -29,7 +29,7 @@ use lb_common::{
     service_table,
     snat::Source,
     stats::{Count, Incident, TcpStats, Traffic},
-    table::{Entry as _, Import, Imported, Seed, Snapshot, Tag, peek, remove},
+    table::{Entry as _, Import, Imported, Index, Seed, Snapshot, Tag, peek, remove},
 };
 use lb_dataplane::{
     Active, Clock, Constants, FlowTable, Lanes, Refusals, Rehearsal, ServiceTable, Sweeper,
@@ -111,8 +111,21 @@ impl Object {
     /// As [`Self::load`].
     #[must_use]
     pub fn with_resets(connections: u32, resets: u32) -> Self {
+        Self::planned(TablePlan::with_seed(connections, SEED), resets)
+    }
+
+    /// As [`Self::load`], but counts packets and bytes of each flow.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::load`].
+    #[must_use]
+    pub fn accounting(connections: u32) -> Self {
+        Self::planned(TablePlan::with_seed(connections, SEED).accounting(true), u32::MAX)
+    }
+
+    fn planned(plan: TablePlan, resets: u32) -> Self {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; are you root?");
-        let plan = TablePlan::with_seed(connections, SEED);
         let constants = Constants {
             // As the daemon does by default.
             level: LevelFilter::Info as u8,
@@ -435,6 +448,16 @@ impl Object {
             total += *value;
         }
         total
+    }
+
+    /// Returns what a flow's packets have been counted to, by the index of its entry.
+    ///
+    /// # Panics
+    ///
+    /// If the object does not count them.
+    #[must_use]
+    pub fn account(&self, index: u32) -> Count {
+        self.flows.accounts().expect("counted").of(Index(index))
     }
 
     #[must_use]

@@ -12,7 +12,7 @@ use lb_common::{
 
 use self::nat::Nat;
 use crate::{
-    client_hops,
+    accounts, client_hops,
     egress::Egress,
     flow,
     flow::{Known, New},
@@ -65,6 +65,7 @@ pub(crate) fn send(
     let pair = if IS_DRY { known.pair } else { hit.entry.pair() };
     flow::touch(hit);
     stats::packet(pair.backend(), direction, headers.ip.total_length);
+    accounts::add(hit.index, headers.ip.total_length);
     let (hop, reason) = match direction {
         Direction::ToBackend => (backend.hop, Reason::Forwarded),
         Direction::ToClient => {

@@ -257,6 +257,7 @@ impl Config {
             ("limits.flows", old_limits.flows == new_limits.flows, MOVE),
             ("limits.services", old_limits.services == new_limits.services, MOVE),
             ("limits.backends", old_limits.backends == new_limits.backends, MOVE),
+            ("limits.accounting", old_limits.accounting == new_limits.accounting, MOVE),
         ];
         let changed = keys.into_iter().filter(|(_, is_same, _)| !is_same);
         let refusals: Vec<_> =

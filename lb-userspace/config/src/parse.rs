@@ -168,6 +168,7 @@ fn settings(file: &File) -> Keyed {
         of("limits.services", limits.services.as_ref()),
         of("limits.backends", limits.backends.as_ref()),
         of("limits.resets", limits.resets.as_ref()),
+        of("limits.accounting", limits.accounting.as_ref()),
         of("checks.user", checks.user.as_ref()),
         of("checks.tls_directories", checks.tls_directories.as_ref()),
     ];

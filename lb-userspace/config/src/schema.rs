@@ -79,7 +79,7 @@ pub(super) struct Limits {
     pub(super) services: Option<Located<u64>>,
     /// Maximum number of backends of all services, including removed backends that still have
     /// connections, and a second id of each while it has connections to a former VIP of its service; up
-    /// to 1000000, at 208 bytes each plus 64 bytes per possible CPU. Changed by a restart, like
+    /// to 1000000, at 464 bytes each plus 64 bytes per possible CPU. Changed by a restart, like
     /// `flows`.
     #[schemars(range(min = 1, max = validate::MOST_BACKENDS))]
     pub(super) backends: Option<Located<u64>>,
@@ -87,6 +87,9 @@ pub(super) struct Limits {
     /// dropped.
     #[schemars(range(min = 1, max = validate::MOST_RESETS))]
     pub(super) resets: Option<Located<u64>>,
+    /// Counts packets and bytes of each connection, for `conns`: at 48 bytes of kernel memory for each of
+    /// `flows`. Changed by a restart, like `flows`; connections that there are count from then on.
+    pub(super) accounting: Option<Located<bool>>,
 }
 
 /// Limits of health checks on this host. Only root may change them: the daemon refuses a file with

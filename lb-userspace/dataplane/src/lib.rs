@@ -57,8 +57,8 @@ pub use self::{
     counters::{CounterReader, Incidents, Verdicts},
     detach::detach,
     flows::{
-        BACKENDS, CLIENT_HOPS, Expiry, FLOWS, FlowCounts, FlowTable, Moves, Scope, Search, States,
-        Sweeper, TablePlan, megabytes,
+        Accounts, BACKENDS, CLIENT_HOPS, Expiry, FLOWS, FlowCounts, FlowTable, Moves, Scope,
+        Search, States, Sweeper, TablePlan, megabytes,
     },
     guard::Present,
     layouts::{OnOtherMaps, exists, refuse_other_layouts},
@@ -115,7 +115,8 @@ impl Dataplane {
         let pins = Pins::open(bpffs)?;
         let Loaded { mut ebpf, table, constants, shared } =
             load::load(&pins, limits, on_other_maps)?;
-        let migration = Migration::prepare(&pins, &mut ebpf)?;
+        let flows = Arc::new(table);
+        let migration = Migration::prepare(&pins, &mut ebpf, &flows)?;
         let refusals = Refusals::open(&ebpf)?;
         let counters = Arc::new(CounterReader::open(&ebpf)?);
         let maps = MapWriter::new(Maps::take(&mut ebpf)?).counting(counters.shared_generation());
@@ -123,7 +124,7 @@ impl Dataplane {
             ebpf,
             pins,
             traced: None,
-            flows: Arc::new(table),
+            flows,
             constants,
             shared,
             refusals,

@@ -14,13 +14,14 @@ use std::{
 };
 
 use lb_common::{
-    flow::{Direction, FlowKey, ticks},
-    table::{Hit, SharedEntry, SharedTable, Snapshot, peek},
+    flow::{Direction, FlowKey, flags_seen, ticks},
+    stats::Count,
+    table::{Hit, SharedEntry, SharedTable, Snapshot, partner, peek},
 };
-use lb_model::connections::{Clients, Connection, ConnectionState, Counts, Filter, Order};
+use lb_model::connections::{Account, Clients, Connection, ConnectionState, Counts, Filter, Order};
 
 pub use self::kill::Killed;
-use crate::FlowTable;
+use crate::{Accounts, FlowTable};
 
 /// Service names by backend id.
 pub type Directory = HashMap<u32, String>;
@@ -36,6 +37,12 @@ impl Listing {
     #[must_use]
     pub fn new(flows: Arc<FlowTable>, directory: Directory) -> Self {
         Self { flows, directory }
+    }
+
+    /// Returns true if packets and bytes of each connection are counted.
+    #[must_use]
+    pub fn is_accounting(&self) -> bool {
+        self.flows.accounts().is_some()
     }
 
     /// Calls `tell` for each matching connection until it breaks. Takes a while, without locking: a
@@ -85,7 +92,7 @@ impl Listing {
 
     fn search<'a>(&'a self, filter: &'a Filter) -> Search<'a> {
         let (table, directory) = (self.flows.table(), &self.directory);
-        Search { table, directory, now: crate::now(), filter }
+        Search { table, accounts: self.flows.accounts(), directory, now: crate::now(), filter }
     }
 }
 
@@ -97,6 +104,7 @@ const BATCH: usize = 64;
 #[derive(Clone, Copy)]
 pub(super) struct Search<'a> {
     pub(super) table: SharedTable<'a>,
+    pub(super) accounts: Option<&'a Accounts>,
     pub(super) directory: &'a Directory,
     pub(super) now: u32,
     pub(super) filter: &'a Filter,
@@ -204,7 +212,24 @@ impl<'a> Search<'a> {
             state: *state,
             age_seconds: seconds(elapsed(*began, self.now)),
             idle_seconds: seconds(idle),
+            account: self.account(candidate),
         }
+    }
+
+    /// Returns the traffic of a connection. What an earlier one has left in the place of an answer that has not
+    /// come is not its own.
+    fn account(self, candidate: &Candidate<'_>) -> Option<Account> {
+        let accounts = self.accounts?;
+        let inbound = accounts.of(candidate.hit.index);
+        let is_answered = !flags_seen::is_unanswered(candidate.hit.tag.flags_seen());
+        let back = partner(self.table, candidate.hit).filter(|_| is_answered);
+        let outbound = back.map_or_else(Count::default, |back| accounts.of(back.index));
+        Some(Account {
+            packets_in: inbound.packets,
+            packets_out: outbound.packets,
+            bytes_in: inbound.bytes,
+            bytes_out: outbound.bytes,
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use super::{
     active::possible_cpus,
     client_hops,
     constants::Constants,
-    flows::{BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan, megabytes},
+    flows::{ACCOUNTS, BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan, megabytes},
     guard,
     layouts::OnOtherMaps,
     migration,
@@ -52,8 +52,8 @@ pub fn load(pins: &Pins, limits: &Limits, on_other_maps: OnOtherMaps) -> Result<
         Path::new(BTF).exists(),
         "this kernel has no BTF ({BTF} is missing): it must be built with CONFIG_DEBUG_INFO_BTF=y"
     );
-    let plan = TablePlan::new(limits.flows)?;
-    let others = [(FLOWS, plan.max_entries()), origins::size(limits)];
+    let plan = TablePlan::new(limits.flows)?.accounting(limits.accounting);
+    let others = [(FLOWS, plan.max_entries()), (ACCOUNTS, plan.accounts()), origins::size(limits)];
     let others = guard::sizes(limits).into_iter().chain(others);
     let sizes: HashMap<_, _> = sizes(limits, possible_cpus()?).chain(others).collect();
     let shapes = shapes(&sizes)?;
@@ -101,7 +101,8 @@ fn pin_anew(map: &Map, pin: &Path) -> Result<()> {
 /// Labels and maps the flow table of an object that was loaded as planned.
 pub fn table(plan: &TablePlan, ebpf: &mut Ebpf) -> Result<FlowTable> {
     plan.label(ebpf.map_mut(FLOWS).context("the object has no flow table")?)?;
-    plan.open(map(ebpf, FLOWS)?, map(ebpf, BACKENDS)?, map(ebpf, CLIENT_HOPS)?)
+    let table = plan.open(map(ebpf, FLOWS)?, map(ebpf, BACKENDS)?, map(ebpf, CLIENT_HOPS)?)?;
+    table.with_accounts(map(ebpf, ACCOUNTS)?)
 }
 
 /// Adds the fix that an operator can apply.

@@ -12,6 +12,7 @@ use lb_model::Limits;
 use super::{
     BACKENDS, FLOWS, SERVICES, TRAFFIC,
     active::{ACTIVE, lanes},
+    flows::ACCOUNTS,
     origins::ORIGINS,
     services::SERVICE_INDEX,
     shapes::Shape,
@@ -83,7 +84,7 @@ fn other_entries(map: &str, cpus: u32) -> u32 {
 
 /// Returns true if the size of a map depends on limits.
 pub(super) fn follows_limits(map: &str) -> bool {
-    map == FLOWS || map == ORIGINS || key_of(map).is_some()
+    map == FLOWS || map == ACCOUNTS || map == ORIGINS || key_of(map).is_some()
 }
 
 /// Returns the limit that a map grows with, if it is one.

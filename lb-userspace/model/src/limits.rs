@@ -12,6 +12,8 @@ pub struct Limits {
     pub backends: u32,
     /// Maximum number of resets that each CPU sends per second.
     pub resets: u32,
+    /// Counts packets and bytes of each connection.
+    pub accounting: bool,
 }
 
 impl Default for Limits {
@@ -21,6 +23,7 @@ impl Default for Limits {
             services: limits::SERVICES,
             backends: limits::BACKENDS,
             resets: limits::RESETS,
+            accounting: false,
         }
     }
 }

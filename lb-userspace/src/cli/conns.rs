@@ -51,9 +51,7 @@ fn filter(conns: Conns) -> Filter {
 async fn list(client: &Client, filter: &Filter, format: Format) -> Result<(), Failure> {
     let mut lines = client.connections(filter).await?;
     let mut out = BufWriter::new(io::stdout());
-    if format != Format::Json {
-        write_row(&mut out, format, &HEADINGS)?;
-    }
+    let mut has_headings = format == Format::Json;
     while let Some(some) = lines.next().await? {
         let some = printable::json(str::from_utf8(&some).context(STRANGE)?);
         if format == Format::Json {
@@ -61,8 +59,16 @@ async fn list(client: &Client, filter: &Filter, format: Format) -> Result<(), Fa
             continue;
         }
         for told in serde_json::Deserializer::from_str(&some).into_iter() {
-            write_connection(&mut out, format, &told.context(STRANGE)?)?;
+            let told: Told<'_> = told.context(STRANGE)?;
+            if !has_headings {
+                write_headings(&mut out, format, told.bytes().is_some())?;
+                has_headings = true;
+            }
+            write_connection(&mut out, format, &told)?;
         }
+    }
+    if !has_headings {
+        write_headings(&mut out, format, false)?;
     }
     Ok(out.flush()?)
 }
@@ -73,6 +79,9 @@ const STRANGE: &str = "cannot parse the daemon's answer: is the daemon of anothe
 type Row<'a> = [&'a str; 8];
 
 const HEADINGS: Row<'_> = ["SERVICE", "CLIENT", "BACKEND", "STATE", "AGE", "IDLE", "VIP", "SOURCE"];
+
+/// Columns with `limits.accounting`.
+const TRAFFIC: [&str; 4] = ["BYTES-IN", "BYTES-OUT", "PACKETS-IN", "PACKETS-OUT"];
 
 /// [`Connection`](lb_model::connections::Connection) with unparsed strings.
 #[derive(Deserialize)]
@@ -86,18 +95,48 @@ struct Told<'a> {
     state: &'a str,
     age_seconds: f64,
     idle_seconds: f64,
+    packets_in: Option<u64>,
+    packets_out: Option<u64>,
+    bytes_in: Option<u64>,
+    bytes_out: Option<u64>,
+}
+
+impl Told<'_> {
+    /// Returns the bytes in and out, if they are counted.
+    fn bytes(&self) -> Option<[u64; 2]> {
+        Some([self.bytes_in?, self.bytes_out?])
+    }
 }
 
 fn write_connection(out: &mut impl Write, format: Format, told: &Told<'_>) -> io::Result<()> {
     let Told { client, vip, source, backend, state, .. } = *told;
     let service = &*printable::line(told.service.as_deref().unwrap_or("-"));
     let (age, idle) = (span(told.age_seconds), span(told.idle_seconds));
-    write_row(out, format, &[service, client, backend, state, &age, &idle, vip, source])
+    let numbers = [told.bytes_in, told.bytes_out, told.packets_in, told.packets_out];
+    let numbers = numbers.map(|one| one.map(|one| one.to_string()).unwrap_or_default());
+    let traffic = told.bytes().map(|_| numbers.each_ref().map(String::as_str));
+    write_row(out, format, &[service, client, backend, state, &age, &idle, vip, source], traffic)
 }
 
-fn write_row(out: &mut impl Write, format: Format, row: &Row<'_>) -> io::Result<()> {
+fn write_headings(out: &mut impl Write, format: Format, is_accounted: bool) -> io::Result<()> {
+    write_row(out, format, &HEADINGS, is_accounted.then_some(TRAFFIC))
+}
+
+/// Packets are only in a wide table.
+fn write_row(
+    out: &mut impl Write,
+    format: Format,
+    row: &Row<'_>,
+    traffic: Option<[&str; 4]>,
+) -> io::Result<()> {
     let [service, client, backend, state, age, idle, vip, source] = row;
     write!(out, "{service:<15} {client:<21} {backend:<21} {state:<11} {age:>8} {idle:>8}")?;
+    if let Some([bytes_in, bytes_out, packets_in, packets_out]) = traffic {
+        write!(out, " {bytes_in:>13} {bytes_out:>13}")?;
+        if format == Format::Wide {
+            write!(out, " {packets_in:>11} {packets_out:>11}")?;
+        }
+    }
     if format == Format::Wide {
         write!(out, "  {vip:<21} {source}")?;
     }

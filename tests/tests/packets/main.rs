@@ -1,5 +1,6 @@
 //! Packets through the shipped object: input, output, and the counted reason.
 
+mod accounting;
 mod churn;
 mod client_hops;
 mod closing;

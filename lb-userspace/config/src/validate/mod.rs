@@ -194,6 +194,7 @@ pub(super) fn limits(limits: &schema::Limits, findings: &mut Findings) -> Limits
         services: limit("services", &limits.services, MOST_SERVICES, default.services),
         backends: limit("backends", &limits.backends, MOST_BACKENDS, default.backends),
         resets: limit("resets", &limits.resets, MOST_RESETS, default.resets),
+        accounting: limits.accounting.as_ref().is_some_and(|is_on| *is_on.get_ref()),
     }
 }
 

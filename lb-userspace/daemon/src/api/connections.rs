@@ -16,7 +16,7 @@ use axum::{
 };
 use futures_util::stream;
 use lb_dataplane::listing::Listing;
-use lb_model::connections::{Clients, Connection, Counts, Filter, Kill};
+use lb_model::connections::{Clients, Connection, Counts, Filter, Kill, Order};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     task::spawn_blocking,
@@ -62,6 +62,11 @@ pub(super) async fn list(
     let limit = if filter.sort.is_some() { bounded(&filter, USUAL_SORTED)? } else { usize::MAX };
     let seat = READERS.take(&guest).ok_or_else(too_many)?;
     let listing = handle.connections(filter.service.clone()).await?;
+    if filter.sort == Some(Order::Bytes) && !listing.is_accounting() {
+        let detail =
+            "bytes of connections are not counted: set `limits.accounting = true`, and restart";
+        return Err(Failed::new(StatusCode::CONFLICT, detail));
+    }
     let (sender, receiver) = mpsc::channel(BACKLOG);
     spawn_blocking(move || send(&listing, &filter, limit, &sender));
     let chunks = stream::unfold((receiver, seat), async |(mut receiver, seat)| {

@@ -8,12 +8,14 @@ use aya::{
 use lb_common::{
     client_hops::{SharedSlot, SharedSlots},
     table::{
-        Label, PlainBucket, Seed, SharedBackend, SharedBucket, SharedTable, Storage as _,
+        Label, PlainBucket, Seed, SharedBackend, SharedBucket, SharedTable, Storage as _, WAYS,
         buckets_for, connections_of,
     },
 };
 
 use lb_host::sys::mapping::{Mapping, Shared};
+
+use super::accounts::{ACCOUNTS, Accounts};
 
 /// Name of the table's map.
 pub const FLOWS: &str = "FLOWS";
@@ -34,6 +36,8 @@ pub struct TablePlan {
     seed: Seed,
     /// 1 if the CPU may reorder loads and stores.
     weakly_ordered: u8,
+    /// 1 if packets and bytes of each flow are counted.
+    accounting: u8,
 }
 
 impl TablePlan {
@@ -49,7 +53,19 @@ impl TablePlan {
     #[must_use]
     pub fn with_seed(connections: u32, seed: Seed) -> Self {
         let weakly_ordered = u8::from(!cfg!(target_arch = "x86_64"));
-        Self { buckets: buckets_for(connections), seed, weakly_ordered }
+        Self { buckets: buckets_for(connections), seed, weakly_ordered, accounting: 0 }
+    }
+
+    /// Returns this plan with packets and bytes of each flow counted, or not.
+    #[must_use]
+    pub fn accounting(self, is_on: bool) -> Self {
+        Self { accounting: is_on.into(), ..self }
+    }
+
+    /// Returns the number of accounts.
+    #[must_use]
+    pub fn accounts(&self) -> u32 {
+        if self.accounting == 0 { 1 } else { self.buckets * WAYS }
     }
 
     /// Returns the plan of the table that an earlier daemon has left pinned at `pin`, or None if it has
@@ -85,6 +101,8 @@ impl TablePlan {
         loader.override_global("FLOW_BUCKETS", &self.buckets, true);
         loader.override_global("FLOW_SEED", &self.seed.0[..], true);
         loader.override_global("WEAKLY_ORDERED", &self.weakly_ordered, true);
+        loader.map_max_entries(ACCOUNTS, self.accounts());
+        loader.override_global("ACCOUNTING", &self.accounting, true);
     }
 
     /// Labels the table of a program that was loaded as planned.
@@ -101,6 +119,7 @@ impl TablePlan {
             buckets: mapping(flows, Some(self.buckets)).context("cannot map the flow table")?,
             backends: mapping(backends, None).context("cannot map the backends")?,
             client_hops: mapping(client_hops, None).context("cannot map the next hops")?,
+            accounts: None,
             seed: self.seed,
         })
     }
@@ -120,10 +139,22 @@ pub struct FlowTable {
     buckets: Mapping<SharedBucket>,
     backends: Mapping<SharedBackend>,
     client_hops: Mapping<SharedSlot>,
+    accounts: Option<Accounts>,
     seed: Seed,
 }
 
 impl FlowTable {
+    /// Returns this table with the accounts of its flows in this map, if there are any.
+    pub fn with_accounts(self, map: &Map) -> Result<Self> {
+        Ok(Self { accounts: Accounts::open(map)?, ..self })
+    }
+
+    /// Returns the accounts of the flows; None if nothing is accounted.
+    #[must_use]
+    pub fn accounts(&self) -> Option<&Accounts> {
+        self.accounts.as_ref()
+    }
+
     #[must_use]
     pub fn table(&self) -> SharedTable<'_> {
         let (buckets, backends) = (self.buckets.values(), self.backends.values());

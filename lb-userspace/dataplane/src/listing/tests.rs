@@ -60,7 +60,7 @@ fn search<'a>(
     directory: &'a Directory,
     filter: &'a Filter,
 ) -> Search<'a> {
-    Search { table: seeded(buckets), directory, now: NOW, filter }
+    Search { table: seeded(buckets), accounts: None, directory, now: NOW, filter }
 }
 
 fn directory() -> Directory {
@@ -92,6 +92,7 @@ fn each_connection_is_told_once_and_whole() {
         state: ConnectionState::Established,
         age_seconds: 60.0,
         idle_seconds: 60.0,
+        account: None,
     };
     let about = |seconds: f64| seconds.round();
     assert_eq!((about(first.age_seconds), about(first.idle_seconds)), (60.0, 60.0));

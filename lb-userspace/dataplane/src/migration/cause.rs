@@ -5,12 +5,14 @@ use std::fmt;
 use anyhow::{Context as _, Result};
 
 use super::replaced::Replaced;
-use crate::{active::possible_cpus, sizes::LimitChange};
+use crate::{active::possible_cpus, flows::ACCOUNTS, sizes::LimitChange};
 
 /// What makes a start replace pinned maps.
 #[derive(Clone, Debug)]
 pub(super) enum Cause {
     Limit(LimitChange),
+    /// `limits.accounting`.
+    Accounting,
     /// Another version of xdplb has made this map.
     Version(Replaced),
 }
@@ -23,6 +25,9 @@ impl Cause {
         if let Some(change) = replaced.iter().find_map(behind) {
             return Ok(Self::Limit(change));
         }
+        if replaced.iter().all(|one| one.name == ACCOUNTS) {
+            return Ok(Self::Accounting);
+        }
         replaced.first().cloned().map(Self::Version).context("no map is replaced")
     }
 
@@ -30,6 +35,7 @@ impl Cause {
     pub(super) fn way_back(&self) -> String {
         match self {
             Self::Limit(change) => format!("set it back to {}", change.from),
+            Self::Accounting => "set it back".to_owned(),
             Self::Version(_) => "start that version again".to_owned(),
         }
     }
@@ -39,6 +45,7 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Limit(change) => change.fmt(f),
+            Self::Accounting => f.write_str("`limits.accounting` has changed"),
             Self::Version(Replaced { name, .. }) => {
                 write!(f, "the pinned map {name} was made by another version of xdplb")
             }

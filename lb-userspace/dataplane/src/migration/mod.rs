@@ -28,7 +28,7 @@ mod fits;
 mod passes;
 mod replaced;
 
-use std::{path::Path, thread::sleep, time::Duration};
+use std::{path::Path, sync::Arc, thread::sleep, time::Duration};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -42,7 +42,7 @@ use self::passes::{FormerTable, Round};
 pub use self::passes::{connections, import};
 use super::{
     Dataplane, FLOWS,
-    flows::TablePlan,
+    flows::{FlowTable, TablePlan},
     pins::{Pins, unpin},
 };
 
@@ -65,7 +65,11 @@ pub(super) struct Migration {
 
 impl Migration {
     /// Prepares the migration to the maps of a loaded object. Returns None if they are the former ones.
-    pub(super) fn prepare(pins: &Pins, ebpf: &mut Ebpf) -> Result<Option<Self>> {
+    pub(super) fn prepare(
+        pins: &Pins,
+        ebpf: &mut Ebpf,
+        new: &Arc<FlowTable>,
+    ) -> Result<Option<Self>> {
         let mut gone = pins.maps()?;
         gone.retain(|name| ebpf.map(name).is_none());
         if pins.formers()?.is_empty() && gone.is_empty() && !pins.are_previous() {
@@ -76,7 +80,8 @@ impl Migration {
             contents::copy(pins, ebpf)?;
         }
         let former = TablePlan::of_pin(&pins.former(FLOWS))?;
-        let table = former.map(|plan| FormerTable::open(&plan, pins, ebpf)).transpose()?;
+        let table =
+            former.map(|plan| FormerTable::open(&plan, pins, ebpf, Arc::clone(new))).transpose()?;
         Ok(Some(Self { table, gone }))
     }
 }

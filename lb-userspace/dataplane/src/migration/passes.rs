@@ -1,6 +1,6 @@
 //! Connections of the former flow table, imported into the new one.
 
-use std::fmt;
+use std::{fmt, iter, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -11,13 +11,13 @@ use lb_common::{
     flow::{Direction, State, ticks},
     table::{
         Entry as _, Hit, IMPORTS_EACH_RUN, Import, Imported, SharedEntry, SharedTable, Tag, WAYS,
-        partner,
+        partner, peek,
     },
 };
 
 use super::pinned;
 use crate::{
-    flows::{BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan},
+    flows::{ACCOUNTS, BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan},
     object::map,
     pins::Pins,
 };
@@ -33,6 +33,7 @@ pub(super) enum Round {
 /// The former flow table. It has the new one's seed, and shares its backends and next hops to clients.
 pub(super) struct FormerTable {
     table: FlowTable,
+    new: Arc<FlowTable>,
     /// Tag that each entry had when its connection was imported.
     imported: Vec<Tag>,
 }
@@ -47,11 +48,20 @@ pub(super) struct Tally {
 }
 
 impl FormerTable {
-    pub(super) fn open(plan: &TablePlan, pins: &Pins, ebpf: &Ebpf) -> Result<Self> {
+    /// Opens it, to move what it holds to the new one.
+    pub(super) fn open(
+        plan: &TablePlan,
+        pins: &Pins,
+        ebpf: &Ebpf,
+        new: Arc<FlowTable>,
+    ) -> Result<Self> {
         let flows = pinned(&pins.former(FLOWS))?.context("the former flow table is gone")?;
-        let table = plan.open(&flows, map(ebpf, BACKENDS)?, map(ebpf, CLIENT_HOPS)?)?;
+        let mut table = plan.open(&flows, map(ebpf, BACKENDS)?, map(ebpf, CLIENT_HOPS)?)?;
+        if let Some(accounts) = pinned(&pins.former(ACCOUNTS))? {
+            table = table.with_accounts(&accounts)?;
+        }
         let imported = vec![Tag::default(); table.table().buckets.len() * WAYS as usize];
-        Ok(Self { table, imported })
+        Ok(Self { table, new, imported })
     }
 
     /// Returns the number of connections.
@@ -61,8 +71,8 @@ impl FormerTable {
 
     /// Imports the connections that have not been, or have changed since.
     pub(super) fn pass(&mut self, program: &Xdp, round: Round) -> Result<Tally> {
-        let Self { table, imported } = self;
-        let table = table.table();
+        let Self { table: former, new, imported } = self;
+        let table = former.table();
         let is_due = |hit: &Found<'_>| round == Round::Last || hit.state() != State::HalfOpen;
         let mut entries = to_backends(table).filter(is_due);
         let mut tally = Tally::default();
@@ -70,6 +80,7 @@ impl FormerTable {
             let mut batch = Vec::new();
             for hit in entries.by_ref() {
                 if imported[hit.index.0 as usize] == hit.tag {
+                    move_accounts(former, new, hit);
                     tally.moved += 1;
                     continue;
                 }
@@ -84,9 +95,22 @@ impl FormerTable {
             let imports: Vec<_> = batch.iter().map(|(_, import)| *import).collect();
             for ((hit, _), result) in batch.iter().zip(import_patiently(program, &imports)?) {
                 if tally.count(result) {
+                    move_accounts(former, new, *hit);
                     imported[hit.index.0 as usize] = hit.tag;
                 }
             }
+        }
+    }
+}
+
+/// Moves the accounts of a connection that is in both tables.
+fn move_accounts(former: &FlowTable, new: &FlowTable, hit: Found<'_>) {
+    let (Some(from), Some(to)) = (former.accounts(), new.accounts()) else { return };
+    let (old, table) = (former.table(), new.table());
+    for hit in iter::once(hit).chain(partner(old, hit)) {
+        let moved = hit.snapshot(old).and_then(|flow| peek(table, &flow.key));
+        if let Some(moved) = moved {
+            from.pass(hit.index, to, moved.index);
         }
     }
 }

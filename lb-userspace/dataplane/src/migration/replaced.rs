@@ -61,7 +61,7 @@ mod tests {
         let shape =
             |value_size, max_entries| Shape { map_type: 6, key_size: 4, value_size, max_entries };
         let (found, more, other) = (shape(16, 33), shape(16, 34), shape(24, 33));
-        for map in ["VERDICTS", "TRAFFIC", "FLOWS", "EVENTS_TOLD"] {
+        for map in ["VERDICTS", "TRAFFIC", "FLOWS", "ACCOUNTS", "EVENTS_TOLD"] {
             assert!(is_replaceable(map, found, more), "{map}");
         }
         for map in ["VERDICTS", "TRAFFIC", "FLOWS", "RINGS"] {

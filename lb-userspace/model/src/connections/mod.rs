@@ -36,6 +36,26 @@ pub struct Connection {
     pub age_seconds: f64,
     /// Time since the last packet of either side.
     pub idle_seconds: f64,
+    /// Traffic, only with `limits.accounting`.
+    #[serde(default, skip_serializing_if = "Option::is_none", flatten)]
+    pub account: Option<Account>,
+}
+
+/// IP packets of a connection and their bytes: "in" is from the client, "out" is to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Account {
+    pub packets_in: u64,
+    pub packets_out: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
+
+impl Account {
+    /// Returns the bytes of both directions.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes_in.saturating_add(self.bytes_out)
+    }
 }
 
 /// State of a connection.

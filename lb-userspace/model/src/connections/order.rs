@@ -9,4 +9,6 @@ pub enum Order {
     Age,
     /// Longest without a packet first.
     Idle,
+    /// Most bytes first: needs `limits.accounting`.
+    Bytes,
 }

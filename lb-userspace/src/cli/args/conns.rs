@@ -25,11 +25,12 @@ pub(in crate::cli) struct Conns {
     /// Connections without a packet for longer than this.
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = lb_config::duration)]
     pub(in crate::cli) idle_over: Option<Duration>,
-    /// List the oldest connections, or those without a packet for longest, first. Lists 1,000, or as many
+    /// List the oldest connections, those without a packet for longest, or those with the most bytes, which
+    /// needs `limits.accounting`, first. Lists 1,000, or as many
     /// as --limit says, 10,000 at most.
     #[arg(long, value_name = "ORDER", value_enum, conflicts_with = "count")]
     pub(in crate::cli) sort: Option<Order>,
-    /// List the newest connections, or the busiest, first.
+    /// List the newest connections, those with the latest packet, or those with the fewest bytes first.
     #[arg(long, requires = "sort")]
     pub(in crate::cli) reverse: bool,
     /// Print the N clients with the most connections instead, 10,000 at most. Takes the daemon 4 bytes for
