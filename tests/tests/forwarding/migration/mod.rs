@@ -1,5 +1,6 @@
 //! Restarts with other maps, while connections go on.
 
+mod accounting;
 mod layouts;
 mod limits;
 mod previous;
