@@ -106,6 +106,7 @@ pub struct TcpStats {
 }
 
 /// Number of words of [`TcpStats`]: a power of two, so that the kernel program can bound an index by a mask.
+#[expect(clippy::cast_possible_truncation, reason = "a few dozen")]
 pub const TCP_WORDS: u32 = (size_of::<TcpStats>() / size_of::<u64>()) as u32;
 
 const _: () = assert!(TCP_WORDS.is_power_of_two());

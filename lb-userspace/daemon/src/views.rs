@@ -197,7 +197,9 @@ impl Views<'_> {
     /// Returns how well connections to a backend with these ids go.
     fn tcp(&self, ids: &[u32]) -> TcpStats {
         let mut sum = TcpStats::default();
-        ids.iter().for_each(|id| sum += self.counters.tcp(*id));
+        for id in ids {
+            sum += self.counters.tcp(*id);
+        }
         sum
     }
 

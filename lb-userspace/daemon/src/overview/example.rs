@@ -1,6 +1,6 @@
 //! An overview for tests.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use jiff::Timestamp;
 use lb_common::stats::Traffic;
@@ -41,23 +41,7 @@ pub(crate) fn overview() -> Overview {
         packets_total: 7,
         bytes_total: 9,
     };
-    let of_backend = BackendStats {
-        address,
-        removed_left: None,
-        connections: 2,
-        packets_in: 3,
-        packets_out: 4,
-        bytes_in: 4,
-        bytes_out: 5,
-        resets_by_client: 1,
-        resets_by_backend: 2,
-        repeated_syns: 3,
-        handshakes: Handshakes {
-            samples: 2,
-            total_us: 9_000,
-            buckets: vec![0, 0, 1, 0, 0, 0, 0, 1],
-        },
-    };
+    let of_backend = counted(address);
     let removed = BackendStats { removed_left: Some(1), connections: 10, ..of_backend.clone() };
     let mut buckets = [0; 11];
     (buckets[0], buckets[10]) = (3, 1);
@@ -122,5 +106,26 @@ pub(crate) fn overview() -> Overview {
         tally: Tally::default(),
         xdp_mode: XdpMode::Auto,
         age: Duration::from_millis(500),
+    }
+}
+
+/// Returns the counters of a backend.
+fn counted(address: SocketAddr) -> BackendStats {
+    BackendStats {
+        address,
+        removed_left: None,
+        connections: 2,
+        packets_in: 3,
+        packets_out: 4,
+        bytes_in: 4,
+        bytes_out: 5,
+        resets_by_client: 1,
+        resets_by_backend: 2,
+        repeated_syns: 3,
+        handshakes: Handshakes {
+            samples: 2,
+            total_us: 9_000,
+            buckets: vec![0, 0, 1, 0, 0, 0, 0, 1],
+        },
     }
 }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::plan::{Goal, Op, Plan, plan};
 
-const LIMITS: Limits = Limits { flows: 1, services: 8, backends: 8, resets: 1 };
+const LIMITS: Limits = Limits { flows: 1, services: 8, backends: 8, resets: 1, accounting: false };
 
 fn key(last: u8) -> ServiceKey {
     ServiceKey::tcp(mapped([203, 0, 113, last]), [0, 80])

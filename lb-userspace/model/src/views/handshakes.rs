@@ -62,7 +62,9 @@ mod tests {
 
     fn counted(handshakes: &[(usize, u64)]) -> Handshakes {
         let mut counted = TcpStats { handshake_nanos: 5_000_999, ..TcpStats::default() };
-        handshakes.iter().for_each(|(place, count)| counted.handshakes[*place] = *count);
+        for (place, count) in handshakes {
+            counted.handshakes[*place] = *count;
+        }
         Handshakes::of(&counted)
     }
 
