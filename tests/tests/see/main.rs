@@ -3,6 +3,7 @@
 mod contrib;
 mod doctor;
 mod explain;
+mod handshakes;
 mod http;
 mod metrics;
 mod page;
