@@ -6,6 +6,8 @@ mod explain;
 mod http;
 mod metrics;
 mod page;
+mod progress;
+mod scrape;
 mod top;
 mod trace;
 mod watched;
