@@ -28,7 +28,9 @@ pub struct Rehearsal {
 /// Closes the files of its maps, as the program itself holds these.
 fn close_maps(ebpf: &mut Ebpf) {
     let names: Vec<_> = ebpf.maps().map(|(name, _)| name.to_owned()).collect();
-    names.iter().for_each(|name| drop(ebpf.take_map(name)));
+    for name in &names {
+        drop(ebpf.take_map(name));
+    }
 }
 
 impl fmt::Debug for Rehearsal {
