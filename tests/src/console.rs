@@ -34,8 +34,18 @@ impl Console {
     ///
     /// If it does not start.
     #[must_use]
-    pub fn run(mut command: CommandBuilder) -> Self {
-        command.env("TERM", "xterm-256color");
+    pub fn run(command: CommandBuilder) -> Self {
+        Self::run_on("xterm-256color", command)
+    }
+
+    /// Like [`Self::run`], on a terminal of another kind.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    #[must_use]
+    pub fn run_on(kind: &str, mut command: CommandBuilder) -> Self {
+        command.env("TERM", kind);
         let pty = native_pty_system().openpty(PtySize::default()).expect("a terminal");
         let modes = modes(&*pty.master);
         let program = pty.slave.spawn_command(command).expect("runs");
@@ -118,6 +128,22 @@ impl Console {
     /// If that does not come soon.
     #[must_use]
     pub fn ended(mut self) -> u32 {
+        self.wait_for_end()
+    }
+
+    /// Like [`Self::ended`], if the screen then shows this and nothing else.
+    ///
+    /// # Panics
+    ///
+    /// If that does not come soon.
+    #[must_use]
+    pub fn ended_showing(mut self, text: &str) -> u32 {
+        let code = self.wait_for_end();
+        self.wait(&format!("{text:?} alone"), || self.shown().trim_end() == text);
+        code
+    }
+
+    fn wait_for_end(&mut self) -> u32 {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             if let Some(status) = self.program.try_wait().expect("a child") {

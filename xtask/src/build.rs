@@ -8,6 +8,7 @@ use lb_object::{OVERRIDE, Objects};
 use crate::{
     exec, objects,
     setup::toolchain::{self, Toolchain},
+    steps::say,
     workspace,
 };
 
@@ -36,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 pub(crate) fn xdplb() -> Result<()> {
     let overridden = env::var_os(OVERRIDE).is_some();
     if !overridden && !Objects::new(workspace::root()).are_current()? {
-        println!("The eBPF sources changed: rebuilding their objects.");
+        say("The eBPF sources changed: rebuilding their objects.");
         renew_objects()?;
     }
     exec::run(
@@ -73,6 +74,6 @@ pub(crate) fn check_objects() -> Result<()> {
             differing.join(", ")
         );
     }
-    println!("The committed eBPF objects are what their sources make, byte for byte.");
+    say("The committed eBPF objects are what their sources make, byte for byte.");
     Ok(())
 }

@@ -3,7 +3,12 @@
 use anyhow::Result;
 use lb_object::Objects;
 
-use crate::{build, exec, setup::toolchain, workspace};
+use crate::{
+    build, exec,
+    setup::toolchain,
+    steps::{Steps, say},
+    workspace,
+};
 
 type Step = fn() -> Result<()>;
 
@@ -17,11 +22,9 @@ const STEPS: [(&str, Step); 6] = [
 ];
 
 pub(crate) fn run() -> Result<()> {
-    for (name, step) in STEPS {
-        println!("== {name}");
-        step()?;
-    }
-    println!("== passed; `cargo xtask test` comes next");
+    let mut steps = Steps::of(STEPS.len());
+    STEPS.into_iter().try_for_each(|(name, step)| steps.run(name, step))?;
+    say("== passed; `cargo xtask test` comes next");
     Ok(())
 }
 
@@ -62,7 +65,7 @@ fn ebpf_lints() -> Result<()> {
 fn dependencies() -> Result<()> {
     exec::run(workspace::cargo().args(["deny", "check", "bans", "licenses", "sources"]))?;
     if exec::output(workspace::cargo().args(["deny", "fetch", "db"])).is_err() {
-        println!("SKIPPED, for their database cannot be fetched from github.com: advisories");
+        say("SKIPPED, for their database cannot be fetched from github.com: advisories");
         return Ok(());
     }
     exec::run(workspace::cargo().args(["deny", "check", "--disable-fetch", "advisories"]))

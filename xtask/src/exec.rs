@@ -9,9 +9,12 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::steps;
+
 /// Runs a command to its end, with its output on our terminal.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot run `{}`", line(command)))?;
+    let status =
+        steps::status(command).with_context(|| format!("cannot run `{}`", line(command)))?;
     if !status.success() {
         bail!("`{}` failed ({status})", line(command));
     }

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::{exec, setup::fuzzer, workspace};
+use crate::{exec, setup::fuzzer, steps::say, workspace};
 
 /// Duration of each target in the test suites.
 const SECONDS_IN_TESTS: u32 = 20;
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Runs all targets for a short time, if libFuzzer can be built.
 pub(crate) fn test(long: bool) -> Result<()> {
     if !fuzzer::has_compiler() {
-        println!("SKIPPED, for there is no C++ compiler to build libFuzzer with: fuzzing");
+        say("SKIPPED, for there is no C++ compiler to build libFuzzer with: fuzzing");
         return Ok(());
     }
     let seconds = if long { SECONDS_IN_LONG_TESTS } else { SECONDS_IN_TESTS };
@@ -73,7 +73,7 @@ struct Fuzzer {
 impl Fuzzer {
     /// Starts with the committed corpus; new inputs are kept in the target directory.
     fn run(&self, target: &str, seconds: u32) -> Result<()> {
-        println!("== fuzzing {target} for {seconds} s");
+        say(format_args!("== fuzzing {target} for {seconds} s"));
         let found = found(target)?;
         let mut command = self.command("run", target)?;
         command.arg(&found).arg(corpus(target));

@@ -11,6 +11,7 @@ mod objects;
 mod package;
 mod screenshot;
 mod setup;
+mod steps;
 mod test;
 mod workspace;
 

@@ -20,7 +20,7 @@ use hyper::{
 use hyper_util::rt::TokioIo;
 use lb_model::{
     NewBackend, Problem, Proposal, Settings, Target,
-    connections::{Clients, Counts, Filter, Kill},
+    connections::{Clients, Counts, Filter, Kill, SearchView},
     keys::{Keys, body_of},
     views::{
         FullVersion, Plan, ServiceView, Stats, Status, VersionView,
@@ -162,6 +162,11 @@ impl Client {
 
     pub async fn count_connections(&self, filter: &Filter) -> Result<Counts, ClientError> {
         self.get(&with_query("/v1/connections/count", filter)?).await
+    }
+
+    /// Returns how far the running searches of connections have come.
+    pub async fn searches(&self) -> Result<Vec<SearchView>, ClientError> {
+        self.get("/v1/connections/searches").await
     }
 
     /// Returns the clients with the most connections.

@@ -16,8 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use super::overview::Overview;
 use super::{
-    explain::Links,
-    trace::{Prepared, Trace},
+    explain::{Explainer, Links, Loaded},
+    trace::{Planned, Prepared, Trace},
 };
 
 /// A question about the state, with the channel for its answer. The loop is not asked.
@@ -31,8 +31,10 @@ pub enum Question {
     Running(Reply<Running>),
     Stats(Reply<Stats>),
     Connections(Option<String>, Reply<Listing>),
-    Explain(PacketQuery, Links, Reply<Explanation>),
-    PrepareTrace(TraceFilter, Reply<Prepared>),
+    /// Who explains packets.
+    Explainer(Reply<Explainer>),
+    Explain(PacketQuery, Links, Loaded, Reply<Explanation>),
+    PlanTrace(TraceFilter, Reply<Planned>),
     Overview(Reply<Overview>),
 }
 
@@ -205,13 +207,14 @@ impl Handle {
     /// Tells what would happen to a packet, and why.
     pub async fn explain(&self, query: PacketQuery) -> Result<Explanation, Refusal> {
         let links = Links::read(&query).await?;
-        self.ask(|reply| Question::Explain(query, links, reply)).await
+        let loaded = self.ask(Question::Explainer).await?.loaded().await?;
+        self.ask(|reply| Question::Explain(query, links, loaded, reply)).await
     }
 
     /// Loads a program that records these packets, and attaches it.
     pub(super) async fn trace(&self, filter: TraceFilter) -> Result<Trace, Refusal> {
-        let Prepared { program, recording } =
-            self.ask(|reply| Question::PrepareTrace(filter, reply)).await?;
+        let planned = self.ask(|reply| Question::PlanTrace(filter, reply)).await?;
+        let Prepared { program, recording } = planned.load().await?;
         self.request(|reply| Request::BeginTrace(program, reply)).await?;
         Ok(recording.read())
     }

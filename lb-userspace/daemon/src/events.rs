@@ -103,6 +103,7 @@ impl Daemon {
                 self.follow_refusals();
                 self.catch_up();
                 self.retry_macs().await;
+                self.kernel.count_runs();
                 self.tidy();
             }
             Happening::MemoryDue => {

@@ -3,7 +3,7 @@
 use std::{path::Path, sync::Arc};
 
 use anyhow::Result;
-use lb_dataplane::{CounterReader, Dataplane, adoption::Adopted, plan::Goal};
+use lb_dataplane::{CounterReader, Dataplane, Runs, adoption::Adopted, plan::Goal};
 use lb_model::Limits;
 
 use super::sync::MapSync;
@@ -14,6 +14,8 @@ pub(super) struct Kernel {
     pub(super) sync: MapSync,
     /// Number of instructions of the program.
     pub(super) instructions: u32,
+    /// Runs of the program, if the kernel counts them.
+    pub(super) runs: Runs,
     /// True if forwarding ends with the daemon.
     is_fleeting: bool,
 }
@@ -23,7 +25,15 @@ impl Kernel {
         let is_fleeting = !dataplane.is_lasting();
         let instructions = dataplane.instructions().unwrap_or_default();
         let (counters, sync) = (dataplane.counters(), MapSync::new(adopted, limits));
-        Self { dataplane, counters, sync, instructions, is_fleeting }
+        Self { dataplane, counters, sync, instructions, runs: Runs::default(), is_fleeting }
+    }
+
+    /// Notes how often the program has run by now.
+    pub(super) fn count_runs(&mut self) {
+        match self.dataplane.runs() {
+            Ok(runs) => self.runs = runs,
+            Err(error) => log::debug!("the runs of the program are unknown: {error:#}"),
+        }
     }
 
     /// Updates the maps from `present` to `next`, or returns an error and changes nothing.

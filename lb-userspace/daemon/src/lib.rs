@@ -51,6 +51,7 @@ mod tally;
 mod trace;
 mod transitions;
 mod unrouted;
+mod variants;
 mod viewer;
 mod views;
 mod vips;

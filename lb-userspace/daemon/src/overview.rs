@@ -6,6 +6,8 @@ use std::{
 };
 
 use lb_common::stats::Traffic;
+use lb_config::desired::JournalSize;
+use lb_dataplane::Runs;
 use lb_health::Tally as Checks;
 use lb_model::{
     Refusal, XdpMode,
@@ -27,6 +29,8 @@ pub struct Overview {
     pub(super) services: Vec<OfService>,
     pub(super) stats: Stats,
     pub(super) tally: Tally,
+    pub(super) journal: JournalSize,
+    pub(super) runs: Runs,
     pub(super) xdp_mode: XdpMode,
     /// Age of the snapshot.
     pub(super) age: Duration,
@@ -54,7 +58,7 @@ pub struct Fitness {
 
 impl Views<'_> {
     pub(super) fn overview(&self) -> Result<Overview, Refusal> {
-        let Snapshot { config, state, results, version, tally, .. } = self.snapshot;
+        let Snapshot { config, state, results, version, tally, journal, runs, .. } = self.snapshot;
         let (traffic, remains) = (self.traffic()?, self.remains());
         let totals = self.totals(&traffic);
         let mut stats = self.stats_with(&traffic, &remains)?;
@@ -80,6 +84,8 @@ impl Views<'_> {
             services,
             stats,
             tally: *tally,
+            journal: *journal,
+            runs: *runs,
             xdp_mode: config.xdp_mode,
             age: self.snapshot.age(),
         })

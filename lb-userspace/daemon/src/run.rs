@@ -1,6 +1,6 @@
 //! The loop.
 
-use std::{cell::RefCell, future::ready, path::PathBuf, sync::Arc};
+use std::{future::ready, path::PathBuf, sync::Arc};
 
 use anyhow::{Context as _, Result, bail};
 use lb_config::Loaded;
@@ -63,9 +63,11 @@ pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     daemon.follow_refusals();
     daemon.publish();
     let snapshots = daemon.published.subscribe();
-    let explainer = RefCell::new(Explainer::new(daemon.kernel.dataplane.variants()));
+    let variants = daemon.kernel.dataplane.variants();
+    let explainer = Explainer::new(variants.clone());
     let counters = Arc::clone(&daemon.kernel.counters);
-    Viewer { snapshots: snapshots.clone(), counters, explainer }.start(questions)?;
+    Viewer { snapshots: snapshots.clone(), counters, variants, explainer: explainer.clone() }
+        .start(questions)?;
     let (stopping, stopped) = watch::channel(());
     let watchdog = Watchdog::new();
     let mut events =
@@ -82,6 +84,7 @@ pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     };
     supervisor::is_ready();
     log::info!("ready");
+    tokio::spawn(explainer.prepare());
     let served = daemon.serve(&mut commands, &mut events).await;
     daemon.end_trace();
     supervisor::is_stopping();

@@ -11,9 +11,9 @@ use std::{
 use jiff::Timestamp;
 use lb_config::{
     Config,
-    desired::{Document, Losses},
+    desired::{Document, JournalSize, Losses},
 };
-use lb_dataplane::{FlowTable, States};
+use lb_dataplane::{FlowTable, Runs, States};
 use lb_health::Results;
 use lb_model::{Refusal, views::RefusedReload};
 use tokio::sync::watch;
@@ -39,6 +39,7 @@ pub(super) struct Snapshot {
     /// None while that is not recorded.
     pub(super) settled_version: Option<u64>,
     pub(super) losses: Losses,
+    pub(super) journal: JournalSize,
     pub(super) results: Results,
     /// Ids of backends that refuse connections.
     pub(super) refusing: BTreeSet<u32>,
@@ -53,6 +54,7 @@ pub(super) struct Snapshot {
     pub(super) generation: u64,
     /// Number of instructions of the usual program.
     pub(super) instructions: u32,
+    pub(super) runs: Runs,
     pub(super) at: Instant,
 }
 
@@ -102,6 +104,7 @@ impl Daemon {
             version: self.desired.number(),
             settled_version: self.desired.settled_number(),
             losses: self.desired.losses(),
+            journal: self.desired.journal_size(),
             results: self.checking.checker.results(),
             refusing: self.checking.refusals.ids(),
             unrouted: self.network.unrouted.addresses(),
@@ -110,6 +113,7 @@ impl Daemon {
             tally: self.tally,
             generation: self.kernel.counters.generation(),
             instructions: self.kernel.instructions,
+            runs: self.kernel.runs,
             at: Instant::now(),
         }
     }

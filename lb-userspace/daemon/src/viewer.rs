@@ -2,7 +2,6 @@
 //! clients look.
 
 use std::{
-    cell::RefCell,
     io,
     sync::Arc,
     thread,
@@ -10,7 +9,7 @@ use std::{
 };
 
 use lb_config::desired::named;
-use lb_dataplane::{CounterReader, listing::Listing};
+use lb_dataplane::{CounterReader, Variants, listing::Listing};
 use lb_model::Refusal;
 use tokio::sync::{mpsc, watch};
 
@@ -33,7 +32,8 @@ const PAUSE: Duration = Duration::from_millis(1);
 pub(super) struct Viewer {
     pub(super) snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     pub(super) counters: Arc<CounterReader>,
-    pub(super) explainer: RefCell<Explainer>,
+    pub(super) variants: Variants,
+    pub(super) explainer: Explainer,
 }
 
 impl Viewer {
@@ -61,16 +61,13 @@ impl Viewer {
             Question::Connections(service, reply) => {
                 self.tell(reply, |views| connections(&views, service.as_deref()));
             }
-            Question::Explain(query, links, reply) => {
-                let explainer = &self.explainer;
-                self.tell(reply, |views| explainer.borrow_mut().explain(&views, &query, &links));
+            Question::Explainer(reply) => self.tell(reply, |_| Ok(self.explainer.clone())),
+            Question::Explain(query, links, by, reply) => {
+                self.tell(reply, |views| by.explain(&views, &query, &links));
             }
-            Question::PrepareTrace(filter, reply) => {
-                let explainer = self.explainer.borrow();
-                self.tell(reply, |views| {
-                    trace::prepare(&views, explainer.variants(), &filter, self.snapshots.clone())
-                });
-            }
+            Question::PlanTrace(filter, reply) => self.tell(reply, |views| {
+                trace::plan(&views, self.variants.clone(), &filter, self.snapshots.clone())
+            }),
             Question::Overview(reply) => self.tell(reply, |views| views.overview()),
         }
     }

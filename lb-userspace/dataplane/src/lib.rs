@@ -31,6 +31,7 @@ mod pins;
 pub mod plan;
 mod rehearsal;
 pub mod ring;
+mod runs;
 mod services;
 mod shapes;
 mod sizes;
@@ -68,6 +69,7 @@ pub use self::{
     migration::{connections, import},
     pins::is_attached,
     rehearsal::{Rehearsal, Rehearsed},
+    runs::Runs,
     services::{Mapped, ServiceTable},
     sizes::map_bytes,
     tracing::{Batch, Capture, Records, TracedProgram},

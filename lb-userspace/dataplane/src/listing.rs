@@ -3,6 +3,7 @@
 mod clients;
 mod first;
 mod kill;
+mod swept;
 
 use std::{
     collections::HashMap,
@@ -20,7 +21,7 @@ use lb_common::{
 };
 use lb_model::connections::{Account, Clients, Connection, ConnectionState, Counts, Filter, Order};
 
-pub use self::kill::Killed;
+pub use self::{kill::Killed, swept::Swept};
 use crate::{Accounts, FlowTable};
 
 /// Service names by backend id.
@@ -31,12 +32,13 @@ pub type Directory = HashMap<u32, String>;
 pub struct Listing {
     flows: Arc<FlowTable>,
     directory: Directory,
+    swept: Arc<Swept>,
 }
 
 impl Listing {
     #[must_use]
     pub fn new(flows: Arc<FlowTable>, directory: Directory) -> Self {
-        Self { flows, directory }
+        Self { flows, directory, swept: Arc::default() }
     }
 
     /// Returns true if packets and bytes of each connection are counted.
@@ -92,7 +94,8 @@ impl Listing {
 
     fn search<'a>(&'a self, filter: &'a Filter) -> Search<'a> {
         let (table, directory) = (self.flows.table(), &self.directory);
-        Search { table, accounts: self.flows.accounts(), directory, now: crate::now(), filter }
+        let (accounts, swept) = (self.flows.accounts(), &*self.swept);
+        Search { table, accounts, directory, now: crate::now(), filter, swept }
     }
 }
 
@@ -108,6 +111,7 @@ pub(super) struct Search<'a> {
     pub(super) directory: &'a Directory,
     pub(super) now: u32,
     pub(super) filter: &'a Filter,
+    pub(super) swept: &'a Swept,
 }
 
 /// A connection that matches, its idle time aside.
@@ -167,7 +171,8 @@ impl<'a> Search<'a> {
 
     /// Returns each connection once, by its entry in the direction of the backend.
     fn candidates(self) -> impl Iterator<Item = Candidate<'a>> {
-        let entries = self.table.flows().filter(|hit| hit.direction() == Direction::ToBackend);
+        let flows = self.table.flows().inspect(|hit| self.swept.pass(hit.index.0));
+        let entries = flows.filter(|hit| hit.direction() == Direction::ToBackend);
         entries.filter_map(move |hit| self.candidate(hit))
     }
 

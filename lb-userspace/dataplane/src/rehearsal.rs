@@ -1,5 +1,7 @@
 //! What the loaded program would do with a packet: a variant of it, which writes to no map but its own.
 
+use std::fmt;
+
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
@@ -21,6 +23,20 @@ const ROOM: usize = 64;
 pub struct Rehearsal {
     ebpf: Ebpf,
     trail: PerCpuArray<MapData, Record>,
+}
+
+/// Closes the files of its maps, as the program itself holds these.
+fn close_maps(ebpf: &mut Ebpf) {
+    let names: Vec<_> = ebpf.maps().map(|(name, _)| name.to_owned()).collect();
+    for name in &names {
+        drop(ebpf.take_map(name));
+    }
+}
+
+impl fmt::Debug for Rehearsal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Rehearsal").finish_non_exhaustive()
+    }
 }
 
 /// What would happen to a packet.
@@ -48,6 +64,7 @@ impl Rehearsal {
     pub fn load(variants: &Variants) -> Result<Self> {
         let mut ebpf = variants.load(OBJECT, |_| {})?;
         let trail = ebpf.take_map("TRAIL").context("the object has no trail")?.try_into()?;
+        close_maps(&mut ebpf);
         Ok(Self { ebpf, trail })
     }
 

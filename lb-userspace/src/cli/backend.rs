@@ -13,6 +13,7 @@ use lb_model::{
     Admin, NewBackend, Settings,
     views::{BackendView, ServiceView},
 };
+use lb_progress::Progress;
 use serde::Serialize;
 use tokio::time::sleep;
 
@@ -91,7 +92,7 @@ pub(super) async fn change(
             let outcome = set(&client, &places, settings, output).await?.until(until);
             if wait
                 && !client.is_dry_run()
-                && let Err(failure) = wait_for_all(&client, &places, deadline).await
+                && let Err(failure) = wait_for_all(&client, &places, deadline, output).await
             {
                 outcome.print(output)?;
                 return Err(failure);
@@ -182,17 +183,37 @@ async fn wait_for_all(
     client: &Client,
     places: &[BackendAddress],
     deadline: Option<Duration>,
+    output: Output,
 ) -> Result<(), Failure> {
     for place in places {
-        wait_until_idle(client, place, deadline).await?;
+        let left = Left { address: place.address, begin: 0, progress: output.progress() };
+        wait_until_idle(client, place, deadline, left).await?;
     }
     Ok(())
+}
+
+/// Connections left to a drained backend, as they are shown.
+struct Left {
+    address: SocketAddr,
+    begin: u64,
+    progress: Progress,
+}
+
+impl Left {
+    fn tell(&mut self, left: u64) {
+        // Some may still be opened at the begin.
+        self.begin = self.begin.max(left);
+        let (address, begin) = (self.address, count(self.begin, "connection"));
+        let told = format!("{address}: {left} of {begin} left");
+        self.progress.tell_part(&told, self.begin - left, self.begin);
+    }
 }
 
 async fn wait_until_idle(
     client: &Client,
     place: &BackendAddress,
     deadline: Option<Duration>,
+    mut shown: Left,
 ) -> Result<(), Failure> {
     let begin = Instant::now();
     sleep(SETTLED).await;
@@ -201,6 +222,7 @@ async fn wait_until_idle(
         let service = client.service(&place.service).await?;
         let left = active(&service, place.address)?;
         if left == 0 {
+            shown.progress.clear();
             if before > 0 && deadline.is_some_and(|deadline| begin.elapsed() >= deadline) {
                 let (address, ended) = (place.address, count(before, "connection"));
                 print_error(format_args!("{address}: {ended} ended at the deadline"));
@@ -208,6 +230,7 @@ async fn wait_until_idle(
             return Ok(());
         }
         before = left;
+        shown.tell(left);
         if deadline.is_some_and(|deadline| begin.elapsed() >= deadline + CUT) {
             let address = place.address;
             return Err(anyhow!(

@@ -4,7 +4,7 @@ mod kill;
 
 use std::{
     borrow::Cow,
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, IsTerminal as _, Write},
     process::ExitCode,
     time::Duration,
 };
@@ -18,26 +18,32 @@ use super::{
     args::{Conns, Format, Output},
     exit::Failure,
     output::{align_numbers, count, print_json, print_line, print_table, table},
+    patience::searching,
 };
 use lb_host::printable;
 
 pub(super) async fn conns(
     client: &Client,
     conns: Conns,
-    Output { format }: Output,
+    output: Output,
 ) -> Result<ExitCode, Failure> {
+    let format = output.format;
     let end = conns.end;
     let counts = conns.count;
     let is_of_clients = conns.top.is_some();
     let filter = filter(conns);
     if end.kill {
-        kill::kill(client, filter, end, format).await?;
+        kill::kill(client, filter, end, output).await?;
     } else if counts {
-        print_counts(client.count_connections(&filter).await?, format)?;
+        let counting = client.count_connections(&filter);
+        print_counts(searching(client, output, counting).await?, format)?;
     } else if is_of_clients {
-        print_clients(&client.busiest_clients(&filter).await?, format)?;
-    } else {
+        let counting = client.busiest_clients(&filter);
+        print_clients(&searching(client, output, counting).await?, format)?;
+    } else if io::stdout().is_terminal() {
         list(client, &filter, format).await?;
+    } else {
+        searching(client, output, list(client, &filter, format)).await?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -21,7 +21,9 @@ use super::{
     changed::Outcome,
     exit::{self, Failure, INVALID, PROBLEMS},
     output::{align_numbers, print_json, print_line, print_table, table},
+    patience::announced,
 };
+use lb_host::printable;
 
 pub(super) async fn diff(
     client: &Client,
@@ -29,7 +31,8 @@ pub(super) async fn diff(
     output: Output,
 ) -> Result<ExitCode, Failure> {
     let (proposal, warnings) = proposal(file)?;
-    let plan = client.plan(&proposal).await?;
+    let what = format!("the daemon checks {}", printable::line(&proposal.path));
+    let plan = announced(output, &what, client.plan(&proposal)).await?;
     let differs = !plan.steps.is_empty();
     let outcome = Outcome::from(plan).warning(warnings).in_dry_run(true);
     let code = match (outcome.is_refused(), differs) {
@@ -46,7 +49,8 @@ pub(super) async fn apply(
     output: Output,
 ) -> Result<ExitCode, Failure> {
     let (proposal, warnings) = proposal(file)?;
-    let plan = client.apply(&proposal).await?;
+    let what = format!("the daemon checks and applies {}", printable::line(&proposal.path));
+    let plan = announced(output, &what, client.apply(&proposal)).await?;
     print(client, Outcome::from(plan).warning(warnings), output)
 }
 
@@ -112,7 +116,9 @@ pub(super) async fn rollback(
     version: Option<u64>,
     output: Output,
 ) -> Result<ExitCode, Failure> {
-    print(client, client.rollback(Target { version }).await?.into(), output)
+    let what = "the daemon checks and applies the former version";
+    let plan = announced(output, what, client.rollback(Target { version })).await?;
+    print(client, plan.into(), output)
 }
 
 /// Returns the text of a file, if it is valid, and its warnings. The daemon checks it again, and against the host.

@@ -15,6 +15,7 @@ mod explain;
 mod log;
 mod manual;
 mod output;
+mod patience;
 mod run;
 mod service;
 mod stats;

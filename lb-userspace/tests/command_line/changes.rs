@@ -1,9 +1,15 @@
 //! Changes and dry runs.
 
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
+
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::{
+    BINARY,
     daemon::{FakeDaemon, VERSION},
     file, parsed,
 };
@@ -24,6 +30,33 @@ fn a_drain_waits_for_the_last_connection_until_its_deadline() {
     let outcome = parsed(&json.out);
     assert_eq!(outcome["changed"], true, "the change was made: {outcome}");
     assert!(outcome["until"].is_string(), "{outcome}");
+}
+
+#[test]
+fn a_drain_tells_a_pipe_the_connections_left_in_lines() {
+    let drain = ["backend", "drain", "web", "10.0.0.11:80", "--wait"];
+    let shown = FakeDaemon::with_connections(2).xdplb(&drain);
+    let expected = "10.0.0.11:80: 2 of 2 connections left\n";
+    assert_eq!((shown.code, &*shown.out, &*shown.err), (Some(0), "", expected), "{shown:?}");
+    for quiet in [&["-q"][..], &["-o", "json"]] {
+        let silent = FakeDaemon::with_connections(2).xdplb(&[&drain[..], quiet].concat());
+        assert_eq!((silent.code, &*silent.err), (Some(0), ""), "{silent:?}");
+    }
+}
+
+#[test]
+fn an_apply_that_takes_a_while_tells_what_it_waits_for() {
+    let (daemon, directory) = (FakeDaemon::silent(), TempDir::new().expect("a directory"));
+    let path = file(&directory, "interfaces = [\"eth1\"]\n").display().to_string();
+    let mut apply = Command::new(BINARY);
+    apply.args(["--socket", &daemon.socket(), "apply", "-c", &path]).stderr(Stdio::piped());
+    let mut apply = apply.spawn().expect("runs");
+    let mut said = BufReader::new(apply.stderr.take().expect("piped"));
+    let mut line = String::new();
+    said.read_line(&mut line).expect("text");
+    apply.kill().expect("a child");
+    apply.wait().expect("a child");
+    assert_eq!(line, format!("the daemon checks and applies {path}\n"));
 }
 
 #[test]

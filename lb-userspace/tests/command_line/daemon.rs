@@ -1,5 +1,7 @@
 //! A fake daemon behind the real API.
 
+use std::future::pending;
+
 use lb_config::desired::{Document, steps};
 use lb_daemon::{
     api,
@@ -39,14 +41,32 @@ pub(super) struct FakeDaemon {
 
 impl FakeDaemon {
     pub(super) fn with_connections(active: u64) -> Self {
+        Self::start(|runtime, requests, questions| {
+            runtime.spawn(answer(requests, active));
+            runtime.spawn(show(questions, active));
+        })
+    }
+
+    /// One that answers nothing.
+    pub(super) fn silent() -> Self {
+        Self::start(|runtime, requests, questions| {
+            runtime.spawn(async move {
+                let _open = (requests, questions);
+                pending::<()>().await;
+            });
+        })
+    }
+
+    fn start(
+        answer: impl FnOnce(&Runtime, mpsc::Receiver<Request>, mpsc::Receiver<Question>),
+    ) -> Self {
         let directory = TempDir::new().expect("a directory");
         let runtime = Runtime::new().expect("a runtime");
         let (stopping, stopped) = watch::channel(());
         let (handle, requests, questions) = control::channel(8);
         let listener = runtime.block_on(api::listen(&directory.path().join("socket")));
         runtime.spawn(api::serve(listener.expect("listens"), handle, stopped));
-        runtime.spawn(answer(requests, active));
-        runtime.spawn(show(questions, active));
+        answer(&runtime, requests, questions);
         Self { directory, _runtime: runtime, _stopping: stopping }
     }
 

@@ -72,7 +72,7 @@ fn all_that_can_be_read_is_as_it_is_described() {
     let (_, described) = ask(&balancer, "get", "/v1/openapi.json", &json!(null));
     let paths = described["paths"].as_object().expect("paths");
     let read = paths.iter().filter(|(_, operations)| operations["get"].is_object());
-    assert_eq!(read.clone().count(), 14);
+    assert_eq!(read.clone().count(), 15);
     for (path, operations) in read {
         let content = &operations["get"]["responses"]["200"]["content"];
         if path == TRACE {

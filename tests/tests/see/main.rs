@@ -7,6 +7,8 @@ mod handshakes;
 mod http;
 mod metrics;
 mod page;
+mod progress;
+mod scrape;
 mod top;
 mod trace;
 mod watched;

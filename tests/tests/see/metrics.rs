@@ -8,6 +8,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
+use aya::sys::{Stats, enable_stats};
 use lb_testbed::Testbed;
 use lb_tests::{
     balancer::Balancer,
@@ -80,6 +81,7 @@ fn counters_are_those_of_the_commands() {
 #[ignore = "needs root"]
 fn a_prometheus_scrapes_it_and_every_query_of_the_dashboard_has_data() {
     let Site { balancer, servers: _servers, testbed } = site("");
+    let _counting = enable_stats(Stats::RunTime).expect("root");
     let _prometheus = Prometheus::start(&testbed);
     balancer.wait_for("scrapes with rates", || {
         visit(&testbed, 1);

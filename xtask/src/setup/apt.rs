@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Result, bail};
 
-use crate::{exec, workspace};
+use crate::{exec, steps::say, workspace};
 
 /// Returns true on the Debian release that has the packages we name.
 pub(crate) fn is_debian_12() -> bool {
@@ -66,7 +66,7 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     if !workspace::is_root() {
         bail!("not root, so these packages must be installed by hand: apt-get install {list}");
     }
-    println!("Installing by apt: {list}");
+    say(format_args!("Installing by apt: {list}"));
     let _no_services = NoServices::begin()?;
     exec::run(Command::new("apt-get").args(["update", "--quiet"]))?;
     exec::run(

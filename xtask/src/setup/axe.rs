@@ -4,7 +4,7 @@ use std::{fs, process::Command};
 
 use anyhow::Result;
 
-use crate::{exec, workspace};
+use crate::{exec, steps::say, workspace};
 
 const VERSION: &str = "4.14.1";
 
@@ -21,7 +21,7 @@ pub(super) fn ensure() -> Result<()> {
         return Ok(());
     }
     let directory = workspace::target()?.join("see");
-    println!("Installing axe-core {VERSION} in {} by npm", directory.display());
+    say(format_args!("Installing axe-core {VERSION} in {} by npm", directory.display()));
     fs::create_dir_all(&directory)?;
     let mut npm = Command::new("npm");
     npm.args(["install", "--loglevel=error", "--no-save", "--no-audit", "--no-fund", "--prefix"]);

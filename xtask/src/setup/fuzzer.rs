@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Command};
 use anyhow::Result;
 
 use super::tools;
-use crate::{exec, workspace};
+use crate::{exec, steps::say, workspace};
 
 const VERSION: &str = "0.13.2";
 
@@ -16,7 +16,7 @@ pub(crate) fn ensure() -> Result<PathBuf> {
     if version.is_ok_and(|version| version.contains(VERSION)) {
         return Ok(binary);
     }
-    println!("Building cargo-fuzz {VERSION} in {}", tools::prefix()?.display());
+    say(format_args!("Building cargo-fuzz {VERSION} in {}", tools::prefix()?.display()));
     // Unoptimized: it only starts the fuzzers.
     exec::run(
         workspace::cargo()

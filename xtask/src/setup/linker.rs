@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::tools;
-use crate::{exec, workspace};
+use crate::{exec, steps::say, workspace};
 
 const VERSION: &str = "0.13.0";
 /// The LLVM version of the linker: at least rustc's, or it cannot read rustc's bitcode.
@@ -28,7 +28,7 @@ pub(super) fn is_installed() -> Result<bool> {
 /// Builds the linker, after announcing it.
 pub(super) fn install() -> Result<()> {
     let prefix = tools::prefix()?;
-    println!("Building bpf-linker {VERSION} in {}", prefix.display());
+    say(format_args!("Building bpf-linker {VERSION} in {}", prefix.display()));
     let llvm = llvm_prefix(&prefix)?;
     exec::run(
         workspace::cargo()

@@ -11,10 +11,13 @@ mod programs;
 pub(crate) mod toolchain;
 mod tools;
 
+use std::fmt;
+
 use anyhow::{Result, bail};
 use clap::ValueEnum;
 
 use self::programs::Program;
+use crate::steps::{Steps, say};
 
 /// Install the requirements of building the eBPF objects and of testing, as far as missing
 #[derive(clap::Args)]
@@ -71,6 +74,13 @@ impl Group {
     }
 }
 
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.to_possible_value().map(|value| value.get_name().to_owned());
+        f.write_str(&name.unwrap_or_default())
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let groups = match arguments.groups.as_slice() {
         [] => Group::value_variants(),
@@ -79,8 +89,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.check {
         return check(groups);
     }
-    groups.iter().try_for_each(|group| ensure(*group))?;
-    println!("Everything is installed.");
+    let mut steps = Steps::of(groups.len());
+    groups.iter().try_for_each(|group| steps.run(group, || ensure(*group)))?;
+    say("Everything is installed.");
     Ok(())
 }
 
@@ -104,6 +115,6 @@ fn check(groups: &[Group]) -> Result<()> {
     if !missing.is_empty() {
         bail!("missing: {}; run `cargo xtask setup`", missing.join(", "));
     }
-    println!("Nothing is missing.");
+    say("Nothing is missing.");
     Ok(())
 }

@@ -6,7 +6,11 @@ use anyhow::{Result, bail};
 use clap::ValueEnum as _;
 
 use self::suites::Suite;
-use crate::{build, workspace};
+use crate::{
+    build,
+    steps::{Steps, say},
+    workspace,
+};
 
 /// Run the tests; install the programs that they need
 #[derive(clap::Args)]
@@ -28,11 +32,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if run.is_empty() {
         bail!("these suites need root");
     }
-    build::xdplb()?;
-    run.into_iter().try_for_each(|suite| suite.run(arguments.long))?;
+    let mut steps = Steps::of(1 + run.len());
+    steps.run("build", build::xdplb)?;
+    run.into_iter().try_for_each(|suite| {
+        steps.run(format_args!("suite {suite}"), || suite.run(arguments.long))
+    })?;
     if !workspace::is_root() {
         let names: Vec<_> = skipped.iter().map(ToString::to_string).collect();
-        println!("SKIPPED, as they need root: {} and tests of host that do", names.join(", "));
+        say(format_args!(
+            "SKIPPED, as they need root: {} and tests of host that do",
+            names.join(", ")
+        ));
     }
     Ok(())
 }

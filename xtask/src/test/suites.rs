@@ -65,7 +65,6 @@ impl Suite {
 
     /// Runs it. All but [`Self::Host`] need root.
     pub(super) fn run(self, long: bool) -> Result<()> {
-        println!("== suite {self}");
         if let Some(group) = self.group().filter(|_| workspace::is_root()) {
             ensure(group)?;
         }

@@ -63,8 +63,7 @@ pub(super) struct Journal {
     path: PathBuf,
     /// None before the first record: the file is created with it.
     file: Option<File>,
-    /// Length in bytes.
-    length: u64,
+    size: JournalSize,
     /// Checksum of the last line.
     last: Option<String>,
     /// True if bytes after the last complete record could not be truncated.
@@ -73,6 +72,13 @@ pub(super) struct Journal {
     is_dir_unsynced: bool,
     /// Lock on the directory.
     lock: File,
+}
+
+/// Size of the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JournalSize {
+    pub bytes: u64,
+    pub records: u64,
 }
 
 /// Parsed contents of a journal file.
@@ -145,8 +151,8 @@ impl Journal {
         let is_torn = true;
         // A former daemon may have failed to sync it.
         let is_dir_unsynced = file.is_some();
-        let length = length as u64;
-        let mut journal = Self { path, file, length, last, is_torn, is_dir_unsynced, lock };
+        let size = JournalSize { bytes: length as u64, records: entries.len() as u64 };
+        let mut journal = Self { path, file, size, last, is_torn, is_dir_unsynced, lock };
         journal.cut()?;
         if is_unended {
             journal.end_line()?;
@@ -174,7 +180,8 @@ impl Journal {
             }
             return Err(error).with_context(|| format!("cannot write {}", self.path.display()));
         }
-        self.length += line.len() as u64;
+        self.size.bytes += line.len() as u64;
+        self.size.records += 1;
         self.last = Some(sum);
         Ok(())
     }
@@ -183,7 +190,7 @@ impl Journal {
     fn begin(&mut self, entry: Entry) -> Result<()> {
         let begun = self.rewrite(vec![entry]);
         if begun.is_err() && self.file.take().is_some() {
-            (self.length, self.last) = (0, None);
+            (self.size, self.last) = (JournalSize::default(), None);
             if let Err(error) = fs::remove_file(&self.path) {
                 log::error!("cannot remove {}: {error}", self.path.display());
             }
@@ -191,9 +198,8 @@ impl Journal {
         begun
     }
 
-    /// Returns the length in bytes.
-    pub(super) fn length(&self) -> u64 {
-        self.length
+    pub(super) fn size(&self) -> JournalSize {
+        self.size
     }
 
     /// Replaces the whole file. On an error, the old file stays, or either may be found after a crash.
@@ -201,17 +207,18 @@ impl Journal {
         let new = self.path.with_file_name(NEW);
         let cannot = || format!("cannot write {}", new.display());
         let mut file = private::create(&new).with_context(cannot)?;
-        let (mut length, mut last) = (0, None);
+        let (mut size, mut last) = (JournalSize::default(), None);
         for entry in entries {
             let (line, sum) = line(entry, last.as_deref())?;
             file.write_all(&line).with_context(cannot)?;
-            length += line.len() as u64;
+            size.bytes += line.len() as u64;
+            size.records += 1;
             last = Some(sum);
         }
         file.sync_data().with_context(cannot)?;
         fs::rename(&new, &self.path).with_context(cannot)?;
         // From here on the former file is nowhere, whether or not the directory is on the disk.
-        (self.file, self.length, self.last, self.is_torn) = (Some(file), length, last, false);
+        (self.file, self.size, self.last, self.is_torn) = (Some(file), size, last, false);
         self.is_dir_unsynced = true;
         self.lock.sync_all().with_context(cannot)?;
         self.is_dir_unsynced = false;
@@ -225,8 +232,8 @@ impl Journal {
             return Ok(());
         };
         let cannot = || format!("cannot repair {}", self.path.display());
-        file.set_len(self.length).with_context(cannot)?;
-        file.seek(SeekFrom::Start(self.length)).with_context(cannot)?;
+        file.set_len(self.size.bytes).with_context(cannot)?;
+        file.seek(SeekFrom::Start(self.size.bytes)).with_context(cannot)?;
         self.is_torn = false;
         Ok(())
     }
@@ -237,7 +244,7 @@ impl Journal {
         file.write_all(b"\n")
             .and_then(|()| file.sync_data())
             .with_context(|| format!("cannot repair {}", self.path.display()))?;
-        self.length += 1;
+        self.size.bytes += 1;
         Ok(())
     }
 }

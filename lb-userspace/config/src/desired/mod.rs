@@ -18,6 +18,7 @@ use lb_model::Service;
 
 pub use self::{
     edit::{edited, named},
+    journal::JournalSize,
     losses::{Losses, loss_files},
     rules::{clash, violation},
     steps::{changes, steps},

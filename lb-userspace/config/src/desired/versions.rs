@@ -12,7 +12,7 @@ use lb_model::views::Step;
 
 use super::{
     Difference, Document, Losses,
-    journal::{self, Entry, Found, Journal},
+    journal::{self, Entry, Found, Journal, JournalSize},
     steps,
     writer::{Lengths, Writer, Written},
 };
@@ -168,6 +168,12 @@ impl Desired {
     #[must_use]
     pub fn losses(&self) -> Losses {
         self.losses.clone()
+    }
+
+    /// Returns the size of the journal's file.
+    #[must_use]
+    pub fn journal_size(&self) -> JournalSize {
+        self.journal.size()
     }
 
     /// Returns the versions, oldest first.

@@ -2,14 +2,17 @@
 
 use std::{
     io,
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{SyncSender, sync_channel},
+    },
     thread::{self, JoinHandle},
 };
 
 use anyhow::{Context as _, Result};
 use tokio::sync::oneshot;
 
-use super::journal::{Entry, Journal};
+use super::journal::{Entry, Journal, JournalSize};
 
 /// Queued orders: one version is recorded at a time, and the journal may be rewritten in between.
 const BACKLOG: usize = 2;
@@ -35,15 +38,23 @@ pub(super) struct Writer {
     /// None only while this is dropped.
     orders: Option<SyncSender<Order>>,
     thread: Option<JoinHandle<()>>,
+    /// Size of the journal after the last order.
+    size: Arc<Mutex<JournalSize>>,
 }
 
 impl Writer {
     pub(super) fn start(journal: Journal) -> io::Result<Self> {
         let (sender, orders) = sync_channel(BACKLOG);
-        let mut desk = Desk { shortest: journal.length(), journal };
+        let size = Arc::new(Mutex::new(journal.size()));
+        let told = Arc::clone(&size);
+        let mut desk = Desk { shortest: journal.size().bytes, journal, told };
         let work = move || orders.into_iter().for_each(|order| desk.carry_out(order));
         let thread = thread::Builder::new().name("journal".to_owned()).spawn(work)?;
-        Ok(Self { orders: Some(sender), thread: Some(thread) })
+        Ok(Self { orders: Some(sender), thread: Some(thread), size })
+    }
+
+    pub(super) fn size(&self) -> JournalSize {
+        *self.size.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Queues an entry to be appended.
@@ -78,6 +89,7 @@ impl Drop for Writer {
 struct Desk {
     journal: Journal,
     shortest: u64,
+    told: Arc<Mutex<JournalSize>>,
 }
 
 impl Desk {
@@ -85,7 +97,8 @@ impl Desk {
         match order {
             Order::Append(entry, sender) => {
                 let appended = self.journal.append(entry);
-                let lengths = Lengths { now: self.journal.length(), shortest: self.shortest };
+                let now = self.tell_size().bytes;
+                let lengths = Lengths { now, shortest: self.shortest };
                 // The receiver is gone if the daemon is exiting.
                 drop(sender.send(appended.map(|()| lengths)));
             }
@@ -93,8 +106,14 @@ impl Desk {
                 if let Err(error) = self.journal.rewrite(entries) {
                     log::warn!("{error:#}");
                 }
-                self.shortest = self.journal.length();
+                self.shortest = self.tell_size().bytes;
             }
         }
+    }
+
+    fn tell_size(&self) -> JournalSize {
+        let size = self.journal.size();
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = size;
+        size
     }
 }

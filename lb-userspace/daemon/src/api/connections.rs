@@ -28,6 +28,7 @@ use super::{
     extract::Query,
     guests::{Guest, Seats},
     peer::Peer,
+    searches,
 };
 use crate::{control::Handle, kill};
 
@@ -56,6 +57,7 @@ static KILLERS: Semaphore = Semaphore::const_new(1);
 
 pub(super) async fn list(
     State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     Extension(guest): Extension<Arc<Guest>>,
     Query(filter): Query<Filter>,
 ) -> Result<Lines<Connection>, Failed> {
@@ -67,6 +69,7 @@ pub(super) async fn list(
             "bytes of connections are not counted: set `limits.accounting = true`, and restart";
         return Err(Failed::new(StatusCode::CONFLICT, detail));
     }
+    searches::note(&listing, &peer);
     let (sender, receiver) = mpsc::channel(BACKLOG);
     spawn_blocking(move || send(&listing, &filter, limit, &sender));
     let chunks = stream::unfold((receiver, seat), async |(mut receiver, seat)| {
@@ -106,27 +109,31 @@ fn send(listing: &Listing, filter: &Filter, limit: usize, sender: &mpsc::Sender<
 
 pub(super) async fn count(
     State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Counts>, Failed> {
-    survey(&handle, filter, Listing::count).await
+    survey(&handle, &peer, filter, Listing::count).await
 }
 
 pub(super) async fn clients(
     State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     Query(filter): Query<Filter>,
 ) -> Result<Json<Clients>, Failed> {
     let limit = bounded(&filter, USUAL_CLIENTS)?;
-    survey(&handle, filter, move |listing, filter| listing.clients(filter, limit)).await
+    survey(&handle, &peer, filter, move |listing, filter| listing.clients(filter, limit)).await
 }
 
 /// Counts something of all matching connections.
 async fn survey<T: Send + 'static>(
     handle: &Handle,
+    peer: &Peer,
     filter: Filter,
     count: impl FnOnce(&Listing, &Filter) -> T + Send + 'static,
 ) -> Result<Json<T>, Failed> {
     let _turn = COUNTERS.acquire().await;
     let listing = handle.connections(filter.service.clone()).await?;
+    searches::note(&listing, peer);
     let counted = spawn_blocking(move || count(&listing, &filter)).await;
     let failed = |_| Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "counting failed");
     Ok(Json(counted.map_err(failed)?))
@@ -158,6 +165,7 @@ pub(super) async fn kill(
     }
     let turn = KILLERS.try_acquire().map_err(|_| being_killed())?;
     let listing = handle.connections(filter.service.clone()).await?;
+    searches::note(&listing, &peer);
     let (reply, answer) = oneshot::channel();
     spawn_blocking(move || {
         let _turn = turn;

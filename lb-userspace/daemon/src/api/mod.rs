@@ -15,6 +15,7 @@ mod problem;
 mod repeated;
 mod router;
 mod routes;
+mod searches;
 pub(crate) mod server;
 mod tables;
 mod trace;

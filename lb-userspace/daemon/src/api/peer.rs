@@ -34,6 +34,11 @@ impl Peer {
         self.0.map(|credentials| credentials.uid)
     }
 
+    /// Returns its process, as the daemon's own namespace numbers it.
+    pub(super) fn pid(&self) -> Option<i32> {
+        self.0.and_then(|credentials| credentials.pid)
+    }
+
     pub(super) fn is_root(&self) -> bool {
         self.uid() == Some(0)
     }

@@ -32,7 +32,7 @@ use super::{
     extract::{Body, Path, Query},
     manner::{Manner, Trial},
     peer::Peer,
-    repeated,
+    repeated, searches,
     tables::{self, BackendChanges, NewService, ServiceChanges},
     trace,
 };
@@ -67,6 +67,7 @@ pub(super) fn routes() -> ApiRouter<Handle> {
                 .delete_with(connections::kill, says("Kills the connections that match a filter, 1,000 per second, except closed ones. Both ends get resets")),
         )
         .api_route("/v1/connections/clients", get_with(connections::clients, says("Returns the clients with the most connections: ten, unless there is another limit")))
+        .api_route("/v1/connections/searches", get_with(searches::list, says("Returns how far the searches of connections have come that are running")))
         .api_route("/v1/connections/count", get_with(connections::count, says("Counts connections by state")))
         .api_route(document::PLAN, post_with(document::plan, says("Returns the changes that a configuration file would make")))
         .api_route(document::APPLY, post_with(document::apply, says("Applies a configuration file")))

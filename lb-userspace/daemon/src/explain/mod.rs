@@ -3,52 +3,75 @@
 mod arrival;
 mod selection;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use lb_common::{
     flow::FlowKey,
     trail::{Met, Trail},
     unmapped,
 };
-use lb_dataplane::{Rehearsal, Variants};
+use lb_dataplane::{Rehearsal, Rehearsed, Variants};
 use lb_model::{
     Refusal,
     connections::Connection,
     views::explanation::{Explanation, FlowMet, PacketQuery},
 };
+use tokio::sync::OnceCell;
 
 pub(super) use self::arrival::Links;
 use self::{arrival::Arriving, selection::selection};
-use super::{counters, frame::Headers, refusals::failed, views::Views};
+use super::{counters, frame::Headers, refusals::failed, variants, views::Views};
 
-/// Runs the program's variant for it.
-pub(super) struct Explainer {
+/// The variant of the program that explains packets: it uses the live maps, so it is loaded only once.
+#[derive(Clone, Debug)]
+pub struct Explainer {
     variants: Variants,
-    /// None until somebody asks.
-    rehearsal: Option<Rehearsal>,
+    loaded: Arc<OnceCell<Loaded>>,
 }
+
+/// The variant, once it is loaded.
+#[derive(Clone, Debug)]
+pub struct Loaded(Arc<Mutex<Rehearsal>>);
 
 impl Explainer {
     pub(super) fn new(variants: Variants) -> Self {
-        Self { variants, rehearsal: None }
+        Self { variants, loaded: Arc::default() }
     }
 
-    pub(super) fn variants(&self) -> &Variants {
-        &self.variants
+    /// Returns the variant, and loads it first if that has not been done or has failed.
+    pub(super) async fn loaded(&self) -> Result<Loaded, Refusal> {
+        let variants = self.variants.clone();
+        let load = async || {
+            let rehearsal = variants::load(move || Rehearsal::load(&variants)).await?;
+            Ok(Loaded(Arc::new(Mutex::new(rehearsal))))
+        };
+        self.loaded.get_or_try_init(load).await.cloned()
+    }
+
+    /// Loads the variant for the first that asks.
+    pub(super) async fn prepare(self) {
+        if let Err(refusal) = self.loaded().await {
+            log::warn!("packets cannot be explained yet: {}", refusal.detail());
+        }
+    }
+}
+
+impl Loaded {
+    fn run(&self, frame: &[u8], ifindex: u32) -> Result<Rehearsed, Refusal> {
+        let mut rehearsal = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        rehearsal.run(frame, ifindex).map_err(failed)
     }
 
     /// Explains a packet, by the state that the views are of.
     pub(super) fn explain(
-        &mut self,
+        &self,
         views: &Views<'_>,
         query: &PacketQuery,
         links: &Links,
     ) -> Result<Explanation, Refusal> {
         let arriving = Arriving::of(views.snapshot, query, links)?;
         let frame = arriving.frame().map_err(failed)?;
-        let rehearsal = match &mut self.rehearsal {
-            Some(rehearsal) => rehearsal,
-            none => none.insert(Rehearsal::load(&self.variants).map_err(failed)?),
-        };
-        let told = rehearsal.run(&frame, arriving.ifindex).map_err(failed)?;
+        let told = self.run(&frame, arriving.ifindex)?;
         let trail = told.trail;
         let reason = counters::reason_of(&trail);
         let is_sent = trail.egress != 0;

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use lb_dataplane::Runs;
 use lb_model::{
     XdpMode,
     views::{InterfaceMode, LinkState},
 };
+use nix::sys::resource::{Resource, getrlimit};
 use procfs::{WithCurrentSystemInfo as _, process::Process};
 
 use super::{Kind, Metric, samples::Samples};
@@ -57,6 +59,20 @@ pub(super) const METRICS: &[Metric] = &[
         write: |of, to| to.flag(&[], of.status.reload_refused.is_some()),
     },
     Metric {
+        name: "journal_bytes",
+        kind: Kind::Gauge,
+        help: "Size of the journal in state_dir, with the versions of the configuration.",
+        labels: &[],
+        write: |of, to| to.count(&[], of.journal.bytes),
+    },
+    Metric {
+        name: "journal_records",
+        kind: Kind::Gauge,
+        help: "Versions of the configuration in the journal.",
+        labels: &[],
+        write: |of, to| to.count(&[], of.journal.records),
+    },
+    Metric {
         name: "warnings",
         kind: Kind::Gauge,
         help: "Number of warnings that xdplb status shows.",
@@ -93,6 +109,21 @@ pub(super) const METRICS: &[Metric] = &[
         write: |of, to| to.info(&[("mode", wanted(of.xdp_mode))]),
     },
     Metric {
+        name: "program_runs",
+        kind: Kind::Counter,
+        help: "Frames that the program has run for, without those during traces; absent until the kernel \
+            counts runs, as sysctl kernel.bpf_stats_enabled=1 makes it do.",
+        labels: &[],
+        write: |of, to| if_counted(of.runs, |runs| to.counter(&[], runs.count)),
+    },
+    Metric {
+        name: "program_run_seconds",
+        kind: Kind::Counter,
+        help: "Time that the program has run for these frames, in seconds; absent like them.",
+        labels: &[],
+        write: |of, to| if_counted(of.runs, |runs| to.counter(&[], runs.time.as_secs_f64())),
+    },
+    Metric {
         name: "process_cpu_seconds",
         kind: Kind::Counter,
         help: "CPU time of the daemon, in seconds.",
@@ -109,12 +140,27 @@ pub(super) const METRICS: &[Metric] = &[
     Metric {
         name: "process_resident_memory_bytes",
         kind: Kind::Gauge,
-        help: "Resident memory of the daemon, without the maps of the kernel.",
+        help: "Resident memory of the daemon, with what it has read of its program file and of the kernel's maps.",
         labels: &[],
         write: |_, to| {
             of_process(to, |to, process| {
                 let Ok(stat) = process.stat() else { return Ok(()) };
                 to.count(&[], stat.rss_bytes().get())
+            })
+        },
+    },
+    Metric {
+        name: "process_anonymous_memory_bytes",
+        kind: Kind::Gauge,
+        help: "Resident memory of the daemon alone, without files and the kernel's maps.",
+        labels: &[],
+        write: |_, to| {
+            of_process(to, |to, process| {
+                let status = process.status().ok();
+                let Some(kibibytes) = status.and_then(|status| status.rssanon) else {
+                    return Ok(());
+                };
+                to.count(&[], kibibytes * 1_024)
             })
         },
     },
@@ -130,7 +176,25 @@ pub(super) const METRICS: &[Metric] = &[
             })
         },
     },
+    Metric {
+        name: "process_max_fds",
+        kind: Kind::Gauge,
+        help: "Maximum number of open files of the daemon.",
+        labels: &[],
+        write: |_, to| match getrlimit(Resource::RLIMIT_NOFILE) {
+            Ok((limit, _)) => to.count(&[], limit),
+            Err(error) => {
+                log::debug!("the limit of open files is unknown: {error}");
+                Ok(())
+            }
+        },
+    },
 ];
+
+/// Writes nothing while the kernel has counted no runs.
+fn if_counted(runs: Runs, write: impl FnOnce(Runs) -> fmt::Result) -> fmt::Result {
+    if runs.count == 0 { Ok(()) } else { write(runs) }
+}
 
 const fn mode(mode: InterfaceMode) -> &'static str {
     match mode {

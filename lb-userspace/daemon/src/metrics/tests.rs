@@ -21,6 +21,9 @@ fn both_formats_have_the_same_samples() {
     for sample in [
         r#"xdplb_build_info{version="1.2.3"} 1"#,
         r#"xdplb_packets_total{verdict="tx",reason="forwarded"} 5"#,
+        "xdplb_journal_records 7.0",
+        "xdplb_program_runs_total 1000",
+        "xdplb_program_run_seconds_total 0.25",
         r#"xdplb_service_connections_total{service="web\"\n"} 112"#,
         r#"xdplb_backend_connections_total{service="web\"\n",backend="10.0.0.11:80"} 2"#,
         r#"xdplb_backend_bytes_total{service="web\"\n",backend="10.0.0.11:80",direction="out"} 5"#,

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use jiff::Timestamp;
 use lb_common::stats::Traffic;
+use lb_config::desired::JournalSize;
+use lb_dataplane::Runs;
 use lb_health::Tally as Checks;
 use lb_model::{
     Admin, Health, Policy, Protocol, XdpMode,
@@ -104,6 +106,8 @@ pub(crate) fn overview() -> Overview {
             incidents: Vec::new(),
         },
         tally: Tally::default(),
+        journal: JournalSize { bytes: 4_096, records: 7 },
+        runs: Runs { count: 1_000, time: Duration::from_millis(250) },
         xdp_mode: XdpMode::Auto,
         age: Duration::from_millis(500),
     }

@@ -5,7 +5,7 @@ mod packets;
 
 use std::sync::Arc;
 
-use lb_dataplane::{Batch, Records, TracedProgram, Variants};
+use lb_dataplane::{Batch, Capture, Records, TracedProgram, Variants};
 use lb_model::{
     Refusal,
     views::trace::{Began, TraceFilter},
@@ -16,10 +16,19 @@ use tokio::{
 };
 
 pub(super) use self::packets::Packets;
-use super::{daemon::Daemon, refusals::failed, snapshot::Snapshot, views::Views};
+use super::{daemon::Daemon, refusals::failed, snapshot::Snapshot, variants, views::Views};
 
 /// Batches of records that wait for a client. More stay in the kernel's ring buffer, and then are left out.
 const BACKLOG: usize = 16;
+
+/// A program to load, and what it will record.
+#[derive(Debug)]
+pub struct Planned {
+    variants: Variants,
+    capture: Capture,
+    usual_instructions: u32,
+    snapshots: Snapshots,
+}
 
 /// A program that records packets, and what it will record.
 #[derive(Debug)]
@@ -33,8 +42,10 @@ pub struct Prepared {
 pub(super) struct Recording {
     records: Records,
     began: Began,
-    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    snapshots: Snapshots,
 }
+
+type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
 
 /// What a program records, as it is read.
 #[derive(Debug)]
@@ -43,23 +54,31 @@ pub(super) struct Trace {
     pub(super) batches: mpsc::Receiver<Batch>,
     /// Ends once the batches are dropped.
     pub(super) reader: JoinHandle<anyhow::Result<()>>,
-    pub(super) snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    pub(super) snapshots: Snapshots,
 }
 
-/// Loads a program that records these packets. Takes a moment.
-pub(super) fn prepare(
+/// Plans a program that records these packets.
+pub(super) fn plan(
     views: &Views<'_>,
-    variants: &Variants,
+    variants: Variants,
     filter: &TraceFilter,
-    snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
-) -> Result<Prepared, Refusal> {
+    snapshots: Snapshots,
+) -> Result<Planned, Refusal> {
     let capture = filter::capture(views.snapshot, filter)?;
-    let (program, records) = TracedProgram::load(variants, &capture).map_err(failed)?;
-    let began = Began {
-        instructions: program.instructions().map_err(failed)?,
-        usual_instructions: views.snapshot.instructions,
-    };
-    Ok(Prepared { program, recording: Recording { records, began, snapshots } })
+    Ok(Planned { variants, capture, usual_instructions: views.snapshot.instructions, snapshots })
+}
+
+impl Planned {
+    pub(super) async fn load(self) -> Result<Prepared, Refusal> {
+        let Self { variants, capture, usual_instructions, snapshots } = self;
+        let load = move || {
+            let (program, records) = TracedProgram::load(&variants, &capture)?;
+            Ok((program.instructions()?, program, records))
+        };
+        let (instructions, program, records) = variants::load(load).await?;
+        let began = Began { instructions, usual_instructions };
+        Ok(Prepared { program, recording: Recording { records, began, snapshots } })
+    }
 }
 
 impl Recording {

@@ -14,7 +14,7 @@ use lb_common::{
 
 use lb_model::connections::{ClientCount, Connection, ConnectionState, Counts, Filter, Order};
 
-use super::{Directory, Killed, Search};
+use super::{Directory, Killed, Search, Swept};
 
 const OPENED: u32 = ticks::from_nanos(10_000_000_000);
 const NOW: u32 = ticks::from_nanos(70_000_000_000);
@@ -60,7 +60,9 @@ fn search<'a>(
     directory: &'a Directory,
     filter: &'a Filter,
 ) -> Search<'a> {
-    Search { table: seeded(buckets), accounts: None, directory, now: NOW, filter }
+    static SWEPT: LazyLock<Swept> = LazyLock::new(Swept::default);
+    let (table, swept) = (seeded(buckets), &*SWEPT);
+    Search { table, accounts: None, directory, now: NOW, filter, swept }
 }
 
 fn directory() -> Directory {

@@ -121,6 +121,17 @@ pub struct Kill {
     pub warnings: Vec<String>,
 }
 
+/// A search of the flow table that is running: a list, a count, or an end of connections.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SearchView {
+    /// Process of the client.
+    pub pid: Option<i32>,
+    /// Entries of the table that have been read so far.
+    pub swept: u64,
+    /// Entries of the table, two for each connection.
+    pub entries: u64,
+}
+
 /// Number of connections by state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Counts {

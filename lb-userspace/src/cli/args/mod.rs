@@ -10,6 +10,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use lb_progress::Progress;
 
 use super::{complete, log::LogFormat};
 use crate::{
@@ -43,9 +44,6 @@ pub struct Cli {
     /// Log more; repeat for even more.
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub(super) verbose: u8,
-    /// Log less; repeat to log only errors.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub(super) quiet: u8,
     /// Format of the log on standard error. Default: journal under systemd, else text.
     #[arg(long, global = true, value_enum, value_name = "FORMAT")]
     pub(super) log_format: Option<LogFormat>,
@@ -251,6 +249,9 @@ pub(super) struct Output {
     /// problem documents (RFC 9457).
     #[arg(short = 'o', long = "output", value_enum, global = true, default_value_t = Format::Table)]
     pub(super) format: Format,
+    /// Log less, and show no progress; repeat to log only errors.
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(super) quiet: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -264,6 +265,11 @@ pub(super) enum Format {
 impl Output {
     pub(super) fn is_json(self) -> bool {
         self.format == Format::Json
+    }
+
+    /// Returns where the progress of long work is shown.
+    pub(super) fn progress(self) -> Progress {
+        if self.is_json() || self.quiet > 0 { Progress::silent() } else { Progress::start() }
     }
 }
 

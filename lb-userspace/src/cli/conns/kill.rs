@@ -7,16 +7,17 @@ use lb_client::Client;
 use lb_model::connections::{ConnectionState, Filter, Kill};
 
 use super::super::{
-    args::{End, Format},
+    args::{End, Output},
     exit::Failure,
     output::{count, print_error, print_json, print_line},
+    patience::searching,
 };
 
 pub(super) async fn kill(
     client: &Client,
     mut filter: Filter,
     End { yes, all, .. }: End,
-    format: Format,
+    output: Output,
 ) -> Result<(), Failure> {
     if filter.admits_all() && !all {
         let hint = "--kill needs a filter, as in --client 198.51.100.7, or --all";
@@ -25,11 +26,15 @@ pub(super) async fn kill(
     if filter.state.is_empty() {
         filter.state = ConnectionState::OPEN.to_vec();
     }
-    let counts = client.count_connections(&filter).await?;
+    let counts = searching(client, output, client.count_connections(&filter)).await?;
     let open = counts.total - counts.closed;
     let is_agreed = open <= 1 || yes || confirm(open)?;
-    let done = if is_agreed { client.kill_connections(&filter).await? } else { Kill::default() };
-    if format == Format::Json {
+    let done = if is_agreed {
+        searching(client, output, client.kill_connections(&filter)).await?
+    } else {
+        Kill::default()
+    };
+    if output.is_json() {
         return Ok(print_json(&done)?);
     }
     let Kill { killed, warnings } = done;

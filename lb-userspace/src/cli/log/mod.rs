@@ -29,7 +29,7 @@ impl LogFormat {
 
 /// Starts the log. `RUST_LOG` overrides the options.
 pub(super) fn start(cli: &Cli) {
-    let level = match i16::from(cli.verbose) - i16::from(cli.quiet) {
+    let level = match i16::from(cli.verbose) - i16::from(cli.output.quiet) {
         ..=-2 => "error",
         -1 => "warn",
         0 => "info",
