@@ -79,6 +79,8 @@ pub(super) fn site() -> Site {
             routes: Ok(BTreeMap::new()),
             silent: Ok(BTreeSet::new()),
             claims: Ok(BTreeMap::new()),
+            unasked_hops: 0,
+            unasked_addresses: 0,
             neighbour_limit: Ok(1_024),
         },
         listeners: Ok(Listeners::default()),
