@@ -12,7 +12,7 @@ use lb_dataplane::{Rehearsal, Variants};
 use lb_model::{
     Refusal,
     connections::Connection,
-    views::explanation::{Explanation, FlowMet, PacketQuery},
+    views::explanation::{Explanation, FlowMet, PacketQuery, SentView},
 };
 
 pub(super) use self::arrival::Links;
@@ -53,6 +53,11 @@ impl Explainer {
         let reason = counters::reason_of(&trail);
         let is_sent = trail.egress != 0;
         let sent = is_sent.then(|| Headers::of(&told.frame)).flatten();
+        let sent = sent.map(|headers| {
+            let is_unknown = arriving.is_sender_unknown(&headers);
+            let view = headers.sent(views.snapshot.interface_name(trail.egress));
+            SentView { to_mac: view.to_mac.filter(|_| !is_unknown), ..view }
+        });
         let connection = connection(views, &trail);
         Ok(Explanation {
             verdict: reason.verdict().as_str().to_owned(),
@@ -62,7 +67,7 @@ impl Explainer {
             service: service(views, &trail, connection.as_ref()),
             connection,
             selection: selection(views, &trail)?,
-            sent: sent.map(|headers| headers.sent(views.snapshot.interface_name(trail.egress))),
+            sent,
             packet: arriving.into(),
         })
     }
