@@ -1,6 +1,7 @@
 //! Traces: packets recorded by a variant of the program, which is attached for their time only.
 
 mod filter;
+mod followed;
 mod packets;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
 };
 
-pub(super) use self::packets::Packets;
+pub(super) use self::{followed::Followed, packets::Packets};
 use super::{daemon::Daemon, refusals::failed, snapshot::Snapshot, views::Views};
 
 /// Batches of records that wait for a client. More stay in the kernel's ring buffer, and then are left out.
@@ -33,6 +34,7 @@ pub struct Prepared {
 pub(super) struct Recording {
     records: Records,
     began: Began,
+    service: Option<Followed>,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
 }
 
@@ -40,6 +42,7 @@ pub(super) struct Recording {
 #[derive(Debug)]
 pub(super) struct Trace {
     pub(super) began: Began,
+    pub(super) service: Option<Followed>,
     pub(super) batches: mpsc::Receiver<Batch>,
     /// Ends once the batches are dropped.
     pub(super) reader: JoinHandle<anyhow::Result<()>>,
@@ -53,22 +56,23 @@ pub(super) fn prepare(
     filter: &TraceFilter,
     snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
 ) -> Result<Prepared, Refusal> {
-    let capture = filter::capture(views.snapshot, filter)?;
+    let service = Followed::of(views.snapshot, filter)?;
+    let capture = filter::capture(service.as_ref(), filter)?;
     let (program, records) = TracedProgram::load(variants, &capture).map_err(failed)?;
     let began = Began {
         instructions: program.instructions().map_err(failed)?,
         usual_instructions: views.snapshot.instructions,
     };
-    Ok(Prepared { program, recording: Recording { records, began, snapshots } })
+    Ok(Prepared { program, recording: Recording { records, began, service, snapshots } })
 }
 
 impl Recording {
     /// Reads the records from now on.
     pub(super) fn read(self) -> Trace {
-        let Self { records, began, snapshots } = self;
+        let Self { records, began, service, snapshots } = self;
         let (sender, batches) = mpsc::channel(BACKLOG);
         let reader = spawn_blocking(move || records.pass_on(&sender));
-        Trace { began, batches, reader, snapshots }
+        Trace { began, service, batches, reader, snapshots }
     }
 }
 
