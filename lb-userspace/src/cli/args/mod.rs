@@ -28,6 +28,9 @@ pub(super) use self::{
 /// Environment variable with the path of the daemon's socket.
 pub(super) const SOCKET_VARIABLE: &str = "XDPLB_SOCKET";
 
+/// Heading of the options that all verbs have.
+const GLOBAL: &str = "Global options";
+
 const EXIT_CODES: &str = "Exit codes: 0 success; 1 failure, also if a name, VIP or backend is taken or \
     missing; 2 usage error, invalid value or configuration; 3 no daemon at the socket; 4 `diff` found differences, \
     `check --strict` found warnings, or `doctor` found problems or warnings; 70 the daemon ended because of a bug.";
@@ -38,16 +41,16 @@ const EXIT_CODES: &str = "Exit codes: 0 success; 1 failure, also if a name, VIP 
 #[command(after_help = EXIT_CODES)]
 pub struct Cli {
     /// The daemon's socket.
-    #[arg(long, global = true, env = SOCKET_VARIABLE, default_value = lb_model::DEFAULT_SOCKET)]
+    #[arg(long, global = true, help_heading = GLOBAL, env = SOCKET_VARIABLE, default_value = lb_model::DEFAULT_SOCKET)]
     pub(super) socket: PathBuf,
     /// Log more; repeat for even more.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = ArgAction::Count)]
     pub(super) verbose: u8,
     /// Log less; repeat to log only errors.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = ArgAction::Count)]
     pub(super) quiet: u8,
     /// Format of the log on standard error. Default: journal under systemd, else text.
-    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, value_name = "FORMAT")]
     pub(super) log_format: Option<LogFormat>,
     #[command(flatten)]
     pub(super) output: Output,
@@ -95,8 +98,7 @@ pub(super) enum Verb {
         #[arg(long, default_value = "/sys/fs/bpf", value_name = "DIR")]
         bpffs: PathBuf,
     },
-    /// Check host, configuration and running balancer, and show the command that fixes each fault. Changes
-    /// nothing. Exits with 4 if there are problems or warnings.
+    /// Find what is wrong with host, configuration and balancer, and what fixes it. Changes nothing. Exits with 4 if there are problems or warnings.
     Doctor {
         /// The configuration file, or - for standard input. Default: the running daemon's
         /// configuration; without a daemon, /etc/xdplb/xdplb.toml if it exists.
@@ -249,7 +251,14 @@ pub(super) struct Trial {
 pub(super) struct Output {
     /// Output format. With json, results go to standard output and errors to standard error as
     /// problem documents (RFC 9457).
-    #[arg(short = 'o', long = "output", value_enum, global = true, default_value_t = Format::Table)]
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_enum,
+        global = true,
+        help_heading = GLOBAL,
+        default_value_t = Format::Table
+    )]
     pub(super) format: Format,
 }
 
