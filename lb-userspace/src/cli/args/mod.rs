@@ -105,7 +105,7 @@ pub(super) enum Verb {
         #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Show the daemon, its interfaces and their actual XDP mode, flow table usage and warnings.
+    /// Show the daemon, its interfaces with their XDP mode, the flow table, and warnings.
     Status,
     /// Show and change services.
     Service {
@@ -139,11 +139,11 @@ pub(super) enum Verb {
         #[command(flatten)]
         trial: Trial,
     },
-    /// Print the running settings and services as a configuration file, or with -o json its keys as
+    /// Print the running settings and services as a configuration file. With -o json, print its keys as
     /// JSON. Values of `send` are printed only for root.
     Export,
-    /// Show who changed what and when, or one version in full: its author, its changes and all its
-    /// services.
+    /// Show who changed what and when, or one version in full. A version has its author, its changes and
+    /// all its services.
     History {
         /// Number of the version.
         #[arg(
@@ -190,13 +190,13 @@ pub(super) enum Verb {
     /// List, count or kill connections. The list is streamed, so it may be long or cut by `| head`. With
     /// -o json, one object per line.
     Conns(Conns),
-    /// Explain what would happen to a packet, and why: the loaded program decides, with the live maps, and
+    /// Explain what would happen to a packet, and why. The loaded program decides, with the live maps, and
     /// nothing changes.
     Explain(Explain),
     /// Record packets as the program handles them, and print a line for each. A program that records replaces
     /// the usual one for that time. Needs root.
     Trace(Trace),
-    /// Run a demo for 20 seconds: a balancer, three servers and traffic in network namespaces.
+    /// Run a demo for 20 seconds in network namespaces. It has a balancer, three servers and traffic.
     Demo {
         /// Leave everything running afterwards to try commands on it; `demo --stop` removes it.
         #[arg(long)]
@@ -225,8 +225,8 @@ pub(super) enum Verb {
         /// Name of the shell.
         shell: Shell,
     },
-    /// Print a manual page: `man`, `man backend drain`, or `man xdplb.toml` for the configuration
-    /// file.
+    /// Print a manual page. For example, `man`, `man backend drain`, or `man xdplb.toml` for the
+    /// configuration file.
     Man {
         /// Command to describe, or xdplb.toml. Default: xdplb itself.
         verb: Vec<String>,
