@@ -105,7 +105,7 @@ pub(super) enum Verb {
         #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Show the daemon, its interfaces with their XDP mode, the flow table, and warnings.
+    /// Show the daemon, its interfaces and XDP mode, flow table and warnings.
     Status,
     /// Show and change services.
     Service {

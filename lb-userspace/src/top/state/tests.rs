@@ -55,6 +55,7 @@ fn a_removed_backend_counts_for_its_service_and_in_total() {
     let mut gone = reading(both(16), 2 * second, first);
     gone.services.clear();
     gone.stats.services[0].removed = true;
+    gone.stats.services[0].backends.iter_mut().for_each(|one| one.removed_left = Some(1));
     state.take(Ok(gone));
     assert_eq!(short(state.rates.total.connections), "2");
 }

@@ -49,7 +49,7 @@ fn connections(state: &State) -> String {
     let flows = &state.reading.status.flows;
     let total = state.rates.total;
     format!(
-        "connections {} active, {} new/s  packets {}/s  bits {}/s  table {} of {}",
+        "active {}, {} new/s  packets {}/s  bits {}/s  table {} of {}",
         flows.active,
         short(total.connections),
         short(total.packets),

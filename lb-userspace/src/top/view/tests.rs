@@ -31,7 +31,7 @@ fn services_fit_into_80_by_24() {
         "{lines:#?}"
     );
     let shown = [
-        "connections 105 active, 30 new/s  packets 300/s  bits 240k/s  table 12.5 % of 1000",
+        "active 105, 30 new/s  packets 300/s  bits 240k/s  table 12.5 % of 1000",
         "frames tx 100/s, drop 0/s",
         "! the disk is full",
         "! SERVICE        VIP                        UP   ACTIVE  NEW/s  PKT/s  BIT/s",
