@@ -1,7 +1,7 @@
 //! Client of the daemon's API.
 
 use std::{
-    fmt, io,
+    fmt, io, mem,
     net::SocketAddr,
     ops::Not,
     os::{fd::AsRawFd as _, unix::net},
@@ -378,7 +378,8 @@ async fn exchange<T: DeserializeOwned>(
     Ok(Ok((parsed.context(STRANGE)?, version)))
 }
 
-const STRANGE: &str = "cannot parse the daemon's answer: is the daemon of another version?";
+/// Error of an answer that cannot be parsed.
+pub const STRANGE: &str = "cannot parse the daemon's answer: is the daemon of another version?";
 
 /// Returns the version in an `ETag`.
 fn version(answer: &Response<Incoming>) -> Option<u64> {
@@ -430,14 +431,18 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Returns some complete lines, or None at the end.
-    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ClientError> {
+    /// Returns the objects of some complete lines, or None at the end.
+    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<Vec<T>>, ClientError> {
         while let Some(frame) = self.body.frame().await {
             let frame = frame.context(BROKEN_OFF).map_err(ClientError::Broken)?;
             self.rest.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
             if let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') {
                 let rest = self.rest.split_off(end + 1);
-                return Ok(Some(std::mem::replace(&mut self.rest, rest)));
+                let lines = mem::replace(&mut self.rest, rest);
+                let objects = serde_json::Deserializer::from_slice(&lines)
+                    .into_iter()
+                    .collect::<Result<_, _>>();
+                return Ok(Some(objects.context(STRANGE).map_err(ClientError::Broken)?));
             }
         }
         Ok(None)

@@ -177,10 +177,11 @@ impl Diagnostics {
         let fix = if error.kind() == io::ErrorKind::PermissionDenied {
             let user = geteuid().as_raw();
             let user = accounts::user(user).unwrap_or_else(|| user.to_string());
+            let word = printable::word(&path);
             format!(
                 "\n  = help: xdplb runs as user {user}, who may not read the file or search its \
-                 directory: make that user its owner and only reader: chown {user} {path}; chmod \
-                 0400 {path}"
+                 directory: make that user its owner and only reader: chown {user} {word}; chmod \
+                 0400 {word}"
             )
         } else {
             String::new()

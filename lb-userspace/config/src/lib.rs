@@ -39,6 +39,7 @@ pub use self::{
     host::program_warning,
     privileged::{Allowed, Refused},
     text::{LONGEST as LONGEST_FILE, is_standard_input, read_text, shown_path},
+    validate::MOST_FLOWS,
 };
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -12,6 +12,7 @@ use std::{
 
 use anyhow::{Result, bail, ensure};
 use lb_health::Prober;
+use lb_host::printable;
 use lb_model::HealthCheck;
 use nix::unistd::{Uid, geteuid};
 
@@ -155,6 +156,7 @@ impl Loaded {
             return sent.to_owned();
         }
         let path = self.path();
+        let path = printable::word(path);
         format!("users other than root can write to the file: chown root {path}; chmod go-w {path}")
     }
 

@@ -1,6 +1,6 @@
 //! Frames of TCP segments.
 
-use std::net::SocketAddrV4;
+use std::net::{IpAddr, SocketAddrV4};
 
 use anyhow::Result;
 use etherparse::{
@@ -65,12 +65,30 @@ impl Headers {
     pub(crate) fn sent(self, interface: String) -> SentView {
         let [from_mac, to_mac] = [self.src_mac, self.dst_mac].map(printable::mac);
         let (from, to) = (self.from.into(), self.to.into());
-        SentView { from, to, flags: self.flags, interface, from_mac, to_mac }
+        SentView { from, to, flags: self.flags, interface, from_mac, to_mac: Some(to_mac) }
+    }
+}
+
+/// Returns source and destination of a frame's IP header, of which the end may be missing.
+pub(crate) fn hosts(frame: &[u8]) -> Option<[IpAddr; 2]> {
+    let sliced = LaxSlicedPacket::from_ethernet(frame).ok()?;
+    match &sliced.net? {
+        LaxNetSlice::Ipv4(ip) => {
+            let ip = ip.header();
+            Some([ip.source_addr().into(), ip.destination_addr().into()])
+        }
+        LaxNetSlice::Ipv6(ip) => {
+            let ip = ip.header();
+            Some([ip.source_addr().into(), ip.destination_addr().into()])
+        }
+        LaxNetSlice::Arp(_) => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use etherparse::VlanId;
+
     use super::*;
 
     #[test]
@@ -85,11 +103,32 @@ mod tests {
         let read = Headers::of(&headers.frame().expect("written")).expect("a segment");
         assert_eq!((read.from, read.to, read.flags), (headers.from, headers.to, headers.flags));
         let sent = read.sent("eth1".to_owned());
-        assert_eq!((&*sent.from_mac, &*sent.to_mac), ("02:00:00:00:00:01", "02:00:00:00:00:ab"));
+        assert_eq!(sent.from_mac, "02:00:00:00:00:01");
+        assert_eq!(sent.to_mac.as_deref(), Some("02:00:00:00:00:ab"));
         assert!(Headers::of(&[0; 60]).is_none());
         let long = PacketBuilder::ethernet2([2; 6], [2; 6]).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 9);
         let mut frame = Vec::new();
         long.tcp(1, 2, 3, 4).write(&mut frame, &[7; 1_000]).expect("written");
         assert_eq!(Headers::of(&frame[..256]).map(|one| one.to.port()), Some(2), "cut off");
+    }
+
+    #[test]
+    fn fragments_and_tagged_frames_have_hosts() {
+        let [from, to] = [[198, 51, 100, 7], [203, 0, 113, 10]];
+        let both = Some([from, to].map(IpAddr::from));
+        let mut tagged = Vec::new();
+        let builder = PacketBuilder::ethernet2([2; 6], [2; 6]);
+        let builder = builder.single_vlan(VlanId::ZERO).ipv4(from, to, 9).tcp(1, 2, 3, 4);
+        builder.write(&mut tagged, &[]).expect("written");
+        assert_eq!(hosts(&tagged), both);
+        assert_eq!(Headers::of(&tagged).map(|one| one.to.port()), Some(2));
+        let mut fragment = Vec::new();
+        let builder = PacketBuilder::ethernet2([2; 6], [2; 6]).ipv4(from, to, 9).tcp(1, 2, 3, 4);
+        builder.write(&mut fragment, &[7; 64]).expect("written");
+        // Its offset: it is not the first one.
+        fragment[21] = 8;
+        assert!(Headers::of(&fragment).is_none());
+        assert_eq!(hosts(&fragment), both);
+        assert_eq!(hosts(&[0; 60]), None);
     }
 }

@@ -58,7 +58,8 @@ pub async fn find(
         match (lb_neighbours::interface(name).await?, known) {
             (Some(link), known) => {
                 let is_known = known.is_some_and(|known| known.ifindex == link.ifindex);
-                if !is_known && !lb_dataplane::is_attached(&loaded.config.bpffs, link.ifindex) {
+                let attached = lb_dataplane::is_attached(&loaded.config.bpffs, link.ifindex);
+                if !is_known && !attached.unwrap_or(false) {
                     refuse_foreign(&link).await?;
                 }
                 let former = known.map(|known| known.former_of(link.ifindex)).unwrap_or_default();

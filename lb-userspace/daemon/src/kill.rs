@@ -19,19 +19,46 @@ use lb_model::connections::{Filter, Kill};
 
 use self::nudger::Nudger;
 
-/// Connections per second: less than the program may reset for one network of 256 addresses.
-const RATE: u32 = 1_000;
+/// Part of a CPU's resets that connections are killed at: less than the sixteenth that the program may
+/// send to one network of 256 addresses.
+const PART: u32 = 20;
 
-/// Connections that are killed at once, before the rate is kept.
-const BURST: u32 = 20;
+/// Bursts in a second.
+const BURSTS: u32 = 50;
 
 /// Time after which the ends are nudged again, in case a segment was lost. They answer twice a second
 /// at most.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Kills all matching connections, in a while, as long as they are `wanted`.
-pub(crate) fn kill(listing: &Listing, filter: &Filter, is_wanted: impl Fn() -> bool) -> Kill {
-    let mut killer = Killer::new();
+/// Connections per second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rate(u32);
+
+impl Rate {
+    /// Returns the rate under `limits.resets`.
+    pub(crate) fn within(resets: u32) -> Self {
+        Self((resets / PART).max(1))
+    }
+
+    /// Returns how many are killed at once.
+    fn burst(self) -> u32 {
+        (self.0 / BURSTS).max(1)
+    }
+
+    /// Returns the time that so many take.
+    fn time_of(self, count: u32) -> Duration {
+        Duration::from_secs(count.into()) / self.0
+    }
+}
+
+/// Kills all matching connections at this rate, as long as they are `wanted`.
+pub(crate) fn kill(
+    listing: &Listing,
+    filter: &Filter,
+    rate: Rate,
+    is_wanted: impl Fn() -> bool,
+) -> Kill {
+    let mut killer = Killer::new(rate);
     listing.kill(filter, |killed| {
         killer.note(killed);
         if is_wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -41,6 +68,7 @@ pub(crate) fn kill(listing: &Listing, filter: &Filter, is_wanted: impl Fn() -> b
 
 struct Killer {
     nudger: io::Result<Nudger>,
+    rate: Rate,
     begun: Instant,
     count: u32,
     /// Connections whose ends are nudged again, in the order of their times.
@@ -49,17 +77,17 @@ struct Killer {
 }
 
 impl Killer {
-    fn new() -> Self {
+    fn new(rate: Rate) -> Self {
         let (begun, nudger) = (Instant::now(), Nudger::open());
-        Self { nudger, begun, count: 0, nudged: VecDeque::new(), failure: None }
+        Self { nudger, rate, begun, count: 0, nudged: VecDeque::new(), failure: None }
     }
 
     fn note(&mut self, killed: Killed) {
         self.nudge(&killed);
         self.nudged.push_back((Instant::now() + AGAIN, killed));
         self.count += 1;
-        if self.count.is_multiple_of(BURST) {
-            let due = self.begun + Duration::from_secs(1) * self.count / RATE;
+        if self.count.is_multiple_of(self.rate.burst()) {
+            let due = self.begun + self.rate.time_of(self.count);
             sleep(due.saturating_duration_since(Instant::now()));
             self.nudge_again(Instant::now());
         }
@@ -92,5 +120,21 @@ impl Killer {
             )
         });
         Kill { killed: self.count.into(), warnings: warnings.into_iter().collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rate_follows_the_limit_of_resets() {
+        for (resets, rate, burst) in
+            [(20_000, 1_000, 20), (100_000, 5_000, 100), (100, 5, 1), (1, 1, 1)]
+        {
+            assert_eq!(Rate::within(resets), Rate(rate));
+            assert_eq!((Rate(rate).burst(), resets / 16 >= rate || rate == 1), (burst, true));
+            assert_eq!(Rate(rate).time_of(3 * rate), Duration::from_secs(3));
+        }
     }
 }

@@ -66,7 +66,7 @@ impl<'a> Views<'a> {
         remains
     }
 
-    /// Returns the number of open connections of these ids.
+    /// Returns the number of active connections of these ids.
     pub(super) fn active(&self, ids: impl Iterator<Item = u32>) -> u64 {
         ids.map(|id| self.counters.active(id)).sum()
     }
@@ -116,11 +116,21 @@ impl<'a> Views<'a> {
 
     /// Returns warnings as in `10.0.0.11:80 removed, 1 connection left`.
     pub(super) fn removed_backends(&self, service: &str, remains: &Remains<'_>) -> Vec<String> {
+        let left = self.left_of(service, remains);
+        left.map(|(address, left)| format!("{address} {left}")).collect()
+    }
+
+    /// Returns the removed backends of a service that have connections, each with `removed, 1 connection
+    /// left`.
+    pub(super) fn left_of(
+        &self,
+        service: &str,
+        remains: &Remains<'_>,
+    ) -> impl Iterator<Item = (SocketAddr, String)> {
         let gone = remains.of_services.get(service).into_iter().flatten();
-        let left = gone.map(|(address, ids)| (address, self.active(ids.iter().copied())));
+        let left = gone.map(|(address, ids)| (*address, self.active(ids.iter().copied())));
         let left = left.filter(|(_, left)| *left > 0);
-        left.map(|(address, left)| format!("{address} removed, {}", connections_left(left)))
-            .collect()
+        left.map(|(address, left)| (address, format!("removed, {}", connections_left(left))))
     }
 }
 

@@ -58,6 +58,7 @@ impl Views<'_> {
                 capacity: config.limits.flows.into(),
                 bytes: table_bytes(config.limits.flows),
                 entries: usage.entries.div_ceil(2),
+                active: states.active(),
                 half_open: states.half_open,
                 answered: states.answered,
                 established: states.established,

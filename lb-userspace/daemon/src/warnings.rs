@@ -49,8 +49,8 @@ impl Views<'_> {
             warnings.extend(of_service.into_iter().map(|one| format!("{name}: {one}")));
         }
         let capacity = u64::from(config.limits.flows) * 2;
-        if self.snapshot.usage.entries > capacity / 10 * 9 {
-            warnings.push("the flow table is more than 90 % full: raise limits.flows".to_owned());
+        if self.snapshot.usage.entries > capacity / 10 * 8 {
+            warnings.push("the flow table is more than 80 % full: raise limits.flows".to_owned());
         }
         warnings
     }

@@ -14,7 +14,7 @@ use aya::{
 use nix::net::if_::if_indextoname;
 
 use super::pins::unpin;
-use lb_host::sys;
+use lb_host::{printable, sys};
 
 /// Attaches the program to an interface and pins its link at `pin`.
 pub fn attach(program: &mut Xdp, ifindex: u32, mode: XdpMode, pin: &Path) -> Result<()> {
@@ -96,32 +96,33 @@ fn hint_in_any_mode(code: i32, name: &str) -> Option<String> {
 /// Returns the reason why a driver refuses native mode: by the errors of veth and `virtio_net`, and
 /// the usual ones of other drivers.
 fn native_hint(code: i32, name: &str) -> Option<String> {
+    let word = printable::word(name);
     Some(match code {
         libc::EOPNOTSUPP | ENOTSUPP => format!(
             "the driver has no native XDP, or not beside the offloads in use: switch them off by \
-             `ethtool -K {name} lro off rx-gro-hw off`; for virtio_net the hypervisor must offer \
+             `ethtool -K {word} lro off rx-gro-hw off`; for virtio_net the hypervisor must offer \
              ctrl_guest_offloads, or none of guest_csum, guest_tso4, guest_tso6, guest_ecn and \
              guest_ufo"
         ),
         libc::EINVAL => format!(
             "the driver cannot run XDP with these settings: usually the MTU is too large (`ip link \
-             set dev {name} mtu 1500`), LRO is on (`ethtool -K {name} lro off`), or more than half \
-             of the channels are in use (`ethtool -l {name}`, `ethtool -L {name} combined N`)"
+             set dev {word} mtu 1500`), LRO is on (`ethtool -K {word} lro off`), or more than half \
+             of the channels are in use (`ethtool -l {word}`, `ethtool -L {word} combined N`)"
         ),
         libc::ERANGE => format!(
-            "the MTU is too large for native XDP, on veth that of the peer: `ip link set dev {name} \
+            "the MTU is too large for native XDP, on veth that of the peer: `ip link set dev {word} \
              mtu 1500`"
         ),
         libc::ENOSPC => format!(
             "{name} has too few receive queues for native XDP, on veth fewer than its peer has \
-             transmit queues: `ethtool -L {name} rx N`, or `ethtool -L PEER tx N`"
+             transmit queues: `ethtool -L {word} rx N`, or `ethtool -L PEER tx N`"
         ),
         libc::ENOTCONN => format!("{name} is a veth without a peer: create the pair again"),
         libc::ENOMEM => format!(
             "the driver has no memory or no queues left for native XDP: use fewer channels \
-             (`ethtool -L {name} combined N`) or smaller rings (`ethtool -G {name} rx N`)"
+             (`ethtool -L {word} combined N`) or smaller rings (`ethtool -G {word} rx N`)"
         ),
-        libc::ENETDOWN => format!("the driver needs the link up: `ip link set dev {name} up`"),
+        libc::ENETDOWN => format!("the driver needs the link up: `ip link set dev {word} up`"),
         _ => return None,
     })
 }

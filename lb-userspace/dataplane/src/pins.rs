@@ -1,7 +1,7 @@
 //! Pins of maps and links, which outlive the daemon in a directory of a BPF file system.
 
 use std::{
-    fs,
+    fs, io,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -166,9 +166,8 @@ impl Pins {
 }
 
 /// Returns true if a link of ours is pinned for an interface.
-#[must_use]
-pub fn is_attached(bpffs: &Path, ifindex: u32) -> bool {
-    directory(bpffs).join(link_name(ifindex)).exists()
+pub fn is_attached(bpffs: &Path, ifindex: u32) -> io::Result<bool> {
+    directory(bpffs).join(link_name(ifindex)).try_exists()
 }
 
 fn link_name(ifindex: u32) -> String {

@@ -4,7 +4,7 @@ use super::{
     checks::{
         backends, daemon, interfaces, machine, queues, sources, storage, traffic, veth, vips, xdp,
     },
-    facts::{Daemon, Machine, Running, Site},
+    facts::{Daemon, Machine, Running, Site, UsualFile},
     report::{Cases, Severity},
 };
 
@@ -25,6 +25,7 @@ pub(crate) enum Find {
     OnMachine(fn(&Machine, &mut Cases<'_>)),
     /// Needs a configuration.
     OnSite(fn(&Site, &mut Cases<'_>)),
+    OfUsualFile(fn(&UsualFile, &mut Cases<'_>)),
     OfDaemon(fn(&Daemon, &mut Cases<'_>)),
     /// Needs a daemon that answers.
     InRunning(fn(&Running, &mut Cases<'_>)),

@@ -31,13 +31,16 @@ pub async fn examine(client: &Client, file: Option<&Path>) -> Result<Report> {
     Ok(judge(&Facts::gather(client, file).await?))
 }
 
-fn judge(Facts { machine, site, daemon }: &Facts) -> Report {
+fn judge(Facts { machine, site, usual_file, daemon }: &Facts) -> Report {
     let mut report = Report::default();
     for check in all() {
         match (&check.find, site, daemon.running()) {
             (Find::OnMachine(find), ..) => report.carry_out(check, |cases| find(machine, cases)),
             (Find::OnSite(find), Some(site), _) => {
                 report.carry_out(check, |cases| find(site, cases));
+            }
+            (Find::OfUsualFile(find), ..) => {
+                report.carry_out(check, |cases| find(usual_file, cases));
             }
             (Find::OfDaemon(find), ..) => report.carry_out(check, |cases| find(daemon, cases)),
             (Find::InRunning(find), _, Some(running)) => {

@@ -37,6 +37,13 @@ pub struct Clash {
     pub command: String,
 }
 
+impl Default for LocalPorts {
+    /// Those of Linux, unless somebody changes them.
+    fn default() -> Self {
+        Self { range: USUAL, reserved: Vec::new() }
+    }
+}
+
 impl LocalPorts {
     /// Reads the port range of the calling thread's network namespace.
     pub fn read() -> Result<Self> {

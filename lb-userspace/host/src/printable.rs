@@ -54,6 +54,12 @@ fn is_unsafe(c: char) -> bool {
     ) || c.is_control()
 }
 
+/// Quotes a word for a shell, if it has to be.
+#[must_use]
+pub fn word(text: &str) -> Cow<'_, str> {
+    shell_words::quote(text)
+}
+
 /// Formats a MAC address.
 #[must_use]
 pub fn mac(bytes: [u8; 6]) -> String {
@@ -74,6 +80,16 @@ mod tests {
         assert_eq!(line(HOSTILE), escaped);
         assert_eq!(lines(HOSTILE), escaped.replace("\\n", "\n"));
         assert!(matches!(line("ä → 日本 \u{1f600}"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn a_shell_takes_a_quoted_word_as_it_is() {
+        assert_eq!(word("eth0.100"), "eth0.100");
+        for hostile in ["$(reboot)", "a;b", "a'b", "*", "~", "`x`", "a&b", "#"] {
+            let split = shell_words::split(&word(hostile)).expect("quoted");
+            assert_eq!(split, [hostile]);
+            assert!(word(hostile).starts_with('\''), "{hostile}");
+        }
     }
 
     proptest! {

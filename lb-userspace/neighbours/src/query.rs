@@ -16,7 +16,7 @@ use super::{
     Interface, OwnAddresses, Route, route,
     table::{self, NeighbourId},
 };
-use lb_host::{netlink, sys::bpf::XdpLink};
+use lb_host::{netlink, printable, sys::bpf::XdpLink};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AttachMode {
@@ -44,7 +44,7 @@ impl XdpAttached {
             AttachMode::Generic => "xdpgeneric",
             AttachMode::Offloaded => "xdpoffload",
         };
-        format!("ip link set dev {interface} {mode} off")
+        format!("ip link set dev {} {mode} off", printable::word(interface))
     }
 
     /// Returns the id of the BPF link that keeps the program attached to an interface, if any does.

@@ -10,9 +10,10 @@ use std::{
 };
 
 use anyhow::Context as _;
-use lb_client::Client;
+use lb_client::{Client, STRANGE};
 use lb_model::connections::{ClientCount, Clients, Counts, Filter};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::{
     args::{Conns, Format, Output},
@@ -58,14 +59,14 @@ async fn list(client: &Client, filter: &Filter, format: Format) -> Result<(), Fa
     let mut lines = client.connections(filter).await?;
     let mut out = BufWriter::new(io::stdout());
     let mut has_headings = format == Format::Json;
-    while let Some(some) = lines.next().await? {
-        let some = printable::json(str::from_utf8(&some).context(STRANGE)?);
-        if format == Format::Json {
-            out.write_all(some.as_bytes())?;
-            continue;
-        }
-        for told in serde_json::Deserializer::from_str(&some).into_iter() {
-            let told: Told<'_> = told.context(STRANGE)?;
+    while let Some(some) = lines.next::<Box<RawValue>>().await? {
+        for one in some {
+            let text = printable::json(one.get());
+            if format == Format::Json {
+                writeln!(out, "{text}")?;
+                continue;
+            }
+            let told: Told<'_> = serde_json::from_str(&text).context(STRANGE)?;
             if !has_headings {
                 write_headings(&mut out, format, told.bytes().is_some())?;
                 has_headings = true;
@@ -78,8 +79,6 @@ async fn list(client: &Client, filter: &Filter, format: Format) -> Result<(), Fa
     }
     Ok(out.flush()?)
 }
-
-const STRANGE: &str = "cannot parse the daemon's answer: is the daemon of another version?";
 
 /// Columns after the sixth are only in a wide table.
 type Row<'a> = [&'a str; 8];

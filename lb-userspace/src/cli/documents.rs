@@ -118,6 +118,16 @@ mod tests {
     }
 
     #[test]
+    fn names_fit_into_a_line() {
+        for (path, text) in accessories().expect("generated") {
+            let mut lines = text.lines().skip_while(|line| *line != ".SH NAME").skip(1);
+            if let (true, Some(name)) = (path.starts_with("man/"), lines.next()) {
+                assert!(name.len() <= 95 && name.contains("\\-"), "{path}: {name}");
+            }
+        }
+    }
+
+    #[test]
     fn every_command_and_argument_is_described() {
         fn undescribed(command: &Command, found: &mut Vec<String>) {
             let name = command.get_bin_name().unwrap_or_default();

@@ -165,7 +165,7 @@ impl Failure {
     }
 
     /// Returns true if the reader of the output has closed the pipe, as in `| head`.
-    fn is_closed_pipe(&self) -> bool {
+    pub(super) fn is_closed_pipe(&self) -> bool {
         let Self::Operation(error) = self else {
             return false;
         };

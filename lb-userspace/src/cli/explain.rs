@@ -100,5 +100,6 @@ fn selection(Selection { scheduler, certainty, slot, slots, backend, .. }: &Sele
 }
 
 fn next_hop(SentView { interface, from_mac, to_mac, .. }: &SentView) -> String {
-    format!("{to_mac}, from {from_mac}, out by {interface}")
+    let to = to_mac.as_deref().unwrap_or("back to the sender");
+    format!("{to}, from {from_mac}, out by {interface}")
 }

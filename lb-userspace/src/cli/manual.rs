@@ -149,8 +149,9 @@ pub(super) fn page(command: Command) -> Result<String> {
     let name = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
     let has_verbs = command.has_subcommands();
     let is_first = name == "xdplb";
+    let about = command.get_about().map(ToString::to_string).unwrap_or_default();
     // The exit codes have a section of their own.
-    let man = Man::new(command.after_help(""))
+    let man = Man::new(command.after_help("").about(first_sentence(&about)).long_about(about))
         .title(name.replace(' ', "-").to_uppercase())
         .source(concat!("xdplb ", env!("CARGO_PKG_VERSION")))
         .manual("xdplb manual");
@@ -178,6 +179,12 @@ pub(super) fn page(command: Command) -> Result<String> {
     rest.text([bold("xdplb"), roman("(1), "), bold("xdplb.toml"), roman("(5)")]);
     page.extend(rest.render().into_bytes());
     Ok(String::from_utf8(page)?)
+}
+
+/// Returns what `man -k` shows.
+fn first_sentence(about: &str) -> String {
+    let (first, _) = about.split_once(". ").unwrap_or((about, ""));
+    first.trim_end_matches('.').to_owned()
 }
 
 fn list(page: &mut Roff, heading: &str, entries: &[(&str, &str)]) {

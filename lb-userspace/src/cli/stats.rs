@@ -65,7 +65,7 @@ fn print(stats: &Stats, format: Format) -> Result<(), Failure> {
 }
 
 fn print_services(services: &[ServiceStats]) -> Result<(), Failure> {
-    let headings = ["SERVICE", "BACKEND", "CONNS", "PKTS IN", "PKTS OUT", "BYTES IN", "BYTES OUT"];
+    let headings = ["SERVICE", "BACKEND", "TOTAL", "PKTS IN", "PKTS OUT", "BYTES IN", "BYTES OUT"];
     let mut backends = table(&headings);
     for service in services {
         for backend in &service.backends {

@@ -42,8 +42,8 @@ fn print(status: &Status) -> Result<(), Failure> {
         "services {services}, backends {backends_up} of {backends_total} up, {backends_in_use} in use"
     ))?;
     print_line(&format!(
-        "connections {}: {} established, {} half-open, {} answered, {} closing, {} closed",
-        flows.connections(),
+        "connections {} active: {} established, {} half-open, {} answered, {} closing; {} closed",
+        flows.active,
         flows.established,
         flows.half_open,
         flows.answered,

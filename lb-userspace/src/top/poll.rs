@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use lb_client::{Client, ClientError};
 use lb_model::{
     connections::{Connection, Filter},
@@ -48,8 +47,8 @@ impl Reading {
         };
         Ok(Self {
             status: client.status().await?,
-            stats: client.stats().await?,
             services: client.services().await?,
+            stats: client.stats().await?,
             at: Instant::now(),
             connections,
         })
@@ -60,10 +59,7 @@ async fn list(client: &Client, filter: &Filter) -> Result<Vec<Connection>, Clien
     let mut lines = client.connections(filter).await?;
     let mut list = Vec::new();
     while let Some(some) = lines.next().await? {
-        for one in serde_json::Deserializer::from_slice(&some).into_iter() {
-            let one = one.context("cannot parse the daemon's answer: is it of another version?");
-            list.push(one.map_err(ClientError::Broken)?);
-        }
+        list.extend::<Vec<_>>(some);
     }
     Ok(list)
 }

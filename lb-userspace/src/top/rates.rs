@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr, time::Duration};
 
-use lb_model::views::{ServiceView, Stats};
+use lb_model::views::{BackendStats, ServiceStats, Stats};
 
 use super::poll::Reading;
 
@@ -14,12 +14,15 @@ pub(super) struct Rate {
     pub(super) bits: f64,
 }
 
-/// Rates between two readings. Those of what only the later one has are zero.
+/// Rates between two readings.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rates {
+    /// With those of removed backends.
+    services: HashMap<String, Rate>,
     backends: HashMap<(String, SocketAddr), Rate>,
     /// Frames by verdict.
     pub(super) verdicts: Vec<(String, f64)>,
+    /// With those of removed services.
     pub(super) total: Rate,
 }
 
@@ -29,23 +32,49 @@ impl Rates {
         if time.is_zero() {
             return Self::default();
         }
-        let backends = of_backends(&earlier.services, &later.services, time);
-        let total = backends.values().copied().fold(Rate::default(), Rate::and);
-        let verdicts = of_verdicts(&later.stats.clone().since(&earlier.stats), time);
-        Self { backends, verdicts, total }
+        let since = later.stats.clone().since(&earlier.stats);
+        let verdicts = of_verdicts(&since, time);
+        let mut rates = Self { verdicts, ..Self::default() };
+        for service in &since.services {
+            rates.add(service, time);
+        }
+        rates
+    }
+
+    fn add(&mut self, service: &ServiceStats, time: Duration) {
+        for backend in &service.backends {
+            let rate = Rate::of(backend, time);
+            self.total = self.total.and(rate);
+            if service.removed {
+                continue;
+            }
+            let sum = self.services.entry(service.name.clone()).or_default();
+            *sum = sum.and(rate);
+            if backend.removed_left.is_none() {
+                self.backends.insert((service.name.clone(), backend.address), rate);
+            }
+        }
     }
 
     pub(super) fn of_backend(&self, service: &str, address: SocketAddr) -> Rate {
         self.backends.get(&(service.to_owned(), address)).copied().unwrap_or_default()
     }
 
-    pub(super) fn of_service(&self, service: &ServiceView) -> Rate {
-        let rates = service.backends.iter().map(|one| self.of_backend(&service.name, one.address));
-        rates.fold(Rate::default(), Rate::and)
+    pub(super) fn of_service(&self, service: &str) -> Rate {
+        self.services.get(service).copied().unwrap_or_default()
     }
 }
 
 impl Rate {
+    fn of(since: &BackendStats, time: Duration) -> Self {
+        let BackendStats { connections, packets_in, packets_out, bytes_in, bytes_out, .. } = since;
+        Self {
+            connections: per_second(*connections, time),
+            packets: per_second(packets_in + packets_out, time),
+            bits: 8.0 * per_second(bytes_in + bytes_out, time),
+        }
+    }
+
     fn and(self, other: Self) -> Self {
         Self {
             connections: self.connections + other.connections,
@@ -53,34 +82,6 @@ impl Rate {
             bits: self.bits + other.bits,
         }
     }
-}
-
-type Totals<'a> = HashMap<(&'a str, SocketAddr), [u64; 3]>;
-
-fn totals(services: &[ServiceView]) -> Totals<'_> {
-    let backends = services
-        .iter()
-        .flat_map(|service| service.backends.iter().map(move |one| (service.name.as_str(), one)));
-    let totals = backends.map(|(name, one)| {
-        ((name, one.address), [one.connections_total, one.packets_total, one.bytes_total])
-    });
-    totals.collect()
-}
-
-fn of_backends(
-    earlier: &[ServiceView],
-    later: &[ServiceView],
-    time: Duration,
-) -> HashMap<(String, SocketAddr), Rate> {
-    let (before, after) = (totals(earlier), totals(later));
-    let rate = |((name, address), now): (_, [u64; 3])| {
-        let then = before.get(&(name, address))?;
-        let [connections, packets, bytes] =
-            [0, 1, 2].map(|nth| per_second(now[nth].saturating_sub(then[nth]), time));
-        let name: &str = name;
-        Some(((name.to_owned(), address), Rate { connections, packets, bits: 8.0 * bytes }))
-    };
-    after.into_iter().filter_map(rate).collect()
 }
 
 fn of_verdicts(since: &Stats, time: Duration) -> Vec<(String, f64)> {

@@ -102,7 +102,7 @@ fn of_service(service: &ServiceView, rates: &Rates) -> Row {
     let backends = &service.backends;
     let up = backends.iter().filter(|one| one.health == Health::Up).count();
     let sum = |part: fn(&BackendView) -> u64| backends.iter().map(part).sum();
-    let Rate { connections, packets, bits } = rates.of_service(service);
+    let Rate { connections, packets, bits } = rates.of_service(&service.name);
     let is_marked = !service.warnings.is_empty() || up < backends.len();
     let said = service.warnings.join("; ");
     Row {

@@ -45,12 +45,13 @@ pub(super) fn reading(services: Vec<ServiceView>, after: Duration, first: Instan
         "version": "1.2.3", "pid": 7, "started": "2026-01-02T03:04:05Z", "config": "lb.toml",
         "interfaces": [], "services": services.len(), "backends_up": 3, "backends_in_use": 3,
         "backends_total": 4, "warnings": ["the disk is full"], "flows": {
-            "capacity": 1_000, "bytes": 96_000, "entries": 125, "half_open": 5, "answered": 0,
+            "capacity": 1_000, "bytes": 96_000, "entries": 125, "active": 105, "half_open": 5, "answered": 0,
             "established": 100, "closing": 0, "closed": 20, "cooling_ports": 0,
         },
     });
+    let of_services: Vec<_> = services.iter().map(counters_of).collect();
     let counters = json!({
-        "at": "2026-01-02T03:04:05Z", "services": [], "incidents": [], "port_clashes_total": 0,
+        "at": "2026-01-02T03:04:05Z", "services": of_services, "incidents": [], "port_clashes_total": 0,
         "early_port_reuses_total": 0, "packets": [
             { "verdict": "tx", "reason": "forwarded", "packets": packets, "bytes": 0 },
             { "verdict": "drop", "reason": "martian_source", "packets": 7, "bytes": 0 },
@@ -63,6 +64,18 @@ pub(super) fn reading(services: Vec<ServiceView>, after: Duration, first: Instan
         stats: of(counters),
         connections: None,
     }
+}
+
+fn counters_of(service: &ServiceView) -> Value {
+    let backends = service.backends.iter().map(|one| {
+        json!({
+            "address": one.address, "connections": one.connections_total,
+            "packets_in": one.packets_total, "packets_out": 0,
+            "bytes_in": 0, "bytes_out": one.bytes_total,
+        })
+    });
+    let backends: Vec<_> = backends.collect();
+    json!({ "name": service.name, "vip": service.vip, "backends": backends })
 }
 
 fn of<T: serde::de::DeserializeOwned>(value: Value) -> T {

@@ -1,6 +1,9 @@
 //! `xdplb explain`, against what real connections then meet.
 
-use std::process::{Command, Stdio};
+use std::{
+    net::TcpStream,
+    process::{Command, Stdio},
+};
 
 use lb_model::{
     connections::Connection,
@@ -56,7 +59,25 @@ fn the_reasons_against_each_other_backend_are_named() {
     balancer.wait_for_ring_of(0);
     let told = explained(&balancer, &testbed, FIRST_PORT, &[]);
     assert_eq!(told.reason, "reset_no_backend");
+    assert_eq!(told.sent.and_then(|sent| sent.to_mac), None, "back to a sender that is not known");
     assert_eq!(told.selection.expect("tried").backend, None);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_removed_backend_that_has_connections_is_listed() {
+    let Site { balancer, servers: _servers, testbed } = site("");
+    let connect = || TcpStream::connect(vip(&testbed)).expect("accepted");
+    let _open: Vec<_> = {
+        let client = &testbed.clients()[0].namespace;
+        client.run(|| (0..9).map(|_| connect()).collect()).expect("the namespace")
+    };
+    let first = backend(&testbed, 0);
+    balancer.done(&["backend", "remove", "web", &first.to_string()]);
+    let selection = explained(&balancer, &testbed, FIRST_PORT, &[]).selection.expect("a new one");
+    let found = selection.candidates.iter().find(|one| one.address == first).expect("listed");
+    let why = found.why_not.as_deref().expect("not selected");
+    assert!(why.starts_with("removed, ") && why.ends_with(" left"), "{why}");
 }
 
 #[test]

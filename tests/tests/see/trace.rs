@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::{BufRead as _, BufReader, Read as _},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
 };
 
@@ -136,8 +137,26 @@ fn the_usual_program_is_back_however_a_trace_ends() {
     let mut closed = trace(&balancer, &[]);
     drop(closed.stdout.take());
     visit(&testbed, 3);
+    let mut said = String::new();
+    closed.stderr.take().expect("piped").read_to_string(&mut said).expect("text");
     assert!(closed.wait().expect("ended").success(), "as `| head` ends others");
+    assert!(said.contains("the pipe is closed"), "{said}");
     wait(&balancer);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_trace_of_a_service_ends_when_its_vip_changes() {
+    let Site { balancer, servers: _servers, testbed } = site("");
+    let tracing = trace(&balancer, &["--service", "web"]);
+    visit(&testbed, 1);
+    let other = SocketAddr::new(vip(&testbed).ip(), 81);
+    balancer.done(&["service", "set", "web", "--vip", &other.to_string()]);
+    let output = tracing.wait_with_output().expect("ended");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains(&format!("the VIP of web is {other} now")), "{said}");
+    let lines = String::from_utf8(output.stdout).expect("text");
+    assert!(lines.contains(&vip(&testbed).to_string()), "{lines}");
 }
 
 #[test]
@@ -184,4 +203,6 @@ fn bad_filters_are_named() {
     let missing = refused(&["-w", "/nowhere/trace.pcapng"]);
     assert!(missing.contains("cannot write /nowhere/trace.pcapng"), "{missing}");
     assert!(fs::metadata("/nowhere").is_err());
+    let both = refused(&["-w", "/nowhere/trace.pcapng", "-o", "json"]);
+    assert!(both.contains("leave one of them out"), "{both}");
 }

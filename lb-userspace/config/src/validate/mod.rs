@@ -33,7 +33,7 @@ const SNAT_PORTS: RangeInclusive<u16> = 1_024..=32_767;
 /// Limited, as each is requested from the kernel one after the other.
 const MOST_INTERFACES: usize = 128;
 
-pub(super) const MOST_FLOWS: u32 = 16_000_000;
+pub const MOST_FLOWS: u32 = 16_000_000;
 pub(super) const MOST_SERVICES: u32 = 100_000;
 pub(super) const MOST_BACKENDS: u32 = 1_000_000;
 pub(super) const MOST_RESETS: u32 = 10_000_000;

@@ -166,10 +166,11 @@ pub(super) async fn kill(
     let turn = KILLERS.try_acquire().map_err(|_| being_killed())?;
     let listing = handle.connections(filter.service.clone()).await?;
     searches::note(&listing, &peer);
+    let rate = kill::Rate::within(handle.running().await?.config.limits.resets);
     let (reply, answer) = oneshot::channel();
     spawn_blocking(move || {
         let _turn = turn;
-        let done = kill::kill(&listing, &filter, || !reply.is_closed());
+        let done = kill::kill(&listing, &filter, rate, || !reply.is_closed());
         log::info!("{peer}: {} connections killed, of {filter}", done.killed);
         // The client may have disconnected.
         drop(reply.send(done));

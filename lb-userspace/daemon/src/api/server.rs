@@ -19,6 +19,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use nix::sys::resource::{Resource, getrlimit};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream, UnixListener, UnixStream},
@@ -49,6 +50,9 @@ const LARGEST_HEAD: usize = 64 << 10;
 
 /// Timeout of a client that neither sends nor receives.
 const IDLE: Duration = Duration::from_secs(30);
+
+/// Timeout of a client over TCP that acknowledges nothing, such as one without power.
+const LOST: Duration = Duration::from_secs(20);
 
 /// Delay between attempts to get a seat or a file descriptor.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -82,7 +86,7 @@ impl Door for TcpListener {
 
     async fn accept(&self) -> io::Result<(TcpStream, Peer)> {
         let (stream, _) = self.accept().await?;
-        if let Err(error) = stream.set_nodelay(true) {
+        if let Err(error) = watch(&stream) {
             log::debug!("the client has left: {error}");
         }
         Ok((stream, Peer::UNKNOWN))
@@ -91,6 +95,15 @@ impl Door for TcpListener {
     fn send_now(stream: &TcpStream, bytes: &[u8]) {
         stream.try_write(bytes).ok();
     }
+}
+
+/// Sends without delay, and notices a client that vanishes.
+fn watch(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_user_timeout(Some(LOST))?;
+    let probes = TcpKeepalive::new().with_time(LOST / 2).with_interval(LOST / 4);
+    socket.set_tcp_keepalive(&probes)
 }
 
 /// State shared by all connections.
@@ -216,5 +229,22 @@ impl Server {
         let response = self.router.call(request).await;
         guest.is_waited_for();
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_that_vanishes_is_noticed() {
+        let door = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = door.local_addr().expect("bound");
+        let (_client, accepted) = tokio::join!(TcpStream::connect(address), Door::accept(&door));
+        let (stream, _) = accepted.expect("accepted");
+        let socket = SockRef::from(&stream);
+        assert_eq!(socket.tcp_user_timeout().expect("a socket"), Some(LOST));
+        assert!(socket.keepalive().expect("a socket"));
+        assert_eq!(socket.tcp_keepalive_time().expect("a socket"), LOST / 2);
     }
 }

@@ -1,6 +1,6 @@
 //! A trace as a stream of packets, one per line.
 
-use std::{convert::Infallible, iter, time::Duration};
+use std::{convert::Infallible, future::pending, iter, time::Duration};
 
 use axum::{
     body::{Body, Bytes},
@@ -19,7 +19,8 @@ use tokio::{
 use super::{Failed, answers::Lines, extract::Query, peer::Peer};
 use crate::{
     control::Handle,
-    trace::{Packets, Trace},
+    http::Snapshots,
+    trace::{Followed, Packets, Trace},
 };
 
 /// Time without packets after which a line says that there were none.
@@ -66,11 +67,13 @@ pub(super) async fn trace(
 /// Sends packets until the client disconnects, or nothing is recorded any more. Returns how it ended.
 async fn send(mut trace: Trace, sender: &mpsc::Sender<Bytes>) -> String {
     let (mut names, mut left_out) = (None, 0);
+    let mut snapshots = trace.snapshots.clone();
     let mut chunk = line(&TraceLine::Began(trace.began));
     while sender.send(chunk.into()).await.is_ok() {
         let batch = tokio::select! {
             batch = trace.batches.recv() => batch,
             () = sender.closed() => None,
+            why = lost(trace.service.as_ref(), &mut snapshots) => return why,
             // Otherwise the connection would count as idle.
             () = sleep(SIGN_OF_LIFE) => Some(Batch { records: Vec::new(), left_out }),
         };
@@ -87,6 +90,20 @@ async fn send(mut trace: Trace, sender: &mpsc::Sender<Bytes>) -> String {
         Ok(Ok(())) => "the client has disconnected".to_owned(),
         Ok(Err(error)) => format!("{error:#}"),
         Err(error) => error.to_string(),
+    }
+}
+
+/// Returns why the service's packets are not recorded any more, once they are not.
+async fn lost(service: Option<&Followed>, snapshots: &mut Snapshots) -> String {
+    let Some(service) = service else { return pending().await };
+    loop {
+        let present = snapshots.borrow_and_update().clone();
+        if let Some(why) = present.and_then(|present| service.lost(&present)) {
+            return why;
+        }
+        if snapshots.changed().await.is_err() {
+            return pending().await;
+        }
     }
 }
 

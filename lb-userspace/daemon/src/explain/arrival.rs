@@ -15,7 +15,7 @@ use lb_neighbours::Interface as Link;
 use crate::{frame::Headers, refusals::failed, snapshot::Snapshot};
 
 /// MAC address of a sender that nothing is known of: a locally administered one.
-pub(super) const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
 /// What the kernel knows of the network.
 #[derive(Debug)]
@@ -66,6 +66,11 @@ impl Arriving {
             flags: query.flags.unwrap_or(usual),
         };
         Ok(Self { ifindex, interface: snapshot.interface_name(ifindex), headers })
+    }
+
+    /// Returns true if a frame goes to the sender, and the sender's MAC address is an invented one.
+    pub(super) fn is_sender_unknown(&self, sent: &Headers) -> bool {
+        self.headers.src_mac == SENDER && sent.dst_mac == SENDER
     }
 
     pub(super) fn frame(&self) -> anyhow::Result<Vec<u8>> {

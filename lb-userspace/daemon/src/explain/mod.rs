@@ -14,7 +14,7 @@ use lb_dataplane::{Rehearsal, Rehearsed, Variants};
 use lb_model::{
     Refusal,
     connections::Connection,
-    views::explanation::{Explanation, FlowMet, PacketQuery},
+    views::explanation::{Explanation, FlowMet, PacketQuery, SentView},
 };
 use tokio::sync::OnceCell;
 
@@ -76,6 +76,11 @@ impl Loaded {
         let reason = counters::reason_of(&trail);
         let is_sent = trail.egress != 0;
         let sent = is_sent.then(|| Headers::of(&told.frame)).flatten();
+        let sent = sent.map(|headers| {
+            let is_unknown = arriving.is_sender_unknown(&headers);
+            let view = headers.sent(views.snapshot.interface_name(trail.egress));
+            SentView { to_mac: view.to_mac.filter(|_| !is_unknown), ..view }
+        });
         let connection = connection(views, &trail);
         Ok(Explanation {
             verdict: reason.verdict().as_str().to_owned(),
@@ -85,7 +90,7 @@ impl Loaded {
             service: service(views, &trail, connection.as_ref()),
             connection,
             selection: selection(views, &trail)?,
-            sent: sent.map(|headers| headers.sent(views.snapshot.interface_name(trail.egress))),
+            sent,
             packet: arriving.into(),
         })
     }

@@ -26,6 +26,14 @@ pub(super) fn selection(views: &Views<'_>, trail: &Trail) -> Result<Option<Selec
         address: backend.address,
         why_not: (!is_selected(backend)).then(|| why_not(backend, has_primary)),
     });
+    let waiting = service.leaving.iter().map(|backend| Candidate {
+        address: backend.spec.address,
+        why_not: (backend.id != trail.backend)
+            .then(|| "removed, stays until another backend takes connections".to_owned()),
+    });
+    let remains = views.remains();
+    let left = views.left_of(&service.spec.name, &remains);
+    let left = left.map(|(address, why_not)| Candidate { address, why_not: Some(why_not) });
     let leaving = service.leaving.iter().find(|backend| backend.id == trail.backend);
     let selected = view.backends.iter().find(|backend| is_selected(backend));
     let policy = &service.spec.policy;
@@ -35,7 +43,7 @@ pub(super) fn selection(views: &Views<'_>, trail: &Trail) -> Result<Option<Selec
         slot: (trail.slot > 0).then_some(trail.slot),
         slots: trail.slots,
         backend: selected.map(|one| one.address).or(leaving.map(|one| one.spec.address)),
-        candidates: candidates.collect(),
+        candidates: candidates.chain(waiting).chain(left).collect(),
     }))
 }
 

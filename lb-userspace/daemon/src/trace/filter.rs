@@ -3,20 +3,21 @@
 use std::net::{IpAddr, SocketAddr};
 
 use lb_common::{capture::Wanted, mapped, reason::Reason};
-use lb_config::desired::named;
 use lb_dataplane::Capture;
 use lb_model::{Refusal, connections::ClientFilter, views::trace::TraceFilter};
 
-use crate::snapshot::Snapshot;
+use super::followed::Followed;
 
 const RATE: u32 = 1_000;
 
 /// Reasons that a trace records only if asked: the host's own traffic.
 const NOT_USUAL: [Reason; 3] = [Reason::NotOurs, Reason::NotIpv4, Reason::NotTcp];
 
-pub(super) fn capture(snapshot: &Snapshot, filter: &TraceFilter) -> Result<Capture, Refusal> {
-    let service = filter.service.as_deref().map(|name| named(&snapshot.document, name));
-    let vip = service.transpose()?.map(|service| service.vip.address);
+pub(super) fn capture(
+    service: Option<&Followed>,
+    filter: &TraceFilter,
+) -> Result<Capture, Refusal> {
+    let vip = service.map(|service| service.vip);
     Ok(Capture {
         client: filter.client.map(client).unwrap_or_default(),
         vip: vip.map(endpoint).unwrap_or_default(),

@@ -1,6 +1,7 @@
 //! Traces: packets recorded by a variant of the program, which is attached for their time only.
 
 mod filter;
+mod followed;
 mod packets;
 
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tokio::{
     task::{JoinHandle, spawn_blocking},
 };
 
-pub(super) use self::packets::Packets;
+pub(super) use self::{followed::Followed, packets::Packets};
 use super::{daemon::Daemon, refusals::failed, snapshot::Snapshot, variants, views::Views};
 
 /// Batches of records that wait for a client. More stay in the kernel's ring buffer, and then are left out.
@@ -26,6 +27,7 @@ const BACKLOG: usize = 16;
 pub struct Planned {
     variants: Variants,
     capture: Capture,
+    service: Option<Followed>,
     usual_instructions: u32,
     snapshots: Snapshots,
 }
@@ -42,6 +44,7 @@ pub struct Prepared {
 pub(super) struct Recording {
     records: Records,
     began: Began,
+    service: Option<Followed>,
     snapshots: Snapshots,
 }
 
@@ -51,6 +54,7 @@ type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
 #[derive(Debug)]
 pub(super) struct Trace {
     pub(super) began: Began,
+    pub(super) service: Option<Followed>,
     pub(super) batches: mpsc::Receiver<Batch>,
     /// Ends once the batches are dropped.
     pub(super) reader: JoinHandle<anyhow::Result<()>>,
@@ -64,30 +68,32 @@ pub(super) fn plan(
     filter: &TraceFilter,
     snapshots: Snapshots,
 ) -> Result<Planned, Refusal> {
-    let capture = filter::capture(views.snapshot, filter)?;
-    Ok(Planned { variants, capture, usual_instructions: views.snapshot.instructions, snapshots })
+    let service = Followed::of(views.snapshot, filter)?;
+    let capture = filter::capture(service.as_ref(), filter)?;
+    let usual_instructions = views.snapshot.instructions;
+    Ok(Planned { variants, capture, service, usual_instructions, snapshots })
 }
 
 impl Planned {
     pub(super) async fn load(self) -> Result<Prepared, Refusal> {
-        let Self { variants, capture, usual_instructions, snapshots } = self;
+        let Self { variants, capture, service, usual_instructions, snapshots } = self;
         let load = move || {
             let (program, records) = TracedProgram::load(&variants, &capture)?;
             Ok((program.instructions()?, program, records))
         };
         let (instructions, program, records) = variants::load(load).await?;
         let began = Began { instructions, usual_instructions };
-        Ok(Prepared { program, recording: Recording { records, began, snapshots } })
+        Ok(Prepared { program, recording: Recording { records, began, service, snapshots } })
     }
 }
 
 impl Recording {
     /// Reads the records from now on.
     pub(super) fn read(self) -> Trace {
-        let Self { records, began, snapshots } = self;
+        let Self { records, began, service, snapshots } = self;
         let (sender, batches) = mpsc::channel(BACKLOG);
         let reader = spawn_blocking(move || records.pass_on(&sender));
-        Trace { began, batches, reader, snapshots }
+        Trace { began, service, batches, reader, snapshots }
     }
 }
 

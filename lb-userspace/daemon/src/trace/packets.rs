@@ -17,7 +17,11 @@ use lb_common::{
 use lb_model::views::trace::TracedPacket;
 use nix::time::{ClockId, clock_gettime};
 
-use crate::{counters::reason_of, frame::Headers, snapshot::Snapshot};
+use crate::{
+    counters::reason_of,
+    frame::{self, Headers},
+    snapshot::Snapshot,
+};
 
 /// Names of what records refer to by numbers, of one snapshot.
 pub(crate) struct Packets {
@@ -59,6 +63,7 @@ impl Packets {
             interface: self.snapshot.interface_name(trail.ingress),
             verdict: reason.verdict().as_str().to_owned(),
             reason: reason.as_str().to_owned(),
+            hosts: frame::hosts(before),
             from: headers.as_ref().map(|headers| headers.from.into()),
             to: headers.as_ref().map(|headers| headers.to.into()),
             flags: headers.as_ref().map(|headers| headers.flags),

@@ -362,6 +362,12 @@ impl IdleLimits {
 }
 
 impl States {
+    /// Returns the number of connections that are not closed.
+    #[must_use]
+    pub fn active(&self) -> u64 {
+        self.half_open + self.answered + self.established + self.closing
+    }
+
     pub fn count(&mut self, state: State) {
         match state {
             State::HalfOpen => self.half_open += 1,

@@ -11,6 +11,8 @@ use aya::programs::{
     tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact},
 };
 
+use lb_host::printable;
+
 use super::{super::pins::unpin, Present, name};
 
 /// Early in the order, and unlikely to be used by others.
@@ -54,7 +56,8 @@ fn create(program: &mut SchedClassifier, name: &str) -> Result<bool> {
         Err(error) => Err(error).with_context(|| {
             format!(
                 "cannot add the host guard to {name} as a tc filter of priority {PRIORITY}: `tc \
-                 filter show dev {name} ingress` lists the existing ones"
+                 filter show dev {} ingress` lists the existing ones",
+                printable::word(name)
             )
         }),
     }

@@ -13,7 +13,7 @@ use crate::{
     report::{Cases, Severity},
 };
 
-use super::some_of;
+use super::{skip_unasked, some_of};
 
 /// Neighbours besides backends.
 const OTHERS: usize = 64;
@@ -137,6 +137,7 @@ fn name_of(ifindex: u32) -> String {
 fn silent(site: &Site, cases: &mut Cases<'_>) {
     let Some(silent) = cases.seen("next hops", &site.network.silent) else { return };
     let Some(routes) = routes(site, cases) else { return };
+    skip_unasked("next hops", site.network.unasked_hops, cases);
     for (interface, hop) in silent {
         let hop = IpAddr::V4(*hop);
         let behind = routes.iter().filter(|(_, route)| is_over(route, hop));
@@ -224,6 +225,15 @@ mod tests {
             found[0].message.ends_with("192.0.2.1, 192.0.2.2, 192.0.2.3 and 2 more"),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn next_hops_that_are_not_asked_for_are_counted() {
+        let mut site = made::site();
+        site.network.unasked_hops = 44;
+        let found = found(&site, silent);
+        assert_eq!(found[0].severity, Severity::NotChecked);
+        assert!(found[0].message.starts_with("44 addresses were not asked"), "{found:?}");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Faults of the running daemon.
 
+use lb_host::printable;
 use lb_model::views::{BackendView, ServiceView};
 
 use crate::{
@@ -17,8 +18,8 @@ const LATE: f64 = 3.0;
 const FILES: u64 = 1_024;
 
 /// Capabilities that the daemon needs, with their bits.
-const CAPABILITIES: [(&str, u32); 3] =
-    [("CAP_NET_ADMIN", 12), ("CAP_PERFMON", 38), ("CAP_BPF", 39)];
+const CAPABILITIES: [(&str, u32); 4] =
+    [("CAP_NET_ADMIN", 12), ("CAP_NET_RAW", 13), ("CAP_PERFMON", 38), ("CAP_BPF", 39)];
 
 const RESTART: &str = "systemctl restart xdplb (forwarding continues meanwhile)";
 
@@ -140,7 +141,8 @@ fn files(running: &Running, cases: &mut Cases<'_>) {
 fn reload(running: &Running, cases: &mut Cases<'_>) {
     if let Some(refused) = &running.status.reload_refused {
         let message = format!("it has refused its file: {}", refused.reason);
-        let fix = format!("xdplb check -c {0}; then systemctl reload xdplb", running.status.config);
+        let file = printable::word(&running.status.config);
+        let fix = format!("xdplb check -c {file}; then systemctl reload xdplb");
         cases.add(&running.status.config, message, fix);
     }
 }
@@ -186,7 +188,7 @@ mod tests {
         let process = Process { files: 4_096, capabilities: 1 << 12, is_elsewhere: false };
         running.process = Ok(process);
         let found = found(&running, capabilities);
-        assert_eq!(found[0].message, "it lacks CAP_PERFMON, CAP_BPF");
+        assert_eq!(found[0].message, "it lacks CAP_NET_RAW, CAP_PERFMON, CAP_BPF");
     }
 
     #[test]

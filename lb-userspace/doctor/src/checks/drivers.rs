@@ -1,5 +1,7 @@
 //! Rules of drivers for native XDP.
 
+use lb_host::printable;
+
 use crate::facts::{Channels, Link, Peer};
 
 use super::veth::peer_command;
@@ -16,7 +18,6 @@ const IXGBE_CPUS: usize = 128;
 
 /// Returns the known reason why the driver of an interface would refuse native XDP.
 pub(super) fn obstacle(link: &Link, cpus: Option<usize>) -> Option<Rule> {
-    let name = link.name();
     let channels = link.channels.as_ref().ok().copied().flatten();
     match (link.driver.as_deref().ok()?, channels, cpus) {
         // It needs a second set of queues.
@@ -28,7 +29,7 @@ pub(super) fn obstacle(link: &Link, cpus: Option<usize>) -> Option<Rule> {
                     "ena runs XDP programs only with half of its {max_combined} queues, and has \
                      {combined}"
                 ),
-                fix: format!("ethtool -L {name} combined {}", (max_combined / 2).max(1)),
+                fix: format!("ethtool -L {} combined {}", link.word(), (max_combined / 2).max(1)),
             })
         }
         ("ixgbe", _, Some(cpus)) if cpus > IXGBE_CPUS => Some(Rule {
@@ -50,6 +51,7 @@ pub(super) fn obstacle(link: &Link, cpus: Option<usize>) -> Option<Rule> {
 fn fewer_at_peer(link: &Link, queues: u32) -> String {
     match &link.peer {
         Some(Peer::Seen { name, namespace, .. }) => {
+            let name = printable::word(name);
             peer_command(namespace.as_deref(), &format!("ethtool -L {name} tx {queues}"))
         }
         _ => format!("ethtool -L PEER tx {queues}, at the other end"),
@@ -58,7 +60,6 @@ fn fewer_at_peer(link: &Link, queues: u32) -> String {
 
 /// Returns the reason why frames that are redirected to an interface are lost.
 pub(super) fn redirect_fault(link: &Link, cpus: usize) -> Option<Rule> {
-    let name = link.name();
     let channels = link.channels.as_ref().ok().copied().flatten()?;
     let queues = channels.combined.max(channels.tx);
     let has_less = usize::try_from(queues).is_ok_and(|queues| queues < cpus);
@@ -69,7 +70,7 @@ pub(super) fn redirect_fault(link: &Link, cpus: usize) -> Option<Rule> {
                 "{driver} has {queues} queues for {cpus} CPUs: frames that the other CPUs \
                  redirect to it are lost silently"
             ),
-            fix: enough(name, &channels, cpus),
+            fix: enough(&link.word(), &channels, cpus),
         }),
         _ => None,
     }

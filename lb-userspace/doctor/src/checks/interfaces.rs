@@ -84,21 +84,21 @@ fn loopback(site: &Site, cases: &mut Cases<'_>) {
 
 fn down(site: &Site, cases: &mut Cases<'_>) {
     for link in site.links.iter().filter(|link| !link.interface.up) {
-        let name = link.name();
+        let (name, word) = (link.name(), link.word());
         if link.is_enabled {
-            let fix = format!("check the cable and the other end: `ethtool {name}`");
+            let fix = format!("check the cable and the other end: `ethtool {word}`");
             cases.add(name, "it has no carrier", fix);
         } else {
-            cases.add(name, "it is down", format!("ip link set dev {name} up"));
+            cases.add(name, "it is down", format!("ip link set dev {word} up"));
         }
     }
 }
 
 fn without_arp(site: &Site, cases: &mut Cases<'_>) {
     for link in site.links.iter().filter(|link| !link.does_arp && !link.is_loopback) {
-        let name = link.name();
+        let (name, word) = (link.name(), link.word());
         let message = "ARP is off: nobody finds this host's addresses on it";
-        cases.add(name, message, format!("ip link set dev {name} arp on"));
+        cases.add(name, message, format!("ip link set dev {word} arp on"));
     }
 }
 
@@ -108,13 +108,13 @@ fn mtu_differs(site: &Site, cases: &mut Cases<'_>) {
     let Some(largest) = links().max_by_key(mtu) else { return };
     let wanted = largest.interface.mtu;
     for link in links().filter(|link| link.interface.mtu < wanted) {
-        let (name, mtu) = (link.name(), link.interface.mtu);
+        let (name, word, mtu) = (link.name(), link.word(), link.interface.mtu);
         let message = format!(
             "its MTU is {mtu}, that of {} is {wanted}: larger packets are dropped, as path-MTU \
              discovery does not work through the balancer",
             largest.name()
         );
-        cases.add(name, message, format!("ip link set dev {name} mtu {wanted}"));
+        cases.add(name, message, format!("ip link set dev {word} mtu {wanted}"));
     }
 }
 
@@ -127,30 +127,31 @@ fn strict(site: &Site, cases: &mut Cases<'_>) {
         if cases.seen(name, &link.rp_filter) == Some(&STRICT) {
             let message = "it ignores ARP requests, and answers to health checks, from addresses \
                 whose route is over another interface";
-            cases.add(name, message, format!("sysctl -w net/ipv4/conf/{name}/rp_filter=2"));
+            let word = link.word();
+            cases.add(name, message, format!("sysctl -w net/ipv4/conf/{word}/rp_filter=2"));
         }
     }
 }
 
 fn lro(site: &Site, cases: &mut Cases<'_>) {
     for link in &site.links {
-        let name = link.name();
+        let (name, word) = (link.name(), link.word());
         let Some(features) = cases.seen(name, &link.features) else { continue };
         if features.contains("rx-lro") {
             let message = "LRO merges packets before XDP: drivers refuse it, or packets are lost";
-            cases.add(name, message, format!("ethtool -K {name} lro off"));
+            cases.add(name, message, format!("ethtool -K {word} lro off"));
         }
     }
 }
 
 fn ring(site: &Site, cases: &mut Cases<'_>) {
     for link in &site.links {
-        let name = link.name();
+        let (name, word) = (link.name(), link.word());
         let Some(Some(Rings { rx, max_rx })) = cases.seen(name, &link.rings) else { continue };
         let wanted = (*max_rx).min(4 * RING);
         if *rx < RING && *rx < wanted {
             let message = format!("its receive ring holds {rx} frames of at most {max_rx}");
-            cases.add(name, message, format!("ethtool -G {name} rx {wanted}"));
+            cases.add(name, message, format!("ethtool -G {word} rx {wanted}"));
         }
     }
 }
@@ -166,6 +167,22 @@ mod tests {
         assert!(found(&site, lro).is_empty());
         site.links[0].features = Ok(["rx-lro".to_owned()].into());
         assert_eq!(found(&site, lro)[0].fix, "ethtool -K eth0 lro off");
+    }
+
+    #[test]
+    fn names_are_quoted_for_a_shell() {
+        let mut site = made::site();
+        site.links[0].interface.name = "$(reboot)".to_owned();
+        site.links[0].interface.mtu = 1_400;
+        site.links[0].does_arp = false;
+        site.links[0].rp_filter = Ok(STRICT);
+        for (find, fix) in [
+            (mtu_differs as fn(&Site, &mut Cases<'_>), "ip link set dev '$(reboot)' mtu 1500"),
+            (without_arp, "ip link set dev '$(reboot)' arp on"),
+            (strict, "sysctl -w net/ipv4/conf/'$(reboot)'/rp_filter=2"),
+        ] {
+            assert_eq!(found(&site, find)[0].fix, fix);
+        }
     }
 
     #[test]

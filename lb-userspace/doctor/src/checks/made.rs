@@ -79,10 +79,12 @@ pub(super) fn site() -> Site {
             routes: Ok(BTreeMap::new()),
             silent: Ok(BTreeSet::new()),
             claims: Ok(BTreeMap::new()),
+            unasked_hops: 0,
+            unasked_addresses: 0,
             neighbour_limit: Ok(1_024),
         },
         listeners: Ok(Listeners::default()),
-        local_ports: LocalPorts::read().map_err(|error| format!("{error:#}")),
+        local_ports: Ok(LocalPorts::default()),
         programs: Ok(BTreeMap::new()),
         storage: Storage { is_bpffs: Ok(true), state: Ok(None), losses: Ok(Vec::new()) },
     }

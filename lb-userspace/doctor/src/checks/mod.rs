@@ -18,6 +18,8 @@ mod made;
 
 use std::fmt::Display;
 
+use super::{facts::MOST_ASKED, report::Cases};
+
 /// Items that a message names at most.
 const MOST_NAMED: usize = 3;
 
@@ -27,5 +29,14 @@ fn some_of<T: Display>(items: &[T]) -> String {
     match items.len().saturating_sub(MOST_NAMED) {
         0 => named.join(", "),
         more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+/// Adds how many addresses were not asked for by ARP, if any.
+fn skip_unasked(kind: &str, unasked: usize, cases: &mut Cases<'_>) {
+    if unasked > 0 {
+        let reason =
+            format!("{unasked} addresses were not asked for by ARP: at most {MOST_ASKED} are");
+        cases.skip(kind, &reason);
     }
 }

@@ -46,7 +46,7 @@ fn few(site: &Site, cases: &mut Cases<'_>) {
         let wanted = u32::try_from(*cpus).unwrap_or(u32::MAX).min(most);
         if queues < wanted {
             let message = format!("it has {queues} receive queues for {cpus} CPUs");
-            cases.add(name, message, format!("ethtool -L {name} {kind} {wanted}"));
+            cases.add(name, message, format!("ethtool -L {} {kind} {wanted}", link.word()));
         }
     }
 }
@@ -77,7 +77,7 @@ fn uneven(site: &Site, cases: &mut Cases<'_>) {
         if used.len() < usize::try_from(queues).unwrap_or_default() {
             let used = used.len();
             let message = format!("its RSS table uses {used} of {queues} receive queues");
-            cases.add(name, message, format!("ethtool -X {name} equal {queues}"));
+            cases.add(name, message, format!("ethtool -X {} equal {queues}", link.word()));
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     report::{Cases, Severity},
 };
 
-use super::some_of;
+use super::{skip_unasked, some_of};
 
 pub(crate) const CHECKS: &[Check] = &[
     Check {
@@ -40,7 +40,7 @@ fn missing(site: &Site, cases: &mut Cases<'_>) {
     }
     let sources = site.config.snat_addresses.iter();
     for address in sources.filter(|address| !site.network.is_own(**address)) {
-        let interface = site.towards(*address).map_or("INTERFACE", Link::name);
+        let interface = site.towards(*address).map_or("INTERFACE".into(), Link::word);
         let fix = format!("ip address add {address}/32 dev {interface}");
         cases.add(address, "this source address is on no interface: it is not used", fix);
     }
@@ -48,6 +48,7 @@ fn missing(site: &Site, cases: &mut Cases<'_>) {
 
 fn conflict(site: &Site, cases: &mut Cases<'_>) {
     let Some(claims) = cases.seen("source addresses", &site.network.claims) else { return };
+    skip_unasked("source addresses", site.network.unasked_addresses, cases);
     let services = site.config.services.iter();
     let vips: BTreeSet<IpAddr> = services.map(|one| one.vip.address.ip()).collect();
     for ((interface, address), macs) in claims {

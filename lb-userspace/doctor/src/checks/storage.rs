@@ -1,10 +1,12 @@
 //! Faults of the daemon's directories.
 
-use std::path::Display;
+use std::path::{Display, Path};
+
+use lb_host::printable;
 
 use crate::{
     check::{Check, Find},
-    facts::{Site, StateDirectory},
+    facts::{Site, StateDirectory, USUAL_FILE, UsualFile},
     report::{Cases, Severity},
 };
 
@@ -17,6 +19,12 @@ const SPACE: u64 = 16 << 20;
 const OTHERS: u32 = 0o077;
 
 pub(crate) const CHECKS: &[Check] = &[
+    Check {
+        id: "usual-file-invalid",
+        severity: Severity::Problem,
+        meaning: "There is no daemon to ask, and `/etc/xdplb/xdplb.toml` is invalid.",
+        find: Find::OfUsualFile(usual_file),
+    },
     Check {
         id: "bpffs-missing",
         severity: Severity::Problem,
@@ -49,12 +57,34 @@ pub(crate) const CHECKS: &[Check] = &[
     },
 ];
 
+fn usual_file(file: &UsualFile, cases: &mut Cases<'_>) {
+    match file {
+        UsualFile::Fine => {}
+        UsualFile::Hidden(reason) => {
+            cases.skip(
+                USUAL_FILE,
+                &format!("it cannot be read, so only the host is checked: {reason}"),
+            );
+        }
+        UsualFile::Invalid(fault) => {
+            let message = format!("it is invalid, so only the host is checked: {fault}");
+            cases.add(USUAL_FILE, message, format!("xdplb check -c {USUAL_FILE} names all faults"));
+        }
+    }
+}
+
 fn bpffs(site: &Site, cases: &mut Cases<'_>) {
     let shown = site.config.bpffs.display();
     if cases.seen(&shown, &site.storage.is_bpffs) == Some(&false) {
         let message = "no BPF file system is mounted there: nothing can be pinned";
-        cases.add(&shown, message, format!("mkdir -p {shown} && mount -t bpf bpf {shown}"));
+        let word = word(&site.config.bpffs);
+        cases.add(&shown, message, format!("mkdir -p {word} && mount -t bpf bpf {word}"));
     }
+}
+
+/// Returns a path for a shell.
+fn word(path: &Path) -> String {
+    printable::word(&path.to_string_lossy()).into_owned()
 }
 
 /// Returns the state directory and its path, if there is one.
@@ -66,33 +96,35 @@ fn state<'a>(site: &'a Site, cases: &mut Cases<'_>) -> Option<(Display<'a>, &'a 
 
 fn unusable(site: &Site, cases: &mut Cases<'_>) {
     let Some((shown, found)) = state(site, cases) else { return };
+    let word = word(&site.config.state_dir);
     if !found.is_directory {
-        let fix = format!("rm {shown} && mkdir -m 700 {shown}");
+        let fix = format!("rm {word} && mkdir -m 700 {word}");
         cases.add(&shown, "it is not a directory", fix);
     } else if found.is_read_only {
-        let fix = format!("mount -o remount,rw \"$(findmnt -no TARGET -T {shown})\"");
+        let fix = format!("mount -o remount,rw \"$(findmnt -no TARGET -T {word})\"");
         cases.add(&shown, "its file system is mounted read-only", fix);
     } else if let Some(wanted) = &found.wanted_owner {
         let message =
             format!("it belongs to another user (uid {}): the daemon refuses it", found.owner);
-        cases.add(&shown, message, format!("chown -R {wanted}: {shown}"));
+        cases.add(&shown, message, format!("chown -R {wanted}: {word}"));
     }
 }
 
 fn open(site: &Site, cases: &mut Cases<'_>) {
     let Some((shown, found)) = state(site, cases) else { return };
+    let word = word(&site.config.state_dir);
     if found.is_directory && found.mode & OTHERS != 0 {
         let message = format!("other users have access to it (mode {:o})", found.mode);
-        cases.add(&shown, message, format!("chmod 700 {shown}"));
+        cases.add(&shown, message, format!("chmod 700 {word}"));
     }
 }
 
 fn full(site: &Site, cases: &mut Cases<'_>) {
     let Some((shown, found)) = state(site, cases) else { return };
+    let word = word(&site.config.state_dir);
     if found.free < SPACE && !found.is_read_only {
         let message = format!("{} KiB are free: changes will be refused", found.free >> 10);
-        let fix =
-            format!("make room: du -xh \"$(findmnt -no TARGET -T {shown})\" | sort -h | tail");
+        let fix = format!("make room: du -xh \"$(findmnt -no TARGET -T {word})\" | sort -h | tail");
         cases.add(&shown, message, fix);
     }
 }
@@ -105,6 +137,31 @@ fn loss(site: &Site, cases: &mut Cases<'_>) {
     }
     let shown: Vec<_> = losses.iter().map(|path| path.display().to_string()).collect();
     let message = format!("the journal has lost changes, as described in {}", some_of(&shown));
-    let fix = format!("make them again: xdplb history; then rm {}", shown.join(" "));
+    let words: Vec<_> = losses.iter().map(|path| word(path)).collect();
+    let fix = format!("make them again: xdplb history; then rm {}", words.join(" "));
     cases.add(&directory, message, fix);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{checks::made, report::found};
+
+    #[test]
+    fn an_unusable_usual_file_ends_nothing() {
+        assert!(found(&UsualFile::Fine, usual_file).is_empty());
+        let invalid = found(&UsualFile::Invalid("unknown key".to_owned()), usual_file);
+        assert!(invalid[0].message.ends_with(": unknown key"), "{invalid:?}");
+        let hidden = found(&UsualFile::Hidden("permission denied".to_owned()), usual_file);
+        assert_eq!((hidden[0].severity, &*hidden[0].subject), (Severity::NotChecked, USUAL_FILE));
+    }
+
+    #[test]
+    fn paths_are_quoted_for_a_shell() {
+        let mut site = made::site();
+        site.config.bpffs = "/tmp/a b;reboot".into();
+        site.storage.is_bpffs = Ok(false);
+        let fix = "mkdir -p '/tmp/a b;reboot' && mount -t bpf bpf '/tmp/a b;reboot'";
+        assert_eq!(found(&site, bpffs)[0].fix, fix);
+    }
 }

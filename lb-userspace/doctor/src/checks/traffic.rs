@@ -60,9 +60,17 @@ fn table_full(running: &Running, cases: &mut Cases<'_>) {
     if flows.entries > flows.capacity / 10 * 8 {
         let percent = flows.entries * 100 / flows.capacity.max(1);
         let message = format!("it is {percent} % full: then connections are removed early");
-        let fix = format!("limits.flows = {}, and restart the daemon", flows.capacity * 2);
-        cases.add("flow table", message, fix);
+        cases.add("flow table", message, more_room(flows.capacity));
     }
+}
+
+/// Returns the fix of a table that is too small.
+fn more_room(flows: u64) -> String {
+    let most = u64::from(lb_config::MOST_FLOWS);
+    if flows >= most {
+        return "shorten `timeouts.established`: limits.flows has its highest value".to_owned();
+    }
+    format!("limits.flows = {}, and restart the daemon", (flows * 2).min(most))
 }
 
 fn evicted(running: &Running, cases: &mut Cases<'_>) {
@@ -70,10 +78,8 @@ fn evicted(running: &Running, cases: &mut Cases<'_>) {
     let mut incidents = running.rates.incidents.iter();
     if let Some(evicted) = incidents.find(|one| one.incident == name && one.total > 0) {
         let message = format!("{} established connections were removed in a second", evicted.total);
-        let fix = format!(
-            "limits.flows = {}, and restart the daemon; or add addresses to snat_addresses",
-            running.status.flows.capacity * 2
-        );
+        let room = more_room(running.status.flows.capacity);
+        let fix = format!("{room}; or add addresses to snat_addresses");
         cases.add("flow table", message, fix);
     }
 }
@@ -105,8 +111,12 @@ mod tests {
         (running.status.flows.capacity, running.status.flows.entries) = (100_000, 80_000);
         assert!(found(&running, table_full).is_empty());
         running.status.flows.entries = 80_001;
-        let found = found(&running, table_full);
-        assert_eq!(found[0].fix, "limits.flows = 200000, and restart the daemon");
+        let fix = |running: &Running| found(running, table_full)[0].fix.clone();
+        assert_eq!(fix(&running), "limits.flows = 200000, and restart the daemon");
+        (running.status.flows.capacity, running.status.flows.entries) = (10_000_000, 10_000_000);
+        assert_eq!(fix(&running), "limits.flows = 16000000, and restart the daemon");
+        (running.status.flows.capacity, running.status.flows.entries) = (16_000_000, 16_000_000);
+        assert!(fix(&running).starts_with("shorten `timeouts.established`"));
     }
 
     #[test]

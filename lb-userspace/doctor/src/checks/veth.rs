@@ -1,5 +1,6 @@
 //! Faults of the other ends of veth pairs.
 
+use lb_host::printable;
 use lb_model::XdpMode;
 
 use crate::{
@@ -57,7 +58,7 @@ fn ends<'a>(site: &'a Site, cases: &mut Cases<'_>) -> Vec<End<'a>> {
 /// Returns a command that runs in a namespace, or in this one.
 pub(super) fn peer_command(namespace: Option<&str>, command: &str) -> String {
     match namespace {
-        Some(namespace) => format!("ip netns exec {namespace} {command}"),
+        Some(namespace) => format!("ip netns exec {} {command}", printable::word(namespace)),
         None => command.to_owned(),
     }
 }
@@ -72,7 +73,8 @@ fn without_program(site: &Site, cases: &mut Cases<'_>) {
             "the other end of the veth pair ({name}) has no native XDP program: it drops what is \
              sent back by the interface that it came from, such as resets"
         );
-        let attach = format!("ip link set dev {name} xdpdrv obj pass.o sec xdp");
+        let word = printable::word(name);
+        let attach = format!("ip link set dev {word} xdpdrv obj pass.o sec xdp");
         let fix = peer_command(*namespace, &attach) + " (any program that passes all frames)";
         cases.add(here, message, fix);
     }
@@ -85,7 +87,8 @@ fn checksums(site: &Site, cases: &mut Cases<'_>) {
             "the other end of the veth pair ({name}) leaves checksums to hardware that does not \
              exist: XDP forwards them incomplete"
         );
-        cases.add(here, message, peer_command(*namespace, &format!("ethtool -K {name} tx off")));
+        let command = format!("ethtool -K {} tx off", printable::word(name));
+        cases.add(here, message, peer_command(*namespace, &command));
     }
 }
 

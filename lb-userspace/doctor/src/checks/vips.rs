@@ -14,7 +14,7 @@ use crate::{
     report::{Cases, Severity},
 };
 
-use super::some_of;
+use super::{skip_unasked, some_of};
 
 /// `arp_ignore` that answers for addresses of the interface itself.
 const OF_INTERFACE: u8 = 1;
@@ -71,7 +71,7 @@ fn unrouted(site: &Site, cases: &mut Cases<'_>) {
     // `vip-conflict` says who has it, such as the active one of two balancers.
     let is_nowhere = |address: &IpAddr| unrouted.contains(address) && !claimed.contains(address);
     for (address, names) in vips.iter().filter(|(address, _)| is_nowhere(address)) {
-        let fix = match site.towards(*address).map(Link::name) {
+        let fix = match site.towards(*address).map(Link::word) {
             Some(interface) => format!("ip address add {address}/32 dev {interface}"),
             None => format!(
                 "if a router sends its packets here: ip route add local {address}/32 dev lo"
@@ -84,6 +84,7 @@ fn unrouted(site: &Site, cases: &mut Cases<'_>) {
 
 fn conflict(site: &Site, cases: &mut Cases<'_>) {
     let Some(claims) = cases.seen("VIPs", &site.network.claims) else { return };
+    skip_unasked("VIPs", site.network.unasked_addresses, cases);
     let vips = vips(site);
     for ((interface, address), macs) in claims {
         let address = IpAddr::V4(*address);
@@ -113,7 +114,8 @@ fn arp_ignored(site: &Site, cases: &mut Cases<'_>) {
         };
         if is_here && is_ignored {
             let message = format!("{name} does not answer ARP for it (arp_ignore is {ignore})");
-            let keys = ["all", name].map(|of| format!("net/ipv4/conf/{of}/arp_ignore=0"));
+            let word = &*link.word();
+            let keys = ["all", word].map(|of| format!("net/ipv4/conf/{of}/arp_ignore=0"));
             cases.add(subject(&names, address), message, format!("sysctl -w {}", keys.join(" ")));
         }
     }

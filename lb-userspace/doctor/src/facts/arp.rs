@@ -31,6 +31,10 @@ const LISTEN: Duration = Duration::from_millis(900);
 /// Interval of requests: one may be lost.
 const AGAIN: Duration = Duration::from_millis(300);
 
+/// MAC addresses that are kept for an address: more than this host has interfaces, as each of them
+/// may answer, and enough to name some of a flood.
+const MOST_CLAIMS: usize = 1_024;
+
 /// Length of the longest frame that matters.
 const FRAME: usize = 128;
 
@@ -103,13 +107,21 @@ impl Questions {
             Err(Errno::EAGAIN | Errno::EINTR | Errno::ENETDOWN) => return Ok(()),
             Err(error) => return Err(error.into()),
         };
-        if let Some((address, mac)) = claim(&frame[..length])
+        self.note(&frame[..length], answers);
+        Ok(())
+    }
+
+    /// Keeps what a frame claims of an address that was asked for.
+    fn note(&self, frame: &[u8], answers: &mut Answers) {
+        if let Some((address, mac)) = claim(frame)
             && mac != self.mac
             && self.targets.contains_key(&address)
         {
-            answers.entry(address).or_default().insert(mac);
+            let claims = answers.entry(address).or_default();
+            if claims.len() < MOST_CLAIMS {
+                claims.insert(mac);
+            }
         }
-        Ok(())
     }
 }
 
@@ -140,5 +152,21 @@ mod tests {
         assert_eq!(probe.len(), 42);
         assert_eq!(claim(&probe), Some((Ipv4Addr::UNSPECIFIED, mac)));
         assert_eq!(claim(&probe[..41]), None);
+    }
+
+    #[test]
+    fn a_flood_of_claims_takes_no_more_memory() {
+        let target = Ipv4Addr::new(203, 0, 113, 10);
+        let asked = Questions {
+            ifindex: 1,
+            mac: [2, 0, 0, 0, 0, 1],
+            targets: [(target, Ipv4Addr::UNSPECIFIED)].into(),
+        };
+        let mut answers = Answers::new();
+        for [high, low] in (0..=u16::MAX).map(u16::to_be_bytes) {
+            let other = Questions { mac: [6, 0, 0, 0, high, low], ..asked.clone() };
+            asked.note(&other.request(Ipv4Addr::UNSPECIFIED, target), &mut answers);
+        }
+        assert_eq!(answers[&target].len(), MOST_CLAIMS);
     }
 }

@@ -49,33 +49,29 @@ impl Daemon {
     /// Asks the daemon for all that it shows, and for its configuration, unless that is for another
     /// network namespace.
     pub(super) async fn ask(client: &Client) -> (Self, Option<Config>) {
-        let answer = async {
-            let status = client.status().await?;
-            let services = client.services().await?;
-            let earlier = client.stats().await?;
-            let text = client.export().await?;
-            Ok::<_, ClientError>((status, services, earlier, text))
-        };
-        let (status, services, earlier, text) = match Self::heard(in_time(answer).await) {
-            Ok(answers) => answers,
-            Err(other) => return (other, None),
-        };
+        match Self::heard_all(client).await {
+            Ok((running, config)) => (Self::Running(running.into()), config),
+            Err(other) => (other, None),
+        }
+    }
+
+    async fn heard_all(client: &Client) -> Result<(Running, Option<Config>), Self> {
+        let status = Self::heard(client.status()).await?;
+        let services = Self::heard(client.services()).await?;
+        let earlier = Self::heard(client.stats()).await?;
+        let text = Self::heard(client.export()).await?;
         sleep(APART).await;
-        let later = match Self::heard(in_time(client.stats()).await) {
-            Ok(later) => later,
-            Err(other) => return (other, None),
-        };
+        let later = Self::heard(client.stats()).await?;
         let process = process(status.pid).await;
         let config = lb_config::read("the running configuration".to_owned(), text);
         let config = config.inspect_err(|error| log::warn!("{error:#}")).ok();
         let config = config.map(|loaded| loaded.config).filter(|_| !is_elsewhere(&process));
-        let running = Running { status, services, rates: later.since(&earlier), process };
-        (Self::Running(running.into()), config)
+        Ok((Running { status, services, rates: later.since(&earlier), process }, config))
     }
 
     /// Returns an answer, or what its absence says of the daemon.
-    fn heard<T>(answer: Seen<Result<T, ClientError>>) -> Result<T, Self> {
-        match answer {
+    async fn heard<T>(answer: impl Future<Output = Result<T, ClientError>>) -> Result<T, Self> {
+        match in_time(answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error @ ClientError::Absent { .. })) => Err(Self::Absent(error.to_string())),
             Ok(Err(error @ ClientError::Busy(_))) => Err(Self::Silent(error.to_string())),

@@ -1,9 +1,9 @@
 //! The configured interfaces.
 
-use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path};
+use std::{borrow::Cow, collections::BTreeSet, path::Path};
 
 use lb_host::{
-    netlink,
+    netlink, printable,
     sys::{bpf, ethtool as ioctl},
 };
 use lb_neighbours::{AttachMode, Interface, XdpAttached};
@@ -62,6 +62,11 @@ impl Link {
         &self.interface.name
     }
 
+    /// Its name for a shell.
+    pub(crate) fn word(&self) -> Cow<'_, str> {
+        printable::word(self.name())
+    }
+
     pub(crate) fn is_veth(&self) -> bool {
         self.peer.is_some()
     }
@@ -69,23 +74,24 @@ impl Link {
 
 /// Reads an interface, or None if there is none of that name.
 pub(super) async fn read(netlink: &Handle, name: &str, bpffs: &Path) -> Seen<Option<Link>> {
-    let found = netlink::link(netlink, name).await;
-    let Some(message) = found.map_err(|error| format!("cannot read {name}: {error}"))? else {
+    let found = in_time(netlink::link(netlink, name)).await;
+    let Some(message) = known(found)? else { return Ok(None) };
+    let Some(interface) = known(in_time(lb_neighbours::interface(name)).await)? else {
         return Ok(None);
     };
-    let interface = lb_neighbours::interface(name).await.map_err(|error| format!("{error:#}"))?;
-    let Some(interface) = interface else { return Ok(None) };
     let mut handle = ethtool::connect().map_err(|error| error.to_string())?;
     let of = |read: fn(&str) -> Seen<u8>| {
         let name = name.to_owned();
         bounded(move || read(&name))
     };
     let (named, carded) = (name.to_owned(), name.to_owned());
-    let (driver, spread, rp_filter, arp_ignore) = tokio::join!(
+    let (driver, spread, rp_filter, arp_ignore, attached, peer) = tokio::join!(
         bounded(move || ioctl::driver(&named)),
         bounded(move || spread::read(&carded)),
         of(|name| setting(name, "rp_filter")),
         of(|name| setting(name, "arp_ignore")),
+        attached(&interface, bpffs),
+        peer(netlink, &message),
     );
     let flags = message.header.flags;
     Ok(Some(Link {
@@ -93,15 +99,12 @@ pub(super) async fn read(netlink: &Handle, name: &str, bpffs: &Path) -> Seen<Opt
         is_enabled: flags.contains(LinkFlags::Up),
         does_arp: !flags.contains(LinkFlags::Noarp),
         driver: known(driver),
-        attached: attached(&interface, bpffs).await,
+        attached,
         is_native: in_time(netdev::is_native(interface.ifindex)).await.flatten(),
         features: in_time(ethtool::features(&mut handle, name)).await.flatten(),
         channels: in_time(ethtool::channels(&mut handle, name)).await.flatten(),
         rings: in_time(ethtool::rings(&mut handle, name)).await.flatten(),
-        peer: match veth(&message) {
-            Some(other) => Some(peers::find(netlink, other).await),
-            None => None,
-        },
+        peer,
         spread: spread.flatten(),
         rp_filter: rp_filter.flatten(),
         arp_ignore: arp_ignore.flatten(),
@@ -116,22 +119,14 @@ fn setting(interface: &str, key: &str) -> Seen<u8> {
 
 async fn attached(interface: &Interface, bpffs: &Path) -> Seen<Attached> {
     let ifindex = interface.ifindex;
-    let attached = lb_neighbours::xdp_attached(ifindex).await;
-    let Some(attached) = attached.map_err(|error| format!("{error:#}"))? else {
+    let Some(attached) = known(in_time(lb_neighbours::xdp_attached(ifindex)).await)? else {
         return Ok(Attached::Nothing);
     };
     let (bpffs, name) = (bpffs.to_owned(), interface.name.clone());
-    bounded(move || {
-        match fs::read_dir(&bpffs) {
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => {
-                return Err("only root sees whose program is attached".to_owned());
-            }
-            _ if lb_dataplane::is_attached(&bpffs, ifindex) => {
-                return Ok(Attached::Ours(attached.mode));
-            }
-            _ => {}
-        }
-        Ok(foreign(attached, ifindex, &name))
+    bounded(move || match lb_dataplane::is_attached(&bpffs, ifindex) {
+        Ok(true) => Ok(Attached::Ours(attached.mode)),
+        Ok(false) => Ok(foreign(attached, ifindex, &name)),
+        Err(error) => Err(format!("whose program is attached cannot be seen: {error}")),
     })
     .await
     .flatten()
@@ -151,7 +146,12 @@ fn foreign(attached: XdpAttached, ifindex: u32, interface: &str) -> Attached {
     Attached::Foreign { program, command }
 }
 
-/// Returns the other end of a veth pair.
+async fn peer(netlink: &Handle, message: &LinkMessage) -> Option<Peer> {
+    let found = in_time(peers::find(netlink, veth(message)?)).await;
+    Some(found.unwrap_or_else(Peer::Hidden))
+}
+
+/// Returns the place of the other end of a veth pair.
 fn veth(message: &LinkMessage) -> Option<Other> {
     let is_veth = |info: &LinkInfo| matches!(info, LinkInfo::Kind(InfoKind::Veth));
     let (mut is_pair, mut ifindex, mut namespace) = (false, None, None);

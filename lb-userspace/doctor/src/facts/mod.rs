@@ -15,11 +15,11 @@ mod spread;
 mod storage;
 mod sysctl;
 
-use std::path::Path;
+use std::{fs::File, io::ErrorKind, path::Path};
 
 use anyhow::Result;
 use lb_client::Client;
-use lb_config::Config;
+use lb_config::{Config, Diagnostics};
 
 use self::bounded::bounded;
 pub(crate) use self::{
@@ -28,7 +28,7 @@ pub(crate) use self::{
     ethtool::{Channels, Rings},
     links::{Attached, Link},
     machine::Machine,
-    network::Network,
+    network::{MOST_ASKED, Network},
     peers::Peer,
     site::Site,
     spread::Spread,
@@ -39,13 +39,25 @@ pub(crate) use self::{
 pub(crate) type Seen<T> = Result<T, String>;
 
 /// Configuration that the package brings.
-const USUAL_FILE: &str = "/etc/xdplb/xdplb.toml";
+pub(crate) const USUAL_FILE: &str = "/etc/xdplb/xdplb.toml";
+
+/// What keeps that file from being used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum UsualFile {
+    /// Nothing, or it is not needed.
+    Fine,
+    /// It may not be read: the reason.
+    Hidden(String),
+    /// Its first fault.
+    Invalid(String),
+}
 
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) machine: Machine,
     /// None without a configuration.
     pub(crate) site: Option<Site>,
+    pub(crate) usual_file: UsualFile,
     pub(crate) daemon: Daemon,
 }
 
@@ -57,18 +69,20 @@ impl Facts {
         };
         let daemon = Daemon::ask(client);
         let (machine, (daemon, exported)) = tokio::join!(Machine::gather(), daemon);
+        let mut usual_file = UsualFile::Fine;
         let config = match given.or(exported) {
             Some(config) => Some(config),
-            None if daemon.running().is_none() && Path::new(USUAL_FILE).exists() => {
-                Some(read(Path::new(USUAL_FILE)).await?)
-            }
+            None if daemon.running().is_none() => usual().await.unwrap_or_else(|fault| {
+                usual_file = fault;
+                None
+            }),
             None => None,
         };
         let site = match config {
             Some(config) => Some(Site::gather(config).await),
             None => None,
         };
-        Ok(Self { machine, site, daemon })
+        Ok(Self { machine, site, usual_file, daemon })
     }
 }
 
@@ -78,4 +92,17 @@ async fn read(file: &Path) -> Result<Config> {
     let loaded =
         loaded.map_err(|reason| anyhow::anyhow!("cannot read {}: {reason}", file.display()));
     Ok(loaded??.config)
+}
+
+/// Reads the usual file, if there is one.
+async fn usual() -> Result<Option<Config>, UsualFile> {
+    let opened = bounded(|| File::open(USUAL_FILE).map_err(|error| error.kind())).await;
+    match opened.map_err(UsualFile::Hidden)? {
+        Err(ErrorKind::NotFound) => Ok(None),
+        Err(kind) => Err(UsualFile::Hidden(kind.to_string())),
+        Ok(_) => read(Path::new(USUAL_FILE)).await.map(Some).map_err(|error| {
+            let found = error.downcast_ref::<Diagnostics>().map(Diagnostics::sentence);
+            UsualFile::Invalid(found.unwrap_or_else(|| format!("{error:#}")))
+        }),
+    }
 }

@@ -17,8 +17,8 @@ use super::{
     sysctl,
 };
 
-/// Addresses that are asked for at once, at most.
-const MOST_ASKED: usize = 256;
+/// Addresses of a kind that are asked for at once, at most.
+pub(crate) const MOST_ASKED: usize = 256;
 
 /// An interface's name, and an address there.
 pub(crate) type Place = (String, Ipv4Addr);
@@ -34,6 +34,10 @@ pub(crate) struct Network {
     pub(crate) silent: Seen<BTreeSet<Place>>,
     /// Others that claim a VIP or a source address.
     pub(crate) claims: Seen<BTreeMap<Place, BTreeSet<Mac>>>,
+    /// Number of next hops that were not asked for.
+    pub(crate) unasked_hops: usize,
+    /// Number of VIPs and source addresses that were not asked for.
+    pub(crate) unasked_addresses: usize,
     /// Visible only in the host's first network namespace.
     pub(crate) neighbour_limit: Seen<u32>,
 }
@@ -68,12 +72,17 @@ impl Network {
             routes: known(routes),
             silent: Ok(BTreeSet::new()),
             claims: Ok(BTreeMap::new()),
+            unasked_hops: 0,
+            unasked_addresses: 0,
             neighbour_limit: limit.flatten(),
         };
         let confirmed = known(confirmed).unwrap_or_default();
+        let (hops, own);
+        (hops, network.unasked_hops) = first(network.unconfirmed(links, &confirmed));
+        (own, network.unasked_addresses) = first(network.exclusive(config));
         let unknown = Unknown {
-            hops: network.unconfirmed(links, &confirmed),
-            own: network.exclusive(config),
+            hops,
+            own,
             macs: known(macs).into_iter().flatten().filter_map(|link| link.mac).collect(),
         };
         network.ask(links, unknown).await;
@@ -121,7 +130,7 @@ impl Network {
                 _ => None,
             }
         });
-        hops.take(MOST_ASKED).collect()
+        hops.collect()
     }
 
     /// Returns the addresses that nobody else may have, with the interfaces to their networks.
@@ -137,7 +146,7 @@ impl Network {
             });
             reached.map(|address| (own.interface.clone(), address))
         });
-        places.take(MOST_ASKED).collect()
+        places.collect()
     }
 
     fn found(&self) -> impl Iterator<Item = &Route> {
@@ -148,6 +157,12 @@ impl Network {
     pub(crate) fn is_own(&self, address: IpAddr) -> bool {
         self.addresses.iter().flatten().any(|own| IpAddr::V4(own.address()) == address)
     }
+}
+
+/// Returns what is asked for at once, and the number of the others.
+fn first<T, C: IntoIterator<Item = T> + FromIterator<T>>(all: C) -> (C, usize) {
+    let mut all = all.into_iter();
+    (all.by_ref().take(MOST_ASKED).collect(), all.count())
 }
 
 impl Unknown {

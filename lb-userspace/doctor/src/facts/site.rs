@@ -5,15 +5,12 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use futures_util::future::join_all;
 use lb_config::Config;
 use lb_host::{listeners::Listeners, local_ports::LocalPorts, netlink};
 use procfs::{CpuInfo, Current as _};
 
-use super::{
-    Link, Network, Seen, Storage, bounded,
-    bounded::{in_time, known},
-    links,
-};
+use super::{Link, Network, Seen, Storage, bounded, bounded::known, links};
 
 #[derive(Debug)]
 pub(crate) struct Site {
@@ -78,11 +75,14 @@ impl Site {
 async fn read_links(config: &Config) -> (Vec<Link>, BTreeMap<String, String>) {
     let (mut links, mut unread) = (Vec::new(), BTreeMap::new());
     let netlink = netlink::connect().map_err(|error| error.to_string());
-    for name in &config.interfaces {
+    let read = config.interfaces.iter().map(async |name| {
         let read = match &netlink {
-            Ok(netlink) => in_time(links::read(netlink, name, &config.bpffs)).await.flatten(),
+            Ok(netlink) => links::read(netlink, name, &config.bpffs).await,
             Err(reason) => Err(reason.clone()),
         };
+        (name, read)
+    });
+    for (name, read) in join_all(read).await {
         match read {
             Ok(link) => links.extend(link),
             Err(reason) => drop(unread.insert(name.clone(), reason)),

@@ -81,9 +81,10 @@ pub struct SentView {
     #[schemars(with = "String")]
     pub flags: TcpFlags,
     pub interface: String,
-    /// Source and destination MAC address.
     pub from_mac: String,
-    pub to_mac: String,
+    /// Absent for an answer to a sender whose MAC address is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_mac: Option<String>,
 }
 
 /// What the table of connections knows of a packet.
@@ -113,7 +114,7 @@ pub struct Selection {
     /// The selected backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backend: Option<SocketAddr>,
-    /// All backends of the service, in configured order.
+    /// All backends of the service, in configured order; then those that were removed and have connections.
     pub candidates: Vec<Candidate>,
 }
 

@@ -73,6 +73,7 @@ pub struct BackendView {
     pub refusing: bool,
     /// Number of connections that are not closed.
     pub active_connections: u64,
+    /// Number of connections that were opened.
     pub connections_total: u64,
     /// IP packets and bytes in both directions.
     pub packets_total: u64,

@@ -55,9 +55,10 @@ fn is_false(value: &bool) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackendStats {
     pub address: SocketAddr,
-    /// Number of open connections, only for a removed backend.
+    /// Number of active connections, only for a removed backend.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removed_left: Option<u64>,
+    /// Connections that were opened.
     pub connections: u64,
     pub packets_in: u64,
     pub packets_out: u64,

@@ -53,6 +53,9 @@ pub struct FlowsView {
     /// Usage of the table: connections in any state, plus one half for each port that is cooling
     /// down.
     pub entries: u64,
+    /// Connections that are not closed: half-open, answered, established and closing ones.
+    #[serde(default)]
+    pub active: u64,
     /// Includes connections that a backend has refused.
     pub half_open: u64,
     /// Connections whose client has completed the handshake, and whose backend has sent nothing
@@ -63,12 +66,4 @@ pub struct FlowsView {
     pub closed: u64,
     /// Source ports whose client has opened another connection before the closed one timed out.
     pub cooling_ports: u64,
-}
-
-impl FlowsView {
-    /// Returns the number of connections in any state.
-    #[must_use]
-    pub fn connections(&self) -> u64 {
-        self.half_open + self.answered + self.established + self.closing + self.closed
-    }
 }

@@ -1,6 +1,6 @@
 //! Packets as `xdplb trace` records them.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -69,7 +69,10 @@ pub struct TracedPacket {
     pub interface: String,
     pub verdict: String,
     pub reason: String,
-    /// Its addresses, if it is TCP in IPv4.
+    /// The addresses of its IP header, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hosts: Option<[IpAddr; 2]>,
+    /// Its addresses and ports, if it is TCP in IPv4 and not a fragment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<SocketAddr>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -75,8 +75,8 @@ pub(in crate::cli) enum BackendVerb {
         #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = deadline)]
         deadline: Option<Duration>,
     },
-    /// Enable a backend that is drained or disabled, or that waits because of `failback = "manual"`.
-    /// A disabled one gets connections after its next successful health check.
+    /// Enable a drained or disabled backend. A disabled one gets connections after its next successful
+    /// health check. Also ends the wait of one because of `failback = "manual"`.
     Enable {
         #[command(flatten)]
         place: Places,

@@ -29,6 +29,9 @@ pub(super) use self::{
 /// Environment variable with the path of the daemon's socket.
 pub(super) const SOCKET_VARIABLE: &str = "XDPLB_SOCKET";
 
+/// Heading of the options that all verbs have.
+const GLOBAL: &str = "Global options";
+
 const EXIT_CODES: &str = "Exit codes: 0 success; 1 failure, also if a name, VIP or backend is taken or \
     missing; 2 usage error, invalid value or configuration; 3 no daemon at the socket; 4 `diff` found differences, \
     `check --strict` found warnings, or `doctor` found problems or warnings; 70 the daemon ended because of a bug.";
@@ -39,13 +42,13 @@ const EXIT_CODES: &str = "Exit codes: 0 success; 1 failure, also if a name, VIP 
 #[command(after_help = EXIT_CODES)]
 pub struct Cli {
     /// The daemon's socket.
-    #[arg(long, global = true, env = SOCKET_VARIABLE, default_value = lb_model::DEFAULT_SOCKET)]
+    #[arg(long, global = true, help_heading = GLOBAL, env = SOCKET_VARIABLE, default_value = lb_model::DEFAULT_SOCKET)]
     pub(super) socket: PathBuf,
     /// Log more; repeat for even more.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = ArgAction::Count)]
     pub(super) verbose: u8,
     /// Format of the log on standard error. Default: journal under systemd, else text.
-    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, value_name = "FORMAT")]
     pub(super) log_format: Option<LogFormat>,
     #[command(flatten)]
     pub(super) output: Output,
@@ -93,15 +96,14 @@ pub(super) enum Verb {
         #[arg(long, default_value = "/sys/fs/bpf", value_name = "DIR")]
         bpffs: PathBuf,
     },
-    /// Check host, configuration and running balancer, and show the command that fixes each fault. Changes
-    /// nothing. Exits with 4 if there are problems or warnings.
+    /// Find what is wrong with host, configuration and balancer, and what fixes it. Changes nothing. Exits with 4 if there are problems or warnings.
     Doctor {
         /// The configuration file, or - for standard input. Default: the running daemon's
         /// configuration; without a daemon, /etc/xdplb/xdplb.toml if it exists.
         #[arg(short, long, value_name = "FILE")]
         config: Option<PathBuf>,
     },
-    /// Show the daemon, its interfaces and their actual XDP mode, flow table usage and warnings.
+    /// Show the daemon, its interfaces and XDP mode, flow table and warnings.
     Status,
     /// Show and change services.
     Service {
@@ -135,11 +137,11 @@ pub(super) enum Verb {
         #[command(flatten)]
         trial: Trial,
     },
-    /// Print the running settings and services as a configuration file, or with -o json its keys as
+    /// Print the running settings and services as a configuration file. With -o json, print its keys as
     /// JSON. Values of `send` are printed only for root.
     Export,
-    /// Show who changed what and when, or one version in full: its author, its changes and all its
-    /// services.
+    /// Show who changed what and when, or one version in full. A version has its author, its changes and
+    /// all its services.
     History {
         /// Number of the version.
         #[arg(
@@ -186,13 +188,13 @@ pub(super) enum Verb {
     /// List, count or kill connections. The list is streamed, so it may be long or cut by `| head`. With
     /// -o json, one object per line.
     Conns(Conns),
-    /// Explain what would happen to a packet, and why: the loaded program decides, with the live maps, and
+    /// Explain what would happen to a packet, and why. The loaded program decides, with the live maps, and
     /// nothing changes.
     Explain(Explain),
     /// Record packets as the program handles them, and print a line for each. A program that records replaces
     /// the usual one for that time. Needs root.
     Trace(Trace),
-    /// Run a demo for 20 seconds: a balancer, three servers and traffic in network namespaces.
+    /// Run a demo for 20 seconds in network namespaces. It has a balancer, three servers and traffic.
     Demo {
         /// Leave everything running afterwards to try commands on it; `demo --stop` removes it.
         #[arg(long)]
@@ -221,8 +223,8 @@ pub(super) enum Verb {
         /// Name of the shell.
         shell: Shell,
     },
-    /// Print a manual page: `man`, `man backend drain`, or `man xdplb.toml` for the configuration
-    /// file.
+    /// Print a manual page. For example, `man`, `man backend drain`, or `man xdplb.toml` for the
+    /// configuration file.
     Man {
         /// Command to describe, or xdplb.toml. Default: xdplb itself.
         verb: Vec<String>,
@@ -247,10 +249,17 @@ pub(super) struct Trial {
 pub(super) struct Output {
     /// Output format. With json, results go to standard output and errors to standard error as
     /// problem documents (RFC 9457).
-    #[arg(short = 'o', long = "output", value_enum, global = true, default_value_t = Format::Table)]
+    #[arg(
+        short = 'o',
+        long = "output",
+        value_enum,
+        global = true,
+        help_heading = GLOBAL,
+        default_value_t = Format::Table
+    )]
     pub(super) format: Format,
     /// Log less, and show no progress; repeat to log only errors.
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, help_heading = GLOBAL, action = ArgAction::Count)]
     pub(super) quiet: u8,
 }
 

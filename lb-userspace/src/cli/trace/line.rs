@@ -7,9 +7,10 @@ pub(super) fn of(packet: &TracedPacket) -> String {
     let TracedPacket { at, interface, verdict, reason, service, length, .. } = packet;
     let at = at.strftime("%H:%M:%S%.6f");
     let service = service.as_deref().unwrap_or("-");
-    let came = match (packet.from, packet.to, packet.flags) {
-        (Some(from), Some(to), Some(flags)) => format!("{from} > {to} {flags}"),
-        _ => "not TCP".to_owned(),
+    let came = match (packet.from, packet.to, packet.flags, packet.hosts) {
+        (Some(from), Some(to), Some(flags), _) => format!("{from} > {to} {flags}"),
+        (.., Some([from, to])) => format!("{from} > {to}"),
+        _ => "not IP".to_owned(),
     };
     let left = packet
         .sent
@@ -46,6 +47,9 @@ mod tests {
         for key in ["from", "to", "flags", "service", "sent"] {
             packet.as_object_mut().expect("an object").remove(key);
         }
-        assert_eq!(line(&packet), "03:04:05.000006 tx forwarded - eth0 not TCP 74 B");
+        assert_eq!(line(&packet), "03:04:05.000006 tx forwarded - eth0 not IP 74 B");
+        packet["hosts"] = json!(["198.51.100.7", "203.0.113.10"]);
+        let expected = "03:04:05.000006 tx forwarded - eth0 198.51.100.7 > 203.0.113.10 74 B";
+        assert_eq!(line(&packet), expected);
     }
 }

@@ -6,7 +6,6 @@ mod sink;
 
 use std::{io, process::ExitCode};
 
-use anyhow::Context as _;
 use lb_client::{Client, Lines};
 use lb_model::views::trace::{Began, Ended, TraceLine};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,38 +22,56 @@ pub(super) async fn trace(
     trace: Trace,
     output: Output,
 ) -> Result<ExitCode, Failure> {
-    let mut lines = client.trace(&trace.filter()).await?;
-    let mut sink = Sink::open(trace.write.as_deref(), output)?;
+    sink::check(trace.write.as_deref(), output).map_err(Failure::Usage)?;
+    let lines = client.trace(&trace.filter()).await?;
+    let sink = Sink::open(trace.write.as_deref(), output)?;
+    let mut tally = Tally::default();
+    match record(lines, sink, trace.count, &mut tally).await {
+        Err(failure) if failure.is_closed_pipe() => {
+            print_error("nobody reads the packets any more: the pipe is closed");
+        }
+        ended => ended?,
+    }
+    let Tally { told, left_out } = tally;
+    print_error(format_args!("{}, and {left_out} left out", count(told, "packet")));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Numbers of packets.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    told: u64,
+    left_out: u64,
+}
+
+/// Writes packets until the trace ends, or as many as are wanted.
+async fn record(
+    mut lines: Lines,
+    mut sink: Sink,
+    wanted: Option<u64>,
+    tally: &mut Tally,
+) -> Result<(), Failure> {
     let mut stop = Stop::new()?;
-    let (mut told, mut left_out) = (0, 0);
     while let Some(some) = stop.or_next(&mut lines).await? {
-        for line in serde_json::Deserializer::from_slice(&some).into_iter() {
-            match line.context(STRANGE)? {
+        for line in some {
+            match line {
                 TraceLine::Began(began) => say_began(began),
                 TraceLine::Ended(Ended { why }) => {
                     print_error(format_args!("the daemon has ended the trace: {why}"));
                 }
-                TraceLine::LeftOut(count) => left_out = count,
+                TraceLine::LeftOut(count) => tally.left_out = count,
                 TraceLine::Packet(packet) => {
                     sink.packet(&packet)?;
-                    told += 1;
+                    tally.told += 1;
                 }
             }
-            if trace.count.is_some_and(|count| told >= count) {
-                return finish(sink, told, left_out);
+            if wanted.is_some_and(|wanted| tally.told >= wanted) {
+                return Ok(sink.flush()?);
             }
         }
         sink.flush()?;
     }
-    finish(sink, told, left_out)
-}
-
-const STRANGE: &str = "cannot parse the daemon's answer: is the daemon of another version?";
-
-fn finish(mut sink: Sink, told: u64, left_out: u64) -> Result<ExitCode, Failure> {
-    sink.flush()?;
-    print_error(format_args!("{}, and {left_out} left out", count(told, "packet")));
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }
 
 fn say_began(Began { instructions, usual_instructions }: Began) {
@@ -76,7 +93,7 @@ impl Stop {
     }
 
     /// Returns the next piece of a trace, or None if it has ended or shall end.
-    async fn or_next(&mut self, lines: &mut Lines) -> Result<Option<Vec<u8>>, Failure> {
+    async fn or_next(&mut self, lines: &mut Lines) -> Result<Option<Vec<TraceLine>>, Failure> {
         tokio::select! {
             _ = self.interrupt.recv() => Ok(None),
             _ = self.terminate.recv() => Ok(None),

@@ -2,12 +2,12 @@
 
 use std::{
     fs::File,
-    io::{self, BufWriter, Write},
+    io::{self, BufWriter, IsTerminal as _, Write},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use lb_host::printable;
 use lb_model::views::trace::TracedPacket;
 
@@ -18,6 +18,17 @@ pub(super) enum Sink {
     Lines(BufWriter<io::Stdout>),
     Json(BufWriter<io::Stdout>),
     Pcapng(Writer<Box<dyn Write>>, PathBuf),
+}
+
+/// Refuses what cannot be written, or would be of no use.
+pub(super) fn check(file: Option<&Path>, output: Output) -> Result<()> {
+    let Some(path) = file else { return Ok(()) };
+    ensure!(!output.is_json(), "-w writes pcapng, and -o json prints JSON: leave one of them out");
+    ensure!(
+        path != Path::new("-") || !io::stdout().is_terminal(),
+        "pcapng is not for a terminal: pipe it, as in `xdplb trace -w - | wireshark -k -i -`, or give -w a file"
+    );
+    Ok(())
 }
 
 impl Sink {

@@ -39,7 +39,25 @@ fn rates_need_two_readings_and_never_fall_below_zero() {
     assert_eq!(cells(&state, 0)[5], "0");
     let restarted = vec![service("web", vec![backend(1, "up", 2), backend(2, "up", 7)])];
     state.take(Ok(reading(restarted, second, first)));
-    assert_eq!(cells(&state, 0)[5], "0", "a new backend counts from its second reading on");
+    assert_eq!(cells(&state, 0)[5], "7", "a new backend counts from zero");
+}
+
+#[test]
+fn a_removed_backend_counts_for_its_service_and_in_total() {
+    let (first, second) = (Instant::now(), Duration::from_secs(1));
+    let both = |total| vec![service("web", vec![backend(1, "up", total), backend(2, "up", total)])];
+    let mut state = State::new(reading(both(10), Duration::ZERO, first), second);
+    let mut later = reading(both(15), second, first);
+    later.services[0].backends.pop();
+    later.stats.services[0].backends[1].removed_left = Some(1);
+    state.take(Ok(later));
+    assert_eq!((cells(&state, 0)[5], short(state.rates.total.connections)), ("10", "10".into()));
+    let mut gone = reading(both(16), 2 * second, first);
+    gone.services.clear();
+    gone.stats.services[0].removed = true;
+    gone.stats.services[0].backends.iter_mut().for_each(|one| one.removed_left = Some(1));
+    state.take(Ok(gone));
+    assert_eq!(short(state.rates.total.connections), "2");
 }
 
 #[test]

@@ -49,8 +49,8 @@ fn connections(state: &State) -> String {
     let flows = &state.reading.status.flows;
     let total = state.rates.total;
     format!(
-        "connections {}, {} new/s  packets {}/s  bits {}/s  table {} of {}",
-        flows.connections(),
+        "active {}, {} new/s  packets {}/s  bits {}/s  table {} of {}",
+        flows.active,
         short(total.connections),
         short(total.packets),
         short(total.bits),

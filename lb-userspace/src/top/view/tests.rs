@@ -31,10 +31,10 @@ fn services_fit_into_80_by_24() {
         "{lines:#?}"
     );
     let shown = [
-        "connections 125, 30 new/s  packets 300/s  bits 240k/s  table 12.5 % of 1000",
+        "active 105, 30 new/s  packets 300/s  bits 240k/s  table 12.5 % of 1000",
         "frames tx 100/s, drop 0/s",
         "! the disk is full",
-        "! SERVICE        VIP                        UP    CONNS  NEW/s  PKT/s  BIT/s",
+        "! SERVICE        VIP                        UP   ACTIVE  NEW/s  PKT/s  BIT/s",
         "  api            203.0.113.10:80           1/1       20     20    200   160k",
         "! web            203.0.113.10:80           1/2       14     10    100    80k",
     ];

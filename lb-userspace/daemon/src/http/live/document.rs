@@ -10,7 +10,10 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::rates::{Rates, Recent};
 use crate::overview::{self, Overview};
 
-/// Maximum number of backends that are shown: it limits the size of an event.
+/// Maximum number of services that are shown: it limits the size of an event.
+const SERVICES: usize = 1_000;
+
+/// Maximum number of backends that are shown.
 const BACKENDS: usize = 5_000;
 
 /// Every part is encoded once, for all viewers and for the comparison with the next sample.
@@ -30,7 +33,13 @@ impl Document {
     /// There are no rates without a sample before.
     pub(super) fn new(mut overview: Overview, recent: Option<&Recent>) -> serde_json::Result<Self> {
         let (mut services, mut room, mut left_out) = (BTreeMap::new(), BACKENDS, 0);
-        for (place, one) in mem::take(&mut overview.services).into_iter().enumerate() {
+        let all = mem::take(&mut overview.services);
+        let services_left_out = all.len().saturating_sub(SERVICES);
+        for (place, one) in all.into_iter().enumerate() {
+            if place >= SERVICES {
+                left_out += one.view.backends.len();
+                continue;
+            }
             let counted = recent.and_then(|all| Some((all, all.stats.services.get(place)?)));
             let count = one.view.backends.len();
             let name = one.view.name.clone();
@@ -38,7 +47,7 @@ impl Document {
             left_out += count.saturating_sub(room);
             room = room.saturating_sub(count);
         }
-        let all = to_raw_value(&All::new(overview, recent, left_out))?;
+        let all = to_raw_value(&All::new(overview, recent, [services_left_out, left_out]))?;
         Ok(Self { all, services })
     }
 }
@@ -117,6 +126,8 @@ struct All {
     rates: Option<Rates>,
     packets: Vec<Reason>,
     incidents: Vec<Counted>,
+    /// Number of services that are not shown.
+    services_left_out: usize,
     /// Number of backends that are not shown.
     left_out: usize,
 }
@@ -138,7 +149,8 @@ struct Counted {
 }
 
 impl All {
-    fn new(overview: Overview, recent: Option<&Recent>, left_out: usize) -> Self {
+    fn new(overview: Overview, recent: Option<&Recent>, left_out: [usize; 2]) -> Self {
+        let [services_left_out, left_out] = left_out;
         let Overview { status, version, stats, .. } = overview;
         let packets = stats.packets.into_iter().enumerate().filter(|(_, view)| view.packets > 0);
         let packets = packets.map(|(place, view)| {
@@ -157,6 +169,7 @@ impl All {
             rates: recent.map(|all| all.stats.services.iter().map(|one| sum(one, all)).sum()),
             packets: packets.collect(),
             incidents: incidents.collect(),
+            services_left_out,
             left_out,
         }
     }
@@ -188,9 +201,27 @@ mod tests {
         overview.services[0].view.backends = crowd.collect();
         let document = Document::new(overview, None).expect("encoded");
         let all: Value = serde_json::from_str(document.all.get()).expect("JSON");
+        assert_eq!(all["services_left_out"], 0);
         assert_eq!(
             (document.services["web\"\n"].backends.len(), &all["left_out"]),
             (5_000, &1_000.into())
         );
+    }
+
+    #[test]
+    fn the_number_of_services_is_limited() {
+        let mut overview = overview();
+        let example = overview.services[0].clone();
+        overview.services = (0..1_200)
+            .map(|nth| {
+                let mut one = example.clone();
+                one.view.name = format!("web{nth}");
+                one
+            })
+            .collect();
+        let document = Document::new(overview, None).expect("encoded");
+        let all: Value = serde_json::from_str(document.all.get()).expect("JSON");
+        assert_eq!(document.services.len(), 1_000);
+        assert_eq!((&all["services_left_out"], &all["left_out"]), (&200.into(), &200.into()));
     }
 }

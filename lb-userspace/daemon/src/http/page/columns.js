@@ -78,7 +78,7 @@ class Check {
     const isDraining = backend?.admin === "draining" && backend.active_connections > 0;
     mark(this.#drain, "class", isDraining ? "drain" : "drain none");
     if (!isDraining) return;
-    const most = history.peak(keyOf(name, backend.address), "open") || 1;
+    const most = history.peak(keyOf(name, backend.address), "active") || 1;
     mark(this.#bar, "width", String((100 * backend.active_connections) / most));
   }
 }
@@ -158,8 +158,8 @@ export const COLUMNS = [
     by: (one) => -one.effective_weight,
   },
   {
-    key: "open",
-    title: "Open",
+    key: "active",
+    title: "Active",
     number: true,
     by: (one) => -one.active_connections,
     cell: text(({ service, backend }) =>

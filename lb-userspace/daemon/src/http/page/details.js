@@ -12,7 +12,7 @@ import { Table } from "./table.js";
 class Charts {
   #charts = [
     new Chart("New connections/s", short, [["connections", "new"]]),
-    new Chart("Open connections", full, [["open", "open"]]),
+    new Chart("Active connections", full, [["active", "active"]]),
     new Chart("Packets/s", short, [
       ["packets_in", "in"],
       ["packets_out", "out"],
@@ -188,8 +188,8 @@ export class BackendPage {
     const [health, traffic, tcp, share] = this.#lists;
     health.show(healthOf(backend, now));
     traffic.show([
-      ["open connections", full(backend.active_connections)],
-      ["connections", full(backend.connections_total)],
+      ["active connections", full(backend.active_connections)],
+      ["total connections", full(backend.connections_total)],
       ["packets", full(backend.packets_total)],
       ["bytes", full(backend.bytes_total)],
     ]);

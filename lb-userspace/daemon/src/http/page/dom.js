@@ -29,13 +29,14 @@ export function mark(element, name, value) {
 
 /**
  * Makes the elements after `head` agree with keys, in order. An item has an `element`: it is made when its key
- * appears, and removed when it is gone.
+ * appears, and removed when it is gone, which is told to those with a function `gone`.
  */
 export function follow(parent, items, keys, make, head = null) {
   const wanted = new Set(keys);
-  for (const [key, { element }] of items) {
+  for (const [key, item] of items) {
     if (wanted.has(key)) continue;
-    element.remove();
+    item.element.remove();
+    item.gone?.();
     items.delete(key);
   }
   let place = head ? head.nextElementSibling : parent.firstElementChild;

@@ -11,7 +11,7 @@ const SERIES = [
   "bytes_out",
   "handshakes",
   "handshake_us",
-  "open",
+  "active",
 ];
 
 /** Key of everything together. */
@@ -26,14 +26,13 @@ export class History {
   #place = 0;
   #at = 0;
 
-  add({ at, rates, services }) {
+  add({ at, rates, services, status }) {
     this.#advance(Date.parse(at));
     const seen = new Set();
-    const put = (key, rates, open) => {
+    const put = (key, rates, active) => {
       seen.add(key);
-      this.#put(key, rates, open);
+      this.#put(key, rates, active);
     };
-    let open = 0;
     for (const [name, service] of Object.entries(services)) {
       let ofService = 0;
       for (const [address, backend] of Object.entries(service.backends)) {
@@ -41,9 +40,8 @@ export class History {
         put(keyOf(name, address), backend.rates, backend.active_connections);
       }
       put(name, service.rates, ofService);
-      open += ofService;
     }
-    put(ALL, rates, open);
+    put(ALL, rates, status.flows.active);
     for (const key of this.#rings.keys()) if (!seen.has(key)) this.#rings.delete(key);
   }
 
@@ -85,13 +83,13 @@ export class History {
     }
   }
 
-  #put(key, rates, open) {
+  #put(key, rates, active) {
     let rings = this.#rings.get(key);
     if (!rings) {
       rings = Object.fromEntries(SERIES.map((one) => [one, new Float32Array(LENGTH).fill(NaN)]));
       this.#rings.set(key, rings);
     }
     for (const series of SERIES) rings[series][this.#place] = rates?.[series] ?? NaN;
-    rings.open[this.#place] = open;
+    rings.active[this.#place] = active;
   }
 }

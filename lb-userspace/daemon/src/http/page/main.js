@@ -9,7 +9,7 @@ import { History } from "./history.js";
 import { listen } from "./keys.js";
 import { Live } from "./live.js";
 import { Overview } from "./overview.js";
-import { isProblem } from "./state.js";
+import { problemsOf } from "./state.js";
 
 const [view, trail, daemon, light, said, filter, problems] = [
   "view",
@@ -55,7 +55,7 @@ function show() {
   );
   daemon.title = `started ${moment(started)}`;
   const services = Object.values(state.services);
-  const bad = services.flatMap((one) => Object.values(one.backends)).filter(isProblem).length;
+  const bad = services.reduce((sum, one) => sum + problemsOf(one), 0);
   document.title = [bad > 0 && plural(bad, "problem"), page.title, "xdplb"]
     .filter(Boolean)
     .join(" · ");

@@ -1,7 +1,7 @@
 // The first page: everything at a glance.
 
 import { h, put } from "./dom.js";
-import { full } from "./format.js";
+import { plural } from "./format.js";
 import {
   Connections,
   Happenings,
@@ -50,17 +50,19 @@ export class Overview {
   }
 
   show(scene) {
-    const { services, status, left_out: leftOut } = scene.state;
+    const { services, status } = scene.state;
     this.#tiles.show(scene);
     this.#warnings.show(status.warnings);
     const count = this.#table.show(scene, inOrder(services));
-    put(this.#none, this.#said(count, Object.keys(services).length, leftOut));
+    put(this.#none, this.#said(count, scene.state));
     for (const panel of this.#aside) panel.show(scene);
   }
 
-  #said(shown, all, leftOut) {
-    if (all === 0) return "No services yet: xdplb service add NAME --vip ADDRESS:PORT";
+  #said(shown, { services, left_out: backends, services_left_out: others }) {
+    if (Object.keys(services).length === 0) return "No services yet: xdplb service add NAME --vip ADDRESS:PORT";
     if (shown === 0) return "Nothing matches the filter.";
-    return leftOut > 0 ? `${full(leftOut)} more backends: xdplb service list` : "";
+    const more = [others > 0 && plural(others, "service"), backends > 0 && plural(backends, "backend")];
+    const said = more.filter(Boolean).join(" and ");
+    return said && `${said} more: xdplb service list`;
   }
 }

@@ -37,7 +37,7 @@ class Tile {
 
 export class Tiles {
   #new = new Tile("New connections/s", ["connections"]);
-  #open = new Tile("Open connections", ["open"]);
+  #active = new Tile("Active connections", ["active"]);
   #packets = new Tile("Packets/s", ["packets_in", "packets_out"]);
   #bits = new Tile("Bits/s", ["bytes_in", "bytes_out"]);
   #backends = new Tile("Backends up");
@@ -45,7 +45,7 @@ export class Tiles {
   #fill = h("meter", {
     min: 0,
     max: 1,
-    high: 0.9,
+    high: 0.8,
     optimum: 0,
     "aria-label": "Use of the flow table",
   });
@@ -53,7 +53,7 @@ export class Tiles {
   element;
 
   constructor() {
-    const tiles = [this.#new, this.#open, this.#packets, this.#bits, this.#backends, this.#table];
+    const tiles = [this.#new, this.#active, this.#packets, this.#bits, this.#backends, this.#table];
     this.#table.element.append(this.#fill);
     this.#backends.element.append(this.#up);
     this.element = h("div", { class: "tiles" }, ...tiles.map((tile) => tile.element));
@@ -70,8 +70,8 @@ export class Tiles {
       `peak ${short(history.peak(ALL, "connections", SHORT))}`,
       history,
     );
-    this.#open.show(
-      full(flows.established + flows.answered + flows.half_open),
+    this.#active.show(
+      full(flows.active),
       `${short(flows.established)} established  ${short(flows.half_open)} half-open`,
       history,
     );

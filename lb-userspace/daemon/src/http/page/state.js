@@ -40,20 +40,35 @@ export function kindOf(backend) {
   return backend.slow_start === undefined ? "up" : "starting";
 }
 
-export function isProblem(backend) {
+function isProblem(backend) {
   return PROBLEMS.has(kindOf(backend));
 }
 
 export function wordOf(backend) {
   const kind = kindOf(backend);
-  return kind === "starting" ? `up ${backend.slow_start} %` : kind;
+  if (kind === "starting") return `up ${backend.slow_start} %`;
+  return backend.health === "down" && kind !== "down" ? `${kind}, down` : kind;
+}
+
+function isServing(service) {
+  return Object.values(service.backends).some((backend) => backend.in_ring);
+}
+
+/** Returns the number of backends that somebody may have to look at; at least one if none takes connections. */
+export function problemsOf(service) {
+  const bad = Object.values(service.backends).filter(isProblem).length;
+  return isServing(service) ? bad : Math.max(bad, 1);
+}
+
+/** Returns true if a backend is among the problems of its service. */
+export function isTroubling(service, backend) {
+  return isProblem(backend) || !isServing(service);
 }
 
 /** Returns the kind that a service is shown as. */
 export function kindOfService(service) {
   const kinds = Object.values(service.backends).map(kindOf);
-  const isServing = Object.values(service.backends).some((backend) => backend.in_ring);
-  if (!isServing) return "down";
+  if (!isServing(service)) return "down";
   return kinds.some((kind) => PROBLEMS.has(kind)) ? "partly" : "up";
 }
 

@@ -4,7 +4,7 @@ import { COLUMNS } from "./columns.js";
 import { follow, h, mark } from "./dom.js";
 import { keyOf } from "./history.js";
 import { SHORT } from "./spark.js";
-import { isProblem, wordOf } from "./state.js";
+import { isTroubling, problemsOf, wordOf } from "./state.js";
 
 /** Distance from the window within which rows are kept up to date. */
 const NEAR = "300px";
@@ -69,15 +69,21 @@ class Group {
   #observed(row) {
     row.element.row = row;
     this.#observer.observe(row.element);
+    row.gone = () => this.#observer.unobserve(row.element);
     return row;
+  }
+
+  gone() {
+    for (const row of [this.#head, ...this.#rows.values()]) row.gone();
   }
 }
 
-function shownBackends(name, { vip, backends }, { text, problems }) {
+function shownBackends(name, service, { text, problems }) {
+  const { vip, backends } = service;
   const isNamed = name.toLowerCase().includes(text) || vip.includes(text);
   return Object.keys(backends).filter((address) => {
     const backend = backends[address];
-    if (problems && !isProblem(backend)) return false;
+    if (problems && !isTroubling(service, backend)) return false;
     return isNamed || address.includes(text) || wordOf(backend).includes(text);
   });
 }
@@ -85,7 +91,8 @@ function shownBackends(name, { vip, backends }, { text, problems }) {
 function isShown(name, service, filter) {
   const isFiltered = filter.text !== "" || filter.problems;
   if (!isFiltered || shownBackends(name, service, filter).length > 0) return true;
-  return !filter.problems && name.toLowerCase().includes(filter.text);
+  if (filter.problems && problemsOf(service) === 0) return false;
+  return name.toLowerCase().includes(filter.text);
 }
 
 export class Table {
