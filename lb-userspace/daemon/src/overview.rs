@@ -12,6 +12,8 @@ use lb_model::{
     views::{InterfaceMode, LinkState, ServiceStats, ServiceView, Stats, Status},
 };
 
+use lb_notify::Tally as Notifications;
+
 use super::{interfaces::Interface, snapshot::Snapshot, tally::Tally, views::Views};
 
 #[cfg(test)]
@@ -27,6 +29,7 @@ pub struct Overview {
     pub(super) services: Vec<OfService>,
     pub(super) stats: Stats,
     pub(super) tally: Tally,
+    pub(super) notifications: Notifications,
     pub(super) xdp_mode: XdpMode,
     /// Age of the snapshot.
     pub(super) age: Duration,
@@ -80,6 +83,7 @@ impl Views<'_> {
             services,
             stats,
             tally: *tally,
+            notifications: self.snapshot.notifications,
             xdp_mode: config.xdp_mode,
             age: self.snapshot.age(),
         })

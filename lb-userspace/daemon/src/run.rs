@@ -80,6 +80,8 @@ pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
         stop: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
     };
+    // What was so before is no change.
+    daemon.notifier.set(&daemon.config.notify);
     supervisor::is_ready();
     log::info!("ready");
     let served = daemon.serve(&mut commands, &mut events).await;
@@ -89,6 +91,7 @@ pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     served?;
     drop(stopping);
     commands.server.await.context("the API server has failed")?;
+    daemon.notifier.close().await;
     daemon.kernel.say_goodbye();
     Ok(())
 }

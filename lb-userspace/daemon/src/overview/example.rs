@@ -104,6 +104,7 @@ pub(crate) fn overview() -> Overview {
             incidents: Vec::new(),
         },
         tally: Tally::default(),
+        notifications: lb_notify::Tally { delivered: 3, failed: 2, dropped: 1, queued: 4 },
         xdp_mode: XdpMode::Auto,
         age: Duration::from_millis(500),
     }
