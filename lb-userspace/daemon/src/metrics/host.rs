@@ -66,7 +66,7 @@ pub(super) const METRICS: &[Metric] = &[
     Metric {
         name: "notifications",
         kind: Kind::Counter,
-        help: "Notifications of changes of state, by result; failed: after all attempts, dropped: none was made.",
+        help: "Notifications of changes of state, by result; failed: after all attempts, dropped: left out.",
         labels: &["result"],
         write: |of, to| {
             to.counter(&[("result", "delivered")], of.notifications.delivered)?;
