@@ -6,7 +6,6 @@ mod explain;
 mod handshakes;
 mod http;
 mod metrics;
-mod notify;
 mod page;
 mod top;
 mod trace;
