@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use anyhow::{Result, bail};
-use lb_model::{Admin, Backend, CheckRequest, HealthCheck, Policy, Service, secrets};
+use lb_model::{
+    Admin, Backend, CheckRequest, HealthCheck, Notify, Policy, Recipient, Service, secrets,
+};
 use serde_json::{Map, Value, json};
 
 use super::{Config, read};
@@ -64,6 +66,13 @@ fn head(config: &Config, services: &[&Service], defaults: &Policy, secrets: Secr
         text += match secrets {
             Secrets::Written => "# Keep this file private: it has the `http_token`.\n",
             Secrets::Hidden => "# `http_token` is shown only to root: replace \"(hidden)\".\n",
+        };
+    }
+    let is_url = |notify: &Notify| matches!(notify.recipient, Recipient::Url(_));
+    if config.notify.iter().any(is_url) {
+        text += match secrets {
+            Secrets::Written => "# Keep this file private: a `url` may contain a secret.\n",
+            Secrets::Hidden => "# `url` is shown only to root: replace \"(hidden)\".\n",
         };
     }
     if services.iter().any(|one| has_secrets(&one.policy.health)) || has_secrets(&defaults.health) {
@@ -226,6 +235,14 @@ mod tests {
         [checks]
         user = "checker"
         tls_directories = ["/etc/tls"]
+        [[notify]]
+        program = "/usr/local/sbin/page"
+        events = ["service-down", "service-up"]
+        services = ["zero"]
+        timeout = "1m"
+        retries = 0
+        [[notify]]
+        url = "https://hooks.example/secret"
         [defaults.health]
         type = "http"
         path = "/ready"
@@ -323,6 +340,7 @@ mod tests {
         let text = exported(&config, Secrets::Hidden);
         assert!(text.contains("# draining by a command"), "{text}");
         assert!(!text.contains("AUTH") && text.contains("send = \"(hidden)\""), "{text}");
+        assert!(!text.contains("secret") && text.contains("url = \"(hidden)\""), "{text}");
         assert!(text.contains("shown only to root"), "{text}");
         let text = exported(&config, Secrets::Written);
         assert!(text.contains("AUTH") && text.contains("keep this file private"), "{text}");

@@ -31,7 +31,10 @@ impl Loaded {
             let is_credential = fault.file.as_deref().is_some_and(is_absent_credential);
             if is_credential { &mut warnings } else { &mut errors }.push(fault);
         }
-        self.refuse(errors.into_iter().map(|fault| fault.fault).collect())?;
+        let (unsafe_programs, unusable): (Vec<_>, Vec<_>) =
+            self.faults_of_notify().into_iter().partition(|fault| fault.is_error);
+        let errors = errors.into_iter().map(|fault| fault.fault);
+        self.refuse(errors.chain(unsafe_programs.into_iter().map(Fault)).collect())?;
         let warnings = warnings.into_iter().map(|found| Diagnostic {
             is_error: false,
             fix: "systemd creates it when the unit starts: check that `LoadCredential=` lists it"
@@ -44,6 +47,7 @@ impl Loaded {
         warnings.extend(self.user_warning());
         warnings.extend(self.directory_warnings());
         warnings.extend(self.program_warnings());
+        warnings.extend(unusable);
         warnings.extend(self.socket_warning());
         Ok(Diagnostics::each(&self.source, &warnings))
     }
@@ -88,7 +92,7 @@ impl Loaded {
 
     fn user_warning(&self) -> Option<Diagnostic> {
         let span = self.spans.setting("checks.user")?;
-        let fault = lb_health::account_fault(&self.config.checks.user)?;
+        let fault = lb_health::program::account_fault(&self.config.checks.user)?;
         Some(Diagnostic::warning(
             span,
             format!("{fault}: `exec` checks cannot run on this host"),

@@ -27,7 +27,9 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use lb_model::{KeyFault, Keys, Limits, Policy, Service, XdpMode, secrets::HIDDEN, views::Step};
+use lb_model::{
+    KeyFault, Keys, Limits, Notify, Policy, Service, XdpMode, secrets::HIDDEN, views::Step,
+};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
@@ -56,6 +58,8 @@ pub struct Config {
     pub api: Api,
     pub limits: Limits,
     pub checks: Checks,
+    /// Recipients of changes of state.
+    pub notify: Vec<Notify>,
     /// Defaults of services.
     pub defaults: Policy,
     /// In configured order.
@@ -136,6 +140,8 @@ struct Spans {
     interfaces: Vec<Range<usize>>,
     snat_addresses: Vec<Range<usize>>,
     tls_directories: Vec<Range<usize>>,
+    /// By recipient of notifications.
+    notify: Vec<Range<usize>>,
     /// Keys of the daemon, dotted.
     settings: Keyed,
     /// By service.
@@ -229,6 +235,7 @@ impl Config {
             api: self.api.clone(),
             limits: self.limits,
             checks: self.checks.clone(),
+            notify: self.notify.clone(),
             defaults: self.defaults.clone(),
             services: Vec::new(),
             given: Given::default(),

@@ -97,6 +97,7 @@ fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
         snat_addresses: validate::snat_addresses(&file.snat_addresses, findings),
         limits: validate::limits(&file.limits, findings),
         checks: validate::checks(&file.checks, findings),
+        notify: validate::notify(&file.notify, findings),
         services: validate::services(&defaults, &file.service, findings),
         defaults,
         given: Given::of(file),
@@ -139,6 +140,7 @@ fn spans(file: &Located<File>) -> Spans {
             .flat_map(|names| names.get_ref())
             .map(|name| name.span())
             .collect(),
+        notify: file.notify.iter().map(place_of_recipient).collect(),
         backends: file.service.iter().map(|service| backends(service.get_ref())).collect(),
         default_check: validate::keys_of(&file.defaults.health),
         checks: services.map(|service| validate::keys_of(&service.get_ref().health)).collect(),
@@ -171,6 +173,13 @@ fn settings(file: &File) -> Keyed {
         of("limits.accounting", limits.accounting.as_ref()),
         of("checks.user", checks.user.as_ref()),
         of("checks.tls_directories", checks.tls_directories.as_ref()),
+        of("notify", file.notify.first()),
     ];
     keys.into_iter().flatten().collect()
+}
+
+fn place_of_recipient(table: &Located<schema::Notify>) -> Range<usize> {
+    let said = table.get_ref();
+    let program = said.program.as_ref().map(|program| program.span());
+    program.or_else(|| said.url.as_ref().map(|url| url.span())).unwrap_or(table.span())
 }

@@ -13,10 +13,11 @@ use std::{
 use anyhow::{Result, bail, ensure};
 use lb_health::Prober;
 use lb_host::printable;
-use lb_model::HealthCheck;
+use lb_model::{HealthCheck, Notify, Recipient};
+use lb_notify::ProgramFault;
 use nix::unistd::{Uid, geteuid};
 
-use super::{Checks, Config, Fault, Loaded, host::CheckFault};
+use super::{Checks, Config, Fault, Loaded, diagnostics::Diagnostic, host::CheckFault};
 use crate::desired::Document;
 
 /// Write permissions of everybody except the owner.
@@ -145,7 +146,7 @@ impl Loaded {
         let fault = |key: String| {
             let place = self.spans.setting(&key).unwrap_or_default();
             let message = format!("only root may change `{key}`");
-            Fault(super::Diagnostic::error(place, message, fix.clone()))
+            Fault(Diagnostic::error(place, message, fix.clone()))
         };
         self.refuse(keys.map(fault).collect())
     }
@@ -161,8 +162,13 @@ impl Loaded {
     }
 
     /// Returns an error if a file that users other than root may have written sets more than they
-    /// may, under these settings of checks.
-    pub fn refuse_foreign(&self, checks: &Checks, allowed: &Allowed) -> Result<()> {
+    /// may, under these settings that only root may make.
+    pub fn refuse_foreign(
+        &self,
+        checks: &Checks,
+        notify: &[Notify],
+        allowed: &Allowed,
+    ) -> Result<()> {
         let fix = self.fix("apply it as root");
         if self.config.checks.user != checks.user && self.is_sent {
             bail!(
@@ -170,11 +176,37 @@ impl Loaded {
                  and restart the daemon"
             );
         }
+        ensure!(self.config.notify == notify, "only root may set `notify`: {fix}");
         ensure!(self.config.checks == *checks, "only root may change `checks`: {fix}");
         self.refuse_checks(|check| {
             let Refused { key, message } = allowed.refused(check)?;
             Some((key, message, fix.clone()))
         })
+    }
+
+    /// Returns an error if somebody else than root could replace a program that notifications run.
+    pub fn check_notify(&self) -> Result<()> {
+        let faults = self.faults_of_notify().into_iter();
+        self.refuse(faults.filter(|fault| fault.is_error).map(Fault).collect())
+    }
+
+    /// Returns errors of programs of notifications that others can replace, and warnings of those that this
+    /// host cannot run.
+    pub(super) fn faults_of_notify(&self) -> Vec<Diagnostic> {
+        let recipients = self.config.notify.iter().zip(&self.spans.notify);
+        let faults = recipients.filter_map(|(notify, place)| {
+            let Recipient::Program(program) = &notify.recipient else { return None };
+            Some(match lb_notify::verify_program(program).err()? {
+                ProgramFault::Unsafe(message) => {
+                    Diagnostic::error(place.clone(), message, OTHERS_WRITE_FIX)
+                }
+                ProgramFault::Unusable(message) => {
+                    let fix = "install it, or give another program";
+                    Diagnostic::warning(place.clone(), message, fix)
+                }
+            })
+        });
+        faults.collect()
     }
 
     /// Returns an error if files of checks cannot be used.
@@ -210,7 +242,7 @@ impl Loaded {
             let Some((key, message, fix)) = fault else { continue };
             let mut places = keys.iter().chain(&self.spans.default_check);
             let span = places.find(|(known, _)| known == key).map(|(_, span)| span.clone());
-            let fault = Fault(super::Diagnostic::error(
+            let fault = Fault(Diagnostic::error(
                 span.unwrap_or_default(),
                 format!("`{key}`: {message}"),
                 fix.clone(),

@@ -271,6 +271,7 @@ fn default(keys: &Value, key: &str, property: &Value) -> String {
 
 fn kind(property: &Value) -> String {
     match (property["type"].as_str(), property["format"].as_str()) {
+        (Some("array"), _) if property["items"]["oneOf"].is_array() => "list of these".to_owned(),
         (Some("array"), _) => format!("list of {}s", kind(&property["items"])),
         (_, Some("period")) => "duration".to_owned(),
         (_, Some("percent")) => "share".to_owned(),
@@ -282,7 +283,8 @@ fn kind(property: &Value) -> String {
 
 fn meaning(property: &Value) -> String {
     let description = property["description"].as_str().map(joined);
-    let choices = property["oneOf"].as_array().into_iter().flatten().map(|choice| {
+    let choices = property["oneOf"].as_array().or_else(|| property["items"]["oneOf"].as_array());
+    let choices = choices.into_iter().flatten().map(|choice| {
         let description = choice["description"].as_str().unwrap_or_default();
         let others = choice["enum"].as_array().into_iter().flatten();
         let words = choice.get("const").into_iter().chain(others).map(|word| format!("`{word}`"));

@@ -3,8 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use lb_model::{
-    Close, Failback, Failover, Mode, OnDown, OnRefused, Percent, Probe, Scheduler, Timeouts, Turns,
-    XdpMode, patterns,
+    Close, Event, Failback, Failover, Mode, OnDown, OnRefused, Percent, Probe, Scheduler, Timeouts,
+    Turns, XdpMode, patterns,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
@@ -44,6 +44,8 @@ pub(super) struct File {
     pub(super) limits: Limits,
     #[serde(default)]
     pub(super) checks: Checks,
+    #[serde(default)]
+    pub(super) notify: Vec<Located<Notify>>,
     #[serde(default)]
     pub(super) defaults: Defaults,
     #[serde(default)]
@@ -103,6 +105,37 @@ pub(super) struct Checks {
     /// Directories for files that users other than root set as `ca`, `certificate` or `key`. Only
     /// root may have write access to them.
     pub(super) tls_directories: Option<Located<Vec<Located<PathBuf>>>>,
+}
+
+/// Recipients of changes of state: up to 16, each with a `program` or a `url`. Only root may set them. What was
+/// so before the daemon started is no change; neither is a new backend's first check, if it succeeds. Each
+/// recipient gets its notifications one after the other; up to 100 wait, others are left out and counted.
+/// When the daemon stops, what waits has two seconds.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub(super) struct Notify {
+    /// Absolute path of a program that only root can change. It runs without a shell as `checks.user`, like
+    /// programs of checks. Its arguments are the event and the line of the log, its environment has each key
+    /// as in `XDPLB_EVENT` and `XDPLB_SERVICE`, and its standard input is a JSON object. It fails if its exit
+    /// status is not 0.
+    #[schemars(regex(pattern = patterns::ABSOLUTE))]
+    pub(super) program: Option<Located<PathBuf>>,
+    /// URL of http or https that the JSON object is posted to. The answer must have a status from 200 to 299;
+    /// redirects are not followed. As it may contain a secret, commands, the API and the log do not show it.
+    #[schemars(regex(pattern = patterns::URL))]
+    pub(super) url: Option<Located<String>>,
+    /// Events to notify of. Default: all.
+    #[schemars(length(min = 1))]
+    pub(super) events: Option<Located<Vec<Event>>>,
+    /// Services to notify of; events of no service are left out then. Default: all.
+    #[schemars(length(min = 1))]
+    pub(super) services: Option<Located<Vec<Located<String>>>>,
+    /// Time limit of an attempt, up to a minute; a program and its children are killed then. Default: `10s`.
+    pub(super) timeout: Option<Located<Period>>,
+    /// Number of attempts after a failed one, up to 10: after a second, and then after twice the time before,
+    /// at most a minute. Default: 3.
+    #[schemars(range(min = 0, max = validate::MOST_RETRIES))]
+    pub(super) retries: Option<Located<u32>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -279,7 +312,7 @@ macro_rules! only_as_tables {
     };
 }
 
-only_as_tables!(File, Api, Limits, Checks, Defaults, Service, Backend, Health, Idle);
+only_as_tables!(File, Api, Limits, Checks, Notify, Defaults, Service, Backend, Health, Idle);
 
 /// Keys of a table, dotted relative to a service, with true for each key that is set.
 macro_rules! given {

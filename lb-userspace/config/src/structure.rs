@@ -126,6 +126,7 @@ impl Diagnostic {
         let address = self.message.split('"').nth(1).filter(|text| address::read(text).is_ok());
         let table = format!("{{ address = \"{}\" }}", address.unwrap_or("10.0.0.11:80"));
         let fix = match (self.fix.as_str(), key.as_str()) {
+            (LIST_WANTED, "notify") => "write `[[notify]]`, one for each".to_owned(),
             (LIST_WANTED, "service") => "write `[[service]]`, one for each".to_owned(),
             (LIST_WANTED, "backend") => {
                 format!("write `[[service.backend]]`, one for each, or backend = [{table}]")

@@ -4,7 +4,8 @@ use std::{collections::HashSet, net::SocketAddr, sync::Arc};
 
 use anyhow::Result;
 use lb_config::desired::{Author, Document, steps};
-use lb_model::views::Step;
+use lb_model::{Event, EventKey, views::Step};
+use lb_notify::Transition;
 
 use super::{
     daemon::Daemon,
@@ -44,14 +45,18 @@ impl Daemon {
         next.admit(former.need(), &self.config.limits)?;
         let committed = next.clone();
         self.commit(next)?;
-        let what = format!("{}: {}", author.by, author.what);
+        let (by, change) = (author.by.clone(), author.what.clone());
         if let Err(error) = self.record(document, author, events).await {
-            log::error!("undone: {what}: {error:#}");
+            log::error!(by, change, reason:% = format!("{error:#}"); "change undone");
             self.follow(self.state.without(&difference, former, &committed));
             self.network.neighbours.tell_again();
             return Err(error);
         }
-        log::info!("{what}");
+        let changed = Transition::info(Event::ConfigChanged)
+            .with(EventKey::By, by)
+            .with(EventKey::Change, change)
+            .with(EventKey::Version, self.desired.number());
+        self.tell_all([changed]);
         self.memory.note();
         log_steps(&steps, self.desired.number());
         Ok(steps)
@@ -114,11 +119,16 @@ impl Daemon {
         }
     }
 
+    /// Logs transitions, and notifies of them.
+    pub(super) fn tell_all(&mut self, transitions: impl IntoIterator<Item = Transition>) {
+        transitions.into_iter().for_each(|transition| self.notifier.tell(&transition));
+    }
+
     fn settle(&mut self, next: State) {
         let former = std::mem::replace(&mut self.state, next);
         let spec = |state: &State, name: &str| state.service(name).map(|one| Arc::clone(&one.spec));
         let mut changed = self.state.touched_since(&former);
-        transitions::log(&former, &self.state, &changed);
+        self.tell_all(transitions::between(&former, &self.state, &changed));
         self.tally.note(&former, &self.state, &changed);
         changed.retain(|name| spec(&former, name) != spec(&self.state, name));
         if !changed.is_empty() {
@@ -152,9 +162,11 @@ impl Daemon {
 
 /// Logs the changes of a version.
 pub(super) fn log_steps(steps: &[Step], version: u64) {
-    steps.iter().take(LOGGED).for_each(|step| log::info!("{step}"));
-    if steps.len() > LOGGED {
-        log::info!("{} more changes: `xdplb history {version}`", steps.len() - LOGGED);
+    for step in steps.iter().take(LOGGED) {
+        log::info!(version, change:% = step; "part of a change");
+    }
+    if let Some(changes) = steps.len().checked_sub(LOGGED).filter(|more| *more > 0) {
+        log::info!(version, changes; "more parts of a change: `xdplb history {version}`");
     }
 }
 

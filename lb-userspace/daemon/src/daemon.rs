@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use lb_config::{Config, desired::Desired};
 use lb_health::Checker;
 use lb_model::views::RefusedReload;
+use lb_notify::Notifier;
 
 use super::{
     flows::Flows, kernel::Kernel, memory::Memory, network::Network, passive::Refusals,
@@ -25,6 +26,7 @@ pub(super) struct Daemon {
     pub(super) checking: Checking,
     pub(super) queue: Queue,
     pub(super) tally: Tally,
+    pub(super) notifier: Notifier,
     pub(super) published: Published,
     /// True if much memory may have been freed.
     pub(super) is_untidy: bool,

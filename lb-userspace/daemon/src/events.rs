@@ -98,9 +98,12 @@ impl Daemon {
             Happening::SweepDue => self.sweep(),
             Happening::UpkeepDue => {
                 self.fix_interfaces().await;
-                self.network.compare_ports(&self.config.snat_ports);
+                let ports = self.network.compare_ports(&self.config.snat_ports);
+                self.tell_all(ports);
                 self.follow_vips().await;
                 self.follow_refusals();
+                let news = self.kernel.sync.news();
+                self.tell_all(news);
                 self.catch_up();
                 self.retry_macs().await;
                 self.kernel.count_runs();

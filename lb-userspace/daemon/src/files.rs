@@ -49,6 +49,7 @@ impl Daemon {
         // Before the services, which must not appear and disappear again.
         let applied = match interfaces::attach(&mut self.kernel.dataplane, found, mode).await {
             Ok(interfaces) => {
+                self.tell_all(interfaces::changes_of_mode(&former, &interfaces));
                 self.network.interfaces = interfaces;
                 let what = format!("{} loaded", loaded.path());
                 let file = is_own.then(|| loaded.digests.kept().to_owned());
@@ -71,6 +72,7 @@ impl Daemon {
         }
         self.refresh_macs().await;
         self.network.neighbours.tell_again();
+        self.notifier.set(&loaded.config.notify);
         self.config = loaded.config.into();
         if is_own {
             self.own_file.refused = None;
@@ -85,7 +87,7 @@ impl Daemon {
         }
         loaded.refuse_settings(&self.config)?;
         let allowed = Allowed::by(&self.config, self.document());
-        loaded.refuse_foreign(&self.config.checks, &allowed)
+        loaded.refuse_foreign(&self.config.checks, &self.config.notify, &allowed)
     }
 
     pub(super) async fn fit(

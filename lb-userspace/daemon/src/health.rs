@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use lb_health::HealthEvent;
+use lb_model::{Event, EventKey};
+use lb_notify::Transition;
 
-use super::{daemon::Daemon, failover, service::Service, standing, state::State};
+use super::{daemon::Daemon, failover, service::Service, state::State};
 
 impl Daemon {
     pub(super) fn on_health(&mut self, events: Vec<HealthEvent>) {
@@ -17,11 +19,13 @@ impl Daemon {
         for (name, events) in by_service {
             state.change_service(&name, |service| service.apply_health(events));
             let fails_open = |state: &State| state.service(&name).is_some_and(failover::fails_open);
-            match (fails_open(&self.state), fails_open(&state)) {
-                (false, true) => log::error!("{name}: {}", standing::BELOW_FAIL_OPEN),
-                (true, false) => log::warn!("{name}: above fail_open; health checks count again"),
-                _ => {}
-            }
+            let change = match (fails_open(&self.state), fails_open(&state)) {
+                (false, true) => Some(Transition::error(Event::ChecksIgnored)),
+                (true, false) => Some(Transition::warn(Event::ChecksCount)),
+                _ => None,
+            };
+            let change = change.map(|change| change.with(EventKey::Service, name.as_str()));
+            self.tell_all(change);
             let ended = |state: &State| state.service(&name).map_or(0, Service::ended);
             if ended(&state) > ended(&self.state) {
                 self.flows.sweeps.hurry();

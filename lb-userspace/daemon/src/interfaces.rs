@@ -6,11 +6,11 @@ use anyhow::{Context as _, Result, bail};
 use lb_config::{Fault, Loaded};
 use lb_dataplane::{Dataplane, Present, program_name};
 use lb_model::{
-    XdpMode,
+    Event, EventKey, XdpMode,
     views::{GuardHook, InterfaceMode, InterfaceView, LinkState},
 };
 use lb_neighbours::{Interface as Link, XdpAttached};
-use log::Level;
+use lb_notify::Transition;
 
 use lb_host::sys::bpf::{self, XdpLink};
 
@@ -23,6 +23,13 @@ const FORMER: usize = 8;
 
 /// Time for a link to come up again after a driver has stopped it to try native XDP.
 const OWN_DOING: Duration = Duration::from_secs(10);
+
+/// Why an interface is not in order.
+struct Trouble {
+    event: Event,
+    what: &'static str,
+    reason: String,
+}
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
@@ -97,32 +104,38 @@ pub async fn attach(
     Ok(interfaces)
 }
 
+/// Returns the changes of mode between lists of interfaces.
+pub fn changes_of_mode(before: &[Interface], now: &[Interface]) -> Vec<Transition> {
+    let known =
+        now.iter().filter_map(|is| Some((is, before.iter().find(|was| was.name == is.name)?)));
+    let changed = known.filter(|(is, was)| is.mode != was.mode);
+    changed.flat_map(|(is, was)| is.changes_since(was)).collect()
+}
+
 /// Detaches the program from all other interfaces.
 pub fn detach_others(dataplane: &mut Dataplane, interfaces: &[Interface]) -> Result<()> {
     let kept: Vec<u32> = interfaces.iter().filter_map(Interface::kept).collect();
     dataplane.detach_others(&kept)
 }
 
-/// Attaches the program to interfaces that were recreated or have lost it. Returns true if any
-/// interface has changed.
+/// Attaches the program to interfaces that were recreated or have lost it. Returns what has changed.
 pub async fn fix(
     dataplane: &mut Dataplane,
     interfaces: &mut [Interface],
     wanted: XdpMode,
-) -> Result<bool> {
-    let mut has_changed = false;
+) -> Result<Vec<Transition>> {
+    let mut changes = Vec::new();
     for interface in interfaces.iter_mut() {
         let now = fixed(dataplane, interface, wanted).await?;
         if now != *interface {
-            now.tell_change(interface);
+            changes.extend(now.changes_since(interface));
             *interface = now;
-            has_changed = true;
         }
     }
-    if has_changed {
+    if !changes.is_empty() {
         detach_others(dataplane, interfaces)?;
     }
-    Ok(has_changed)
+    Ok(changes)
 }
 
 async fn fixed(
@@ -189,7 +202,7 @@ fn put_on(
     }
     let reason = format!("{error:#}");
     dataplane.attach_generic(*ifindex).with_context(|| refused(name, "generic"))?;
-    log::warn!("{name}: no native XDP ({reason}): falling back to generic mode, which is slow");
+    log::warn!(interface = name, reason; "no native XDP: falling back to generic mode, which is slow");
     Ok(Some(reason))
 }
 
@@ -211,7 +224,7 @@ fn put_on_anew(
     wanted: XdpMode,
 ) -> Result<Option<String>> {
     let (name, ifindex) = (&interface.name, interface.ifindex);
-    log::info!("{name}: attaching the program again for another XDP mode");
+    log::info!(interface = name; "attaching the program again for another XDP mode");
     dataplane.detach_one(ifindex)?;
     let error = match put_on(dataplane, interface, wanted) {
         Ok(fallback) => return Ok(fallback),
@@ -313,23 +326,24 @@ impl Interface {
         is_left.then_some(self.ifindex)
     }
 
-    fn tell_change(&self, before: &Self) {
-        for (level, line) in self.changes_since(before) {
-            log::log!(level, "{line}");
-        }
-    }
-
-    fn changes_since(&self, before: &Self) -> Vec<(Level, String)> {
-        let (name, warning) = (&self.name, self.warning());
-        let mut lines = Vec::new();
+    fn changes_since(&self, before: &Self) -> Vec<Transition> {
+        let of = |transition: Transition| {
+            let mode = lb_config::word(&self.mode);
+            transition.with(EventKey::Interface, self.name.as_str()).with(EventKey::Mode, mode)
+        };
+        let trouble = self.trouble();
+        let mut changes = Vec::new();
         if self.ifindex != before.ifindex {
-            lines.push((Level::Info, format!("{name} was recreated")));
+            changes.push(of(Transition::info(Event::InterfaceRecreated)));
         }
-        if warning.is_none() || self.forwards() && !before.forwards() {
-            lines.push((Level::Info, format!("{name} is up, with the program attached")));
+        if trouble.is_none() || self.forwards() && !before.forwards() {
+            changes.push(of(Transition::info(Event::InterfaceUp)));
         }
-        lines.extend(warning.map(|warning| (Level::Warn, warning)));
-        lines
+        changes.extend(trouble.map(|Trouble { event, reason, .. }| {
+            let change = of(Transition::warn(event));
+            if reason.is_empty() { change } else { change.with(EventKey::Reason, reason) }
+        }));
+        changes
     }
 
     fn forwards(&self) -> bool {
@@ -346,39 +360,47 @@ impl Interface {
 
     /// Returns a warning if the interface is not in order.
     pub fn warning(&self) -> Option<String> {
-        self.warning_of_program().or_else(|| self.warning_of_guard())
-    }
-
-    fn warning_of_guard(&self) -> Option<String> {
-        let reason = self.unguarded.as_ref()?;
+        let Trouble { what, reason, event } = self.trouble()?;
         let name = &self.name;
-        Some(format!(
-            "{name} has no host guard: connections end when the program is detached for a moment: \
-             {reason}"
-        ))
+        // Of an interface that does not forward, the reason says all.
+        Some(match (event, reason.as_str()) {
+            (Event::InterfaceDown, reason) => format!("{name} {reason}"),
+            (_, "") => format!("{name} {what}"),
+            (_, reason) => format!("{name} {what}: {reason}"),
+        })
     }
 
-    fn warning_of_program(&self) -> Option<String> {
-        let Self { name, fallback, trouble, .. } = self;
-        let said = match (self.link, self.mode) {
+    fn trouble(&self) -> Option<Trouble> {
+        self.trouble_of_program().or_else(|| self.trouble_of_guard())
+    }
+
+    fn trouble_of_guard(&self) -> Option<Trouble> {
+        let reason = self.unguarded.clone()?;
+        let what = "has no host guard: connections end when the program is detached for a moment";
+        Some(Trouble { event: Event::InterfaceUnguarded, what, reason })
+    }
+
+    fn trouble_of_program(&self) -> Option<Trouble> {
+        let reason = match (self.link, self.mode) {
             (LinkState::Gone, InterfaceMode::Detached) => {
                 "is gone: forwarding resumes when an interface of that name appears".to_owned()
             }
             (LinkState::Gone, _) => {
                 "was renamed: packets are forwarded through it until it is gone".to_owned()
             }
-            (_, InterfaceMode::Detached) => match trouble {
+            (_, InterfaceMode::Detached) => match &self.trouble {
                 Some(trouble) => format!("has no program attached: {trouble}"),
                 None => "has no program attached".to_owned(),
             },
             (LinkState::Down, _) => "is down".to_owned(),
-            (LinkState::Up, InterfaceMode::Generic) => match fallback {
-                Some(reason) => format!("runs in generic mode, which is slow: {reason}"),
-                None => "runs in generic mode, which is slow".to_owned(),
-            },
+            (LinkState::Up, InterfaceMode::Generic) => {
+                let reason = self.fallback.clone().unwrap_or_default();
+                let what = "runs in generic mode, which is slow";
+                return Some(Trouble { event: Event::InterfaceGeneric, what, reason });
+            }
             (LinkState::Up, InterfaceMode::Native) => return None,
         };
-        Some(format!("{name} {said}"))
+        Some(Trouble { event: Event::InterfaceDown, what: "does not forward", reason })
     }
 }
 
@@ -401,13 +423,19 @@ mod tests {
         for (mode, warnings) in [(InterfaceMode::Native, 0), (InterfaceMode::Generic, 1)] {
             let up = Interface { mode, ..Interface::new(&link) };
             let down = Interface { link: LinkState::Down, ..up.clone() };
-            let lines = up.changes_since(&down);
-            let back = (Level::Info, "eth0 is up, with the program attached".to_owned());
-            assert_eq!((&lines[0], lines.len()), (&back, 1 + warnings), "{lines:?}");
-            let recreated = Interface { ifindex: 4, ..up.clone() }.changes_since(&up);
-            assert_eq!(recreated[0], (Level::Info, "eth0 was recreated".to_owned()));
-            let lost = (Level::Warn, "eth0 is down".to_owned());
-            assert_eq!(down.changes_since(&up), [lost]);
+            let lines = |is: &Interface, was: &Interface| -> Vec<_> {
+                is.changes_since(was).iter().map(Transition::line).collect()
+            };
+            let word = lb_config::word(&mode);
+            let keys = format!("interface=eth0 mode={word}");
+            let back = format!("interface is up, with the program attached {keys}");
+            let told = lines(&up, &down);
+            assert_eq!((&told[0], told.len()), (&back, 1 + warnings), "{told:?}");
+            let recreated = Interface { ifindex: 4, ..up.clone() };
+            assert_eq!(lines(&recreated, &up)[0], format!("interface was recreated {keys}"));
+            let lost = format!("interface does not forward {keys} reason=\"is down\"");
+            assert_eq!(lines(&down, &up), [lost]);
+            assert_eq!(down.warning().as_deref(), Some("eth0 is down"));
         }
     }
 }

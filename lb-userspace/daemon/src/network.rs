@@ -8,7 +8,10 @@ use std::{
 
 use lb_common::{backend::Hop, snat::Source};
 use lb_config::{Config, Fault, Loaded};
+use lb_model::{Event, EventKey};
 use lb_neighbours::{Neighbours, NetworkEvent, NextHop, OwnAddresses, Resolution};
+
+use lb_notify::Transition;
 
 use super::{
     backends::wire_address,
@@ -58,24 +61,25 @@ impl Network {
         missing.map(|one| format!("{one} of `snat_addresses` is on no interface")).collect()
     }
 
-    /// Compares the source ports with those of the host's own connections, and logs changes.
-    pub(super) fn compare_ports(&mut self, snat_ports: &RangeInclusive<u16>) {
+    /// Compares the source ports with those of the host's own connections. Returns a change.
+    pub(super) fn compare_ports(&mut self, snat_ports: &RangeInclusive<u16>) -> Option<Transition> {
         let ports = match LocalPorts::read() {
             Ok(ports) => ports,
             Err(error) => {
                 log::debug!("cannot compare `snat_ports` with the host's ports: {error:#}");
-                return;
+                return None;
             }
         };
         let clash = ports.clash(snat_ports);
         let clash = clash.map(|Clash { message, fix, .. }| format!("{message}; {fix}"));
-        if clash != self.port_clash {
-            match &clash {
-                Some(clash) => log::warn!("{clash}"),
-                None => log::info!("`snat_ports` shares no port with the host's own connections"),
-            }
-            self.port_clash = clash;
+        if clash == self.port_clash {
+            return None;
         }
+        self.port_clash.clone_from(&clash);
+        Some(match clash {
+            Some(reason) => Transition::warn(Event::PortsClash).with(EventKey::Reason, reason),
+            None => Transition::info(Event::PortsFree),
+        })
     }
 
     /// Returns the route to an address.
@@ -161,12 +165,15 @@ impl Daemon {
         let fixed =
             interfaces::fix(&mut self.kernel.dataplane, &mut self.network.interfaces, wanted).await;
         match fixed {
-            Ok(false) => {}
-            Ok(true) => {
+            Ok(changes) if changes.is_empty() => {}
+            Ok(changes) => {
+                self.tell_all(changes);
                 self.refresh_macs().await;
                 self.network.neighbours.tell_again();
             }
-            Err(error) => log::error!("cannot update the interfaces: {error:#}"),
+            Err(error) => {
+                log::error!(reason:% = format!("{error:#}"); "cannot update the interfaces");
+            }
         }
     }
 
@@ -185,7 +192,9 @@ impl Daemon {
         }
         log::info!("the addresses of `snat_addresses` on the interfaces have changed");
         let now = self.network.missing_sources(&self.config.snat_addresses);
-        now.iter().filter(|one| !missing.contains(one)).for_each(|one| log::warn!("{one}"));
+        for reason in now.iter().filter(|one| !missing.contains(one)) {
+            log::warn!(reason; "a source address cannot be used");
+        }
         self.network.neighbours.tell_again();
     }
 
@@ -194,7 +203,10 @@ impl Daemon {
         let own = self.network.addresses.iter().map(|(_, address)| address);
         let told = self.kernel.dataplane.maps().set_host_addresses(own, &self.network.broadcasts);
         if let Err(error) = told {
-            log::error!("cannot give the program this host's addresses, trying again: {error:#}");
+            log::error!(
+                reason:% = format!("{error:#}");
+                "cannot give the program this host's addresses, trying again"
+            );
             self.kernel.sync.distrust();
         }
     }

@@ -14,6 +14,8 @@ use lb_model::{
     views::{InterfaceMode, LinkState, ServiceStats, ServiceView, Stats, Status},
 };
 
+use lb_notify::Tally as Notifications;
+
 use super::{interfaces::Interface, snapshot::Snapshot, tally::Tally, views::Views};
 
 #[cfg(test)]
@@ -31,6 +33,7 @@ pub struct Overview {
     pub(super) tally: Tally,
     pub(super) journal: JournalSize,
     pub(super) runs: Runs,
+    pub(super) notifications: Notifications,
     pub(super) xdp_mode: XdpMode,
     /// Age of the snapshot.
     pub(super) age: Duration,
@@ -86,6 +89,7 @@ impl Views<'_> {
             tally: *tally,
             journal: *journal,
             runs: *runs,
+            notifications: self.snapshot.notifications,
             xdp_mode: config.xdp_mode,
             age: self.snapshot.age(),
         })

@@ -8,12 +8,14 @@ use std::{
 
 use lb_common::event::{self, Event, Kind};
 use lb_health::HealthEvent;
-use lb_model::{Health, Probe};
+use lb_model::{EventKey, Health, Probe};
+use lb_notify::Transition;
 
 use super::{
     daemon::Daemon,
     service::{Backend, Service},
     state::State,
+    transitions::about,
 };
 
 /// Time that an unchecked backend is skipped before one connection tries it again.
@@ -198,19 +200,21 @@ impl Daemon {
         match change {
             Change::Began => {
                 self.checking.checker.hurry(service, *address);
-                let rest = self.taking(service);
-                log::warn!("{service}: {address} refuses connections and is skipped: {rest}");
+                let refusing =
+                    about(Transition::warn(lb_model::Event::BackendRefusing), service, *address);
+                self.tell_all([refusing.with(EventKey::Reason, self.taking(service))]);
             }
             Change::Ended if one.is_up => {
                 let ignored = self.checking.refusals.false_alarms.note(*id, Instant::now());
                 self.kernel.dataplane.ignore_refusals(*id, ignored);
-                let rest = self.taking(service);
-                log::info!("{service}: {address} takes connections again: {rest}");
+                let back =
+                    about(Transition::info(lb_model::Event::BackendAccepting), service, *address);
+                self.tell_all([back.with(EventKey::Reason, self.taking(service))]);
             }
             // Logged with the check.
             Change::Ended => {}
             Change::Trial => {
-                log::debug!("{service}: {address} is tried again");
+                log::debug!(service, backend:% = address; "backend is tried again");
                 self.kernel.dataplane.set_refusals(*id, TRIAL_COUNT);
             }
         }

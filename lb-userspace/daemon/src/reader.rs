@@ -12,9 +12,10 @@ use lb_config::{
 };
 use lb_health::{Fault, Prober};
 use lb_model::{
-    Change, HealthCheck, Policy, Proposal, Refusal,
+    Change, Event, EventKey, HealthCheck, Policy, Proposal, Refusal,
     views::{Plan, RefusedReload, ServiceView},
 };
+use lb_notify::Transition;
 use tokio::sync::mpsc;
 
 use super::{
@@ -84,10 +85,12 @@ impl File {
         Self { loaded, is_own, listeners }
     }
 
-    /// Returns an error if files of root's checks cannot be used. A slow disk blocks nothing here.
+    /// Returns an error if files of root's checks, or its programs of notifications, cannot be used. A slow disk
+    /// blocks nothing here.
     fn verified(self, is_roots: bool) -> Result<Self> {
         if is_roots {
             self.loaded.check_files()?;
+            self.loaded.check_notify()?;
         }
         Ok(self)
     }
@@ -394,15 +397,24 @@ impl Daemon {
         match taken {
             Ok(applied) => {
                 self.tally.reloads += 1;
-                log::info!("{} reloaded, changes: {}", path.display(), applied.steps.len());
+                let reloaded = Transition::info(Event::Reloaded)
+                    .with(EventKey::File, path.display().to_string())
+                    .with(EventKey::Changes, applied.steps.len());
+                self.tell_all([reloaded]);
             }
             Err(error) => {
                 self.tally.refused_reloads += 1;
-                log::error!("{} not reloaded, nothing changed: {error:#}", path.display());
                 let reason = match error.downcast_ref::<Diagnostics>() {
-                    Some(diagnostics) => diagnostics.summary().to_owned(),
+                    Some(diagnostics) => {
+                        log::error!("{diagnostics}");
+                        diagnostics.summary().to_owned()
+                    }
                     None => format!("{error:#}"),
                 };
+                let refused = Transition::error(Event::ReloadRefused)
+                    .with(EventKey::File, path.display().to_string())
+                    .with(EventKey::Reason, reason.as_str());
+                self.tell_all([refused]);
                 self.own_file.refused = Some(RefusedReload { at: Timestamp::now(), reason });
             }
         }

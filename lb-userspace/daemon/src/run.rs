@@ -82,6 +82,8 @@ pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
         stop: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
     };
+    // What was so before is no change.
+    daemon.notifier.set(&daemon.config.notify);
     supervisor::is_ready();
     log::info!("ready");
     tokio::spawn(explainer.prepare());
@@ -92,6 +94,7 @@ pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     served?;
     drop(stopping);
     commands.server.await.context("the API server has failed")?;
+    daemon.notifier.close().await;
     daemon.kernel.say_goodbye();
     Ok(())
 }

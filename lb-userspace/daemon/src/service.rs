@@ -270,8 +270,13 @@ impl Backend {
     /// Returns true if its next hop or its health is not known yet.
     #[must_use]
     pub fn is_new(&self) -> bool {
-        let is_unresolved = self.next_hop.as_ref().err().is_some_and(|why| why == UNRESOLVED);
-        self.spec.is_enabled() && (self.health == Health::Unknown || is_unresolved)
+        self.spec.is_enabled() && (self.health == Health::Unknown || self.is_unresolved())
+    }
+
+    /// Returns true if its next hop is not known yet.
+    #[must_use]
+    pub fn is_unresolved(&self) -> bool {
+        self.next_hop.as_ref().err().is_some_and(|why| why == UNRESOLVED)
     }
 
     pub fn set_health(&mut self, health: Health, detail: String) {

@@ -16,6 +16,7 @@ use lb_config::{
 use lb_dataplane::{FlowTable, Runs, States};
 use lb_health::Results;
 use lb_model::{Refusal, views::RefusedReload};
+use lb_notify::Tally as Notifications;
 use tokio::sync::watch;
 
 use super::{control::Reply, daemon::Daemon, interfaces::Interface, state::State, tally::Tally};
@@ -50,6 +51,7 @@ pub(super) struct Snapshot {
     /// Warnings about the host.
     pub(super) warnings: Vec<String>,
     pub(super) tally: Tally,
+    pub(super) notifications: Notifications,
     /// Generation of the kernel's maps.
     pub(super) generation: u64,
     /// Number of instructions of the usual program.
@@ -111,6 +113,7 @@ impl Daemon {
             behind: self.kernel.sync.warning(),
             warnings: self.host_warnings(&self.config.bpffs),
             tally: self.tally,
+            notifications: self.notifier.tally(),
             generation: self.kernel.counters.generation(),
             instructions: self.kernel.instructions,
             runs: self.kernel.runs,

@@ -71,14 +71,17 @@ pub(super) fn warnings(service: &Service) -> Vec<String> {
     warnings
 }
 
-/// Used in the log and in `status`.
-pub(super) const BELOW_FAIL_OPEN: &str = "below fail_open; ignoring health checks";
+const BELOW_FAIL_OPEN: &str = "below fail_open; ignoring health checks";
 
 /// Formats the number of a service's backends that are up.
 pub(super) fn up_of(service: &Service) -> String {
-    let up = service.backends.iter().filter(|one| one.health == Health::Up).count();
-    let all = service.backends.len();
+    let (up, all) = (up(service), service.backends.len());
     format!("{up} of {all} {} up", noun(all))
+}
+
+/// Returns the number of a service's backends that are up.
+pub(super) fn up(service: &Service) -> usize {
+    service.backends.iter().filter(|one| one.health == Health::Up).count()
 }
 
 /// Formats the states of backends that take no connections, as in `2 draining, 1 down`.

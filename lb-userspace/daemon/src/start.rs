@@ -14,6 +14,7 @@ use lb_dataplane::{
 };
 use lb_health::Checker;
 use lb_neighbours::Neighbours;
+use lb_notify::Notifier;
 use tokio::sync::mpsc;
 
 use super::{
@@ -51,8 +52,9 @@ impl Daemon {
             loaded.check_files()?;
         } else {
             let checks = Checks::default();
-            loaded.refuse_foreign(&checks, &Allowed::below(&checks.tls_directories))?;
+            loaded.refuse_foreign(&checks, &[], &Allowed::below(&checks.tls_directories))?;
         }
+        loaded.check_notify()?;
         lb_dataplane::refuse_other_layouts(&loaded.config.bpffs, invocation.on_other_maps)?;
         let found = fit(&loaded, &[], &lb_neighbours::local_addresses().await?, None).await?;
         let bpffs = loaded.config.bpffs.clone();
@@ -115,6 +117,7 @@ impl Daemon {
             checking: Checking { checker, refusals: Refusals::default() },
             queue: Queue { reader, waiting: VecDeque::new() },
             tally: Tally::default(),
+            notifier: Notifier::new(&config.checks.user),
             published: Published::default(),
             is_untidy: true,
             config: config.into(),
@@ -123,7 +126,8 @@ impl Daemon {
         if let Some(warning) = fleeting {
             log::warn!("{warning}");
         }
-        daemon.network.compare_ports(&daemon.config.snat_ports);
+        let ports = daemon.network.compare_ports(&daemon.config.snat_ports);
+        daemon.tell_all(ports);
         daemon.resume(&digests).await?;
         vips::warn(daemon.document());
         daemon.follow_vips().await;

@@ -114,11 +114,8 @@ impl Daemon {
         let until = std::time::Instant::now();
         let after = std::mem::replace(&mut self.flows.sweeps.told, until);
         let period = Period { after, until, started: self.started };
-        for (level, line) in
-            of_deadlines(&self.state, &period, |id| self.kernel.counters.active(id))
-        {
-            log::log!(level, "{line}");
-        }
+        let passed = of_deadlines(&self.state, &period, |id| self.kernel.counters.active(id));
+        self.tell_all(passed);
     }
 
     pub(super) fn on_swept(&mut self, sweep: Sweep) {

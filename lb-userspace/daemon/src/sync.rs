@@ -10,7 +10,8 @@ use lb_dataplane::{
     arena::{self, Arena},
     plan::{Goal, Image, Plan, plan},
 };
-use lb_model::Limits;
+use lb_model::{Event, EventKey, Limits};
+use lb_notify::Transition;
 
 /// Content of the kernel's maps, and if it is up to date.
 pub(super) struct MapSync {
@@ -19,6 +20,8 @@ pub(super) struct MapSync {
     /// None after a failed write: the maps are then read back first.
     image: Option<Image>,
     behind: Option<Behind>,
+    /// Reason that was told last.
+    told: Option<String>,
     /// Time since which the maps are up to date, if they are.
     current_since: Instant,
 }
@@ -60,7 +63,7 @@ impl Trial {
 impl MapSync {
     pub(super) fn new(adopted: &Adopted, limits: Limits) -> Self {
         let (arena, image) = (adopted.image.arena(), Some(adopted.image.clone()));
-        Self { limits, arena, image, behind: None, current_since: Instant::now() }
+        Self { limits, arena, image, behind: None, told: None, current_since: Instant::now() }
     }
 
     /// Returns a copy for planning changes that are not made.
@@ -90,12 +93,22 @@ impl MapSync {
         })
     }
 
-    /// Logs a reason only if it is another one than before.
+    /// Returns what has changed since the last call: another reason than before, or that the maps are current
+    /// again.
+    pub(super) fn news(&mut self) -> Option<Transition> {
+        let reason = self.behind.as_ref().map(|behind| behind.reason.clone());
+        if reason == self.told {
+            return None;
+        }
+        self.told.clone_from(&reason);
+        Some(match reason {
+            Some(reason) => Transition::error(Event::KernelBehind).with(EventKey::Reason, reason),
+            None => Transition::info(Event::KernelCurrent),
+        })
+    }
+
     fn note_behind(&mut self, error: &anyhow::Error) {
         let reason = format!("{error:#}");
-        if self.behind.as_ref().is_none_or(|behind| behind.reason != reason) {
-            log::error!("the kernel is behind the configuration, which is retried: {reason}");
-        }
         let since = self.behind.as_ref().map_or_else(Timestamp::now, |behind| behind.since);
         self.behind = Some(Behind { since, reason });
     }
@@ -201,7 +214,7 @@ mod tests {
         let mut maps = MapWriter::new(memory.maps(4));
         let (arena, image) = (Arena::new(4), Some(Image::default()));
         let current_since = Instant::now();
-        let mut sync = MapSync { limits, arena, image, behind: None, current_since };
+        let mut sync = MapSync { limits, arena, image, behind: None, told: None, current_since };
         let present = goal(&[3, 2]);
         sync.follow(&mut maps, &Goal::default(), &present);
         assert!(sync.is_behind(), "there is room for the first one only");

@@ -1,64 +1,56 @@
-//! Log of services and backends: one line for each transition.
+//! Transitions of services and backends.
 
 use std::{collections::BTreeSet, net::SocketAddr, time::Instant};
 
 use jiff::Timestamp;
-use lb_model::{Admin, Health};
-use log::Level::{self, Debug, Error, Info, Warn};
+use lb_model::{Admin, Event, EventKey, Health};
+use lb_notify::Transition;
 
 use super::{
     failover,
     service::{Backend, Service},
-    standing::{states_of, up_of},
+    standing::{self, states_of},
     state::State,
 };
 
-/// Logs the changes of these services.
-pub(super) fn log(former: &State, present: &State, touched: &[String]) {
-    for service in touched.iter().filter_map(|name| present.service(name)) {
-        let name = service.spec.name.as_str();
-        for Line { backend, level, text } in transitions(former.service(name), service) {
-            match backend {
-                Some(backend) => {
-                    log::log!(level, service = name, backend:% = backend; "{name}: {text}");
-                }
-                None => log::log!(level, service = name; "{name}: {text}"),
-            }
-        }
-    }
+/// Returns the transitions of these services.
+pub(super) fn between(former: &State, present: &State, touched: &[String]) -> Vec<Transition> {
+    let services = touched.iter().filter_map(|name| present.service(name));
+    services.flat_map(|service| of(former.service(&service.spec.name), service)).collect()
 }
 
-/// A line of the log, without the service's name.
-struct Line {
-    /// The backend that it is about.
-    backend: Option<SocketAddr>,
-    level: Level,
-    text: String,
-}
-
-/// Returns the lines of a service. New services are only logged if no backend takes
-/// connections.
-fn transitions(former: Option<&Service>, present: &Service) -> Vec<Line> {
-    let line = |backend| move |(level, text)| Line { backend, level, text };
-    let mut lines = Vec::new();
+/// Returns the transitions of a service. A new one has some only if no backend takes connections.
+fn of(former: Option<&Service>, present: &Service) -> Vec<Transition> {
+    let mut transitions = Vec::new();
     for is in &present.backends {
         let Some(was) = former.and_then(|former| former.backend(is.spec.address)) else { continue };
         let of_backend = of_health(was, is, present)
             .into_iter()
-            .chain(of_check(was, is))
-            .chain(of_route(was, is))
-            .chain(of_drain(was, is))
+            .chain(of_check(was, is, present))
+            .chain(of_route(was, is, present))
+            .chain(of_drain(was, is, present))
             .chain(of_failback(was, is, present));
-        lines.extend(of_backend.map(line(Some(is.spec.address))));
+        transitions.extend(of_backend);
     }
-    let backups = former.map(|former| of_backups(former, present)).unwrap_or_default();
-    lines.extend(backups.into_iter().map(|(backup, level, text)| Line {
-        backend: Some(backup),
-        level,
-        text,
-    }));
-    lines.extend(of_service(former.is_some_and(failover::is_out), present).map(line(None)));
-    lines
+    transitions.extend(former.into_iter().flat_map(|former| of_backups(former, present)));
+    transitions.extend(of_service(former.is_some_and(failover::is_out), present));
+    transitions
+}
+
+/// Adds the service and its backend.
+pub(super) fn about(transition: Transition, service: &str, backend: SocketAddr) -> Transition {
+    transition.with(EventKey::Service, service).with(EventKey::Backend, backend.to_string())
+}
+
+fn of_backend(transition: Transition, service: &Service, backend: &Backend) -> Transition {
+    about(transition, &service.spec.name, backend.spec.address)
+}
+
+/// Adds how many of the service's backends are up.
+fn with_numbers(transition: Transition, service: &Service) -> Transition {
+    transition
+        .with(EventKey::Up, standing::up(service))
+        .with(EventKey::Backends, service.backends.len())
 }
 
 /// End of a connection whose entries are removed.
@@ -72,13 +64,13 @@ pub(super) struct Period {
     pub(super) started: Timestamp,
 }
 
-/// Returns lines for drains whose deadlines have passed in a period. `left` returns an id's number
-/// of connections, which end now.
+/// Returns the drains whose deadlines have passed in a period. `left` returns an id's number of connections,
+/// which end now.
 pub(super) fn of_deadlines(
     state: &State,
     period: &Period,
     left: impl Fn(u32) -> u64,
-) -> Vec<(Level, String)> {
+) -> Vec<Transition> {
     let backends = state
         .services()
         .flat_map(|service| service.backends.iter().map(move |backend| (service, backend)));
@@ -87,93 +79,100 @@ pub(super) fn of_deadlines(
         let is_passed = period.after < drain.ends && drain.ends <= period.until;
         is_passed.then_some((service, backend, drain.until))
     });
-    let lines = passed.filter_map(|(service, backend, until)| {
-        let (level, rest) = match state.ids_of(service, backend).map(&left).sum() {
+    let transitions = passed.filter_map(|(service, backend, until)| {
+        let left = state.ids_of(service, backend).map(&left).sum::<u64>();
+        let passed = match left {
             0 if until < period.started => return None,
-            0 => (Info, "no connections were left".to_owned()),
-            1 => (Warn, format!("1 connection is ended: {BY_RESET}")),
-            left => (Warn, format!("{left} connections are ended: {BY_RESET}")),
+            0 => Transition::info(Event::DrainDeadline),
+            _ => Transition::warn(Event::DrainDeadline),
         };
-        let (name, address) = (&service.spec.name, backend.spec.address);
-        Some((level, format!("{name}: the drain of {address} has reached its deadline: {rest}")))
+        let passed = of_backend(passed, service, backend).with(EventKey::Connections, left);
+        Some(if left > 0 { passed.with(EventKey::Reason, BY_RESET) } else { passed })
     });
-    lines.collect()
+    transitions.collect()
 }
 
-fn of_health(was: &Backend, is: &Backend, service: &Service) -> Option<(Level, String)> {
-    let level = match is.health {
-        health if health == was.health => return None,
-        Health::Down => Warn,
-        Health::Up => Info,
-        Health::Unknown => Debug,
+fn of_health(was: &Backend, is: &Backend, service: &Service) -> Vec<Transition> {
+    let change = match is.health {
+        health if health == was.health => return Vec::new(),
+        Health::Down => Transition::warn(Event::BackendDown),
+        Health::Up => {
+            let is_first = was.health == Health::Unknown;
+            Transition::info(Event::BackendUp).expected(is_first)
+        }
+        Health::Unknown => return Vec::new(),
     };
-    let Backend { spec, health, detail, .. } = is;
-    Some((level, format!("{} is {health}: {detail} ({})", spec.address, up_of(service))))
+    let change = of_backend(change, service, is).with(EventKey::Reason, is.detail.as_str());
+    let held = (is.health == Health::Up && is.held)
+        .then(|| of_backend(Transition::info(Event::BackendHeld), service, is));
+    [with_numbers(change, service)].into_iter().chain(held).collect()
 }
 
-fn of_check(was: &Backend, is: &Backend) -> Option<(Level, String)> {
-    let Backend { spec, health, detail, .. } = is;
-    let address = spec.address;
-    match (was.is_unchecked, is.is_unchecked) {
-        (false, true) => {
-            Some((Warn, format!("{address} cannot be checked, and stays {health}: {detail}")))
-        }
-        (true, false) if is.is_checked() => {
-            Some((Info, format!("{address} is checked again, and is {health}: {detail}")))
-        }
-        _ => None,
-    }
-}
-
-fn of_route(was: &Backend, is: &Backend) -> Option<(Level, String)> {
-    let address = is.spec.address;
-    match (&was.next_hop, &is.next_hop) {
-        (Err(_), Ok(_)) => Some((Info, format!("{address} has a next hop"))),
-        (before, Err(reason)) if before.as_ref().err() != Some(reason) => {
-            Some((Warn, format!("{address} has no next hop: {reason}")))
-        }
-        _ => None,
-    }
-}
-
-fn of_drain(was: &Backend, is: &Backend) -> Option<(Level, String)> {
-    let address = is.spec.address;
-    let line = match (was.spec.admin == Admin::Draining, is.spec.admin == Admin::Draining) {
-        (false, true) => format!("the drain of {address} has started"),
-        (true, false) => format!("the drain of {address} has ended: it is {}", is.spec.admin),
+fn of_check(was: &Backend, is: &Backend, service: &Service) -> Option<Transition> {
+    let change = match (was.is_unchecked, is.is_unchecked) {
+        (false, true) => Transition::warn(Event::BackendUnchecked),
+        (true, false) if is.is_checked() => Transition::info(Event::BackendChecked),
         _ => return None,
     };
-    Some((Info, line))
+    Some(of_backend(change, service, is).with(EventKey::Reason, is.detail.as_str()))
 }
 
-/// Returns a line if a backend that waited for the operator takes over, as no other can.
-fn of_failback(was: &Backend, is: &Backend, service: &Service) -> Option<(Level, String)> {
+fn of_route(was: &Backend, is: &Backend, service: &Service) -> Option<Transition> {
+    match (&was.next_hop, &is.next_hop) {
+        (Err(_), Ok(_)) => {
+            let reachable = Transition::info(Event::BackendReachable).expected(was.is_unresolved());
+            Some(of_backend(reachable, service, is))
+        }
+        (before, Err(reason)) if before.as_ref().err() != Some(reason) => {
+            let unreachable = of_backend(Transition::warn(Event::BackendUnreachable), service, is);
+            Some(unreachable.with(EventKey::Reason, reason.as_str()))
+        }
+        _ => None,
+    }
+}
+
+fn of_drain(was: &Backend, is: &Backend, service: &Service) -> Option<Transition> {
+    match (was.spec.admin == Admin::Draining, is.spec.admin == Admin::Draining) {
+        (false, true) => Some(of_backend(Transition::info(Event::DrainStarted), service, is)),
+        (true, false) => {
+            let ended = of_backend(Transition::info(Event::DrainEnded), service, is);
+            Some(ended.with(EventKey::Admin, is.spec.admin.to_string()))
+        }
+        _ => None,
+    }
+}
+
+/// Returns a transition if a backend that waited for the operator takes over, as no other can.
+fn of_failback(was: &Backend, is: &Backend, service: &Service) -> Option<Transition> {
     let address = is.spec.address;
     let mut others = service.backends.iter().filter(|other| other.spec.address != address);
     let can_any =
         others.any(|one| one.spec.is_enabled() && one.health != Health::Down && !one.held);
     (was.held && !is.held && !can_any)
-        .then(|| (Warn, format!("{address} takes over: no other backend can")))
+        .then(|| of_backend(Transition::warn(Event::BackendTakeover), service, is))
 }
 
-fn of_backups(former: &Service, present: &Service) -> Vec<(SocketAddr, Level, String)> {
+fn of_backups(former: &Service, present: &Service) -> Vec<Transition> {
+    let name = &present.spec.name;
     let [before, now] = [former, present].map(backups_in_use);
     let joined = now.difference(&before);
-    let joined = joined.map(|one| (*one, Warn, format!("backup {one} takes connections")));
+    let joined = joined.map(|one| about(Transition::warn(Event::BackupUsed), name, *one));
     let left = before.difference(&now);
-    let left = left.map(|one| (*one, Info, format!("backup {one} no longer takes connections")));
+    let left = left.map(|one| about(Transition::info(Event::BackupUnused), name, *one));
     joined.chain(left).collect()
 }
 
-fn of_service(was_out: bool, service: &Service) -> Option<(Level, String)> {
-    match (was_out, failover::is_out(service)) {
-        (false, true) => Some((
-            Error,
-            format!("no backend takes connections: new ones are refused ({})", states_of(service)),
-        )),
-        (true, false) => Some((Info, format!("takes connections again ({})", up_of(service)))),
-        _ => None,
-    }
+fn of_service(was_out: bool, service: &Service) -> Option<Transition> {
+    let change = match (was_out, failover::is_out(service)) {
+        (false, true) => Transition::error(Event::ServiceDown),
+        (true, false) => Transition::info(Event::ServiceUp),
+        _ => return None,
+    };
+    let change = change.with(EventKey::Service, service.spec.name.as_str());
+    Some(match change.event {
+        Event::ServiceDown => change.with(EventKey::Reason, states_of(service)),
+        _ => with_numbers(change, service),
+    })
 }
 
 fn backups_in_use(service: &Service) -> BTreeSet<SocketAddr> {
@@ -188,6 +187,7 @@ mod tests {
 
     use lb_common::backend::Hop;
     use lb_config::desired::Document;
+    use log::Level::{self, Error, Info, Warn};
     use serde_json::json;
 
     use super::{
@@ -195,9 +195,13 @@ mod tests {
         *,
     };
 
+    /// Returns levels and lines, without the service's name.
     fn told(former: Option<&Service>, present: &Service) -> Vec<(Level, String)> {
-        let lines = super::transitions(former, present).into_iter();
-        lines.map(|Line { level, text, .. }| (level, text)).collect()
+        super::of(former, present).iter().map(shown).collect()
+    }
+
+    fn shown(transition: &Transition) -> (Level, String) {
+        (transition.level, transition.line().replace(" service=web", "").replace(" service=s1", ""))
     }
 
     fn lines(before: Option<&str>, now: &str) -> Vec<(Level, String)> {
@@ -210,50 +214,50 @@ mod tests {
         let backup = "10.0.0.2:80";
         for (before, now, expected) in [
             (Some("uu"), "uu", vec![]),
-            (Some("nn"), "un", vec![(Info, "10.0.0.1:80 is up".to_owned())]),
+            (Some("nn"), "un", vec![(Info, "backend is up backend=10.0.0.1:80 reason=\"not checked yet\" up=1 backends=2".to_owned())]),
             (
                 Some("uu"),
                 "du",
                 vec![(
                     Warn,
-                    "10.0.0.1:80 is down: not checked yet (1 of 2 backends up)".to_owned(),
+                    "backend is down backend=10.0.0.1:80 reason=\"not checked yet\" up=1 backends=2".to_owned(),
                 )],
             ),
             (
                 Some("du"),
                 "uu",
-                vec![(Info, "10.0.0.1:80 is up: not checked yet (2 of 2 backends up)".to_owned())],
+                vec![(Info, "backend is up backend=10.0.0.1:80 reason=\"not checked yet\" up=2 backends=2".to_owned())],
             ),
             (
                 Some("uU"),
                 "dU",
                 vec![
-                    (Warn, "10.0.0.1:80 is down".to_owned()),
-                    (Warn, format!("backup {backup} takes connections")),
+                    (Warn, "backend is down backend=10.0.0.1:80".to_owned()),
+                    (Warn, format!("backup takes connections backend={backup}")),
                 ],
             ),
             (
                 Some("dU"),
                 "uU",
                 vec![
-                    (Info, "10.0.0.1:80 is up".to_owned()),
-                    (Info, format!("backup {backup} no longer takes connections")),
+                    (Info, "backend is up backend=10.0.0.1:80".to_owned()),
+                    (Info, format!("backup no longer takes connections backend={backup}")),
                 ],
             ),
             (
                 Some("du"),
                 "dd",
                 vec![
-                    (Warn, "10.0.0.2:80 is down".to_owned()),
-                    (Error, "no backend takes connections".to_owned()),
+                    (Warn, "backend is down backend=10.0.0.2:80".to_owned()),
+                    (Error, "no backend takes connections: new ones are refused reason=\"2 down\"".to_owned()),
                 ],
             ),
             (
                 Some("dd"),
                 "du",
                 vec![
-                    (Info, "10.0.0.2:80 is up".to_owned()),
-                    (Info, "takes connections again (1 of 2 backends up)".to_owned()),
+                    (Info, "backend is up backend=10.0.0.2:80".to_owned()),
+                    (Info, "service takes connections again up=1 backends=2".to_owned()),
                 ],
             ),
             (None, "nn", vec![]),
@@ -268,13 +272,35 @@ mod tests {
     }
 
     #[test]
+    fn how_something_new_turns_out_notifies_nobody_unless_it_is_bad() {
+        let expected = |former: &Service, present: &Service| -> Vec<bool> {
+            super::of(Some(former), present).iter().map(Transition::is_expected).collect()
+        };
+        let of = |backends| service(json!({}), backends);
+        assert_eq!(expected(&of("nu"), &of("uu")), [true], "a first check that succeeds");
+        assert_eq!(expected(&of("nu"), &of("du")), [false], "a first check that fails");
+        assert_eq!(expected(&of("du"), &of("uu")), [false], "a recovery");
+    }
+
+    #[test]
+    fn a_backend_that_waits_for_the_operator_is_logged() {
+        let mut up = service(json!({ "failback": "manual" }), "uU");
+        up.backends[0].held = true;
+        let mut down = service(json!({ "failback": "manual" }), "dU");
+        down.backends[0].held = true;
+        let held = "backend waits for `xdplb backend enable` backend=10.0.0.1:80".to_owned();
+        assert!(told(Some(&down), &up).contains(&(Info, held)));
+    }
+
+    #[test]
     fn a_next_hop_that_is_lost_is_a_warning() {
         let mut lost = service(json!({}), "uu");
         lost.backends[0].next_hop = Err("no route".to_owned());
         let (found, lost) = (service(json!({}), "uu"), lost);
-        let warning = (Warn, "10.0.0.1:80 has no next hop: no route".to_owned());
+        let warning =
+            (Warn, "backend has no next hop backend=10.0.0.1:80 reason=\"no route\"".to_owned());
         assert_eq!(told(Some(&found), &lost), [warning]);
-        let recovery = (Info, "10.0.0.1:80 has a next hop".to_owned());
+        let recovery = (Info, "backend has a next hop backend=10.0.0.1:80".to_owned());
         assert_eq!(told(Some(&lost), &found), [recovery]);
     }
 
@@ -284,10 +310,11 @@ mod tests {
         let mut unchecked = checked.clone();
         let [first, _] = &mut unchecked.backends[..] else { panic!("two") };
         (first.is_unchecked, first.detail) = (true, "PROCERR why".to_owned());
-        let warning = "10.0.0.1:80 cannot be checked, and stays up: PROCERR why".to_owned();
+        let warning = "backend cannot be checked, and keeps its health backend=10.0.0.1:80 reason=\"PROCERR why\"".to_owned();
         assert_eq!(told(Some(&checked), &unchecked), [(Warn, warning)]);
         assert_eq!(told(Some(&unchecked), &unchecked), []);
-        let recovery = "10.0.0.1:80 is checked again, and is up: not checked yet".to_owned();
+        let recovery =
+            "backend is checked again backend=10.0.0.1:80 reason=\"not checked yet\"".to_owned();
         assert_eq!(told(Some(&unchecked), &checked), [(Info, recovery)]);
     }
 
@@ -297,7 +324,7 @@ mod tests {
         waiting.backends[0].held = true;
         let mut released = waiting.clone();
         released.release();
-        let warning = (Warn, "10.0.0.1:80 takes over: no other backend can".to_owned());
+        let warning = (Warn, "backend takes over: no other can backend=10.0.0.1:80".to_owned());
         assert!(told(Some(&waiting), &released).contains(&warning));
     }
 
@@ -346,9 +373,9 @@ mod tests {
         let (unchecked, lines) = after(&out, |state| order(state, Admin::Enabled));
         assert_eq!(lines, [""; 0], "it has not been checked yet");
         let (_, lines) = after(&unchecked, |state| check(state, Health::Down));
-        assert_eq!(lines, ["10.0.0.1:80 is down: checked (0 of 1 backend up)"]);
+        assert_eq!(lines, ["backend is down backend=10.0.0.1:80 reason=checked up=0 backends=1"]);
         let (_, lines) = after(&unchecked, |state| check(state, Health::Up));
-        assert!(lines.contains(&"takes connections again (1 of 1 backend up)".to_owned()));
+        assert!(lines.contains(&"service takes connections again up=1 backends=1".to_owned()));
     }
 
     #[test]
@@ -360,26 +387,21 @@ mod tests {
         state.change_backend("s1", address, |one| one.drain = Some(Deadline { until, ends }));
         let said = |after: Instant, left: u64, started: Timestamp| {
             let period = Period { after, until: after + SECOND, started };
-            of_deadlines(&state, &period, |_| left)
+            of_deadlines(&state, &period, |_| left).iter().map(shown).collect::<Vec<_>>()
         };
-        let line =
-            |rest: &str| format!("s1: the drain of 10.0.0.1:80 has reached its deadline: {rest}");
+        let line = |rest: &str| {
+            format!("drain has reached its deadline backend=10.0.0.1:80 connections={rest}")
+        };
+        let ended = |count| format!("{count} reason=\"{BY_RESET}\"");
         let earlier = Timestamp::UNIX_EPOCH;
-        for (left, level, rest) in [
-            (0, Info, "no connections were left"),
-            (1, Warn, &format!("1 connection is ended: {BY_RESET}")),
-            (3, Warn, &format!("3 connections are ended: {BY_RESET}")),
-        ] {
+        for (left, level, rest) in [(0, Info, "0"), (1, Warn, &ended(1)), (3, Warn, &ended(3))] {
             assert_eq!(said(before, left, earlier), [(level, line(rest))]);
         }
         assert_eq!(said(ends, 3, earlier), [], "it has been logged");
         assert_eq!(said(begun, 3, earlier), [], "it has not passed");
         let later = until + SECOND;
         assert_eq!(said(before, 0, later), [], "it passed before the daemon started");
-        assert_eq!(
-            said(before, 3, later),
-            [(Warn, line(&format!("3 connections are ended: {BY_RESET}")))]
-        );
+        assert_eq!(said(before, 3, later), [(Warn, line(&ended(3)))]);
     }
 
     #[test]
@@ -388,8 +410,11 @@ mod tests {
         draining.backends[0].spec.admin = Admin::Draining;
         let enabled = service(json!({}), "uu");
         let started = told(Some(&enabled), &draining);
-        assert_eq!(started, [(Info, "the drain of 10.0.0.1:80 has started".to_owned())]);
+        assert_eq!(started, [(Info, "drain has started backend=10.0.0.1:80".to_owned())]);
         let ended = told(Some(&draining), &enabled);
-        assert!(matches!(&ended[..], [(Info, line)] if line.contains("ended")), "{ended:?}");
+        assert!(
+            matches!(&ended[..], [(Info, line)] if line.contains("ended backend=10.0.0.1:80 admin=enabled")),
+            "{ended:?}"
+        );
     }
 }

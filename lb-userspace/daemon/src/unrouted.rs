@@ -9,8 +9,9 @@ use std::{
 
 use anyhow::Context as _;
 use lb_config::desired::Document;
+use lb_model::{Event, EventKey};
 use lb_neighbours::{unrouted, unrouted_message};
-use log::Level;
+use lb_notify::Transition;
 use tokio::time::timeout;
 
 use super::{daemon::Daemon, network::own, state::State};
@@ -60,9 +61,7 @@ impl Daemon {
             self.network.unrouted.addresses.intersection(&absent).copied().collect()
         });
         let vips = self.document().services().map(|service| service.vip.address.ip()).collect();
-        for (level, line) in transitions(&self.network.unrouted.addresses, &found, &vips) {
-            log::log!(level, "{line}");
-        }
+        self.tell_all(transitions(&self.network.unrouted.addresses, &found, &vips));
         self.network.unrouted =
             Unrouted { addresses: found.into(), looked: Some((Instant::now(), absent)) };
     }
@@ -128,15 +127,18 @@ pub(super) fn checks_of_vips(state: &State, document: &Document) -> Vec<String> 
     warnings
 }
 
-/// Returns a line for each VIP that no longer or again receives packets.
+/// Returns a transition of each VIP that no longer or again receives packets.
 fn transitions(
     before: &BTreeSet<IpAddr>,
     found: &BTreeSet<IpAddr>,
     vips: &BTreeSet<IpAddr>,
-) -> Vec<(Level, String)> {
-    let lost = found.difference(before).map(|address| (Level::Warn, warning(*address)));
+) -> Vec<Transition> {
+    let of = |transition: Transition, vip: &IpAddr| transition.with(EventKey::Vip, vip.to_string());
+    let lost = found.difference(before).map(|vip| {
+        of(Transition::warn(Event::VipUnrouted), vip).with(EventKey::Reason, warning(*vip))
+    });
     let back = before.difference(found).filter(|address| vips.contains(address));
-    let back = back.map(|address| (Level::Info, back_message(*address)));
+    let back = back.map(|vip| of(Transition::info(Event::VipRouted), vip));
     lost.chain(back).collect()
 }
 
@@ -145,10 +147,6 @@ async fn look_up(absent: &BTreeSet<IpAddr>) -> Option<BTreeSet<IpAddr>> {
     let looked = timeout(LONGEST, unrouted(absent.iter().copied())).await;
     let found = looked.context("the kernel does not answer").flatten();
     found.inspect_err(|error| log::debug!("cannot compare VIPs with routes: {error:#}")).ok()
-}
-
-fn back_message(address: IpAddr) -> String {
-    format!("{address} is back: an interface of this host has it, or a route leads it here")
 }
 
 /// Returns the warning of a VIP that no interface has and no route brings.
@@ -164,7 +162,11 @@ mod tests {
     #[test]
     fn a_vip_that_returns_is_logged_and_a_removed_one_is_not() {
         let [lost, back, removed] = [1, 2, 3].map(|last| IpAddr::from([203, 0, 113, last]));
-        let lines = transitions(&[back, removed].into(), &[lost].into(), &[lost, back].into());
-        assert_eq!(lines, [(Level::Warn, warning(lost)), (Level::Info, back_message(back))]);
+        let told = transitions(&[back, removed].into(), &[lost].into(), &[lost, back].into());
+        let told: Vec<_> = told.iter().map(|one| (one.event, one.keys().next())).collect();
+        let vip = |address: IpAddr| ("vip", address.to_string().into());
+        let [lost, back] = [vip(lost), vip(back)];
+        let [lost, back] = [&lost, &back].map(|(key, vip)| Some((*key, vip)));
+        assert_eq!(told, [(Event::VipUnrouted, lost), (Event::VipRouted, back)]);
     }
 }

@@ -1,4 +1,4 @@
-//! Health checks of backends.
+//! Health checks of backends, and what other clients and programs of the daemon have in common with them.
 
 mod exchange;
 mod exec;
@@ -16,7 +16,9 @@ mod p521;
 mod pattern;
 mod pinned;
 mod probe;
+pub mod program;
 mod search;
+mod secured;
 mod slots;
 mod tally;
 mod target;
@@ -33,10 +35,10 @@ use tokio::{
 };
 
 pub use self::{
-    exec::account_fault,
     fault::Fault,
     last::{LastCheck, Results},
     probe::Prober,
+    secured::secured,
     tally::{BOUNDS, Tally},
 };
 use self::{last::Latest, slots::Slots, target::Follower};

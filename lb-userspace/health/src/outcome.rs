@@ -41,6 +41,11 @@ impl Failure {
         Self { code: code.into(), detail: detail.to_string(), is_ours: false }
     }
 
+    /// Returns the reason, without the code.
+    pub(super) fn detail(self) -> String {
+        self.detail
+    }
+
     /// Converts a system error. If this host lacks resources, the backend is not to blame.
     pub(super) fn of(code: &str, error: &io::Error) -> Self {
         let is_ours = error.raw_os_error().is_some_and(|number| {

@@ -25,6 +25,17 @@ pub fn json(text: &str) -> Cow<'_, str> {
     })
 }
 
+/// Formats a key and its value on one line, as in `key=value` or `key="some value"`.
+#[must_use]
+pub fn pair(key: &str, value: &str) -> String {
+    let is_plain = |c: char| !c.is_whitespace() && !is_unsafe(c) && !matches!(c, '"' | '\\' | '=');
+    if !value.is_empty() && value.chars().all(is_plain) {
+        return format!("{key}={value}");
+    }
+    let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("{key}=\"{}\"", line(&quoted))
+}
+
 fn escaped(
     text: &str,
     is_escaped: impl Fn(char) -> bool,
@@ -92,10 +103,25 @@ mod tests {
         }
     }
 
+    #[test]
+    fn values_that_are_no_word_are_quoted() {
+        for (value, expected) in [
+            ("10.0.0.11:80", "key=10.0.0.11:80"),
+            ("", "key=\"\""),
+            ("no route", "key=\"no route\""),
+            ("a=b", "key=\"a=b\""),
+            ("say \"x\\y\"", "key=\"say \\\"x\\\\y\\\"\""),
+            ("a\nkey=b\x1b[2J", "key=\"a\\nkey=b\\u{1b}[2J\""),
+        ] {
+            assert_eq!(pair("key", value), expected);
+        }
+    }
+
     proptest! {
         #[test]
         fn no_control_character_is_left(text: String) {
             prop_assert!(!line(&text).contains(is_unsafe));
+            prop_assert!(!pair("key", &text).contains(is_unsafe));
             prop_assert!(!lines(&text).contains(|c| c != '\n' && is_unsafe(c)));
         }
 

@@ -5,9 +5,11 @@ mod backend;
 mod change;
 mod check;
 pub mod connections;
+mod event;
 mod failover;
 pub mod keys;
 mod limits;
+mod notify;
 pub mod patterns;
 mod percent;
 mod refusal;
@@ -24,9 +26,11 @@ pub use self::{
     backend::{Admin, Backend, Health},
     change::{Change, NewBackend, Proposal, Settings, Target},
     check::{CheckRequest, Close, HealthCheck, Probe},
+    event::{Event, EventKey},
     failover::{Failback, Failover, OnDown, OnRefused},
     keys::Keys,
     limits::Limits,
+    notify::{Notify, Recipient},
     percent::Percent,
     refusal::{KeyFault, Problem, Refusal, more_errors},
     scheduler::{Scheduler, Turns},

@@ -60,6 +60,9 @@ pub const STATUS: &str =
 /// Absolute path.
 pub const ABSOLUTE: &str = "^/";
 
+/// URL of an HTTP server.
+pub const URL: &str = "^[hH][tT][tT][pP][sS]?://[^/?#@\\s]+([/?][^#\\s]*)?$";
+
 /// Data to send, with escapes.
 pub const ESCAPED: &str = "^([^\\\\]|\\\\([rnt\\\\]|x[0-9A-Fa-f]{2}))*$";
 

@@ -1,4 +1,5 @@
-//! Secrets that are stored and used, but not shown: passwords in data that checks send, and tokens.
+//! Secrets that are stored and used, but not shown: passwords in data that checks send, tokens, and URLs of
+//! notifications.
 
 use std::sync::LazyLock;
 
@@ -9,7 +10,7 @@ use serde_json::Value;
 pub const HIDDEN: &str = "(hidden)";
 
 /// Keys whose values are not shown.
-const KEYS: [&str; 2] = ["send", "http_token"];
+const KEYS: [&str; 3] = ["send", "http_token", "url"];
 
 /// Returns true if the value of a key, dotted as in the file, is not shown.
 #[must_use]

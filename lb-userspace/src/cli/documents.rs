@@ -53,6 +53,7 @@ fn references() -> Result<Vec<Document>> {
         ("configuration.md".to_owned(), reference::page()?),
         ("counters.md".to_owned(), counters::page()),
         ("doctor.md".to_owned(), lb_doctor::page()),
+        ("logs.md".to_owned(), lb_notify::page()),
         ("metrics.md".to_owned(), metrics::page()),
         ("xdplb.schema.json".to_owned(), format!("{:#}\n", reference::schema()?)),
         ("openapi.json".to_owned(), format!("{:#}\n", serde_json::to_value(api::description())?)),

@@ -64,7 +64,11 @@ fn start(cli: Cli) -> Result<ExitCode, Failure> {
         lb_daemon::keep_from_programs()?;
     }
     let runtime = runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.map_err(anyhow::Error::from)?.block_on(carry_out(cli))
+    let runtime = runtime.map_err(anyhow::Error::from)?;
+    let done = runtime.block_on(carry_out(cli));
+    // A look-up of a name may take long.
+    runtime.shutdown_background();
+    done
 }
 
 async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {

@@ -159,7 +159,7 @@ fn what_is_left_at_a_drains_deadline_is_reset() {
     wait_for_reset(&mut stream);
     let log = fs::read_to_string(testbed.directory().join("log")).expect("a log");
     let line =
-        format!("web: the drain of {address} has reached its deadline: 1 connection is ended");
+        format!("drain has reached its deadline service=web backend={address} connections=1");
     assert_eq!(log.matches(&line).count(), 1, "{log}");
     let view = &balancer.services()[0].backends[nth];
     assert_eq!((view.in_ring, view.active_connections), (false, 0));

@@ -373,7 +373,7 @@ fn source_ports_that_the_host_gives_away_are_refused_by_check_and_told_by_the_da
     balancer.wait_for("no warning", || !warned());
     assert_eq!(check().status.code(), Some(0), "{}", said(&check()));
     let log = log(&testbed);
-    assert!(log.contains("`snat_ports` shares no port with the host's own"), "{log}");
+    assert!(log.contains("source ports no longer clash with the host's own"), "{log}");
 
     let key = format!("snat_ports = \"40000-50000\"\n{}", text(&testbed, &[1; 3]));
     fs::write(&file, key).expect("written");

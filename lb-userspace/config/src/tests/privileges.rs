@@ -15,7 +15,7 @@ fn settings_only_for_root_are_shown_with_their_places() {
     let checks = Checks::default();
     let allowed = Allowed::below(&checks.tls_directories);
     let refuse = |text: &str| {
-        let refused = read(text).expect("valid").refuse_foreign(&checks, &allowed);
+        let refused = read(text).expect("valid").refuse_foreign(&checks, &[], &allowed);
         refused.expect_err("refused").to_string()
     };
     let shown = refuse(&text(""));
@@ -32,6 +32,8 @@ fn settings_only_for_root_are_shown_with_their_places() {
     assert!(shown.contains("and restart the daemon"), "{shown}");
     let shown = refuse(&text("checks.tls_directories = [\"/\"]"));
     assert!(shown.contains("only root may change `checks`: apply it as root"), "{shown}");
+    let shown = refuse(&text("notify = [{ program = \"/bin/id\" }]"));
+    assert!(shown.contains("only root may set `notify`: apply it as root"), "{shown}");
 }
 
 #[test]
@@ -42,9 +44,9 @@ fn programs_and_files_of_the_last_file_may_be_reused() {
     let loaded = read(&text).expect("valid");
     // A command has since removed the service.
     let allowed = Allowed::by(&loaded.config, &crate::desired::Document::default());
-    loaded.refuse_foreign(&loaded.config.checks, &allowed).expect("root's own words");
+    loaded.refuse_foreign(&loaded.config.checks, &[], &allowed).expect("root's own words");
     let other = read(&text.replace("/bin/id", "/bin/sh")).expect("valid");
-    other.refuse_foreign(&loaded.config.checks, &allowed).expect_err("another program");
+    other.refuse_foreign(&loaded.config.checks, &[], &allowed).expect_err("another program");
 }
 
 #[test]
@@ -103,6 +105,8 @@ fn only_root_changes_more_than_services_and_defaults() {
         ("limits.resets = 7", "limits.resets"),
         ("checks.user = \"daemon\"", "checks.user"),
         ("checks.tls_directories = [\"/\"]", "checks.tls_directories"),
+        ("notify = [{ program = \"/bin/id\" }]", "notify"),
+        ("notify = [{ url = \"http://10.0.0.1/\" }]", "notify"),
     ] {
         let shown = refused(&format!("{SETTINGS}{setting}\n{SERVICE}")).expect_err(key);
         assert!(shown.contains(&format!("only root may change `{key}`")), "{shown}");

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use lb_model::{HealthCheck, Probe, Timeouts, XdpMode};
+use lb_model::{Event, HealthCheck, Notify, Probe, Recipient, Timeouts, XdpMode};
 
 use super::*;
 use crate::reference;
@@ -143,6 +143,44 @@ fn http_is_for_this_host_or_needs_a_token() {
         assert_shows(&error, place, message, fix);
         assert!(!error.contains("short\"") && !error.contains("with a space"), "{error}");
     }
+}
+
+#[test]
+fn recipients_have_defaults_and_exactly_one_address() {
+    let with = |lines: &str| read(&format!("interfaces = [\"a\"]\n[[notify]]\n{lines}"));
+    let page = with("program = \"/bin/page\"").expect("valid").config.notify;
+    let expected = Notify {
+        recipient: Recipient::Program("/bin/page".into()),
+        events: Vec::new(),
+        services: Vec::new(),
+        timeout: Duration::from_secs(10),
+        retries: 3,
+    };
+    assert_eq!(page, [expected]);
+    let hook = "url = \"https://hooks.example/secret\"";
+    let text = format!("{hook}\nevents = [\"backend-down\"]\nservices = [\"web\"]\nretries = 0");
+    let notify = with(&text).expect("valid").config.notify.remove(0);
+    assert_eq!((notify.events, notify.services), (vec![Event::BackendDown], vec!["web".into()]));
+    for (lines, place, message, fix) in [
+        ("", "2:1", "neither a `program` nor a `url`", "program = "),
+        ("program = \"page\"", "3:11", "not an absolute path", "/usr/local/sbin/page"),
+        ("program = \"/a\"\nurl = \"http://a/\"", "4:7", "a `program` already", "its own"),
+        ("url = \"ftp://hooks.example/secret\"", "3:7", "http or https", "https://hooks"),
+        ("url = \"(hidden)\"", "3:7", "not shown", "the URL itself"),
+        ("program = \"/a\"\nevents = []", "4:10", "no event is listed", "remove the key"),
+        ("program = \"/a\"\nservices = []", "4:12", "no service is listed", "remove the key"),
+        ("program = \"/a\"\nevents = [\"down\"]", "4:11", "`down`", "`backend-down`"),
+        ("program = \"/a\"\ntimeout = \"61s\"", "4:11", "out of range", "1ms to 1m"),
+        ("program = \"/a\"\nretries = 11", "4:11", "11 is out of range", "0 to 10"),
+        ("program = \"/a\"\n[[notify]]\nprogram = \"/a\"", "4:1", "given twice", "remove"),
+    ] {
+        let error = with(lines).expect_err(lines);
+        assert_shows(&error, place, message, fix);
+        assert!(!error.contains("/secret"), "{error}");
+    }
+    let many: Vec<_> = (0..17).map(|nth| format!("[[notify]]\nprogram = \"/{nth}\"")).collect();
+    let error = read(&format!("interfaces = [\"a\"]\n{}", many.join("\n"))).expect_err("many");
+    assert_shows(&error, "34:1", "more than 16 recipients", "give 16 at most");
 }
 
 #[test]

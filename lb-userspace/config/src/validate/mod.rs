@@ -3,6 +3,7 @@
 mod address;
 mod health;
 mod http;
+mod notify;
 mod periods;
 mod service;
 
@@ -18,6 +19,7 @@ use lb_model::{Limits, is_of_a_host};
 pub(super) use self::{
     health::{keys_of, uses},
     http::{http, http_token},
+    notify::{MOST_RETRIES, notify},
     service::{NO_BACKENDS, ONLY_BACKUPS, defaults, has_only_backups, service, services},
 };
 use super::{

@@ -37,7 +37,10 @@ impl Daemon {
         let reached = Reached { hop, neighbour: next.neighbour };
         let changes = self.flows.clients.resolve(client, reached, Instant::now());
         if changes.is_news {
-            log::info!("replies to {client} use another next hop, {}", next.neighbour);
+            log::info!(
+                client:% = client, next_hop:% = next.neighbour;
+                "replies to a client use another next hop"
+            );
         }
         self.carry_out_changes(changes);
     }

@@ -80,6 +80,24 @@ pub(super) const METRICS: &[Metric] = &[
         write: |of, to| to.count(&[], of.status.warnings.len() as u64),
     },
     Metric {
+        name: "notifications",
+        kind: Kind::Counter,
+        help: "Notifications of changes of state, by result; failed: after all attempts, dropped: left out.",
+        labels: &["result"],
+        write: |of, to| {
+            to.counter(&[("result", "delivered")], of.notifications.delivered)?;
+            to.counter(&[("result", "failed")], of.notifications.failed)?;
+            to.counter(&[("result", "dropped")], of.notifications.dropped)
+        },
+    },
+    Metric {
+        name: "notifications_queued",
+        kind: Kind::Gauge,
+        help: "Notifications that wait for their recipients.",
+        labels: &[],
+        write: |of, to| to.count(&[], of.notifications.queued),
+    },
+    Metric {
         name: "interface_up",
         kind: Kind::Gauge,
         help: "1 if the link of the interface is up.",

@@ -108,6 +108,7 @@ pub(crate) fn overview() -> Overview {
         tally: Tally::default(),
         journal: JournalSize { bytes: 4_096, records: 7 },
         runs: Runs { count: 1_000, time: Duration::from_millis(250) },
+        notifications: lb_notify::Tally { delivered: 3, failed: 2, dropped: 1, queued: 4 },
         xdp_mode: XdpMode::Auto,
         age: Duration::from_millis(500),
     }

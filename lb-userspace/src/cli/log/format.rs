@@ -14,9 +14,10 @@ use log::{
 use serde_json::{Map, json};
 
 use lb_host::printable;
+use lb_notify::EVENT;
 
 pub(super) fn text(out: &mut Formatter, record: &Record<'_>, style: Style) -> io::Result<()> {
-    let (at, level, message) = (out.timestamp_seconds(), record.level(), escaped(record.args()));
+    let (at, level, message) = (out.timestamp_seconds(), record.level(), readable(record)?);
     writeln!(out, "[{at} {style}{level:<5}{style:#}] {message}")
 }
 
@@ -28,7 +29,7 @@ pub(super) fn journal(out: &mut impl Write, record: &Record<'_>) -> io::Result<(
         Level::Info => 6,
         Level::Debug | Level::Trace => 7,
     };
-    let message = escaped(record.args());
+    let message = readable(record)?;
     message.lines().try_for_each(|line| writeln!(out, "<{priority}>{line}"))
 }
 
@@ -37,19 +38,42 @@ pub(super) fn json(out: &mut impl Write, record: &Record<'_>, at: Timestamp) -> 
     object.insert("at".to_owned(), json!(at));
     object.insert("level".to_owned(), json!(record.level().as_str().to_lowercase()));
     object.insert("message".to_owned(), json!(record.args().to_string()));
-    record.key_values().visit(&mut Keys(&mut object)).map_err(io::Error::other)?;
+    record.key_values().visit(&mut Members(&mut object)).map_err(io::Error::other)?;
     let line = serde_json::to_string(&object)?;
     writeln!(out, "{}", printable::json(&line))
 }
 
-/// Adds a record's keys.
-struct Keys<'a>(&'a mut Map<String, serde_json::Value>);
+/// Adds a record's keys to an object.
+struct Members<'a>(&'a mut Map<String, serde_json::Value>);
 
-impl<'kvs> VisitSource<'kvs> for Keys<'_> {
+impl<'kvs> VisitSource<'kvs> for Members<'_> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        self.0.insert(key.to_string(), json!(value.to_string()));
+        let number = value.to_u64().map(Into::into);
+        let value = number.unwrap_or_else(|| json!(value.to_string()));
+        self.0.insert(key.to_string(), value);
         Ok(())
     }
+}
+
+/// Adds a record's keys to a line, as in `service=web`.
+struct Pairs<'a>(&'a mut String);
+
+impl<'kvs> VisitSource<'kvs> for Pairs<'_> {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
+        // The message says it.
+        if key.as_str() != EVENT {
+            self.0.push(' ');
+            self.0.push_str(&printable::pair(key.as_str(), &value.to_string()));
+        }
+        Ok(())
+    }
+}
+
+/// Formats a record for people: its message, and then its keys.
+fn readable(record: &Record<'_>) -> io::Result<String> {
+    let mut line = escaped(record.args());
+    record.key_values().visit(&mut Pairs(&mut line)).map_err(io::Error::other)?;
+    Ok(line)
 }
 
 /// Escapes a record and indents further lines, so that none looks like another record.
@@ -65,7 +89,12 @@ mod tests {
 
     fn written(write: impl FnOnce(&mut Vec<u8>, &Record<'_>) -> io::Result<()>) -> String {
         let mut out = Vec::new();
-        let keys = [("service", "web"), ("backend", "10.0.0.11:80")];
+        let keys = [
+            ("event", Value::from("backend-down")),
+            ("service", Value::from("web")),
+            ("reason", Value::from("no \x1b[2J\nroute")),
+            ("up", Value::from(1)),
+        ];
         let message = format_args!("web: {HOSTILE}");
         let record = Record::builder().level(Level::Warn).key_values(&keys).args(message).build();
         write(&mut out, &record).expect("written");
@@ -86,6 +115,8 @@ mod tests {
         assert_eq!(lines.len(), 2, "{told}");
         assert!(lines[0].starts_with("<4>web: L7ERR "), "{told}");
         assert!(lines[1].starts_with("<4>    ["), "{told}");
+        let keys = r#" service=web reason="no \u{1b}[2J\nroute" up=1"#;
+        assert!(lines[1].ends_with(keys), "{told}");
     }
 
     #[test]
@@ -96,7 +127,7 @@ mod tests {
         let object: serde_json::Value = serde_json::from_str(&told).expect("an object");
         let expected = json!({
             "at": "2026-01-02T03:04:05Z", "level": "warn", "message": format!("web: {HOSTILE}"),
-            "service": "web", "backend": "10.0.0.11:80",
+            "event": "backend-down", "service": "web", "reason": "no \x1b[2J\nroute", "up": 1,
         });
         assert_eq!(object, expected);
         assert!(!told.contains('\x1b') && !told.contains('\u{9b}'), "{told}");

@@ -12,7 +12,7 @@ use super::args::Cli;
 /// Format of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum LogFormat {
-    /// Time, level and message.
+    /// Time, level, message, and keys as in `service=web`.
     Text,
     /// One JSON object per line: `at`, `level`, `message`, and keys such as `service` and `backend`.
     Json,

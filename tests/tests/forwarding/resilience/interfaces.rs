@@ -60,7 +60,9 @@ fn an_interface_that_is_made_anew_gets_the_program_again() {
                 && warns(balancer, &format!("{name} is gone"))
         });
         balancer.signal(Signal::SIGHUP);
-        balancer.wait_for("a reload without it", || log(testbed).contains("toml reloaded"));
+        balancer.wait_for("a reload without it", || {
+            log(testbed).contains("configuration file reloaded")
+        });
         testbed.replug_balancer(name).expect("root");
         ip(&testbed.clients()[0].namespace, &["neigh", "flush", "dev", "eth0"]);
         let begin = Instant::now();
@@ -73,8 +75,8 @@ fn an_interface_that_is_made_anew_gets_the_program_again() {
     let links = links(testbed);
     assert_eq!(links.len(), 2, "the dead ones are forgotten: {links:?}");
     let log = log(testbed);
-    assert!(log.contains("eth1 was recreated"), "{log}");
-    assert!(log.contains("eth1 is up, with the program attached"), "{log}");
+    assert!(log.contains("interface was recreated interface=eth1"), "{log}");
+    assert!(log.contains("interface is up, with the program attached interface=eth1"), "{log}");
 }
 
 #[test]

@@ -1,0 +1,121 @@
+//! Recipients of notifications.
+
+use std::{collections::HashSet, time::Duration};
+
+use lb_model::{Notify, Recipient, secrets::HIDDEN};
+
+use crate::{
+    diagnostics::{Diagnostic, Findings},
+    located::Located,
+    schema::{self, or},
+};
+
+const MOST: usize = 16;
+
+pub(crate) const MOST_RETRIES: u32 = 10;
+
+const LONGEST_TIMEOUT: Duration = Duration::from_mins(1);
+
+const EXAMPLE: &str = "give a program, as in program = \"/usr/local/sbin/page\", or a url, as in url = \"https://hooks.example/page\"";
+
+pub(crate) fn notify(tables: &[Located<schema::Notify>], findings: &mut Findings) -> Vec<Notify> {
+    let mut seen = HashSet::new();
+    for (nth, table) in tables.iter().enumerate() {
+        let said = table.get_ref();
+        let recipient = (
+            said.program.as_ref().map(|one| one.get_ref()),
+            said.url.as_ref().map(|one| one.get_ref()),
+        );
+        if nth == MOST {
+            let message = format!("more than {MOST} recipients are given");
+            findings.push(Diagnostic::error(table.span(), message, format!("give {MOST} at most")));
+        }
+        if recipient != (None, None) && !seen.insert(recipient) {
+            let message = "this recipient is given twice";
+            findings.push(Diagnostic::error(table.span(), message, "remove one"));
+        }
+    }
+    tables.iter().filter_map(|table| one(table, findings)).collect()
+}
+
+fn one(table: &Located<schema::Notify>, findings: &mut Findings) -> Option<Notify> {
+    let said = table.get_ref();
+    let recipient = recipient(table, findings);
+    if let Some(empty) = said.events.as_ref().filter(|events| events.get_ref().is_empty()) {
+        let fix = "list some, or remove the key for all events";
+        findings.push(Diagnostic::error(empty.span(), "no event is listed", fix));
+    }
+    if let Some(empty) = said.services.as_ref().filter(|services| services.get_ref().is_empty()) {
+        let fix = "list some, or remove the key for all services";
+        findings.push(Diagnostic::error(empty.span(), "no service is listed", fix));
+    }
+    let timeout = or(said.timeout.as_ref(), Notify::TIMEOUT);
+    if let Some(period) = said.timeout.as_ref()
+        && (timeout.is_zero() || timeout > LONGEST_TIMEOUT)
+    {
+        let fix = "give 1ms to 1m, as in timeout = \"10s\"";
+        findings.push(Diagnostic::error(period.span(), "this time is out of range", fix));
+    }
+    let retries = said.retries.as_ref().map_or(Notify::RETRIES, |retries| *retries.get_ref());
+    if let Some(given) = said.retries.as_ref().filter(|_| retries > MOST_RETRIES) {
+        let message = format!("{retries} is out of range");
+        let fix = format!("`retries` is 0 to {MOST_RETRIES}");
+        findings.push(Diagnostic::error(given.span(), message, fix));
+    }
+    let services = said.services.iter().flat_map(|services| services.get_ref());
+    Some(Notify {
+        recipient: recipient?,
+        events: said.events.iter().flat_map(|events| events.get_ref()).copied().collect(),
+        services: services.map(|name| name.get_ref().clone()).collect(),
+        timeout,
+        retries,
+    })
+}
+
+fn recipient(table: &Located<schema::Notify>, findings: &mut Findings) -> Option<Recipient> {
+    let said = table.get_ref();
+    match (&said.program, &said.url) {
+        (Some(program), None) => {
+            let path = program.get_ref();
+            if !path.is_absolute() || path.as_os_str().as_encoded_bytes().contains(&0) {
+                let fix = "give one, as in program = \"/usr/local/sbin/page\"";
+                findings.push(Diagnostic::error(
+                    program.span(),
+                    "this is not an absolute path",
+                    fix,
+                ));
+            }
+            Some(Recipient::Program(path.clone()))
+        }
+        (None, Some(url)) => {
+            if let Some((message, fix)) = url_fault(url.get_ref()) {
+                findings.push(Diagnostic::error(url.span(), message, fix));
+            }
+            Some(Recipient::Url(url.get_ref().clone()))
+        }
+        (Some(_), Some(url)) => {
+            let fix = "give each a [[notify]] table of its own";
+            findings.push(Diagnostic::error(url.span(), "there is a `program` already", fix));
+            None
+        }
+        (None, None) => {
+            if !findings.have_garbled(table.span().start) {
+                let message = "there is neither a `program` nor a `url`";
+                findings.push(Diagnostic::error(table.span(), message, EXAMPLE));
+            }
+            None
+        }
+    }
+}
+
+/// Returns the fault of a URL with its fix. The URL is not repeated, as it may contain a secret.
+fn url_fault(url: &str) -> Option<(String, &'static str)> {
+    if url == HIDDEN {
+        return Some((
+            format!("{HIDDEN} stands for a value that is not shown"),
+            "give the URL itself",
+        ));
+    }
+    let fault = lb_notify::verify_url(url).err()?;
+    Some((fault.to_owned(), "give one, as in url = \"https://hooks.example/page\""))
+}
