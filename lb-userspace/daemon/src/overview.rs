@@ -42,6 +42,8 @@ pub struct Overview {
 #[derive(Clone, Debug)]
 pub(super) struct OfService {
     pub(super) view: ServiceView,
+    /// Addresses of the backends as text, which many metrics have as a label.
+    pub(super) addresses: Vec<String>,
     pub(super) stats: ServiceStats,
     /// Traffic of all backends that it has had.
     pub(super) total: Traffic,
@@ -71,6 +73,7 @@ impl Views<'_> {
             self.services_with(&traffic, &remains).into_iter().zip(present).zip(state.services());
         let services = services.map(|((view, stats), service)| OfService {
             checks: results.tally(&view.name),
+            addresses: view.backends.iter().map(|one| one.address.to_string()).collect(),
             total: totals.get(&service.id).copied().unwrap_or_default(),
             source_ports: service
                 .backends

@@ -6,6 +6,7 @@ mod explain;
 mod handshakes;
 mod http;
 mod metrics;
+mod notify;
 mod page;
 mod progress;
 mod scrape;

@@ -179,10 +179,8 @@ pub(super) const METRICS: &[Metric] = &[
         labels: BACKEND,
         write: |of, to| {
             of.services.iter().try_for_each(|one| {
-                let mut ports = one.view.backends.iter().zip(&one.source_ports);
-                ports.try_for_each(|(backend, ports)| {
-                    to.count(&labels(one, &backend.address.to_string()), *ports)
-                })
+                let mut ports = one.addresses.iter().zip(&one.source_ports);
+                ports.try_for_each(|(address, ports)| to.count(&labels(one, address), *ports))
             })
         },
     },
@@ -240,11 +238,15 @@ pub(super) const METRICS: &[Metric] = &[
     Metric {
         name: "backend_handshake_duration_seconds",
         kind: Kind::Histogram,
-        help: "Time from a client's first SYN to the backend's SYN-ACK, of one in 16 connections.",
+        help: "Time from a client's first SYN to the backend's SYN-ACK, of one in 16 connections; absent before \
+               the first.",
         labels: BACKEND,
         write: |of, to| {
             traffic(of, to, |to, label, of| {
-                let Handshakes { total_us, buckets, .. } = &of.handshakes;
+                let Handshakes { samples, total_us, buckets } = &of.handshakes;
+                if *samples == 0 {
+                    return Ok(());
+                }
                 let sum = Duration::from_micros(*total_us).as_secs_f64();
                 to.histogram(label, sum, &latencies(buckets))
             })
@@ -291,22 +293,20 @@ fn backends(
     write: impl Fn(&mut Samples<'_>, &[Label<'_>; 2], &BackendView) -> fmt::Result,
 ) -> fmt::Result {
     of.services.iter().try_for_each(|one| {
-        one.view
-            .backends
-            .iter()
-            .try_for_each(|backend| write(to, &labels(one, &backend.address.to_string()), backend))
+        let mut backends = one.view.backends.iter().zip(&one.addresses);
+        backends.try_for_each(|(backend, address)| write(to, &labels(one, address), backend))
     })
 }
 
-/// Leaves out removed backends.
+/// Leaves out removed backends, which follow the others.
 fn traffic(
     of: &Overview,
     to: &mut Samples<'_>,
     write: impl Fn(&mut Samples<'_>, &[Label<'_>; 2], &BackendStats) -> fmt::Result,
 ) -> fmt::Result {
     of.services.iter().try_for_each(|one| {
-        let mut present = one.stats.backends.iter().filter(|of| of.removed_left.is_none());
-        present
-            .try_for_each(|backend| write(to, &labels(one, &backend.address.to_string()), backend))
+        let present = one.stats.backends.iter().filter(|of| of.removed_left.is_none());
+        let mut present = present.zip(&one.addresses);
+        present.try_for_each(|(backend, address)| write(to, &labels(one, address), backend))
     })
 }

@@ -58,6 +58,7 @@ pub(crate) fn overview() -> Overview {
             steps: Vec::new(),
             backends: vec![backend],
         },
+        addresses: vec![address.to_string()],
         stats: ServiceStats {
             name: "web".to_owned(),
             vip,
