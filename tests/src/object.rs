@@ -1,23 +1,24 @@
 //! The shipped object in the kernel, fed with frames by `BPF_PROG_TEST_RUN`.
 
+mod counters;
+mod flows;
+
 use std::{
-    collections::{HashMap as Counts, HashSet},
+    collections::HashSet,
     net::{Ipv4Addr, SocketAddrV4},
     path::Path,
     sync::Arc,
-    time::Duration,
 };
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, HashMap, PerCpuArray, RingBuf, xdp::DevMapHash},
+    maps::{Array, HashMap, RingBuf, xdp::DevMapHash},
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
 use lb_common::{
     address_filter,
     backend::{Backend, Hop},
     event::{ClientHop, Event},
-    flow::{FlowKey, State, flags_seen, ticks},
     guard::Guarded,
     limits,
     macs::{self, Slot},
@@ -28,12 +29,11 @@ use lb_common::{
     service::{Service, ServiceKey},
     service_table,
     snat::Source,
-    stats::{Count, Incident, TcpStats, Traffic},
-    table::{Entry as _, Import, Imported, Index, Seed, Snapshot, Tag, peek, remove},
+    table::{Import, Imported, Seed},
 };
 use lb_dataplane::{
-    Active, Clock, Constants, FlowTable, Lanes, Refusals, Rehearsal, ServiceTable, Sweeper,
-    TablePlan, Variants, maps::Table as _,
+    Clock, Constants, FlowTable, Lanes, Refusals, Rehearsal, ServiceTable, TablePlan, Variants,
+    maps::Table as _,
 };
 use log::LevelFilter;
 use nix::sched::{CloneFlags, unshare};
@@ -418,182 +418,6 @@ impl Object {
         let result = self.program().test_run(options).expect("the kernel runs it");
         out.truncate(result.data_size_out as usize);
         (Action::of(result.return_value), out)
-    }
-
-    /// Returns the number of frames by the name of their reason.
-    #[must_use]
-    pub fn reasons(&self) -> Counts<&'static str, u64> {
-        let counts: PerCpuArray<_, Count> =
-            self.ebpf.map("VERDICTS").expect("named").try_into().expect("typed");
-        let total = |reason: &Reason| {
-            let values = counts.get(&(*reason as u32), 0).expect("in range");
-            values.iter().map(|count| count.packets).sum()
-        };
-        Reason::ALL.iter().map(|reason| (reason.as_str(), total(reason))).collect()
-    }
-
-    #[must_use]
-    pub fn incidents(&self, incident: Incident) -> u64 {
-        let counts: PerCpuArray<_, u64> =
-            self.ebpf.map("INCIDENTS_SEEN").expect("named").try_into().expect("typed");
-        counts.get(&(incident as u32), 0).expect("in range").iter().sum()
-    }
-
-    #[must_use]
-    pub fn traffic(&self, backend: u32) -> Traffic {
-        let counts: PerCpuArray<_, Traffic> =
-            self.ebpf.map("TRAFFIC").expect("named").try_into().expect("typed");
-        let mut total = Traffic::default();
-        for value in counts.get(&backend, 0).expect("in range").iter() {
-            total += *value;
-        }
-        total
-    }
-
-    /// Returns what a flow's packets have been counted to, by the index of its entry.
-    ///
-    /// # Panics
-    ///
-    /// If the object does not count them.
-    #[must_use]
-    pub fn account(&self, index: u32) -> Count {
-        self.flows.accounts().expect("counted").of(Index(index))
-    }
-
-    #[must_use]
-    pub fn tcp(&self, backend: u32) -> TcpStats {
-        self.get("TCP_STATS", backend)
-    }
-
-    /// Returns the bytes of the frames that ended for this reason.
-    ///
-    /// # Panics
-    ///
-    /// If the map has the wrong type.
-    #[must_use]
-    pub fn bytes(&self, reason: Reason) -> u64 {
-        let counts: PerCpuArray<_, Count> =
-            self.ebpf.map("VERDICTS").expect("named").try_into().expect("typed");
-        counts.get(&(reason as u32), 0).expect("in range").iter().map(|count| count.bytes).sum()
-    }
-
-    /// Returns the program's number of a backend's connections that are not closed.
-    #[must_use]
-    pub fn active(&self, backend: u32) -> i64 {
-        self.counters().counts()[backend as usize]
-    }
-
-    /// Falsifies that number by this much.
-    pub fn miscount(&mut self, backend: u32, by: i64) {
-        let common: i64 = self.get("ACTIVE", backend);
-        self.set("ACTIVE", backend, &(common + by));
-    }
-
-    fn counters(&self) -> Active {
-        Active::open(&self.ebpf).expect("maps")
-    }
-
-    #[must_use]
-    pub fn flows(&self) -> Counts<FlowKey, (Tag, Snapshot)> {
-        let table = self.flows.table();
-        table
-            .flows()
-            .filter_map(|hit| Some((hit.tag, hit.snapshot(table)?)))
-            .map(|entry| (entry.1.key, entry))
-            .collect()
-    }
-
-    /// Returns the next hop of replies to the client of a flow.
-    #[must_use]
-    pub fn client_hop(&self, flow: &Snapshot) -> Hop {
-        self.flows.client_hops().hop(flow.flow.pair.hop())
-    }
-
-    /// Returns the number of flows. Reads the whole table.
-    #[must_use]
-    pub fn flow_count(&self) -> usize {
-        self.flows.table().flows().count()
-    }
-
-    /// Returns a sweeper of the flow table.
-    #[must_use]
-    pub fn sweeper(&self) -> Sweeper {
-        Sweeper::new(Arc::clone(&self.flows), self.counters())
-    }
-
-    /// Returns the flow of packets with this tuple.
-    #[must_use]
-    pub fn flow(&self, key: &FlowKey) -> Option<Snapshot> {
-        let table = self.flows.table();
-        peek(table, key)?.snapshot(table)
-    }
-
-    /// Returns the tag and the index of the entry of packets with this tuple.
-    #[must_use]
-    pub fn place(&self, key: &FlowKey) -> Option<(u64, u32)> {
-        peek(self.flows.table(), key).map(|hit| (hit.tag.word(), hit.index.0))
-    }
-
-    /// Returns the state of the connection of packets with this tuple.
-    #[must_use]
-    pub fn state(&self, key: &FlowKey) -> Option<State> {
-        peek(self.flows.table(), key).map(|hit| hit.state())
-    }
-
-    /// Returns the marks of the connection of packets with this tuple, and its number.
-    ///
-    /// # Panics
-    ///
-    /// If one of its entries is missing, or they differ.
-    #[must_use]
-    pub fn progress(&self, key: &FlowKey) -> Option<(u16, u32)> {
-        let table = self.flows.table();
-        let flow = peek(table, key)?;
-        let partner = peek(table, &flow.partner_key(table)).expect("a partner");
-        let seen = flow.tag.flags_seen();
-        assert_eq!(
-            seen | flags_seen::TO_CLIENT,
-            partner.tag.flags_seen(),
-            "both entries carry the same"
-        );
-        Some((seen, partner.entry.extra()))
-    }
-
-    /// Makes all connections idle for this much longer.
-    pub fn pass_time(&self, time: Duration) {
-        let nanos = u64::try_from(time.as_nanos()).expect("short");
-        for hit in self.flows.table().flows() {
-            hit.entry.set_last_seen(hit.entry.last_seen().wrapping_sub(ticks::from_nanos(nanos)));
-        }
-    }
-
-    /// Evicts the connection of a client's packets with this tuple, unless another CPU is changing it.
-    pub fn evict(&self, key: &FlowKey) {
-        let table = self.flows.table();
-        if let Some(hit) = peek(table, key) {
-            remove(table, hit.index, hit.tag, hit.tag.freed(), lb_dataplane::now());
-        }
-    }
-
-    /// Removes both entries of the connection of a client's packets with this tuple.
-    pub fn remove_connection(&mut self, key: &FlowKey) {
-        let table = self.flows.table();
-        let hit = peek(table, key).expect("known");
-        assert!(remove(table, hit.index, hit.tag, hit.tag.freed(), 0), "nobody else is there");
-    }
-
-    /// Completes every connection's handshake.
-    pub fn establish_all(&mut self) {
-        for hit in self.flows.table().flows() {
-            let seen = hit.tag.flags_seen() | flags_seen::SHAKEN | flags_seen::PROVEN;
-            assert_eq!(hit.entry.exchange(hit.tag, hit.tag.with_flags_seen(seen)), hit.tag);
-        }
-    }
-
-    /// Removes one entry, and keeps the other one.
-    pub fn remove_flow(&mut self, key: &FlowKey) {
-        let hit = peek(self.flows.table(), key).expect("known");
-        assert_eq!(hit.entry.exchange(hit.tag, hit.tag.freed()), hit.tag);
     }
 
     fn get<V: Pod>(&self, map: &str, index: u32) -> V {

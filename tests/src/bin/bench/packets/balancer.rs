@@ -37,7 +37,15 @@ pub(super) struct Balancer {
 impl Balancer {
     /// Creates a balancer with all connections open.
     pub(super) fn new(topology: Topology) -> Result<Self> {
-        let mut object = Object::load(topology.room());
+        Self::of(Object::load(topology.room()), topology)
+    }
+
+    /// As [`Self::new`], but counts packets and bytes of each connection.
+    pub(super) fn accounting(topology: Topology) -> Result<Self> {
+        Self::of(Object::accounting(topology.room()), topology)
+    }
+
+    fn of(mut object: Object, topology: Topology) -> Result<Self> {
         topology.configure(&mut object);
         let egress = second_interface()?;
         object.open_egress(egress);

@@ -59,6 +59,8 @@ pub(super) enum Handler {
     Xdplb(Reason),
     /// xdplb with all backends behind another interface.
     XdplbRedirecting,
+    /// xdplb with `limits.accounting`.
+    XdplbAccounting(Reason),
     Floor(Floor),
 }
 
@@ -124,6 +126,12 @@ pub(super) const ALL: &[Path] = &[
     KNOWN,
     Path { name: "redirect", handler: Handler::XdplbRedirecting, ..KNOWN },
     Path::new("reply", frames::reply, Reason::Replied).of_all(Senders::Backends),
+    Path {
+        name: "known_accounted",
+        handler: Handler::XdplbAccounting(Reason::Forwarded),
+        at_all_sizes: false,
+        ..KNOWN
+    },
     NEW,
     NOT_OURS,
     NEW_PER_CPU,

@@ -50,6 +50,8 @@ const OPENED: u32 = 1_024;
 pub(super) struct Rounds {
     topology: Topology,
     balancer: Balancer,
+    /// Another one, which counts packets and bytes of each connection, once it is needed.
+    accounting: Option<Balancer>,
     floors: Floors,
     /// Number of clients that have opened a connection and were forgotten.
     strangers: u64,
@@ -58,7 +60,7 @@ pub(super) struct Rounds {
 impl Rounds {
     pub(super) fn prepare(topology: Topology) -> Result<Self> {
         let (balancer, floors) = (Balancer::new(topology)?, Floors::prepare(topology)?);
-        Ok(Self { topology, balancer, floors, strangers: 0 })
+        Ok(Self { topology, balancer, accounting: None, floors, strangers: 0 })
     }
 
     /// Returns the memory of the tables.
@@ -141,9 +143,20 @@ impl Rounds {
         let total = match path.handler {
             Handler::Xdplb(reason) => self.balancer.send(&template, frames, reason)?,
             Handler::XdplbRedirecting => self.balancer.redirect(&template, frames)?,
+            Handler::XdplbAccounting(reason) => {
+                self.accounting()?.send(&template, frames, reason)?
+            }
             Handler::Floor(floor) => self.floors.run(floor, &template, frames)?,
         };
         Ok((total, floor))
+    }
+
+    fn accounting(&mut self) -> Result<&mut Balancer> {
+        let accounting = match self.accounting.take() {
+            Some(balancer) => balancer,
+            None => Balancer::accounting(self.topology)?,
+        };
+        Ok(self.accounting.insert(accounting))
     }
 
     /// Returns the frames of a path from the `sent`th on.
