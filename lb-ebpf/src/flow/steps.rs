@@ -125,8 +125,10 @@ global! {
 
     fn flow_track(index: u32, tag: u64, numbers: u64, rest: u32) -> u32 {
         let Some(hit) = hit(index, tag) else { return Tag::from_word(tag).flags_seen().into() };
+        // Afterwards the entry may be another connection's.
+        let backend = hit.entry.pair().backend();
         let seen = table::track(Flows, hit, &Segment::of_words(numbers, rest), super::now());
-        tcp_stats::tracked(hit.entry.pair().backend(), hit.tag.flags_seen(), seen);
+        tcp_stats::tracked(backend, hit.tag.flags_seen(), seen);
         seen.into()
     }
 

@@ -145,7 +145,8 @@ impl TcpCounters {
     }
 }
 
-/// Counts of the past, which only the daemon writes.
+/// Counts of whole words: of the past, which only the daemon writes, or those that the program adds to by locked
+/// operations.
 #[derive(Debug)]
 pub struct Past<V> {
     words: Mapping<AtomicU64>,

@@ -27,6 +27,7 @@ use lb_model::{
 use lb_testbed::Testbed;
 use lb_tests::{
     balancer::Balancer,
+    conversations::End,
     requests,
     servers::nginx_everywhere,
     site::{Arms, Site, backend, empty_testbed, site, text, vip},
@@ -180,6 +181,7 @@ fn a_million_connections_are_listed_under_traffic() {
         let (client, to) = (&testbed.clients()[0], vip(&testbed));
         let going = || goes_on.load(Ordering::Relaxed);
         let sender = scope.spawn(move || requests::send_while(client, to, going));
+        let end = End(&goes_on);
         let held = ["conns", "--client", HELD, "-o", "json"];
         let begun = Instant::now();
         let counts: Counts =
@@ -205,7 +207,7 @@ fn a_million_connections_are_listed_under_traffic() {
         let top: Clients = serde_json::from_str(&top).expect("JSON");
         assert_eq!((top.clients, top.connections), (16, MANY.into()));
         assert_eq!(top.busiest.len(), 2);
-        goes_on.store(false, Ordering::Relaxed);
+        drop(end);
         let answers = sender.join().expect("no panic");
         assert!(answers.values().sum::<u64>() > 0);
         assert_eq!(answers.get(""), None, "{answers:?}");

@@ -8,6 +8,7 @@ use std::{
 
 use lb_model::Health;
 use lb_tests::{
+    conversations::End,
     requests,
     servers::nginx,
     site::{Arms, site, text, vip},
@@ -61,6 +62,7 @@ fn draining_loses_no_request() {
         let to = vip(&site.testbed);
         let going = || goes_on.load(Ordering::Relaxed);
         let sender = scope.spawn(move || requests::send_while(client, to, going));
+        let end = End(&goes_on);
         let address = lb_tests::site::backend(&site.testbed, 0).to_string();
         for _ in 0..5 {
             for verb in ["drain", "enable", "disable", "enable"] {
@@ -68,7 +70,7 @@ fn draining_loses_no_request() {
                 thread::sleep(Duration::from_millis(50));
             }
         }
-        goes_on.store(false, Ordering::Relaxed);
+        drop(end);
         sender.join().expect("no panic")
     });
     assert!(answers.values().sum::<u64>() > 100, "{answers:?}");

@@ -12,6 +12,7 @@ use lb_common::LAYOUT;
 use lb_model::views::InterfaceMode;
 use lb_tests::{
     balancer::{BINARY, Balancer, detach},
+    conversations::End,
     requests,
     servers::{attempt, nginx_everywhere},
     site::{Arms, Site, empty_testbed, site, text, vip},
@@ -104,13 +105,14 @@ fn a_restart_loses_no_request() {
         let to = vip(&testbed);
         let going = || goes_on.load(Ordering::Relaxed);
         let sender = scope.spawn(move || requests::send_while(client, to, going));
+        let end = End(&goes_on);
         for signal in [Signal::SIGTERM, Signal::SIGKILL] {
             balancer.stop(signal);
             thread::sleep(Duration::from_millis(300));
             balancer = Balancer::start(&testbed, &text(&testbed, &[1; 3]));
             thread::sleep(Duration::from_millis(500));
         }
-        goes_on.store(false, Ordering::Relaxed);
+        drop(end);
         (sender.join().expect("no panic"), balancer)
     });
     assert!(answers.values().sum::<u64>() > 500, "{answers:?}");

@@ -23,6 +23,7 @@ use lb_dataplane::{ServiceTable, maps::Table as _};
 use lb_testbed::Testbed;
 use lb_tests::{
     balancer::{BINARY, Balancer, configuration, service},
+    conversations::End,
     requests::{self, Answers},
     servers::{attempt, nginx_everywhere},
     site::{Arms, Site, backend, empty_testbed, site, text, vip},
@@ -59,8 +60,9 @@ fn answers_meanwhile(testbed: &Testbed, work: impl FnOnce()) -> [Answers; 2] {
     thread::scope(|scope| {
         let senders = [vip(testbed), other_vip(testbed)]
             .map(|to| scope.spawn(move || requests::send_while(&testbed.clients()[0], to, going)));
+        let end = End(&goes_on);
         work();
-        goes_on.store(false, Ordering::Relaxed);
+        drop(end);
         senders.map(|sender| sender.join().expect("no panic"))
     })
 }

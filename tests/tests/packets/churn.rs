@@ -4,7 +4,7 @@
 use std::{
     env,
     net::{Ipv4Addr, SocketAddrV4},
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::AtomicBool,
     thread,
     time::{Duration, Instant},
 };
@@ -12,6 +12,7 @@ use std::{
 use fastrand::Rng;
 use lb_tests::{
     LONG,
+    conversations::End,
     frame::{Flags, Segment},
     object::{INGRESS, Object},
 };
@@ -74,6 +75,7 @@ fn no_packet_of_many_connections_gets_anothers_rewrite() {
     let each = extent.clients / u32::try_from(cpus()).expect("few");
     let packets: u64 = thread::scope(|scope| {
         let sweeper = scope.spawn(|| sweep(&object, &goes_on));
+        let end = End(&goes_on);
         let churn = |cpu: usize| {
             stay_on(cpu);
             let first = u32::try_from(cpu).expect("few") * each;
@@ -88,7 +90,7 @@ fn no_packet_of_many_connections_gets_anothers_rewrite() {
         };
         let churns: Vec<_> = (0..cpus()).map(|cpu| scope.spawn(move || churn(cpu))).collect();
         let packets = churns.into_iter().map(|one| one.join().expect("no panic")).sum();
-        goes_on.store(false, Ordering::Relaxed);
+        drop(end);
         assert!(sweeper.join().expect("no panic") > 0, "nothing has timed out");
         packets
     });

@@ -12,6 +12,7 @@ use lb_common::{flow::flags_seen, stats::Incident};
 use lb_dataplane::{Expiry, Search};
 use lb_model::Timeouts;
 use lb_tests::{
+    conversations::End,
     frame::{Flags, Segment},
     object::{Action, Object},
 };
@@ -54,6 +55,7 @@ fn no_packet_gets_anothers_rewrite() {
     let (tally, goes_on) = (Tally::default(), AtomicBool::new(true));
     thread::scope(|scope| {
         let sweeper = scope.spawn(|| sweep(&object, &goes_on));
+        let end = End(&goes_on);
         let hammers: Vec<_> = (0..cpus())
             .map(|cpu| {
                 let (object, tally) = (&object, &tally);
@@ -63,7 +65,7 @@ fn no_packet_gets_anothers_rewrite() {
         for hammer in hammers {
             hammer.join().expect("no panic");
         }
-        goes_on.store(false, Ordering::Relaxed);
+        drop(end);
         assert!(sweeper.join().expect("no panic") > 0, "nothing has timed out");
     });
     let rounds = u64::from(ROUNDS) * cpus() as u64;

@@ -239,23 +239,25 @@ pub(super) const METRICS: &[Metric] = &[
         name: "backend_handshake_duration_seconds",
         kind: Kind::Histogram,
         help: "Time from a client's first SYN to the backend's SYN-ACK, of one in 16 connections; absent before \
-               the first.",
+               the first of the service.",
         labels: BACKEND,
         write: |of, to| {
-            traffic(of, to, |to, label, of| {
-                let Handshakes { samples, total_us, buckets } = &of.handshakes;
-                if *samples == 0 {
-                    return Ok(());
-                }
-                let sum = Duration::from_micros(*total_us).as_secs_f64();
-                to.histogram(label, sum, &latencies(buckets))
+            let is_measured = |one: &&OfService| {
+                one.stats.backends.iter().any(|backend| backend.handshakes.samples > 0)
+            };
+            of.services.iter().filter(is_measured).try_for_each(|one| {
+                present(one).try_for_each(|(address, backend)| {
+                    let Handshakes { total_us, buckets, .. } = &backend.handshakes;
+                    let sum = Duration::from_micros(*total_us).as_secs_f64();
+                    to.histogram(&labels(one, address), sum, &latencies(buckets))
+                })
             })
         },
     },
 ];
 
-/// Places of the first bucket, of up to 64 µs, and the last one with a bound, of up to 4.2 s.
-const LATENCIES: RangeInclusive<usize> = 6..=22;
+/// Places of the first bucket, of up to 16 µs, and the last one with a bound, of up to 4.2 s.
+const LATENCIES: RangeInclusive<usize> = 4..=22;
 
 /// Returns every second bound of latency, in seconds, with the number of handshakes up to it.
 fn latencies(buckets: &[u64]) -> Vec<(f64, u64)> {
@@ -298,15 +300,19 @@ fn backends(
     })
 }
 
-/// Leaves out removed backends, which follow the others.
 fn traffic(
     of: &Overview,
     to: &mut Samples<'_>,
     write: impl Fn(&mut Samples<'_>, &[Label<'_>; 2], &BackendStats) -> fmt::Result,
 ) -> fmt::Result {
     of.services.iter().try_for_each(|one| {
-        let present = one.stats.backends.iter().filter(|of| of.removed_left.is_none());
-        let mut present = present.zip(&one.addresses);
-        present.try_for_each(|(backend, address)| write(to, &labels(one, address), backend))
+        present(one).try_for_each(|(address, backend)| write(to, &labels(one, address), backend))
     })
+}
+
+/// Returns the addresses of a service's backends, and their counters: without removed ones, which follow the
+/// others.
+fn present(of: &OfService) -> impl Iterator<Item = (&str, &BackendStats)> {
+    let counted = of.stats.backends.iter().filter(|one| one.removed_left.is_none());
+    of.addresses.iter().map(String::as_str).zip(counted)
 }

@@ -33,6 +33,10 @@ impl Accounts {
         Count { packets, bytes }
     }
 
+    pub fn clear(&self, index: Index) {
+        self.words(index).into_iter().flatten().for_each(|word| word.store(0, Relaxed));
+    }
+
     /// Moves what has been accounted to the account of the same flow in another table.
     pub fn pass(&self, index: Index, to: &Self, index_there: Index) {
         if let (Some(from), Some(to)) = (self.words(index), to.words(index_there)) {

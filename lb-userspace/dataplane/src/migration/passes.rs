@@ -10,8 +10,8 @@ use aya::{
 use lb_common::{
     flow::{Direction, State, ticks},
     table::{
-        Entry as _, Hit, IMPORTS_EACH_RUN, Import, Imported, SharedEntry, SharedTable, Tag, WAYS,
-        partner, peek,
+        Entry as _, Hit, IMPORTS_EACH_RUN, Import, Imported, Index, SharedEntry, SharedTable, Tag,
+        WAYS, partner, peek,
     },
 };
 
@@ -80,7 +80,9 @@ impl FormerTable {
             let mut batch = Vec::new();
             for hit in entries.by_ref() {
                 if imported[hit.index.0 as usize] == hit.tag {
-                    move_accounts(former, new, hit);
+                    if round == Round::Last {
+                        move_accounts(former, new, hit);
+                    }
                     tally.moved += 1;
                     continue;
                 }
@@ -95,7 +97,12 @@ impl FormerTable {
             let imports: Vec<_> = batch.iter().map(|(_, import)| *import).collect();
             for ((hit, _), result) in batch.iter().zip(import_patiently(program, &imports)?) {
                 if tally.count(result) {
-                    move_accounts(former, new, *hit);
+                    if result == Imported::Added {
+                        begin_accounts(former, new, *hit);
+                    }
+                    if round == Round::Last {
+                        move_accounts(former, new, *hit);
+                    }
                     imported[hit.index.0 as usize] = hit.tag;
                 }
             }
@@ -103,16 +110,33 @@ impl FormerTable {
     }
 }
 
-/// Moves the accounts of a connection that is in both tables.
+/// Clears what other flows have left in the accounts of a connection that is new in its table.
+fn begin_accounts(former: &FlowTable, new: &FlowTable, hit: Found<'_>) {
+    let Some(accounts) = new.accounts() else { return };
+    for (_, to) in places(former, new, hit) {
+        accounts.clear(to);
+    }
+}
+
+/// Moves the accounts of a connection that is in both tables, once the former program has counted its last packet.
 fn move_accounts(former: &FlowTable, new: &FlowTable, hit: Found<'_>) {
     let (Some(from), Some(to)) = (former.accounts(), new.accounts()) else { return };
-    let (old, table) = (former.table(), new.table());
-    for hit in iter::once(hit).chain(partner(old, hit)) {
-        let moved = hit.snapshot(old).and_then(|flow| peek(table, &flow.key));
-        if let Some(moved) = moved {
-            from.pass(hit.index, to, moved.index);
-        }
+    for (place, moved) in places(former, new, hit) {
+        from.pass(place, to, moved);
     }
+}
+
+/// Returns the indices of both of a connection's entries in the former table and in the new one.
+fn places<'a>(
+    former: &'a FlowTable,
+    new: &'a FlowTable,
+    hit: Found<'a>,
+) -> impl Iterator<Item = (Index, Index)> {
+    let (old, table) = (former.table(), new.table());
+    iter::once(hit).chain(partner(old, hit)).filter_map(move |hit| {
+        let moved = hit.snapshot(old).and_then(|flow| peek(table, &flow.key))?;
+        Some((hit.index, moved.index))
+    })
 }
 
 impl Tally {

@@ -16,6 +16,7 @@ use std::{
 use lb_testbed::{Namespace, Testbed};
 use lb_tests::{
     balancer::{Balancer, configuration},
+    conversations::End,
     requests,
     servers::{Server, attempt, nginx_everywhere},
     site::{Site, vip},
@@ -60,10 +61,11 @@ fn silence_while(testbed: &Testbed, work: impl FnOnce()) -> Duration {
             requests::longest_silence(&testbed.clients()[0], vip(testbed), REQUEST, going)
         };
         let sender = scope.spawn(send);
+        let end = End(&goes_on);
         sleep(SECOND / 2);
         work();
         sleep(2 * SECOND);
-        goes_on.store(false, Ordering::Relaxed);
+        drop(end);
         sender.join().expect("no panic")
     })
 }
