@@ -53,6 +53,11 @@ impl Programs<'_> {
     }
 }
 
+/// Returns the configuration with these tables.
+fn with(testbed: &Testbed, tables: &str) -> String {
+    watched(testbed, "") + tables
+}
+
 fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("set");
 }
@@ -75,7 +80,7 @@ fn a_program_is_told_of_changes_but_not_of_what_was_so_before() {
     let programs = Programs(&testbed);
     let page = programs.table("page", "cat >&3", "");
     let down = programs.table("down", "cat >&3", "events = [\"service-down\"]");
-    balancer.reload(&watched(&testbed, &format!("{page}{down}")));
+    balancer.reload(&with(&testbed, &format!("{page}{down}")));
     balancer.wait_for("the recipients", || log(&testbed).contains("configuration file reloaded"));
     let first = backend(&testbed, 0).to_string();
     drop(servers.remove(0));
@@ -85,7 +90,7 @@ fn a_program_is_told_of_changes_but_not_of_what_was_so_before() {
     assert_eq!(log(&testbed).matches(&line).count(), 1, "{}", log(&testbed));
     let before = programs.told("page");
     balancer.stop(Signal::SIGTERM);
-    let text = watched(&testbed, &format!("{page}{down}"));
+    let text = with(&testbed, &format!("{page}{down}"));
     let balancer = Balancer::start(&testbed, &text);
     balancer.wait_for_ring_of(2);
     let second = backend(&testbed, 1).to_string();
@@ -116,7 +121,7 @@ fn recipients_that_hang_or_fail_hold_nothing_up_and_may_be_removed() {
     let hanging = programs.table("hanging", "sleep 600", "timeout = \"1m\"");
     let failing = programs.table("failing", "exit 7", "retries = 0");
     let well = programs.table("well", "cat >&3", "");
-    balancer.reload(&watched(&testbed, &format!("{hanging}{failing}{well}")));
+    balancer.reload(&with(&testbed, &format!("{hanging}{failing}{well}")));
     balancer.wait_for("the recipients", || log(&testbed).contains("configuration file reloaded"));
     let address = backend(&testbed, 0).to_string();
     for nth in 0..60 {
@@ -133,9 +138,9 @@ fn recipients_that_hang_or_fail_hold_nothing_up_and_may_be_removed() {
         let lines = log_now.lines().filter(|one| one.contains(line) && one.contains(recipient));
         assert_eq!(lines.count(), 1, "{line}: {log_now}");
     }
-    balancer.reload(&watched(&testbed, &well));
+    balancer.reload(&with(&testbed, &well));
     balancer.wait_for("no other recipient", || sample(&testbed, "dropped") > 100);
-    balancer.reload(&watched(&testbed, &format!("{hanging}{well}")));
+    balancer.reload(&with(&testbed, &format!("{hanging}{well}")));
     balancer.wait_for("it again", || log(&testbed).matches("file reloaded").count() == 3);
     balancer.done(&["backend", "drain", "web", &address]);
     balancer.stop(Signal::SIGTERM);
@@ -151,18 +156,18 @@ fn only_root_says_what_is_run() {
     let program = testbed.directory().join("page");
     let file = testbed.directory().join("other.toml");
     let said = |verb: &str| {
-        fs::write(&file, watched(&testbed, &page)).expect("written");
+        fs::write(&file, with(&testbed, &page)).expect("written");
         let output = balancer.xdplb(&[verb, "-c", &file.display().to_string()]);
         String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
     };
     set_mode(&program, 0o757);
     let expected = format!("users other than root can write to {}", program.display());
     assert!(said("check").contains(&expected), "{}", said("check"));
-    balancer.reload(&watched(&testbed, &page));
+    balancer.reload(&with(&testbed, &page));
     balancer.wait_for("a refusal", || log(&testbed).contains("configuration file not reloaded"));
     assert!(log(&testbed).contains(&expected), "{}", log(&testbed));
     set_mode(&program, 0o755);
-    fs::write(&file, watched(&testbed, &page)).expect("written");
+    fs::write(&file, with(&testbed, &page)).expect("written");
     // As a member of the group may.
     set_mode(balancer.socket(), 0o666);
     let mut member = Command::new("setpriv");
