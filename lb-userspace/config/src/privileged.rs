@@ -6,22 +6,17 @@
 use std::{
     collections::{HashMap, HashSet},
     fs,
-    os::unix::fs::MetadataExt as _,
     path::{Component, Path, PathBuf},
 };
 
 use anyhow::{Result, bail, ensure};
 use lb_health::Prober;
-use lb_host::printable;
+use lb_host::{ownership::is_only_roots, printable};
 use lb_model::{HealthCheck, Notify, Recipient};
 use lb_notify::ProgramFault;
-use nix::unistd::{Uid, geteuid};
 
 use super::{Checks, Config, Fault, Loaded, diagnostics::Diagnostic, host::CheckFault};
 use crate::desired::Document;
-
-/// Write permissions of everybody except the owner.
-const OTHERS_WRITE: u32 = 0o022;
 
 /// Fix of a directory that others can write to.
 pub(super) const OTHERS_WRITE_FIX: &str =
@@ -124,16 +119,6 @@ impl Allowed {
 /// exist.
 pub(super) fn is_roots(directory: &Path) -> bool {
     fs::symlink_metadata(directory).map_or(true, |found| is_only_roots(&found))
-}
-
-/// Returns true if only root or the daemon's user can write there.
-pub(super) fn is_only_roots(found: &fs::Metadata) -> bool {
-    is_only_of(found, geteuid())
-}
-
-fn is_only_of(found: &fs::Metadata, daemon: Uid) -> bool {
-    let is_owned = found.uid() == 0 || found.uid() == daemon.as_raw();
-    is_owned && (found.is_symlink() || found.mode() & OTHERS_WRITE == 0)
 }
 
 impl Loaded {
@@ -304,21 +289,6 @@ mod tests {
         assert!(!faults.is_empty(), "all have the fault");
         let defaults = usize::from(!different.contains(&loaded.config.defaults.health));
         assert_eq!(looked_at.get(), different.len() + defaults);
-    }
-
-    #[test]
-    fn files_of_the_daemons_user_are_trusted_like_roots() {
-        let file = tempfile::NamedTempFile::new().expect("a file");
-        let owner = file.as_file().metadata().expect("there").uid();
-        let is_trusted = |mode: u32, daemon: u32| {
-            file.as_file().set_permissions(fs::Permissions::from_mode(mode)).expect("set");
-            let found = file.as_file().metadata().expect("there");
-            is_only_of(&found, Uid::from_raw(daemon))
-        };
-        assert!(is_trusted(0o400, owner) && is_trusted(0o644, owner));
-        assert!(!is_trusted(0o420, owner) && !is_trusted(0o602, owner));
-        // Every daemon trusts a file of root, and none that of another user.
-        assert_eq!(is_trusted(0o400, owner + 1), owner == 0);
     }
 
     #[test]

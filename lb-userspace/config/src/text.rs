@@ -6,10 +6,11 @@ use std::{
     path::Path,
 };
 
+use lb_host::ownership::is_only_roots;
+
 use super::{
     Source,
     diagnostics::{Diagnostic, Diagnostics},
-    privileged,
 };
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
@@ -46,7 +47,7 @@ fn read_bytes(path: &Path) -> io::Result<(Vec<u8>, bool)> {
         (Box::new(io::stdin().lock()), false)
     } else {
         let file = File::open(path)?;
-        let is_roots = privileged::is_only_roots(&file.metadata()?);
+        let is_roots = is_only_roots(&file.metadata()?);
         (Box::new(file), is_roots)
     };
     let mut bytes = Vec::new();

@@ -4,6 +4,7 @@ pub mod accounts;
 pub mod listeners;
 pub mod local_ports;
 pub mod netlink;
+pub mod ownership;
 pub mod printable;
 pub mod private;
 pub mod sys;

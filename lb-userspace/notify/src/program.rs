@@ -1,23 +1,23 @@
 //! Programs that are run with notifications.
 
 use std::{
-    fs::{self, Metadata},
-    io,
-    os::unix::fs::MetadataExt as _,
-    path::Path,
+    fs, io,
+    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use lb_health::program::{self, Ran};
-use nix::unistd::geteuid;
+use lb_host::{
+    accounts::Account,
+    ownership::{self, Unkept},
+};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, timeout_at},
+};
 
 use super::told::Told;
-
-/// Write permissions of everybody except the owner.
-const OTHERS_WRITE: u32 = 0o022;
-
-/// In such a directory, only its owner can replace a file.
-const STICKY: u32 = 0o1000;
 
 const EXECUTABLE: u32 = 0o111;
 
@@ -40,33 +40,40 @@ impl ProgramFault {
 }
 
 /// Verifies that a program is an executable file that nobody but root, or the daemon's user, can change or
-/// replace.
-pub fn verify(program: &Path) -> Result<(), ProgramFault> {
+/// replace. Returns its path without links.
+pub fn verify(program: &Path) -> Result<PathBuf, ProgramFault> {
     let unusable = |path: &Path, error: io::Error| {
         ProgramFault::Unusable(format!("{} cannot be run: {error}", path.display()))
     };
-    let file = fs::canonicalize(program).map_err(|error| unusable(program, error))?;
-    for path in file.ancestors() {
-        let found = fs::metadata(path).map_err(|error| unusable(path, error))?;
-        if !is_safe(&found) {
-            return Err(ProgramFault::Unsafe(format!(
-                "users other than root can write to {}",
-                path.display()
-            )));
+    let file = ownership::kept_file(program).map_err(|fault| match fault {
+        Unkept::Open(path) => {
+            let path = path.display();
+            ProgramFault::Unsafe(format!("users other than root can write to {path}"))
         }
-    }
+        Unkept::Unreadable(path, error) => unusable(&path, error),
+    })?;
     let found = fs::metadata(&file).map_err(|error| unusable(&file, error))?;
     if !found.is_file() || found.mode() & EXECUTABLE == 0 {
         let message = format!("{} is not an executable file", program.display());
         return Err(ProgramFault::Unusable(message));
     }
-    Ok(())
+    Ok(file)
 }
 
-fn is_safe(found: &Metadata) -> bool {
-    let is_owned = found.uid() == 0 || found.uid() == geteuid().as_raw();
-    let is_kept = found.is_dir() && found.mode() & STICKY != 0;
-    is_owned && (is_kept || found.mode() & OTHERS_WRITE == 0)
+/// Verifies a program, and finds the user that it runs as. The disk may take its time.
+async fn prepare(
+    program: &Path,
+    user: &str,
+    deadline: Instant,
+) -> Result<(PathBuf, Account), String> {
+    let (program, user) = (program.to_owned(), user.to_owned());
+    let late = format!("{} cannot be read in time", program.display());
+    let verifying = spawn_blocking(move || {
+        let file = verify(&program).map_err(|fault| fault.message().to_owned())?;
+        Ok((file, program::account(&user)?))
+    });
+    let verified = timeout_at(deadline, verifying).await.map_err(|_| late)?;
+    verified.map_err(|error| error.to_string())?
 }
 
 /// Runs a program as a user, with the event and the line of the log as arguments, all keys in its
@@ -78,12 +85,14 @@ pub(super) async fn run(
     user: &str,
     timeout: Duration,
 ) -> Result<(), String> {
-    verify(program).map_err(|fault| fault.message().to_owned())?;
-    let account = program::account(user)?;
-    let mut command = program::command(program);
+    let deadline = Instant::now() + timeout;
+    let (file, account) = prepare(program, user, deadline).await?;
+    let mut command = program::command(&file);
+    command.arg0(program);
     command.arg(told.transition.event.as_str()).arg(told.line()).envs(told.environment(lost));
     let json = told.json(lost) + "\n";
-    let ran = program::run(command, account, Some(json.as_bytes()), timeout).await;
+    let rest = deadline.saturating_duration_since(Instant::now());
+    let ran = program::run(command, account, Some(json.as_bytes()), rest).await;
     let Ran { status, said } = ran.map_err(|error| format!("cannot be run as {user}: {error}"))?;
     match status {
         Some(Ok(status)) if status.success() => Ok(()),

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -277,9 +277,14 @@ fn programs_that_others_can_replace_are_not_run() {
     }
     std::os::unix::fs::chown(&program, Some(1), None).expect("root");
     assert!(matches!(verify_program(&program), Err(ProgramFault::Unsafe(_))));
+    std::os::unix::fs::chown(&program, Some(0), None).expect("root");
+    for (directory, is_safe) in [(programs.own.path(), true), (programs.written.path(), false)] {
+        let link = directory.join("link");
+        symlink(&program, &link).expect("linked");
+        assert_eq!(verify_program(&link).is_ok(), is_safe, "others could replace it: {link:?}");
+    }
     let absent = programs.own.path().join("absent");
     set_mode(&program, 0o644);
-    std::os::unix::fs::chown(&program, Some(0), None).expect("root");
     for path in [&absent, &program] {
         assert!(matches!(verify_program(path), Err(ProgramFault::Unusable(_))), "{path:?}");
     }
