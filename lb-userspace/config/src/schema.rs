@@ -109,7 +109,7 @@ pub(super) struct Checks {
 
 /// Recipients of changes of state: up to 16, each with a `program` or a `url`. Only root may set them. What was
 /// so before the daemon started is no change; neither is a new backend's first check, if it succeeds. Each
-/// recipient gets its notifications one after the other; up to 100 wait, others are left out and counted.
+/// recipient gets its notifications one after the other; up to 100 wait, then outdated and minor ones are left out.
 /// When the daemon stops, what waits has two seconds.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]

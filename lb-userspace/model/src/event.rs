@@ -107,6 +107,47 @@ events! {
     ReloadRefused, "reload-refused", "configuration file not reloaded, nothing changed";
 }
 
+impl Event {
+    /// Returns true if it is about a service or a backend of one.
+    #[must_use]
+    pub const fn has_service(self) -> bool {
+        !matches!(
+            self.family(),
+            Self::InterfaceDown
+                | Self::VipUnrouted
+                | Self::PortsClash
+                | Self::KernelBehind
+                | Self::ConfigChanged
+                | Self::ReloadRefused
+        )
+    }
+
+    /// Returns the event that stands for all that tell of the same state, such as up and down.
+    #[must_use]
+    pub const fn family(self) -> Self {
+        match self {
+            Self::BackendUp => Self::BackendDown,
+            Self::BackendChecked => Self::BackendUnchecked,
+            Self::BackendReachable => Self::BackendUnreachable,
+            Self::BackendAccepting => Self::BackendRefusing,
+            Self::BackendTakeover => Self::BackendHeld,
+            Self::BackupUnused => Self::BackupUsed,
+            Self::DrainEnded | Self::DrainDeadline => Self::DrainStarted,
+            Self::ServiceUp => Self::ServiceDown,
+            Self::ChecksCount => Self::ChecksIgnored,
+            Self::InterfaceUp
+            | Self::InterfaceGeneric
+            | Self::InterfaceUnguarded
+            | Self::InterfaceRecreated => Self::InterfaceDown,
+            Self::VipRouted => Self::VipUnrouted,
+            Self::PortsFree => Self::PortsClash,
+            Self::KernelCurrent => Self::KernelBehind,
+            Self::Reloaded => Self::ReloadRefused,
+            other => other,
+        }
+    }
+}
+
 /// Defines the keys, each with its meaning and its name.
 macro_rules! keys {
     ($($(#[doc = $meaning:literal])+ $name:ident, $word:literal;)*) => {

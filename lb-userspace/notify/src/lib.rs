@@ -2,6 +2,7 @@
 
 mod page;
 mod program;
+mod queue;
 mod server;
 mod tally;
 mod target;
@@ -46,14 +47,23 @@ impl Notifier {
         Self { user: user.into(), targets: Vec::new(), counts: Arc::default() }
     }
 
-    /// Replaces the recipients. Those that stay keep what waits for them; what waits for others is dropped.
+    /// Replaces the recipients. Those that stay, maybe with other settings, keep what waits for them; what waits
+    /// for others is dropped.
     /// Must be called within a tokio runtime.
     pub fn set(&mut self, recipients: &[Notify]) {
         let mut former = std::mem::take(&mut self.targets);
         for notify in recipients {
-            let kept = former.iter().position(|target| target.notify == *notify);
-            let kept = kept.map(|nth| former.swap_remove(nth));
-            let target = kept.unwrap_or_else(|| Target::start(notify.clone(), &self.user));
+            let same = former.iter().position(|target| target.notify == *notify);
+            let edited = || {
+                former.iter().position(|target| {
+                    let is_free = !recipients.contains(&target.notify);
+                    is_free && target.notify.recipient == notify.recipient
+                })
+            };
+            let target = match same.or_else(edited) {
+                Some(kept) => former.swap_remove(kept).with(notify),
+                None => Target::start(notify.clone(), &self.user),
+            };
             self.targets.push(target);
         }
     }
@@ -80,14 +90,10 @@ impl Notifier {
     }
 
     /// Delivers what waits, as far as that takes two seconds at most.
-    pub async fn close(self) {
-        let Self { targets, counts, .. } = self;
-        let closing = join_all(targets.into_iter().map(Target::close));
-        let is_done = timeout(GRACE, closing).await.is_ok();
-        let lost = counts.tally().queued;
-        if !is_done && lost > 0 {
-            log::warn!(lost; "notifications were not delivered before the end");
-        }
+    pub async fn close(mut self) {
+        let closing = join_all(self.targets.iter_mut().map(Target::close));
+        timeout(GRACE, closing).await.ok();
+        self.targets.iter().for_each(Target::log_lost);
     }
 }
 

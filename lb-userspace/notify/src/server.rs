@@ -9,9 +9,12 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join, split},
     net::TcpStream,
 };
+
+/// Maximum number of bytes that are read of an answer, with interim ones.
+const LONGEST_ANSWER: u64 = 64 << 10;
 
 /// A parsed URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +79,9 @@ impl Server {
             .header(CONNECTION, "close")
             .body(Full::new(Bytes::from(json)))
             .map_err(|error| format!("the request cannot be made: {error}"))?;
+        let (reader, writer) = split(stream);
+        // Interim answers may never end.
+        let stream = join(reader.take(LONGEST_ANSWER), writer);
         let (mut sender, connection) = handshake(TokioIo::new(stream)).await.map_err(broken)?;
         let answer = sender.send_request(request);
         tokio::pin!(answer);

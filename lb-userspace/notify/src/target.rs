@@ -3,51 +3,48 @@
 use std::sync::Arc;
 
 use lb_model::Notify;
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{sync::watch, task::JoinHandle};
 
 use super::{
+    queue::{MOST_QUEUED, Queue},
     tally::{Counted, Counts},
     told::Told,
-    worker::{Queued, Worker},
+    worker::Worker,
 };
-
-/// Maximum number of notifications that wait for a recipient.
-pub(super) const MOST_QUEUED: usize = 100;
 
 #[derive(Debug)]
 pub(super) struct Target {
     pub(super) notify: Notify,
-    queue: mpsc::Sender<Queued>,
-    /// Number of notifications that found no room since the last one that did.
-    left_out: u64,
-    /// True from when one found no room until the queue is empty again.
+    /// Tells the worker of other settings.
+    settings: watch::Sender<Notify>,
+    queue: Arc<Queue>,
+    /// True from when one was left out until the queue is empty again.
     is_crowded: bool,
     task: JoinHandle<()>,
 }
 
 impl Target {
     pub(super) fn start(notify: Notify, user: &Arc<str>) -> Self {
-        let (queue, queued) = mpsc::channel(MOST_QUEUED);
-        let worker = Worker::new(notify.clone(), Arc::clone(user));
-        Self {
-            notify,
-            queue,
-            left_out: 0,
-            is_crowded: false,
-            task: tokio::spawn(worker.work(queued)),
-        }
+        let queue = Arc::<Queue>::default();
+        let (settings, followed) = watch::channel(notify.clone());
+        let worker = Worker::new(followed, Arc::clone(user));
+        let task = tokio::spawn(worker.work(Arc::clone(&queue)));
+        Self { notify, settings, queue, is_crowded: false, task }
     }
 
-    /// Queues a notification. What finds no room is counted, and logged once.
+    /// Sets other settings, from the next notification on.
+    pub(super) fn with(mut self, notify: &Notify) -> Self {
+        self.notify.clone_from(notify);
+        self.settings.send_replace(notify.clone());
+        self
+    }
+
+    /// Queues a notification. If another one is left out for it, that is counted, and logged once.
     pub(super) fn tell(&mut self, told: &Arc<Told>, counts: &Arc<Counts>) {
-        self.is_crowded &= self.queue.capacity() < MOST_QUEUED;
-        let (left_out, counted) = (self.left_out, Counted::queued(counts));
-        let queued = Queued { told: Arc::clone(told), left_out, counted };
-        if self.queue.try_send(queued).is_ok() {
-            self.left_out = 0;
+        self.is_crowded &= self.queue.len() > 0;
+        if self.queue.push(Arc::clone(told), Counted::queued(counts)) {
             return;
         }
-        self.left_out += 1;
         if !std::mem::replace(&mut self.is_crowded, true) {
             let recipient = &self.notify.recipient;
             log::warn!(
@@ -58,10 +55,19 @@ impl Target {
     }
 
     /// Delivers what waits, and ends.
-    pub(super) async fn close(mut self) {
-        // The task ends once its queue has no sender left.
-        (self.queue, _) = mpsc::channel(1);
+    pub(super) async fn close(&mut self) {
+        self.queue.close();
         (&mut self.task).await.ok();
+    }
+
+    /// Logs how many notifications are lost with the end of the daemon.
+    pub(super) fn log_lost(&self) {
+        if self.task.is_finished() {
+            return;
+        }
+        // One is being delivered.
+        let (recipient, lost) = (&self.notify.recipient, self.queue.len() + 1);
+        log::warn!(recipient:%, lost; "notifications were not delivered before the end");
     }
 }
 

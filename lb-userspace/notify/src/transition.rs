@@ -71,6 +71,16 @@ impl Transition {
         found.and_then(|(_, value)| value.as_str())
     }
 
+    /// Returns what it is about: a later change of the same subject makes this one outdated.
+    pub(super) fn subject(&self) -> (Event, Vec<&Value>) {
+        let is_name = |key: &EventKey| {
+            use EventKey::{Backend, Interface, Service, Vip};
+            matches!(key, Service | Backend | Interface | Vip)
+        };
+        let names = self.keys.iter().filter(|(key, _)| is_name(key));
+        (self.event.family(), names.map(|(_, value)| value).collect())
+    }
+
     /// Returns the line of the log, as in `backend is down service=web backend=10.0.0.11:80`.
     #[must_use]
     pub fn line(&self) -> String {

@@ -4,29 +4,26 @@ use std::{sync::Arc, time::Duration};
 
 use lb_model::{Notify, Recipient};
 use tokio::{
-    sync::mpsc,
+    sync::watch,
     time::{sleep, timeout},
 };
 
-use super::{program, server::Server, tally::Counted, told::Told};
+use super::{
+    program,
+    queue::{Queue, Queued},
+    server::Server,
+    told::Told,
+};
 
 /// Pause before the second attempt; it doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 const LONGEST_PAUSE: Duration = Duration::from_mins(1);
 
-/// A notification that waits.
-#[derive(Debug)]
-pub(super) struct Queued {
-    pub(super) told: Arc<Told>,
-    /// Number of changes before this one that found no room in the queue.
-    pub(super) left_out: u64,
-    pub(super) counted: Counted,
-}
-
 #[derive(Debug)]
 pub(super) struct Worker {
     to: Notify,
+    settings: watch::Receiver<Notify>,
     user: Arc<str>,
     /// Number of notifications given up since the last one that was delivered.
     given_up: u64,
@@ -35,13 +32,15 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(to: Notify, user: Arc<str>) -> Self {
-        Self { to, user, given_up: 0, is_failing: false }
+    pub(super) fn new(settings: watch::Receiver<Notify>, user: Arc<str>) -> Self {
+        let to = settings.borrow().clone();
+        Self { to, settings, user, given_up: 0, is_failing: false }
     }
 
     /// Delivers until the queue is closed and empty.
-    pub(super) async fn work(mut self, mut queue: mpsc::Receiver<Queued>) {
-        while let Some(Queued { told, left_out, counted }) = queue.recv().await {
+    pub(super) async fn work(mut self, queue: Arc<Queue>) {
+        while let Some(Queued { told, left_out, counted }) = queue.next().await {
+            self.to.clone_from(&self.settings.borrow());
             let lost = self.given_up + left_out;
             let is_delivered = self.deliver(&told, lost).await;
             counted.end(is_delivered);
