@@ -46,6 +46,8 @@ pub struct Backend {
     pub health: Health,
     /// Result of the last check.
     pub detail: String,
+    /// True from when it was down until it is up, even if its health is unknown in between.
+    pub was_down: bool,
     /// True if the last check could not run, so that its health is from an earlier one.
     pub is_unchecked: bool,
     /// Time of the last change of health.
@@ -208,8 +210,20 @@ impl Backend {
             Some((until, left)) => Deadline::after(until, left),
             None => spec.drain_until.and_then(Deadline::of),
         };
-        let is_unchecked = false;
-        Self { spec, id, health, detail, is_unchecked, since, next_hop, held, warming, drain }
+        let (was_down, is_unchecked) = (health == Health::Down, false);
+        Self {
+            spec,
+            id,
+            health,
+            detail,
+            was_down,
+            is_unchecked,
+            since,
+            next_hop,
+            held,
+            warming,
+            drain,
+        }
     }
 
     /// Returns the backend with another specification. Its health is forgotten when its checks
@@ -283,6 +297,11 @@ impl Backend {
         if self.health != health {
             self.since = Timestamp::now();
         }
+        self.was_down = match health {
+            Health::Up => false,
+            Health::Down => true,
+            Health::Unknown => self.was_down,
+        };
         self.health = health;
         self.detail = detail;
     }

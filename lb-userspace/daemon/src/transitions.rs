@@ -97,7 +97,7 @@ fn of_health(was: &Backend, is: &Backend, service: &Service) -> Vec<Transition> 
         health if health == was.health => return Vec::new(),
         Health::Down => Transition::warn(Event::BackendDown),
         Health::Up => {
-            let is_first = was.health == Health::Unknown;
+            let is_first = was.health == Health::Unknown && !was.was_down;
             Transition::info(Event::BackendUp).expected(is_first)
         }
         Health::Unknown => return Vec::new(),
@@ -280,6 +280,10 @@ mod tests {
         assert_eq!(expected(&of("nu"), &of("uu")), [true], "a first check that succeeds");
         assert_eq!(expected(&of("nu"), &of("du")), [false], "a first check that fails");
         assert_eq!(expected(&of("du"), &of("uu")), [false], "a recovery");
+        let mut disabled = of("du");
+        disabled.backends[0].set_health(Health::Down, String::new());
+        disabled.backends[0].set_health(Health::Unknown, "not checked".to_owned());
+        assert_eq!(expected(&disabled, &of("uu")), [false], "a recovery while it was disabled");
     }
 
     #[test]
