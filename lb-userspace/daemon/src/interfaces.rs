@@ -25,6 +25,7 @@ const FORMER: usize = 8;
 const OWN_DOING: Duration = Duration::from_secs(10);
 
 /// Why an interface is not in order.
+#[derive(PartialEq)]
 struct Trouble {
     event: Event,
     what: &'static str,
@@ -118,21 +119,23 @@ pub fn detach_others(dataplane: &mut Dataplane, interfaces: &[Interface]) -> Res
     dataplane.detach_others(&kept)
 }
 
-/// Attaches the program to interfaces that were recreated or have lost it. Returns what has changed.
+/// Attaches the program to interfaces that were recreated or have lost it. Returns what there is to tell, or none
+/// if nothing has changed.
 pub async fn fix(
     dataplane: &mut Dataplane,
     interfaces: &mut [Interface],
     wanted: XdpMode,
-) -> Result<Vec<Transition>> {
-    let mut changes = Vec::new();
+) -> Result<Option<Vec<Transition>>> {
+    let mut changes = None;
     for interface in interfaces.iter_mut() {
         let now = fixed(dataplane, interface, wanted).await?;
         if now != *interface {
+            let changes: &mut Vec<_> = changes.get_or_insert_default();
             changes.extend(now.changes_since(interface));
             *interface = now;
         }
     }
-    if !changes.is_empty() {
+    if changes.is_some() {
         detach_others(dataplane, interfaces)?;
     }
     Ok(changes)
@@ -331,15 +334,16 @@ impl Interface {
             let mode = lb_config::word(&self.mode);
             transition.with(EventKey::Interface, self.name.as_str()).with(EventKey::Mode, mode)
         };
-        let trouble = self.trouble();
+        let (trouble, former) = (self.trouble(), before.trouble());
         let mut changes = Vec::new();
         if self.ifindex != before.ifindex {
             changes.push(of(Transition::info(Event::InterfaceRecreated)));
         }
-        if trouble.is_none() || self.forwards() && !before.forwards() {
+        if trouble.is_none() && former.is_some() || self.forwards() && !before.forwards() {
             changes.push(of(Transition::info(Event::InterfaceUp)));
         }
-        changes.extend(trouble.map(|Trouble { event, reason, .. }| {
+        let news = trouble.filter(|trouble| former.as_ref() != Some(trouble));
+        changes.extend(news.map(|Trouble { event, reason, .. }| {
             let change = of(Transition::warn(event));
             if reason.is_empty() { change } else { change.with(EventKey::Reason, reason) }
         }));
@@ -432,7 +436,9 @@ mod tests {
             let told = lines(&up, &down);
             assert_eq!((&told[0], told.len()), (&back, 1 + warnings), "{told:?}");
             let recreated = Interface { ifindex: 4, ..up.clone() };
-            assert_eq!(lines(&recreated, &up)[0], format!("interface was recreated {keys}"));
+            assert_eq!(lines(&recreated, &up), [format!("interface was recreated {keys}")]);
+            let other_mtu = Interface { mtu: 9000, ..up.clone() };
+            assert_eq!(lines(&other_mtu, &up), [""; 0], "the same trouble as before");
             let lost = format!("interface does not forward {keys} reason=\"is down\"");
             assert_eq!(lines(&down, &up), [lost]);
             assert_eq!(down.warning().as_deref(), Some("eth0 is down"));

@@ -165,8 +165,8 @@ impl Daemon {
         let fixed =
             interfaces::fix(&mut self.kernel.dataplane, &mut self.network.interfaces, wanted).await;
         match fixed {
-            Ok(changes) if changes.is_empty() => {}
-            Ok(changes) => {
+            Ok(None) => {}
+            Ok(Some(changes)) => {
                 self.tell_all(changes);
                 self.refresh_macs().await;
                 self.network.neighbours.tell_again();
