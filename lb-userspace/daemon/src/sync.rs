@@ -22,6 +22,7 @@ pub(super) struct MapSync {
     behind: Option<Behind>,
     /// Reason that was told last.
     told: Option<String>,
+    news: Vec<Transition>,
     /// Time since which the maps are up to date, if they are.
     current_since: Instant,
 }
@@ -63,7 +64,8 @@ impl Trial {
 impl MapSync {
     pub(super) fn new(adopted: &Adopted, limits: Limits) -> Self {
         let (arena, image) = (adopted.image.arena(), Some(adopted.image.clone()));
-        Self { limits, arena, image, behind: None, told: None, current_since: Instant::now() }
+        let (behind, told, news) = Default::default();
+        Self { limits, arena, image, behind, told, news, current_since: Instant::now() }
     }
 
     /// Returns a copy for planning changes that are not made.
@@ -95,16 +97,20 @@ impl MapSync {
 
     /// Returns what has changed since the last call: another reason than before, or that the maps are current
     /// again.
-    pub(super) fn news(&mut self) -> Option<Transition> {
+    pub(super) fn news(&mut self) -> Vec<Transition> {
+        std::mem::take(&mut self.news)
+    }
+
+    fn note_news(&mut self) {
         let reason = self.behind.as_ref().map(|behind| behind.reason.clone());
         if reason == self.told {
-            return None;
+            return;
         }
         self.told.clone_from(&reason);
-        Some(match reason {
+        self.news.push(match reason {
             Some(reason) => Transition::error(Event::KernelBehind).with(EventKey::Reason, reason),
             None => Transition::info(Event::KernelCurrent),
-        })
+        });
     }
 
     fn note_behind(&mut self, error: &anyhow::Error) {
@@ -117,6 +123,7 @@ impl MapSync {
     pub(super) fn distrust(&mut self) {
         self.image = None;
         self.note_behind(&anyhow::anyhow!("a map may hold something else than was written"));
+        self.note_news();
     }
 
     /// Updates the maps to `next`. After an error they match `present`, or are out of date. A service that
@@ -131,6 +138,7 @@ impl MapSync {
         if written.is_err() {
             self.restore(maps, present);
         }
+        self.note_news();
         written
     }
 
@@ -143,6 +151,7 @@ impl MapSync {
             self.behind = behind.or_else(|| self.behind.take());
             self.note_behind(&error);
         }
+        self.note_news();
     }
 
     fn restore(&mut self, maps: &mut MapWriter, present: &Goal) {
@@ -214,7 +223,8 @@ mod tests {
         let mut maps = MapWriter::new(memory.maps(4));
         let (arena, image) = (Arena::new(4), Some(Image::default()));
         let current_since = Instant::now();
-        let mut sync = MapSync { limits, arena, image, behind: None, told: None, current_since };
+        let (behind, told, news) = Default::default();
+        let mut sync = MapSync { limits, arena, image, behind, told, news, current_since };
         let present = goal(&[3, 2]);
         sync.follow(&mut maps, &Goal::default(), &present);
         assert!(sync.is_behind(), "there is room for the first one only");
@@ -231,5 +241,11 @@ mod tests {
         sync.follow(&mut maps, &next, &goal(&[3]));
         assert!(sync.was_current_long_before(later));
         assert!(!sync.was_current_long_before(Instant::now()), "packets may be on their way");
+        let told: Vec<_> = sync.news().iter().map(|one| one.event).collect();
+        assert_eq!(
+            (told.first(), told.last()),
+            (Some(&Event::KernelBehind), Some(&Event::KernelCurrent))
+        );
+        assert_eq!(sync.news(), []);
     }
 }
