@@ -54,7 +54,10 @@ impl Daemon {
             let checks = Checks::default();
             loaded.refuse_foreign(&checks, &[], &Allowed::below(&checks.tls_directories))?;
         }
-        loaded.check_notify()?;
+        if let Err(error) = loaded.check_notify() {
+            // Forwarding is worth more. Such a program is not run, as each run verifies it again.
+            log::warn!("{error:#}");
+        }
         lb_dataplane::refuse_other_layouts(&loaded.config.bpffs, invocation.on_other_maps)?;
         let found = fit(&loaded, &[], &lb_neighbours::local_addresses().await?, None).await?;
         let bpffs = loaded.config.bpffs.clone();

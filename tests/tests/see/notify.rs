@@ -144,7 +144,8 @@ fn recipients_that_hang_or_fail_hold_nothing_up_and_may_be_removed() {
     balancer.wait_for("it again", || log(&testbed).matches("file reloaded").count() == 3);
     balancer.done(&["backend", "drain", "web", &address]);
     balancer.stop(Signal::SIGTERM);
-    assert!(log(&testbed).contains("were not delivered before the end lost="), "{}", log(&testbed));
+    let lost = "were not delivered before the end recipient=";
+    assert!(log(&testbed).contains(lost), "{}", log(&testbed));
 }
 
 #[test]
@@ -179,4 +180,9 @@ fn only_root_says_what_is_run() {
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(!output.status.success(), "{said}");
     assert!(said.contains("only root may change `notify`"), "{said}");
+    balancer.stop(Signal::SIGTERM);
+    set_mode(&program, 0o757);
+    let balancer = Balancer::start(&testbed, &with(&testbed, &page));
+    balancer.wait_for_ring_of(3);
+    assert!(log(&testbed).contains(&expected), "forwarding is worth more: {}", log(&testbed));
 }
