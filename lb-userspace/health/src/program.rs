@@ -36,6 +36,9 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 /// Size of a program's output that is kept, the last bytes.
 const KEPT: usize = 1_024;
 
+/// Maximum size of a program's output that is read.
+const MOST_READ: usize = 1 << 20;
+
 /// Maximum length in bytes of the line that is shown.
 const LONGEST_LINE: usize = 160;
 
@@ -123,25 +126,32 @@ pub fn account(user: &str) -> Result<Account, String> {
     Ok(account)
 }
 
-/// Output of a program. All of it is read, or else the program would block; the end is kept.
+/// Output of a program, of which the end is kept. The pipe is closed after [`MOST_READ`], or else reading would
+/// cost as much as a program likes to write.
 struct Said {
-    pipe: Receiver,
+    pipe: Option<Receiver>,
+    read: usize,
     kept: Vec<u8>,
 }
 
 impl Said {
     fn through(pipe: PipeReader) -> io::Result<Self> {
-        Ok(Self { pipe: Receiver::from_owned_fd(pipe.into())?, kept: Vec::new() })
+        let pipe = Receiver::from_owned_fd(pipe.into())?;
+        Ok(Self { pipe: Some(pipe), read: 0, kept: Vec::new() })
     }
 
-    /// Reads until all write ends of the pipe are closed.
+    /// Reads until all write ends of the pipe are closed, or enough is read.
     async fn read(&mut self) {
         let mut piece = [0; 1_024];
-        while let Ok(length @ 1..) = self.pipe.read(&mut piece).await {
+        while let Some(pipe) = self.pipe.as_mut().filter(|_| self.read < MOST_READ)
+            && let Ok(length @ 1..) = pipe.read(&mut piece).await
+        {
+            self.read += length;
             self.kept.extend_from_slice(&piece[..length]);
             let excess = self.kept.len().saturating_sub(KEPT);
             self.kept.drain(..excess);
         }
+        self.pipe = None;
     }
 
     /// Reads without ever returning.

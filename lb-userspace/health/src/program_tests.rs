@@ -80,6 +80,8 @@ async fn the_last_line_of_a_programs_output_is_shown() {
         ),
         // A program with much output does not block.
         ("head -c 1000000 /dev/zero >&2; echo >&2", "PROCOK exit status 0"),
+        // One whose output never ends is not read for long.
+        ("exec yes", "PROCERR signal: 13 (SIGPIPE): y"),
         ("setsid sleep 1 & echo gone >&2; exit 1", "PROCERR exit status: 1: gone"),
     ] {
         assert_eq!(run(script).probe(at).await.detail, told, "{script}");
