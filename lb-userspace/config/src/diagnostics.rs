@@ -3,7 +3,7 @@
 use std::{collections::HashSet, fmt, io, iter, ops::Range, path::Path};
 
 use annotate_snippets::{AnnotationKind, Level, Origin, Renderer, Snippet};
-use lb_model::{KeyFault, more_errors};
+use lb_model::{KeyFault, more_errors, secrets};
 
 use nix::unistd::geteuid;
 
@@ -17,9 +17,6 @@ pub(super) const MOST_SHOWN: usize = 100;
 
 /// Maximum length of a line that is shown, in bytes.
 const LONGEST_LINE: usize = 500;
-
-/// Key whose values may be passwords.
-pub(super) const SECRET: &str = "send";
 
 /// An error or a warning, and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -308,7 +305,7 @@ impl<'a> Excerpts<'a> {
         let (number, line) = self.line(finding.span.start);
         let message = match printable::line(&finding.message) {
             _ if finding.is_placed && has_secret(&self.source.text[line]) => {
-                "the line with `send` is invalid".into()
+                "the line with a secret is invalid".into()
             }
             message => message,
         };
@@ -333,7 +330,7 @@ impl<'a> Excerpts<'a> {
         let column = text[..text.floor_char_boundary(start)].chars().count() + 1;
         let is_secret = finding.is_placed && has_secret(text);
         let message =
-            if is_secret { "the line with `send` is invalid" } else { finding.message.as_str() };
+            if is_secret { "the line with a secret is invalid" } else { finding.message.as_str() };
         Finding {
             severity: if finding.is_error { Severity::Error } else { Severity::Warning },
             file: self.path.clone(),
@@ -355,11 +352,15 @@ impl<'a> Excerpts<'a> {
     }
 }
 
-/// Returns true if the line sets the secret key.
+/// Returns true if the line sets a secret key.
 pub(super) fn has_secret(line: &str) -> bool {
-    line.split(SECRET)
-        .skip(1)
-        .any(|rest| rest.trim_start_matches(['"', '\'', ' ', '\t']).starts_with('='))
+    let pieces: Vec<_> = line.split('=').collect();
+    let before = pieces.split_last().map_or(&[][..], |(_, before)| before);
+    before.iter().any(|piece| {
+        let key = piece.trim_end_matches(['"', '\'', ' ', '\t']);
+        let start = key.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        secrets::is_secret(&key[start.map_or(0, |at| at + 1)..])
+    })
 }
 
 /// Returns the offsets of all lines.

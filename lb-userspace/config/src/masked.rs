@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use lb_model::secrets;
+use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
 /// Masks the secrets in the text of a configuration file, keeping the length of each line. What may be a
@@ -14,6 +15,9 @@ pub(super) fn shown(text: &str) -> String {
     }
     let mut spans = Vec::new();
     find(tree.get_ref(), &mut spans);
+    if let Some(recipients) = tree.get_ref().get("notify") {
+        find_urls(recipients, &mut spans);
+    }
     spans.sort_by_key(|span| span.start);
     masked(text, &spans)
 }
@@ -35,6 +39,16 @@ fn find_in_value(value: &DeValue<'_>, spans: &mut Vec<Range<usize>>) {
         DeValue::Array(values) => {
             values.iter().for_each(|value| find_in_value(value.get_ref(), spans));
         }
+        _ => {}
+    }
+}
+
+/// Finds URLs, which may contain a secret, also under a mistyped key.
+fn find_urls(value: &Spanned<DeValue<'_>>, spans: &mut Vec<Range<usize>>) {
+    match value.get_ref() {
+        DeValue::Table(table) => table.iter().for_each(|(_, value)| find_urls(value, spans)),
+        DeValue::Array(values) => values.iter().for_each(|value| find_urls(value, spans)),
+        DeValue::String(text) if text.contains("://") => spans.push(value.span()),
         _ => {}
     }
 }
@@ -66,6 +80,11 @@ mod tests {
             ("[[a]]\nb = { send = '''X''''', c = 1 }", "[[a]]\nb = { send = *********, c = 1 }"),
             ("health.send = \"é\" # send = \"\"", "health.send = **** # send = \"\""),
             ("resend = 1", "resend = 1"),
+            ("[[notify]]\nurll = \"a://b\"", "[[notify]]\nurll = *******"),
+            (
+                "notify = [{ events = [\"a://b\", \"c\"] }]",
+                "notify = [{ events = [*******, \"c\"] }]",
+            ),
         ] {
             assert_eq!(shown(text), expected);
             assert_eq!(shown(text).len(), text.len(), "{text}");

@@ -97,7 +97,7 @@ fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
         snat_addresses: validate::snat_addresses(&file.snat_addresses, findings),
         limits: validate::limits(&file.limits, findings),
         checks: validate::checks(&file.checks, findings),
-        notify: validate::notify(&file.notify, findings),
+        notify: validate::notify(&file.notify, &file.service, findings),
         services: validate::services(&defaults, &file.service, findings),
         defaults,
         given: Given::of(file),

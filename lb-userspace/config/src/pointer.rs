@@ -2,11 +2,11 @@
 
 use std::ops::Range;
 
-use lb_model::KeyFault;
+use lb_model::{KeyFault, secrets};
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::diagnostics::{Diagnostic, MOST_SHOWN, SECRET};
+use super::diagnostics::{Diagnostic, MOST_SHOWN};
 
 /// Returns the faults of keys of the text.
 pub(super) fn faults(text: &str, errors: &[Diagnostic]) -> Vec<KeyFault> {
@@ -14,7 +14,7 @@ pub(super) fn faults(text: &str, errors: &[Diagnostic]) -> Vec<KeyFault> {
     let fault = |error: &Diagnostic| {
         let missing = || error.left_out.as_ref().map(|left_out| vec![left_out.key.clone()]);
         let path = path_to(tree.get_ref(), &error.span).or_else(missing)?;
-        let is_secret = path.last().is_some_and(|key| key == SECRET);
+        let is_secret = path.last().is_some_and(|key| secrets::is_secret(key));
         let detail = if is_secret { "the value is invalid".to_owned() } else { detail(error) };
         Some(KeyFault { detail, pointer: pointer(&path) })
     };

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, ops::Range};
 
-use lb_model::address;
+use lb_model::{address, secrets::HIDDEN};
 use serde::de::DeserializeOwned;
 use serde_spanned::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer, Error};
@@ -98,7 +98,18 @@ fn finding(error: &Error) -> Diagnostic {
         .replace("unknown field", "unknown key")
         .replace("invalid type: map", "invalid type: table")
         .replace("invalid type: sequence", "invalid type: list");
+    let message = without_urls(&message);
     Diagnostic::error(error.span().unwrap_or_default(), message, fix)
+}
+
+/// Masks quoted URLs, which may contain a secret.
+fn without_urls(message: &str) -> String {
+    let masked = |piece: &str| if piece.contains("://") { HIDDEN } else { piece }.to_owned();
+    let pieces = message.split_inclusive(['`', '"']).map(|piece| {
+        let text = piece.trim_end_matches(['`', '"']);
+        masked(text) + &piece[text.len()..]
+    });
+    pieces.collect()
 }
 
 impl Diagnostic {
@@ -106,7 +117,8 @@ impl Diagnostic {
     fn of_word(self, left_out: Option<&LeftOut>) -> Self {
         let Some(LeftOut { key, .. }) = left_out else { return self };
         if self.message != WORD_WANTED {
-            let message = self.message.replace("unknown variant", &format!("unknown {key}"));
+            let what = if key.is_empty() { "word" } else { key };
+            let message = self.message.replace("unknown variant", &format!("unknown {what}"));
             return Self { message, ..self };
         }
         let words: Vec<_> = reference::words(key).iter().map(|one| format!("{one:?}")).collect();

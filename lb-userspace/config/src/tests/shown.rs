@@ -165,7 +165,7 @@ fn a_summary_has_place_and_reason_but_no_secret() {
          [[service.backend]]\naddress = \"10.0.0.11:80\"\n",
     );
     assert!(
-        secret.contains(":8: the line with `send` is invalid") && !secret.contains("424242"),
+        secret.contains(":8: the line with a secret is invalid") && !secret.contains("424242"),
         "{secret}"
     );
 }

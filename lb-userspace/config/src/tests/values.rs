@@ -169,7 +169,15 @@ fn recipients_have_defaults_and_exactly_one_address() {
         ("url = \"(hidden)\"", "3:7", "not shown", "the URL itself"),
         ("program = \"/a\"\nevents = []", "4:10", "no event is listed", "remove the key"),
         ("program = \"/a\"\nservices = []", "4:12", "no service is listed", "remove the key"),
-        ("program = \"/a\"\nevents = [\"down\"]", "4:11", "`down`", "`backend-down`"),
+        ("program = \"/a\"\nevents = [\"down\"]", "4:11", "unknown word `down`", "`backend-down`"),
+        (
+            "program = \"/a\"\nevents = [\"http://a/secret\"]",
+            "4:11",
+            "`(hidden)`",
+            "`backend-down`",
+        ),
+        ("urll = \"http://a/secret\"", "3:1", "unknown key `urll`", "did you mean `url`"),
+        ("program = [\"/a\", \"b\"]", "3:11", "table or list", "a string"),
         ("program = \"/a\"\ntimeout = \"61s\"", "4:11", "out of range", "1ms to 1m"),
         ("program = \"/a\"\nretries = 11", "4:11", "11 is out of range", "0 to 10"),
         ("program = \"/a\"\n[[notify]]\nprogram = \"/a\"", "4:1", "given twice", "remove"),
@@ -177,7 +185,15 @@ fn recipients_have_defaults_and_exactly_one_address() {
         let error = with(lines).expect_err(lines);
         assert_shows(&error, place, message, fix);
         assert!(!error.contains("/secret"), "{error}");
+        assert_eq!(error.matches("error: ").count(), 1, "one fault, one error: {error}");
     }
+    let page = "program = \"/a\"\nservices = [\"wbe\"]\nevents = [\"reloaded\", \"backend-up\"]";
+    let other = "[[notify]]\nprogram = \"/a\"";
+    let loaded = with(&format!("{page}\n{other}")).expect("the same program, for other events");
+    let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+    let [name, event] = &warnings[..] else { panic!("two: {warnings:?}") };
+    assert_shows(name, "4:13", "there is no service of this name in this file", "correct the name");
+    assert_shows(event, "5:10", "`reloaded` is never told beside `services`", "a [[notify]] table");
     let many: Vec<_> = (0..17).map(|nth| format!("[[notify]]\nprogram = \"/{nth}\"")).collect();
     let error = read(&format!("interfaces = [\"a\"]\n{}", many.join("\n"))).expect_err("many");
     assert_shows(&error, "34:1", "more than 16 recipients", "give 16 at most");

@@ -1,11 +1,11 @@
 //! Recipients of notifications.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, ops::Range, time::Duration};
 
 use lb_model::{Notify, Recipient, secrets::HIDDEN};
 
 use crate::{
-    diagnostics::{Diagnostic, Findings},
+    diagnostics::{Diagnostic, Findings, LeftOut},
     located::Located,
     schema::{self, or},
 };
@@ -18,7 +18,13 @@ const LONGEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 const EXAMPLE: &str = "give a program, as in program = \"/usr/local/sbin/page\", or a url, as in url = \"https://hooks.example/page\"";
 
-pub(crate) fn notify(tables: &[Located<schema::Notify>], findings: &mut Findings) -> Vec<Notify> {
+pub(crate) fn notify(
+    tables: &[Located<schema::Notify>],
+    services: &[Located<schema::Service>],
+    findings: &mut Findings,
+) -> Vec<Notify> {
+    let names = services.iter().filter_map(|service| service.get_ref().name.as_ref());
+    let known = names.map(|name| name.get_ref().as_str()).collect();
     let mut seen = HashSet::new();
     for (nth, table) in tables.iter().enumerate() {
         let said = table.get_ref();
@@ -26,22 +32,54 @@ pub(crate) fn notify(tables: &[Located<schema::Notify>], findings: &mut Findings
             said.program.as_ref().map(|one| one.get_ref()),
             said.url.as_ref().map(|one| one.get_ref()),
         );
+        let events: Vec<_> = said.events.iter().flat_map(|events| events.get_ref()).collect();
+        let services: Vec<_> = names_of(said).map(|name| name.get_ref()).collect();
         if nth == MOST {
             let message = format!("more than {MOST} recipients are given");
             findings.push(Diagnostic::error(table.span(), message, format!("give {MOST} at most")));
         }
-        if recipient != (None, None) && !seen.insert(recipient) {
+        if recipient != (None, None) && !seen.insert((recipient, events, services)) {
             let message = "this recipient is given twice";
-            findings.push(Diagnostic::error(table.span(), message, "remove one"));
+            findings.push(Diagnostic::error(
+                table.span(),
+                message,
+                "remove one, or select other events or services",
+            ));
         }
     }
+    for table in tables {
+        warn_of_unmatched(table.get_ref(), &known, findings);
+    }
     tables.iter().filter_map(|table| one(table, findings)).collect()
+}
+
+fn names_of(said: &schema::Notify) -> impl Iterator<Item = &Located<String>> {
+    said.services.iter().flat_map(|services| services.get_ref())
+}
+
+/// Warns of services that are not there, and of events that no service has.
+fn warn_of_unmatched(said: &schema::Notify, known: &HashSet<&str>, findings: &mut Findings) {
+    for name in names_of(said).filter(|name| !known.contains(name.get_ref().as_str())) {
+        let message = "there is no service of this name in this file";
+        let fix = "correct the name, unless a command adds the service";
+        findings.push(Diagnostic::warning(name.span(), message, fix));
+    }
+    let Some(events) = said.events.as_ref().filter(|_| said.services.is_some()) else { return };
+    for event in events.get_ref().iter().filter(|event| !event.has_service()) {
+        let message = format!("`{}` is never told beside `services`", event.as_str());
+        let fix = "it is about no service: give it a [[notify]] table without `services`";
+        findings.push(Diagnostic::warning(events.span(), message, fix));
+    }
 }
 
 fn one(table: &Located<schema::Notify>, findings: &mut Findings) -> Option<Notify> {
     let said = table.get_ref();
     let recipient = recipient(table, findings);
-    if let Some(empty) = said.events.as_ref().filter(|events| events.get_ref().is_empty()) {
+    let empty = said.events.as_ref().filter(|events| events.get_ref().is_empty());
+    // Words that are no events are left out, and errors already.
+    let is_read =
+        |list: Range<usize>| !findings.have_left_out(&LeftOut { owner: list, key: String::new() });
+    if let Some(empty) = empty.filter(|list| is_read(list.span())) {
         let fix = "list some, or remove the key for all events";
         findings.push(Diagnostic::error(empty.span(), "no event is listed", fix));
     }
@@ -62,11 +100,10 @@ fn one(table: &Located<schema::Notify>, findings: &mut Findings) -> Option<Notif
         let fix = format!("`retries` is 0 to {MOST_RETRIES}");
         findings.push(Diagnostic::error(given.span(), message, fix));
     }
-    let services = said.services.iter().flat_map(|services| services.get_ref());
     Some(Notify {
         recipient: recipient?,
         events: said.events.iter().flat_map(|events| events.get_ref()).copied().collect(),
-        services: services.map(|name| name.get_ref().clone()).collect(),
+        services: names_of(said).map(|name| name.get_ref().clone()).collect(),
         timeout,
         retries,
     })
@@ -99,7 +136,10 @@ fn recipient(table: &Located<schema::Notify>, findings: &mut Findings) -> Option
             None
         }
         (None, None) => {
-            if !findings.have_garbled(table.span().start) {
+            let is_left_out = ["program", "url"].into_iter().any(|key| {
+                findings.have_left_out(&LeftOut { owner: table.span(), key: key.to_owned() })
+            });
+            if !is_left_out && !findings.have_garbled(table.span().start) {
                 let message = "there is neither a `program` nor a `url`";
                 findings.push(Diagnostic::error(table.span(), message, EXAMPLE));
             }
