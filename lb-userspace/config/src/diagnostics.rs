@@ -120,6 +120,11 @@ impl Findings {
         self.left_out.contains(key)
     }
 
+    /// Returns true if a table is known to have any unusable key.
+    pub(super) fn have_left_out_of(&self, table: &Range<usize>) -> bool {
+        self.left_out.iter().any(|left_out| left_out.owner == *table)
+    }
+
     /// Notes the start of a table with a syntax error.
     pub(super) fn note_garbled(&mut self, table: usize) {
         self.garbled.insert(table);
@@ -358,8 +363,8 @@ pub(super) fn has_secret(line: &str) -> bool {
     let before = pieces.split_last().map_or(&[][..], |(_, before)| before);
     before.iter().any(|piece| {
         let key = piece.trim_end_matches(['"', '\'', ' ', '\t']);
-        let start = key.rfind(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-        secrets::is_secret(&key[start.map_or(0, |at| at + 1)..])
+        let mut words = key.rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words.next().is_some_and(secrets::is_secret)
     })
 }
 

@@ -4,6 +4,7 @@ pub mod desired;
 mod diagnostics;
 mod digests;
 mod export;
+mod hidden;
 mod host;
 mod located;
 mod masked;
@@ -167,10 +168,12 @@ type Keyed = Vec<(&'static str, Range<usize>)>;
 /// Reads a configuration file. The error shows all faults in the file.
 pub fn load(path: &Path) -> Result<Loaded> {
     let (text, is_roots) = text::read_owned(path)?;
-    Ok(Loaded { is_roots, is_sent: false, ..read(shown_path(path), text)? })
+    let mut loaded = Loaded { is_roots, is_sent: false, ..read(shown_path(path), text)? };
+    loaded.keep_hidden(&[])?;
+    Ok(loaded)
 }
 
-/// Parses the text of a configuration file, like [`load`].
+/// Parses the text of a configuration file, like [`load`], except that URLs may be hidden.
 pub fn read(path: String, text: String) -> Result<Loaded> {
     parse::parse(Source { path, text: text::unmarked(text) })
 }

@@ -35,7 +35,8 @@ impl Daemon {
         events: &mut Events,
     ) -> Result<Applied> {
         self.is_untidy = true;
-        let File { loaded, is_own, listeners } = file;
+        let File { mut loaded, is_own, listeners } = file;
+        loaded.keep_hidden(&self.config.notify)?;
         self.trust(&loaded, by)?;
         for warning in &loaded.warnings {
             log::warn!("{warning}");

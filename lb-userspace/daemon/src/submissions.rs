@@ -29,7 +29,8 @@ impl Daemon {
     ) -> Result<Comparison, Refusal> {
         self.is_untidy = true;
         by.expected.refuse_stale(self.desired.number())?;
-        let File { loaded, listeners, .. } = file?;
+        let File { mut loaded, listeners, .. } = file?;
+        loaded.keep_hidden(&self.config.notify).map_err(invalid)?;
         self.trust(&loaded, by).map_err(invalid)?;
         self.fit(&loaded, &listeners, by).await.map_err(invalid)?;
         let refused = self.config.refuse_restart_only(&loaded.config).err();

@@ -33,7 +33,7 @@ impl Programs<'_> {
         let script = format!("#!/bin/sh\nexec 3>>{}\n{script}\n", written.display());
         fs::write(&program, script).expect("written");
         set_mode(&program, 0o755);
-        format!("[[notify]]\nprogram = {program:?}\n{rest}\n")
+        format!("[[notify]]\nprogram = \"{}\"\n{rest}\n", program.display())
     }
 
     fn written(&self, name: &str) -> PathBuf {

@@ -73,6 +73,22 @@ fn a_hidden_value_that_is_sent_back_is_kept() {
 }
 
 #[test]
+fn a_hidden_url_that_is_sent_back_is_kept() {
+    let with = |url: &str, rest: &str| {
+        let notify = format!("[[notify]]\nurl = \"{url}\"\n{rest}");
+        read(&format!("interfaces = [\"a\"]\n{notify}\n")).expect("valid")
+    };
+    let running = with("https://a/secret", "retries = 1").config.notify;
+    let mut sent = with("(hidden)", "retries = 1");
+    sent.keep_hidden(&running).expect("kept");
+    assert_eq!(sent.config.notify, running);
+    for others in [&running[..], &[]] {
+        let refused = with("(hidden)", "retries = 2").keep_hidden(others).expect_err("another");
+        assert_shows(&refused.to_string(), "3:7", "value that is not shown", "the URL itself");
+    }
+}
+
+#[test]
 fn only_root_changes_more_than_services_and_defaults() {
     const SETTINGS: &str = "interfaces = [\"eth0\"]\n";
     let running = read(&format!("{SETTINGS}{SERVICE}")).expect("valid").config;

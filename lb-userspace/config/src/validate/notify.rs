@@ -38,7 +38,8 @@ pub(crate) fn notify(
             let message = format!("more than {MOST} recipients are given");
             findings.push(Diagnostic::error(table.span(), message, format!("give {MOST} at most")));
         }
-        if recipient != (None, None) && !seen.insert((recipient, events, services)) {
+        let is_hidden = said.url.as_ref().is_some_and(|url| url.get_ref() == HIDDEN);
+        if recipient != (None, None) && !is_hidden && !seen.insert((recipient, events, services)) {
             let message = "this recipient is given twice";
             findings.push(Diagnostic::error(
                 table.span(),
@@ -136,9 +137,7 @@ fn recipient(table: &Located<schema::Notify>, findings: &mut Findings) -> Option
             None
         }
         (None, None) => {
-            let is_left_out = ["program", "url"].into_iter().any(|key| {
-                findings.have_left_out(&LeftOut { owner: table.span(), key: key.to_owned() })
-            });
+            let is_left_out = findings.have_left_out_of(&table.span());
             if !is_left_out && !findings.have_garbled(table.span().start) {
                 let message = "there is neither a `program` nor a `url`";
                 findings.push(Diagnostic::error(table.span(), message, EXAMPLE));
@@ -149,13 +148,10 @@ fn recipient(table: &Located<schema::Notify>, findings: &mut Findings) -> Option
 }
 
 /// Returns the fault of a URL with its fix. The URL is not repeated, as it may contain a secret.
-fn url_fault(url: &str) -> Option<(String, &'static str)> {
+fn url_fault(url: &str) -> Option<(&'static str, &'static str)> {
     if url == HIDDEN {
-        return Some((
-            format!("{HIDDEN} stands for a value that is not shown"),
-            "give the URL itself",
-        ));
+        return None;
     }
     let fault = lb_notify::verify_url(url).err()?;
-    Some((fault.to_owned(), "give one, as in url = \"https://hooks.example/page\""))
+    Some((fault, "give one, as in url = \"https://hooks.example/page\""))
 }
