@@ -176,7 +176,7 @@ fn recipients_have_defaults_and_exactly_one_address() {
             "`backend-down`",
         ),
         ("urll = \"http://a/secret\"", "3:1", "unknown key `urll`", "did you mean `url`"),
-        ("program = [\"/a\", \"b\"]", "3:11", "table or list", "a string"),
+        ("program = [\"/a\", \"b\"]", "3:11", "invalid type: list", "a string"),
         ("program = \"/a\"\ntimeout = \"61s\"", "4:11", "out of range", "1ms to 1m"),
         ("program = \"/a\"\nretries = 11", "4:11", "11 is out of range", "0 to 10"),
         ("program = \"/a\"\n[[notify]]\nprogram = \"/a\"", "4:1", "given twice", "remove"),
