@@ -71,10 +71,14 @@ pub(super) async fn list(
     }
     searches::note(&listing, &peer);
     let (sender, receiver) = mpsc::channel(BACKLOG);
-    spawn_blocking(move || send(&listing, &filter, limit, &sender));
-    let chunks = stream::unfold((receiver, seat), async |(mut receiver, seat)| {
+    let wanted = listing.wanted();
+    spawn_blocking(move || {
+        let _seat = seat;
+        send(&listing, &filter, limit, &sender);
+    });
+    let chunks = stream::unfold((receiver, wanted), async |(mut receiver, wanted)| {
         let chunk = receiver.recv().await?;
-        Some((Ok::<Bytes, Infallible>(chunk), (receiver, seat)))
+        Some((Ok::<Bytes, Infallible>(chunk), (receiver, wanted)))
     });
     Ok(Lines::new(Body::from_stream(chunks)))
 }
@@ -131,12 +135,16 @@ async fn survey<T: Send + 'static>(
     filter: Filter,
     count: impl FnOnce(&Listing, &Filter) -> T + Send + 'static,
 ) -> Result<Json<T>, Failed> {
-    let _turn = COUNTERS.acquire().await;
+    let turn = COUNTERS.acquire().await;
     let listing = handle.connections(filter.service.clone()).await?;
     searches::note(&listing, peer);
-    let counted = spawn_blocking(move || count(&listing, &filter)).await;
+    let _wanted = listing.wanted();
+    let counted = spawn_blocking(move || {
+        let _turn = turn;
+        count(&listing, &filter)
+    });
     let failed = |_| Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "counting failed");
-    Ok(Json(counted.map_err(failed)?))
+    Ok(Json(counted.await.map_err(failed)?))
 }
 
 /// Returns the request's limit or the usual one.
