@@ -90,6 +90,9 @@ fn check_prints_the_sizes_of_flow_table_and_maps() {
     assert!(ended.out.contains("flow table: 1000000 connections, 96 MB\n"), "{ended:?}");
     let ended = check("limits.flows = 16_000_000");
     assert!(ended.out.contains("flow table: 16000000 connections, 1536 MB\n"), "{ended:?}");
+    let ended = check("limits.accounting = true");
+    let expected = "flow table: 1000000 connections, 144 MB with their accounts\n";
+    assert!(ended.out.contains(expected), "{ended:?}");
     let ended = check("limits.backends = 100_000");
     assert!(ended.out.contains("maps: 4096 services, 100000 backends, "), "{ended:?}");
     for beyond in ["limits.flows = 0", "limits.flows = 16_000_001"] {
