@@ -67,8 +67,8 @@ pub(super) enum Verb {
         /// Only check the configuration, like `check`.
         #[arg(long)]
         check: bool,
-        /// Refuse to start if `limits.flows`, `limits.services` or `limits.backends` has changed, or if
-        /// another version's maps have to be replaced, instead of migrating connections.
+        /// Refuse to start if `limits.flows`, `limits.services`, `limits.backends` or `limits.accounting` has
+        /// changed, or if another version's maps have to be replaced, instead of migrating connections.
         #[arg(long)]
         no_migrate: bool,
     },
