@@ -138,7 +138,7 @@ pub(super) enum Verb {
         trial: Trial,
     },
     /// Print the running settings and services as a configuration file. With -o json, print its keys as
-    /// JSON. Values of `send` are printed only for root.
+    /// JSON. Secrets, as in `send`, `api.http_token` and `url`, are printed only for root.
     Export,
     /// Show who changed what and when, or one version in full. A version has its author, its changes and
     /// all its services.
