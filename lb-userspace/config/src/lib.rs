@@ -4,6 +4,7 @@ pub mod desired;
 mod diagnostics;
 mod digests;
 mod export;
+mod exposure;
 mod host;
 mod located;
 mod masked;

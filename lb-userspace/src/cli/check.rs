@@ -77,6 +77,7 @@ fn inspect(file: &Path, found: &mut Warnings) -> anyhow::Result<Loaded> {
     refuse_local_ports(&loaded)?;
     warn_of_listeners(&loaded, found);
     warn_of_unrouted(&loaded, found);
+    found.all.extend(loaded.exposure_warning(file));
     Ok(loaded)
 }
 

@@ -1,8 +1,9 @@
 //! `check`, and files that are read by standard input or a pipe.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     io::{self, Write as _},
+    os::unix::fs::PermissionsExt as _,
     process::{Command, Stdio},
 };
 
@@ -77,6 +78,21 @@ fn a_file_is_read_from_standard_input_or_a_pipe() {
     let run = xdplb(&["run", "-c", "-"]);
     assert_eq!(run.code, Some(2), "{run:?}");
     assert!(run.err.contains("give a file"), "{run:?}");
+}
+
+#[test]
+fn check_warns_of_a_file_with_secrets_that_others_can_read() {
+    let directory = TempDir::new().expect("a directory");
+    let url = "[[notify]]\nurl = \"https://hooks.example/secret\"";
+    let text = format!("interfaces = [\"eth0\"]\n{url}\n");
+    let path = file(&directory, &text);
+    for (mode, is_warned) in [(0o644, true), (0o640, false)] {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("set");
+        let ended = xdplb(&["check", "-c", &path.display().to_string()]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let said = "all users of this host can read the file with this secret";
+        assert_eq!(ended.err.contains(said), is_warned, "{ended:?}");
+    }
 }
 
 #[test]

@@ -80,9 +80,9 @@ pub(super) enum Verb {
         /// Print the JSON Schema of configuration files instead, for editors.
         #[arg(long, conflicts_with = "config")]
         schema: bool,
-        /// Exit with 4 if there are warnings. VIPs that no interface or route brings to this host, and
-        /// servers of this host that listen on all addresses, do not count, as the file may be for
-        /// another host.
+        /// Exit with 4 if there are warnings. VIPs that no interface or route brings to this host, servers of
+        /// this host that listen on all addresses, and a file with secrets that all users can read do not
+        /// count, as the file may be for another host.
         #[arg(long)]
         strict: bool,
     },
