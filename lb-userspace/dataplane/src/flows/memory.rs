@@ -33,8 +33,8 @@ mod tests {
         let plain = Limits { flows: 1_000_000, ..Limits::default() };
         let accounted = Limits { accounting: true, ..plain };
         assert_eq!([&plain, &accounted].map(|of| megabytes(flow_bytes(of))), [96, 144]);
-        let plan = TablePlan::new(plain.flows).expect("a plan").accounting(true);
-        let bytes = u64::from(plan.accounts()) * size_of::<Count>() as u64;
+        let table = TablePlan::new(plain.flows).expect("a plan").accounting(true);
+        let bytes = u64::from(table.accounts()) * size_of::<Count>() as u64;
         assert_eq!(flow_bytes(&accounted) - flow_bytes(&plain), bytes);
     }
 }
