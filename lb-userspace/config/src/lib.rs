@@ -4,6 +4,7 @@ pub mod desired;
 mod diagnostics;
 mod digests;
 mod export;
+mod exposure;
 mod hidden;
 mod host;
 mod located;

@@ -121,7 +121,7 @@ pub(super) struct Notify {
     #[schemars(regex(pattern = patterns::ABSOLUTE))]
     pub(super) program: Option<Located<PathBuf>>,
     /// URL of http or https that the JSON object is posted to. The answer must have a status from 200 to 299;
-    /// redirects are not followed. As it may contain a secret, commands, the API and the log do not show it.
+    /// redirects are not followed. As it may contain a secret, only `export` by root shows it.
     #[schemars(regex(pattern = patterns::URL))]
     pub(super) url: Option<Located<String>>,
     /// Events to notify of. Default: all.

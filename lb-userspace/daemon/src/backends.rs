@@ -272,12 +272,16 @@ impl Backends {
         believed.map(|(id, left)| (*id, left.timeouts)).collect()
     }
 
+    /// Returns true if a backend has this address, or a removed one that connections may refer to.
+    pub fn has_address(&self, address: SocketAddr) -> bool {
+        self.entries.values().any(|entry| address_of(entry) == address)
+    }
+
     /// Returns removed backends that connections may refer to, whose former services are known.
     pub fn retired(&self) -> impl Iterator<Item = Left<'_>> {
         self.retired.iter().filter_map(|(id, retired)| {
             let entry = self.entries.get(id)?;
-            let ip = Ipv6Addr::from(entry.address).to_canonical();
-            let address = SocketAddr::new(ip, u16::from_be_bytes(entry.port));
+            let address = address_of(entry);
             let may_come_back = self.by_address.get(&identity(entry)) == Some(id);
             let service = may_come_back.then_some(entry.service);
             Some(Left { id: *id, address, service, owner: retired.owner.as_ref()? })
@@ -303,6 +307,11 @@ impl Backends {
     pub fn places(&self) -> &OrdMap<u32, Source> {
         self.sources.places()
     }
+}
+
+fn address_of(backend: &Backend) -> SocketAddr {
+    let ip = Ipv6Addr::from(backend.address).to_canonical();
+    SocketAddr::new(ip, u16::from_be_bytes(backend.port))
 }
 
 fn identity(backend: &Backend) -> Identity {

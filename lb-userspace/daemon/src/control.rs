@@ -1,11 +1,12 @@
 //! Requests of the API to the daemon's loop, questions to its viewer, and their answers.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, net::SocketAddr, sync::Arc};
 
 use lb_config::{Config, desired::Document};
 use lb_dataplane::{TracedProgram, listing::Listing};
 use lb_model::{
     Change, Proposal, Refusal,
+    connections::Filter,
     views::{
         Plan, ServiceView, Stats, Status, Step, VersionView,
         explanation::{Explanation, PacketQuery},
@@ -20,6 +21,13 @@ use super::{
     trace::{Planned, Prepared, Trace},
 };
 
+/// Whose connections are asked for: of all, unless it is told.
+#[derive(Debug)]
+pub struct Owner {
+    pub service: Option<String>,
+    pub backend: Option<SocketAddr>,
+}
+
 /// A question about the state, with the channel for its answer. The loop is not asked.
 #[derive(Debug)]
 pub enum Question {
@@ -30,7 +38,7 @@ pub enum Question {
     /// Running settings and services.
     Running(Reply<Running>),
     Stats(Reply<Stats>),
-    Connections(Option<String>, Reply<Listing>),
+    Connections(Owner, Reply<Listing>),
     /// Who explains packets.
     Explainer(Reply<Explainer>),
     Explain(PacketQuery, Links, Loaded, Reply<Explanation>),
@@ -198,10 +206,11 @@ impl Handle {
         self.ask(Question::Stats).await
     }
 
-    /// Returns a listing of all connections, to read outside the loop, or an error if the given
-    /// service does not exist.
-    pub async fn connections(&self, service: Option<String>) -> Result<Listing, Refusal> {
-        self.ask(|reply| Question::Connections(service, reply)).await
+    /// Returns a listing of all connections, to read outside the loop, or an error if the service or the
+    /// backend that a filter names does not exist.
+    pub async fn connections(&self, filter: &Filter) -> Result<Listing, Refusal> {
+        let owner = Owner { service: filter.service.clone(), backend: filter.backend };
+        self.ask(|reply| Question::Connections(owner, reply)).await
     }
 
     /// Tells what would happen to a packet, and why.

@@ -14,7 +14,7 @@ use lb_model::Refusal;
 use tokio::sync::{mpsc, watch};
 
 use super::{
-    control::{Question, Reply},
+    control::{Owner, Question, Reply},
     explain::Explainer,
     snapshot::Snapshot,
     trace,
@@ -58,8 +58,8 @@ impl Viewer {
             }
             Question::Running(reply) => self.tell(reply, |views| Ok(views.running())),
             Question::Stats(reply) => self.tell(reply, |views| views.stats()),
-            Question::Connections(service, reply) => {
-                self.tell(reply, |views| connections(&views, service.as_deref()));
+            Question::Connections(owner, reply) => {
+                self.tell(reply, |views| connections(&views, &owner));
             }
             Question::Explainer(reply) => self.tell(reply, |_| Ok(self.explainer.clone())),
             Question::Explain(query, links, by, reply) => {
@@ -103,13 +103,16 @@ impl Viewer {
     }
 }
 
-fn connections(views: &Views<'_>, service: Option<&str>) -> Result<Listing, Refusal> {
+fn connections(views: &Views<'_>, owner: &Owner) -> Result<Listing, Refusal> {
     let Snapshot { state, document, .. } = views.snapshot;
-    if let Some(name) = service {
-        let is_left = state.kernel.retired().any(|left| left.owner.name == name);
+    if let Some(name) = &owner.service {
+        let is_left = state.kernel.retired().any(|left| left.owner.name == *name);
         if !is_left {
             named(document, name)?;
         }
+    }
+    if let Some(address) = owner.backend.filter(|address| !state.kernel.has_address(*address)) {
+        return Err(Refusal::NotFound(format!("there is no backend {address}")));
     }
     Ok(views.listing())
 }

@@ -7,12 +7,9 @@ use std::{
     time::Instant,
 };
 
-use lb_common::{
-    stats::{Incident, TcpStats, Traffic},
-    table::table_bytes,
-};
+use lb_common::stats::{Incident, TcpStats, Traffic};
 use lb_dataplane::{
-    CounterReader, Incidents,
+    CounterReader, Incidents, flow_bytes,
     listing::{Directory, Listing},
 };
 use lb_health::LastCheck;
@@ -56,7 +53,7 @@ impl Views<'_> {
             interfaces: self.snapshot.interfaces.iter().map(Into::into).collect(),
             flows: FlowsView {
                 capacity: config.limits.flows.into(),
-                bytes: table_bytes(config.limits.flows),
+                bytes: flow_bytes(&config.limits),
                 entries: usage.entries.div_ceil(2),
                 active: states.active(),
                 half_open: states.half_open,

@@ -59,7 +59,7 @@ pub use self::{
     detach::detach,
     flows::{
         Accounts, BACKENDS, CLIENT_HOPS, Expiry, FLOWS, FlowCounts, FlowTable, Moves, Scope,
-        Search, States, Sweeper, TablePlan, megabytes,
+        Search, States, Sweeper, TablePlan, flow_bytes, megabytes,
     },
     guard::Present,
     layouts::{OnOtherMaps, exists, refuse_other_layouts},

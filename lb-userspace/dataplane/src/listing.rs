@@ -21,7 +21,10 @@ use lb_common::{
 };
 use lb_model::connections::{Account, Clients, Connection, ConnectionState, Counts, Filter, Order};
 
-pub use self::{kill::Killed, swept::Swept};
+pub use self::{
+    kill::Killed,
+    swept::{Swept, Wanted},
+};
 use crate::{Accounts, FlowTable};
 
 /// Service names by backend id.
@@ -171,7 +174,7 @@ impl<'a> Search<'a> {
 
     /// Returns each connection once, by its entry in the direction of the backend.
     fn candidates(self) -> impl Iterator<Item = Candidate<'a>> {
-        let flows = self.table.flows().inspect(|hit| self.swept.pass(hit.index.0));
+        let flows = self.table.flows().take_while(|hit| self.swept.pass(hit.index.0));
         let entries = flows.filter(|hit| hit.direction() == Direction::ToBackend);
         entries.filter_map(move |hit| self.candidate(hit))
     }

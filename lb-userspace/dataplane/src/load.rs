@@ -9,14 +9,13 @@ use aya::{
     programs::{SchedClassifier, Xdp},
 };
 use aya_obj::Object;
-use lb_common::table::table_bytes;
 use lb_model::Limits;
 
 use super::{
     active::possible_cpus,
     client_hops,
     constants::Constants,
-    flows::{ACCOUNTS, BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan, megabytes},
+    flows::{ACCOUNTS, BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan, flow_bytes, megabytes},
     guard,
     layouts::OnOtherMaps,
     migration,
@@ -68,7 +67,7 @@ pub fn load(pins: &Pins, limits: &Limits, on_other_maps: OnOtherMaps) -> Result<
     for (name, _) in &shapes {
         loader.map_pin_path(name, pins.map(name));
     }
-    let mut ebpf = loader.load(OBJECT).map_err(|error| explained(error, limits.flows))?;
+    let mut ebpf = loader.load(OBJECT).map_err(|error| explained(error, limits))?;
     for (name, what) in [
         (PROGRAM, "the XDP program"),
         (client_hops::PROGRAM, "the program for hops"),
@@ -106,19 +105,25 @@ pub fn table(plan: &TablePlan, ebpf: &mut Ebpf) -> Result<FlowTable> {
 }
 
 /// Adds the fix that an operator can apply.
-fn explained(error: EbpfError, connections: u32) -> anyhow::Error {
+fn explained(error: EbpfError, limits: &Limits) -> anyhow::Error {
     let is_flows = matches!(
         &error,
         EbpfError::MapError(MapError::CreateError { name, io_error })
-            if name == FLOWS && io_error.kind() == io::ErrorKind::OutOfMemory
+            if [FLOWS, ACCOUNTS].contains(&name.as_str())
+                && io_error.kind() == io::ErrorKind::OutOfMemory
     );
     if !is_flows {
         return anyhow::Error::from(error).context("cannot load the eBPF object");
     }
-    let megabytes = megabytes(table_bytes(connections));
+    let megabytes = megabytes(flow_bytes(limits));
+    let (what, fix) = if limits.accounting {
+        ("the flow table and its accounts", ", or unset `limits.accounting`")
+    } else {
+        ("the flow table", "")
+    };
+    let flows = limits.flows;
     anyhow::anyhow!(
-        "the kernel cannot allocate {megabytes} MB for the flow table: lower `limits.flows` = \
-         {connections}"
+        "the kernel cannot allocate {megabytes} MB for {what}: lower `limits.flows` = {flows}{fix}"
     )
 }
 
@@ -156,16 +161,23 @@ mod tests {
 
     #[test]
     fn a_failed_allocation_of_the_flow_table_names_its_setting() {
-        let refusal = |map: &str, code| {
+        let refusal = |map: &str, code, accounting| {
+            let limits = Limits { flows: 16_000_000, accounting, ..Limits::default() };
             let io_error = io::Error::from_raw_os_error(code);
             let error = MapError::CreateError { name: map.to_owned(), io_error };
-            format!("{:#}", explained(error.into(), 16_000_000))
+            format!("{:#}", explained(error.into(), &limits))
         };
         let expected = "the kernel cannot allocate 1536 MB for the flow table: lower \
              `limits.flows` = 16000000";
-        assert_eq!(refusal(FLOWS, libc::ENOMEM), expected);
+        assert_eq!(refusal(FLOWS, libc::ENOMEM, false), expected);
+        let expected = "the kernel cannot allocate 2304 MB for the flow table and its accounts: lower \
+             `limits.flows` = 16000000, or unset `limits.accounting`";
+        assert_eq!(refusal(ACCOUNTS, libc::ENOMEM, true), expected);
         for (map, code) in [(FLOWS, libc::EPERM), ("RINGS", libc::ENOMEM)] {
-            assert!(refusal(map, code).starts_with("cannot load the eBPF object"), "{map} {code}");
+            assert!(
+                refusal(map, code, false).starts_with("cannot load the eBPF object"),
+                "{map} {code}"
+            );
         }
     }
 }

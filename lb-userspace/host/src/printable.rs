@@ -20,20 +20,33 @@ pub fn line(text: &str) -> Cow<'_, str> {
 #[must_use]
 pub fn json(text: &str) -> Cow<'_, str> {
     let is_raw = |c| c != '\n' && is_unsafe(c);
-    escaped(text, is_raw, |out, c| {
-        write!(out, "\\u{:04x}", u32::from(c)).expect("a string takes anything");
-    })
+    escaped(text, is_raw, escape_as_json)
 }
 
-/// Formats a key and its value on one line, as in `key=value` or `key="some value"`.
+fn escape_as_json(out: &mut String, c: char) {
+    for unit in c.encode_utf16(&mut [0; 2]) {
+        write!(out, "\\u{unit:04x}").expect("a string takes anything");
+    }
+}
+
+/// Formats a key and its value on one line, as in `key=value` or `key="some value"`. What is quoted is a
+/// string of JSON.
 #[must_use]
 pub fn pair(key: &str, value: &str) -> String {
     let is_plain = |c: char| !c.is_whitespace() && !is_unsafe(c) && !matches!(c, '"' | '\\' | '=');
     if !value.is_empty() && value.chars().all(is_plain) {
         return format!("{key}={value}");
     }
-    let quoted = value.replace('\\', "\\\\").replace('"', "\\\"");
-    format!("{key}=\"{}\"", line(&quoted))
+    let quoted = escaped(
+        value,
+        |c| is_unsafe(c) || matches!(c, '"' | '\\'),
+        |out, c| match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' | '\r' | '\t' => out.extend(c.escape_default()),
+            _ => escape_as_json(out, c),
+        },
+    );
+    format!("{key}=\"{quoted}\"")
 }
 
 fn escaped(
@@ -111,7 +124,7 @@ mod tests {
             ("no route", "key=\"no route\""),
             ("a=b", "key=\"a=b\""),
             ("say \"x\\y\"", "key=\"say \\\"x\\\\y\\\"\""),
-            ("a\nkey=b\x1b[2J", "key=\"a\\nkey=b\\u{1b}[2J\""),
+            ("a\nkey=b\x1b[2J", "key=\"a\\nkey=b\\u001b[2J\""),
         ] {
             assert_eq!(pair("key", value), expected);
         }
@@ -123,6 +136,18 @@ mod tests {
             prop_assert!(!line(&text).contains(is_unsafe));
             prop_assert!(!pair("key", &text).contains(is_unsafe));
             prop_assert!(!lines(&text).contains(|c| c != '\n' && is_unsafe(c)));
+        }
+
+        #[test]
+        fn a_quoted_value_is_a_string_of_json(text in "(\\PC|[\"\\\\ \u{0}-\u{9f}\u{202a}-\u{202e}\u{feff}]){0,16}") {
+            let pair = pair("key", &text);
+            let value = pair.strip_prefix("key=").expect("the key");
+            let read = if value.starts_with('"') {
+                serde_json::from_str(value).expect("JSON")
+            } else {
+                value.to_owned()
+            };
+            prop_assert_eq!(read, text);
         }
 
         #[test]

@@ -5,7 +5,7 @@ use lb_model::{Event, EventKey};
 const HEAD: &str = "# Log and notifications\n\n\
     <!-- Generated from the code: `cargo xtask docs`. -->\n\n\
     Each change of state is one line: a message that is always the same, and keys with values. Values\n\
-    that are no single word are quoted, with `\\\"` and `\\\\` escaped, and control characters as `\\u{1b}`:\n\n\
+    that are no single word are quoted, with `\\\"` and `\\\\` escaped, and control characters as `\\u001b`:\n\n\
     ```text\n\
     [2026-01-02T03:04:05Z WARN ] backend is down service=web backend=10.0.0.11:80 reason=\"L4CON Connection refused\" up=1 backends=2\n\
     ```\n\n\

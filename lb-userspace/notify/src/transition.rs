@@ -139,7 +139,7 @@ mod tests {
             .with(EventKey::Reason, "L4CON \"refused\"\n\x1b[2J")
             .with(EventKey::Up, 1);
         let line = "backend is down service=web backend=10.0.0.11:80 \
-                    reason=\"L4CON \\\"refused\\\"\\n\\u{1b}[2J\" up=1";
+                    reason=\"L4CON \\\"refused\\\"\\n\\u001b[2J\" up=1";
         assert_eq!(down.line(), line);
         assert_eq!(down.service(), Some("web"));
     }

@@ -2,10 +2,9 @@
 
 use std::{panic::resume_unwind, path::Path, process::ExitCode, thread};
 
-use lb_common::table::table_bytes;
 use lb_config::{Diagnostics, Finding, Loaded, reference};
 use lb_dataplane::{
-    map_bytes, megabytes,
+    flow_bytes, map_bytes, megabytes,
     ring::{Excess, Need},
 };
 use nix::net::if_::if_nametoindex;
@@ -78,6 +77,7 @@ fn inspect(file: &Path, found: &mut Warnings) -> anyhow::Result<Loaded> {
     refuse_local_ports(&loaded)?;
     warn_of_listeners(&loaded, found);
     warn_of_unrouted(&loaded, found);
+    found.all.extend(loaded.exposure_warning(file));
     Ok(loaded)
 }
 
@@ -102,7 +102,7 @@ fn sizes(loaded: &Loaded) -> anyhow::Result<Sizes> {
     Ok(Sizes {
         services: services.len(),
         backends: services.iter().map(|service| service.backends.len()).sum(),
-        flow_table_bytes: table_bytes(limits.flows),
+        flow_table_bytes: flow_bytes(limits),
         map_bytes: map_bytes(limits, cpus.into()),
     })
 }
@@ -113,7 +113,8 @@ fn print_sizes(loaded: &Loaded) -> Result<(), Failure> {
     print_line(&format!("{}: {services}, {backends}", loaded.path()))?;
     let limits = &loaded.config.limits;
     let size = megabytes(flow_table_bytes);
-    print_line(&format!("flow table: {} connections, {size} MB", limits.flows))?;
+    let accounts = if limits.accounting { " with their accounts" } else { "" };
+    print_line(&format!("flow table: {} connections, {size} MB{accounts}", limits.flows))?;
     let size = megabytes(map_bytes);
     let (services, backends) = (limits.services, limits.backends);
     print_line(&format!("maps: {services} services, {backends} backends, {size} MB"))?;

@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use lb_client::{Client, STRANGE};
-use lb_model::connections::{ClientCount, Clients, Counts, Filter};
+use lb_model::connections::{ClientCount, Clients, Counts, Filter, MOST};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -33,6 +33,10 @@ pub(super) async fn conns(
     let counts = conns.count;
     let is_of_clients = conns.top.is_some();
     let filter = filter(conns);
+    if filter.sort.is_some() && filter.limit > Some(MOST) {
+        let hint = anyhow!("--limit is {MOST} at most with --sort");
+        return Err(Failure::Usage(hint));
+    }
     if end.kill {
         kill::kill(client, filter, end, output).await?;
     } else if counts {

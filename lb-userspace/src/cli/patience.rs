@@ -1,11 +1,14 @@
 //! Waiting for answers of the daemon that take a while.
 
-use std::{pin::pin, process, time::Duration};
+use std::{convert::Infallible, pin::pin, process, time::Duration};
 
 use lb_client::Client;
 use lb_model::connections::SearchView;
 use lb_progress::Progress;
-use tokio::time::timeout;
+use tokio::{
+    select,
+    time::{sleep, timeout},
+};
 
 use super::args::Output;
 
@@ -36,11 +39,16 @@ pub(super) async fn searching<T>(
         return found;
     }
     let progress = output.progress();
+    select! {
+        found = result => found,
+        never = tell_searches(client, &progress) => match never {},
+    }
+}
+
+async fn tell_searches(client: &Client, progress: &Progress) -> Infallible {
     loop {
-        tell_search(client, &progress).await;
-        if let Ok(found) = timeout(POLL, &mut result).await {
-            return found;
-        }
+        tell_search(client, progress).await;
+        sleep(POLL).await;
     }
 }
 

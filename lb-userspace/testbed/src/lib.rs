@@ -14,6 +14,7 @@ mod bpffs;
 mod directory;
 mod namespace;
 mod pass;
+mod propagation;
 mod switch;
 
 use std::{net::Ipv4Addr, path::Path};
@@ -92,13 +93,13 @@ impl Testbed {
     }
 
     /// Removes the remains of an earlier testbed of that prefix, complete or not. Namespaces that
-    /// others created stay, with their processes.
+    /// others created stay, with their processes. An error keeps nothing else from being removed.
     pub fn remove(prefix: &str) -> Result<()> {
-        for name in namespaces(prefix)?.iter().filter(|name| namespace::is_own(name)) {
-            namespace::remove(name)?;
-        }
-        bpffs::unmount(&directory::bpffs(prefix))?;
-        directory::remove(prefix)
+        let mut names = namespaces(prefix)?;
+        names.retain(|name| namespace::is_own(name));
+        let removed: Vec<_> = names.iter().map(|name| namespace::remove(name)).collect();
+        let unmounted = bpffs::unmount(&directory::bpffs(prefix));
+        removed.into_iter().chain([unmounted.and_then(|()| directory::remove(prefix))]).collect()
     }
 
     /// Returns true if a testbed of that prefix can be created: it has no namespace, not even a

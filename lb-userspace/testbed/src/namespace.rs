@@ -26,7 +26,7 @@ use rtnetlink::{
 };
 use tokio::runtime;
 
-use super::pass;
+use super::{pass, propagation};
 use lb_host::netlink;
 
 const DIRECTORY: &str = "/run/netns";
@@ -44,7 +44,7 @@ impl Namespace {
     /// Creates a namespace whose loopback interface is up and marked.
     pub fn create(name: &str) -> Result<Self> {
         let path = path(name);
-        fs::create_dir_all(DIRECTORY).with_context(|| format!("cannot make {DIRECTORY}"))?;
+        propagation::share(Path::new(DIRECTORY))?;
         File::create_new(&path).map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => anyhow!(
                 "the network namespace {name} exists already: `ip netns delete {name}` removes it"

@@ -53,6 +53,18 @@ fn root_a_dropped_testbed_leaves_nothing() {
 
 #[test]
 #[ignore = "needs root"]
+fn root_a_testbed_is_removed_after_ip_has_added_a_namespace() {
+    Testbed::two_arm("t-ip", 1).unwrap().keep();
+    let ip = |verb| Command::new("ip").args(["netns", verb, "t-ip-of"]).status().unwrap();
+    assert!(ip("add").success());
+    let removed = Testbed::remove("t-ip");
+    assert!(ip("delete").success());
+    removed.unwrap();
+    assert_eq!(namespaces_of("t-ip"), 0);
+}
+
+#[test]
+#[ignore = "needs root"]
 fn root_a_kept_testbed_is_removed_by_name() {
     let longer = Testbed::two_arm("t-keep-longer", 1).unwrap();
     Testbed::two_arm("t-keep", 1).unwrap().keep();

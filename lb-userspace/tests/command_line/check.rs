@@ -1,8 +1,9 @@
 //! `check`, and files that are read by standard input or a pipe.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     io::{self, Write as _},
+    os::unix::fs::PermissionsExt as _,
     process::{Command, Stdio},
 };
 
@@ -80,6 +81,21 @@ fn a_file_is_read_from_standard_input_or_a_pipe() {
 }
 
 #[test]
+fn check_warns_of_a_file_with_secrets_that_others_can_read() {
+    let directory = TempDir::new().expect("a directory");
+    let url = "[[notify]]\nurl = \"https://hooks.example/secret\"";
+    let text = format!("interfaces = [\"eth0\"]\n{url}\n");
+    let path = file(&directory, &text);
+    for (mode, is_warned) in [(0o644, true), (0o640, false)] {
+        fs::set_permissions(&path, Permissions::from_mode(mode)).expect("set");
+        let ended = xdplb(&["check", "-c", &path.display().to_string()]);
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        let said = "all users of this host can read the file with this secret";
+        assert_eq!(ended.err.contains(said), is_warned, "{ended:?}");
+    }
+}
+
+#[test]
 fn check_prints_the_sizes_of_flow_table_and_maps() {
     let directory = TempDir::new().expect("a directory");
     let check = |limits: &str| {
@@ -90,6 +106,9 @@ fn check_prints_the_sizes_of_flow_table_and_maps() {
     assert!(ended.out.contains("flow table: 1000000 connections, 96 MB\n"), "{ended:?}");
     let ended = check("limits.flows = 16_000_000");
     assert!(ended.out.contains("flow table: 16000000 connections, 1536 MB\n"), "{ended:?}");
+    let ended = check("limits.accounting = true");
+    let expected = "flow table: 1000000 connections, 144 MB with their accounts\n";
+    assert!(ended.out.contains(expected), "{ended:?}");
     let ended = check("limits.backends = 100_000");
     assert!(ended.out.contains("maps: 4096 services, 100000 backends, "), "{ended:?}");
     for beyond in ["limits.flows = 0", "limits.flows = 16_000_001"] {

@@ -36,6 +36,7 @@ fn a_usage_error_exits_with_2() {
         &["conns", "--reverse"],
         &["conns", "--sort", "age", "--count"],
         &["conns", "--top", "3", "--limit", "3"],
+        &["conns", "--sort", "age", "--limit", "20000"],
         &["conns", "--kill"],
         &["conns", "--kill", "--limit", "3"],
         &["conns", "--client", "192.0.2.1", "--yes"],
@@ -57,8 +58,11 @@ fn an_invalid_filter_is_a_usage_error_with_the_fix() {
         ("--state", "open", "half-open, refused, answered, established, closing, closed"),
         ("--idle-over", "5", "5 has no unit, expected one, as in \"5s\""),
         ("--idle-over", "-5s", "-5s is negative"),
-        ("--limit", "few", "give a number of at least 0"),
-        ("--limit", "-1", "give a number of at least 0"),
+        ("--limit", "few", "give a number of at least 1"),
+        ("--limit", "0", "give a number of at least 1"),
+        ("--top", "0", "give a number from 1 to 10000"),
+        ("--top", "20000", "give a number from 1 to 10000"),
+        ("--limit", "-1", "give a number of at least 1"),
     ];
     for (filter, value, word) in cases {
         let ended = xdplb(&["conns", filter, value]);

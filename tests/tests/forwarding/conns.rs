@@ -57,6 +57,12 @@ fn open_connections_are_listed_with_both_ends() {
     let nobody = balancer.xdplb(&["conns", "--service", "nope"]);
     let said = String::from_utf8_lossy(&nobody.stderr);
     assert_eq!((nobody.status.code(), &*said), (Some(1), "xdplb: there is no service nope\n"));
+    let nobody = balancer.xdplb(&["conns", "--backend", "192.0.2.1:80"]);
+    let said = String::from_utf8_lossy(&nobody.stderr);
+    assert_eq!(
+        (nobody.status.code(), &*said),
+        (Some(1), "xdplb: there is no backend 192.0.2.1:80\n")
+    );
     assert_eq!(self::listed(&balancer, &["--limit", "4"]).len(), 4);
     let oldest = self::listed(&balancer, &["--state", "established", "--sort", "age"]);
     assert_eq!(oldest.len(), streams.len());

@@ -114,12 +114,12 @@ fn what_cannot_be_explained_is_named() {
     let (code, said) = refused(&["203.0.113.100:1", &vip, "--interface", "eth9"]);
     assert_eq!(
         (code, said.trim_end()),
-        (Some(2), "xdplb: eth9 is none of the balancer's interfaces: eth0, eth1")
+        (Some(2), "xdplb: eth9 is not one of the balancer's interfaces: eth0, eth1")
     );
     let (code, said) = refused(&["203.0.113.100", &vip]);
     assert!(code == Some(2) && said.contains("give an IPv4 address and a port"), "{said}");
     let (code, said) = refused(&["203.0.113.100:1", &vip, "--flags", "sin"]);
-    assert!(code == Some(2) && said.contains("`sin` is no TCP flag"), "{said}");
+    assert!(code == Some(2) && said.contains("`sin` is not a TCP flag"), "{said}");
 }
 
 fn explained(balancer: &Balancer, testbed: &Testbed, port: u16, more: &[&str]) -> Explanation {

@@ -26,7 +26,7 @@ fn trace(balancer: &Balancer, arguments: &[&str]) -> Child {
     let mut said = String::new();
     let errors = child.stderr.as_mut().expect("piped");
     BufReader::new(errors).read_line(&mut said).expect("text");
-    assert!(said.starts_with("recording, by a program of "), "{said}");
+    assert!(said.starts_with("recording ("), "{said}");
     child
 }
 

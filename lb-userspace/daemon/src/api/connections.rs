@@ -16,7 +16,7 @@ use axum::{
 };
 use futures_util::stream;
 use lb_dataplane::listing::Listing;
-use lb_model::connections::{Clients, Connection, Counts, Filter, Kill, Order};
+use lb_model::connections::{Clients, Connection, Counts, Filter, Kill, MOST, Order};
 use tokio::{
     sync::{Semaphore, mpsc, oneshot},
     task::spawn_blocking,
@@ -46,9 +46,6 @@ static READERS: LazyLock<Arc<Seats>> = LazyLock::new(|| Seats::new(16, Duration:
 const USUAL_SORTED: usize = 1_000;
 const USUAL_CLIENTS: usize = 10;
 
-/// Maximum number of either, as they are in memory at once.
-const MOST: usize = 10_000;
-
 /// Limit of concurrent counts of connections.
 static COUNTERS: Semaphore = Semaphore::const_new(2);
 
@@ -63,7 +60,7 @@ pub(super) async fn list(
 ) -> Result<Lines<Connection>, Failed> {
     let limit = if filter.sort.is_some() { bounded(&filter, USUAL_SORTED)? } else { usize::MAX };
     let seat = READERS.take(&guest).ok_or_else(too_many)?;
-    let listing = handle.connections(filter.service.clone()).await?;
+    let listing = handle.connections(&filter).await?;
     if filter.sort == Some(Order::Bytes) && !listing.is_accounting() {
         let detail =
             "bytes of connections are not counted: set `limits.accounting = true`, and restart";
@@ -71,10 +68,14 @@ pub(super) async fn list(
     }
     searches::note(&listing, &peer);
     let (sender, receiver) = mpsc::channel(BACKLOG);
-    spawn_blocking(move || send(&listing, &filter, limit, &sender));
-    let chunks = stream::unfold((receiver, seat), async |(mut receiver, seat)| {
+    let wanted = listing.wanted();
+    spawn_blocking(move || {
+        let _seat = seat;
+        send(&listing, &filter, limit, &sender);
+    });
+    let chunks = stream::unfold((receiver, wanted), async |(mut receiver, wanted)| {
         let chunk = receiver.recv().await?;
-        Some((Ok::<Bytes, Infallible>(chunk), (receiver, seat)))
+        Some((Ok::<Bytes, Infallible>(chunk), (receiver, wanted)))
     });
     Ok(Lines::new(Body::from_stream(chunks)))
 }
@@ -131,22 +132,27 @@ async fn survey<T: Send + 'static>(
     filter: Filter,
     count: impl FnOnce(&Listing, &Filter) -> T + Send + 'static,
 ) -> Result<Json<T>, Failed> {
-    let _turn = COUNTERS.acquire().await;
-    let listing = handle.connections(filter.service.clone()).await?;
+    let turn = COUNTERS.acquire().await;
+    let listing = handle.connections(&filter).await?;
     searches::note(&listing, peer);
-    let counted = spawn_blocking(move || count(&listing, &filter)).await;
+    let _wanted = listing.wanted();
+    let counted = spawn_blocking(move || {
+        let _turn = turn;
+        count(&listing, &filter)
+    });
     let failed = |_| Failed::new(StatusCode::INTERNAL_SERVER_ERROR, "counting failed");
-    Ok(Json(counted.map_err(failed)?))
+    Ok(Json(counted.await.map_err(failed)?))
 }
 
 /// Returns the request's limit or the usual one.
 fn bounded(filter: &Filter, usual: usize) -> Result<usize, Failed> {
-    let limit = filter.limit.map_or(Ok(usual), usize::try_from).unwrap_or(usize::MAX);
-    if limit <= MOST {
-        return Ok(limit);
-    }
-    let detail = format!("`limit` in the query is too large: give {MOST} at most");
-    Err(Failed::new(StatusCode::BAD_REQUEST, detail))
+    let too_large = || {
+        let detail = format!("`limit` in the query is too large: give {MOST} at most");
+        Failed::new(StatusCode::BAD_REQUEST, detail)
+    };
+    let Some(limit) = filter.limit else { return Ok(usual) };
+    let limit = usize::try_from(limit).ok().filter(|_| limit <= MOST);
+    limit.ok_or_else(too_large)
 }
 
 /// Kills the matching connections, until it is done or the client disconnects.
@@ -164,7 +170,7 @@ pub(super) async fn kill(
         return Err(Failed::new(StatusCode::BAD_REQUEST, detail));
     }
     let turn = KILLERS.try_acquire().map_err(|_| being_killed())?;
-    let listing = handle.connections(filter.service.clone()).await?;
+    let listing = handle.connections(&filter).await?;
     searches::note(&listing, &peer);
     let rate = kill::Rate::within(handle.running().await?.config.limits.resets);
     let (reply, answer) = oneshot::channel();

@@ -64,7 +64,7 @@ pub(super) fn routes() -> ApiRouter<Handle> {
         .api_route(
             "/v1/connections",
             get_with(connections::list, says("Lists connections, one JSON object per line"))
-                .delete_with(connections::kill, says("Kills the connections that match a filter, 1,000 per second, except closed ones. Both ends get resets")),
+                .delete_with(connections::kill, says("Kills the connections that match a filter, a twentieth of limits.resets per second, except closed ones. Both ends get resets")),
         )
         .api_route("/v1/connections/clients", get_with(connections::clients, says("Returns the clients with the most connections: ten, unless there is another limit")))
         .api_route("/v1/connections/searches", get_with(searches::list, says("Returns how far the searches of connections have come that are running")))

@@ -119,7 +119,7 @@ fn ingress(
     if let Some(name) = &query.interface {
         let found = ours.iter().find(|one| one.name == *name);
         return found.map(|one| one.ifindex).ok_or_else(|| {
-            Refusal::Invalid(format!("{name} is none of the balancer's interfaces: {}", names()))
+            Refusal::Invalid(format!("{name} is not one of the balancer's interfaces: {}", names()))
         });
     }
     let of_client = known.and_then(|known| known.hop).map(|hop| hop.0);

@@ -54,7 +54,7 @@ pub(super) const METRICS: &[Metric] = &[
     Metric {
         name: "flow_table_bytes",
         kind: Kind::Gauge,
-        help: "Memory of the flow table.",
+        help: "Memory of the flow table, and of the accounts of its flows.",
         labels: &[],
         write: |of, to| to.count(&[], of.status.flows.bytes),
     },

@@ -173,9 +173,3 @@ impl FlowTable {
         SharedSlots { slots: self.client_hops.values(), seed: self.seed.0[0] }
     }
 }
-
-/// Converts the size of a table in bytes to megabytes, for messages.
-#[must_use]
-pub fn megabytes(bytes: u64) -> u64 {
-    ((bytes + 500_000) / 1_000_000).max(1)
-}

@@ -1,8 +1,8 @@
-//! How far a search has come.
+//! How far a search has come, and whether it goes on.
 
 use std::sync::{
-    Arc,
-    atomic::{AtomicU32, Ordering::Relaxed},
+    Arc, Weak,
+    atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
 };
 
 use lb_common::table::WAYS;
@@ -11,16 +11,39 @@ use super::Listing;
 
 /// Number of entries that a listing's search has passed.
 #[derive(Debug, Default)]
-pub struct Swept(AtomicU32);
+pub struct Swept {
+    count: AtomicU32,
+    is_abandoned: AtomicBool,
+}
+
+/// Ends a search early when it is dropped.
+#[derive(Debug)]
+pub struct Wanted(Weak<Swept>);
 
 impl Swept {
-    pub(super) fn pass(&self, index: u32) {
-        self.0.store(index, Relaxed);
+    /// Returns false if nobody waits for the search any more.
+    pub(super) fn pass(&self, index: u32) -> bool {
+        self.count.store(index, Relaxed);
+        !self.is_abandoned.load(Relaxed)
     }
 
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.load(Relaxed).into()
+        self.count.load(Relaxed).into()
+    }
+}
+
+impl Wanted {
+    pub(super) fn new(swept: &Arc<Swept>) -> Self {
+        Self(Arc::downgrade(swept))
+    }
+}
+
+impl Drop for Wanted {
+    fn drop(&mut self) {
+        if let Some(swept) = self.0.upgrade() {
+            swept.is_abandoned.store(true, Relaxed);
+        }
     }
 }
 
@@ -29,6 +52,12 @@ impl Listing {
     #[must_use]
     pub fn swept(&self) -> &Arc<Swept> {
         &self.swept
+    }
+
+    /// Returns what keeps its search going: a search without a reader ends.
+    #[must_use]
+    pub fn wanted(&self) -> Wanted {
+        Wanted::new(&self.swept)
     }
 
     /// Returns the number of entries that its search has to pass.

@@ -1,4 +1,8 @@
-use std::{collections::HashMap, ops::ControlFlow, sync::LazyLock};
+use std::{
+    collections::HashMap,
+    ops::ControlFlow,
+    sync::{Arc, LazyLock},
+};
 
 use clap::ValueEnum as _;
 use lb_common::{
@@ -14,7 +18,7 @@ use lb_common::{
 
 use lb_model::connections::{ClientCount, Connection, ConnectionState, Counts, Filter, Order};
 
-use super::{Directory, Killed, Search, Swept};
+use super::{Directory, Killed, Search, Swept, Wanted};
 
 const OPENED: u32 = ticks::from_nanos(10_000_000_000);
 const NOW: u32 = ticks::from_nanos(70_000_000_000);
@@ -275,4 +279,14 @@ fn refused_connections_are_not_half_open() {
     ] {
         assert_eq!(ConnectionState::of(seen), state, "{seen:#b}");
     }
+}
+
+#[test]
+fn a_search_ends_when_nobody_waits_for_it() {
+    let (buckets, directory, filter) = (table(100), directory(), Filter::default());
+    let swept = Arc::new(Swept::default());
+    let mut wanted = Some(Wanted::new(&swept));
+    let search = Search { swept: &swept, ..search(&buckets, &directory, &filter) };
+    let counted = search.candidates().inspect(|_| drop(wanted.take())).count();
+    assert_eq!(counted, 1);
 }

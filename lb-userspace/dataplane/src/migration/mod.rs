@@ -106,7 +106,10 @@ impl Dataplane {
                 log::info!("moving {} connections to a flow table for {room}", table.count());
                 table.pass(importer(&self.ebpf)?, Round::First)?;
             }
-            None => log::info!("the maps have changed; connections stay in their flow table"),
+            None => log::info!(
+                "other maps than the flow table have changed, by `limits.services`, `limits.backends`, \
+                 `limits.accounting` or an upgrade: connections stay in their flow table"
+            ),
         }
         if self.pins.are_previous() {
             self.pins.take_over()?;

@@ -19,6 +19,9 @@ pub use self::{
 /// Follows the name of a service that was removed.
 pub const REMOVED: &str = " (removed)";
 
+/// Maximum number of connections in a sorted list, and of clients, as they are in memory at once.
+pub const MOST: u64 = 10_000;
+
 /// A connection of the flow table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Connection {

@@ -190,7 +190,7 @@ impl FromStr for TcpFlags {
         let bit = |word: &str| {
             let known = FLAGS.iter().find(|(name, _)| name.eq_ignore_ascii_case(word));
             known.map(|(_, bit)| bit).ok_or_else(|| {
-                format!("`{word}` is no TCP flag: give some of syn, ack, fin and rst, or none")
+                format!("`{word}` is not a TCP flag: give some of syn, ack, fin and rst, or none")
             })
         };
         text.split(',').try_fold(Self(0), |Self(bits), word| Ok(Self(bits | bit(word)?)))

@@ -48,7 +48,7 @@ pub struct RefusedReload {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FlowsView {
     pub capacity: u64,
-    /// Memory of the table in bytes, independent of the number of connections.
+    /// Memory of the table and its accounts in bytes, independent of the number of connections.
     pub bytes: u64,
     /// Usage of the table: connections in any state, plus one half for each port that is cooling
     /// down.

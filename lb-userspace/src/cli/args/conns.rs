@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::Args;
-use lb_model::connections::{ClientFilter, ConnectionState, Order};
+use lb_model::connections::{ClientFilter, ConnectionState, MOST, Order};
 
 use super::super::complete;
 
@@ -25,9 +25,9 @@ pub(in crate::cli) struct Conns {
     /// Connections without a packet for longer than this.
     #[arg(long, value_name = "DURATION", allow_hyphen_values = true, value_parser = lb_config::duration)]
     pub(in crate::cli) idle_over: Option<Duration>,
-    /// List the oldest connections, those without a packet for longest, or those with the most bytes, which
-    /// needs `limits.accounting`, first. Lists 1,000, or as many
-    /// as --limit says, 10,000 at most.
+    /// List the oldest connections, those without a packet for longest, or those with the most bytes, first.
+    /// Lists 1,000, or as many as --limit says, 10,000 at most. Bytes need `limits.accounting`, and are
+    /// counted from the restart that sets it.
     #[arg(long, value_name = "ORDER", value_enum, conflicts_with = "count")]
     pub(in crate::cli) sort: Option<Order>,
     /// List the newest connections, those with the latest packet, or those with the fewest bytes first.
@@ -39,7 +39,7 @@ pub(in crate::cli) struct Conns {
         long,
         value_name = "N",
         allow_negative_numbers = true,
-        value_parser = count,
+        value_parser = first,
         conflicts_with_all = ["sort", "limit", "count"]
     )]
     pub(in crate::cli) top: Option<u64>,
@@ -61,8 +61,8 @@ pub(in crate::cli) struct Conns {
 /// How to end connections.
 #[derive(Clone, Copy, Debug, Args)]
 pub(in crate::cli) struct End {
-    /// Kill the connections, 1,000 per second: both ends get resets. Closed ones are left. Interrupt it to
-    /// stop.
+    /// Kill the connections, a twentieth of `limits.resets` per second: both ends get resets. Closed ones are
+    /// left. Interrupt it to stop.
     #[arg(long, conflicts_with_all = ["sort", "top", "count"])]
     pub(in crate::cli) kill: bool,
     /// Kill more than one connection without asking.
@@ -74,5 +74,11 @@ pub(in crate::cli) struct End {
 }
 
 fn count(text: &str) -> Result<u64, String> {
-    text.parse().map_err(|_| "give a number of at least 0".to_owned())
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| "give a number of at least 1".to_owned())
+}
+
+fn first(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (1..=MOST).contains(number));
+    number.ok_or_else(|| format!("give a number from 1 to {MOST}"))
 }

@@ -67,8 +67,8 @@ pub(super) enum Verb {
         /// Only check the configuration, like `check`.
         #[arg(long)]
         check: bool,
-        /// Refuse to start if `limits.flows`, `limits.services` or `limits.backends` has changed, or if
-        /// another version's maps have to be replaced, instead of migrating connections.
+        /// Refuse to start if `limits.flows`, `limits.services`, `limits.backends` or `limits.accounting` has
+        /// changed, or if another version's maps have to be replaced, instead of migrating connections.
         #[arg(long)]
         no_migrate: bool,
     },
@@ -80,9 +80,9 @@ pub(super) enum Verb {
         /// Print the JSON Schema of configuration files instead, for editors.
         #[arg(long, conflicts_with = "config")]
         schema: bool,
-        /// Exit with 4 if there are warnings. VIPs that no interface or route brings to this host, and
-        /// servers of this host that listen on all addresses, do not count, as the file may be for
-        /// another host.
+        /// Exit with 4 if there are warnings. VIPs that no interface or route brings to this host, servers of
+        /// this host that listen on all addresses, and a file with secrets that all users can read do not
+        /// count, as the file may be for another host.
         #[arg(long)]
         strict: bool,
     },
@@ -138,7 +138,7 @@ pub(super) enum Verb {
         trial: Trial,
     },
     /// Print the running settings and services as a configuration file. With -o json, print its keys as
-    /// JSON. Values of `send` are printed only for root.
+    /// JSON. Secrets, as in `send`, `api.http_token` and `url`, are printed only for root.
     Export,
     /// Show who changed what and when, or one version in full. A version has its author, its changes and
     /// all its services.

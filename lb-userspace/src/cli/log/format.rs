@@ -115,7 +115,7 @@ mod tests {
         assert_eq!(lines.len(), 2, "{told}");
         assert!(lines[0].starts_with("<4>web: L7ERR "), "{told}");
         assert!(lines[1].starts_with("<4>    ["), "{told}");
-        let keys = r#" service=web reason="no \u{1b}[2J\nroute" up=1"#;
+        let keys = r#" service=web reason="no \u001b[2J\nroute" up=1"#;
         assert!(lines[1].ends_with(keys), "{told}");
     }
 

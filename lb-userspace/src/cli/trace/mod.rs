@@ -33,7 +33,8 @@ pub(super) async fn trace(
         ended => ended?,
     }
     let Tally { told, left_out } = tally;
-    print_error(format_args!("{}, and {left_out} left out", count(told, "packet")));
+    let left_out = if left_out == 0 { "none".to_owned() } else { left_out.to_string() };
+    print_error(format_args!("{} recorded, {left_out} left out", count(told, "packet")));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -76,7 +77,7 @@ async fn record(
 
 fn say_began(Began { instructions, usual_instructions }: Began) {
     print_error(format_args!(
-        "recording, by a program of {instructions} instructions instead of {usual_instructions}, until ^C"
+        "recording ({instructions} instructions, normally {usual_instructions}); stops at ^C"
     ));
 }
 

@@ -91,6 +91,32 @@ fn services_and_backends_have_pages_of_their_own() {
     });
 }
 
+/// Cells of the table that are not in their row, or not under the heading of their column.
+const ASTRAY: &str = "[...document.querySelectorAll('table.backends tbody tr')].flatMap((row) => {
+    const { top, bottom } = row.getBoundingClientRect();
+    const heads = document.querySelectorAll('table.backends thead th');
+    return [...row.children].filter((cell, nth) => {
+        const [its, head] = [cell, heads[nth]].map((one) => one.getBoundingClientRect());
+        const isInRow = its.top >= top && its.bottom <= bottom;
+        return its.width > 0 && !(isInRow && Math.abs(its.left - head.left) < 1);
+    }).map((cell) => cell.className);
+})";
+
+#[test]
+#[ignore = "needs root"]
+fn cells_lie_in_their_row_under_their_heading() {
+    let Site { testbed, .. } = &site("");
+    let first = backend(testbed, 0).to_string();
+    browse(testbed, async |page| {
+        for width in [1400, 1300, 1120, 1000, 900] {
+            page.appear(width, 800, Scheme::Light).await;
+            open(page, "").await;
+            wait_for_row(page, &[&first, "up"]).await;
+            assert_eq!(page.value(ASTRAY).await, json!([]), "{width} pixels wide");
+        }
+    });
+}
+
 #[test]
 #[ignore = "needs root"]
 fn everybody_can_read_it() {

@@ -11,7 +11,8 @@ pub(super) struct Recent {
     pub(super) over: Duration,
 }
 
-/// Per second: "in" is from clients, "out" is to clients.
+/// Per second: "in" is from clients, "out" is to clients. Handshakes are few, and their latencies are
+/// divided by their number: both are counted, as rounded rates would distort the quotient.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Rates {
     connections: u64,
@@ -19,6 +20,7 @@ pub(super) struct Rates {
     packets_out: u64,
     bytes_in: u64,
     bytes_out: u64,
+    /// Number of handshakes since the last sample.
     handshakes: u64,
     /// Sum of the latencies of these handshakes, in microseconds.
     handshake_us: u64,
@@ -37,8 +39,8 @@ impl Recent {
             packets_out: self.per_second(backend.packets_out),
             bytes_in: self.per_second(backend.bytes_in),
             bytes_out: self.per_second(backend.bytes_out),
-            handshakes: self.per_second(backend.handshakes.samples),
-            handshake_us: self.per_second(backend.handshakes.total_us),
+            handshakes: backend.handshakes.samples,
+            handshake_us: backend.handshakes.total_us,
         }
     }
 }
@@ -62,5 +64,21 @@ impl Add for Rates {
 impl Sum for Rates {
     fn sum<I: Iterator<Item = Self>>(rates: I) -> Self {
         rates.fold(Self::default(), Add::add)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::overview::example::overview;
+
+    #[test]
+    fn the_latency_of_a_single_handshake_is_not_rounded_away() {
+        let overview = overview();
+        let recent = Recent { stats: overview.stats.clone(), over: Duration::from_millis(2_100) };
+        let mut backend = overview.services[0].stats.backends[0].clone();
+        (backend.handshakes.samples, backend.handshakes.total_us) = (1, 300);
+        let rates = recent.of(&backend);
+        assert_eq!((rates.handshakes, rates.handshake_us), (1, 300));
     }
 }

@@ -177,7 +177,7 @@ export const COLUMNS = [
     key: "handshake",
     title: "Handshake",
     number: true,
-    by: (one) => -(one.tcp?.median_us ?? 0),
+    by: (one, { name, history }) => -(history.handshake(keyOf(name, one.address), SHORT) ?? 0),
     cell: text(({ backend, name, history }) =>
       shown(history.handshake(backend ? keyOf(name, backend.address) : name, SHORT), latency),
     ),

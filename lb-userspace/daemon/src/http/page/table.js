@@ -51,7 +51,7 @@ class Group {
   show(scene, order) {
     const name = this.#name;
     const service = scene.state.services[name];
-    const addresses = shownBackends(name, service, scene.filter).sort(order(service.backends));
+    const addresses = shownBackends(name, service, scene.filter).sort(order(service.backends, name));
     const make = (address) => this.#observed(new Row(name, address));
     follow(this.element, this.#rows, addresses, make, this.#head.element);
     const peak = addresses.reduce(
@@ -129,6 +129,7 @@ export class Table {
   /** Shows these services. */
   show(scene, names) {
     const { services } = scene.state;
+    const order = (backends, name) => this.#order(backends, { ...scene, name });
     const shown = names.filter((name) => isShown(name, services[name], scene.filter));
     follow(
       this.element,
@@ -137,17 +138,18 @@ export class Table {
       (name) => new Group(name, this.#observer),
       this.element.tHead,
     );
-    for (const group of this.#groups.values())
-      group.show(scene, (backends) => this.#order(backends));
+    for (const group of this.#groups.values()) group.show(scene, order);
     return shown.length;
   }
 
-  #order(backends) {
+  #order(backends, scene) {
     const column = COLUMNS.find(({ key }) => key === this.#sorted);
     const place = (address) => backends[address].place;
     if (!column) return (one, other) => place(one) - place(other);
-    return (one, other) =>
-      compare(column.by(backends[one]), column.by(backends[other])) || place(one) - place(other);
+    const keys = new Map(
+      Object.entries(backends).map(([address, one]) => [address, column.by(one, scene)]),
+    );
+    return (one, other) => compare(keys.get(one), keys.get(other)) || place(one) - place(other);
   }
 
   /** Sorts by a column; once more: as configured. */
