@@ -13,7 +13,7 @@ use tokio::sync::mpsc::Sender;
 
 use super::Dataplane;
 
-const EVENTS: &str = "EVENTS";
+pub(crate) const EVENTS: &str = "EVENTS";
 
 type Events = RingBuf<MapData>;
 

@@ -122,6 +122,10 @@ impl Dataplane {
         let refusals = Refusals::open(&ebpf)?;
         let counters = Arc::new(CounterReader::open(&ebpf)?);
         let maps = MapWriter::new(Maps::take(&mut ebpf)?).counting(counters.shared_generation());
+        object::close_maps(
+            &mut ebpf,
+            &[active::ACTIVE, events::EVENTS, load::MESSAGES, migration::MIGRATING, TX_PORTS],
+        );
         Ok(Self {
             ebpf,
             pins,

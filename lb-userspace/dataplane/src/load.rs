@@ -32,7 +32,7 @@ pub const PROGRAM: &str = "xdplb";
 pub(super) const OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/lb.bpf.o"));
 
 /// Map of the program's messages, by aya-log.
-const MESSAGES: &str = "AYA_LOGS";
+pub(super) const MESSAGES: &str = "AYA_LOGS";
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 

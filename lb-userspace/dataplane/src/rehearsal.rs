@@ -12,7 +12,7 @@ use aya::{
 use bytemuck::Zeroable as _;
 use lb_common::{capture::Record, trail::Trail};
 
-use super::{load::PROGRAM, variants::Variants};
+use super::{load::PROGRAM, object::close_maps, variants::Variants};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/explain.bpf.o"));
 
@@ -23,14 +23,6 @@ const ROOM: usize = 64;
 pub struct Rehearsal {
     ebpf: Ebpf,
     trail: PerCpuArray<MapData, Record>,
-}
-
-/// Closes the files of its maps, as the program itself holds these.
-fn close_maps(ebpf: &mut Ebpf) {
-    let names: Vec<_> = ebpf.maps().map(|(name, _)| name.to_owned()).collect();
-    for name in &names {
-        drop(ebpf.take_map(name));
-    }
 }
 
 impl fmt::Debug for Rehearsal {
@@ -64,7 +56,7 @@ impl Rehearsal {
     pub fn load(variants: &Variants) -> Result<Self> {
         let mut ebpf = variants.load(OBJECT, |_| {})?;
         let trail = ebpf.take_map("TRAIL").context("the object has no trail")?.try_into()?;
-        close_maps(&mut ebpf);
+        close_maps(&mut ebpf, &[]);
         Ok(Self { ebpf, trail })
     }
 

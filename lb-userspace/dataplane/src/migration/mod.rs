@@ -50,7 +50,7 @@ use super::{
 pub(super) const PROGRAM: &str = "import";
 
 /// Map of the word that is set while interfaces may have programs with different tables.
-const MIGRATING: &str = "MIGRATING";
+pub(super) const MIGRATING: &str = "MIGRATING";
 
 /// Longer than a packet is on its way through a program that was just replaced.
 const IN_FLIGHT: Duration = Duration::from_millis(10);
