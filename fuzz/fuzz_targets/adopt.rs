@@ -28,7 +28,8 @@ use libfuzzer_sys::{
     fuzz_target,
 };
 
-const LIMITS: Limits = Limits { flows: 1, services: 8, backends: 256, resets: 1 };
+const LIMITS: Limits =
+    Limits { flows: 1, services: 8, backends: 256, resets: 1, accounting: false };
 
 #[derive(Arbitrary, Debug)]
 struct Input {

@@ -351,8 +351,8 @@ fn a_check_that_cannot_be_carried_out_any_more_is_a_warning() {
     assert!(view.detail.contains("Permission denied"), "{}", view.detail);
     set_mode(&program, 0o755);
     balancer.wait_for("no warning", || !warns_of("cannot be checked"));
-    assert_eq!(logs("cannot be checked, and stays up: PROCERR"), 3);
-    assert_eq!(logs("is checked again, and is up: PROCOK"), 3);
+    assert_eq!(logs("backend cannot be checked, and keeps its health"), 3);
+    assert_eq!(logs("backend is checked again"), 3);
 }
 
 #[test]
