@@ -21,6 +21,9 @@ use tokio::sync::watch;
 
 use super::{control::Reply, daemon::Daemon, interfaces::Interface, state::State, tally::Tally};
 
+/// The present snapshot. None until the daemon has started.
+pub(super) type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
+
 /// Taking one costs the same however many services there are: it shares all of them with the loop.
 #[derive(Clone, Debug)]
 pub(super) struct Snapshot {

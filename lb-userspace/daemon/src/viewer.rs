@@ -11,12 +11,12 @@ use std::{
 use lb_config::desired::named;
 use lb_dataplane::{CounterReader, Variants, listing::Listing};
 use lb_model::Refusal;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
 use super::{
     control::{Owner, Question, Reply},
     explain::Explainer,
-    snapshot::Snapshot,
+    snapshot::{Snapshot, Snapshots},
     trace,
     views::Views,
 };
@@ -30,7 +30,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 
 /// What the thread reads.
 pub(super) struct Viewer {
-    pub(super) snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    pub(super) snapshots: Snapshots,
     pub(super) counters: Arc<CounterReader>,
     pub(super) variants: Variants,
     pub(super) explainer: Explainer,

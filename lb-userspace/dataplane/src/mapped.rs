@@ -135,9 +135,7 @@ impl TcpCounters {
 
     /// Adds an id's counters to another one's, for which the program may be counting.
     pub fn pass(&self, from: u32, to: u32) {
-        for (from, to) in self.0.words(from).zip(self.0.words(to)) {
-            to.fetch_add(from.swap(0, Relaxed), Relaxed);
-        }
+        self.0.pass(from, &self.0, to);
     }
 
     pub fn clear(&self, backend: u32) {
@@ -172,6 +170,18 @@ impl<V: Pod> Past<V> {
 
     pub(crate) fn open(ebpf: &Ebpf, name: &str) -> Result<Self> {
         Ok(Self { words: map(ebpf, name)?, value: PhantomData })
+    }
+
+    /// Opens the counts in a map.
+    pub(crate) fn of_array(array: &MapData) -> Result<Self> {
+        Ok(Self { words: of_array(array)?, value: PhantomData })
+    }
+
+    /// Adds a count to one of these or others, for which the program may be counting, and clears it.
+    pub fn pass(&self, place: u32, to: &Self, place_there: u32) {
+        for (from, to) in self.words(place).zip(to.words(place_there)) {
+            to.fetch_add(from.swap(0, Relaxed), Relaxed);
+        }
     }
 
     /// Returns the number of values.

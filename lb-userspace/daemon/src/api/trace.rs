@@ -19,7 +19,7 @@ use tokio::{
 use super::{Failed, answers::Lines, extract::Query, peer::Peer};
 use crate::{
     control::Handle,
-    http::Snapshots,
+    snapshot::Snapshots,
     trace::{Followed, Packets, Trace},
 };
 

@@ -5,7 +5,7 @@ mod live;
 mod page;
 mod routes;
 
-use std::{future::pending, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::pending, net::SocketAddr, time::Duration};
 
 use lb_config::Api;
 use tokio::{net::TcpListener, sync::watch, time::sleep};
@@ -18,14 +18,11 @@ use self::{
 use super::{
     api::{Intake, server},
     control::Handle,
-    snapshot::Snapshot,
+    snapshot::Snapshots,
 };
 
 /// Time between attempts to listen.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// The present snapshot. None until the daemon has started.
-pub(super) type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
 
 /// Serves where the configuration says, if anywhere, until the other end of `stopped` is dropped.
 pub(super) async fn serve(

@@ -16,6 +16,7 @@ use super::{page::tests::paths, *};
 use crate::{
     control::{self, Question},
     overview::example::overview,
+    snapshot::Snapshot,
 };
 
 const TOKEN: &str = "0123456789abcdef";

@@ -4,20 +4,18 @@ mod filter;
 mod followed;
 mod packets;
 
-use std::sync::Arc;
-
 use lb_dataplane::{Batch, Capture, Records, TracedProgram, Variants};
 use lb_model::{
     Refusal,
     views::trace::{Began, TraceFilter},
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::mpsc,
     task::{JoinHandle, spawn_blocking},
 };
 
 pub(super) use self::{followed::Followed, packets::Packets};
-use super::{daemon::Daemon, refusals::failed, snapshot::Snapshot, variants, views::Views};
+use super::{daemon::Daemon, refusals::failed, snapshot::Snapshots, variants, views::Views};
 
 /// Batches of records that wait for a client. More stay in the kernel's ring buffer, and then are left out.
 const BACKLOG: usize = 16;
@@ -47,8 +45,6 @@ pub(super) struct Recording {
     service: Option<Followed>,
     snapshots: Snapshots,
 }
-
-type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
 
 /// What a program records, as it is read.
 #[derive(Debug)]
