@@ -16,6 +16,7 @@ pub mod capture;
 pub mod checksum;
 pub mod client_hops;
 pub mod clock;
+pub mod ended;
 pub mod event;
 pub mod flow;
 pub mod guard;

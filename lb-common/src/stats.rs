@@ -60,6 +60,9 @@ incidents! {
     /// A client's packet came from another next hop than its replies are sent to: the daemon checks
     /// the kernel's route.
     ClientMoved = "client_path_changes",
+    /// The end of a connection was left out of the connection log: there were too many at once, or the
+    /// daemon did not read them.
+    NotLogged = "ends_not_logged",
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a dozen")]

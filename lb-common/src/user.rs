@@ -44,6 +44,7 @@ pod!(
     ServiceKey,
     Source,
     crate::stats::TcpStats,
+    crate::ended::Wanted,
     Template,
     Traffic,
     Volley,

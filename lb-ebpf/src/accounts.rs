@@ -12,7 +12,7 @@ static ACCOUNTS: Array<Count, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 /// Begins the account of a new flow.
 #[inline(always)]
 pub(crate) fn begin(index: Index) {
-    if let Some(count) = of(index) {
+    if let Some(count) = place(index) {
         raw::set_count(count, Count::default());
     }
 }
@@ -20,13 +20,19 @@ pub(crate) fn begin(index: Index) {
 /// Adds an IP packet of this length.
 #[inline(always)]
 pub(crate) fn add(index: Index, length: [u8; 2]) {
-    if let Some(count) = of(index) {
+    if let Some(count) = place(index) {
         raw::add_to_count(count, Count { packets: 1, bytes: u16::from_be_bytes(length).into() });
     }
 }
 
+/// Returns the account of a flow; zeros if nothing is accounted.
 #[inline(always)]
-fn of(index: Index) -> Option<*mut Count> {
+pub(crate) fn of(index: Index) -> Count {
+    place(index).map_or_else(Count::default, |count| raw::copied(count))
+}
+
+#[inline(always)]
+fn place(index: Index) -> Option<*mut Count> {
     if !raw::is_accounting() {
         return None;
     }

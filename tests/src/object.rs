@@ -2,6 +2,7 @@
 
 mod counters;
 mod flows;
+mod rings;
 
 use std::{
     collections::HashSet,
@@ -12,13 +13,13 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader, Pod,
-    maps::{Array, HashMap, RingBuf, xdp::DevMapHash},
+    maps::{Array, HashMap, xdp::DevMapHash},
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
 use lb_common::{
     address_filter,
     backend::{Backend, Hop},
-    event::{ClientHop, Event},
+    event::ClientHop,
     guard::Guarded,
     limits,
     macs::{self, Slot},
@@ -232,17 +233,6 @@ impl Object {
         let key = ServiceKey::tcp(mapped(vip.ip().octets()), vip.port().to_be_bytes());
         let service = self.services.get(&key).expect("known");
         self.services.insert(&key, &Service { retries: 0, ..service }).expect("room");
-    }
-
-    /// Returns the events that the daemon has not read yet.
-    pub fn events(&mut self) -> Vec<Event> {
-        let map = self.ebpf.map_mut("EVENTS").expect("named");
-        let mut ring: RingBuf<_> = map.try_into().expect("typed");
-        let mut events = Vec::new();
-        while let Some(bytes) = ring.next() {
-            events.push(bytemuck::pod_read_unaligned(&bytes));
-        }
-        events
     }
 
     /// Changes the next hops of these connections' replies, as the daemon does. Returns false if there is

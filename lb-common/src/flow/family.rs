@@ -27,6 +27,8 @@ pub trait Family: Copy + Debug + Default + Eq + Hash + 'static {
 
     /// Returns the address of one that is stored for either family, IPv4 as IPv4-mapped.
     fn of_mapped(address: [u8; 16]) -> Self::Address;
+    /// Returns an address as it is stored for either family.
+    fn mapped(address: Self::Address) -> [u8; 16];
 
     fn pair(parts: PairParts<Self>) -> Self::PairWords;
     fn client(pair: Self::PairWords) -> Self::Address;

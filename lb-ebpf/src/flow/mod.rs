@@ -1,5 +1,6 @@
 //! The table of known connections.
 
+mod ended;
 mod import;
 mod map;
 mod open;

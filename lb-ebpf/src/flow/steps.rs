@@ -3,13 +3,14 @@
 #![expect(unsafe_code, reason = "the verifier knows global functions by their names")]
 
 use lb_common::{
+    ended::Cause,
     flow::FlowKey,
     halves::low16,
     table::{self, Busy, Chosen, Entry as _, Hash, Index, Survey, Table, Tag, Victims},
     tcp::Segment,
 };
 
-use super::{Hit, map::Flows};
+use super::{Hit, ended, map::Flows};
 use crate::{global::global, tcp_stats};
 
 impl Table for Flows {
@@ -67,7 +68,8 @@ impl Table for Flows {
 
     #[inline(always)]
     fn remove(self, index: Index, tag: Tag, to: Tag, now: u32) -> bool {
-        flow_remove(index.0, tag.word(), to.word(), now) != 0
+        let remove = || flow_remove(index.0, tag.word(), to.word(), now) != 0;
+        ended::told(index, tag, Cause::Evicted, remove)
     }
 
     #[inline(always)]
@@ -167,12 +169,18 @@ pub(super) fn update_client_hop(hit: Hit, hop: u32) -> Tag {
 
 #[inline(always)]
 pub(super) fn replace_closed(hit: Hit, is_abandoned: bool, now: u32) -> Result<bool, Busy> {
-    match flow_replace_closed(hit.index.0, hit.tag.word(), is_abandoned.into(), now) {
+    let mut result = BUSY;
+    ended::told(hit.index, hit.tag, Cause::Replaced, || {
+        result = flow_replace_closed(hit.index.0, hit.tag.word(), is_abandoned.into(), now);
+        result == REPLACED
+    });
+    match result {
         BUSY => Err(Busy),
-        replaced => Ok(replaced != 0),
+        result => Ok(result == REPLACED),
     }
 }
 
+const REPLACED: u32 = 1;
 const BUSY: u32 = 2;
 
 /// Returns the flow that was found with this tag at this index.

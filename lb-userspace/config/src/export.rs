@@ -243,6 +243,12 @@ mod tests {
         retries = 0
         [[notify]]
         url = "https://hooks.example/secret"
+        [connection_log]
+        to = "/var/log/xdplb/connections.log"
+        format = "json"
+        services = ["zero"]
+        unfinished = true
+        per_second = 7
         [defaults.health]
         type = "http"
         path = "/ready"

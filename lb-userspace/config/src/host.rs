@@ -4,7 +4,7 @@ use std::{fs, net::IpAddr, os::unix::fs::PermissionsExt as _, path::Path};
 
 use anyhow::Result;
 use lb_health::Prober;
-use lb_model::{HealthCheck, Probe};
+use lb_model::{HealthCheck, LogTarget, Probe};
 use nix::{
     ifaddrs::getifaddrs,
     net::if_::{InterfaceFlags, if_nametoindex},
@@ -46,6 +46,7 @@ impl Loaded {
         warnings.extend(self.address_warnings());
         warnings.extend(self.user_warning());
         warnings.extend(self.directory_warnings());
+        warnings.extend(self.log_warning());
         warnings.extend(self.program_warnings());
         warnings.extend(unusable);
         warnings.extend(self.socket_warning());
@@ -115,6 +116,20 @@ impl Loaded {
 }
 
 impl Loaded {
+    /// Returns a warning if the connection log's file cannot be made.
+    fn log_warning(&self) -> Option<Diagnostic> {
+        let LogTarget::File(path) = &self.config.connection_log.as_ref()?.to else { return None };
+        let (message, fix) = if path.is_dir() {
+            ("this is a directory", "name a file in it")
+        } else if !path.parent()?.is_dir() {
+            ("its directory is missing: nothing would be logged", "create it")
+        } else {
+            return None;
+        };
+        let place = self.spans.setting("connection_log.to")?;
+        Some(Diagnostic::warning(place, message, fix))
+    }
+
     fn program_warnings(&self) -> Vec<Diagnostic> {
         let faults = self.faults_of_checks(|check| {
             let message = fault_of_program(check)?;

@@ -30,7 +30,8 @@ use std::{
 
 use anyhow::{Result, ensure};
 use lb_model::{
-    KeyFault, Keys, Limits, Notify, Policy, Service, XdpMode, secrets::HIDDEN, views::Step,
+    ConnectionLog, KeyFault, Keys, Limits, Notify, Policy, Service, XdpMode, secrets::HIDDEN,
+    views::Step,
 };
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -62,6 +63,9 @@ pub struct Config {
     pub checks: Checks,
     /// Recipients of changes of state.
     pub notify: Vec<Notify>,
+    /// Where ends of connections are logged, if anywhere.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection_log: Option<ConnectionLog>,
     /// Defaults of services.
     pub defaults: Policy,
     /// In configured order.
@@ -240,6 +244,7 @@ impl Config {
             limits: self.limits,
             checks: self.checks.clone(),
             notify: self.notify.clone(),
+            connection_log: self.connection_log.clone(),
             defaults: self.defaults.clone(),
             services: Vec::new(),
             given: Given::default(),

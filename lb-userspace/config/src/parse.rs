@@ -98,6 +98,11 @@ fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
         limits: validate::limits(&file.limits, findings),
         checks: validate::checks(&file.checks, findings),
         notify: validate::notify(&file.notify, &file.service, findings),
+        connection_log: validate::connection_log(
+            file.connection_log.as_ref(),
+            &file.service,
+            findings,
+        ),
         services: validate::services(&defaults, &file.service, findings),
         defaults,
         given: Given::of(file),
@@ -155,7 +160,7 @@ fn settings(file: &File) -> Keyed {
     ) -> Option<(&'static str, Range<usize>)> {
         value.map(|value| (key, value.span()))
     }
-    let (limits, checks) = (&file.limits, &file.checks);
+    let (limits, checks, log) = (&file.limits, &file.checks, file.connection_log.as_ref());
     let keys = [
         of("interfaces", file.interfaces.as_ref()),
         of("xdp_mode", file.xdp_mode.as_ref()),
@@ -174,6 +179,8 @@ fn settings(file: &File) -> Keyed {
         of("checks.user", checks.user.as_ref()),
         of("checks.tls_directories", checks.tls_directories.as_ref()),
         of("notify", file.notify.first()),
+        of("connection_log", file.connection_log.as_ref()),
+        of("connection_log.to", log.and_then(|log| log.get_ref().to.as_ref())),
     ];
     keys.into_iter().flatten().collect()
 }

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Result, bail, ensure};
 use lb_health::Prober;
 use lb_host::{ownership::is_only_roots, printable};
-use lb_model::{HealthCheck, Notify, Recipient};
+use lb_model::{ConnectionLog, HealthCheck, Notify, Recipient};
 use lb_notify::ProgramFault;
 
 use super::{Checks, Config, Fault, Loaded, diagnostics::Diagnostic, host::CheckFault};
@@ -152,6 +152,7 @@ impl Loaded {
         &self,
         checks: &Checks,
         notify: &[Notify],
+        connection_log: Option<&ConnectionLog>,
         allowed: &Allowed,
     ) -> Result<()> {
         let fix = self.fix("apply it as root");
@@ -162,6 +163,8 @@ impl Loaded {
             );
         }
         ensure!(self.config.notify == notify, "only root may set `notify`: {fix}");
+        let is_logged_as_before = self.config.connection_log.as_ref() == connection_log;
+        ensure!(is_logged_as_before, "only root may set `connection_log`: {fix}");
         ensure!(self.config.checks == *checks, "only root may change `checks`: {fix}");
         self.refuse_checks(|check| {
             let Refused { key, message } = allowed.refused(check)?;

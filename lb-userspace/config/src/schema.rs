@@ -3,8 +3,8 @@
 use std::{path::PathBuf, time::Duration};
 
 use lb_model::{
-    Close, Event, Failback, Failover, Mode, OnDown, OnRefused, Percent, Probe, Scheduler, Timeouts,
-    Turns, XdpMode, patterns,
+    Close, Event, Failback, Failover, LineFormat, Mode, OnDown, OnRefused, Percent, Probe,
+    Scheduler, Timeouts, Turns, XdpMode, patterns,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer};
@@ -46,6 +46,7 @@ pub(super) struct File {
     pub(super) checks: Checks,
     #[serde(default)]
     pub(super) notify: Vec<Located<Notify>>,
+    pub(super) connection_log: Option<Located<ConnectionLog>>,
     #[serde(default)]
     pub(super) defaults: Defaults,
     #[serde(default)]
@@ -136,6 +137,30 @@ pub(super) struct Notify {
     /// at most a minute. Default: 3.
     #[schemars(range(min = 0, max = validate::MOST_RETRIES))]
     pub(super) retries: Option<Located<u32>>,
+}
+
+/// A line for each connection that has ended, a few seconds afterwards: when it leaves the flow table. Off if
+/// the table is absent. Only root may set it. See [the log](logs.md#connection-log) for its keys.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub(super) struct ConnectionLog {
+    /// Where it goes: `log`, the daemon's log, which is the journal under systemd, at level `info`; or the
+    /// absolute path of a file, which is opened again within a second when it was renamed or removed.
+    #[schemars(required)]
+    #[schemars(regex(pattern = patterns::LOG_TARGET))]
+    pub(super) to: Option<Located<String>>,
+    /// Format of a file's lines. Not valid with `to = "log"`.
+    pub(super) format: Option<Located<LineFormat>>,
+    /// Services whose connections are logged. Default: all.
+    #[schemars(length(min = 1))]
+    pub(super) services: Option<Located<Vec<Located<String>>>>,
+    /// Logs connections whose handshake was never completed, too, which may be somebody's scan or flood.
+    /// Default: false.
+    pub(super) unfinished: Option<Located<bool>>,
+    /// Maximum number of lines per second, on average of ten seconds, up to 1000000. More are left out, and
+    /// counted. Default: 10000.
+    #[schemars(range(min = 1, max = validate::MOST_PER_SECOND))]
+    pub(super) per_second: Option<Located<u64>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -312,7 +337,19 @@ macro_rules! only_as_tables {
     };
 }
 
-only_as_tables!(File, Api, Limits, Checks, Notify, Defaults, Service, Backend, Health, Idle);
+only_as_tables!(
+    File,
+    Api,
+    Limits,
+    Checks,
+    Notify,
+    ConnectionLog,
+    Defaults,
+    Service,
+    Backend,
+    Health,
+    Idle
+);
 
 /// Keys of a table, dotted relative to a service, with true for each key that is set.
 macro_rules! given {

@@ -17,6 +17,7 @@ use tokio::sync::{mpsc, oneshot};
 
 pub use super::overview::Overview;
 use super::{
+    connection_log::Teller,
     explain::{Explainer, Links, Loaded},
     trace::{Planned, Prepared, Trace},
 };
@@ -175,6 +176,8 @@ pub type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 pub struct Handle {
     requests: mpsc::Sender<Request>,
     questions: mpsc::Sender<Question>,
+    /// Where ends of connections are told, if anywhere.
+    pub(crate) ends: Option<Teller>,
 }
 
 /// Returns a handle, and what is sent by it.
@@ -182,10 +185,16 @@ pub struct Handle {
 pub fn channel(backlog: usize) -> (Handle, mpsc::Receiver<Request>, mpsc::Receiver<Question>) {
     let (requests, requested) = mpsc::channel(backlog);
     let (questions, asked) = mpsc::channel(backlog);
-    (Handle { requests, questions }, requested, asked)
+    (Handle { requests, questions, ends: None }, requested, asked)
 }
 
 impl Handle {
+    /// Returns this handle with a place where ends of connections are told.
+    #[must_use]
+    pub(crate) fn telling(self, ends: Teller) -> Self {
+        Self { ends: Some(ends), ..self }
+    }
+
     pub async fn status(&self) -> Result<Status, Refusal> {
         self.ask(Question::Status).await
     }

@@ -78,6 +78,10 @@ fn of_incident(incident: Incident) -> &'static str {
             "A client's packet came from another next hop than the one for its replies: the \
              daemon checks the kernel's route."
         }
+        Incident::NotLogged => {
+            "The end of a connection was left out of the connection log, as too many connections \
+             were removed at once to make room or by new ones: raise `connection_log.per_second`."
+        }
     }
 }
 

@@ -9,8 +9,9 @@ use lb_model::views::RefusedReload;
 use lb_notify::Notifier;
 
 use super::{
-    flows::Flows, kernel::Kernel, memory::Memory, network::Network, passive::Refusals,
-    reader::Reader, requests::Waiting, snapshot::Published, state::State, tally::Tally,
+    connection_log::ConnectionLog, flows::Flows, kernel::Kernel, memory::Memory, network::Network,
+    passive::Refusals, reader::Reader, requests::Waiting, snapshot::Published, state::State,
+    tally::Tally,
 };
 
 pub(super) struct Daemon {
@@ -27,6 +28,7 @@ pub(super) struct Daemon {
     pub(super) queue: Queue,
     pub(super) tally: Tally,
     pub(super) notifier: Notifier,
+    pub(super) connection_log: ConnectionLog,
     pub(super) published: Published,
     /// True if much memory may have been freed.
     pub(super) is_untidy: bool,

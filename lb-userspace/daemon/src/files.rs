@@ -75,10 +75,17 @@ impl Daemon {
         self.network.neighbours.tell_again();
         self.notifier.set(&loaded.config.notify);
         self.config = loaded.config.into();
+        self.log_connections();
         if is_own {
             self.own_file.refused = None;
         }
         Ok(Applied { steps, taken })
+    }
+
+    /// Follows the settings of the connection log.
+    pub(super) fn log_connections(&mut self) {
+        let settings = self.config.connection_log.as_ref();
+        self.connection_log.set(settings, &mut self.kernel.dataplane);
     }
 
     /// Returns an error for settings that only root may make.
@@ -88,7 +95,12 @@ impl Daemon {
         }
         loaded.refuse_settings(&self.config)?;
         let allowed = Allowed::by(&self.config, self.document());
-        loaded.refuse_foreign(&self.config.checks, &self.config.notify, &allowed)
+        loaded.refuse_foreign(
+            &self.config.checks,
+            &self.config.notify,
+            self.config.connection_log.as_ref(),
+            &allowed,
+        )
     }
 
     pub(super) async fn fit(

@@ -18,6 +18,7 @@ use lb_dataplane::listing::{Killed, Listing};
 use lb_model::connections::{Filter, Kill};
 
 use self::nudger::Nudger;
+use crate::connection_log::Teller;
 
 /// Part of a CPU's resets that connections are killed at: less than the sixteenth that the program may
 /// send to one network of 256 addresses.
@@ -51,15 +52,19 @@ impl Rate {
     }
 }
 
-/// Kills all matching connections at this rate, as long as they are `wanted`.
+/// Kills all matching connections at this rate, as long as they are `wanted`, and tells of their ends.
 pub(crate) fn kill(
     listing: &Listing,
     filter: &Filter,
     rate: Rate,
+    ends: Option<&Teller>,
     is_wanted: impl Fn() -> bool,
 ) -> Kill {
     let mut killer = Killer::new(rate);
     listing.kill(filter, |killed| {
+        if let Some(ends) = ends {
+            ends.tell(killed.ended);
+        }
         killer.note(killed);
         if is_wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
     });

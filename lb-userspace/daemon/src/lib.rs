@@ -7,6 +7,7 @@ mod clients;
 mod clock;
 mod commit;
 mod comparison;
+pub mod connection_log;
 pub mod control;
 pub mod counters;
 mod daemon;

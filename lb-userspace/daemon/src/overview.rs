@@ -16,7 +16,9 @@ use lb_model::{
 
 use lb_notify::Tally as Notifications;
 
-use super::{interfaces::Interface, snapshot::Snapshot, tally::Tally, views::Views};
+use super::{
+    connection_log::Summary, interfaces::Interface, snapshot::Snapshot, tally::Tally, views::Views,
+};
 
 #[cfg(test)]
 pub(crate) mod example;
@@ -34,6 +36,7 @@ pub struct Overview {
     pub(super) journal: JournalSize,
     pub(super) runs: Runs,
     pub(super) notifications: Notifications,
+    pub(super) connection_log: Summary,
     pub(super) xdp_mode: XdpMode,
     /// Age of the snapshot.
     pub(super) age: Duration,
@@ -93,6 +96,7 @@ impl Views<'_> {
             journal: *journal,
             runs: *runs,
             notifications: self.snapshot.notifications,
+            connection_log: self.snapshot.connection_log.clone(),
             xdp_mode: config.xdp_mode,
             age: self.snapshot.age(),
         })

@@ -14,12 +14,15 @@ use tokio::{
 };
 
 use super::{
-    BACKLOG, api, control,
+    BACKLOG, api,
+    connection_log::ConnectionLog,
+    control,
     daemon::Daemon,
     events::{self, Events},
     explain::Explainer,
     http, panics, privileges,
     reader::{Read, Reader},
+    start::Tasks,
     supervisor::{self, Watchdog},
     viewer::Viewer,
 };
@@ -46,7 +49,9 @@ pub struct Invocation {
 pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     panics::end_process();
     privileges::check()?;
+    let (connection_log, ends) = ConnectionLog::new();
     let (handle, requests, questions) = control::channel(BACKLOG);
+    let handle = handle.telling(connection_log.teller());
     let (health_events, health) = mpsc::channel(BACKLOG);
     let (network_events, network) = mpsc::channel(BACKLOG);
     let (sweeps, swept) = mpsc::channel(1);
@@ -56,13 +61,18 @@ pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     let checker = Checker::new(health_events, &loaded.config.checks.user);
     let neighbours = Neighbours::start(network_events)?;
     let reader = Reader::start(&invocation.file, &told)?;
-    let starting = Daemon::start(loaded, invocation, checker, neighbours, reader, sweeps);
+    let tasks = Tasks { checker, neighbours, reader, sweeps, connection_log };
+    let starting = Daemon::start(loaded, invocation, tasks);
     let mut daemon = Box::pin(starting).await?;
     let (teller, program) = mpsc::channel(BACKLOG);
     daemon.kernel.dataplane.follow_events(teller)?;
     daemon.follow_refusals();
     daemon.publish();
     let snapshots = daemon.published.subscribe();
+    daemon.connection_log.start(ends, snapshots.clone())?;
+    let teller = daemon.connection_log.teller();
+    daemon.kernel.dataplane.follow_ends(move |ended| teller.tell_in_time(ended))?;
+    daemon.log_connections();
     let variants = daemon.kernel.dataplane.variants();
     let explainer = Explainer::new(variants.clone());
     let counters = Arc::clone(&daemon.kernel.counters);
@@ -92,6 +102,7 @@ pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     supervisor::is_stopping();
     daemon.memory.close(&daemon.state, daemon.desired.last_number());
     daemon.notifier.close().await;
+    daemon.connection_log.close().await;
     served?;
     drop(stopping);
     commands.server.await.context("the API server has failed")?;

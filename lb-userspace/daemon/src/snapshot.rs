@@ -19,7 +19,10 @@ use lb_model::{Refusal, views::RefusedReload};
 use lb_notify::Tally as Notifications;
 use tokio::sync::watch;
 
-use super::{control::Reply, daemon::Daemon, interfaces::Interface, state::State, tally::Tally};
+use super::{
+    connection_log::Summary, control::Reply, daemon::Daemon, interfaces::Interface, state::State,
+    tally::Tally,
+};
 
 /// The present snapshot. None until the daemon has started.
 pub(super) type Snapshots = watch::Receiver<Option<Arc<Snapshot>>>;
@@ -55,6 +58,7 @@ pub(super) struct Snapshot {
     pub(super) warnings: Vec<String>,
     pub(super) tally: Tally,
     pub(super) notifications: Notifications,
+    pub(super) connection_log: Summary,
     /// Generation of the kernel's maps.
     pub(super) generation: u64,
     /// Number of instructions of the usual program.
@@ -117,6 +121,7 @@ impl Daemon {
             warnings: self.host_warnings(&self.config.bpffs),
             tally: self.tally,
             notifications: self.notifier.tally(),
+            connection_log: self.connection_log.summary(),
             generation: self.kernel.counters.generation(),
             instructions: self.kernel.instructions,
             runs: self.kernel.runs,

@@ -20,6 +20,7 @@ use tokio::sync::mpsc;
 use super::{
     clients::Clients,
     commit,
+    connection_log::ConnectionLog,
     daemon::{Checking, Daemon, OwnFile, Queue},
     files::fit,
     flows::Flows,
@@ -39,20 +40,27 @@ use super::{
     warnings::excess,
 };
 
+/// Tasks beside the loop that run before it.
+pub(super) struct Tasks {
+    pub(super) checker: Checker,
+    pub(super) neighbours: Neighbours,
+    pub(super) reader: Reader,
+    /// Where sweeps are returned.
+    pub(super) sweeps: mpsc::Sender<Sweep>,
+    pub(super) connection_log: ConnectionLog,
+}
+
 impl Daemon {
     pub(super) async fn start(
         loaded: Loaded,
         invocation: Invocation,
-        checker: Checker,
-        neighbours: Neighbours,
-        reader: Reader,
-        sweeps: mpsc::Sender<Sweep>,
+        tasks: Tasks,
     ) -> Result<Self> {
         if loaded.is_roots {
             loaded.check_files()?;
         } else {
             let checks = Checks::default();
-            loaded.refuse_foreign(&checks, &[], &Allowed::below(&checks.tls_directories))?;
+            loaded.refuse_foreign(&checks, &[], None, &Allowed::below(&checks.tls_directories))?;
         }
         if let Err(error) = loaded.check_notify() {
             // Forwarding is worth more. Such a program is not run, as each run verifies it again.
@@ -62,8 +70,7 @@ impl Daemon {
         let found = fit(&loaded, &[], &lb_neighbours::local_addresses().await?, None).await?;
         let bpffs = loaded.config.bpffs.clone();
         let fresh = !lb_dataplane::exists(&bpffs);
-        let initialized =
-            Self::init(loaded, invocation, found, checker, neighbours, reader, sweeps).await;
+        let initialized = Self::init(loaded, invocation, found, tasks).await;
         if initialized.is_err()
             && fresh
             && lb_dataplane::exists(&bpffs)
@@ -80,11 +87,9 @@ impl Daemon {
         loaded: Loaded,
         Invocation { file, on_other_maps }: Invocation,
         found: Vec<Interface>,
-        checker: Checker,
-        neighbours: Neighbours,
-        reader: Reader,
-        sweeps: mpsc::Sender<Sweep>,
+        tasks: Tasks,
     ) -> Result<Self> {
+        let Tasks { checker, neighbours, reader, sweeps, connection_log } = tasks;
         let memory = Memory::start(&loaded.config.state_dir)?;
         let (memories, version) = memory.recall();
         let desired = Desired::open(&loaded.config.state_dir, version)?;
@@ -107,7 +112,7 @@ impl Daemon {
         let interfaces = interfaces::attach(&mut dataplane, found, config.xdp_mode).await?;
         interfaces::detach_others(&mut dataplane, &interfaces)?;
         let (sweeper, hops) = (dataplane.sweeper()?, dataplane.hop_writer()?);
-        let sweeps = Sweeps::start(sweeper, hops, sweeps)?;
+        let sweeps = Sweeps::start(sweeper, hops, sweeps, connection_log.teller())?;
         let mut daemon = Self {
             started: Timestamp::now(),
             own_file: OwnFile { path: file, refused: None },
@@ -121,6 +126,7 @@ impl Daemon {
             queue: Queue { reader, waiting: VecDeque::new() },
             tally: Tally::default(),
             notifier: Notifier::new(&config.checks.user),
+            connection_log,
             published: Published::default(),
             is_untidy: true,
             config: config.into(),

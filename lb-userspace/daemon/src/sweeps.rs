@@ -3,13 +3,14 @@
 use std::{future::pending, io, time::Duration};
 
 use anyhow::Result;
-use lb_dataplane::{Expiry, FlowCounts, HopWriter, Search, Sweeper};
+use lb_dataplane::{Ends, Expiry, FlowCounts, HopWriter, Search, Sweeper};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep_until},
 };
 
 use super::{
+    connection_log::Teller,
     daemon::Daemon,
     transitions::{Period, of_deadlines},
     worker::Worker,
@@ -65,10 +66,13 @@ impl Sweeps {
         sweeper: Sweeper,
         hops: HopWriter,
         swept: mpsc::Sender<Sweep>,
+        ends: Teller,
     ) -> io::Result<Self> {
         let worker = Worker::start("sweep", 1, move |errand| {
             let Errand { mut sweeper, now, expiry, search, begun } = errand;
-            let flow_counts = sweeper.sweep(now, &expiry, &search);
+            let tell = |ended| ends.tell(ended);
+            let told: Ends<'_> = if ends.is_on() { Some(&tell) } else { None };
+            let flow_counts = sweeper.sweep(now, &expiry, &search, told);
             let written = (!flow_counts.moved.is_empty()).then(|| hops.write(&flow_counts.moved));
             let sweep = Sweep { sweeper, begun, search, flow_counts, written };
             if swept.blocking_send(sweep).is_err() {

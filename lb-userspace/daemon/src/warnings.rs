@@ -25,6 +25,7 @@ impl Views<'_> {
         warnings.extend(excess(state, &config.limits));
         warnings.extend(self.snapshot.refused.as_ref().map(refused_reload));
         warnings.extend(self.snapshot.losses.warnings());
+        warnings.extend(self.snapshot.connection_log.fault.clone());
         let remains = self.remains();
         warnings.extend(self.removed_warnings(&remains));
         warnings.extend(self.snapshot.unrouted.iter().map(|address| unrouted::warning(*address)));

@@ -1,59 +1,92 @@
-//! Events of the program.
+//! What the program tells by its ring buffers.
 
 use std::{os::fd::AsFd as _, thread};
 
 use anyhow::{Context as _, Result};
-use aya::maps::{MapData, RingBuf};
-use lb_common::event::Event;
+use aya::maps::{Array, MapData, RingBuf};
+use bytemuck::Pod;
+use lb_common::{
+    ended::{Ended, Wanted},
+    event::Event,
+};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
 };
 use tokio::sync::mpsc::Sender;
 
-use super::Dataplane;
+use super::{Dataplane, object::map_mut};
 
 pub(crate) const EVENTS: &str = "EVENTS";
 
-type Events = RingBuf<MapData>;
+/// Ring buffer of the connections that the program has removed.
+pub(crate) const ENDED: &str = "ENDED";
+
+pub(crate) const ENDS_WANTED: &str = "ENDS_WANTED";
+
+type Ring = RingBuf<MapData>;
 
 impl Dataplane {
     /// Forwards the program's events from a thread until the listener is closed. The channel is
     /// closed if the thread ends. Call only once.
     pub fn follow_events(&mut self, listener: Sender<Event>) -> Result<()> {
-        let map = self.ebpf.take_map(EVENTS).context("the object has no ring buffer of events")?;
-        let events = RingBuf::try_from(map)?;
+        self.follow("events", EVENTS, move |event| listener.blocking_send(event).is_ok())
+    }
+
+    /// Tells of the ends of connections from a thread. Call only once.
+    pub fn follow_ends(&mut self, tell: impl Fn(Ended) + Send + 'static) -> Result<()> {
+        self.follow("ends of connections", ENDED, move |ended| {
+            tell(ended);
+            true
+        })
+    }
+
+    /// Sets what the program tells of the ends of connections.
+    pub fn want_ends(&mut self, wanted: &Wanted) -> Result<()> {
+        let mut map: Array<_, Wanted> = map_mut(&mut self.ebpf, ENDS_WANTED)?.try_into()?;
+        map.set(0, wanted, 0).with_context(|| format!("cannot write {ENDS_WANTED}"))
+    }
+
+    /// Tells what is in a ring buffer from a thread, as long as `tell` returns true.
+    fn follow<T: Pod>(
+        &mut self,
+        what: &'static str,
+        name: &'static str,
+        tell: impl Fn(T) -> bool + Send + 'static,
+    ) -> Result<()> {
+        let map = self.ebpf.take_map(name).with_context(|| format!("the object has no {name}"))?;
+        let ring = RingBuf::try_from(map)?;
         let follow = move || {
-            if let Err(error) = pass_on(events, &listener) {
-                log::error!("cannot read the program's events: {error:#}");
+            if let Err(error) = pass_on(ring, tell) {
+                log::error!("cannot read the program's {what}: {error:#}");
             }
         };
-        thread::Builder::new().name("events".to_owned()).spawn(follow)?;
+        thread::Builder::new().name(name.to_lowercase()).spawn(follow)?;
         Ok(())
     }
 }
 
-fn pass_on(mut events: Events, listener: &Sender<Event>) -> Result<()> {
+fn pass_on<T: Pod>(mut ring: Ring, tell: impl Fn(T) -> bool) -> Result<()> {
     loop {
-        wait_for(&events)?;
-        while let Some(event) = next(&mut events)? {
-            if listener.blocking_send(event).is_err() {
+        wait_for(&ring)?;
+        while let Some(item) = next(&mut ring)? {
+            if !tell(item) {
                 return Ok(());
             }
         }
     }
 }
 
-fn wait_for(events: &Events) -> Result<()> {
-    let mut fds = [PollFd::new(events.as_fd(), PollFlags::POLLIN)];
+fn wait_for(ring: &Ring) -> Result<()> {
+    let mut fds = [PollFd::new(ring.as_fd(), PollFlags::POLLIN)];
     match poll(&mut fds, PollTimeout::NONE) {
         Ok(_) | Err(Errno::EINTR) => Ok(()),
         Err(error) => Err(error).context("cannot wait for the next one"),
     }
 }
 
-fn next(events: &mut Events) -> Result<Option<Event>> {
-    let Some(item) = events.next() else { return Ok(None) };
-    let event = bytemuck::try_pod_read_unaligned(&item);
-    event.map(Some).map_err(|error| anyhow::anyhow!("one has {} bytes: {error}", item.len()))
+fn next<T: Pod>(ring: &mut Ring) -> Result<Option<T>> {
+    let Some(item) = ring.next() else { return Ok(None) };
+    let read = bytemuck::try_pod_read_unaligned(&item);
+    read.map(Some).map_err(|error| anyhow::anyhow!("one has {} bytes: {error}", item.len()))
 }

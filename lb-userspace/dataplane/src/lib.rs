@@ -58,7 +58,7 @@ pub use self::{
     counters::{CounterReader, Incidents, Verdicts},
     detach::detach,
     flows::{
-        Accounts, BACKENDS, CLIENT_HOPS, Expiry, FLOWS, FlowCounts, FlowTable, Moves, Scope,
+        Accounts, BACKENDS, CLIENT_HOPS, Ends, Expiry, FLOWS, FlowCounts, FlowTable, Moves, Scope,
         Search, States, Sweeper, TablePlan, flow_bytes, megabytes,
     },
     guard::Present,
@@ -124,7 +124,15 @@ impl Dataplane {
         let maps = MapWriter::new(Maps::take(&mut ebpf)?).counting(counters.shared_generation());
         object::close_maps(
             &mut ebpf,
-            &[active::ACTIVE, events::EVENTS, load::MESSAGES, migration::MIGRATING, TX_PORTS],
+            &[
+                active::ACTIVE,
+                events::EVENTS,
+                events::ENDED,
+                events::ENDS_WANTED,
+                load::MESSAGES,
+                migration::MIGRATING,
+                TX_PORTS,
+            ],
         );
         Ok(Self {
             ebpf,

@@ -4,6 +4,7 @@ pub mod address;
 mod backend;
 mod change;
 mod check;
+mod connection_log;
 pub mod connections;
 mod event;
 mod failover;
@@ -26,6 +27,7 @@ pub use self::{
     backend::{Admin, Backend, Health},
     change::{Change, NewBackend, Proposal, Settings, Target},
     check::{CheckRequest, Close, HealthCheck, Probe},
+    connection_log::{ConnectionLog, LineFormat, LogTarget},
     event::{Event, EventKey},
     failover::{Failback, Failover, OnDown, OnRefused},
     keys::Keys,

@@ -57,6 +57,9 @@ pub const REQUEST_PATH: &str = "^/[!$-;=?-_a-z|~]*$";
 pub const STATUS: &str =
     "^ *[1-9][0-9]{2} *(- *[1-9][0-9]{2} *)?(, *[1-9][0-9]{2} *(- *[1-9][0-9]{2} *)?)*$";
 
+/// Target of the connection log: an absolute path, or `log`.
+pub const LOG_TARGET: &str = "^(/|log$)";
+
 /// Absolute path.
 pub const ABSOLUTE: &str = "^/";
 

@@ -12,7 +12,7 @@ use clap::{Command, CommandFactory as _, ValueEnum as _};
 use clap_complete::Shell;
 use clap_mangen::Man;
 use lb_config::reference;
-use lb_daemon::{api, counters, metrics};
+use lb_daemon::{api, connection_log, counters, metrics};
 
 use super::{args::Cli, complete, exit::Failure, manual};
 
@@ -53,7 +53,7 @@ fn references() -> Result<Vec<Document>> {
         ("configuration.md".to_owned(), reference::page()?),
         ("counters.md".to_owned(), counters::page()),
         ("doctor.md".to_owned(), lb_doctor::page()),
-        ("logs.md".to_owned(), lb_notify::page()),
+        ("logs.md".to_owned(), lb_notify::page() + &connection_log::page()),
         ("metrics.md".to_owned(), metrics::page()),
         ("xdplb.schema.json".to_owned(), format!("{:#}\n", reference::schema()?)),
         ("openapi.json".to_owned(), format!("{:#}\n", serde_json::to_value(api::description())?)),

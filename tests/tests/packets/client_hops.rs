@@ -80,7 +80,7 @@ fn slots_that_no_connection_needs_are_free_after_the_second_sweep() {
     }
     let mut sweeper = object.sweeper();
     for _ in 0..2 {
-        let swept = sweeper.sweep(lb_dataplane::now(), &HashMap::new(), &Search::default());
+        let swept = sweeper.sweep(lb_dataplane::now(), &HashMap::new(), &Search::default(), None);
         assert!(swept.has_seen_all);
     }
     assert_eq!(fill(&mut object), before);

@@ -161,7 +161,7 @@ pub fn sweep(object: &Object, goes_on: &AtomicBool) -> u64 {
     let mut sweeper = object.sweeper();
     let mut expired = 0;
     while goes_on.load(Ordering::Relaxed) {
-        expired += sweeper.sweep(lb_dataplane::now(), &expiry(), &Search::default()).expired;
+        expired += sweeper.sweep(lb_dataplane::now(), &expiry(), &Search::default(), None).expired;
         // Far longer than a packet takes.
         thread::sleep(Duration::from_millis(20));
     }
@@ -186,7 +186,7 @@ fn assert_active_are_counted(object: &Object) {
         let (counted, active) = (object.active(id), active(id));
         assert!(counted.abs_diff(active) <= CAME_AND_WENT, "{counted} of {active}");
     }
-    object.sweeper().sweep(lb_dataplane::now(), &expiry(), &Search::default());
+    object.sweeper().sweep(lb_dataplane::now(), &expiry(), &Search::default(), None);
     assert!((1..=3).all(|id| object.active(id) == active(id)));
 }
 

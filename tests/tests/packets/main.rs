@@ -6,6 +6,7 @@ mod client_hops;
 mod closing;
 mod concurrency;
 mod egress;
+mod ends;
 mod guard;
 mod hammer;
 mod jumbo;

@@ -208,7 +208,7 @@ fn a_sweep_corrects_what_was_miscounted() {
     object.miscount(1, 1_000);
     assert_eq!(shares_from(&mut object, 20_000, 20), [(backend(2), 20)].into());
     let expiry = [(1, Timeouts::default()), (2, Timeouts::default())].into();
-    object.sweeper().sweep(now(), &expiry, &Search::default());
+    object.sweeper().sweep(now(), &expiry, &Search::default(), None);
     assert_eq!(shares_from(&mut object, 30_000, 20), [(backend(1), 20)].into());
 }
 
@@ -226,7 +226,7 @@ fn a_connection_may_end_on_another_cpu_than_it_began_on() {
             on(cpus() - 1, || forward(&mut object, &reset));
         }
         assert_eq!(object.active(1), 3);
-        object.sweeper().sweep(now(), &[(1, Timeouts::default())].into(), &Search::default());
+        object.sweeper().sweep(now(), &[(1, Timeouts::default())].into(), &Search::default(), None);
         assert_eq!(object.active(1), 3);
     }
 }
@@ -238,14 +238,14 @@ fn connections_are_compared_that_were_opened_before_they_were_compared() {
     shares(&mut object, 20);
     let expiry = [(1, Timeouts::default()), (2, Timeouts::default())].into();
     let mut sweeper = object.sweeper();
-    sweeper.sweep(now(), &expiry, &Search::default());
+    sweeper.sweep(now(), &expiry, &Search::default(), None);
     object.schedule(VIP, Scheduler::LeastConnections, &[1, 2]);
     assert_eq!(shares_from(&mut object, 20_000, 19), [(backend(2), 19)].into());
     assert_eq!([1, 2].map(|id| object.active(id)), [20, 19]);
     object.schedule(VIP, Scheduler::RoundRobin, &[1, 2]);
     assert_eq!(shares_from(&mut object, 30_000, 10), [(backend(1), 5), (backend(2), 5)].into());
     assert_eq!([1, 2].map(|id| object.active(id)), [25, 24]);
-    sweeper.sweep(now(), &expiry, &Search::default());
+    sweeper.sweep(now(), &expiry, &Search::default(), None);
     assert_eq!([1, 2].map(|id| object.active(id)), [25, 24]);
 }
 

@@ -1,5 +1,6 @@
 //! What people and tools see of the balancer.
 
+mod connection_log;
 mod contrib;
 mod doctor;
 mod explain;

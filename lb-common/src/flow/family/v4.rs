@@ -1,7 +1,7 @@
 use super::{ADDRESS_FACTORS, Family, PairParts};
 use crate::{
     halves::{high, join, low},
-    unmapped,
+    mapped, unmapped,
 };
 
 /// IPv4: an address is half a word.
@@ -45,6 +45,11 @@ impl Family for V4 {
     #[inline(always)]
     fn of_mapped(address: [u8; 16]) -> [u8; 4] {
         unmapped(address)
+    }
+
+    #[inline(always)]
+    fn mapped(address: [u8; 4]) -> [u8; 16] {
+        mapped(address)
     }
 
     #[inline(always)]

@@ -86,6 +86,11 @@ impl Family for V6 {
     }
 
     #[inline(always)]
+    fn mapped(address: [u8; 16]) -> [u8; 16] {
+        address
+    }
+
+    #[inline(always)]
     fn pair(parts: PairParts<Self>) -> Words<5> {
         let PairParts { client, source, ports, owner } = parts;
         let ([a, b], [c, d]): ([u64; 2], [u64; 2]) = (must_cast(client), must_cast(source));

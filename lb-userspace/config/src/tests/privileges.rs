@@ -15,7 +15,7 @@ fn settings_only_for_root_are_shown_with_their_places() {
     let checks = Checks::default();
     let allowed = Allowed::below(&checks.tls_directories);
     let refuse = |text: &str| {
-        let refused = read(text).expect("valid").refuse_foreign(&checks, &[], &allowed);
+        let refused = read(text).expect("valid").refuse_foreign(&checks, &[], None, &allowed);
         refused.expect_err("refused").to_string()
     };
     let shown = refuse(&text(""));
@@ -34,6 +34,8 @@ fn settings_only_for_root_are_shown_with_their_places() {
     assert!(shown.contains("only root may change `checks`: apply it as root"), "{shown}");
     let shown = refuse(&text("notify = [{ program = \"/bin/id\" }]"));
     assert!(shown.contains("only root may set `notify`: apply it as root"), "{shown}");
+    let shown = refuse(&text("connection_log.to = \"/etc/passwd\""));
+    assert!(shown.contains("only root may set `connection_log`: apply it as root"), "{shown}");
 }
 
 #[test]
@@ -44,9 +46,9 @@ fn programs_and_files_of_the_last_file_may_be_reused() {
     let loaded = read(&text).expect("valid");
     // A command has since removed the service.
     let allowed = Allowed::by(&loaded.config, &crate::desired::Document::default());
-    loaded.refuse_foreign(&loaded.config.checks, &[], &allowed).expect("root's own words");
+    loaded.refuse_foreign(&loaded.config.checks, &[], None, &allowed).expect("root's own words");
     let other = read(&text.replace("/bin/id", "/bin/sh")).expect("valid");
-    other.refuse_foreign(&loaded.config.checks, &[], &allowed).expect_err("another program");
+    other.refuse_foreign(&loaded.config.checks, &[], None, &allowed).expect_err("another program");
 }
 
 #[test]

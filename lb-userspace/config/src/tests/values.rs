@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use lb_model::{Event, HealthCheck, Notify, Probe, Recipient, Timeouts, XdpMode};
+use lb_model::{
+    ConnectionLog, Event, HealthCheck, LineFormat, LogTarget, Notify, Probe, Recipient, Timeouts,
+    XdpMode,
+};
 
 use super::*;
 use crate::reference;
@@ -196,6 +199,41 @@ fn recipients_have_defaults_and_exactly_one_address() {
     let many: Vec<_> = (0..17).map(|nth| format!("[[notify]]\nprogram = \"/{nth}\"")).collect();
     let error = read(&format!("interfaces = [\"a\"]\n{}", many.join("\n"))).expect_err("many");
     assert_shows(&error, "34:1", "more than 16 recipients", "give 16 at most");
+}
+
+#[test]
+fn the_connection_log_has_defaults_and_one_target() {
+    let with = |lines: &str| read(&format!("interfaces = [\"a\"]\n[connection_log]\n{lines}"));
+    let log = with("to = \"/log\"").expect("valid").config.connection_log;
+    let expected = ConnectionLog {
+        to: LogTarget::File("/log".into()),
+        format: LineFormat::Text,
+        services: Vec::new(),
+        unfinished: false,
+        per_second: 10_000,
+    };
+    assert_eq!(log, Some(expected));
+    let log = with("to = \"log\"").expect("valid").config.connection_log.expect("a log");
+    assert_eq!(log.to, LogTarget::Log);
+    assert_eq!(read("interfaces = [\"a\"]").expect("valid").config.connection_log, None);
+    for (lines, place, message, fix) in [
+        ("", "2:1", "`to` is missing", "connections.log"),
+        ("to = \"connections.log\"", "3:6", "neither an absolute path nor `log`", "/var/log"),
+        ("to = \"/var/log/\"", "3:6", "this is a directory", "/var/log/xdplb/connections.log"),
+        ("to = \"log\"\nformat = \"json\"", "4:10", "has its own format", "--log-format"),
+        ("to = \"/a\"\nformat = \"xml\"", "4:10", "unknown format `xml`", "`json`"),
+        ("to = \"/a\"\nper_second = 0", "4:14", "0 is out of range", "1 to 1000000"),
+        ("to = \"/a\"\nservices = []", "4:12", "no service is listed", "remove the key"),
+        ("to = \"/a\"\nfile = \"/b\"", "4:1", "unknown key `file`", "`to`"),
+    ] {
+        let error = with(lines).expect_err(lines);
+        assert_shows(&error, place, message, fix);
+        assert_eq!(error.matches("error: ").count(), 1, "one fault, one error: {error}");
+    }
+    let loaded = with("to = \"/a\"\nservices = [\"wbe\"]").expect("valid");
+    let warnings: Vec<_> = loaded.warnings.iter().map(ToString::to_string).collect();
+    let [name] = &warnings[..] else { panic!("one: {warnings:?}") };
+    assert_shows(name, "4:13", "there is no service of this name in this file", "correct the name");
 }
 
 #[test]

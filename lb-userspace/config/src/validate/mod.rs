@@ -1,6 +1,7 @@
 //! Validation of the file's values.
 
 mod address;
+mod connection_log;
 mod health;
 mod http;
 mod notify;
@@ -17,6 +18,7 @@ use std::{
 use lb_model::{Limits, is_of_a_host};
 
 pub(super) use self::{
+    connection_log::{MOST_PER_SECOND, connection_log},
     health::{keys_of, uses},
     http::{http, http_token},
     notify::{MOST_RETRIES, notify},
@@ -39,6 +41,21 @@ pub const MOST_FLOWS: u32 = 16_000_000;
 pub(super) const MOST_SERVICES: u32 = 100_000;
 pub(super) const MOST_BACKENDS: u32 = 1_000_000;
 pub(super) const MOST_RESETS: u32 = 10_000_000;
+
+/// Warns of names of services that are not in the file.
+fn warn_of_unknown_services<'a>(
+    names: impl Iterator<Item = &'a Located<String>>,
+    services: &[Located<schema::Service>],
+    findings: &mut Findings,
+) {
+    let known = services.iter().filter_map(|service| service.get_ref().name.as_ref());
+    let known: HashSet<_> = known.map(|name| name.get_ref()).collect();
+    for name in names.filter(|name| !known.contains(name.get_ref())) {
+        let message = "there is no service of this name in this file";
+        let fix = "correct the name, unless a command adds the service";
+        findings.push(Diagnostic::warning(name.span(), message, fix));
+    }
+}
 
 /// Returns a required key of a table. `owner` is the span of the table.
 fn required<'a, T>(

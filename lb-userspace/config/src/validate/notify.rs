@@ -23,8 +23,6 @@ pub(crate) fn notify(
     services: &[Located<schema::Service>],
     findings: &mut Findings,
 ) -> Vec<Notify> {
-    let names = services.iter().filter_map(|service| service.get_ref().name.as_ref());
-    let known = names.map(|name| name.get_ref().as_str()).collect();
     let mut seen = HashSet::new();
     for (nth, table) in tables.iter().enumerate() {
         let said = table.get_ref();
@@ -49,7 +47,7 @@ pub(crate) fn notify(
         }
     }
     for table in tables {
-        warn_of_unmatched(table.get_ref(), &known, findings);
+        warn_of_unmatched(table.get_ref(), services, findings);
     }
     tables.iter().filter_map(|table| one(table, findings)).collect()
 }
@@ -59,12 +57,12 @@ fn names_of(said: &schema::Notify) -> impl Iterator<Item = &Located<String>> {
 }
 
 /// Warns of services that are not there, and of events that no service has.
-fn warn_of_unmatched(said: &schema::Notify, known: &HashSet<&str>, findings: &mut Findings) {
-    for name in names_of(said).filter(|name| !known.contains(name.get_ref().as_str())) {
-        let message = "there is no service of this name in this file";
-        let fix = "correct the name, unless a command adds the service";
-        findings.push(Diagnostic::warning(name.span(), message, fix));
-    }
+fn warn_of_unmatched(
+    said: &schema::Notify,
+    services: &[Located<schema::Service>],
+    findings: &mut Findings,
+) {
+    super::warn_of_unknown_services(names_of(said), services, findings);
     let Some(events) = said.events.as_ref().filter(|_| said.services.is_some()) else { return };
     for event in events.get_ref().iter().filter(|event| !event.has_service()) {
         let message = format!("`{}` is never told beside `services`", event.as_str());

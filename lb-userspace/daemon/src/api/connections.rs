@@ -176,7 +176,7 @@ pub(super) async fn kill(
     let (reply, answer) = oneshot::channel();
     spawn_blocking(move || {
         let _turn = turn;
-        let done = kill::kill(&listing, &filter, rate, || !reply.is_closed());
+        let done = kill::kill(&listing, &filter, rate, handle.ends.as_ref(), || !reply.is_closed());
         log::info!("{peer}: {} connections killed, of {filter}", done.killed);
         // The client may have disconnected.
         drop(reply.send(done));

@@ -24,7 +24,7 @@ impl Nudger {
     }
 
     pub(super) fn nudge(&self, killed: &Killed) -> io::Result<()> {
-        let Killed { client, vip, source, backend, number } = *killed;
+        let Killed { client, vip, source, backend, number, .. } = *killed;
         // One end must learn of it even if there is no route to the other.
         let to_backend = self.send(source, backend, to_backend(number));
         let to_client = self.send(vip, client, to_client(number));

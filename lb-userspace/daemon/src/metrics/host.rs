@@ -98,6 +98,16 @@ pub(super) const METRICS: &[Metric] = &[
         write: |of, to| to.count(&[], of.notifications.queued),
     },
     Metric {
+        name: "connection_log_lines",
+        kind: Kind::Counter,
+        help: "Lines of the connection log, by result; left_out: beyond per_second, or they could not be written.",
+        labels: &["result"],
+        write: |of, to| {
+            to.counter(&[("result", "written")], of.connection_log.written)?;
+            to.counter(&[("result", "left_out")], of.connection_log.left_out)
+        },
+    },
+    Metric {
         name: "interface_up",
         kind: Kind::Gauge,
         help: "1 if the link of the interface is up.",

@@ -16,7 +16,7 @@ use lb_model::{
 };
 
 use super::{OfService, Overview};
-use crate::tally::Tally;
+use crate::{connection_log::Summary, tally::Tally};
 
 /// Returns one of a service with a backend, and another one that was removed.
 pub(crate) fn overview() -> Overview {
@@ -109,6 +109,7 @@ pub(crate) fn overview() -> Overview {
         tally: Tally::default(),
         journal: JournalSize { bytes: 4_096, records: 7 },
         runs: Runs { count: 1_000, time: Duration::from_millis(250) },
+        connection_log: Summary { written: 9, left_out: 2, fault: None },
         notifications: lb_notify::Tally { delivered: 3, failed: 2, dropped: 1, queued: 4 },
         xdp_mode: XdpMode::Auto,
         age: Duration::from_millis(500),

@@ -7,6 +7,7 @@ use std::{
 use lb_common::{
     backend::Hop,
     client_hops::{SharedSlots, release_unused},
+    ended::Cause,
     event::ClientHop,
     flow::{Direction, State, flags_seen, ticks},
     table::{
@@ -17,6 +18,8 @@ use lb_common::{
 use lb_model::Timeouts;
 
 use super::{
+    accounts::Accounts,
+    ended::{Ends, ended},
     moves::{Moves, Scope},
     table::FlowTable,
 };
@@ -122,6 +125,8 @@ type Found<'a> = Hit<&'a SharedEntry>;
 /// A sweep.
 struct Sweep<'a> {
     table: SharedTable<'a>,
+    accounts: Option<&'a Accounts>,
+    ends: Ends<'a>,
     hops: SharedSlots<'a>,
     now: u32,
     /// By backend id: idle ticks by state, or None to remove its connections.
@@ -152,12 +157,17 @@ impl Sweeper {
     }
 
     /// Sweeps the whole table once, and corrects the program's counters. `now` is the time of
-    /// `expiry`; later connections are not subject to it.
-    pub fn sweep(&mut self, now: u32, expiry: &Expiry, search: &Search) -> FlowCounts {
+    /// `expiry`; later connections are not subject to it. Tells the ends of connections that it removes.
+    pub fn sweep(
+        &mut self,
+        now: u32,
+        expiry: &Expiry,
+        search: &Search,
+        ends: Ends<'_>,
+    ) -> FlowCounts {
         let table = self.table.table();
         let before = self.active.counts();
-        let hops = self.table.client_hops();
-        let mut sweep = Sweep::new(table, hops, now, expiry, search);
+        let mut sweep = Sweep::new(&self.table, now, expiry, search, ends);
         for expiring in self.expiring.drain(..) {
             sweep.remove_expired(&expiring);
         }
@@ -165,6 +175,7 @@ impl Sweeper {
         let mut review = Review::new(table, &mut homes);
         for entry in table.entries() {
             let Reviewed { hit: flow, is_lost } = review.visit(entry);
+            // Who it was a connection of is not known.
             if !flow.tag.is_held() || is_lost && sweep.remove(flow) {
                 continue;
             }
@@ -178,7 +189,7 @@ impl Sweeper {
         // Otherwise, flows that were being written may refer to any hop.
         sweep.flow_counts.has_seen_all = review.finish();
         if sweep.flow_counts.has_seen_all {
-            release_unused(hops, &sweep.used_hops);
+            release_unused(sweep.hops, &sweep.used_hops);
         }
         let found = sweep.tallies.iter().map(|tally| tally.active);
         self.active.correct(&before, found.chain(iter::repeat(0)));
@@ -188,12 +199,13 @@ impl Sweeper {
 
 impl<'a> Sweep<'a> {
     fn new(
-        table: SharedTable<'a>,
-        hops: SharedSlots<'a>,
+        flows: &'a FlowTable,
         now: u32,
         expiry: &Expiry,
         search: &'a Search,
+        ends: Ends<'a>,
     ) -> Self {
+        let (table, hops, accounts) = (flows.table(), flows.client_hops(), flows.accounts());
         let ids = expiry.keys().max().map_or(0, |last| *last as usize + 1);
         let mut limits = vec![None; ids];
         for (id, timeouts) in expiry {
@@ -204,7 +216,19 @@ impl<'a> Sweep<'a> {
         let tallies = vec![Tally::default(); ids];
         let used_hops = vec![false; hops.slots.len()];
         let (last_hop, flow_counts) = Default::default();
-        Self { table, hops, now, limits, search, used_hops, last_hop, tallies, flow_counts }
+        Self {
+            table,
+            accounts,
+            ends,
+            hops,
+            now,
+            limits,
+            search,
+            used_hops,
+            last_hop,
+            tallies,
+            flow_counts,
+        }
     }
 
     /// Records that a flow refers to its next hop and its backend.
@@ -224,7 +248,7 @@ impl<'a> Sweep<'a> {
         let Some(flow) = found else { return };
         if !self.is_overdue(flow) {
             revive(self.table, flow.index, flow.tag);
-        } else if self.remove(flow) {
+        } else if self.end(flow, Cause::Expired) {
             self.flow_counts.expired += 1;
         }
     }
@@ -234,7 +258,8 @@ impl<'a> Sweep<'a> {
         if self.limits(flow).is_none() {
             // Its backend is gone, so that no packet must revive it.
             let is_known_to_us = ticks::between(self.began(flow), self.now) > 0;
-            self.flow_counts.expired += u64::from(is_known_to_us && self.remove(flow));
+            self.flow_counts.expired +=
+                u64::from(is_known_to_us && self.end(flow, Cause::Dismissed));
             return None;
         }
         self.count(flow);
@@ -277,6 +302,17 @@ impl<'a> Sweep<'a> {
         let found = to_backend
             .and_then(|entry| Some((entry.tag.flags_seen(), entry.snapshot(self.table)?)));
         found.map_or_else(|| flow.entry.last_seen(), |(seen, entry)| entry.flow.began(seen))
+    }
+
+    /// Removes a connection, and tells of its end.
+    fn end(&self, flow: Found<'a>, cause: Cause) -> bool {
+        let Some(tell) = self.ends else { return self.remove(flow) };
+        let ended = ended(self.table, self.accounts, flow, cause);
+        let is_removed = self.remove(flow);
+        if let Some(ended) = ended.filter(|_| is_removed) {
+            tell(ended);
+        }
+        is_removed
     }
 
     fn remove(&self, flow: Found<'a>) -> bool {

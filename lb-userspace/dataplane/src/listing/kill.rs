@@ -3,12 +3,14 @@
 use std::{net::SocketAddrV4, ops::ControlFlow};
 
 use lb_common::{
+    ended::{Cause, Ended},
     flow::{Direction, FlowKey},
     table::{Entry as _, at, partner, remove},
 };
 use lb_model::connections::ConnectionState;
 
 use super::{Candidate, Search};
+use crate::flows::ended;
 
 /// Number of attempts, as packets may change a connection's state at the same time.
 const TRIES: usize = 4;
@@ -22,6 +24,8 @@ pub struct Killed {
     pub backend: SocketAddrV4,
     /// Number that the backend expected next of the client, or had acknowledged a moment before.
     pub number: u32,
+    /// The connection, as the connection log tells it.
+    pub ended: Ended,
 }
 
 impl<'a> Search<'a> {
@@ -34,18 +38,19 @@ impl<'a> Search<'a> {
 
     fn removed(self, candidate: &Candidate<'a>) -> Option<Killed> {
         let number = partner(self.table, candidate.hit).map_or(0, |back| back.entry.extra());
-        let is_removed = (0..TRIES).any(|_| self.remove(candidate));
+        let ended = (0..TRIES).find_map(|_| self.remove(candidate))?;
         let (inside, outside) = (candidate.flow.key, candidate.flow.to);
-        is_removed.then(|| Killed {
+        Some(Killed {
             client: source(&inside),
             vip: source(&inside.turned()),
             source: source(&outside),
             backend: source(&outside.turned()),
             number,
+            ended,
         })
     }
 
-    fn remove(self, candidate: &Candidate<'a>) -> bool {
+    fn remove(self, candidate: &Candidate<'a>) -> Option<Ended> {
         let found = at(self.table, candidate.hit.index)
             .filter(|now| now.tag.is_same_flow(candidate.hit.tag))
             .filter(|now| now.direction() == Direction::ToBackend)
@@ -54,7 +59,9 @@ impl<'a> Search<'a> {
                 let state = ConnectionState::of(now.tag.flags_seen());
                 state != ConnectionState::Closed && self.filter.admits_state(state)
             });
-        found.is_some_and(|now| remove(self.table, now.index, now.tag, now.tag.freed(), self.now))
+        let now = found?;
+        let ended = ended(self.table, self.accounts, now, Cause::Killed)?;
+        remove(self.table, now.index, now.tag, now.tag.freed(), self.now).then_some(ended)
     }
 }
 

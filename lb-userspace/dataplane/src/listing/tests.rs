@@ -8,12 +8,14 @@ use clap::ValueEnum as _;
 use lb_common::{
     backend::Backend,
     client_hops::NO_SLOT,
+    ended::{Ended, How},
     flow::{Direction, FlowKey, flags_seen, ticks},
     mapped,
     table::{
         Opening, Seed, SharedBackend, SharedBucket, SharedTable, buckets_for, open, peek, refuse,
         set_flags,
     },
+    unmapped,
 };
 
 use lb_model::connections::{ClientCount, Connection, ConnectionState, Counts, Filter, Order};
@@ -205,14 +207,20 @@ fn only_what_matches_is_killed_and_nothing_that_is_closed() {
         });
         killed
     };
+    let killed = kill("client=192.0.2.1:1025");
     let expected = Killed {
         client: "192.0.2.1:1025".parse().unwrap(),
         vip: "203.0.113.10:80".parse().unwrap(),
         source: "10.0.0.1:1025".parse().unwrap(),
         backend: "10.0.0.12:8080".parse().unwrap(),
         number: 0,
+        ended: killed[0].ended,
     };
-    assert_eq!(kill("client=192.0.2.1:1025"), [expected]);
+    assert_eq!(killed, [expected]);
+    let Ended { client, client_port, backend, backend_port, .. } = expected.ended;
+    assert_eq!((unmapped(client), client_port), ([192, 0, 2, 1], 1025_u16.to_be_bytes()));
+    assert_eq!((unmapped(backend), backend_port), ([10, 0, 0, 12], 8080_u16.to_be_bytes()));
+    assert_eq!(expected.ended.how(), Some(How::Killed));
     assert_eq!(kill("client=192.0.2.1:1025"), []);
     assert_eq!(table.flows().count(), 2 * 99, "both entries have gone");
     assert_eq!(kill("service=web&limit=7").len(), 7);

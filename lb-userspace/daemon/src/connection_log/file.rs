@@ -1,0 +1,121 @@
+//! A file that lines are appended to.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+/// Time after which it is looked for again, in case that it was renamed or removed.
+const ATTENTION: Duration = Duration::from_secs(1);
+
+/// Permissions of a new one, below the daemon's umask.
+const MODE: u32 = 0o640;
+
+/// A file that is opened when it is first written to, and again when another one is in its place.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    path: PathBuf,
+    open: Option<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    /// Device and inode.
+    identity: (u64, u64),
+    /// When it was last in its place.
+    seen: Instant,
+    /// True if its last line may be torn.
+    is_torn: bool,
+}
+
+impl LogFile {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), open: None }
+    }
+
+    /// Appends lines.
+    pub(super) fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        let open = self.open.take().filter(|open| !open.is_due() || open.is_at(&self.path));
+        let open = match open {
+            Some(open) => open,
+            None => Open::new(&self.path)?,
+        };
+        self.open.insert(open).append(lines)
+    }
+}
+
+impl Open {
+    fn new(path: &Path) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        // Otherwise opening a pipe would wait for its reader.
+        options.append(true).create(true).mode(MODE).custom_flags(libc::O_NONBLOCK);
+        let file = options.open(path)?;
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return Err(io::Error::other("it is not a regular file"));
+        }
+        let identity = (found.dev(), found.ino());
+        Ok(Self { file, identity, seen: Instant::now(), is_torn: false })
+    }
+
+    fn is_due(&self) -> bool {
+        self.seen.elapsed() >= ATTENTION
+    }
+
+    fn is_at(&self, path: &Path) -> bool {
+        fs::metadata(path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
+    }
+
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        if self.is_due() {
+            self.seen = Instant::now();
+        }
+        if self.is_torn {
+            self.file.write_all(b"\n")?;
+        }
+        self.is_torn = true;
+        self.file.write_all(lines)?;
+        self.is_torn = false;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_renamed_is_followed_by_a_new_one() {
+        let directory = TempDir::new().expect("a directory");
+        let [path, rotated] = ["log", "log.1"].map(|name| directory.path().join(name));
+        let mut log = LogFile::new(&path);
+        log.append(b"one\n").expect("written");
+        fs::rename(&path, &rotated).expect("renamed");
+        log.append(b"two\n").expect("written");
+        let open = log.open.as_mut().expect("it is open");
+        open.seen = open.seen.checked_sub(ATTENTION).expect("a moment ago");
+        log.append(b"three\n").expect("written");
+        let read = |path| fs::read_to_string(path).expect("text");
+        assert_eq!((read(&rotated), read(&path)), ("one\ntwo\n".into(), "three\n".into()));
+    }
+
+    #[test]
+    fn what_is_no_file_is_refused_and_a_torn_line_ended() {
+        let directory = TempDir::new().expect("a directory");
+        let path = directory.path().join("log");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRUSR).expect("a pipe");
+        let mut log = LogFile::new(&path);
+        log.append(b"one\n").expect_err("nobody reads the pipe");
+        fs::remove_file(&path).expect("removed");
+        log.append(b"two\n").expect("written");
+        log.open.as_mut().expect("it is open").is_torn = true;
+        log.append(b"three\n").expect("written");
+        assert_eq!(fs::read_to_string(&path).expect("text"), "two\n\nthree\n");
+    }
+}
