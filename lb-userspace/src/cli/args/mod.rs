@@ -180,6 +180,10 @@ pub(super) enum Verb {
     },
     /// Show services, backends and their connections live in a terminal, with rates. Press ? for the
     /// keys.
+    ///
+    /// Enter leads from a service to its backends, and from these to their connections, with packets and
+    /// bytes if `limits.accounting` is on. Latencies of handshakes are those since the start: a wide terminal
+    /// has a column of their medians, and the last lines say more of the selected row. w lists all warnings.
     Top {
         /// Time between two updates, from 250ms to 1m.
         #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]
