@@ -178,12 +178,9 @@ pub(super) enum Verb {
         #[arg(long)]
         rate: bool,
     },
-    /// Show services, backends and their connections live in a terminal, with rates. Press ? for the
-    /// keys.
-    ///
-    /// Enter leads from a service to its backends, and from these to their connections, with packets and
-    /// bytes if `limits.accounting` is on. Latencies of handshakes are those since the start: a wide terminal
-    /// has a column of their medians, and the last lines say more of the selected row. w lists all warnings.
+    /// Show services, backends and their connections live in a terminal, with rates. Enter leads from one to the
+    /// next, w lists all warnings, and ? the keys. A wide terminal has more columns, such as the median latency
+    /// of handshakes. Bytes of connections need `limits.accounting`.
     Top {
         /// Time between two updates, from 250ms to 1m.
         #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = interval)]

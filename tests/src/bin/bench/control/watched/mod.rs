@@ -32,11 +32,11 @@ fn api() -> String {
     format!("http = \"{HTTP}\"\n")
 }
 
-/// Asks for a path, from the balancer's own host.
+/// Asks for a path, from the balancer's own host. Answers to HTTP/1.0 are not in chunks.
 fn request(testbed: &Testbed, path: &str) -> Result<TcpStream> {
     let request = || -> io::Result<TcpStream> {
         let mut stream = TcpStream::connect(HTTP)?;
-        let head = format!("GET {path} HTTP/1.1\r\nHost: {HTTP}\r\nConnection: close\r\n\r\n");
+        let head = format!("GET {path} HTTP/1.0\r\nHost: {HTTP}\r\n\r\n");
         stream.write_all(head.as_bytes())?;
         Ok(stream)
     };

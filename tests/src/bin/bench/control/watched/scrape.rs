@@ -42,7 +42,7 @@ fn scrape(testbed: &Testbed) -> Result<f64> {
     let mut answer = String::new();
     request(testbed, "/metrics")?.read_to_string(&mut answer)?;
     let time = milliseconds(begin);
-    ensure!(answer.starts_with("HTTP/1.1 200"), "an answer is not 200 OK");
+    ensure!(answer.starts_with("HTTP/1.0 200"), "an answer is not 200 OK");
     let shown = answer.lines().filter(|line| line.starts_with("xdplb_backend_up{")).count();
     ensure!(shown == SERVICES * BACKENDS, "the metrics have {shown} backends");
     Ok(time)
