@@ -1,5 +1,7 @@
 //! Numbers in few characters.
 
+use std::time::Duration;
+
 /// Formats in three digits at most, as in `0.5`, `12`, `3.4k` or `120M`.
 pub(super) fn short(number: f64) -> String {
     const UNITS: [&str; 6] = ["", "k", "M", "G", "T", "P"];
@@ -16,6 +18,18 @@ pub(super) fn short(number: f64) -> String {
     } else {
         format!("{rest:.0}{}", UNITS[unit])
     }
+}
+
+/// Formats a time in three digits at most, as in `340us`, `1.2ms` or `12s`.
+pub(super) fn latency(time: Duration) -> String {
+    let seconds = time.as_secs_f64();
+    let (value, unit) = match seconds {
+        ..999.5e-6 => (seconds * 1e6, "us"),
+        ..0.9995 => (seconds * 1e3, "ms"),
+        _ => (seconds, "s"),
+    };
+    let decimals = usize::from(unit != "us" && value < 9.95);
+    format!("{value:.decimals$}{unit}")
 }
 
 /// Formats a share in percent.
@@ -35,6 +49,9 @@ mod tests {
         let expected =
             ["0", "0.5", "7", "12", "999", "1.0k", "3.4k", "100k", "12M", "7.3G", "3000P"];
         assert_eq!(shown, expected);
+        let micros = [0, 340, 999, 1_240, 12_000, 999_600, 30_000_000];
+        let shown = micros.map(|micros| latency(Duration::from_micros(micros)));
+        assert_eq!(shown, ["0us", "340us", "999us", "1.2ms", "12ms", "1.0s", "30s"]);
         assert_eq!([percent(0, 0), percent(1, 8)], ["0.0 %", "12.5 %"]);
     }
 }

@@ -29,6 +29,8 @@ pub(super) enum Command {
     Type(char),
     Erase,
     Accept,
+    /// Show all warnings, or no longer.
+    Warnings,
 }
 
 /// Keys and their meaning, for the help.
@@ -40,6 +42,7 @@ pub(super) const HELP: &[(&str, &str)] = &[
     ("< >", "sort by another column"),
     ("r", "reverse the order"),
     ("/", "show only rows with a text; Esc shows all again"),
+    ("w", "show all warnings in full"),
     ("p Space", "pause, and go on"),
     ("+ -", "update less often, more often"),
     ("Ctrl-Z", "stop; `fg` goes on"),
@@ -102,6 +105,7 @@ fn of_table(code: KeyCode) -> Option<Command> {
         KeyCode::Char('>' | '.') => Command::NextColumn,
         KeyCode::Char('<' | ',') => Command::PreviousColumn,
         KeyCode::Char('r' | 'I') => Command::Reverse,
+        KeyCode::Char('w') => Command::Warnings,
         _ => return None,
     })
 }

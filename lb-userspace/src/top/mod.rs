@@ -3,6 +3,7 @@
 //! [`state`] is what is looked at and [`view`] draws it, both without any input or output; [`poll`]
 //! reads the daemon in the background.
 
+mod cells;
 mod columns;
 mod figures;
 mod keys;

@@ -1,10 +1,16 @@
 //! Where the user is in a table, and how it is arranged.
 
-use super::{columns::Level, keys::Command, rows::Row};
+use super::{
+    columns::{Column, Level},
+    keys::Command,
+    rows::Row,
+};
 
 #[derive(Clone, Debug)]
 pub(super) struct Place {
     level: Level,
+    /// Columns that there are.
+    pub(super) columns: &'static [Column],
     /// Column that the table is sorted by.
     pub(super) sort: usize,
     pub(super) is_reversed: bool,
@@ -20,6 +26,7 @@ impl Place {
     pub(super) fn of(level: Level) -> Self {
         Self {
             level,
+            columns: level.columns_with(false),
             sort: level.first_sort(),
             is_reversed: false,
             filter: String::new(),
@@ -34,8 +41,12 @@ impl Place {
         self.key = rows.get(self.selected).map(|row| row.key.clone());
     }
 
+    pub(super) fn show_accounts(&mut self, has_accounts: bool) {
+        self.columns = self.level.columns_with(has_accounts);
+    }
+
     pub(super) fn obey(&mut self, command: Command) {
-        let columns = self.level.columns().len();
+        let columns = self.columns.len();
         match command {
             Command::NextColumn => self.sort = (self.sort + 1) % columns,
             Command::PreviousColumn => self.sort = (self.sort + columns - 1) % columns,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use lb_client::{Client, ClientError};
 use lb_model::{
     connections::{Connection, Filter},
-    views::{ServiceView, Stats, Status},
+    views::{ServiceStats, ServiceView, Stats, Status},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -36,6 +36,11 @@ impl Reading {
     /// Makes the first reading.
     pub async fn first(client: &Client) -> Result<Self, ClientError> {
         Self::make(client, None).await
+    }
+
+    /// Returns the counters of a service that is not removed.
+    pub(super) fn counters(&self, service: &str) -> Option<&ServiceStats> {
+        self.stats.services.iter().find(|one| one.name == service && !one.removed)
     }
 
     async fn make(client: &Client, filter: Option<&Filter>) -> Result<Self, ClientError> {

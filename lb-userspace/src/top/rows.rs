@@ -1,20 +1,21 @@
-//! Rows of the tables, whose cells can be sorted.
+//! Rows of the tables.
 
-use std::{cmp::Ordering, net::SocketAddr};
+use std::collections::HashMap;
 
 use lb_config::word;
 use lb_host::printable;
 use lb_model::{
     Health,
-    connections::Connection,
-    views::{BackendView, ServiceView},
+    connections::{Account, Connection},
+    views::{BackendStats, BackendView, Handshakes, ServiceStats, ServiceView},
 };
 
 use super::{
-    figures::short,
+    cells::Cell,
+    figures::latency,
     rates::{Rate, Rates},
 };
-use crate::cli::{age, last_check, span, standing};
+use crate::cli::{age, count, last_check, span, standing};
 
 /// Marks a row that somebody should look at.
 const MARK: &str = "!";
@@ -25,71 +26,15 @@ pub(super) struct Row {
     pub(super) cells: Vec<Cell>,
     /// Everything that is worth saying, which may be too long for the row.
     pub(super) detail: String,
+    /// Figures that have no column, or none on a narrow terminal.
+    pub(super) figures: String,
     pub(super) is_marked: bool,
-}
-
-pub(super) struct Cell {
-    pub(super) text: String,
-    value: Value,
-}
-
-/// What a cell is sorted by.
-enum Value {
-    Number(f64),
-    Text(String),
-    Address(SocketAddr),
-    /// A text that changes all the time, which no filter looks at.
-    Note(String),
-}
-
-impl Cell {
-    fn text(text: impl Into<String>) -> Self {
-        let text = printable::line(&text.into()).into_owned();
-        Self { value: Value::Text(text.to_lowercase()), text }
-    }
-
-    fn note(text: impl Into<String>) -> Self {
-        let text = printable::line(&text.into()).into_owned();
-        Self { value: Value::Note(text.to_lowercase()), text }
-    }
-
-    fn address(address: SocketAddr) -> Self {
-        Self { text: address.to_string(), value: Value::Address(address) }
-    }
-
-    fn number(number: f64, text: impl Into<String>) -> Self {
-        Self { text: text.into(), value: Value::Number(number) }
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "sorting needs no more")]
-    fn count(count: u64) -> Self {
-        Self::number(count as f64, count.to_string())
-    }
-
-    fn rate(rate: f64) -> Self {
-        Self::number(rate, short(rate))
-    }
-
-    pub(super) fn compare(&self, other: &Self) -> Ordering {
-        match (&self.value, &other.value) {
-            (Value::Number(one), Value::Number(other)) => one.total_cmp(other),
-            (Value::Text(one), Value::Text(other)) | (Value::Note(one), Value::Note(other)) => {
-                one.cmp(other)
-            }
-            (Value::Address(one), Value::Address(other)) => one.cmp(other),
-            _ => Ordering::Equal,
-        }
-    }
 }
 
 impl Row {
     /// Returns true if a word or an address of it has this text, which is in lower case.
     pub(super) fn has(&self, text: &str) -> bool {
-        self.cells.iter().any(|cell| match &cell.value {
-            Value::Text(own) => own.contains(text),
-            Value::Address(_) => cell.text.contains(text),
-            Value::Number(_) | Value::Note(_) => false,
-        })
+        self.cells.iter().any(|cell| cell.has(text))
     }
 }
 
@@ -121,16 +66,27 @@ fn of_service(service: &ServiceView, rates: &Rates) -> Row {
             Cell::text(&said),
         ],
         detail: detail(&service.name, &said),
+        figures: String::new(),
         is_marked,
     }
 }
 
-pub(super) fn of_backends(service: &ServiceView, rates: &Rates) -> Vec<Row> {
-    let rate = |one: &BackendView| rates.of_backend(&service.name, one.address);
-    service.backends.iter().map(|one| of_backend(one, rate(one))).collect()
+pub(super) fn of_backends(
+    service: &ServiceView,
+    counters: Option<&ServiceStats>,
+    rates: &Rates,
+) -> Vec<Row> {
+    let counters = counters.into_iter().flat_map(|service| &service.backends);
+    let present = counters.filter(|one| one.removed_left.is_none());
+    let counters: HashMap<_, _> = present.map(|one| (one.address, one)).collect();
+    let row = |one: &BackendView| {
+        let rate = rates.of_backend(&service.name, one.address);
+        of_backend(one, counters.get(&one.address).copied(), rate)
+    };
+    service.backends.iter().map(row).collect()
 }
 
-fn of_backend(backend: &BackendView, rate: Rate) -> Row {
+fn of_backend(backend: &BackendView, counters: Option<&BackendStats>, rate: Rate) -> Row {
     let is_standby = backend.backup && backend.unusable.is_none();
     let is_marked = backend.health != Health::Up || !backend.in_ring && !is_standby;
     let state = standing(backend);
@@ -148,13 +104,37 @@ fn of_backend(backend: &BackendView, rate: Rate) -> Row {
             Cell::rate(rate.connections),
             Cell::rate(rate.packets),
             Cell::rate(rate.bits),
+            handshake(counters.map(|one| &one.handshakes)),
             Cell::number(backend.effective_weight, format!("{}", backend.effective_weight)),
             Cell::count(backend.connections_total),
             Cell::note(check),
         ],
         detail: detail(&backend.address.to_string(), &said),
+        figures: counters.map(handshakes_and_resets).unwrap_or_default(),
         is_marked,
     }
+}
+
+/// The median, as on the backend's status page. Backends without one come last.
+fn handshake(counted: Option<&Handshakes>) -> Cell {
+    match counted.and_then(|counted| counted.quantile(0.5)) {
+        Some(median) => Cell::number(median.as_secs_f64(), latency(median)),
+        None => Cell::number(-1.0, "-"),
+    }
+}
+
+fn handshakes_and_resets(counters: &BackendStats) -> String {
+    let BackendStats { handshakes, repeated_syns, resets_by_client, resets_by_backend, .. } =
+        counters;
+    let [median, slow] = [0.5, 0.99].map(|share| handshakes.quantile(share).map(latency));
+    let measured = match (median, slow) {
+        (Some(median), Some(slow)) => format!("median {median}, 99 % {slow}"),
+        _ => "not measured yet".to_owned(),
+    };
+    format!(
+        "handshakes: {measured}; SYNs sent again: {repeated_syns}; \
+         resets: {resets_by_client} by clients, {resets_by_backend} by the backend"
+    )
 }
 
 fn seconds_since(backend: &BackendView) -> f64 {
@@ -166,8 +146,10 @@ pub(super) fn of_connections(connections: &[Connection]) -> Vec<Row> {
 }
 
 fn of_connection(connection: &Connection) -> Row {
-    let Connection { client, vip, source, backend, state, age_seconds, idle_seconds, .. } =
-        connection;
+    let Connection {
+        client, vip, source, backend, state, age_seconds, idle_seconds, account, ..
+    } = connection;
+    let account = account.as_ref();
     Row {
         key: format!("{client} {vip}"),
         cells: vec![
@@ -177,8 +159,31 @@ fn of_connection(connection: &Connection) -> Row {
             Cell::text(word(state)),
             Cell::number(*age_seconds, span(*age_seconds)),
             Cell::number(*idle_seconds, span(*idle_seconds)),
+            account.map_or_else(Cell::empty, |of| Cell::sum(of.bytes())),
+            account.map_or_else(Cell::empty, |of| Cell::sum(of.packets())),
         ],
         detail: format!("{client} to {vip}, as {source} to {backend}"),
+        figures: account.map(traffic).unwrap_or_default(),
+        is_marked: false,
+    }
+}
+
+fn traffic(account: &Account) -> String {
+    let Account { packets_in, packets_out, bytes_in, bytes_out } = account;
+    let said = |packets, bytes| format!("{}, {}", count(packets, "packet"), count(bytes, "byte"));
+    format!("in: {}; out: {}", said(*packets_in, *bytes_in), said(*packets_out, *bytes_out))
+}
+
+pub(super) fn of_warnings(warnings: &[String]) -> Vec<Row> {
+    (1..).zip(warnings).map(|(nth, warning)| of_warning(nth, warning)).collect()
+}
+
+fn of_warning(nth: u64, warning: &str) -> Row {
+    Row {
+        key: warning.to_owned(),
+        cells: vec![Cell::count(nth), Cell::text(warning)],
+        detail: String::new(),
+        figures: String::new(),
         is_marked: false,
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lb_model::{
-    connections::Connection,
+    connections::{Account, Connection},
     views::{BackendView, ServiceView},
 };
 use serde_json::{Value, json};
@@ -72,6 +72,10 @@ fn counters_of(service: &ServiceView) -> Value {
             "address": one.address, "connections": one.connections_total,
             "packets_in": one.packets_total, "packets_out": 0,
             "bytes_in": 0, "bytes_out": one.bytes_total,
+            "resets_by_client": 3, "resets_by_backend": 4, "repeated_syns": 12, "handshakes": {
+                "samples": one.connections_total, "total_us": 100 * one.connections_total,
+                "buckets": [0, 0, 0, 0, 0, 0, 0, one.connections_total],
+            },
         })
     });
     let backends: Vec<_> = backends.collect();
@@ -90,6 +94,12 @@ pub(super) fn connection(port: u16, idle: f64) -> Connection {
     }))
 }
 
+/// One with this many bytes, in either direction.
+pub(super) fn accounted(port: u16, bytes: u64) -> Connection {
+    let account = Account { packets_in: 2, packets_out: 3, bytes_in: 1, bytes_out: bytes - 1 };
+    Connection { account: Some(account), ..connection(port, 1.0) }
+}
+
 /// Two services, ten seconds after their first reading, with rates.
 pub(super) fn state() -> State {
     let services = |total| {
@@ -105,11 +115,16 @@ pub(super) fn state() -> State {
 
 /// Obeys commands, and gives the state the connections that it wants.
 pub(super) fn obey(state: &mut State, commands: &[Command]) {
+    let list = [(3, 5.0), (1, 0.5), (2, 70.0)].map(|(port, idle)| connection(port, idle));
     for command in commands {
         assert_eq!(state.obey(*command), Next::GoOn);
-        let Some(filter) = state.wanted().connections else { continue };
-        let list = [(3, 5.0), (1, 0.5), (2, 70.0)].map(|(port, idle)| connection(port, idle));
-        let connections = Some(Connections { filter, list: list.into() });
-        state.take(Ok(Reading { connections, ..state.reading.clone() }));
+        list_connections(state, list.to_vec());
     }
+}
+
+/// Gives the state these connections, if it wants any.
+pub(super) fn list_connections(state: &mut State, list: Vec<Connection>) {
+    let Some(filter) = state.wanted().connections else { return };
+    let connections = Some(Connections { filter, list });
+    state.take(Ok(Reading { connections, ..state.reading.clone() }));
 }

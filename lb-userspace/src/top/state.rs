@@ -45,18 +45,20 @@ pub(super) struct State {
     /// True while the filter is being written.
     pub(super) is_typing: bool,
     pub(super) level: Level,
+    /// Table that the warnings were opened from.
+    beneath: Level,
     pub(super) service: Option<String>,
     pub(super) backend: Option<SocketAddr>,
     /// Rows of the present table, filtered and sorted.
     pub(super) rows: Vec<Row>,
     /// Number of rows that the terminal has room for.
     pub(super) page: usize,
-    places: [Place; 3],
+    places: [Place; 4],
 }
 
 impl State {
     pub(super) fn new(reading: Reading, interval: Duration) -> Self {
-        let levels = [Level::Services, Level::Backends, Level::Connections];
+        let levels = [Level::Services, Level::Backends, Level::Connections, Level::Warnings];
         let mut state = Self {
             reading,
             rates: Rates::default(),
@@ -66,6 +68,7 @@ impl State {
             shows_help: false,
             is_typing: false,
             level: Level::Services,
+            beneath: Level::Services,
             service: None,
             backend: None,
             rows: Vec::new(),
@@ -151,6 +154,7 @@ impl State {
             Command::Filter => self.is_typing = true,
             Command::Accept => self.is_typing = false,
             Command::Open => self.open(),
+            Command::Warnings => self.show_warnings(),
             Command::Back => self.back(),
             Command::Cancel => self.cancel(),
             Command::Up => self.select(|selected, _| selected.saturating_sub(1)),
@@ -189,7 +193,7 @@ impl State {
                 self.backend = key.parse().ok();
                 self.level = Level::Connections;
             }
-            Level::Connections => return,
+            Level::Connections | Level::Warnings => return,
         }
         *self.place_mut() = Place::of(self.level);
         self.update();
@@ -199,7 +203,17 @@ impl State {
         self.level = match self.level {
             Level::Services | Level::Backends => Level::Services,
             Level::Connections => Level::Backends,
+            Level::Warnings => self.beneath,
         };
+        self.update();
+    }
+
+    fn show_warnings(&mut self) {
+        if self.level == Level::Warnings {
+            return self.back();
+        }
+        (self.beneath, self.level) = (self.level, Level::Warnings);
+        *self.place_mut() = Place::of(self.level);
         self.update();
     }
 
@@ -215,16 +229,24 @@ impl State {
 
     /// Makes the rows anew, and keeps the selected one selected.
     fn update(&mut self) {
+        if let Some(first) = self.connections().and_then(|found| found.list.first()) {
+            let has_accounts = first.account.is_some();
+            self.places[Level::Connections as usize].show_accounts(has_accounts);
+        }
+        let reading = &self.reading;
         let rows = match self.level {
-            Level::Services => rows::of_services(&self.reading.services, &self.rates),
+            Level::Services => rows::of_services(&reading.services, &self.rates),
             Level::Backends => self
                 .shown_service()
-                .map(|service| rows::of_backends(service, &self.rates))
+                .map(|service| {
+                    rows::of_backends(service, reading.counters(&service.name), &self.rates)
+                })
                 .unwrap_or_default(),
             Level::Connections => self
                 .connections()
                 .map(|found| rows::of_connections(&found.list))
                 .unwrap_or_default(),
+            Level::Warnings => rows::of_warnings(&reading.status.warnings),
         };
         self.rows = self.places[self.level as usize].arranged(rows);
     }

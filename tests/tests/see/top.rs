@@ -2,10 +2,13 @@
 
 use std::{io::Write as _, net::TcpStream};
 
+use lb_model::views::Stats;
 use lb_tests::{
     balancer::{BINARY, Balancer},
     console::Console,
-    site::{Arms, Site, site, text, vip},
+    requests,
+    servers::nginx_everywhere,
+    site::{Arms, Site, empty_testbed, site, text, vip},
 };
 use nix::sys::signal::Signal;
 use portable_pty::CommandBuilder;
@@ -100,4 +103,52 @@ fn it_survives_the_daemon() {
     console.wait_for("no trouble", |screen| !screen.contents().contains("trying again"));
     balancer.done(&["service", "remove", "web"]);
     console.wait_for_texts(&["no services: add one"]);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn handshakes_resets_and_bytes_are_shown() {
+    let testbed = empty_testbed(Arms::Two);
+    let _servers = nginx_everywhere(&testbed);
+    let text = text(&testbed, &[1; 3]);
+    let accounted = text.replacen("limits.flows", "limits.accounting = true\nlimits.flows", 1);
+    let balancer = Balancer::start(&testbed, &accounted);
+    balancer.wait_for_ring_of(3);
+    balancer.wait_for("a measured handshake", || {
+        let answers = requests::send(&testbed.clients()[0], vip(&testbed), 100);
+        assert!(!answers.contains_key(""), "{answers:?}");
+        let stats = balancer.done(&["stats", "-o", "json"]);
+        let stats: Stats = serde_json::from_str(&stats).expect("statistics");
+        stats.services[0].backends[0].handshakes.samples > 0
+    });
+    let mut console = top(&balancer);
+    console.press("\r");
+    console.wait_for_texts(&["handshakes: median ", "99 % ", "SYNs sent again: ", "resets: "]);
+    console.resize(132, 24);
+    console.wait_for_texts(&["HANDSHAKE", "s      1"]);
+    console.resize(80, 24);
+    console.press("\r");
+    console.wait_for_texts(&["IDLE BYTES", "in: ", " packets, "]);
+    console.press(">");
+    console.wait_for_texts(&["by BYTES, descending"]);
+    console.press("q");
+    assert_eq!(console.ended(), 0);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn warnings_are_shown_in_full() {
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let mut console = top(&balancer);
+    balancer.reload(&("nonsense = 1\n".to_owned() + &text(&testbed, &[1; 3])));
+    console.wait_for("the beginning of the warning", |screen| {
+        let shown = screen.contents();
+        shown.contains("! the reload at ") && !shown.contains("nonsense")
+    });
+    console.press("w");
+    console.wait_for_texts(&["warnings  by #", "nonsense"]);
+    console.press("\x1b");
+    console.wait_for_texts(&["services  by SERVICE"]);
+    console.press("q");
+    assert_eq!(console.ended(), 0);
 }

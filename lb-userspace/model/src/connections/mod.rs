@@ -59,6 +59,12 @@ impl Account {
     pub fn bytes(&self) -> u64 {
         self.bytes_in.saturating_add(self.bytes_out)
     }
+
+    /// Returns the packets of both directions.
+    #[must_use]
+    pub fn packets(&self) -> u64 {
+        self.packets_in.saturating_add(self.packets_out)
+    }
 }
 
 /// State of a connection.

@@ -5,7 +5,7 @@ use lb_model::connections::Order;
 use super::{
     super::{
         figures::short,
-        samples::{self, backend, obey, reading, service},
+        samples::{self, accounted, backend, list_connections, obey, reading, service},
     },
     *,
 };
@@ -123,6 +123,66 @@ fn a_backend_leads_to_its_busiest_connections_and_back() {
     assert_eq!((wanted.sort, wanted.reverse), (Some(Order::Age), false), "the oldest");
     obey(&mut state, &[Command::Back, Command::Cancel]);
     assert_eq!((state.level, state.wanted().connections), (Level::Services, None));
+}
+
+#[test]
+fn accounted_connections_are_sorted_by_bytes_and_others_have_none() {
+    let mut state = samples::state();
+    obey(&mut state, &[Command::Last, Command::Open, Command::Down, Command::Open]);
+    assert_eq!(state.place().columns.last().map(|one| one.title), Some("IDLE"));
+    obey(&mut state, &[Command::NextColumn]);
+    assert_eq!(state.place().sort, 0, "there are no more columns");
+    obey(&mut state, &[Command::PreviousColumn]);
+    let accounts = vec![accounted(1, 20), accounted(2, 3_000), accounted(3, 100)];
+    list_connections(&mut state, accounts.clone());
+    assert_eq!(state.place().columns.last().map(|one| one.title), Some("PACKETS"));
+    assert_eq!(state.obey(Command::NextColumn), Next::GoOn);
+    let wanted = state.wanted().connections.expect("connections");
+    assert_eq!((wanted.sort, wanted.reverse), (Some(Order::Bytes), false), "the largest");
+    list_connections(&mut state, accounts);
+    let bytes: Vec<_> = (0..3).map(|row| cells(&state, row)[6].to_owned()).collect();
+    assert_eq!(bytes, ["3.0k", "100", "20"]);
+    assert_eq!(cells(&state, 0)[7], "5");
+    assert_eq!(state.rows[0].figures, "in: 2 packets, 1 byte; out: 3 packets, 2999 bytes");
+    list_connections(&mut state, vec![samples::connection(1, 1.0)]);
+    assert_eq!(state.place().columns.last().map(|one| one.title), Some("IDLE"));
+    obey(&mut state, &[Command::PreviousColumn]);
+    assert_eq!(state.place().sort, 5);
+}
+
+#[test]
+fn backends_are_sorted_by_their_handshakes() {
+    let mut state = samples::state();
+    obey(&mut state, &[Command::Last, Command::Open]);
+    obey(&mut state, &[Command::NextColumn; 8]);
+    assert_eq!(state.place().columns[state.place().sort].title, "HANDSHAKE");
+    let shown: Vec<_> = (0..2).map(|row| cells(&state, row)[9].to_owned()).collect();
+    assert_eq!((&shown[..], &keys(&state)[0]), (&["96us".into(), "-".into()][..], &"10.0.0.12:80"));
+    let figures = ["median 96us, 99 % 127us", "not measured yet"].map(|measured| {
+        format!(
+            "handshakes: {measured}; SYNs sent again: 12; resets: 3 by clients, 4 by the backend"
+        )
+    });
+    assert_eq!([0, 1].map(|row| &state.rows[row].figures), [&figures[0], &figures[1]]);
+    state.reading.stats.services[0].removed = true;
+    obey(&mut state, &[Command::Reverse]);
+    assert_eq!((cells(&state, 0)[9], &*state.rows[0].figures), ("-", ""), "not counted");
+}
+
+#[test]
+fn warnings_are_listed_in_their_order_and_left_for_the_table_before() {
+    let mut state = samples::state();
+    state.reading.status.warnings =
+        ["web: no backend", "the disk is full"].map(str::to_owned).into();
+    obey(&mut state, &[Command::Last, Command::Open, Command::Warnings]);
+    assert_eq!(cells(&state, 0), ["1", "web: no backend"]);
+    assert_eq!(cells(&state, 1), ["2", "the disk is full"]);
+    obey(&mut state, &[Command::Filter, Command::Type('D'), Command::Type('I'), Command::Accept]);
+    assert_eq!(keys(&state), ["the disk is full"]);
+    obey(&mut state, &[Command::Open, Command::Cancel, Command::Cancel]);
+    assert_eq!(state.level, Level::Backends);
+    obey(&mut state, &[Command::Warnings, Command::Warnings]);
+    assert_eq!((state.level, state.rows.len()), (Level::Backends, 2));
 }
 
 #[test]

@@ -4,18 +4,19 @@ use ratatui::{
     Frame,
     layout::{Constraint, Layout, Position, Rect},
     text::{Line, Text},
-    widgets::{Paragraph, Wrap},
 };
+use textwrap::wrap;
 
 use super::{
     super::{
         columns::Level,
+        rows::Row,
         state::{MOST_CONNECTIONS, State},
     },
     Style,
 };
 
-pub(super) const HEIGHT: u16 = 4;
+pub(super) const HEIGHT: u16 = 5;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, style: Style) {
     let [line, detail, keys] =
@@ -23,8 +24,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, style: Styl
             .areas(area);
     frame.render_widget(Line::styled(path(state), style.heading(false)), line);
     let selected = state.rows.get(state.place().selected);
-    let said = selected.map_or("", |row| &row.detail);
-    frame.render_widget(Paragraph::new(Text::raw(said)).wrap(Wrap { trim: true }), detail);
+    if let Some(row) = selected {
+        frame.render_widget(about(row, detail), detail);
+    }
     if state.is_typing {
         write_filter(frame, keys, &state.place().filter);
     } else {
@@ -32,9 +34,18 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, style: Styl
     }
 }
 
+/// More of a row than its cells have room for. A long detail leaves a line to the figures.
+fn about(row: &Row, area: Rect) -> Text<'_> {
+    let width = usize::from(area.width);
+    let figures = wrap(&row.figures, width).into_iter().filter(|line| !line.is_empty());
+    let figures: Vec<_> = figures.collect();
+    let room = usize::from(area.height).saturating_sub(figures.len().min(1));
+    wrap(&row.detail, width).into_iter().take(room).chain(figures).collect()
+}
+
 /// The tables down to this one, its order and its filter.
 fn path(state: &State) -> String {
-    let mut path = "services".to_owned();
+    let mut path = if state.level == Level::Warnings { "warnings" } else { "services" }.to_owned();
     if let (Level::Backends | Level::Connections, Some(service)) = (state.level, &state.service) {
         path = format!("{path} > {service}");
     }
@@ -66,6 +77,8 @@ fn cut(state: &State) -> Option<&'static str> {
     has_more.then_some(match (found.filter.sort, found.filter.reverse) {
         (Some(Order::Age), true) => "newest",
         (Some(Order::Age), false) => "oldest",
+        (Some(Order::Bytes), true) => "smallest",
+        (Some(Order::Bytes), false) => "largest",
         (_, true) => "busiest",
         (_, false) => "most idle",
     })
@@ -76,11 +89,14 @@ fn hints(state: &State) -> &'static str {
         return "any key: go on";
     }
     match state.level {
-        Level::Services => "Enter backends  / filter  < > sort  r reverse  p pause  ? help  q quit",
-        Level::Backends => {
-            "Enter connections  Esc back  / filter  < > sort  p pause  ? help  q quit"
+        Level::Services => {
+            "Enter backends  / filter  < > sort  w warnings  p pause  ? help  q quit"
         }
-        Level::Connections => "Esc back  / filter  < > sort  r reverse  p pause  ? help  q quit",
+        Level::Backends => {
+            "Enter connections  Esc back  / filter  < > sort  w warnings  ? help  q quit"
+        }
+        Level::Connections => "Esc back  / filter  < > sort  r reverse  w warnings  ? help  q quit",
+        Level::Warnings => "Esc back  / filter  r reverse  p pause  ? help  q quit",
     }
 }
 

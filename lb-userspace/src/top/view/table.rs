@@ -6,10 +6,12 @@ use ratatui::{
     text::Text,
     widgets::{Cell, Row, Table, TableState},
 };
+use textwrap::wrap;
 
 use super::{
     super::{
-        columns::{Column, Level},
+        cells,
+        columns::{Column, Kind, Level},
         rows,
         state::State,
     },
@@ -17,12 +19,17 @@ use super::{
 };
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, style: Style) {
-    let columns = that_fit(state.level.columns(), area.width);
     let place = state.place();
+    let columns = that_fit(place.columns, area.width);
     let headings = columns.iter().enumerate().map(|(nth, column)| {
         Cell::from(aligned(column.title, column)).style(style.heading(nth == place.sort))
     });
-    let rows = state.rows.iter().map(|row| shown(row, columns).style(style.row(row.is_marked)));
+    let rest = width_of_last(columns, area.width);
+    let shown: Vec<_> = state.rows.iter().map(|row| texts(row, columns, rest)).collect();
+    let heights: Vec<_> = shown.iter().map(|texts| height(texts)).collect();
+    let rows = state.rows.iter().zip(shown).zip(&heights).map(|((row, texts), height)| {
+        Row::new(texts).height(*height).style(style.row(row.is_marked))
+    });
     let table = Table::new(rows, widths(columns))
         .header(Row::new(headings))
         .row_highlight_style(Style::selected());
@@ -33,8 +40,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, style: Styl
         frame.render_widget(Text::raw(nothing(state)), line);
     }
     // On the selected row, for those who read by a cursor.
-    let row = place.selected.saturating_sub(selection.offset());
-    let y = area.y.saturating_add(u16::try_from(row).unwrap_or(u16::MAX)).saturating_add(1);
+    let above = heights.get(selection.offset()..place.selected).unwrap_or_default();
+    let y = above.iter().fold(area.y.saturating_add(1), |y, height| y.saturating_add(*height));
     frame.set_cursor_position(Position { x: area.x, y: y.min(area.bottom().saturating_sub(1)) });
 }
 
@@ -53,7 +60,7 @@ fn that_fit(columns: &[Column], width: u16) -> &[Column] {
 fn widths(columns: &[Column]) -> Vec<Constraint> {
     let width = |(nth, column): (usize, &Column)| {
         let is_last = nth + 1 == columns.len();
-        if is_last && !column.is_number {
+        if is_last && column.kind != Kind::Number {
             Constraint::Min(column.width)
         } else {
             Constraint::Length(column.width)
@@ -62,13 +69,30 @@ fn widths(columns: &[Column]) -> Vec<Constraint> {
     columns.iter().enumerate().map(width).collect()
 }
 
-fn shown<'a>(row: &'a rows::Row, columns: &[Column]) -> Row<'a> {
-    let cells = row.cells.iter().zip(columns);
-    Row::new(cells.map(|(cell, column)| Cell::from(aligned(&cell.text, column))))
+fn width_of_last(columns: &[Column], width: u16) -> u16 {
+    let before = &columns[..columns.len().saturating_sub(1)];
+    width.saturating_sub(before.iter().map(|column| column.width + 1).sum())
+}
+
+/// Returns the texts of a row's cells, of which the last has this width.
+fn texts<'a>(row: &'a rows::Row, columns: &[Column], width: u16) -> Vec<Text<'a>> {
+    let text = |(cell, column): (&'a cells::Cell, &Column)| {
+        if column.kind == Kind::Prose {
+            wrap(&cell.text, usize::from(width)).into_iter().collect()
+        } else {
+            aligned(&cell.text, column)
+        }
+    };
+    row.cells.iter().zip(columns).map(text).collect()
+}
+
+fn height(texts: &[Text<'_>]) -> u16 {
+    let height = texts.iter().map(Text::height).max().unwrap_or(1);
+    u16::try_from(height).unwrap_or(u16::MAX)
 }
 
 fn aligned<'a>(text: &'a str, column: &Column) -> Text<'a> {
-    let side = if column.is_number { Alignment::Right } else { Alignment::Left };
+    let side = if column.kind == Kind::Number { Alignment::Right } else { Alignment::Left };
     Text::raw(text).alignment(side)
 }
 
@@ -82,5 +106,6 @@ fn nothing(state: &State) -> String {
         Level::Backends => "no backends: add one by `xdplb backend add`".to_owned(),
         Level::Connections if state.connections().is_none() => "reading ...".to_owned(),
         Level::Connections => "no connections".to_owned(),
+        Level::Warnings => "no warnings".to_owned(),
     }
 }

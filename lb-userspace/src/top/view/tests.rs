@@ -4,7 +4,7 @@ use ratatui::{Terminal, backend::TestBackend, style::Modifier};
 use super::{
     super::{
         keys::Command,
-        samples::{self, obey},
+        samples::{self, accounted, list_connections, obey},
     },
     *,
 };
@@ -39,8 +39,8 @@ fn services_fit_into_80_by_24() {
         "! web            203.0.113.10:80           1/2       14     10    100    80k",
     ];
     assert_eq!(lines[1..7], shown);
-    assert_eq!(lines[20], "services  by SERVICE, ascending");
-    assert_eq!(lines[21], "api: no warnings");
+    assert_eq!(lines[19], "services  by SERVICE, ascending");
+    assert_eq!(lines[20], "api: no warnings");
     assert!(lines[23].contains("? help  q quit"), "{lines:#?}");
 }
 
@@ -63,13 +63,18 @@ fn a_backend_shows_why_it_is_down_and_its_connections() {
     let shown = lines(&mut state, 80, 24);
     assert!(shown[5].starts_with("! 10.0.0.2:80           down"), "{shown:#?}");
     assert!(shown[6].starts_with("  10.0.0.12:80          up"), "{shown:#?}");
-    assert_eq!(shown[20], "services > web  by BACKEND, ascending");
-    assert_eq!(shown[21], "10.0.0.2:80: not in use; not checked yet");
+    assert_eq!(shown[19], "services > web  by BACKEND, ascending");
+    assert_eq!(shown[20], "10.0.0.2:80: not in use; not checked yet");
+    let figures = [
+        "handshakes: not measured yet; SYNs sent again: 12; resets: 3 by clients, 4 by",
+        "the backend",
+    ];
+    assert_eq!(shown[21..23], figures);
     obey(&mut state, &[Command::Down, Command::Open]);
     let shown = lines(&mut state, 80, 24);
-    let first = "  198.51.100.1:1        10.0.0.1:1            established    1m40s     0.5s";
+    let first = "  198.51.100.1:1        10.0.0.1:1            established   1m40s    0.5s";
     assert_eq!(shown[5], first);
-    assert_eq!(shown[20], "services > web > 10.0.0.12:80  by IDLE, ascending");
+    assert_eq!(shown[19], "services > web > 10.0.0.12:80  by IDLE, ascending");
 }
 
 #[test]
@@ -108,4 +113,57 @@ fn every_size_can_be_drawn() {
 fn a_wide_terminal_has_more_columns() {
     let shown = lines(&mut samples::state(), 132, 24);
     assert!(shown[4].contains("TOTAL SCHEDULER         WARNINGS"), "{shown:#?}");
+    let mut state = samples::state();
+    obey(&mut state, &[Command::Last, Command::Open, Command::Down]);
+    let shown = lines(&mut state, 132, 24);
+    assert!(shown[4].contains("BIT/s HANDSHAKE WEIGHT      TOTAL LAST CHECK"), "{shown:#?}");
+    assert!(shown[6].contains("  80k      96us      4        200 not checked yet"), "{shown:#?}");
+}
+
+#[test]
+fn bytes_of_connections_fit_into_80() {
+    let mut state = samples::state();
+    obey(&mut state, &[Command::Last, Command::Open, Command::Down, Command::Open]);
+    list_connections(&mut state, vec![accounted(1, 3_000)]);
+    let shown = lines(&mut state, 80, 24);
+    assert!(shown[4].ends_with("STATE           AGE    IDLE BYTES"), "{shown:#?}");
+    assert!(shown[5].ends_with("established   1m40s    1.0s  3.0k"), "{shown:#?}");
+    assert_eq!(shown[21], "in: 2 packets, 1 byte; out: 3 packets, 2999 bytes");
+    assert!(lines(&mut state, 100, 24)[4].ends_with("BYTES PACKETS"));
+}
+
+#[test]
+fn a_long_detail_leaves_room_for_the_figures() {
+    let mut state = samples::state();
+    let mut reading = state.reading.clone();
+    reading.services[0].backends[1].detail = "a long story ".repeat(30);
+    state.take(Ok(reading));
+    obey(&mut state, &[Command::Last, Command::Open]);
+    let shown = lines(&mut state, 80, 24);
+    assert!(shown[21].starts_with("long story"), "{shown:#?}");
+    assert!(shown[22].starts_with("handshakes: not measured yet"), "{shown:#?}");
+}
+
+#[test]
+fn long_warnings_are_wrapped_and_scroll() {
+    let mut state = samples::state();
+    let mut reading = state.reading.clone();
+    let warnings = (1..=9).map(|nth| format!("{nth} {}end", "is too long for a line ".repeat(6)));
+    reading.status.warnings = warnings.collect();
+    state.take(Ok(reading));
+    obey(&mut state, &[Command::Warnings]);
+    let shown = lines(&mut state, 80, 24);
+    assert!(shown[3].starts_with("! 9 warnings: 1 is too long"), "{shown:#?}");
+    assert_eq!(shown[4], "  # WARNING");
+    assert!(shown[5].starts_with("  1 1 is too long for a line"), "{shown:#?}");
+    assert!(shown[6].ends_with("end") && shown[7].starts_with("  2 2 is"), "{shown:#?}");
+    assert_eq!(shown[19], "warnings  by #, ascending");
+    obey(&mut state, &[Command::Last]);
+    let mut terminal = drawn(&mut state, 80, 24);
+    assert_eq!(terminal.get_cursor_position().expect("in memory"), (0, 17).into());
+    let shown = lines(&mut state, 80, 24);
+    assert!(shown[17].starts_with("  9 9 is") && shown[18].ends_with("end"), "{shown:#?}");
+    for (width, height) in [(1, 1), (9, 12), (40, 10), (400, 200)] {
+        drawn(&mut state, width, height);
+    }
 }

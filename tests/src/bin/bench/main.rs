@@ -69,6 +69,8 @@ enum Part {
     Flood,
     /// Speed of the daemon
     Control,
+    /// Cost of looking at the balancer: status page, explanations, metrics
+    Watched,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -173,6 +175,9 @@ fn measure(part: Part, plan: &Plan, report: &mut Report) -> Result<()> {
         }
         Part::Control => {
             aside(|| control::measure(&plan.control)).map(|rows| report.control = rows)
+        }
+        Part::Watched => {
+            aside(|| control::measure_watched(&plan.control)).map(|rows| report.watched = rows)
         }
     }
 }

@@ -20,13 +20,13 @@ use lb_tests::{
 use nix::sys::signal::Signal;
 use tokio::runtime;
 
-use super::{Extent, Row, milliseconds, testbed};
+use super::{Extent, Row, milliseconds, testbed, timed};
 use crate::plan::Plan;
 
 const BACKENDS: usize = 100;
 
 /// Limits for the document only: a larger flow table would just start slowly.
-const LIMITS: &str = "limits.services = 4_096\nlimits.backends = 150_000";
+pub(super) const LIMITS: &str = "limits.services = 4_096\nlimits.backends = 150_000";
 
 /// Time for the daemon to free the memory used for reading a document.
 const SETTLING: Duration = Duration::from_millis(2_500);
@@ -35,7 +35,7 @@ pub(super) fn measure(extent: &Extent) -> Result<Vec<Row>> {
     let testbed = testbed()?;
     let empty = configuration(&testbed, LIMITS);
     let file = testbed.directory().join("many.toml");
-    fs::write(&file, empty.clone() + &services(&testbed, extent.services))?;
+    fs::write(&file, empty.clone() + &services(&testbed, extent.services, BACKENDS))?;
     let file = file.to_str().context("a path that is text")?;
     let (mut apply, mut diff, mut rollback) = (Vec::new(), Vec::new(), Vec::new());
     let mut balancer = Balancer::start(&testbed, &empty);
@@ -49,7 +49,7 @@ pub(super) fn measure(extent: &Extent) -> Result<Vec<Row>> {
         rollback.push(timed(|| balancer.done(&["rollback"])));
     }
     balancer.done(&["apply", "-c", file]);
-    let changes = changes(balancer.socket(), backend(&testbed, 0, 0), extent)?;
+    let changes = changes(balancer.socket(), backend(&testbed, 0), extent)?;
     let mut restart = Vec::new();
     for _ in 0..extent.rounds.div_ceil(10) {
         Plan::check()?;
@@ -68,7 +68,8 @@ pub(super) fn measure(extent: &Extent) -> Result<Vec<Row>> {
     ])
 }
 
-fn services(testbed: &Testbed, count: usize) -> String {
+/// Returns this many services, with this many backends each, which are not checked.
+pub(super) fn services(testbed: &Testbed, count: usize, backends: usize) -> String {
     let mut text = String::new();
     for service in 0..count {
         let vip = format_args!("172.16.{}.{}:80", service / 250, service % 250 + 1);
@@ -76,8 +77,8 @@ fn services(testbed: &Testbed, count: usize) -> String {
             "[[service]]\nname = \"s{service}\"\nvip = \"{vip}\"\nhealth.type = \"none\"\n"
         );
         write!(text, "{head}").expect("a string takes anything");
-        for nth in 0..BACKENDS {
-            let address = backend(testbed, service, nth);
+        for nth in 0..backends {
+            let address = backend(testbed, service * backends + nth);
             writeln!(text, "[[service.backend]]\naddress = \"{address}\"").expect("as above");
         }
     }
@@ -86,17 +87,10 @@ fn services(testbed: &Testbed, count: usize) -> String {
 
 /// Returns a backend's address: the backends of all services share the hosts, with ports of their
 /// own.
-fn backend(testbed: &Testbed, service: usize, nth: usize) -> SocketAddr {
-    let number = service * BACKENDS + nth;
+fn backend(testbed: &Testbed, number: usize) -> SocketAddr {
     let hosts = testbed.backends();
     let port = u16::try_from(1_000 + number / hosts.len()).expect("that many are not asked for");
     (hosts[number % hosts.len()].address, port).into()
-}
-
-fn timed<T>(work: impl FnOnce() -> T) -> f64 {
-    let begin = Instant::now();
-    work();
-    milliseconds(begin)
 }
 
 /// Measures the time of weight changes, in milliseconds. The answer comes when the maps are

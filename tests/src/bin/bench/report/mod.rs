@@ -34,6 +34,7 @@ pub struct Report {
     pub end_to_end: Vec<peers::Row>,
     pub flood: Vec<flood::Row>,
     pub control: Vec<control::Row>,
+    pub watched: Vec<control::Row>,
     pub failures: Failures,
 }
 

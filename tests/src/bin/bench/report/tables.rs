@@ -9,7 +9,7 @@ use anyhow::Result;
 use comfy_table::{CellAlignment, Table, presets::NOTHING};
 
 use super::Report;
-use crate::peers::Load;
+use crate::{control, peers::Load};
 
 impl Report {
     /// Prints tables of the results.
@@ -50,7 +50,8 @@ impl Report {
              opens a connection for each, and of connections that were there before",
             &self.flood(),
         )?;
-        section("The daemon", &self.control())
+        section("The daemon", &quantities(&self.control))?;
+        section("Looking at the balancer", &quantities(&self.watched))
     }
 
     fn packets(&self) -> Table {
@@ -198,20 +199,6 @@ impl Report {
         table
     }
 
-    fn control(&self) -> Table {
-        let mut table = table(&["what", "median", "min..max", "rounds"]);
-        for row in &self.control {
-            table.add_row([
-                row.what.to_owned(),
-                format!("{:.1} {}", row.median, row.unit),
-                format!("{:.1}..{:.1}", row.min, row.max),
-                row.rounds.to_string(),
-            ]);
-        }
-        align(&mut table);
-        table
-    }
-
     fn peers(&self, load: Load) -> Table {
         let mut table = table(&[
             "candidate",
@@ -250,6 +237,22 @@ impl Report {
         align(&mut table);
         table
     }
+}
+
+fn quantities(rows: &[control::Row]) -> Table {
+    let mut table = table(&["what", "median", "goal", "", "min..max", "rounds"]);
+    for row in rows {
+        table.add_row([
+            row.what.to_owned(),
+            format!("{:.1} {}", row.median, row.unit),
+            row.goal.map_or_else(nothing, |goal| format!("<= {goal:.0}")),
+            verdict(row.goal.map(|goal| row.median <= goal)),
+            format!("{:.1}..{:.1}", row.min, row.max),
+            row.rounds.to_string(),
+        ]);
+    }
+    align(&mut table);
+    table
 }
 
 /// Prints a table, if it has any rows.
