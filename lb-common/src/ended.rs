@@ -28,7 +28,7 @@ pub struct Wanted {
 pub enum Cause {
     /// It has been idle for longer than the time-out of its state.
     Expired,
-    /// Its backend has been removed, or the drain of it has reached its deadline.
+    /// Connections of its backend are ended: it was removed, is down, or has reached the deadline of its drain.
     Dismissed,
     /// An operator.
     Killed,
@@ -187,10 +187,10 @@ ends! {
     NoAnswer = "no-answer",
     /// The client has not acknowledged the backend's SYN (only with `unfinished = true`).
     NoAck = "no-ack",
-    /// Its backend was removed, or the backend's drain has reached its deadline.
-    BackendRemoved = "backend-removed",
-    /// The client has opened a new one from the same address and port, as its backend was down or gone.
+    /// Its backend was removed, went down with `on_down = "reset"`, or has reached the deadline of its drain.
     BackendGone = "backend-gone",
+    /// The client has opened a new one from the same address and port, as its backend was down or gone.
+    Replaced = "replaced",
     /// An operator has ended it, by `xdplb conns --kill`.
     Killed = "killed",
     /// A new connection needed its room in the flow table, or its source port.
@@ -209,10 +209,10 @@ impl How {
             State::Closed => Self::BackendReset,
             State::HalfOpen if is(flags_seen::BACKEND_RST | flags_seen::REFUSED) => Self::Refused,
             state => match cause {
-                Cause::Dismissed => Self::BackendRemoved,
+                Cause::Dismissed => Self::BackendGone,
                 Cause::Killed => Self::Killed,
                 Cause::Evicted => Self::Evicted,
-                Cause::Replaced => Self::BackendGone,
+                Cause::Replaced => Self::Replaced,
                 Cause::Expired if state != State::HalfOpen => Self::IdleTimeout,
                 Cause::Expired if is(flags_seen::BACKEND_SYN) => Self::NoAck,
                 Cause::Expired => Self::NoAnswer,
@@ -253,8 +253,8 @@ mod tests {
             (0, Cause::Evicted, How::Evicted),
             (OPEN, Cause::Evicted, How::Evicted),
             (OPEN, Cause::Killed, How::Killed),
-            (OPEN, Cause::Dismissed, How::BackendRemoved),
-            (OPEN, Cause::Replaced, How::BackendGone),
+            (OPEN, Cause::Dismissed, How::BackendGone),
+            (OPEN, Cause::Replaced, How::Replaced),
         ] {
             assert_eq!(How::of(seen, cause), how, "{seen:#x} {cause:?}");
         }

@@ -156,5 +156,5 @@ fn a_sweep_tells_of_connections_that_have_timed_out() {
         thread::yield_now();
     }
     sweep(&Expiry::new());
-    assert_eq!(hows(&told.take()), [Some(How::BackendRemoved)]);
+    assert_eq!(hows(&told.take()), [Some(How::BackendGone)]);
 }
