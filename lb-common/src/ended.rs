@@ -86,8 +86,8 @@ pub const fn has_begun(seen: u16) -> bool {
 
 impl Ended {
     /// Fills in all but the cause of a connection that is about to be removed, from one of its entries. Returns
-    /// false if that one is no whole connection's, as it is in quarantine or just being created. What is read
-    /// is the connection's if it is removed by its tag afterwards.
+    /// false if its end was told before, or if that one is no whole connection's, as it is in quarantine or just
+    /// being created. What is read is the connection's if its tag is swapped afterwards.
     #[inline(always)]
     pub fn fill<T: Table>(
         &mut self,
@@ -108,6 +108,9 @@ impl Ended {
             Direction::ToBackend => (flow, other),
             Direction::ToClient => (other, flow),
         };
+        if to_backend.tag.is_told() {
+            return false;
+        }
         let (there, back) = (to_backend.entry.last_seen(), to_client.entry.last_seen());
         self.last_seen = if ticks::between(there, back) > 0 { back } else { there };
         self.began = if flags_seen::is_dated(seen) { to_backend.entry.extra() } else { there };

@@ -57,7 +57,7 @@ pub use self::{
     },
     open::{Opening, Unopened, open, open_one_way},
     pair::{partner, set_flags, update_client_hop},
-    remove::{mark_expiring, remove, replace_closed, revive},
+    remove::{mark_expiring, mark_told, remove, replace_closed, revive},
     review::{Review, Reviewed},
     steps::Table,
     storage::{Bucket, Entry, Key, Storage},

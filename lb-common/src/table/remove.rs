@@ -90,6 +90,13 @@ pub fn mark_expiring<E: Entry>(flow: Hit<E>) -> Option<Tag> {
     swap(flow.entry, flow.tag, expiring).then_some(expiring)
 }
 
+/// Marks the connection of an entry towards the backend as one whose end was told, or not. Returns the new
+/// tag, if nothing else has changed it.
+pub fn mark_told<E: Entry>(flow: Hit<E>, is_told: bool) -> Option<Tag> {
+    let marked = flow.tag.telling(is_told);
+    swap(flow.entry, flow.tag, marked).then_some(marked)
+}
+
 /// Revives the expiring flow with this tag at this index, and its partner. Returns false if their
 /// connection is gone.
 #[inline(always)]

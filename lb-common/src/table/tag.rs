@@ -8,8 +8,8 @@ use crate::flow::{Direction, Family, Protocol, Shape, State, Tuple, flags_seen};
 ///
 /// From the lowest bit on: 32 bits of fingerprint, 15 of [`flags_seen`], one that is set if these say
 /// half-open, one for UDP, one for a flow of one direction only, 3 of the entry's state, 3 of reach and one that says that
-/// the reach is under review, 7 of generation. The reach is of the flows whose home the entry is, not
-/// of the flow in it.
+/// the reach is under review, one that says that the flow's end was told, 6 of generation. The reach is of
+/// the flows whose home the entry is, not of the flow in it.
 #[repr(transparent)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Tag(u64);
@@ -34,8 +34,10 @@ const UNDER_REVIEW: u64 = 1 << 56;
 /// Outlives the flow in the entry.
 const OF_HOME: u64 = REACH | UNDER_REVIEW;
 const STATE: u64 = LIVE | CLAIMED | EXPIRING;
-const GENERATION: u64 = !(OWNER | FLAGS_SEEN | HALF_OPEN | ONE_WAY | STATE | OF_HOME);
-const ONE_GENERATION: u64 = 1 << 57;
+/// The connection log has the end of the connection, whose entry towards the backend this is.
+const TOLD: u64 = 1 << 57;
+const GENERATION: u64 = !(OWNER | FLAGS_SEEN | HALF_OPEN | ONE_WAY | STATE | OF_HOME | TOLD);
+const ONE_GENERATION: u64 = 1 << 58;
 
 const FLAGS_SEEN_SHIFT: u32 = 32;
 const HALF_OPEN_SHIFT: u32 = 47;
@@ -207,7 +209,7 @@ impl Tag {
     #[must_use]
     #[inline(always)]
     pub const fn claimed_to_change(self) -> Self {
-        let kept = self.0 & (OWNER | FLAGS_SEEN | HALF_OPEN | ONE_WAY);
+        let kept = self.0 & (OWNER | FLAGS_SEEN | HALF_OPEN | ONE_WAY | TOLD);
         Self(self.next_generation() | CLAIMED | kept)
     }
 
@@ -248,6 +250,20 @@ impl Tag {
     #[inline(always)]
     pub const fn revived(self) -> Self {
         Self(self.0 & !EXPIRING)
+    }
+
+    /// Returns true if the connection log has the end of the connection, whose entry towards the backend
+    /// this is.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_told(self) -> bool {
+        self.0 & TOLD != 0
+    }
+
+    #[must_use]
+    #[inline(always)]
+    pub(super) const fn telling(self, is_told: bool) -> Self {
+        Self(if is_told { self.0 | TOLD } else { self.0 & !TOLD })
     }
 
     /// Returns how far flows may be from this home, see [`reach_of`](super::reach_of).
@@ -339,6 +355,10 @@ mod tests {
             let live = claimed.published(seen);
             let is_half_open = State::of(seen) == State::HalfOpen;
             assert_eq!(live.flags_seen(), seen);
+            let told = live.telling(true);
+            assert!(told.is_told() && told.is_same_flow(live) && told.flags_seen() == seen);
+            assert!(told.claimed_to_change().is_told() && !told.freed().is_told());
+            assert_eq!(told.telling(false), live);
             for held in [live, live.expiring(), live.claimed_to_change()] {
                 assert_bits(held, is_half_open);
             }

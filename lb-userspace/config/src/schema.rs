@@ -139,8 +139,7 @@ pub(super) struct Notify {
     pub(super) retries: Option<Located<u32>>,
 }
 
-/// A line for each connection that has ended, a few seconds afterwards: when it leaves the flow table. Off if
-/// the table is absent. Only root may set it. See [the log](logs.md#connection-log) for its keys.
+/// A line for each connection that has ended, a few seconds afterwards. Off if the table is absent. Only root may set it. See [the log](logs.md#connection-log) for its keys.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct ConnectionLog {

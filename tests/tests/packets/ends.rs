@@ -4,12 +4,11 @@ use std::{cell::RefCell, thread, time::Duration};
 
 use lb_common::{
     ended::{Ended, How, Wanted},
-    flow::State,
     mapped,
     reason::Reason,
     stats::{Count, Incident},
 };
-use lb_dataplane::{Expiry, Search};
+use lb_dataplane::{Expiry, Search, Sweeper};
 use lb_model::Timeouts;
 use lb_tests::{
     frame::{Flags, Segment},
@@ -17,7 +16,7 @@ use lb_tests::{
 };
 
 use crate::testbed::{
-    SOURCE, VIP, balancer, balancer_with, client, configured, connect, forward, key_of, reply, syn,
+    SOURCE, VIP, balancer, balancer_with, client, configured, connect, forward, reply, syn,
 };
 
 const ALL: Wanted = Wanted { each: u32::MAX, unbegun: 1 };
@@ -120,7 +119,31 @@ fn a_connection_whose_port_is_needed_is_told() {
     assert_eq!(hows(&ended), [Some(How::Closed); 3], "{ended:?}");
 }
 
-/// The sweep tells what it removes, and each connection once.
+/// A sweeper, and what it tells.
+struct Sweeps {
+    sweeper: Sweeper,
+    told: RefCell<Vec<Ended>>,
+}
+
+impl Sweeps {
+    fn of(object: &Object) -> Self {
+        Self { sweeper: object.sweeper(), told: RefCell::default() }
+    }
+
+    /// Sweeps, and returns how the connections that it told of have ended.
+    fn sweep(&mut self, expiry: &Expiry) -> Vec<Ended> {
+        let tell = |ended| self.told.borrow_mut().push(ended);
+        self.sweeper.sweep(lb_dataplane::now(), expiry, &Search::default(), Some(&tell));
+        let mut ended = self.told.take();
+        ended.sort_by_key(|one| one.client_port);
+        ended
+    }
+}
+
+fn usual() -> Expiry {
+    (1..=3).map(|id| (id, Timeouts::default())).collect()
+}
+
 #[test]
 #[ignore = "needs root"]
 fn a_sweep_tells_of_connections_that_have_timed_out() {
@@ -130,24 +153,11 @@ fn a_sweep_tells_of_connections_that_have_timed_out() {
     let answer = object.run(&refused.answer(Flags::RST_ACK).frame());
     assert_eq!(answer.reason, Reason::Refused, "the client tries again");
     forward(&mut object, &syn(40_002));
-    assert_eq!(object.state(&key_of(40_000)), Some(State::Established));
-    let mut sweeper = object.sweeper();
-    let told = RefCell::new(Vec::new());
-    let tell = |ended| told.borrow_mut().push(ended);
-    let mut sweep = |expiry: &Expiry| {
-        sweeper.sweep(lb_dataplane::now(), expiry, &Search::default(), Some(&tell));
-    };
-    let expiry = (1..=3).map(|id| (id, Timeouts::default())).collect();
-    sweep(&expiry);
-    assert_eq!(*told.borrow(), []);
+    let mut sweeps = Sweeps::of(&object);
+    assert_eq!(sweeps.sweep(&usual()), []);
     object.pass_time(Duration::from_hours(24));
-    sweep(&expiry);
-    sweep(&expiry);
-    sweep(&expiry);
-    let mut ended = told.take();
-    ended.sort_by_key(|one| one.client_port);
-    let expected = [How::IdleTimeout, How::Refused, How::NoAnswer].map(Some);
-    assert_eq!(hows(&ended), expected);
+    let ended = [(); 3].map(|()| sweeps.sweep(&usual())).concat();
+    assert_eq!(hows(&ended), [How::IdleTimeout, How::Refused, How::NoAnswer].map(Some));
     assert_eq!(ended[0].inbound.packets, 2);
     connect(&mut object, 40_003);
     // A sweep spares what has come after it began.
@@ -155,6 +165,41 @@ fn a_sweep_tells_of_connections_that_have_timed_out() {
     while lb_dataplane::now() == opened {
         thread::yield_now();
     }
-    sweep(&Expiry::new());
-    assert_eq!(hows(&told.take()), [Some(How::BackendGone)]);
+    assert_eq!(hows(&sweeps.sweep(&Expiry::new())), [Some(How::BackendGone)]);
+}
+
+/// Not only when it is removed, a minute later.
+#[test]
+#[ignore = "needs root"]
+fn a_closed_connection_is_told_soon_and_once() {
+    let mut object = balancer();
+    object.want_ends(BEGUN);
+    let mut sweeps = Sweeps::of(&object);
+    let first = connect(&mut object, 40_000);
+    reply(&mut object, &first.answer(Flags::RST));
+    assert_eq!(sweeps.sweep(&usual()), [], "late copies may come");
+    object.pass_time(Duration::from_secs(2));
+    assert_eq!(hows(&sweeps.sweep(&usual())), [Some(How::BackendReset)]);
+    assert_eq!(sweeps.sweep(&usual()), []);
+    forward(&mut object, &syn(40_000));
+    assert_eq!(object.ended(), [], "the sweep has told of it");
+    object.pass_time(Duration::from_hours(24));
+    let again = [(); 3].map(|()| sweeps.sweep(&usual())).concat();
+    assert_eq!(hows(&again), [Some(How::NoAnswer)], "of the second one");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_connection_that_goes_on_after_a_reset_ends_once_more() {
+    let mut object = balancer();
+    let mut sweeps = Sweeps::of(&object);
+    let opened = connect(&mut object, 40_000);
+    forward(&mut object, &Segment::new(client(40_000), VIP, Flags::RST));
+    object.pass_time(Duration::from_secs(2));
+    assert_eq!(hows(&sweeps.sweep(&usual())), [Some(How::ClientReset)]);
+    reply(&mut object, &opened.answer(Flags::ACK).with_payload(b"still here"));
+    assert_eq!(sweeps.sweep(&usual()), []);
+    object.pass_time(Duration::from_hours(24));
+    let again = [(); 2].map(|()| sweeps.sweep(&usual())).concat();
+    assert_eq!(hows(&again), [Some(How::IdleTimeout)]);
 }

@@ -5,8 +5,8 @@ use lb_common::ended::How;
 use super::line::{EVENT_WORD, Key, MESSAGE};
 
 const HEAD: &str = "\n## Connection log\n\n\
-    With a [`[connection_log]`](configuration.md) table, each connection is a line when it leaves the flow\n\
-    table: a closed one after `timeouts.closed`, when its source port may be used again. In a file:\n\n\
+    With a [`[connection_log]`](configuration.md) table, each connection is a line when it has ended: a closed\n\
+    one when it has been silent for a second, all others when they leave the flow table. In a file:\n\n\
     ```text\n\
     ended=2026-01-02T03:04:05.000Z started=2026-01-02T03:04:03.000Z seconds=2 service=web client=198.51.100.7:40000 vip=203.0.113.10:80 source=10.0.0.1:1025 backend=10.0.0.11:80 end=closed\n\
     ```\n\n\
@@ -24,6 +24,7 @@ pub fn page() -> String {
          Lines are left out, and counted (`xdplb_connection_log_lines_total`, `ends_not_logged`), beyond\n\
          `per_second`, when the file cannot be written, and when more than 65,536 wait for it. What is in the\n\
          daemon's memory when it is killed is lost; what the program removes while no daemon runs is logged by\n\
-         the next one.\n"
+         the next one. A connection that goes on after a reset that was logged is logged again at its end, and\n\
+         one that closed just before a restart with other limits maybe twice.\n"
     )
 }

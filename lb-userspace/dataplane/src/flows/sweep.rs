@@ -7,12 +7,12 @@ use std::{
 use lb_common::{
     backend::Hop,
     client_hops::{SharedSlots, release_unused},
-    ended::Cause,
+    ended::{Cause, Ended},
     event::ClientHop,
     flow::{Direction, State, flags_seen, ticks},
     table::{
         Entry as _, Hit, Index, Review, Reviewed, SharedEntry, SharedTable, Tag, WAYS, at,
-        mark_expiring, partner, remove, revive,
+        mark_expiring, mark_told, partner, remove, revive,
     },
 };
 use lb_model::Timeouts;
@@ -97,6 +97,9 @@ const MOST_MOVED: usize = 1 << 16;
 
 /// Maximum number of clients of searched hops that a sweep reports.
 const MOST_CLIENTS: usize = 1_024;
+
+/// Idle ticks, of a second, after which a closed connection's end is told: late copies have come by then.
+const SETTLED: u32 = ticks::from_nanos(1_000_000_000);
 
 /// Idle timeouts of connections by backend id; connections to other backends are removed.
 pub type Expiry = HashMap<u32, Timeouts>;
@@ -183,6 +186,7 @@ impl Sweeper {
             if is_lost {
                 continue;
             }
+            let flow = sweep.tell_closed(flow);
             let expiring = sweep.judge(flow);
             self.expiring.extend(expiring.map(|tag| Expiring { index: flow.index, tag }));
         }
@@ -280,7 +284,11 @@ impl<'a> Sweep<'a> {
     /// Returns true if neither entry of a connection has seen a packet for too long.
     fn is_overdue(&self, flow: Found<'a>) -> bool {
         let Some(limits) = self.limits(flow) else { return true };
-        let limit = limits.of_state(flow.state());
+        self.is_idle(flow, limits.of_state(flow.state()))
+    }
+
+    /// Returns true if neither entry of a connection has seen a packet for longer than this, in ticks.
+    fn is_idle(&self, flow: Found<'a>, limit: u32) -> bool {
         let is_idle = |flow: Found<'_>| ticks::between(flow.entry.last_seen(), self.now) > limit;
         is_idle(flow) && self.partner(flow).is_none_or(is_idle)
     }
@@ -304,10 +312,36 @@ impl<'a> Sweep<'a> {
         found.map_or_else(|| flow.entry.last_seen(), |(seen, entry)| entry.flow.began(seen))
     }
 
+    /// Tells of the end of a connection that has been closed for a moment, before it is removed. Returns the
+    /// flow with its new tag.
+    fn tell_closed(&self, flow: Found<'a>) -> Found<'a> {
+        let Some(tell) = self.ends.filter(|_| flow.direction() == Direction::ToBackend) else {
+            return flow;
+        };
+        let is_closed = flow.state() == State::Closed && self.is_idle(flow, SETTLED);
+        if is_closed == flow.tag.is_told() {
+            return flow;
+        }
+        // It goes on after all, if it was told.
+        let ended = is_closed.then(|| self.ended(flow, Cause::Expired)).flatten();
+        if is_closed && ended.is_none() {
+            return flow;
+        }
+        let Some(tag) = mark_told(flow, is_closed) else { return flow };
+        if let Some(ended) = ended {
+            tell(ended);
+        }
+        Hit { tag, ..flow }
+    }
+
+    fn ended(&self, flow: Found<'a>, cause: Cause) -> Option<Ended> {
+        ended(self.table, self.accounts, flow, cause)
+    }
+
     /// Removes a connection, and tells of its end.
     fn end(&self, flow: Found<'a>, cause: Cause) -> bool {
         let Some(tell) = self.ends else { return self.remove(flow) };
-        let ended = ended(self.table, self.accounts, flow, cause);
+        let ended = self.ended(flow, cause);
         let is_removed = self.remove(flow);
         if let Some(ended) = ended.filter(|_| is_removed) {
             tell(ended);
