@@ -6,6 +6,7 @@ mod rings;
 
 use std::{
     collections::HashSet,
+    fs::File,
     net::{Ipv4Addr, SocketAddrV4},
     path::Path,
     sync::Arc,
@@ -89,6 +90,8 @@ pub struct Object {
     services: ServiceTable,
     /// VIP of backends that are in no ring yet: that of the last service.
     vip: Option<SocketAddrV4>,
+    /// Keeps its namespace, whose interfaces it may redirect to, while this thread is in another object's.
+    _namespace: File,
 }
 
 /// The same in each run, so that a test's outcome is, too.
@@ -127,6 +130,7 @@ impl Object {
 
     fn planned(plan: TablePlan, resets: u32) -> Self {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; are you root?");
+        let namespace = File::open("/proc/thread-self/ns/net").expect("this thread's namespace");
         let constants = Constants {
             // As the daemon does by default.
             level: LevelFilter::Info as u8,
@@ -147,7 +151,14 @@ impl Object {
         }
         let flows = lb_dataplane::table(&plan, &mut ebpf).expect("maps");
         let services = ServiceTable::open(&ebpf).expect("maps");
-        let mut object = Self { ebpf, constants, flows: Arc::new(flows), services, vip: None };
+        let mut object = Self {
+            ebpf,
+            constants,
+            flows: Arc::new(flows),
+            services,
+            vip: None,
+            _namespace: namespace,
+        };
         object.own_mac(BALANCER_MAC);
         object
     }
