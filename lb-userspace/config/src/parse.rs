@@ -160,7 +160,8 @@ fn settings(file: &File) -> Keyed {
     ) -> Option<(&'static str, Range<usize>)> {
         value.map(|value| (key, value.span()))
     }
-    let (limits, checks, log) = (&file.limits, &file.checks, file.connection_log.as_ref());
+    let (limits, checks) = (&file.limits, &file.checks);
+    let log = file.connection_log.as_ref().map(|log| log.get_ref());
     let keys = [
         of("interfaces", file.interfaces.as_ref()),
         of("xdp_mode", file.xdp_mode.as_ref()),
@@ -180,7 +181,11 @@ fn settings(file: &File) -> Keyed {
         of("checks.tls_directories", checks.tls_directories.as_ref()),
         of("notify", file.notify.first()),
         of("connection_log", file.connection_log.as_ref()),
-        of("connection_log.to", log.and_then(|log| log.get_ref().to.as_ref())),
+        of("connection_log.to", log.and_then(|log| log.to.as_ref())),
+        of("connection_log.format", log.and_then(|log| log.format.as_ref())),
+        of("connection_log.services", log.and_then(|log| log.services.as_ref())),
+        of("connection_log.unfinished", log.and_then(|log| log.unfinished.as_ref())),
+        of("connection_log.per_second", log.and_then(|log| log.per_second.as_ref())),
     ];
     keys.into_iter().flatten().collect()
 }

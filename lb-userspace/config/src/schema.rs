@@ -144,7 +144,8 @@ pub(super) struct Notify {
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct ConnectionLog {
     /// Where it goes: `log`, the daemon's log, which is the journal under systemd, at level `info`; or the
-    /// absolute path of a file, which is opened again within a second when it was renamed or removed.
+    /// absolute path of a file, which is opened again within a second when it was renamed or removed. The
+    /// package's unit may write to `/var/log/xdplb` only.
     #[schemars(required)]
     #[schemars(regex(pattern = patterns::LOG_TARGET))]
     pub(super) to: Option<Located<String>>,

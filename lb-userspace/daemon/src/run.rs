@@ -101,8 +101,9 @@ pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     daemon.end_trace();
     supervisor::is_stopping();
     daemon.memory.close(&daemon.state, daemon.desired.last_number());
-    daemon.notifier.close().await;
+    daemon.finish_sweep(&mut events).await;
     daemon.connection_log.close().await;
+    daemon.notifier.close().await;
     served?;
     drop(stopping);
     commands.server.await.context("the API server has failed")?;

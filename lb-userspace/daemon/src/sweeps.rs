@@ -6,12 +6,13 @@ use anyhow::Result;
 use lb_dataplane::{Ends, Expiry, FlowCounts, HopWriter, Search, Sweeper};
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
     connection_log::Teller,
     daemon::Daemon,
+    events::Events,
     transitions::{Period, of_deadlines},
     worker::Worker,
 };
@@ -25,6 +26,9 @@ const SHARE: u32 = 10;
 /// Minimum time between two sweeps if the next one is urgent: far longer than the processing of a
 /// packet, even on a virtual machine that is paused for a while.
 const LEAST_PAUSE: Duration = Duration::from_millis(100);
+
+/// Time for the sweep in progress when the daemon stops.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// Sweeper and schedule.
 #[derive(Debug)]
@@ -110,6 +114,13 @@ impl Daemon {
         let errand = Errand { sweeper, now, expiry, search, begun: Instant::now() };
         if let Err(Errand { sweeper, .. }) = self.flows.sweeps.worker.give(errand) {
             unreachable!("{sweeper:?} is one, and is not idle while it waits");
+        }
+    }
+
+    /// Waits for the sweep in progress, if any, for a moment: what it removes is to be logged.
+    pub(super) async fn finish_sweep(&self, events: &mut Events) {
+        if self.flows.sweeps.idle.is_none() && timeout(GRACE, events.swept.recv()).await.is_err() {
+            log::debug!("the last sweep has not ended in time");
         }
     }
 
