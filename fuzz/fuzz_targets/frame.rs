@@ -146,7 +146,7 @@ impl<'a> Balancer<'a> {
             refuse(self.table, entry);
             return Err(Reason::Refused);
         }
-        let after = track(self.table, entry, &segment, self.now);
+        let after = track(self.table, entry, &segment);
         if tcp::is_usual(segment.flags) && flags_seen::are_settled(before, direction) {
             assert_eq!(before, after, "a usual segment changes flags seen");
         }

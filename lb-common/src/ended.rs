@@ -113,7 +113,8 @@ impl Ended {
         }
         let (there, back) = (to_backend.entry.last_seen(), to_client.entry.last_seen());
         self.last_seen = if ticks::between(there, back) > 0 { back } else { there };
-        self.began = if flags_seen::is_dated(seen) { to_backend.entry.extra() } else { there };
+        // The backend's SYN, its only packet then, has answered the first one.
+        self.began = if flags_seen::is_dated(seen) { to_backend.entry.extra() } else { back };
         self.seen = u32::from(seen & !flags_seen::TO_CLIENT);
         self.inbound = account(to_backend.index);
         // Before the first answer, what is there may be an earlier connection's.
@@ -184,6 +185,9 @@ ends! {
     BackendReset = "backend-reset",
     /// The backend has refused it: it has reset it before the handshake was complete.
     Refused = "refused",
+    /// The backend has refused it, of which the client was not told: its next SYN is given another backend
+    /// (`on_refused = "retry"`).
+    Retried = "retried",
     /// It was idle for longer than `timeouts.established` or `timeouts.closing`.
     IdleTimeout = "idle-timeout",
     /// The backend has not answered the SYN (only with `unfinished = true`).
@@ -210,7 +214,8 @@ impl How {
             State::Closed if seen & flags_seen::FINS == flags_seen::FINS => Self::Closed,
             State::Closed if is(flags_seen::CLIENT_RST) => Self::ClientReset,
             State::Closed => Self::BackendReset,
-            State::HalfOpen if is(flags_seen::BACKEND_RST | flags_seen::REFUSED) => Self::Refused,
+            State::HalfOpen if is(flags_seen::REFUSED) => Self::Retried,
+            State::HalfOpen if is(flags_seen::BACKEND_RST) => Self::Refused,
             state => match cause {
                 Cause::Dismissed => Self::BackendGone,
                 Cause::Killed => Self::Killed,
@@ -239,7 +244,7 @@ mod tests {
                 (OPEN | flags_seen::CLIENT_FIN | flags_seen::CLIENT_RST, How::ClientReset),
                 (OPEN | flags_seen::BACKEND_RST, How::BackendReset),
                 (flags_seen::BACKEND_RST, How::Refused),
-                (flags_seen::REFUSED, How::Refused),
+                (flags_seen::REFUSED, How::Retried),
             ] {
                 assert_eq!(How::of(seen, cause), how, "{seen:#x} {cause:?}");
             }

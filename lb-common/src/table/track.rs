@@ -11,7 +11,7 @@ use crate::{
 
 /// Updates a connection by one of its own segments. Returns its flags seen afterwards.
 #[inline(always)]
-pub fn track<T: Table>(table: T, flow: Found<T>, segment: &Segment, now: u32) -> u16 {
+pub fn track<T: Table>(table: T, flow: Found<T>, segment: &Segment) -> u16 {
     let old = flow.tag.flags_seen();
     let Some(partner) = partner(table, flow) else { return old };
     let (direction, to_backend, to_client) = match flow.direction() {
@@ -33,7 +33,7 @@ pub fn track<T: Table>(table: T, flow: Found<T>, segment: &Segment, now: u32) ->
     } else if to_backend.entry.tag_afterwards().flags_seen() != seen {
         return old;
     }
-    write_numbers((to_backend, to_client), &before, &after, now);
+    write_numbers((to_backend, to_client), &before, &after);
     old & !cleared | set
 }
 
@@ -72,11 +72,11 @@ fn write_numbers<E: Entry>(
     (to_backend, to_client): (Hit<E>, Hit<E>),
     before: &Progress,
     after: &Progress,
-    now: u32,
 ) {
     let [was_dated, is_dated] = [before, after].map(|one| flags_seen::is_dated(one.seen));
     if is_dated && !was_dated {
-        to_backend.entry.set_extra(now);
+        // Of the backend's packet before this one: its SYN, which it has answered the first packet with.
+        to_backend.entry.set_extra(to_client.entry.last_seen());
     }
     if !is_dated && (was_dated || after.other != before.other) {
         to_backend.entry.set_extra(after.other);

@@ -398,10 +398,10 @@ fn a_handshake_ends_once<F: TestFamily>() {
         connect(table, 1, 1, HALF_OPEN).expect("room");
         let reply = peek(table, &outside(1).turned()).expect("held");
         let synack = segment(tcp::SYN | tcp::ACK, BACKEND_ISN, CLIENT_ISN + 1);
-        track(table, reply, &synack, NOW);
+        track(table, reply, &synack);
         let end = |table: Shared<'_, F>| {
             let ack = segment(tcp::ACK, CLIENT_ISN + 1, BACKEND_ISN + 1);
-            track(table, known(table, 1), &ack, NOW);
+            track(table, known(table, 1), &ack);
         };
         both(&entries, end, end);
         let (inside, outside) = (known(Shared(&entries), 1), outside(1).turned());

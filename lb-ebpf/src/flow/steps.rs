@@ -129,7 +129,7 @@ global! {
         let Some(hit) = hit(index, tag) else { return Tag::from_word(tag).flags_seen().into() };
         // Afterwards the entry may be another connection's.
         let backend = hit.entry.pair().backend();
-        let seen = table::track(Flows, hit, &Segment::of_words(numbers, rest), super::now());
+        let seen = table::track(Flows, hit, &Segment::of_words(numbers, rest));
         tcp_stats::tracked(backend, hit.tag.flags_seen(), seen);
         seen.into()
     }

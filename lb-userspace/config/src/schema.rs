@@ -145,11 +145,12 @@ pub(super) struct Notify {
 pub(super) struct ConnectionLog {
     /// Where it goes: `log`, the daemon's log, which is the journal under systemd, at level `info`; or the
     /// absolute path of a file, which is opened again within a second when it was renamed or removed. The
-    /// package's unit may write to `/var/log/xdplb` only.
+    /// package's unit may write to `/var/log/xdplb` only. The journal has its own limit of lines
+    /// (`RateLimitBurst=` in journald.conf(5)).
     #[schemars(required)]
     #[schemars(regex(pattern = patterns::LOG_TARGET))]
     pub(super) to: Option<Located<String>>,
-    /// Format of a file's lines. Not valid with `to = "log"`.
+    /// Format of a file's lines. Not valid with `to = "log"`. Default: `text`.
     pub(super) format: Option<Located<LineFormat>>,
     /// Services whose connections are logged. Default: all.
     #[schemars(length(min = 1))]

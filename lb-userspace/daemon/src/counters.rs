@@ -79,8 +79,8 @@ fn of_incident(incident: Incident) -> &'static str {
              daemon checks the kernel's route."
         }
         Incident::NotLogged => {
-            "The end of a connection was left out of the connection log, as too many connections \
-             were removed at once to make room or by new ones: raise `connection_log.per_second`."
+            "The end of a connection was left out of the connection log, as more were evicted or \
+             replaced at once than the daemon has read: in a flood, or while the log's disk is slow."
         }
     }
 }

@@ -62,8 +62,8 @@ pub(crate) fn kill(
 ) -> Kill {
     let mut killer = Killer::new(rate);
     listing.kill(filter, |killed| {
-        if let Some(ends) = ends {
-            ends.tell(killed.ended);
+        if let (Some(ends), Some(ended)) = (ends, killed.ended) {
+            ends.tell(ended);
         }
         killer.note(killed);
         if is_wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }

@@ -70,9 +70,10 @@ pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     daemon.publish();
     let snapshots = daemon.published.subscribe();
     daemon.connection_log.start(ends, snapshots.clone())?;
+    // Before the ends that were left in the ring buffer.
+    daemon.log_connections();
     let teller = daemon.connection_log.teller();
     daemon.kernel.dataplane.follow_ends(move |ended| teller.tell_in_time(ended))?;
-    daemon.log_connections();
     let variants = daemon.kernel.dataplane.variants();
     let explainer = Explainer::new(variants.clone());
     let counters = Arc::clone(&daemon.kernel.counters);

@@ -218,7 +218,7 @@ impl<'a> Search<'a> {
             source: source(&outside),
             backend: destination(&outside),
             state: *state,
-            age_seconds: seconds(elapsed(*began, self.now)),
+            age_seconds: seconds(Duration::from_nanos(ticks::nanos_since(*began, self.now))),
             idle_seconds: seconds(idle),
             account: self.account(candidate),
         }

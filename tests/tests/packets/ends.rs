@@ -157,7 +157,7 @@ fn a_sweep_tells_of_connections_that_have_timed_out() {
     assert_eq!(sweeps.sweep(&usual()), []);
     object.pass_time(Duration::from_hours(24));
     let ended = [(); 3].map(|()| sweeps.sweep(&usual())).concat();
-    assert_eq!(hows(&ended), [How::IdleTimeout, How::Refused, How::NoAnswer].map(Some));
+    assert_eq!(hows(&ended), [How::IdleTimeout, How::Retried, How::NoAnswer].map(Some));
     assert_eq!(ended[0].inbound.packets, 2);
     connect(&mut object, 40_003);
     // A sweep spares what has come after it began.

@@ -1,9 +1,9 @@
 //! A file that lines are appended to.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File, OpenOptions, Permissions},
     io::{self, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -11,7 +11,7 @@ use std::{
 /// Time after which it is looked for again, in case that it was renamed or removed.
 const ATTENTION: Duration = Duration::from_secs(1);
 
-/// Permissions of a new one, below the daemon's umask.
+/// Permissions of a new one: collectors of logs in its group may read it.
 const MODE: u32 = 0o640;
 
 /// A file that is opened when it is first written to, and again when another one is in its place.
@@ -50,10 +50,10 @@ impl LogFile {
 
 impl Open {
     fn new(path: &Path) -> io::Result<Self> {
-        let mut options = OpenOptions::new();
-        // Otherwise opening a pipe would wait for its reader.
-        options.append(true).create(true).mode(MODE).custom_flags(libc::O_NONBLOCK);
-        let file = options.open(path)?;
+        let file = match options().open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create(path)?,
+            opened => opened?,
+        };
         let found = file.metadata()?;
         if !found.is_file() {
             return Err(io::Error::other("it is not a regular file"));
@@ -84,6 +84,20 @@ impl Open {
     }
 }
 
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    // Otherwise opening a pipe would wait for its reader.
+    options.append(true).custom_flags(libc::O_NONBLOCK);
+    options
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let file = options().create_new(true).mode(MODE).open(path)?;
+    // Whatever the umask is, which is for secrets.
+    file.set_permissions(Permissions::from_mode(MODE))?;
+    Ok(file)
+}
+
 #[cfg(test)]
 mod tests {
     use tempfile::TempDir;
@@ -96,6 +110,8 @@ mod tests {
         let [path, rotated] = ["log", "log.1"].map(|name| directory.path().join(name));
         let mut log = LogFile::new(&path);
         log.append(b"one\n").expect("written");
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, MODE);
         fs::rename(&path, &rotated).expect("renamed");
         log.append(b"two\n").expect("written");
         let open = log.open.as_mut().expect("it is open");

@@ -38,11 +38,11 @@ macro_rules! keys {
 keys! {
     /// Time of the last packet of either side.
     Ended = "ended",
-    /// Time of the first packet; of a connection that was never established, that of the client's last one.
+    /// Time of the first packet, or of the backend's SYN, which has answered it.
     Started = "started",
     /// Seconds between both.
     Seconds = "seconds",
-    /// Name of the service; absent if nobody knows it any more.
+    /// Name of the service, or of the one that had its VIP last; absent if nobody knows it any more.
     Service = "service",
     /// Address and port of the client.
     Client = "client",
@@ -82,7 +82,7 @@ impl Now {
 
     /// Returns the time at a moment of the flow table's clock, to milliseconds.
     fn time_of(self, ticks: u32) -> String {
-        let ago = i64::try_from(ticks::nanos_between(ticks, self.ticks)).unwrap_or(i64::MAX);
+        let ago = i64::try_from(ticks::nanos_since(ticks, self.ticks)).unwrap_or(i64::MAX);
         let at = self.at.saturating_sub(SignedDuration::from_nanos(ago)).unwrap_or(self.at);
         format!("{at:.3}")
     }
@@ -94,7 +94,7 @@ pub(super) struct Line(Vec<(Key, Value)>);
 
 impl Line {
     pub(super) fn new(ended: &Ended, service: Option<&str>, now: Now) -> Self {
-        let millis = ticks::nanos_between(ended.began, ended.last_seen) / 1_000_000;
+        let millis = ticks::nanos_since(ended.began, ended.last_seen) / 1_000_000;
         let place = |address, port| Value::from(place(address, port).to_string());
         let mut keys = vec![
             (Key::Ended, now.time_of(ended.last_seen).into()),
@@ -132,10 +132,10 @@ impl Line {
         self.0.iter().map(pair).collect::<Vec<_>>().join(" ")
     }
 
-    /// Writes it to the daemon's log.
-    pub(super) fn log(&self) {
+    /// Writes it to the daemon's log. Returns false if that has no lines of its level.
+    pub(super) fn log(&self) -> bool {
         if Level::Info > log::max_level() {
-            return;
+            return false;
         }
         log::logger().log(
             &Record::builder()
@@ -145,6 +145,7 @@ impl Line {
                 .args(format_args!("{MESSAGE}"))
                 .build(),
         );
+        true
     }
 }
 

@@ -6,6 +6,7 @@ mod line;
 mod names;
 mod page;
 mod rate;
+mod target;
 mod writer;
 
 use std::{io, sync::Arc, thread, time::Duration};
@@ -13,7 +14,6 @@ use std::{io, sync::Arc, thread, time::Duration};
 use lb_common::{
     ended::{Ended, Wanted, has_begun},
     halves::low16,
-    rate_limiter::each_window,
 };
 use lb_dataplane::Dataplane;
 use lb_model::ConnectionLog as Settings;
@@ -28,7 +28,7 @@ use self::{counts::Counts, writer::Writer};
 use crate::snapshot::Snapshots;
 
 /// Ends of connections that may wait for the writer.
-const MOST_WAITING: usize = 1 << 16;
+const MOST_WAITING: usize = 1 << 18;
 
 /// Time for what still waits when the daemon stops.
 const GRACE: Duration = Duration::from_secs(2);
@@ -39,6 +39,8 @@ type Present = Option<Arc<Settings>>;
 #[derive(Debug)]
 enum Order {
     Log(Ended),
+    /// The settings have changed.
+    Follow,
     /// Answered when everything before it is written.
     Flush(oneshot::Sender<()>),
 }
@@ -85,8 +87,11 @@ impl ConnectionLog {
     /// Follows new settings.
     pub(crate) fn set(&self, settings: Option<&Settings>, dataplane: &mut Dataplane) {
         self.settings.send_replace(settings.cloned().map(Arc::new));
+        // If there is no room, it follows with what waits before.
+        self.teller.orders.try_send(Order::Follow).ok();
         let wanted = settings.map(|settings| Wanted {
-            each: each_window(settings.per_second),
+            // The writer limits the rate. This limits the work of each CPU.
+            each: settings.per_second,
             unbegun: settings.unfinished.into(),
         });
         if let Err(error) = dataplane.want_ends(&wanted.unwrap_or_default()) {

@@ -2,10 +2,8 @@
 
 use std::{collections::HashMap, net::SocketAddr, sync::Arc};
 
-use lb_common::mapped;
-use lb_model::connections::REMOVED;
-
 use crate::snapshot::Snapshots;
+use lb_common::mapped;
 
 /// A VIP, IPv4 as IPv4-mapped, and its port.
 pub(super) type Place = ([u8; 16], [u8; 2]);
@@ -47,13 +45,30 @@ impl Names {
         if self.former.len() > MOST_FORMER {
             self.former.clear();
         }
-        for (place, name) in std::mem::replace(&mut self.present, next) {
-            self.former.insert(place, format!("{name}{REMOVED}").into());
-        }
+        self.former.extend(std::mem::replace(&mut self.present, next));
     }
 
     /// Returns the name of the service at a place, or of the one that was there last.
     pub(super) fn of(&self, place: &Place) -> Option<&Arc<str>> {
         self.present.get(place).or_else(|| self.former.get(place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+
+    #[test]
+    fn a_removed_service_is_known_until_another_one_has_its_vip() {
+        let (_published, snapshots) = watch::channel(None);
+        let mut names = Names::new(snapshots);
+        let place = (mapped([203, 0, 113, 10]), 80_u16.to_be_bytes());
+        names.follow([(place, "web".into())].into());
+        names.follow(HashMap::new());
+        assert_eq!(names.of(&place).map(|name| &**name), Some("web"));
+        names.follow([(place, "shop".into())].into());
+        assert_eq!(names.of(&place).map(|name| &**name), Some("shop"));
     }
 }

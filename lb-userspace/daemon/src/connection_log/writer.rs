@@ -3,16 +3,16 @@
 use std::{io, sync::Arc, time::Instant};
 
 use lb_common::ended::Ended;
-use lb_model::{ConnectionLog as Settings, LineFormat, LogTarget};
+use lb_model::ConnectionLog as Settings;
 use tokio::sync::{mpsc, watch};
 
 use super::{
     Order, Present,
     counts::Counts,
-    file::LogFile,
     line::{Line, Now},
     names::Names,
     rate::Rate,
+    target::Target,
 };
 use crate::snapshot::Snapshots;
 
@@ -22,8 +22,7 @@ const BATCH: usize = 1_024;
 #[derive(Debug)]
 pub(super) struct Writer {
     settings: watch::Receiver<Present>,
-    /// The file of the settings that were seen last.
-    file: Option<LogFile>,
+    target: Option<Target>,
     names: Names,
     rate: Rate,
     counts: Arc<Counts>,
@@ -36,7 +35,7 @@ impl Writer {
         snapshots: Snapshots,
     ) -> Self {
         let (names, rate) = (Names::new(snapshots), Rate::new(Instant::now()));
-        Self { settings, file: None, names, rate, counts }
+        Self { settings, target: None, names, rate, counts }
     }
 
     /// Writes what comes until nobody can send any more.
@@ -47,10 +46,13 @@ impl Writer {
             for order in orders.drain(..) {
                 match order {
                     Order::Log(one) => ended.push(one),
+                    Order::Follow => {}
                     Order::Flush(reply) => flushed.push(reply),
                 }
             }
-            self.write(&ended);
+            if let Some(settings) = self.follow() {
+                self.write(&ended, &settings);
+            }
             for reply in flushed {
                 // The daemon may wait no longer.
                 reply.send(()).ok();
@@ -58,44 +60,31 @@ impl Writer {
         }
     }
 
-    fn write(&mut self, ended: &[Ended]) {
-        let Some(settings) = self.present() else { return };
-        let lines = self.lines(ended, &settings);
-        if lines.is_empty() {
-            return;
+    /// Returns the present settings. Opens the file, if it is another one.
+    fn follow(&mut self) -> Present {
+        let present = self.settings.borrow_and_update();
+        let (has_changed, settings) = (present.has_changed(), present.clone());
+        drop(present);
+        if !has_changed {
+            return settings;
         }
-        let fault = self
-            .append(&lines, settings.format)
-            .err()
-            .map(|error| format!("the connection log {} cannot be written: {error}", settings.to));
-        let count = lines.len() as u64;
-        match fault {
-            None => self.counts.write(count),
-            Some(_) => self.counts.leave_out(count),
-        }
-        self.tell(fault, &settings);
-    }
-
-    fn append(&mut self, lines: &[Line], format: LineFormat) -> io::Result<()> {
-        if let Some(file) = &mut self.file {
-            return file.append(&encoded(lines, format));
-        }
-        lines.iter().for_each(Line::log);
-        Ok(())
-    }
-
-    /// Returns the present settings, and follows a change of the file.
-    fn present(&mut self) -> Present {
-        let has_changed = self.settings.has_changed().unwrap_or_default();
-        let settings = self.settings.borrow_and_update().clone();
-        if has_changed {
-            self.file = settings.as_ref().and_then(|settings| match &settings.to {
-                LogTarget::Log => None,
-                LogTarget::File(path) => Some(LogFile::new(path)),
-            });
-            self.counts.set_fault(None);
-        }
+        self.counts.set_fault(None);
+        self.target = None;
+        let present = settings.as_ref()?;
+        let mut target = Target::of(present);
+        self.tell(target.append(&[], present.format).err(), present);
+        self.target = Some(target);
         settings
+    }
+
+    fn write(&mut self, ended: &[Ended], settings: &Settings) {
+        let lines = self.lines(ended, settings);
+        let Some(target) = self.target.as_mut().filter(|_| !lines.is_empty()) else { return };
+        let result = target.append(&lines, settings.format);
+        let written = result.as_ref().map_or(0, |written| *written);
+        self.counts.write(written);
+        self.counts.leave_out(lines.len() as u64 - written);
+        self.tell(result.err(), settings);
     }
 
     /// Returns the lines of those that are wanted, and not too many.
@@ -118,24 +107,15 @@ impl Writer {
     }
 
     /// Logs a new fault, or its end.
-    fn tell(&self, fault: Option<String>, settings: &Settings) {
+    fn tell(&self, fault: Option<io::Error>, settings: &Settings) {
+        let to = &settings.to;
+        let fault =
+            fault.map(|error| format!("the connection log {to} cannot be written: {error}"));
         let former = self.counts.set_fault(fault.clone());
         match (former, fault) {
             (None, Some(fault)) => log::warn!("{fault}: its lines are left out until it can"),
-            (Some(_), None) => log::info!("the connection log {} is written again", settings.to),
+            (Some(_), None) => log::info!("the connection log {to} is written again"),
             _ => {}
         }
     }
-}
-
-fn encoded(lines: &[Line], format: LineFormat) -> Vec<u8> {
-    let mut text = String::new();
-    for line in lines {
-        text += &match format {
-            LineFormat::Text => line.text(),
-            LineFormat::Json => serde_json::to_string(line).unwrap_or_default(),
-        };
-        text.push('\n');
-    }
-    text.into_bytes()
 }

@@ -24,8 +24,8 @@ pub struct Killed {
     pub backend: SocketAddrV4,
     /// Number that the backend expected next of the client, or had acknowledged a moment before.
     pub number: u32,
-    /// The connection, as the connection log tells it.
-    pub ended: Ended,
+    /// The connection, as the connection log tells it, if its end is to be told.
+    pub ended: Option<Ended>,
 }
 
 impl<'a> Search<'a> {
@@ -38,7 +38,10 @@ impl<'a> Search<'a> {
 
     fn removed(self, candidate: &Candidate<'a>) -> Option<Killed> {
         let number = partner(self.table, candidate.hit).map_or(0, |back| back.entry.extra());
-        let ended = (0..TRIES).find_map(|_| self.remove(candidate))?;
+        let mut ended = None;
+        if !(0..TRIES).any(|_| self.remove(candidate, &mut ended)) {
+            return None;
+        }
         let (inside, outside) = (candidate.flow.key, candidate.flow.to);
         Some(Killed {
             client: source(&inside),
@@ -50,7 +53,7 @@ impl<'a> Search<'a> {
         })
     }
 
-    fn remove(self, candidate: &Candidate<'a>) -> Option<Ended> {
+    fn remove(self, candidate: &Candidate<'a>, as_ended: &mut Option<Ended>) -> bool {
         let found = at(self.table, candidate.hit.index)
             .filter(|now| now.tag.is_same_flow(candidate.hit.tag))
             .filter(|now| now.direction() == Direction::ToBackend)
@@ -59,9 +62,9 @@ impl<'a> Search<'a> {
                 let state = ConnectionState::of(now.tag.flags_seen());
                 state != ConnectionState::Closed && self.filter.admits_state(state)
             });
-        let now = found?;
-        let ended = ended(self.table, self.accounts, now, Cause::Killed)?;
-        remove(self.table, now.index, now.tag, now.tag.freed(), self.now).then_some(ended)
+        let Some(now) = found else { return false };
+        *as_ended = ended(self.table, self.accounts, now, Cause::Killed);
+        remove(self.table, now.index, now.tag, now.tag.freed(), self.now)
     }
 }
 

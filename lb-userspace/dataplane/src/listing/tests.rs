@@ -217,10 +217,11 @@ fn only_what_matches_is_killed_and_nothing_that_is_closed() {
         ended: killed[0].ended,
     };
     assert_eq!(killed, [expected]);
-    let Ended { client, client_port, backend, backend_port, .. } = expected.ended;
+    let ended = expected.ended.expect("told");
+    let Ended { client, client_port, backend, backend_port, .. } = ended;
     assert_eq!((unmapped(client), client_port), ([192, 0, 2, 1], 1025_u16.to_be_bytes()));
     assert_eq!((unmapped(backend), backend_port), ([10, 0, 0, 12], 8080_u16.to_be_bytes()));
-    assert_eq!(expected.ended.how(), Some(How::Killed));
+    assert_eq!(ended.how(), Some(How::Killed));
     assert_eq!(kill("client=192.0.2.1:1025"), []);
     assert_eq!(table.flows().count(), 2 * 99, "both entries have gone");
     assert_eq!(kill("service=web&limit=7").len(), 7);

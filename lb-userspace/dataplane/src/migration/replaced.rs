@@ -11,7 +11,8 @@ use crate::{
 const COUNTERS: [&str; 4] = [INCIDENTS_SEEN, PAST_INCIDENTS, PAST_VERDICTS, VERDICTS];
 
 /// Maps of what is over in a moment: events on their way, and rate limits.
-const MOMENTARY: [&str; 3] = ["EVENTS", "EVENTS_TOLD", "RESETS"];
+const MOMENTARY: [&str; 7] =
+    ["EVENTS", "EVENTS_TOLD", "RESETS", "ENDED", "ENDING", "ENDS_TOLD", "ENDS_WANTED"];
 
 /// A pinned map that is replaced by one of another shape.
 #[derive(Clone, Debug)]

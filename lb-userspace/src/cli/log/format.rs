@@ -48,8 +48,11 @@ struct Members<'a>(&'a mut Map<String, serde_json::Value>);
 
 impl<'kvs> VisitSource<'kvs> for Members<'_> {
     fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), Error> {
-        let number = value.to_u64().map(Into::into);
-        let value = number.unwrap_or_else(|| json!(value.to_string()));
+        let value = match (value.to_u64(), value.to_f64()) {
+            (Some(number), _) => json!(number),
+            (_, Some(number)) => json!(number),
+            _ => json!(value.to_string()),
+        };
         self.0.insert(key.to_string(), value);
         Ok(())
     }
