@@ -51,6 +51,9 @@ const FRESH: Duration = Duration::from_millis(500);
 /// Size of the pieces of an answer in bytes.
 const PIECE: usize = 64 << 10;
 
+/// A text in parts. Clones share them.
+type Text = Vec<Bytes>;
+
 /// What the routes read.
 #[derive(Clone)]
 pub(super) struct Served {
@@ -58,7 +61,7 @@ pub(super) struct Served {
     snapshots: Snapshots,
     answers: Arc<Semaphore>,
     /// The last metrics, and when they were written.
-    last: Arc<Mutex<HashMap<Format, (Instant, Bytes)>>>,
+    last: Arc<Mutex<HashMap<Format, (Instant, Text)>>>,
     live: Live,
 }
 
@@ -69,7 +72,7 @@ impl Served {
     }
 
     /// Returns the metrics, which are written for one client at a time.
-    async fn metrics(&self, format: Format) -> Result<Bytes, String> {
+    async fn metrics(&self, format: Format) -> Result<Text, String> {
         let mut last = self.last.lock().await;
         if let Some((_, text)) = last.get(&format).filter(|(at, _)| at.elapsed() < FRESH) {
             return Ok(text.clone());
@@ -77,8 +80,8 @@ impl Served {
         let overview =
             self.handle.overview().await.map_err(|refusal| refusal.detail().into_owned())?;
         let written = spawn_blocking(move || metrics::encode(overview, format)).await;
-        let text = written.ok().and_then(Result::ok).ok_or("cannot write the metrics")?;
-        let text = Bytes::from(text);
+        let texts = written.ok().and_then(Result::ok).ok_or("cannot write the metrics")?;
+        let text: Text = texts.into_iter().map(Bytes::from).collect();
         last.insert(format, (Instant::now(), text.clone()));
         Ok(text)
     }
@@ -152,12 +155,16 @@ async fn events(State(served): State<Served>) -> Response {
 
 /// Returns a text in pieces. The permit is held until the last one is sent.
 fn pieces(
-    text: Bytes,
+    text: Text,
     permit: OwnedSemaphorePermit,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    stream::unfold((text, permit), async |(mut text, permit)| {
-        let piece = text.split_to(PIECE.min(text.len()));
-        (!piece.is_empty()).then(|| (Ok(piece), (text, permit)))
+    let pieces = text.into_iter().flat_map(|part| {
+        let size = part.len();
+        (0..size).step_by(PIECE).map(move |at| part.slice(at..size.min(at + PIECE)))
+    });
+    stream::unfold((pieces, permit), async |(mut pieces, permit)| {
+        let piece = pieces.next()?;
+        Some((Ok(piece), (pieces, permit)))
     })
 }
 

@@ -6,7 +6,12 @@ mod samples;
 mod services;
 mod traffic;
 
-use std::{fmt, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    fmt, iter,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 use prometheus_client::{
     collector::Collector,
@@ -22,6 +27,7 @@ use super::overview::Overview;
 const PREFIX: &str = "xdplb";
 
 /// A metric: its name without prefix and, for counters, without `_total`.
+#[derive(Debug)]
 pub(super) struct Metric {
     name: &'static str,
     kind: Kind,
@@ -72,29 +78,79 @@ impl Format {
     }
 }
 
-/// Returns all metrics as text.
-pub(super) fn encode(overview: Overview, format: Format) -> Result<String, fmt::Error> {
-    let mut registry = Registry::with_prefix(PREFIX);
-    registry.register_collector(Box::new(All(Arc::new(overview))));
-    let mut text = String::new();
-    match format {
-        Format::OpenMetrics => text::encode(&mut text, &registry)?,
-        Format::Text => prometheus_text::encode(&mut text, &registry)?,
+/// Returns all metrics as text, in parts.
+pub(super) fn encode(overview: Overview, format: Format) -> Result<Vec<String>, fmt::Error> {
+    let waiting = Mutex::new(all().enumerate().collect());
+    let work = Work { overview: Arc::new(overview), format, waiting };
+    let mut texts = thread::scope(|scope| -> Result<Texts, fmt::Error> {
+        let second = thread::Builder::new().name("metrics".to_owned());
+        // Without it, this thread writes all.
+        let second = second.spawn_scoped(scope, || work.write()).ok();
+        let mut texts = work.write()?;
+        if let Some(second) = second {
+            texts.append(&mut second.join().map_err(|_| fmt::Error)??);
+        }
+        Ok(texts)
+    })?;
+    if format == Format::OpenMetrics {
+        text::encode_eof(texts.entry(usize::MAX).or_default())?;
     }
-    Ok(text)
+    Ok(texts.into_values().collect())
 }
 
-#[derive(Debug)]
-struct All(Arc<Overview>);
+/// Texts of metrics, by place.
+type Texts = BTreeMap<usize, String>;
 
-impl Collector for All {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        for metric in all() {
-            let Metric { name, kind, help, .. } = metric;
-            let metric_encoder = encoder.encode_descriptor(name, help, None, (*kind).into())?;
-            (metric.write)(&self.0, &mut Samples(metric_encoder))?;
+/// What threads share that write metrics.
+struct Work {
+    overview: Arc<Overview>,
+    format: Format,
+    /// Metrics and their places.
+    waiting: Mutex<Vec<(usize, &'static Metric)>>,
+}
+
+impl Work {
+    /// Writes metrics until none is left.
+    fn write(&self) -> Result<Texts, fmt::Error> {
+        let texts = iter::from_fn(|| self.next()).map(|(place, metric)| {
+            let one = One { metric, overview: Arc::clone(&self.overview) };
+            Ok((place, one.text(self.format)?))
+        });
+        texts.collect()
+    }
+
+    /// Takes the last metric, as the longest ones are at the end: so the threads are done at about the same
+    /// time.
+    fn next(&self) -> Option<(usize, &'static Metric)> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+}
+
+/// One metric, with all its samples.
+#[derive(Debug)]
+struct One {
+    metric: &'static Metric,
+    overview: Arc<Overview>,
+}
+
+impl One {
+    fn text(self, format: Format) -> Result<String, fmt::Error> {
+        let mut registry = Registry::with_prefix(PREFIX);
+        registry.register_collector(Box::new(self));
+        let mut text = String::new();
+        match format {
+            Format::OpenMetrics => text::encode_registry(&mut text, &registry)?,
+            Format::Text => prometheus_text::encode(&mut text, &registry)?,
         }
-        Ok(())
+        Ok(text)
+    }
+}
+
+impl Collector for One {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let Metric { name, kind, help, write, .. } = self.metric;
+        let metric_encoder = encoder.encode_descriptor(name, help, None, (*kind).into())?;
+        write(&self.overview, &mut Samples(metric_encoder))
     }
 }
 

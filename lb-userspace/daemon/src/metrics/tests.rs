@@ -6,7 +6,7 @@ use crate::overview::example::overview;
 #[test]
 fn both_formats_have_the_same_samples() {
     let [open, plain] = [Format::OpenMetrics, Format::Text].map(|format| {
-        let text = encode(overview(), format).expect("encoded");
+        let text = encode(overview(), format).expect("encoded").concat();
         let samples = text.lines().filter(|line| !line.starts_with('#'));
         // What the process uses changes between the two.
         let steady = samples.filter(|line| !line.starts_with("xdplb_process_"));
@@ -32,6 +32,19 @@ fn both_formats_have_the_same_samples() {
         r#"xdplb_health_check_duration_seconds_sum{service="web\"\n"} 6.5"#,
     ] {
         assert!(open.contains(sample), "{sample}: {open:#?}");
+    }
+}
+
+#[test]
+fn metrics_are_in_order_whichever_thread_wrote_them() {
+    for (format, end) in [(Format::OpenMetrics, "# EOF\n"), (Format::Text, "\n")] {
+        let text = encode(overview(), format).expect("encoded").concat();
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE xdplb_"));
+        let expected = all().map(|metric| metric.name);
+        assert!(types.zip(expected).all(|(found, expected)| found.starts_with(expected)), "{text}");
+        assert_eq!(text.matches("# TYPE ").count(), all().count());
+        assert_eq!(text.matches("# EOF").count(), usize::from(format == Format::OpenMetrics));
+        assert!(text.ends_with(end), "{text}");
     }
 }
 
