@@ -65,10 +65,10 @@ pub struct Ended {
     pub cause: u32,
     /// [Flags seen](flags_seen).
     pub seen: u32,
-    /// Times of its first and its last packet, in [`ticks`].
+    /// Times of its first and its last packet, and of its removal, in [`ticks`].
     pub began: u32,
     pub last_seen: u32,
-    pub reserved: u32,
+    pub removed: u32,
     /// Packets from the client, and to it; zeros if nothing is accounted.
     pub inbound: Count,
     pub outbound: Count,
@@ -85,7 +85,7 @@ pub const fn has_begun(seen: u16) -> bool {
 }
 
 impl Ended {
-    /// Fills in all but the cause of a connection that is about to be removed, from one of its entries. Returns
+    /// Fills in all but cause and time of a connection that is about to be removed, from one of its entries. Returns
     /// false if its end was told before, or if that one is no whole connection's, as it is in quarantine or just
     /// being created. What is read is the connection's if its tag is swapped afterwards.
     #[inline(always)]
@@ -192,9 +192,10 @@ ends! {
     IdleTimeout = "idle-timeout",
     /// The backend has not answered the SYN (only with `unfinished = true`).
     NoAnswer = "no-answer",
-    /// The client has not acknowledged the backend's SYN (only with `unfinished = true`).
+    /// The client has not acknowledged the backend's SYN-ACK (only with `unfinished = true`).
     NoAck = "no-ack",
-    /// Its backend was removed, went down with `on_down = "reset"`, or has reached the deadline of its drain.
+    /// The balancer has ended it: its backend went down with `on_down = "reset"`, or has reached the deadline of
+    /// its drain.
     BackendGone = "backend-gone",
     /// The client has opened a new one from the same address and port, as its backend was down or gone.
     Replaced = "replaced",
@@ -205,6 +206,15 @@ ends! {
 }
 
 impl How {
+    /// Returns true if a packet has ended it: otherwise its removal has.
+    #[must_use]
+    pub const fn is_by_packet(self) -> bool {
+        matches!(
+            self,
+            Self::Closed | Self::ClientReset | Self::BackendReset | Self::Refused | Self::Retried
+        )
+    }
+
     /// Returns how a connection with these flags seen ended: as its own segments say, else by the cause of
     /// its removal.
     #[must_use]

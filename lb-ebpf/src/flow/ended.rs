@@ -77,6 +77,7 @@ global! {
         };
         let ended = of_this_cpu(ended);
         ended.cause = cause;
+        ended.removed = super::now();
         if !of_this_cpu(told).take(raw::now(), each) || ENDED.output(&*ended, 0).is_err() {
             stats::incident(Incident::NotLogged);
         }

@@ -91,7 +91,7 @@ pub(super) struct Limits {
     #[schemars(range(min = 1, max = validate::MOST_RESETS))]
     pub(super) resets: Option<Located<u64>>,
     /// Counts packets and bytes of each connection, for `conns`: at 48 bytes of kernel memory for each of
-    /// `flows`. Changed by a restart, like `flows`; connections that there are count from then on.
+    /// `flows`. Changed by a restart, like `flows`; existing connections are counted from then on.
     pub(super) accounting: Option<Located<bool>>,
 }
 
@@ -133,20 +133,20 @@ pub(super) struct Notify {
     pub(super) services: Option<Located<Vec<Located<String>>>>,
     /// Time limit of an attempt, up to a minute; a program and its children are killed then. Default: `10s`.
     pub(super) timeout: Option<Located<Period>>,
-    /// Number of attempts after a failed one, up to 10: after a second, and then after twice the time before,
-    /// at most a minute. Default: 3.
+    /// Number of attempts after a failed one, up to 10: the first after one second, each further one after twice
+    /// the previous wait, a minute at most. Default: 3.
     #[schemars(range(min = 0, max = validate::MOST_RETRIES))]
     pub(super) retries: Option<Located<u32>>,
 }
 
-/// A line for each connection that has ended, a few seconds afterwards. Off if the table is absent. Only root may set it. See [the log](logs.md#connection-log) for its keys.
+/// A line for each connection that has ended, a few seconds afterwards, not in order. Off if the table is absent. Only root may set it. See [the log](logs.md#connection-log) for its keys.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct ConnectionLog {
     /// Where it goes: `log`, the daemon's log, which is the journal under systemd, at level `info`; or the
     /// absolute path of a file, which is opened again within a second when it was renamed or removed. The
-    /// package's unit may write to `/var/log/xdplb` only. The journal has its own limit of lines
-    /// (`RateLimitBurst=` in journald.conf(5)).
+    /// package's unit may write to `/var/log/xdplb` only. Without that unit, the journal has its own limit
+    /// (`LogRateLimitBurst=` in systemd.exec(5)).
     #[schemars(required)]
     #[schemars(regex(pattern = patterns::LOG_TARGET))]
     pub(super) to: Option<Located<String>>,
@@ -155,7 +155,8 @@ pub(super) struct ConnectionLog {
     /// Services whose connections are logged. Default: all.
     #[schemars(length(min = 1))]
     pub(super) services: Option<Located<Vec<Located<String>>>>,
-    /// Logs connections whose handshake was never completed, too, which may be somebody's scan or flood.
+    /// Logs connections whose handshake was never completed, too, which may be somebody's scan or flood. Those that
+    /// a backend has refused are logged always.
     /// Default: false.
     pub(super) unfinished: Option<Located<bool>>,
     /// Maximum number of lines per second, on average of ten seconds, up to 1000000. More are left out, and

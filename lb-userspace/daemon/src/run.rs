@@ -48,6 +48,8 @@ pub struct Invocation {
 /// Runs until SIGTERM or SIGINT; forwarding continues afterwards.
 pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     panics::end_process();
+    // A file that may grow no further is an error of the write, not the end of the daemon.
+    drop(signal(SignalKind::from_raw(libc::SIGXFSZ))?);
     privileges::check()?;
     let (connection_log, ends) = ConnectionLog::new();
     let (handle, requests, questions) = control::channel(BACKLOG);

@@ -113,14 +113,16 @@ fn each_connection_is_one_line_of_the_file_and_follows_its_rotation() {
             (of(line, "client"), of(line, "end")) == (client.clone(), "killed".to_owned())
         })
     });
-    let text = get(&testbed, "/metrics", &[]).body;
+    let before = fs::read_to_string(rotated).expect("text").lines().count();
     let sample = |result: &str| {
+        let text = get(&testbed, "/metrics", &[]).body;
         let name = format!("xdplb_connection_log_lines_total{{result=\"{result}\"}} ");
         let line = text.lines().find_map(|line| line.strip_prefix(&name)).expect("a sample");
         line.parse::<usize>().expect("a number")
     };
-    let before = fs::read_to_string(rotated).expect("text").lines().count();
-    assert_eq!((sample("written"), sample("left_out")), (before + lines(&testbed).len(), 0));
+    balancer
+        .wait_for("the count of all lines", || sample("written") == before + lines(&testbed).len());
+    assert_eq!(sample("left_out"), 0);
 }
 
 #[test]

@@ -3,7 +3,11 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use jiff::{SignedDuration, Timestamp};
-use lb_common::{ended::Ended, flow::ticks, stats::Count};
+use lb_common::{
+    ended::{Ended, How},
+    flow::ticks,
+    stats::Count,
+};
 use lb_host::printable;
 use lb_notify::EVENT;
 use log::{
@@ -36,12 +40,15 @@ macro_rules! keys {
 }
 
 keys! {
-    /// Time of the last packet of either side.
+    /// When it ended: the last packet of a connection that either side has closed, reset or refused; else when xdplb
+    /// has removed it.
     Ended = "ended",
     /// Time of the first packet, or of the backend's SYN, which has answered it.
     Started = "started",
-    /// Seconds between both.
+    /// Duration: `ended` less `started`.
     Seconds = "seconds",
+    /// Time of the last packet of either side.
+    LastPacket = "last_packet",
     /// Name of the service, or of the one that had its VIP last; absent if nobody knows it any more.
     Service = "service",
     /// Address and port of the client.
@@ -94,12 +101,16 @@ pub(super) struct Line(Vec<(Key, Value)>);
 
 impl Line {
     pub(super) fn new(ended: &Ended, service: Option<&str>, now: Now) -> Self {
-        let millis = ticks::nanos_since(ended.began, ended.last_seen) / 1_000_000;
+        let how = ended.how();
+        let is_by_packet = how.is_none_or(How::is_by_packet);
+        let end = if is_by_packet { ended.last_seen } else { ended.removed };
+        let millis = ticks::nanos_since(ended.began, end) / 1_000_000;
         let place = |address, port| Value::from(place(address, port).to_string());
         let mut keys = vec![
-            (Key::Ended, now.time_of(ended.last_seen).into()),
+            (Key::Ended, now.time_of(end).into()),
             (Key::Started, now.time_of(ended.began).into()),
             (Key::Seconds, (to_f64(millis) / 1e3).into()),
+            (Key::LastPacket, now.time_of(ended.last_seen).into()),
         ];
         keys.extend(service.map(|service| (Key::Service, service.into())));
         keys.extend([
@@ -108,7 +119,7 @@ impl Line {
             (Key::Source, place(ended.source, ended.source_port)),
             (Key::Backend, place(ended.backend, ended.backend_port)),
         ]);
-        keys.extend(ended.how().map(|how| (Key::End, how.as_str().into())));
+        keys.extend(how.map(|how| (Key::End, how.as_str().into())));
         // With accounting, there is the SYN at least.
         if ended.inbound != Count::default() {
             keys.extend([
@@ -215,16 +226,26 @@ mod tests {
     fn text_and_json_say_the_same() {
         let line = Line::new(&ended(), Some("web"), now());
         let expected = "ended=2026-01-02T03:04:04.000Z started=2026-01-02T03:04:02.002Z \
-             seconds=1.998 service=web client=198.51.100.7:40000 vip=203.0.113.10:80 \
+             seconds=1.998 last_packet=2026-01-02T03:04:04.000Z service=web client=198.51.100.7:40000 vip=203.0.113.10:80 \
              source=10.0.0.1:1025 backend=10.0.0.11:8080 end=closed";
         assert_eq!(line.text(), expected);
         let expected = json!({
             "ended": "2026-01-02T03:04:04.000Z", "started": "2026-01-02T03:04:02.002Z",
-            "seconds": 1.998, "service": "web", "client": "198.51.100.7:40000",
+            "seconds": 1.998, "last_packet": "2026-01-02T03:04:04.000Z", "service": "web", "client": "198.51.100.7:40000",
             "vip": "203.0.113.10:80", "source": "10.0.0.1:1025", "backend": "10.0.0.11:8080",
             "end": "closed",
         });
         assert_eq!(serde_json::to_value(&line).expect("JSON"), expected);
+    }
+
+    #[test]
+    fn a_connection_that_was_removed_ended_then() {
+        let seen = (flags_seen::SHAKEN | flags_seen::PROVEN).into();
+        let killed = Ended { seen, cause: Cause::Killed as u32, removed: 13 * SECOND, ..ended() };
+        let line = Line::new(&killed, None, now()).text();
+        let expected = "ended=2026-01-02T03:04:05.000Z started=2026-01-02T03:04:02.002Z \
+             seconds=2.997 last_packet=2026-01-02T03:04:04.000Z ";
+        assert!(line.starts_with(expected) && line.ends_with(" end=killed"), "{line}");
     }
 
     #[test]

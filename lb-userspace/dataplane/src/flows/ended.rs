@@ -18,7 +18,7 @@ pub(crate) fn ended(
     flow: Hit<&SharedEntry>,
     cause: Cause,
 ) -> Option<Ended> {
-    let mut ended = Ended { cause: cause as u32, ..Ended::default() };
+    let mut ended = Ended { cause: cause as u32, removed: crate::now(), ..Ended::default() };
     let account = |index| accounts.map_or_else(Count::default, |accounts| accounts.of(index));
     ended.fill(table, flow, account).then_some(ended)
 }

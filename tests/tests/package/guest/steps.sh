@@ -63,7 +63,7 @@ chown xdplb:root /etc/xdplb/xdplb.toml
 chmod 0400 /etc/xdplb/xdplb.toml
 systemctl reload xdplb
 if setpriv --reuid 65534 --regid xdplb --clear-groups cat /etc/xdplb/xdplb.toml; then exit 1; fi
-until_true has_said 'xdplb.toml reloaded'
+until_true has_said 'configuration file reloaded'
 until_true has_up web 3
 systemctl stop xdplb
 test ! -e /run/xdplb
