@@ -5,7 +5,7 @@ use bytemuck::{Pod, Zeroable};
 use crate::{
     flow::{Direction, Family, Shape, State, flags_seen, ticks},
     stats::Count,
-    table::{Entry as _, Found, Index, Table, partner},
+    table::{Entry as _, Found, Index, Storage},
 };
 
 /// Size of the ring buffer of ends, in bytes.
@@ -76,6 +76,15 @@ pub struct Ended {
 
 const _: () = assert!(size_of::<Ended>() == 128);
 
+/// A connection that a CPU is about to remove.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
+pub struct Ending {
+    pub ended: Ended,
+    /// 1 if its end is to be told.
+    pub is_noted: u64,
+}
+
 /// Returns true if a connection with these flags seen has completed its handshake, or was refused: not if
 /// it may be a SYN that nobody has answered.
 #[must_use]
@@ -85,21 +94,22 @@ pub const fn has_begun(seen: u16) -> bool {
 }
 
 impl Ended {
-    /// Fills in all but cause and time of a connection that is about to be removed, from one of its entries. Returns
+    /// Fills in all but cause and time of a connection that is about to be removed, from its entries. Returns
     /// false if its end was told before, or if that one is no whole connection's, as it is in quarantine or just
     /// being created. What is read is the connection's if its tag is swapped afterwards.
     #[inline(always)]
-    pub fn fill<T: Table>(
+    pub fn fill<T: Storage>(
         &mut self,
         table: T,
         flow: Found<T>,
+        partner: Option<Found<T>>,
         account: impl Fn(Index) -> Count,
     ) -> bool {
         let (seen, shape) = (flow.tag.flags_seen(), flow.tag.shape());
         if seen & flags_seen::QUARANTINED != 0 {
             return false;
         }
-        let other = match (shape, partner(table, flow)) {
+        let other = match (shape, partner) {
             (_, Some(partner)) => partner,
             (Shape::OneWay, None) => flow,
             (Shape::Paired, None) => return false,
@@ -126,7 +136,7 @@ impl Ended {
 
     /// Fills in addresses and ports.
     #[inline(always)]
-    fn name<T: Table>(&mut self, table: T, flow: Found<T>) {
+    fn name<T: Storage>(&mut self, table: T, flow: Found<T>) {
         let (pair, protocol) = (flow.entry.pair(), flow.tag.protocol());
         let ends = table.endpoints(pair.backend());
         let inside = pair.inside(protocol, &ends);

@@ -52,11 +52,14 @@ pub fn claim_crowded<T: Table>(table: T, key: &Key<T>, now: u32) -> Index {
 #[inline(always)]
 fn take<T: Table>(table: T, former: Found<T>, owner: Owner, now: u32) -> bool {
     let Hit { entry, index, tag } = former;
-    let claimed = tag.claimed(owner);
     if tag.is_free() {
-        return swap(entry, tag, claimed);
+        return swap(entry, tag, tag.claimed(owner));
     }
-    if !tag.is_held() || !table.remove(index, tag, claimed, now) {
+    if !tag.is_held() {
+        return false;
+    }
+    table.note_end(index, tag);
+    if !table.remove(index, tag, tag.claimed(owner), now) {
         return false;
     }
     table.evicted(tag.state());

@@ -1,6 +1,6 @@
 //! Access to a table. The kernel's program, the control plane and the tests each have their own.
 
-use super::{Seed, Tag, layout};
+use super::{Index, Seed, Tag, layout};
 use crate::flow::{Endpoints, Ends, Family, Flow, Pair, State, Tuple};
 
 /// A table's memory and counters.
@@ -31,6 +31,11 @@ pub trait Storage: Copy {
     fn endpoints(self, backend: u32) -> Endpoints<Self::Family> {
         self.backend(backend).map_or_else(Endpoints::default, Ends::endpoints)
     }
+
+    /// Notes the connection of a flow that is about to make room for another one, for those who want to know of its
+    /// end.
+    #[inline(always)]
+    fn note_end(self, _index: Index, _tag: Tag) {}
 
     /// Counts a connection that was removed to make room for another one.
     fn evicted(self, state: State);

@@ -6,9 +6,10 @@ use lb_common::{
     flow::{State, V4},
     limits,
     stats::Incident,
-    table::{PlainBucket, Seed, Storage, buckets_for},
+    table::{Index, PlainBucket, Seed, Storage, Tag, buckets_for},
 };
 
+use super::ended;
 use crate::{
     load,
     raw::{self, Bucket},
@@ -46,6 +47,11 @@ impl Storage for Flows {
     #[inline(always)]
     fn backend(self, id: u32) -> Option<&'static Backend> {
         select::backend(id)
+    }
+
+    #[inline(always)]
+    fn note_end(self, index: Index, tag: Tag) {
+        ended::note(index, tag);
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@ use lb_common::{
     reason::Reason,
     snat::{TRIES, draw_of, neighbours_passed},
     stats::Incident,
-    table::{self, Busy, Entry as _, SILENCE, Table as _},
+    table::{self, Busy, Entry as _, SILENCE, Storage as _, Table as _},
 };
 
 use super::{Hit, map::Flows, now};
@@ -72,6 +72,7 @@ global! {
             return 0;
         }
         let table::Hit { index, tag, .. } = holder;
+        Flows.note_end(index, tag);
         if !Flows.remove(index, tag, tag.freed(), now) {
             return 0;
         }

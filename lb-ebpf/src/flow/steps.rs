@@ -68,8 +68,7 @@ impl Table for Flows {
 
     #[inline(always)]
     fn remove(self, index: Index, tag: Tag, to: Tag, now: u32) -> bool {
-        let remove = || flow_remove(index.0, tag.word(), to.word(), now) != 0;
-        ended::told(index, tag, Cause::Evicted, remove)
+        flow_remove(index.0, tag.word(), to.word(), now) != 0
     }
 
     #[inline(always)]
@@ -118,7 +117,12 @@ global! {
     }
 
     fn flow_remove(index: u32, tag: u64, to: u64, now: u32) -> u32 {
-        table::remove(Flows, Index(index), Tag::from_word(tag), Tag::from_word(to), now).into()
+        let (tag, to) = (Tag::from_word(tag), Tag::from_word(to));
+        let is_removed = table::remove(Flows, Index(index), tag, to, now);
+        if is_removed {
+            ended::tell(Cause::Evicted);
+        }
+        is_removed.into()
     }
 
     fn flow_revive(index: u32, tag: u64) -> u32 {
@@ -147,7 +151,11 @@ global! {
 
     fn flow_replace_closed(index: u32, tag: u64, is_abandoned: u32, now: u32) -> u32 {
         let Some(hit) = hit(index, tag) else { return BUSY };
-        table::replace_closed(Flows, hit, is_abandoned != 0, now).map_or(BUSY, u32::from)
+        let replaced = table::replace_closed(Flows, hit, is_abandoned != 0, now);
+        if replaced == Ok(true) {
+            ended::tell(Cause::Replaced);
+        }
+        replaced.map_or(BUSY, u32::from)
     }
 }
 
@@ -169,18 +177,13 @@ pub(super) fn update_client_hop(hit: Hit, hop: u32) -> Tag {
 
 #[inline(always)]
 pub(super) fn replace_closed(hit: Hit, is_abandoned: bool, now: u32) -> Result<bool, Busy> {
-    let mut result = BUSY;
-    ended::told(hit.index, hit.tag, Cause::Replaced, || {
-        result = flow_replace_closed(hit.index.0, hit.tag.word(), is_abandoned.into(), now);
-        result == REPLACED
-    });
-    match result {
+    ended::note(hit.index, hit.tag);
+    match flow_replace_closed(hit.index.0, hit.tag.word(), is_abandoned.into(), now) {
         BUSY => Err(Busy),
-        result => Ok(result == REPLACED),
+        replaced => Ok(replaced != 0),
     }
 }
 
-const REPLACED: u32 = 1;
 const BUSY: u32 = 2;
 
 /// Returns the flow that was found with this tag at this index.

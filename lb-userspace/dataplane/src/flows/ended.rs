@@ -3,7 +3,7 @@
 use lb_common::{
     ended::{Cause, Ended},
     stats::Count,
-    table::{Hit, SharedEntry, SharedTable},
+    table::{Hit, SharedEntry, SharedTable, partner},
 };
 
 use super::Accounts;
@@ -20,5 +20,5 @@ pub(crate) fn ended(
 ) -> Option<Ended> {
     let mut ended = Ended { cause: cause as u32, removed: crate::now(), ..Ended::default() };
     let account = |index| accounts.map_or_else(Count::default, |accounts| accounts.of(index));
-    ended.fill(table, flow, account).then_some(ended)
+    ended.fill(table, flow, partner(table, flow), account).then_some(ended)
 }
