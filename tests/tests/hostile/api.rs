@@ -86,7 +86,7 @@ fn idle_clients_leave_files_for_checks_and_others() {
     let testbed = empty_testbed(Arms::Two);
     let mut servers = nginx_everywhere(&testbed);
     let mut command = Command::new("prlimit");
-    command.args(["--nofile=64:64", BINARY]);
+    command.args(["--nofile=80:80", BINARY]);
     let balancer = Balancer::start_by(&testbed, &text(&testbed, &[1; 3]), command);
     balancer.wait_for_ring_of(3);
     let idle: Vec<_> = (0..100).map(|_| send(balancer.socket(), "")).collect();
