@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lb_model::{ConnectionLog, LineFormat, LogTarget};
 
-use super::required;
+use super::{names_of_services, required};
 use crate::{
     diagnostics::{Diagnostic, Findings},
     located::Located,
@@ -22,7 +22,7 @@ pub(crate) fn connection_log(
 ) -> Option<ConnectionLog> {
     let table = table?;
     let said = table.get_ref();
-    warn_of_unknown(said, services, findings);
+    let services = names_of_services(said.services.as_ref(), services, findings);
     let per_second = per_second(said.per_second.as_ref(), findings);
     let to = required(said.to.as_ref(), "to", EXAMPLE, table.span(), findings)?;
     let to = target(to, findings);
@@ -34,7 +34,7 @@ pub(crate) fn connection_log(
     Some(ConnectionLog {
         to,
         format: said.format.as_ref().map_or(LineFormat::default(), |format| *format.get_ref()),
-        services: names_of(said).map(|name| name.get_ref().clone()).collect(),
+        services,
         unfinished: said.unfinished.as_ref().is_some_and(|is_on| *is_on.get_ref()),
         per_second,
     })
@@ -69,22 +69,5 @@ fn per_second(given: Option<&Located<u64>>, findings: &mut Findings) -> u32 {
             findings.push(Diagnostic::error(given.span(), message, fix));
             ConnectionLog::PER_SECOND
         }
-    }
-}
-
-fn names_of(said: &schema::ConnectionLog) -> impl Iterator<Item = &Located<String>> {
-    said.services.iter().flat_map(|services| services.get_ref())
-}
-
-/// Warns of services that are not there. An empty list is an error.
-fn warn_of_unknown(
-    said: &schema::ConnectionLog,
-    services: &[Located<schema::Service>],
-    findings: &mut Findings,
-) {
-    super::warn_of_unknown_services(names_of(said), services, findings);
-    if let Some(empty) = said.services.as_ref().filter(|services| services.get_ref().is_empty()) {
-        let fix = "list some, or remove the key for all services";
-        findings.push(Diagnostic::error(empty.span(), "no service is listed", fix));
     }
 }

@@ -42,19 +42,27 @@ pub(super) const MOST_SERVICES: u32 = 100_000;
 pub(super) const MOST_BACKENDS: u32 = 1_000_000;
 pub(super) const MOST_RESETS: u32 = 10_000_000;
 
-/// Warns of names of services that are not in the file.
-fn warn_of_unknown_services<'a>(
-    names: impl Iterator<Item = &'a Located<String>>,
+/// Returns the names in a list of services. An empty list is an error, and a name that is not in the file a
+/// warning.
+fn names_of_services(
+    list: Option<&Located<Vec<Located<String>>>>,
     services: &[Located<schema::Service>],
     findings: &mut Findings,
-) {
+) -> Vec<String> {
+    let Some(list) = list else { return Vec::new() };
+    let names = list.get_ref();
+    if names.is_empty() {
+        let fix = "list some, or remove the key for all services";
+        findings.push(Diagnostic::error(list.span(), "no service is listed", fix));
+    }
     let known = services.iter().filter_map(|service| service.get_ref().name.as_ref());
     let known: HashSet<_> = known.map(|name| name.get_ref()).collect();
-    for name in names.filter(|name| !known.contains(name.get_ref())) {
+    for name in names.iter().filter(|name| !known.contains(name.get_ref())) {
         let message = "there is no service of this name in this file";
         let fix = "correct the name, unless a command adds the service";
         findings.push(Diagnostic::warning(name.span(), message, fix));
     }
+    names.iter().map(|name| name.get_ref().clone()).collect()
 }
 
 /// Returns a required key of a table. `owner` is the span of the table.

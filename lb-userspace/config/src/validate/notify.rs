@@ -4,6 +4,7 @@ use std::{collections::HashSet, ops::Range, time::Duration};
 
 use lb_model::{Notify, Recipient, secrets::HIDDEN};
 
+use super::names_of_services;
 use crate::{
     diagnostics::{Diagnostic, Findings, LeftOut},
     located::Located,
@@ -46,23 +47,15 @@ pub(crate) fn notify(
             ));
         }
     }
-    for table in tables {
-        warn_of_unmatched(table.get_ref(), services, findings);
-    }
-    tables.iter().filter_map(|table| one(table, findings)).collect()
+    tables.iter().filter_map(|table| one(table, services, findings)).collect()
 }
 
 fn names_of(said: &schema::Notify) -> impl Iterator<Item = &Located<String>> {
     said.services.iter().flat_map(|services| services.get_ref())
 }
 
-/// Warns of services that are not there, and of events that no service has.
-fn warn_of_unmatched(
-    said: &schema::Notify,
-    services: &[Located<schema::Service>],
-    findings: &mut Findings,
-) {
-    super::warn_of_unknown_services(names_of(said), services, findings);
+/// Warns of events that no service has.
+fn warn_of_unmatched(said: &schema::Notify, findings: &mut Findings) {
     let Some(events) = said.events.as_ref().filter(|_| said.services.is_some()) else { return };
     for event in events.get_ref().iter().filter(|event| !event.has_service()) {
         let message = format!("`{}` is never told beside `services`", event.as_str());
@@ -71,8 +64,14 @@ fn warn_of_unmatched(
     }
 }
 
-fn one(table: &Located<schema::Notify>, findings: &mut Findings) -> Option<Notify> {
+fn one(
+    table: &Located<schema::Notify>,
+    services: &[Located<schema::Service>],
+    findings: &mut Findings,
+) -> Option<Notify> {
     let said = table.get_ref();
+    let services = names_of_services(said.services.as_ref(), services, findings);
+    warn_of_unmatched(said, findings);
     let recipient = recipient(table, findings);
     let empty = said.events.as_ref().filter(|events| events.get_ref().is_empty());
     // Words that are no events are left out, and errors already.
@@ -81,10 +80,6 @@ fn one(table: &Located<schema::Notify>, findings: &mut Findings) -> Option<Notif
     if let Some(empty) = empty.filter(|list| is_read(list.span())) {
         let fix = "list some, or remove the key for all events";
         findings.push(Diagnostic::error(empty.span(), "no event is listed", fix));
-    }
-    if let Some(empty) = said.services.as_ref().filter(|services| services.get_ref().is_empty()) {
-        let fix = "list some, or remove the key for all services";
-        findings.push(Diagnostic::error(empty.span(), "no service is listed", fix));
     }
     let timeout = or(said.timeout.as_ref(), Notify::TIMEOUT);
     if let Some(period) = said.timeout.as_ref()
@@ -102,7 +97,7 @@ fn one(table: &Located<schema::Notify>, findings: &mut Findings) -> Option<Notif
     Some(Notify {
         recipient: recipient?,
         events: said.events.iter().flat_map(|events| events.get_ref()).copied().collect(),
-        services: names_of(said).map(|name| name.get_ref().clone()).collect(),
+        services,
         timeout,
         retries,
     })
