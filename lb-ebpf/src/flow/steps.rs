@@ -11,7 +11,7 @@ use lb_common::{
 };
 
 use super::{Hit, ended, map::Flows};
-use crate::{global::global, tcp_stats};
+use crate::{global::global, tcp_stats, variant::IS_DRY};
 
 impl Table for Flows {
     #[inline(always)]
@@ -66,9 +66,10 @@ impl Table for Flows {
         flow_least_worth(first.0, now, victims as u32)
     }
 
+    // A dry run removes nothing, and has no room on the stack for this step.
     #[inline(always)]
     fn remove(self, index: Index, tag: Tag, to: Tag, now: u32) -> bool {
-        flow_remove(index.0, tag.word(), to.word(), now) != 0
+        IS_DRY || flow_remove(index.0, tag.word(), to.word(), now) != 0
     }
 
     #[inline(always)]

@@ -9,7 +9,7 @@ use std::{
 };
 
 use lb_common::reason::Reason;
-use lb_model::views::{InterfaceMode, Stats, Status};
+use lb_model::views::{InterfaceMode, Stats, Status, explanation::Explanation};
 use lb_testbed::{Host, Testbed};
 use lb_tests::{
     requests,
@@ -33,6 +33,7 @@ const NICS: [Nic; 2] = [
 
 const CONFIGURATION: &str = "/xdplb.toml";
 const LOG: &str = "/run/xdplb.log";
+const TRACED: &str = "/run/traced";
 
 const REQUESTS: u64 = 60;
 /// More than a segment, to reveal offloads.
@@ -67,6 +68,7 @@ pub fn forwards(package: &Package) {
 
     assert_has_forwarded(&mut guest);
     assert_is_native(&mut guest);
+    assert_can_be_watched(&mut guest, &testbed);
     guest.end();
 }
 
@@ -114,6 +116,21 @@ fn assert_is_native(guest: &mut Shell) {
     let modes: Vec<_> = status.interfaces.iter().map(|one| (one.name.as_str(), one.mode)).collect();
     let native = NICS.map(|nic| (nic.interface, InterfaceMode::Native));
     assert_eq!(modes, native, "{}", report(guest));
+}
+
+/// Checks the variants of the program, which each kernel's verifier must accept as well.
+fn assert_can_be_watched(guest: &mut Shell, testbed: &Testbed) {
+    let (client, vip) = (&testbed.clients()[0], vip(testbed));
+    let explained = guest.run(&xdplb(&format!("explain {}:40000 {vip} -o json", client.address)));
+    let explained: Explanation = serde_json::from_str(&explained).expect("the shape");
+    assert_eq!(explained.reason, Reason::Forwarded.as_str(), "{}", report(guest));
+
+    guest.run(&format!("{} >{TRACED} 2>&1 &", xdplb("trace --count 4")));
+    let is_traced = |output: &str| {
+        assert_eq!(requests::send(client, vip, 1).get(""), None);
+        output.contains(Reason::Forwarded.as_str())
+    };
+    guest.wait_for("traced packets", &format!("cat {TRACED}"), is_traced);
 }
 
 /// Checks the driver's counters, which count only native XDP, and ours.

@@ -1,5 +1,7 @@
 //! What the shipped object says of itself, and what the verifier says of it.
 
+mod stack;
+
 use std::collections::BTreeMap;
 
 use aya::{Ebpf, programs::Xdp};
