@@ -1,25 +1,16 @@
 //! Client of the daemon's API.
 
-use std::{
-    fmt, io, mem,
-    net::SocketAddr,
-    ops::Not,
-    os::{fd::AsRawFd as _, unix::net},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+mod error;
+mod exchange;
+mod lines;
+mod paths;
 
-use anyhow::{Context as _, anyhow};
-use http_body_util::{BodyExt as _, Full};
-use hyper::{
-    Method, Request, Response,
-    body::{Bytes, Incoming},
-    client::conn::http1::handshake,
-    header::{CONTENT_TYPE, ETAG, HOST},
-};
-use hyper_util::rt::TokioIo;
+use std::{net::SocketAddr, ops::Not, path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use hyper::Method;
 use lb_model::{
-    NewBackend, Problem, Proposal, Settings, Target,
+    NewBackend, Proposal, Settings, Target,
     connections::{Clients, Counts, Filter, Kill, SearchView},
     keys::{Keys, body_of},
     views::{
@@ -28,23 +19,29 @@ use lb_model::{
         trace::TraceFilter,
     },
 };
-use nix::sys::{
-    socket::{
-        AddressFamily, SockFlag, SockType, UnixAddr, connect, setsockopt, socket,
-        sockopt::SendTimeout,
-    },
-    time::TimeVal,
-};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Serialize, de::DeserializeOwned};
-use tokio::{net::UnixStream, task::spawn_blocking};
 
-/// Timeout for the daemon to accept the connection.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub use self::{
+    error::{ClientError, STRANGE},
+    lines::Lines,
+};
+use self::{
+    exchange::{Socket, parsed, version, whole},
+    paths::{backend_path, service_path, with_query},
+};
+
+/// Timeout for an answer to begin that the daemon has ready.
+const SOON: Duration = Duration::from_secs(15);
+
+/// Timeout for an answer to begin that takes the daemon some work.
+const WORKED_OUT: Duration = Duration::from_mins(2);
+
+/// The flow table may be large, and the daemon tells how far it has come.
+const SEARCHED: Duration = Duration::MAX;
 
 #[derive(Clone, Debug)]
 pub struct Client {
-    socket: PathBuf,
+    socket: Socket,
     manner: Manner,
 }
 
@@ -64,52 +61,10 @@ pub struct Changed {
     pub service: ServiceView,
 }
 
-/// Error of a request to the daemon.
-#[derive(Debug)]
-pub enum ClientError {
-    /// No process listens on the socket.
-    Absent {
-        socket: PathBuf,
-        error: io::Error,
-    },
-    /// The daemon has not accepted the connection in time.
-    Busy(PathBuf),
-    Refused(Problem),
-    /// The connection failed, or the answer is invalid.
-    Broken(anyhow::Error),
-}
-
-impl fmt::Display for ClientError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Absent { socket, error } => {
-                let socket = socket.display();
-                write!(
-                    f,
-                    "no daemon at {socket} ({error}): start it with `xdplb run -c FILE`, or give \
-                     its socket with --socket"
-                )
-            }
-            Self::Busy(socket) => {
-                let (socket, patience) = (socket.display(), PATIENCE.as_secs());
-                write!(
-                    f,
-                    "the daemon at {socket} is busy and did not accept the connection within \
-                     {patience} s: try again"
-                )
-            }
-            Self::Refused(problem) => f.write_str(&problem.detail),
-            Self::Broken(error) => write!(f, "{error:#}"),
-        }
-    }
-}
-
-impl std::error::Error for ClientError {}
-
 impl Client {
     #[must_use]
     pub fn new(socket: PathBuf) -> Self {
-        Self { socket, manner: Manner::default() }
+        Self { socket: Socket::new(socket), manner: Manner::default() }
     }
 
     /// Returns a client that takes VIPs that servers on the daemon's host listen on; needs root.
@@ -153,15 +108,12 @@ impl Client {
     }
 
     async fn lines(&self, path: &str) -> Result<Lines, ClientError> {
-        let stream = self.connect().await?;
-        match ask(stream, Method::GET, path, &()).await.map_err(ClientError::Broken)? {
-            Ok(body) => Ok(Lines { body, rest: Vec::new() }),
-            Err(problem) => Err(ClientError::Refused(problem)),
-        }
+        let answer = self.socket.ask(Method::GET, path, &(), WORKED_OUT).await?;
+        Ok(Lines::new(answer.into_body()))
     }
 
     pub async fn count_connections(&self, filter: &Filter) -> Result<Counts, ClientError> {
-        self.get(&with_query("/v1/connections/count", filter)?).await
+        self.search(Method::GET, &with_query("/v1/connections/count", filter)?).await
     }
 
     /// Returns how far the running searches of connections have come.
@@ -171,12 +123,12 @@ impl Client {
 
     /// Returns the clients with the most connections.
     pub async fn busiest_clients(&self, filter: &Filter) -> Result<Clients, ClientError> {
-        self.get(&with_query("/v1/connections/clients", filter)?).await
+        self.search(Method::GET, &with_query("/v1/connections/clients", filter)?).await
     }
 
     /// Kills connections, at least one criterion of which must be given, until it is done or cancelled.
     pub async fn kill_connections(&self, filter: &Filter) -> Result<Kill, ClientError> {
-        self.send(Method::DELETE, &with_query("/v1/connections", filter)?, &()).await
+        self.search(Method::DELETE, &with_query("/v1/connections", filter)?).await
     }
 
     pub async fn services(&self) -> Result<Vec<ServiceView>, ClientError> {
@@ -204,7 +156,7 @@ impl Client {
     ) -> Result<(u64, Option<ServiceView>), ClientError> {
         let path = self.of_trial(&service_path(name))?;
         let (service, version) = self.send_versioned(Method::DELETE, &path, &()).await?;
-        Ok((version_of(version)?, service))
+        Ok((known(version)?, service))
     }
 
     /// Returns the changes that a configuration file would make.
@@ -228,16 +180,9 @@ impl Client {
 
     /// Returns the running configuration as a configuration file.
     pub async fn export(&self) -> Result<String, ClientError> {
-        let stream = self.connect().await?;
-        let broken = |error| ClientError::Broken(error);
-        match ask(stream, Method::GET, "/v1/export", &()).await.map_err(broken)? {
-            Ok(body) => {
-                let whole = body.collect().await.context(BROKEN_OFF).map_err(broken)?;
-                let text = String::from_utf8(whole.to_bytes().into());
-                text.context("the daemon's answer is not text").map_err(broken)
-            }
-            Err(problem) => Err(ClientError::Refused(problem)),
-        }
+        let answer = self.socket.ask(Method::GET, "/v1/export", &(), SOON).await?;
+        let text = String::from_utf8(whole(answer).await?.into());
+        Ok(text.context("the daemon's answer is not text")?)
     }
 
     pub async fn rollback(&self, target: Target) -> Result<Plan, ClientError> {
@@ -281,11 +226,21 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<Changed, ClientError> {
         let (service, version) = self.send_versioned(method, path, body).await?;
-        Ok(Changed { version: version_of(version)?, service })
+        Ok(Changed { version: known(version)?, service })
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.send(Method::GET, path, &()).await
+        let answer = self.socket.ask(Method::GET, path, &(), SOON).await?;
+        parsed(&whole(answer).await?)
+    }
+
+    async fn search<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<T, ClientError> {
+        let answer = self.socket.ask(method, path, &(), SEARCHED).await?;
+        parsed(&whole(answer).await?)
     }
 
     async fn send<T: DeserializeOwned>(
@@ -305,146 +260,12 @@ impl Client {
         path: &str,
         body: &impl Serialize,
     ) -> Result<(T, Option<u64>), ClientError> {
-        let stream = self.connect().await?;
-        exchange(stream, method, path, body).await.map_err(ClientError::Broken)?
-    }
-
-    async fn connect(&self) -> Result<UnixStream, ClientError> {
-        let socket = self.socket.clone();
-        let connecting = spawn_blocking(move || connect_in_turn(&socket)).await;
-        let connected = connecting.map_err(io::Error::other).flatten();
-        connected.and_then(UnixStream::from_std).map_err(|error| self.unreachable(error))
-    }
-
-    fn unreachable(&self, error: io::Error) -> ClientError {
-        let socket = self.socket.clone();
-        if error.kind() == io::ErrorKind::WouldBlock {
-            return ClientError::Busy(socket);
-        }
-        if error.kind() != io::ErrorKind::PermissionDenied {
-            return ClientError::Absent { socket, error };
-        }
-        let socket = socket.display();
-        ClientError::Broken(anyhow!("{socket} is only for root and the socket's group ({error})"))
+        let answer = self.socket.ask(method, path, body, WORKED_OUT).await?;
+        let version = version(&answer);
+        Ok((parsed(&whole(answer).await?)?, version))
     }
 }
 
-/// Connects as soon as the daemon's queue has room. Blocks in the kernel, which admits waiting
-/// clients in order, unlike repeated attempts.
-fn connect_in_turn(path: &Path) -> io::Result<net::UnixStream> {
-    let stream = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    setsockopt(&stream, SendTimeout, &TimeVal::new(PATIENCE.as_secs().cast_signed(), 0))?;
-    connect(stream.as_raw_fd(), &UnixAddr::new(path)?)?;
-    let stream = net::UnixStream::from(stream);
-    stream.set_nonblocking(true)?;
-    Ok(stream)
-}
-
-fn service_path(name: &str) -> String {
-    format!("/v1/services/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
-}
-
-fn version_of(tag: Option<u64>) -> Result<u64, ClientError> {
-    tag.context(STRANGE).map_err(ClientError::Broken)
-}
-
-fn with_query(path: &str, filter: &impl Serialize) -> Result<String, ClientError> {
-    let query = serde_urlencoded::to_string(filter);
-    let query = query.context("the filter cannot be sent").map_err(ClientError::Broken)?;
-    Ok(if query.is_empty() { path.to_owned() } else { format!("{path}?{query}") })
-}
-
-fn backend_path(service: &str, address: SocketAddr) -> String {
-    let address = address.to_string();
-    let address = utf8_percent_encode(&address, NON_ALPHANUMERIC);
-    format!("{}/backends/{address}", service_path(service))
-}
-
-/// Sends one request and reads the answer.
-async fn exchange<T: DeserializeOwned>(
-    stream: UnixStream,
-    method: Method,
-    path: &str,
-    body: &impl Serialize,
-) -> anyhow::Result<Result<(T, Option<u64>), ClientError>> {
-    let (body, version) = match answer(stream, method, path, body).await? {
-        Ok(answer) => {
-            let version = version(&answer);
-            (answer.into_body().collect().await.context(BROKEN_OFF)?.to_bytes(), version)
-        }
-        Err(problem) => return Ok(Err(ClientError::Refused(problem))),
-    };
-    let parsed = serde_json::from_slice(if body.is_empty() { b"null" } else { &body });
-    Ok(Ok((parsed.context(STRANGE)?, version)))
-}
-
-/// Error of an answer that cannot be parsed.
-pub const STRANGE: &str = "cannot parse the daemon's answer: is the daemon of another version?";
-
-/// Returns the version in an `ETag`.
-fn version(answer: &Response<Incoming>) -> Option<u64> {
-    answer.headers().get(ETAG)?.to_str().ok()?.trim_matches('"').parse().ok()
-}
-
-const BROKEN_OFF: &str = "the daemon's answer was cut short";
-
-/// Sends one request; returns the unread body of the answer, or the problem.
-async fn ask(
-    stream: UnixStream,
-    method: Method,
-    path: &str,
-    body: &impl Serialize,
-) -> anyhow::Result<Result<Incoming, Problem>> {
-    Ok(answer(stream, method, path, body).await?.map(Response::into_body))
-}
-
-async fn answer(
-    stream: UnixStream,
-    method: Method,
-    path: &str,
-    body: &impl Serialize,
-) -> anyhow::Result<Result<Response<Incoming>, Problem>> {
-    let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    let request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header(HOST, "xdplb")
-        .header(CONTENT_TYPE, "application/json")
-        .body(Full::new(Bytes::from(serde_json::to_vec(body)?)))?;
-    let answer = sender.send_request(request).await.context("the daemon does not answer")?;
-    let status = answer.status();
-    if status.is_success() {
-        return Ok(Ok(answer));
-    }
-    let body = answer.into_body().collect().await.context(BROKEN_OFF)?;
-    let problem = serde_json::from_slice(&body.to_bytes());
-    Ok(Err(problem.with_context(|| format!("the daemon answers {status}"))?))
-}
-
-/// Streamed answer with one JSON object per line.
-#[derive(Debug)]
-pub struct Lines {
-    body: Incoming,
-    /// Start of an incomplete line.
-    rest: Vec<u8>,
-}
-
-impl Lines {
-    /// Returns the objects of some complete lines, or None at the end.
-    pub async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<Vec<T>>, ClientError> {
-        while let Some(frame) = self.body.frame().await {
-            let frame = frame.context(BROKEN_OFF).map_err(ClientError::Broken)?;
-            self.rest.extend_from_slice(frame.data_ref().map_or(&[], |data| &data[..]));
-            if let Some(end) = self.rest.iter().rposition(|byte| *byte == b'\n') {
-                let rest = self.rest.split_off(end + 1);
-                let lines = mem::replace(&mut self.rest, rest);
-                let objects = serde_json::Deserializer::from_slice(&lines)
-                    .into_iter()
-                    .collect::<Result<_, _>>();
-                return Ok(Some(objects.context(STRANGE).map_err(ClientError::Broken)?));
-            }
-        }
-        Ok(None)
-    }
+fn known(version: Option<u64>) -> Result<u64, ClientError> {
+    Ok(version.context(STRANGE)?)
 }

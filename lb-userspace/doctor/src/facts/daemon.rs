@@ -74,7 +74,7 @@ impl Daemon {
         match in_time(answer).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error @ ClientError::Absent { .. })) => Err(Self::Absent(error.to_string())),
-            Ok(Err(error @ ClientError::Busy(_))) => Err(Self::Silent(error.to_string())),
+            Ok(Err(error @ ClientError::Late { .. })) => Err(Self::Silent(error.to_string())),
             Ok(Err(error)) => Err(Self::Hidden(error.to_string())),
             Err(reason) => Err(Self::Silent(reason)),
         }

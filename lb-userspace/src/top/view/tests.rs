@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use lb_client::ClientError;
 use ratatui::{Terminal, backend::TestBackend, style::Modifier};
 
@@ -80,7 +82,12 @@ fn a_backend_shows_why_it_is_down_and_its_connections() {
 #[test]
 fn what_keeps_the_figures_from_being_new_is_said() {
     let mut state = samples::state();
-    state.take(Err(ClientError::Busy("/run/x".into()).to_string()));
+    let late = ClientError::Late {
+        socket: "/run/x".into(),
+        what: "answer",
+        patience: Duration::from_secs(1),
+    };
+    state.take(Err(late.to_string()));
     let shown = lines(&mut state, 200, 24);
     assert!(shown[3].contains("trying again: the daemon at /run/x is busy"), "{shown:#?}");
 }

@@ -95,3 +95,14 @@ async fn a_client_waits_for_a_daemon_whose_queue_is_full() {
     let error = error.expect_err("nobody answers");
     assert!(matches!(error, ClientError::Broken(_)), "{error}");
 }
+
+/// As one that was stopped by a signal: the kernel still takes clients into its queue.
+#[tokio::test(start_paused = true)]
+async fn a_client_does_not_wait_for_ever_for_a_daemon_that_answers_nothing() {
+    let directory = TempDir::new().expect("a directory");
+    let path = directory.path().join("socket");
+    let _silent = std::os::unix::net::UnixListener::bind(&path).expect("binds");
+    let error = Client::new(path).status().await.expect_err("nobody answers");
+    let ClientError::Late { what, .. } = error else { panic!("{error}") };
+    assert_eq!(what, "answer");
+}
