@@ -4,6 +4,8 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::{
     flow::{Direction, Family, Shape, State, flags_seen, ticks},
+    halves::low16,
+    named,
     stats::Count,
     table::{Entry as _, Found, Index, Storage},
 };
@@ -156,63 +158,40 @@ impl Ended {
     #[must_use]
     pub fn how(&self) -> Option<How> {
         let cause = Cause::from_number(self.cause)?;
-        #[expect(clippy::cast_possible_truncation, reason = "filled from as many bits")]
-        Some(How::of(self.seen as u16, cause))
+        Some(How::of(low16(self.seen), cause))
     }
 }
 
-macro_rules! ends {
-    ($($(#[doc = $meaning:literal])+ $variant:ident = $name:literal,)+) => {
-        /// How a connection ended.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum How {
-            $($(#[doc = $meaning])+ $variant,)+
-        }
-
-        impl How {
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $name,)+ }
-            }
-
-            /// Returns its meaning, in one sentence.
-            #[must_use]
-            pub const fn meaning(self) -> &'static str {
-                match self { $(Self::$variant => concat!($($meaning),+).trim_ascii(),)+ }
-            }
-        }
-    };
-}
-
-ends! {
-    /// Both sides have sent a FIN.
-    Closed = "closed",
-    /// The client has reset it.
-    ClientReset = "client-reset",
-    /// The backend has reset it.
-    BackendReset = "backend-reset",
-    /// The backend has refused it: it has reset it before the handshake was complete.
-    Refused = "refused",
-    /// The backend has refused it, of which the client was not told: its next SYN is given another backend
-    /// (`on_refused = "retry"`).
-    Retried = "retried",
-    /// It was idle for longer than `timeouts.established` or `timeouts.closing`.
-    IdleTimeout = "idle-timeout",
-    /// The backend has not answered the SYN (only with `unfinished = true`).
-    NoAnswer = "no-answer",
-    /// The client has not acknowledged the backend's SYN-ACK (only with `unfinished = true`).
-    NoAck = "no-ack",
-    /// The balancer has ended it: its backend went down with `on_down = "reset"`, or has reached the deadline of
-    /// its drain.
-    BackendGone = "backend-gone",
-    /// The client has opened a new one from the same address and port, as its backend was down or gone.
-    Replaced = "replaced",
-    /// An operator has ended it, by `xdplb conns --kill`.
-    Killed = "killed",
-    /// A new connection needed its room in the flow table, or its source port.
-    Evicted = "evicted",
+named! {
+    /// How a connection ended.
+    pub enum How {
+        /// Both sides have sent a FIN.
+        Closed = "closed",
+        /// The client has reset it.
+        ClientReset = "client-reset",
+        /// The backend has reset it.
+        BackendReset = "backend-reset",
+        /// The backend has refused it: it has reset it before the handshake was complete.
+        Refused = "refused",
+        /// The backend has refused it, of which the client was not told: its next SYN is given another backend
+        /// (`on_refused = "retry"`).
+        Retried = "retried",
+        /// It was idle for longer than `timeouts.established` or `timeouts.closing`.
+        IdleTimeout = "idle-timeout",
+        /// The backend has not answered the SYN (only with `unfinished = true`).
+        NoAnswer = "no-answer",
+        /// The client has not acknowledged the backend's SYN-ACK (only with `unfinished = true`).
+        NoAck = "no-ack",
+        /// The balancer has ended it: its backend went down with `on_down = "reset"`, or has reached the deadline of
+        /// its drain.
+        BackendGone = "backend-gone",
+        /// The client has opened a new one from the same address and port, as its backend was down or gone.
+        Replaced = "replaced",
+        /// An operator has ended it, by `xdplb conns --kill`.
+        Killed = "killed",
+        /// A new connection needed its room in the flow table, or its source port.
+        Evicted = "evicted",
+    }
 }
 
 impl How {

@@ -25,6 +25,7 @@ pub mod handshake;
 pub mod limits;
 pub mod macs;
 pub mod mix;
+mod named;
 pub mod origin;
 pub mod rate_limiter;
 pub mod reason;

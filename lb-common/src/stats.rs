@@ -4,7 +4,7 @@ use core::mem::offset_of;
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::{flow::State, handshake::bucket};
+use crate::{flow::State, handshake::bucket, named};
 
 /// Packets and their bytes.
 #[repr(C)]
@@ -14,55 +14,37 @@ pub struct Count {
     pub bytes: u64,
 }
 
-macro_rules! incidents {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
-        /// Events worth counting that do not end a frame's path. The discriminant is the counter's
-        /// index, by which an upgrade keeps its counts: new ones go to the end.
-        #[repr(u32)]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Incident {
-            $($(#[$doc])* $variant,)+
-        }
-
-        impl Incident {
-            pub const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)+
-                }
-            }
-        }
-    };
-}
-
-incidents! {
-    /// A drawn source port was taken; another one was drawn.
-    PortClash = "port_clashes",
-    /// A source port was reused before its quarantine was over, because all that were tried were
-    /// taken.
-    EarlyPortReuse = "early_port_reuses",
-    /// A closed connection was removed early, to make room or to free its source port.
-    EvictedClosed = "evicted_closed",
-    /// As `EvictedClosed`, for a connection that one side had closed.
-    EvictedClosing = "evicted_closing",
-    /// As `EvictedClosed`, for a half-open connection.
-    EvictedHalfOpen = "evicted_half_open",
-    /// As `EvictedClosed`, for a connection whose backend had not confirmed the handshake.
-    EvictedAnswered = "evicted_answered",
-    /// As `EvictedClosed`, for an established connection that had been silent for a minute.
-    EvictedEstablished = "evicted_established",
-    /// A backend refused a connection, or reset it before it was established.
-    Refused = "refused_by_backend",
-    /// A client's SYN was given another backend than its last one, which had refused it or was down.
-    Rescheduled = "rescheduled",
-    /// A client's packet came from another next hop than its replies are sent to: the daemon checks
-    /// the kernel's route.
-    ClientMoved = "client_path_changes",
-    /// The end of a connection was left out of the connection log: there were too many at once, or the
-    /// daemon did not read them.
-    NotLogged = "ends_not_logged",
+named! {
+    /// Events worth counting that do not end a frame's path. The discriminant is the counter's index, by which
+    /// an upgrade keeps its counts: new ones go to the end.
+    #[repr(u32)]
+    pub enum Incident {
+        /// A drawn source port was taken; another one was drawn.
+        PortClash = "port_clashes",
+        /// A source port was reused before its quarantine was over, because all that were tried were
+        /// taken.
+        EarlyPortReuse = "early_port_reuses",
+        /// A closed connection was removed early, to make room or to free its source port.
+        EvictedClosed = "evicted_closed",
+        /// As `EvictedClosed`, for a connection that one side had closed.
+        EvictedClosing = "evicted_closing",
+        /// As `EvictedClosed`, for a half-open connection.
+        EvictedHalfOpen = "evicted_half_open",
+        /// As `EvictedClosed`, for a connection whose backend had not confirmed the handshake.
+        EvictedAnswered = "evicted_answered",
+        /// As `EvictedClosed`, for an established connection that had been silent for a minute.
+        EvictedEstablished = "evicted_established",
+        /// A backend refused a connection, or reset it before it was established.
+        Refused = "refused_by_backend",
+        /// A client's SYN was given another backend than its last one, which had refused it or was down.
+        Rescheduled = "rescheduled",
+        /// A client's packet came from another next hop than its replies are sent to: the daemon checks
+        /// the kernel's route.
+        ClientMoved = "client_path_changes",
+        /// The end of a connection was left out of the connection log: there were too many at once, or the
+        /// daemon did not read them.
+        NotLogged = "ends_not_logged",
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a dozen")]

@@ -52,7 +52,7 @@ impl Daemon {
             self.network.neighbours.tell_again();
             return Err(error);
         }
-        let changed = Transition::info(Event::ConfigChanged)
+        let changed = Transition::new(Event::ConfigChanged)
             .with(EventKey::By, by)
             .with(EventKey::Change, change)
             .with(EventKey::Version, self.desired.number());
@@ -167,6 +167,13 @@ pub(super) fn log_steps(steps: &[Step], version: u64) {
     }
     if let Some(changes) = steps.len().checked_sub(LOGGED).filter(|more| *more > 0) {
         log::info!(version, changes; "more parts of a change: `xdplb history {version}`");
+    }
+}
+
+/// Logs changes of settings, which have no version.
+pub(super) fn log_settings(steps: &[Step]) {
+    for step in steps {
+        log::info!(change:% = step; "setting changed");
     }
 }
 

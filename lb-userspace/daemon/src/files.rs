@@ -10,6 +10,7 @@ use lb_model::views::Step;
 use lb_neighbours::OwnAddresses;
 
 use super::{
+    commit::log_settings,
     control::Caller,
     daemon::Daemon,
     events::Events,
@@ -21,6 +22,7 @@ use super::{
 
 /// A file that was applied.
 pub(super) struct Applied {
+    /// Changes of settings and services.
     pub(super) steps: Vec<Step>,
     /// Warnings of servers on this host whose clients its VIPs take.
     pub(super) taken: Vec<String>,
@@ -58,7 +60,7 @@ impl Daemon {
             }
             Err(error) => Err(error),
         };
-        let steps = match applied {
+        let of_services = match applied {
             Ok(steps) => steps,
             Err(error) => {
                 self.restore_interfaces(former).await;
@@ -74,6 +76,9 @@ impl Daemon {
         self.refresh_macs().await;
         self.network.neighbours.tell_again();
         self.notifier.set(&loaded.config.notify);
+        let mut steps = self.config.steps_to(&loaded.config);
+        log_settings(&steps);
+        steps.extend(of_services);
         self.config = loaded.config.into();
         self.log_connections();
         if is_own {

@@ -20,8 +20,8 @@ impl Daemon {
             state.change_service(&name, |service| service.apply_health(events));
             let fails_open = |state: &State| state.service(&name).is_some_and(failover::fails_open);
             let change = match (fails_open(&self.state), fails_open(&state)) {
-                (false, true) => Some(Transition::error(Event::ChecksIgnored)),
-                (true, false) => Some(Transition::warn(Event::ChecksCount)),
+                (false, true) => Some(Transition::new(Event::ChecksIgnored)),
+                (true, false) => Some(Transition::new(Event::ChecksCount)),
                 _ => None,
             };
             let change = change.map(|change| change.with(EventKey::Service, name.as_str()));

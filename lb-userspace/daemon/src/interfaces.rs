@@ -337,14 +337,14 @@ impl Interface {
         let (trouble, former) = (self.trouble(), before.trouble());
         let mut changes = Vec::new();
         if self.ifindex != before.ifindex {
-            changes.push(of(Transition::info(Event::InterfaceRecreated)));
+            changes.push(of(Transition::new(Event::InterfaceRecreated)));
         }
         if trouble.is_none() && former.is_some() || self.forwards() && !before.forwards() {
-            changes.push(of(Transition::info(Event::InterfaceUp)));
+            changes.push(of(Transition::new(Event::InterfaceUp)));
         }
         let news = trouble.filter(|trouble| former.as_ref() != Some(trouble));
         changes.extend(news.map(|Trouble { event, reason, .. }| {
-            let change = of(Transition::warn(event));
+            let change = of(Transition::new(event));
             if reason.is_empty() { change } else { change.with(EventKey::Reason, reason) }
         }));
         changes

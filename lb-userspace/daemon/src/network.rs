@@ -77,8 +77,8 @@ impl Network {
         }
         self.port_clash.clone_from(&clash);
         Some(match clash {
-            Some(reason) => Transition::warn(Event::PortsClash).with(EventKey::Reason, reason),
-            None => Transition::info(Event::PortsFree),
+            Some(reason) => Transition::new(Event::PortsClash).with(EventKey::Reason, reason),
+            None => Transition::new(Event::PortsFree),
         })
     }
 

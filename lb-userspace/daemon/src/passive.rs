@@ -201,14 +201,14 @@ impl Daemon {
             Change::Began => {
                 self.checking.checker.hurry(service, *address);
                 let refusing =
-                    about(Transition::warn(lb_model::Event::BackendRefusing), service, *address);
+                    about(Transition::new(lb_model::Event::BackendRefusing), service, *address);
                 self.tell_all([refusing.with(EventKey::Reason, self.taking(service))]);
             }
             Change::Ended if one.is_up => {
                 let ignored = self.checking.refusals.false_alarms.note(*id, Instant::now());
                 self.kernel.dataplane.ignore_refusals(*id, ignored);
                 let back =
-                    about(Transition::info(lb_model::Event::BackendAccepting), service, *address);
+                    about(Transition::new(lb_model::Event::BackendAccepting), service, *address);
                 self.tell_all([back.with(EventKey::Reason, self.taking(service))]);
             }
             // Logged with the check.

@@ -397,7 +397,7 @@ impl Daemon {
         match taken {
             Ok(applied) => {
                 self.tally.reloads += 1;
-                let reloaded = Transition::info(Event::Reloaded)
+                let reloaded = Transition::new(Event::Reloaded)
                     .with(EventKey::File, path.display().to_string())
                     .with(EventKey::Changes, applied.steps.len());
                 self.tell_all([reloaded]);
@@ -411,7 +411,7 @@ impl Daemon {
                     }
                     None => format!("{error:#}"),
                 };
-                let refused = Transition::error(Event::ReloadRefused)
+                let refused = Transition::new(Event::ReloadRefused)
                     .with(EventKey::File, path.display().to_string())
                     .with(EventKey::Reason, reason.as_str());
                 self.tell_all([refused]);

@@ -55,10 +55,8 @@ impl Daemon {
         by.expected.refuse_stale(self.desired.number())?;
         let file = file?;
         let former = self.state.clone();
-        let mut all = self.config.steps_to(&file.loaded.config);
         let Applied { steps, taken } = self.apply_file(file, by, events).await.map_err(invalid)?;
-        all.extend(steps);
-        let mut plan = self.done(all, &former).await;
+        let mut plan = self.done(steps, &former).await;
         plan.warnings.extend(taken);
         Ok(plan)
     }

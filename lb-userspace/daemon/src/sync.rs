@@ -108,8 +108,8 @@ impl MapSync {
         }
         self.told.clone_from(&reason);
         self.news.push(match reason {
-            Some(reason) => Transition::error(Event::KernelBehind).with(EventKey::Reason, reason),
-            None => Transition::info(Event::KernelCurrent),
+            Some(reason) => Transition::new(Event::KernelBehind).with(EventKey::Reason, reason),
+            None => Transition::new(Event::KernelCurrent),
         });
     }
 

@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, net::SocketAddr, time::Instant};
 use jiff::Timestamp;
 use lb_model::{Admin, Event, EventKey, Health};
 use lb_notify::Transition;
+use log::Level;
 
 use super::{
     failover,
@@ -83,8 +84,8 @@ pub(super) fn of_deadlines(
         let left = state.ids_of(service, backend).map(&left).sum::<u64>();
         let passed = match left {
             0 if until < period.started => return None,
-            0 => Transition::info(Event::DrainDeadline),
-            _ => Transition::warn(Event::DrainDeadline),
+            0 => Transition::new(Event::DrainDeadline).at(Level::Info),
+            _ => Transition::new(Event::DrainDeadline),
         };
         let passed = of_backend(passed, service, backend).with(EventKey::Connections, left);
         Some(if left > 0 { passed.with(EventKey::Reason, BY_RESET) } else { passed })
@@ -95,23 +96,23 @@ pub(super) fn of_deadlines(
 fn of_health(was: &Backend, is: &Backend, service: &Service) -> Vec<Transition> {
     let change = match is.health {
         health if health == was.health => return Vec::new(),
-        Health::Down => Transition::warn(Event::BackendDown),
+        Health::Down => Transition::new(Event::BackendDown),
         Health::Up => {
             let is_first = was.health == Health::Unknown && !was.was_down;
-            Transition::info(Event::BackendUp).expected(is_first)
+            Transition::new(Event::BackendUp).expected(is_first)
         }
         Health::Unknown => return Vec::new(),
     };
     let change = of_backend(change, service, is).with(EventKey::Reason, is.detail.as_str());
     let held = (is.health == Health::Up && is.held)
-        .then(|| of_backend(Transition::info(Event::BackendHeld), service, is));
+        .then(|| of_backend(Transition::new(Event::BackendHeld), service, is));
     [with_numbers(change, service)].into_iter().chain(held).collect()
 }
 
 fn of_check(was: &Backend, is: &Backend, service: &Service) -> Option<Transition> {
     let change = match (was.is_unchecked, is.is_unchecked) {
-        (false, true) => Transition::warn(Event::BackendUnchecked),
-        (true, false) if is.is_checked() => Transition::info(Event::BackendChecked),
+        (false, true) => Transition::new(Event::BackendUnchecked),
+        (true, false) if is.is_checked() => Transition::new(Event::BackendChecked),
         _ => return None,
     };
     Some(of_backend(change, service, is).with(EventKey::Reason, is.detail.as_str()))
@@ -120,11 +121,11 @@ fn of_check(was: &Backend, is: &Backend, service: &Service) -> Option<Transition
 fn of_route(was: &Backend, is: &Backend, service: &Service) -> Option<Transition> {
     match (&was.next_hop, &is.next_hop) {
         (Err(_), Ok(_)) => {
-            let reachable = Transition::info(Event::BackendReachable).expected(was.is_unresolved());
+            let reachable = Transition::new(Event::BackendReachable).expected(was.is_unresolved());
             Some(of_backend(reachable, service, is))
         }
         (before, Err(reason)) if before.as_ref().err() != Some(reason) => {
-            let unreachable = of_backend(Transition::warn(Event::BackendUnreachable), service, is);
+            let unreachable = of_backend(Transition::new(Event::BackendUnreachable), service, is);
             Some(unreachable.with(EventKey::Reason, reason.as_str()))
         }
         _ => None,
@@ -133,9 +134,9 @@ fn of_route(was: &Backend, is: &Backend, service: &Service) -> Option<Transition
 
 fn of_drain(was: &Backend, is: &Backend, service: &Service) -> Option<Transition> {
     match (was.spec.admin == Admin::Draining, is.spec.admin == Admin::Draining) {
-        (false, true) => Some(of_backend(Transition::info(Event::DrainStarted), service, is)),
+        (false, true) => Some(of_backend(Transition::new(Event::DrainStarted), service, is)),
         (true, false) => {
-            let ended = of_backend(Transition::info(Event::DrainEnded), service, is);
+            let ended = of_backend(Transition::new(Event::DrainEnded), service, is);
             Some(ended.with(EventKey::Admin, is.spec.admin.to_string()))
         }
         _ => None,
@@ -149,23 +150,23 @@ fn of_failback(was: &Backend, is: &Backend, service: &Service) -> Option<Transit
     let can_any =
         others.any(|one| one.spec.is_enabled() && one.health != Health::Down && !one.held);
     (was.held && !is.held && !can_any)
-        .then(|| of_backend(Transition::warn(Event::BackendTakeover), service, is))
+        .then(|| of_backend(Transition::new(Event::BackendTakeover), service, is))
 }
 
 fn of_backups(former: &Service, present: &Service) -> Vec<Transition> {
     let name = &present.spec.name;
     let [before, now] = [former, present].map(backups_in_use);
     let joined = now.difference(&before);
-    let joined = joined.map(|one| about(Transition::warn(Event::BackupUsed), name, *one));
+    let joined = joined.map(|one| about(Transition::new(Event::BackupUsed), name, *one));
     let left = before.difference(&now);
-    let left = left.map(|one| about(Transition::info(Event::BackupUnused), name, *one));
+    let left = left.map(|one| about(Transition::new(Event::BackupUnused), name, *one));
     joined.chain(left).collect()
 }
 
 fn of_service(was_out: bool, service: &Service) -> Option<Transition> {
     let change = match (was_out, failover::is_out(service)) {
-        (false, true) => Transition::error(Event::ServiceDown),
-        (true, false) => Transition::info(Event::ServiceUp),
+        (false, true) => Transition::new(Event::ServiceDown),
+        (true, false) => Transition::new(Event::ServiceUp),
         _ => return None,
     };
     let change = change.with(EventKey::Service, service.spec.name.as_str());

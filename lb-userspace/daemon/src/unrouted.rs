@@ -135,10 +135,10 @@ fn transitions(
 ) -> Vec<Transition> {
     let of = |transition: Transition, vip: &IpAddr| transition.with(EventKey::Vip, vip.to_string());
     let lost = found.difference(before).map(|vip| {
-        of(Transition::warn(Event::VipUnrouted), vip).with(EventKey::Reason, warning(*vip))
+        of(Transition::new(Event::VipUnrouted), vip).with(EventKey::Reason, warning(*vip))
     });
     let back = before.difference(found).filter(|address| vips.contains(address));
-    let back = back.map(|vip| of(Transition::info(Event::VipRouted), vip));
+    let back = back.map(|vip| of(Transition::new(Event::VipRouted), vip));
     lost.chain(back).collect()
 }
 

@@ -20,13 +20,17 @@ const HEAD: &str = "# Log and notifications\n\n\
 #[must_use]
 pub fn page() -> String {
     let events = Event::ALL.iter().map(|event| {
-        format!("| `{}` | {} | {} |\n", event.as_str(), event.message(), event.meaning())
+        let level = event.level().as_str().to_ascii_lowercase();
+        let keys = event.keys().iter().map(|key| format!("`{}`", key.as_str()));
+        let keys = keys.collect::<Vec<_>>().join(" ");
+        let (name, message, meaning) = (event.as_str(), event.message(), event.meaning());
+        format!("| `{name}` | {level} | {message} | {keys} | {meaning} |\n")
     });
     let keys =
         EventKey::ALL.iter().map(|key| format!("| `{}` | {} |\n", key.as_str(), key.meaning()));
     let (events, keys) = (events.collect::<Vec<_>>().concat(), keys.collect::<Vec<_>>().concat());
     format!(
-        "{HEAD}\n## Events\n\n| event | message | meaning |\n|---|---|---|\n{events}\n\
+        "{HEAD}\n## Events\n\n| event | level | message | keys | meaning |\n|---|---|---|---|---|\n{events}\n\
          ## Keys\n\n| key | value |\n|---|---|\n{keys}"
     )
 }

@@ -124,8 +124,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_newest_state_of_a_subject_replaces_an_outdated_one() {
-        let downs = (0..MOST_QUEUED).map(|nth| of(Transition::warn(Event::BackendDown), nth));
-        let up = of(Transition::info(Event::BackendUp), 7);
+        let downs = (0..MOST_QUEUED).map(|nth| of(Transition::new(Event::BackendDown), nth));
+        let up = of(Transition::new(Event::BackendUp), 7);
         let told = after(downs.chain([up])).await;
         assert_eq!(told.len(), MOST_QUEUED);
         assert_eq!(told[7], (Event::BackendDown, "8".to_owned(), 1), "7 was left out before it");
@@ -134,9 +134,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_least_severe_ones_are_left_out_first() {
-        let downs = (0..250).map(|nth| of(Transition::warn(Event::BackendDown), nth));
-        let out = Transition::error(Event::ServiceDown).with(EventKey::Service, "web");
-        let drain = of(Transition::info(Event::DrainStarted), 1);
+        let downs = (0..250).map(|nth| of(Transition::new(Event::BackendDown), nth));
+        let out = Transition::new(Event::ServiceDown).with(EventKey::Service, "web");
+        let drain = of(Transition::new(Event::DrainStarted), 1);
         let told = after([drain, out].into_iter().chain(downs)).await;
         assert_eq!(told[0], (Event::ServiceDown, "none".to_owned(), 1), "the drain is left out");
         assert_eq!(told[1], (Event::BackendDown, "151".to_owned(), 151));

@@ -34,7 +34,7 @@ fn notifier(notify: Notify) -> Notifier {
 
 /// A change with a number.
 fn down(number: usize) -> Transition {
-    Transition::warn(Event::BackendDown).with(EventKey::Service, "web").with(EventKey::Up, number)
+    Transition::new(Event::BackendDown).with(EventKey::Service, "web").with(EventKey::Up, number)
 }
 
 async fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {

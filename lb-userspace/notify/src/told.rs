@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn recipients_get_all_keys_and_no_control_bytes() {
-        let down = Transition::warn(Event::BackendDown)
+        let down = Transition::new(Event::BackendDown)
             .with(EventKey::Service, "web")
             .with(EventKey::Reason, "a\0b\x1b[2J\u{9b}")
             .with(EventKey::Up, 1);
@@ -104,7 +104,7 @@ mod tests {
         let environment = told.environment(0);
         assert!(environment.contains(&("XDPLB_UP".to_owned(), "1".to_owned())));
         assert!(environment.iter().all(|(_, value)| !value.contains(char::is_control)));
-        let long = Transition::warn(Event::BackendDown).with(EventKey::Reason, "ä".repeat(9_999));
+        let long = Transition::new(Event::BackendDown).with(EventKey::Reason, "ä".repeat(9_999));
         let environment = Told::now(&long).environment(0);
         assert!(environment.iter().all(|(_, value)| value.len() <= LONGEST_VALUE));
     }

@@ -23,27 +23,20 @@ pub struct Transition {
 
 impl Transition {
     #[must_use]
-    pub fn new(event: Event, level: Level) -> Self {
-        Self { event, level, keys: Vec::new(), is_expected: false }
+    pub fn new(event: Event) -> Self {
+        Self { event, level: event.level(), keys: Vec::new(), is_expected: false }
     }
 
+    /// Changes its level.
     #[must_use]
-    pub fn error(event: Event) -> Self {
-        Self::new(event, Level::Error)
+    pub fn at(self, level: Level) -> Self {
+        Self { level, ..self }
     }
 
-    #[must_use]
-    pub fn warn(event: Event) -> Self {
-        Self::new(event, Level::Warn)
-    }
-
-    #[must_use]
-    pub fn info(event: Event) -> Self {
-        Self::new(event, Level::Info)
-    }
-
+    /// Adds a key, which must be one of the event's.
     #[must_use]
     pub fn with(mut self, key: EventKey, value: impl Into<Value>) -> Self {
+        debug_assert!(self.event.keys().contains(&key), "{key:?} of {:?}", self.event);
         self.keys.push((key, value.into()));
         self
     }
@@ -133,7 +126,7 @@ mod tests {
 
     #[test]
     fn a_line_has_the_message_and_all_keys() {
-        let down = Transition::warn(Event::BackendDown)
+        let down = Transition::new(Event::BackendDown)
             .with(EventKey::Service, "web")
             .with(EventKey::Backend, "10.0.0.11:80")
             .with(EventKey::Reason, "L4CON \"refused\"\n\x1b[2J")

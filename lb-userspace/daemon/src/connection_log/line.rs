@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use lb_common::{
     ended::{Ended, How},
     flow::ticks,
+    named,
     stats::Count,
 };
 use lb_host::printable;
@@ -17,58 +18,39 @@ use log::{
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-macro_rules! keys {
-    ($($(#[doc = $meaning:literal])+ $variant:ident = $name:literal,)+) => {
-        /// A key of a line.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(super) enum Key {
-            $($(#[doc = $meaning])+ $variant,)+
-        }
-
-        impl Key {
-            pub(super) const ALL: &[Self] = &[$(Self::$variant,)+];
-
-            pub(super) const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $name,)+ }
-            }
-
-            pub(super) const fn meaning(self) -> &'static str {
-                match self { $(Self::$variant => concat!($($meaning),+).trim_ascii(),)+ }
-            }
-        }
-    };
-}
-
-keys! {
-    /// When it ended: the last packet of a connection that either side has closed, reset or refused; else when xdplb
-    /// has removed it.
-    Ended = "ended",
-    /// Time of the first packet, or of the backend's SYN, which has answered it.
-    Started = "started",
-    /// Duration: `ended` less `started`.
-    Seconds = "seconds",
-    /// Time of the last packet of either side.
-    LastPacket = "last_packet",
-    /// Name of the service, or of the one that had its VIP last; absent if nobody knows it any more.
-    Service = "service",
-    /// Address and port of the client.
-    Client = "client",
-    /// Destination of the client's connection.
-    Vip = "vip",
-    /// Source address and port that the backend saw.
-    Source = "source",
-    /// Address and port of the backend.
-    Backend = "backend",
-    /// How it ended: a word of the table below.
-    End = "end",
-    /// IP packets from the client, only with `limits.accounting`, like the three keys below.
-    PacketsIn = "packets_in",
-    /// IP packets to the client.
-    PacketsOut = "packets_out",
-    /// Bytes of IP packets from the client.
-    BytesIn = "bytes_in",
-    /// Bytes of IP packets to the client.
-    BytesOut = "bytes_out",
+named! {
+    /// A key of a line.
+    pub(super) enum Key {
+        /// When it ended: the last packet of a connection that either side has closed, reset or refused; else when xdplb
+        /// has removed it.
+        Ended = "ended",
+        /// Time of the first packet, or of the backend's SYN, which has answered it.
+        Started = "started",
+        /// Duration: `ended` less `started`.
+        Seconds = "seconds",
+        /// Time of the last packet of either side.
+        LastPacket = "last_packet",
+        /// Name of the service, or of the one that had its VIP last; absent if nobody knows it any more.
+        Service = "service",
+        /// Address and port of the client.
+        Client = "client",
+        /// Destination of the client's connection.
+        Vip = "vip",
+        /// Source address and port that the backend saw.
+        Source = "source",
+        /// Address and port of the backend.
+        Backend = "backend",
+        /// How it ended: a word of the table below.
+        End = "end",
+        /// IP packets from the client, only with `limits.accounting`, like the three keys below.
+        PacketsIn = "packets_in",
+        /// IP packets to the client.
+        PacketsOut = "packets_out",
+        /// Bytes of IP packets from the client.
+        BytesIn = "bytes_in",
+        /// Bytes of IP packets to the client.
+        BytesOut = "bytes_out",
+    }
 }
 
 /// Message of lines in the daemon's log, and their event.
