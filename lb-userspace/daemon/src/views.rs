@@ -17,12 +17,14 @@ use lb_model::{
     Health, Refusal,
     secrets::HIDDEN,
     views::{
-        BackendStats, BackendView, CheckView, FlowsView, Handshakes, IncidentView, ServiceStats,
-        ServiceView, Stats, Status, VerdictView,
+        BackendStats, BackendView, CheckView, ConnectionLogView, FlowsView, Handshakes,
+        IncidentView, NotificationsView, ServiceStats, ServiceView, Stats, Status, VerdictView,
     },
 };
+use lb_notify::Tally as Notifications;
 
 use super::{
+    connection_log::Summary,
     control::{Running, Versioned},
     failover,
     refusals::failed,
@@ -70,7 +72,22 @@ impl Views<'_> {
             warnings: self.warnings(),
             state_age_seconds: self.snapshot.age().as_secs_f64(),
             reload_refused: self.snapshot.refused.clone(),
+            connection_log: self.connection_log(),
+            notifications: self.notifications(),
         }
+    }
+
+    fn connection_log(&self) -> Option<ConnectionLogView> {
+        let to = self.snapshot.config.connection_log.as_ref()?.to.to_string();
+        let Summary { written, left_out, .. } = self.snapshot.connection_log;
+        Some(ConnectionLogView { to, written, left_out })
+    }
+
+    fn notifications(&self) -> Option<NotificationsView> {
+        let recipients = self.snapshot.config.notify.len();
+        let Notifications { delivered, failed, dropped, queued } = self.snapshot.notifications;
+        let view = NotificationsView { recipients, delivered, failed, dropped, queued };
+        (recipients > 0).then_some(view)
     }
 
     pub(super) fn listing(&self) -> Listing {

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 use lb_client::Client;
 use lb_config::word;
 use lb_dataplane::megabytes;
-use lb_model::views::Status;
+use lb_model::views::{ConnectionLogView, NotificationsView, Status};
 
 use super::{
     args::Output,
     exit::Failure,
-    output::{print_json, print_line, print_table, table},
+    output::{count, print_json, print_line, print_table, table},
 };
 
 pub(super) async fn status(client: &Client, output: Output) -> Result<ExitCode, Failure> {
@@ -57,6 +57,17 @@ fn print(status: &Status) -> Result<(), Failure> {
         megabytes(flows.bytes),
         flows.cooling_ports,
     ))?;
+    if let Some(ConnectionLogView { to, written, left_out }) = &status.connection_log {
+        print_line(&format!("connection log {to}: {written} lines written, {left_out} left out"))?;
+    }
+    if let Some(view) = status.notifications {
+        let NotificationsView { recipients, delivered, failed, dropped, queued } = view;
+        print_line(&format!(
+            "notifications: {delivered} delivered to {}, {failed} failed, {dropped} dropped, \
+             {queued} waiting",
+            count(recipients, "recipient"),
+        ))?;
+    }
     for warning in &status.warnings {
         print_line(&format!("warning: {warning}"))?;
     }

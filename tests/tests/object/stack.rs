@@ -77,19 +77,19 @@ fn deepest(frames: &BTreeMap<usize, Frame>, function: usize) -> usize {
 
 /// Returns the frames of linked functions by their first instructions.
 fn frames(code: &[bpf_insn]) -> BTreeMap<usize, Frame> {
-    let called = code.iter().enumerate().filter_map(|(at, instruction)| callee(at, instruction));
+    let called = code.iter().enumerate().filter_map(callee);
     let mut frames: BTreeMap<_, _> =
         called.chain([0]).map(|first| (first, Frame::default())).collect();
     let ends: Vec<usize> = frames.keys().copied().skip(1).chain([code.len()]).collect();
     for ((first, frame), end) in frames.iter_mut().zip(ends) {
         let own = code.iter().enumerate().take(end).skip(*first);
-        frame.calls = own.clone().filter_map(|(at, instruction)| callee(at, instruction)).collect();
+        frame.calls = own.clone().filter_map(callee).collect();
         frame.bytes = bytes(own.map(|(_, instruction)| instruction));
     }
     frames
 }
 
-fn callee(at: usize, instruction: &bpf_insn) -> Option<usize> {
+fn callee((at, instruction): (usize, &bpf_insn)) -> Option<usize> {
     let is_call = u32::from(instruction.code) == BPF_JMP | BPF_CALL
         && u32::from(instruction.src_reg()) == BPF_PSEUDO_CALL;
     is_call.then(|| (at + 1).checked_add_signed(instruction.imm as isize).expect("in the code"))

@@ -90,6 +90,8 @@ pub(crate) fn overview() -> Overview {
             warnings: Vec::new(),
             state_age_seconds: 0.0,
             reload_refused: None,
+            connection_log: None,
+            notifications: None,
         },
         version: 7,
         services: vec![web],

@@ -1,7 +1,7 @@
 //! Faults of the running daemon.
 
 use lb_host::printable;
-use lb_model::views::{BackendView, ServiceView};
+use lb_model::views::{BackendView, ConnectionLogView, NotificationsView, ServiceView};
 
 use crate::{
     check::{Check, Find},
@@ -66,6 +66,18 @@ pub(crate) const CHECKS: &[Check] = &[
         severity: Severity::Warning,
         meaning: "The daemon has refused its configuration file, and runs with an older one.",
         find: Find::InRunning(reload),
+    },
+    Check {
+        id: "connection-log",
+        severity: Severity::Warning,
+        meaning: "Lines of the connection log are left out.",
+        find: Find::InRunning(connection_log),
+    },
+    Check {
+        id: "notifications",
+        severity: Severity::Warning,
+        meaning: "Notifications do not reach their recipients.",
+        find: Find::InRunning(notifications),
     },
     Check {
         id: "service-without-backends",
@@ -145,6 +157,35 @@ fn reload(running: &Running, cases: &mut Cases<'_>) {
         let fix = format!("xdplb check -c {file}; then systemctl reload xdplb");
         cases.add(&running.status.config, message, fix);
     }
+}
+
+fn connection_log(running: &Running, cases: &mut Cases<'_>) {
+    let Some(log) = &running.status.connection_log else { return };
+    let ConnectionLogView { to, written, left_out } = log;
+    if *left_out == 0 {
+        return;
+    }
+    let message =
+        format!("{left_out} lines were left out since the daemon started, {written} written");
+    let fix = "raise `connection_log.per_second`, or log fewer `services`; `journalctl -u xdplb` \
+        tells if it cannot be written";
+    cases.add(to, message, fix);
+}
+
+fn notifications(running: &Running, cases: &mut Cases<'_>) {
+    let Some(view) = running.status.notifications else { return };
+    let NotificationsView { delivered, failed, dropped, .. } = view;
+    if failed + dropped == 0 {
+        return;
+    }
+    let message = format!(
+        "{failed} failed and {dropped} were dropped since the daemon started, {delivered} delivered"
+    );
+    cases.add(
+        "notifications",
+        message,
+        "journalctl -u xdplb -g 'notifications cannot be delivered' says to whom, and why",
+    );
 }
 
 fn unserved(running: &Running, cases: &mut Cases<'_>) {

@@ -113,6 +113,8 @@ pub(super) fn running() -> Running {
             backends_total: 1,
             warnings: Vec::new(),
             reload_refused: None,
+            connection_log: None,
+            notifications: None,
             state_age_seconds: 0.5,
         },
         services: Vec::new(),

@@ -18,7 +18,7 @@ pub use self::{
     origin::Origin,
     service::{BackendView, CheckView, ServiceView},
     stats::{BackendStats, IncidentView, ServiceStats, Stats, VerdictView},
-    status::{FlowsView, RefusedReload, Status},
+    status::{ConnectionLogView, FlowsView, NotificationsView, RefusedReload, Status},
     step::{Kind, Step},
     versions::{FullVersion, Plan, VersionView},
 };

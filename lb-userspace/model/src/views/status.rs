@@ -34,6 +34,34 @@ pub struct Status {
     /// loaded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reload_refused: Option<RefusedReload>,
+    /// Absent if nothing is logged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_log: Option<ConnectionLogView>,
+    /// Absent if nobody is notified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notifications: Option<NotificationsView>,
+}
+
+/// Lines of the connection log since the daemon started.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ConnectionLogView {
+    /// File, or `log` for the daemon's own log.
+    pub to: String,
+    pub written: u64,
+    /// Lines that were too many, or could not be written.
+    pub left_out: u64,
+}
+
+/// Notifications since the daemon started, by what has become of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct NotificationsView {
+    pub recipients: usize,
+    pub delivered: u64,
+    /// Given up after all attempts.
+    pub failed: u64,
+    /// Left out: too many waited.
+    pub dropped: u64,
+    pub queued: u64,
 }
 
 /// A reload of the daemon's own file that was refused.

@@ -5,6 +5,7 @@ use std::{io, net::TcpStream, process::Command};
 use lb_testbed::Testbed;
 use lb_tests::{
     balancer::{BINARY, Balancer},
+    requests,
     servers::nginx_everywhere,
     site::{Arms, Site, empty_testbed, site, text, vip},
 };
@@ -114,4 +115,36 @@ fn a_flow_table_that_is_almost_full() {
     let fix = "limits.flows = 1000, and restart the daemon";
     only(found(&testbed, &balancer), "flow-table-full", "flow table", fix);
     drop(open.expect("accepted"));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_connection_log_with_too_many_lines() {
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let log = testbed.directory().join("connections.log");
+    let table = format!("[connection_log]\nto = \"{}\"\nper_second = 1\n", log.display());
+    balancer.reload(&format!("{}{table}", text(&testbed, &[1; 3])));
+    balancer.wait_for("the log", || balancer.status().connection_log.is_some());
+    let answers = requests::send(&testbed.clients()[0], vip(&testbed), 40);
+    assert_eq!(answers.get(""), None, "{answers:?}");
+    let left_out = || balancer.status().connection_log.is_some_and(|log| log.left_out > 0);
+    balancer.wait_for("too many lines", left_out);
+    let fix = "raise `connection_log.per_second`";
+    only(found(&testbed, &balancer), "connection-log", &log.display().to_string(), fix);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_recipient_of_notifications_that_fails() {
+    let Site { balancer, mut servers, testbed } = site(Arms::Two, [1; 3]);
+    let table = "[[notify]]\nprogram = \"/bin/false\"\nretries = 0\n";
+    balancer.reload(&format!("{}{table}", text(&testbed, &[1; 3])));
+    balancer.wait_for("the recipient", || balancer.status().notifications.is_some());
+    servers.pop();
+    let has_failed = || balancer.status().notifications.is_some_and(|view| view.failed > 0);
+    balancer.wait_for("a failure", has_failed);
+    let fix = "journalctl -u xdplb -g 'notifications cannot be delivered'";
+    let found = found(&testbed, &balancer);
+    let notifications = found.iter().find(|one| one.id == "notifications").expect("found");
+    assert!(notifications.fix.contains(fix), "{found:?}");
 }

@@ -1,105 +1,28 @@
-use std::{
-    collections::{HashMap, HashSet},
-    iter,
-    sync::Arc,
-};
+//! Sweeps of the table: what has timed out is removed, and everything is counted.
+
+mod counts;
+mod ends;
+mod idle;
+
+use std::{collections::HashMap, iter, sync::Arc};
 
 use lb_common::{
     backend::Hop,
     client_hops::{SharedSlots, release_unused},
-    ended::{Cause, Ended},
+    ended::Cause,
     event::ClientHop,
     flow::{Direction, State, flags_seen, ticks},
     table::{
         Entry as _, Hit, Index, Review, Reviewed, SharedEntry, SharedTable, Tag, WAYS, at,
-        mark_expiring, mark_told, partner, remove, revive,
+        mark_expiring, partner, remove, revive,
     },
 };
 use lb_model::Timeouts;
 
-use super::{
-    accounts::Accounts,
-    ended::{Ends, ended},
-    moves::{Moves, Scope},
-    table::FlowTable,
-};
+pub use self::counts::{FlowCounts, Search, States};
+use self::{counts::MOST_HOPS, idle::IdleLimits};
+use super::{accounts::Accounts, ended::Ends, table::FlowTable};
 use crate::active::Active;
-
-/// Connections by state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct States {
-    pub half_open: u64,
-    pub answered: u64,
-    pub established: u64,
-    pub closing: u64,
-    pub closed: u64,
-}
-
-/// Result of a sweep of the table.
-#[derive(Clone, Debug, Default)]
-pub struct FlowCounts {
-    /// Entries of the table, two per connection.
-    pub entries: u64,
-    /// Single entries among them whose source port is cooling down.
-    pub cooling: u64,
-    pub states: States,
-    /// False if entries that were being written were not counted.
-    pub has_seen_all: bool,
-    /// Ids of backends that any entry refers to.
-    pub referred: HashSet<u32>,
-    /// Expired connections removed by this sweep.
-    pub expired: u64,
-    /// Next hops of clients, with a client of each; incomplete if there are very many.
-    pub client_hops: HashMap<Hop, [u8; 4]>,
-    /// Connections that must change their next hop; the next sweep finds more if there are very
-    /// many.
-    pub moved: Vec<ClientHop>,
-    /// Moves of these connections.
-    pub found: HashSet<Scope>,
-    /// Clients of the searched hops, each with its hop; the next sweep finds more if there are very
-    /// many.
-    pub clients: HashSet<(Hop, [u8; 4])>,
-}
-
-impl FlowCounts {
-    /// Frees the results on clients.
-    pub fn forget_clients(&mut self) {
-        let Self { client_hops, moved, found, clients, .. } = self;
-        (*client_hops, *moved, *found, *clients) = Default::default();
-    }
-
-    /// Returns true if all connections that must change their hop were found.
-    #[must_use]
-    pub fn has_all_moved(&self) -> bool {
-        self.moved.len() < MOST_MOVED
-    }
-
-    /// Returns true if all clients of the searched hops were found.
-    #[must_use]
-    pub fn has_all_clients(&self) -> bool {
-        self.clients.len() < MOST_CLIENTS
-    }
-}
-
-/// Additional search of a sweep.
-#[derive(Clone, Debug, Default)]
-pub struct Search {
-    pub moves: Moves,
-    /// Hops whose clients to find, each with the clients already known.
-    pub clients_of: HashMap<Hop, HashSet<[u8; 4]>>,
-}
-
-/// Maximum number of next hops of clients that a sweep reports.
-const MOST_HOPS: usize = 1_024;
-
-/// Maximum number of connections that a sweep moves.
-const MOST_MOVED: usize = 1 << 16;
-
-/// Maximum number of clients of searched hops that a sweep reports.
-const MOST_CLIENTS: usize = 1_024;
-
-/// Idle ticks, of a second, after which a closed connection's end is told: late copies have come by then.
-const SETTLED: u32 = ticks::from_nanos(1_000_000_000);
 
 /// Idle timeouts of connections by backend id; connections to other backends are removed.
 pub type Expiry = HashMap<u32, Timeouts>;
@@ -141,10 +64,6 @@ struct Sweep<'a> {
     tallies: Vec<Tally>,
     flow_counts: FlowCounts,
 }
-
-/// Maximum idle ticks of connections by state.
-#[derive(Clone, Copy)]
-struct IdleLimits([u32; 4]);
 
 /// A backend's connections.
 #[derive(Clone, Copy, Default)]
@@ -312,43 +231,6 @@ impl<'a> Sweep<'a> {
         found.map_or_else(|| flow.entry.last_seen(), |(seen, entry)| entry.flow.began(seen))
     }
 
-    /// Tells of the end of a connection that has been closed for a moment, before it is removed. Returns the
-    /// flow with its new tag.
-    fn tell_closed(&self, flow: Found<'a>) -> Found<'a> {
-        let Some(tell) = self.ends.filter(|_| flow.direction() == Direction::ToBackend) else {
-            return flow;
-        };
-        let is_closed = flow.state() == State::Closed && self.is_idle(flow, SETTLED);
-        if is_closed == flow.tag.is_told() {
-            return flow;
-        }
-        // It goes on after all, if it was told.
-        let ended = is_closed.then(|| self.ended(flow, Cause::Expired)).flatten();
-        if is_closed && ended.is_none() {
-            return flow;
-        }
-        let Some(tag) = mark_told(flow, is_closed) else { return flow };
-        if let Some(ended) = ended {
-            tell(ended);
-        }
-        Hit { tag, ..flow }
-    }
-
-    fn ended(&self, flow: Found<'a>, cause: Cause) -> Option<Ended> {
-        ended(self.table, self.accounts, flow, cause)
-    }
-
-    /// Removes a connection, and tells of its end.
-    fn end(&self, flow: Found<'a>, cause: Cause) -> bool {
-        let Some(tell) = self.ends else { return self.remove(flow) };
-        let ended = self.ended(flow, cause);
-        let is_removed = self.remove(flow);
-        if let Some(ended) = ended.filter(|_| is_removed) {
-            tell(ended);
-        }
-        is_removed
-    }
-
     fn remove(&self, flow: Found<'a>) -> bool {
         remove(self.table, flow.index, flow.tag, flow.tag.freed(), self.now)
     }
@@ -409,42 +291,5 @@ impl<'a> Sweep<'a> {
     fn finish(self) -> FlowCounts {
         let referred = (0..).zip(&self.tallies).filter(|(_, tally)| tally.is_referred);
         FlowCounts { referred: referred.map(|(id, _)| id).collect(), ..self.flow_counts }
-    }
-}
-
-impl IdleLimits {
-    fn of(timeouts: &Timeouts) -> Self {
-        let Timeouts { half_open, established, closing, closed } = *timeouts;
-        Self([half_open, established, closing, closed].map(|limit| {
-            let nanos = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-            u32::try_from(nanos >> 20).unwrap_or(u32::MAX)
-        }))
-    }
-
-    const fn of_state(self, state: State) -> u32 {
-        self.0[match state {
-            State::HalfOpen => 0,
-            State::Answered | State::Established => 1,
-            State::Closing => 2,
-            State::Closed => 3,
-        }]
-    }
-}
-
-impl States {
-    /// Returns the number of connections that are not closed.
-    #[must_use]
-    pub fn active(&self) -> u64 {
-        self.half_open + self.answered + self.established + self.closing
-    }
-
-    pub fn count(&mut self, state: State) {
-        match state {
-            State::HalfOpen => self.half_open += 1,
-            State::Answered => self.answered += 1,
-            State::Established => self.established += 1,
-            State::Closing => self.closing += 1,
-            State::Closed => self.closed += 1,
-        }
     }
 }
