@@ -110,7 +110,9 @@ impl Packet {
     #[cfg(feature = "trace")]
     #[inline(always)]
     pub(crate) fn copy_to(&self, buffer: &mut [u8; SNAP]) {
-        let length = self.whole_length().clamp(1, SNAP as u64);
+        let most = self.whole_length().min(SNAP as u64);
+        // As it is at least 1: in these terms, the verifier of Linux 6.1 knows that, too.
+        let length = most.wrapping_sub(1) % SNAP as u64 + 1;
         // SAFETY: the context is valid, and the buffer is at least that long. The frame is, as it has an
         // Ethernet header.
         unsafe {
