@@ -48,12 +48,13 @@ fn of_service(service: &ServiceView, rates: &Rates) -> Row {
     let up = backends.iter().filter(|one| one.health == Health::Up).count();
     let sum = |part: fn(&BackendView) -> u64| backends.iter().map(part).sum();
     let Rate { connections, packets, bits } = rates.of_service(&service.name);
-    let is_marked = !service.warnings.is_empty() || up < backends.len();
-    let said = service.warnings.join("; ");
+    let out = backends.len() - up;
+    let not_up = (out > 0).then(|| format!("{} not up", count(out, "backend")));
+    let said = not_up.iter().chain(&service.warnings).cloned().collect::<Vec<_>>().join("; ");
     Row {
         key: service.name.clone(),
         cells: vec![
-            mark(is_marked),
+            mark(!said.is_empty()),
             Cell::text(&service.name),
             Cell::address(service.vip),
             Cell::number(up as f64, format!("{up}/{}", backends.len())),
@@ -67,7 +68,7 @@ fn of_service(service: &ServiceView, rates: &Rates) -> Row {
         ],
         detail: detail(&service.name, &said),
         figures: String::new(),
-        is_marked,
+        is_marked: !said.is_empty(),
     }
 }
 
@@ -92,6 +93,8 @@ fn of_backend(backend: &BackendView, counters: Option<&BackendStats>, rate: Rate
     let state = standing(backend);
     let check = last_check(backend);
     let said = format!("{state}; {check}");
+    // That in effect differs during a slow start.
+    let weight = if backend.in_ring { backend.effective_weight } else { backend.weight.into() };
     Row {
         key: backend.address.to_string(),
         cells: vec![
@@ -105,7 +108,7 @@ fn of_backend(backend: &BackendView, counters: Option<&BackendStats>, rate: Rate
             Cell::rate(rate.packets),
             Cell::rate(rate.bits),
             handshake(counters.map(|one| &one.handshakes)),
-            Cell::number(backend.effective_weight, format!("{}", backend.effective_weight)),
+            Cell::number(weight, format!("{weight}")),
             Cell::count(backend.connections_total),
             Cell::note(check),
         ],

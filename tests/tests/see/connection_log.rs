@@ -13,6 +13,7 @@ use lb_tests::{
     requests,
     site::{Site, backend, vip},
 };
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::watched::{get, site, watched};
@@ -37,7 +38,7 @@ fn to_file(testbed: &Testbed, settings: &str) -> String {
 /// Makes a site whose balancer has this configuration.
 fn logging(settings: impl Fn(&Testbed) -> String) -> Site {
     let Site { balancer, servers, testbed } = site("");
-    balancer.stop(nix::sys::signal::Signal::SIGTERM);
+    balancer.stop(Signal::SIGTERM);
     let balancer = Balancer::start(&testbed, &settings(&testbed));
     balancer.wait_for_ring_of(3);
     Site { balancer, servers, testbed }
@@ -172,4 +173,26 @@ fn a_file_that_cannot_be_written_is_said_once_and_tried_again() {
     let text = fs::read_to_string(testbed.directory().join("missing/file.log")).expect("text");
     let first = text.lines().next().expect("a line");
     assert!(first.starts_with("ended=2") && first.contains(" end=closed "), "{first}");
+}
+
+/// A connection that its client's next one replaces is told of by the program, which keeps it for the daemon.
+#[test]
+#[ignore = "needs root"]
+fn what_the_program_ends_while_no_daemon_runs_is_logged_by_the_next_one() {
+    let json = |testbed: &Testbed| to_file(testbed, "format = \"json\"");
+    let Site { balancer, servers: _servers, testbed } = logging(json);
+    balancer.stop(Signal::SIGKILL);
+    let client = &testbed.clients()[0];
+    client.namespace.set_sysctl("net.ipv4.ip_local_port_range", "40000 40000").expect("set");
+    for _ in 0..2 {
+        let answers = requests::send(client, vip(&testbed), 1);
+        assert_eq!(answers.get(""), None, "{answers:?}");
+    }
+    assert_eq!(lines(&testbed), [""; 0], "nobody writes");
+    let balancer = Balancer::start(&testbed, &json(&testbed));
+    balancer.wait_for("both lines", || lines(&testbed).len() == 2);
+    for line in objects(&testbed) {
+        assert_eq!(of(&line, "client"), format!("{}:40000", client.address));
+        assert_eq!((of(&line, "service"), of(&line, "end")), ("web".into(), "closed".into()));
+    }
 }
