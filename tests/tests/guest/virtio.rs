@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
+    sync::{Mutex, PoisonError},
     time::Duration,
 };
 
@@ -46,6 +47,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A guest balances between hosts on two LANs; one of the servers is also a client, so that its
 /// packets leave on the input interface.
 pub fn forwards(package: &Package) {
+    // Guests run at the same time, but testbeds have the same name.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let testbed = empty_testbed(Arms::Two);
     let servers = nginx_everywhere(&testbed);
     let taps = Taps::plug(&testbed, &NICS);

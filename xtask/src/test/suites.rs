@@ -63,6 +63,15 @@ impl Suite {
         }
     }
 
+    /// Returns how many of its tests run at once. Those in network namespaces share their names; most guests have
+    /// no network.
+    const fn at_once(self) -> usize {
+        match self {
+            Self::Guest => 2,
+            _ => 1,
+        }
+    }
+
     /// Runs it. All but [`Self::Host`] need root.
     pub(super) fn run(self, long: bool) -> Result<()> {
         if let Some(group) = self.group().filter(|_| workspace::is_root()) {
@@ -75,7 +84,8 @@ impl Suite {
             package::make()?;
         }
         let targets = self.targets().iter().flat_map(|target| ["--test", target]);
-        privileged(&[&["--package", "lb-tests"], targets.collect::<Vec<_>>().as_slice()], long)
+        let arguments: Vec<_> = ["--package", "lb-tests"].into_iter().chain(targets).collect();
+        privileged(&arguments, self.at_once(), long)
     }
 }
 
@@ -94,16 +104,16 @@ fn host(long: bool) -> Result<()> {
     exec::run(tests.arg("test"))?;
     fuzz::test(long)?;
     if workspace::is_root() {
-        privileged(&[&["--lib", "--bins"]], long)?;
+        privileged(&["--lib", "--bins"], 1, long)?;
     }
     Ok(())
 }
 
-/// Runs the tests that need root, one after another.
-fn privileged(arguments: &[&[&str]], long: bool) -> Result<()> {
+/// Runs the tests that need root, so many at once.
+fn privileged(arguments: &[&str], at_once: usize, long: bool) -> Result<()> {
     let mut tests = workspace::cargo();
-    tests.arg("test").args(arguments.iter().copied().flatten());
-    tests.args(["--", "--ignored", "--test-threads=1"]);
+    tests.arg("test").args(arguments);
+    tests.args(["--", "--ignored"]).arg(format!("--test-threads={at_once}"));
     if long {
         tests.env(CASES, LONG_CASES).env(LONG, "1");
     }

@@ -23,7 +23,7 @@ const HTTP: &str = "127.0.0.1:9370";
 pub fn measure(extent: &Extent) -> Result<Vec<Row>> {
     let mut rows = vec![page::measure(extent)?];
     rows.extend(explain::measure(extent)?);
-    rows.push(scrape::measure(extent)?);
+    rows.extend(scrape::measure(extent)?);
     Ok(rows)
 }
 
