@@ -18,7 +18,7 @@ pub const RING_BYTES: u32 = 1 << 19;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 pub struct Wanted {
     /// Maximum number from each CPU in each window of a
-    /// [`RateLimiter`](crate::rate_limiter::RateLimiter). Nothing, if 0.
+    /// [`RateLimiter`](crate::rate_limiter::RateLimiter), which bounds only its work. Nothing, if 0.
     pub each: u32,
     /// 1 if connections that [have never begun](has_begun) are wanted, too.
     pub unbegun: u32,
@@ -130,7 +130,7 @@ impl Ended {
         self.seen = u32::from(seen & !flags_seen::TO_CLIENT);
         self.inbound = account(to_backend.index);
         // Before the first answer, what is there may be an earlier connection's.
-        let has_answers = shape == Shape::Paired && !flags_seen::is_unanswered(seen);
+        let has_answers = shape == Shape::Paired && flags_seen::has_answer(seen);
         self.outbound = if has_answers { account(to_client.index) } else { Count::default() };
         self.name(table, to_backend);
         true

@@ -83,7 +83,7 @@ pub struct TcpStats {
     pub resets_by_client: u64,
     pub resets_by_backend: u64,
     /// SYNs that clients sent again before the handshake had ended.
-    pub repeated_syns: u64,
+    pub retransmitted_syns: u64,
     /// Sum of the latencies of sampled handshakes, in nanoseconds.
     pub handshake_nanos: u64,
     /// Number of sampled handshakes by [`bucket`](crate::handshake::bucket).
@@ -103,7 +103,7 @@ pub struct TcpWord(pub u32);
 impl TcpWord {
     pub const RESETS_BY_CLIENT: Self = Self::at(offset_of!(TcpStats, resets_by_client));
     pub const RESETS_BY_BACKEND: Self = Self::at(offset_of!(TcpStats, resets_by_backend));
-    pub const REPEATED_SYNS: Self = Self::at(offset_of!(TcpStats, repeated_syns));
+    pub const RETRANSMITTED_SYNS: Self = Self::at(offset_of!(TcpStats, retransmitted_syns));
     pub const HANDSHAKE_NANOS: Self = Self::at(offset_of!(TcpStats, handshake_nanos));
     const HANDSHAKES: Self = Self::at(offset_of!(TcpStats, handshakes));
 
@@ -124,7 +124,7 @@ impl core::ops::AddAssign for TcpStats {
     fn add_assign(&mut self, other: Self) {
         self.resets_by_client += other.resets_by_client;
         self.resets_by_backend += other.resets_by_backend;
-        self.repeated_syns += other.repeated_syns;
+        self.retransmitted_syns += other.retransmitted_syns;
         self.handshake_nanos += other.handshake_nanos;
         for (count, other) in self.handshakes.iter_mut().zip(other.handshakes) {
             *count += other;

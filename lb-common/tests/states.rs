@@ -275,7 +275,7 @@ fn a_syn_on_a_living_tuple_changes_nothing() {
 }
 
 #[test]
-fn a_repeated_syn_ack_asks_for_the_ack_again() {
+fn a_retransmitted_syn_ack_asks_for_the_ack_again() {
     let again = follow(answered(), &[segment(Backend, SYN | ACK, 0, 1)]);
     assert_eq!(state(again), State::HalfOpen);
     assert_eq!(state(follow(again, &[segment(Client, ACK, 1, 1)])), State::Answered);
@@ -357,7 +357,7 @@ fn a_flow_of_one_direction_is_answered_by_what_only_its_client_knows() {
 }
 
 #[test]
-fn a_repeated_syn_begins_a_flow_of_one_direction_with_its_own_number() {
+fn a_retransmitted_syn_begins_a_flow_of_one_direction_with_its_own_number() {
     let again = segment(Client, SYN, 5_000_000, 0);
     let ack = segment(Client, ACK, 5_000_001, 1);
     assert_eq!(state(one_way(&[again, ack])), State::Answered);

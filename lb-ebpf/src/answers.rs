@@ -61,6 +61,9 @@ fn note(hit: Hit, segment: &Segment, id: u32) -> bool {
     if is_refusal {
         stats::incident(Incident::Refused);
         passive::refused(id);
+        if flags_seen::is_unanswered(seen) {
+            accounts::begin(hit.index);
+        }
     }
     is_refusal
 }

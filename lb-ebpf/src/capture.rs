@@ -40,7 +40,7 @@ pub(crate) fn begin(packet: &Packet) {
 #[inline(always)]
 pub(crate) fn end(packet: &Packet) {
     let Some(record) = trail::record() else { return };
-    let is_drawn = raw::random().checked_rem(CAPTURE_ONE_OF.load()) == Some(0);
+    let is_drawn = raw::random().checked_rem(CAPTURE_SAMPLE.load()) == Some(0);
     if !is_drawn || !is_wanted(record) {
         return;
     }
@@ -108,7 +108,7 @@ static CAPTURE_REASONS: Global<u64> = Global::new(u64::MAX);
 
 /// One of this many packets is recorded, at random.
 #[unsafe(no_mangle)]
-static CAPTURE_ONE_OF: Global<u32> = Global::new(1);
+static CAPTURE_SAMPLE: Global<u32> = Global::new(1);
 
 /// Number of packets that a CPU records in each window of a rate limiter.
 #[unsafe(no_mangle)]

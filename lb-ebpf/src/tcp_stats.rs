@@ -1,4 +1,4 @@
-//! How well connections to each backend go: resets, repeated SYNs, and the latency of some handshakes.
+//! How well connections to each backend go: resets, retransmitted SYNs, and the latency of some handshakes.
 
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
 use lb_common::{
@@ -40,7 +40,7 @@ pub(crate) fn answered(pair: Pair) {
 /// Records a client's SYN of a connection whose handshake has not ended.
 #[inline(always)]
 pub(crate) fn syn_again(backend: u32) {
-    add(backend, TcpWord::REPEATED_SYNS, 1);
+    add(backend, TcpWord::RETRANSMITTED_SYNS, 1);
 }
 
 /// Records a reset by which the backend refused a connection.

@@ -101,6 +101,14 @@ pub const fn is_unanswered(seen: u16) -> bool {
     seen & SHAKEN == 0
 }
 
+/// Returns true if the client may have been sent a packet of the backend: its SYN-ACK, or a reset that refuses the
+/// connection.
+#[must_use]
+#[inline(always)]
+pub const fn has_answer(seen: u16) -> bool {
+    !is_unanswered(seen) || seen & BACKEND_RST != 0
+}
+
 /// Returns true if the backend has ended the connection itself: the client's next SYN on the tuple is a
 /// new connection's. A client's segments alone, which may be forged, do not suffice: the backend answers
 /// that SYN itself.

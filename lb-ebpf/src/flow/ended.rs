@@ -102,6 +102,7 @@ global! {
         if *is_noted == 0 {
             return 0;
         }
+        *is_noted = 0;
         ended.cause = cause;
         ended.removed = super::now();
         if !of_this_cpu(told).take(raw::now(), each) || ENDED.output(&*ended, 0).is_err() {

@@ -7,7 +7,8 @@ use lb_model::Problem;
 /// Error of an answer that cannot be parsed.
 pub const STRANGE: &str = "cannot parse the daemon's answer: is the daemon of another version?";
 
-pub(crate) const BROKEN_OFF: &str = "the daemon's answer was cut short";
+pub(crate) const BROKEN_OFF: &str =
+    "the daemon closed the connection before its answer was complete: has it stopped?";
 
 /// Error of a request to the daemon.
 #[derive(Debug)]

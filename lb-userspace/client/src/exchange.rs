@@ -98,7 +98,8 @@ async fn send(
 ) -> anyhow::Result<Response<Incoming>> {
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    sender.send_request(request).await.context("the daemon does not answer")
+    let closed = "the daemon closed the connection before it answered: has it stopped?";
+    sender.send_request(request).await.context(closed)
 }
 
 /// Returns the version of the document in an `ETag`.

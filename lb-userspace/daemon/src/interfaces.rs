@@ -374,6 +374,13 @@ impl Interface {
         })
     }
 
+    /// Returns why packets do not come in here, nor leave.
+    pub(super) fn outage(&self) -> Option<String> {
+        let trouble = self.trouble_of_program()?;
+        let is_out = trouble.event == Event::InterfaceDown && self.link != LinkState::Gone;
+        is_out.then(|| format!("{} {}", self.name, trouble.reason))
+    }
+
     fn trouble(&self) -> Option<Trouble> {
         self.trouble_of_program().or_else(|| self.trouble_of_guard())
     }

@@ -74,7 +74,8 @@ pub(crate) fn kill(
 struct Killer {
     nudger: io::Result<Nudger>,
     rate: Rate,
-    begun: Instant,
+    /// When the next burst is due to have ended.
+    due: Instant,
     count: u32,
     /// Connections whose ends are nudged again, in the order of their times.
     nudged: VecDeque<(Instant, Killed)>,
@@ -83,8 +84,9 @@ struct Killer {
 
 impl Killer {
     fn new(rate: Rate) -> Self {
-        let (begun, nudger) = (Instant::now(), Nudger::open());
-        Self { nudger, rate, begun, count: 0, nudged: VecDeque::new(), failure: None }
+        let due = Instant::now() + rate.time_of(rate.burst());
+        let nudger = Nudger::open();
+        Self { nudger, rate, due, count: 0, nudged: VecDeque::new(), failure: None }
     }
 
     fn note(&mut self, killed: Killed) {
@@ -92,9 +94,11 @@ impl Killer {
         self.nudged.push_back((Instant::now() + AGAIN, killed));
         self.count += 1;
         if self.count.is_multiple_of(self.rate.burst()) {
-            let due = self.begun + self.rate.time_of(self.count);
-            sleep(due.saturating_duration_since(Instant::now()));
-            self.nudge_again(Instant::now());
+            sleep(self.due.saturating_duration_since(Instant::now()));
+            let now = Instant::now();
+            // What was found late is not made up for, as the reserve of resets is small.
+            self.due = self.due.max(now) + self.rate.time_of(self.rate.burst());
+            self.nudge_again(now);
         }
     }
 

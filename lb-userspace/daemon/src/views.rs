@@ -204,7 +204,7 @@ impl Views<'_> {
             bytes_out: through.outbound.bytes,
             resets_by_client: tcp.resets_by_client,
             resets_by_backend: tcp.resets_by_backend,
-            repeated_syns: tcp.repeated_syns,
+            retransmitted_syns: tcp.retransmitted_syns,
             handshakes: Handshakes::of(&tcp),
         }
     }

@@ -229,7 +229,7 @@ impl<'a> Search<'a> {
     fn account(self, candidate: &Candidate<'_>) -> Option<Account> {
         let accounts = self.accounts?;
         let inbound = accounts.of(candidate.hit.index);
-        let is_answered = !flags_seen::is_unanswered(candidate.hit.tag.flags_seen());
+        let is_answered = flags_seen::has_answer(candidate.hit.tag.flags_seen());
         let back = partner(self.table, candidate.hit).filter(|_| is_answered);
         let outbound = back.map_or_else(Count::default, |back| accounts.of(back.index));
         Some(Account {

@@ -31,7 +31,7 @@ pub struct Capture {
     pub backend: Wanted,
     pub reasons: Vec<Reason>,
     /// One of this many is recorded, at random; at least 1.
-    pub one_of: u32,
+    pub sample: u32,
     /// Maximum number of records in a second, on each CPU.
     pub per_second: u32,
 }
@@ -84,7 +84,7 @@ impl TracedProgram {
             loader.override_global("CAPTURE_VIP", &vip[..], true);
             loader.override_global("CAPTURE_BACKEND", &backend[..], true);
             loader.override_global("CAPTURE_REASONS", &reasons, true);
-            loader.override_global("CAPTURE_ONE_OF", &capture.one_of, true);
+            loader.override_global("CAPTURE_SAMPLE", &capture.sample, true);
             loader.override_global("CAPTURES_EACH", &each, true);
         })?;
         let mut take = |name| ebpf.take_map(name).with_context(|| format!("no map {name}"));

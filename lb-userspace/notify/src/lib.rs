@@ -1,5 +1,6 @@
 //! Changes of state, told to the log, to programs and to servers.
 
+mod blocking;
 mod page;
 mod program;
 mod queue;

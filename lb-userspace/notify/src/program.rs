@@ -12,12 +12,9 @@ use lb_host::{
     accounts::Account,
     ownership::{self, Unkept},
 };
-use tokio::{
-    task::spawn_blocking,
-    time::{Instant, timeout_at},
-};
+use tokio::time::{Instant, timeout_at};
 
-use super::told::Told;
+use super::{blocking::Blocking, told::Told};
 
 const EXECUTABLE: u32 = 0o111;
 
@@ -65,15 +62,15 @@ async fn prepare(
     program: &Path,
     user: &str,
     deadline: Instant,
+    blocking: &Blocking,
 ) -> Result<(PathBuf, Account), String> {
     let (program, user) = (program.to_owned(), user.to_owned());
     let late = format!("{} cannot be read in time", program.display());
-    let verifying = spawn_blocking(move || {
+    let verifying = blocking.run(move || {
         let file = verify(&program).map_err(|fault| fault.message().to_owned())?;
         Ok((file, program::account(&user)?))
     });
-    let verified = timeout_at(deadline, verifying).await.map_err(|_| late)?;
-    verified.map_err(|error| error.to_string())?
+    timeout_at(deadline, verifying).await.map_err(|_| late)??
 }
 
 /// Runs a program as a user, with the event and the line of the log as arguments, all keys in its
@@ -84,9 +81,10 @@ pub(super) async fn run(
     lost: u64,
     user: &str,
     timeout: Duration,
+    blocking: &Blocking,
 ) -> Result<(), String> {
     let deadline = Instant::now() + timeout;
-    let (file, account) = prepare(program, user, deadline).await?;
+    let (file, account) = prepare(program, user, deadline, blocking).await?;
     let mut command = program::command(&file);
     command.arg0(program);
     command.arg(told.transition.event.as_str()).arg(told.line()).envs(told.environment(lost));

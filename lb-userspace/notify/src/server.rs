@@ -1,5 +1,7 @@
 //! Servers that get notifications as HTTP requests.
 
+use std::{io, net::ToSocketAddrs as _};
+
 use http_body_util::Full;
 use hyper::{
     Request, Uri,
@@ -12,6 +14,8 @@ use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, join, split},
     net::TcpStream,
 };
+
+use super::blocking::Blocking;
 
 /// Maximum number of bytes that are read of an answer, with interim ones.
 const LONGEST_ANSWER: u64 = 64 << 10;
@@ -56,9 +60,12 @@ impl Server {
     }
 
     /// Posts a JSON text. A redirect is an error.
-    pub(super) async fn post(&self, json: String) -> Result<(), String> {
-        let stream = TcpStream::connect((self.host.as_str(), self.port)).await;
-        let stream = stream.map_err(|error| format!("cannot connect: {error}"))?;
+    pub(super) async fn post(&self, json: String, blocking: &Blocking) -> Result<(), String> {
+        let cannot_connect = |error: io::Error| format!("cannot connect: {error}");
+        let place = (self.host.clone(), self.port);
+        let resolved = blocking.run(move || place.to_socket_addrs()).await?;
+        let addresses: Vec<_> = resolved.map_err(cannot_connect)?.collect();
+        let stream = TcpStream::connect(&addresses[..]).await.map_err(cannot_connect)?;
         if self.is_secured {
             let stream = lb_health::secured(stream, &self.host).await?;
             return self.exchange(stream, json).await;

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::{
+    blocking::Blocking,
     program,
     queue::{Queue, Queued},
     server::Server,
@@ -29,12 +30,13 @@ pub(super) struct Worker {
     given_up: u64,
     /// True from the first attempt that fails to the next one that succeeds.
     is_failing: bool,
+    blocking: Blocking,
 }
 
 impl Worker {
     pub(super) fn new(settings: watch::Receiver<Notify>, user: Arc<str>) -> Self {
         let to = settings.borrow().clone();
-        Self { to, settings, user, given_up: 0, is_failing: false }
+        Self { to, settings, user, given_up: 0, is_failing: false, blocking: Blocking::new() }
     }
 
     /// Delivers until the queue is closed and empty.
@@ -71,11 +73,11 @@ impl Worker {
         let limit = self.to.timeout;
         match &self.to.recipient {
             Recipient::Program(program) => {
-                program::run(program, told, lost, &self.user, limit).await
+                program::run(program, told, lost, &self.user, limit, &self.blocking).await
             }
             Recipient::Url(url) => {
                 let server = Server::parse(url)?;
-                let posted = timeout(limit, server.post(told.json(lost))).await;
+                let posted = timeout(limit, server.post(told.json(lost), &self.blocking)).await;
                 posted.unwrap_or_else(|_| Err(format!("no answer after {limit:?}")))
             }
         }

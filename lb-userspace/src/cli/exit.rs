@@ -20,7 +20,7 @@ pub(super) const PROBLEMS: u8 = 4;
 /// Usage error, or invalid configuration.
 pub(super) const INVALID: u8 = 2;
 
-const UNWRITABLE: &str = "cannot write to standard output";
+pub(super) const UNWRITABLE: &str = "cannot write to standard output";
 
 /// Problem document (RFC 9457).
 #[derive(Serialize)]

@@ -36,6 +36,9 @@ fn print(told: &Explanation) -> Result<(), Failure> {
     for (heading, text) in lines_of(told) {
         print_line(&format!("{heading:<11} {text}"))?;
     }
+    for warning in &told.warnings {
+        print_line(&format!("{:<11} {warning}", "warning"))?;
+    }
     let Some(Selection { candidates, .. }) = &told.selection else { return Ok(()) };
     print_line("")?;
     let mut backends = table(&["BACKEND", "SELECTED"]);

@@ -57,7 +57,7 @@ async fn tell_search(client: &Client, progress: &Progress) {
     let Ok(running) = client.searches().await else { return };
     let own = running.iter().find(|one| one.pid == process::id().try_into().ok());
     if let Some(SearchView { swept, entries, .. }) = own {
-        let told = format!("the flow table: {swept} of {entries} entries swept");
+        let told = format!("scanned {swept} of {entries} flow table entries");
         progress.tell_part(&told, *swept, *entries);
     }
 }

@@ -127,15 +127,16 @@ fn handshake(counted: Option<&Handshakes>) -> Cell {
 }
 
 fn handshakes_and_resets(counters: &BackendStats) -> String {
-    let BackendStats { handshakes, repeated_syns, resets_by_client, resets_by_backend, .. } =
-        counters;
+    let BackendStats {
+        handshakes, retransmitted_syns, resets_by_client, resets_by_backend, ..
+    } = counters;
     let [median, slow] = [0.5, 0.99].map(|share| handshakes.quantile(share).map(latency));
     let measured = match (median, slow) {
         (Some(median), Some(slow)) => format!("median {median}, 99 % {slow}"),
         _ => "not measured yet".to_owned(),
     };
     format!(
-        "handshakes: {measured}; SYNs sent again: {repeated_syns}; \
+        "handshakes: {measured}; SYNs sent again: {retransmitted_syns}; \
          resets: {resets_by_client} by clients, {resets_by_backend} by the backend"
     )
 }

@@ -72,7 +72,7 @@ fn counters_of(service: &ServiceView) -> Value {
             "address": one.address, "connections": one.connections_total,
             "packets_in": one.packets_total, "packets_out": 0,
             "bytes_in": 0, "bytes_out": one.bytes_total,
-            "resets_by_client": 3, "resets_by_backend": 4, "repeated_syns": 12, "handshakes": {
+            "resets_by_client": 3, "resets_by_backend": 4, "retransmitted_syns": 12, "handshakes": {
                 "samples": one.connections_total, "total_us": 100 * one.connections_total,
                 "buckets": [0, 0, 0, 0, 0, 0, 0, one.connections_total],
             },

@@ -1,4 +1,4 @@
-//! Resets, repeated SYNs and latencies of handshakes, by backend.
+//! Resets, retransmitted SYNs and latencies of handshakes, by backend.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ fn some_handshakes_are_measured_from_syn_to_syn_ack() {
 #[ignore = "needs root"]
 fn a_syn_that_comes_again_counts_until_the_handshake_has_ended() {
     let mut object = balancer();
-    let again = |object: &Object| total(object, |tcp| tcp.repeated_syns);
+    let again = |object: &Object| total(object, |tcp| tcp.retransmitted_syns);
     let opened = forward(&mut object, &syn(40_000));
     assert_eq!(again(&object), 0);
     forward(&mut object, &syn(40_000));

@@ -31,7 +31,7 @@ fn some_of_many_handshakes_are_measured() {
         let most = one.handshakes.quantile(1.0).expect("measured");
         assert!(!median.is_zero() && median <= most, "{one:?}");
         assert!(one.handshakes.samples <= one.connections, "{one:?}");
-        assert_eq!((one.resets_by_backend, one.repeated_syns), (0, 0), "{one:?}");
+        assert_eq!((one.resets_by_backend, one.retransmitted_syns), (0, 0), "{one:?}");
     }
     let text = get(&testbed, "/metrics", &[]).body;
     let first = backend(&testbed, 0).to_string();

@@ -199,7 +199,7 @@ fn bad_filters_are_named() {
     };
     assert!(refused(&["--service", "db"]).contains("there is no service db"));
     assert!(refused(&["--reason", "full"]).contains("`xdplb stats -o wide` lists all reasons"));
-    assert!(refused(&["--one-of", "0"]).contains("0 is not in 1.."));
+    assert!(refused(&["--sample", "0"]).contains("0 is not in 1.."));
     let missing = refused(&["-w", "/nowhere/trace.pcapng"]);
     assert!(missing.contains("cannot write /nowhere/trace.pcapng"), "{missing}");
     assert!(fs::metadata("/nowhere").is_err());

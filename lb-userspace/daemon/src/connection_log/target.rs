@@ -22,14 +22,14 @@ impl Target {
         }
     }
 
-    /// Appends lines. Returns how many were written.
-    pub(super) fn append(&mut self, lines: &[Line], format: LineFormat) -> io::Result<u64> {
+    /// Appends lines. Returns how many were written, and what kept the others from being written.
+    pub(super) fn append(&mut self, lines: &[Line], format: LineFormat) -> (u64, io::Result<()>) {
         match self {
             // A line that waits for its reader would keep all other lines of the daemon waiting, too.
             Self::Log => {
-                Ok(lines.iter().filter(|line| is_log_ready() && line.log()).count() as u64)
+                (lines.iter().filter(|line| is_log_ready() && line.log()).count() as u64, Ok(()))
             }
-            Self::File(file) => file.append(&encoded(lines, format)).map(|()| lines.len() as u64),
+            Self::File(file) => file.append(&encoded(lines, format)),
         }
     }
 }

@@ -72,7 +72,7 @@ impl Writer {
         self.target = None;
         let present = settings.as_ref()?;
         let mut target = Target::of(present);
-        self.tell(target.append(&[], present.format).err(), present);
+        self.tell(target.append(&[], present.format).1.err(), present);
         self.target = Some(target);
         settings
     }
@@ -80,8 +80,7 @@ impl Writer {
     fn write(&mut self, ended: &[Ended], settings: &Settings) {
         let lines = self.lines(ended, settings);
         let Some(target) = self.target.as_mut().filter(|_| !lines.is_empty()) else { return };
-        let result = target.append(&lines, settings.format);
-        let written = result.as_ref().map_or(0, |written| *written);
+        let (written, result) = target.append(&lines, settings.format);
         self.counts.write(written);
         self.counts.leave_out(lines.len() as u64 - written);
         self.tell(result.err(), settings);

@@ -12,7 +12,7 @@ use lb_model::{
 };
 use lb_neighbours::Interface as Link;
 
-use crate::{frame::Headers, refusals::failed, snapshot::Snapshot};
+use crate::{frame::Headers, interfaces::Interface, refusals::failed, snapshot::Snapshot};
 
 /// MAC address of a sender that nothing is known of: a locally administered one.
 const SENDER: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -113,8 +113,9 @@ fn ingress(
 ) -> Result<u32, Refusal> {
     let ours = &snapshot.interfaces;
     let names = || {
-        let names: Vec<_> = ours.iter().map(|one| one.name.as_str()).collect();
-        names.join(", ")
+        let out = |one: &Interface| one.outage().map_or("", |_| " (down)");
+        let names = ours.iter().map(|one| format!("{}{}", one.name, out(one)));
+        names.collect::<Vec<_>>().join(", ")
     };
     if let Some(name) = &query.interface {
         let found = ours.iter().find(|one| one.name == *name);

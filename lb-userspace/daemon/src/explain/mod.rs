@@ -3,7 +3,10 @@
 mod arrival;
 mod selection;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use lb_common::{
     flow::FlowKey,
@@ -20,7 +23,10 @@ use tokio::sync::OnceCell;
 
 pub(super) use self::arrival::Links;
 use self::{arrival::Arriving, selection::selection};
-use super::{counters, frame::Headers, refusals::failed, variants, views::Views};
+use super::{
+    counters, frame::Headers, interfaces::Interface, refusals::failed, service::Service, variants,
+    views::Views,
+};
 
 /// The variant of the program that explains packets: it uses the live maps, so it is loaded only once.
 #[derive(Clone, Debug)]
@@ -82,6 +88,9 @@ impl Loaded {
             SentView { to_mac: view.to_mac.filter(|_| !is_unknown), ..view }
         });
         let connection = connection(views, &trail);
+        let interfaces = views.snapshot.interfaces.iter();
+        let used = interfaces.filter(|one| [arriving.ifindex, trail.egress].contains(&one.ifindex));
+        let warnings = used.filter_map(Interface::outage).collect();
         Ok(Explanation {
             verdict: reason.verdict().as_str().to_owned(),
             reason: reason.as_str().to_owned(),
@@ -91,6 +100,7 @@ impl Loaded {
             connection,
             selection: selection(views, &trail)?,
             sent,
+            warnings,
             packet: arriving.into(),
         })
     }
@@ -112,10 +122,18 @@ fn connection(views: &Views<'_>, trail: &Trail) -> Option<Connection> {
     is_met.then(|| views.listing().connection(&key)).flatten()
 }
 
-/// Returns the name of the packet's service: of a known connection, its own.
+/// Returns the name of the packet's service: of a known connection, its own. A packet of an unknown one that is
+/// no SYN is to a service as well, if it is to its VIP.
 fn service(views: &Views<'_>, trail: &Trail, connection: Option<&Connection>) -> Option<String> {
+    if let Some(connection) = connection {
+        return connection.service.clone();
+    }
     let id = trail.service.checked_sub(1);
-    let selected = views.snapshot.state.services().find(|service| Some(service.id) == id);
-    let of_connection = || connection.and_then(|connection| connection.service.clone());
-    selected.map(|service| service.spec.name.clone()).or_else(of_connection)
+    let vip = SocketAddr::from((unmapped(trail.vip), u16::from_be_bytes(trail.vip_port)));
+    let is_it = |service: &&Service| match id {
+        Some(id) => service.id == id,
+        None => service.spec.vip.address == vip,
+    };
+    let found = views.snapshot.state.services().find(is_it);
+    found.map(|service| service.spec.name.clone())
 }

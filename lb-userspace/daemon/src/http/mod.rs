@@ -3,6 +3,7 @@
 mod access;
 mod live;
 mod page;
+mod places;
 mod routes;
 
 use std::{future::pending, net::SocketAddr, time::Duration};

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    convert::Infallible,
+    io,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -23,16 +23,14 @@ use axum::{
     routing::get,
 };
 use futures_util::{Stream, stream};
-use tokio::{
-    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
-    task::spawn_blocking,
-};
+use tokio::{sync::Mutex, task::spawn_blocking};
 
 use super::{
     Snapshots,
     access::{self, Access},
     live::Live,
     page,
+    places::{Place, Places},
 };
 use crate::{
     control::Handle,
@@ -44,6 +42,9 @@ const OPEN_METRICS: &str = "application/openmetrics-text";
 
 /// Maximum number of answers with metrics that are being sent.
 const ANSWERS: usize = 8;
+
+/// Time after which a client that has not read all of them makes room for another: Prometheus waits no longer.
+const KEPT: Duration = Duration::from_secs(10);
 
 /// Time for which metrics are sent again to other clients.
 const FRESH: Duration = Duration::from_millis(500);
@@ -59,7 +60,7 @@ type Text = Vec<Bytes>;
 pub(super) struct Served {
     handle: Handle,
     snapshots: Snapshots,
-    answers: Arc<Semaphore>,
+    answers: Places,
     /// The last metrics, and when they were written.
     last: Arc<Mutex<HashMap<Format, (Instant, Text)>>>,
     live: Live,
@@ -67,12 +68,13 @@ pub(super) struct Served {
 
 impl Served {
     pub(super) fn new(handle: Handle, snapshots: Snapshots, live: Live) -> Self {
-        let answers = Arc::new(Semaphore::new(ANSWERS));
+        let answers = Places::new(ANSWERS, KEPT);
         Self { handle, snapshots, answers, last: Arc::default(), live }
     }
 
-    /// Returns the metrics, which are written for one client at a time.
-    async fn metrics(&self, format: Format) -> Result<Text, String> {
+    /// Returns the metrics, which are written for one client at a time: whoever asks next finds them, even if that
+    /// client has left.
+    async fn metrics(self, format: Format) -> Result<Text, String> {
         let mut last = self.last.lock().await;
         if let Some((_, text)) = last.get(&format).filter(|(at, _)| at.elapsed() < FRESH) {
             return Ok(text.clone());
@@ -128,13 +130,18 @@ pub(super) fn router(served: Served, access: Access) -> Router {
 }
 
 async fn metrics(State(served): State<Served>, headers: HeaderMap) -> Response {
-    let Ok(permit) = Arc::clone(&served.answers).try_acquire_owned() else {
+    let Some(place) = served.answers.take() else {
         return unavailable("too many clients read metrics: try again");
     };
     let format = format(&headers);
-    match served.metrics(format).await {
+    // Not a part of the answer, which is dropped when the client leaves.
+    let writing = tokio::spawn(async move { (served.metrics(format).await, place) });
+    let Ok((written, place)) = writing.await else {
+        return unavailable("cannot write the metrics");
+    };
+    match written {
         Ok(text) => {
-            let body = Body::from_stream(pieces(text, permit));
+            let body = Body::from_stream(pieces(text, place));
             ([(CONTENT_TYPE, format.media_type())], body).into_response()
         }
         Err(fault) => {
@@ -153,18 +160,17 @@ async fn events(State(served): State<Served>) -> Response {
     ([(CONTENT_TYPE, media_type)], Body::from_stream(events)).into_response()
 }
 
-/// Returns a text in pieces. The permit is held until the last one is sent.
-fn pieces(
-    text: Text,
-    permit: OwnedSemaphorePermit,
-) -> impl Stream<Item = Result<Bytes, Infallible>> {
+/// Returns a text in pieces, for as long as the client has its place.
+fn pieces(text: Text, place: Place) -> impl Stream<Item = io::Result<Bytes>> {
     let pieces = text.into_iter().flat_map(|part| {
         let size = part.len();
         (0..size).step_by(PIECE).map(move |at| part.slice(at..size.min(at + PIECE)))
     });
-    stream::unfold((pieces, permit), async |(mut pieces, permit)| {
+    stream::unfold((pieces, place), async |(mut pieces, place)| {
         let piece = pieces.next()?;
-        Some((Ok(piece), (pieces, permit)))
+        // An end would make what was sent look like a whole answer.
+        let piece = if place.is_lost() { Err(io::ErrorKind::TimedOut.into()) } else { Ok(piece) };
+        Some((piece, (pieces, place)))
     })
 }
 

@@ -21,7 +21,7 @@ pub(super) const METRICS: &[Metric] = &[
         write: |of, to| to.info(&[("version", &of.status.version)]),
     },
     Metric {
-        name: "start_time_seconds",
+        name: "process_start_time_seconds",
         kind: Kind::Gauge,
         help: "Start of the daemon, in seconds since 1970.",
         labels: &[],

@@ -46,6 +46,20 @@ enum Kind {
     Info,
 }
 
+impl Metric {
+    /// Returns its name with the prefix. Metrics of the process have the names that all exporters give them.
+    fn full_name(&self) -> String {
+        if self.is_of_process() {
+            return self.name.to_owned();
+        }
+        format!("{PREFIX}_{}", self.name)
+    }
+
+    fn is_of_process(&self) -> bool {
+        self.name.starts_with("process_")
+    }
+}
+
 impl From<Kind> for MetricType {
     fn from(kind: Kind) -> Self {
         match kind {
@@ -135,7 +149,9 @@ struct One {
 
 impl One {
     fn text(self, format: Format) -> Result<String, fmt::Error> {
-        let mut registry = Registry::with_prefix(PREFIX);
+        let is_of_process = self.metric.is_of_process();
+        let mut registry =
+            if is_of_process { Registry::default() } else { Registry::with_prefix(PREFIX) };
         registry.register_collector(Box::new(self));
         let mut text = String::new();
         match format {

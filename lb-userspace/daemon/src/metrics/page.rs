@@ -1,6 +1,6 @@
 //! Documentation of the metrics.
 
-use super::{Kind, PREFIX, all};
+use super::{Kind, all};
 
 const HEAD: &str = "# Metrics\n\n\
     <!-- Generated from the code: `cargo xtask docs`. -->\n\n\
@@ -20,8 +20,8 @@ pub fn page() -> String {
             Kind::Info => ("gauge", "_info"),
         };
         let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
-        let (name, labels, help) = (metric.name, labels.join(", "), metric.help);
-        format!("| `{PREFIX}_{name}{suffix}` | {kind} | {labels} | {help} |\n")
+        let (name, labels, help) = (metric.full_name(), labels.join(", "), metric.help);
+        format!("| `{name}{suffix}` | {kind} | {labels} | {help} |\n")
     });
     HEAD.to_owned() + &lines.collect::<String>()
 }

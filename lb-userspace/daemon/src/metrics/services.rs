@@ -90,14 +90,14 @@ pub(super) const METRICS: &[Metric] = &[
     Metric {
         name: "health_checks",
         kind: Kind::Counter,
-        help: "Health checks of the service's backends, by result; unable: the check could not run.",
+        help: "Health checks of the service's backends, by result; error: the check could not run.",
         labels: &["service", "result"],
         write: |of, to| {
             each(of, |one, [service]| {
                 let Checks { passed, failed, unable, .. } = one.checks;
                 to.counter(&[*service, ("result", "passed")], passed)?;
                 to.counter(&[*service, ("result", "failed")], failed)?;
-                to.counter(&[*service, ("result", "unable")], unable)
+                to.counter(&[*service, ("result", "error")], unable)
             })
         },
     },
@@ -175,7 +175,8 @@ pub(super) const METRICS: &[Metric] = &[
     Metric {
         name: "backend_source_ports",
         kind: Kind::Gauge,
-        help: "Pairs of source address and port for connections to the backend.",
+        help: "Pairs of source address and port that connections to the backend can have, in use or not: the most \
+               that it can have at once.",
         labels: BACKEND,
         write: |of, to| {
             of.services.iter().try_for_each(|one| {
@@ -229,11 +230,11 @@ pub(super) const METRICS: &[Metric] = &[
         },
     },
     Metric {
-        name: "backend_repeated_syns",
+        name: "backend_retransmitted_syns",
         kind: Kind::Counter,
         help: "SYNs to the backend that clients sent again before the handshake had ended.",
         labels: BACKEND,
-        write: |of, to| traffic(of, to, |to, label, of| to.counter(label, of.repeated_syns)),
+        write: |of, to| traffic(of, to, |to, label, of| to.counter(label, of.retransmitted_syns)),
     },
     Metric {
         name: "backend_handshake_duration_seconds",

@@ -9,7 +9,7 @@ fn both_formats_have_the_same_samples() {
         let text = encode(overview(), format).expect("encoded").concat();
         let samples = text.lines().filter(|line| !line.starts_with('#'));
         // What the process uses changes between the two.
-        let steady = samples.filter(|line| !line.starts_with("xdplb_process_"));
+        let steady = samples.filter(|line| !line.starts_with("process_"));
         steady.map(ToOwned::to_owned).collect::<BTreeSet<_>>()
     });
     // They write bounds of buckets differently.
@@ -54,7 +54,7 @@ fn every_metric_is_documented_with_a_sentence() {
     assert_eq!(names.len(), all().count(), "a name is there twice");
     let page = page();
     for metric in all() {
-        let line = format!("| `{PREFIX}_{}", metric.name);
+        let line = format!("| `{}", metric.full_name());
         assert!(page.contains(&line) && metric.help.ends_with('.'), "{line}");
     }
 }

@@ -130,7 +130,7 @@ fn counted(address: SocketAddr) -> BackendStats {
         bytes_out: 5,
         resets_by_client: 1,
         resets_by_backend: 2,
-        repeated_syns: 3,
+        retransmitted_syns: 3,
         handshakes: Handshakes {
             samples: 2,
             total_us: 9_000,

@@ -7,6 +7,7 @@ use lb_dataplane::Capture;
 use lb_model::{Refusal, connections::ClientFilter, views::trace::TraceFilter};
 
 use super::followed::Followed;
+use crate::snapshot::Snapshot;
 
 const RATE: u32 = 1_000;
 
@@ -23,9 +24,25 @@ pub(super) fn capture(
         vip: vip.map(endpoint).unwrap_or_default(),
         backend: filter.backend.map(endpoint).unwrap_or_default(),
         reasons: reasons(filter.reason.as_deref())?,
-        one_of: at_least_one("one_of", filter.one_of.unwrap_or(1))?,
+        sample: at_least_one("sample", filter.sample.unwrap_or(1))?,
         per_second: at_least_one("rate", filter.rate.unwrap_or(RATE))?,
     })
+}
+
+/// Refuses a backend of no service and no connection, of which nothing would ever be recorded.
+pub(super) fn refuse_unknown_backend(
+    snapshot: &Snapshot,
+    filter: &TraceFilter,
+) -> Result<(), Refusal> {
+    let Some(backend) = filter.backend else { return Ok(()) };
+    let wanted = endpoint(backend);
+    let mut known = snapshot.state.kernel.entries().values();
+    if known.any(|one| wanted.has(one.address, one.port)) {
+        return Ok(());
+    }
+    Err(Refusal::NotFound(format!(
+        "no service has the backend {backend}: see `xdplb service list`"
+    )))
 }
 
 fn endpoint(address: SocketAddr) -> Wanted {

@@ -65,6 +65,7 @@ pub(super) fn plan(
     snapshots: Snapshots,
 ) -> Result<Planned, Refusal> {
     let service = Followed::of(views.snapshot, filter)?;
+    filter::refuse_unknown_backend(views.snapshot, filter)?;
     let capture = filter::capture(service.as_ref(), filter)?;
     let usual_instructions = views.snapshot.instructions;
     Ok(Planned { variants, capture, service, usual_instructions, snapshots })

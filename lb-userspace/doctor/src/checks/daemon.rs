@@ -1,7 +1,10 @@
 //! Faults of the running daemon.
 
 use lb_host::printable;
-use lb_model::views::{BackendView, ConnectionLogView, NotificationsView, ServiceView};
+use lb_model::{
+    Admin,
+    views::{BackendView, ConnectionLogView, NotificationsView, ServiceView},
+};
 
 use crate::{
     check::{Check, Find},
@@ -29,6 +32,13 @@ pub(crate) const CHECKS: &[Check] = &[
         severity: Severity::Note,
         meaning: "No daemon runs, so only host and file are checked.",
         find: Find::OfDaemon(absent),
+    },
+    Check {
+        id: "daemon-gone",
+        severity: Severity::Problem,
+        meaning: "The daemon does not run, but has left its socket, or its program on an interface: \
+            packets are forwarded, and no backend is checked.",
+        find: Find::OfDaemon(gone),
     },
     Check {
         id: "daemon-silent",
@@ -93,13 +103,23 @@ fn absent(daemon: &Daemon, cases: &mut Cases<'_>) {
     }
 }
 
+fn gone(daemon: &Daemon, cases: &mut Cases<'_>) {
+    if let Daemon::Gone(reason) = daemon {
+        cases.add(
+            "daemon",
+            reason,
+            "systemctl start xdplb, or xdplb detach to end its connections",
+        );
+    }
+}
+
 fn silent(daemon: &Daemon, cases: &mut Cases<'_>) {
     match daemon {
         Daemon::Silent(reason) => {
             cases.add("daemon", format!("the daemon hangs: {reason}"), RESTART);
         }
         Daemon::Hidden(reason) => cases.skip("daemon", reason),
-        Daemon::Absent(_) | Daemon::Running(_) => {}
+        Daemon::Absent(_) | Daemon::Gone(_) | Daemon::Running(_) => {}
     }
 }
 
@@ -193,20 +213,37 @@ fn unserved(running: &Running, cases: &mut Cases<'_>) {
         if backends.iter().any(|one| one.in_ring) {
             continue;
         }
-        let reason = |one: &BackendView| {
-            let reason = one.unusable.as_deref().unwrap_or("on standby");
-            format!("{} {reason}", one.address)
-        };
-        let reasons: Vec<_> = backends.iter().map(reason).collect();
-        let message = if reasons.is_empty() {
-            "it has no backends".to_owned()
-        } else {
-            format!("no backend takes connections: {}", some_of(&reasons))
-        };
-        let fix =
-            format!("xdplb service show {name} says why; xdplb backend add {name} ADDRESS:PORT");
-        cases.add(name, message, fix);
+        if backends.is_empty() {
+            let fix = format!("xdplb backend add {name} ADDRESS:PORT");
+            cases.add(name, "it has no backends", fix);
+            continue;
+        }
+        let reasons: Vec<_> = backends.iter().map(unserving).collect();
+        let message = format!("no backend takes connections: {}", some_of(&reasons));
+        cases.add(name, message, fix_of(name, backends));
     }
+}
+
+/// Returns a backend, and why it takes no connections.
+fn unserving(backend: &BackendView) -> String {
+    let reason = backend.unusable.as_deref().unwrap_or("on standby");
+    let is_known = backend.admin == Admin::Enabled && !reason.contains(&backend.detail);
+    let detail = if is_known { format!(" ({})", backend.detail) } else { String::new() };
+    format!("{} {reason}{detail}", backend.address)
+}
+
+/// Returns what makes a backend of a service take connections again.
+fn fix_of(service: &str, backends: &[BackendView]) -> String {
+    let other = backends.iter().find(|one| one.admin != Admin::Enabled);
+    if let Some(BackendView { address, .. }) = other {
+        return format!("xdplb backend enable {service} {address}");
+    }
+    let first = backends[0].address;
+    let (ip, port) = (first.ip(), first.port());
+    format!(
+        "start the servers, or let their firewalls take the checks: as in `ss -ltn sport = :{port}` on {ip}; \
+         xdplb service show {service}"
+    )
 }
 
 #[cfg(test)]

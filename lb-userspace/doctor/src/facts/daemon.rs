@@ -1,6 +1,6 @@
 //! The running daemon, by its API.
 
-use std::{fs, time::Duration};
+use std::{fs, io::ErrorKind, time::Duration};
 
 use anyhow::Context as _;
 use lb_client::{Client, ClientError};
@@ -9,7 +9,7 @@ use lb_model::views::{ServiceView, Stats, Status};
 use procfs::process::{LimitValue, Process as Proc};
 use tokio::time::sleep;
 
-use super::{Seen, bounded, bounded::in_time};
+use super::{Attached, Link, Seen, bounded, bounded::in_time};
 
 /// Time between two readings of the counters.
 const APART: Duration = Duration::from_secs(1);
@@ -18,6 +18,8 @@ const APART: Duration = Duration::from_secs(1);
 pub(crate) enum Daemon {
     /// No daemon, with the reason.
     Absent(String),
+    /// No daemon, but what one has left shows that there should be one: the reason.
+    Gone(String),
     /// It may not be asked, or its answer is of no use: the reason.
     Hidden(String),
     /// It does not answer in time.
@@ -73,17 +75,40 @@ impl Daemon {
     async fn heard<T>(answer: impl Future<Output = Result<T, ClientError>>) -> Result<T, Self> {
         match in_time(answer).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error @ ClientError::Absent { .. })) => Err(Self::Absent(error.to_string())),
+            Ok(Err(error @ ClientError::Absent { .. })) => Err(Self::without(&error)),
             Ok(Err(error @ ClientError::Late { .. })) => Err(Self::Silent(error.to_string())),
             Ok(Err(error)) => Err(Self::Hidden(error.to_string())),
             Err(reason) => Err(Self::Silent(reason)),
         }
     }
 
+    fn without(error: &ClientError) -> Self {
+        let reason = error.to_string();
+        match error {
+            // It removes its socket when it stops.
+            ClientError::Absent { error, .. } if error.kind() == ErrorKind::ConnectionRefused => {
+                Self::Gone(format!("it has ended unexpectedly: {reason}"))
+            }
+            _ => Self::Absent(reason),
+        }
+    }
+
+    /// Considers the interfaces: the program of a daemon that has stopped stays attached.
+    pub(super) fn among(self, links: &[Link]) -> Self {
+        let is_ours = |link: &&Link| matches!(link.attached, Ok(Attached::Ours(_)));
+        match (self, links.iter().find(is_ours)) {
+            (Self::Absent(reason), Some(link)) => Self::Gone(format!(
+                "the program on {} forwards without it, and nothing checks the backends: {reason}",
+                link.name()
+            )),
+            (daemon, _) => daemon,
+        }
+    }
+
     pub(crate) fn running(&self) -> Option<&Running> {
         match self {
             Self::Running(running) => Some(running),
-            Self::Absent(_) | Self::Hidden(_) | Self::Silent(_) => None,
+            Self::Absent(_) | Self::Gone(_) | Self::Hidden(_) | Self::Silent(_) => None,
         }
     }
 }

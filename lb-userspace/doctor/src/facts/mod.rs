@@ -82,6 +82,7 @@ impl Facts {
             Some(config) => Some(Site::gather(config).await),
             None => None,
         };
+        let daemon = daemon.among(site.as_ref().map_or(&[], |site| &site.links));
         Ok(Self { machine, site, usual_file, daemon })
     }
 }

@@ -25,7 +25,7 @@ pub struct PacketQuery {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>", regex(pattern = patterns::TCP_FLAGS))]
     pub flags: Option<TcpFlags>,
-    /// The interface that it comes in by. Without it, that of the known connection, or of the route to its
+    /// Ingress interface. Without it, that of the known connection, or of the route to its
     /// sender.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface: Option<String>,
@@ -61,6 +61,9 @@ pub struct Explanation {
     /// The packet as it leaves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sent: Option<SentView>,
+    /// Faults of the interfaces that keep the packet from coming in or leaving.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A packet as it arrives.

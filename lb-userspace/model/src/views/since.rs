@@ -70,7 +70,7 @@ impl BackendStats {
         self.bytes_out = self.bytes_out.saturating_sub(before.bytes_out);
         self.resets_by_client = self.resets_by_client.saturating_sub(before.resets_by_client);
         self.resets_by_backend = self.resets_by_backend.saturating_sub(before.resets_by_backend);
-        self.repeated_syns = self.repeated_syns.saturating_sub(before.repeated_syns);
+        self.retransmitted_syns = self.retransmitted_syns.saturating_sub(before.retransmitted_syns);
         self.handshakes.subtract(&before.handshakes);
     }
 }

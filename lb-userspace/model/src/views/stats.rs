@@ -72,7 +72,7 @@ pub struct BackendStats {
     pub resets_by_backend: u64,
     /// SYNs that clients sent again before the handshake had ended.
     #[serde(default)]
-    pub repeated_syns: u64,
+    pub retransmitted_syns: u64,
     #[serde(default)]
     pub handshakes: Handshakes,
 }

@@ -28,7 +28,7 @@ pub struct TraceFilter {
     /// One packet of this many is recorded, at random.
     #[schemars(range(min = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub one_of: Option<u32>,
+    pub sample: Option<u32>,
     /// Maximum number of packets recorded in a second on each CPU, 1000 by default.
     #[schemars(range(min = 1))]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -33,8 +33,8 @@ pub(in crate::cli) struct Conns {
     /// List the newest connections, those with the latest packet, or those with the fewest bytes first.
     #[arg(long, requires = "sort")]
     pub(in crate::cli) reverse: bool,
-    /// Print the N clients with the most connections instead, 10,000 at most. Takes the daemon 4 bytes for
-    /// each connection.
+    /// Print the N clients with the most connections instead, 10,000 at most. The daemon needs 4 bytes
+    /// of memory for each connection.
     #[arg(
         long,
         value_name = "N",
@@ -61,8 +61,8 @@ pub(in crate::cli) struct Conns {
 /// How to end connections.
 #[derive(Clone, Copy, Debug, Args)]
 pub(in crate::cli) struct End {
-    /// Kill the connections, a twentieth of `limits.resets` per second: both ends get resets. Closed ones are
-    /// left. Interrupt it to stop.
+    /// Kill the connections, at up to 5 % of `limits.resets` per second: both ends get resets. Closed ones are
+    /// skipped. Interrupt it to stop.
     #[arg(long, conflicts_with_all = ["sort", "top", "count"])]
     pub(in crate::cli) kill: bool,
     /// Kill more than one connection without asking.

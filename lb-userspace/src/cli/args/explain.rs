@@ -10,10 +10,10 @@ use super::super::complete;
 /// The packet to explain.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Explain {
-    /// Address and port that the packet comes from.
+    /// Source address and port.
     #[arg(value_name = "CLIENT:PORT", value_parser = endpoint)]
     from: SocketAddrV4,
-    /// Address and port that it is to.
+    /// Destination address and port.
     #[arg(value_name = "VIP:PORT", value_parser = endpoint)]
     to: SocketAddrV4,
     /// A SYN, even if there is such a connection.
@@ -23,7 +23,7 @@ pub(in crate::cli) struct Explain {
     /// a SYN.
     #[arg(long, value_name = "FLAGS")]
     flags: Option<TcpFlags>,
-    /// The interface that the packet comes in by. Default: that of the connection, or of the route to its
+    /// Ingress interface. Default: that of the connection, or of the route to its
     /// sender.
     #[arg(long, value_name = "IFACE", add = complete::interfaces())]
     interface: Option<String>,

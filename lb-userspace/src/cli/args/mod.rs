@@ -178,8 +178,8 @@ pub(super) enum Verb {
         #[arg(long)]
         rate: bool,
     },
-    /// Show services, backends and their connections live in a terminal, with rates. Enter leads from one to the
-    /// next, w lists all warnings, and ? the keys. A wide terminal has more columns, such as the median latency
+    /// Show services, backends and their connections live in a terminal, with rates. Enter drills
+    /// down, w lists all warnings, and ? the keys. A wide terminal has more columns, such as the median latency
     /// of handshakes. Bytes of connections need `limits.accounting`.
     Top {
         /// Time between two updates, from 250ms to 1m.

@@ -24,9 +24,9 @@ pub(in crate::cli) struct Trace {
     /// `not_ipv4` and `not_tcp`.
     #[arg(long, value_name = "REASON", value_delimiter = ',', value_parser = reason)]
     reason: Vec<String>,
-    /// Record one packet of this many, at random.
+    /// Record 1 in N packets, chosen at random.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
-    one_of: Option<u32>,
+    sample: Option<u32>,
     /// Maximum number of packets recorded in a second on each CPU. Default: 1000.
     #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..))]
     rate: Option<u32>,
@@ -42,9 +42,9 @@ pub(in crate::cli) struct Trace {
 impl Trace {
     pub(in crate::cli) fn filter(&self) -> TraceFilter {
         let reason = (!self.reason.is_empty()).then(|| self.reason.join(","));
-        let Self { service, backend, client, one_of, rate, .. } = self;
+        let Self { service, backend, client, sample, rate, .. } = self;
         let (service, backend, client) = (service.clone(), *backend, *client);
-        TraceFilter { service, backend, client, reason, one_of: *one_of, rate: *rate }
+        TraceFilter { service, backend, client, reason, sample: *sample, rate: *rate }
     }
 }
 

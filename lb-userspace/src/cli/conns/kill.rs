@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _, Write as _};
 
 use anyhow::anyhow;
-use lb_client::Client;
+use lb_client::{Client, ClientError};
 use lb_model::connections::{ConnectionState, Filter, Kill};
 
 use super::super::{
@@ -30,7 +30,7 @@ pub(super) async fn kill(
     let open = counts.total - counts.closed;
     let is_agreed = open <= 1 || yes || confirm(open)?;
     let done = if is_agreed {
-        searching(client, output, client.kill_connections(&filter)).await?
+        searching(client, output, client.kill_connections(&filter)).await.map_err(broken_off)?
     } else {
         Kill::default()
     };
@@ -43,6 +43,16 @@ pub(super) async fn kill(
         print_error(format_args!("warning: {warning}"));
     }
     Ok(())
+}
+
+/// Says what an answer that has not come leaves open.
+fn broken_off(error: ClientError) -> Failure {
+    match error {
+        ClientError::Broken(error) => Failure::Operation(error.context(
+            "some connections may have been killed: `xdplb conns --count` shows what is left",
+        )),
+        other => other.into(),
+    }
 }
 
 fn confirm(open: u64) -> Result<bool, Failure> {

@@ -26,15 +26,14 @@ pub(super) async fn trace(
     let lines = client.trace(&trace.filter()).await?;
     let sink = Sink::open(trace.write.as_deref(), output)?;
     let mut tally = Tally::default();
-    match record(lines, sink, trace.count, &mut tally).await {
+    let ended = record(lines, sink, trace.count, &mut tally).await;
+    tally.print();
+    match ended {
         Err(failure) if failure.is_closed_pipe() => {
             print_error("nobody reads the packets any more: the pipe is closed");
         }
         ended => ended?,
     }
-    let Tally { told, left_out } = tally;
-    let left_out = if left_out == 0 { "none".to_owned() } else { left_out.to_string() };
-    print_error(format_args!("{} recorded, {left_out} left out", count(told, "packet")));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -43,6 +42,14 @@ pub(super) async fn trace(
 struct Tally {
     told: u64,
     left_out: u64,
+}
+
+impl Tally {
+    fn print(self) {
+        let Self { told, left_out } = self;
+        let left_out = if left_out == 0 { "none".to_owned() } else { left_out.to_string() };
+        print_error(format_args!("{} recorded, {left_out} left out", count(told, "packet")));
+    }
 }
 
 /// Writes packets until the trace ends, or as many as are wanted.

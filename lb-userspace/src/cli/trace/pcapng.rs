@@ -1,18 +1,13 @@
 //! Packets in the pcapng format: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-03.html>.
 
-use std::{
-    borrow::Cow,
-    collections::HashMap,
-    io::{self, Write},
-    time::Duration,
-};
+use std::{borrow::Cow, collections::HashMap, mem, time::Duration};
 
 use anyhow::{Context as _, Result};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use lb_common::capture::SNAP;
 use lb_model::views::trace::TracedPacket;
 use pcap_file::{
-    DataLink, PcapError,
+    DataLink,
     pcapng::{
         PcapNgWriter,
         blocks::{
@@ -25,19 +20,19 @@ use pcap_file::{
 /// Timestamps are in nanoseconds: ten to the power of minus this.
 const RESOLUTION: u8 = 9;
 
-/// A file of packets.
-pub(super) struct Writer<W: Write> {
-    file: PcapNgWriter<W>,
+/// Blocks of a file of packets.
+pub(super) struct Blocks {
+    made: PcapNgWriter<Vec<u8>>,
     /// Numbers of interfaces by their names.
     interfaces: HashMap<String, u32>,
 }
 
-impl<W: Write> Writer<W> {
-    pub(super) fn new(to: W) -> Result<Self> {
-        Ok(Self { file: PcapNgWriter::new(to)?, interfaces: HashMap::new() })
+impl Blocks {
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self { made: PcapNgWriter::new(Vec::new())?, interfaces: HashMap::new() })
     }
 
-    /// Writes a packet as it came in and, if it was sent, as it left.
+    /// Adds a packet as it came in and, if it was sent, as it left.
     pub(super) fn packet(&mut self, packet: &TracedPacket) -> Result<()> {
         let came = format!("came in; {}", comment(packet));
         self.frame(packet, &packet.interface, (&packet.frame, packet.length), &came)?;
@@ -46,8 +41,9 @@ impl<W: Write> Writer<W> {
         self.frame(packet, &sent.interface, (&packet.frame_after, packet.length_after), &left)
     }
 
-    pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.file.get_mut().flush()
+    /// Takes the blocks that were added since the last time.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        mem::take(self.made.get_mut())
     }
 
     fn frame(
@@ -66,7 +62,7 @@ impl<W: Write> Writer<W> {
             data: Cow::Owned(data),
             options: vec![EnhancedPacketOption::Comment(Cow::Borrowed(comment))],
         };
-        self.file.write_pcapng_block(block).map_err(unwrapped)?;
+        self.made.write_pcapng_block(block)?;
         Ok(())
     }
 
@@ -84,17 +80,9 @@ impl<W: Write> Writer<W> {
                 InterfaceDescriptionOption::IfTsResol(RESOLUTION),
             ],
         };
-        self.file.write_pcapng_block(described).map_err(unwrapped)?;
+        self.made.write_pcapng_block(described)?;
         self.interfaces.insert(name.to_owned(), number);
         Ok(number)
-    }
-}
-
-/// Returns the error of the file itself, which others recognise.
-fn unwrapped(error: PcapError) -> anyhow::Error {
-    match error {
-        PcapError::IoError(error) => error.into(),
-        other => other.into(),
     }
 }
 

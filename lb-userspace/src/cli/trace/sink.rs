@@ -11,13 +11,24 @@ use anyhow::{Context as _, Result, ensure};
 use lb_host::printable;
 use lb_model::views::trace::TracedPacket;
 
-use super::{line, pcapng::Writer};
-use crate::cli::args::Output;
+use super::{line, pcapng::Blocks};
+use crate::cli::{args::Output, exit::UNWRITABLE};
 
 pub(super) enum Sink {
     Lines(BufWriter<io::Stdout>),
     Json(BufWriter<io::Stdout>),
-    Pcapng(Writer<Box<dyn Write>>, PathBuf),
+    Pcapng(Blocks, Target),
+}
+
+/// Where blocks are written.
+pub(super) enum Target {
+    StandardOutput,
+    File {
+        file: File,
+        path: PathBuf,
+        /// Bytes that were written.
+        length: u64,
+    },
 }
 
 /// Refuses what cannot be written, or would be of no use.
@@ -37,37 +48,52 @@ impl Sink {
             let out = BufWriter::new(io::stdout());
             return Ok(if output.is_json() { Self::Json(out) } else { Self::Lines(out) });
         };
-        let to: Box<dyn Write> = if path == Path::new("-") {
-            Box::new(BufWriter::new(io::stdout()))
-        } else {
-            // It holds what clients send.
-            let mut options = File::options();
-            options.write(true).create(true).truncate(true).mode(0o600);
-            let file = options.open(path).with_context(|| cannot_write(path))?;
-            Box::new(BufWriter::new(file))
-        };
-        Ok(Self::Pcapng(Writer::new(to)?, path.to_owned()))
+        let blocks = Blocks::new()?;
+        if path == Path::new("-") {
+            return Ok(Self::Pcapng(blocks, Target::StandardOutput));
+        }
+        // It holds what clients send.
+        let mut options = File::options();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let file = options.open(path).with_context(|| cannot_write(path))?;
+        Ok(Self::Pcapng(blocks, Target::File { file, path: path.to_owned(), length: 0 }))
     }
 
     pub(super) fn packet(&mut self, packet: &TracedPacket) -> Result<()> {
         match self {
-            Self::Lines(out) => writeln!(out, "{}", printable::line(&line::of(packet)))?,
+            Self::Lines(out) => {
+                writeln!(out, "{}", printable::line(&line::of(packet))).context(UNWRITABLE)
+            }
             Self::Json(out) => {
                 let text = serde_json::to_string(packet)?;
-                writeln!(out, "{}", printable::json(&text))?;
+                writeln!(out, "{}", printable::json(&text)).context(UNWRITABLE)
             }
-            Self::Pcapng(writer, path) => {
-                writer.packet(packet).with_context(|| cannot_write(path))?;
-            }
+            Self::Pcapng(blocks, _) => blocks.packet(packet),
         }
-        Ok(())
     }
 
     pub(super) fn flush(&mut self) -> Result<()> {
         match self {
-            Self::Lines(out) | Self::Json(out) => Ok(out.flush()?),
-            Self::Pcapng(writer, path) => writer.flush().with_context(|| cannot_write(path)),
+            Self::Lines(out) | Self::Json(out) => out.flush().context(UNWRITABLE),
+            Self::Pcapng(blocks, target) => target.write(&blocks.take()),
         }
+    }
+}
+
+impl Target {
+    fn write(&mut self, blocks: &[u8]) -> Result<()> {
+        let Self::File { file, path, length } = self else {
+            let mut out = io::stdout().lock();
+            return out.write_all(blocks).and_then(|()| out.flush()).context(UNWRITABLE);
+        };
+        let written = file.write_all(blocks);
+        if written.is_ok() {
+            *length += blocks.len() as u64;
+        } else {
+            // A file that ends within a block cannot be read to its end. A pipe has no length.
+            file.set_len(*length).ok();
+        }
+        written.with_context(|| cannot_write(path))
     }
 }
 

@@ -93,7 +93,7 @@ struct Row<T> {
 struct Tcp {
     resets_by_client: u64,
     resets_by_backend: u64,
-    repeated_syns: u64,
+    retransmitted_syns: u64,
     /// Half of the handshakes took no longer, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     median_us: Option<f64>,
@@ -108,7 +108,7 @@ impl Tcp {
         Self {
             resets_by_client: stats.resets_by_client,
             resets_by_backend: stats.resets_by_backend,
-            repeated_syns: stats.repeated_syns,
+            retransmitted_syns: stats.retransmitted_syns,
             median_us: micros(0.5),
             p99_us: micros(0.99),
         }

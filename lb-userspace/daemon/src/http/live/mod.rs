@@ -10,16 +10,20 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use axum::body::Bytes;
 use futures_util::{Stream, stream};
 use tokio::{
-    sync::{Notify, Semaphore, watch},
+    sync::{Notify, watch},
     task::spawn_blocking,
     time::{MissedTickBehavior, interval},
 };
 
 use self::sampler::{Sample, Sampler};
+use super::places::Places;
 use crate::control::Handle;
 
 /// Maximum number of viewers.
 const VIEWERS: usize = 16;
+
+/// Time for which a viewer is not disconnected for another one. Browsers connect again.
+const KEPT: Duration = Duration::from_mins(1);
 
 /// Time between two samples.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -28,28 +32,28 @@ const PERIOD: Duration = Duration::from_secs(1);
 pub(super) struct Live {
     /// The last sample; None without viewers.
     samples: watch::Sender<Option<Arc<Sample>>>,
-    seats: Arc<Semaphore>,
+    places: Places,
     has_viewer: Arc<Notify>,
 }
 
 impl Live {
     pub(super) fn new() -> Self {
         let (samples, _) = watch::channel(None);
-        Self { samples, seats: Arc::new(Semaphore::new(VIEWERS)), has_viewer: Arc::default() }
+        Self { samples, places: Places::new(VIEWERS, KEPT), has_viewer: Arc::default() }
     }
 
     /// Returns the events of a viewer, unless there are too many. One that reads slowly gets no queue, but
     /// the whole of the newest sample.
     pub(super) fn view(&self) -> Option<impl Stream<Item = Result<Bytes, Infallible>> + use<>> {
-        let seat = Arc::clone(&self.seats).try_acquire_owned().ok()?;
+        let place = self.places.take()?;
         let mut samples = self.samples.subscribe();
         samples.mark_changed();
         self.has_viewer.notify_one();
-        Some(stream::unfold((samples, None, seat), async |(mut samples, sent, seat)| {
-            let sample = next(&mut samples).await?;
+        Some(stream::unfold((samples, None, place), async |(mut samples, sent, place)| {
+            let sample = next(&mut samples).await.filter(|_| !place.is_lost())?;
             let is_next = sent.is_some_and(|sent| sent + 1 == sample.number);
             let event = if is_next { &sample.change } else { &sample.whole };
-            Some((Ok(event.clone()), (samples, Some(sample.number), seat)))
+            Some((Ok(event.clone()), (samples, Some(sample.number), place)))
         }))
     }
 

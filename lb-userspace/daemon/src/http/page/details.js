@@ -213,7 +213,7 @@ function tcpOf(tcp) {
   return [
     ["handshake, median", tcp.median_us === undefined ? none : latency(tcp.median_us)],
     ["handshake, 99 %", tcp.p99_us === undefined ? none : latency(tcp.p99_us)],
-    ["SYNs sent again", full(tcp.repeated_syns)],
+    ["SYNs sent again", full(tcp.retransmitted_syns)],
     ["resets by clients", full(tcp.resets_by_client)],
     ["resets by the backend", full(tcp.resets_by_backend)],
   ];

@@ -28,7 +28,7 @@ const KEPT: Duration = Duration::from_millis(700);
 const SEEN: TcpStats = TcpStats {
     resets_by_client: 12,
     resets_by_backend: 3,
-    repeated_syns: 7,
+    retransmitted_syns: 7,
     handshake_nanos: 123_456_789,
     handshakes: [5; _],
 };
