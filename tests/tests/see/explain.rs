@@ -122,6 +122,21 @@ fn what_cannot_be_explained_is_named() {
     assert!(code == Some(2) && said.contains("`sin` is not a TCP flag"), "{said}");
 }
 
+#[test]
+#[ignore = "needs root"]
+fn what_is_to_a_service_names_it_and_what_keeps_packets_out() {
+    let Site { balancer, servers: _servers, testbed } = site("");
+    let stray = explained(&balancer, &testbed, FIRST_PORT, &["--flags", "ack"]);
+    assert_eq!((&*stray.reason, stray.service.as_deref()), ("reset_unknown_flow", Some("web")));
+    assert_eq!(stray.warnings, [""; 0]);
+    let down = ["-n", testbed.balancer().name(), "link", "set", "eth0", "down"];
+    assert!(Command::new("ip").args(down).status().expect("ip").success());
+    balancer.wait_for("the link", || {
+        let told = explained(&balancer, &testbed, FIRST_PORT, &["--interface", "eth0"]);
+        told.warnings == ["eth0 is down"]
+    });
+}
+
 fn explained(balancer: &Balancer, testbed: &Testbed, port: u16, more: &[&str]) -> Explanation {
     let client = client(testbed, port);
     let vip = vip(testbed).to_string();

@@ -198,6 +198,8 @@ fn bad_filters_are_named() {
         String::from_utf8_lossy(&output.stderr).into_owned()
     };
     assert!(refused(&["--service", "db"]).contains("there is no service db"));
+    let backend = refused(&["--backend", "10.0.0.99:80"]);
+    assert!(backend.contains("no service has the backend 10.0.0.99:80"), "{backend}");
     assert!(refused(&["--reason", "full"]).contains("`xdplb stats -o wide` lists all reasons"));
     assert!(refused(&["--sample", "0"]).contains("0 is not in 1.."));
     let missing = refused(&["-w", "/nowhere/trace.pcapng"]);
@@ -205,4 +207,32 @@ fn bad_filters_are_named() {
     assert!(fs::metadata("/nowhere").is_err());
     let both = refused(&["-w", "/nowhere/trace.pcapng", "-o", "json"]);
     assert!(both.contains("leave one of them out"), "{both}");
+}
+
+/// As an analyser cannot read a file that ends within a block.
+#[test]
+#[ignore = "needs root"]
+fn a_disk_that_is_full_leaves_a_file_that_can_be_read() {
+    let Site { balancer, servers: _servers, testbed } = site("");
+    let disk = testbed.directory().join("disk");
+    fs::create_dir(&disk).expect("made");
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=16k", "tmpfs"]).arg(&disk);
+    assert!(mount.status().expect("mount").success());
+    let file = disk.join("trace.pcapng");
+    let mut tracing = trace(&balancer, &["-w", file.to_str().expect("text")]);
+    let mut status = None;
+    balancer.wait_for("the end", || {
+        visit(&testbed, 3);
+        status = tracing.try_wait().expect("a child");
+        status.is_some()
+    });
+    let said = tracing.wait_with_output().expect("ended");
+    let said = String::from_utf8_lossy(&said.stderr).into_owned();
+    let tshark = Command::new("tshark").arg("-r").arg(&file).output().expect("tshark");
+    let unmounted = Command::new("umount").arg(&disk).status().expect("umount");
+    assert!(unmounted.success());
+    assert!(said.contains("No space left on device") && said.contains("recorded"), "{said}");
+    let read = String::from_utf8_lossy(&tshark.stdout).lines().count();
+    assert!(tshark.status.success() && read > 0, "{tshark:?}");
 }

@@ -39,9 +39,12 @@ fn both_formats_have_the_same_samples() {
 fn metrics_are_in_order_whichever_thread_wrote_them() {
     for (format, end) in [(Format::OpenMetrics, "# EOF\n"), (Format::Text, "\n")] {
         let text = encode(overview(), format).expect("encoded").concat();
-        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE xdplb_"));
-        let expected = all().map(|metric| metric.name);
-        assert!(types.zip(expected).all(|(found, expected)| found.starts_with(expected)), "{text}");
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let expected = all().map(Metric::full_name);
+        assert!(
+            types.zip(expected).all(|(found, expected)| found.starts_with(&expected)),
+            "{text}"
+        );
         assert_eq!(text.matches("# TYPE ").count(), all().count());
         assert_eq!(text.matches("# EOF").count(), usize::from(format == Format::OpenMetrics));
         assert!(text.ends_with(end), "{text}");

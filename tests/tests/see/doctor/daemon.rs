@@ -38,6 +38,20 @@ fn a_daemon_that_hangs() {
     only(found, "daemon-silent", "daemon", "systemctl restart xdplb");
 }
 
+/// A monitor that looks at the exit code must see it, although packets are forwarded.
+#[test]
+#[ignore = "needs root"]
+fn a_daemon_that_is_gone() {
+    for signal in [Signal::SIGKILL, Signal::SIGTERM] {
+        let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+        let file = testbed.directory().join("xdplb.toml");
+        let mut doctor = balancer.command(&["doctor", "-o", "json", "-c"]);
+        balancer.stop(signal);
+        let found = findings(testbed.balancer(), doctor.arg(file));
+        only(found, "daemon-gone", "daemon", "systemctl start xdplb");
+    }
+}
+
 #[test]
 #[ignore = "needs root"]
 fn a_daemon_in_another_network_namespace() {
@@ -55,8 +69,8 @@ fn a_service_without_backends() {
     servers.clear();
     balancer.wait_for_ring_of(0);
     let found = found(&testbed, &balancer);
-    let found = only(found, "service-without-backends", "web", "xdplb service show web");
-    assert!(found.message.contains("10.0.0.11:80 down"), "{found:?}");
+    let found = only(found, "service-without-backends", "web", "start the servers");
+    assert!(found.message.contains("10.0.0.11:80 down (L4CON Connection refused"), "{found:?}");
 }
 
 #[test]
