@@ -1,12 +1,12 @@
 //! Progress of long work on a terminal.
 
-use std::{io::Write as _, net::TcpStream};
+use std::{fs, io::Write as _, net::TcpStream};
 
 use lb_testbed::Testbed;
 use lb_tests::{
     balancer::{BINARY, Balancer},
     console::Console,
-    site::{Arms, Site, backend, site, vip},
+    site::{Arms, Site, backend, site, text, vip},
 };
 use nix::sys::signal::Signal;
 use portable_pty::CommandBuilder;
@@ -65,6 +65,35 @@ fn a_kill_of_many_connections_shows_how_far_it_has_come() {
     let console = Console::run(xdplb(&balancer, &["conns", "--kill", "--service", "web", "--yes"]));
     console.wait_for_texts(&["scanned ", " flow table entries"]);
     assert_eq!(console.ended_showing("600 connections killed"), 0);
+}
+
+/// A daemon that is stopped for a moment takes long in any case.
+#[test]
+#[ignore = "needs root"]
+fn what_the_daemon_does_is_told_while_a_command_waits_for_it() {
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let file = testbed.directory().join("other.toml");
+    fs::write(&file, text(&testbed, &[2, 1, 1])).expect("written");
+    let path = file.to_str().expect("text");
+    for (arguments, told, shown) in [
+        (
+            &["apply", "-c", path][..],
+            "the daemon checks and applies ",
+            "~ web: 10.0.0.11:80: weight: 1 -> 2",
+        ),
+        (&["diff", "-c", path], "the daemon checks ", "no differences from version 2"),
+        (
+            &["rollback"],
+            "the daemon checks and applies the former version",
+            "~ web: 10.0.0.11:80: weight: 2 -> 1",
+        ),
+    ] {
+        balancer.signal(Signal::SIGSTOP);
+        let console = Console::run(xdplb(&balancer, arguments));
+        console.wait_for_texts(&[told]);
+        balancer.signal(Signal::SIGCONT);
+        assert_eq!(console.ended_showing(shown), 0, "{arguments:?}");
+    }
 }
 
 fn drain(balancer: &Balancer, testbed: &Testbed) -> CommandBuilder {
