@@ -24,8 +24,7 @@ use tokio::sync::OnceCell;
 pub(super) use self::arrival::Links;
 use self::{arrival::Arriving, selection::selection};
 use super::{
-    counters, frame::Headers, interfaces::Interface, refusals::failed, service::Service, variants,
-    views::Views,
+    counters, frame::Headers, interfaces::Interface, refusals::failed, variants, views::Views,
 };
 
 /// The variant of the program that explains packets: it uses the live maps, so it is loaded only once.
@@ -125,15 +124,12 @@ fn connection(views: &Views<'_>, trail: &Trail) -> Option<Connection> {
 /// Returns the name of the packet's service: of a known connection, its own. A packet of an unknown one that is
 /// no SYN is to a service as well, if it is to its VIP.
 fn service(views: &Views<'_>, trail: &Trail, connection: Option<&Connection>) -> Option<String> {
-    if let Some(connection) = connection {
-        return connection.service.clone();
-    }
-    let id = trail.service.checked_sub(1);
     let vip = SocketAddr::from((unmapped(trail.vip), u16::from_be_bytes(trail.vip_port)));
-    let is_it = |service: &&Service| match id {
-        Some(id) => service.id == id,
-        None => service.spec.vip.address == vip,
+    let mut services = views.snapshot.state.services();
+    let found = match (trail.service, connection) {
+        (0, Some(connection)) => return connection.service.clone(),
+        (0, None) => services.find(|service| service.spec.vip.address == vip),
+        (selected, _) => services.find(|service| service.id + 1 == selected),
     };
-    let found = views.snapshot.state.services().find(is_it);
     found.map(|service| service.spec.name.clone())
 }

@@ -227,8 +227,8 @@ fn unserved(running: &Running, cases: &mut Cases<'_>) {
 /// Returns a backend, and why it takes no connections.
 fn unserving(backend: &BackendView) -> String {
     let reason = backend.unusable.as_deref().unwrap_or("on standby");
-    let is_known = backend.admin == Admin::Enabled && !reason.contains(&backend.detail);
-    let detail = if is_known { format!(" ({})", backend.detail) } else { String::new() };
+    let says_more = backend.admin == Admin::Enabled && !reason.contains(&backend.detail);
+    let detail = if says_more { format!(" ({})", backend.detail) } else { String::new() };
     format!("{} {reason}{detail}", backend.address)
 }
 
@@ -248,6 +248,8 @@ fn fix_of(service: &str, backends: &[BackendView]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::{checks::made, report::found};
 
@@ -281,5 +283,32 @@ mod tests {
     fn who_may_not_ask_learns_it() {
         let found = found(&Daemon::Hidden("only for root".to_owned()), silent);
         assert_eq!(found[0].severity, Severity::NotChecked);
+    }
+    fn backend(admin: &str, unusable: &str) -> BackendView {
+        let view = json!({
+            "address": "10.0.0.11:80", "weight": 1, "backup": false, "admin": admin, "health": "down",
+            "since": "1970-01-01T00:00:00Z", "detail": "L4CON Connection refused",
+            "unusable": unusable, "in_ring": false, "active_connections": 0,
+            "connections_total": 0, "packets_total": 0, "bytes_total": 0,
+        });
+        serde_json::from_value(view).expect("a backend")
+    }
+
+    #[test]
+    fn what_brings_a_service_back_follows_from_its_backends() {
+        let (dead, disabled) = (backend("enabled", "down"), backend("disabled", "disabled"));
+        assert_eq!(unserving(&dead), "10.0.0.11:80 down (L4CON Connection refused)");
+        assert_eq!(unserving(&disabled), "10.0.0.11:80 disabled");
+        let both = [dead, disabled];
+        assert!(fix_of("web", &both[..1]).starts_with("start the servers"));
+        assert_eq!(fix_of("web", &both), "xdplb backend enable web 10.0.0.11:80");
+    }
+
+    #[test]
+    fn a_program_without_a_daemon_is_a_problem() {
+        let absent = || Daemon::Absent("no daemon".to_owned());
+        assert!(found(&absent().among(&[]), gone).is_empty());
+        let found = found(&absent().among(&[made::link("eth0", 2)]), gone);
+        assert!(found[0].message.starts_with("the program on eth0 forwards without it"));
     }
 }

@@ -94,7 +94,7 @@ impl Daemon {
     }
 
     /// Considers the interfaces: the program of a daemon that has stopped stays attached.
-    pub(super) fn among(self, links: &[Link]) -> Self {
+    pub(crate) fn among(self, links: &[Link]) -> Self {
         let is_ours = |link: &&Link| matches!(link.attached, Ok(Attached::Ours(_)));
         match (self, links.iter().find(is_ours)) {
             (Self::Absent(reason), Some(link)) => Self::Gone(format!(
