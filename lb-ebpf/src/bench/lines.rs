@@ -1,8 +1,6 @@
 //! Programs that do nothing with a packet but read lines of memory by its hash: the floors of every
 //! balancer that keeps its flows in memory.
 
-use core::intrinsics::{AtomicOrdering, atomic_or};
-
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, xdp_action},
     btf_maps::Array,
@@ -15,9 +13,6 @@ use lb_common::{
 };
 
 use crate::{astray, frame};
-
-/// Not relaxed: LLVM's BPF target loses the old value of a relaxed operation.
-const ORDER: AtomicOrdering = AtomicOrdering::AcqRel;
 
 /// A cache line.
 #[repr(C, align(64))]
@@ -34,30 +29,42 @@ static LINES: Array<Line, 1, { BPF_F_MMAPABLE as usize }> = Array::new();
 #[unsafe(no_mangle)]
 static LINE_COUNT: u32 = 1;
 
+/// What the packet before has read.
+#[btf_map]
+static BEFORE: Array<u64, 1> = Array::new();
+
 /// Reads one line.
 #[xdp(frags)]
 fn one_line(ctx: XdpContext) -> u32 {
     verdict(hash(&ctx).and_then(|hash| Some(read(line(hash, 0)?))))
 }
 
-/// As `one_line`, but the next packet cannot start before this one's line has arrived: a locked
-/// operation waits for its line, and everything after it waits for the operation.
+/// As `one_line`, but in turn.
 #[xdp(frags)]
 fn one_line_waited(ctx: XdpContext) -> u32 {
-    verdict(hash(&ctx).and_then(|hash| Some(wait(line(hash, 0)?, 0))))
+    verdict(in_turn(&ctx, |hash| Some(read(line(hash, 0)?))))
 }
 
-/// Reads two lines at the same time, and waits for both.
+/// Reads two lines at the same time, in turn.
 #[xdp(frags)]
 fn two_lines(ctx: XdpContext) -> u32 {
-    verdict(hash(&ctx).and_then(two))
+    verdict(in_turn(&ctx, |hash| {
+        let (first, second) = (line(hash, 0)?, line(hash, 1)?);
+        Some(read(first) | read(second))
+    }))
 }
 
+/// Reads lines at addresses that depend on what the packet before has read, so that no CPU can ask for
+/// them earlier. A locked operation would not do: some CPUs execute later loads while its line is on the
+/// way.
 #[inline(always)]
-fn two(hash: Hash) -> Option<u64> {
-    let (first, second) = (line(hash, 0)?, line(hash, 1)?);
-    let both = read(first) | read(second);
-    Some(wait(first, both))
+fn in_turn(ctx: &XdpContext, lines: impl Fn(Hash) -> Option<u64>) -> Option<u64> {
+    let before = BEFORE.get_ptr_mut(0)?;
+    let hash = Hash(hash(ctx)?.0 ^ read(before));
+    let word = lines(hash)?;
+    // SAFETY: the pointer is to a map's value, and only this CPU uses it.
+    unsafe { before.write_volatile(word) };
+    Some(word)
 }
 
 #[inline(always)]
@@ -83,11 +90,4 @@ fn line(hash: Hash, choice: u32) -> Option<*mut u64> {
 fn read(word: *mut u64) -> u64 {
     // SAFETY: the pointer is to a map's value.
     unsafe { word.read_volatile() }
-}
-
-/// Sets bits of a word, which are none, once they are known.
-#[inline(always)]
-fn wait(word: *mut u64, bits: u64) -> u64 {
-    // SAFETY: the pointer is to a map's value, which nobody accesses otherwise.
-    unsafe { atomic_or::<u64, u64, ORDER>(word, bits) | bits }
 }
