@@ -37,7 +37,8 @@ fn import(table: Counting<'_, V4>, import: &Import) -> Imported {
 fn established(client: u32, port: u16) -> Import {
     let outside = V4::outside(Protocol::Tcp, [10, 0, 0, 1], port.to_be_bytes());
     let pair = Pair::new(&inside(client), &outside, 1, 9).words();
-    Import { pair, last_seen: 1_000, number: 77, other: 500, seen: ESTABLISHED, result: 0 }
+    let number = 77;
+    Import { pair, last_seen: 1_000, number, other: 500, seen: ESTABLISHED, ..Import::default() }
 }
 
 #[test]
@@ -137,5 +138,83 @@ fn a_smaller_table_keeps_what_it_has_room_for() {
         assert!(results.contains(&Imported::Full), "{results:?}");
         assert_eq!(table.table.flows().count(), 2 * added);
         assert_eq!(usize::try_from(table.active.get()), Ok(added));
+    });
+}
+
+/// Returns a connection's entries, towards the backend first.
+fn both(table: Counting<'_, V4>, client: u32) -> [table::Found<Counting<'_, V4>>; 2] {
+    let hit = peek(table, &inside(client)).expect("known");
+    [hit, partner(table, hit).expect("a pair")]
+}
+
+/// A forged reset counts until the backend takes it back, which may be after the first pass.
+#[test]
+fn what_the_other_table_has_taken_back_does_not_come_back() {
+    with_table(100, |table| {
+        let seen = ESTABLISHED | flags_seen::CLIENT_RST;
+        let reset = Import { seen, ..established(1, 1_024) };
+        assert_eq!(import(table, &reset), Imported::Added);
+        let again = Import { before: seen, last_seen: 1_001, ..established(1, 1_024) };
+        assert_eq!(import(table, &again), Imported::Updated);
+        for hit in both(table, 1) {
+            assert_eq!(hit.state(), State::Established);
+        }
+        set_flags(table, both(table, 1)[0], flags_seen::CLIENT_FIN, 0);
+        let unchanged = Import { before: ESTABLISHED, ..again };
+        assert_eq!(import(table, &unchanged), Imported::Known);
+        assert_eq!(both(table, 1)[0].state(), State::Closing, "only this table has seen the FIN");
+    });
+}
+
+#[test]
+fn a_number_is_newer_after_more_than_half_of_all_numbers() {
+    with_table(100, |table| {
+        assert_eq!(import(table, &established(1, 1_024)), Imported::Added);
+        let before = ESTABLISHED;
+        let far =
+            Import { before, number: 77 + (3 << 30), last_seen: 1_900, ..established(1, 1_024) };
+        assert_eq!(import(table, &far), Imported::Updated);
+        assert_eq!(both(table, 1)[1].entry.extra(), far.number);
+        assert_eq!(import(table, &far), Imported::Known);
+    });
+}
+
+/// A copy of the SYN of a connection that has not moved yet opens another one, whose handshake never ends.
+#[test]
+fn a_handshake_gives_way_to_a_connection_in_use() {
+    with_table(100, |table| {
+        let copy = Import { seen: 0, other: 2_000, last_seen: 2_000, ..established(1, 1_025) };
+        assert_eq!(import(table, &copy), Imported::Added);
+        let closed = Import { seen: ESTABLISHED | flags_seen::FINS, ..established(1, 1_024) };
+        assert_eq!(import(table, &closed), Imported::Taken, "the client may use its port again");
+        assert_eq!(import(table, &established(1, 1_024)), Imported::Added);
+        assert_eq!(both(table, 1)[0].entry.pair().words(), established(1, 1_024).pair);
+    });
+}
+
+/// Not even one that has been silent for longer than a new connection would respect.
+#[test]
+fn an_import_evicts_none_that_has_not_ended() {
+    with_table(5, |table| {
+        let late = |nth: u16| {
+            table::import(table, &established(nth.into(), 1_024 + nth), 10 * table::SILENCE)
+        };
+        let results: Vec<_> = (0..50).map(late).collect();
+        let added = results.iter().filter(|result| **result == Imported::Added).count();
+        assert!(results.contains(&Imported::Full), "{results:?}");
+        assert_eq!(table.table.flows().count(), 2 * added, "{results:?}");
+    });
+}
+
+#[test]
+fn an_end_that_was_told_stays_told() {
+    with_table(100, |table| {
+        let seen = ESTABLISHED | flags_seen::FINS;
+        for (client, is_told) in [(1, 1), (2, 0)] {
+            let port = 1_024 + u16::try_from(client).expect("small");
+            let ended = Import { seen, is_told, ..established(client, port) };
+            assert_eq!(import(table, &ended), Imported::Added);
+            assert_eq!(both(table, client)[0].tag.is_told(), is_told == 1);
+        }
     });
 }

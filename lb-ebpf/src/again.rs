@@ -64,6 +64,11 @@ impl History {
 /// first retransmission timeout of a second, and more than an answer takes.
 const UNANSWERED: u32 = ticks::from_nanos(500_000_000);
 
+/// Minimum time after a backend's packet that it answers a SYN on its connection: twice of what Linux waits before
+/// the next challenge ACK of a connection (`tcp_invalid_ratelimit`). Whoever spoofs SYNs in a row could
+/// otherwise have a live backend seem silent.
+const REPEATED: u32 = ticks::from_nanos(1_000_000_000);
+
 /// Classifies a client's SYN on the tuple of this entry.
 #[inline(always)]
 pub(crate) fn ask(known: Known) -> Result<Asked, Reason> {
@@ -98,7 +103,7 @@ fn replaced(hit: Hit) -> Result<Option<History>, Reason> {
     let Some(backend) = select::backend(id) else { return Ok(None) };
     let seen = hit.tag.flags_seen();
     let is_unanswered = flags_seen::is_unanswered(seen);
-    let is_gone = passive::is_silent(id, backend) && (is_unanswered || backend.is_down != 0)
+    let is_gone = passive::is_silent(id, backend) && is_unanswered
         || backend.left != 0 && has_asked_in_vain(hit);
     if !flow::replace_closed(hit, is_gone)? {
         if matches!(hit.direction(), Direction::ToBackend) && !flags_seen::are_shaken(seen) {
@@ -119,10 +124,15 @@ fn replaced(hit: Hit) -> Result<Option<History>, Reason> {
     Ok(Some(History::new(id, flags_seen::refused_by(seen, id))))
 }
 
-/// Returns true if a SYN was seen before, and nothing from the backend since. A backend that knows
-/// the connection answers each SYN by a challenge ACK (RFC 5961, section 4).
+/// Returns true if a SYN was seen before, and nothing from the backend since, although it had said nothing for a
+/// while before that. A backend that knows the connection answers a SYN by a challenge ACK (RFC 5961, section
+/// 4), but not several in a row: see [`REPEATED`].
 #[inline(always)]
 fn has_asked_in_vain(hit: Hit) -> bool {
-    let idle = ticks::between(hit.entry.last_seen(), flow::now());
-    hit.tag.flags_seen() & flags_seen::ASKED != 0 && idle >= UNANSWERED
+    if hit.tag.flags_seen() & flags_seen::ASKED == 0 {
+        return false;
+    }
+    let asked = hit.entry.last_seen();
+    ticks::between(asked, flow::now()) >= UNANSWERED
+        && flow::last_heard(hit).is_some_and(|heard| ticks::between(heard, asked) >= REPEATED)
 }

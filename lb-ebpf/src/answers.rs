@@ -21,15 +21,20 @@ pub(crate) fn follow(headers: &Headers, hit: Hit, id: u32) -> Result<(), Reason>
         return Err(Reason::BadFlags);
     }
     let (numbers, rest) = Segment::of(headers).words();
-    if answer_follow(hit.index.0, hit.tag.word(), numbers, rest, id) != 0 {
-        return Err(Reason::Refused);
+    match answer_follow(hit.index.0, hit.tag.word(), numbers, rest, id) {
+        FOLLOWED => Ok(()),
+        CONTENDED => Err(Reason::Contended),
+        _ => Err(Reason::Refused),
     }
-    Ok(())
 }
+
+/// Results of [`answer_follow`] other than that the client must not see the segment.
+const FOLLOWED: u32 = 0;
+const CONTENDED: u32 = 2;
 
 global! {
     fn answer_follow(index: u32, tag: u64, numbers: u64, rest: u32, id: u32) -> u32 {
-        let Some(hit) = flow::found(index, tag) else { return 0 };
+        let Some(hit) = flow::found(index, tag) else { return FOLLOWED };
         let segment = Segment::of_words(numbers, rest);
         let is_refusal = note(hit, &segment, id);
         if is_refusal && is_tried_elsewhere(hit) {
@@ -37,8 +42,7 @@ global! {
             flow::refuse(hit);
             return 1;
         }
-        flow::track(hit, &segment);
-        0
+        flow::track(hit, &segment).map_or(CONTENDED, |_| FOLLOWED)
     }
 }
 

@@ -98,5 +98,5 @@ fn track(headers: &Headers, hit: Hit) -> Result<u16, Reason> {
     if !tcp::is_possible(headers.tcp.flags) {
         return Err(Reason::BadFlags);
     }
-    Ok(flow::track(hit, &Segment::of(headers)))
+    flow::track(hit, &Segment::of(headers))
 }

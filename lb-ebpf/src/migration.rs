@@ -5,7 +5,7 @@ use lb_common::table::{IMPORTS_EACH_RUN, Import};
 
 use crate::{flow, raw, raw::Packet};
 
-/// One word, which the daemon sets before the first interface gets a program with another table, and
+/// One word, the time of the daemon's clock, which it sets before the first interface gets a program with another table, and
 /// clears once all connections have moved. Programs before and after the change share it.
 #[btf_map]
 static MIGRATING: Array<u64, 1, { BPF_F_MMAPABLE as usize }> = Array::new();

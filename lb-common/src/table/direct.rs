@@ -1,7 +1,7 @@
 use super::{
-    Chosen, Hash, Index, Key, Storage, Survey, Table, Tag, Victims, choose, claim_crowded,
-    claim_elsewhere, extend, has_duplicate, least_worth, remove, revive, search, search_further,
-    survey,
+    Busy, Chosen, Hash, Index, Key, Look, Storage, Survey, Table, Tag, Victims, choose,
+    claim_crowded, claim_elsewhere, extend, has_duplicate, least_worth, remove, revive, search,
+    search_further, survey,
 };
 
 /// A table whose steps are called directly.
@@ -20,11 +20,11 @@ impl<S: Direct> Table for S {
         claim_elsewhere(self, key)
     }
 
-    fn claim_crowded(self, key: &Key<Self>, now: u32) -> Index {
-        claim_crowded(self, key, now)
+    fn claim_crowded(self, key: &Key<Self>, now: u32, most: Victims) -> Index {
+        claim_crowded(self, key, now, most)
     }
 
-    fn choose(self, hash: Hash, key: &Key<Self>, now: u32, look: u32) -> Chosen {
+    fn choose(self, hash: Hash, key: &Key<Self>, now: u32, look: Look) -> Chosen {
         choose(self, hash, key, now, look)
     }
 
@@ -48,7 +48,7 @@ impl<S: Direct> Table for S {
         remove(self, index, tag, to, now)
     }
 
-    fn revive(self, index: Index, tag: Tag) -> bool {
+    fn revive(self, index: Index, tag: Tag) -> Result<bool, Busy> {
         revive(self, index, tag)
     }
 }

@@ -142,7 +142,7 @@ pub fn find<T: Table>(table: T, key: &Key<T>) -> Result<Option<KnownIn<T>>, Busy
         return Ok(Some(found));
     }
     let revived = Hit { tag: hit.tag.revived(), ..hit };
-    Ok(table.revive(hit.index, hit.tag).then_some(Known { hit: revived, ..found }))
+    Ok(table.revive(hit.index, hit.tag)?.then_some(Known { hit: revived, ..found }))
 }
 
 /// As [`find`], for those who only read: an expiring flow stays expiring, and one that is being

@@ -3,14 +3,14 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{
-    Busy, Entry, Found, Hit, Opening, Table, Unopened,
+    Busy, Entry, Found, Hit, Opening, Table, Unopened, Victims,
     find::seek,
-    open,
+    open::open_instead_of,
     pair::{partner, set_flags_of, settled_partner},
-    remove::replace_closed,
+    remove::{mark_told, replace_closed},
 };
 use crate::flow::{
-    Flow, Pair, Protocol, V4,
+    Flow, Pair, Protocol, State, V4,
     flags_seen::{BACKEND_SYN, are_shaken, is_dated},
     is_beyond, ticks,
 };
@@ -29,11 +29,16 @@ pub struct Import {
     pub other: u32,
     /// [`flags_seen`](crate::flow::flags_seen) of its entry towards the backend.
     pub seen: u16,
+    /// Those that it was imported with before; 0 if it was not.
+    pub before: u16,
+    /// 1 if the connection log has its end, else 0.
+    pub is_told: u16,
     /// Number of an [`Imported`], which the program writes.
     pub result: u16,
+    pub reserved: [u16; 2],
 }
 
-const _: () = assert!(size_of::<Import>() == 32);
+const _: () = assert!(size_of::<Import>() == 40);
 
 /// Maximum number of [`Import`]s in one run of the program.
 pub const IMPORTS_EACH_RUN: usize = 64;
@@ -47,7 +52,7 @@ pub enum Imported {
     Added,
     /// It was there already, and has gone as far as in the other table.
     Known,
-    /// It was there already, and has got the flags seen that only the other table had.
+    /// It was there already, and has got what only the other table had.
     Updated,
     /// Another connection has its tuple or its source port.
     Taken,
@@ -71,7 +76,8 @@ impl Imported {
     }
 }
 
-/// Takes over a connection. It may be repeated: what is there already is not added again.
+/// Takes over a connection, if there is room for it without evicting any that has not ended. It may be
+/// repeated: what is there already is not added again.
 #[inline(always)]
 pub fn import<T: Table<Family = V4>>(table: T, import: &Import, now: u32) -> Imported {
     let Import { last_seen, number, other, seen, .. } = *import;
@@ -90,8 +96,11 @@ pub fn import<T: Table<Family = V4>>(table: T, import: &Import, now: u32) -> Imp
         }
     }
     let opening = Opening { inside, hop: pair.hop(), backend: pair.backend(), seen, number, now };
-    match open(table, &opening, &pair.outside(Protocol::Tcp, &ends)) {
+    match open_instead_of(table, &opening, &pair.outside(Protocol::Tcp, &ends), Victims::Closed) {
         Ok(opened) => {
+            if import.is_told != 0 {
+                mark_told(opened, true);
+            }
             opened.entry.set_extra(other);
             for flow in [Some(opened), partner(table, opened)].into_iter().flatten() {
                 flow.entry.set_last_seen(last_seen);
@@ -105,7 +114,8 @@ pub fn import<T: Table<Family = V4>>(table: T, import: &Import, now: u32) -> Imp
 }
 
 /// Removes the connection that has the tuple if it began earlier: the client has used its port again since
-/// that one was imported.
+/// that one was imported. A handshake that began later gives way to a connection in use: its SYN was a copy,
+/// or spoofed.
 #[inline(always)]
 fn gives_way<T: Table<Family = V4>>(
     table: T,
@@ -114,6 +124,9 @@ fn gives_way<T: Table<Family = V4>>(
     now: u32,
 ) -> Result<bool, Busy> {
     let Hit { entry, tag, .. } = known;
+    if !are_shaken(tag.flags_seen()) && is_in_use(State::of(import.seen)) {
+        return replace_closed(table, known, true, now);
+    }
     let former = Flow { pair: entry.pair(), last_seen: entry.last_seen(), extra: entry.extra() };
     let latter = Flow { last_seen: import.last_seen, extra: import.other, ..former };
     // A handshake may never end: it takes the place of no connection that is still in use.
@@ -125,8 +138,13 @@ fn gives_way<T: Table<Family = V4>>(
     replace_closed(table, known, true, now)
 }
 
-/// Adds what a known connection lacks. It keeps what only it has, as each table has seen one side's packets
-/// if the interfaces changed from one to the other one by one.
+/// Returns true if the handshake is complete, and neither side has ended the connection.
+const fn is_in_use(state: State) -> bool {
+    matches!(state, State::Answered | State::Established)
+}
+
+/// Brings a known connection to where it is in either table: each has seen one side's packets if the
+/// interfaces changed from one to the other one by one.
 #[inline(always)]
 fn update<T: Table>(table: T, known: Found<T>, import: &Import) -> Imported {
     let (to_backend, to_client) = match settled_partner(table, known) {
@@ -134,26 +152,31 @@ fn update<T: Table>(table: T, known: Found<T>, import: &Import) -> Imported {
         Ok(None) => return Imported::Known,
         Err(Busy) => return Imported::Busy,
     };
+    let is_later = ticks::between(to_client.entry.last_seen(), import.last_seen) > 0;
     for flow in [to_backend, to_client] {
         if ticks::between(flow.entry.last_seen(), import.last_seen) > 0 {
             flow.entry.set_last_seen(import.last_seen);
         }
     }
-    let before = known.tag.flags_seen();
-    let after = before | import.seen;
-    let is_number_newer = match (are_shaken(before), are_shaken(import.seen)) {
-        (true, true) => is_beyond(import.number, to_client.entry.extra()),
+    let ours = known.tag.flags_seen();
+    // What has changed in the other table since the last import.
+    let (set, cleared) = (import.seen & !import.before, import.before & !import.seen);
+    let after = (ours | set) & !cleared;
+    let is_number_newer = match (are_shaken(ours), are_shaken(import.seen)) {
+        // After more than half of all numbers, the latter seems to come before the former.
+        (true, true) => is_later || is_beyond(import.number, to_client.entry.extra()),
         (false, true) => true,
-        (_, false) => import.seen & !before & BACKEND_SYN != 0,
+        (_, false) => import.seen & !ours & BACKEND_SYN != 0,
     };
-    if before == after && !is_number_newer {
+    let is_number_newer = is_number_newer && import.number != to_client.entry.extra();
+    if ours == after && !is_number_newer {
         return Imported::Known;
     }
-    if set_flags_of(table, to_backend, after & !before, 0).is_none() {
+    if set_flags_of(table, to_backend, set, cleared).is_none() {
         return Imported::Busy;
     }
-    set_flags_of(table, to_client, after & !before, 0);
-    if is_dated(before) != is_dated(after) && is_dated(import.seen) == is_dated(after) {
+    set_flags_of(table, to_client, set, cleared);
+    if is_dated(ours) != is_dated(after) && is_dated(import.seen) == is_dated(after) {
         to_backend.entry.set_extra(import.other);
     }
     if is_number_newer {

@@ -40,7 +40,7 @@ pub use self::shared::{
     SharedBackend, SharedBucket, SharedEntry, SharedFamily, SharedTable, Snapshot,
 };
 pub use self::{
-    choice::{Chosen, SILENCE, Victims},
+    choice::{Chosen, Look, SILENCE, Victims},
     claim::{Refused, claim_elsewhere, extend, has_duplicate, survey},
     crowded::{choose, claim_crowded, least_worth, worth},
     direct::Direct,

@@ -1,7 +1,7 @@
 //! Creation of connections: both entries at once.
 
 use super::{
-    Entry, Found, Hit, Key, Refused, Table,
+    Entry, Found, Hit, Key, Refused, Table, Victims,
     claim::{approach, claim, leave_home},
 };
 use crate::{
@@ -62,20 +62,31 @@ pub fn open<T: Table>(
     opening: &Opening<'_, T::Family>,
     outside: &Key<T>,
 ) -> Result<Found<T>, Unopened> {
+    open_instead_of(table, opening, outside, Victims::All)
+}
+
+/// As [`open`], where connections give way that are at most these.
+#[inline(always)]
+pub(super) fn open_instead_of<T: Table>(
+    table: T,
+    opening: &Opening<'_, T::Family>,
+    outside: &Key<T>,
+    most: Victims,
+) -> Result<Found<T>, Unopened> {
     let Opening { inside, hop, backend, seen, number, now } = *opening;
     let reply = outside.turned();
     // Both homes are read before either is claimed, so that their cache misses overlap: a claim waits
     // for its entry's memory.
     let here = approach(table, inside).ok_or(Unopened::Full)?;
     let there = approach(table, &reply).ok_or(Unopened::Full)?;
-    let to_client = claim(table, &there, &reply, now).map_err(|refused| match refused {
+    let to_client = claim(table, &there, &reply, now, most).map_err(|refused| match refused {
         Refused::Full => Unopened::Full,
         Refused::Known | Refused::Busy => Unopened::PortTaken,
     })?;
     let to_client = leave_home(&here, to_client);
     let pair = Pair::new(inside, outside, backend, hop);
     to_client.entry.write(&Flow::new(pair, now).with_extra(number));
-    let to_backend = match claim(table, &here, inside, now) {
+    let to_backend = match claim(table, &here, inside, now, most) {
         Ok(claimed) => claimed,
         Err(refused) => {
             to_client.entry.publish(to_client.tag.freed());
@@ -102,7 +113,7 @@ pub fn open_one_way<T: Table>(
 ) -> Result<Found<T>, Unopened> {
     let Opening { inside, hop, backend, seen, number, now } = *opening;
     let here = approach(table, inside).ok_or(Unopened::Full)?;
-    let claimed = claim(table, &here, inside, now).map_err(Unopened::of_client)?;
+    let claimed = claim(table, &here, inside, now, Victims::All).map_err(Unopened::of_client)?;
     let pair = Pair::one_way(inside, backend, hop);
     claimed.entry.write(&Flow::new(pair, now).with_extra(number));
     let tag = claimed.tag.one_way().published(seen | flags_seen::UNSEEN);

@@ -2,7 +2,7 @@
 
 use super::{
     Busy, Entry, Found, Hit, Index, Table, Tag, at,
-    pair::{change, count, partner, set_flags_of, settled_partner},
+    pair::{change, count, set_flags_of, settled_partner},
     storage::swap,
 };
 use crate::flow::{Direction, Shape, flags_seen, ticks};
@@ -51,7 +51,7 @@ pub fn replace_closed<T: Table>(
 pub fn remove<T: Table>(table: T, index: Index, tag: Tag, to: Tag, now: u32) -> bool {
     let Some(Hit { entry, .. }) = at(table, index) else { return false };
     let flow = Hit { entry, index, tag };
-    let partner = partner(table, flow);
+    let Ok(partner) = settled_partner(table, flow) else { return false };
     let idle = ticks::between(entry.last_seen(), now);
     let backend = entry.pair().backend();
     if !flow.holds() {
@@ -100,18 +100,18 @@ pub fn mark_told<E: Entry>(flow: Hit<E>, is_told: bool) -> Option<Tag> {
 /// Revives the expiring flow with this tag at this index, and its partner. Returns false if their
 /// connection is gone.
 #[inline(always)]
-pub fn revive<T: Table>(table: T, index: Index, tag: Tag) -> bool {
-    let Some(Hit { entry, .. }) = at(table, index) else { return false };
+pub fn revive<T: Table>(table: T, index: Index, tag: Tag) -> Result<bool, Busy> {
+    let Some(Hit { entry, .. }) = at(table, index) else { return Ok(false) };
     let is_alone = tag.flags_seen() & flags_seen::QUARANTINED != 0;
     if is_alone || tag.shape() == Shape::OneWay {
-        return change(entry, tag, Tag::revived).is_some();
+        return Ok(change(entry, tag, Tag::revived).is_some());
     }
     let flow = Hit { entry, index, tag };
-    let Some(partner) = partner(table, flow) else { return false };
+    let Some(partner) = settled_partner(table, flow)? else { return Ok(false) };
     let (first, last) = match tag.direction() {
         Direction::ToBackend => (flow, partner),
         Direction::ToClient => (partner, flow),
     };
     let revived = |flow: Found<T>| change(flow.entry, flow.tag, Tag::revived).is_some();
-    revived(first) && revived(last)
+    Ok(revived(first) && revived(last))
 }

@@ -1,8 +1,8 @@
 //! Connections as their segments change them.
 
 use super::{
-    Entry, Found, Hit, Table,
-    pair::{partner, set_flags, set_flags_of},
+    Busy, Entry, Found, Hit, Table, Tag,
+    pair::{set_flags, set_flags_of, settled_partner},
 };
 use crate::{
     flow::{Direction, Progress, Shape, after_datagram, after_datagram_one_way, flags_seen},
@@ -11,9 +11,9 @@ use crate::{
 
 /// Updates a connection by one of its own segments. Returns its flags seen afterwards.
 #[inline(always)]
-pub fn track<T: Table>(table: T, flow: Found<T>, segment: &Segment) -> u16 {
+pub fn track<T: Table>(table: T, flow: Found<T>, segment: &Segment) -> Result<u16, Busy> {
     let old = flow.tag.flags_seen();
-    let Some(partner) = partner(table, flow) else { return old };
+    let Some(partner) = settled_partner(table, flow)? else { return Ok(old) };
     let (direction, to_backend, to_client) = match flow.direction() {
         Direction::ToBackend => (Direction::ToBackend, flow, partner),
         Direction::ToClient => (Direction::ToClient, partner, flow),
@@ -26,15 +26,21 @@ pub fn track<T: Table>(table: T, flow: Found<T>, segment: &Segment) -> u16 {
     if set | cleared != 0 {
         let former = set_flags_of(table, to_backend, set, cleared);
         set_flags_of(table, to_client, set, cleared);
+        let Some(former) = former.map(Tag::flags_seen) else { return Ok(old & !cleared | set) };
+        // Only one swap makes this step, whatever other CPUs do at the same time.
+        if flags_seen::is_dated(former & !cleared | set) && !flags_seen::is_dated(former) {
+            // Of the backend's packet before this one: its SYN, which it has answered the first packet with.
+            to_backend.entry.set_extra(to_client.entry.last_seen());
+        }
         // Of two that make the same step at once, the second has read numbers that may be the first's.
-        if former.is_none_or(|former| former.flags_seen() != seen) {
-            return old & !cleared | set;
+        if former != seen {
+            return Ok(old & !cleared | set);
         }
     } else if to_backend.entry.tag_afterwards().flags_seen() != seen {
-        return old;
+        return Ok(old);
     }
     write_numbers((to_backend, to_client), &before, &after);
-    old & !cleared | set
+    Ok(old & !cleared | set)
 }
 
 /// As [`track`], of a flow of one direction.
@@ -66,7 +72,8 @@ pub fn track_datagram<T: Table>(table: T, flow: Found<T>) -> u16 {
     after
 }
 
-/// Writes the numbers that have changed to the entries, the one towards the backend first.
+/// Writes the numbers that have changed to the entries, the one towards the backend first, unless that has the
+/// connection's start time.
 #[inline(always)]
 fn write_numbers<E: Entry>(
     (to_backend, to_client): (Hit<E>, Hit<E>),
@@ -74,10 +81,6 @@ fn write_numbers<E: Entry>(
     after: &Progress,
 ) {
     let [was_dated, is_dated] = [before, after].map(|one| flags_seen::is_dated(one.seen));
-    if is_dated && !was_dated {
-        // Of the backend's packet before this one: its SYN, which it has answered the first packet with.
-        to_backend.entry.set_extra(to_client.entry.last_seen());
-    }
     if !is_dated && (was_dated || after.other != before.other) {
         to_backend.entry.set_extra(after.other);
     }

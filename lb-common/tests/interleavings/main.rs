@@ -111,6 +111,11 @@ fn known<F: TestFamily>(table: Shared<'_, F>, client: u8) -> Found<Shared<'_, F>
     peek(table, &inside(client)).expect("known")
 }
 
+/// Returns the entry towards the client of a connection with this source port.
+fn reply_to<F: TestFamily>(table: Shared<'_, F>, port: u8) -> Found<Shared<'_, F>> {
+    peek(table, &outside(port).turned()).expect("held")
+}
+
 /// Fails if half a pair is in the table, unless its source port rests, or if active connections
 /// were miscounted.
 fn assert_pairs<F: TestFamily>(table: Shared<'_, F>) {
@@ -398,10 +403,10 @@ fn a_handshake_ends_once<F: TestFamily>() {
         connect(table, 1, 1, HALF_OPEN).expect("room");
         let reply = peek(table, &outside(1).turned()).expect("held");
         let synack = segment(tcp::SYN | tcp::ACK, BACKEND_ISN, CLIENT_ISN + 1);
-        track(table, reply, &synack);
+        track(table, reply, &synack).expect("nobody else is there");
         let end = |table: Shared<'_, F>| {
             let ack = segment(tcp::ACK, CLIENT_ISN + 1, BACKEND_ISN + 1);
-            track(table, known(table, 1), &ack);
+            track(table, known(table, 1), &ack).expect("nobody writes an entry");
         };
         both(&entries, end, end);
         let (inside, outside) = (known(Shared(&entries), 1), outside(1).turned());
@@ -409,6 +414,35 @@ fn a_handshake_ends_once<F: TestFamily>() {
         assert_eq!(inside.tag.flags_seen(), flags_seen::SHAKEN);
         assert_eq!(reply.tag.flags_seen(), flags_seen::SHAKEN | flags_seen::TO_CLIENT);
         assert_eq!((reply.entry.extra(), inside.entry.extra()), (CLIENT_ISN + 1, BACKEND_ISN));
+        assert_pairs(Shared(&entries));
+    });
+}
+
+/// The client's FIN and the backend's first data, on two CPUs.
+fn a_connection_has_its_start_whatever_comes_at_the_same_time<F: TestFamily>() {
+    explore::<F>(2, |entries| {
+        let table = Shared(&entries);
+        connect(table, 1, 1, HALF_OPEN).expect("room");
+        track(
+            table,
+            reply_to(table, 1),
+            &segment(tcp::SYN | tcp::ACK, BACKEND_ISN, CLIENT_ISN + 1),
+        )
+        .expect("nobody else is there");
+        let ack = segment(tcp::ACK, CLIENT_ISN + 1, BACKEND_ISN + 1);
+        track(table, known(table, 1), &ack).expect("nobody else is there");
+        let fin = |table: Shared<'_, F>| {
+            let fin = segment(tcp::FIN | tcp::ACK, CLIENT_ISN + 1, BACKEND_ISN + 1);
+            track(table, known(table, 1), &fin).expect("nobody writes an entry");
+        };
+        let data = |table: Shared<'_, F>| {
+            let data = segment(tcp::ACK, BACKEND_ISN + 1, CLIENT_ISN + 1);
+            track(table, reply_to(table, 1), &Segment { payload: 1, ..data }).expect("as above");
+        };
+        both(&entries, fin, data);
+        let hit = known(Shared(&entries), 1);
+        let seen = flags_seen::SHAKEN | flags_seen::PROVEN | flags_seen::CLIENT_FIN;
+        assert_eq!((hit.tag.flags_seen(), hit.entry.extra()), (seen, NOW));
         assert_pairs(Shared(&entries));
     });
 }
@@ -491,6 +525,7 @@ in_each_family! {
     an_expiring_flow_that_was_found_stays,
     a_closed_connection_is_replaced_once,
     a_handshake_ends_once,
+    a_connection_has_its_start_whatever_comes_at_the_same_time,
     a_connection_whose_client_moves_is_not_replaced,
     one_key_gets_one_flow_of_one_direction_from_two_inserters,
     an_expiring_flow_of_one_direction_that_was_found_stays,

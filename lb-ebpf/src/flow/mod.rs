@@ -57,8 +57,8 @@ pub(crate) fn touch(hit: Hit) {
 /// Updates a connection by a segment that is not [usual](lb_common::tcp::is_usual), or not yet.
 /// Returns its flags seen afterwards.
 #[inline(always)]
-pub(crate) fn track(hit: Hit, segment: &Segment) -> u16 {
-    steps::track(hit, segment)
+pub(crate) fn track(hit: Hit, segment: &Segment) -> Result<u16, Reason> {
+    steps::track(hit, segment).map_err(|_| Reason::Contended)
 }
 
 /// Records the backend's acknowledgement in a usual segment of the flow.
@@ -86,6 +86,12 @@ pub(crate) fn update_client_hop(hit: Hit, client: Hop) -> Hit {
 #[inline(always)]
 pub(crate) fn set_client_hop(hit: Hit, hop: u32) {
     steps::update_client_hop(hit, hop);
+}
+
+/// Returns the time of the last packet of a client's backend, if there is one.
+#[inline(always)]
+pub(crate) fn last_heard(hit: Hit) -> Option<u32> {
+    table::partner(Flows, hit).map(|to_client| to_client.entry.last_seen())
 }
 
 /// Returns the flow that was found with this tag at this index.

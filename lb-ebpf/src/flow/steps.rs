@@ -6,7 +6,7 @@ use lb_common::{
     ended::Cause,
     flow::FlowKey,
     halves::low16,
-    table::{self, Busy, Chosen, Entry as _, Hash, Index, Survey, Table, Tag, Victims},
+    table::{self, Busy, Chosen, Entry as _, Hash, Index, Look, Survey, Table, Tag, Victims},
     tcp::Segment,
 };
 
@@ -33,15 +33,15 @@ impl Table for Flows {
     }
 
     #[inline(always)]
-    fn claim_crowded(self, key: &FlowKey, now: u32) -> Index {
+    fn claim_crowded(self, key: &FlowKey, now: u32, most: Victims) -> Index {
         let (addresses, ports) = key.as_words();
-        Index(flow_claim_crowded(addresses, ports, now))
+        Index(flow_claim_crowded(addresses, ports, now, most as u32))
     }
 
     #[inline(always)]
-    fn choose(self, hash: Hash, key: &FlowKey, now: u32, look: u32) -> Chosen {
+    fn choose(self, hash: Hash, key: &FlowKey, now: u32, look: Look) -> Chosen {
         let (addresses, ports) = key.as_words();
-        Chosen::from_word(flow_choose(hash.0, addresses, ports, now, look))
+        Chosen::from_word(flow_choose(hash.0, addresses, ports, now, look.word()))
     }
 
     #[inline(always)]
@@ -73,8 +73,11 @@ impl Table for Flows {
     }
 
     #[inline(always)]
-    fn revive(self, index: Index, tag: Tag) -> bool {
-        flow_revive(index.0, tag.word()) != 0
+    fn revive(self, index: Index, tag: Tag) -> Result<bool, Busy> {
+        match flow_revive(index.0, tag.word()) {
+            BUSY => Err(Busy),
+            revived => Ok(revived != 0),
+        }
     }
 }
 
@@ -91,13 +94,14 @@ global! {
         table::claim_elsewhere(Flows, &FlowKey::of_words(addresses, ports)).0
     }
 
-    fn flow_claim_crowded(addresses: u64, ports: u32, now: u32) -> u32 {
-        table::claim_crowded(Flows, &FlowKey::of_words(addresses, ports), now).0
+    fn flow_claim_crowded(addresses: u64, ports: u32, now: u32, most: u32) -> u32 {
+        let most = Victims::from_number(most);
+        table::claim_crowded(Flows, &FlowKey::of_words(addresses, ports), now, most).0
     }
 
     fn flow_choose(hash: u64, addresses: u64, ports: u32, now: u32, look: u32) -> u64 {
         let key = FlowKey::of_words(addresses, ports);
-        table::choose(Flows, Hash(hash), &key, now, look).word()
+        table::choose(Flows, Hash(hash), &key, now, Look::from_word(look)).word()
     }
 
     fn flow_extend(hash: u64, reach: u32) -> u32 {
@@ -127,14 +131,16 @@ global! {
     }
 
     fn flow_revive(index: u32, tag: u64) -> u32 {
-        table::revive(Flows, Index(index), Tag::from_word(tag)).into()
+        table::revive(Flows, Index(index), Tag::from_word(tag)).map_or(BUSY, u32::from)
     }
 
     fn flow_track(index: u32, tag: u64, numbers: u64, rest: u32) -> u32 {
         let Some(hit) = hit(index, tag) else { return Tag::from_word(tag).flags_seen().into() };
         // Afterwards the entry may be another connection's.
         let backend = hit.entry.pair().backend();
-        let seen = table::track(Flows, hit, &Segment::of_words(numbers, rest));
+        let Ok(seen) = table::track(Flows, hit, &Segment::of_words(numbers, rest)) else {
+            return UNTRACKED;
+        };
         tcp_stats::tracked(backend, hit.tag.flags_seen(), seen);
         seen.into()
     }
@@ -161,10 +167,16 @@ global! {
 }
 
 #[inline(always)]
-pub(super) fn track(hit: Hit, segment: &Segment) -> u16 {
+pub(super) fn track(hit: Hit, segment: &Segment) -> Result<u16, Busy> {
     let (numbers, rest) = segment.words();
-    low16(flow_track(hit.index.0, hit.tag.word(), numbers, rest))
+    match flow_track(hit.index.0, hit.tag.word(), numbers, rest) {
+        UNTRACKED => Err(Busy),
+        seen => Ok(low16(seen)),
+    }
 }
+
+/// No flags seen.
+const UNTRACKED: u32 = u32::MAX;
 
 #[inline(always)]
 pub(super) fn refuse(hit: Hit) {

@@ -93,7 +93,7 @@ pub fn now() -> u32 {
     ticks::from_nanos(coarse_nanos())
 }
 
-fn coarse_nanos() -> u64 {
+pub(crate) fn coarse_nanos() -> u64 {
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC_COARSE).expect("Linux has this clock");
     u64::try_from(Duration::from(time).as_nanos()).unwrap_or(u64::MAX)
 }

@@ -36,12 +36,14 @@ use aya::{
     maps::{Array, Map, MapData},
     programs::Xdp,
 };
+use lb_common::flow::ticks;
 
 pub(super) use self::aside::set_aside;
 use self::passes::{FormerTable, Round};
 pub use self::passes::{connections, import};
 use super::{
     Dataplane, FLOWS,
+    clock::coarse_nanos,
     flows::{FlowTable, TablePlan},
     pins::{Pins, unpin},
 };
@@ -96,7 +98,7 @@ impl Dataplane {
             aside::remove(&self.pins)?;
             gone.iter().try_for_each(|name| unpin(&self.pins.map(name)))?;
         }
-        self.set_migrating(false)
+        self.set_migrating(0)
     }
 
     fn switch_over(&mut self, mut table: Option<FormerTable>) -> Result<()> {
@@ -115,7 +117,7 @@ impl Dataplane {
             self.pins.take_over()?;
             log::info!("took over the pins of the previous version");
         }
-        self.set_migrating(true)?;
+        let since = self.begin_migrating()?;
         // All of them, whatever the configuration says: an interface that cannot be attached to must not
         // leave others with different tables.
         for ifindex in self.pins.links()? {
@@ -123,15 +125,30 @@ impl Dataplane {
         }
         sleep(IN_FLIGHT);
         if let Some(table) = &mut table {
+            table.remove_ended(since);
             let tally = table.pass(importer(&self.ebpf)?, Round::Last)?;
             log::info!("{tally}");
         }
         Ok(())
     }
 
-    fn set_migrating(&mut self, is_migrating: bool) -> Result<()> {
+    /// Tells the programs that interfaces may have different tables from now on. Returns since when, in
+    /// [`ticks`]: an earlier daemon may have told them.
+    fn begin_migrating(&mut self) -> Result<u32> {
+        let word: Array<_, u64> = self.map_mut(MIGRATING)?.try_into()?;
+        let mut since =
+            word.get(&0, 0).context("cannot read since when a migration is under way")?;
+        if since == 0 {
+            since = coarse_nanos();
+            self.set_migrating(since)?;
+        }
+        Ok(ticks::from_nanos(since))
+    }
+
+    /// Sets the time since when a migration is under way, in nanoseconds of the monotonic clock; 0: none is.
+    fn set_migrating(&mut self, since: u64) -> Result<()> {
         let mut word: Array<_, u64> = self.map_mut(MIGRATING)?.try_into()?;
-        word.set(0, u64::from(is_migrating), 0).context("cannot tell the programs of a migration")
+        word.set(0, since, 0).context("cannot tell the programs of a migration")
     }
 }
 

@@ -11,7 +11,7 @@ use lb_common::{
     flow::{Direction, State, ticks},
     table::{
         Entry as _, Hit, IMPORTS_EACH_RUN, Import, Imported, Index, SharedEntry, SharedTable, Tag,
-        WAYS, partner, peek,
+        WAYS, partner, peek, remove,
     },
 };
 
@@ -21,6 +21,14 @@ use crate::{
     object::map,
     pins::Pins,
 };
+
+/// States of connections, in the order in which they are imported: those that have ended, or hardly begun,
+/// get what room is left.
+const ORDER: [&[State]; 2] =
+    [&[State::Established, State::Answered, State::Closing], &[State::Closed, State::HalfOpen]];
+
+/// Ticks, of 20 ms, by which the program's clock may be late.
+const LATE: u32 = ticks::from_nanos(20_000_000);
 
 /// A pass over the former table.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,30 +77,50 @@ impl FormerTable {
         to_backends(self.table.table()).count()
     }
 
-    /// Imports the connections that have not been, or have changed since.
+    /// Imports the connections that have not been, or have changed since: first those that must not be lost.
     pub(super) fn pass(&mut self, program: &Xdp, round: Round) -> Result<Tally> {
+        let mut tally = Tally::default();
+        for states in ORDER {
+            self.pass_over(program, round, states, &mut tally)?;
+        }
+        Ok(tally)
+    }
+
+    fn pass_over(
+        &mut self,
+        program: &Xdp,
+        round: Round,
+        states: &[State],
+        tally: &mut Tally,
+    ) -> Result<()> {
         let Self { table: former, new, imported } = self;
         let table = former.table();
-        let is_due = |hit: &Found<'_>| round == Round::Last || hit.state() != State::HalfOpen;
+        let is_due = |hit: &Found<'_>| {
+            let state = hit.state();
+            states.contains(&state) && (round == Round::Last || state != State::HalfOpen)
+        };
         let mut entries = to_backends(table).filter(is_due);
-        let mut tally = Tally::default();
         loop {
             let mut batch = Vec::new();
             for hit in entries.by_ref() {
-                if imported[hit.index.0 as usize] == hit.tag {
+                let earlier = imported[hit.index.0 as usize];
+                let Some(import) = connection(table, hit, earlier) else { continue };
+                let is_done = earlier == hit.tag
+                    && (round == Round::First || has_arrived(table, new.table(), hit, &import));
+                if is_done {
+                    tally.moved += 1;
                     if round == Round::Last {
                         move_accounts(former, new, hit);
                     }
-                    tally.moved += 1;
                     continue;
                 }
-                batch.extend(connection(table, hit).map(|import| (hit, import)));
+                batch.push((hit, import));
                 if batch.len() == IMPORTS_EACH_RUN {
                     break;
                 }
             }
             if batch.is_empty() {
-                return Ok(tally);
+                return Ok(());
             }
             let imports: Vec<_> = batch.iter().map(|(_, import)| *import).collect();
             for ((hit, _), result) in batch.iter().zip(import_patiently(program, &imports)?) {
@@ -108,6 +136,39 @@ impl FormerTable {
             }
         }
     }
+
+    /// Removes the connections from the new table that the former one does not have any more, provided that no
+    /// packet has used them since the first interface got the new table: they have ended after the first pass.
+    /// Others may have their tuples and ports by now.
+    pub(super) fn remove_ended(&self, since: u32) {
+        let since = since.wrapping_sub(LATE);
+        let (former, new) = (self.table.table(), self.new.table());
+        for hit in to_backends(new) {
+            let Some(to_client) = partner(new, hit) else { continue };
+            let last = last(hit.entry.last_seen(), to_client.entry.last_seen());
+            let Some(flow) = hit.snapshot(new) else { continue };
+            let is_unused = ticks::between(last, since) > 0;
+            let is_there = peek(former, &flow.key)
+                .is_some_and(|found| found.entry.pair().is_same(flow.flow.pair));
+            if is_unused && !is_there {
+                // A packet that uses it at this moment keeps it.
+                remove(new, hit.index, hit.tag, hit.tag.freed(), since);
+            }
+        }
+    }
+}
+
+/// Returns true if a connection is in the new table with the numbers that it has in the former one.
+fn has_arrived(
+    former: SharedTable<'_>,
+    new: SharedTable<'_>,
+    hit: Found<'_>,
+    import: &Import,
+) -> bool {
+    let key = hit.key(former);
+    let found = peek(new, &key).filter(|found| found.entry.pair().is_same(hit.entry.pair()));
+    let to_client = found.and_then(|found| partner(new, found));
+    to_client.is_some_and(|to_client| to_client.entry.extra() == import.number)
 }
 
 /// Clears what other flows have left in the accounts of a connection that is new in its table.
@@ -173,7 +234,7 @@ type Found<'a> = Hit<&'a SharedEntry>;
 
 /// Returns the connections of a table, as far as they are whole.
 pub fn connections(table: SharedTable<'_>) -> impl Iterator<Item = Import> {
-    to_backends(table).filter_map(move |hit| connection(table, hit))
+    to_backends(table).filter_map(move |hit| connection(table, hit, Tag::default()))
 }
 
 /// Returns the entries towards backends, one for each connection. A source port that rests after its
@@ -182,8 +243,8 @@ fn to_backends(table: SharedTable<'_>) -> impl Iterator<Item = Found<'_>> {
     table.flows().filter(|hit| hit.direction() == Direction::ToBackend)
 }
 
-/// Returns the connection of an entry towards the backend.
-fn connection(table: SharedTable<'_>, hit: Found<'_>) -> Option<Import> {
+/// Returns the connection of an entry towards the backend, whose tag was this when it was imported earlier.
+fn connection(table: SharedTable<'_>, hit: Found<'_>, earlier: Tag) -> Option<Import> {
     let to_client = partner(table, hit)?.entry;
     let Hit { entry, tag, .. } = hit;
     let connection = Import {
@@ -192,7 +253,9 @@ fn connection(table: SharedTable<'_>, hit: Found<'_>) -> Option<Import> {
         number: to_client.extra(),
         other: entry.extra(),
         seen: tag.flags_seen(),
-        result: 0,
+        before: if earlier.is_same_flow(tag) { earlier.flags_seen() } else { 0 },
+        is_told: tag.is_told().into(),
+        ..Import::default()
     };
     hit.holds().then_some(connection)
 }

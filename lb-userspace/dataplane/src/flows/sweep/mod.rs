@@ -24,6 +24,9 @@ use self::{counts::MOST_HOPS, idle::IdleLimits};
 use super::{accounts::Accounts, ended::Ends, table::FlowTable};
 use crate::active::Active;
 
+/// Ticks, of a minute, within which a start may lie ahead of a sweep's: it takes less.
+const SOON: u32 = ticks::from_nanos(60 * 1_000_000_000);
+
 /// Idle timeouts of connections by backend id; connections to other backends are removed.
 pub type Expiry = HashMap<u32, Timeouts>;
 
@@ -170,7 +173,8 @@ impl<'a> Sweep<'a> {
         let found = at(self.table, *index).filter(|found| found.tag.is_unchanged(*tag));
         let Some(flow) = found else { return };
         if !self.is_overdue(flow) {
-            revive(self.table, flow.index, flow.tag);
+            // Otherwise its next packet does it, or another sweep.
+            let _ = revive(self.table, flow.index, flow.tag);
         } else if self.end(flow, Cause::Expired) {
             self.flow_counts.expired += 1;
         }
@@ -180,7 +184,10 @@ impl<'a> Sweep<'a> {
     fn judge(&mut self, flow: Found<'a>) -> Option<Tag> {
         if self.limits(flow).is_none() {
             // Its backend is gone, so that no packet must revive it.
-            let is_known_to_us = ticks::between(self.began(flow), self.now) > 0;
+            let (began, now) = (self.began(flow), self.now);
+            // A start far ahead is none: what else was in its place says nothing.
+            let is_known_to_us =
+                ticks::between(began, now) > 0 || ticks::between(now, began) > SOON;
             self.flow_counts.expired +=
                 u64::from(is_known_to_us && self.end(flow, Cause::Dismissed));
             return None;
