@@ -28,11 +28,12 @@ const FRAME: usize = 64;
 pub struct Clock(Scale);
 
 impl Clock {
-    /// The running kernel's.
+    /// The running kernel's: the length of a jiffy as the kernel reports it, and the offset as it is now.
     ///
     /// # Errors
     ///
-    /// In a time namespace with a clock of its own, too: idle times of connections would be wrong.
+    /// Returns an error, too, in a time namespace whose clock is off by seconds: idle times of connections
+    /// would be wrong. An offset of less than that is not told from the time that reading takes.
     pub fn of_kernel() -> Result<Self> {
         let reading = read()?;
         let difference = Duration::from_nanos(coarse_nanos().abs_diff(reading.nanos));
@@ -49,15 +50,10 @@ impl Clock {
         loader.override_global("NANOS_PER_JIFFY", nanos_per_jiffy, true);
         loader.override_global("JIFFIES_OFFSET", offset, true);
     }
-
-    /// Returns the current time as read by programs, in nanoseconds.
-    pub fn nanos(&self) -> Result<u64> {
-        Ok(self.0.nanos(read()?.jiffies))
-    }
 }
 
-/// Returns the length of a jiffy, which is the resolution of a coarse clock: `TICK_NSEC`, by
-/// `posix_get_coarse_res` of the kernel.
+/// Returns the length of a jiffy as `clock_getres` has it: it reports `TICK_NSEC` for a coarse clock, by
+/// `posix_get_coarse_res` of the kernel. It is not measured, as that would take a second.
 fn nanos_per_jiffy() -> Result<u64> {
     const EXPECTED: std::ops::RangeInclusive<u64> = 100_000..=100_000_000;
     let resolution = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE)
@@ -67,7 +63,7 @@ fn nanos_per_jiffy() -> Result<u64> {
     Ok(nanos)
 }
 
-/// Reads both clocks at the same time.
+/// Reads both clocks, one right after the other, in one run of a program.
 fn read() -> Result<Reading> {
     let mut ebpf = Ebpf::load(OBJECT).context("cannot load the program that reads the clock")?;
     let program: &mut Xdp =
@@ -83,7 +79,7 @@ fn read() -> Result<Reading> {
     Ok(bytemuck::pod_read_unaligned(&frame[..size_of::<Reading>()]))
 }
 
-/// Returns the time of the programs' clock, in [`ticks`].
+/// Returns the time of the coarse monotonic clock, which programs compute from jiffies, in [`ticks`].
 ///
 /// # Panics
 ///
@@ -100,21 +96,65 @@ pub(crate) fn coarse_nanos() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Clock, TOLERANCE, coarse_nanos};
+    use std::thread::sleep;
+
+    use super::*;
+
+    const INTERVAL: Duration = Duration::from_secs(1);
+
+    /// A coarse clock is behind by up to one jiffy, and a busy machine's timer interrupts are late.
+    const JIFFIES: u64 = 10;
+
+    /// A reading between two times of the precise clock.
+    struct Sample {
+        before: u64,
+        reading: Reading,
+        after: u64,
+    }
+
+    impl Sample {
+        fn take() -> Self {
+            let before = precise_nanos();
+            let reading = read().expect("read");
+            Self { before, reading, after: precise_nanos() }
+        }
+
+        /// Returns true if a clock went as far from here to a later sample as the precise one did.
+        fn agrees(&self, later: &Self, scale: Scale, tolerance: u64) -> bool {
+            let [from, to] = [self, later].map(|sample| scale.nanos(sample.reading.jiffies));
+            let least = later.before - self.after;
+            let most = later.after - self.before;
+            (least - tolerance..=most + tolerance).contains(&(to - from))
+        }
+    }
+
+    fn precise_nanos() -> u64 {
+        let time = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("Linux has this clock");
+        Duration::from(time).as_nanos().try_into().expect("centuries")
+    }
 
     #[test]
     #[ignore = "loads a program: needs root"]
-    fn programs_read_the_clock_that_the_daemon_reads() {
-        let clock = Clock::of_kernel().unwrap();
-        let start = coarse_nanos();
-        let until = start + 1_000_000_000;
-        while coarse_nanos() < until {
-            let (before, read, after) = (coarse_nanos(), clock.nanos().unwrap(), coarse_nanos());
-            let tolerance = u64::try_from(TOLERANCE.as_nanos()).unwrap();
-            assert!(
-                (before - tolerance..after + tolerance).contains(&read),
-                "{before} {read} {after}"
-            );
+    fn the_clock_of_programs_goes_like_the_daemons() {
+        let Clock(scale) = Clock::of_kernel().unwrap();
+        let length = scale.nanos_per_jiffy;
+        let tolerance = JIFFIES * length;
+        let first = Sample::take();
+        sleep(INTERVAL);
+        let second = Sample::take();
+        assert!(first.agrees(&second, scale, tolerance), "a jiffy is not {length} ns");
+        let now = scale.nanos(second.reading.jiffies);
+        assert!(
+            (second.before - tolerance..=second.after + tolerance).contains(&now),
+            "{now} is not in {}..={}",
+            second.before,
+            second.after
+        );
+        for wrong in [0, length / 2, length * 2] {
+            let scale = Scale { nanos_per_jiffy: wrong, ..scale };
+            assert!(!first.agrees(&second, scale, tolerance), "{wrong}");
         }
+        let stopped = Sample { reading: first.reading, ..second };
+        assert!(!first.agrees(&stopped, scale, tolerance));
     }
 }

@@ -66,7 +66,7 @@ pub use self::{
     load::table,
     mapped::Refusals,
     meter::{Meter, are_translated, program_name},
-    migration::{connections, import},
+    migration::{connections, import, is_migration_interrupted},
     pins::is_attached,
     rehearsal::{Rehearsal, Rehearsed},
     runs::Runs,

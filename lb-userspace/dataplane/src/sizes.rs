@@ -94,29 +94,55 @@ fn key_of(map: &str) -> Option<&'static str> {
 
 /// A limit that is not what it was when the pinned maps were made.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LimitChange {
-    key: &'static str,
-    pub(super) from: u32,
-    to: u32,
+pub(super) enum LimitChange {
+    /// `limits.flows`. Several limits make the same table, so the one that was set is not known, but only
+    /// the `least` and the `most` that it may have been.
+    Flows {
+        least: u32,
+        most: u32,
+    },
+    Entries {
+        key: &'static str,
+        from: u32,
+        to: u32,
+    },
 }
 
 impl LimitChange {
     /// Returns the change that makes a map's size another one, if it is of one limit.
     pub(super) fn behind(map: &str, found: Shape, expected: Shape, cpus: u32) -> Option<Self> {
         if map == FLOWS {
-            let [from, to] = [found, expected].map(|shape| connections_of(shape.max_entries - 1));
-            return Some(Self { key: "limits.flows", from, to });
+            // The last one is not a bucket, but the label.
+            return Some(Self::of_table(found.max_entries.saturating_sub(1)));
         }
         let key = key_of(map)?;
         let [from, to] = [found, expected].map(|shape| limit_of(map, shape, cpus));
-        Some(Self { key, from, to })
+        Some(Self::Entries { key, from, to })
+    }
+
+    /// Returns the change from a table of so many buckets.
+    fn of_table(buckets: u32) -> Self {
+        let least = connections_of(buckets.saturating_sub(1)) + 1;
+        Self::Flows { least, most: connections_of(buckets) }
+    }
+
+    /// Returns what the operator does to keep the pinned maps.
+    pub(super) fn way_back(self) -> String {
+        match self {
+            Self::Flows { least, most } => format!(
+                "set it back to what it was (all values from {least} to {most} make the same table)"
+            ),
+            Self::Entries { from, .. } => format!("set it back to {from}"),
+        }
     }
 }
 
 impl fmt::Display for LimitChange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key, from, to } = self;
-        write!(f, "`{key}` has changed from {from} to {to}")
+        match self {
+            Self::Flows { .. } => f.write_str("`limits.flows` has changed"),
+            Self::Entries { key, from, to } => write!(f, "`{key}` has changed from {from} to {to}"),
+        }
     }
 }
 
@@ -155,9 +181,10 @@ pub fn map_bytes(limits: &Limits, cpus: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use aya_obj::{Object, generated::bpf_map_type::BPF_MAP_TYPE_PERCPU_ARRAY};
+    use lb_common::table::buckets_for;
 
     use super::*;
-    use crate::load::OBJECT;
+    use crate::{flows::TablePlan, load::OBJECT};
 
     const CPUS: u32 = 3;
 
@@ -199,5 +226,34 @@ mod tests {
             };
             assert_eq!(change.expect("it grows").to_string(), expected, "{map}");
         }
+    }
+
+    #[test]
+    fn the_limits_that_are_named_are_all_that_make_the_table() {
+        for flows in [1, 5, 6, 100, 33_333, 45_000, 100_000, 1_000_000, 15_999_999, 16_000_000] {
+            let buckets = buckets_for(flows);
+            let LimitChange::Flows { least, most } = LimitChange::of_table(buckets) else {
+                panic!()
+            };
+            assert!((least..=most).contains(&flows), "{flows}: {least} to {most}");
+            assert!((least..=most).all(|limit| buckets_for(limit) == buckets), "{flows}");
+            assert_ne!(buckets_for(least - 1), buckets, "{flows}");
+            assert_ne!(buckets_for(most + 1), buckets, "{flows}");
+        }
+    }
+
+    #[test]
+    fn the_way_back_from_another_flow_table_has_the_limit_that_was_set() {
+        let [found, expected] = [45_000, 33_333].map(|flows| Shape {
+            map_type: 2,
+            key_size: 4,
+            value_size: 512,
+            max_entries: TablePlan::new(flows).expect("planned").max_entries(),
+        });
+        let change = LimitChange::behind(FLOWS, found, expected, CPUS).expect("it grows");
+        assert_eq!(change.to_string(), "`limits.flows` has changed");
+        let way_back =
+            "set it back to what it was (all values from 44998 to 45002 make the same table)";
+        assert_eq!(change.way_back(), way_back);
     }
 }

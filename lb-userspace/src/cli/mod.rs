@@ -12,6 +12,7 @@ mod doctor;
 mod documents;
 mod exit;
 mod explain;
+mod hint;
 mod log;
 mod manual;
 mod output;
@@ -24,7 +25,7 @@ mod top;
 mod trace;
 mod value;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use clap::Parser as _;
 use lb_client::Client;
@@ -49,7 +50,10 @@ pub fn main() -> ExitCode {
     complete::answer();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return exit::usage(&error),
+        Err(mut error) => {
+            hint::add(&mut error, env::args_os().skip(1));
+            return exit::usage(&error);
+        }
     };
     let output = cli.output;
     log::start(&cli);

@@ -8,7 +8,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::{BINARY, Ended, daemon::FakeDaemon, file, xdplb};
+use crate::{BINARY, Ended, daemon::FakeDaemon, file, parsed, xdplb};
 
 #[test]
 fn a_usage_error_exits_with_2() {
@@ -46,6 +46,32 @@ fn a_usage_error_exits_with_2() {
     ] {
         let ended = daemon.xdplb(wrong);
         assert_eq!(ended.code, Some(2), "{wrong:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn a_file_without_its_option_is_a_usage_error_with_the_option() {
+    let tip = "\n  tip: give the configuration file with '-c FILE'\n";
+    for words in [
+        &["check", "lb.toml"][..],
+        &["check", "--strict", "lb.toml"],
+        &["run", "lb.toml"],
+        &["doctor", "lb.toml"],
+        &["diff", "lb.toml"],
+        &["apply", "--dry-run", "lb.toml"],
+    ] {
+        let ended = xdplb(words);
+        assert_eq!(ended.code, Some(2), "{words:?}: {ended:?}");
+        assert!(ended.err.starts_with("error: unexpected argument 'lb.toml'"), "{ended:?}");
+        assert!(ended.err.contains(tip), "{words:?}: {ended:?}");
+    }
+    let json = xdplb(&["-o", "json", "check", "lb.toml"]);
+    assert_eq!(json.code, Some(2), "{json:?}");
+    let detail = parsed(&json.err)["detail"].to_string();
+    assert!(detail.contains("'-c FILE'"), "{detail}");
+    for words in [&["check", "--file", "lb.toml"][..], &["status", "lb.toml"]] {
+        let ended = xdplb(words);
+        assert!(ended.code == Some(2) && !ended.err.contains("-c FILE"), "{ended:?}");
     }
 }
 

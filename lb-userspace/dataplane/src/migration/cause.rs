@@ -34,7 +34,7 @@ impl Cause {
     /// Returns what the operator does to keep the pinned maps.
     pub(super) fn way_back(&self) -> String {
         match self {
-            Self::Limit(change) => format!("set it back to {}", change.from),
+            Self::Limit(change) => change.way_back(),
             Self::Accounting => "set it back".to_owned(),
             Self::Version(_) => "start that version again".to_owned(),
         }

@@ -45,6 +45,7 @@ use super::{
     Dataplane, FLOWS,
     clock::coarse_nanos,
     flows::{FlowTable, TablePlan},
+    layouts::directory,
     pins::{Pins, unpin},
 };
 
@@ -150,6 +151,23 @@ impl Dataplane {
         let mut word: Array<_, u64> = self.map_mut(MIGRATING)?.try_into()?;
         word.set(0, since, 0).context("cannot tell the programs of a migration")
     }
+}
+
+/// Returns true if a daemon was killed in the middle of a migration, and no other one goes on with it.
+///
+/// # Errors
+///
+/// If the pins may not be seen, as by others than root.
+pub fn is_migration_interrupted(bpffs: &Path) -> Result<bool> {
+    let directory = directory(bpffs);
+    let pin = directory.join(MIGRATING);
+    let is_pinned =
+        pin.try_exists().with_context(|| format!("cannot look for {}", pin.display()))?;
+    if !is_pinned || !is_under_way(&pin)? {
+        return Ok(false);
+    }
+    // A daemon that is at it holds the pins. They are locked for a moment, and only if there may be none.
+    Ok(Pins::lock(directory)?.is_some())
 }
 
 /// Returns true if interfaces may have programs with different tables.

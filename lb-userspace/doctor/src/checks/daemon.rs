@@ -8,7 +8,7 @@ use lb_model::{
 
 use crate::{
     check::{Check, Find},
-    facts::{Daemon, Process, Running},
+    facts::{Daemon, Process, Running, Site},
     report::{Cases, Severity},
 };
 
@@ -39,6 +39,14 @@ pub(crate) const CHECKS: &[Check] = &[
         meaning: "The daemon does not run, but has left its socket, or its program on an interface: \
             packets are forwarded, and no backend is checked.",
         find: Find::OfDaemon(gone),
+    },
+    Check {
+        id: "migration-interrupted",
+        severity: Severity::Problem,
+        meaning: "A daemon was killed in the middle of a migration: packets of connections that a program \
+            does not know are dropped, so that new connections may fail, until one with the same `limits` \
+            has finished it.",
+        find: Find::OnSite(interrupted),
     },
     Check {
         id: "daemon-silent",
@@ -111,6 +119,17 @@ fn gone(daemon: &Daemon, cases: &mut Cases<'_>) {
             "systemctl start xdplb, or xdplb detach to end its connections",
         );
     }
+}
+
+fn interrupted(site: &Site, cases: &mut Cases<'_>) {
+    if cases.seen("daemon", &site.storage.is_migration_interrupted) != Some(&true) {
+        return;
+    }
+    let message = "it was killed in the middle of a migration: packets of connections that a program does \
+        not know are dropped, and new connections may fail, until another daemon has finished it";
+    let fix = "systemctl start xdplb, with the `limits` of the daemon that was killed (a start with \
+        others is refused, and says which)";
+    cases.add("daemon", message, fix);
 }
 
 fn silent(daemon: &Daemon, cases: &mut Cases<'_>) {
@@ -259,6 +278,23 @@ mod tests {
         assert!(found(&running, late).is_empty());
         running.status.state_age_seconds = 7.0;
         assert!(found(&running, late)[0].message.ends_with("for 7 s"));
+    }
+
+    #[test]
+    fn an_interrupted_migration_is_a_problem_until_a_daemon_goes_on() {
+        let mut site = made::site();
+        assert!(found(&site, interrupted).is_empty());
+        site.storage.is_migration_interrupted = Ok(true);
+        let problem = &found(&site, interrupted)[0];
+        assert!(problem.message.contains("new connections may fail"), "{problem:?}");
+        assert!(problem.fix.starts_with("systemctl start xdplb, with the `limits`"), "{problem:?}");
+    }
+
+    #[test]
+    fn who_may_not_see_the_pins_learns_it() {
+        let mut site = made::site();
+        site.storage.is_migration_interrupted = Err("permission denied".to_owned());
+        assert_eq!(found(&site, interrupted)[0].severity, Severity::NotChecked);
     }
 
     #[test]

@@ -86,7 +86,12 @@ pub(super) fn site() -> Site {
         listeners: Ok(Listeners::default()),
         local_ports: Ok(LocalPorts::default()),
         programs: Ok(BTreeMap::new()),
-        storage: Storage { is_bpffs: Ok(true), state: Ok(None), losses: Ok(Vec::new()) },
+        storage: Storage {
+            is_bpffs: Ok(true),
+            is_migration_interrupted: Ok(false),
+            state: Ok(None),
+            losses: Ok(Vec::new()),
+        },
     }
 }
 

@@ -1,4 +1,4 @@
-//! Directories of the daemon.
+//! Directories of the daemon, and what it has left there.
 
 use std::{
     fs,
@@ -14,7 +14,7 @@ use nix::sys::{
     statvfs::{FsFlags, statvfs},
 };
 
-use super::{Seen, bounded};
+use super::{Seen, bounded, bounded::known};
 
 /// User that the systemd unit runs the daemon as.
 const USER: &str = "xdplb";
@@ -22,6 +22,8 @@ const USER: &str = "xdplb";
 #[derive(Debug)]
 pub(crate) struct Storage {
     pub(crate) is_bpffs: Seen<bool>,
+    /// True if a daemon was killed in the middle of a migration, and no other one goes on with it.
+    pub(crate) is_migration_interrupted: Seen<bool>,
     /// None if it does not exist: the daemon creates it.
     pub(crate) state: Seen<Option<StateDirectory>>,
     /// Files that tell what the journal has lost.
@@ -43,14 +45,20 @@ pub(crate) struct StateDirectory {
 
 impl Storage {
     pub(super) async fn gather(config: &Config) -> Self {
-        let (bpffs, state, losses) =
-            (config.bpffs.clone(), config.state_dir.clone(), config.state_dir.clone());
-        let (is_bpffs, state, losses) = tokio::join!(
+        let (bpffs, pins) = (config.bpffs.clone(), config.bpffs.clone());
+        let (state, losses) = (config.state_dir.clone(), config.state_dir.clone());
+        let (is_bpffs, interrupted, state, losses) = tokio::join!(
             bounded(move || is_bpffs(&bpffs)),
+            bounded(move || lb_dataplane::is_migration_interrupted(&pins)),
             bounded(move || state_directory(&state)),
             bounded(move || losses_of(&losses)),
         );
-        Self { is_bpffs: is_bpffs.flatten(), state: state.flatten(), losses: losses.flatten() }
+        Self {
+            is_bpffs: is_bpffs.flatten(),
+            is_migration_interrupted: known(interrupted),
+            state: state.flatten(),
+            losses: losses.flatten(),
+        }
     }
 }
 

@@ -132,7 +132,8 @@ fn what_must_not_or_cannot_move_is_refused_and_goes_on() {
         for (limits, reason) in [
             (
                 "limits.flows = 8_000",
-                "`limits.flows` has changed from 100000 to 8000: set it back to 100000, or",
+                "`limits.flows` has changed: set it back to what it was (all values from 99995 to 100000 make \
+                 the same table), or start without",
             ),
             (
                 "limits.flows = 100_000\nlimits.services = 9",

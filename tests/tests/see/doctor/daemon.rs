@@ -2,6 +2,8 @@
 
 use std::{io, net::TcpStream, process::Command};
 
+use aya::maps::{Array, Map, MapData};
+use lb_common::LAYOUT;
 use lb_testbed::Testbed;
 use lb_tests::{
     balancer::{BINARY, Balancer},
@@ -50,6 +52,24 @@ fn a_daemon_that_is_gone() {
         let found = findings(testbed.balancer(), doctor.arg(file));
         only(found, "daemon-gone", "daemon", "systemctl start xdplb");
     }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_daemon_that_was_killed_in_the_middle_of_a_migration() {
+    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let pin = testbed.bpffs().join(format!("xdplb/v{LAYOUT}/MIGRATING"));
+    let map = Map::Array(MapData::from_pin(pin).expect("pinned"));
+    let mut word: Array<_, u64> = map.try_into().expect("its shape");
+    word.set(0, 1, 0).expect("written");
+    assert_eq!(found(&testbed, &balancer), [], "the daemon is at it");
+    let file = testbed.directory().join("xdplb.toml");
+    let mut doctor = balancer.command(&["doctor", "-o", "json", "-c"]);
+    balancer.stop(Signal::SIGKILL);
+    let found = findings(testbed.balancer(), doctor.arg(file));
+    let ids: Vec<_> = found.iter().map(|one| &*one.id).collect();
+    assert_eq!(ids, ["daemon-gone", "migration-interrupted"], "{found:?}");
+    assert!(found[1].fix.starts_with("systemctl start xdplb, with the `limits`"), "{found:?}");
 }
 
 #[test]
