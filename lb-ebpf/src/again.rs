@@ -134,5 +134,5 @@ fn has_asked_in_vain(hit: Hit) -> bool {
     }
     let asked = hit.entry.last_seen();
     ticks::between(asked, flow::now()) >= UNANSWERED
-        && flow::last_heard(hit).is_some_and(|heard| ticks::between(heard, asked) >= REPEATED)
+        && ticks::between(flow::last_heard(hit), asked) >= REPEATED
 }

@@ -88,10 +88,11 @@ pub(crate) fn set_client_hop(hit: Hit, hop: u32) {
     steps::update_client_hop(hit, hop);
 }
 
-/// Returns the time of the last packet of a client's backend, if there is one.
+/// Returns the time of the last packet of a client's backend; that of the client's if it has no entry. Not an
+/// `Option`, half of which the compiler leaves undefined, which the verifier refuses.
 #[inline(always)]
-pub(crate) fn last_heard(hit: Hit) -> Option<u32> {
-    table::partner(Flows, hit).map(|to_client| to_client.entry.last_seen())
+pub(crate) fn last_heard(hit: Hit) -> u32 {
+    table::partner(Flows, hit).unwrap_or(hit).entry.last_seen()
 }
 
 /// Returns the flow that was found with this tag at this index.
