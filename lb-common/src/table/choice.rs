@@ -56,29 +56,6 @@ impl Chosen {
     }
 }
 
-/// A look at one of the buckets that a new flow may be in, for an entry to claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// Counted from 0, see [`claim_crowded`](super::claim_crowded).
-    pub(super) number: u32,
-    /// Whose entries it may get at most.
-    pub(super) most: Victims,
-}
-
-impl Look {
-    #[must_use]
-    #[inline(always)]
-    pub const fn from_word(word: u32) -> Self {
-        Self { number: word >> 8, most: Victims::from_number(word & 0xff) }
-    }
-
-    #[must_use]
-    #[inline(always)]
-    pub const fn word(self) -> u32 {
-        self.number << 8 | self.most as u32
-    }
-}
-
 /// Connections whose entries a new flow may get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]

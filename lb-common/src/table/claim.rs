@@ -7,7 +7,7 @@
 //! other's claim.
 
 use super::{
-    Bucket, Entry, Found, Hash, Hit, Index, Key, Owner, Storage, Survey, Table, Victims, WAYS, at,
+    Bucket, Entry, Found, Hash, Hit, Index, Key, Owner, Storage, Survey, Table, WAYS, at,
     find::{covers, home, reach_of},
     storage::swap,
 };
@@ -49,15 +49,14 @@ pub(super) fn leave_home<T: Table>(home: &Home<T>, claimed: Found<T>) -> Found<T
     Hit { tag, ..claimed }
 }
 
-/// Claims an entry for a new flow of this key: a free one, or that of a connection which is at most one of
-/// these.
+/// Claims an entry for a new flow of this key, by this step if its bucket is crowded.
 #[inline(always)]
 pub(super) fn claim<T: Table>(
     table: T,
     home: &Home<T>,
     key: &Key<T>,
     now: u32,
-    most: Victims,
+    claim_crowded: impl Fn(T, &Key<T>, u32) -> Index,
 ) -> Result<Found<T>, Refused> {
     let Hit { entry, index, tag } = home.hit;
     let claimed = tag.claimed(home.owner);
@@ -65,7 +64,7 @@ pub(super) fn claim<T: Table>(
         return Ok(Hit { entry, index, tag: claimed });
     }
     let index = match table.claim_elsewhere(key) {
-        Index::CROWDED => table.claim_crowded(key, now, most),
+        Index::CROWDED => claim_crowded(table, key, now),
         index => index,
     };
     match index {

@@ -2,7 +2,7 @@
 //! from a connection that is worth less, or in another bucket.
 
 use super::{
-    Bucket, Chosen, Entry, Found, Hash, Hit, Index, Key, Look, Owner, Storage, Survey, Table, Tag,
+    Bucket, Chosen, Entry, Found, Hash, Hit, Index, Key, Owner, Storage, Survey, Table, Tag,
     Victims, WAYS, at, claim::unless_duplicate, find::reach_of, storage::swap,
 };
 use crate::{
@@ -14,28 +14,37 @@ use crate::{
 const FLOODED_WAYS: u32 = WAYS / 2;
 
 /// Returns the number of looks at buckets for an entry: at all choices, for one that is free or closed; then,
-/// beginning with the last one, again for any others that may be evicted.
-const fn looks<T: Storage>(most: Victims) -> u32 {
-    match most {
-        Victims::Closed => T::CHOICES,
-        Victims::Stalled | Victims::HalfOpen | Victims::All => 2 * T::CHOICES - 1,
-    }
+/// beginning with the last one, again for any that may be evicted.
+const fn looks<T: Storage>() -> u32 {
+    2 * T::CHOICES - 1
 }
 
 /// Number of further looks, if other CPUs take the chosen entries.
 const TRIES: u32 = 2;
 
-/// Claims an entry for a flow of this key, wherever there is one: free, or that of a connection which is at
-/// most one of these.
+/// Claims an entry for a flow of this key, wherever there is one.
 #[inline(always)]
-pub fn claim_crowded<T: Table>(table: T, key: &Key<T>, now: u32, most: Victims) -> Index {
+pub fn claim_crowded<T: Table>(table: T, key: &Key<T>, now: u32) -> Index {
+    claim_by(table, key, now, looks::<T>())
+}
+
+/// As [`claim_crowded`], but no connection is evicted that is established, or ends: the first looks evict
+/// none but in a flood.
+#[inline(always)]
+pub fn claim_unneeded<T: Table>(table: T, key: &Key<T>, now: u32) -> Index {
+    claim_by(table, key, now, T::CHOICES - 1)
+}
+
+/// Claims an entry in at most so many [`looks`].
+#[inline(always)]
+fn claim_by<T: Table>(table: T, key: &Key<T>, now: u32, looks: u32) -> Index {
     let hash = table.seed().hash(key);
-    let (mut number, looks) = (0, looks::<T>(most));
+    let mut look = 0;
     for _ in 0..looks + TRIES {
-        let chosen = table.choose(hash, key, now, Look { number, most });
+        let chosen = table.choose(hash, key, now, look);
         let index = chosen.index();
-        if index == Index::FULL && number + 1 < looks {
-            number += 1;
+        if index == Index::FULL && look + 1 < looks {
+            look += 1;
             continue;
         }
         if !chosen.is_some() {
@@ -45,7 +54,7 @@ pub fn claim_crowded<T: Table>(table: T, key: &Key<T>, now: u32, most: Victims) 
         // Otherwise it is another flow's by now, whose worth was not considered.
         if chosen.is_for(former.tag) && take(table, former, Owner::of(hash, key), now) {
             let home = Index::new(hash.bucket(0, table.buckets()), hash.home());
-            let reach = reach_of(home, index, number % T::CHOICES);
+            let reach = reach_of(home, index, look % T::CHOICES);
             return unless_duplicate(table, former, hash, key, reach);
         }
     }
@@ -72,9 +81,8 @@ fn take<T: Table>(table: T, former: Found<T>, owner: Owner, now: u32) -> bool {
 
 /// Chooses an entry of the bucket of this look, see [`looks`].
 #[inline(always)]
-pub fn choose<T: Table>(table: T, hash: Hash, key: &Key<T>, now: u32, look: Look) -> Chosen {
-    let Look { number, most } = look;
-    let index = hash.bucket(number % T::CHOICES, table.buckets());
+pub fn choose<T: Table>(table: T, hash: Hash, key: &Key<T>, now: u32, look: u32) -> Chosen {
+    let index = hash.bucket(look % T::CHOICES, table.buckets());
     let survey = table.survey(index, hash, key);
     match survey {
         Survey::BUSY => return Chosen::none(Index::BUSY),
@@ -82,7 +90,7 @@ pub fn choose<T: Table>(table: T, hash: Hash, key: &Key<T>, now: u32, look: Look
         _ => {}
     }
     let step = survey.nearest_free();
-    if survey.is_flooded() && most != Victims::Closed {
+    if survey.is_flooded() {
         let is_full = step == WAYS && survey.half_open() >= FLOODED_WAYS;
         let victims = if is_full { Victims::HalfOpen } else { Victims::Stalled };
         let oldest = victim(table, index, now, victims);
@@ -95,7 +103,7 @@ pub fn choose<T: Table>(table: T, hash: Hash, key: &Key<T>, now: u32, look: Look
         let way = hash.home() ^ step;
         return Chosen::entry(Index::new(index, way), bucket.entry(way).tag().as_free());
     }
-    let victims = if number + 1 < T::CHOICES { Victims::Closed } else { most };
+    let victims = if look + 1 < T::CHOICES { Victims::Closed } else { Victims::All };
     victim(table, index, now, victims)
 }
 

@@ -1,6 +1,6 @@
 use super::{
-    Busy, Chosen, Hash, Index, Key, Look, Storage, Survey, Table, Tag, Victims, choose,
-    claim_crowded, claim_elsewhere, extend, has_duplicate, least_worth, remove, revive, search,
+    Busy, Chosen, Hash, Index, Key, Storage, Survey, Table, Tag, Victims, choose, claim_crowded,
+    claim_elsewhere, claim_unneeded, extend, has_duplicate, least_worth, remove, revive, search,
     search_further, survey,
 };
 
@@ -20,11 +20,15 @@ impl<S: Direct> Table for S {
         claim_elsewhere(self, key)
     }
 
-    fn claim_crowded(self, key: &Key<Self>, now: u32, most: Victims) -> Index {
-        claim_crowded(self, key, now, most)
+    fn claim_crowded(self, key: &Key<Self>, now: u32) -> Index {
+        claim_crowded(self, key, now)
     }
 
-    fn choose(self, hash: Hash, key: &Key<Self>, now: u32, look: Look) -> Chosen {
+    fn claim_unneeded(self, key: &Key<Self>, now: u32) -> Index {
+        claim_unneeded(self, key, now)
+    }
+
+    fn choose(self, hash: Hash, key: &Key<Self>, now: u32, look: u32) -> Chosen {
         choose(self, hash, key, now, look)
     }
 

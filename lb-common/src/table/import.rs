@@ -3,9 +3,9 @@
 use bytemuck::{Pod, Zeroable};
 
 use super::{
-    Busy, Entry, Found, Hit, Opening, Table, Unopened, Victims,
+    Busy, Entry, Found, Hit, Opening, Table, Unopened,
     find::seek,
-    open::open_instead_of,
+    open::open_by,
     pair::{partner, set_flags_of, settled_partner},
     remove::{mark_told, replace_closed},
 };
@@ -76,7 +76,7 @@ impl Imported {
     }
 }
 
-/// Takes over a connection, if there is room for it without evicting any that has not ended. It may be
+/// Takes over a connection, if there is room for it without evicting one that is established or ends. It may be
 /// repeated: what is there already is not added again.
 #[inline(always)]
 pub fn import<T: Table<Family = V4>>(table: T, import: &Import, now: u32) -> Imported {
@@ -96,7 +96,7 @@ pub fn import<T: Table<Family = V4>>(table: T, import: &Import, now: u32) -> Imp
         }
     }
     let opening = Opening { inside, hop: pair.hop(), backend: pair.backend(), seen, number, now };
-    match open_instead_of(table, &opening, &pair.outside(Protocol::Tcp, &ends), Victims::Closed) {
+    match open_by(table, &opening, &pair.outside(Protocol::Tcp, &ends), T::claim_unneeded) {
         Ok(opened) => {
             if import.is_told != 0 {
                 mark_told(opened, true);

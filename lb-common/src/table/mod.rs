@@ -40,9 +40,9 @@ pub use self::shared::{
     SharedBackend, SharedBucket, SharedEntry, SharedFamily, SharedTable, Snapshot,
 };
 pub use self::{
-    choice::{Chosen, Look, SILENCE, Victims},
+    choice::{Chosen, SILENCE, Victims},
     claim::{Refused, claim_elsewhere, extend, has_duplicate, survey},
-    crowded::{choose, claim_crowded, least_worth, worth},
+    crowded::{choose, claim_crowded, claim_unneeded, least_worth, worth},
     direct::Direct,
     find::{
         Busy, Found, Hit, Known, at, find, known, peek, reach_of, search, search_further, seek,

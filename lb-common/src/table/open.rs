@@ -1,7 +1,7 @@
 //! Creation of connections: both entries at once.
 
 use super::{
-    Entry, Found, Hit, Key, Refused, Table, Victims,
+    Entry, Found, Hit, Index, Key, Refused, Table,
     claim::{approach, claim, leave_home},
 };
 use crate::{
@@ -62,16 +62,16 @@ pub fn open<T: Table>(
     opening: &Opening<'_, T::Family>,
     outside: &Key<T>,
 ) -> Result<Found<T>, Unopened> {
-    open_instead_of(table, opening, outside, Victims::All)
+    open_by(table, opening, outside, T::claim_crowded)
 }
 
-/// As [`open`], where connections give way that are at most these.
+/// As [`open`], with this step for crowded buckets.
 #[inline(always)]
-pub(super) fn open_instead_of<T: Table>(
+pub(super) fn open_by<T: Table>(
     table: T,
     opening: &Opening<'_, T::Family>,
     outside: &Key<T>,
-    most: Victims,
+    claim_crowded: impl Fn(T, &Key<T>, u32) -> Index,
 ) -> Result<Found<T>, Unopened> {
     let Opening { inside, hop, backend, seen, number, now } = *opening;
     let reply = outside.turned();
@@ -79,14 +79,15 @@ pub(super) fn open_instead_of<T: Table>(
     // for its entry's memory.
     let here = approach(table, inside).ok_or(Unopened::Full)?;
     let there = approach(table, &reply).ok_or(Unopened::Full)?;
-    let to_client = claim(table, &there, &reply, now, most).map_err(|refused| match refused {
-        Refused::Full => Unopened::Full,
-        Refused::Known | Refused::Busy => Unopened::PortTaken,
-    })?;
+    let to_client =
+        claim(table, &there, &reply, now, &claim_crowded).map_err(|refused| match refused {
+            Refused::Full => Unopened::Full,
+            Refused::Known | Refused::Busy => Unopened::PortTaken,
+        })?;
     let to_client = leave_home(&here, to_client);
     let pair = Pair::new(inside, outside, backend, hop);
     to_client.entry.write(&Flow::new(pair, now).with_extra(number));
-    let to_backend = match claim(table, &here, inside, now, most) {
+    let to_backend = match claim(table, &here, inside, now, &claim_crowded) {
         Ok(claimed) => claimed,
         Err(refused) => {
             to_client.entry.publish(to_client.tag.freed());
@@ -113,7 +114,8 @@ pub fn open_one_way<T: Table>(
 ) -> Result<Found<T>, Unopened> {
     let Opening { inside, hop, backend, seen, number, now } = *opening;
     let here = approach(table, inside).ok_or(Unopened::Full)?;
-    let claimed = claim(table, &here, inside, now, Victims::All).map_err(Unopened::of_client)?;
+    let claimed =
+        claim(table, &here, inside, now, T::claim_crowded).map_err(Unopened::of_client)?;
     let pair = Pair::one_way(inside, backend, hop);
     claimed.entry.write(&Flow::new(pair, now).with_extra(number));
     let tag = claimed.tag.one_way().published(seen | flags_seen::UNSEEN);

@@ -6,7 +6,7 @@ use lb_common::{
     ended::Cause,
     flow::FlowKey,
     halves::low16,
-    table::{self, Busy, Chosen, Entry as _, Hash, Index, Look, Survey, Table, Tag, Victims},
+    table::{self, Busy, Chosen, Entry as _, Hash, Index, Survey, Table, Tag, Victims},
     tcp::Segment,
 };
 
@@ -33,15 +33,21 @@ impl Table for Flows {
     }
 
     #[inline(always)]
-    fn claim_crowded(self, key: &FlowKey, now: u32, most: Victims) -> Index {
+    fn claim_crowded(self, key: &FlowKey, now: u32) -> Index {
         let (addresses, ports) = key.as_words();
-        Index(flow_claim_crowded(addresses, ports, now, most as u32))
+        Index(flow_claim_crowded(addresses, ports, now))
     }
 
     #[inline(always)]
-    fn choose(self, hash: Hash, key: &FlowKey, now: u32, look: Look) -> Chosen {
+    fn claim_unneeded(self, key: &FlowKey, now: u32) -> Index {
         let (addresses, ports) = key.as_words();
-        Chosen::from_word(flow_choose(hash.0, addresses, ports, now, look.word()))
+        Index(flow_claim_unneeded(addresses, ports, now))
+    }
+
+    #[inline(always)]
+    fn choose(self, hash: Hash, key: &FlowKey, now: u32, look: u32) -> Chosen {
+        let (addresses, ports) = key.as_words();
+        Chosen::from_word(flow_choose(hash.0, addresses, ports, now, look))
     }
 
     #[inline(always)]
@@ -94,14 +100,17 @@ global! {
         table::claim_elsewhere(Flows, &FlowKey::of_words(addresses, ports)).0
     }
 
-    fn flow_claim_crowded(addresses: u64, ports: u32, now: u32, most: u32) -> u32 {
-        let most = Victims::from_number(most);
-        table::claim_crowded(Flows, &FlowKey::of_words(addresses, ports), now, most).0
+    fn flow_claim_crowded(addresses: u64, ports: u32, now: u32) -> u32 {
+        table::claim_crowded(Flows, &FlowKey::of_words(addresses, ports), now).0
+    }
+
+    fn flow_claim_unneeded(addresses: u64, ports: u32, now: u32) -> u32 {
+        table::claim_unneeded(Flows, &FlowKey::of_words(addresses, ports), now).0
     }
 
     fn flow_choose(hash: u64, addresses: u64, ports: u32, now: u32, look: u32) -> u64 {
         let key = FlowKey::of_words(addresses, ports);
-        table::choose(Flows, Hash(hash), &key, now, Look::from_word(look)).word()
+        table::choose(Flows, Hash(hash), &key, now, look).word()
     }
 
     fn flow_extend(hash: u64, reach: u32) -> u32 {
