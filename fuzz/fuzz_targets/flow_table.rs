@@ -165,7 +165,7 @@ impl<'a> World<'a> {
         let reply = partner(self.table, hit).expect("a pair");
         let flow = if from_backend { reply } else { hit };
         self.safe.borrow_mut().remove(&inside(client));
-        let seen = track(self.table, flow, segment);
+        let seen = track(self.table, flow, segment).expect("no other thread writes an entry");
         let found = self.hit(client).expect("a segment removes nothing");
         assert_eq!(
             seen & !flags_seen::TO_CLIENT,

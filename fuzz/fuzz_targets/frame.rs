@@ -146,7 +146,7 @@ impl<'a> Balancer<'a> {
             refuse(self.table, entry);
             return Err(Reason::Refused);
         }
-        let after = track(self.table, entry, &segment);
+        let after = track(self.table, entry, &segment).expect("no other thread writes an entry");
         if tcp::is_usual(segment.flags) && flags_seen::are_settled(before, direction) {
             assert_eq!(before, after, "a usual segment changes flags seen");
         }

@@ -1,6 +1,11 @@
 //! The API's description of itself, compared with what the daemon accepts and answers.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+};
 
 use lb_tests::{
     balancer::Balancer,
@@ -37,11 +42,15 @@ fn ask(balancer: &Balancer, method: &str, path: &str, body: &Value) -> (String, 
 /// Returns the first line of a trace.
 fn first_of_trace(balancer: &Balancer) -> Value {
     let mut curl = Command::new("curl");
-    curl.args(["--silent", "--no-buffer", "--max-time", "2", "--unix-socket"]);
+    curl.args(["--silent", "--no-buffer", "--max-time", "30", "--unix-socket"]);
     curl.arg(balancer.socket()).arg(format!("http://xdplb{TRACE}"));
-    let output = curl.output().expect("installed");
-    let line = output.stdout.split(|byte| *byte == b'\n').next().expect("a line");
-    serde_json::from_slice(line).expect("an object")
+    let mut curl = curl.stdout(Stdio::piped()).spawn().expect("installed");
+    let mut line = String::new();
+    BufReader::new(curl.stdout.take().expect("piped")).read_line(&mut line).expect("text");
+    // It would go on until it is left.
+    curl.kill().expect("a child");
+    curl.wait().expect("a child");
+    serde_json::from_str(&line).expect("an object")
 }
 
 /// Fails unless the value conforms to the described content of a body or response.

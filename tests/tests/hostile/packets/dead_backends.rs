@@ -10,6 +10,8 @@ use lb_tests::{
 
 use super::testbed::{VIP, backend, balancer, client, connect, forward, reply, shake_hands, syn};
 
+const SECOND: Duration = Duration::from_secs(1);
+
 /// Takes the first backend out of the ring.
 fn leave(object: &mut Object, left: u32, is_down: bool) {
     object.serve(VIP, &[2, 3]);
@@ -44,7 +46,30 @@ fn a_syn_on_an_established_tuple_leaves_a_dead_backend() {
         leave(&mut object, 77, true);
         let data = forward(&mut object, &Segment::new(client(40_000), VIP, Flags::ACK));
         assert_eq!(data.dst, opened.dst, "only a SYN starts over");
+        object.pass_time(SECOND);
+        assert_eq!(forward(&mut object, &syn(40_000)).dst, opened.dst, "it may be alive");
+        object.pass_time(SECOND);
         assert_ne!(forward(&mut object, &syn(40_000)).dst, opened.dst);
+    }
+}
+
+/// Linux answers one SYN in half a second by a challenge ACK, and is silent on the others.
+#[test]
+#[ignore = "needs root"]
+fn spoofed_syns_in_a_row_end_no_connection_of_a_living_backend() {
+    for is_down in [true, false] {
+        let mut object = balancer();
+        let opened = connect(&mut object, 40_000);
+        leave(&mut object, 77, is_down);
+        object.pass_time(5 * SECOND);
+        for (is_answered, pause) in [(true, 100), (false, 650), (true, 100), (false, 650)] {
+            let spoofed = forward(&mut object, &syn(40_000));
+            assert_eq!((spoofed.src, spoofed.dst), (opened.src, opened.dst), "down: {is_down}");
+            if is_answered {
+                reply(&mut object, &opened.answer(Flags::ACK));
+            }
+            object.pass_time(Duration::from_millis(pause));
+        }
     }
 }
 
@@ -75,7 +100,7 @@ fn a_syn_that_is_asked_in_vain_leaves_a_backend_that_is_out() {
             if is_alive {
                 reply(&mut object, &opened.answer(Flags::ACK));
             }
-            object.pass_time(Duration::from_secs(1));
+            object.pass_time(SECOND);
         }
         assert_ne!(forward(&mut object, &syn(40_000)).dst, opened.dst);
     }
@@ -89,7 +114,7 @@ fn a_syn_that_is_asked_in_vain_stays_with_a_backend_that_is_in() {
     let opened = connect(&mut object, 40_000);
     for _ in 0..3 {
         assert_eq!(forward(&mut object, &syn(40_000)).dst, opened.dst);
-        object.pass_time(Duration::from_secs(1));
+        object.pass_time(SECOND);
     }
 }
 
@@ -109,9 +134,8 @@ fn a_backend_that_speaks_keeps_its_connections() {
     // It came back, and left again: packets from before no longer count.
     object.leave(1, 0, false);
     leave(&mut object, 78, true);
-    for port in [Some(40_000), unanswered].into_iter().flatten() {
-        assert_ne!(forward(&mut object, &syn(port)).dst, backend(1));
-    }
+    let unanswered = unanswered.expect("a port");
+    assert_ne!(forward(&mut object, &syn(unanswered)).dst, backend(1));
 }
 
 #[test]
