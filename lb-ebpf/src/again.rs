@@ -5,17 +5,17 @@
 use lb_common::{
     event::Kind,
     flow::{Direction, flags_seen, ticks},
-    halves::{high, join, low, low16},
     reason::Reason,
     stats::Incident,
     table::Entry as _,
 };
 
 use crate::{
-    events, flow,
+    backends, events, flow,
     flow::{Hit, Known},
     global::global,
-    passive, select, stats, tcp_stats,
+    history::History,
+    passive, stats, tcp_stats,
 };
 
 /// The connection that a packet belongs to.
@@ -23,40 +23,6 @@ pub(crate) enum Asked {
     Known(Known),
     /// The packet belongs to no known connection.
     New(History),
-}
-
-/// History of a connection attempt: the backend that has refused it, or [`select::NOBODY`], and the
-/// new connection's flags seen of the backends that have. In one word, as a packet's own path has little
-/// stack.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct History(u64);
-
-impl History {
-    const fn new(refused_by: u32, seen: u16) -> Self {
-        Self(join(refused_by, seen as u32))
-    }
-
-    #[inline(always)]
-    pub(crate) const fn from_word(word: u64) -> Self {
-        Self(word)
-    }
-
-    #[inline(always)]
-    pub(crate) const fn word(self) -> u64 {
-        self.0
-    }
-
-    #[inline(always)]
-    pub(crate) const fn flags_seen(self) -> u16 {
-        low16(high(self.0))
-    }
-
-    /// Returns true if a backend has refused the attempt, as far as is known: only the last two can
-    /// be recognized, but by chance another backend is taken for the first of them.
-    #[inline(always)]
-    pub(crate) fn names(self, backend: u32) -> bool {
-        backend == low(self.0) || flags_seen::may_be_first_refuser(self.flags_seen(), backend)
-    }
 }
 
 /// Minimum time that a client's SYN must be unanswered, if its connection was answered before, for
@@ -100,7 +66,7 @@ global! {
 fn replaced(hit: Hit) -> Result<Option<History>, Reason> {
     let id = hit.entry.pair().backend();
     // An entry without a backend is handled elsewhere.
-    let Some(backend) = select::backend(id) else { return Ok(None) };
+    let Some(backend) = backends::get(id) else { return Ok(None) };
     let seen = hit.tag.flags_seen();
     let is_unanswered = flags_seen::is_unanswered(seen);
     let is_gone = passive::is_silent(id, backend) && is_unanswered

@@ -13,8 +13,9 @@ use lb_common::{
 };
 
 use crate::{
+    backends,
     raw::{self, Packet, of_this_cpu},
-    select, trail,
+    trail,
 };
 
 #[btf_map]
@@ -62,7 +63,7 @@ fn is_wanted(Record { trail, .. }: &Record) -> bool {
 fn is_of_backend(id: u32) -> bool {
     let is_any = CAPTURE_BACKEND[MASK].load() == 0;
     is_any
-        || select::backend(id)
+        || backends::get(id)
             .is_some_and(|backend| is_among(&CAPTURE_BACKEND, backend.address, backend.port))
 }
 

@@ -3,7 +3,7 @@
 use aya_ebpf::{bindings::BPF_F_MMAPABLE, btf_maps::Array, macros::btf_map};
 use lb_common::{backend::Backend, limits, schedule::is_busier};
 
-use crate::{raw, select};
+use crate::{backends, raw};
 
 /// Number of connections that are not closed, by backend id, in lanes: the first one is common to all CPUs,
 /// each CPU has one of the others. The daemon adds them up, and corrects the first one after each sweep of
@@ -16,7 +16,7 @@ static ACTIVE: Array<i64, { limits::BACKENDS as usize }, { BPF_F_MMAPABLE as usi
 /// number.
 #[inline(always)]
 pub(crate) fn add(id: u32, change: i64) {
-    if select::backend(id).is_some_and(|backend| backend.is_compared != 0) {
+    if backends::get(id).is_some_and(|backend| backend.is_compared != 0) {
         if let Some(count) = ACTIVE.get_ptr_mut(id) {
             raw::add(count, change);
         }

@@ -11,6 +11,7 @@ mod accounts;
 mod again;
 mod answers;
 mod arrival;
+mod backends;
 #[cfg(feature = "trace")]
 mod capture;
 mod client_hops;
@@ -21,9 +22,11 @@ mod forgotten;
 mod forward;
 mod global;
 mod guard;
+mod history;
 mod known;
 mod load;
 mod migration;
+mod moves;
 mod new;
 mod opened;
 mod outcome;
@@ -64,11 +67,7 @@ fn xdplb(ctx: XdpContext) -> u32 {
 /// them. Attached to nothing.
 #[xdp]
 fn client_hops(ctx: XdpContext) -> u32 {
-    if client_hops::write(&mut Packet::new(ctx)) {
-        xdp_action::XDP_PASS
-    } else {
-        xdp_action::XDP_DROP
-    }
+    if moves::make(&mut Packet::new(ctx)) { xdp_action::XDP_PASS } else { xdp_action::XDP_DROP }
 }
 
 /// Takes over connections of another flow table, as listed by the daemon in a test run's frame: its data

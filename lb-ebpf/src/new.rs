@@ -9,11 +9,11 @@ use lb_common::{
 };
 
 use crate::{
-    accounts,
-    again::History,
-    arrival, client_hops,
+    accounts, arrival, backends, client_hops,
     flow::New,
-    forgotten, forward, opened,
+    forgotten, forward,
+    history::History,
+    opened,
     outcome::{Outcome, Stop},
     parse, select, stats, tcp_stats,
 };
@@ -45,7 +45,7 @@ pub(crate) fn admit(
         return Err(Stop::Reset(Reason::ResetUnknownFlow));
     }
     parse::time_to_live(headers)?;
-    if id == select::NOBODY {
+    if id == backends::NOBODY {
         return Err(Stop::Reset(Reason::ResetNoBackend));
     }
     let number = u32::from_be_bytes(headers.tcp.sequence);

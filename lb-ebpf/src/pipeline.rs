@@ -3,8 +3,10 @@
 use lb_common::{flow::FlowKey, reason::Reason, tcp, trail::Met};
 
 use crate::{
-    again::{self, Asked, History},
-    arrival, flow, known, new,
+    again::{self, Asked},
+    arrival, flow,
+    history::History,
+    known, new,
     outcome::{Outcome, Stop},
     parse,
     raw::Packet,

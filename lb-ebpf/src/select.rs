@@ -8,7 +8,6 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use lb_common::{
-    backend::Backend,
     flow::FlowKey,
     halves::low,
     limits,
@@ -18,8 +17,9 @@ use lb_common::{
 };
 
 use crate::{
-    again::History,
+    backends::{self, NOBODY},
     global::global,
+    history::History,
     load, passive,
     raw::{self, cpu, random, ticket},
     service, trail,
@@ -38,11 +38,6 @@ static RING_TURNS: Array<u64, { limits::SERVICES as usize }> = Array::new();
 /// Those that took turns of this CPU's own, by service id.
 #[btf_map]
 static RING_TURNS_EACH: PerCpuArray<u64, { limits::SERVICES as usize }> = PerCpuArray::new();
-
-/// Values of a mappable array begin at a page, so that each is in two cache lines, not in three.
-#[btf_map]
-static BACKENDS: Array<Backend, { limits::BACKENDS as usize }, { BPF_F_MMAPABLE as usize }> =
-    Array::new();
 
 /// Returns the id of the backend for a client's new connection, or `None` if the packet is to no
 /// service. Avoids backends that have refused it, if there is another one. [`NOBODY`] if the packet
@@ -69,9 +64,6 @@ global! {
         id.into()
     }
 }
-
-/// Id of no backend, in an empty slot or as the backend to avoid.
-pub(crate) const NOBODY: u32 = 0;
 
 /// Number of slots searched for a backend that does not refuse, beyond the scheduler's choice.
 const PASSED_OVER: u32 = 16;
@@ -147,7 +139,7 @@ fn less_busy(ring: Ring) -> Option<u32> {
     let first = ring.slot_at(random())?;
     let Some(second) = ring.slot_beside(first, random()) else { return Some(first) };
     let [one, other] = [first, second].map(holder);
-    let is_busier = load::is_more((one, backend(one)?), (other, backend(other)?));
+    let is_busier = load::is_more((one, backends::get(one)?), (other, backends::get(other)?));
     Some(if is_busier { second } else { first })
 }
 
@@ -155,9 +147,4 @@ fn less_busy(ring: Ring) -> Option<u32> {
 #[inline(always)]
 fn holder(slot: u32) -> u32 {
     RINGS.get(slot / SLOTS).map_or(NOBODY, |slots| slots[(slot % SLOTS) as usize])
-}
-
-#[inline(always)]
-pub(crate) fn backend(id: u32) -> Option<&'static Backend> {
-    BACKENDS.get(id)
 }

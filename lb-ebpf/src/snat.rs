@@ -13,7 +13,7 @@ use lb_common::{
     unmapped,
 };
 
-use crate::{raw, select};
+use crate::{backends, raw};
 
 /// The sources of all backends; each backend names a region.
 #[btf_map]
@@ -56,7 +56,7 @@ pub(crate) fn skip(id: u32, draws: u32) {
 /// Returns the number of a backend's pairs of source address and port, or `None` if it has none.
 #[inline(always)]
 pub(crate) fn pairs(id: u32) -> Option<u32> {
-    let backend = select::backend(id)?;
+    let backend = backends::get(id)?;
     let pairs = backend.source_count * u32::from(SNAT_SOURCES.get(backend.sources)?.ports);
     (pairs > 0).then_some(pairs)
 }

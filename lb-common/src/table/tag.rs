@@ -39,6 +39,17 @@ const TOLD: u64 = 1 << 57;
 const GENERATION: u64 = !(OWNER | FLAGS_SEEN | HALF_OPEN | ONE_WAY | STATE | OF_HOME | TOLD);
 const ONE_GENERATION: u64 = 1 << 58;
 
+/// No bit has two meanings, and generations are counted in the uppermost ones.
+const _: () = {
+    let fields = [OWNER, FLAGS_SEEN, HALF_OPEN, ONE_WAY, STATE, OF_HOME, TOLD, GENERATION];
+    let (mut bits, mut nth) = (0, 0);
+    while nth < fields.len() {
+        bits += fields[nth].count_ones();
+        nth += 1;
+    }
+    assert!(bits == u64::BITS && GENERATION == !(ONE_GENERATION - 1));
+};
+
 const FLAGS_SEEN_SHIFT: u32 = 32;
 const HALF_OPEN_SHIFT: u32 = 47;
 const REACH_SHIFT: u32 = 53;
@@ -171,7 +182,7 @@ impl Tag {
     #[expect(clippy::cast_possible_truncation, reason = "the lowest bit is what is wanted")]
     pub(super) const fn free_bit(self) -> u32 {
         // Only a live entry is expiring.
-        let held = self.0 >> 50 | self.0 >> 51;
+        let held = self.0 >> LIVE.trailing_zeros() | self.0 >> CLAIMED.trailing_zeros();
         !(held as u32) & 1
     }
 

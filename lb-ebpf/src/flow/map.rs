@@ -11,9 +11,9 @@ use lb_common::{
 
 use super::ended;
 use crate::{
-    load,
+    backends, load,
     raw::{self, Bucket},
-    select, stats,
+    stats,
 };
 
 const BUCKETS: usize = buckets_for(limits::DEFAULT_FLOWS) as usize;
@@ -46,7 +46,7 @@ impl Storage for Flows {
 
     #[inline(always)]
     fn backend(self, id: u32) -> Option<&'static Backend> {
-        select::backend(id)
+        backends::get(id)
     }
 
     #[inline(always)]

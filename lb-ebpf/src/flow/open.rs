@@ -13,7 +13,7 @@ use lb_common::{
 };
 
 use super::{Known, map::Flows, now};
-use crate::{global::global, select, snat, variant::IS_DRY};
+use crate::{backends, global::global, snat, variant::IS_DRY};
 
 /// Input of a new connection.
 pub(crate) struct New {
@@ -54,7 +54,7 @@ global! {
 #[inline(always)]
 fn create(key: &FlowKey, new: &New, draw: u32) -> Result<Index, Reason> {
     let New { backend: id, hop, number, seen } = *new;
-    let backend = select::backend(id).ok_or(Reason::Unreachable)?;
+    let backend = backends::get(id).ok_or(Reason::Unreachable)?;
     // Its slot may just have been given to another service, in whose name it would answer.
     let is_of_vip = backend.vip_port == key.dst_port() && unmapped(backend.vip) == key.dst();
     if backend.hop.ifindex() == 0 || !is_of_vip {

@@ -12,7 +12,7 @@ use lb_common::{
 };
 
 use super::{Hit, map::Flows, now};
-use crate::{global::global, select, snat, stats, trail, variant::IS_DRY};
+use crate::{backends, global::global, snat, stats, trail, variant::IS_DRY};
 
 /// Number of ports of half-open connections that are passed over in the hope of a free one.
 const HALF_OPEN_PASSED: u32 = 2;
@@ -179,7 +179,7 @@ const fn worth_of_port(state: State, idle: u32) -> u64 {
 /// Returns the flow that has the source port of this draw, unless it is being written.
 #[inline(always)]
 fn holder(id: u32, draw: u32) -> Result<Option<Hit>, Busy> {
-    let Some(outside) = select::backend(id).and_then(|backend| snat::outside(backend, draw)) else {
+    let Some(outside) = backends::get(id).and_then(|backend| snat::outside(backend, draw)) else {
         return Ok(None);
     };
     table::seek(Flows, &outside.turned())

@@ -7,12 +7,12 @@ use lb_common::{
 };
 
 use super::{Hit, Known, New, map::Flows};
-use crate::{select, snat};
+use crate::{backends, snat};
 
 /// Returns a connection with the source port of this draw, with an entry that is not its own.
 #[inline(always)]
 pub(crate) fn rehearsed(inside: &FlowKey, new: &New, draw: u32) -> Result<Known, Reason> {
-    let backend = select::backend(new.backend).ok_or(Reason::Unreachable)?;
+    let backend = backends::get(new.backend).ok_or(Reason::Unreachable)?;
     let outside = snat::outside(backend, draw).ok_or(Reason::Unreachable)?;
     let pair = Pair::new(inside, &outside, new.backend, new.hop);
     let hit = table::at(Flows, Index(0)).ok_or(Reason::Contended)?;
