@@ -240,6 +240,22 @@ fn a_reset_that_the_backend_did_not_heed_closes_nothing_for_good() {
     assert_eq!(state(follow(reset, &[segment(Backend, ACK, 1, 101)])), State::Established);
 }
 
+/// It is the client's own, so that the client may use its port again at once: kubernetes/kubernetes#81775.
+#[test]
+fn a_reset_with_the_very_number_frees_the_tuple_unless_the_backend_goes_on() {
+    let is_exact = |number| {
+        let reset = follow(established(), &[segment(Client, RST, number, 0)]);
+        assert!(!flags_seen::is_refused(reset.seen), "by its backend");
+        let challenged = follow(reset, &[segment(Backend, ACK, 1, 101)]);
+        assert_eq!(challenged, established());
+        reset.seen & flags_seen::RESET_EXACTLY != 0
+    };
+    assert!(is_exact(101));
+    assert!(![100, 102, 101 + WINDOW].into_iter().any(is_exact));
+    let half_open = follow(opened(), &[segment(Backend, SYN | ACK, 0, 1)]);
+    assert_eq!(follow(half_open, &[segment(Client, RST, 1, 0)]), half_open);
+}
+
 #[test]
 fn a_backends_reset_is_its_own_word() {
     let after = follow(established(), &[segment(Backend, RST, 1, 0)]);

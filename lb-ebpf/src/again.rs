@@ -80,7 +80,7 @@ fn replaced(hit: Hit) -> Result<Option<History>, Reason> {
         }
         return Ok(None);
     }
-    let is_refused = seen & flags_seen::REFUSED != 0;
+    let is_refused = flags_seen::is_refused(seen);
     if is_refused || is_gone {
         stats::incident(Incident::Rescheduled);
     }

@@ -12,9 +12,12 @@ pub const BACKEND_SYN: u16 = 1 << 3;
 pub const PROVEN: u16 = 1 << 4;
 pub const BACKEND_FIN: u16 = 1 << 5;
 pub const BACKEND_RST: u16 = 1 << 6;
-/// The backend has refused the connection, which the client was not told: its next SYN is given
-/// another backend.
+/// Until the handshake is complete: the backend has refused the connection, which the client was not told; its
+/// next SYN is given another backend.
 pub const REFUSED: u16 = 1 << 7;
+/// Once it is complete, in the same bit: the client's reset has the very number that its backend expects next. Its
+/// next SYN is a new connection's.
+pub const RESET_EXACTLY: u16 = REFUSED;
 
 /// This entry matches the backend's packets.
 pub const TO_CLIENT: u16 = 1 << 8;
@@ -99,6 +102,13 @@ pub const fn may_be_first_refuser(seen: u16, backend: u32) -> bool {
 #[inline(always)]
 pub const fn is_unanswered(seen: u16) -> bool {
     seen & SHAKEN == 0
+}
+
+/// Returns true if the backend has refused the connection.
+#[must_use]
+#[inline(always)]
+pub const fn is_refused(seen: u16) -> bool {
+    seen & REFUSED != 0 && !are_shaken(seen)
 }
 
 /// Returns true if the client may have been sent a packet of the backend: its SYN-ACK, or a reset that refuses the

@@ -108,11 +108,7 @@ impl Progress {
             return self.with(flags_seen::ASKED);
         }
         if segment.has(RST) {
-            return if self.expects(segment.sequence) {
-                self.with(flags_seen::CLIENT_RST)
-            } else {
-                self
-            };
+            return self.after_reset(segment.sequence);
         }
         let end = segment.sequence.wrapping_add(segment.payload as u32);
         if !self.expects(end) {
@@ -124,6 +120,17 @@ impl Progress {
         // No data follow a client's own FIN: that one was forged, or is sent again.
         let goes_on = segment.payload > 0 && is_beyond(end, self.number);
         if goes_on { Self { seen: self.seen & !flags_seen::CLIENT_FIN, ..self } } else { self }
+    }
+
+    /// A client's reset of this number.
+    #[inline(always)]
+    const fn after_reset(self, sequence: u32) -> Self {
+        if !self.expects(sequence) {
+            return self;
+        }
+        let is_exact = sequence == self.number && flags_seen::are_shaken(self.seen);
+        let exactly = if is_exact { flags_seen::RESET_EXACTLY } else { 0 };
+        self.with(flags_seen::CLIENT_RST | exactly)
     }
 
     /// A backend's segment while the handshake is under way.
@@ -160,7 +167,8 @@ impl Progress {
         if segment.has(SYN) {
             return self.after_late_syn(segment);
         }
-        let mut next = Self { seen: self.seen & !flags_seen::CLIENT_RST, ..self };
+        const RESET: u16 = flags_seen::CLIENT_RST | flags_seen::RESET_EXACTLY;
+        let mut next = Self { seen: self.seen & !RESET, ..self };
         if is_beyond(segment.acknowledgement, self.number) {
             next = Self { number: segment.acknowledgement, ..next }.with(flags_seen::PROVEN);
         }

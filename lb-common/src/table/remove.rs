@@ -12,8 +12,8 @@ use crate::flow::{Direction, Shape, flags_seen, ticks};
 const SETTLED: u32 = ticks::from_nanos(1_000_000_000);
 
 /// Removes the connection of a known tuple if a client's SYN on it is a new connection's: the old one
-/// [is over](flags_seen::is_over), refused, abandoned by its backend as the caller says, or only half
-/// of it is left. Its source port goes into quarantine. Returns true if it was removed.
+/// [is over](flags_seen::is_over), refused, reset by the client with the very number, abandoned by its
+/// backend as the caller says, or only half of it is left. Its source port goes into quarantine. Returns true if it was removed.
 #[inline(always)]
 pub fn replace_closed<T: Table>(
     table: T,
@@ -30,7 +30,11 @@ pub fn replace_closed<T: Table>(
         Shape::Paired => (partner.is_some(), flags_seen::is_over(seen)),
         Shape::OneWay => (true, flags_seen::is_over_one_way(seen)),
     };
-    if is_whole && !is_over && seen & flags_seen::REFUSED == 0 && !is_abandoned {
+    if is_whole
+        && !is_over
+        && seen & (flags_seen::REFUSED | flags_seen::RESET_EXACTLY) == 0
+        && !is_abandoned
+    {
         return Ok(false);
     }
     let backend = flow.entry.pair().backend();

@@ -3,6 +3,7 @@
 use lb_common::{
     flow::{State, flags_seen},
     reason::Reason,
+    stats::Incident,
 };
 use lb_tests::{
     frame::{Flags, Segment},
@@ -47,6 +48,22 @@ fn a_reset_of_either_side_closes() {
             reply(&mut object, &opened.answer(Flags::RST));
         }
         assert_eq!(states(&object), [State::Closed; 2]);
+    }
+}
+
+/// Otherwise clients that reset, and use their port again, would stay on a backend that is drained:
+/// kubernetes/kubernetes#81775.
+#[test]
+#[ignore = "needs root"]
+fn a_syn_after_the_clients_own_reset_is_a_new_connection() {
+    for (beyond, is_own) in [(0, true), (1, false)] {
+        let mut object = balancer();
+        let old = connect(&mut object, 40_000);
+        let reset = Segment::new(client(40_000), VIP, Flags::RST);
+        forward(&mut object, &Segment { sequence: reset.sequence + beyond, ..reset });
+        let new = forward(&mut object, &syn(40_000));
+        assert_eq!((new.src, new.dst) != (old.src, old.dst), is_own, "{beyond}");
+        assert_eq!(object.incidents(Incident::Rescheduled), 0);
     }
 }
 
