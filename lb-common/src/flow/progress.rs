@@ -24,6 +24,9 @@ use crate::tcp::{ACK, FIN, RST, SYN, Segment};
 /// a challenge ACK, and then says the number exactly.
 pub const WINDOW: u32 = 1 << 20;
 
+/// The flags of a client's reset.
+const RESET: u16 = flags_seen::CLIENT_RST | flags_seen::RESET_EXACTLY;
+
 /// Maximum data of a SYN, which a refusal acknowledges with it.
 const SYN_DATA: u32 = u16::MAX as u32;
 
@@ -167,7 +170,6 @@ impl Progress {
         if segment.has(SYN) {
             return self.after_late_syn(segment);
         }
-        const RESET: u16 = flags_seen::CLIENT_RST | flags_seen::RESET_EXACTLY;
         let mut next = Self { seen: self.seen & !RESET, ..self };
         if is_beyond(segment.acknowledgement, self.number) {
             next = Self { number: segment.acknowledgement, ..next }.with(flags_seen::PROVEN);
