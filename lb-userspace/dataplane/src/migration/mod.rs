@@ -25,6 +25,7 @@ mod aside;
 mod cause;
 mod contents;
 mod fits;
+mod gone;
 mod passes;
 mod replaced;
 

@@ -11,11 +11,11 @@ use lb_common::{
     flow::{Direction, State, ticks},
     table::{
         Entry as _, Hit, IMPORTS_EACH_RUN, Import, Imported, Index, SharedEntry, SharedTable, Tag,
-        WAYS, partner, peek, remove,
+        WAYS, partner, peek,
     },
 };
 
-use super::pinned;
+use super::{gone, pinned};
 use crate::{
     flows::{ACCOUNTS, BACKENDS, CLIENT_HOPS, FLOWS, FlowTable, TablePlan},
     object::map,
@@ -26,9 +26,6 @@ use crate::{
 /// get what room is left.
 const ORDER: [&[State]; 2] =
     [&[State::Established, State::Answered, State::Closing], &[State::Closed, State::HalfOpen]];
-
-/// Ticks, of 20 ms, by which the program's clock may be late.
-const LATE: u32 = ticks::from_nanos(20_000_000);
 
 /// A pass over the former table.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -137,24 +134,9 @@ impl FormerTable {
         }
     }
 
-    /// Removes the connections from the new table that the former one does not have any more, provided that no
-    /// packet has used them since the first interface got the new table: they have ended after the first pass.
-    /// Others may have their tuples and ports by now.
+    /// Removes what has ended after the first pass, see [`gone::remove`].
     pub(super) fn remove_ended(&self, since: u32) {
-        let since = since.wrapping_sub(LATE);
-        let (former, new) = (self.table.table(), self.new.table());
-        for hit in to_backends(new) {
-            let Some(to_client) = partner(new, hit) else { continue };
-            let last = last(hit.entry.last_seen(), to_client.entry.last_seen());
-            let Some(flow) = hit.snapshot(new) else { continue };
-            let is_unused = ticks::between(last, since) > 0;
-            let is_there = peek(former, &flow.key)
-                .is_some_and(|found| found.entry.pair().is_same(flow.flow.pair));
-            if is_unused && !is_there {
-                // A packet that uses it at this moment keeps it.
-                remove(new, hit.index, hit.tag, hit.tag.freed(), since);
-            }
-        }
+        gone::remove(self.table.table(), self.new.table(), since);
     }
 }
 
@@ -230,7 +212,7 @@ impl fmt::Display for Tally {
     }
 }
 
-type Found<'a> = Hit<&'a SharedEntry>;
+pub(super) type Found<'a> = Hit<&'a SharedEntry>;
 
 /// Returns the connections of a table, as far as they are whole.
 pub fn connections(table: SharedTable<'_>) -> impl Iterator<Item = Import> {
@@ -239,7 +221,7 @@ pub fn connections(table: SharedTable<'_>) -> impl Iterator<Item = Import> {
 
 /// Returns the entries towards backends, one for each connection. A source port that rests after its
 /// connection has none.
-fn to_backends(table: SharedTable<'_>) -> impl Iterator<Item = Found<'_>> {
+pub(super) fn to_backends(table: SharedTable<'_>) -> impl Iterator<Item = Found<'_>> {
     table.flows().filter(|hit| hit.direction() == Direction::ToBackend)
 }
 
@@ -261,7 +243,7 @@ fn connection(table: SharedTable<'_>, hit: Found<'_>, earlier: Tag) -> Option<Im
 }
 
 /// Returns the later one of two moments, which may be of different sides of a wrap of the clock.
-fn last(one: u32, other: u32) -> u32 {
+pub(super) fn last(one: u32, other: u32) -> u32 {
     if ticks::between(one, other) > 0 { other } else { one }
 }
 
