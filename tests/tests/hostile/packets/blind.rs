@@ -137,8 +137,10 @@ fn a_challenge_ack_takes_a_reset_back() {
 #[test]
 #[ignore = "needs root"]
 fn a_syn_goes_by_the_same_port_until_both_have_closed() {
+    /// Flags and sequence number.
+    type Sent = (Flags, u32);
     /// Segments before the SYN, of the client and of the backend.
-    const HISTORIES: [(&[(Flags, u32)], &[Flags]); 5] = [
+    const HISTORIES: [(&[Sent], &[Flags]); 5] = [
         (&[], &[]),
         // It may be blind: its number is not the very one that the backend expects.
         (&[(Flags::RST, NEXT + 1)], &[]),
