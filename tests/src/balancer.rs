@@ -23,7 +23,7 @@ use nix::{
 /// The binary under test, built by `cargo xtask build`.
 pub const BINARY: &str = concat!(env!("OUT_DIR"), "/../../../../release/xdplb");
 
-const PATIENCE: Duration = Duration::from_secs(15);
+const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Returns the configuration of a testbed's balancer: its interfaces and paths, then `rest`.

@@ -21,7 +21,7 @@ use url::{ParseError, Url};
 /// Where chromedriver listens, in the balancer's namespace.
 const DRIVER: &str = "http://127.0.0.1:9515";
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
 
 #[derive(Clone, Copy, Debug)]
