@@ -144,11 +144,12 @@ fn a_flow_table_that_is_almost_full() {
     let connect = || (0..CONNECTIONS).map(|_| TcpStream::connect(vip(&testbed))).collect();
     let client = &testbed.clients()[0].namespace;
     let open: io::Result<Vec<_>> = client.run(connect).expect("run");
+    let open = open.expect("accepted");
     let wanted = u64::try_from(CONNECTIONS).expect("few");
     balancer.wait_for("the connections", || balancer.status().flows.entries >= wanted);
     let fix = "limits.flows = 1000, and restart the daemon";
     only(found(&testbed, &balancer), "flow-table-full", "flow table", fix);
-    drop(open.expect("accepted"));
+    drop(open);
 }
 
 #[test]
