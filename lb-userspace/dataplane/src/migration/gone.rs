@@ -2,10 +2,10 @@
 
 use lb_common::{
     flow::ticks,
-    table::{self, Entry as _, SharedTable, partner, peek},
+    table::{self, Entry as _, SharedTable, partner},
 };
 
-use super::passes::{Found, last, to_backends};
+use super::passes::{Found, last, same_connection, to_backends};
 
 /// Ticks, of 20 ms, by which the program's clock may be late.
 const LATE: u32 = ticks::from_nanos(20_000_000);
@@ -32,10 +32,8 @@ fn is_unused(table: SharedTable<'_>, hit: Found<'_>, since: u32) -> bool {
 /// Returns true if the former table has a connection of the new one.
 fn is_in(former: SharedTable<'_>, new: SharedTable<'_>, hit: Found<'_>) -> bool {
     // Otherwise the entry is another connection's by now.
-    hit.snapshot(new).is_none_or(|flow| {
-        let found = peek(former, &flow.key);
-        found.is_some_and(|found| found.entry.pair().is_same(flow.flow.pair))
-    })
+    hit.snapshot(new)
+        .is_none_or(|flow| same_connection(former, &flow.key, flow.flow.pair).is_some())
 }
 
 #[cfg(test)]
@@ -47,7 +45,7 @@ mod tests {
         client_hops::NO_SLOT,
         flow::{FlowKey, flags_seen},
         mapped,
-        table::{Opening, Seed, SharedBackend, SharedBucket, buckets_for, open},
+        table::{Opening, Seed, SharedBackend, SharedBucket, buckets_for, open, peek},
     };
 
     use super::*;

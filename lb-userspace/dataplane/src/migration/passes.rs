@@ -8,7 +8,7 @@ use aya::{
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
 use lb_common::{
-    flow::{Direction, State, ticks},
+    flow::{Direction, FlowKey, Pair, State, ticks},
     table::{
         Entry as _, Hit, IMPORTS_EACH_RUN, Import, Imported, Index, SharedEntry, SharedTable, Tag,
         WAYS, partner, peek,
@@ -147,10 +147,18 @@ fn has_arrived(
     hit: Found<'_>,
     import: &Import,
 ) -> bool {
-    let key = hit.key(former);
-    let found = peek(new, &key).filter(|found| found.entry.pair().is_same(hit.entry.pair()));
+    let found = same_connection(new, &hit.key(former), hit.entry.pair());
     let to_client = found.and_then(|found| partner(new, found));
     to_client.is_some_and(|to_client| to_client.entry.extra() == import.number)
+}
+
+/// Returns the entry of a tuple, if it is of a connection with this pair.
+pub(super) fn same_connection<'a>(
+    table: SharedTable<'a>,
+    key: &FlowKey,
+    pair: Pair,
+) -> Option<Found<'a>> {
+    peek(table, key).filter(|found| found.entry.pair().is_same(pair))
 }
 
 /// Clears what other flows have left in the accounts of a connection that is new in its table.

@@ -24,9 +24,6 @@ use self::{counts::MOST_HOPS, idle::IdleLimits};
 use super::{accounts::Accounts, ended::Ends, table::FlowTable};
 use crate::active::Active;
 
-/// Ticks, of a minute, within which a start may lie ahead of a sweep's: it takes less.
-const SOON: u32 = ticks::from_nanos(60 * 1_000_000_000);
-
 /// Idle timeouts of connections by backend id; connections to other backends are removed.
 pub type Expiry = HashMap<u32, Timeouts>;
 
@@ -184,10 +181,7 @@ impl<'a> Sweep<'a> {
     fn judge(&mut self, flow: Found<'a>) -> Option<Tag> {
         if self.limits(flow).is_none() {
             // Its backend is gone, so that no packet must revive it.
-            let (began, now) = (self.began(flow), self.now);
-            // A start far ahead is none: what else was in its place says nothing.
-            let is_known_to_us =
-                ticks::between(began, now) > 0 || ticks::between(now, began) > SOON;
+            let is_known_to_us = ticks::since(self.began(flow), self.now) > 0;
             self.flow_counts.expired +=
                 u64::from(is_known_to_us && self.end(flow, Cause::Dismissed));
             return None;
