@@ -55,7 +55,9 @@ impl Machine {
             }
         };
         command.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
-        command.args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2048"]);
+        // Emulated in turns: one CPU at a time never runs code that another one is just patching, which with
+        // a thread for each CPU ends in an "Oops: int3" now and then.
+        command.args(["-accel", "tcg,thread=single", "-cpu", "max", "-smp", "2", "-m", "2048"]);
         command.args(["-display", "none", "-nodefaults", "-no-reboot", "-monitor", "none"]);
         command.args(taps.map_or_else(|| vec!["-nic".into(), "none".into()], Taps::devices));
         let console = format!("file:{}", initramfs.directory.join("console").display());
