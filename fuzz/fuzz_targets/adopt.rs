@@ -52,7 +52,8 @@ struct FoundService {
     id: u32,
     scheduler: u32,
     members: u32,
-    retries: u32,
+    retries: u16,
+    group: u16,
 }
 
 #[derive(Arbitrary, Debug)]
@@ -83,6 +84,7 @@ struct WantedService {
     scheduler: u32,
     members: u32,
     retries: bool,
+    group: u16,
     slots: Vec<u8>,
 }
 
@@ -102,9 +104,9 @@ fn key(last: u8, damage: Option<(u8, u8)>) -> ServiceKey {
 impl Input {
     fn found(&self) -> Found {
         let services = self.services.iter().map(|one| {
-            let FoundService { offset, length, id, scheduler, members, retries, .. } = *one;
+            let FoundService { offset, length, id, scheduler, members, retries, group, .. } = *one;
             let ring = Ring { offset, length };
-            (key(one.key, one.damage), Service { ring, id, scheduler, members, retries })
+            (key(one.key, one.damage), Service { ring, id, scheduler, members, retries, group })
         });
         // Keys in a map are unique.
         let services: BTreeMap<_, _> = services.collect();
@@ -152,12 +154,12 @@ impl Input {
         let services = self.wanted.iter().map(|one| {
             let slots: Vec<_> = one.slots.iter().map(|slot| u32::from(*slot) + 1).collect();
             let scheduler = Scheduler::from_number(one.scheduler);
-            let WantedService { members, retries, .. } = *one;
+            let WantedService { members, retries, group, .. } = *one;
             // Entries that are not adopted have an id that is never wanted.
             let id = one.id % LIMITS.services;
             (
                 key(one.key, None),
-                Wanted { id, scheduler, members, retries, slots: slots.into(), room: 0 },
+                Wanted { id, scheduler, members, retries, group, slots: slots.into(), room: 0 },
             )
         });
         let backend = Backend { weight: 1, ..Backend::default() };

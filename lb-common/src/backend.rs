@@ -89,7 +89,9 @@ pub struct Backend {
     /// Time at which it left its service's ring, in [`ticks`](crate::flow::ticks), but never 0; 0
     /// while it is in the ring. Written after the ring.
     pub left: u32,
-    pub unused: [u32; 2],
+    /// Number of the [group](crate::group) of its VIP.
+    pub group: u32,
+    pub unused: u32,
     // What new connections need.
     /// Id of the service it belongs to.
     pub service: u32,
@@ -119,7 +121,7 @@ impl<F: Family> Ends<F> for &Backend {
 
 const _: () = assert!(size_of::<Hop>() == 16);
 const _: () = assert!(size_of::<Backend>() == 2 * LINE);
-const _: () = assert!(offset_of!(Backend, unused) + size_of::<[u32; 2]>() == LINE);
+const _: () = assert!(offset_of!(Backend, unused) + size_of::<u32>() == LINE);
 const _: () = assert!(offset_of!(Backend, service) == LINE);
 
 /// Bytes of a cache line.

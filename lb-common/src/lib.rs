@@ -19,6 +19,7 @@ pub mod clock;
 pub mod ended;
 pub mod event;
 pub mod flow;
+pub mod group;
 pub mod guard;
 pub mod halves;
 pub mod handshake;

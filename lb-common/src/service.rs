@@ -32,7 +32,9 @@ pub struct Service {
     /// Number of different backends in its ring.
     pub members: u32,
     /// 1 if a connection that a backend refuses is given another one, else 0.
-    pub retries: u32,
+    pub retries: u16,
+    /// Number of the [group](crate::group) of its VIP.
+    pub group: u16,
 }
 
 const _: () = assert!(size_of::<ServiceKey>() == 24);

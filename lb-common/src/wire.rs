@@ -3,6 +3,8 @@
 use bytemuck::{Pod, Zeroable};
 
 pub const ETHERTYPE_IPV4: [u8; 2] = [0x08, 0x00];
+/// RFC 826.
+pub const ETHERTYPE_ARP: [u8; 2] = [0x08, 0x06];
 /// IEEE 802.1Q.
 pub const ETHERTYPE_VLAN: [u8; 2] = [0x81, 0x00];
 /// IEEE 802.1ad.
@@ -70,6 +72,21 @@ pub struct Ports {
     pub dst: [u8; 2],
 }
 
+/// A packet of ARP for IPv4 addresses on Ethernet (RFC 826).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Arp {
+    /// Types and lengths of both kinds of addresses, and the operation.
+    pub head: [u8; 8],
+    pub sender_mac: [u8; 6],
+    pub sender: [u8; 4],
+    pub target_mac: [u8; 6],
+    pub target: [u8; 4],
+}
+
+/// The types and lengths of Ethernet and IPv4 addresses, and the operation of a request.
+pub const ARP_REQUEST: [u8; 8] = [0, 1, 0x08, 0x00, 6, 4, 0, 1];
+
 /// The headers of an IPv4 TCP frame without VLAN tag and IP options, as the fast path takes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
@@ -82,6 +99,7 @@ pub struct Headers {
 const _: () = assert!(size_of::<Ethernet>() == 14);
 const _: () = assert!(size_of::<Ipv4>() == IPV4_LENGTH as usize);
 const _: () = assert!(size_of::<Tcp>() == TCP_LENGTH as usize);
+const _: () = assert!(size_of::<Arp>() == 28);
 const _: () = assert!(size_of::<Headers>() == 54);
 
 impl Ethernet {

@@ -86,7 +86,7 @@ fn key(number: u16) -> ServiceKey {
 
 fn service(id: u32) -> Service {
     let ring = Ring { offset: id, length: 1 };
-    Service { ring, id, scheduler: id, members: id, retries: id }
+    Service { ring, id, scheduler: id, members: id, retries: 0, group: 0 }
 }
 
 #[derive(Clone, Debug)]

@@ -21,6 +21,7 @@ mod flow;
 mod forgotten;
 mod forward;
 mod global;
+mod group;
 mod guard;
 mod history;
 mod known;

@@ -4,7 +4,7 @@ use lb_common::{flow::FlowKey, reason::Reason, tcp, trail::Met};
 
 use crate::{
     again::{self, Asked},
-    arrival, flow,
+    arrival, flow, group,
     history::History,
     known, new,
     outcome::{Outcome, Stop},
@@ -22,6 +22,7 @@ pub(crate) fn decide(packet: &mut Packet) -> Outcome {
         Err(Stop::Quietly(reason @ (Reason::IpOptions | Reason::Fragment))) => {
             Outcome::of_unsent(unforwardable::named(packet, reason))
         }
+        Err(Stop::Quietly(Reason::NotIpv4)) => Outcome::of_unsent(group::without_ipv4(packet)),
         Err(Stop::Quietly(reason)) => Outcome::of_unsent(reason),
     }
 }
@@ -35,7 +36,11 @@ fn run(packet: &mut Packet) -> Result<Outcome, Stop> {
         return Err(Reason::NotOurs.into());
     }
     let key = FlowKey::of(headers);
-    let asked = match flow::lookup(&key)? {
+    let known = flow::lookup(&key)?;
+    if let Some(known) = &known {
+        group::serves(known.backend.group)?;
+    }
+    let asked = match known {
         Some(known) if tcp::opens(headers.tcp.flags) => {
             arrival::of_client(headers, ingress)?;
             parse::time_to_live(headers)?;

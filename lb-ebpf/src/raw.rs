@@ -289,6 +289,12 @@ pub(crate) fn is_accounting() -> bool {
     ACCOUNTING.load() != 0
 }
 
+/// Returns true if addresses are in groups.
+#[inline(always)]
+pub(crate) fn has_groups() -> bool {
+    HAS_GROUPS.load() != 0
+}
+
 /// Returns the length of a lane of the numbers of connections.
 #[inline(always)]
 pub(crate) fn active_lane() -> u32 {
@@ -312,6 +318,10 @@ static RESETS_EACH: Global<u32> = Global::new(u32::MAX);
 /// Set by the loader.
 #[unsafe(no_mangle)]
 static ACCOUNTING: Global<u8> = Global::new(0);
+
+/// Set by the loader.
+#[unsafe(no_mangle)]
+static HAS_GROUPS: Global<u8> = Global::new(0);
 
 /// Set by the loader.
 #[unsafe(no_mangle)]

@@ -19,6 +19,7 @@ use lb_common::{
 use crate::{
     backends::{self, NOBODY},
     global::global,
+    group,
     history::History,
     load, passive,
     raw::{self, cpu, random, ticket},
@@ -40,7 +41,7 @@ static RING_TURNS: Array<u64, { limits::SERVICES as usize }> = Array::new();
 static RING_TURNS_EACH: PerCpuArray<u64, { limits::SERVICES as usize }> = PerCpuArray::new();
 
 /// Returns the id of the backend for a client's new connection, or `None` if the packet is to no
-/// service. Avoids backends that have refused it, if there is another one. [`NOBODY`] if the packet
+/// service, or to one that this node is standby for. Avoids backends that have refused it, if there is another one. [`NOBODY`] if the packet
 /// may not open a connection.
 #[inline(always)]
 pub(crate) fn of_service(key: &FlowKey, may_open: bool, history: History) -> Option<u32> {
@@ -56,6 +57,9 @@ global! {
     fn select_of_service(addresses: u64, ports: u32, may_open: u32, history: u64) -> u64 {
         let key = FlowKey::of_words(addresses, ports);
         let Some(service) = service::lookup(&key) else { return NO_SERVICE };
+        if group::serves(service.group.into()).is_err() {
+            return NO_SERVICE;
+        }
         if may_open == 0 {
             return NOBODY.into();
         }

@@ -14,7 +14,7 @@ use lb_model::{
     Health,
     views::{ServiceView, Status},
 };
-use lb_testbed::Testbed;
+use lb_testbed::{Namespace, Node, Testbed};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -29,13 +29,22 @@ const POLL: Duration = Duration::from_millis(50);
 /// Returns the configuration of a testbed's balancer: its interfaces and paths, then `rest`.
 #[must_use]
 pub fn configuration(testbed: &Testbed, rest: &str) -> String {
+    settings(testbed.interfaces(), testbed.bpffs(), testbed.directory(), rest)
+}
+
+/// As [`configuration`], of one of several balancers.
+#[must_use]
+pub fn configuration_of(node: &Node, testbed: &Testbed, rest: &str) -> String {
+    settings(testbed.interfaces(), node.bpffs(), node.directory(), rest)
+}
+
+fn settings(interfaces: &[&str], bpffs: &Path, directory: &Path, rest: &str) -> String {
     format!(
-        "interfaces = {:?}\nbpffs = \"{}\"\nstate_dir = \"{}\"\n{rest}\nlimits.flows = 100_000\n\
-         [api]\nsocket = \"{}\"\n",
-        testbed.interfaces(),
-        testbed.bpffs().display(),
-        testbed.directory().join("state").display(),
-        socket(testbed).display()
+        "interfaces = {interfaces:?}\nbpffs = \"{}\"\nstate_dir = \"{}\"\n{rest}\n\
+         limits.flows = 100_000\n[api]\nsocket = \"{}\"\n",
+        bpffs.display(),
+        directory.join("state").display(),
+        socket(directory).display()
     )
 }
 
@@ -77,14 +86,27 @@ impl Balancer {
     ///
     /// If it does not answer.
     #[must_use]
-    pub fn start_by(testbed: &Testbed, text: &str, mut command: Command) -> Self {
-        let file = testbed.directory().join("xdplb.toml");
+    pub fn start_by(testbed: &Testbed, text: &str, command: Command) -> Self {
+        Self::start_in(testbed.balancer(), testbed.directory(), text, command)
+    }
+
+    /// Starts the daemon of one of several balancers, and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    #[must_use]
+    pub fn start_on(node: &Node, text: &str) -> Self {
+        Self::start_in(node.namespace(), node.directory(), text, Command::new(BINARY))
+    }
+
+    fn start_in(namespace: &Namespace, directory: &Path, text: &str, mut command: Command) -> Self {
+        let file = directory.join("xdplb.toml");
         fs::write(&file, text).expect("written");
-        let log =
-            fs::File::options().create(true).append(true).open(testbed.directory().join("log"));
+        let log = fs::File::options().create(true).append(true).open(directory.join("log"));
         command.arg("run").arg("-c").arg(&file).stdin(Stdio::null()).stderr(log.expect("a log"));
-        let process = testbed.balancer().spawn(&mut command).expect("started");
-        let balancer = Self { process, file, socket: socket(testbed) };
+        let process = namespace.spawn(&mut command).expect("started");
+        let balancer = Self { process, file, socket: socket(directory) };
         balancer.wait_for("an answer", || balancer.xdplb(&["status"]).status.success());
         balancer
     }
@@ -230,8 +252,8 @@ impl Balancer {
     }
 }
 
-fn socket(testbed: &Testbed) -> PathBuf {
-    testbed.directory().join("xdplb.sock")
+fn socket(directory: &Path) -> PathBuf {
+    directory.join("xdplb.sock")
 }
 
 /// Runs `xdplb detach` for a testbed.

@@ -34,8 +34,8 @@ use lb_common::{
     table::{Import, Imported, Seed},
 };
 use lb_dataplane::{
-    Clock, Constants, FlowTable, Lanes, Refusals, Rehearsal, ServiceTable, TablePlan, Variants,
-    maps::Table as _,
+    Clock, Constants, FlowTable, Lanes, Leases, Refusals, Rehearsal, ServiceTable, TablePlan,
+    Variants, maps::Table as _,
 };
 use log::LevelFilter;
 use nix::sched::{CloneFlags, unshare};
@@ -115,7 +115,7 @@ impl Object {
     /// As [`Self::load`].
     #[must_use]
     pub fn with_resets(connections: u32, resets: u32) -> Self {
-        Self::planned(TablePlan::with_seed(connections, SEED), resets)
+        Self::planned(TablePlan::with_seed(connections, SEED), resets, false)
     }
 
     /// As [`Self::load`], but counts packets and bytes of each flow.
@@ -125,10 +125,20 @@ impl Object {
     /// As [`Self::load`].
     #[must_use]
     pub fn accounting(connections: u32) -> Self {
-        Self::planned(TablePlan::with_seed(connections, SEED).accounting(true), u32::MAX)
+        Self::planned(TablePlan::with_seed(connections, SEED).accounting(true), u32::MAX, false)
     }
 
-    fn planned(plan: TablePlan, resets: u32) -> Self {
+    /// As [`Self::load`], for addresses in groups.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::load`].
+    #[must_use]
+    pub fn grouped(connections: u32) -> Self {
+        Self::planned(TablePlan::with_seed(connections, SEED), u32::MAX, true)
+    }
+
+    fn planned(plan: TablePlan, resets: u32, has_groups: bool) -> Self {
         unshare(CloneFlags::CLONE_NEWNET).expect("a network namespace; are you root?");
         let namespace = File::open("/proc/thread-self/ns/net").expect("this thread's namespace");
         let constants = Constants {
@@ -136,6 +146,7 @@ impl Object {
             level: LevelFilter::Info as u8,
             resets,
             service_buckets: service_table::buckets(limits::SERVICES),
+            has_groups: has_groups.into(),
             clock: Clock::of_kernel().expect("a clock"),
             lanes: Lanes::new(limits::BACKENDS).expect("CPUs"),
             plan,
@@ -209,6 +220,34 @@ impl Object {
         let map = self.ebpf.map_mut(map).expect("named");
         let mut map: HashMap<_, K, V> = map.try_into().expect("typed");
         map.insert(key, value, 0).expect("room");
+    }
+
+    /// Puts a service, its backends and a source address into a group.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such service.
+    pub fn group(&mut self, group: u16, vip: SocketAddrV4, backends: &[u32], source: Ipv4Addr) {
+        let key = ServiceKey::tcp(mapped(vip.ip().octets()), vip.port().to_be_bytes());
+        let service = self.services.get(&key).expect("known");
+        self.services.insert(&key, &Service { group, ..service }).expect("room");
+        for id in backends {
+            let backend: Backend = self.get("BACKENDS", *id);
+            self.set("BACKENDS", *id, &Backend { group: group.into(), ..backend });
+        }
+        for address in [*vip.ip(), source] {
+            self.insert("GROUP_ADDRESSES", mapped(address.octets()), u32::from(group));
+        }
+    }
+
+    /// Returns the leases of groups.
+    ///
+    /// # Panics
+    ///
+    /// If they cannot be mapped.
+    #[must_use]
+    pub fn leases(&self) -> Leases {
+        Leases::open(&self.ebpf).expect("maps")
     }
 
     /// Records that a backend has left its ring.
@@ -329,7 +368,7 @@ impl Object {
             self.set("BACKENDS", id, &Backend { is_compared, ..of_vip(backend, vip) });
         }
         let scheduler = scheduler.number();
-        let service = Service { ring, id, scheduler, members, retries: 1 };
+        let service = Service { ring, id, scheduler, members, retries: 1, group: 0 };
         self.expect_packets_for(*vip.ip());
         let key = ServiceKey::tcp(mapped(vip.ip().octets()), vip.port().to_be_bytes());
         self.services.insert(&key, &service).expect("room");

@@ -44,14 +44,27 @@ pub fn site(arms: Arms, weights: [u16; 3]) -> Site {
 /// If it cannot be made.
 #[must_use]
 pub fn empty_testbed(arms: Arms) -> Testbed {
+    made(match arms {
+        Arms::One => Testbed::one_arm,
+        Arms::Two => Testbed::two_arm,
+    })
+}
+
+/// Makes a testbed of two balancers and three backends, without daemons and servers.
+///
+/// # Panics
+///
+/// If it cannot be made.
+#[must_use]
+pub fn empty_pair() -> Testbed {
+    made(Testbed::pair)
+}
+
+fn made(make: fn(&str, usize) -> anyhow::Result<Testbed>) -> Testbed {
     const PREFIX: &str = "e2e";
     await_turn();
     Testbed::remove(PREFIX).expect("root");
-    let testbed = match arms {
-        Arms::One => Testbed::one_arm(PREFIX, 3),
-        Arms::Two => Testbed::two_arm(PREFIX, 3),
-    };
-    testbed.expect("a testbed")
+    make(PREFIX, 3).expect("a testbed")
 }
 
 /// Waits until no other run of these tests is left, which would remove this one's testbeds.

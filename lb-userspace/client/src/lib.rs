@@ -10,11 +10,11 @@ use std::{net::SocketAddr, ops::Not, path::PathBuf, time::Duration};
 use anyhow::Context as _;
 use hyper::Method;
 use lb_model::{
-    NewBackend, Proposal, Settings, Target,
+    NewBackend, Proposal, RoleChange, RoleOrder, Settings, Target,
     connections::{Clients, Counts, Filter, Kill, SearchView},
     keys::{Keys, body_of},
     views::{
-        FullVersion, Plan, ServiceView, Stats, Status, VersionView,
+        FullVersion, GroupView, Plan, Readiness, ServiceView, Stats, Status, VersionView,
         explanation::{Explanation, PacketQuery},
         trace::TraceFilter,
     },
@@ -27,7 +27,7 @@ pub use self::{
 };
 use self::{
     exchange::{Socket, parsed, version, whole},
-    paths::{backend_path, service_path, with_query},
+    paths::{backend_path, group_path, service_path, with_query},
 };
 
 /// Timeout for an answer to begin that the daemon has ready.
@@ -90,6 +90,25 @@ impl Client {
 
     pub async fn stats(&self) -> Result<Stats, ClientError> {
         self.get("/v1/stats").await
+    }
+
+    /// Returns the groups of a pair's addresses, with the node's roles.
+    pub async fn groups(&self) -> Result<Vec<GroupView>, ClientError> {
+        self.get("/v1/groups").await
+    }
+
+    /// Tells whether the node can be active for groups, if this many services must be able to serve.
+    pub async fn readiness(&self, services: usize) -> Result<Readiness, ClientError> {
+        self.get(&format!("/v1/ready?services={services}")).await
+    }
+
+    /// Makes the node active or standby for a group.
+    pub async fn change_role(
+        &self,
+        group: &str,
+        role: RoleOrder,
+    ) -> Result<GroupView, ClientError> {
+        self.send(Method::PATCH, &group_path(group), &RoleChange { role }).await
     }
 
     /// Tells what would happen to a packet, and why.

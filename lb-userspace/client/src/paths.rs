@@ -12,6 +12,10 @@ pub(crate) fn service_path(name: &str) -> String {
     format!("/v1/services/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
 }
 
+pub(crate) fn group_path(name: &str) -> String {
+    format!("/v1/groups/{}", utf8_percent_encode(name, NON_ALPHANUMERIC))
+}
+
 pub(crate) fn backend_path(service: &str, address: SocketAddr) -> String {
     let address = address.to_string();
     let address = utf8_percent_encode(&address, NON_ALPHANUMERIC);

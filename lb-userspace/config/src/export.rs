@@ -329,6 +329,28 @@ mod tests {
     }
 
     #[test]
+    fn groups_are_exported() {
+        let file = r#"
+            interfaces = ["eth0"]
+            [[group]]
+            name = "web"
+            vips = ["203.0.113.10", "203.0.113.11"]
+            snat_addresses = ["10.0.0.5"]
+            [[service]]
+            name = "zero"
+            vip = "203.0.113.10:80"
+        "#;
+        let config = read("file".to_owned(), file.to_owned()).expect("valid").config;
+        let text = exported(&config, Secrets::Hidden);
+        let again = read("again".to_owned(), text.clone()).expect(&text).config;
+        assert_eq!((again.groups.len(), &again.groups), (1, &config.groups), "{text}");
+        let refused =
+            config.refuse_restart_only(&Config { groups: Vec::new(), ..config.settings() });
+        let refused = refused.expect_err("a restart is needed").to_string();
+        assert!(refused.contains("`group` has changed: restart the daemon"), "{refused}");
+    }
+
+    #[test]
     fn a_service_without_a_value_of_the_defaults_is_exported_whole() {
         let mut config = config();
         // Like a rollback to a version from before the defaults had it.

@@ -30,8 +30,8 @@ use std::{
 
 use anyhow::{Result, ensure};
 use lb_model::{
-    ConnectionLog, KeyFault, Keys, Limits, Notify, Policy, Service, XdpMode, secrets::HIDDEN,
-    views::Step,
+    ConnectionLog, Group, KeyFault, Keys, Limits, Notify, Policy, Service, XdpMode,
+    secrets::HIDDEN, views::Step,
 };
 use serde::{Serialize, Serializer};
 use serde_json::Value;
@@ -56,6 +56,9 @@ pub struct Config {
     #[serde(serialize_with = "first_to_last")]
     pub snat_ports: RangeInclusive<u16>,
     pub snat_addresses: Vec<IpAddr>,
+    /// Groups of a pair's addresses.
+    #[serde(rename = "group")]
+    pub groups: Vec<Group>,
     /// Directory of the daemon's persistent state.
     pub state_dir: PathBuf,
     pub api: Api,
@@ -239,6 +242,7 @@ impl Config {
             bpffs: self.bpffs.clone(),
             snat_ports: self.snat_ports.clone(),
             snat_addresses: self.snat_addresses.clone(),
+            groups: self.groups.clone(),
             state_dir: self.state_dir.clone(),
             api: self.api.clone(),
             limits: self.limits,
@@ -258,6 +262,12 @@ impl Config {
         desired::changes(&settings(self), &settings(new))
     }
 
+    /// Returns the fault of a service whose VIP is in none of the groups, if there are any, and the fix.
+    #[must_use]
+    pub fn ungrouped(&self, service: &Service) -> Option<(String, &'static str)> {
+        validate::grouped(service, &self.groups).err()
+    }
+
     /// Returns an error with all changes that a running daemon cannot apply.
     pub fn refuse_restart_only(&self, new: &Self) -> Result<()> {
         const RESTART: &str = ": restart the daemon";
@@ -265,6 +275,7 @@ impl Config {
         let (old_limits, new_limits) = (&self.limits, &new.limits);
         let keys = [
             ("bpffs", self.bpffs == new.bpffs, RESTART),
+            ("group", self.groups == new.groups, RESTART),
             ("state_dir", self.state_dir == new.state_dir, RESTART),
             ("api.socket", self.api.socket == new.api.socket, RESTART),
             ("api.http", self.api.http == new.api.http, RESTART),

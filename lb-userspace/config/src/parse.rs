@@ -89,6 +89,9 @@ fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
     let place = file.span();
     let file = file.get_ref();
     let defaults = validate::defaults(&file.defaults, findings);
+    let services = validate::services(&defaults, &file.service, findings);
+    let groups = validate::groups(&file.group, &file.snat_addresses, findings);
+    validate::refuse_ungrouped(&file.service, &services, &groups, findings);
     Config {
         interfaces: validate::interfaces(file.interfaces.as_ref(), place, findings),
         xdp_mode: file.xdp_mode.as_ref().map(|mode| *mode.get_ref()).unwrap_or_default(),
@@ -103,7 +106,8 @@ fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
             &file.service,
             findings,
         ),
-        services: validate::services(&defaults, &file.service, findings),
+        services,
+        groups,
         defaults,
         given: Given::of(file),
         state_dir: validate::path(file.state_dir.as_ref(), DEFAULT_STATE_DIR, findings),
@@ -168,6 +172,7 @@ fn settings(file: &File) -> Keyed {
         of("bpffs", file.bpffs.as_ref()),
         of("snat_ports", file.snat_ports.as_ref()),
         of("snat_addresses", file.snat_addresses.first()),
+        of("group", file.group.first()),
         of("state_dir", file.state_dir.as_ref()),
         of("api.socket", file.api.socket.as_ref()),
         of("api.http", file.api.http.as_ref()),

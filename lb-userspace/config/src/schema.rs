@@ -39,6 +39,8 @@ pub(super) struct File {
     #[schemars(regex(pattern = patterns::ABSOLUTE))]
     pub(super) state_dir: Option<Located<PathBuf>>,
     #[serde(default)]
+    pub(super) group: Vec<Located<Group>>,
+    #[serde(default)]
     pub(super) api: Api,
     #[serde(default)]
     pub(super) limits: Limits,
@@ -51,6 +53,29 @@ pub(super) struct File {
     pub(super) defaults: Defaults,
     #[serde(default)]
     pub(super) service: Vec<Located<Service>>,
+}
+
+/// Addresses that one of two nodes serves at a time, up to 63 groups: the nodes have the same groups, and each is
+/// active for some of them, by `xdplb pair promote` and `demote`, which keepalived calls. For the others it is
+/// standby: it forwards nothing of them, and answers no ARP request for their addresses. A node is active while
+/// its daemon runs, and for 10 seconds after it is stopped or 0.8 seconds after it is killed or frozen. If there
+/// are groups, each service is in the one that has its VIP. Changed by a restart.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub(super) struct Group {
+    /// Name of up to 63 letters, digits, dots, underscores and hyphens.
+    #[schemars(required)]
+    #[schemars(regex(pattern = patterns::NAME))]
+    pub(super) name: Option<Located<String>>,
+    /// Addresses of services, which are on the active node.
+    #[schemars(required)]
+    #[schemars(length(min = 1))]
+    pub(super) vips: Option<Located<Vec<Located<String>>>>,
+    /// Source addresses for full NAT of the services' connections, which are on the active node, too: so replies
+    /// go there. Used on the interface that has them; on any, if none has.
+    #[schemars(required)]
+    #[schemars(length(min = 1))]
+    pub(super) snat_addresses: Option<Located<Vec<Located<String>>>>,
 }
 
 #[derive(Debug, Default, Deserialize, JsonSchema)]
@@ -341,6 +366,7 @@ macro_rules! only_as_tables {
 
 only_as_tables!(
     File,
+    Group,
     Api,
     Limits,
     Checks,

@@ -24,12 +24,13 @@ use lb_dataplane::{
 };
 use lb_model::{Service, Timeouts};
 
-use super::{ids::Ids, sources::Sources};
+use super::{groups::Groups, ids::Ids, sources::Sources};
 
 /// Clones share common parts.
 #[derive(Clone, Debug)]
 pub struct Backends {
     ids: Ids,
+    groups: Arc<Groups>,
     sources: Sources,
     /// Desired content of the map, by id.
     entries: OrdMap<u32, Backend>,
@@ -75,6 +76,7 @@ impl Backends {
         let first = limits::FIRST_BACKEND;
         let mut backends = Self {
             ids: Ids::new("backend", first, first + most),
+            groups: Arc::default(),
             sources: Sources::default(),
             entries: adopted.backends.clone(),
             retired: OrdMap::new(),
@@ -98,6 +100,22 @@ impl Backends {
             backends.retired.insert(*id, Retired { timeouts, owner: None, since });
         }
         backends
+    }
+
+    /// Sets the group of each backend, by the VIP that it serves.
+    pub fn group(&mut self, groups: Arc<Groups>) {
+        let moved = self.entries.iter().map(|(id, entry)| (*id, groups.of(&entry.vip), *entry));
+        let moved: Vec<_> = moved.filter(|(_, group, entry)| entry.group != *group).collect();
+        for (id, group, entry) in moved {
+            self.entries.insert(id, Backend { group, ..entry });
+        }
+        self.groups = groups;
+    }
+
+    /// Returns the number of a backend's group.
+    #[must_use]
+    pub fn group_of(&self, id: u32) -> u32 {
+        self.entries.get(&id).map_or(0, |entry| entry.group)
     }
 
     /// Returns the id of a backend of a service with this VIP, and its next hop if known: a retired
@@ -129,8 +147,10 @@ impl Backends {
         let last = retired.max_by_key(|(retired, _)| retired.since);
         let last = last.and_then(|(_, id)| self.entries.get(&id)).copied().unwrap_or_default();
         let (service, address, port) = server;
+        let group = self.groups.of(&vip.address);
         let (vip, vip_port) = (vip.address, vip.port);
-        self.entries.insert(id, Backend { address, port, vip, vip_port, service, ..last });
+        let backend = Backend { address, port, vip, vip_port, group, service, ..last };
+        self.entries.insert(id, backend);
         Ok(id)
     }
 

@@ -211,7 +211,7 @@ mod tests {
 
     fn route() -> Route {
         let source = Source { address: [0; 16], first_port: 1, ports: 1 };
-        Route { hop: Ok(Hop::new([2; 6], [4; 6], 1)), sources: vec![source] }
+        Route { hop: Ok(Hop::new([2; 6], [4; 6], 1)), sources: vec![source], of_groups: Vec::new() }
     }
 
     #[test]

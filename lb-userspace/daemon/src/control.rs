@@ -5,10 +5,10 @@ use std::{any::Any, net::SocketAddr, sync::Arc};
 use lb_config::{Config, desired::Document};
 use lb_dataplane::{TracedProgram, listing::Listing};
 use lb_model::{
-    Change, Proposal, Refusal,
+    Change, Proposal, Refusal, RoleOrder,
     connections::Filter,
     views::{
-        Plan, ServiceView, Stats, Status, Step, VersionView,
+        GroupView, Plan, Readiness, ServiceView, Stats, Status, Step, VersionView,
         explanation::{Explanation, PacketQuery},
         trace::TraceFilter,
     },
@@ -45,6 +45,8 @@ pub enum Question {
     Explain(PacketQuery, Links, Loaded, Reply<Explanation>),
     PlanTrace(TraceFilter, Reply<Planned>),
     Overview(Reply<Overview>),
+    /// Whether this node can be active, if this many services must be able to serve.
+    Readiness(usize, Reply<Readiness>),
 }
 
 /// A request to the loop, with the channel for its answer.
@@ -61,6 +63,8 @@ pub enum Request {
     /// Attaches a program that records packets.
     BeginTrace(TracedProgram, Reply<()>),
     EndTrace(Reply<()>),
+    /// Makes this node active or standby for the group of this name.
+    ChangeRole(String, RoleOrder, Caller, Reply<GroupView>),
 }
 
 /// Author of a request, by the credentials of the peer of the socket.
@@ -243,6 +247,11 @@ impl Handle {
         drop(self.request(Request::EndTrace).await);
     }
 
+    /// Tells whether this node can be active for groups, if this many services must be able to serve.
+    pub async fn readiness(&self, needed: usize) -> Result<Readiness, Refusal> {
+        self.ask(|reply| Question::Readiness(needed, reply)).await
+    }
+
     pub async fn overview(&self) -> Result<Overview, Refusal> {
         self.ask(Question::Overview).await
     }
@@ -277,6 +286,16 @@ impl Handle {
     /// Rolls back to this version, or to the one before the current one.
     pub async fn rollback(&self, to: Option<u64>, by: Caller) -> Result<Plan, Refusal> {
         self.request(|reply| Request::Rollback(to, by, reply)).await
+    }
+
+    /// Makes this node active or standby for a group.
+    pub async fn change_role(
+        &self,
+        group: String,
+        order: RoleOrder,
+        by: Caller,
+    ) -> Result<GroupView, Refusal> {
+        self.request(|reply| Request::ChangeRole(group, order, by, reply)).await
     }
 
     async fn request<T>(&self, request: impl FnOnce(Reply<T>) -> Request) -> Result<T, Refusal> {

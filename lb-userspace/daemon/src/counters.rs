@@ -162,6 +162,9 @@ pub(super) fn of_reason(reason: Reason) -> &'static str {
             "The host guard dropped a TCP packet of a service or a backend before the host's own \
              network stack."
         }
+        Reason::Standby => {
+            "A packet of a group that this node is standby for, or an ARP request for an address of it."
+        }
     }
 }
 

@@ -9,9 +9,9 @@ use lb_model::views::RefusedReload;
 use lb_notify::Notifier;
 
 use super::{
-    connection_log::ConnectionLog, flows::Flows, kernel::Kernel, memory::Memory, network::Network,
-    passive::Refusals, reader::Reader, requests::Waiting, snapshot::Published, state::State,
-    tally::Tally,
+    connection_log::ConnectionLog, flows::Flows, groups::Roles, kernel::Kernel, memory::Memory,
+    network::Network, passive::Refusals, reader::Reader, requests::Waiting, snapshot::Published,
+    state::State, tally::Tally,
 };
 
 pub(super) struct Daemon {
@@ -23,6 +23,7 @@ pub(super) struct Daemon {
     pub(super) desired: Desired,
     pub(super) memory: Memory,
     pub(super) state: State,
+    pub(super) roles: Roles,
     pub(super) flows: Flows,
     pub(super) checking: Checking,
     pub(super) queue: Queue,

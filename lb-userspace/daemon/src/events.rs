@@ -100,6 +100,7 @@ impl Daemon {
                 self.fix_interfaces().await;
                 let ports = self.network.compare_ports(&self.config.snat_ports);
                 self.tell_all(ports);
+                self.follow_roles(None);
                 self.follow_vips().await;
                 self.follow_refusals();
                 let news = self.kernel.sync.news();

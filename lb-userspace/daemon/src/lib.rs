@@ -17,6 +17,7 @@ mod failover;
 mod files;
 mod flows;
 mod frame;
+mod groups;
 mod health;
 mod http;
 mod ids;

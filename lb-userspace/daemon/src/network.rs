@@ -8,7 +8,7 @@ use std::{
 
 use lb_common::{backend::Hop, snat::Source};
 use lb_config::{Config, Fault, Loaded};
-use lb_model::{Event, EventKey};
+use lb_model::{Event, EventKey, Group};
 use lb_neighbours::{Neighbours, NetworkEvent, NextHop, OwnAddresses, Resolution};
 
 use lb_notify::Transition;
@@ -16,6 +16,7 @@ use lb_notify::Transition;
 use super::{
     backends::wire_address,
     daemon::Daemon,
+    groups::Groups,
     interfaces::{self, Interface},
     state::Route,
     unrouted::Unrouted,
@@ -83,13 +84,14 @@ impl Network {
     }
 
     /// Returns the route to an address.
-    fn judged(&self, resolution: &Resolution, config: &Config) -> Route {
+    fn judged(&self, resolution: &Resolution, config: &Config, groups: &Groups) -> Route {
         let hop = self.next_hop(resolution);
-        let sources = match resolution {
-            Resolution::Resolved(hop) => self.sources(hop, config),
-            Resolution::Unresolved(_) => Vec::new(),
+        let Resolution::Resolved(by) = resolution else {
+            return Route { hop, sources: Vec::new(), of_groups: Vec::new() };
         };
-        Route { hop, sources }
+        let of_group = |(number, group)| (number, self.sources_of(group, by, config));
+        let of_groups = groups.iter().map(of_group).collect();
+        Route { hop, sources: self.sources(by, config), of_groups }
     }
 
     /// Returns the hop of a resolution. It must be on one of our interfaces, or replies would not
@@ -114,14 +116,30 @@ impl Network {
         if chosen.is_empty() {
             chosen.push(hop.source);
         }
-        let ports = &config.snat_ports;
-        let source = |address| Source {
-            address: wire_address(address),
-            first_port: *ports.start(),
-            ports: ports.end() - ports.start() + 1,
-        };
-        chosen.into_iter().map(source).collect()
+        with_ports(chosen, config)
     }
+
+    /// Returns the source addresses of a group on the next hop's interface, and those that no interface has: a
+    /// standby node has none.
+    fn sources_of(&self, group: &Group, hop: &NextHop, config: &Config) -> Vec<Source> {
+        let is_elsewhere = |address: &IpAddr| {
+            let mut at = self.addresses.iter().filter(|(_, own)| own == address).peekable();
+            at.peek().is_some() && at.all(|(ifindex, _)| *ifindex != hop.ifindex)
+        };
+        let mut chosen = group.snat_addresses.clone();
+        chosen.retain(|address| !is_elsewhere(address));
+        with_ports(chosen, config)
+    }
+}
+
+fn with_ports(addresses: Vec<IpAddr>, config: &Config) -> Vec<Source> {
+    let ports = &config.snat_ports;
+    let source = |address| Source {
+        address: wire_address(address),
+        first_port: *ports.start(),
+        ports: ports.end() - ports.start() + 1,
+    };
+    addresses.into_iter().map(source).collect()
 }
 
 impl Daemon {
@@ -138,7 +156,10 @@ impl Daemon {
             match event {
                 NetworkEvent::NextHop { address, resolution } => {
                     self.on_route_to_client(address, &resolution);
-                    routes.push((address, self.network.judged(&resolution, &self.config)));
+                    routes.push((
+                        address,
+                        self.network.judged(&resolution, &self.config, self.state.groups()),
+                    ));
                 }
                 NetworkEvent::Own(addresses) => self.set_addresses(addresses),
                 NetworkEvent::Broadcasts(broadcasts) => {
@@ -180,13 +201,17 @@ impl Daemon {
     fn set_addresses(&mut self, addresses: OwnAddresses) {
         let missing = self.network.missing_sources(&self.config.snat_addresses);
         let sources = |own: &OwnAddresses| -> OwnAddresses {
-            let is_source = |address| self.config.snat_addresses.contains(address);
+            let all = self.config.groups.iter().flat_map(|group| &group.snat_addresses);
+            let is_source = |address| {
+                self.config.snat_addresses.iter().chain(all.clone()).any(|one| one == address)
+            };
             own.iter().filter(|(_, address)| is_source(address)).copied().collect()
         };
         let has_changed = sources(&self.network.addresses) != sources(&addresses);
         self.network.addresses = addresses;
         self.network.unrouted.outdate();
         self.tell_addresses();
+        self.announce_addresses();
         if !has_changed {
             return;
         }

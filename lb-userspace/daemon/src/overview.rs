@@ -10,8 +10,8 @@ use lb_config::desired::JournalSize;
 use lb_dataplane::Runs;
 use lb_health::Tally as Checks;
 use lb_model::{
-    Refusal, XdpMode,
-    views::{InterfaceMode, LinkState, ServiceStats, ServiceView, Stats, Status},
+    Refusal, Role, XdpMode,
+    views::{GroupView, InterfaceMode, LinkState, ServiceStats, ServiceView, Stats, Status},
 };
 
 use lb_notify::Tally as Notifications;
@@ -130,6 +130,24 @@ impl Snapshot {
             unready.push("no service has a backend that takes connections".to_owned());
         }
         Fitness { stuck: stuck(self.age()), unready }
+    }
+
+    /// Returns why this node should not be active for groups, while this many services must be able to serve.
+    pub(super) fn unready(&self, needed: usize) -> Vec<String> {
+        let Fitness { stuck, unready } = self.fitness();
+        let mut reasons: Vec<_> = stuck.into_iter().chain(unready).collect();
+        let down = self.interfaces.iter().filter(|one| one.link != LinkState::Up);
+        reasons.extend(down.map(|one| format!("{}: the link is not up", one.name)));
+        let expired = self.groups.views().into_iter().filter(|one| one.role == Role::Expired);
+        reasons.extend(expired.map(|GroupView { name, .. }| {
+            format!("group {name}: the lease has run out: demote or promote this node first")
+        }));
+        let able = self.state.services().filter(|service| service.in_use() > 0).count();
+        if able < needed {
+            let of = self.state.len();
+            reasons.push(format!("{able} of {of} services can serve: {needed} must"));
+        }
+        reasons
     }
 }
 

@@ -44,6 +44,10 @@ impl Daemon {
                 self.end_trace();
                 drop(reply.send(Ok(())));
             }
+            Request::ChangeRole(group, order, by, reply) => {
+                let changed = self.change_role(&group, order, &by);
+                self.tell(reply, changed);
+            }
             Request::Rollback(to, by, reply) => self.read_rollback(to, by, reply),
         }
         None

@@ -103,6 +103,7 @@ pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
     let served = daemon.serve(&mut commands, &mut events).await;
     daemon.end_trace();
     supervisor::is_stopping();
+    daemon.roles.close();
     daemon.memory.close(&daemon.state, daemon.desired.last_number());
     daemon.finish_sweep(&mut events).await;
     daemon.connection_log.close().await;

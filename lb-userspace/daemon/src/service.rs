@@ -82,7 +82,7 @@ impl Service {
         Self { spec, id, backends, shares, leaving, handover, is_out, fails_open }
     }
 
-    /// Returns the desired map content while these backends take its new connections.
+    /// Returns the desired map content while these backends take its new connections, without the group.
     #[must_use]
     pub fn wanted(&self, members: &[Member]) -> Wanted {
         let policy = &self.spec.policy;
@@ -91,7 +91,7 @@ impl Service {
         let retries = policy.failover.on_refused == OnRefused::Retry;
         let members = u32::try_from(members.len()).unwrap_or(u32::MAX);
         let room = self.room();
-        Wanted { id: self.id, scheduler, members, retries, slots, room }
+        Wanted { id: self.id, scheduler, members, retries, group: 0, slots, room }
     }
 
     /// Returns the number of slots of its longest ring.

@@ -20,8 +20,8 @@ use lb_notify::Tally as Notifications;
 use tokio::sync::watch;
 
 use super::{
-    connection_log::Summary, control::Reply, daemon::Daemon, interfaces::Interface, state::State,
-    tally::Tally,
+    connection_log::Summary, control::Reply, daemon::Daemon, groups::LeasedGroups,
+    interfaces::Interface, state::State, tally::Tally,
 };
 
 /// The present snapshot. None until the daemon has started.
@@ -37,6 +37,7 @@ pub(super) struct Snapshot {
     /// Error of its last reload.
     pub(super) refused: Option<RefusedReload>,
     pub(super) interfaces: Vec<Interface>,
+    pub(super) groups: LeasedGroups,
     pub(super) table: Arc<FlowTable>,
     pub(super) usage: Usage,
     pub(super) state: State,
@@ -101,6 +102,7 @@ impl Daemon {
             file: self.own_file.path.clone(),
             refused: self.own_file.refused.clone(),
             interfaces: self.network.interfaces.clone(),
+            groups: self.roles.groups(),
             table: self.kernel.dataplane.flows(),
             usage: Usage {
                 entries: counts.entries,
@@ -145,6 +147,7 @@ impl Daemon {
         let mut warnings: Vec<_> = self.kernel.fleeting(bpffs).into_iter().collect();
         warnings.extend(self.network.missing_sources(&self.config.snat_addresses));
         warnings.extend(self.network.port_clash.clone());
+        warnings.extend(self.group_warnings());
         warnings
     }
 }

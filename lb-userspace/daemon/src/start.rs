@@ -1,6 +1,9 @@
 //! Start of the daemon, with the maps and the state that an earlier one has left.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -24,6 +27,7 @@ use super::{
     daemon::{Checking, Daemon, OwnFile, Queue},
     files::fit,
     flows::Flows,
+    groups::{Extension, Groups, Roles},
     interfaces::{self, Interface},
     kernel::Kernel,
     macs,
@@ -97,8 +101,14 @@ impl Daemon {
             refuse_excess(&loaded, desired.document())?;
         }
         let Loaded { config, digests, .. } = loaded;
-        let mut dataplane = Dataplane::load(&config.bpffs, &config.limits, on_other_maps)?;
+        let has_groups = !config.groups.is_empty();
+        let mut dataplane =
+            Dataplane::load(&config.bpffs, &config.limits, has_groups, on_other_maps)?;
         dataplane.follow_messages()?;
+        let leases = dataplane.leases();
+        let groups = Arc::new(Groups::numbered(&config.groups, &leases));
+        let extension = Extension::start(Arc::clone(&leases), &groups)?;
+        dataplane.set_group_addresses(groups.addresses())?;
         let adopted = dataplane.maps().adopt(&config.limits)?;
         adopted.warn();
         if dataplane.maps().expect_packets(&adopted.image)? {
@@ -119,7 +129,8 @@ impl Daemon {
             kernel: Kernel::new(dataplane, &adopted, config.limits),
             network: Network::new(interfaces, addresses, neighbours),
             desired,
-            state: State::new(&adopted, memories, &config.limits),
+            state: State::new(&adopted, memories, &config.limits).grouped(Arc::clone(&groups)),
+            roles: Roles::new(groups, leases, extension),
             memory,
             flows: Flows { counts: FlowCounts::default(), clients: Clients::default(), sweeps },
             checking: Checking { checker, refusals: Refusals::default() },

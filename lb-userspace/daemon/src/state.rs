@@ -26,6 +26,7 @@ pub use self::routes::Route;
 use super::{
     backends::{Backends, Presence, wire_address},
     failover,
+    groups::Groups,
     ids::Ids,
     remembered::Memories,
     service::{Backend, Service},
@@ -40,6 +41,7 @@ pub struct State {
     service_ids: Ids,
     /// Ids of removed services that retired backends still have.
     held_ids: OrdSet<u32>,
+    groups: Arc<Groups>,
     /// Desired map content of services.
     wanted: OrdMap<ServiceKey, Wanted>,
     by_address: OrdSet<BackendKey>,
@@ -73,6 +75,7 @@ impl State {
             kernel: Backends::adopt(adopted, limits.backends),
             service_ids,
             held_ids,
+            groups: Arc::default(),
             wanted: OrdMap::new(),
             by_address: OrdSet::new(),
             need: Need::default(),
@@ -80,6 +83,13 @@ impl State {
             left: adopted.services.clone(),
             memories,
         }
+    }
+
+    /// Returns the state with these groups, which stay the same.
+    #[must_use]
+    pub fn grouped(mut self, groups: Arc<Groups>) -> Self {
+        self.kernel.group(Arc::clone(&groups));
+        Self { groups, ..self }
     }
 
     /// Returns an error if the services exceed a limit once all their backends are up, and the
@@ -124,7 +134,8 @@ impl State {
         let key = key(&service.spec);
         if shares != service.shares || !self.owns(&key, &service) {
             shares.iter().for_each(|(id, weight)| self.kernel.set_weight(*id, *weight));
-            self.wanted.insert(key, service.wanted(&members));
+            let group = u16::try_from(self.groups.of(&key.address)).unwrap_or_default();
+            self.wanted.insert(key, Wanted { group, ..service.wanted(&members) });
             service.shares = shares;
         }
         self.services.insert(service.spec.name.clone(), Arc::new(service));
@@ -178,6 +189,11 @@ impl State {
             backends: self.kernel.entries().clone(),
             sources: self.kernel.places().clone(),
         }
+    }
+
+    #[must_use]
+    pub fn groups(&self) -> &Groups {
+        &self.groups
     }
 
     #[must_use]

@@ -75,6 +75,7 @@ impl Daemon {
         let author = Author { by: by.name.clone(), what, file: None };
         let document = former.document.clone();
         self.refuse_local(&document)?;
+        vips::refuse_ungrouped(&document, self.document(), &self.config)?;
         vips::refuse_taken(&document, self.document(), self.claim(listeners, by))?;
         self.refuse_foreign(&document, by)?;
         let taken = vips::warnings(&document, self.document(), listeners);

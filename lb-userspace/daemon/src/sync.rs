@@ -209,6 +209,7 @@ mod tests {
                 scheduler: Scheduler::Maglev,
                 members: 1,
                 retries: false,
+                group: 0,
                 slots: (1..=*length).collect(),
                 room: 0,
             };

@@ -87,10 +87,11 @@ impl Daemon {
         found.into_iter().map(warning).collect()
     }
 
-    /// Returns the VIPs that no interface of this host has.
+    /// Returns the VIPs that no interface of this host has, and should have.
     fn absent(&self, vips: impl IntoIterator<Item = IpAddr>) -> BTreeSet<IpAddr> {
-        let own = own(&self.network.addresses);
-        vips.into_iter().filter(|address| !own.contains(address)).collect()
+        let (own, elsewhere) = (own(&self.network.addresses), self.roles.vips_elsewhere());
+        let is_absent = |address: &IpAddr| !own.contains(address) && !elsewhere.contains(address);
+        vips.into_iter().filter(is_absent).collect()
     }
 
     /// Returns the warning of a service's VIP.

@@ -10,7 +10,7 @@ use std::{
 
 use lb_config::desired::named;
 use lb_dataplane::{CounterReader, Variants, listing::Listing};
-use lb_model::Refusal;
+use lb_model::{Refusal, views::Readiness};
 use tokio::sync::mpsc;
 
 use super::{
@@ -69,6 +69,10 @@ impl Viewer {
                 trace::plan(&views, self.variants.clone(), &filter, self.snapshots.clone())
             }),
             Question::Overview(reply) => self.tell(reply, |views| views.overview()),
+            Question::Readiness(needed, reply) => self.tell(reply, |views| {
+                let reasons = views.snapshot.unready(needed);
+                Ok(Readiness { ready: reasons.is_empty(), reasons })
+            }),
         }
     }
 

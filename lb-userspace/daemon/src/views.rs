@@ -53,6 +53,7 @@ impl Views<'_> {
             config: self.snapshot.file.display().to_string(),
             http: config.api.http,
             interfaces: self.snapshot.interfaces.iter().map(Into::into).collect(),
+            groups: self.snapshot.groups.views(),
             flows: FlowsView {
                 capacity: config.limits.flows.into(),
                 bytes: flow_bytes(&config.limits),

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, fmt, net::SocketAddr};
 
-use lb_config::{Fault, Loaded, desired::Document};
+use lb_config::{Config, Fault, Loaded, desired::Document};
 use lb_host::listeners::{Listener, Listeners};
 use lb_model::{Refusal, Service};
 use lb_neighbours::OwnAddresses;
@@ -65,6 +65,24 @@ pub(super) fn refuse_taken(
     for service in set.iter().filter(|one| !known.contains(&one.vip.address)) {
         if let Some((message, fix)) = claim.refusal(service.vip.address) {
             return Err(Refusal::Conflict(format!("{}: `vip`: {message}: {fix}", service.name)));
+        }
+    }
+    Ok(())
+}
+
+/// Returns an error if a document has VIPs that the running one does not have, and that are in no group
+/// although there are groups.
+pub(super) fn refuse_ungrouped(
+    document: &Document,
+    running: &Document,
+    config: &Config,
+) -> Result<(), Refusal> {
+    let known = vips(running);
+    let set = document.since(running).set;
+    for service in set.iter().filter(|one| !known.contains(&one.vip.address)) {
+        if let Some((message, fix)) = config.ungrouped(service) {
+            let name = &service.name;
+            return Err(Refusal::Conflict(format!("{name}: `vip`: {message}: {fix}")));
         }
     }
     Ok(())

@@ -101,7 +101,7 @@ impl Adopted {
         slots: impl Fn(Ring) -> Vec<u32>,
         ids: &mut BTreeSet<u32>,
     ) {
-        let Service { ring, id, scheduler: number, members, retries } = service;
+        let Service { ring, id, scheduler: number, members, retries, group } = service;
         let name = Name(key);
         let scheduler = Scheduler::from_number(number);
         let mut faults: Vec<String> = key_fault(&key).into_iter().collect();
@@ -135,6 +135,7 @@ impl Adopted {
                 scheduler,
                 members,
                 retries: retries != 0,
+                group,
                 slots: slots.into(),
                 room: ring.length,
             },

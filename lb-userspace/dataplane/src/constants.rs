@@ -15,17 +15,20 @@ pub struct Constants {
     /// Number of resets that a CPU may send in each window of a rate limiter.
     pub resets: u32,
     pub service_buckets: u32,
+    /// 1 if addresses are in groups, else 0.
+    pub has_groups: u8,
     pub clock: Clock,
     pub lanes: Lanes,
     pub plan: TablePlan,
 }
 
 impl Constants {
-    pub(super) fn new(limits: &Limits, plan: TablePlan) -> Result<Self> {
+    pub(super) fn new(limits: &Limits, has_groups: bool, plan: TablePlan) -> Result<Self> {
         Ok(Self {
             level: log::max_level() as u8,
             resets: each_window(limits.resets),
             service_buckets: service_table::buckets(limits.services),
+            has_groups: has_groups.into(),
             clock: Clock::of_kernel()?,
             lanes: Lanes::new(limits.backends)?,
             plan,
@@ -36,6 +39,7 @@ impl Constants {
         loader.override_global(aya_log::LEVEL, &self.level, true);
         loader.override_global("RESETS_EACH", &self.resets, true);
         loader.override_global("SERVICE_BUCKETS", &self.service_buckets, true);
+        loader.override_global("HAS_GROUPS", &self.has_groups, true);
         self.clock.prepare(loader);
         self.lanes.prepare(loader);
         self.plan.prepare(loader);

@@ -14,6 +14,7 @@ mod detach;
 mod events;
 mod flows;
 mod generation;
+mod groups;
 mod guard;
 mod lasting;
 mod layouts;
@@ -40,7 +41,7 @@ mod traffic;
 mod variants;
 mod writer;
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -50,6 +51,7 @@ use aya::{
 };
 use lb_model::Limits;
 
+use self::groups::Groups;
 pub use self::{
     active::{Active, Lanes, possible_cpus},
     client_hops::HopWriter,
@@ -61,6 +63,7 @@ pub use self::{
         Accounts, BACKENDS, CLIENT_HOPS, Ends, Expiry, FLOWS, FlowCounts, FlowTable, Moves, Scope,
         Search, States, Sweeper, TablePlan, flow_bytes, megabytes,
     },
+    groups::{Leases, present},
     guard::Present,
     layouts::{OnOtherMaps, exists, refuse_other_layouts},
     load::table,
@@ -106,6 +109,7 @@ pub struct Dataplane {
     refusals: Refusals,
     counters: Arc<CounterReader>,
     maps: MapWriter,
+    groups: Groups,
     /// None if the maps are the same as before.
     migration: Option<Migration>,
 }
@@ -113,15 +117,21 @@ pub struct Dataplane {
 impl Dataplane {
     /// Loads the program, with the pinned maps of an earlier daemon, if any; maps of another shape are
     /// copied. Nothing is attached yet: the earlier program keeps forwarding.
-    pub fn load(bpffs: &Path, limits: &Limits, on_other_maps: OnOtherMaps) -> Result<Self> {
+    pub fn load(
+        bpffs: &Path,
+        limits: &Limits,
+        has_groups: bool,
+        on_other_maps: OnOtherMaps,
+    ) -> Result<Self> {
         let pins = Pins::open(bpffs)?;
         let Loaded { mut ebpf, table, constants, shared } =
-            load::load(&pins, limits, on_other_maps)?;
+            load::load(&pins, limits, has_groups, on_other_maps)?;
         let flows = Arc::new(table);
         let migration = Migration::prepare(&pins, &mut ebpf, &flows)?;
         let refusals = Refusals::open(&ebpf)?;
         let counters = Arc::new(CounterReader::open(&ebpf)?);
         let maps = MapWriter::new(Maps::take(&mut ebpf)?).counting(counters.shared_generation());
+        let groups = Groups::take(&mut ebpf)?;
         object::close_maps(
             &mut ebpf,
             &[
@@ -144,8 +154,20 @@ impl Dataplane {
             refusals,
             counters,
             maps,
+            groups,
             migration,
         })
+    }
+
+    /// Returns the leases of groups.
+    #[must_use]
+    pub fn leases(&self) -> Arc<Leases> {
+        Arc::clone(&self.groups.leases)
+    }
+
+    /// Sets the number of the group of each address that is in one.
+    pub fn set_group_addresses(&mut self, wanted: &BTreeMap<[u8; 16], u32>) -> Result<()> {
+        self.groups.set_addresses(wanted).context("cannot write the addresses of groups")
     }
 
     /// Returns the writer of the maps of services and backends.

@@ -46,7 +46,12 @@ pub struct Loaded {
 }
 
 /// Loads the programs with maps of these sizes.
-pub fn load(pins: &Pins, limits: &Limits, on_other_maps: OnOtherMaps) -> Result<Loaded> {
+pub fn load(
+    pins: &Pins,
+    limits: &Limits,
+    has_groups: bool,
+    on_other_maps: OnOtherMaps,
+) -> Result<Loaded> {
     anyhow::ensure!(
         Path::new(BTF).exists(),
         "this kernel has no BTF ({BTF} is missing): it must be built with CONFIG_DEBUG_INFO_BTF=y"
@@ -58,7 +63,7 @@ pub fn load(pins: &Pins, limits: &Limits, on_other_maps: OnOtherMaps) -> Result<
     let shapes = shapes(&sizes)?;
     migration::set_aside(pins, &shapes, on_other_maps)?;
     let plan = plan.with_seed_of(&pins.former(FLOWS))?.with_seed_of(&pins.map(FLOWS))?;
-    let constants = Constants::new(limits, plan)?;
+    let constants = Constants::new(limits, has_groups, plan)?;
     let mut loader = EbpfLoader::new();
     constants.prepare(&mut loader);
     for (name, entries) in &sizes {

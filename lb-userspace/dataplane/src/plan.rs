@@ -64,6 +64,8 @@ pub struct Wanted {
     pub members: u32,
     /// True if a connection that a backend refuses goes to another one.
     pub retries: bool,
+    /// Number of the group of its VIP.
+    pub group: u16,
     /// Content of the ring's slots.
     pub slots: Arc<[u32]>,
     /// Number of slots that the ring may need as its backends come and go. They are reserved, so that there
@@ -89,8 +91,9 @@ impl Wanted {
 
     /// Returns the map's value with this ring.
     fn service(&self, ring: Ring) -> Service {
-        let Self { id, scheduler, members, retries, .. } = *self;
-        Service { ring, id, scheduler: scheduler.number(), members, retries: retries.into() }
+        let Self { id, scheduler, members, retries, group, .. } = *self;
+        let (scheduler, retries) = (scheduler.number(), retries.into());
+        Service { ring, id, scheduler, members, retries, group }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The host as xdplb sees it.
 
 pub mod accounts;
+pub mod arp;
 pub mod listeners;
 pub mod local_ports;
 pub mod netlink;

@@ -107,6 +107,12 @@ events! {
     VipUnrouted, Warn, "vip-unrouted", "no packets come in for a VIP", [Vip, Reason];
     /// Packets to the address of a service come in again.
     VipRouted, Info, "vip-routed", "packets come in for a VIP again", [Vip];
+    /// This node is active for a group.
+    GroupActive, Warn, "group-active", "active for a group", [Group, Epoch, By];
+    /// This node is standby for a group.
+    GroupStandby, Warn, "group-standby", "standby for a group", [Group, Epoch, By];
+    /// This node was active for a group until its lease ran out, as its daemon was dead or frozen.
+    GroupExpired, Error, "group-expired", "no longer active for a group: the lease has run out", [Group, Epoch, By];
     /// Source ports of full NAT are among those of the host's own connections.
     PortsClash, Warn, "ports-clash", "source ports clash with the host's own", [Reason];
     /// Source ports of full NAT are no longer among those of the host's own connections.
@@ -131,6 +137,7 @@ impl Event {
             self.family(),
             Self::InterfaceDown
                 | Self::VipUnrouted
+                | Self::GroupActive
                 | Self::PortsClash
                 | Self::KernelBehind
                 | Self::ConfigChanged
@@ -156,6 +163,7 @@ impl Event {
             | Self::InterfaceUnguarded
             | Self::InterfaceRecreated => Self::InterfaceDown,
             Self::VipRouted => Self::VipUnrouted,
+            Self::GroupStandby | Self::GroupExpired => Self::GroupActive,
             Self::PortsFree => Self::PortsClash,
             Self::KernelCurrent => Self::KernelBehind,
             Self::Reloaded => Self::ReloadRefused,
@@ -187,6 +195,10 @@ named! {
         Admin = "admin",
         /// An IP address of a service.
         Vip = "vip",
+        /// Name of the group of addresses.
+        Group = "group",
+        /// Number of the group's last promotion.
+        Epoch = "epoch",
         /// Who made a change.
         By = "by",
         /// Number of the version of the services, as in `xdplb history`.

@@ -8,6 +8,7 @@ mod connection_log;
 pub mod connections;
 mod event;
 mod failover;
+mod group;
 pub mod keys;
 mod limits;
 mod notify;
@@ -30,6 +31,7 @@ pub use self::{
     connection_log::{ConnectionLog, LineFormat, LogTarget},
     event::{Event, EventKey},
     failover::{Failback, Failover, OnDown, OnRefused},
+    group::{Group, Role, RoleChange, RoleOrder},
     keys::Keys,
     limits::Limits,
     notify::{Notify, Recipient},

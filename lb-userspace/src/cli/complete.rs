@@ -112,6 +112,14 @@ pub(super) fn interfaces() -> ArgValueCandidates {
     })
 }
 
+/// Completes names of groups.
+pub(super) fn groups() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let groups = ask(async |client: Client| client.groups().await).into_iter().flatten();
+        candidates(groups.map(|group| group.name))
+    })
+}
+
 pub(super) fn versions() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {
         let versions = ask(async |client: Client| client.history().await);

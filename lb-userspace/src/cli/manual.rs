@@ -62,6 +62,14 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ),
     ("xdplb status", "xdplb status", "Show the daemon, its interfaces and its warnings."),
     ("xdplb service list", "xdplb service list -o wide", "List all services with counters."),
+    ("xdplb pair status", "xdplb pair status", "Show which groups this node is active for."),
+    (
+        "xdplb pair ready",
+        "xdplb pair ready --need 2",
+        "Check this node in keepalived's track_script.",
+    ),
+    ("xdplb pair promote", "xdplb pair promote web", "Make this node active for a group."),
+    ("xdplb pair demote", "xdplb pair demote web", "Make this node standby for a group."),
     (
         "xdplb service show",
         "xdplb service show web",

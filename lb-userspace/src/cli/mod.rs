@@ -16,6 +16,7 @@ mod hint;
 mod log;
 mod manual;
 mod output;
+mod pair;
 mod patience;
 mod run;
 mod service;
@@ -110,6 +111,7 @@ async fn carry_out(cli: Cli) -> Result<ExitCode, Failure> {
             let client = client.forcing(force).trying(dry_run);
             desired::rollback(&client, number, output).await
         }
+        Verb::Pair { verb } => pair::pair(&client, verb, output).await,
         Verb::Backend { verb } => backend::change(client, verb, output).await,
         Verb::Demo { stop: Some(named), .. } => Ok(demo::stop(named.as_deref(), output.is_json())?),
         Verb::Demo { keep, .. } => Ok(demo::run(keep, output.is_json()).await?),

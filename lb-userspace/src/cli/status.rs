@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use lb_client::Client;
 use lb_config::word;
 use lb_dataplane::megabytes;
-use lb_model::views::{ConnectionLogView, NotificationsView, Status};
+use lb_model::views::{ConnectionLogView, GroupView, NotificationsView, Status};
 
 use super::{
     args::Output,
@@ -37,6 +37,11 @@ fn print(status: &Status) -> Result<(), Failure> {
         interfaces.add_row([interface.name.clone(), index, link, mode, word(&interface.guard)]);
     }
     print_table(&interfaces)?;
+    if !status.groups.is_empty() {
+        let role = |group: &GroupView| format!("{} {}", group.name, group.role.as_str());
+        let roles: Vec<_> = status.groups.iter().map(role).collect();
+        print_line(&format!("groups: {}", roles.join(", ")))?;
+    }
     let Status { services, backends_up, backends_in_use, backends_total, .. } = status;
     print_line(&format!(
         "services {services}, backends {backends_up} of {backends_total} up, {backends_in_use} in use"

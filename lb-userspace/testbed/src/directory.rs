@@ -36,9 +36,16 @@ impl Drop for Directory {
     }
 }
 
-/// Returns the mount point of a testbed's BPF file system.
-pub(super) fn bpffs(prefix: &str) -> PathBuf {
-    path(prefix).join("bpf")
+/// Returns the mount point of the BPF file system of a node.
+pub(super) fn bpffs(prefix: &str, node: &str) -> PathBuf {
+    path(prefix).join(format!("{node}-bpf"))
+}
+
+/// Creates the directory of a node's files.
+pub(super) fn of_node(prefix: &str, node: &str) -> Result<PathBuf> {
+    let path = path(prefix).join(node);
+    fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+    Ok(path)
 }
 
 pub(super) fn exists(prefix: &str) -> bool {

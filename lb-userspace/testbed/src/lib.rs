@@ -6,6 +6,8 @@
 //!           client2 ─┴─ clients ── eth0 balancer eth1 ── servers ── backend2 10.0.0.12
 //!         203.0.113.0/24        .1, VIP .10    .1       10.0.0.0/24
 //!
+//! pair      as two-arm, with a second balancer at .2; neither has the VIP
+//!
 //! one-arm   client1 and backend1 ── servers ── eth0 balancer
 //!                               10.0.0.0/24   .1, VIP .10
 //! ```
@@ -13,6 +15,7 @@
 mod bpffs;
 mod directory;
 mod namespace;
+mod node;
 mod pass;
 mod propagation;
 mod switch;
@@ -21,7 +24,7 @@ use std::{net::Ipv4Addr, path::Path};
 
 use anyhow::{Context as _, Result};
 
-pub use self::{bpffs::BpfFs, namespace::Namespace};
+pub use self::{bpffs::BpfFs, namespace::Namespace, node::Node};
 use self::{
     directory::Directory,
     switch::{Cable, Switch},
@@ -29,8 +32,13 @@ use self::{
 
 const PREFIX_LENGTH: u8 = 24;
 
+/// Names of the balancers.
+const FIRST_NODE: &str = "balancer";
+const SECOND_NODE: &str = "balancer2";
+
 /// Last bytes of addresses on a LAN.
 const BALANCER: u8 = 1;
+const SECOND_BALANCER: u8 = 2;
 const VIP: u8 = 10;
 const FIRST_BACKEND: u8 = 11;
 const FIRST_CLIENT: u8 = 100;
@@ -68,9 +76,10 @@ pub struct Testbed {
     server_lan: Lan,
     clients: Vec<Host>,
     backends: Vec<Host>,
-    balancer: Namespace,
+    node: Node,
+    /// The other balancer of a pair.
+    second: Option<Node>,
     switch: Switch,
-    bpffs: BpfFs,
     directory: Directory,
 }
 
@@ -80,6 +89,19 @@ impl Testbed {
         let mut testbed = Self::empty(prefix, Lan::CLIENTS, Lan::SERVERS)?;
         testbed.plug_balancer("eth0", Lan::CLIENTS)?;
         testbed.plug_balancer("eth1", Lan::SERVERS)?;
+        testbed.populate(backends)?;
+        Ok(testbed)
+    }
+
+    /// Creates two balancers between a LAN with one client and a LAN with some backends. The VIP is on neither.
+    pub fn pair(prefix: &str, backends: usize) -> Result<Self> {
+        let mut testbed = Self::empty(prefix, Lan::CLIENTS, Lan::SERVERS)?;
+        let second = Node::create(prefix, SECOND_NODE)?;
+        for (interface, lan) in [("eth0", Lan::CLIENTS), ("eth1", Lan::SERVERS)] {
+            testbed.plug(&testbed.node, interface, lan, BALANCER)?;
+            testbed.plug(&second, interface, lan, SECOND_BALANCER)?;
+        }
+        testbed.second = Some(second);
         testbed.populate(backends)?;
         Ok(testbed)
     }
@@ -98,7 +120,9 @@ impl Testbed {
         let mut names = namespaces(prefix)?;
         names.retain(|name| namespace::is_own(name));
         let removed: Vec<_> = names.iter().map(|name| namespace::remove(name)).collect();
-        let unmounted = bpffs::unmount(&directory::bpffs(prefix));
+        let nodes = [FIRST_NODE, SECOND_NODE].map(|node| directory::bpffs(prefix, node));
+        let unmounted: Vec<_> = nodes.iter().map(|path| bpffs::unmount(path)).collect();
+        let unmounted: Result<()> = unmounted.into_iter().collect();
         removed.into_iter().chain([unmounted.and_then(|()| directory::remove(prefix))]).collect()
     }
 
@@ -126,7 +150,12 @@ impl Testbed {
 
     #[must_use]
     pub fn balancer(&self) -> &Namespace {
-        &self.balancer
+        self.node.namespace()
+    }
+
+    /// Returns the balancers: one, or two of a pair.
+    pub fn nodes(&self) -> impl Iterator<Item = &Node> {
+        [&self.node].into_iter().chain(&self.second)
     }
 
     /// Returns the balancer's interfaces: client side, then backend side if that is another one.
@@ -158,10 +187,10 @@ impl Testbed {
         &self.backends
     }
 
-    /// Returns the mount point of the testbed's BPF file system.
+    /// Returns the mount point of the balancer's BPF file system.
     #[must_use]
     pub fn bpffs(&self) -> &Path {
-        self.bpffs.path()
+        self.node.bpffs()
     }
 
     /// Returns the directory of the testbed's sockets and configurations, removed with the testbed.
@@ -187,13 +216,14 @@ impl Testbed {
         let hosts = self.clients.iter().chain(&self.backends);
         hosts
             .map(|host| &host.namespace)
-            .chain([&self.balancer, self.switch()])
+            .chain(self.nodes().map(Node::namespace))
+            .chain([self.switch()])
             .try_for_each(|namespace| namespace.set_mtu(mtu))
     }
 
     /// Removes an interface of the balancer, with its addresses.
     pub fn unplug_balancer(&self, interface: &str) -> Result<()> {
-        self.balancer.remove_link(interface)
+        self.balancer().remove_link(interface)
     }
 
     /// Recreates one of the balancer's interfaces.
@@ -209,7 +239,6 @@ impl Testbed {
         // First, as it fails if such a testbed exists, whose directory must stay.
         let switch = Switch::create(&format!("{prefix}-switch"))?;
         let directory = Directory::create(prefix)?;
-        let bpffs = BpfFs::mount(&directory::bpffs(prefix))?;
         switch.add_lan(server_lan.bridge)?;
         if client_lan != server_lan {
             switch.add_lan(client_lan.bridge)?;
@@ -220,27 +249,28 @@ impl Testbed {
             server_lan,
             clients: Vec::new(),
             backends: Vec::new(),
-            balancer: Namespace::create(&format!("{prefix}-balancer"))?,
+            node: Node::create(prefix, FIRST_NODE)?,
+            second: None,
             switch,
-            bpffs,
             directory,
         })
     }
 
     fn plug_balancer(&self, interface: &str, lan: Lan) -> Result<()> {
-        let port = format!("balancer-{interface}");
-        self.switch.plug(Cable {
-            lan: lan.bridge,
-            port: &port,
-            host: &self.balancer,
-            interface,
-        })?;
-        self.switch.serve_xdp(&port)?;
-        self.balancer.add_address(interface, lan.address(BALANCER), PREFIX_LENGTH)?;
+        self.plug(&self.node, interface, lan, BALANCER)?;
         if lan == self.client_lan {
-            self.balancer.add_address(interface, self.vip(), 32)?;
+            self.balancer().add_address(interface, self.vip(), 32)?;
         }
         Ok(())
+    }
+
+    fn plug(&self, node: &Node, interface: &str, lan: Lan, last_byte: u8) -> Result<()> {
+        let is_second = last_byte == SECOND_BALANCER;
+        let port = format!("{}-{interface}", if is_second { SECOND_NODE } else { FIRST_NODE });
+        let host = node.namespace();
+        self.switch.plug(Cable { lan: lan.bridge, port: &port, host, interface })?;
+        self.switch.serve_xdp(&port)?;
+        host.add_address(interface, lan.address(last_byte), PREFIX_LENGTH)
     }
 
     fn populate(&mut self, backends: usize) -> Result<()> {

@@ -13,9 +13,9 @@ use super::*;
 fn root_hosts_of_a_lan_reach_each_other() {
     let testbed = Testbed::two_arm("t-reach", 2).unwrap();
     let [client] = testbed.clients() else { panic!("one client") };
-    assert!(greets(&testbed.balancer, testbed.vip(), &client.namespace));
+    assert!(greets(testbed.balancer(), testbed.vip(), &client.namespace));
     for backend in testbed.backends() {
-        assert!(greets(&backend.namespace, backend.address, &testbed.balancer));
+        assert!(greets(&backend.namespace, backend.address, testbed.balancer()));
         let unrouted = SocketAddr::from((backend.address, 80));
         let refused =
             client.namespace.run(|| TcpStream::connect_timeout(&unrouted, Duration::from_secs(1)));
@@ -31,7 +31,7 @@ fn root_one_arm_puts_all_on_one_lan() {
     testbed.set_mtu(9000).unwrap();
     assert_eq!(testbed.interfaces(), ["eth0"]);
     let [first, second] = testbed.clients() else { panic!("two clients") };
-    assert!(greets(&testbed.balancer, testbed.vip(), &second.namespace));
+    assert!(greets(testbed.balancer(), testbed.vip(), &second.namespace));
     assert!(greets(&first.namespace, first.address, &testbed.backends()[0].namespace));
 }
 
@@ -101,9 +101,9 @@ fn root_a_namespace_of_others_stays_with_its_processes() {
 #[ignore = "needs root"]
 fn root_settings_stay_in_their_namespace() {
     let testbed = Testbed::one_arm("t-sysctl", 0).unwrap();
-    testbed.balancer.set_sysctl("net.ipv4.ip_forward", "1").unwrap();
+    testbed.balancer().set_sysctl("net.ipv4.ip_forward", "1").unwrap();
     let read = || fs::read_to_string("/proc/sys/net/ipv4/ip_forward").unwrap();
-    assert_eq!(testbed.balancer.run(read).unwrap().trim(), "1");
+    assert_eq!(testbed.balancer().run(read).unwrap().trim(), "1");
     assert_eq!(testbed.clients()[0].namespace.run(read).unwrap().trim(), "0");
 }
 

@@ -107,6 +107,7 @@ pub(super) async fn answer(mut requests: mpsc::Receiver<Request>, active: u64) {
                 give(reply, Ok(VersionDetail { view, steps, document: document() }));
             }
             Request::Rollback(_, _, reply) => give(reply, Err(Refusal::Conflict(HOSTILE.into()))),
+            Request::ChangeRole(..) => panic!("there are no groups"),
             Request::BeginTrace(..) | Request::EndTrace(_) => panic!("nothing is prepared"),
         }
     }

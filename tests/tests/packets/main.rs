@@ -7,6 +7,7 @@ mod closing;
 mod concurrency;
 mod egress;
 mod ends;
+mod groups;
 mod guard;
 mod hammer;
 mod jumbo;

@@ -43,6 +43,8 @@ pub(crate) enum Group {
     Package,
     /// Programs that boot other kernels in emulated guests
     Guest,
+    /// Programs for the suite `pair`
+    Pair,
     /// Programs for the suite `see`
     See,
 }
@@ -57,6 +59,7 @@ impl Group {
             Self::Hostile => &programs::HOSTILE,
             Self::Package => &programs::PACKAGE,
             Self::Guest => &programs::GUEST,
+            Self::Pair => &programs::PAIR,
             Self::See => &programs::SEE,
         }
     }

@@ -71,6 +71,10 @@ pub(super) const GUEST: [Program; 11] = [
     tool("unxz", "xz-utils"),
 ];
 
+/// For pairs of balancers.
+pub(super) const PAIR: [Program; 3] =
+    [tool("ip", "iproute2"), server("keepalived"), server("nginx")];
+
 /// For what people and tools see of the balancer.
 pub(super) const SEE: [Program; 11] = [
     tool("chromedriver", "chromium-driver"),

@@ -32,6 +32,8 @@ pub(crate) enum Suite {
     Package,
     /// Debian's kernels in emulated guests
     Guest,
+    /// Two balancers, and who is active for what
+    Pair,
     /// Metrics, in a real Prometheus; the status page, in a real browser; faults that `doctor` must find
     See,
 }
@@ -46,6 +48,7 @@ impl Suite {
             Self::Hostile => Some(Group::Hostile),
             Self::Package => Some(Group::Package),
             Self::Guest => Some(Group::Guest),
+            Self::Pair => Some(Group::Pair),
             Self::See => Some(Group::See),
         }
     }
@@ -59,6 +62,7 @@ impl Suite {
             Self::Hostile => &["hostile"],
             Self::Package => &["package"],
             Self::Guest => &["guest"],
+            Self::Pair => &["pair"],
             Self::See => &["see"],
         }
     }

@@ -66,6 +66,62 @@ fn an_invalid_file_is_shown_with_place_and_fix() {
 }
 
 #[test]
+fn an_invalid_group_is_shown_with_place_and_fix() {
+    let cases = [
+        (
+            "interfaces = [\"a\"]\n[[group]]\nname = \"a\"\nvips = [\"203.0.113.9\"]",
+            "2:1",
+            "`snat_addresses` is missing",
+            "snat_addresses = [\"10.0.0.5\"]",
+        ),
+        (
+            "interfaces = [\"a\"]\n[[group]]\nname = \"a\"\nvips = []\nsnat_addresses = [\"10.0.0.5\"]",
+            "4:8",
+            "no address is listed",
+            "[\"203.0.113.10\"]",
+        ),
+        (
+            "interfaces = [\"a\"]\n[[group]]\nname = \"a b\"\nvips = [\"203.0.113.9\"]\n\
+             snat_addresses = [\"10.0.0.5\"]",
+            "3:8",
+            "not a valid group name",
+            "up to 63 letters",
+        ),
+        (
+            "interfaces = [\"a\"]\n[[group]]\nname = \"a\"\nvips = [\"203.0.113.9:80\"]\n\
+             snat_addresses = [\"10.0.0.5\"]",
+            "4:9",
+            "not an IPv4 address that a host can have",
+            "without a port",
+        ),
+        (
+            "interfaces = [\"a\"]\n[[group]]\nname = \"a\"\nvips = [\"203.0.113.9\"]\n\
+             snat_addresses = [\"203.0.113.9\"]",
+            "5:19",
+            "203.0.113.9 is an address of group a already",
+            "to one group, once",
+        ),
+        (
+            "interfaces = [\"a\"]\nsnat_addresses = [\"10.0.0.2\"]\n[[group]]\nname = \"a\"\n\
+             vips = [\"203.0.113.9\"]\nsnat_addresses = [\"10.0.0.5\"]",
+            "2:19",
+            "no service uses these source addresses",
+            "the `snat_addresses` of a [[group]]",
+        ),
+        (
+            "interfaces = [\"a\"]\n[[group]]\nname = \"a\"\nvips = [\"203.0.113.9\"]\n\
+             snat_addresses = [\"10.0.0.5\"]\n[[service]]\nname = \"web\"\nvip = \"203.0.113.10:80\"",
+            "8:7",
+            "203.0.113.10 is in no group",
+            "to the `vips` of a [[group]]",
+        ),
+    ];
+    for (text, place, message, fix) in cases {
+        assert_shows(&read(text).expect_err(text), place, message, fix);
+    }
+}
+
+#[test]
 fn turns_of_a_scheduler_that_takes_none_are_shown_with_the_fix() {
     let shown = errors_in_service("scheduler = \"maglev\"\nturns = \"per-cpu\"");
     let fix = "remove `turns`, or give `scheduler = \"round-robin\"`";

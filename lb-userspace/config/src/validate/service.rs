@@ -92,7 +92,7 @@ pub(crate) fn service(
 ) -> Option<Service> {
     let (place, service) = (service.span(), service.get_ref());
     let vip = vip(service.vip.as_ref(), place.clone(), findings);
-    let name = name(service.name.as_ref(), place.clone(), findings);
+    let name = name(service.name.as_ref(), "service", place.clone(), findings);
     let owner = service.name.as_ref().map_or(place, |name| name.span());
     let scheduler = service.scheduler.unwrap_or(base.scheduler);
     let policy = Policy {
@@ -107,18 +107,20 @@ pub(crate) fn service(
     Some(Service { name: name?, vip: vip?, policy, backends })
 }
 
-fn name(
+/// Returns the name of a table of this kind.
+pub(super) fn name(
     name: Option<&Located<String>>,
-    service: Range<usize>,
+    kind: &str,
+    table: Range<usize>,
     findings: &mut Findings,
 ) -> Option<String> {
-    let name = required(name, "name", "\"web\"", service, findings)?;
+    let name = required(name, "name", "\"web\"", table, findings)?;
     let allowed = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
     let text = name.get_ref();
     if text.is_empty() || text.len() > LONGEST_NAME || !text.chars().all(allowed) {
         findings.push(Diagnostic::error(
             name.span(),
-            "this is not a valid service name",
+            format!("this is not a valid {kind} name"),
             format!("use up to {LONGEST_NAME} letters, digits, dots, underscores and hyphens"),
         ));
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use aide::{
     axum::{
         ApiRouter,
-        routing::{get_with, post_with},
+        routing::{get_with, patch_with, post_with},
     },
     transform::TransformOperation,
 };
@@ -15,9 +15,9 @@ use axum::{
     http::StatusCode,
 };
 use lb_model::{
-    Admin, Backend, Change, NewBackend, address, patterns,
+    Admin, Backend, Change, NewBackend, RoleChange, address, patterns,
     views::{
-        BackendView, ServiceView, Stats, Status,
+        BackendView, GroupView, Readiness, ServiceView, Stats, Status,
         explanation::{Explanation, PacketQuery},
     },
 };
@@ -44,6 +44,21 @@ struct OfService {
     name: String,
 }
 
+/// Query parameters.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Needed {
+    /// Number of services that must have a backend that takes connections.
+    #[serde(default)]
+    services: usize,
+}
+
+/// Path parameters.
+#[derive(Deserialize, JsonSchema)]
+struct OfGroup {
+    name: String,
+}
+
 /// Path parameters.
 #[derive(Deserialize, JsonSchema)]
 struct OfBackend {
@@ -58,6 +73,9 @@ struct OfBackend {
 pub(super) fn routes() -> ApiRouter<Handle> {
     ApiRouter::new()
         .api_route("/v1/status", get_with(status, says("Returns the daemon, its interfaces, flow table usage and warnings")))
+        .api_route("/v1/groups", get_with(groups, says("Returns the groups of a pair's addresses, with this node's roles")))
+        .api_route("/v1/groups/{name}", patch_with(change_role, says("Makes this node active or standby for a group")))
+        .api_route("/v1/ready", get_with(ready, says("Tells whether this node can be active for groups")))
         .api_route("/v1/stats", get_with(stats, says("Returns packets by verdict and reason, and traffic by backend")))
         .api_route("/v1/explain", get_with(explain, says("Tells what would happen to a packet, and why")))
         .api_route("/v1/trace", get_with(trace::trace, says("Records packets, one JSON object per line, until the client disconnects")))
@@ -105,6 +123,26 @@ fn says(summary: &'static str) -> impl FnOnce(TransformOperation<'_>) -> Transfo
 
 async fn status(State(handle): State<Handle>) -> Result<Json<Status>, Failed> {
     Ok(Json(handle.status().await?))
+}
+
+async fn groups(State(handle): State<Handle>) -> Result<Json<Vec<GroupView>>, Failed> {
+    Ok(Json(handle.status().await?.groups))
+}
+
+async fn change_role(
+    State(handle): State<Handle>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(OfGroup { name }): Path<OfGroup>,
+    Body(RoleChange { role }): Body<RoleChange>,
+) -> Result<Json<GroupView>, Failed> {
+    Ok(Json(handle.change_role(name, role, peer.caller()).await?))
+}
+
+async fn ready(
+    State(handle): State<Handle>,
+    Query(Needed { services }): Query<Needed>,
+) -> Result<Json<Readiness>, Failed> {
+    Ok(Json(handle.readiness(services).await?))
 }
 
 async fn stats(State(handle): State<Handle>) -> Result<Json<Stats>, Failed> {

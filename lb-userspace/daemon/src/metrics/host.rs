@@ -4,7 +4,7 @@ use std::fmt;
 
 use lb_dataplane::Runs;
 use lb_model::{
-    XdpMode,
+    Role, XdpMode,
     views::{InterfaceMode, LinkState},
 };
 use nix::sys::resource::{Resource, getrlimit};
@@ -135,6 +135,16 @@ pub(super) const METRICS: &[Metric] = &[
         help: "The configured XDP mode.",
         labels: &["mode"],
         write: |of, to| to.info(&[("mode", wanted(of.xdp_mode))]),
+    },
+    Metric {
+        name: "group_active",
+        kind: Kind::Gauge,
+        help: "1 if this node is active for the group of addresses.",
+        labels: &["group"],
+        write: |of, to| {
+            let mut groups = of.status.groups.iter();
+            groups.try_for_each(|one| to.flag(&[("group", &one.name)], one.role == Role::Active))
+        },
     },
     Metric {
         name: "program_runs",

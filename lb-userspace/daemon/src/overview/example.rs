@@ -8,15 +8,26 @@ use lb_config::desired::JournalSize;
 use lb_dataplane::Runs;
 use lb_health::Tally as Checks;
 use lb_model::{
-    Admin, Health, Policy, Protocol, XdpMode,
+    Admin, Health, Policy, Protocol, Role, XdpMode,
     views::{
-        BackendStats, BackendView, FlowsView, Handshakes, ServiceStats, ServiceView, Stats, Status,
-        VerdictView,
+        BackendStats, BackendView, FlowsView, GroupView, Handshakes, ServiceStats, ServiceView,
+        Stats, Status, VerdictView,
     },
 };
 
 use super::{OfService, Overview};
 use crate::{connection_log::Summary, tally::Tally};
+
+fn group() -> GroupView {
+    GroupView {
+        name: "web".to_owned(),
+        role: Role::Active,
+        epoch: 3,
+        lease_ms: 800,
+        vips: Vec::new(),
+        snat_addresses: Vec::new(),
+    }
+}
 
 /// Returns one of a service with a backend, and another one that was removed.
 pub(crate) fn overview() -> Overview {
@@ -82,6 +93,7 @@ pub(crate) fn overview() -> Overview {
             config: "lb.toml".to_owned(),
             http: None,
             interfaces: Vec::new(),
+            groups: vec![group()],
             flows: FlowsView::default(),
             services: 1,
             backends_up: 1,

@@ -243,7 +243,7 @@ pub(super) const OWN_MAC: [u8; 6] = [2, 0, 0, 0, 1, 1];
 fn route(last: u8) -> (IpAddr, Route) {
     let source = Source { address: [1; 16], first_port: 1_024, ports: 100 };
     let hop = Ok(Hop::new([2, 0, 0, 0, 0, last], [4; 6], 1));
-    ([10, 0, 0, last].into(), Route { hop, sources: vec![source] })
+    ([10, 0, 0, last].into(), Route { hop, sources: vec![source], of_groups: Vec::new() })
 }
 
 pub(super) fn document(drafts: &[Draft]) -> Document {

@@ -17,13 +17,24 @@ use crate::service::{Backend, Service};
 pub struct Route {
     pub hop: Result<Hop, String>,
     pub sources: Vec<Source>,
+    /// Source addresses of services in a group, by its number.
+    pub of_groups: Vec<(u32, Vec<Source>)>,
+}
+
+impl Route {
+    /// Returns the source addresses of services in this group, or in none if it is 0.
+    fn sources_of(&self, group: u32) -> &[Source] {
+        let found = self.of_groups.iter().find(|(number, _)| *number == group);
+        found.map_or(&self.sources, |(_, sources)| sources)
+    }
 }
 
 impl State {
     /// Routes packets to a backend. A backend without room in the maps is unreachable.
     pub(super) fn set_route(&mut self, backend: &mut Backend, route: &Route) {
         let routed = route.hop.clone().and_then(|hop| {
-            let routed = self.kernel.route(backend.id, hop, &route.sources);
+            let sources = route.sources_of(self.kernel.group_of(backend.id));
+            let routed = self.kernel.route(backend.id, hop, sources);
             routed.map(|()| hop).map_err(|error| format!("{error:#}"))
         });
         backend.next_hop = routed;

@@ -27,7 +27,8 @@ pub(crate) fn state_of(services: &[u8]) -> State {
 fn a_hop_without_room_does_not_block_others() {
     let mut state = state_of(&[1, 2, 3]);
     let source = |port| Source { address: [0; 16], first_port: port, ports: 1 };
-    let route = |sources| Route { hop: Ok(Hop::new([2; 6], [4; 6], 1)), sources };
+    let route =
+        |sources| Route { hop: Ok(Hop::new([2; 6], [4; 6], 1)), sources, of_groups: Vec::new() };
     let too_many = (0..=u16::try_from(lb_common::limits::SNAT_SOURCES).expect("few")).map(source);
     state.resolve(vec![
         ([10, 0, 0, 1].into(), route(vec![source(1)])),
@@ -178,7 +179,11 @@ fn enabling_an_unchecked_backend_leaves_the_others_while_checks_are_ignored() {
     let mut state = State::new(&Adopted::default(), Memories::new(), &Limits::default());
     state.follow(&before.since(&Document::default())).expect("there is room");
     let source = Source { address: [0; 16], first_port: 1, ports: 1 };
-    let route = Route { hop: Ok(Hop::new([2; 6], [4; 6], 1)), sources: vec![source] };
+    let route = Route {
+        hop: Ok(Hop::new([2; 6], [4; 6], 1)),
+        sources: vec![source],
+        of_groups: Vec::new(),
+    };
     state.resolve(addresses.map(|address| (address.ip(), route.clone())).to_vec());
     for address in &addresses[..2] {
         state.change_backend("web", *address, |one| one.health = Health::Down);

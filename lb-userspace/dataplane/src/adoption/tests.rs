@@ -39,6 +39,7 @@ fn good() -> (Found, Vec<u32>) {
         scheduler: 1,
         members: 2,
         retries: 1,
+        group: 0,
     };
     let backends = [(1u32, 0, 11), (2, 0, 12), (3, 1, 13), (4, 1, 14)];
     let backends = backends.map(|(id, service, last)| (id, backend(service, last)));
@@ -173,7 +174,17 @@ fn some_service() -> impl Strategy<Value = (ServiceKey, Service)> {
     ];
     (keys, (number(), number(), number(), number())).prop_map(|(key, numbers)| {
         let (offset, length, id, scheduler) = numbers;
-        (key, Service { ring: Ring { offset, length }, id, scheduler, members: 1, retries: 0 })
+        (
+            key,
+            Service {
+                ring: Ring { offset, length },
+                id,
+                scheduler,
+                members: 1,
+                retries: 0,
+                group: 0,
+            },
+        )
     })
 }
 

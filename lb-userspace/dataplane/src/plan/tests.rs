@@ -16,6 +16,7 @@ fn follow(image: &mut Image, arena: &mut Arena, slots: &[u32]) -> Result<u32> {
         scheduler: Scheduler::Maglev,
         members: 1,
         retries: false,
+        group: 0,
         slots: slots.into(),
         room: 0,
     };
@@ -55,7 +56,7 @@ fn goal(services: &[(u32, u16, u32, u32)]) -> Goal {
     let wanted = |&(id, port, length, room): &(u32, u16, u32, u32)| {
         let slots = (0..length).map(|slot| 10 * id + slot).collect();
         let scheduler = Scheduler::RoundRobin;
-        (key(port), Wanted { id, scheduler, members: 1, retries: false, slots, room })
+        (key(port), Wanted { id, scheduler, members: 1, retries: false, group: 0, slots, room })
     };
     Goal { services: services.iter().map(wanted).collect(), ..Goal::default() }
 }
@@ -204,6 +205,7 @@ fn a_new_service_has_kept_nothing_of_one_that_had_its_id() {
         scheduler: Scheduler::Maglev,
         members: 0,
         retries: false,
+        group: 0,
         slots: [].into(),
         room: 0,
     };
@@ -232,6 +234,7 @@ fn a_service_without_room_holds_up_no_other() {
         scheduler: Scheduler::Maglev,
         members: 1,
         retries: false,
+        group: 0,
         slots: (1..=length).collect(),
         room: 0,
     };

@@ -85,7 +85,7 @@ fn key(number: u8) -> ServiceKey {
 
 fn service(id: u32) -> Service {
     let ring = Ring { offset: id, length: 1 };
-    Service { ring, id, scheduler: 0, members: 1, retries: 0 }
+    Service { ring, id, scheduler: 0, members: 1, retries: 0, group: 0 }
 }
 
 fn table(services: u32) -> ServiceTable<Plain> {

@@ -111,6 +111,7 @@ pub(super) fn running() -> Running {
             config: "lb.toml".to_owned(),
             http: None,
             interfaces: vec![interface],
+            groups: Vec::new(),
             flows: FlowsView { capacity: 100_000, ..FlowsView::default() },
             services: 1,
             backends_up: 1,

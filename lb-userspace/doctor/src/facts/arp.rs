@@ -4,16 +4,15 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     net::Ipv4Addr,
-    os::fd::{AsFd as _, AsRawFd as _, OwnedFd},
     time::{Duration, Instant},
 };
 
-use etherparse::{ArpEthIpv4Packet, ArpOperation, EtherType, Ethernet2Header, SlicedPacket};
-use lb_host::sys::packet;
+use etherparse::SlicedPacket;
+use lb_host::arp::{Arp, request};
 use nix::{
     errno::Errno,
     sys::{
-        socket::{MsgFlags, recv, send, setsockopt, sockopt::ReceiveTimeout},
+        socket::{setsockopt, sockopt::ReceiveTimeout},
         time::{TimeVal, TimeValLike as _},
     },
 };
@@ -58,56 +57,31 @@ impl Questions {
     }
 
     fn exchange(&self) -> io::Result<Answers> {
-        let socket = packet::open_arp(self.ifindex)?;
+        let arp = Arp::open(self.ifindex)?;
         let end = Instant::now() + LISTEN;
         let mut answers = Answers::new();
         let mut next = Instant::now();
         while Instant::now() < end {
             if Instant::now() >= next {
-                self.send(&socket)?;
+                self.send(&arp)?;
                 next += AGAIN;
             }
-            setsockopt(&socket, ReceiveTimeout, &time_until(next.min(end)))?;
-            self.receive(&socket, &mut answers)?;
+            setsockopt(&arp, ReceiveTimeout, &time_until(next.min(end)))?;
+            self.receive(&arp, &mut answers)?;
         }
         Ok(answers)
     }
 
-    fn send(&self, socket: &OwnedFd) -> io::Result<()> {
-        for (target, sender) in &self.targets {
-            match send(socket.as_raw_fd(), &self.request(*target, *sender), MsgFlags::empty()) {
-                // The interface is down: nobody answers.
-                Ok(_) | Err(Errno::ENETDOWN | Errno::ENOBUFS) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+    fn send(&self, arp: &Arp) -> io::Result<()> {
+        let mut targets = self.targets.iter();
+        targets.try_for_each(|(target, sender)| arp.send(&request(self.mac, *sender, *target)))
     }
 
-    fn request(&self, target: Ipv4Addr, sender: Ipv4Addr) -> Vec<u8> {
-        let header = Ethernet2Header {
-            source: self.mac,
-            destination: [0xff; 6],
-            ether_type: EtherType::ARP,
-        };
-        let request = ArpEthIpv4Packet {
-            operation: ArpOperation::REQUEST,
-            sender_mac: self.mac,
-            sender_ipv4: sender.octets(),
-            target_mac: [0; 6],
-            target_ipv4: target.octets(),
-        };
-        [&header.to_bytes()[..], &request.to_bytes()].concat()
-    }
-
-    fn receive(&self, socket: &OwnedFd, answers: &mut Answers) -> io::Result<()> {
+    fn receive(&self, arp: &Arp, answers: &mut Answers) -> io::Result<()> {
         let mut frame = [0; FRAME];
-        let length = match recv(socket.as_fd().as_raw_fd(), &mut frame, MsgFlags::empty()) {
-            Ok(length) => length,
-            Err(Errno::EAGAIN | Errno::EINTR | Errno::ENETDOWN) => return Ok(()),
-            Err(error) => return Err(error.into()),
-        };
-        self.note(&frame[..length], answers);
+        if let Some(length) = arp.receive(&mut frame)? {
+            self.note(&frame[..length], answers);
+        }
         Ok(())
     }
 
@@ -147,8 +121,7 @@ mod tests {
     fn a_request_claims_nothing_but_its_senders_address() {
         let target = Ipv4Addr::new(203, 0, 113, 10);
         let mac = [2, 0, 0, 0, 0, 1];
-        let questions = Questions { ifindex: 1, mac, targets: BTreeMap::new() };
-        let probe = questions.request(target, Ipv4Addr::UNSPECIFIED);
+        let probe = request(mac, Ipv4Addr::UNSPECIFIED, target);
         assert_eq!(probe.len(), 42);
         assert_eq!(claim(&probe), Some((Ipv4Addr::UNSPECIFIED, mac)));
         assert_eq!(claim(&probe[..41]), None);
@@ -164,8 +137,8 @@ mod tests {
         };
         let mut answers = Answers::new();
         for [high, low] in (0..=u16::MAX).map(u16::to_be_bytes) {
-            let other = Questions { mac: [6, 0, 0, 0, high, low], ..asked.clone() };
-            asked.note(&other.request(Ipv4Addr::UNSPECIFIED, target), &mut answers);
+            let claim = request([6, 0, 0, 0, high, low], target, Ipv4Addr::UNSPECIFIED);
+            asked.note(&claim, &mut answers);
         }
         assert_eq!(answers[&target].len(), MOST_CLAIMS);
     }

@@ -1,6 +1,7 @@
 //! Answers of the API.
 
 pub mod explanation;
+mod group;
 mod handshakes;
 mod interfaces;
 mod origin;
@@ -13,6 +14,7 @@ pub mod trace;
 mod versions;
 
 pub use self::{
+    group::{GroupView, Readiness},
     handshakes::Handshakes,
     interfaces::{GuardHook, InterfaceMode, InterfaceView, LinkState},
     origin::Origin,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::InterfaceView;
+use super::{GroupView, InterfaceView};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
@@ -18,6 +18,9 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub http: Option<SocketAddr>,
     pub interfaces: Vec<InterfaceView>,
+    /// Groups of a pair's addresses, with this node's roles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupView>,
     pub flows: FlowsView,
     pub services: usize,
     pub backends_up: usize,

@@ -3,6 +3,7 @@
 mod backend;
 mod conns;
 mod explain;
+mod pair;
 mod service;
 mod trace;
 
@@ -22,6 +23,7 @@ pub(super) use self::{
     backend::{BackendAddress, BackendVerb, Places},
     conns::{Conns, End},
     explain::Explain,
+    pair::{GroupName, PairVerb},
     service::ServiceVerb,
     trace::Trace,
 };
@@ -114,6 +116,11 @@ pub(super) enum Verb {
     Backend {
         #[command(subcommand)]
         verb: BackendVerb,
+    },
+    /// Show and change this node's roles for groups of addresses, of which one node of a pair serves each.
+    Pair {
+        #[command(subcommand)]
+        verb: PairVerb,
     },
     /// Show what a configuration file would change. Exits with 4 if it would change anything, with 2
     /// if `apply` would be refused.

@@ -108,7 +108,7 @@ fn connections_to_the_former_vip_follow_their_backend() {
     let mut state = world.state.clone();
     let hop = Hop::new([2, 9, 9, 9, 9, 9], [4; 6], 2);
     let source = Source { address: [1; 16], first_port: 2_048, ports: 100 };
-    let route = Route { hop: Ok(hop), sources: vec![source] };
+    let route = Route { hop: Ok(hop), sources: vec![source], of_groups: Vec::new() };
     state.resolve(vec![(FIRST.0.into(), route)]);
     let entries = both.iter().map(|id| state.kernel.entries()[id]);
     assert!(entries.clone().all(|entry| entry.hop == hop), "{entries:?}");

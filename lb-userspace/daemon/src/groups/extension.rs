@@ -1,0 +1,77 @@
+//! The thread that extends the leases of active groups, so that they last as long as the daemon works.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, Sender, channel},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use lb_common::group::moment;
+use lb_dataplane::{Leases, present};
+
+use super::Groups;
+
+/// Time that a node stays active without its daemon: the other one takes over afterwards.
+pub(in crate::groups) const LEASE: Duration = Duration::from_millis(800);
+
+const INTERVAL: Duration = Duration::from_millis(100);
+
+/// Time for the next daemon to start, after this one was told to stop.
+const RESTART: Duration = Duration::from_secs(10);
+
+/// Extends leases until it is ended or dropped.
+pub(in super::super) struct Extension {
+    end: Sender<()>,
+    thread: JoinHandle<()>,
+    leases: Arc<Leases>,
+    numbers: Vec<u32>,
+}
+
+impl Extension {
+    /// Starts the thread, if there are groups.
+    pub(in super::super) fn start(
+        leases: Arc<Leases>,
+        groups: &Groups,
+    ) -> io::Result<Option<Self>> {
+        let numbers: Vec<_> = groups.iter().map(|(number, _)| number).collect();
+        if numbers.is_empty() {
+            return Ok(None);
+        }
+        let (end, ended) = channel();
+        let (of_thread, all) = (Arc::clone(&leases), numbers.clone());
+        let extend = move || {
+            while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                extend(&of_thread, &all, LEASE);
+            }
+        };
+        let thread = thread::Builder::new().name("leases".to_owned()).spawn(extend)?;
+        Ok(Some(Self { end, thread, leases, numbers }))
+    }
+
+    /// Leaves the next daemon time to start.
+    pub(in super::super) fn end(self) {
+        let Self { end, thread, leases, numbers } = self;
+        drop(end);
+        // A panic has ended the process.
+        drop(thread.join());
+        extend(&leases, &numbers, RESTART);
+    }
+}
+
+fn extend(leases: &Leases, numbers: &[u32], length: Duration) {
+    let length = in_moments(length);
+    for number in numbers {
+        let now = present();
+        // One that is not active stays as it is.
+        leases.change(*number, |lease| lease.extended(lease.epoch(), now, length)).ok();
+    }
+}
+
+/// Returns a time in the unit of leases.
+pub(in crate::groups) fn in_moments(time: Duration) -> u64 {
+    moment(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,60 @@
+//! Leases: a node whose daemon does not extend them is no longer active.
+
+use lb_model::Role;
+use nix::sys::signal::Signal;
+
+use crate::pair::{is_served, is_silent, pair, start, wait_for};
+
+#[test]
+#[ignore = "needs root"]
+fn a_frozen_daemon_loses_its_role_and_does_not_get_it_back_by_waking() {
+    let pair = pair();
+    pair.give_addresses(0);
+    pair.daemons[0].done(&["pair", "promote"]);
+    assert!(is_served(&pair.testbed));
+    pair.daemons[0].signal(Signal::SIGSTOP);
+    wait_for("the end of the lease", || is_silent(&pair.testbed));
+    pair.daemons[0].signal(Signal::SIGCONT);
+    pair.daemons[0].wait_for("the role", || pair.role(0) == Role::Expired);
+    assert!(is_silent(&pair.testbed), "it woke, and stays fenced");
+    let warnings = pair.daemons[0].status().warnings;
+    assert!(warnings.iter().any(|one| one.contains("the lease has run out")), "{warnings:?}");
+    assert_eq!(pair.daemons[0].done(&["pair", "promote"]), "web: active, epoch 2\n");
+    assert!(is_served(&pair.testbed));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_daemon_that_is_restarted_stays_active() {
+    let mut pair = pair();
+    pair.give_addresses(0);
+    pair.daemons[0].done(&["pair", "promote"]);
+    assert!(is_served(&pair.testbed));
+    let [first, second] = pair.daemons;
+    first.stop(Signal::SIGTERM);
+    assert!(!is_silent(&pair.testbed), "it has time for a restart");
+    pair.daemons = [start(&pair.testbed, 0), second];
+    assert_eq!((pair.role(0), pair.group(0).epoch), (Role::Active, 1));
+    assert!(is_served(&pair.testbed));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_daemon_that_is_killed_and_not_restarted_leaves_a_fenced_node() {
+    let mut pair = pair();
+    for nth in [0, 1] {
+        pair.give_addresses(nth);
+    }
+    pair.daemons[0].done(&["pair", "promote"]);
+    assert!(is_served(&pair.testbed));
+    let [first, second] = pair.daemons;
+    first.stop(Signal::SIGKILL);
+    wait_for("the end of the lease", || is_silent(&pair.testbed));
+    second.done(&["pair", "promote"]);
+    pair.daemons = [start(&pair.testbed, 0), second];
+    assert_eq!(pair.role(0), Role::Expired);
+    let forwarded = [0, 1].map(|nth| pair.packets(nth, "forwarded"));
+    assert!(is_served(&pair.testbed), "the other one serves");
+    assert_eq!(pair.packets(0, "forwarded"), forwarded[0]);
+    assert!(pair.packets(1, "forwarded") > forwarded[1]);
+}

@@ -1,0 +1,6 @@
+//! Two balancers with the same services, each of which is active for some groups of addresses.
+
+mod fence;
+mod keepalived;
+mod pair;
+mod roles;
