@@ -30,7 +30,7 @@ use std::{
 
 use anyhow::{Result, ensure};
 use lb_model::{
-    ConnectionLog, Group, KeyFault, Keys, Limits, Notify, Policy, Service, XdpMode,
+    ConnectionLog, Group, KeyFault, Keys, Limits, Notify, Pair, Policy, Service, XdpMode,
     secrets::HIDDEN, views::Step,
 };
 use serde::{Serialize, Serializer};
@@ -56,6 +56,7 @@ pub struct Config {
     #[serde(serialize_with = "first_to_last")]
     pub snat_ports: RangeInclusive<u16>,
     pub snat_addresses: Vec<IpAddr>,
+    pub pair: Pair,
     /// Groups of a pair's addresses.
     #[serde(rename = "group")]
     pub groups: Vec<Group>,
@@ -242,6 +243,7 @@ impl Config {
             bpffs: self.bpffs.clone(),
             snat_ports: self.snat_ports.clone(),
             snat_addresses: self.snat_addresses.clone(),
+            pair: self.pair,
             groups: self.groups.clone(),
             state_dir: self.state_dir.clone(),
             api: self.api.clone(),
@@ -262,6 +264,12 @@ impl Config {
         desired::changes(&settings(self), &settings(new))
     }
 
+    /// Returns true if an address is in a group, so that it may be on the other node.
+    #[must_use]
+    pub fn is_grouped(&self, address: IpAddr) -> bool {
+        self.groups.iter().flat_map(Group::addresses).any(|one| one == address)
+    }
+
     /// Returns the fault of a service whose VIP is in none of the groups, if there are any, and the fix.
     #[must_use]
     pub fn ungrouped(&self, service: &Service) -> Option<(String, &'static str)> {
@@ -275,6 +283,7 @@ impl Config {
         let (old_limits, new_limits) = (&self.limits, &new.limits);
         let keys = [
             ("bpffs", self.bpffs == new.bpffs, RESTART),
+            ("pair.lease", self.pair.lease == new.pair.lease, RESTART),
             ("group", self.groups == new.groups, RESTART),
             ("state_dir", self.state_dir == new.state_dir, RESTART),
             ("api.socket", self.api.socket == new.api.socket, RESTART),

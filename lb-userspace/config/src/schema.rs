@@ -39,6 +39,8 @@ pub(super) struct File {
     #[schemars(regex(pattern = patterns::ABSOLUTE))]
     pub(super) state_dir: Option<Located<PathBuf>>,
     #[serde(default)]
+    pub(super) pair: Pair,
+    #[serde(default)]
     pub(super) group: Vec<Located<Group>>,
     #[serde(default)]
     pub(super) api: Api,
@@ -55,11 +57,20 @@ pub(super) struct File {
     pub(super) service: Vec<Located<Service>>,
 }
 
+/// Two balancers, of which one is active for each `[[group]]`. Changed by a restart.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, remote = "Self")]
+pub(super) struct Pair {
+    /// Time for which a node stays active when its daemon is killed or frozen, 300ms to 1m: the other node must
+    /// not take over earlier. After a stop it is 10 seconds at least, for a restart.
+    #[schemars(regex(pattern = patterns::PERIOD))]
+    pub(super) lease: Option<Located<Period>>,
+}
+
 /// Addresses that one of two nodes serves at a time, up to 63 groups: the nodes have the same groups, and each is
 /// active for some of them, by `xdplb pair promote` and `demote`, which keepalived calls. For the others it is
-/// standby: it forwards nothing of them, and answers no ARP request for their addresses. A node is active while
-/// its daemon runs, and for 10 seconds after it is stopped or 0.8 seconds after it is killed or frozen. If there
-/// are groups, each service is in the one that has its VIP. Changed by a restart.
+/// standby: it forwards nothing of them, and answers no ARP request for their addresses. If there are groups, each
+/// service is in the one that has its VIP. Changed by a restart.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, remote = "Self")]
 pub(super) struct Group {
@@ -366,6 +377,7 @@ macro_rules! only_as_tables {
 
 only_as_tables!(
     File,
+    Pair,
     Group,
     Api,
     Limits,

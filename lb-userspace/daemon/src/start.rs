@@ -27,7 +27,7 @@ use super::{
     daemon::{Checking, Daemon, OwnFile, Queue},
     files::fit,
     flows::Flows,
-    groups::{Extension, Groups, Roles},
+    groups::{Extension, Groups, LeasedGroups, Roles},
     interfaces::{self, Interface},
     kernel::Kernel,
     macs,
@@ -107,7 +107,7 @@ impl Daemon {
         dataplane.follow_messages()?;
         let leases = dataplane.leases();
         let groups = Arc::new(Groups::numbered(&config.groups, &leases));
-        let extension = Extension::start(Arc::clone(&leases), &groups)?;
+        let extension = Extension::start(Arc::clone(&leases), &groups, config.pair.lease)?;
         dataplane.set_group_addresses(groups.addresses())?;
         let adopted = dataplane.maps().adopt(&config.limits)?;
         adopted.warn();
@@ -130,7 +130,7 @@ impl Daemon {
             network: Network::new(interfaces, addresses, neighbours),
             desired,
             state: State::new(&adopted, memories, &config.limits).grouped(Arc::clone(&groups)),
-            roles: Roles::new(groups, leases, extension),
+            roles: Roles::new(LeasedGroups::new(groups, leases, config.pair.lease), extension),
             memory,
             flows: Flows { counts: FlowCounts::default(), clients: Clients::default(), sweeps },
             checking: Checking { checker, refusals: Refusals::default() },

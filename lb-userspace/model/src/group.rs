@@ -1,6 +1,6 @@
 //! Groups: addresses that one node of a pair serves at a time.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, time::Duration};
 
 use lb_common::group::{ADDRESSES, GROUPS};
 use schemars::JsonSchema;
@@ -26,6 +26,20 @@ impl Group {
     /// Returns all addresses.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<'_> {
         self.vips.iter().chain(&self.snat_addresses).copied()
+    }
+}
+
+/// Settings of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Pair {
+    /// Time for which a node stays active without its daemon.
+    #[serde(with = "humantime_serde")]
+    pub lease: Duration,
+}
+
+impl Default for Pair {
+    fn default() -> Self {
+        Self { lease: Duration::from_millis(800) }
     }
 }
 

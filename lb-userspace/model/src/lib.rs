@@ -31,7 +31,7 @@ pub use self::{
     connection_log::{ConnectionLog, LineFormat, LogTarget},
     event::{Event, EventKey},
     failover::{Failback, Failover, OnDown, OnRefused},
-    group::{Group, Role, RoleChange, RoleOrder},
+    group::{Group, Pair, Role, RoleChange, RoleOrder},
     keys::Keys,
     limits::Limits,
     notify::{Notify, Recipient},

@@ -180,7 +180,7 @@ fn warn_of_unrouted(loaded: &Loaded, warnings: &mut Warnings) {
     };
     for (place, service) in loaded.config.services.iter().enumerate() {
         let address = service.vip.address.ip();
-        if unrouted.contains(&address) {
+        if unrouted.contains(&address) && !loaded.config.is_grouped(address) {
             let (message, fix) = lb_neighbours::unrouted_message(address);
             warnings.all.extend(loaded.vip_warning(place, &message, &fix));
         }

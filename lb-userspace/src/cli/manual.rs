@@ -68,6 +68,11 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
         "xdplb pair ready --need 2",
         "Check this node in keepalived's track_script.",
     ),
+    (
+        "xdplb pair keepalived",
+        "xdplb pair keepalived -c /etc/xdplb/xdplb.toml --peer 10.0.0.2 > /etc/keepalived/keepalived.conf",
+        "Configure keepalived on this node.",
+    ),
     ("xdplb pair promote", "xdplb pair promote web", "Make this node active for a group."),
     ("xdplb pair demote", "xdplb pair demote web", "Make this node standby for a group."),
     (

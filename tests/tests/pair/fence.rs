@@ -3,12 +3,15 @@
 use lb_model::Role;
 use nix::sys::signal::Signal;
 
-use crate::pair::{is_served, is_silent, pair, start, wait_for};
+use crate::pair::{is_served, is_silent, start, wait_for, with_lease};
+
+/// Long enough for a machine that is held up for a moment.
+const LEASE: &str = "2s";
 
 #[test]
 #[ignore = "needs root"]
 fn a_frozen_daemon_loses_its_role_and_does_not_get_it_back_by_waking() {
-    let pair = pair();
+    let pair = with_lease(LEASE);
     pair.give_addresses(0);
     pair.daemons[0].done(&["pair", "promote"]);
     assert!(is_served(&pair.testbed));
@@ -26,14 +29,14 @@ fn a_frozen_daemon_loses_its_role_and_does_not_get_it_back_by_waking() {
 #[test]
 #[ignore = "needs root"]
 fn a_daemon_that_is_restarted_stays_active() {
-    let mut pair = pair();
+    let mut pair = with_lease(LEASE);
     pair.give_addresses(0);
     pair.daemons[0].done(&["pair", "promote"]);
     assert!(is_served(&pair.testbed));
     let [first, second] = pair.daemons;
     first.stop(Signal::SIGTERM);
     assert!(!is_silent(&pair.testbed), "it has time for a restart");
-    pair.daemons = [start(&pair.testbed, 0), second];
+    pair.daemons = [start(&pair.testbed, 0, pair.lease), second];
     assert_eq!((pair.role(0), pair.group(0).epoch), (Role::Active, 1));
     assert!(is_served(&pair.testbed));
 }
@@ -41,7 +44,7 @@ fn a_daemon_that_is_restarted_stays_active() {
 #[test]
 #[ignore = "needs root"]
 fn a_daemon_that_is_killed_and_not_restarted_leaves_a_fenced_node() {
-    let mut pair = pair();
+    let mut pair = with_lease(LEASE);
     for nth in [0, 1] {
         pair.give_addresses(nth);
     }
@@ -51,7 +54,7 @@ fn a_daemon_that_is_killed_and_not_restarted_leaves_a_fenced_node() {
     first.stop(Signal::SIGKILL);
     wait_for("the end of the lease", || is_silent(&pair.testbed));
     second.done(&["pair", "promote"]);
-    pair.daemons = [start(&pair.testbed, 0), second];
+    pair.daemons = [start(&pair.testbed, 0, pair.lease), second];
     assert_eq!(pair.role(0), Role::Expired);
     let forwarded = [0, 1].map(|nth| pair.packets(nth, "forwarded"));
     assert!(is_served(&pair.testbed), "the other one serves");

@@ -1,71 +1,37 @@
 //! Roles by a real keepalived on each node.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use lb_model::Role;
 use lb_tests::{
     balancer::BINARY,
-    servers::{Server, start},
+    servers::{Server, attempt, start},
 };
-
 use nix::sys::signal::Signal;
 
-use crate::pair::{Pair, SOURCE, is_served, node, pair, shell, wait_for};
+use crate::pair::{Pair, is_served, node, pair, shell, wait_for};
 
-/// Writes a configuration as in the README, and starts keepalived with it. It moves the addresses, and tells
-/// the daemon.
+/// Starts keepalived with the configuration that is printed for a node.
 fn keepalived(pair: &Pair, nth: usize) -> Server {
     let node = node(&pair.testbed, nth);
     let directory = node.directory();
-    let [own, other] = if nth == 0 { ["10.0.0.1", "10.0.0.2"] } else { ["10.0.0.2", "10.0.0.1"] };
-    let (socket, bpffs) = (pair.daemons[nth].socket().display(), node.bpffs().display());
-    let vip = pair.testbed.vip();
-    let xdplb = format!("{BINARY} --socket {socket}");
-    let text = format!(
-        r#"
-global_defs {{
-    script_user root
-    enable_script_security
-}}
-vrrp_script ready {{
-    script "{xdplb} pair ready"
-    interval 1
-    timeout 1
-    fall 1
-    rise 1
-}}
-vrrp_instance web {{
-    state BACKUP
-    nopreempt
-    interface eth1
-    virtual_router_id 51
-    priority 100
-    advert_int 0.2
-    unicast_src_ip {own}
-    unicast_peer {{ {other} }}
-    virtual_ipaddress {{
-        {vip}/32 dev eth0
-        {SOURCE}/32 dev eth1
-    }}
-    track_interface {{ eth0 eth1 }}
-    track_script {{ ready }}
-    notify_master "{xdplb} pair promote web"
-    notify_backup "{xdplb} pair demote web --bpffs {bpffs}"
-    notify_fault "{xdplb} pair demote web --bpffs {bpffs}"
-    notify_stop "{xdplb} pair demote web --bpffs {bpffs}"
-}}
-"#
-    );
-    let file = |name: &str| -> PathBuf { directory.join(name) };
-    fs::write(file("keepalived.conf"), text).expect("written");
-    let arguments = [
-        "--dont-fork".to_owned(),
-        "--vrrp".to_owned(),
-        format!("--use-file={}", file("keepalived.conf").display()),
-        format!("--pid={}", file("keepalived.pid").display()),
-        format!("--vrrp_pid={}", file("vrrp.pid").display()),
-    ];
-    start(node.namespace(), "keepalived", &arguments.each_ref().map(String::as_str))
+    let peer = ["10.0.0.2", "10.0.0.1"][nth];
+    let own = directory.join("xdplb.toml").display().to_string();
+    let printed =
+        attempt(node.namespace(), BINARY, &["pair", "keepalived", "-c", &own, "--peer", peer]);
+    assert!(printed.status.success(), "{}", String::from_utf8_lossy(&printed.stderr));
+    let file = |name: &str| directory.join(name).display().to_string();
+    fs::write(file("keepalived.conf"), printed.stdout).expect("written");
+    let using = format!("--use-file={}", file("keepalived.conf"));
+    let tested = attempt(node.namespace(), "keepalived", &["--config-test", &using]);
+    assert!(tested.status.success(), "{}", String::from_utf8_lossy(&tested.stderr));
+    let pids = ["pid", "vrrp_pid"].map(|kind| format!("--{kind}={}", file(kind)));
+    let [pid, vrrp_pid] = &pids;
+    start(
+        node.namespace(),
+        "keepalived",
+        &["--dont-fork", "--vrrp", "--log-console", &using, pid, vrrp_pid],
+    )
 }
 
 /// A pair with keepalived on both nodes, and the node that has become active first.

@@ -27,6 +27,7 @@ const SOON: Duration = Duration::from_secs(20);
 pub struct Pair {
     /// Daemons of the nodes, in their order.
     pub daemons: [Balancer; 2],
+    pub lease: &'static str,
     _servers: Vec<Server>,
     pub testbed: Testbed,
 }
@@ -37,19 +38,24 @@ pub struct Pair {
 ///
 /// If it cannot be made.
 pub fn pair() -> Pair {
+    with_lease("10s")
+}
+
+/// As [`pair`], whose daemons extend leases of this length.
+pub fn with_lease(lease: &'static str) -> Pair {
     let testbed = empty_pair();
     let servers = nginx_everywhere(&testbed);
-    let daemons = [0, 1].map(|nth| start(&testbed, nth));
+    let daemons = [0, 1].map(|nth| start(&testbed, nth, lease));
     for daemon in &daemons {
         daemon.wait_for_ring_of(3);
     }
-    Pair { daemons, _servers: servers, testbed }
+    Pair { daemons, lease, _servers: servers, testbed }
 }
 
 /// Starts the daemon of a node.
-pub fn start(testbed: &Testbed, nth: usize) -> Balancer {
+pub fn start(testbed: &Testbed, nth: usize, lease: &str) -> Balancer {
     let node = node(testbed, nth);
-    Balancer::start_on(node, &text(node, testbed))
+    Balancer::start_on(node, &text(node, testbed, lease))
 }
 
 pub fn node(testbed: &Testbed, nth: usize) -> &Node {
@@ -57,9 +63,9 @@ pub fn node(testbed: &Testbed, nth: usize) -> &Node {
 }
 
 /// Returns the configuration of a node.
-pub fn text(node: &Node, testbed: &Testbed) -> String {
+pub fn text(node: &Node, testbed: &Testbed, lease: &str) -> String {
     let group = format!(
-        "[[group]]\nname = \"web\"\nvips = [\"{}\"]\nsnat_addresses = [\"{SOURCE}\"]\n",
+        "[pair]\nlease = \"{lease}\"\n[[group]]\nname = \"web\"\nvips = [\"{}\"]\nsnat_addresses = [\"{SOURCE}\"]\n",
         testbed.vip()
     );
     let backends: Vec<_> = (0..3).map(|nth| (backend(testbed, nth), 1)).collect();

@@ -71,7 +71,7 @@ fn a_node_is_demoted_without_its_daemon() {
     pair.daemons[0].wait_for("a daemon that knows", || pair.role(0) == Role::Standby);
     let [first, second] = pair.daemons;
     first.stop(nix::sys::signal::Signal::SIGTERM);
-    pair.daemons = [start(&pair.testbed, 0), second];
+    pair.daemons = [start(&pair.testbed, 0, pair.lease), second];
     assert_eq!(pair.role(0), Role::Standby, "as it was told");
 }
 
@@ -85,7 +85,7 @@ fn a_service_outside_of_all_groups_is_refused() {
     let said = String::from_utf8_lossy(&added.stderr).into_owned();
     assert_eq!(added.status.code(), Some(1), "{said}");
     assert!(said.contains("203.0.113.20 is in no group"), "{said}");
-    let of_file = text(node(&pair.testbed, 1), &pair.testbed)
+    let of_file = text(node(&pair.testbed, 1), &pair.testbed, pair.lease)
         + &service("mail", vip_elsewhere.parse().expect("an address"), &[]);
     let refused = Balancer::refused(&pair.testbed, &of_file);
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();

@@ -69,6 +69,12 @@ fn an_invalid_file_is_shown_with_place_and_fix() {
 fn an_invalid_group_is_shown_with_place_and_fix() {
     let cases = [
         (
+            "interfaces = [\"a\"]\npair.lease = \"10ms\"",
+            "2:14",
+            "this time is out of range",
+            "300ms to 1m",
+        ),
+        (
             "interfaces = [\"a\"]\n[[group]]\nname = \"a\"\nvips = [\"203.0.113.9\"]",
             "2:1",
             "`snat_addresses` is missing",

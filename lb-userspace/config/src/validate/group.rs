@@ -3,9 +3,11 @@
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr},
+    ops::RangeInclusive,
+    time::Duration,
 };
 
-use lb_model::{Group, Service, is_of_a_host};
+use lb_model::{Group, Pair, Service, is_of_a_host};
 
 use super::{required, service::name};
 use crate::{
@@ -17,8 +19,20 @@ use crate::{
 const VIPS: &str = "[\"203.0.113.10\"]";
 const SOURCES: &str = "[\"10.0.0.5\"]";
 
+/// Shorter leases run out on a busy machine.
+const LEASES: RangeInclusive<Duration> = Duration::from_millis(300)..=Duration::from_mins(1);
+
 /// Groups by their addresses.
 type Owners<'a> = HashMap<IpAddr, &'a str>;
+
+pub(crate) fn pair(pair: &schema::Pair, findings: &mut Findings) -> Pair {
+    let Some(lease) = &pair.lease else { return Pair::default() };
+    if !LEASES.contains(&**lease.get_ref()) {
+        let fix = "give 300ms to 1m, as in lease = \"800ms\"";
+        findings.push(Diagnostic::error(lease.span(), "this time is out of range", fix));
+    }
+    Pair { lease: **lease.get_ref() }
+}
 
 /// Returns the groups. An address is in one only, and the daemon's own source addresses are in none.
 pub(crate) fn groups(

@@ -20,7 +20,7 @@ use lb_model::{Limits, is_of_a_host};
 
 pub(super) use self::{
     connection_log::{MOST_PER_SECOND, connection_log},
-    group::{grouped, groups, refuse_ungrouped},
+    group::{grouped, groups, pair, refuse_ungrouped},
     health::{keys_of, uses},
     http::{http, http_token},
     notify::{MOST_RETRIES, notify},

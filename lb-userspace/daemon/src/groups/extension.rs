@@ -15,12 +15,10 @@ use lb_dataplane::{Leases, present};
 
 use super::Groups;
 
-/// Time that a node stays active without its daemon: the other one takes over afterwards.
-pub(in crate::groups) const LEASE: Duration = Duration::from_millis(800);
+/// Number of times that a lease is extended before it would run out.
+const EXTENSIONS: u32 = 8;
 
-const INTERVAL: Duration = Duration::from_millis(100);
-
-/// Time for the next daemon to start, after this one was told to stop.
+/// Minimum time for the next daemon to start, after this one was told to stop.
 const RESTART: Duration = Duration::from_secs(10);
 
 /// Extends leases until it is ended or dropped.
@@ -29,6 +27,7 @@ pub(in super::super) struct Extension {
     thread: JoinHandle<()>,
     leases: Arc<Leases>,
     numbers: Vec<u32>,
+    length: Duration,
 }
 
 impl Extension {
@@ -36,6 +35,7 @@ impl Extension {
     pub(in super::super) fn start(
         leases: Arc<Leases>,
         groups: &Groups,
+        length: Duration,
     ) -> io::Result<Option<Self>> {
         let numbers: Vec<_> = groups.iter().map(|(number, _)| number).collect();
         if numbers.is_empty() {
@@ -44,21 +44,21 @@ impl Extension {
         let (end, ended) = channel();
         let (of_thread, all) = (Arc::clone(&leases), numbers.clone());
         let extend = move || {
-            while ended.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                extend(&of_thread, &all, LEASE);
+            while ended.recv_timeout(length / EXTENSIONS) == Err(RecvTimeoutError::Timeout) {
+                extend(&of_thread, &all, length);
             }
         };
         let thread = thread::Builder::new().name("leases".to_owned()).spawn(extend)?;
-        Ok(Some(Self { end, thread, leases, numbers }))
+        Ok(Some(Self { end, thread, leases, numbers, length }))
     }
 
     /// Leaves the next daemon time to start.
     pub(in super::super) fn end(self) {
-        let Self { end, thread, leases, numbers } = self;
+        let Self { end, thread, leases, numbers, length } = self;
         drop(end);
         // A panic has ended the process.
         drop(thread.join());
-        extend(&leases, &numbers, RESTART);
+        extend(&leases, &numbers, length.max(RESTART));
     }
 }
 

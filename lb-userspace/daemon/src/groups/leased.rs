@@ -1,26 +1,29 @@
 //! The groups with their leases, as they are at any time.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use lb_common::group::Lease;
 use lb_dataplane::{Leases, present};
 use lb_model::{Group, Refusal, Role, RoleOrder, views::GroupView};
 
-use super::{
-    Groups,
-    extension::{LEASE, in_moments},
-};
+use super::{Groups, extension::in_moments};
 
 /// Clones share the leases.
 #[derive(Clone, Debug)]
 pub(in super::super) struct LeasedGroups {
     groups: Arc<Groups>,
     leases: Arc<Leases>,
+    /// Time of a lease.
+    length: Duration,
 }
 
 impl LeasedGroups {
-    pub(super) fn new(groups: Arc<Groups>, leases: Arc<Leases>) -> Self {
-        Self { groups, leases }
+    pub(in super::super) fn new(
+        groups: Arc<Groups>,
+        leases: Arc<Leases>,
+        length: Duration,
+    ) -> Self {
+        Self { groups, leases, length }
     }
 
     /// Returns all groups, in configured order.
@@ -57,7 +60,7 @@ impl LeasedGroups {
         let now = present();
         let changed = self.leases.change(number, |lease| match order {
             RoleOrder::Active if lease.is_active(now) => Some(lease),
-            RoleOrder::Active => lease.promoted(lease.epoch() + 1, now, in_moments(LEASE)),
+            RoleOrder::Active => lease.promoted(lease.epoch() + 1, now, in_moments(self.length)),
             RoleOrder::Standby => Some(lease.demoted()),
         });
         changed.map_err(|lease| {

@@ -3,15 +3,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
-    sync::Arc,
 };
 
-use lb_dataplane::Leases;
 use lb_model::{Event, EventKey, Refusal, Role, RoleOrder, views::GroupView};
 use lb_notify::Transition;
 
 use super::{
-    Extension, Groups, LeasedGroups,
+    Extension, LeasedGroups,
     announcement::{Announcement, v4},
 };
 use crate::{control::Caller, daemon::Daemon, network};
@@ -26,12 +24,7 @@ pub(in super::super) struct Roles {
 }
 
 impl Roles {
-    pub(in super::super) fn new(
-        groups: Arc<Groups>,
-        leases: Arc<Leases>,
-        extension: Option<Extension>,
-    ) -> Self {
-        let groups = LeasedGroups::new(groups, leases);
+    pub(in super::super) fn new(groups: LeasedGroups, extension: Option<Extension>) -> Self {
         let told = groups.views().into_iter().map(|view| (view.name, view.role)).collect();
         Self { groups, extension, told, announcements: BTreeMap::new() }
     }

@@ -69,7 +69,10 @@ fn unrouted(site: &Site, cases: &mut Cases<'_>) {
     let claimed: BTreeSet<IpAddr> = claims.map(|((_, address), _)| (*address).into()).collect();
     let vips = vips(site);
     // `vip-conflict` says who has it, such as the active one of two balancers.
-    let is_nowhere = |address: &IpAddr| unrouted.contains(address) && !claimed.contains(address);
+    let is_nowhere = |address: &IpAddr| {
+        let may_be_elsewhere = claimed.contains(address) || site.config.is_grouped(*address);
+        unrouted.contains(address) && !may_be_elsewhere
+    };
     for (address, names) in vips.iter().filter(|(address, _)| is_nowhere(address)) {
         let fix = match site.towards(*address).map(Link::word) {
             Some(interface) => format!("ip address add {address}/32 dev {interface}"),
@@ -134,6 +137,8 @@ fn port_taken(site: &Site, cases: &mut Cases<'_>) {
 mod tests {
     use std::net::Ipv4Addr;
 
+    use lb_model::Group;
+
     use super::*;
     use crate::{checks::made, report::found};
 
@@ -156,6 +161,17 @@ mod tests {
         site.network.claims = Ok([(("eth0".to_owned(), vip), [[2, 0, 0, 0, 0, 9]].into())].into());
         assert!(found(&site, unrouted).is_empty());
         assert!(found(&site, conflict)[0].message.contains("on eth0, 02:00:00:00:00:09 answers"));
+    }
+
+    #[test]
+    fn a_vip_in_a_group_may_be_on_the_other_node() {
+        let mut site = made::site();
+        let vip = "203.0.113.10".parse().expect("an address");
+        site.network.unrouted = Ok([vip].into());
+        assert_eq!(found(&site, unrouted).len(), 1);
+        site.config.groups =
+            vec![Group { name: "web".to_owned(), vips: vec![vip], snat_addresses: Vec::new() }];
+        assert!(found(&site, unrouted).is_empty());
     }
 
     #[test]

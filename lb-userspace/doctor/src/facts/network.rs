@@ -138,7 +138,8 @@ impl Network {
         let vips = config.services.iter().map(|service| service.vip.address.ip());
         let sources = self.found().map(|route| route.source);
         let sources = sources.chain(config.snat_addresses.iter().copied());
-        let wanted: BTreeSet<IpAddr> = vips.chain(sources).collect();
+        let wanted = vips.chain(sources).filter(|address| !config.is_grouped(*address));
+        let wanted: BTreeSet<IpAddr> = wanted.collect();
         let places = self.addresses.iter().flatten().flat_map(|own| {
             let reached = wanted.iter().filter_map(|address| match address {
                 IpAddr::V4(address) if own.reaches(*address) => Some(*address),

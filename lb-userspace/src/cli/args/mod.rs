@@ -23,7 +23,7 @@ pub(super) use self::{
     backend::{BackendAddress, BackendVerb, Places},
     conns::{Conns, End},
     explain::Explain,
-    pair::{GroupName, PairVerb},
+    pair::{GroupName, KeepalivedSettings, PairVerb},
     service::ServiceVerb,
     trace::Trace,
 };
@@ -117,7 +117,7 @@ pub(super) enum Verb {
         #[command(subcommand)]
         verb: BackendVerb,
     },
-    /// Show and change this node's roles for groups of addresses, of which one node of a pair serves each.
+    /// Show and change this node's roles in a pair. One node is active for each group of addresses.
     Pair {
         #[command(subcommand)]
         verb: PairVerb,

@@ -1,8 +1,8 @@
 //! Arguments of `pair`.
 
-use std::path::PathBuf;
+use std::{net::Ipv4Addr, path::PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, value_parser};
 
 use super::super::complete;
 
@@ -10,17 +10,20 @@ use super::super::complete;
 pub(in crate::cli) enum PairVerb {
     /// Show groups and this node's roles for them.
     Status,
-    /// Tell whether this node can be active: interfaces, next hops, backends and leases are in order. Exits
-    /// with 1 and the reasons if not. Made for keepalived's `track_script`.
+    /// Tell whether this node can be active. Its interfaces, next hops, backends and leases must be in order.
+    /// Exits with 1 and the reasons if not. Made for keepalived's `track_script`.
     Ready {
         /// Number of services that must have a backend that takes connections.
         #[arg(long, value_name = "N", default_value_t = 1)]
         need: usize,
     },
-    /// Make this node active for a group: it forwards the group's packets. Made for keepalived's
-    /// `notify_master`.
+    /// Print a configuration of keepalived for this host. It moves the groups' addresses, and calls `promote`
+    /// and `demote`.
+    Keepalived(KeepalivedSettings),
+    /// Make this node active for a group. It forwards the group's packets from then on, and announces its
+    /// addresses. Made for keepalived's `notify_master`.
     Promote(GroupName),
-    /// Make this node standby for a group: it forwards nothing of it from then on, and answers no ARP request
+    /// Make this node standby for a group. It forwards nothing of it from then on, and answers no ARP request
     /// for its addresses. Works without the daemon, too, as root. Made for keepalived's `notify_backup`,
     /// `notify_fault` and `notify_stop`.
     Demote {
@@ -30,6 +33,23 @@ pub(in crate::cli) enum PairVerb {
         #[arg(long, default_value = "/sys/fs/bpf", value_name = "DIR")]
         bpffs: PathBuf,
     },
+}
+
+/// What keepalived needs to know beyond the configuration.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct KeepalivedSettings {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE")]
+    pub(in crate::cli) config: PathBuf,
+    /// Address of the other node, in a network that this node has an address in.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(in crate::cli) peer: Ipv4Addr,
+    /// VRRP's virtual router id of the first group, the same on both nodes; further groups have the next ones.
+    #[arg(long, value_name = "ID", default_value_t = 51, value_parser = value_parser!(u8).range(1..))]
+    pub(in crate::cli) router_id: u8,
+    /// Group that this node is to be active for at first, if both nodes start; repeat for more.
+    #[arg(long, value_name = "GROUP")]
+    pub(in crate::cli) prefer: Vec<String>,
 }
 
 /// Name of a group.

@@ -1,5 +1,7 @@
 //! `pair`: groups of addresses that one node of a pair serves at a time.
 
+mod keepalived;
+
 use std::{path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
@@ -39,6 +41,10 @@ pub(super) async fn pair(
             } else {
                 print(&groups)?;
             }
+            return Ok(ExitCode::SUCCESS);
+        }
+        PairVerb::Keepalived(settings) => {
+            print_line(keepalived::of_this_host(&settings)?.trim_end())?;
             return Ok(ExitCode::SUCCESS);
         }
         PairVerb::Ready { need } => return ready(client, need, output).await,
