@@ -20,6 +20,8 @@ pub const ADDRESSES: u32 = 8_192;
 pub struct Group {
     /// A [`Lease`].
     pub lease: u64,
+    /// Time of a lease, in [`moments`](moment), for whoever promotes this node.
+    pub length: u64,
     /// UTF-8, followed by zeros.
     pub name: [u8; NAME],
 }
@@ -32,7 +34,7 @@ pub const WORDS: usize = size_of::<Group>() / size_of::<u64>();
 /// It is one word in the map, changed by compare and swap: an extension undoes no change of roles.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lease {
-    /// Number of the last promotion of a node for the group that this node knows of.
+    /// Number of times that this node was promoted for the group.
     epoch: u32,
     /// End of the lease in [`moments`](moment), 0 for standby.
     until: u64,
@@ -45,7 +47,8 @@ const TIME_BITS: u32 = 40;
 /// Most promotions of a group.
 pub const MAX_EPOCH: u32 = (1 << (u64::BITS - TIME_BITS)) - 1;
 
-/// Returns the time of leases, in units of 2^20 ns, about 1.05 ms, of the coarse monotonic clock.
+/// Returns the time of leases, in units of 2^20 ns, about 1.05 ms, from nanoseconds of the coarse monotonic clock,
+/// to which programs [convert](crate::clock::Scale) jiffies.
 #[must_use]
 #[inline(always)]
 pub const fn moment(nanos: u64) -> u64 {

@@ -120,8 +120,7 @@ reasons! {
     Refused = "refused" => Drop,
     /// TCP of a service or backend, kept from the host's stack, which would answer by a reset.
     Guarded = "guarded" => Drop,
-    /// A packet of a group that this node is standby for, or a request for the MAC address of one of the
-    /// group's addresses.
+    /// A packet to an address of a group that this node is standby for, or an ARP request for it.
     Standby = "standby" => Drop,
 }
 

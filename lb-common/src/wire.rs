@@ -76,16 +76,20 @@ pub struct Ports {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
 pub struct Arp {
-    /// Types and lengths of both kinds of addresses, and the operation.
-    pub head: [u8; 8],
+    pub hardware_type: [u8; 2],
+    /// The protocol's type, the lengths of both kinds of addresses, and the operation.
+    pub kind: [u8; 6],
     pub sender_mac: [u8; 6],
     pub sender: [u8; 4],
     pub target_mac: [u8; 6],
     pub target: [u8; 4],
 }
 
-/// The types and lengths of Ethernet and IPv4 addresses, and the operation of a request.
-pub const ARP_REQUEST: [u8; 8] = [0, 1, 0x08, 0x00, 6, 4, 0, 1];
+/// Kind of a request for the MAC address of an IPv4 address, whatever the type of hardware.
+pub const ARP_REQUEST: [u8; 6] = [0x08, 0x00, 6, 4, 0, 1];
+
+/// Bytes of a VLAN tag.
+pub const TAG_LENGTH: usize = 4;
 
 /// The headers of an IPv4 TCP frame without VLAN tag and IP options, as the fast path takes.
 #[repr(C)]

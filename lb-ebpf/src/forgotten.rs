@@ -3,15 +3,12 @@
 use aya_ebpf::{bindings::xdp_md, programs::XdpContext};
 use lb_common::{flow::FlowKey, reason::Reason, tcp};
 
-use crate::{group, guard, outcome::Stop, raw};
+use crate::{guard, outcome::Stop, raw};
 
-/// Ends the path of a packet to no service, or to one that this node is standby for. A backend's, of a connection that was idle for too long, is
+/// Ends the path of a packet to no service. A backend's, of a connection that was idle for too long, is
 /// answered by a reset, as a client's is: the host guard keeps the host from sending one.
 #[inline(always)]
 pub(crate) fn stop(context: &XdpContext, key: &FlowKey, flags: u8) -> Stop {
-    if group::is_standby_for(key.dst()) {
-        return Reason::Standby.into();
-    }
     let (addresses, ports) = key.as_words();
     if flags & tcp::RST == 0 && is_of_backend(context.ctx, addresses, ports) {
         return Stop::Reset(Reason::ResetUnknownFlow);

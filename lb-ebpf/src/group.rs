@@ -1,5 +1,5 @@
-//! Groups of addresses that this node may be standby for: it forwards nothing of them then, and answers no
-//! request for their MAC address.
+//! Groups of addresses that this node may be standby for: it forwards nothing of them then, and keeps everything
+//! to their addresses from the host.
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
@@ -10,7 +10,10 @@ use lb_common::{
     group::{self, ADDRESSES, Group, Lease, NO_GROUP, moment},
     mapped,
     reason::Reason,
-    wire::{ARP_REQUEST, Arp, ETHERTYPE_ARP, Ethernet},
+    wire::{
+        ARP_REQUEST, Arp, ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_QINQ, ETHERTYPE_VLAN, Ethernet,
+        Ipv4, TAG_LENGTH,
+    },
 };
 
 use crate::raw::{self, Packet, copied};
@@ -43,25 +46,34 @@ pub(crate) fn is_standby_for(address: [u8; 4]) -> bool {
     raw::has_groups() && is_of_standby(u32::from_ne_bytes(address))
 }
 
-/// Returns the reason for a frame without IPv4: another one if it asks for the MAC address of a group's
-/// address that this node is standby for.
+/// Returns the final reason for a frame that the packet path does not handle and would pass: the host must not see
+/// what is for an address of a group that this node is standby for, as it would answer, and speak as that address.
 #[inline(always)]
-pub(crate) fn without_ipv4(packet: &mut Packet) -> Reason {
-    if raw::has_groups() && asks_for_standby(packet).unwrap_or(false) {
+pub(crate) fn unhandled(packet: &mut Packet, reason: Reason) -> Reason {
+    if raw::has_groups() && is_for_standby(packet).unwrap_or(false) {
         return Reason::Standby;
     }
-    Reason::NotIpv4
+    reason
 }
 
 #[inline(always)]
-fn asks_for_standby(packet: &mut Packet) -> Option<bool> {
+fn is_for_standby(packet: &mut Packet) -> Option<bool> {
     let ethernet: &Ethernet = packet.at(0)?;
-    if ethernet.ethertype != ETHERTYPE_ARP {
+    let (mut ethertype, mut start) = (ethernet.ethertype, size_of::<Ethernet>());
+    if ethertype == ETHERTYPE_VLAN || ethertype == ETHERTYPE_QINQ {
+        let tag: &[u8; TAG_LENGTH] = packet.at(start)?;
+        (ethertype, start) = ([tag[2], tag[3]], start + TAG_LENGTH);
+    }
+    if ethertype == ETHERTYPE_IPV4 {
+        let ip: &Ipv4 = packet.at(start)?;
+        return Some(is_standby_for(ip.dst));
+    }
+    if ethertype != ETHERTYPE_ARP {
         return Some(false);
     }
-    let arp: &Arp = packet.at(size_of::<Ethernet>())?;
+    let arp: &Arp = packet.at(start)?;
     // Who announces an address asks for it, too (RFC 5227, section 3).
-    Some(arp.head == ARP_REQUEST && arp.sender != arp.target && is_standby_for(arp.target))
+    Some(arp.kind == ARP_REQUEST && arp.sender != arp.target && is_standby_for(arp.target))
 }
 
 /// A separate function, as the lookups take more stack than a packet's own path has left.

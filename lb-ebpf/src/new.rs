@@ -11,7 +11,7 @@ use lb_common::{
 use crate::{
     accounts, arrival, backends, client_hops,
     flow::New,
-    forgotten, forward,
+    forgotten, forward, group,
     history::History,
     opened,
     outcome::{Outcome, Stop},
@@ -31,7 +31,11 @@ pub(crate) fn admit(
     let arrived = arrival::of_client(headers, ingress);
     let may_open = arrived.is_ok() && tcp::opens(flags) && parse::time_to_live(headers).is_ok();
     let Some(id) = select::of_service(key, may_open, history) else {
-        arrived.map_err(|_| Reason::NotOurs)?;
+        let is_standby = group::is_standby_for(key.dst());
+        arrived.map_err(|reason| if is_standby { reason } else { Reason::NotOurs })?;
+        if is_standby {
+            return Err(Reason::Standby.into());
+        }
         return Err(forgotten::stop(context, key, flags));
     };
     arrived?;

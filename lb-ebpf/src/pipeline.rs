@@ -19,11 +19,25 @@ pub(crate) fn decide(packet: &mut Packet) -> Outcome {
     match run(packet) {
         Ok(outcome) => outcome,
         Err(Stop::Reset(reason)) => reply::reset(packet, reason),
-        Err(Stop::Quietly(reason @ (Reason::IpOptions | Reason::Fragment))) => {
-            Outcome::of_unsent(unforwardable::named(packet, reason))
-        }
-        Err(Stop::Quietly(Reason::NotIpv4)) => Outcome::of_unsent(group::without_ipv4(packet)),
-        Err(Stop::Quietly(reason)) => Outcome::of_unsent(reason),
+        Err(Stop::Quietly(reason)) => Outcome::of_unsent(unforwarded(packet, reason)),
+    }
+}
+
+/// Returns the final reason for a frame that is not sent.
+#[inline(always)]
+fn unforwarded(packet: &mut Packet, reason: Reason) -> Reason {
+    let reason = match reason {
+        Reason::IpOptions | Reason::Fragment => unforwardable::named(packet, reason),
+        reason => reason,
+    };
+    match reason {
+        Reason::NotIpv4
+        | Reason::NotTcp
+        | Reason::Vlan
+        | Reason::IpOptions
+        | Reason::Fragment
+        | Reason::Truncated => group::unhandled(packet, reason),
+        reason => reason,
     }
 }
 
@@ -37,8 +51,11 @@ fn run(packet: &mut Packet) -> Result<Outcome, Stop> {
     }
     let key = FlowKey::of(headers);
     let known = flow::lookup(&key)?;
-    if let Some(known) = &known {
-        group::serves(known.backend.group)?;
+    if let Some(known) = &known
+        && let Err(standby) = group::serves(known.backend.group)
+    {
+        arrival::at_our_mac(headers)?;
+        return Err(standby.into());
     }
     let asked = match known {
         Some(known) if tcp::opens(headers.tcp.flags) => {

@@ -91,7 +91,10 @@ fn assemble(file: &Located<File>, findings: &mut Findings) -> Config {
     let defaults = validate::defaults(&file.defaults, findings);
     let services = validate::services(&defaults, &file.service, findings);
     let groups = validate::groups(&file.group, &file.snat_addresses, findings);
-    validate::refuse_ungrouped(&file.service, &services, &groups, findings);
+    // Otherwise it is not known which services are in the others.
+    if groups.len() == file.group.len() {
+        validate::refuse_ungrouped(&file.service, &services, &groups, findings);
+    }
     Config {
         interfaces: validate::interfaces(file.interfaces.as_ref(), place, findings),
         xdp_mode: file.xdp_mode.as_ref().map(|mode| *mode.get_ref()).unwrap_or_default(),

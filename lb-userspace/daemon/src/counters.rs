@@ -163,7 +163,7 @@ pub(super) fn of_reason(reason: Reason) -> &'static str {
              network stack."
         }
         Reason::Standby => {
-            "A packet of a group that this node is standby for, or an ARP request for an address of it."
+            "A packet to an address of a group that this node is standby for, or an ARP request for it."
         }
     }
 }

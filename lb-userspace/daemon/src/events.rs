@@ -1,5 +1,7 @@
 //! Events that are handled even during other work of the loop.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use lb_common::event::Event;
 use lb_health::HealthEvent;
@@ -14,7 +16,7 @@ use lb_host::sys::heap;
 use super::{
     BACKLOG,
     daemon::Daemon,
-    interfaces,
+    groups, interfaces,
     supervisor::{self, Watchdog},
     sweeps::Sweep,
 };
@@ -32,6 +34,8 @@ pub(super) struct Events {
     pub(super) watchdog: Watchdog,
     /// Timer of interface checks.
     pub(super) upkeep: Interval,
+    /// Timer of looks at roles, which commands write to the kernel's map.
+    pub(super) roles: Interval,
 }
 
 /// Events that are handled together.
@@ -42,6 +46,7 @@ pub(super) enum Happening {
     Health(Vec<HealthEvent>),
     Swept(Box<Sweep>),
     SweepDue,
+    RolesDue,
     UpkeepDue,
     MemoryDue,
     Asked(Request),
@@ -67,6 +72,7 @@ impl Events {
             _ = self.health.recv_many(&mut health, BACKLOG) => Happening::Health(health),
             Some(sweep) = self.swept.recv() => Happening::Swept(Box::new(sweep)),
             () = daemon.flows.sweeps.due() => Happening::SweepDue,
+            _ = self.roles.tick(), if daemon.roles.are_any() => Happening::RolesDue,
             _ = self.upkeep.tick() => Happening::UpkeepDue,
             () = daemon.memory.due() => Happening::MemoryDue,
             Some(request) = self.requests.recv(), if has_room => Happening::Asked(request),
@@ -76,9 +82,18 @@ impl Events {
 
 /// Timer of interface checks.
 pub(super) fn upkeep() -> Interval {
-    let mut upkeep = interval(interfaces::UPKEEP);
-    upkeep.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    upkeep
+    every(interfaces::UPKEEP)
+}
+
+/// Timer of looks at roles.
+pub(super) fn roles() -> Interval {
+    every(groups::LOOK)
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval(period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 impl Daemon {
@@ -96,11 +111,11 @@ impl Daemon {
             Happening::Health(events) => self.on_health(events),
             Happening::Swept(sweep) => self.on_swept(*sweep),
             Happening::SweepDue => self.sweep(),
+            Happening::RolesDue => self.follow_roles(None),
             Happening::UpkeepDue => {
                 self.fix_interfaces().await;
                 let ports = self.network.compare_ports(&self.config.snat_ports);
                 self.tell_all(ports);
-                self.follow_roles(None);
                 self.follow_vips().await;
                 self.follow_refusals();
                 let news = self.kernel.sync.news();

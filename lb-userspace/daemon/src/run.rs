@@ -83,8 +83,16 @@ pub async fn run(loaded: Loaded, invocation: Invocation) -> Result<()> {
         .start(questions)?;
     let (stopping, stopped) = watch::channel(());
     let watchdog = Watchdog::new();
-    let mut events =
-        Events { requests, health, network, program, swept, watchdog, upkeep: events::upkeep() };
+    let mut events = Events {
+        requests,
+        health,
+        network,
+        program,
+        swept,
+        watchdog,
+        upkeep: events::upkeep(),
+        roles: events::roles(),
+    };
     let mut commands = Commands {
         read,
         server: tokio::spawn(async move {

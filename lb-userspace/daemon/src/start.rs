@@ -106,7 +106,7 @@ impl Daemon {
             Dataplane::load(&config.bpffs, &config.limits, has_groups, on_other_maps)?;
         dataplane.follow_messages()?;
         let leases = dataplane.leases();
-        let groups = Arc::new(Groups::numbered(&config.groups, &leases));
+        let groups = Arc::new(Groups::numbered(&config.groups, &leases, config.pair.lease));
         let extension = Extension::start(Arc::clone(&leases), &groups, config.pair.lease)?;
         dataplane.set_group_addresses(groups.addresses())?;
         let adopted = dataplane.maps().adopt(&config.limits)?;
@@ -130,7 +130,7 @@ impl Daemon {
             network: Network::new(interfaces, addresses, neighbours),
             desired,
             state: State::new(&adopted, memories, &config.limits).grouped(Arc::clone(&groups)),
-            roles: Roles::new(LeasedGroups::new(groups, leases, config.pair.lease), extension),
+            roles: Roles::new(LeasedGroups::new(groups, leases), extension),
             memory,
             flows: Flows { counts: FlowCounts::default(), clients: Clients::default(), sweeps },
             checking: Checking { checker, refusals: Refusals::default() },

@@ -60,7 +60,9 @@ impl Daemon {
             // Those that were found before, as far as they are there.
             self.network.unrouted.addresses.intersection(&absent).copied().collect()
         });
-        let vips = self.document().services().map(|service| service.vip.address.ip()).collect();
+        let elsewhere = self.roles.vips_elsewhere();
+        let vips = self.document().services().map(|service| service.vip.address.ip());
+        let vips = vips.filter(|address| !elsewhere.contains(address)).collect();
         self.tell_all(transitions(&self.network.unrouted.addresses, &found, &vips));
         self.network.unrouted =
             Unrouted { addresses: found.into(), looked: Some((Instant::now(), absent)) };

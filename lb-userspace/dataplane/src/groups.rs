@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem::offset_of,
     path::Path,
     sync::{
         Arc,
@@ -17,13 +18,17 @@ use aya::{
     Ebpf,
     maps::{HashMap, MapData},
 };
-use lb_common::group::{GROUPS as MOST, Lease, NAME, WORDS, moment};
+use lb_common::group::{GROUPS as MOST, Group, Lease, NAME, WORDS, moment};
 use lb_host::sys::mapping::Mapping;
 
 use crate::{clock::coarse_nanos, layouts::directory, mapped};
 
 const GROUPS: &str = "GROUPS";
 const GROUP_ADDRESSES: &str = "GROUP_ADDRESSES";
+
+/// Places of fields in a group, in words.
+const LENGTH: usize = offset_of!(Group, length) / size_of::<u64>();
+const NAME_PLACE: usize = offset_of!(Group, name) / size_of::<u64>();
 
 /// Words of a name.
 const NAME_WORDS: usize = NAME / size_of::<u64>();
@@ -70,14 +75,13 @@ impl Leases {
     }
 
     /// Numbers these groups, fewer than there can be. One that had a number keeps it, with its lease; those of
-    /// other groups are given up.
+    /// other groups are given up. Their leases run on, as an earlier program may still use them.
     #[must_use]
-    pub fn assign(&self, names: &[&str]) -> Vec<u32> {
+    pub fn assign(&self, names: &[&str], length: u64) -> Vec<u32> {
         let known: BTreeMap<String, u32> =
             self.named().map(|(number, name)| (name, number)).collect();
         for (name, number) in &known {
             if !names.contains(&name.as_str()) {
-                self.word(*number).store(0, Release);
                 self.set_name(*number, "");
             }
         }
@@ -92,7 +96,39 @@ impl Leases {
                 Some(number)
             })
         };
-        names.iter().filter_map(number).collect()
+        let numbers: Vec<u32> = names.iter().filter_map(number).collect();
+        for number in &numbers {
+            self.field(*number, LENGTH).store(length, Relaxed);
+        }
+        numbers
+    }
+
+    /// Makes this node active for a group, if it is not yet. Returns the lease afterwards.
+    ///
+    /// # Errors
+    ///
+    /// Returns the lease as it is if there can be no further promotion.
+    pub fn promote(&self, number: u32) -> Result<Lease, Lease> {
+        let (now, length) = (lease_time(), self.field(number, LENGTH).load(Relaxed));
+        self.change(number, |lease| {
+            if lease.is_active(now) {
+                return Some(lease);
+            }
+            lease.promoted(lease.epoch() + 1, now, length)
+        })
+    }
+
+    /// Makes this node standby for a group. Returns the lease afterwards.
+    #[expect(clippy::must_use_candidate, reason = "called for its effect")]
+    pub fn demote(&self, number: u32) -> Lease {
+        self.change(number, |lease| Some(lease.demoted())).unwrap_or_else(|lease| lease)
+    }
+
+    /// Extends the lease of an active node to its usual time, or to this one if that is longer.
+    pub fn extend(&self, number: u32, least: u64) {
+        let (now, length) = (lease_time(), self.field(number, LENGTH).load(Relaxed));
+        // One that is not active stays as it is.
+        self.change(number, |lease| lease.extended(lease.epoch(), now, length.max(least))).ok();
     }
 
     #[must_use]
@@ -119,11 +155,15 @@ impl Leases {
     }
 
     fn word(&self, number: u32) -> &AtomicU64 {
-        &self.0.values()[number as usize * WORDS]
+        self.field(number, 0)
+    }
+
+    fn field(&self, number: u32, place: usize) -> &AtomicU64 {
+        &self.0.values()[number as usize * WORDS + place]
     }
 
     fn name_words(&self, number: u32) -> &[AtomicU64] {
-        &self.0.values()[number as usize * WORDS + 1..][..NAME_WORDS]
+        &self.0.values()[number as usize * WORDS + NAME_PLACE..][..NAME_WORDS]
     }
 
     fn name(&self, number: u32) -> String {
@@ -148,7 +188,7 @@ impl Leases {
 
 /// Returns the present time of leases.
 #[must_use]
-pub fn present() -> u64 {
+pub fn lease_time() -> u64 {
     moment(coarse_nanos())
 }
 

@@ -63,7 +63,7 @@ pub use self::{
         Accounts, BACKENDS, CLIENT_HOPS, Ends, Expiry, FLOWS, FlowCounts, FlowTable, Moves, Scope,
         Search, States, Sweeper, TablePlan, flow_bytes, megabytes,
     },
-    groups::{Leases, present},
+    groups::{Leases, lease_time},
     guard::Present,
     layouts::{OnOtherMaps, exists, refuse_other_layouts},
     load::table,

@@ -197,7 +197,7 @@ named! {
         Vip = "vip",
         /// Name of the group of addresses.
         Group = "group",
-        /// Number of the group's last promotion.
+        /// Number of times that this node was promoted for the group.
         Epoch = "epoch",
         /// Who made a change.
         By = "by",

@@ -10,11 +10,12 @@ use std::{
 use lb_tests::{
     balancer::Balancer,
     requests,
-    site::{Arms, Site, site, vip},
+    site::{Arms, Site, empty_testbed, site, text, vip},
 };
 use serde_json::{Value, json};
 
 const SERVICE: &str = "/v1/services/{name}";
+const GROUP: &str = "/v1/groups/{name}";
 const BACKENDS: &str = "/v1/services/{name}/backends";
 const BACKEND: &str = "/v1/services/{name}/backends/{address}";
 const CONNECTIONS: &str = "/v1/connections";
@@ -81,7 +82,7 @@ fn all_that_can_be_read_is_as_it_is_described() {
     let (_, described) = ask(&balancer, "get", "/v1/openapi.json", &json!(null));
     let paths = described["paths"].as_object().expect("paths");
     let read = paths.iter().filter(|(_, operations)| operations["get"].is_object());
-    assert_eq!(read.clone().count(), 15);
+    assert_eq!(read.clone().count(), 17);
     for (path, operations) in read {
         let content = &operations["get"]["responses"]["200"]["content"];
         if path == TRACE {
@@ -105,13 +106,19 @@ fn all_that_can_be_read_is_as_it_is_described() {
 #[test]
 #[ignore = "needs root"]
 fn all_that_can_be_changed_is_as_it_is_described() {
-    let Site { balancer, servers: _servers, testbed } = site(Arms::Two, [1; 3]);
+    let testbed = empty_testbed(Arms::Two);
+    let group = format!(
+        "[[group]]\nname = \"db\"\nvips = [\"{}\"]\nsnat_addresses = [\"10.0.0.5\"]\n",
+        testbed.vip()
+    );
+    let balancer = Balancer::start(&testbed, &(text(&testbed, &[1; 3]) + &group));
     let (_, described) = ask(&balancer, "get", "/v1/openapi.json", &json!(null));
     let text = fs::read_to_string(testbed.directory().join("xdplb.toml")).expect("a file");
     let proposal = json!({ "path": "xdplb.toml", "text": text });
     let vip = format!("{}:81", testbed.vip());
     let steps = [
         ("post", "/v1/services", json!({ "name": "db", "vip": vip, "health": { "type": "none" } })),
+        ("patch", GROUP, json!({ "role": "active" })),
         ("patch", SERVICE, json!({ "scheduler": "maglev", "timeouts": { "closed": "5s" } })),
         ("post", BACKENDS, json!({ "address": "10.0.0.12:81", "weight": 2 })),
         ("patch", BACKEND, json!({ "admin": "draining", "until": "2100-01-01T00:00:00Z" })),

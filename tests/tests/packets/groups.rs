@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, PacketBuilder};
 use lb_common::reason::Reason;
-use lb_dataplane::{Leases, present};
+use lb_dataplane::{Leases, lease_time};
 use lb_tests::{
     frame::{BALANCER_MAC, CLIENT_MAC, Flags, Segment},
     object::{Action, Object},
@@ -27,7 +27,7 @@ fn grouped() -> Object {
 }
 
 fn promote(leases: &Leases, length: u64) {
-    let now = present();
+    let now = lease_time();
     leases
         .change(NUMBER, |lease| lease.promoted(lease.epoch() + 1, now, length))
         .expect("a later epoch");
@@ -130,6 +130,64 @@ fn requests_for_the_addresses_of_a_standby_node_are_not_answered() {
         let run = object.run(&question(asker, address, ArpOperation::REQUEST));
         assert_eq!((run.action, run.reason), (Action::Pass, Reason::NotIpv4));
     }
+}
+
+/// The host would answer, and ask for the sender's MAC address as if it had the address.
+#[test]
+#[ignore = "needs root"]
+fn the_host_of_a_standby_node_sees_nothing_to_its_addresses() {
+    let mut object = grouped();
+    let (from, to) = (client(1).ip().octets(), VIP.ip().octets());
+    let elsewhere = SocketAddrV4::new(*VIP.ip(), 81);
+    let mut echo = Vec::new();
+    let builder = PacketBuilder::ethernet2(CLIENT_MAC, BALANCER_MAC).ipv4(from, to, 64);
+    builder.icmpv4_echo_request(1, 1).write(&mut echo, b"ping").expect("builds");
+    let mut asks = question(*client(1).ip(), *VIP.ip(), ArpOperation::REQUEST);
+    // IEEE 802, which Linux answers, too.
+    asks[15] = 6;
+    let frames = [
+        echo,
+        with_options(&Segment::new(client(40_000), elsewhere, Flags::SYN).frame()),
+        tagged(&syn(40_000).frame(), 0),
+        tagged(&question(*client(1).ip(), *VIP.ip(), ArpOperation::REQUEST), 0),
+        asks,
+    ];
+    for frame in &frames {
+        assert_standby(&mut object, frame);
+    }
+    promote(&object.leases(), LONG);
+    for frame in frames {
+        assert_ne!(object.run(&frame).reason, Reason::Standby);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_standby_node_leaves_frames_to_others_alone() {
+    let mut object = grouped();
+    let leases = object.leases();
+    promote(&leases, LONG);
+    connect(&mut object, 40_000);
+    demote(&leases);
+    for flags in [Flags::ACK, Flags::SYN] {
+        let other = Segment { dst_mac: [2; 6], ..Segment::new(client(40_000), VIP, flags) };
+        let run = object.run(&other.frame());
+        assert_eq!((run.action, run.reason), (Action::Pass, Reason::OtherMac));
+    }
+}
+
+/// Returns the frame with a VLAN tag.
+fn tagged(frame: &[u8], vlan: u8) -> Vec<u8> {
+    [&frame[..12], &[0x81, 0x00, 0, vlan], &frame[12..]].concat()
+}
+
+/// Returns the frame with an IP option that has no meaning.
+fn with_options(frame: &[u8]) -> Vec<u8> {
+    let mut frame = [&frame[..34], &[1, 1, 1, 0], &frame[34..]].concat();
+    frame[14] = 0x46;
+    let [high, low] = u16::try_from(frame.len() - 14).expect("short").to_be_bytes();
+    (frame[16], frame[17]) = (high, low);
+    frame
 }
 
 #[test]

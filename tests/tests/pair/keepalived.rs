@@ -84,3 +84,19 @@ fn a_node_with_a_frozen_daemon_hands_over_and_is_standby_when_it_wakes() {
     assert_eq!(pair.role(1 - first), Role::Active);
     assert!(is_served(&pair.testbed));
 }
+
+#[test]
+#[ignore = "needs root"]
+fn a_restart_of_the_daemon_is_no_takeover() {
+    let (mut pair, _keepaliveds, first) = driven();
+    let epochs = [0, 1].map(|nth| pair.group(nth).epoch);
+    let [one, other] = pair.daemons;
+    let (restarted, kept) = if first == 0 { (one, other) } else { (other, one) };
+    restarted.stop(Signal::SIGTERM);
+    let restarted = crate::pair::start(&pair.testbed, first, pair.lease);
+    pair.daemons = if first == 0 { [restarted, kept] } else { [kept, restarted] };
+    pair.daemons[first].wait_for_ring_of(3);
+    assert!(is_served(&pair.testbed));
+    assert_eq!([0, 1].map(|nth| pair.group(nth).epoch), epochs, "nobody was promoted");
+    assert_eq!(pair.role(first), Role::Active);
+}

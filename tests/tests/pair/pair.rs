@@ -73,6 +73,12 @@ pub fn text(node: &Node, testbed: &Testbed, lease: &str) -> String {
 }
 
 impl Pair {
+    /// Makes a node active or standby, by its map. Returns what the command says.
+    pub fn order(&self, nth: usize, verb: &str) -> String {
+        let bpffs = node(&self.testbed, nth).bpffs().display().to_string();
+        self.daemons[nth].done(&["pair", verb, "web", "--bpffs", &bpffs])
+    }
+
     /// Gives a node the addresses of the group, as keepalived does.
     pub fn give_addresses(&self, nth: usize) {
         let namespace = node(&self.testbed, nth).namespace();

@@ -6,7 +6,7 @@ use lb_tests::{
     site::{backend, vip},
 };
 
-use crate::pair::{SOURCE, is_served, is_silent, node, pair, start, text};
+use crate::pair::{SOURCE, is_served, is_silent, node, pair, start, text, wait_for};
 
 #[test]
 #[ignore = "needs root"]
@@ -18,7 +18,7 @@ fn only_the_active_node_forwards_although_both_have_the_addresses() {
     }
     assert!(is_silent(&pair.testbed), "nobody is active");
     for (active, standby) in [(0, 1), (1, 0), (0, 1)] {
-        let said = pair.daemons[active].done(&["pair", "promote", "web"]);
+        let said = pair.order(active, "promote");
         assert!(said.starts_with("web: active, epoch "), "{said}");
         let forwarded = [0, 1].map(|nth| pair.packets(nth, "forwarded"));
         assert!(is_served(&pair.testbed));
@@ -27,7 +27,7 @@ fn only_the_active_node_forwards_although_both_have_the_addresses() {
         assert!(pair.packets(standby, "standby") > 0, "it was asked for the MAC address");
         let status = pair.daemons[active].done(&["status"]);
         assert!(status.contains("groups: web active"), "{status}");
-        pair.daemons[active].done(&["pair", "demote"]);
+        pair.order(active, "demote");
         assert_eq!(pair.role(active), Role::Standby);
     }
     assert!(is_silent(&pair.testbed), "both are standby again");
@@ -38,21 +38,22 @@ fn only_the_active_node_forwards_although_both_have_the_addresses() {
 fn promotions_are_counted_and_may_be_repeated() {
     let pair = pair();
     let daemon = &pair.daemons[0];
+    let log = node(&pair.testbed, 0).directory().join("log");
+    let has_logged = |what: &str| std::fs::read_to_string(&log).expect("a log").contains(what);
     for epoch in [1, 2] {
         for _ in 0..2 {
-            assert_eq!(daemon.done(&["pair", "promote"]), format!("web: active, epoch {epoch}\n"));
+            assert_eq!(pair.order(0, "promote"), format!("web: active, epoch {epoch}\n"));
         }
+        wait_for("a role in the log", || has_logged("active for a group"));
         for _ in 0..2 {
-            assert_eq!(daemon.done(&["pair", "demote"]), format!("web: standby, epoch {epoch}\n"));
+            assert_eq!(pair.order(0, "demote"), format!("web: standby, epoch {epoch}\n"));
         }
     }
     let unknown = daemon.xdplb(&["pair", "promote", "mail"]);
     assert_eq!(unknown.status.code(), Some(1));
     let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
     assert!(said.contains("there is no group mail, only web"), "{said}");
-    let log = std::fs::read_to_string(node(&pair.testbed, 0).directory().join("log"));
-    let log = log.expect("a log");
-    assert!(log.contains("active for a group") && log.contains("standby for a group"), "{log}");
+    wait_for("a role in the log", || has_logged("standby for a group"));
 }
 
 #[test]
@@ -60,11 +61,10 @@ fn promotions_are_counted_and_may_be_repeated() {
 fn a_node_is_demoted_without_its_daemon() {
     let mut pair = pair();
     pair.give_addresses(0);
-    pair.daemons[0].done(&["pair", "promote"]);
+    pair.order(0, "promote");
     assert!(is_served(&pair.testbed));
-    let bpffs = node(&pair.testbed, 0).bpffs().display().to_string();
     pair.daemons[0].signal(nix::sys::signal::Signal::SIGSTOP);
-    let said = pair.daemons[0].done(&["pair", "demote", "web", "--bpffs", &bpffs]);
+    let said = pair.order(0, "demote");
     assert_eq!(said, "web: standby, epoch 1\n");
     assert!(is_silent(&pair.testbed), "the daemon is frozen, but not needed");
     pair.daemons[0].signal(nix::sys::signal::Signal::SIGCONT);

@@ -112,7 +112,7 @@ fn an_invalid_group_is_shown_with_place_and_fix() {
              vips = [\"203.0.113.9\"]\nsnat_addresses = [\"10.0.0.5\"]",
             "2:19",
             "no service uses these source addresses",
-            "the `snat_addresses` of a [[group]]",
+            "each [[group]] has `snat_addresses` of its own",
         ),
         (
             "interfaces = [\"a\"]\n[[group]]\nname = \"a\"\nvips = [\"203.0.113.9\"]\n\

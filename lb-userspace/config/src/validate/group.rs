@@ -47,7 +47,8 @@ pub(crate) fn groups(
     }
     if let (Some(first), false) = (own.first(), groups.is_empty()) {
         let message = "no service uses these source addresses: all are in groups";
-        let fix = "move them to the `snat_addresses` of a [[group]]";
+        let fix =
+            "remove them: each [[group]] has `snat_addresses` of its own, which belong to no node";
         findings.push(Diagnostic::error(first.span(), message, fix));
     }
     let (mut names, mut owners) = (HashSet::new(), Owners::new());
@@ -77,6 +78,11 @@ fn parsed<'a>(
 ) -> Option<Group> {
     let (place, said) = (group.span(), group.get_ref());
     let name = name(said.name.as_ref(), "group", place.clone(), findings);
+    if let Some(said) = said.name.as_ref().filter(|said| said.get_ref().starts_with('-')) {
+        let message =
+            "the name of a group is an argument of commands: it cannot begin with a hyphen";
+        findings.push(Diagnostic::error(said.span(), message, "begin it with a letter"));
+    }
     let owner = said.name.as_ref().map_or("", |name| name.get_ref());
     let vips = required(said.vips.as_ref(), "vips", VIPS, place.clone(), findings);
     let vips = vips.map(|list| addresses(list, VIPS, owner, owners, findings));

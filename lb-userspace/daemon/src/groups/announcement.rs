@@ -2,11 +2,11 @@
 
 use std::{
     collections::BTreeSet,
+    io,
     net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
 use lb_host::arp::{Arp, request};
 use tokio::{task::JoinHandle, time::sleep};
 
@@ -14,7 +14,7 @@ use tokio::{task::JoinHandle, time::sleep};
 const PAUSES: [Duration; 4] =
     [Duration::ZERO, Duration::from_millis(200), Duration::from_secs(1), Duration::from_secs(5)];
 
-/// Announcements that are made in the background. Those of a group end with it.
+/// Announcements of a group's addresses that are made in the background.
 #[derive(Debug, Default)]
 pub(super) struct Announcement {
     addresses: BTreeSet<(u32, Ipv4Addr)>,
@@ -22,8 +22,13 @@ pub(super) struct Announcement {
 }
 
 impl Announcement {
-    /// Announces addresses with the indexes of their interfaces, unless they are announced already.
-    pub(super) fn of(&mut self, addresses: BTreeSet<(u32, Ipv4Addr)>) {
+    /// Announces addresses with the indexes of their interfaces, unless they are announced already. Each time only
+    /// while `is_active` holds: the daemon may have been frozen, and another node may have them by now.
+    pub(super) fn set(
+        &mut self,
+        addresses: BTreeSet<(u32, Ipv4Addr)>,
+        is_active: impl Fn() -> bool + Send + 'static,
+    ) {
         if self.addresses == addresses {
             return;
         }
@@ -32,33 +37,46 @@ impl Announcement {
         }
         self.addresses.clone_from(&addresses);
         if !addresses.is_empty() {
-            self.running = Some(tokio::spawn(repeat(addresses)));
+            self.running = Some(tokio::spawn(repeat(addresses, is_active)));
         }
     }
 }
 
-async fn repeat(addresses: BTreeSet<(u32, Ipv4Addr)>) {
+async fn repeat(addresses: BTreeSet<(u32, Ipv4Addr)>, is_active: impl Fn() -> bool) {
     for pause in PAUSES {
         sleep(pause).await;
-        if let Err(error) = announce(&addresses).await {
-            log::warn!(reason:% = format!("{error:#}"); "cannot announce the addresses of a group");
+        let links = match lb_neighbours::links().await {
+            Ok(links) => links,
+            Err(error) => {
+                log::warn!(reason:% = format!("{error:#}"); "cannot announce the addresses of a group");
+                continue;
+            }
+        };
+        for link in links {
+            let own = addresses.iter().filter(|(ifindex, _)| *ifindex == link.ifindex);
+            let own: Vec<_> = own.map(|(_, address)| *address).collect();
+            if let (Some(mac), false) = (link.mac, own.is_empty())
+                && let Err(error) = announce(link.ifindex, mac, &own, &is_active)
+            {
+                log::warn!(
+                    interface = link.name, reason:% = error;
+                    "cannot announce the addresses of a group"
+                );
+            }
         }
     }
 }
 
-async fn announce(addresses: &BTreeSet<(u32, Ipv4Addr)>) -> Result<()> {
-    let links = lb_neighbours::links().await?;
-    for link in links {
-        let Some(mac) = link.mac else { continue };
-        let mut own = addresses.iter().filter(|(ifindex, _)| *ifindex == link.ifindex).peekable();
-        if own.peek().is_none() {
-            continue;
-        }
-        let arp = Arp::open(link.ifindex);
-        let arp = arp.with_context(|| format!("cannot send ARP on {}", link.name))?;
-        for (_, address) in own {
-            let sent = arp.send(&request(mac, *address, *address));
-            sent.with_context(|| format!("cannot announce {address} on {}", link.name))?;
+fn announce(
+    ifindex: u32,
+    mac: [u8; 6],
+    addresses: &[Ipv4Addr],
+    is_active: &impl Fn() -> bool,
+) -> io::Result<()> {
+    let arp = Arp::open(ifindex)?;
+    for address in addresses {
+        if is_active() {
+            arp.send(&request(mac, *address, *address))?;
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use std::{
 };
 
 use lb_common::group::moment;
-use lb_dataplane::{Leases, present};
+use lb_dataplane::Leases;
 
 use super::Groups;
 
@@ -27,7 +27,6 @@ pub(in super::super) struct Extension {
     thread: JoinHandle<()>,
     leases: Arc<Leases>,
     numbers: Vec<u32>,
-    length: Duration,
 }
 
 impl Extension {
@@ -45,29 +44,24 @@ impl Extension {
         let (of_thread, all) = (Arc::clone(&leases), numbers.clone());
         let extend = move || {
             while ended.recv_timeout(length / EXTENSIONS) == Err(RecvTimeoutError::Timeout) {
-                extend(&of_thread, &all, length);
+                for number in &all {
+                    of_thread.extend(*number, 0);
+                }
             }
         };
         let thread = thread::Builder::new().name("leases".to_owned()).spawn(extend)?;
-        Ok(Some(Self { end, thread, leases, numbers, length }))
+        Ok(Some(Self { end, thread, leases, numbers }))
     }
 
     /// Leaves the next daemon time to start.
     pub(in super::super) fn end(self) {
-        let Self { end, thread, leases, numbers, length } = self;
+        let Self { end, thread, leases, numbers } = self;
         drop(end);
         // A panic has ended the process.
         drop(thread.join());
-        extend(&leases, &numbers, length.max(RESTART));
-    }
-}
-
-fn extend(leases: &Leases, numbers: &[u32], length: Duration) {
-    let length = in_moments(length);
-    for number in numbers {
-        let now = present();
-        // One that is not active stays as it is.
-        leases.change(*number, |lease| lease.extended(lease.epoch(), now, length)).ok();
+        for number in numbers {
+            leases.extend(number, in_moments(RESTART));
+        }
     }
 }
 

@@ -1,29 +1,23 @@
 //! The groups with their leases, as they are at any time.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use lb_common::group::Lease;
-use lb_dataplane::{Leases, present};
+use lb_dataplane::{Leases, lease_time};
 use lb_model::{Group, Refusal, Role, RoleOrder, views::GroupView};
 
-use super::{Groups, extension::in_moments};
+use super::Groups;
 
 /// Clones share the leases.
 #[derive(Clone, Debug)]
 pub(in super::super) struct LeasedGroups {
     groups: Arc<Groups>,
     leases: Arc<Leases>,
-    /// Time of a lease.
-    length: Duration,
 }
 
 impl LeasedGroups {
-    pub(in super::super) fn new(
-        groups: Arc<Groups>,
-        leases: Arc<Leases>,
-        length: Duration,
-    ) -> Self {
-        Self { groups, leases, length }
+    pub(in super::super) fn new(groups: Arc<Groups>, leases: Arc<Leases>) -> Self {
+        Self { groups, leases }
     }
 
     /// Returns all groups, in configured order.
@@ -32,7 +26,7 @@ impl LeasedGroups {
     }
 
     fn view(&self, number: u32, group: &Group) -> GroupView {
-        let (lease, now) = (self.leases.of(number), present());
+        let (lease, now) = (self.leases.of(number), lease_time());
         GroupView {
             name: group.name.clone(),
             role: role(lease, now),
@@ -42,6 +36,12 @@ impl LeasedGroups {
             vips: group.vips.clone(),
             snat_addresses: group.snat_addresses.clone(),
         }
+    }
+
+    /// Returns true if this node is active for a group at present.
+    pub(super) fn is_active(&self, name: &str) -> bool {
+        let found = self.groups.iter().find(|(_, group)| group.name == name);
+        found.is_some_and(|(number, _)| self.leases.of(number).is_active(lease_time()))
     }
 
     fn find(&self, name: &str) -> Result<(u32, &Group), Refusal> {
@@ -57,17 +57,21 @@ impl LeasedGroups {
     /// Makes this node active or standby for a group. It may be so already.
     pub(super) fn order(&self, name: &str, order: RoleOrder) -> Result<GroupView, Refusal> {
         let (number, group) = self.find(name)?;
-        let now = present();
-        let changed = self.leases.change(number, |lease| match order {
-            RoleOrder::Active if lease.is_active(now) => Some(lease),
-            RoleOrder::Active => lease.promoted(lease.epoch() + 1, now, in_moments(self.length)),
-            RoleOrder::Standby => Some(lease.demoted()),
-        });
-        changed.map_err(|lease| {
-            Refusal::Failed(format!("{name}: no epoch follows {}", lease.epoch()))
-        })?;
+        match order {
+            RoleOrder::Standby => drop(self.leases.demote(number)),
+            RoleOrder::Active => {
+                self.leases.promote(number).map_err(|lease| never_again(name, lease))?;
+            }
+        }
         Ok(self.view(number, group))
     }
+}
+
+fn never_again(name: &str, lease: Lease) -> Refusal {
+    let epoch = lease.epoch();
+    Refusal::Failed(format!(
+        "{name} was promoted {epoch} times, and cannot be again until a reboot"
+    ))
 }
 
 fn role(lease: Lease, now: u64) -> Role {

@@ -5,12 +5,17 @@ mod extension;
 mod leased;
 mod roles;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use lb_dataplane::Leases;
 use lb_model::Group;
 
-pub(super) use self::{extension::Extension, leased::LeasedGroups, roles::Roles};
+use self::extension::in_moments;
+pub(super) use self::{
+    extension::Extension,
+    leased::LeasedGroups,
+    roles::{LOOK, Roles},
+};
 use super::backends::wire_address;
 
 /// The configured groups, with their numbers in the kernel's maps.
@@ -24,9 +29,11 @@ pub struct Groups {
 impl Groups {
     /// Gives each group the number that it had, or a free one.
     #[must_use]
-    pub fn numbered(groups: &[Group], leases: &Leases) -> Self {
+    pub fn numbered(groups: &[Group], leases: &Leases, lease: Duration) -> Self {
         let names: Vec<_> = groups.iter().map(|group| group.name.as_str()).collect();
-        Self::with_numbers(leases.assign(&names).into_iter().zip(groups.iter().cloned()))
+        Self::with_numbers(
+            leases.assign(&names, in_moments(lease)).into_iter().zip(groups.iter().cloned()),
+        )
     }
 
     #[must_use]

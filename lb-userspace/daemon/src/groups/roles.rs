@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::IpAddr,
+    time::Duration,
 };
 
 use lb_model::{Event, EventKey, Refusal, Role, RoleOrder, views::GroupView};
@@ -13,6 +14,9 @@ use super::{
     announcement::{Announcement, v4},
 };
 use crate::{control::Caller, daemon::Daemon, network};
+
+/// Interval of looks at the kernel's map.
+pub(in super::super) const LOOK: Duration = Duration::from_millis(100);
 
 pub(in super::super) struct Roles {
     groups: LeasedGroups,
@@ -25,8 +29,15 @@ pub(in super::super) struct Roles {
 
 impl Roles {
     pub(in super::super) fn new(groups: LeasedGroups, extension: Option<Extension>) -> Self {
-        let told = groups.views().into_iter().map(|view| (view.name, view.role)).collect();
+        // A lease that ran out while no daemon was running is news.
+        let before = |role| if role == Role::Expired { Role::Active } else { role };
+        let views = groups.views().into_iter();
+        let told = views.map(|view| (view.name, before(view.role))).collect();
         Self { groups, extension, told, announcements: BTreeMap::new() }
+    }
+
+    pub(in super::super) fn are_any(&self) -> bool {
+        self.extension.is_some()
     }
 
     pub(in super::super) fn groups(&self) -> LeasedGroups {
@@ -91,8 +102,8 @@ impl Daemon {
             match role {
                 Role::Standby => {}
                 Role::Expired => warnings.push(format!(
-                    "group {name}: the lease has run out, as no daemon extended it: nothing is \
-                     forwarded until `xdplb pair promote {name}`"
+                    "group {name}: the lease has run out, as no daemon extended it: nothing is forwarded until \
+                     keepalived or `xdplb pair promote {name}` makes this node active again"
                 )),
                 Role::Active => {
                     let missing = snat_addresses.iter().filter(|one| !own.contains(one));
@@ -133,7 +144,10 @@ impl Daemon {
             let own = self.network.addresses.iter();
             let here = own.filter(|(_, address)| is_active && of_group.contains(address));
             let here = here.filter_map(|(ifindex, address)| Some((*ifindex, v4(*address)?)));
-            self.roles.announcements.entry(view.name).or_default().of(here.collect());
+            let here = here.collect();
+            let (groups, name) = (self.roles.groups.clone(), view.name.clone());
+            let announcement = self.roles.announcements.entry(view.name).or_default();
+            announcement.set(here, move || groups.is_active(&name));
         }
     }
 }

@@ -62,7 +62,12 @@ impl State {
         }
         self.kernel.retire(backend.id, Some(spec), Instant::now());
         let (id, _) = self.kernel.take_id(service, &vip, backend.spec.address)?;
-        Ok(Backend { id, ..backend })
+        let mut backend = Backend { id, ..backend };
+        // The VIP may be in another group, which has other source addresses.
+        if let Some(route) = self.routes.get(&backend.spec.address.ip()).cloned() {
+            self.set_route(&mut backend, &route);
+        }
+        Ok(backend)
     }
 
     /// Keeps removed backends of a service that take connections now until others can. The others

@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Result;
-use lb_common::{backend::Hop, snat::Source};
+use lb_common::{backend::Hop, group::NO_GROUP, snat::Source};
 
 use super::{State, places};
 use crate::service::{Backend, Service};
@@ -23,9 +23,18 @@ pub struct Route {
 
 impl Route {
     /// Returns the source addresses of services in this group, or in none if it is 0.
-    fn sources_of(&self, group: u32) -> &[Source] {
+    fn sources_of(&self, group: u32) -> Result<&[Source], String> {
+        if group == NO_GROUP {
+            return Ok(&self.sources);
+        }
         let found = self.of_groups.iter().find(|(number, _)| *number == group);
-        found.map_or(&self.sources, |(_, sources)| sources)
+        let sources = found.map(|(_, sources)| sources.as_slice()).unwrap_or_default();
+        if sources.is_empty() {
+            return Err(
+                "no address of its group's `snat_addresses` is on the interface to it".to_owned()
+            );
+        }
+        Ok(sources)
     }
 }
 
@@ -33,7 +42,7 @@ impl State {
     /// Routes packets to a backend. A backend without room in the maps is unreachable.
     pub(super) fn set_route(&mut self, backend: &mut Backend, route: &Route) {
         let routed = route.hop.clone().and_then(|hop| {
-            let sources = route.sources_of(self.kernel.group_of(backend.id));
+            let sources = route.sources_of(self.kernel.group_of(backend.id))?;
             let routed = self.kernel.route(backend.id, hop, sources);
             routed.map(|()| hop).map_err(|error| format!("{error:#}"))
         });

@@ -12,7 +12,7 @@ use crate::Role;
 pub struct GroupView {
     pub name: String,
     pub role: Role,
-    /// Number of the promotion by which this node became active last.
+    /// Number of times that this node was promoted for the group.
     pub epoch: u32,
     /// Milliseconds for which an active node would stay so without its daemon.
     pub lease_ms: u64,

@@ -10,29 +10,27 @@ use super::super::complete;
 pub(in crate::cli) enum PairVerb {
     /// Show groups and this node's roles for them.
     Status,
-    /// Tell whether this node can be active. Its interfaces, next hops, backends and leases must be in order.
-    /// Exits with 1 and the reasons if not. Made for keepalived's `track_script`.
+    /// Tell whether this node can be active. Its interfaces must forward, and services must have usable backends.
+    /// Exits with 1 and the reasons if not. While the daemon is restarted, an active node is ready until its
+    /// lease ends. Made for keepalived's `track_script`.
     Ready {
         /// Number of services that must have a backend that takes connections.
         #[arg(long, value_name = "N", default_value_t = 1)]
         need: usize,
+        /// Mount point of the BPF file system, if the configuration sets another one.
+        #[arg(long, default_value = "/sys/fs/bpf", value_name = "DIR")]
+        bpffs: PathBuf,
     },
     /// Print a configuration of keepalived for this host. It moves the groups' addresses, and calls `promote`
     /// and `demote`.
     Keepalived(KeepalivedSettings),
     /// Make this node active for a group. It forwards the group's packets from then on, and announces its
-    /// addresses. Made for keepalived's `notify_master`.
+    /// addresses. A daemon must run, or the lease ends soon. Made for keepalived's `notify_master`.
     Promote(GroupName),
     /// Make this node standby for a group. It forwards nothing of it from then on, and answers no ARP request
     /// for its addresses. Works without the daemon, too, as root. Made for keepalived's `notify_backup`,
     /// `notify_fault` and `notify_stop`.
-    Demote {
-        #[command(flatten)]
-        group: GroupName,
-        /// Mount point of the BPF file system, if the configuration sets another one.
-        #[arg(long, default_value = "/sys/fs/bpf", value_name = "DIR")]
-        bpffs: PathBuf,
-    },
+    Demote(GroupName),
 }
 
 /// What keepalived needs to know beyond the configuration.
@@ -58,4 +56,7 @@ pub(in crate::cli) struct GroupName {
     /// Name of the group. May be omitted if there is only one.
     #[arg(value_name = "GROUP", add = complete::groups())]
     pub(in crate::cli) name: Option<String>,
+    /// Mount point of the BPF file system, if the configuration sets another one.
+    #[arg(long, default_value = "/sys/fs/bpf", value_name = "DIR")]
+    pub(in crate::cli) bpffs: PathBuf,
 }

@@ -21,6 +21,9 @@ const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
 const PREFERRED: u8 = 150;
 const OTHER: u8 = 100;
 
+/// Number of addresses that an advertisement of VRRP has room for.
+const MOST_ADDRESSES: usize = 255;
+
 /// An address of this host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Own {
@@ -49,9 +52,11 @@ fn own_addresses() -> Result<Vec<Own>> {
     let found = getifaddrs().context("cannot read this host's addresses")?.filter_map(|one| {
         let address = one.address.as_ref()?.as_sockaddr_in()?.ip();
         let mask = u32::from(one.netmask.as_ref()?.as_sockaddr_in()?.ip());
-        Some(Own { interface: one.interface_name, address, mask })
+        // A label of an address, as in eth0:1, is not part of the name.
+        let interface = one.interface_name.split(':').next()?.to_owned();
+        Some(Own { interface, address, mask })
     });
-    Ok(found.collect())
+    Ok(found.filter(|own| !own.address.is_loopback()).collect())
 }
 
 fn configuration(
@@ -66,12 +71,45 @@ fn configuration(
         ensure!(is_known, "--prefer: there is no group {name} in {}", file.display());
     }
     ensure!(
+        !config.is_grouped((*peer).into()),
+        "--peer: {peer} is an address of a group: give one that always belongs to the other node"
+    );
+    for group in &config.groups {
+        let count = group.addresses().count();
+        ensure!(
+            count <= MOST_ADDRESSES,
+            "group {} has {count} addresses, and keepalived takes {MOST_ADDRESSES} of an instance: split it",
+            group.name
+        );
+    }
+    for path in [binary, config.api.socket.as_path(), config.bpffs.as_path()] {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+".contains(c);
+        ensure!(
+            path.to_str().is_some_and(|path| path.chars().all(is_plain)),
+            "{} cannot be written in keepalived's file: use letters, digits and `/._-+` in paths",
+            path.display()
+        );
+    }
+    ensure!(
         own.iter().all(|one| one.address != *peer),
         "--peer: {peer} is an address of this host: give one of the other node"
     );
-    let Some(local) = own.iter().find(|one| one.mask != u32::MAX && one.reaches(*peer)) else {
-        bail!("--peer: {peer} is in no network of this host: give an address that is");
+    let is_own = |one: &&Own| one.mask != u32::MAX && !config.is_grouped(one.address.into());
+    let Some(local) = own.iter().filter(is_own).find(|one| one.reaches(*peer)) else {
+        bail!("--peer: {peer} is on no network of this host: give an address that is");
     };
+    let host_bits = u32::from(*peer) & !local.mask;
+    ensure!(
+        host_bits != 0 && host_bits != !local.mask,
+        "--peer: {peer} is the address of a network, or its broadcast address: give that of the other node"
+    );
+    for address in config.groups.iter().flat_map(|group| &group.snat_addresses) {
+        ensure!(
+            reaching(*address, own, config).is_some(),
+            "no interface of `interfaces` has the network of {address} of `snat_addresses`: give one in the \
+             network of the backends, or of the router to them"
+        );
+    }
     let last = usize::from(*router_id) + config.groups.len() - 1;
     ensure!(
         u8::try_from(last).is_ok(),
@@ -98,7 +136,7 @@ fn head(settings: &KeepalivedSettings, config: &Config, binary: &Path) -> String
 # {file}. Print it anew on both nodes when groups change.
 #
 # keepalived decides which node is active for a group, and moves the group's addresses. It tells
-# xdplb, which forwards nothing of a group on the other node, whatever is wrong there.
+# xdplb, which forwards nothing of a group on a standby node, even one that still has its addresses.
 
 global_defs {{
     # Standard VRRP, with advertisements more often than each second.
@@ -113,7 +151,7 @@ global_defs {{
 
 # This node hands over if xdplb cannot forward, and takes part again when it can.
 vrrp_script xdplb {{
-    script \"{xdplb} pair ready\"
+    script \"{xdplb} pair ready{bpffs}\"
     interval 1
     timeout 1
     fall 1
@@ -121,6 +159,7 @@ vrrp_script xdplb {{
 }}
 ",
         file = printable::line(&settings.config.display().to_string()),
+        bpffs = bpffs(config),
     )
 }
 
@@ -139,11 +178,7 @@ struct Instance<'a> {
 fn instance(of: &Instance<'_>, group: &Group, text: &mut String) -> Result<()> {
     let Instance { config, own, local, peer, binary, id, priority } = of;
     let (name, xdplb) = (&group.name, command(config, binary));
-    let bpffs = if config.bpffs == Path::new(DEFAULT_BPFFS) {
-        String::new()
-    } else {
-        format!(" --bpffs {}", printable::word(&config.bpffs.display().to_string()))
-    };
+    let bpffs = bpffs(config);
     let mut addresses = String::new();
     for address in group.addresses() {
         let interface = interface_of(address, own, config);
@@ -171,7 +206,7 @@ vrrp_instance {name} {{
 {tracked}    track_script {{
         xdplb
     }}
-    notify_master \"{xdplb} pair promote {name}\"
+    notify_master \"{xdplb} pair promote {name}{bpffs}\"
     notify_backup \"{xdplb} pair demote {name}{bpffs}\"
     notify_fault \"{xdplb} pair demote {name}{bpffs}\"
     notify_stop \"{xdplb} pair demote {name}{bpffs}\"
@@ -193,24 +228,37 @@ fn tracked(config: &Config, of_instance: &str) -> String {
     format!("    track_interface {{\n        {}\n    }}\n", others.join("\n        "))
 }
 
-/// Returns the balancer's interface in the network of an address, or else its first one.
+/// Returns the balancer's interface for an address: the one in its network, or else the first one, as for a VIP
+/// that a router sends here.
 fn interface_of<'a>(address: IpAddr, own: &'a [Own], config: &'a Config) -> &'a str {
+    reaching(address, own, config).unwrap_or(&config.interfaces[0])
+}
+
+/// Returns the balancer's interface in the network of an address.
+fn reaching<'a>(address: IpAddr, own: &'a [Own], config: &'a Config) -> Option<&'a str> {
+    let IpAddr::V4(address) = address else { return None };
     let is_balanced = |one: &&Own| config.interfaces.contains(&one.interface);
-    let reaching = own.iter().filter(is_balanced).find(|one| match address {
-        IpAddr::V4(v4) => one.mask != u32::MAX && one.reaches(v4),
-        IpAddr::V6(_) => false,
-    });
-    reaching.map_or(&config.interfaces[0], |one| &one.interface)
+    let mut own = own.iter().filter(is_balanced);
+    let found = own.find(|one| one.mask != u32::MAX && one.reaches(address))?;
+    Some(&found.interface)
+}
+
+/// Returns the argument for a BPF file system in another place.
+fn bpffs(config: &Config) -> String {
+    if config.bpffs == Path::new(DEFAULT_BPFFS) {
+        return String::new();
+    }
+    format!(" --bpffs {}", config.bpffs.display())
 }
 
 /// Returns the command of this program that reaches the daemon.
 fn command(config: &Config, binary: &Path) -> String {
-    let binary = printable::word(&binary.display().to_string()).into_owned();
+    let binary = binary.display().to_string();
     if config.api.socket == Path::new(DEFAULT_SOCKET) {
         return binary;
     }
     let socket = config.api.socket.display().to_string();
-    format!("{binary} --socket {}", printable::word(&socket))
+    format!("{binary} --socket {socket}")
 }
 
 #[cfg(test)]
@@ -232,7 +280,6 @@ mod tests {
     fn printed(peer: [u8; 4], prefer: &[&str], router_id: u8) -> Result<String> {
         let config = lb_config::read("lb.toml".to_owned(), FILE.to_owned()).expect("valid").config;
         let own = [
-            ("lo", [127, 0, 0, 1], 8),
             ("eth0", [203, 0, 113, 1], 24),
             ("eth0", [203, 0, 113, 10], 32),
             ("eth1", [10, 0, 0, 1], 24),
@@ -281,7 +328,10 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused() {
         for (peer, prefer, id, said) in [
-            ([192, 0, 2, 1], &[][..], 51, "--peer: 192.0.2.1 is in no network of this host"),
+            ([10, 0, 0, 5], &[][..], 51, "--peer: 10.0.0.5 is an address of a group"),
+            ([10, 0, 0, 255], &[][..], 51, "--peer: 10.0.0.255 is the address of a network, or"),
+            ([127, 0, 0, 1], &[][..], 51, "--peer: 127.0.0.1 is on no network of this host"),
+            ([192, 0, 2, 1], &[][..], 51, "--peer: 192.0.2.1 is on no network of this host"),
             ([10, 0, 0, 1], &[][..], 51, "--peer: 10.0.0.1 is an address of this host"),
             ([10, 0, 0, 2], &["ftp"][..], 51, "--prefer: there is no group ftp in lb.toml"),
             ([10, 0, 0, 2], &[][..], 255, "--router-id: 2 groups need ids up to 256"),

@@ -6,8 +6,12 @@ use std::{path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use lb_client::{Client, ClientError};
-use lb_dataplane::Leases;
-use lb_model::{RoleOrder, views::GroupView};
+use lb_common::group::Lease;
+use lb_dataplane::{Leases, lease_time};
+use lb_model::{
+    Role, RoleOrder,
+    views::{GroupView, Readiness},
+};
 use serde::Serialize;
 use tokio::time::timeout;
 
@@ -17,8 +21,8 @@ use super::{
     output::{print_json, print_line, print_table, table},
 };
 
-/// Time that a daemon has to take note of what is done already: it may be frozen.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Time for a daemon to say whether it is ready: keepalived waits for a second.
+const PATIENCE: Duration = Duration::from_millis(700);
 
 /// What a role has become.
 #[derive(Serialize)]
@@ -47,16 +51,9 @@ pub(super) async fn pair(
             print_line(keepalived::of_this_host(&settings)?.trim_end())?;
             return Ok(ExitCode::SUCCESS);
         }
-        PairVerb::Ready { need } => return ready(client, need, output).await,
-        PairVerb::Promote(GroupName { name }) => {
-            let groups = client.groups().await?.into_iter().map(|group| group.name);
-            let name = one_of(name, groups.collect())?;
-            let view = client.change_role(&name, RoleOrder::Active).await?;
-            Changed { group: name, role: view.role.as_str(), epoch: view.epoch }
-        }
-        PairVerb::Demote { group: GroupName { name }, bpffs } => {
-            demote(client, name, &bpffs).await?
-        }
+        PairVerb::Ready { need, bpffs } => return ready(client, need, &bpffs, output).await,
+        PairVerb::Promote(group) => change(client, group, RoleOrder::Active).await?,
+        PairVerb::Demote(group) => change(client, group, RoleOrder::Standby).await?,
     };
     if output.is_json() {
         print_json(&changed)?;
@@ -67,8 +64,24 @@ pub(super) async fn pair(
     Ok(ExitCode::SUCCESS)
 }
 
-async fn ready(client: &Client, needed: usize, output: Output) -> Result<ExitCode, Failure> {
-    let readiness = client.readiness(needed).await?;
+/// While the daemon is restarted, an active node counts as ready for as long as its lease lasts.
+async fn ready(
+    client: &Client,
+    needed: usize,
+    bpffs: &Path,
+    output: Output,
+) -> Result<ExitCode, Failure> {
+    let readiness = match timeout(PATIENCE, client.readiness(needed)).await {
+        Ok(Ok(readiness)) => readiness,
+        Ok(Err(error @ (ClientError::Absent { .. } | ClientError::Broken(_)))) => {
+            by_lease(bpffs).ok_or(error)?
+        }
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => by_lease(bpffs).unwrap_or_else(|| Readiness {
+            ready: false,
+            reasons: vec!["the daemon does not answer, and no lease lasts".to_owned()],
+        }),
+    };
     if output.is_json() {
         print_json(&readiness)?;
     } else if readiness.ready {
@@ -77,6 +90,14 @@ async fn ready(client: &Client, needed: usize, output: Output) -> Result<ExitCod
         readiness.reasons.iter().try_for_each(|reason| print_line(reason))?;
     }
     Ok(if readiness.ready { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Returns that this node is ready if a lease lasts, which the daemon has left for its next start.
+fn by_lease(bpffs: &Path) -> Option<Readiness> {
+    let leases = Leases::pinned(bpffs).ok().flatten()?;
+    let now = lease_time();
+    let is_active = leases.named().any(|(number, _)| leases.of(number).is_active(now));
+    is_active.then(|| Readiness { ready: true, reasons: Vec::new() })
 }
 
 fn print(groups: &[GroupView]) -> Result<(), Failure> {
@@ -97,36 +118,57 @@ fn print(groups: &[GroupView]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes to the map first, which no daemon can delay, and tells the daemon, if there is one.
-async fn demote(client: &Client, name: Option<String>, bpffs: &Path) -> Result<Changed, Failure> {
-    let leases = Leases::pinned(bpffs);
-    if let Ok(Some(leases)) = &leases {
-        let groups: Vec<_> = leases.named().collect();
-        let name = one_of(name, groups.iter().map(|(_, name)| name.clone()).collect())?;
-        let found = groups.iter().find(|(_, known)| *known == name);
-        let (number, _) = found.with_context(|| format!("there is no group {name}"))?;
-        let lease = leases.change(*number, |lease| Some(lease.demoted()));
-        let lease = lease.unwrap_or_else(|lease| lease);
-        match timeout(PATIENCE, client.change_role(&name, RoleOrder::Standby)).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => log::debug!("the daemon was not told: {error}"),
-            Err(_) => log::debug!("the daemon does not answer"),
-        }
-        return Ok(Changed { group: name, role: "standby", epoch: lease.epoch() });
-    }
-    let groups = match client.groups().await {
-        Ok(groups) => groups,
-        Err(absent @ ClientError::Absent { .. }) => {
-            return Err(match leases {
-                Err(error) => error.context(absent.to_string()).into(),
-                Ok(_) => absent.into(),
-            });
-        }
-        Err(error) => return Err(error.into()),
+/// Writes to the map, in which a running daemon looks ten times a second: so commands count in the order in which they are
+/// given, and none waits for a daemon. Asks the daemon if the map cannot be opened, as by others than root.
+async fn change(client: &Client, group: GroupName, order: RoleOrder) -> Result<Changed, Failure> {
+    let GroupName { name, bpffs } = group;
+    let unopened = match Leases::pinned(&bpffs) {
+        Ok(Some(leases)) => return Ok(change_in(&leases, name, order)?),
+        Ok(None) => None,
+        Err(error) => Some(error),
     };
-    let name = one_of(name, groups.into_iter().map(|group| group.name).collect())?;
-    let view = client.change_role(&name, RoleOrder::Standby).await?;
-    Ok(Changed { group: name, role: view.role.as_str(), epoch: view.epoch })
+    let asked = match known(client, name).await {
+        Ok(name) => client.change_role(&name, order).await.map_err(Failure::from),
+        Err(failure) => Err(failure),
+    };
+    match (asked, unopened) {
+        (Ok(view), _) => {
+            let GroupView { name, role, epoch, .. } = view;
+            Ok(Changed { group: name, role: role.as_str(), epoch })
+        }
+        (Err(_), Some(error)) => Err(error.context("nothing has changed").into()),
+        (Err(failure), None) => Err(failure),
+    }
+}
+
+fn change_in(leases: &Leases, name: Option<String>, order: RoleOrder) -> Result<Changed> {
+    let groups: Vec<_> = leases.named().collect();
+    let name = one_of(name, groups.iter().map(|(_, name)| name.clone()).collect())?;
+    let found = groups.iter().find(|(_, known)| *known == name);
+    let (number, _) = found.with_context(|| format!("there is no group {name}"))?;
+    let (role, lease) = match order {
+        RoleOrder::Active => {
+            let promoted = leases.promote(*number);
+            let never_again = |lease: Lease| {
+                let epoch = lease.epoch();
+                anyhow::anyhow!(
+                    "{name} was promoted {epoch} times, and cannot be again until a reboot"
+                )
+            };
+            (Role::Active, promoted.map_err(never_again)?)
+        }
+        RoleOrder::Standby => (Role::Standby, leases.demote(*number)),
+    };
+    Ok(Changed { group: name, role: role.as_str(), epoch: lease.epoch() })
+}
+
+/// Returns the name of a group, the only one's if none is given.
+async fn known(client: &Client, name: Option<String>) -> Result<String, Failure> {
+    if let Some(name) = name {
+        return Ok(name);
+    }
+    let groups = client.groups().await?.into_iter().map(|group| group.name);
+    Ok(one_of(None, groups.collect())?)
 }
 
 /// Returns the group that is meant.
