@@ -11,7 +11,7 @@ mount --rbind /dev "$guest/dev"
 mount -t tmpfs -o mode=755 tmpfs "$guest/run"
 mkdir -p "$guest/run/testbed"
 mount --bind "$TESTBED" "$guest/run/testbed"
-mount --bind "$TESTBED/bpf" "$guest/sys/fs/bpf"
+mount --bind "$TESTBED/balancer-bpf" "$guest/sys/fs/bpf"
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
     mount -t cgroup2 cgroup2 "$guest/sys/fs/cgroup"
 else
