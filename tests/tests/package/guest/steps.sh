@@ -27,7 +27,7 @@ until_true has_up confined 1
 touch started
 until_true test -e disturb
 
-systemd-analyze security --threshold=21 xdplb.service >security.log
+systemd-analyze security --threshold=23 xdplb.service >security.log
 test "$(ps --no-headers --format user "$(pid)")" = xdplb
 test "$(owner /run/xdplb/xdplb.sock)" = '660 xdplb xdplb'
 test "$(owner /var/lib/xdplb)" = '700 xdplb xdplb'
