@@ -28,7 +28,7 @@ cp "$TESTBED/steps.service" "$guest/etc/systemd/system/"
 cp "$PACKAGE" "$guest/run/xdplb.deb"
 chroot "$guest" dpkg --install /run/xdplb.deb
 chroot "$guest" systemd-analyze verify xdplb.service
-chroot "$guest" systemd-analyze security --offline=true --threshold=21 xdplb.service
+chroot "$guest" systemd-analyze security --offline=true --threshold=23 xdplb.service
 test -f "$guest/usr/share/man/man1/xdplb-backend-drain.1"
 test -f "$guest/usr/share/man/man5/xdplb.toml.5"
 for license in 'MIT or Apache-2.0' 'MIT or Apache-2.0 or GPL-2'; do
