@@ -206,12 +206,8 @@ impl Balancer {
     /// # Panics
     ///
     /// If it does not come true soon.
-    pub fn wait_for(&self, what: &str, mut holds: impl FnMut() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
-        while !holds() {
-            assert!(Instant::now() < deadline, "{what} must come soon");
-            sleep(POLL);
-        }
+    pub fn wait_for(&self, what: &str, holds: impl FnMut() -> bool) {
+        wait_within(PATIENCE, what, holds);
     }
 
     /// Replaces the configuration file and makes the daemon read it.
@@ -249,6 +245,19 @@ impl Balancer {
     pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_raw(self.pid().cast_signed());
         kill(pid, signal).expect("a living process");
+    }
+}
+
+/// Waits until something holds.
+///
+/// # Panics
+///
+/// If it does not come true in this time.
+pub fn wait_within(longest: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + longest;
+    while !holds() {
+        assert!(Instant::now() < deadline, "{what} must come soon");
+        sleep(POLL);
     }
 }
 

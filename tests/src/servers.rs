@@ -98,6 +98,16 @@ pub fn client(host: &Host, program: &str, arguments: &[&str]) -> String {
     printed
 }
 
+/// Runs a line of a shell in a namespace.
+///
+/// # Panics
+///
+/// If it fails.
+pub fn shell(namespace: &Namespace, line: &str) {
+    let Output { status, stderr, .. } = attempt(namespace, "sh", &["-c", line]);
+    assert!(status.success(), "{line}: {}", String::from_utf8_lossy(&stderr));
+}
+
 /// Runs a program in a namespace to its end.
 ///
 /// # Panics

@@ -33,6 +33,7 @@ pub struct Owner {
 #[derive(Debug)]
 pub enum Question {
     Status(Reply<Status>),
+    Groups(Reply<Vec<GroupView>>),
     Services(Reply<Versioned<Vec<ServiceView>>>),
     /// A service by its name, with the origins of its settings.
     Service(String, Reply<Versioned<ServiceView>>),
@@ -201,6 +202,11 @@ impl Handle {
 
     pub async fn status(&self) -> Result<Status, Refusal> {
         self.ask(Question::Status).await
+    }
+
+    /// Returns the groups of a pair's addresses, with this node's roles.
+    pub async fn groups(&self) -> Result<Vec<GroupView>, Refusal> {
+        self.ask(Question::Groups).await
     }
 
     pub async fn services(&self) -> Result<Versioned<Vec<ServiceView>>, Refusal> {

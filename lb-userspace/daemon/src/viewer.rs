@@ -50,6 +50,7 @@ impl Viewer {
     fn answer(&self, question: Question) {
         match question {
             Question::Status(reply) => self.tell(reply, |views| Ok(views.status())),
+            Question::Groups(reply) => self.tell(reply, |views| Ok(views.snapshot.groups.views())),
             Question::Services(reply) => {
                 self.tell(reply, |views| Ok(views.versioned(views.services()?)));
             }

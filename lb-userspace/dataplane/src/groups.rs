@@ -13,7 +13,7 @@ use std::{
     },
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 use aya::{
     Ebpf,
     maps::{HashMap, MapData},
@@ -107,14 +107,18 @@ impl Leases {
     ///
     /// # Errors
     ///
-    /// Returns the lease as it is if there can be no further promotion.
-    pub fn promote(&self, number: u32) -> Result<Lease, Lease> {
+    /// Returns an error if there can be no further promotion.
+    pub fn promote(&self, number: u32) -> Result<Lease> {
         let (now, length) = (lease_time(), self.field(number, LENGTH).load(Relaxed));
-        self.change(number, |lease| {
+        let promoted = self.change(number, |lease| {
             if lease.is_active(now) {
                 return Some(lease);
             }
             lease.promoted(lease.epoch() + 1, now, length)
+        });
+        promoted.map_err(|lease| {
+            let (name, epoch) = (self.name(number), lease.epoch());
+            anyhow!("{name} was promoted {epoch} times, and cannot be again until a reboot")
         })
     }
 

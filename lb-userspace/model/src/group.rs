@@ -23,6 +23,19 @@ impl Group {
     /// Maximum number of addresses of all groups.
     pub const MOST_ADDRESSES: usize = ADDRESSES as usize;
 
+    /// Error of an order about a group if there are none.
+    pub const NONE: &str = "there are no groups: the configuration has no [[group]]";
+
+    /// Returns the error of an order about a group that is not among those that there are.
+    #[must_use]
+    pub fn unknown(name: &str, known: &[impl AsRef<str>]) -> String {
+        if known.is_empty() {
+            return Self::NONE.to_owned();
+        }
+        let known: Vec<_> = known.iter().map(AsRef::as_ref).collect();
+        format!("there is no group {name}, only {}", known.join(", "))
+    }
+
     /// Returns all addresses.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + use<'_> {
         self.vips.iter().chain(&self.snat_addresses).copied()

@@ -5,11 +5,11 @@ use std::fs;
 use lb_model::Role;
 use lb_tests::{
     balancer::BINARY,
-    servers::{Server, attempt, start},
+    servers::{Server, attempt, shell, start},
 };
 use nix::sys::signal::Signal;
 
-use crate::pair::{Pair, is_served, node, pair, shell, wait_for};
+use crate::pair::{Pair, is_served, node, pair, wait_for};
 
 /// Starts keepalived with the configuration that is printed for a node.
 fn keepalived(pair: &Pair, nth: usize) -> Server {

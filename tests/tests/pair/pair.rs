@@ -1,15 +1,11 @@
 //! Two balancers of a testbed, with nginx in every backend.
 
-use std::{
-    net::Ipv4Addr,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{net::Ipv4Addr, time::Duration};
 
 use lb_model::{Role, views::GroupView};
-use lb_testbed::{Namespace, Node, Testbed};
+use lb_testbed::{Node, Testbed};
 use lb_tests::{
-    balancer::{Balancer, configuration_of, service},
+    balancer::{Balancer, configuration_of, service, wait_within},
     requests,
     servers::{Server, nginx_everywhere},
     site::{backend, empty_pair, vip},
@@ -122,19 +118,7 @@ fn first_answer(testbed: &Testbed, longest: Duration) -> bool {
     requests::first_answer(client, vip(testbed), PATIENCE, longest).is_some()
 }
 
-/// Runs a command in a namespace that must succeed.
-pub fn shell(namespace: &Namespace, line: &str) {
-    let mut command = Command::new("sh");
-    command.args(["-c", line]);
-    let status = namespace.spawn(&mut command).expect("started").wait().expect("ended");
-    assert!(status.success(), "{line}");
-}
-
 /// Waits until something holds, and says what has not come.
-pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let begin = Instant::now();
-    while !holds() {
-        assert!(begin.elapsed() < SOON, "{what} must come soon");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+pub fn wait_for(what: &str, holds: impl FnMut() -> bool) {
+    wait_within(SOON, what, holds);
 }

@@ -32,7 +32,7 @@ pub(crate) enum Suite {
     Package,
     /// Debian's kernels in emulated guests
     Guest,
-    /// Two balancers, and who is active for what
+    /// Two balancers: roles, leases and takeovers
     Pair,
     /// Metrics, in a real Prometheus; the status page, in a real browser; faults that `doctor` must find
     See,

@@ -126,7 +126,7 @@ async fn status(State(handle): State<Handle>) -> Result<Json<Status>, Failed> {
 }
 
 async fn groups(State(handle): State<Handle>) -> Result<Json<Vec<GroupView>>, Failed> {
-    Ok(Json(handle.status().await?.groups))
+    Ok(Json(handle.groups().await?))
 }
 
 async fn change_role(

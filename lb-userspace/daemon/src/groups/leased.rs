@@ -7,6 +7,7 @@ use lb_dataplane::{Leases, lease_time};
 use lb_model::{Group, Refusal, Role, RoleOrder, views::GroupView};
 
 use super::Groups;
+use crate::refusals::failed;
 
 /// Clones share the leases.
 #[derive(Clone, Debug)]
@@ -46,11 +47,8 @@ impl LeasedGroups {
 
     fn find(&self, name: &str) -> Result<(u32, &Group), Refusal> {
         self.groups.iter().find(|(_, group)| group.name == name).ok_or_else(|| {
-            let names: Vec<_> = self.groups.iter().map(|(_, group)| &*group.name).collect();
-            Refusal::NotFound(match names.as_slice() {
-                [] => "there are no groups: the configuration has no [[group]]".to_owned(),
-                names => format!("there is no group {name}, only {}", names.join(", ")),
-            })
+            let known: Vec<_> = self.groups.iter().map(|(_, group)| &*group.name).collect();
+            Refusal::NotFound(Group::unknown(name, &known))
         })
     }
 
@@ -59,19 +57,10 @@ impl LeasedGroups {
         let (number, group) = self.find(name)?;
         match order {
             RoleOrder::Standby => drop(self.leases.demote(number)),
-            RoleOrder::Active => {
-                self.leases.promote(number).map_err(|lease| never_again(name, lease))?;
-            }
+            RoleOrder::Active => drop(self.leases.promote(number).map_err(failed)?),
         }
         Ok(self.view(number, group))
     }
-}
-
-fn never_again(name: &str, lease: Lease) -> Refusal {
-    let epoch = lease.epoch();
-    Refusal::Failed(format!(
-        "{name} was promoted {epoch} times, and cannot be again until a reboot"
-    ))
 }
 
 fn role(lease: Lease, now: u64) -> Role {

@@ -42,7 +42,7 @@ impl Own {
 /// Returns the file for this host.
 pub(super) fn of_this_host(settings: &KeepalivedSettings) -> Result<String> {
     let config = lb_config::load(&settings.config)?.config;
-    ensure!(!config.groups.is_empty(), "there are no groups: the configuration has no [[group]]");
+    ensure!(!config.groups.is_empty(), Group::NONE);
     let own = own_addresses()?;
     let binary = env::current_exe().context("cannot find this program's file")?;
     configuration(settings, &config, &own, &binary)

@@ -6,10 +6,9 @@ use std::{path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use lb_client::{Client, ClientError};
-use lb_common::group::Lease;
 use lb_dataplane::{Leases, lease_time};
 use lb_model::{
-    Role, RoleOrder,
+    Group, Role, RoleOrder,
     views::{GroupView, Readiness},
 };
 use serde::Serialize;
@@ -147,16 +146,7 @@ fn change_in(leases: &Leases, name: Option<String>, order: RoleOrder) -> Result<
     let found = groups.iter().find(|(_, known)| *known == name);
     let (number, _) = found.with_context(|| format!("there is no group {name}"))?;
     let (role, lease) = match order {
-        RoleOrder::Active => {
-            let promoted = leases.promote(*number);
-            let never_again = |lease: Lease| {
-                let epoch = lease.epoch();
-                anyhow::anyhow!(
-                    "{name} was promoted {epoch} times, and cannot be again until a reboot"
-                )
-            };
-            (Role::Active, promoted.map_err(never_again)?)
-        }
+        RoleOrder::Active => (Role::Active, leases.promote(*number)?),
         RoleOrder::Standby => (Role::Standby, leases.demote(*number)),
     };
     Ok(Changed { group: name, role: role.as_str(), epoch: lease.epoch() })
@@ -174,9 +164,9 @@ async fn known(client: &Client, name: Option<String>) -> Result<String, Failure>
 /// Returns the group that is meant.
 fn one_of(name: Option<String>, mut groups: Vec<String>) -> Result<String> {
     match (name, groups.len()) {
-        (_, 0) => bail!("there are no groups: the configuration has no [[group]]"),
+        (_, 0) => bail!(Group::NONE),
         (Some(name), _) if groups.contains(&name) => Ok(name),
-        (Some(name), _) => bail!("there is no group {name}, only {}", groups.join(", ")),
+        (Some(name), _) => bail!(Group::unknown(&name, &groups)),
         (None, 1) => Ok(groups.remove(0)),
         (None, _) => bail!("give a group: {}", groups.join(", ")),
     }

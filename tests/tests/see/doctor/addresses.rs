@@ -4,7 +4,9 @@ use std::net::TcpListener;
 
 use lb_tests::site::vip;
 
-use super::bed::{Bed, shell};
+use lb_tests::servers::shell;
+
+use super::bed::Bed;
 
 const VIP: &str = "web (203.0.113.10)";
 

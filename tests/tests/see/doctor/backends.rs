@@ -1,6 +1,8 @@
 //! Faults on the way to backends.
 
-use super::bed::{Bed, shell};
+use lb_tests::servers::shell;
+
+use super::bed::Bed;
 
 #[test]
 #[ignore = "needs root"]

@@ -4,13 +4,13 @@ use std::{
     fs,
     net::SocketAddr,
     path::PathBuf,
-    process::{Command, Output, Stdio},
+    process::{Command, Stdio},
 };
 
 use lb_testbed::{Namespace, Testbed};
 use lb_tests::{
     balancer::BINARY,
-    servers::attempt,
+    servers::shell,
     site::{Arms, empty_testbed, text},
 };
 use serde::Deserialize;
@@ -104,12 +104,6 @@ impl Bed {
     pub(super) fn is_healthy(&self) {
         assert_eq!(self.findings(), []);
     }
-}
-
-/// Runs a shell command in a namespace; it must succeed.
-pub(super) fn shell(namespace: &Namespace, command: &str) {
-    let Output { status, stderr, .. } = attempt(namespace, "sh", &["-c", command]);
-    assert!(status.success(), "{command}: {}", String::from_utf8_lossy(&stderr));
 }
 
 /// Asserts that exactly this was found, and returns it.

@@ -1,6 +1,8 @@
 //! Faults of interfaces, their drivers and their other ends.
 
-use super::bed::{Bed, shell};
+use lb_tests::servers::shell;
+
+use super::bed::Bed;
 
 #[test]
 #[ignore = "needs root"]
